@@ -1,0 +1,66 @@
+"""The seam between deciding and remembering."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from assay.model import Move, Pointer, Release, SourceFile, Verdict, Version
+from assay.plan import Facts
+
+
+class Catalog(Protocol):
+    """Immutable facts, one transaction a write. Every method raises CatalogError when the catalog cannot be used."""
+
+    def facts(self, environment: str, holds: "Holds") -> Facts:
+        """Return what is recorded, as one environment sees it; `holds` says whether a version's files are there."""
+
+    def pointers(self, environment: str, as_of: datetime | int | None = None) -> Mapping[str, Pointer]:
+        """Return what readers see of every product, now or as of a time or a release, all from one moment."""
+
+    def version(self, id: str) -> Version:
+        """Return a version by id."""
+
+    def versions(self, product: str, limit: int | None = None) -> Sequence[Version]:
+        """Return the versions of a product, newest first."""
+
+    def verdicts(self, version: str) -> Sequence[Verdict]:
+        """Return how a version was judged, newest first."""
+
+    def releases(self, product: str, environment: str) -> Sequence[Release]:
+        """Return the releases that moved a product, newest first; each with that product's move only."""
+
+    def seen(self) -> Mapping[str, SourceFile]:
+        """Return the source files already read, by path."""
+
+    def run(
+        self, id: str, environment: str, at: datetime, paths: Iterable[str], remove: "Remove"
+    ) -> AbstractContextManager[None]:
+        """Hold a run open: the paths it may write are recorded before the block; what no version names is removed after."""
+
+    def record(self, versions: Sequence[Version], verdicts: Sequence[Verdict]) -> None:
+        """Record facts, and drop the intents of the paths that are now named by a version."""
+
+    def remember(self, files: Iterable[SourceFile], listings: Mapping[str, Mapping[str, str]]) -> None:
+        """Record source files that were read, and the files behind the content digests of sources."""
+
+    def release(self, environment: str, run: str, at: datetime, why: str, moves: Sequence[Move]) -> Release:
+        """Move pointers, all or none, in one transaction; Conflict when one no longer holds what it is expected to."""
+
+    def recover(self, remove: "Remove") -> Sequence[str]:
+        """Settle the runs whose process is dead: remove what they intended and no version names. Returns their ids."""
+
+    def close(self) -> None:
+        """Let go of the catalog."""
+
+
+class Holds(Protocol):
+    """Says whether every file of a version is there."""
+
+    def __call__(self, version: Version, /) -> bool: ...
+
+
+class Remove(Protocol):
+    """Removes a path from the store."""
+
+    def __call__(self, path: str, /) -> None: ...

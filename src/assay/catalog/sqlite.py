@@ -1,0 +1,434 @@
+"""The catalog in one SQLite file: write-ahead log, full sync, one transaction a write."""
+
+import fcntl
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from assay.catalog.protocol import Holds, Remove
+from assay.errors import CatalogError, Conflict
+from assay.model import (
+    Code,
+    Column,
+    Key,
+    Move,
+    Part,
+    Pointer,
+    Release,
+    RuleResult,
+    Severity,
+    SourceFile,
+    Status,
+    Verdict,
+    Version,
+)
+
+SCHEMA_VERSION = 1
+# One entry per step up: MIGRATIONS[1] would hold the statements that turn schema 1 into schema 2.
+MIGRATIONS: Mapping[int, Sequence[str]] = {}
+
+_VERSION = (
+    "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run"
+)
+
+
+class SqliteCatalog:
+    """A catalog file and, beside it, a folder of locks that tell living runs from dead ones."""
+
+    def __init__(self, file: Path, *, create: bool = True) -> None:
+        """Open the catalog; without `create`, a catalog that is not there yet reads as an empty one."""
+        self.file, self._locks = file, file.parent / "locks"
+        with _translated(file):
+            if create:
+                self._locks.mkdir(parents=True, exist_ok=True)
+            there = create or file.exists()
+            self._db = sqlite3.connect(file if there else ":memory:", isolation_level=None, timeout=60)
+            self._prepare()
+
+    def _prepare(self) -> None:
+        version = self._schema_version()
+        if version == SCHEMA_VERSION:
+            self._db.execute("pragma synchronous = full")
+            return
+        if version > SCHEMA_VERSION:
+            raise CatalogError(
+                f"{self.file} has schema version {version}; this Assay knows {SCHEMA_VERSION}",
+                hint="Upgrade Assay to use this catalog.",
+            )
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = full")
+        with self._transaction():
+            for statement in _steps(self._schema_version()):
+                self._db.execute(statement)
+            self._db.execute(
+                "insert into meta values ('schema', ?) on conflict (name) do update set value = excluded.value",
+                [str(SCHEMA_VERSION)],
+            )
+
+    def _schema_version(self) -> int:
+        if not self._db.execute("select 1 from sqlite_master where name = 'meta'").fetchone():
+            return 0
+        return int(self._db.execute("select value from meta where name = 'schema'").fetchone()[0])
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("begin immediate")
+        try:
+            yield
+            self._db.execute("commit")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
+
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        with _translated(self.file):
+            return self._db.execute(sql, values).fetchall()
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    def facts(self, environment: str, holds: Holds) -> "SqliteFacts":
+        return SqliteFacts(self, environment, holds)
+
+    def pointers(self, environment: str, as_of: datetime | int | None = None) -> Mapping[str, Pointer]:
+        if as_of is None:
+            rows = self._rows(
+                "select p.product, p.version, p.release, r.at, p.previous, p.pinned from pointers p"
+                " join releases r on r.id = p.release where p.environment = ?",
+                [environment],
+            )
+        else:
+            rows = self._rows(
+                "select m.product, m.version, m.release, r.at, m.replaced, 0 from moves m"
+                " join releases r on r.id = m.release where r.environment = ?1 and (m.product, m.release) in"
+                " (select m.product, max(m.release) from moves m join releases r on r.id = m.release"
+                "  where r.environment = ?1 and r.id <= ?2 group by m.product)",
+                [environment, self._last_release(environment, as_of)],
+            )
+        return {
+            product: Pointer(
+                product=product,
+                version=version,
+                release=release,
+                released_at=datetime.fromisoformat(at),
+                previous=previous,
+                pinned=bool(pinned),
+            )
+            for product, version, release, at, previous, pinned in rows
+        }
+
+    def _last_release(self, environment: str, as_of: datetime | int) -> int:
+        if isinstance(as_of, int):
+            return as_of
+        rows = self._rows(
+            "select max(id) from releases where environment = ? and at <= ?", [environment, _stamp(as_of)]
+        )
+        return int(rows[0][0] or 0)
+
+    def version(self, id: str) -> Version:
+        found = self._versions("where id = ?", [id])
+        if not found:
+            raise CatalogError(f"the catalog has no version {id}", hint=f"{self.file} may be damaged.")
+        return found[0]
+
+    def versions(self, product: str, limit: int | None = None) -> list[Version]:
+        return self._versions("where product = ? order by seq desc limit ?", [product, -1 if limit is None else limit])
+
+    def _versions(self, condition: str, values: Sequence[Any]) -> list[Version]:
+        rows = self._rows(f"select {_VERSION} from versions {condition}", values)
+        return [_version(row, self._parts(row[0])) for row in rows]
+
+    def _parts(self, version: str) -> tuple[Part, ...]:
+        rows = self._rows(
+            "select key, path, rows, bytes, checksum from parts where version = ? order by key", [version]
+        )
+        return tuple(Part(key=k, path=p, rows=r, bytes=b, checksum=c) for k, p, r, b, c in rows)
+
+    def verdicts(self, version: str) -> list[Verdict]:
+        rows = self._rows(
+            "select version, contract, against, status, results, judged_at, run from verdicts"
+            " where version = ? order by judged_at desc, rowid desc",
+            [version],
+        )
+        return [_verdict(row) for row in rows]
+
+    def releases(self, product: str, environment: str) -> list[Release]:
+        rows = self._rows(
+            "select r.id, r.environment, r.at, r.run, r.why, m.version from moves m join releases r on r.id = m.release"
+            " where m.product = ? and r.environment = ? order by r.id desc",
+            [product, environment],
+        )
+        return [
+            Release(
+                id=i, environment=e, at=datetime.fromisoformat(at), run=run, why=why, moves=((product, version),)
+            )
+            for i, e, at, run, why, version in rows
+        ]
+
+    def seen(self) -> dict[str, SourceFile]:
+        rows = self._rows("select path, size, mtime_ns, digest from seen")
+        return {p: SourceFile(path=p, size=s, mtime_ns=m, digest=d) for p, s, m, d in rows}
+
+    # ------------------------------------------------------------------------------------------ writing
+
+    @contextmanager
+    def run(
+        self, id: str, environment: str, at: datetime, paths: Iterable[str], remove: Remove
+    ) -> Iterator[None]:
+        lock = os.open(self._locks / id, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with _translated(self.file), self._transaction():
+                self._db.execute(
+                    "insert into runs values (?, 'running', ?, ?, ?, ?)",
+                    [id, _stamp(at), environment, socket.gethostname(), os.getpid()],
+                )
+                self._db.executemany("insert into intents values (?, ?)", [(path, id) for path in paths])
+            state = "interrupted"
+            try:
+                yield
+                state = "done"
+            finally:
+                self._settle(id, state, remove)
+        finally:
+            with suppress(FileNotFoundError):
+                (self._locks / id).unlink()
+            os.close(lock)
+
+    def _settle(self, run: str, state: str, remove: Remove) -> None:
+        for (path,) in self._rows("select path from intents where run = ?", [run]):
+            remove(path)
+        with _translated(self.file), self._transaction():
+            self._db.execute("delete from intents where run = ?", [run])
+            self._db.execute("update runs set state = ? where id = ?", [state, run])
+
+    def recover(self, remove: Remove) -> list[str]:
+        dead = [run for (run,) in self._rows("select id from runs where state = 'running'") if self._is_dead(run)]
+        for run in dead:
+            self._settle(run, "crashed", remove)
+            with suppress(FileNotFoundError):
+                (self._locks / run).unlink()
+        return dead
+
+    def _is_dead(self, run: str) -> bool:
+        try:
+            lock = os.open(self._locks / run, os.O_RDWR)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(lock)
+        return True
+
+    def record(self, versions: Sequence[Version], verdicts: Sequence[Verdict]) -> None:
+        with _translated(self.file), self._transaction():
+            for version in versions:
+                self._add_version(version)
+            self._db.executemany(
+                "insert into verdicts values (?, ?, ?, ?, ?, ?, ?)"
+                " on conflict (version, contract, against) do nothing",
+                [
+                    (v.version, v.contract, v.against, v.status, _results(v), _stamp(v.judged_at), v.run)
+                    for v in verdicts
+                ],
+            )
+
+    def _add_version(self, v: Version) -> None:
+        (seq,) = self._db.execute("select coalesce(max(seq), 0) + 1 from versions").fetchone()
+        columns = [[c.name, c.type] for c in v.columns]
+        self._db.execute(
+            f"insert into versions (seq, {_VERSION}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [seq, v.id, v.product, v.key.digest, v.key.code.digest, _json(dict(v.key.code.parts)),
+             _json(dict(v.key.inputs)), v.digest, _json(columns), v.rows, v.bytes, _stamp(v.built_at), v.seconds,
+             v.data_as_of.isoformat() if v.data_as_of else None, v.run],
+        )  # fmt: skip
+        self._db.executemany(
+            "insert into parts values (?, ?, ?, ?, ?, ?)",
+            [(v.id, part.key, part.path, part.rows, part.bytes, part.checksum) for part in v.parts],
+        )
+        folders = {part.path.rpartition("/")[0] for part in v.parts}
+        self._db.executemany("delete from intents where path = ?", [(folder,) for folder in folders])
+
+    def remember(self, files: Iterable[SourceFile], listings: Mapping[str, Mapping[str, str]]) -> None:
+        with _translated(self.file), self._transaction():
+            self._db.executemany(
+                "insert into seen values (?, ?, ?, ?) on conflict (path) do update set"
+                " size = excluded.size, mtime_ns = excluded.mtime_ns, digest = excluded.digest",
+                [(f.path, f.size, f.mtime_ns, f.digest) for f in files],
+            )
+            self._db.executemany(
+                "insert into listings values (?, ?) on conflict (digest) do nothing",
+                [(digest, _json(dict(listing))) for digest, listing in listings.items()],
+            )
+
+    def release(self, environment: str, run: str, at: datetime, why: str, moves: Sequence[Move]) -> Release:
+        with _translated(self.file), self._transaction():
+            (id,) = self._db.execute("select coalesce(max(id), 0) + 1 from releases").fetchone()
+            self._db.execute("insert into releases values (?, ?, ?, ?, ?)", [id, environment, _stamp(at), run, why])
+            for move in moves:
+                self._move(environment, id, move)
+        return Release(
+            id=id, environment=environment, at=at, run=run, why=why, moves=tuple((m.product, m.version) for m in moves)
+        )
+
+    def _move(self, environment: str, release: int, move: Move) -> None:
+        values = [move.version, release, move.previous, int(move.pinned), environment, move.product]
+        if move.expected:
+            done = self._db.execute(
+                "update pointers set version = ?, release = ?, previous = ?, pinned = ?"
+                " where environment = ? and product = ? and version = ?",
+                [*values, move.expected],
+            ).rowcount
+        else:
+            done = self._db.execute(
+                "insert into pointers (version, release, previous, pinned, environment, product)"
+                " values (?, ?, ?, ?, ?, ?) on conflict (environment, product) do nothing",
+                values,
+            ).rowcount
+        if done != 1:
+            raise Conflict(f"{move.product} was published by another run meanwhile")
+        self._db.execute("insert into moves values (?, ?, ?, ?)", [release, move.product, move.version, move.expected])
+
+
+class SqliteFacts:
+    """What is recorded, as one environment sees it: pointers read at once, facts when asked for."""
+
+    def __init__(self, catalog: SqliteCatalog, environment: str, holds: Holds) -> None:
+        self._catalog = catalog
+        self._pointers = catalog.pointers(environment)
+        self._whole: dict[str, bool] = {}
+        self._look = holds
+        self.version = cache(catalog.version)
+
+    def pointer(self, product: str) -> Pointer | None:
+        return self._pointers.get(product)
+
+    def find(self, product: str, key: str) -> Version | None:
+        pointer = self._pointers.get(product)
+        if pointer:
+            current = self.version(pointer.version)
+            if current.key.digest == key and self._holds(current):
+                return current
+        return next((v for v in self._of_key(product, key) if self._holds(v)), None)
+
+    def lost(self, product: str, key: str) -> Version | None:
+        return next((v for v in self._of_key(product, key) if not self._holds(v)), None)
+
+    def _holds(self, version: Version) -> bool:
+        if version.id not in self._whole:
+            self._whole[version.id] = self._look(version)
+        return self._whole[version.id]
+
+    def _of_key(self, product: str, key: str) -> list[Version]:
+        return self._catalog._versions("where product = ? and key = ? order by seq desc", [product, key])
+
+    def latest(self, product: str) -> Version | None:
+        return next(iter(self._catalog.versions(product, limit=1)), None)
+
+    def has_code(self, product: str, code: str) -> bool:
+        return bool(self._catalog._rows("select 1 from versions where product = ? and code = ? limit 1", [product, code]))
+
+    def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
+        rows = self._catalog._rows(
+            "select version, contract, against, status, results, judged_at, run from verdicts"
+            " where version = ? and contract = ? and against = ?",
+            [version, contract, against],
+        )
+        return _verdict(rows[0]) if rows else None
+
+    def files(self, source: str) -> Mapping[str, str] | None:
+        rows = self._catalog._rows("select files from listings where digest = ?", [source])
+        return json.loads(rows[0][0]) if rows else None
+
+
+@contextmanager
+def _translated(file: Path) -> Iterator[None]:
+    """Turn SQLite's errors, and the disk's, into ours."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        hint = "Is another program holding it, the disk full or the folder read-only?"
+        if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
+            hint = "The file is damaged or is not a catalog. Put back a copy, or move it away to start anew."
+        raise CatalogError(f"cannot use the catalog {file}: {error}", hint=hint) from error
+
+
+def _steps(version: int) -> Iterator[str]:
+    """Yield the statements that lead from a schema version (0: nothing there) to the one of this code."""
+    if version == 0:
+        yield from _statements((Path(__file__).parent / "schema.sql").read_text(encoding="utf-8"))
+    else:
+        for step in range(version, SCHEMA_VERSION):
+            yield from MIGRATIONS[step]
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _version(row: Sequence[Any], parts: tuple[Part, ...]) -> Version:
+    id, product, key, code, code_parts, inputs, digest, columns, rows, size, built_at, seconds, data_as_of, run = row
+    return Version(
+        id=id,
+        product=product,
+        key=Key(digest=key, code=Code(digest=code, parts=json.loads(code_parts)), inputs=json.loads(inputs)),
+        digest=digest,
+        columns=tuple(Column(name=name, type=type) for name, type in json.loads(columns)),
+        rows=rows,
+        bytes=size,
+        built_at=datetime.fromisoformat(built_at),
+        seconds=seconds,
+        run=run,
+        parts=parts,
+        data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
+    )
+
+
+def _verdict(row: Sequence[Any]) -> Verdict:
+    version, contract, against, status, results, judged_at, run = row
+    return Verdict(
+        version=version,
+        contract=contract,
+        against=against,
+        status=Status(status),
+        results=tuple(_result(r) for r in json.loads(results)),
+        judged_at=datetime.fromisoformat(judged_at),
+        run=run,
+    )
+
+
+def _result(stored: dict[str, Any]) -> RuleResult:
+    enums = {"status": Status(stored["status"]), "severity": Severity(stored["severity"])}
+    return RuleResult(**{**stored, **enums, "samples": tuple(stored["samples"])})
+
+
+def _results(verdict: Verdict) -> str:
+    names = [n for n in RuleResult.__slots__]
+    return _json([{name: getattr(result, name) for name in names} for result in verdict.results])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+

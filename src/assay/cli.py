@@ -1,0 +1,407 @@
+"""The command `products`: parse, call, print, exit code."""
+
+import csv
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from assay import query as queries
+from assay.catalog import Catalog
+from assay.config import find_config
+from assay.errors import AssayError, UsageError
+from assay.events import Outcome
+from assay.execute import World, execute, look_around
+from assay.explain import explain
+from assay.history import history_of, restore, version_of
+from assay.lineage import as_data, as_mermaid, as_tree
+from assay.model import Blocked, Build, Check, Held, Keep, Maybe, Product, Publish, short
+from assay.plan import Observed, Plan, Request, plan
+from assay.project import Project, open_project
+from assay.read import published
+from assay.report import JsonReporter, PlainReporter, RichReporter, table, to_json
+from assay.start import start_project
+from assay.storage import Storage
+from assay.story import Story, about, clean, day, lines
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AssayError as error:
+            click.echo(clean(str(error), keep_lines=True), err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="assay")
+def main() -> None:
+    """Data products that are judged before anyone can read them."""
+
+
+def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("write it as 2011-12-09T07:00 (UTC unless it says)") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_ENV = click.option("--env", metavar="NAME", help="The environment; prod unless configured otherwise.")
+_NOW = click.option("--now", callback=_moment, metavar="TIME", help="Take this moment as now.")
+_SELECT = click.option("-s", "--select", multiple=True, metavar="SELECTOR", help="Which products; all by default.")
+_EXCLUDE = click.option("--exclude", multiple=True, metavar="SELECTOR", help="Which of them not.")
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+# ---------------------------------------------------------------------------------------------- the world
+
+
+@dataclass
+class _Session:
+    """A project with its catalog open, as one environment at one moment."""
+
+    project: Project
+    catalog: Catalog
+    storage: Storage
+    environment: str
+    clock: Callable[[], datetime]
+
+    def world(self, reporter: Any = None) -> World:
+        told = reporter or (lambda _: None)
+        return World(catalog=self.catalog, storage=self.storage, reporter=told, clock=self.clock)
+
+    def observe(self) -> Observed:
+        return look_around(self.project, self.world(), self.environment)
+
+    def request(
+        self, observed: Observed, select: Iterable[str], exclude: Iterable[str] = (), *, force: bool = False
+    ) -> Request:
+        graph = self.project.graph
+        terms = [*select, *exclude]
+        asks = any(":" in t and t.split(":")[0] in {"stale", "blocked", "state"} for t in " ".join(terms).replace(",", " ").split())
+        chosen = frozenset(graph.select(select, exclude, self.states(observed) if asks else None))
+        return Request(products=chosen, forced=chosen if force else frozenset())
+
+    def states(self, observed: Observed) -> dict[str, set[str]]:
+        """Return the products that each state selector means."""
+        graph, facts = self.project.graph, observed.facts
+        steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
+        modified = {
+            name for name, product in graph.products.items()
+            if (pointer := facts.pointer(name)) is None
+            or facts.version(pointer.version).key.code.digest != product.code.digest
+            or not any(v.contract == product.contract.digest for v in self.catalog.verdicts(pointer.version))
+        }  # fmt: skip
+        return {
+            "stale": {n for n, d in steps.items() if isinstance(d, Build | Check | Maybe | Publish)},
+            "blocked": {n for n, d in steps.items() if isinstance(d, Blocked | Held)},
+            "state": modified,
+        }
+
+
+@contextmanager
+def _session(env: str | None = None, now: datetime | None = None, *, create: bool = False) -> Iterator[_Session]:
+    project = open_project()
+    with closing(project.catalog(create=create)) as catalog:
+        yield _Session(
+            project=project,
+            catalog=catalog,
+            storage=project.storage(),
+            environment=env or project.config.environment,
+            clock=(lambda: now) if now else (lambda: datetime.now(UTC)),
+        )
+
+
+def _say(told: Any) -> None:
+    click.echo(to_json(told, indent=2))
+
+
+def _width(names: Iterable[str]) -> int:
+    return max((len(name) for name in names), default=0)
+
+
+def _exit(code: int) -> NoReturn:
+    click.get_current_context().exit(code)
+
+
+# ---------------------------------------------------------------------------------------------- making
+
+
+@main.command()
+@click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
+def init(folder: Path) -> None:
+    """Make a small project that runs, in an empty folder."""
+    for path in start_project(folder):
+        click.echo(f"  made  {path}")
+    click.echo("Next: products materialize")
+
+
+@main.command()
+@_options(_SELECT, _EXCLUDE, _ENV, _NOW, _JSON)
+@click.option("--force", is_flag=True, help="Build again, whatever is there.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="How many products at a time.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first product that fails or is held back.")
+def materialize(
+    select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool,
+    force: bool, jobs: int | None, fail_fast: bool,
+) -> None:  # fmt: skip
+    """Build what is stale, judge it, and publish what passed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _session(env, now, create=True) as session:
+        observed = session.observe()
+        request = session.request(observed, select, exclude, force=force)
+        story = Story(session.project.graph, observed.facts)
+        reporter = _reporter(story, _width(request.products), as_json)
+        try:
+            outcome = execute(
+                session.project, request, session.world(reporter), environment=session.environment,
+                jobs=jobs or session.project.config.jobs, fail_fast=fail_fast,
+            )  # fmt: skip
+        finally:
+            reporter.close()
+    _end(outcome, as_json)
+    _exit(outcome.exit_code)
+
+
+def _reporter(story: Story, width: int, as_json: bool) -> Any:
+    if as_json:
+        return JsonReporter(story, sys.stdout)
+    return (RichReporter if sys.stdout.isatty() else PlainReporter)(story, width, sys.stdout)
+
+
+def _end(outcome: Outcome, as_json: bool) -> None:
+    if as_json:
+        click.echo(to_json({"exit_code": outcome.exit_code, "interrupted": outcome.interrupted}))
+    elif outcome.interrupted:
+        click.echo("stopped: what was finished is kept, and the next run goes on from there", err=True)
+
+
+# ---------------------------------------------------------------------------------------------- looking
+
+
+@main.command("ls")
+@_options(_SELECT, _EXCLUDE, _ENV, _JSON)
+def list_products(select: Sequence[str], exclude: Sequence[str], env: str | None, as_json: bool) -> None:
+    """List the products: what each is for, and whose it is."""
+    with _session(env) as session:
+        chosen = session.request(session.observe(), select, exclude).products
+        products = [session.project.graph.products[n] for n in session.project.graph.order if n in chosen]
+    if as_json:
+        return _say([about(product) for product in products])
+    table(("product", "made by", "owner", "purpose"), [(p.name, p.kind, p.owner, p.purpose) for p in products])
+    return None
+
+
+@main.command()
+@_options(_SELECT, _EXCLUDE, _ENV, _NOW, _JSON)
+def status(
+    select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool
+) -> None:
+    """Say for each product what readers see, and whether it is what it should be."""
+    with _session(env, now) as session:
+        observed = session.observe()
+        steps = plan(session.project.graph, observed, session.request(observed, select, exclude)).steps
+        story = Story(session.project.graph, observed.facts)
+        told = [_status(session.project.graph.products[n], story.decided(n, d), story) for n, d in steps.items()]
+    if as_json:
+        return _say(told)
+    table(
+        ("product", "state", "readers see", "as of", "rows", "promised", "because"),
+        [(t["product"], t["state"], short((t["readers"] or {}).get("version", "nothing")), day(t["as_of"] or ""),
+          (t["readers"] or {}).get("rows"), t["freshness"], t["because"]) for t in told],
+    )  # fmt: skip
+    return None
+
+
+def _status(product: Product, told: Mapping[str, Any], story: Story) -> dict[str, Any]:
+    state = {"unchanged": "up to date", "build": "stale", "check": "stale", "maybe": "stale", "published": "stale"}
+    readers = story.readers(product.name)
+    because = list(told.get("reasons", ())) or list(told.get("waits_for", {}).values())
+    because += [rule["text"] for rule in told.get("rules", ()) if told["result"] == "held back"]
+    if told["result"] == "published":
+        because = ["judged good, not released yet"]
+    return {
+        **told,
+        "state": "pinned" if told.get("pinned") else state.get(told["result"], told["result"]),
+        "readers": readers,
+        "as_of": (readers or {}).get("data_as_of"),
+        "freshness": str(product.freshness or ""),
+        "because": "; ".join(because),
+    }
+
+
+@main.command("plan")
+@_options(_SELECT, _EXCLUDE, _ENV, _NOW, _JSON)
+@click.option("--force", is_flag=True, help="As `materialize --force` would.")
+def show_plan(
+    select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool, force: bool
+) -> None:
+    """Say what `materialize` would do, and why. Changes nothing."""
+    with _session(env, now) as session:
+        observed = session.observe()
+        made = plan(session.project.graph, observed, session.request(observed, select, exclude, force=force))
+        story = Story(session.project.graph, observed.facts)
+        told = [_planned(story, name, made) for name in made.steps]
+    if as_json:
+        return _say(told)
+    shown = [t for t in told if t["result"] != "unchanged" or t["pinned"]]
+    for item in shown:
+        for line in lines(item, _width(made.steps)):
+            click.echo(line.rstrip())
+    if len(told) > len(shown):
+        click.echo(f"  unchanged  {len(told) - len(shown)} products")
+    return None
+
+
+def _planned(story: Story, name: str, made: Plan) -> dict[str, Any]:
+    told = story.decided(name, made.steps[name])
+    if told["result"] == "published":
+        return {**told, "result": "publish", "reasons": ["judged good before; not built again"]}
+    return told
+
+
+@main.command()
+@click.argument("name")
+@_options(_ENV, _NOW, _JSON)
+def why(name: str, env: str | None, now: datetime | None, as_json: bool) -> None:
+    """Say what is next for a product, rung by rung, and what would change it."""
+    with _session(env, now) as session:
+        full = session.project.graph.resolve(name)
+        told = explain(session.project.graph, session.observe(), full)
+    if as_json:
+        return _say(told)
+    for line in told["lines"]:
+        click.echo(line)
+    return None
+
+
+@main.command()
+@click.argument("name")
+@_options(_ENV, _JSON)
+def history(name: str, env: str | None, as_json: bool) -> None:
+    """List the versions of a product: how each was judged, and when readers saw it."""
+    with _session(env) as session:
+        full = session.project.graph.resolve(name)
+        told = history_of(session.catalog, full, session.environment)
+    if as_json:
+        return _say(told)
+    table(
+        ("version", "built", "rows", "as of", "verdict", "failed rules", "released"),
+        [(short(t["version"]), t["built_at"][:19].replace("T", " "), t["rows"], day(t["data_as_of"] or ""), t["verdict"],
+          "; ".join(t["failed"]), "; ".join(f"#{r['release']} {r['at'][:19].replace('T', ' ')}" for r in t["released"]))
+         for t in told],
+    )  # fmt: skip
+    return None
+
+
+@main.command()
+@click.argument("name")
+@_options(_ENV, _JSON)
+@click.option("--version", "version_id", metavar="VERSION", help="A version of it, also one never published.")
+@click.option("--held", is_flag=True, help="The version that is held back.")
+@click.option("-n", "--rows", "count", default=10, show_default=True, type=click.IntRange(0))
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Copy the file there instead.")
+def show(
+    name: str, env: str | None, as_json: bool, version_id: str | None, held: bool, count: int, to: Path | None
+) -> None:
+    """Show the first rows of what readers see of a product."""
+    with _session(env) as session:
+        full = session.project.graph.resolve(name)
+        if held:
+            observed = session.observe()
+            everything = Request(products=frozenset(session.project.graph.products))
+            end = plan(session.project.graph, observed, everything).steps[full]
+            if not isinstance(end, Blocked):
+                raise UsageError(f"no version of {full} is held back")
+            version = end.version
+        elif version_id:
+            version = version_of(session.catalog, full, version_id)
+        else:
+            version = published(session.project.config, env).version(full)
+        file = session.storage.locate(version.parts[0])
+    if to:
+        shutil.copyfile(file, to)
+        click.echo(f"  copied  {full} {short(version.id)} to {to}")
+    elif not version.columns:
+        told = {"product": full, "version": version.id, "file": str(file), "bytes": version.bytes}
+        _say(told) if as_json else click.echo(f"  {full} {short(version.id)}: {version.bytes:,} bytes at {file}")
+    else:
+        names, rows = queries.first_rows(file, count)
+        _say([dict(zip(names, row, strict=True)) for row in rows]) if as_json else table(names, rows)
+
+
+@main.command()
+@click.argument("sql")
+@_ENV
+@click.option("--as-of", metavar="TIME", help="As readers saw it then: a moment, or a release number.")
+@click.option("--format", "format", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def query(sql: str, env: str | None, as_of: str | None, format: str, as_json: bool) -> None:
+    """Ask the published products in SQL. It can read them, and nothing else."""
+    seen = published(find_config(Path.cwd()), env, as_of)
+    with queries.run(sql, seen) as (names, rows):
+        if as_json or format == "json":
+            _say([dict(zip(names, row, strict=True)) for row in rows])
+        elif format == "csv":
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(names)
+            writer.writerows(rows)
+        else:
+            table(names, rows)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--format", "format", type=click.Choice(["tree", "mermaid", "json"]), default="tree", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def lineage(name: str, format: str, as_json: bool) -> None:
+    """Show what a product or source is made of, and what is made of it."""
+    graph = open_project().graph
+    full = graph.resolve(name, sources=True)
+    if as_json or format == "json":
+        return _say(as_data(graph, full))
+    for line in as_mermaid(graph, full) if format == "mermaid" else as_tree(graph, full):
+        click.echo(line)
+    return None
+
+
+@main.command("restore")
+@click.argument("name")
+@click.argument("version", required=False)
+@click.option("--unpin", is_flag=True, help="Let it move again with the next run.")
+@_options(_ENV, _NOW, _JSON)
+def restore_version(
+    name: str, version: str | None, unpin: bool, env: str | None, now: datetime | None, as_json: bool
+) -> None:
+    """Put an earlier version of a product before its readers, and pin it there."""
+    if bool(version) == unpin:
+        raise UsageError("give a version to restore, or --unpin", hint=f"`products history {name}` lists versions.")
+    with _session(env, now) as session:
+        full = session.project.graph.resolve(name)
+        told = restore(session.catalog, session.storage, full, version, session.environment, session.clock())
+    if as_json:
+        return _say(told)
+    click.echo(f"  {told['result']}  {full}  {short(told['version'])}  {told['note']}")
+    return None

@@ -1,0 +1,89 @@
+"""`[tool.products]` of `pyproject.toml`: where a project is and how it wants to be run."""
+
+import difflib
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from assay.errors import UsageError
+from assay.model import Where
+
+_FILE = "pyproject.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of a project; paths are relative to `root`, the folder of its `pyproject.toml`.
+
+    `reads` names files and environment variables (`$NAME`) that the definition modules read while they load.
+    """
+
+    root: Path
+    definitions: str = "products"
+    store: str = ".products"
+    environment: str = "prod"
+    release: Literal["coherent", "as_ready"] = "coherent"
+    jobs: int = 0
+    memory: str = ""
+    reads: tuple[str, ...] = field(default=())
+
+    @property
+    def state(self) -> Path:
+        """The folder that holds catalog, store and manifest."""
+        return self.root / self.store
+
+
+def find_config(start: Path) -> Config:
+    """Return the configuration of the nearest project at or above a folder; UsageError when there is none."""
+    for folder in (start, *start.parents):
+        file = folder / _FILE
+        if file.is_file() and (settings := _settings(file)) is not None:
+            return _config(folder, settings)
+    raise UsageError(
+        f"no project here: neither {start} nor a folder above it has a {_FILE} with [tool.products]",
+        hint="`products init` makes one.",
+    )
+
+
+def _settings(file: Path) -> dict[str, Any] | None:
+    try:
+        settings = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("products")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    if settings is not None and not isinstance(settings, dict):
+        raise UsageError("[tool.products] should be a table", where=Where(str(file)))
+    return settings
+
+
+def _config(root: Path, settings: dict[str, Any]) -> Config:
+    known = {f.name: f.default for f in fields(Config) if f.name != "root"}
+    problems = []
+    for name, value in settings.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            problems.append(f"unknown setting {name!r}" + (f": did you mean {close[0]!r}?" if close else ""))
+        elif problem := _wrong(name, value, known[name]):
+            problems.append(f"{name} {problem}")
+    if problems:
+        raise UsageError(
+            f"[tool.products]: {'; '.join(problems)}", where=Where(_FILE), hint=f"Settings: {', '.join(known)}."
+        )
+    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    return Config(root=root, **settings)
+
+
+def _wrong(name: str, value: Any, default: Any) -> str:
+    if isinstance(default, tuple):
+        return "" if isinstance(value, list) and all(isinstance(v, str) for v in value) else "should be a list of texts"
+    if type(value) is not type(default):
+        return "should be a whole number" if isinstance(default, int) else "should be a text"
+    if name == "release" and value not in {"coherent", "as_ready"}:
+        return "should be 'coherent' or 'as_ready'"
+    if name in {"definitions", "store"} and (Path(value).is_absolute() or ".." in Path(value).parts or not value):
+        return "should be a folder inside the project"
+    if name == "environment" and not value.replace("_", "").replace("-", "").isalnum():
+        return "should be letters, digits, - and _"
+    return ""

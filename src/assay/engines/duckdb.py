@@ -1,0 +1,191 @@
+"""DuckDB: one instance a run, a bench of views for each product on it, results copied to Parquet."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.engines.feed import Feed, Measured, by_header
+from assay.engines.types import casts
+from assay.fingerprint import digest
+from assay.model import Column, Source
+
+if TYPE_CHECKING:
+    import duckdb
+
+_COPY = "(format parquet, compression zstd, parquet_version v2)"
+
+
+class DuckDB:
+    """One DuckDB instance that can read and write `folders` alone; benches on it share one memory limit."""
+
+    def __init__(self, folders: Sequence[Path], spill: Path, memory: str = "") -> None:
+        import duckdb
+
+        self._lock = threading.Lock()
+        self._open: dict[int, duckdb.DuckDBPyConnection] = {}
+        self._count = 0
+        self._instance = duckdb.connect(config=_config(memory))
+        run = self._instance.execute
+        run(f"set temp_directory = {literal(str(spill))}")
+        run("set python_enable_replacements = false")
+        run(f"set allowed_directories = [{', '.join(literal(f'{folder}/') for folder in folders)}]")
+        run("set enable_external_access = false")
+        run("set lock_configuration = true")
+
+    @contextmanager
+    def bench(self, feeds: Sequence[Feed], domain: str) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """Open a connection of its own that sees the feeds as views, by full name and, in this domain, by alias."""
+        import duckdb
+
+        with self._cursor() as (number, bench):
+            place = f"bench{number}"
+            try:
+                bench.execute(f"attach ':memory:' as {place}")
+                for schema in sorted({domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}):
+                    bench.execute(f"create schema {place}.{identifier(schema)}")
+                for feed in feeds:
+                    names = {f"{identifier(domain)}.{identifier(feed.alias)}"} if "." not in feed.alias else set()
+                    if "." in feed.name:
+                        names.add(".".join(identifier(part) for part in feed.name.split(".")))
+                    for name in sorted(names):
+                        bench.execute(f"create view {place}.{name} as {select(feed)}")
+                bench.execute(f"use {place}.{identifier(domain)}")
+                yield bench
+            finally:
+                with suppress(duckdb.Error):
+                    bench.execute("use memory.main")
+                    bench.execute(f"detach {place}")
+
+    @contextmanager
+    def _cursor(self) -> Iterator[tuple[int, "duckdb.DuckDBPyConnection"]]:
+        with self._lock:
+            self._count += 1
+            number = self._count
+            cursor = self._open[number] = self._instance.cursor()
+        try:
+            yield number, cursor
+        finally:
+            with self._lock:
+                del self._open[number]
+            cursor.close()
+
+    def interrupt(self) -> None:
+        """Stop what is running on every bench."""
+        with self._lock:
+            for bench in self._open.values():
+                bench.interrupt()
+
+    def close(self) -> None:
+        """Let go of the instance and its memory."""
+        self._instance.close()
+
+    def measure(self, file: Path, event_time: str = "") -> Measured:
+        """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
+
+        The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts.
+        """
+        staged = f"read_parquet({literal(str(file))})"
+        with self._cursor() as (_, cursor):
+            described = cursor.execute(f"describe from {staged}").fetchall()
+            columns = tuple(Column(name=row[0], type=row[1]) for row in described)
+            names = ", ".join(identifier(c.name) for c in columns)
+            latest = f"max({identifier(event_time)})" if event_time else "null"
+            row = cursor.execute(f"select count(*), sum(hash({names})), {latest}, version() from {staged}").fetchone()
+        assert row is not None
+        rows, total, last, version = row
+        content = digest([version, [[c.name, c.type] for c in columns], rows, str(total)])
+        return Measured(rows=rows, columns=columns, digest=content, data_as_of=_moment(last))
+
+
+def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Mapping[str, str]) -> None:
+    """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact."""
+    have = {row[0]: row[1] for row in bench.execute(f"describe ({query})").fetchall()}
+    changed = casts(have, want)
+    named = (
+        f"cast({identifier(n)} as {changed[n]}) as {identifier(n)}" if n in changed else identifier(n) for n in have
+    )
+    bench.execute(f"copy (select {', '.join(named)} from ({query})) to {literal(str(target))} {_COPY}")
+
+
+def select(feed: Feed) -> str:
+    """Return the query that reads a feed: columns as declared for a source, as stored for a product."""
+    if feed.source is None:
+        return f"from read_parquet({_list(feed.files)})"
+    source = feed.source
+    types = {c.name: c.type for c in source.columns}
+    match source.format:
+        case "csv":
+            groups = by_header(source, feed.files).items()
+            return " union all ".join(_select_csv(source, header, files) for header, files in groups)
+        case "jsonl":
+            spec = ", ".join(f"{literal(n)}: {literal(t)}" for n, t in types.items())
+            return f"from read_json({_list(feed.files)}, format = 'newline_delimited', columns = {{{spec}}})"
+        case _:
+            named = ", ".join(f"cast({identifier(n)} as {t}) as {identifier(n)}" for n, t in types.items())
+            return f"select {named} from read_parquet({_list(feed.files)})"
+
+
+def _select_csv(source: Source, header: tuple[str, ...], files: Sequence[Path]) -> str:
+    types = {c.name: c.type for c in source.columns}
+    # A column that is not declared still takes its place in the line: it is read as text under a name of ours.
+    places = [(name, types[name]) if name in types else (f"__undeclared_{i}", "VARCHAR") for i, name in enumerate(header)]
+    spec = ", ".join(f"{literal(name)}: {literal(type)}" for name, type in places)
+    nulls = ", ".join(literal(value) for value in ("", *source.null_values))
+    named = ", ".join(identifier(name) for name in types)
+    return (
+        f"select {named} from read_csv({_list(files)}, auto_detect = false, header = true, "
+        f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
+        f"allow_quoted_nulls = false, columns = {{{spec}}})"
+    )
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def reading_room(files: Sequence[Path], views: Mapping[str, str]) -> "duckdb.DuckDBPyConnection":
+    """Return a connection that can read these files through these views (name: query) and nothing else at all.
+
+    Neither other files, the network and extensions nor its own settings are within reach of what runs on it.
+    """
+    import duckdb
+
+    room = duckdb.connect(config=_config(""))
+    room.execute("set python_enable_replacements = false")
+    room.execute(f"set allowed_paths = {_list(files)}")
+    create_views(room, views)
+    room.execute("set enable_external_access = false")
+    room.execute("set lock_configuration = true")
+    return room
+
+
+def create_views(connection: "duckdb.DuckDBPyConnection", views: Mapping[str, str]) -> None:
+    """Create a view for each product's full name (`domain.name`)."""
+    for schema in sorted({name.partition(".")[0] for name in views}):
+        connection.execute(f"create schema if not exists {identifier(schema)}")
+    for name, query in views.items():
+        connection.execute(f"create view {'.'.join(identifier(p) for p in name.split('.'))} as {query}")
+
+
+def _list(files: Sequence[Path]) -> str:
+    return f"[{', '.join(literal(str(file)) for file in files)}]::varchar[]"
+
+
+def _config(memory: str) -> dict[str, Any]:
+    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    return {**config, "memory_limit": memory} if memory else dict(config)
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, datetime):
+        return value
+    return datetime(value.year, value.month, value.day) if isinstance(value, date) else None

@@ -1,0 +1,131 @@
+"""Makes one product: hands its inputs over, calls the function or runs the query, and stages what comes back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.engines import duckdb as duck
+from assay.engines import polars as lazy
+from assay.engines.feed import Feed, Measured
+from assay.errors import BuildError
+from assay.model import Kind, Product
+from assay.storage import file_digest
+
+if TYPE_CHECKING:
+    import duckdb
+
+LAZY_FRAME, DATA_FRAME = "polars.LazyFrame", "polars.DataFrame"
+RELATION, TABLE, FILE = "duckdb.DuckDBPyRelation", "pyarrow.Table", "pathlib.Path"
+HANDOVERS = (LAZY_FRAME, DATA_FRAME, RELATION, TABLE, FILE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What runs when a product is made: its function, each parameter's handover, and which one takes the file's path."""
+
+    function: Callable[..., Any]
+    handovers: Mapping[str, str]
+    target: str = ""
+
+
+def make(
+    product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target: Path, engine: duck.DuckDB
+) -> Measured:
+    """Make a product into the file `target` and return what it holds.
+
+    Raises whatever the user's function raises; BuildError for a result that is not a product.
+    """
+    making = _Making(product, feeds, engine)
+    with making.open:
+        if recipe is None:
+            duck.stage(making.bench, product.sql, target, making.want)
+        elif product.kind is Kind.FILE:
+            making.write(recipe, target)
+            return Measured(rows=0, columns=(), digest=file_digest(target))
+        else:
+            making.stage(making.call(recipe, target), target)
+    return engine.measure(target, product.event_time)
+
+
+class _Making:
+    """One product being made; a DuckDB bench is opened only when something asks for it."""
+
+    def __init__(self, product: Product, feeds: Sequence[Feed], engine: duck.DuckDB) -> None:
+        self.product, self.feeds, self.engine = product, {feed.alias: feed for feed in feeds}, engine
+        self.want = {column.name: column.type for column in product.contract.columns}
+        self.open = ExitStack()
+
+    @cached_property
+    def bench(self) -> "duckdb.DuckDBPyConnection":
+        tables = [feed for feed in self.feeds.values() if feed.source or feed.files[0].suffix == ".parquet"]
+        return self.open.enter_context(self.engine.bench(tables, self.product.domain))
+
+    def call(self, recipe: Recipe, target: Path) -> Any:
+        given = {name: self._hand_over(name, how) for name, how in recipe.handovers.items() if name != recipe.target}
+        return recipe.function(**given, **({recipe.target: target} if recipe.target else {}))
+
+    def _hand_over(self, alias: str, how: str) -> Any:
+        feed = self.feeds[alias]
+        match how:
+            case "polars.LazyFrame":
+                return lazy.scan(feed)
+            case "polars.DataFrame":
+                return lazy.scan(feed).collect()
+            case "duckdb.DuckDBPyRelation":
+                return self.bench.table(duck.identifier(alias))
+            case "pyarrow.Table":
+                return lazy.scan(feed).collect().to_arrow()
+        return feed.files[0]
+
+    def stage(self, result: Any, target: Path) -> None:
+        import duckdb
+        import polars as pl
+
+        match result:
+            case pl.LazyFrame():
+                lazy.stage(result, target, self.want)
+            case pl.DataFrame():
+                lazy.stage(result.lazy(), target, self.want)
+            case duckdb.DuckDBPyRelation():
+                self._stage_relation(result, target)
+            case _ if type(result).__module__.startswith("pyarrow") and type(result).__name__ == "Table":
+                frame = pl.from_arrow(result)
+                assert isinstance(frame, pl.DataFrame)
+                lazy.stage(frame.lazy(), target, self.want)
+            case _:
+                raise BuildError(
+                    f"the function returned {type(result).__name__}",
+                    hint="Return a polars LazyFrame or DataFrame, a DuckDB relation or an Arrow table.",
+                    where=self.product.where,
+                )
+
+    def _stage_relation(self, relation: "duckdb.DuckDBPyRelation", target: Path) -> None:
+        import duckdb
+        import polars as pl
+
+        try:
+            relation.create_view("__result")
+            duck.stage(self.bench, "from __result", target, self.want)
+        except duckdb.CatalogException:  # made on a connection of the user's own: bring its rows over
+            lazy.stage(pl.DataFrame(relation).lazy(), target, self.want)
+
+    def write(self, recipe: Recipe, target: Path) -> None:
+        result = self.call(recipe, target)
+        match result:
+            case bytes():
+                target.write_bytes(result)
+            case str():
+                target.write_text(result, encoding="utf-8")
+            case None if target.is_file():
+                pass
+            case _:
+                wrote = f"wrote nothing to its parameter {recipe.target!r}" if recipe.target else "wrote nothing"
+                raise BuildError(
+                    f"the function {wrote} and returned {type(result).__name__}",
+                    hint="Write the file to a parameter annotated pathlib.Path, or return bytes or str.",
+                    where=self.product.where,
+                )
+

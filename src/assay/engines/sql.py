@@ -1,0 +1,131 @@
+"""Reads SQL with DuckDB's own parser: one query or nothing, its canonical form, and the tables it names."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import duckdb
+
+# Table functions that make rows out of their arguments alone; every other one reads something that is not an input.
+_HARMLESS = {
+    "range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree", "regexp_split_to_table",
+    "string_split_to_table",
+}  # fmt: skip
+_PLACES = {"query_location", "query_location_length"}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that a query names, as (`schema`, `name`), with the offset in bytes (UTF-8) where it stands."""
+
+    schema: str
+    name: str
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A query: `canonical` is the same for the same meaning, whatever its layout and comments."""
+
+    canonical: str
+    tables: tuple[Table, ...]
+
+
+class Unreadable(ValueError):
+    """SQL that is not one readable query: what is wrong, and the offset in bytes (UTF-8) where (-1: nowhere)."""
+
+    def __init__(self, what: str, offset: int = -1) -> None:
+        super().__init__(what)
+        self.what, self.offset = what, offset
+
+
+def parse(sql: str) -> Parsed:
+    """Parse one SELECT; raises Unreadable for anything else, also for one that writes or reads files on its own."""
+    told = json.loads(_parser().execute("select json_serialize_sql(?::varchar)", [sql]).fetchone()[0])  # type: ignore[index]
+    if told["error"]:
+        raise _refused(told)
+    if len(told["statements"]) != 1:
+        raise Unreadable(f"this is {len(told['statements'])} statements; give one query")
+    node = told["statements"][0]["node"]
+    tables = tuple(dict.fromkeys(_tables(node, frozenset())))
+    return Parsed(canonical=json.dumps(_placeless(node), sort_keys=True, separators=(",", ":")), tables=tables)
+
+
+def place(sql: str, offset: int) -> tuple[int, int, str]:
+    """Return line, column (both from 1, in characters) and text of the line at an offset in bytes."""
+    before = sql.encode()[:offset].decode(errors="ignore")
+    line = before.count("\n") + 1
+    column = len(before) - (before.rfind("\n") + 1) + 1
+    lines = sql.splitlines() or [""]
+    return line, column, lines[min(line, len(lines)) - 1]
+
+
+@cache
+def _parser() -> "duckdb.DuckDBPyConnection":
+    import duckdb
+
+    return duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+
+
+def _refused(told: dict[str, Any]) -> Unreadable:
+    message = told.get("error_message", "cannot be parsed")
+    if told.get("error_type") == "not implemented":
+        return Unreadable("this is not a query: give one SELECT (PIVOT needs its values listed: `on x in (...)`)")
+    return Unreadable(message.splitlines()[0], int(told.get("position", -1)))
+
+
+def _placeless(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _placeless(v) for k, v in node.items() if k not in _PLACES}
+    return [_placeless(item) for item in node] if isinstance(node, list) else node
+
+
+def _tables(node: Any, local: frozenset[str]) -> Iterator[Table]:
+    """Yield the tables below a node that are not names local to the query (common table expressions)."""
+    if isinstance(node, list):
+        for item in node:
+            yield from _tables(item, local)
+        return
+    if not isinstance(node, dict):
+        return
+    kind = node.get("type")
+    if isinstance(kind, str) and kind.endswith("_QUERY_NODE"):
+        raise Unreadable("this writes: give a query that only reads")
+    if kind == "BASE_TABLE":
+        yield from _base_table(node, local)
+    elif kind == "TABLE_FUNCTION":
+        _check_function(node)
+    for entry in node.get("cte_map", {}).get("map", ()):
+        name = entry["key"].lower()
+        inner = entry["value"].get("query_node") or entry["value"].get("query") or entry["value"]
+        recursive = isinstance(inner, dict) and "RECURSIVE" in str(inner.get("type", inner.get("node", {}).get("type")))
+        yield from _tables(entry["value"], local | {name} if recursive else local)
+        local |= {name}
+    if kind == "RECURSIVE_CTE_NODE":
+        local |= {str(node.get("cte_name", "")).lower()}
+    for key, value in node.items():
+        if key != "cte_map":
+            yield from _tables(value, local)
+
+
+def _base_table(node: dict[str, Any], local: frozenset[str]) -> Iterator[Table]:
+    schema, name, offset = node["schema_name"], node["table_name"], node.get("query_location", -1)
+    if node["catalog_name"]:
+        raise Unreadable(f"{node['catalog_name']}.{schema}.{name}: name a table as `name` or `domain.name`", offset)
+    if schema or name.lower() not in local:
+        yield Table(schema.lower(), name.lower(), offset)
+
+
+def _check_function(node: dict[str, Any]) -> None:
+    name = str(node.get("function", {}).get("function_name", "")).lower()
+    if name not in _HARMLESS:
+        raise Unreadable(
+            f"{name}() would read something that is no declared input: declare it with source.files()",
+            node.get("query_location", -1),
+        )

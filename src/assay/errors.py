@@ -1,0 +1,89 @@
+"""Everything that Assay raises on purpose.
+
+    AssayError                     what is wrong, where, what to do; the exit code it stands for
+    ├── UsageError             2   a name, a selector, an option or a configuration that cannot be served
+    │   └── DeclarationError   2   every mistake found in the declarations, together
+    ├── QueryRefused           2   SQL that is not one read-only query over published products
+    ├── BuildError             1   a product could not be built; nothing of it was recorded
+    │   └── TypeRefused        1   a column's type would not survive being stored
+    ├── CatalogError           1   the catalog cannot be opened, is of another version, or is damaged
+    ├── StoreError             1   a stored file is missing or is not what the catalog says
+    └── Conflict               1   another run moved a pointer first (the loser observes and decides again)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assay.model import Where
+
+
+class AssayError(Exception):
+    """An expected failure, worded for the person who reads it."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, hint: str = "", where: Where | None = None) -> None:
+        super().__init__(what)
+        self.what, self.hint, self.where = what, hint, where
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+
+class UsageError(AssayError):
+    """A name, selector, option or configuration that cannot be served."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One mistake in a declaration: what is wrong, where, and what to do."""
+
+    what: str
+    where: Where
+    hint: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: {self.what}"]
+        lines += [f"    {line}" for line in self.hint.splitlines()]
+        return "\n".join(lines)
+
+
+class DeclarationError(UsageError):
+    """All mistakes found in the declarations, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda p: (p.where.file, p.where.line)))
+        count = len(self.problems)
+        super().__init__(f"{count} mistake{'s' if count > 1 else ''} in the declarations")
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.what}:", *(f"  {line}" for p in self.problems for line in str(p).splitlines())])
+
+
+class QueryRefused(AssayError):
+    """SQL that is not one read-only query over published products."""
+
+    exit_code = 2
+
+
+class BuildError(AssayError):
+    """A product could not be built or judged; nothing of the attempt was recorded."""
+
+
+class TypeRefused(BuildError):
+    """A column's type would change silently when stored."""
+
+
+class CatalogError(AssayError):
+    """The catalog cannot be opened, has another schema version, or is damaged."""
+
+
+class StoreError(AssayError):
+    """A stored file is missing, or is not what the catalog says it is."""
+
+
+class Conflict(AssayError):
+    """A pointer no longer holds what this run decided on; observe and decide again."""

@@ -1,0 +1,88 @@
+"""What a run tells as it goes, and what it leaves: values for reporters, exit codes and tests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from assay.model import Blocked, Decision, Held, Reason, Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The machinery failed: an exception in user code, a full disk. Nothing was recorded; the next run tries again."""
+
+    error: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """The run was stopped before this product's turn was over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How one product came out of a run: what was decided last, and what was done for it."""
+
+    product: str
+    end: Decision | Failed | Left
+    reasons: tuple[Reason, ...] = ()
+    built: bool = False
+    judged: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Began:
+    """A run began, with this much that may have to be done."""
+
+    run: str
+    products: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """A product is being built or judged."""
+
+    product: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """Products that share lineage have come out; what could be published now is."""
+
+    results: tuple[Result, ...]
+    release: Release | None = None
+
+
+Event = Began | Working | Settled
+
+
+class Reporter(Protocol):
+    """Is told what happens, in order, from one thread."""
+
+    def __call__(self, event: Event, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run left: a result for each product asked for, and whether it was stopped."""
+
+    results: Mapping[str, Result] = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 a build failed, 3 held back by rules, 130 stopped."""
+        ends = [r.end for r in self.results.values()]
+        if self.interrupted:
+            return 130
+        if any(isinstance(end, Failed) for end in ends):
+            return 1
+        return 3 if any(isinstance(end, Blocked | Held) for end in ends) else 0
+
+    def of(self, kind: type) -> list[str]:
+        """Return the products that ended this way (`Publish`, `Keep`, `Blocked`, `Held`, `Failed`, `Left`)."""
+        return [name for name, r in self.results.items() if isinstance(r.end, kind)]
+

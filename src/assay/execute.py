@@ -1,0 +1,485 @@
+"""Makes the world agree with the declarations: asks `decide()` after every effect, until there is nothing left to do."""
+
+import os
+import time
+import traceback
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from threading import Lock
+
+from assay.catalog import Catalog
+from assay.engines.duckdb import DuckDB
+from assay.engines.feed import Feed
+from assay.engines.making import make
+from assay.errors import AssayError, BuildError, Conflict
+from assay.events import Began, Failed, Left, Outcome, Reporter, Result, Settled, Working
+from assay.model import (
+    PREVIOUS,
+    Blocked,
+    Build,
+    Check,
+    Decision,
+    Held,
+    InputState,
+    Keep,
+    Key,
+    Known,
+    Move,
+    Part,
+    Pointer,
+    Product,
+    Publish,
+    Reason,
+    Release,
+    Unusable,
+    Verdict,
+    Version,
+)
+from assay.observe import changed_since, observe, settled
+from assay.plan import (
+    Facts,
+    Observed,
+    Plan,
+    Request,
+    against,
+    compared_with,
+    decide,
+    outcome,
+    output,
+    plan,
+    published,
+    source_states,
+    withheld,
+)
+from assay.project import Project
+from assay.rules.judge import Evidence, judge
+from assay.storage import Storage
+
+_ATTEMPTS = 5
+_WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Everything that effects go through."""
+
+    catalog: Catalog
+    storage: Storage
+    reporter: Reporter
+    clock: Callable[[], datetime]
+
+
+def look_around(project: Project, world: World, environment: str) -> Observed:
+    """Read catalog, sources and clock once."""
+    return observe(
+        project.config.root,
+        project.graph.sources,
+        world.catalog,
+        world.storage,
+        environment=environment,
+        now=world.clock(),
+    )
+
+
+def execute(
+    project: Project, request: Request, world: World, *, environment: str, jobs: int = 0, fail_fast: bool = False
+) -> Outcome:
+    """Build, judge and publish what is asked for and stale; returns how every product came out.
+
+    What another run publishes meanwhile is observed and decided on again. Ctrl-C (KeyboardInterrupt) stops after what
+    is running; what is done by then is kept for the next run.
+    """
+    world.catalog.recover(world.storage.remove)
+    results: dict[str, Result] = {}
+    for attempt in range(_ATTEMPTS):
+        observed = look_around(project, world, environment)
+        _remember(observed, world)
+        steps = plan(project.graph, observed, request)
+        run = _Run(project, request, world, observed, steps, fail_fast)
+        try:
+            run.go(jobs or min(4, os.cpu_count() or 1))
+        except Conflict:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            continue
+        finally:
+            done = {n: r for n, r in run.results.items() if n not in results or not isinstance(r.end, Keep)}
+            results.update(done)
+        return Outcome(results={n: results[n] for n in steps.steps}, interrupted=run.interrupted)
+    raise AssertionError("unreachable")
+
+
+def _remember(observed: Observed, world: World) -> None:
+    states = [s for s in observed.sources.values() if not s.missing]
+    files = settled(states, world.catalog.seen(), observed.now) if states else []
+    listings = {
+        s.digest: {f.path: f.digest for f in s.files} for s in states if observed.facts.files(s.digest) is None
+    }
+    if files or listings:
+        world.catalog.remember(files, listings)
+
+
+@dataclass
+class _Overlay:
+    """The facts as observed, and those of this run on top."""
+
+    below: Facts
+    versions: dict[str, Version] = field(default_factory=dict)
+    of_key: dict[tuple[str, str], Version] = field(default_factory=dict)
+    verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
+
+    def pointer(self, product: str) -> Pointer | None:
+        return self.below.pointer(product)
+
+    def version(self, id: str) -> Version:
+        return self.versions.get(id) or self.below.version(id)
+
+    def find(self, product: str, key: str) -> Version | None:
+        return self.of_key.get((product, key)) or self.below.find(product, key)
+
+    def lost(self, product: str, key: str) -> Version | None:
+        return self.below.lost(product, key)
+
+    def latest(self, product: str) -> Version | None:
+        return self.below.latest(product)
+
+    def has_code(self, product: str, code: str) -> bool:
+        return self.below.has_code(product, code)
+
+    def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
+        return self.verdicts.get((version, contract, against)) or self.below.verdict(version, contract, against)
+
+    def files(self, source: str) -> Mapping[str, str] | None:
+        return self.below.files(source)
+
+
+class _Run:
+    """One pass over a plan: products settle in the order of their lineage, and connected ones are released together."""
+
+    def __init__(
+        self, project: Project, request: Request, world: World, observed: Observed, steps: Plan, fail_fast: bool
+    ) -> None:
+        self.project, self.graph, self.world, self.plan = project, project.graph, world, steps
+        self.forced, self.fail_fast = set(request.forced), fail_fast
+        self.id = f"{observed.now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        self.facts = _Overlay(observed.facts)
+        self.observed = Observed(
+            now=observed.now, environment=observed.environment, sources=observed.sources, facts=self.facts
+        )
+        self.states: dict[str, InputState] = source_states(observed)
+        self.decisions: dict[str, Decision | Failed] = {}
+        self.results: dict[str, Result] = {}
+        self.running: dict[Future[Version | Verdict], str] = {}
+        self.pending: list[Version | Verdict] = []
+        self.pending_seconds = 0.0
+        self.notes: dict[str, _Note] = {name: _Note() for name in steps.steps}
+        self.stopping = self.interrupted = False
+        self._lock = Lock()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        names = set(self.plan.steps)
+        for name in self.graph.order:
+            if name not in names:
+                self.states[name] = published(name, self.facts)
+        self.waiting = {name: len(names.intersection(self.graph.products[name].reads)) for name in self.plan.steps}
+        self.ready = deque(name for name, count in self.waiting.items() if not count)
+        coherent = self.project.config.release == "coherent"
+        self.units = self.graph.units(self.plan.steps, coherent=coherent)
+        self.unit_of = {name: index for index, unit in enumerate(self.units) for name in unit}
+        self.open = [len(unit) for unit in self.units]
+        self.unreleased = list(range(len(self.units)))
+
+    # ------------------------------------------------------------------------------------------ the loop
+
+    def go(self, jobs: int) -> None:
+        if not self.plan.work:
+            self._advance(None)
+            return
+        paths = [self._folder(name) for name in self.plan.builds]
+        self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
+        if self.plan.builds:
+            self.project.definitions()
+        try:
+            with self.world.catalog.run(
+                self.id, self.observed.environment, self.observed.now, paths, self.world.storage.remove
+            ):
+                self._work(jobs)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        finally:
+            self._close()
+        self._leave()
+
+    def _work(self, jobs: int) -> None:
+        with ThreadPoolExecutor(jobs, thread_name_prefix="build") as pool:
+            try:
+                self._advance(pool)
+                while self.running:
+                    for future in wait(self.running, return_when=FIRST_COMPLETED).done:
+                        self._finish(future)
+                    self._advance(pool)
+            except BaseException:
+                self.stopping = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._interrupt()
+                for future in wait(self.running).done:
+                    self._keep(future)
+                raise
+            finally:
+                self._flush()
+
+    def _advance(self, pool: ThreadPoolExecutor | None) -> None:
+        """Decide on every product whose inputs are all settled."""
+        while self.ready and not self.stopping:
+            name = self.ready.popleft()
+            product = self.graph.products[name]
+            decision = decide(product, self.states, self.observed, forced=name in self.forced)
+            match decision:
+                case Build(key=Key() as key, reasons=reasons) if pool:
+                    self.notes[name].reasons = reasons
+                    self._submit(pool, name, "build", lambda p=product, k=key: self._build(p, k))
+                case Check(version=version) if pool:
+                    self._submit(pool, name, "judge", lambda p=product, v=version: self._judge(p, v))
+                case _:
+                    self._settle(name, decision)
+
+    def _submit(self, pool: ThreadPoolExecutor, name: str, what: str, work: "Callable[[], Version | Verdict]") -> None:
+        self.world.reporter(Working(product=name, what=what))
+        self.running[pool.submit(work)] = name
+
+    def _finish(self, future: "Future[Version | Verdict]") -> None:
+        name = self.running.pop(future)
+        error = future.exception()
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        if error is not None:
+            self._settle(name, _failure(error, self.project))
+            return
+        self._record(name, future.result())
+        self.ready.appendleft(name)
+
+    def _keep(self, future: "Future[Version | Verdict]") -> None:
+        """Record what was finished while the run was being stopped."""
+        name = self.running.pop(future)
+        if not future.cancelled() and future.exception() is None:
+            self._record(name, future.result())
+
+    def _settle(self, name: str, decision: Decision | Failed) -> None:
+        self.decisions[name] = decision
+        failed = isinstance(decision, Failed)
+        self.states[name] = Unusable(why=f"{name} failed") if failed else output(name, decision)
+        for reader in self.graph.below.get(name, ()):
+            if reader in self.waiting:
+                self.waiting[reader] -= 1
+                if not self.waiting[reader]:
+                    self.ready.append(reader)
+        unit = self.unit_of[name]
+        self.open[unit] -= 1
+        if not self.open[unit]:
+            self._release_closed()
+        if self.fail_fast and isinstance(decision, Failed | Blocked):
+            self.stopping = True
+
+    def _leave(self) -> None:
+        """Say what became of the products whose set was not released before the run was stopped."""
+        left = [name for name in self.plan.steps if name not in self.results]
+        ends = {n: d if isinstance(d := self.decisions.get(n), Failed | Blocked | Held | Keep) else Left() for n in left}
+        self.results |= {name: self._result(name, end) for name, end in ends.items()}
+        if told := [self.results[name] for name in left]:
+            self.world.reporter(Settled(results=tuple(told)))
+
+    # ------------------------------------------------------------------------------------------ effects
+
+    def _build(self, product: Product, key: Key) -> Version:
+        started = time.monotonic()
+        folder = self._folder(product.name)
+        path = f"{folder}/{product.file or 'data.parquet'}"
+        target = self.world.storage.prepare(path)
+        try:
+            feeds = [self._feed(i.alias, i.name) for i in product.inputs]
+            recipe = self.project.definitions()[product.name].recipe
+            measured = make(product, recipe, feeds, target, self._engine)
+            for source in {i.name for i in product.inputs} & set(self.observed.sources):
+                if changed := changed_since(self.project.config.root, self.observed.sources[source]):
+                    raise BuildError(f"{changed} was replaced while it was being read", hint="Run it again.")
+            size, checksum = self.world.storage.seal(path)
+        except BaseException:
+            with suppress(OSError):
+                self.world.storage.remove(folder)
+            raise
+        part = Part(path=path, rows=measured.rows, bytes=size, checksum=checksum)
+        return Version(
+            id=f"v{uuid.uuid4().hex[:16]}",
+            product=product.name,
+            key=key,
+            digest=measured.digest,
+            columns=measured.columns,
+            rows=measured.rows,
+            bytes=size,
+            built_at=self.world.clock(),
+            seconds=round(time.monotonic() - started, 3),
+            run=self.id,
+            parts=(part,),
+            data_as_of=measured.data_as_of or self._inherited(product),
+        )
+
+    def _inherited(self, product: Product) -> datetime | None:
+        """Return the business time that the least advanced of the inputs reaches."""
+        states = [self.states[i.name] for i in product.inputs]
+        times = [s.data_as_of for s in states if isinstance(s, Known) and s.data_as_of]
+        return min(times, key=lambda t: t.replace(tzinfo=None)) if times else None
+
+    def _judge(self, product: Product, version: Version) -> Verdict:
+        others = [self._feed(i.alias, i.name) for r in product.contract.rules for i in r.inputs if i.name in self.states]
+        before = compared_with(product, version, self.facts) if product.uses_previous else None
+        if before:
+            others.append(self._feed_of(PREVIOUS, PREVIOUS, before))
+        this = self.world.storage.locate(version.parts[0])
+        evidence = Evidence(this=this, others=tuple({feed.alias: feed for feed in others}.values()))
+        demands = self.project.definitions()[product.name].demands
+        results = judge(product, demands, evidence, self._engine)
+        known = {name: s.digest for name, s in self.states.items() if isinstance(s, Known)}
+        return Verdict(
+            version=version.id,
+            contract=product.contract.digest,
+            against=against(product, version, known, self.facts),
+            status=outcome(results),
+            results=results,
+            judged_at=self.world.clock(),
+            run=self.id,
+        )
+
+    def _feed(self, alias: str, name: str) -> Feed:
+        if name in self.observed.sources:
+            files = tuple(self.project.config.root / f.path for f in self.observed.sources[name].files)
+            return Feed(alias=alias, name=name, files=files, source=self.graph.sources[name])
+        decision = self.decisions.get(name)
+        if isinstance(decision, Publish | Keep):
+            return self._feed_of(alias, name, decision.version)
+        pointer = self.facts.pointer(name)
+        assert pointer is not None, f"{name} was decided on without a version"
+        return self._feed_of(alias, name, self.facts.version(pointer.version))
+
+    def _feed_of(self, alias: str, name: str, version: Version) -> Feed:
+        return Feed(alias=alias, name=name, files=tuple(self.world.storage.locate(part) for part in version.parts))
+
+    def _folder(self, name: str) -> str:
+        return f"{name}/{self.id}"
+
+    @cached_property
+    def _duckdb(self) -> DuckDB:
+        root, storage = self.project.config.root, self.world.storage.root
+        outside = {(root / f.path).parent for s in self.observed.sources.values() for f in s.files}
+        return DuckDB([storage, *sorted(outside)], self.project.config.state / "spill", self.project.config.memory)
+
+    @property
+    def _engine(self) -> DuckDB:
+        with self._lock:
+            return self._duckdb
+
+    def _interrupt(self) -> None:
+        if "_duckdb" in self.__dict__:
+            self._duckdb.interrupt()
+
+    def _close(self) -> None:
+        if "_duckdb" in self.__dict__:
+            self._duckdb.close()
+
+    # ------------------------------------------------------------------------------------------ records
+
+    def _record(self, name: str, fact: Version | Verdict) -> None:
+        note = self.notes[name]
+        if isinstance(fact, Version):
+            self.facts.versions[fact.id] = self.facts.of_key[fact.product, fact.key.digest] = fact
+            self.forced.discard(name)
+            note.built = True
+            note.seconds += fact.seconds
+            self.pending_seconds += fact.seconds
+        else:
+            self.facts.verdicts[fact.version, fact.contract, fact.against] = fact
+            note.judged = True
+        self.pending.append(fact)
+        if self.pending_seconds >= _WORTH_KEEPING:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self.pending:
+            versions = [fact for fact in self.pending if isinstance(fact, Version)]
+            self.world.catalog.record(versions, [fact for fact in self.pending if isinstance(fact, Verdict)])
+            self.pending, self.pending_seconds = [], 0.0
+
+    def _release_closed(self) -> None:
+        """Release every set that has come out and whose inputs are released; sets are in the order of their lineage."""
+        blocking: set[str] = set()
+        for index in list(self.unreleased):
+            unit = self.units[index]
+            read = {n for name in unit for n in self.graph.products[name].reads}
+            if self.open[index] or read & blocking:
+                blocking |= set(unit)
+            else:
+                self.unreleased.remove(index)
+                self._release(unit)
+
+    def _release(self, unit: tuple[str, ...]) -> None:
+        """Publish all of a set that may be, in one transaction, and tell how each of it came out."""
+        settled = {name: d for name, d in self.decisions.items() if not isinstance(d, Failed)}
+        failed = {name: Held(by={name: "it failed"}) for name, d in self.decisions.items() if isinstance(d, Failed)}
+        held = withheld(self.graph, settled | failed)
+        ends = {name: held.get(name, self.decisions[name]) for name in unit}
+        moves = [self._move(name, end) for name, end in ends.items() if isinstance(end, Publish)]
+        release: Release | None = None
+        if moves:
+            self._flush()
+            release = self.world.catalog.release(
+                self.observed.environment, self.id, self.world.clock(), "materialize", moves
+            )
+        results = tuple(self._result(name, end) for name, end in ends.items())
+        self.results |= {result.product: result for result in results}
+        self.world.reporter(Settled(results=results, release=release))
+
+    def _move(self, name: str, end: Publish) -> Move:
+        pointer = self.facts.pointer(name)
+        now = pointer.version if pointer else ""
+        return Move(product=name, version=end.version.id, expected=now, previous=now)
+
+    def _result(self, name: str, end: Decision | Failed | Left) -> Result:
+        note = self.notes[name]
+        return Result(
+            product=name,
+            end=end,
+            reasons=note.reasons,
+            built=note.built,
+            judged=note.judged,
+            seconds=round(note.seconds, 3),
+        )
+
+
+@dataclass
+class _Note:
+    """What was done for one product in this run."""
+
+    reasons: tuple[Reason, ...] = ()
+    built: bool = False
+    judged: bool = False
+    seconds: float = 0.0
+
+
+def _failure(error: BaseException, project: Project) -> Failed:
+    """Return what a user reads of an exception: ours as worded, theirs with the place in their own code."""
+    if isinstance(error, AssayError):
+        return Failed(error=str(error))
+    said = next(iter(str(error).strip().splitlines()), "")
+    root = str(project.config.root)
+    ours = str(__file__).rpartition("/")[0]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(root)]
+    theirs = [f for f in frames if not f.filename.startswith(ours) and "site-packages" not in f.filename]
+    place = f"{os.path.relpath(theirs[-1].filename, root)}:{theirs[-1].lineno}: " if theirs else ""
+    detail = (theirs[-1].line or "").strip() if theirs else str(error).strip()
+    return Failed(error=f"{place}{type(error).__name__}: {said}", detail=detail)

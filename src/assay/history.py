@@ -1,0 +1,69 @@
+"""The versions of a product and what became of them, and putting one of them back before its readers."""
+
+from datetime import datetime
+from typing import Any
+
+from assay.catalog import Catalog
+from assay.errors import UsageError
+from assay.model import Move, Status, Version, short
+from assay.storage import Storage
+
+
+def history_of(catalog: Catalog, product: str, environment: str) -> list[dict[str, Any]]:
+    """Return the versions of a product, newest first, with verdicts and releases, as plain data."""
+    releases = catalog.releases(product, environment)
+    found = []
+    for version in catalog.versions(product):
+        verdicts = catalog.verdicts(version.id)
+        results = verdicts[0].results if verdicts else ()
+        found.append(
+            {
+                "version": version.id,
+                "built_at": version.built_at.isoformat(),
+                "seconds": version.seconds,
+                "rows": version.rows,
+                "bytes": version.bytes,
+                "data_as_of": version.data_as_of.isoformat() if version.data_as_of else None,
+                "verdict": str(verdicts[0].status) if verdicts else "not judged",
+                "failed": [r.text for r in results if r.status in {Status.FAILED, Status.ERROR}],
+                "released": [
+                    {"release": r.id, "at": r.at.isoformat(), "why": r.why}
+                    for r in releases
+                    if r.moves[0][1] == version.id
+                ],
+            }
+        )
+    return found
+
+
+def version_of(catalog: Catalog, product: str, id: str) -> Version:
+    """Return the version of a product whose id begins so; UsageError when none does, or several do."""
+    found = [v for v in catalog.versions(product) if v.id.startswith(id)]
+    if len(found) == 1:
+        return found[0]
+    what = f"{id!r} could be {', '.join(short(v.id) for v in found)}" if found else f"{product} has no version {id!r}"
+    raise UsageError(what, hint=f"`products history {product}` lists them.")
+
+
+def restore(
+    catalog: Catalog, storage: Storage, product: str, id: str | None, environment: str, now: datetime
+) -> dict[str, Any]:
+    """Publish an earlier version and pin it, or, without an id, unpin what is published; both are releases."""
+    pointer = catalog.pointers(environment).get(product)
+    if id is None:
+        if pointer is None or not pointer.pinned:
+            raise UsageError(f"{product} is not pinned")
+        move = Move(product=product, version=pointer.version, expected=pointer.version, previous=pointer.previous)
+        release = catalog.release(environment, "", now, "unpin", [move])
+        note = "moves again with the next run"
+        return {"result": "unpinned", "product": product, "version": pointer.version, "release": release.id, "note": note}
+    version = version_of(catalog, product, id)
+    if not any(verdict.passed for verdict in catalog.verdicts(version.id)):
+        raise UsageError(f"{short(version.id)} of {product} was never judged good, so it cannot go before readers")
+    storage.locate(version.parts[0])
+    before = pointer.version if pointer else ""
+    previous = before if before != version.id else (pointer.previous if pointer else "")
+    move = Move(product=product, version=version.id, expected=before, previous=previous, pinned=True)
+    release = catalog.release(environment, "", now, f"restore {short(version.id)}", [move])
+    note = "pinned; `products restore --unpin` lets it move again"
+    return {"result": "restored", "product": product, "version": version.id, "release": release.id, "note": note}

@@ -1,0 +1,148 @@
+"""Imports the user's definition modules, always from their source, and says where in their own code it failed."""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from assay.config import Config
+from assay.declare import Declaration, collecting
+from assay.errors import Problem
+from assay.fingerprint import SourceTree
+from assay.model import Where
+
+_OURS = str(Path(__file__).parent)
+_MARK = "__loaded_by_assay__"
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The definition modules as imported: what they declared, what went wrong, and the files that they are made of."""
+
+    modules: dict[str, ModuleType] = field(default_factory=dict)
+    declarations: list[Declaration] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+
+def load(config: Config) -> Loaded:
+    """Import every module under the definitions folder, sub-folders too, in order of their paths."""
+    loaded = Loaded()
+    local = Local(config)
+    for name in [n for n, m in sys.modules.items() if getattr(m, _MARK, False) or _shadows(n, m, config)]:
+        del sys.modules[name]
+    before = set(sys.modules)
+    with local.importing(), collecting() as declarations:
+        for file in definition_files(config):
+            _import(file, config, loaded)
+    loaded.declarations = list(declarations)
+    for name in set(sys.modules) - before:
+        module = sys.modules[name]
+        if local.owns(path := getattr(module, "__file__", None) or ""):
+            setattr(module, _MARK, True)
+            loaded.files.append(Path(path))
+    return loaded
+
+
+def definition_files(config: Config) -> list[Path]:
+    """Return the definition modules of a project, sorted."""
+    folder = config.root / config.definitions
+    return sorted(f for f in folder.rglob("*.py") if not any(p.startswith(".") for p in f.relative_to(folder).parts))
+
+
+def _import(file: Path, config: Config, loaded: Loaded) -> None:
+    relative = file.relative_to(config.root)
+    parts = relative.with_suffix("").parts
+    if odd := [part for part in parts if not part.isidentifier()]:
+        told = f"{odd[0]!r} cannot be imported"
+        loaded.problems.append(
+            Problem(what=told, where=Where(str(relative)), hint="Rename it: letters, digits and _ only.")
+        )
+        return
+    name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    try:
+        loaded.modules[name] = importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        loaded.problems.append(_failure(error, file, config.root))
+
+
+def _failure(error: BaseException, file: Path, root: Path) -> Problem:
+    """Return the problem of a module that could not be imported, at the user's own line."""
+    relative = str(file.relative_to(root))
+    if isinstance(error, SyntaxError) and error.filename:
+        place = Path(error.filename)
+        where = Where(str(place.relative_to(root)) if place.is_relative_to(root) else relative, error.lineno or 0)
+        return Problem(what=f"cannot be imported: {error.msg}", where=where, hint=(error.text or "").strip())
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(root)]
+    frames = [f for f in frames if not f.filename.startswith(_OURS)]
+    what = f"cannot be imported: {type(error).__name__}: {error}"
+    if not frames:
+        return Problem(what=what, where=Where(relative))
+    last = frames[-1]
+    where = Where(str(Path(last.filename).relative_to(root)), last.lineno or 0)
+    return Problem(what=what, where=where, hint=(last.line or "").strip())
+
+
+def _shadows(name: str, module: ModuleType, config: Config) -> bool:
+    """Say whether a module loaded before stands where a definition module (of another project, say) would."""
+    return name.partition(".")[0] == Path(config.definitions).parts[0] and not name.startswith("assay")
+
+
+class Local:
+    """What belongs to a project: Python files below its root, other than installed packages and Assay itself."""
+
+    def __init__(self, config: Config) -> None:
+        self.root = str(config.root)
+        self.tree_of = cache(self._tree_of)
+
+    def owns(self, file: str) -> bool:
+        """Say whether a file is project-local code."""
+        inside = file.startswith(f"{self.root}/") and file.endswith(".py")
+        return inside and "site-packages" not in file and not file.startswith(f"{_OURS}/")
+
+    def _tree_of(self, file: str) -> SourceTree | None:
+        return SourceTree(Path(file).read_text(encoding="utf-8"), file) if self.owns(file) else None
+
+    @contextmanager
+    def importing(self) -> Iterator[None]:
+        """Let the project's modules be imported from the root, from source, whatever compiled files say.
+
+        A compiled file is found valid by whole seconds and size alone, so it can be that of an earlier edit.
+        """
+        importlib.invalidate_caches()
+        if self.root not in sys.path:
+            sys.path.insert(0, self.root)
+        finder = _FromSource(self)
+        sys.meta_path.insert(0, finder)
+        try:
+            yield
+        finally:
+            sys.meta_path.remove(finder)
+
+
+class _FromSource:
+    def __init__(self, local: Local) -> None:
+        self.local = local
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target)
+        if spec and spec.origin and self.local.owns(spec.origin) and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _SourceLoader(name, spec.origin)
+            spec.cached = None
+            return spec
+        return None
+
+
+class _SourceLoader(SourceFileLoader):
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return compile(self.get_data(path), path, "exec", dont_inherit=True)

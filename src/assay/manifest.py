@@ -1,0 +1,159 @@
+"""The declarations as last read, kept as data, so that a run with nothing to do imports neither them nor an engine.
+
+A manifest counts only while every byte it was made from is the same: definition modules and all project-local modules
+they import, SQL files, what `[tool.products] reads` names, the configuration, and the code and libraries that read
+them. It holds no code: nothing in it is ever run except by reading the definitions again.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from assay.config import Config
+from assay.fingerprint import digest
+from assay.graph import Graph
+from assay.loading import definition_files
+from assay.model import (
+    Code,
+    Column,
+    Consumer,
+    Contract,
+    Freshness,
+    Input,
+    Kind,
+    Product,
+    Rule,
+    Severity,
+    Source,
+    Where,
+)
+
+_LIBRARIES = ("duckdb", "polars", "pandera")
+
+
+def read_manifest(config: Config) -> Graph | None:
+    """Return the graph as last read, or None when anything that it was made from has changed."""
+    try:
+        stored = json.loads((config.state / "manifest.json").read_bytes())
+        if stored["made_from"] != made_from(config, stored["files"]):
+            return None
+        return Graph(
+            products={p["name"]: _product(p) for p in stored["products"]},
+            sources={s["name"]: _source(s) for s in stored["sources"]},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: str) -> None:
+    """Keep a graph for the next run; a folder that cannot be written to only makes the next run slower."""
+    stored = {
+        "made_from": stamp,
+        "files": relative(config, files),
+        "products": [asdict(p) for p in graph.products.values()],
+        "sources": [asdict(s) for s in graph.sources.values()],
+    }
+    temporary = config.state / f"manifest.{os.getpid()}.tmp"
+    try:
+        config.state.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(stored, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+        temporary.replace(config.state / "manifest.json")
+    except (OSError, UnicodeEncodeError):
+        temporary.unlink(missing_ok=True)
+
+
+def relative(config: Config, files: Iterable[Path]) -> list[str]:
+    """Return the files that are not definition modules themselves, relative to the root, sorted."""
+    modules = set(definition_files(config))
+    return sorted({os.path.relpath(f, config.root) for f in files if f not in modules})
+
+
+def made_from(config: Config, files: Iterable[str]) -> str:
+    """Return the digest of everything that the declarations follow from, `files` besides the definition modules."""
+    settings = {name: str(value) for name, value in asdict(config).items() if name != "root"}
+    modules = [os.path.relpath(f, config.root) for f in definition_files(config)]
+    contents = [(file, _bytes_digest(config.root / file)) for file in [*modules, *files]]
+    return digest([settings, contents, reads_digest(config), _tools()])
+
+
+def reads_digest(config: Config) -> str:
+    """Return the digest of the files and environment variables that the definitions read while they load."""
+    told = []
+    for name in config.reads:
+        known = os.environ.get(name[1:], "\0") if name.startswith("$") else _bytes_digest(config.root / name)
+        told.append([name, hashlib.sha256(known.encode("utf-8", "surrogateescape")).hexdigest()])
+    return digest(told) if told else ""
+
+
+def _tools() -> list[Any]:
+    """Return what tells this code and these libraries from others, without importing any."""
+    ours = [_stat(file) for file in sorted(Path(__file__).parent.rglob("*.py"))]
+    specs = [find_spec(name) for name in _LIBRARIES]
+    return [sys.version_info[:2], ours, [_stat(Path(spec.origin)) for spec in specs if spec and spec.origin]]
+
+
+def _stat(file: Path) -> list[Any]:
+    stat = file.stat()
+    return [str(file), stat.st_size, stat.st_mtime_ns]
+
+
+def _bytes_digest(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return "missing"
+
+
+# ---------------------------------------------------------------------------------------------- from JSON
+
+
+def _source(stored: Mapping[str, Any]) -> Source:
+    return Source(
+        **{
+            **stored,
+            "where": Where(**stored["where"]),
+            "columns": _columns(stored["columns"]),
+            "null_values": tuple(stored["null_values"]),
+        }
+    )
+
+
+def _product(stored: Mapping[str, Any]) -> Product:
+    contract, freshness = stored["contract"], stored["freshness"]
+    return Product(
+        **{
+            **stored,
+            "where": Where(**stored["where"]),
+            "kind": Kind(stored["kind"]),
+            "code": Code(**stored["code"]),
+            "contract": Contract(
+                digest=contract["digest"],
+                columns=_columns(contract["columns"]),
+                key=tuple(contract["key"]),
+                rules=tuple(_rule(r) for r in contract["rules"]),
+            ),
+            "inputs": _inputs(stored["inputs"]),
+            "consumers": tuple(Consumer(**c) for c in stored["consumers"]),
+            "tags": tuple(stored["tags"]),
+            "freshness": Freshness(**freshness) if freshness else None,
+        }
+    )
+
+
+def _rule(stored: Mapping[str, Any]) -> Rule:
+    made = {"where": Where(**stored["where"]), "severity": Severity(stored["severity"])}
+    return Rule(**{**stored, **made, "inputs": _inputs(stored["inputs"])})
+
+
+def _columns(stored: Iterable[Mapping[str, str]]) -> tuple[Column, ...]:
+    return tuple(Column(**c) for c in stored)
+
+
+def _inputs(stored: Iterable[Mapping[str, str]]) -> tuple[Input, ...]:
+    return tuple(Input(**i) for i in stored)

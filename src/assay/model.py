@@ -1,0 +1,475 @@
+"""Every noun of Assay, as frozen values; imports nothing of ours."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+PREVIOUS = "previous"
+THIS = "this"
+DIMENSIONS = ("accuracy", "completeness", "conformity", "consistency", "coverage", "timeliness", "uniqueness")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Where:
+    """A place in the user's project: a file, relative to the project root, and a line (from 1; 0 is the whole file)."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+# ---------------------------------------------------------------------------------------------- declared
+
+
+class Severity(StrEnum):
+    """What a failing rule does: an error holds the version back, a warning lets it out and says so."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Kind(StrEnum):
+    """How a product is made."""
+
+    FUNCTION = "function"
+    SQL = "sql"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumer:
+    """Someone who decides something from a product."""
+
+    name: str
+    decides: str = ""
+    contact: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """A promise: the data `covers` a period and is there `by` a local time (`HH:MM`) on the days of a calendar."""
+
+    by: str
+    tz: str = "UTC"
+    on: str = ""
+    covers: str = ""
+
+    def __str__(self) -> str:
+        days = f" on {self.on} working days" if self.on else ""
+        covers = f", covering the {self.covers}" if self.covers else ""
+        return f"by {self.by} {self.tz}{days}{covers}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column and its type, spelled as DuckDB spells it (`DECIMAL(18,2)`)."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One input of a product: the name its code uses and the full name of the product or source behind it."""
+
+    alias: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A statement in business words that data can pass or fail.
+
+    A rule of the schema has `check`, the place of its check in the pandera schema; a rule in SQL has `sql`, a query
+    that returns the violating rows and reads `inputs` (`this`, `previous` and other products).
+    """
+
+    text: str
+    where: Where
+    severity: Severity = Severity.ERROR
+    dimension: str = ""
+    because: str = ""
+    owner: str = ""
+    check: str = ""
+    sql: str = ""
+    inputs: tuple[Input, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What a product promises: columns and types, key, and rules. `digest` names the promise as a whole."""
+
+    digest: str
+    columns: tuple[Column, ...] = ()
+    key: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """What makes a product, digested; `parts` maps each thing the code reaches to its own digest."""
+
+    digest: str
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Files made elsewhere: observed, never built. `reading` digests how they are read."""
+
+    name: str
+    where: Where
+    pattern: str
+    format: str
+    columns: tuple[Column, ...]
+    null_values: tuple[str, ...] = ()
+    delimiter: str = ","
+    owner: str = ""
+    purpose: str = ""
+    reading: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """A table or file that this project makes, as plain data: all that deciding needs, nothing that runs."""
+
+    name: str
+    where: Where
+    kind: Kind
+    code: Code
+    contract: Contract
+    owner: str
+    purpose: str = ""
+    inputs: tuple[Input, ...] = ()
+    consumers: tuple[Consumer, ...] = ()
+    tags: tuple[str, ...] = ()
+    event_time: str = ""
+    freshness: Freshness | None = None
+    release_group: str = ""
+    file: str = ""
+    sql: str = ""
+
+    @property
+    def domain(self) -> str:
+        """The part of the name before the dot."""
+        return self.name.partition(".")[0]
+
+    @property
+    def bare(self) -> str:
+        """The part of the name after the dot."""
+        return self.name.partition(".")[2]
+
+    @property
+    def rule_inputs(self) -> tuple[str, ...]:
+        """Full names of the other products that its rules read, sorted."""
+        names = {i.name for rule in self.contract.rules for i in rule.inputs}
+        return tuple(sorted(names - {THIS, PREVIOUS, self.name}))
+
+    @property
+    def uses_previous(self) -> bool:
+        """Whether a rule compares with what is published now."""
+        return any(i.name == PREVIOUS for rule in self.contract.rules for i in rule.inputs)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Full names of everything it depends on, for building or for judging, sorted."""
+        return tuple(sorted({i.name for i in self.inputs} | set(self.rule_inputs)))
+
+
+# ---------------------------------------------------------------------------------------------- recorded facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What would be built: the code and the content of every input, by digest."""
+
+    digest: str
+    code: Code
+    inputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One immutable file of a version. `path` is relative to the store; an unpartitioned version has one part, ''."""
+
+    key: str = ""
+    path: str
+    rows: int
+    bytes: int
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """The immutable bytes of one build. `digest` is that of the content, whatever the order of rows or files."""
+
+    id: str
+    product: str
+    key: Key
+    digest: str
+    columns: tuple[Column, ...]
+    rows: int
+    bytes: int
+    built_at: datetime
+    seconds: float
+    run: str
+    parts: tuple[Part, ...]
+    data_as_of: datetime | None = None
+
+
+class Status(StrEnum):
+    """How a rule, or a whole verdict, came out. `error`: could not be judged; blocks like `failed`."""
+
+    PASSED = "passed"
+    WARNING = "warning"
+    FAILED = "failed"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleResult:
+    """How one rule came out on one version: `failing` rows are counted, up to five are sampled with their values."""
+
+    text: str
+    status: Status
+    severity: Severity = Severity.ERROR
+    dimension: str = ""
+    because: str = ""
+    owner: str = ""
+    failing: int | None = None
+    samples: tuple[Mapping[str, Any], ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A version judged under a contract, `against` the digests of what its rules read besides it."""
+
+    version: str
+    contract: str
+    against: str
+    status: Status
+    results: tuple[RuleResult, ...]
+    judged_at: datetime
+    run: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the version may be published."""
+        return self.status in {Status.PASSED, Status.WARNING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """What readers of one environment see of a product: `previous` is the version that this one replaced."""
+
+    product: str
+    version: str
+    release: int
+    released_at: datetime
+    previous: str = ""
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One pointer to be moved by a release, only if it still holds `expected` ('' is: nothing published)."""
+
+    product: str
+    version: str
+    expected: str = ""
+    previous: str = ""
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """The one atomic act that moved pointers, of one or many products."""
+
+    id: int
+    environment: str
+    at: datetime
+    run: str
+    why: str
+    moves: tuple[tuple[str, str], ...] = ()
+
+
+# ---------------------------------------------------------------------------------------------- observed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """One file of a source as observed: path relative to the project root, size in bytes, mtime in ns, SHA-256."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """A source as observed: the digest of what it holds and how it is read; or `missing`, why it can't be read."""
+
+    name: str
+    digest: str = ""
+    files: tuple[SourceFile, ...] = ()
+    missing: str = ""
+
+
+# ---------------------------------------------------------------------------------------------- decided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """An input whose content is known: by digest, with the business time it reaches."""
+
+    digest: str
+    data_as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """An input that will be known only when something else has run (in a plan)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusable:
+    """An input that is held back, failed, held or not there, and why."""
+
+    why: str
+
+
+InputState = Known | Unknown | Unusable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstBuild:
+    """Nothing was ever built."""
+
+    def __str__(self) -> str:
+        return "never built"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeChanged:
+    """The code, or something it reaches, differs from what made the version compared with."""
+
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "code changed" + (f" ({', '.join(self.parts)})" if self.parts else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputChanged:
+    """An input's content differs; for a source, with the files that did."""
+
+    name: str
+    added: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        counts = (("added", self.added), ("replaced", self.replaced), ("removed", self.removed))
+        said = ", ".join(f"{len(f)} file{'s' if len(f) > 1 else ''} {what}" for what, f in counts if f)
+        return f"input {self.name} changed" + (f" ({said})" if said else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputsDiffer:
+    """The set of inputs differs: some are new, some are gone."""
+
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+
+    def __str__(self) -> str:
+        said = [f"new input {name}" for name in self.gained] + [f"input {name} gone" for name in self.lost]
+        return ", ".join(said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BytesMissing:
+    """A version of this key was built, but its files are gone or were not kept whole."""
+
+    version: str
+
+    def __str__(self) -> str:
+        return f"the bytes of {short(self.version)} are missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forced:
+    """The user asked for it."""
+
+    def __str__(self) -> str:
+        return "forced"
+
+
+Reason = FirstBuild | CodeChanged | InputChanged | InputsDiffer | BytesMissing | Forced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Rung 0: something it is made of cannot be used; `by` maps each to why."""
+
+    by: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maybe:
+    """Rung 1: it cannot be known before these have run."""
+
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """Rung 2: no version exists for the wanted key."""
+
+    reasons: tuple[Reason, ...]
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Rung 3: the version has no verdict under today's contract."""
+
+    version: Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Rung 4: the verdict failed; readers keep what they have."""
+
+    version: Version
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """Rung 5: it passed and is not what is published."""
+
+    version: Version
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Rung 6: what is published is what is wanted (or is pinned)."""
+
+    version: Version
+    pinned: bool = False
+
+
+Decision = Held | Maybe | Build | Check | Blocked | Publish | Keep
+
+
+def short(version: str) -> str:
+    """Return a version id as it is shown: enough of it to tell versions of one product apart."""
+    return version[:7]

@@ -1,0 +1,285 @@
+"""What next for each product: the ladder, decided by one pure function.
+
+`plan()` asks `decide()` once per product and calls the result a plan; running asks it again after every effect until
+it says Publish, Keep, Blocked or Held. Explaining, dry runs, resuming after a crash, early cutoff and reverting to old
+code are therefore not features: they are what the ladder answers.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from assay.fingerprint import against_of, key_of
+from assay.graph import Graph
+from assay.model import (
+    PREVIOUS,
+    Blocked,
+    Build,
+    BytesMissing,
+    Check,
+    CodeChanged,
+    Decision,
+    FirstBuild,
+    Forced,
+    Held,
+    InputChanged,
+    InputsDiffer,
+    InputState,
+    Keep,
+    Key,
+    Known,
+    Maybe,
+    Pointer,
+    Product,
+    Publish,
+    Reason,
+    RuleResult,
+    SourceState,
+    Status,
+    Unknown,
+    Unusable,
+    Verdict,
+    Version,
+)
+
+
+class Facts(Protocol):
+    """What is recorded, as one environment sees it; bytes that are missing make a version not found."""
+
+    def pointer(self, product: str) -> Pointer | None:
+        """Return what readers see of a product."""
+
+    def version(self, id: str) -> Version:
+        """Return a version by id."""
+
+    def find(self, product: str, key: str) -> Version | None:
+        """Return the newest version of this key whose bytes are all there."""
+
+    def lost(self, product: str, key: str) -> Version | None:
+        """Return the newest version of this key whose bytes are not there."""
+
+    def latest(self, product: str) -> Version | None:
+        """Return the newest version, of any key."""
+
+    def has_code(self, product: str, code: str) -> bool:
+        """Say whether any version was made by this code."""
+
+    def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
+        """Return how a version was judged."""
+
+    def files(self, source: str) -> Mapping[str, str] | None:
+        """Return the files (path to digest) behind the content digest of a source, if they were recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """One read of catalog, sources and clock."""
+
+    now: datetime
+    environment: str
+    sources: Mapping[str, SourceState]
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the user asked for: which products, and which of them to build whatever the ladder says."""
+
+    products: frozenset[str]
+    forced: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A decision for each product asked for, each after what it is made of."""
+
+    steps: Mapping[str, Decision] = field(default_factory=dict)
+
+    @property
+    def work(self) -> tuple[str, ...]:
+        """Products for which something may be computed or published."""
+        return tuple(n for n, d in self.steps.items() if isinstance(d, Build | Check | Maybe | Publish))
+
+    @property
+    def builds(self) -> tuple[str, ...]:
+        """Products that may be built: an upper bound of what will be."""
+        return tuple(n for n, d in self.steps.items() if isinstance(d, Build | Check | Maybe))
+
+
+def plan(graph: Graph, observed: Observed, request: Request) -> Plan:
+    """Return what would be done; pure, so that planning twice says the same."""
+    states = source_states(observed)
+    steps: dict[str, Decision] = {}
+    for name in graph.order:
+        product = graph.products[name]
+        if name in request.products:
+            steps[name] = decide(product, states, observed, forced=name in request.forced)
+            states[name] = output(name, steps[name])
+        else:
+            states[name] = published(name, observed.facts)
+    return Plan(steps={**steps, **withheld(graph, steps)})
+
+
+def decide(
+    product: Product, states: Mapping[str, InputState], observed: Observed, *, forced: bool = False
+) -> Decision:
+    """Return what is next for one product, given the state of all it reads.
+
+    Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is kept, whatever else.
+    """
+    facts = observed.facts
+    pointer = facts.pointer(product.name)
+    if pointer and pointer.pinned:
+        return Keep(version=facts.version(pointer.version), pinned=True)
+    read = {name: states[name] for name in product.reads}
+    if bad := {name: state.why for name, state in read.items() if isinstance(state, Unusable)}:
+        return Held(by=bad)
+    if unknown := tuple(name for name, state in read.items() if isinstance(state, Unknown)):
+        if not facts.has_code(product.name, product.code.digest):
+            return Build(reasons=_unlike(product, {}, facts, unknown=unknown))
+        return Maybe(inputs=unknown)
+    known = {name: state.digest for name, state in read.items() if isinstance(state, Known)}
+    key = key_of(product.code, {i.name: known[i.name] for i in product.inputs})
+    version = facts.find(product.name, key.digest)
+    if version is None or forced:
+        reasons = (Forced(),) if forced else _reasons(product, key, observed)
+        return Build(reasons=reasons, key=key)
+    verdict = facts.verdict(version.id, product.contract.digest, against(product, version, known, facts))
+    if verdict is None:
+        return Check(version=version)
+    if not verdict.passed:
+        return Blocked(version=version, verdict=verdict)
+    if pointer is None or version.id != pointer.version:
+        return Publish(version=version, verdict=verdict)
+    return Keep(version=version)
+
+
+def outcome(results: Iterable[RuleResult]) -> Status:
+    """Return a verdict's status: the worst of its rules'; a rule that could not be judged is the worst of all."""
+    said = {result.status for result in results}
+    return next((s for s in (Status.ERROR, Status.FAILED, Status.WARNING) if s in said), Status.PASSED)
+
+
+def compared_with(product: Product, version: Version, facts: Facts) -> Version | None:
+    """Return what `previous` means when this version is judged: what it replaces, or replaced when it went out."""
+    pointer = facts.pointer(product.name)
+    if pointer is None:
+        return None
+    id = pointer.previous if pointer.version == version.id else pointer.version
+    return facts.version(id) if id else None
+
+
+def against(product: Product, version: Version, known: Mapping[str, str], facts: Facts) -> str:
+    """Return the digest of what the product's rules read besides the version itself."""
+    read = [(name, known[name]) for name in product.rule_inputs]
+    if product.uses_previous:
+        before = compared_with(product, version, facts)
+        read.append((PREVIOUS, before.digest if before else ""))
+    return against_of(read)
+
+
+def output(name: str, decision: Decision) -> InputState:
+    """Return what a product is to those made of it, once this is decided."""
+    match decision:
+        case Keep(version=version) | Publish(version=version):
+            return Known(digest=version.digest, data_as_of=version.data_as_of)
+        case Blocked():
+            return Unusable(why=f"{name} is held back")
+        case Held():
+            return Unusable(why=f"{name} is held")
+        case Build() | Check() | Maybe():
+            return Unknown()
+
+
+def published(name: str, facts: Facts) -> InputState:
+    """Return what a product that was not asked for is to those made of it: what readers see."""
+    pointer = facts.pointer(name)
+    if pointer is None:
+        return Unusable(why=f"{name} was never published and is not selected")
+    version = facts.version(pointer.version)
+    return Known(digest=version.digest, data_as_of=version.data_as_of)
+
+
+def source_states(observed: Observed) -> dict[str, InputState]:
+    """Return the state of every source as an input."""
+    return {
+        name: Unusable(why=state.missing) if state.missing else Known(digest=state.digest)
+        for name, state in observed.sources.items()
+    }
+
+
+def withheld(graph: Graph, steps: Mapping[str, Decision]) -> dict[str, Held]:
+    """Return the products that passed and yet may not go out.
+
+    A release group publishes all or none, and nothing goes out before what it is made of: so when a member cannot be
+    published, neither can the others, nor whatever was built from their new versions.
+    """
+    held: dict[str, Held] = {}
+    groups: dict[str, list[str]] = {}
+    for name in steps:
+        if group := graph.products[name].release_group:
+            groups.setdefault(group, []).append(name)
+    changed = bool(groups)
+    while changed:
+        changed = False
+        for name, decision in steps.items():
+            if name in held or not isinstance(decision, Publish):
+                continue
+            product = graph.products[name]
+            stuck = {n: f"release group {product.release_group} waits for {n}" for n in
+                     groups.get(product.release_group, []) if n in held or isinstance(steps[n], Blocked | Held)}
+            stuck |= {n: f"{n} is held by its release group" for n in product.reads if n in held}
+            if stuck:
+                held[name] = Held(by=stuck)
+                changed = True
+    return held
+
+
+def _reasons(product: Product, key: Key, observed: Observed) -> tuple[Reason, ...]:
+    """Return the field-by-field difference between the wanted key and that of what is published (or newest)."""
+    lost = observed.facts.lost(product.name, key.digest)
+    if lost is not None:
+        return (BytesMissing(version=lost.id),)
+    return _unlike(product, key.inputs, observed.facts, observed.sources)
+
+
+def _unlike(
+    product: Product,
+    inputs: Mapping[str, str],
+    facts: Facts,
+    sources: Mapping[str, SourceState] | None = None,
+    unknown: tuple[str, ...] = (),
+) -> tuple[Reason, ...]:
+    before = _before(product, facts)
+    if before is None:
+        return (FirstBuild(),)
+    reasons: list[Reason] = []
+    if before.key.code.digest != product.code.digest:
+        old, new = before.key.code.parts, product.code.parts
+        reasons.append(CodeChanged(parts=tuple(sorted(n for n in {*old, *new} if old.get(n) != new.get(n)))))
+    now, then = {*inputs, *unknown}, set(before.key.inputs)
+    if not unknown and now != then:
+        reasons.append(InputsDiffer(gained=tuple(sorted(now - then)), lost=tuple(sorted(then - now))))
+    for name in sorted(now & then):
+        if name in inputs and inputs[name] != before.key.inputs[name]:
+            reasons.append(_changed(name, before.key.inputs[name], (sources or {}).get(name), facts))
+    return tuple(reasons)
+
+
+def _before(product: Product, facts: Facts) -> Version | None:
+    pointer = facts.pointer(product.name)
+    return facts.version(pointer.version) if pointer else facts.latest(product.name)
+
+
+def _changed(name: str, before: str, source: SourceState | None, facts: Facts) -> InputChanged:
+    then = facts.files(before) if source else None
+    if source is None or then is None:
+        return InputChanged(name=name)
+    now = {file.path: file.digest for file in source.files}
+    return InputChanged(
+        name=name,
+        added=tuple(sorted(now.keys() - then.keys())),
+        replaced=tuple(sorted(p for p in now.keys() & then.keys() if now[p] != then[p])),
+        removed=tuple(sorted(then.keys() - now.keys())),
+    )

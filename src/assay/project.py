@@ -1,0 +1,67 @@
+"""A project: its configuration, its graph, and, once something has to run, its definitions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assay.catalog import Catalog, SqliteCatalog
+from assay.config import Config, find_config
+from assay.errors import AssayError, UsageError
+from assay.graph import Graph
+from assay.loading import load
+from assay.manifest import made_from, read_manifest, reads_digest, relative, write_manifest
+from assay.resolve import Definition, Resolved, resolve
+from assay.storage import LocalStorage, Storage
+
+
+@dataclass
+class Project:
+    """A project as declared. `definitions()` imports the user's modules, if the manifest spared that so far."""
+
+    config: Config
+    graph: Graph
+    resolved: Resolved | None = field(default=None, repr=False)
+
+    def definitions(self) -> Mapping[str, Definition]:
+        """Return what runs for each product."""
+        if self.resolved is None:
+            resolved = _read(self.config)
+            if resolved.graph != self.graph:
+                raise AssayError("the definitions changed while they were being used", hint="Run it again.")
+            self.resolved = resolved
+        return self.resolved.definitions
+
+    def storage(self) -> Storage:
+        """Return where the bytes of versions are."""
+        return LocalStorage(self.config.state / "store")
+
+    def catalog(self, *, create: bool = False) -> Catalog:
+        """Open the catalog; without `create`, one that is not there yet reads as empty."""
+        return SqliteCatalog(self.config.state / "catalog.db", create=create)
+
+
+def open_project(start: Path | None = None) -> Project:
+    """Open the project at or above a folder (the working directory unless given).
+
+    Raises UsageError when there is none, DeclarationError with every mistake in its declarations.
+    """
+    config = find_config(start or Path.cwd())
+    if graph := read_manifest(config):
+        return Project(config=config, graph=graph)
+    resolved = _read(config)
+    return Project(config=config, graph=resolved.graph, resolved=resolved)
+
+
+def _read(config: Config) -> Resolved:
+    """Import the definitions, and keep what they say for the next run."""
+    folder = config.root / config.definitions
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {config.definitions!r} in {config.root}", hint="`products init` makes one.")
+    before = made_from(config, ())
+    loaded = load(config)
+    resolved = resolve(config, loaded, reads_digest(config))
+    files = [*loaded.files, *resolved.files]
+    stamp = made_from(config, relative(config, files))
+    if before == made_from(config, ()):  # nothing was edited while it was being read
+        write_manifest(config, resolved.graph, files, stamp)
+    return resolved

@@ -1,0 +1,116 @@
+"""Reading published products from Python: `read`, `connect` and `path`. None of it imports the user's modules."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assay.catalog import SqliteCatalog
+from assay.config import Config, find_config
+from assay.engines import duckdb as duck
+from assay.engines import polars as lazy
+from assay.engines.feed import Feed
+from assay.errors import UsageError
+from assay.graph import nearest
+from assay.model import Version
+from assay.storage import LocalStorage
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+AsOf = datetime | str | int | None
+
+
+def read(
+    name: str, *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None
+) -> "pl.LazyFrame":
+    """Return the published version of a product as a LazyFrame.
+
+    `as_of` is a moment (a datetime, or ISO 8601 text; UTC unless it says) or a release number; `project` is a folder
+    in the project (the working directory unless given). Raises UsageError for a name that is not published.
+    """
+    return lazy.scan(Feed(alias=name, name=name, files=(_table(name, as_of, env, project),)))
+
+
+def path(name: str, *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None) -> Path:
+    """Return the file of the published version of a product: Parquet for a table, the file itself for a file."""
+    return published(_config(project), env, as_of).file(name)
+
+
+def connect(
+    *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None
+) -> "duckdb.DuckDBPyConnection":
+    """Return a DuckDB connection with a view for every published table (`domain.name`), all from one moment."""
+    import duckdb
+
+    connection = duckdb.connect()
+    duck.create_views(connection, published(_config(project), env, as_of).views())
+    return connection
+
+
+class Published:
+    """What readers of one environment see at one moment: the version of every product, and where its bytes are."""
+
+    def __init__(self, versions: Mapping[str, Version], storage: LocalStorage, environment: str) -> None:
+        self.versions, self.storage, self.environment = versions, storage, environment
+
+    def file(self, name: str) -> Path:
+        """Return the file of a product given in full or by its bare name; StoreError when it is not there whole."""
+        return self.storage.locate(self.version(name).parts[0])
+
+    def version(self, name: str) -> Version:
+        """Return the version of a product given in full or by its bare name."""
+        found = [n for n in self.versions if name in {n, n.partition(".")[2]}]
+        if len(found) != 1:
+            what = f"could be {' or '.join(sorted(found))}" if found else f"is not published in {self.environment}"
+            raise UsageError(f"{name!r} {what}", hint=nearest(name, self.versions))
+        return self.versions[found[0]]
+
+    def tables(self) -> dict[str, Path]:
+        """Return the Parquet file of every published table."""
+        return {name: self.storage.locate(v.parts[0]) for name, v in self.versions.items() if v.columns}
+
+    def views(self) -> dict[str, str]:
+        """Return the query of a view for every published table."""
+        return {name: duck.select(Feed(alias=name, name=name, files=(f,))) for name, f in self.tables().items()}
+
+
+def published(config: Config, env: str | None = None, as_of: AsOf = None) -> Published:
+    """Return what readers see, read from the catalog in one go."""
+    environment = env or config.environment
+    catalog = SqliteCatalog(config.state / "catalog.db", create=False)
+    try:
+        pointers = catalog.pointers(environment, moment(as_of))
+        versions = {name: catalog.version(pointer.version) for name, pointer in pointers.items()}
+    finally:
+        catalog.close()
+    return Published(versions, LocalStorage(config.state / "store"), environment)
+
+
+def moment(as_of: AsOf) -> datetime | int | None:
+    """Return a moment or a release number as the catalog takes it; UsageError for text that is neither."""
+    if isinstance(as_of, str):
+        if as_of.isdecimal():
+            return int(as_of)
+        try:
+            as_of = datetime.fromisoformat(as_of)
+        except ValueError:
+            raise UsageError(f"{as_of!r} is no moment", hint="Write 2011-12-09T07:00, or a release number.") from None
+    if isinstance(as_of, datetime) and as_of.tzinfo is None:
+        return as_of.replace(tzinfo=UTC)
+    return as_of
+
+
+def _config(project: Path | str | None) -> Config:
+    return find_config(Path(project) if project else Path.cwd())
+
+
+def _table(name: str, as_of: AsOf, env: str | None, project: Path | str | None) -> Path:
+    found = published(_config(project), env, as_of)
+    version = found.version(name)
+    if not version.columns:
+        raise UsageError(
+            f"{version.product} is a file, not a table", hint=f"assay.path({version.product!r}) says where it is."
+        )
+    return found.file(version.product)

@@ -1,0 +1,140 @@
+"""Shows what happens: plain lines when piped, progress and colour on a terminal, or JSON lines."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from assay.events import Began, Event, Settled, Working
+from assay.story import Story, clean, lines
+
+_COLOURS = {
+    "published": "green", "held back": "red", "held": "yellow", "failed": "red", "left": "yellow", "unchanged": "dim",
+}  # fmt: skip
+
+
+class PlainReporter:
+    """Prints what came out, as it comes out."""
+
+    def __init__(self, story: Story, width: int, out: TextIO) -> None:
+        self.story, self.width, self.out = story, width, out
+        self.unchanged = 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Settled):
+            for result in event.results:
+                told = self.story.of(result)
+                if told["result"] == "unchanged" and not told["judged"] and not told["pinned"]:
+                    self.unchanged += 1
+                else:
+                    self.show(told["result"], lines(told, self.width))
+
+    def show(self, word: str, said: Sequence[str]) -> None:
+        """Print the lines of one result."""
+        for line in said:
+            self.out.write(f"{line.rstrip()}\n")
+        self.out.flush()
+
+    def close(self) -> None:
+        """Say what was left alone."""
+        if self.unchanged:
+            self.show("unchanged", [f"  {'unchanged':<10} {self.unchanged} product{'s' if self.unchanged > 1 else ''}"])
+
+
+class RichReporter(PlainReporter):
+    """The same on a terminal: in colour, above a line that says what is being worked on."""
+
+    def __init__(self, story: Story, width: int, out: TextIO) -> None:
+        super().__init__(story, width, out)
+        from rich.console import Console
+
+        self.console = Console(file=out, highlight=False)
+        self.status = self.console.status("looking around")
+        self.status.start()
+        self.at_work: dict[str, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Began(products=products):
+                self.status.update(f"{products} product{'s' if products != 1 else ''} to look after")
+            case Working(product=product, what=what):
+                self.at_work[product] = what
+            case Settled(results=results):
+                for result in results:
+                    self.at_work.pop(result.product, None)
+        if self.at_work:
+            self.status.update(", ".join(f"{what} {name}" for name, what in list(self.at_work.items())[-3:]))
+        super().__call__(event)
+
+    def show(self, word: str, said: Sequence[str]) -> None:
+        from rich.text import Text
+
+        first, *rest = said
+        self.console.print(Text(first).append("") if word not in _COLOURS else _coloured(first, word), soft_wrap=True)
+        for line in rest:
+            self.console.print(Text(line), soft_wrap=True)
+
+    def close(self) -> None:
+        self.status.stop()
+        super().close()
+
+
+class JsonReporter:
+    """Writes each result as a line of JSON."""
+
+    def __init__(self, story: Story, out: TextIO) -> None:
+        self.story, self.out = story, out
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Settled):
+            release = event.release.id if event.release else None
+            for result in event.results:
+                self.out.write(to_json({**self.story.of(result), "release": release}) + "\n")
+            self.out.flush()
+
+    def close(self) -> None:
+        """Nothing is left to say."""
+
+
+def _coloured(line: str, word: str) -> Any:
+    from rich.text import Text
+
+    text = Text(line)
+    text.stylize(_COLOURS[word], 2, 2 + len(word))
+    return text
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO | None = None) -> None:
+    """Print a table: drawn on a terminal, aligned plain lines when piped."""
+    out = out or sys.stdout
+    cells = [[_cell(value) for value in row] for row in rows]
+    if out.isatty():
+        _rich_table(headers, cells, out)
+        return
+    widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
+    for row in [list(headers), *cells]:
+        line = "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True))
+        out.write(f"{line.rstrip()}\n")
+
+
+def _rich_table(headers: Sequence[str], cells: Iterable[Sequence[str]], out: TextIO) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE_HEAD, show_edge=False)
+    for header in headers:
+        drawn.add_column(Text(header), overflow="fold")
+    for row in cells:
+        drawn.add_row(*(Text(value) for value in row))
+    Console(file=out, highlight=False).print(drawn)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else clean(str(value))
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Return JSON; what JSON has no type for (dates, decimals) as text."""
+    return json.dumps(value, ensure_ascii=False, default=str, indent=indent)

@@ -1,0 +1,224 @@
+"""Says in words, and as data, what was decided or done for a product; text and JSON come from the same values."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from assay.events import Failed, Left, Result
+from assay.graph import Graph
+from assay.model import (
+    Blocked,
+    Build,
+    Check,
+    Decision,
+    Freshness,
+    Held,
+    Keep,
+    Maybe,
+    Product,
+    Publish,
+    RuleResult,
+    Status,
+    Verdict,
+    short,
+)
+from assay.plan import Facts
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Tells of products with what the graph and the recorded facts say around them."""
+
+    graph: Graph
+    facts: Facts
+
+    def of(self, result: Result) -> dict[str, Any]:
+        """Return a result as plain data: the word for it, and all that its lines say."""
+        told = self.decided(result.product, result.end)
+        if result.reasons and not told.get("reasons"):
+            told["reasons"] = [str(reason) for reason in result.reasons]
+        return {**told, "built": result.built, "judged": result.judged, "seconds": result.seconds}
+
+    def decided(self, name: str, end: Decision | Failed | Left) -> dict[str, Any]:
+        """Return a decision as plain data."""
+        told: dict[str, Any] = {"product": name, "result": word(end)}
+        match end:
+            case Publish(version=version, verdict=verdict):
+                told |= {"version": version.id, "rows": version.rows, **_judged(verdict)}
+                told |= _moment("data_as_of", version.data_as_of)
+            case Keep(version=version, pinned=pinned):
+                told |= {"version": version.id, "rows": version.rows, "pinned": pinned}
+                told |= _moment("data_as_of", version.data_as_of)
+            case Blocked(version=version, verdict=verdict):
+                told |= {"version": version.id, "rows": version.rows, **_judged(verdict)}
+                told |= {"readers": self.readers(name), "affects": self.affected(name)}
+            case Held(by=by):
+                told |= {"waits_for": dict(by), "readers": self.readers(name)}
+            case Failed(error=error, detail=detail):
+                told |= {"error": error, "detail": detail, "readers": self.readers(name)}
+            case Build(reasons=reasons):
+                told["reasons"] = [str(reason) for reason in reasons]
+            case Check(version=version):
+                told |= {"version": version.id, "reasons": ["its rules, or what they read, changed"]}
+            case Maybe(inputs=inputs):
+                told["reasons"] = [f"depends on what becomes of {', '.join(inputs)}"]
+        return told
+
+    def readers(self, name: str) -> dict[str, Any] | None:
+        """Return what readers see of a product now."""
+        pointer = self.facts.pointer(name)
+        if pointer is None:
+            return None
+        version = self.facts.version(pointer.version)
+        return {"version": version.id, "rows": version.rows, **_moment("data_as_of", version.data_as_of)}
+
+    def affected(self, name: str) -> list[str]:
+        """Return who decides from a product or from anything made of it, and what."""
+        names = [n for n in self.graph.order if n == name or n in self.graph.downstream(name)]
+        found = []
+        for product in (self.graph.products[n] for n in names):
+            due = f", due {product.freshness.by}" if product.freshness else ""
+            for consumer in product.consumers:
+                decides = f" ({consumer.decides}{due})" if consumer.decides else ""
+                found.append(f"{consumer.name}{decides}")
+        return list(dict.fromkeys(found))
+
+
+def word(end: Decision | Failed | Left) -> str:
+    """Return the word for how a product came out, or would."""
+    words = {
+        Publish: "published", Keep: "unchanged", Blocked: "held back", Held: "held", Failed: "failed", Left: "left",
+        Build: "build", Check: "check", Maybe: "maybe",
+    }  # fmt: skip
+    return words[type(end)]
+
+
+def lines(told: Mapping[str, Any], width: int) -> list[str]:
+    """Return what a user reads of a result: one line, and below a held-back or failed product, why."""
+    version = short(told.get("version", ""))
+    head = f"  {told['result']:<10} {told['product']:<{width}}  {version:<7}  "
+    match told["result"]:
+        case "published":
+            built = f"{told['seconds']:.1f} s" if told.get("built") else "not built again"
+            parts = [f"{told['rows']:,} rows", built, ", ".join(told.get("reasons", ()))]
+            return [head + "   ".join(p for p in parts if p), *_rule_lines(told)]
+        case "held back":
+            failed = [r for r in told["rules"] if r["status"] in {"failed", "error"}]
+            count = f"{len(failed)} of {told['rule_count']} rules {_failed_or_error(failed)}"
+            return [f"{head}{count}; {_readers(told)}", *_rule_lines(told), *_affects(told)]
+        case "held":
+            return [f"{head}waits: {'; '.join(told['waits_for'].values())}; {_readers(told)}"]
+        case "failed":
+            detail = [f"{'':13}{line}" for line in str(told["detail"]).splitlines()[:5]]
+            error, *more = clean(told["error"], keep_lines=True).splitlines() or [""]
+            return [f"{head}{error}", *(f"{'':13}{line}" for line in more), *map(clean, detail)]
+        case "left":
+            return [f"{head}not finished; the next run goes on from here"]
+        case "unchanged":
+            pinned = "pinned; `products restore --unpin` lets it move again" if told.get("pinned") else ""
+            judged = "judged again under changed rules, passed" if told.get("judged") else ""
+            return [f"{head}{pinned or judged}".rstrip()]
+    return [f"{head}{', '.join(told.get('reasons', ()))}"]
+
+
+def _failed_or_error(failed: Iterable[Mapping[str, Any]]) -> str:
+    kinds = {r["status"] for r in failed}
+    return "could not be judged" if kinds == {"error"} else "failed"
+
+
+def _readers(told: Mapping[str, Any]) -> str:
+    readers = told.get("readers")
+    if not readers:
+        return "readers have nothing yet"
+    as_of = f" (as of {day(readers['data_as_of'])})" if readers.get("data_as_of") else ""
+    return f"readers keep {short(readers['version'])}{as_of}"
+
+
+def _affects(told: Mapping[str, Any]) -> list[str]:
+    return [f"{'':13}affects: {'; '.join(told['affects'])}"] if told.get("affects") else []
+
+
+def _rule_lines(told: Mapping[str, Any]) -> list[str]:
+    found = []
+    for rule in told.get("rules", ()):
+        mark = {"warning": "warning: ", "error": "could not be judged: "}.get(rule["status"], "")
+        rows = "" if rule["failing"] is None else f": {rule['failing']:,} row{'s' if rule['failing'] != 1 else ''}"
+        said = f": {rule['message']}" if rule["message"] else ""
+        found.append(f"{'':13}{mark}{clean(rule['text'])}{rows}{clean(said)}")
+        found += [f"{'':15}{row(sample)}" for sample in rule["samples"]]
+        if rule["because"]:
+            found.append(f"{'':15}because: {clean(rule['because'])}")
+    return found
+
+
+def row(sample: Mapping[str, Any], columns: int = 8) -> str:
+    """Return a row of data on one line, safe to show on a terminal."""
+    shown = [f"{clean(name)} {clean(str(value))[:60]}" for name, value in list(sample.items())[:columns]]
+    return "  ".join(shown) + ("  …" if len(sample) > columns else "")
+
+
+def clean(text: str, *, keep_lines: bool = False) -> str:
+    """Return text from outside with control and direction characters made visible, so that it stays text."""
+    if keep_lines:
+        return "\n".join(clean(line) for line in text.splitlines())
+    return _CONTROL.sub(lambda m: m[0].encode("unicode_escape").decode(), text)
+
+
+def day(moment: str) -> str:
+    """Return a moment without its time of day when that is midnight."""
+    return moment[:10] if moment[10:].startswith("T00:00:00") or len(moment) == 10 else moment[:16].replace("T", " ")
+
+
+def promise(freshness: Freshness | None) -> str:
+    """Return a freshness window in words."""
+    return str(freshness) if freshness else ""
+
+
+def about(product: Product) -> dict[str, Any]:
+    """Return what a product says of itself, as plain data."""
+    return {
+        "product": product.name,
+        "kind": str(product.kind),
+        "owner": product.owner,
+        "purpose": product.purpose,
+        "consumers": [{"name": c.name, "decides": c.decides, "contact": c.contact} for c in product.consumers],
+        "tags": list(product.tags),
+        "freshness": promise(product.freshness),
+        "event_time": product.event_time,
+        "release_group": product.release_group,
+        "reads": list(product.reads),
+        "rules": [{"text": r.text, "severity": str(r.severity), "because": r.because} for r in product.contract.rules],
+        "where": str(product.where),
+    }
+
+
+def judged_rule(result: RuleResult) -> dict[str, Any]:
+    """Return a rule's result as plain data."""
+    return {
+        "text": result.text,
+        "status": str(result.status),
+        "severity": str(result.severity),
+        "dimension": result.dimension,
+        "because": result.because,
+        "owner": result.owner,
+        "failing": result.failing,
+        "samples": [dict(sample) for sample in result.samples],
+        "message": result.message,
+    }
+
+
+def _judged(verdict: Verdict) -> dict[str, Any]:
+    shown = [r for r in verdict.results if r.status in {Status.FAILED, Status.ERROR, Status.WARNING}]
+    return {
+        "verdict": str(verdict.status),
+        "rule_count": len(verdict.results),
+        "rules": [judged_rule(result) for result in shown],
+    }
+
+
+def _moment(name: str, moment: datetime | None) -> dict[str, str]:
+    return {name: moment.isoformat()} if moment else {}
