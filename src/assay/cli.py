@@ -22,7 +22,7 @@ from assay.execute import World, execute, look_around
 from assay.explain import explain
 from assay.history import history_of, restore, version_of
 from assay.lineage import as_data, as_mermaid, as_tree
-from assay.model import Blocked, Build, Check, Held, Keep, Maybe, Product, Publish, short
+from assay.model import Blocked, Build, Check, Held, Maybe, Product, Publish, short
 from assay.plan import Observed, Plan, Request, plan
 from assay.project import Project, open_project
 from assay.read import published
@@ -100,7 +100,10 @@ class _Session:
     ) -> Request:
         graph = self.project.graph
         terms = [*select, *exclude]
-        asks = any(":" in t and t.split(":")[0] in {"stale", "blocked", "state"} for t in " ".join(terms).replace(",", " ").split())
+        asks = any(
+            ":" in t and t.split(":")[0] in {"stale", "blocked", "state"}
+            for t in " ".join(terms).replace(",", " ").split()
+        )
         chosen = frozenset(graph.select(select, exclude, self.states(observed) if asks else None))
         return Request(products=chosen, forced=chosen if force else frozenset())
 
@@ -216,9 +219,7 @@ def list_products(select: Sequence[str], exclude: Sequence[str], env: str | None
 
 @main.command()
 @_options(_SELECT, _EXCLUDE, _ENV, _NOW, _JSON)
-def status(
-    select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool
-) -> None:
+def status(select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool) -> None:
     """Say for each product what readers see, and whether it is what it should be."""
     with _session(env, now) as session:
         observed = session.observe()
@@ -309,8 +310,9 @@ def history(name: str, env: str | None, as_json: bool) -> None:
         return _say(told)
     table(
         ("version", "built", "rows", "as of", "verdict", "failed rules", "released"),
-        [(short(t["version"]), t["built_at"][:19].replace("T", " "), t["rows"], day(t["data_as_of"] or ""), t["verdict"],
-          "; ".join(t["failed"]), "; ".join(f"#{r['release']} {r['at'][:19].replace('T', ' ')}" for r in t["released"]))
+        [(short(t["version"]), t["built_at"][:19].replace("T", " "), t["rows"], day(t["data_as_of"] or ""),
+          t["verdict"], "; ".join(t["failed"]),
+          "; ".join(f"#{r['release']} {r['at'][:19].replace('T', ' ')}" for r in t["released"]))
          for t in told],
     )  # fmt: skip
     return None
@@ -400,7 +402,9 @@ def restore_version(
         raise UsageError("give a version to restore, or --unpin", hint=f"`products history {name}` lists versions.")
     with _session(env, now) as session:
         full = session.project.graph.resolve(name)
-        told = restore(session.catalog, session.storage, full, version, session.environment, session.clock())
+        told = restore(
+            session.catalog, session.storage, full, version, environment=session.environment, now=session.clock()
+        )
     if as_json:
         return _say(told)
     click.echo(f"  {told['result']}  {full}  {short(told['version'])}  {told['note']}")

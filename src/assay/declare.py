@@ -111,7 +111,7 @@ def product(
     def declare(function: Callable[..., Any]) -> ProductDeclaration:
         code = getattr(function, "__code__", None)
         line = code.co_firstlineno if code and code.co_filename == where.file else where.line
-        called = name or getattr(function, "__name__", "?")
+        called = name or str(getattr(function, "__name__", "?"))
         return _collect(
             ProductDeclaration(
                 where=Where(where.file, line), module=module, name=called, make=function, file=file, **about

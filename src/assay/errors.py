@@ -1,14 +1,14 @@
 """Everything that Assay raises on purpose.
 
-    AssayError                     what is wrong, where, what to do; the exit code it stands for
-    ├── UsageError             2   a name, a selector, an option or a configuration that cannot be served
-    │   └── DeclarationError   2   every mistake found in the declarations, together
-    ├── QueryRefused           2   SQL that is not one read-only query over published products
-    ├── BuildError             1   a product could not be built; nothing of it was recorded
-    │   └── TypeRefused        1   a column's type would not survive being stored
-    ├── CatalogError           1   the catalog cannot be opened, is of another version, or is damaged
-    ├── StoreError             1   a stored file is missing or is not what the catalog says
-    └── Conflict               1   another run moved a pointer first (the loser observes and decides again)
+AssayError                     what is wrong, where, what to do; the exit code it stands for
+├── UsageError             2   a name, a selector, an option or a configuration that cannot be served
+│   └── DeclarationError   2   every mistake found in the declarations, together
+├── QueryRefused           2   SQL that is not one read-only query over published products
+├── BuildError             1   a product could not be built; nothing of it was recorded
+│   └── TypeRefused        1   a column's type would not survive being stored
+├── CatalogError           1   the catalog cannot be opened, is of another version, or is damaged
+├── StoreError             1   a stored file is missing or is not what the catalog says
+└── Conflict               1   another run moved a pointer first (the loser observes and decides again)
 """
 
 from collections.abc import Sequence

@@ -85,4 +85,3 @@ class Outcome:
     def of(self, kind: type) -> list[str]:
         """Return the products that ended this way (`Publish`, `Keep`, `Blocked`, `Held`, `Failed`, `Left`)."""
         return [name for name, r in self.results.items() if isinstance(r.end, kind)]
-

@@ -1,4 +1,4 @@
-"""Makes the world agree with the declarations: asks `decide()` after every effect, until there is nothing left to do."""
+"""Makes the world agree with the declarations: asks `decide()` after every effect, until nothing is left to do."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock
 
 from assay.catalog import Catalog
@@ -101,7 +101,7 @@ def execute(
         observed = look_around(project, world, environment)
         _remember(observed, world)
         steps = plan(project.graph, observed, request)
-        run = _Run(project, request, world, observed, steps, fail_fast)
+        run = _Run(project, request, world, observed=observed, steps=steps, fail_fast=fail_fast)
         try:
             run.go(jobs or min(4, os.cpu_count() or 1))
         except Conflict:
@@ -118,9 +118,7 @@ def execute(
 def _remember(observed: Observed, world: World) -> None:
     states = [s for s in observed.sources.values() if not s.missing]
     files = settled(states, world.catalog.seen(), observed.now) if states else []
-    listings = {
-        s.digest: {f.path: f.digest for f in s.files} for s in states if observed.facts.files(s.digest) is None
-    }
+    listings = {s.digest: {f.path: f.digest for f in s.files} for s in states if observed.facts.files(s.digest) is None}
     if files or listings:
         world.catalog.remember(files, listings)
 
@@ -163,7 +161,7 @@ class _Run:
     """One pass over a plan: products settle in the order of their lineage, and connected ones are released together."""
 
     def __init__(
-        self, project: Project, request: Request, world: World, observed: Observed, steps: Plan, fail_fast: bool
+        self, project: Project, request: Request, world: World, *, observed: Observed, steps: Plan, fail_fast: bool
     ) -> None:
         self.project, self.graph, self.world, self.plan = project, project.graph, world, steps
         self.forced, self.fail_fast = set(request.forced), fail_fast
@@ -244,9 +242,9 @@ class _Run:
             match decision:
                 case Build(key=Key() as key, reasons=reasons) if pool:
                     self.notes[name].reasons = reasons
-                    self._submit(pool, name, "build", lambda p=product, k=key: self._build(p, k))
+                    self._submit(pool, name, "build", partial(self._build, product, key))
                 case Check(version=version) if pool:
-                    self._submit(pool, name, "judge", lambda p=product, v=version: self._judge(p, v))
+                    self._submit(pool, name, "judge", partial(self._judge, product, version))
                 case _:
                     self._settle(name, decision)
 
@@ -273,8 +271,11 @@ class _Run:
 
     def _settle(self, name: str, decision: Decision | Failed) -> None:
         self.decisions[name] = decision
-        failed = isinstance(decision, Failed)
-        self.states[name] = Unusable(why=f"{name} failed") if failed else output(name, decision)
+        match decision:
+            case Failed():
+                self.states[name] = Unusable(why=f"{name} failed")
+            case _:
+                self.states[name] = output(name, decision)
         for reader in self.graph.below.get(name, ()):
             if reader in self.waiting:
                 self.waiting[reader] -= 1
@@ -290,7 +291,9 @@ class _Run:
     def _leave(self) -> None:
         """Say what became of the products whose set was not released before the run was stopped."""
         left = [name for name in self.plan.steps if name not in self.results]
-        ends = {n: d if isinstance(d := self.decisions.get(n), Failed | Blocked | Held | Keep) else Left() for n in left}
+        ends = {
+            n: d if isinstance(d := self.decisions.get(n), Failed | Blocked | Held | Keep) else Left() for n in left
+        }
         self.results |= {name: self._result(name, end) for name, end in ends.items()}
         if told := [self.results[name] for name in left]:
             self.world.reporter(Settled(results=tuple(told)))
@@ -337,7 +340,9 @@ class _Run:
         return min(times, key=lambda t: t.replace(tzinfo=None)) if times else None
 
     def _judge(self, product: Product, version: Version) -> Verdict:
-        others = [self._feed(i.alias, i.name) for r in product.contract.rules for i in r.inputs if i.name in self.states]
+        others = [
+            self._feed(i.alias, i.name) for r in product.contract.rules for i in r.inputs if i.name in self.states
+        ]
         before = compared_with(product, version, self.facts) if product.uses_previous else None
         if before:
             others.append(self._feed_of(PREVIOUS, PREVIOUS, before))

@@ -10,6 +10,7 @@ import enum
 import functools
 import hashlib
 import json
+import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,8 @@ from typing import Any
 
 from assay.model import Code, Key
 
+# Modules whose values say all that they are when printed: type hints and column types.
+_SAID_IN_FULL = {"typing", "types", "polars.datatypes.classes"}
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, PurePath, range)
 
 
@@ -52,7 +55,7 @@ def source_of(reading: str, files: Iterable[tuple[str, str]]) -> str:
 
 
 class SourceTree:
-    """The syntax tree of one project-local file, indexed by where its functions stand and what its classes are called."""
+    """The syntax tree of one project-local file, its functions by the line they start on, its classes by name."""
 
     def __init__(self, text: str, file: str) -> None:
         self.module = ast.parse(text, file)
@@ -135,6 +138,10 @@ class Reach:
                 self._container(name, value, module)
             case types.BuiltinFunctionType():
                 self._foreign.add(f"{value.__module__}.{value.__qualname__}")
+            case re.Pattern():
+                self._add(name, [value.pattern, value.flags])
+            case _ if type(value).__module__ in _SAID_IN_FULL:
+                self._add(name, repr(value))
             case _:
                 self._opaque(name, value, module)
 
@@ -245,7 +252,8 @@ class _Bare(ast.NodeTransformer):
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
         root = called.value if isinstance(called, ast.Attribute) else called
         value = self.space.get(root.id) if isinstance(root, ast.Name) else None
-        return (getattr(value, "__module__", None) or getattr(value, "__name__", "")).partition(".")[0] == "assay"
+        home = getattr(value, "__module__", None) or getattr(value, "__name__", None) or ""
+        return str(home).partition(".")[0] == "assay"
 
 
 def _names(node: ast.AST) -> set[str]:

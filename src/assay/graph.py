@@ -44,7 +44,7 @@ class Graph:
         try:
             _ = self.order
         except CycleError as error:
-            return tuple(reversed(error.args[1]))
+            return tuple(str(name) for name in reversed(error.args[1]))
         return ()
 
     def upstream(self, name: str, steps: int | None = None) -> set[str]:
@@ -118,7 +118,7 @@ class Graph:
         known = [*self.products, *(self.sources if sources else ())]
         if name in known:
             return name
-        found = [full for full in known if full.partition(".")[2] == name]
+        found: list[str] = [full for full in known if full.partition(".")[2] == name]
         if len(found) == 1:
             return found[0]
         what = "product or source" if sources else "product"

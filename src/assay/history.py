@@ -46,7 +46,7 @@ def version_of(catalog: Catalog, product: str, id: str) -> Version:
 
 
 def restore(
-    catalog: Catalog, storage: Storage, product: str, id: str | None, environment: str, now: datetime
+    catalog: Catalog, storage: Storage, product: str, id: str | None, *, environment: str, now: datetime
 ) -> dict[str, Any]:
     """Publish an earlier version and pin it, or, without an id, unpin what is published; both are releases."""
     pointer = catalog.pointers(environment).get(product)
@@ -56,7 +56,13 @@ def restore(
         move = Move(product=product, version=pointer.version, expected=pointer.version, previous=pointer.previous)
         release = catalog.release(environment, "", now, "unpin", [move])
         note = "moves again with the next run"
-        return {"result": "unpinned", "product": product, "version": pointer.version, "release": release.id, "note": note}
+        return {
+            "result": "unpinned",
+            "product": product,
+            "version": pointer.version,
+            "release": release.id,
+            "note": note,
+        }
     version = version_of(catalog, product, id)
     if not any(verdict.passed for verdict in catalog.verdicts(version.id)):
         raise UsageError(f"{short(version.id)} of {product} was never judged good, so it cannot go before readers")

@@ -41,7 +41,9 @@ def as_data(graph: Graph, name: str) -> dict[str, Any]:
     """Return nodes and edges of the lineage around a name."""
     around = {name} | graph.upstream(name) | graph.downstream(name)
     edges = [(read, n) for n in graph.order if n in around for read in graph.products[n].reads if read in around]
-    nodes = [{"name": n, "kind": "source" if n in graph.sources else str(graph.products[n].kind)} for n in sorted(around)]
+    nodes = [
+        {"name": n, "kind": "source" if n in graph.sources else str(graph.products[n].kind)} for n in sorted(around)
+    ]
     return {"name": name, "nodes": nodes, "edges": [{"from": a, "to": b} for a, b in edges]}
 
 

@@ -1,7 +1,6 @@
 """One read of catalog, sources and clock: what the ladder decides on."""
 
 import glob
-import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +36,7 @@ def observe(
 
 def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceState:
     """Return a source as it is now; a file whose size and time are those of one already read is not read again."""
-    paths = sorted(glob.glob(source.pattern, root_dir=root, recursive=True))
+    paths = sorted(glob.glob(source.pattern, root_dir=root, recursive=True))  # noqa: PTH207 (it may be absolute)
     files: list[SourceFile] = []
     for path in paths:
         full = root / path
@@ -61,7 +60,7 @@ def _look_at(full: Path, path: str, known: SourceFile | None) -> SourceFile:
 
 
 def settled(states: Iterable[SourceState], seen: Mapping[str, SourceFile], now: datetime) -> list[SourceFile]:
-    """Return the files worth remembering: new to `seen`, and not changed so recently that their time can't be trusted."""
+    """Return the files worth remembering: new to `seen`, and not so recently changed that their time can't tell."""
     limit = int(now.timestamp() * 1e9) - _RACY_NS
     return [f for s in states for f in s.files if seen.get(f.path) != f and f.mtime_ns < limit]
 
@@ -70,7 +69,7 @@ def changed_since(root: Path, state: SourceState) -> str:
     """Return the first file of a source that is no longer what was observed; '' when all are."""
     for file in state.files:
         try:
-            stat = os.stat(root / file.path)
+            stat = (root / file.path).stat()
         except OSError:
             return file.path
         if (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns):

@@ -121,9 +121,7 @@ def plan(graph: Graph, observed: Observed, request: Request) -> Plan:
     return Plan(steps={**steps, **withheld(graph, steps)})
 
 
-def decide(
-    product: Product, states: Mapping[str, InputState], observed: Observed, *, forced: bool = False
-) -> Decision:
+def decide(product: Product, states: Mapping[str, InputState], observed: Observed, *, forced: bool = False) -> Decision:
     """Return what is next for one product, given the state of all it reads.
 
     Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is kept, whatever else.
@@ -227,8 +225,11 @@ def withheld(graph: Graph, steps: Mapping[str, Decision]) -> dict[str, Held]:
             if name in held or not isinstance(decision, Publish):
                 continue
             product = graph.products[name]
-            stuck = {n: f"release group {product.release_group} waits for {n}" for n in
-                     groups.get(product.release_group, []) if n in held or isinstance(steps[n], Blocked | Held)}
+            stuck = {
+                n: f"release group {product.release_group} waits for {n}"
+                for n in groups.get(product.release_group, [])
+                if n in held or isinstance(steps[n], Blocked | Held)
+            }
             stuck |= {n: f"{n} is held by its release group" for n in product.reads if n in held}
             if stuck:
                 held[name] = Held(by=stuck)
@@ -261,9 +262,8 @@ def _unlike(
     now, then = {*inputs, *unknown}, set(before.key.inputs)
     if not unknown and now != then:
         reasons.append(InputsDiffer(gained=tuple(sorted(now - then)), lost=tuple(sorted(then - now))))
-    for name in sorted(now & then):
-        if name in inputs and inputs[name] != before.key.inputs[name]:
-            reasons.append(_changed(name, before.key.inputs[name], (sources or {}).get(name), facts))
+    moved = [name for name in sorted(inputs.keys() & then) if inputs[name] != before.key.inputs[name]]
+    reasons += [_changed(name, before.key.inputs[name], (sources or {}).get(name), facts) for name in moved]
     return tuple(reasons)
 
 

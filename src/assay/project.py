@@ -56,7 +56,9 @@ def _read(config: Config) -> Resolved:
     """Import the definitions, and keep what they say for the next run."""
     folder = config.root / config.definitions
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {config.definitions!r} in {config.root}", hint="`products init` makes one.")
+        raise UsageError(
+            f"there is no folder {config.definitions!r} in {config.root}", hint="`products init` makes one."
+        )
     before = made_from(config, ())
     loaded = load(config)
     resolved = resolve(config, loaded, reads_digest(config))

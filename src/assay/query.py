@@ -42,7 +42,7 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
         room.close()
 
 
-def first_rows(file: Path, count: int) -> tuple[list[str], list[Sequence[Any]]]:
+def first_rows(file: Path, count: int) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Return column names and the first rows of a Parquet file."""
     room = duck.reading_room([file], {})
     try:

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 AsOf = datetime | str | int | None
 
 
-def read(
-    name: str, *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None
-) -> "pl.LazyFrame":
+def read(name: str, *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None) -> "pl.LazyFrame":
     """Return the published version of a product as a LazyFrame.
 
     `as_of` is a moment (a datetime, or ISO 8601 text; UTC unless it says) or a release number; `project` is a folder

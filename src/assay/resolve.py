@@ -79,7 +79,9 @@ class _Resolver:
         graph = Graph(products=products, sources=sources)
         if not self.problems and (cycle := graph.cycle()):
             told = f"these products are made of each other: {' -> '.join(cycle)}"
-            self._problem(told, products[cycle[0]].where, "Break the circle: one of them has to be made of something else.")
+            self._problem(
+                told, products[cycle[0]].where, "Break the circle: one of them has to be made of something else."
+            )
         if self.problems:
             raise DeclarationError(self.problems)
         self.resolved.graph = graph
@@ -178,9 +180,14 @@ class _Resolver:
                 type = from_polars(dtype)
             except (AttributeError, TypeError):
                 type = None
-            if type is None or type.endswith("]") or type.startswith("STRUCT") or type in {"NULL", "OBJECT", "DURATION"}:
-                self._problem(f"{name}: column {column!r} cannot be read as {dtype!r}", where,
-                              "Give a Polars data type such as pl.String, pl.Int64, pl.Date or pl.Decimal(18, 2).")  # fmt: skip
+            if (
+                type is None
+                or type.endswith("]")
+                or type.startswith("STRUCT")
+                or type in {"NULL", "OBJECT", "DURATION"}
+            ):
+                hint = "Give a Polars data type such as pl.String, pl.Int64, pl.Date or pl.Decimal(18, 2)."
+                self._problem(f"{name}: column {column!r} cannot be read as {dtype!r}", where, hint)
             else:
                 yield Column(name=str(column), type=type)
 
@@ -228,13 +235,17 @@ class _Resolver:
         if declared.freshness is not None and not isinstance(declared.freshness, Freshness):
             self._problem(f"{name}: freshness= should be Freshness(by=...)", where)
         elif declared.freshness and not _TIME.fullmatch(declared.freshness.by):
-            self._problem(f"{name}: freshness by {declared.freshness.by!r} is no time of day", where, 'Write by="07:00".')
+            self._problem(
+                f"{name}: freshness by {declared.freshness.by!r} is no time of day", where, 'Write by="07:00".'
+            )
         if declared.file and (PurePath(declared.file).name != declared.file or declared.file.startswith(".")):
             self._problem(f"{name}: file={declared.file!r} should be a plain file name", where)
         if declared.file and declared.contract is not None:
             self._problem(f"{name}: a file has no contract", where, "Put the contract on the product it is made of.")
 
-    def _sql(self, name: str, declared: ProductDeclaration, where: Where) -> tuple[str, tuple[Input, ...], dict[str, str]]:
+    def _sql(
+        self, name: str, declared: ProductDeclaration, where: Where
+    ) -> tuple[str, tuple[Input, ...], dict[str, str]]:
         text = str(declared.make)
         spot = where
         if text.strip().endswith(".sql") and len(text.split()) == 1:
@@ -268,9 +279,7 @@ class _Resolver:
             self._problem(told, spot, f"{shown}\n{' ' * (column - 1)}^")
             return None
 
-    def _input(
-        self, text: str, declared: ProductDeclaration, domain: str, where: Where, *, sql: bool
-    ) -> Input | None:
+    def _input(self, text: str, declared: ProductDeclaration, domain: str, where: Where, *, sql: bool) -> Input | None:
         asked = declared.inputs.get(text, text)
         full = self._refer(asked, domain)
         if full is None:
@@ -311,7 +320,7 @@ class _Resolver:
                 inputs.append(found)
                 self._check_handover(name, found, handover, hints.get(alias), where)
             handovers[alias] = handover
-        if unused := set(declared.inputs) - {p for p in parameters}:
+        if unused := set(declared.inputs) - set(parameters):
             self._problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no parameter", where)
         reach = Reach(tree_of=self.local.tree_of, salt=self.salt)
         reach.visit(function.__qualname__, function)
@@ -331,9 +340,7 @@ class _Resolver:
 
     # ------------------------------------------------------------------------------------------ contracts
 
-    def _contract(
-        self, name: str, declared: ProductDeclaration, where: Where
-    ) -> tuple[Demands | None, Contract]:
+    def _contract(self, name: str, declared: ProductDeclaration, where: Where) -> tuple[Demands | None, Contract]:
         told: list[Any] = []
         demands = None
         if declared.contract is not None:

@@ -22,6 +22,7 @@ from assay.model import (
     RuleResult,
     Status,
     Verdict,
+    Version,
     short,
 )
 from assay.plan import Facts
@@ -48,7 +49,7 @@ class Story:
         told: dict[str, Any] = {"product": name, "result": word(end)}
         match end:
             case Publish(version=version, verdict=verdict):
-                told |= {"version": version.id, "rows": version.rows, **_judged(verdict)}
+                told |= {"version": version.id, "rows": version.rows, "size": size(version), **_judged(verdict)}
                 told |= _moment("data_as_of", version.data_as_of)
             case Keep(version=version, pinned=pinned):
                 told |= {"version": version.id, "rows": version.rows, "pinned": pinned}
@@ -104,7 +105,7 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
     match told["result"]:
         case "published":
             built = f"{told['seconds']:.1f} s" if told.get("built") else "not built again"
-            parts = [f"{told['rows']:,} rows", built, ", ".join(told.get("reasons", ()))]
+            parts = [told["size"], built, ", ".join(told.get("reasons", ()))]
             return [head + "   ".join(p for p in parts if p), *_rule_lines(told)]
         case "held back":
             failed = [r for r in told["rules"] if r["status"] in {"failed", "error"}]
@@ -209,6 +210,11 @@ def judged_rule(result: RuleResult) -> dict[str, Any]:
         "samples": [dict(sample) for sample in result.samples],
         "message": result.message,
     }
+
+
+def size(version: Version) -> str:
+    """Return how much a version holds: rows of a table, bytes of a file."""
+    return f"{version.rows:,} rows" if version.columns else f"{version.bytes:,} bytes"
 
 
 def _judged(verdict: Verdict) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Catalog(Protocol):
     def run(
         self, id: str, environment: str, at: datetime, paths: Iterable[str], remove: "Remove"
     ) -> AbstractContextManager[None]:
-        """Hold a run open: the paths it may write are recorded before the block; what no version names is removed after."""
+        """Hold a run open: paths it may write are recorded before it; what no version names then is removed after."""
 
     def record(self, versions: Sequence[Version], verdicts: Sequence[Verdict]) -> None:
         """Record facts, and drop the intents of the paths that are now named by a version."""

@@ -169,9 +169,7 @@ class SqliteCatalog:
             [product, environment],
         )
         return [
-            Release(
-                id=i, environment=e, at=datetime.fromisoformat(at), run=run, why=why, moves=((product, version),)
-            )
+            Release(id=i, environment=e, at=datetime.fromisoformat(at), run=run, why=why, moves=((product, version),))
             for i, e, at, run, why, version in rows
         ]
 
@@ -182,9 +180,7 @@ class SqliteCatalog:
     # ------------------------------------------------------------------------------------------ writing
 
     @contextmanager
-    def run(
-        self, id: str, environment: str, at: datetime, paths: Iterable[str], remove: Remove
-    ) -> Iterator[None]:
+    def run(self, id: str, environment: str, at: datetime, paths: Iterable[str], remove: Remove) -> Iterator[None]:
         lock = os.open(self._locks / id, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -238,8 +234,7 @@ class SqliteCatalog:
             for version in versions:
                 self._add_version(version)
             self._db.executemany(
-                "insert into verdicts values (?, ?, ?, ?, ?, ?, ?)"
-                " on conflict (version, contract, against) do nothing",
+                "insert into verdicts values (?, ?, ?, ?, ?, ?, ?) on conflict (version, contract, against) do nothing",
                 [
                     (v.version, v.contract, v.against, v.status, _results(v), _stamp(v.judged_at), v.run)
                     for v in verdicts
@@ -339,7 +334,9 @@ class SqliteFacts:
         return next(iter(self._catalog.versions(product, limit=1)), None)
 
     def has_code(self, product: str, code: str) -> bool:
-        return bool(self._catalog._rows("select 1 from versions where product = ? and code = ? limit 1", [product, code]))
+        return bool(
+            self._catalog._rows("select 1 from versions where product = ? and code = ? limit 1", [product, code])
+        )
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         rows = self._catalog._rows(
@@ -421,7 +418,7 @@ def _result(stored: dict[str, Any]) -> RuleResult:
 
 
 def _results(verdict: Verdict) -> str:
-    names = [n for n in RuleResult.__slots__]
+    names = RuleResult.__slots__
     return _json([{name: getattr(result, name) for name in names} for result in verdict.results])
 
 
@@ -431,4 +428,3 @@ def _json(value: Any) -> str:
 
 def _stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
-

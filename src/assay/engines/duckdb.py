@@ -131,7 +131,9 @@ def select(feed: Feed) -> str:
 def _select_csv(source: Source, header: tuple[str, ...], files: Sequence[Path]) -> str:
     types = {c.name: c.type for c in source.columns}
     # A column that is not declared still takes its place in the line: it is read as text under a name of ours.
-    places = [(name, types[name]) if name in types else (f"__undeclared_{i}", "VARCHAR") for i, name in enumerate(header)]
+    places = [
+        (name, types[name]) if name in types else (f"__undeclared_{i}", "VARCHAR") for i, name in enumerate(header)
+    ]
     spec = ", ".join(f"{literal(name)}: {literal(type)}" for name, type in places)
     nulls = ", ".join(literal(value) for value in ("", *source.null_values))
     named = ", ".join(identifier(name) for name in types)

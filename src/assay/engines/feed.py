@@ -48,9 +48,8 @@ def by_header(source: Source, files: Sequence[Path]) -> dict[tuple[str, ...], li
 
 
 def _header(source: Source, file: Path) -> tuple[str, ...]:
-    opened = gzip.open(file, "rt", encoding="utf-8-sig", newline="") if file.suffix == ".gz" else None
     try:
-        with opened or file.open(encoding="utf-8-sig", newline="") as lines:
+        with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="") as lines:
             return tuple(next(csv.reader(lines, delimiter=source.delimiter), ()))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise BuildError(f"{source.name}: cannot read {file.name}: {error}") from error

@@ -24,16 +24,14 @@ HANDOVERS = (LAZY_FRAME, DATA_FRAME, RELATION, TABLE, FILE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What runs when a product is made: its function, each parameter's handover, and which one takes the file's path."""
+    """What runs when a product is made: a function, how each parameter is handed over, which takes the file's path."""
 
     function: Callable[..., Any]
     handovers: Mapping[str, str]
     target: str = ""
 
 
-def make(
-    product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target: Path, engine: duck.DuckDB
-) -> Measured:
+def make(product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target: Path, engine: duck.DuckDB) -> Measured:
     """Make a product into the file `target` and return what it holds.
 
     Raises whatever the user's function raises; BuildError for a result that is not a product.
@@ -128,4 +126,3 @@ class _Making:
                     hint="Write the file to a parameter annotated pathlib.Path, or return bytes or str.",
                     where=self.product.where,
                 )
-

@@ -1,4 +1,4 @@
-"""How a column's type is spelled in DuckDB and in Polars, which types survive being stored, and which casts are exact."""
+"""How a type is spelled in DuckDB and in Polars, which types survive being stored, and which casts are exact."""
 
 import re
 from collections.abc import Mapping
@@ -35,19 +35,21 @@ def from_polars(dtype: Any) -> str | None:
     import polars as pl
 
     made = dtype if isinstance(dtype, pl.DataType) else None
-    match (dtype.base_type() if made is not None else dtype).__name__:
+    match str((dtype.base_type() if made is not None else dtype).__name__):
         case "Decimal":
             return f"DECIMAL({getattr(made, 'precision', None) or 38},{getattr(made, 'scale', 0)})"
         case "Datetime" if getattr(made, "time_zone", None):
             return "TIMESTAMP WITH TIME ZONE"
         case "Datetime":
-            return _UNITS[getattr(made, "time_unit", "us")]
+            return _UNITS[str(getattr(made, "time_unit", "us"))]
         case "List" | "Array" if made is not None:
             inner = from_polars(made.inner)  # type: ignore[attr-defined]
             return f"{inner}[]" if inner else None
         case "Struct" if made is not None:
             fields = [(field.name, from_polars(field.dtype)) for field in made.fields]  # type: ignore[attr-defined]
-            return f"STRUCT({', '.join(f'{name} {type}' for name, type in fields)})" if all(t for _, t in fields) else None
+            return (
+                f"STRUCT({', '.join(f'{name} {type}' for name, type in fields)})" if all(t for _, t in fields) else None
+            )
         case "Duration" | "Null" | "Object" as name:
             return name.upper()
         case name:

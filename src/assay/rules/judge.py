@@ -5,6 +5,7 @@ cannot be judged never hides another. Nothing here changes data: types are compa
 """
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ SAMPLES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is judged, `this`, and what its rules read besides: feeds by alias; `previous` is absent on a first release."""
+    """What is judged, `this`, and what its rules read besides, by alias (no `previous` on a first release)."""
 
     this: Path
     others: tuple[Feed, ...] = ()
@@ -226,7 +227,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
@@ -247,4 +248,3 @@ def _said(error: BaseException) -> str:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), "")
-
