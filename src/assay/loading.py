@@ -117,8 +117,7 @@ class Local:
         A compiled file is found valid by whole seconds and size alone, so it can be that of an earlier edit.
         """
         importlib.invalidate_caches()
-        if self.root not in sys.path:
-            sys.path.insert(0, self.root)
+        sys.path[:] = [self.root, *(place for place in sys.path if place != self.root)]
         finder = _FromSource(self)
         sys.meta_path.insert(0, finder)
         try:

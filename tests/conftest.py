@@ -1,0 +1,110 @@
+"""Projects in temporary folders, driven through the real command."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from click.testing import CliRunner
+
+from assay.cli import main
+
+ROOT = Path(__file__).parent.parent
+
+HEADER = """
+import polars as pl
+import pandera.polars as pa
+from pathlib import Path
+from assay import Consumer, Freshness, product, rule, source, sql_product
+
+numbers = source.files("data/*.csv", columns={"x": pl.Int64})
+"""
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> object:
+        return json.loads(self.out)
+
+    @property
+    def events(self) -> list[dict]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class Place:
+    """A project in a folder; `run` calls the command in this process, `spawn` in one of its own."""
+
+    root: Path
+
+    def write(self, path: str, text: str, *, header: bool = False) -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text((HEADER if header else "") + dedent(text), encoding="utf-8")
+        return file
+
+    def numbers(self, name: str, *values: int) -> None:
+        self.write(f"data/{name}.csv", "\n".join(["x", *map(str, values)]) + "\n")
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        file = self.root / path
+        text = file.read_text(encoding="utf-8")
+        assert old in text, f"{old!r} is not in {path}"
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
+    def run(self, *arguments: str) -> Ran:
+        before = Path.cwd()
+        os.chdir(self.root)
+        try:
+            result = CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+        finally:
+            os.chdir(before)
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    def spawn(self, *arguments: str, **environment: str) -> Ran:
+        command = [sys.executable, "-m", "assay", *arguments]
+        done = subprocess.run(
+            command, cwd=self.root, capture_output=True, text=True, env={**os.environ, **environment}, check=False
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def materialize(self, *arguments: str) -> dict[str, dict]:
+        """Materialize and return the result of each product by name; '' is the exit code."""
+        ran = self.run("materialize", "--json", *arguments)
+        *events, last = ran.events
+        return {event["product"]: event for event in events} | {"": last}
+
+    def query(self, sql: str) -> list[dict]:
+        ran = self.run("query", "--json", sql)
+        assert ran.code == 0, ran.err
+        return ran.json
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """An empty project with one source of numbers."""
+    made = Place(tmp_path)
+    made.write("pyproject.toml", "[tool.products]\n")
+    made.write("products/sales.py", "", header=True)
+    made.numbers("a", 1, 2, 3)
+    return made
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Place:
+    """A copy of the example project, before its eventful night."""
+    for folder in ("products", "fixtures"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "fixtures/retail/2011-12-09.csv.gz").unlink(missing_ok=True)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+    return Place(tmp_path)
