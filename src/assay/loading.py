@@ -30,6 +30,7 @@ class Loaded:
     declarations: list[Declaration] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
 
 
 def load(config: Config) -> Loaded:
@@ -70,6 +71,7 @@ def _import(file: Path, config: Config, loaded: Loaded) -> None:
     try:
         loaded.modules[name] = importlib.import_module(name)
     except (Exception, SystemExit) as error:
+        loaded.broken.add(name)
         loaded.problems.append(_failure(error, file, config.root))
 
 

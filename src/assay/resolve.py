@@ -73,7 +73,8 @@ class _Resolver:
 
     def run(self) -> Resolved:
         for declaration in self.loaded.declarations:
-            self._name(declaration)
+            if declaration.module not in self.loaded.broken:
+                self._name(declaration)
         sources = {n: self._source(n, d) for n, d in self.named.items() if isinstance(d, SourceDeclaration)}
         products = {n: self._product(n, d) for n, d in self.named.items() if isinstance(d, ProductDeclaration)}
         graph = Graph(products=products, sources=sources)
@@ -136,6 +137,8 @@ class _Resolver:
         return full if full in self.named else None
 
     def _unknown(self, text: str, domain: str, where: Where, *, sql: bool) -> None:
+        if (text.partition(".")[0] if "." in text else domain) in {self._domain(m) for m in self.loaded.broken}:
+            return  # it may well be declared in the module that could not be imported, which is told
         if "/" in text or "." in text.partition(".")[2] or text.endswith((".csv", ".parquet", ".json")):
             self._problem(f"{text!r} is not an input", where, "Declare files with source.files() and use its name.")
             return
