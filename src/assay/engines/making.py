@@ -16,6 +16,7 @@ from assay.storage import file_digest
 
 if TYPE_CHECKING:
     import duckdb
+    import polars as pl
 
 LAZY_FRAME, DATA_FRAME = "polars.LazyFrame", "polars.DataFrame"
 RELATION, TABLE, FILE = "duckdb.DuckDBPyRelation", "pyarrow.Table", "pathlib.Path"
@@ -69,14 +70,21 @@ class _Making:
         feed = self.feeds[alias]
         match how:
             case "polars.LazyFrame":
-                return lazy.scan(feed)
+                return self._scan(feed)
             case "polars.DataFrame":
-                return lazy.scan(feed).collect()
+                return self._scan(feed).collect()
             case "duckdb.DuckDBPyRelation":
                 return self.bench.table(duck.identifier(alias))
             case "pyarrow.Table":
-                return lazy.scan(feed).collect().to_arrow()
+                return self._scan(feed).collect().to_arrow()
         return feed.files[0]
+
+    def _scan(self, feed: Feed) -> "pl.LazyFrame":
+        import polars as pl
+
+        if feed.source and feed.source.format == "jsonl":  # Polars cannot read JSON lines as every declared type
+            return pl.DataFrame(self.bench.table(duck.identifier(feed.alias))).lazy()
+        return lazy.scan(feed)
 
     def stage(self, result: Any, target: Path) -> None:
         import duckdb

@@ -22,8 +22,6 @@ def scan(feed: Feed) -> "pl.LazyFrame":
         case "csv":
             frames = [_scan_csv(feed, files, columns) for files in by_header(feed.source, feed.files).values()]
             return pl.concat(frames) if len(frames) > 1 else frames[0]
-        case "jsonl":
-            return pl.scan_ndjson(list(feed.files), schema=columns)
         case _:
             frame = pl.scan_parquet(list(feed.files), glob=False)
             return frame.select(pl.col(name).cast(dtype) for name, dtype in columns.items())

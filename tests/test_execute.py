@@ -1,0 +1,475 @@
+"""Building, judging and publishing through the real command."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import Place
+
+
+def declare(place: Place, text: str) -> None:
+    place.write("products/sales.py", text, header=True)
+
+
+HANDOVERS = {
+    "lazy by default": "def p(numbers): return numbers",
+    "lazy": "def p(numbers: pl.LazyFrame) -> pl.LazyFrame: return numbers",
+    "eager": "def p(numbers: pl.DataFrame) -> pl.DataFrame: return numbers",
+    "relation": "def p(numbers: duckdb.DuckDBPyRelation): return numbers.filter('x > 0')",
+    "relation of one's own": "def p(numbers: pl.LazyFrame): return duckdb.connect().sql('select unnest([1, 2, 3])::bigint as x')",
+    "arrow": "def p(numbers: pyarrow.Table): return numbers",
+    "mixed": "def p(numbers: duckdb.DuckDBPyRelation): return pl.DataFrame(numbers)",
+}
+
+
+@pytest.mark.parametrize("how", HANDOVERS)
+def test_inputs_are_handed_over_as_annotated(place: Place, how: str) -> None:
+    declare(place, f"import duckdb, pyarrow\n@product(owner='o')\n{HANDOVERS[how]}")
+    told = place.materialize()
+    assert told["sales.p"]["result"] == "published", told
+    assert place.query("select x from p order by x") == [{"x": 1}, {"x": 2}, {"x": 3}]
+
+
+FORMATS = {
+    "csv": ("data/n.csv", "b,a,c\n1,x,9\n,,8\n"),
+    "csv.gz": ("data/n.csv.gz", "b,a,c\n1,x,9\n,,8\n"),
+    "jsonl": ("data/n.jsonl", '{"a": "x", "b": 1, "c": 9}\n{"c": 8}\n'),
+    "parquet": ("data/n.parquet", None),
+}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("engine", ["sql_product('p', 'from s', owner='o')", "@product(owner='o')\ndef p(s): return s"])
+def test_sources_are_read_as_declared(place: Place, format: str, engine: str) -> None:
+    import gzip
+
+    import polars as pl
+
+    path, text = FORMATS[format]
+    if text is None:
+        pl.DataFrame({"b": [1, None], "a": ["x", None], "c": [9, 8]}).write_parquet(place.root / path)
+    elif path.endswith(".gz"):
+        (place.root / path).write_bytes(gzip.compress(text.encode()))
+    else:
+        place.write(path, text)
+    declare(place, f"s = source.files('{path}', columns={{'a': pl.String, 'b': pl.Int16}})\n{engine}")
+    assert place.materialize()["sales.p"]["result"] == "published"
+    assert place.query("from p") == [{"a": "x", "b": 1}, {"a": None, "b": None}]
+    [p] = [v for v in place.run("history", "p", "--json").json]
+    assert p["rows"] == 2
+
+
+@pytest.mark.parametrize("engine", ["sql_product('p', 'from s', owner='o')", "@product(owner='o')\ndef p(s): return s"])
+def test_columns_are_read_by_name_from_files_of_different_headers(place: Place, engine: str) -> None:
+    place.write("in/1.csv", "a,b,\n1,x,\n")
+    place.write("in/2.csv", "z,b,a\n?,y,2\n")
+    declare(place, f"s = source.files('in/*.csv', columns={{'a': pl.Int64, 'b': pl.String}})\n{engine}")
+    place.materialize()
+    assert place.query("from p order by a") == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+    place.write("in/3.csv", "b,c\ny,2\n")
+    told = place.materialize()["sales.p"]
+    assert told["result"] == "failed"
+    assert "3.csv should have a column 'a'; it has b, c" in told["error"]
+    place.write("in/3.csv", "a,b\nfour,2\n")
+    assert place.materialize()["sales.p"]["result"] == "failed", "text is no number, and nothing is guessed"
+
+
+def test_a_source_without_files_holds_what_is_made_of_it(place: Place) -> None:
+    declare(place, "s = source.files('in/*.csv', columns={'x': pl.Int64})\nsql_product('p', 'from s', owner='o')")
+    ran = place.run("materialize")
+    assert ran.code == 3
+    assert "no file matches in/*.csv" in ran.out
+
+
+def test_large_integers_are_not_changed_silently(place: Place) -> None:
+    place.numbers("a", 9007199254740992, 1)
+    declare(place, "sql_product('p', 'select sum(x) as total from numbers', owner='o')")
+    told = place.materialize()["sales.p"]
+    assert told["result"] == "failed"
+    assert "column total is HUGEINT" in told["error"]
+    assert "declare an integer type in the contract" in told["error"]
+    declare(
+        place,
+        "sql_product('p', 'select sum(x) as total from numbers', owner='o',\n"
+        "  contract=pa.DataFrameSchema({'total': pa.Column(int)}))",
+    )
+    assert place.materialize()["sales.p"]["result"] == "published"
+    assert place.query("select total from p") == [{"total": 9007199254740993}]
+    place.numbers("a", 2**62, 2**62, 2**62)
+    told = place.materialize()["sales.p"]
+    assert told["result"] == "failed"
+    assert "Conversion" in told["error"]
+
+
+TYPES = {
+    "an interval": ("select interval 1 day as c", "INTERVAL"),
+    "a uuid": ("select uuid() as c", "UUID"),
+    "json": ("select '{}'::json as c", "JSON"),
+    "a list of big numbers": ("select [1::hugeint] as c", "HUGEINT[]"),
+}
+
+
+@pytest.mark.parametrize("case", TYPES)
+def test_types_that_would_change_are_refused(place: Place, case: str) -> None:
+    sql, type = TYPES[case]
+    declare(place, f'sql_product("p", "{sql}", owner="o")')
+    told = place.materialize()["sales.p"]
+    assert told["result"] == "failed"
+    assert f"column c is {type}" in told["error"]
+
+
+@pytest.mark.parametrize("made", ["pl.lit(None)", "pl.duration(days=1)", "pl.lit(1, dtype=pl.Int128)"])
+def test_polars_types_that_would_change_are_refused(place: Place, made: str) -> None:
+    declare(place, f"@product(owner='o')\ndef p(numbers): return numbers.select({made}.alias('c'))")
+    told = place.materialize()["sales.p"]
+    assert (told["result"], "would not be stored as it was computed" in told["error"]) == ("failed", True)
+
+
+def test_a_failure_says_where_in_the_users_code_and_spares_the_rest(place: Place) -> None:
+    declare(
+        place,
+        """
+        @product(owner="o")
+        def bad(numbers):
+            return numbers.collect()["nope"]
+
+        sql_product("below", "from bad", owner="o")
+        sql_product("good", "from numbers", owner="o")
+        sql_product("wrong", "select nope from numbers", owner="o")
+        """,
+    )
+    told = place.materialize()
+    assert told[""]["exit_code"] == 1
+    assert told["sales.bad"]["error"].startswith("products/sales.py:11: ")
+    assert told["sales.below"]["result"] == "held"
+    assert told["sales.good"]["result"] == "published"
+    assert 'column "nope" not found' in told["sales.wrong"]["error"].lower()
+    assert not list((place.root / ".products/store").glob("sales.bad/*")), "nothing is left of what failed"
+    again = place.materialize()
+    assert again["sales.bad"]["result"] == "failed", "failures of machinery are tried again"
+    assert "Traceback" not in place.run("materialize").out
+
+
+def test_a_wrong_result_is_told(place: Place) -> None:
+    declare(place, "@product(owner='o')\ndef p(numbers): return 42")
+    assert "the function returned int" in place.materialize()["sales.p"]["error"]
+    declare(place, "@product(owner='o', file='x.csv')\ndef p(numbers, to: Path): pass")
+    assert "wrote nothing to its parameter 'to'" in place.materialize()["sales.p"]["error"]
+
+
+def test_files_of_any_kind(place: Place) -> None:
+    declare(
+        place,
+        """
+        import xlsxwriter
+        sql_product("t", "from numbers", owner="o")
+        @product(owner="o", file="t.xlsx")
+        def book(t: pl.DataFrame, to: Path): t.write_excel(to)
+        @product(owner="o", file="t.json", rules=[rule.sql("not empty", "from this where bytes < 3")])
+        def text(t: pl.DataFrame): return t.write_json()
+        @product(owner="o", file="t.bin")
+        def raw(t): return b"abc"
+        @product(owner="o", file="copy.bin")
+        def copied(raw: Path, to: Path): to.write_bytes(raw.read_bytes() * 2)
+        """,
+    )
+    assert {t["result"] for n, t in place.materialize().items() if n} == {"published"}
+    place.run("show", "copied", "--to", str(place.root / "out.bin"))
+    assert (place.root / "out.bin").read_bytes() == b"abcabc"
+    assert place.run("show", "book", "--json").json["file"].endswith("t.xlsx")
+    declare(place, "@product(owner='o', file='e.txt', rules=[rule.sql('not empty', 'from this where bytes = 0')])\ndef e(): return ''")
+    assert place.materialize()["sales.e"]["result"] == "held back"
+
+
+def test_early_cutoff_and_order(place: Place) -> None:
+    declare(
+        place,
+        """
+        sql_product("few", "select x from numbers where x < 10", owner="o")
+        sql_product("total", "select sum(x)::bigint as s from few", owner="o")
+        """,
+    )
+    place.materialize()
+    place.numbers("a", 3, 2, 1, 50)
+    told = place.materialize()
+    assert told["sales.few"]["result"] == "published"
+    assert told["sales.few"]["built"]
+    assert told["sales.total"]["result"] == "unchanged", "the same rows in another order are the same content"
+    place.numbers("a", 3, 2, 4)
+    assert place.materialize()["sales.total"]["built"]
+
+
+def test_a_revert_publishes_the_old_version_without_building(place: Place) -> None:
+    declare(place, "sql_product('p', 'select x + 1 as x from numbers', owner='o')")
+    first = place.materialize()["sales.p"]["version"]
+    place.edit("products/sales.py", "x + 1", "x + 2")
+    second = place.materialize()["sales.p"]
+    assert second["built"]
+    place.edit("products/sales.py", "x + 2", "x   +   1 /* as it was */")
+    third = place.materialize()["sales.p"]
+    assert (third["result"], third["built"], third["version"]) == ("published", False, first)
+
+
+def test_what_is_said_of_a_product_changes_nothing(place: Place) -> None:
+    declare(place, "sql_product('p', 'from numbers', owner='o', purpose='a', tags=['t'])")
+    place.materialize()
+    declare(place, "sql_product('p', 'from numbers', owner='else', purpose='b', consumers=[Consumer(name='c')],\n"
+                   "  freshness=Freshness(by='08:00'), tags=['u'])")  # fmt: skip
+    told = place.materialize()["sales.p"]
+    assert (told["result"], told["built"], told["judged"]) == ("unchanged", False, False)
+
+
+def test_rules_are_judged_again_when_they_or_what_they_read_change(place: Place) -> None:
+    declare(
+        place,
+        """
+        sql_product("limit", "select max(x) as top from numbers", owner="o")
+        sql_product("p", "select 2 as x", owner="o", rules=[
+            rule.sql("below the limit", "select x, top from this, limit where x > top"),
+        ])
+        """.replace("limit", "cap"),
+    )
+    assert place.materialize()["sales.p"]["result"] == "published"
+    place.numbers("a", 1)
+    told = place.materialize()["sales.p"]
+    assert (told["result"], told["built"], told["judged"]) == ("held back", False, True)
+    again = place.materialize()["sales.p"]
+    assert (again["result"], again["judged"]) == ("held back", False)
+    place.edit("products/sales.py", "x > top", "x > top + 5")
+    told = place.materialize()["sales.p"]
+    assert (told["result"], told["built"], told["judged"]) == ("unchanged", False, True)
+
+
+def test_previous_is_what_readers_see(place: Place) -> None:
+    declare(
+        place,
+        """
+        sql_product("p", "select sum(x)::bigint as total from numbers", owner="o", rules=[
+            rule.sql("does not halve", "select t.total, p.total as was from this t, previous p where t.total < p.total / 2"),
+        ])
+        """,
+    )
+    assert place.materialize()["sales.p"]["result"] == "published"
+    assert place.materialize()["sales.p"]["judged"] is False
+    place.numbers("a", 2)
+    told = place.materialize()["sales.p"]
+    assert told["result"] == "held back"
+    assert told["rules"][0]["samples"] == [{"total": 2, "was": 6}]
+    place.numbers("a", 5)
+    assert place.materialize()["sales.p"]["result"] == "published", "compared with what readers see, not with what was held"
+    assert place.materialize()["sales.p"]["judged"] is False
+
+
+def test_the_same_bad_input_again_is_blocked_without_computing(place: Place) -> None:
+    declare(place, "sql_product('p', 'from numbers', owner='o', rules=[rule.sql('small', 'from this where x > 5')])")
+    place.materialize()
+    place.numbers("b", 6)
+    held = place.materialize()["sales.p"]
+    place.write("data/b.csv", "x\n")
+    place.materialize()
+    place.numbers("b", 6)
+    again = place.materialize()["sales.p"]
+    assert again == {**held, "built": False, "judged": False, "seconds": 0.0, "reasons": again.get("reasons")} or (
+        (again["result"], again["built"], again["judged"], again["version"]) == ("held back", False, False, held["version"])
+    )
+
+
+def test_force_builds_and_keeps_what_comes_out_the_same(place: Place) -> None:
+    declare(place, "sql_product('p', 'from numbers', owner='o')\nsql_product('q', 'from p', owner='o')")
+    place.materialize()
+    told = place.materialize("-s", "p", "--force")
+    assert told["sales.p"]["built"]
+    assert place.materialize()["sales.q"]["result"] == "unchanged"
+
+
+def test_environments_share_versions(place: Place) -> None:
+    declare(place, "sql_product('p', 'from numbers', owner='o')")
+    place.materialize()
+    told = place.materialize("--env", "staging")["sales.p"]
+    assert (told["result"], told["built"], told["judged"]) == ("published", False, False)
+    place.edit("products/sales.py", "'from numbers'", "'select x * 2 as x from numbers'")
+    assert place.materialize("--env", "staging")["sales.p"]["built"]
+    assert place.query("select max(x) as x from p") == [{"x": 3}]
+    assert place.run("query", "--env", "staging", "--json", "select max(x) as x from p").json == [{"x": 6}]
+
+
+def test_fail_fast_leaves_the_rest(place: Place) -> None:
+    text = "sql_product('a', 'select nope from numbers', owner='o')\n"
+    text += "\n".join(f"sql_product('b{n}', 'from b{n - 1}', owner='o')" for n in range(1, 6))
+    declare(place, text + "\nsql_product('b0', 'from numbers', owner='o')")
+    told = place.materialize("--fail-fast", "--jobs", "1")
+    assert told[""]["exit_code"] == 1
+    assert "left" in {t["result"] for n, t in told.items() if n}
+    assert place.materialize("--exclude", "a")[""]["exit_code"] == 0
+
+
+def test_a_connected_set_is_one_release_and_others_are_their_own(place: Place) -> None:
+    place.numbers("z", 1)
+    declare(
+        place,
+        """
+        other = source.files("data/z.csv", columns={"x": pl.Int64})
+        sql_product("a", "from numbers", owner="o")
+        sql_product("b", "from a", owner="o")
+        sql_product("c", "from other", owner="o")
+        """,
+    )
+    told = place.materialize()
+    releases = {name: t["release"] for name, t in told.items() if name}
+    assert releases["sales.a"] == releases["sales.b"] != releases["sales.c"]
+
+
+def test_as_ready_publishes_each_as_it_passes_never_before_its_inputs(place: Place) -> None:
+    place.write("pyproject.toml", '[tool.products]\nrelease = "as_ready"\n')
+    declare(
+        place,
+        """
+        sql_product("a", "from numbers", owner="o", release_group="g")
+        sql_product("b", "from a", owner="o")
+        sql_product("c", "from numbers", owner="o", release_group="g")
+        sql_product("d", "from numbers", owner="o")
+        sql_product("e", "from d", owner="o")
+        """,
+    )
+    told = place.materialize("--jobs", "1")
+    release = {name.partition(".")[2]: t["release"] for name, t in told.items() if name}
+    assert release["a"] == release["c"] < release["b"]
+    assert release["d"] < release["e"]
+    assert len(set(release.values())) == 4
+
+
+def test_a_release_group_publishes_all_or_none(place: Place) -> None:
+    declare(
+        place,
+        """
+        sql_product("a", "from numbers", owner="o", release_group="g")
+        sql_product("b", "from numbers", owner="o", release_group="g", rules=[rule.sql("small", "from this where x > 5")])
+        sql_product("c", "from a", owner="o")
+        """,
+    )
+    assert place.materialize()[""]["exit_code"] == 0
+    place.numbers("b", 6)
+    told = place.materialize()
+    assert {n: t["result"] for n, t in told.items() if n} == {
+        "sales.a": "held", "sales.b": "held back", "sales.c": "held",
+    }  # fmt: skip
+    assert told["sales.a"]["waits_for"] == {"sales.b": "release group g waits for sales.b"}
+    again = place.materialize()
+    assert not any(t["built"] or t["judged"] for n, t in again.items() if n)
+    assert place.query("select count(*) as n from a") == [{"n": 3}]
+
+
+def test_bytes_that_are_gone_are_built_again(place: Place) -> None:
+    declare(place, "sql_product('p', 'from numbers', owner='o')")
+    place.materialize()
+    [file] = (place.root / ".products/store/sales.p").rglob("*.parquet")
+    file.unlink()
+    ran = place.run("query", "from p")
+    assert ran.code == 1
+    assert "is missing" in ran.err
+    told = place.materialize()["sales.p"]
+    assert (told["result"], told["built"]) == ("published", True)
+    assert "the bytes of" in told["reasons"][0]
+    assert place.query("select count(*) as n from p") == [{"n": 3}]
+
+
+def test_published_files_cannot_be_written(place: Place) -> None:
+    declare(place, "sql_product('p', 'from numbers', owner='o')")
+    place.materialize()
+    [file] = (place.root / ".products/store/sales.p").rglob("*.parquet")
+    assert not file.stat().st_mode & 0o222
+
+
+def test_a_source_replaced_while_it_is_read_is_refused(place: Place) -> None:
+    declare(
+        place,
+        """
+        @product(owner="o")
+        def p(numbers):
+            frame = numbers.collect()
+            Path("data/a.csv").write_text("x\\n1\\n2\\n3\\n4\\n")
+            return frame
+        """,
+    )
+    told = place.materialize()["sales.p"]
+    assert told["result"] == "failed"
+    assert "data/a.csv was replaced while it was being read" in told["error"]
+
+
+SLOW = """
+import time
+@product(owner="o")
+def quick(numbers): return numbers
+@product(owner="o")
+def slow(quick):
+    time.sleep(1.5)
+    return quick
+@product(owner="o")
+def after(slow): return slow
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(place: Place, sent: signal.Signals) -> None:
+    declare(place, SLOW)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "assay", "materialize"], cwd=place.root, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ},
+    )  # fmt: skip
+    until(lambda: list((place.root / ".products/store").glob("sales.slow/*")))
+    process.send_signal(sent)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the next run goes on from here" in out
+    assert "Traceback" not in err
+    assert place.run("query", "from quick").code == 2, "half of a connected set is never shown"
+    told = place.materialize()
+    assert told[""]["exit_code"] == 0
+    assert not told["sales.quick"]["built"]
+    assert not told["sales.slow"]["built"], "it was let finish, and is kept"
+
+
+def test_kill_9_loses_nothing_that_was_kept(place: Place) -> None:
+    declare(place, SLOW.replace("return numbers", "time.sleep(0.3); return numbers"))
+    process = subprocess.Popen([sys.executable, "-m", "assay", "materialize"], cwd=place.root)
+    until(lambda: list((place.root / ".products/store").glob("sales.slow/*")))
+    process.kill()
+    process.wait()
+    assert list((place.root / ".products/store").glob("sales.slow/*")), "an orphan, named by an intent"
+    told = place.materialize()
+    assert told[""]["exit_code"] == 0
+    assert not told["sales.quick"]["built"]
+    assert told["sales.slow"]["built"]
+    assert len(list((place.root / ".products/store").glob("sales.slow/*"))) == 1
+    assert not list((place.root / ".products/locks").iterdir())
+
+
+def until(true, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+def test_two_runs_at_once_end_as_one(place: Place) -> None:
+    declare(place, SLOW.replace("1.5", "0.5"))
+    command = [sys.executable, "-m", "assay", "materialize"]
+    runs = [subprocess.Popen(command, cwd=place.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [r.wait(timeout=60) for r in runs] == [0, 0], [r.communicate() for r in runs]
+    told = place.materialize()
+    assert {t["result"] for n, t in told.items() if n} == {"unchanged"}
+
+
+def test_recorded_in_another_time(place: Place) -> None:
+    declare(place, "sql_product('p', 'from numbers', owner='o')")
+    place.materialize("--now", "2011-12-08T07:00")
+    place.numbers("a", 7)
+    place.materialize("--now", "2011-12-09T07:00")
+    assert place.run("query", "--json", "--as-of", "2011-12-08T12:00", "select count(*) as n from p").json == [{"n": 3}]
+    assert place.run("query", "--json", "--as-of", "1", "select count(*) as n from p").json == [{"n": 3}]
+    assert place.run("query", "--json", "select count(*) as n from p").json == [{"n": 1}]
+    assert place.run("query", "--as-of", "2011-12-07", "from p").code == 2
