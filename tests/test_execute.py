@@ -181,7 +181,10 @@ def test_files_of_any_kind(place: Place) -> None:
     place.run("show", "copied", "--to", str(place.root / "out.bin"))
     assert (place.root / "out.bin").read_bytes() == b"abcabc"
     assert place.run("show", "book", "--json").json["file"].endswith("t.xlsx")
-    declare(place, "@product(owner='o', file='e.txt', rules=[rule.sql('not empty', 'from this where bytes = 0')])\ndef e(): return ''")
+    declare(
+        place,
+        "@product(owner='o', file='e.txt', rules=[rule.sql('not empty', 'from this where bytes = 0')])\ndef e(): return ''",
+    )
     assert place.materialize()["sales.e"]["result"] == "held back"
 
 
@@ -260,7 +263,9 @@ def test_previous_is_what_readers_see(place: Place) -> None:
     assert told["result"] == "held back"
     assert told["rules"][0]["samples"] == [{"total": 2, "was": 6}]
     place.numbers("a", 5)
-    assert place.materialize()["sales.p"]["result"] == "published", "compared with what readers see, not with what was held"
+    assert place.materialize()["sales.p"]["result"] == "published", (
+        "compared with what readers see, not with what was held"
+    )
     assert place.materialize()["sales.p"]["judged"] is False
 
 
@@ -274,7 +279,8 @@ def test_the_same_bad_input_again_is_blocked_without_computing(place: Place) -> 
     place.numbers("b", 6)
     again = place.materialize()["sales.p"]
     assert again == {**held, "built": False, "judged": False, "seconds": 0.0, "reasons": again.get("reasons")} or (
-        (again["result"], again["built"], again["judged"], again["version"]) == ("held back", False, False, held["version"])
+        (again["result"], again["built"], again["judged"], again["version"])
+        == ("held back", False, False, held["version"])
     )
 
 

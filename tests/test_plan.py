@@ -270,7 +270,11 @@ def test_what_was_not_asked_for_counts_as_readers_see_it() -> None:
 
 def test_a_release_group_goes_out_whole_or_not_at_all() -> None:
     g = graph(
-        product("d.p", group="g"), product("d.q", group="g"), product("d.r", "d.p"), product("d.t"), product("d.u", "d.r")
+        product("d.p", group="g"),
+        product("d.q", group="g"),
+        product("d.r", "d.p"),
+        product("d.t"),
+        product("d.u", "d.r"),
     )
     facts = Recorded()
     for id, name, reads in (("p1", "d.p", {"d_s": "s1"}), ("q1", "d.q", {"d_s": "s1"}), ("t1", "d.t", {"d_s": "s1"}),

@@ -150,9 +150,13 @@ def test_a_mistake_is_told(place: Place, case: str) -> None:
 
 
 def test_all_mistakes_are_told_at_once_in_order(place: Place) -> None:
-    place.write("products/sales.py", "sql_product('p', 'from nope', owner='')\nsql_product('../q', '', owner='o')", header=True)
+    place.write(
+        "products/sales.py", "sql_product('p', 'from nope', owner='')\nsql_product('../q', '', owner='o')", header=True
+    )
     place.write("products/broken.py", "import nowhere_to_be_found")
-    place.write("products/finance/deep.py", "from assay import sql_product\nsql_product('p', 'from sales.nope', owner='o')")
+    place.write(
+        "products/finance/deep.py", "from assay import sql_product\nsql_product('p', 'from sales.nope', owner='o')"
+    )
     ran = place.run("plan")
     assert ran.code == 2
     assert "5 mistakes" in ran.err

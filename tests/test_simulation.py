@@ -285,8 +285,13 @@ def lives(draw: st.DrawFn) -> list[Made]:
         looks_at = draw(st.sampled_from(["", *(m.name for m in made)])) if made and draw(st.booleans()) else ""
         made.append(
             Made(
-                name=f"d.p{index}", reads=tuple(reads), lossy=draw(st.booleans()), sql=draw(st.booleans()),
-                looks_at=looks_at, group=draw(st.sampled_from(["", "", "", "g"])), bar=draw(st.integers(0, 4)),
+                name=f"d.p{index}",
+                reads=tuple(reads),
+                lossy=draw(st.booleans()),
+                sql=draw(st.booleans()),
+                looks_at=looks_at,
+                group=draw(st.sampled_from(["", "", "", "g"])),
+                bar=draw(st.integers(0, 4)),
             )  # fmt: skip
         )
     return made
@@ -335,9 +340,11 @@ def live(made: list[Made], steps: list[tuple[list[tuple[str, int, int]], int]], 
             assert built(outcome) <= set(expected.builds), "the plan is an upper bound of what is built"
             sure = {n for n, d in expected.steps.items() if isinstance(d, Keep | Publish | Blocked | Held)}
             assert not built(outcome) & sure
-            assert not {n for n, d in expected.steps.items() if isinstance(d, Build)} - built(outcome) - {
-                n for n, r in outcome.results.items() if isinstance(r.end, Held)
-            }
+            assert (
+                not {n for n, d in expected.steps.items() if isinstance(d, Build)}
+                - built(outcome)
+                - {n for n, r in outcome.results.items() if isinstance(r.end, Held)}
+            )
             holds(life, before)
             seen = published(life)
             again, settled, _ = run(life)

@@ -183,19 +183,27 @@ def test_countries_are_not_lost(example: Place) -> None:
     land(example, "2011-12-09.csv.gz")
     names = "select list(distinct \"CLDR display name\") from read_csv('{0}', all_varchar=true)"
     known = duckdb.connect().execute(names.format(example.root / "fixtures/reference/country-codes.csv")).fetchone()[0]
-    lost = truth(example).execute("select count(*) from raw where Country not in (select unnest(?))", [known]).fetchone()
+    lost = (
+        truth(example).execute("select count(*) from raw where Country not in (select unnest(?))", [known]).fetchone()
+    )
     assert lost[0] == 104_179
 
-    example.edit("products/sales.py", '"Region Name": pl.String},\n', '"Region Name": pl.String},\n    null_values=["NA"],\n')
+    example.edit(
+        "products/sales.py", '"Region Name": pl.String},\n', '"Region Name": pl.String},\n    null_values=["NA"],\n'
+    )
     _, told = events(example)
     assert "alpha2 is never missing" in [r["text"] for r in told["sales.countries_mapped"]["rules"]]
 
 
 def test_the_cut_night_is_what_the_full_one_held_at_twenty_past_nine(example: Place) -> None:
     land(example, "2011-12-09.csv.gz")
-    full = truth(example).execute(
-        "select * exclude (amount, day) from lines where InvoiceDate between '2011-12-09' and '2011-12-09 09:20:00' order by all"
-    ).fetchall()
+    full = (
+        truth(example)
+        .execute(
+            "select * exclude (amount, day) from lines where InvoiceDate between '2011-12-09' and '2011-12-09 09:20:00' order by all"
+        )
+        .fetchall()
+    )
     land(example, "2011-12-09.at-0920.csv.gz")
     cut = truth(example)
     rows = cut.execute("select * exclude (amount, day) from lines where day = '2011-12-09' order by all").fetchall()

@@ -2,7 +2,7 @@
 
 Python code is digested by value and by reach: the function and every project-local function, class and constant that
 it can get to, each by its syntax tree, so that comments, docstrings and layout do not count. What cannot be read by
-value counts by the whole file that it stands in; when in doubt it builds.
+value counts by the statements that mention it, or by the whole file that it stands in; when in doubt it builds.
 """
 
 import ast
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from importlib.util import resolve_name
 from pathlib import PurePath
 from typing import Any
 
@@ -24,6 +25,7 @@ from assay.model import Code, Key
 
 # Modules whose values say all that they are when printed: type hints and column types.
 _SAID_IN_FULL = {"typing", "types", "polars.datatypes.classes"}
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, PurePath, range)
 
 
@@ -83,10 +85,35 @@ class SourceTree:
         ]
         return around[-1] if around else None  # ast.walk goes outside in: the last one is the innermost
 
+    def mentions(self, name: str) -> list[ast.stmt]:
+        """Return the statements of the module itself (no definitions) that mention a name; [] if none binds it."""
+        found = [s for s in self.module.body if not isinstance(s, _DEFINITIONS) and name in _names(s)]
+        return found if any(_binds(s, name) for s in found) else []
+
+    def imported(self, name: str, package: str) -> tuple[types.ModuleType, str] | None:
+        """Return the module, and the name there, that a name is imported from, if it is."""
+        for node in self.module.body:
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            module = sys.modules.get(resolve_name("." * node.level + (node.module or ""), package))
+            for alias in node.names:
+                if module and ((alias.asname or alias.name) == name or (alias.name == "*" and hasattr(module, name))):
+                    return module, name if alias.name == "*" else alias.name
+        return None
+
     def named(self, qualname: str) -> ast.AST:
         """Return the class of this name, or the whole file when it is not the only one."""
         found = self.classes.get(qualname.rpartition(".")[2], [])
         return found[0] if len(found) == 1 else self.module
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """The module-level name that is being visited: its file, and the module's names."""
+
+    name: str
+    file: str
+    space: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -102,6 +129,7 @@ class Reach:
     _parts: dict[str, str] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)
     _seen: dict[int, Any] = field(default_factory=dict)
+    _bound: _Bound | None = None
 
     @property
     def parts(self) -> dict[str, str]:
@@ -204,7 +232,9 @@ class Reach:
     def _globals(self, names: Iterable[str], space: Mapping[str, Any], file: str) -> None:
         for name in sorted(names):
             if name in space and not name.startswith("__"):
+                before, self._bound = self._bound, _Bound(name, file, space)
                 self.visit(f"{space.get('__name__', '')}.{name}", space[name], file)
+                self._bound = before
 
     def _opaque(self, name: str, value: Any, module: str) -> None:
         kind = type(value)
@@ -212,13 +242,27 @@ class Reach:
             return  # a declaration of ours: an input by name, or metadata
         self.visit(name, getattr(value, "__wrapped__", None), module)
         self.visit(f"{kind.__module__}.{kind.__qualname__}", kind, module)
-        tree = self.tree_of(module) if module else None
-        self._add(name, [kind.__qualname__, tree.whole if tree else "", self.salt])
+        self._add(name, [kind.__qualname__, self._told_of(self._bound, module), self.salt])
         space = _module_space(kind)
         if self.tree_of(str(space.get("__file__", ""))):
             names = [*getattr(value, "__dict__", ()), *getattr(kind, "__slots__", ())]
             for label in sorted(names):
                 self.visit(f"{name}.{label}", getattr(value, label, None), module)
+
+    def _told_of(self, bound: _Bound | None, module: str) -> str:
+        """Return the digest of the source that tells what a value is: the statements on its name, or the whole file."""
+        tree = self.tree_of(bound.file if bound else module)
+        if tree is None:
+            return ""
+        if bound and (origin := tree.imported(bound.name, bound.space.get("__package__") or "")):
+            there, name = origin
+            return self._told_of(_Bound(name, getattr(there, "__file__", None) or "", vars(there)), module)
+        statements = tree.mentions(bound.name) if bound else []
+        if not bound or not statements:
+            return tree.whole
+        statements = [s for s in statements if not _is_ours(getattr(s, "value", None), bound.space)]
+        self._globals(set().union(*map(_names, statements)) - {bound.name}, bound.space, bound.file)
+        return digest([_text(statement, bound.space) for statement in statements])
 
     def _add(self, name: str, content: Any) -> None:
         """Add a part; two things of one name (lambdas, say) count together."""
@@ -243,17 +287,23 @@ class _Bare(ast.NodeTransformer):
         match first:
             case ast.Expr(value=ast.Constant(value=str())):
                 node.body = node.body[1:] or [ast.Pass()]
-        node.decorator_list = [d for d in getattr(node, "decorator_list", []) if not self._ours(d)]
+        node.decorator_list = [d for d in getattr(node, "decorator_list", []) if not _is_ours(d, self.space)]
         return node
 
     visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Module = _strip  # noqa: N815
 
-    def _ours(self, decorator: ast.expr) -> bool:
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        root = called.value if isinstance(called, ast.Attribute) else called
-        value = self.space.get(root.id) if isinstance(root, ast.Name) else None
-        home = getattr(value, "__module__", None) or getattr(value, "__name__", None) or ""
-        return str(home).partition(".")[0] == "assay"
+
+def _is_ours(expression: ast.expr | None, space: Mapping[str, Any]) -> bool:
+    """Say whether an expression calls or names something of Assay: it declares, and computes nothing."""
+    called = expression.func if isinstance(expression, ast.Call) else expression
+    root = called.value if isinstance(called, ast.Attribute) else called
+    value = space.get(root.id) if isinstance(root, ast.Name) else None
+    home = getattr(value, "__module__", None) or getattr(value, "__name__", None) or ""
+    return str(home).partition(".")[0] == "assay"
+
+
+def _binds(statement: ast.stmt, name: str) -> bool:
+    return any(isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for n in ast.walk(statement))
 
 
 def _names(node: ast.AST) -> set[str]:

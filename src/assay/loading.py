@@ -46,9 +46,11 @@ def load(config: Config) -> Loaded:
     loaded.declarations = list(declarations)
     for name in set(sys.modules) - before:
         module = sys.modules[name]
-        if local.owns(path := getattr(module, "__file__", None) or ""):
-            setattr(module, _MARK, True)
+        path = str(getattr(module, "__file__", None) or "")
+        if local.owns(path):
             loaded.files.append(Path(path))
+        if local.owns(path) or any(local.contains(place) for place in getattr(module, "__path__", ())):
+            setattr(module, _MARK, True)
     return loaded
 
 
@@ -106,8 +108,11 @@ class Local:
 
     def owns(self, file: str) -> bool:
         """Say whether a file is project-local code."""
-        inside = file.startswith(f"{self.root}/") and file.endswith(".py")
-        return inside and "site-packages" not in file and not file.startswith(f"{_OURS}/")
+        return file.endswith(".py") and self.contains(file)
+
+    def contains(self, path: str) -> bool:
+        """Say whether a path is the project's own."""
+        return path.startswith(f"{self.root}/") and "site-packages" not in path and not path.startswith(_OURS)
 
     def _tree_of(self, file: str) -> SourceTree | None:
         return SourceTree(Path(file).read_text(encoding="utf-8"), file) if self.owns(file) else None

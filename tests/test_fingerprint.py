@@ -1,0 +1,183 @@
+"""What counts as other code, and what does not: by editing a small project."""
+
+import pytest
+
+from tests.conftest import Place
+
+PRODUCTS = '''
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from lib.clean import tidy, Cleaner
+import lib.scale
+from lib.exprs import *
+from lib.clean import DOUBLE
+
+FACTOR = 2
+NAMES = {"a": [1, 2], "b": (3, {4, 5})}
+PATTERN = re.compile("x+")
+EXPRESSION = pl.col("x") * 2
+HALF = partial(lib.scale.by, factor=0.5)
+
+class Colour(Enum):
+    RED = 1
+
+@dataclass(frozen=True)
+class Settings:
+    limit: int = 10
+
+SETTINGS = Settings(limit=7)
+
+def helper(frame):
+    """A docstring."""
+    return frame.with_columns(pl.col("x") * FACTOR)  # a comment
+
+def make(name, number):
+    @product(name=name, owner="o")
+    def made(numbers):
+        return numbers.with_columns(pl.col("x") + number)
+    return made
+
+first = make("first", 1)
+second = make("second", 2)
+
+@product(owner="o", purpose="p")
+def p(numbers: pl.LazyFrame) -> pl.LazyFrame:
+    frame = tidy(helper(numbers)).filter(pl.col("x") < SETTINGS.limit)
+    if NAMES and PATTERN and Colour.RED and HALF:
+        frame = frame.with_columns(EXPRESSION).with_columns(STARRED).with_columns(DOUBLE)
+    return Cleaner().run(frame).with_columns(pl.col("x").map_elements(lambda v: v.bit_length() + 1, return_dtype=pl.Int64))
+
+@product(owner="o")
+def untouched(numbers):
+    return numbers
+'''
+CLEAN = """
+from .deep import deepest, DOUBLE
+UNUSED = 1
+def tidy(frame):
+    return deepest(frame)
+class Cleaner:
+    keep = 5
+    def run(self, frame):
+        return frame.head(self.keep)
+"""
+EXPRS = "import polars as pl\nBASE = 1\nSTARRED = pl.col('x') + BASE\n"
+DEEP = "import polars as pl\nDOUBLE = pl.col('x') * 2\nLEVEL = 3\ndef deepest(frame):\n    return frame.head(LEVEL)\n"
+SCALE = "def by(x, factor): return x * factor\n"
+
+CHANGES = {
+    "the function": ("products/sales.py", 'numbers)).filter(pl.col("x") <', 'numbers)).filter(pl.col("x") <='),
+    "a helper": ("products/sales.py", 'pl.col("x") * FACTOR', 'pl.col("x") - FACTOR'),
+    "a constant a helper reaches": ("products/sales.py", "FACTOR = 2", "FACTOR = 3"),
+    "something inside a nested constant": ("products/sales.py", "{4, 5}", "{4, 6}"),
+    "a pattern": ("products/sales.py", '"x+"', '"x*"'),
+    "an expression": ("products/sales.py", 'EXPRESSION = pl.col("x") * 2', 'EXPRESSION = pl.col("x") * 4'),
+    "an expression imported by a star": ("lib/exprs.py", "+ BASE", "- BASE"),
+    "what that expression is made of": ("lib/exprs.py", "BASE = 1", "BASE = 2"),
+    "an expression imported twice over": ("lib/deep.py", "* 2", "* 3"),
+    "a partial's argument": ("products/sales.py", "factor=0.5", "factor=0.25"),
+    "an enum": ("products/sales.py", "RED = 1", "RED = 2"),
+    "an object's value": ("products/sales.py", "limit=7", "limit=8"),
+    "a lambda": ("products/sales.py", "bit_length() + 1,", "bit_length() + 2,"),
+    "a function of another module": ("lib/clean.py", "return deepest(frame)", "return deepest(frame).head(1)"),
+    "a method": ("lib/clean.py", "frame.head(self.keep)", "frame.tail(self.keep)"),
+    "a class attribute": ("lib/clean.py", "keep = 5", "keep = 6"),
+    "a constant two modules away": ("lib/deep.py", "LEVEL = 3", "LEVEL = 4"),
+    "a function reached through a module": ("lib/scale.py", "x * factor", "x / factor"),
+}
+SAME = {
+    "a comment": ("products/sales.py", "# a comment", "# another comment"),
+    "a docstring": ("products/sales.py", "A docstring.", "Another docstring."),
+    "layout": ("products/sales.py", "FACTOR = 2", "FACTOR  =  2\n\n\n"),
+    "purpose": ("products/sales.py", 'purpose="p"', 'purpose="q"'),
+    "something it does not reach": ("lib/clean.py", "UNUSED = 1", "UNUSED = 2"),
+    "another product": ("products/sales.py", "    return numbers\n", "    return numbers.head(2)\n"),
+}
+
+
+@pytest.fixture
+def coded(place: Place) -> Place:
+    place.write("products/sales.py", PRODUCTS, header=True)
+    place.write("lib/clean.py", CLEAN)
+    place.write("lib/deep.py", DEEP)
+    place.write("lib/exprs.py", EXPRS)
+    place.write("lib/scale.py", SCALE)
+    assert place.materialize()[""]["exit_code"] == 0
+    return place
+
+
+def stale(place: Place) -> set[str]:
+    told = place.run("plan", "--json").json
+    return {t["product"] for t in told if t["result"] == "build"}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_code_it_reaches_counts(coded: Place, change: str) -> None:
+    assert stale(coded) == set()
+    coded.edit(*CHANGES[change])
+    assert "sales.p" in stale(coded)
+    assert "sales.untouched" not in stale(coded)
+
+
+@pytest.mark.parametrize("change", SAME)
+def test_what_it_does_not_do_does_not_count(coded: Place, change: str) -> None:
+    coded.edit(*SAME[change])
+    assert "sales.p" not in stale(coded)
+
+
+def test_what_a_factory_closes_over_counts(coded: Place) -> None:
+    coded.edit("products/sales.py", 'make("second", 2)', 'make("second", 9)')
+    assert stale(coded) == {"sales.second"}
+
+
+def test_the_reason_names_what_changed(coded: Place) -> None:
+    coded.edit("lib/deep.py", "LEVEL = 3", "LEVEL = 4")
+    told = {t["product"]: t for t in coded.run("plan", "--json").json}
+    assert told["sales.p"]["reasons"] == ["code changed (lib.deep.LEVEL)"]
+
+
+def test_digests_are_the_same_in_another_process(coded: Place) -> None:
+    (coded.root / ".products/manifest.json").unlink()
+    for seed in ("1", "2"):
+        ran = coded.spawn("plan", "--json", PYTHONHASHSEED=seed)
+        assert {t["result"] for t in ran.json} == {"unchanged"}
+        (coded.root / ".products/manifest.json").unlink()
+
+
+CONTRACT = '''
+LIMIT = 3
+class Base(pa.DataFrameModel):
+    x: int = pa.Field(ge=0)
+
+class Numbers(Base):
+    """What it says."""
+    @pa.check("x")
+    def small(cls, data):
+        return data.lazyframe.select(pl.col(data.key) <= LIMIT)
+
+@product(owner="o", contract=Numbers)
+def p(numbers): return numbers
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "result"),
+    [
+        ("ge=0", "ge=1", "check"),
+        ("LIMIT = 3", "LIMIT = 4", "check"),
+        ("<= LIMIT", "< LIMIT + 9", "check"),
+        ("What it says.", "What else it says.", "unchanged"),
+        ("LIMIT = 3", "LIMIT = 3  # why", "unchanged"),
+        ("x: int", "x: pl.Int32", "build"),
+    ],
+)
+def test_a_contract_counts_for_judging_and_its_types_for_building(
+    place: Place, old: str, new: str, result: str
+) -> None:
+    place.write("products/sales.py", CONTRACT, header=True)
+    assert place.materialize()["sales.p"]["result"] == "published"
+    place.edit("products/sales.py", old, new)
+    [told] = place.run("plan", "--json").json
+    assert told["result"] == result

@@ -1,0 +1,106 @@
+"""The manifest can never lie: whatever it was made from, a change of it is seen."""
+
+import json
+import os
+
+import pytest
+
+from tests.conftest import Place
+
+
+@pytest.fixture
+def kept(place: Place) -> Place:
+    place.write("pyproject.toml", '[tool.products]\nreads = ["$RATE", "rate.txt"]\n')
+    place.write("rate.txt", "1")
+    place.write("lib.py", "def f(x): return x\n")
+    place.write("products/p.sql", "select x from numbers")
+    place.write(
+        "products/sales.py",
+        "import os\nfrom lib import f\nRATE = float(os.environ.get('RATE', '1')) * float(Path('rate.txt').read_text())\n"
+        "sql_product('p', 'p.sql', owner='o')\n@product(owner='o')\ndef q(numbers): return f(numbers).head(int(RATE))",
+        header=True,
+    )
+    assert place.materialize()[""]["exit_code"] == 0
+    return place
+
+
+def stale(place: Place) -> set[str]:
+    return {t["product"] for t in place.run("plan", "--json").json if t["result"] == "build"}
+
+
+def made_anew(place: Place) -> bool:
+    file = place.root / ".products/manifest.json"
+    before = file.stat().st_mtime_ns
+    place.run("ls")
+    return file.stat().st_mtime_ns != before
+
+
+def test_nothing_changed(kept: Place) -> None:
+    assert not made_anew(kept)
+    os.utime(kept.root / "products/sales.py")
+    assert not made_anew(kept), "bytes count, not times"
+
+
+def test_a_definition_edited_within_the_same_second_and_size(kept: Place) -> None:
+    file = kept.root / "products/sales.py"
+    stat = file.stat()
+    kept.edit("products/sales.py", "head(int", "tail(int")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert stale(kept) == {"sales.q"}
+    told = kept.materialize()["sales.q"]
+    assert told["built"]
+    assert kept.query("from q") == [{"x": 3}], "the edited code ran, not a compiled file of the old"
+
+
+def test_a_helper_module_edited(kept: Place) -> None:
+    kept.edit("lib.py", "return x", "return x.head(1)")
+    assert stale(kept) == {"sales.q"}
+
+
+def test_a_sql_file_edited(kept: Place) -> None:
+    kept.edit("products/p.sql", "select x", "select x + 1 as x")
+    assert stale(kept) == {"sales.p"}
+
+
+def test_a_definition_added_and_removed(kept: Place) -> None:
+    kept.write("products/more.py", "from assay import sql_product\nsql_product('m', 'select 1 as x', owner='o')")
+    assert "more.m" in stale(kept)
+    (kept.root / "products/more.py").unlink()
+    assert stale(kept) == set()
+
+
+def test_an_environment_variable_it_reads(kept: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RATE", "2")
+    assert stale(kept) == {"sales.q"}
+
+
+def test_a_file_it_reads(kept: Place) -> None:
+    kept.write("rate.txt", "2")
+    assert stale(kept) == {"sales.q"}
+
+
+def test_the_configuration(kept: Place) -> None:
+    kept.edit("pyproject.toml", "reads", 'memory = "1GB"\nreads')
+    assert made_anew(kept)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"made_from": 1}', "\0", '{"files": 3, "made_from": ""}'])
+def test_a_damaged_manifest_is_made_anew(kept: Place, text: str) -> None:
+    (kept.root / ".products/manifest.json").write_text(text)
+    assert stale(kept) == set()
+    assert made_anew(kept) is False
+
+
+def test_a_manifest_of_someone_else_runs_nothing(kept: Place) -> None:
+    file = kept.root / ".products/manifest.json"
+    stored = json.loads(file.read_text())
+    stored["products"][0]["sql"] = "select * from read_csv('/etc/passwd')"
+    stored["files"] = ["../../../../etc/passwd"]
+    file.write_text(json.dumps(stored))
+    assert stale(kept) == set()
+
+
+def test_a_folder_that_cannot_be_written_to_is_only_slower(kept: Place) -> None:
+    (kept.root / ".products/manifest.json").unlink()
+    (kept.root / ".products/manifest.json").mkdir()
+    assert kept.run("plan").code == 0
