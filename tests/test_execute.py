@@ -59,7 +59,7 @@ def test_sources_are_read_as_declared(place: Place, format: str, engine: str) ->
     declare(place, f"s = source.files('{path}', columns={{'a': pl.String, 'b': pl.Int16}})\n{engine}")
     assert place.materialize()["sales.p"]["result"] == "published"
     assert place.query("from p") == [{"a": "x", "b": 1}, {"a": None, "b": None}]
-    [p] = [v for v in place.run("history", "p", "--json").json]
+    [p] = place.run("history", "p", "--json").json
     assert p["rows"] == 2
 
 

@@ -215,13 +215,13 @@ def run(life: Life, *, crash_at: int = 0) -> tuple[Outcome | None, Plan, int]:
     world = World(
         catalog=catalog,
         storage=Doomed(storage, fuse, {"prepare", "seal"}),
-        reporter=lambda event: events.__getattr__("__call__")(event),
+        reporter=events.__getattr__("__call__"),
         clock=lambda: now,
     )
     request = Request(products=frozenset(project.graph.products))
     before = prediction(project, request, life)
     outcome = None
-    with suppress(Crash, AssayError, AttributeError) if crash_at else suppress():
+    with suppress(*((Crash, AssayError, AttributeError) if crash_at else ())):
         outcome = execute(project, request, world, environment="prod", jobs=2)
     database.close()
     return outcome, before, fuse.steps
@@ -292,7 +292,7 @@ def lives(draw: st.DrawFn) -> list[Made]:
                 looks_at=looks_at,
                 group=draw(st.sampled_from(["", "", "", "g"])),
                 bar=draw(st.integers(0, 4)),
-            )  # fmt: skip
+            )
         )
     return made
 

@@ -1,0 +1,266 @@
+"""Judging: the same verdict as pandera's own, an answer for every rule, and nothing judged by accident or not at all."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pandera.polars as pa
+import polars as pl
+import pytest
+from pandera.config import ValidationDepth, config_context
+from pandera.errors import SchemaErrors
+
+from assay.fingerprint import Reach
+from assay.model import Status, Where
+from assay.rules.judge import _judge_schema
+from assay.rules.schema import NotASchema, read_schema, schema_digest
+from tests.conftest import Place
+
+HERE = Where("x.py", 1)
+FRAME = pl.DataFrame(
+    {
+        "a": [1, 2, 30, -1, 1, 1],
+        "b": ["x", None, "q", "y", "x", "x"],
+        "f": [1.0, 2.0, 3.0, float("nan"), 9.0, None],
+        "d": [dt.datetime(2020, 1, 1)] * 6,
+        "t_1": [1, 2, 3, 4, 5, 6],
+        "t_2": [1, 2, 3, 4, 5, -6],
+    }
+)
+
+
+def judged(schema: Any, frame: pl.DataFrame, folder: Path) -> dict[str, Any]:
+    file = folder / "staged.parquet"
+    frame.write_parquet(file)
+    return {r.text: r for r in _judge_schema(read_schema(schema, HERE), file)}
+
+
+def pandera_says(schema: Any, frame: pl.DataFrame) -> bool:
+    with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+        try:
+            schema.validate(frame, lazy=True)
+        except SchemaErrors:
+            return False
+    return True
+
+
+COLUMNS = {
+    "type": (pa.Column(int), "a", True),
+    "other type": (pa.Column(str), "a", False),
+    "narrower type": (pa.Column(pl.Int32), "a", False),
+    "null": (pa.Column(str), "b", False),
+    "nullable": (pa.Column(str, nullable=True), "b", True),
+    "nan is missing": (pa.Column(float), "f", False),
+    "unique": (pa.Column(int, unique=True), "t_1", True),
+    "not unique": (pa.Column(int, unique=True), "a", False),
+    "ge": (pa.Column(int, pa.Check.ge(0)), "a", False),
+    "in range": (pa.Column(int, pa.Check.in_range(-1, 30)), "a", True),
+    "isin, null ignored": (pa.Column(str, pa.Check.isin(["x", "y", "q"]), nullable=True), "b", True),
+    "isin": (pa.Column(str, pa.Check.isin(["x", "y"]), nullable=True), "b", False),
+    "matches": (pa.Column(str, pa.Check.str_matches("^[xyq]$"), nullable=True), "b", True),
+    "length": (pa.Column(str, pa.Check.str_length(1, 1), nullable=True), "b", True),
+    "absent": (pa.Column(int), "zz", False),
+    "absent, not required": (pa.Column(int, required=False), "zz", True),
+    "custom on expressions": (pa.Column(int, pa.Check(lambda d: d.lazyframe.select(pl.col(d.key) > 0))), "a", False),
+    "element-wise": (pa.Column(int, pa.Check(lambda v: v > -2, element_wise=True)), "a", True),
+    "element-wise, failing": (pa.Column(int, pa.Check(lambda v: v > 0, element_wise=True)), "a", False),
+    "one answer for the column": (pa.Column(int, pa.Check(lambda d: False)), "a", False),
+    "one good answer": (pa.Column(int, pa.Check(lambda d: True)), "a", True),
+}
+
+
+@pytest.mark.parametrize("case", COLUMNS)
+def test_a_column_is_judged_as_pandera_judges_it(tmp_path: Path, case: str) -> None:
+    column, name, good = COLUMNS[case]
+    schema = pa.DataFrameSchema({name: column})
+    assert pandera_says(schema, FRAME) is good
+    results = judged(schema, FRAME, tmp_path)
+    assert any(r.status in {Status.FAILED, Status.ERROR} for r in results.values()) is not good, results
+
+
+def frame_check(data: Any) -> Any:
+    return data.lazyframe.select(pl.col("a") < 10)
+
+
+FRAMES = {
+    "strict": (pa.DataFrameSchema({"a": pa.Column(int)}, strict=True), False),
+    "strict and all there": (pa.DataFrameSchema({n: pa.Column(nullable=True) for n in FRAME.columns}, strict=True), True),
+    "ordered": (pa.DataFrameSchema({"a": pa.Column(int), "d": pa.Column(pl.Datetime), "b": pa.Column(str, nullable=True)}, ordered=True), False),
+    "unique together": (pa.DataFrameSchema({"a": pa.Column(int), "b": pa.Column(str, nullable=True)}, unique=["a", "b"]), False),
+    "frame check": (pa.DataFrameSchema({"a": pa.Column(int)}, checks=[pa.Check(frame_check)]), False),
+    "regex columns": (pa.DataFrameSchema({"t_.*": pa.Column(int, pa.Check.ge(0), regex=True)}), False),
+    "regex columns, good": (pa.DataFrameSchema({"t_.*": pa.Column(int, pa.Check.ge(-9), regex=True)}), True),
+    "regex of no column": (pa.DataFrameSchema({"u_.*": pa.Column(int, regex=True)}), False),
+    "strict with regex": (pa.DataFrameSchema({"[a-z]": pa.Column(nullable=True, regex=True), "t_.*": pa.Column(int, regex=True)}, strict=True), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FRAMES)
+def test_a_frame_is_judged_as_pandera_judges_it(tmp_path: Path, case: str) -> None:
+    schema, good = FRAMES[case]
+    assert pandera_says(schema, FRAME) is good
+    results = judged(schema, FRAME, tmp_path)
+    assert any(r.status in {Status.FAILED, Status.ERROR} for r in results.values()) is not good, results
+
+
+class Numbers(pa.DataFrameModel):
+    a: int = pa.Field(ge=0, unique=True)
+    b: str = pa.Field(isin=["x", "y"])
+    f: float = pa.Field(lt=5, raise_warning=True, nullable=True)
+    missing: int
+
+    class Config:
+        strict = True
+
+    @pa.check("a")
+    def odd(cls, data):
+        return data.lazyframe.select(pl.col(data.key) % 2 == 1)
+
+    @pa.check("b")
+    def boom(cls, data):
+        raise RuntimeError("out of luck")
+
+    @pa.dataframe_check
+    def no_such_column(cls, data):
+        return data.lazyframe.select(pl.col("nowhere") > 0)
+
+
+def test_every_rule_has_an_answer_whatever_becomes_of_the_others(tmp_path: Path) -> None:
+    results = judged(Numbers, FRAME, tmp_path)
+    assert {text: (str(r.status), r.failing) for text, r in results.items()} == {
+        "a: type BIGINT": ("passed", None),
+        "a is never missing": ("passed", None),
+        "a is unique": ("failed", 3),
+        "a is at least 0": ("failed", 1),
+        "a: odd": ("failed", 2),
+        "b: type VARCHAR": ("passed", None),
+        "b is never missing": ("failed", 1),
+        "b is one of x, y": ("failed", 1),
+        "b: boom": ("error", None),
+        "f: type DOUBLE": ("passed", None),
+        "f is below 5": ("warning", 2),
+        "missing: type BIGINT": ("failed", None),
+        "missing is never missing": ("skipped", None),
+        "there are no other columns": ("failed", None),
+        "no such column": ("error", None),
+    }
+    assert "out of luck" in results["b: boom"].message
+    assert [s["a"] for s in results["a is unique"].samples] == [1, 1, 1]
+    assert [s["b"] for s in results["b is one of x, y"].samples] == ["q"]
+
+
+def test_at_most_five_rows_are_shown_and_all_are_counted(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": list(range(-100, 0))})
+    [result] = [
+        r
+        for r in judged(pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(0))}), frame, tmp_path).values()
+        if r.failing
+    ]
+    assert (result.failing, len(result.samples)) == (100, 5)
+    assert result.samples[0] == {"a": -100}
+
+
+def test_judging_cannot_be_switched_off(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANDERA_VALIDATION_ENABLED", "False")
+    monkeypatch.setenv("PANDERA_VALIDATION_DEPTH", "SCHEMA_ONLY")
+    place.write(
+        "products/sales.py",
+        "@product(owner='o', contract=pa.DataFrameSchema({'x': pa.Column(int, pa.Check.ge(2))}))\ndef p(numbers): return numbers",
+        header=True,
+    )
+    ran = place.spawn("materialize")
+    assert ran.code == 3
+    assert "x is at least 2: 1 row" in ran.out
+
+
+def test_types_are_judged_as_stored_and_nothing_is_coerced(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        "@product(owner='o', contract=pa.DataFrameSchema({'x': pa.Column(str, coerce=True)}))\ndef p(numbers): return numbers",
+        header=True,
+    )
+    told = place.materialize()["sales.p"]
+    assert told["result"] == "held back"
+    assert told["rules"][0]["text"] == "x: type VARCHAR"
+
+
+CHANGING = {
+    "drop_invalid_rows": pa.DataFrameSchema({"a": pa.Column(int)}, drop_invalid_rows=True),
+    "add_missing_columns": pa.DataFrameSchema({"a": pa.Column(int, default=1)}, add_missing_columns=True),
+    "strict='filter'": pa.DataFrameSchema({"a": pa.Column(int)}, strict="filter"),
+    "a default for a": pa.DataFrameSchema({"a": pa.Column(int, default=1)}),
+}
+
+
+@pytest.mark.parametrize("what", CHANGING)
+def test_a_schema_that_changes_data_is_refused(what: str) -> None:
+    with pytest.raises(NotASchema, match="changes data"):
+        read_schema(CHANGING[what], HERE)
+
+
+def test_a_digest_follows_what_is_demanded() -> None:
+    def of(schema: Any) -> str:
+        return schema_digest(schema, read_schema(schema, HERE), Reach(tree_of=lambda file: None))
+
+    first = of(pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(0))}))
+    assert first == of(pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(0), title="A", description="B")}))
+    others = [
+        pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(1))}),
+        pa.DataFrameSchema({"a": pa.Column(int, pa.Check.gt(0))}),
+        pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(0), nullable=True)}),
+        pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(0), unique=True)}),
+        pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(0), required=False)}),
+        pa.DataFrameSchema({"a": pa.Column(pl.Int32, pa.Check.ge(0))}),
+        pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(0, raise_warning=True))}),
+        pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(0, ignore_na=False))}),
+        pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(0))}, strict=True),
+        pa.DataFrameSchema({"b": pa.Column(int, pa.Check.ge(0))}),
+    ]
+    assert len({first, *map(of, others)}) == len(others) + 1
+
+
+def test_rules_in_sql(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+        sql_product("other", "select 2 as y", owner="o")
+        sql_product("p", "from numbers", owner="o", rules=[
+            rule.sql("warns", "select x from this where x > 1", severity="warning", because="b", dimension="accuracy", owner="r"),
+            rule.sql("reads another", "select x, y from this, other where x > y + 5"),
+            rule.sql("reads what was", "select 1 from this join previous using (x)"),
+            rule.sql("ends in a comment", "select x from this where x > 99 -- why;"),
+        ])
+        """,
+        header=True,
+    )
+    told = place.materialize()["sales.p"]
+    assert (told["result"], told["verdict"], told["rule_count"]) == ("published", "warning", 4)
+    [warned] = told["rules"]
+    assert (warned["failing"], warned["because"], warned["dimension"], warned["owner"]) == (2, "b", "accuracy", "r")
+    assert sorted(s["x"] for s in warned["samples"]) == [2, 3]
+
+
+@pytest.mark.parametrize("severity", ["error", "warning"])
+def test_a_rule_that_cannot_be_judged_blocks(place: Place, severity: str) -> None:
+    place.write(
+        "products/sales.py",
+        f"sql_product('p', 'from numbers', owner='o', rules=[rule.sql('r', 'select nope from this', severity='{severity}')])",
+        header=True,
+    )
+    ran = place.run("materialize")
+    assert ran.code == 3
+    assert "1 of 1 rules could not be judged" in ran.out
+    assert "could not be judged: r: BinderException" in ran.out
+
+
+def test_hostile_values_stay_text(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        "sql_product('p', \"select chr(27) || '[31mred' || chr(8238) as x\", owner='o', rules=[rule.sql('r', 'from this')])",
+        header=True,
+    )
+    for verb in (["materialize"], ["show", "p", "--held"], ["why", "p"]):
+        ran = place.run(*verb)
+        assert "\\x1b[31mred" in ran.out
+        assert "\x1b" not in ran.out
+        assert "\u202e" not in ran.out
