@@ -1,0 +1,222 @@
+"""The verbs, as typed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from assay.cli import main
+from tests.conftest import Place
+
+SHOP = """
+sql_product("lines", "from numbers", owner="a@shop", purpose="Lines.", tags=["core"])
+sql_product("total", "select sum(x)::bigint as total from lines", owner="b@shop", purpose="A total.",
+    rules=[rule.sql("is small", "select total from this where total > 10", because="It always was.")],
+    freshness=Freshness(by="07:00", tz="Europe/London", on="GB-ENG", covers="previous working day"),
+    consumers=[Consumer(name="desk", decides="discounts", contact="desk@shop")])
+sql_product("report", "from total", owner="b@shop", consumers=[Consumer(name="board", decides="dividends")])
+"""
+
+
+@pytest.fixture
+def shop(place: Place) -> Place:
+    place.write("products/sales.py", SHOP, header=True)
+    assert place.materialize("--now", "2011-12-08T07:00")[""]["exit_code"] == 0
+    return place
+
+
+@pytest.fixture
+def held(shop: Place) -> Place:
+    shop.numbers("b", 9)
+    assert shop.materialize("--now", "2011-12-09T07:00")[""]["exit_code"] == 3
+    return shop
+
+
+def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    ran = CliRunner().invoke(main, ["init", str(folder)])
+    assert (ran.exit_code, "Next: products materialize" in ran.output) == (0, True)
+    place = Place(folder)
+    assert place.spawn("materialize").code == 0
+    assert len(place.query("from daily_revenue")) == 3
+    again = CliRunner().invoke(main, ["init", str(folder)])
+    assert again.exit_code == 2
+    assert "already has" in again.output
+
+
+def test_ls(shop: Place) -> None:
+    told = shop.run("ls", "--json").json
+    assert [p["product"] for p in told] == ["sales.lines", "sales.total", "sales.report"]
+    assert told[1]["freshness"] == "by 07:00 Europe/London on GB-ENG working days, covering the previous working day"
+    assert told[1]["consumers"] == [{"name": "desk", "decides": "discounts", "contact": "desk@shop"}]
+    assert shop.run("ls", "-s", "tag:core").out.splitlines()[1].split()[0] == "sales.lines"
+
+
+def test_a_held_back_product_says_all_that_its_readers_ask(held: Place) -> None:
+    lines = held.run("materialize").out.splitlines()
+    assert re.fullmatch(
+        r"  held back  sales\.total   v\w{6}  1 of 1 rules failed; readers keep v\w{6}", lines[0]
+    ), lines[0]
+    assert [line.strip() for line in lines[1:5]] == [
+        "is small: 1 row",
+        "total 15",
+        "because: It always was.",
+        "affects: desk (discounts, due 07:00); board (dividends)",
+    ]
+    assert re.fullmatch(r"  held       sales\.report\s+waits: sales\.total is held back; readers keep v\w{6}", lines[5])
+    assert lines[6] == "  unchanged  1 product"
+
+
+def test_status(held: Place) -> None:
+    told = {t["product"]: t for t in held.run("status", "--json").json}
+    assert {n: t["state"] for n, t in told.items()} == {
+        "sales.lines": "up to date", "sales.total": "held back", "sales.report": "held",
+    }  # fmt: skip
+    assert told["sales.total"]["readers"]["rows"] == 1
+    assert told["sales.total"]["because"] == "is small"
+    held.numbers("b", 1)
+    told = {t["product"]: t["state"] for t in held.run("status", "--json").json}
+    assert told["sales.lines"] == "stale"
+    assert held.run("status").code == 0
+
+
+def test_plan_changes_nothing(shop: Place) -> None:
+    shop.numbers("b", 4)
+    before = sorted(shop.root.rglob("*"))
+    first = shop.run("plan").out
+    assert first == shop.run("plan").out
+    assert "build      sales.lines" in first
+    assert "input sales.numbers changed (1 file added)" in first
+    assert "maybe      sales.total" in first
+    assert sorted(shop.root.rglob("*")) == before
+
+
+def test_why(held: Place) -> None:
+    out = held.run("why", "total").out
+    assert "owner b@shop, declared at products/sales.py:10" in out
+    assert "4  did it pass?                                     no" in out
+    assert "is small: 1 row" in out
+    assert "look at the rows: products show sales.total --held" in out
+    assert "waits: sales.total is held back" in held.run("why", "report").out
+    assert held.run("why", "lines", "--json").json["result"] == "unchanged"
+    assert "Did you mean sales.total?" in held.run("why", "totl").err
+
+
+def test_history(held: Place) -> None:
+    bad, good = held.run("history", "total", "--json").json
+    assert (bad["verdict"], bad["failed"], bad["released"]) == ("failed", ["is small"], [])
+    assert (good["verdict"], good["released"][0]["release"]) == ("passed", 1)
+    assert good["released"][0]["at"].startswith("2011-12-08T07:00")
+    assert len(held.run("history", "total").out.splitlines()) == 3
+
+
+def test_show(held: Place) -> None:
+    assert held.run("show", "total", "--json").json == [{"total": 6}]
+    assert held.run("show", "total", "--held", "--json").json == [{"total": 15}]
+    assert held.run("show", "lines", "-n", "2").out.splitlines()[0] == "x"
+    assert len(held.run("show", "lines", "-n", "2").out.splitlines()) == 3
+    bad, good = (v["version"] for v in held.run("history", "total", "--json").json)
+    assert held.run("show", "total", "--version", bad[:9], "--json").json == [{"total": 15}]
+    assert held.run("show", "total", "--version", good, "--json").json == [{"total": 6}]
+    assert held.run("show", "total", "--version", "v").code == 2
+    assert "has no version" in held.run("show", "total", "--version", "nope").err
+    assert "no version of sales.lines is held back" in held.run("show", "lines", "--held").err
+
+
+def test_lineage(shop: Place) -> None:
+    out = shop.run("lineage", "total").out
+    assert out.splitlines() == [
+        "sales.total  (sql, b@shop)", "  made of", "    sales.lines", "      sales.numbers", "  makes", "    sales.report",
+    ]  # fmt: skip
+    assert shop.run("lineage", "numbers").out.startswith("sales.numbers  (source, data/*.csv)")
+    mermaid = shop.run("lineage", "total", "--format", "mermaid").out
+    assert mermaid.startswith("flowchart LR")
+    assert mermaid.count("-->") == 3
+    data = shop.run("lineage", "total", "--json").json
+    assert {"from": "sales.numbers", "to": "sales.lines"} in data["edges"]
+
+
+def test_restore_pins_until_unpinned(shop: Place) -> None:
+    shop.numbers("a", 4)
+    shop.materialize()
+    new, old = (v["version"] for v in shop.run("history", "total", "--json").json)
+    assert shop.run("restore", "total", old[:8]).code == 0
+    assert shop.query("from total") == [{"total": 6}]
+    told = shop.materialize()
+    assert told["sales.total"]["pinned"]
+    assert shop.query("from report") == [{"total": 6}], "what is made of it follows"
+    assert not told["sales.report"]["built"]
+    states = {t["product"]: t["state"] for t in shop.run("status", "--json").json}
+    assert states["sales.total"] == "pinned"
+    assert shop.run("restore", "total", "--unpin").code == 0
+    shop.materialize()
+    assert shop.query("from report") == [{"total": 4}]
+    assert [r["why"] for v in shop.run("history", "total", "--json").json for r in v["released"]][:2] == ["materialize", "materialize"]
+    assert shop.run("restore", "total", "--unpin").code == 2
+    assert shop.run("restore", "total").code == 2
+    assert new
+
+
+def test_what_was_never_judged_good_is_not_restored(held: Place) -> None:
+    bad = held.run("history", "total", "--json").json[0]["version"]
+    ran = held.run("restore", "total", bad)
+    assert ran.code == 2
+    assert "never judged good" in ran.err
+
+
+def test_selection_reaches_the_commands(held: Place) -> None:
+    def named(*arguments: str) -> set[str]:
+        return {t["product"].partition(".")[2] for t in held.run("status", "--json", *arguments).json}
+
+    assert named("-s", "+total", "--exclude", "lines") == {"total"}
+    assert named("-s", "blocked:") == {"total", "report"}
+    held.numbers("c", 1)
+    assert named("-s", "stale:") == {"lines", "total", "report"}
+    held.edit("products/sales.py", "total > 10", "total > 11")
+    assert named("-s", "state:modified") == {"total"}
+    ran = held.run("status", "-s", "colour:red")
+    assert (ran.code, "Selectors: name, +name" in ran.err) == (2, True)
+
+
+CONFIGS = {
+    "[tool.products]\nstor = 'x'": "unknown setting 'stor': did you mean 'store'?",
+    "[tool.products]\njobs = 'two'": "jobs should be a whole number",
+    "[tool.products]\nrelease = 'never'": "release should be 'coherent' or 'as_ready'",
+    "[tool.products]\nstore = '../x'": "store should be a folder inside the project",
+    "[tool.products]\ndefinitions = 'nowhere'": "there is no folder 'nowhere'",
+    "[tool.products": "is not valid TOML",
+    "[tool]\nproducts = 3": "should be a table",
+    "[tool.products]\nenvironment = 'a/b'": "environment should be letters",
+    "[tool.products]\nreads = 'x'": "reads should be a list of texts",
+}
+
+
+@pytest.mark.parametrize("text", CONFIGS)
+def test_a_bad_configuration_is_told(place: Place, text: str) -> None:
+    place.write("pyproject.toml", text + "\n")
+    ran = place.run("status")
+    assert ran.code == 2
+    assert CONFIGS[text] in ran.err
+
+
+def test_no_project(tmp_path: Path) -> None:
+    ran = Place(tmp_path).run("status")
+    assert (ran.code, "`products init` makes one" in ran.err) == (2, True)
+
+
+def test_json_is_json_everywhere(held: Place) -> None:
+    for verb in ("ls", "status", "plan", "why total", "history total", "show total", "lineage total", "query --json 'from total'"):
+        words = ["query", "from total"] if verb.startswith("query") else verb.split()
+        assert json.loads(held.run(*words, "--json").out) is not None, verb
+
+
+def test_a_damaged_catalog_is_told(shop: Place) -> None:
+    (shop.root / ".products/catalog.db").write_bytes(b"x" * 5000)
+    for suffix in ("-wal", "-shm"):
+        (shop.root / f".products/catalog.db{suffix}").unlink(missing_ok=True)
+    for verb in (["status"], ["materialize"], ["query", "from total"], ["history", "total"]):
+        ran = shop.run(*verb)
+        assert ran.code == 1
+        assert "cannot use the catalog" in ran.err

@@ -1,0 +1,67 @@
+"""Sources as observed: by content, at the cost of a look."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from assay import observe
+from assay.model import Source, Where
+from assay.observe import changed_since, look, settled
+
+SOURCE = Source(name="s.raw", where=Where("x", 1), pattern="data/**/*.csv", format="csv", columns=(), reading="r")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "data/deep").mkdir(parents=True)
+    (tmp_path / "data/a.csv").write_text("1")
+    (tmp_path / "data/deep/b.csv").write_text("2")
+    (tmp_path / "data/c.txt").write_text("3")
+    return tmp_path
+
+
+def test_content_counts_and_times_do_not(root: Path) -> None:
+    first = look(root, SOURCE, {})
+    assert [f.path for f in first.files] == ["data/a.csv", "data/deep/b.csv"]
+    os.utime(root / "data/a.csv", ns=(1, 1))
+    assert look(root, SOURCE, {}).digest == first.digest
+    (root / "data/a.csv").write_text("9")
+    assert look(root, SOURCE, {}).digest != first.digest
+
+
+def test_how_it_is_read_counts(root: Path) -> None:
+    from dataclasses import replace
+
+    assert look(root, SOURCE, {}).digest != look(root, replace(SOURCE, reading="other"), {}).digest
+
+
+def test_a_file_known_by_size_and_time_is_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = look(root, SOURCE, {})
+    seen = {f.path: f for f in first.files}
+    read: list[Path] = []
+    monkeypatch.setattr(observe, "file_digest", lambda file: read.append(file) or "d")
+    assert look(root, SOURCE, seen) == first
+    assert read == []
+    os.utime(root / "data/a.csv", ns=(5, 5))
+    look(root, SOURCE, seen)
+    assert read == [root / "data/a.csv"]
+
+
+def test_a_file_changed_a_moment_ago_is_not_trusted_by_its_time(root: Path) -> None:
+    state = look(root, SOURCE, {})
+    now = datetime.now(UTC)
+    assert settled([state], {}, now) == []
+    later = datetime.fromtimestamp(now.timestamp() + 60, UTC)
+    assert settled([state], {}, later) == list(state.files)
+    assert settled([state], {f.path: f for f in state.files}, later) == []
+
+
+def test_no_files_and_files_that_vanish(root: Path) -> None:
+    state = look(root, SOURCE, {})
+    assert changed_since(root, state) == ""
+    (root / "data/a.csv").unlink()
+    assert changed_since(root, state) == "data/a.csv"
+    (root / "data/deep/b.csv").unlink()
+    assert look(root, SOURCE, {}).missing == "s.raw: no file matches data/**/*.csv"

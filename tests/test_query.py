@@ -1,0 +1,106 @@
+"""One read-only query over published products, and nothing else within reach."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.conftest import Place
+
+
+@pytest.fixture
+def shop(place: Place) -> Place:
+    place.write(
+        "products/sales.py",
+        """
+        sql_product("p", "select x, x * 1.5 as y, date '2011-12-09' as d, 'ü\\n' as t, null::int as n from numbers", owner="o")
+        @product(owner="o", file="f.txt")
+        def f(p): return "x"
+        """,
+        header=True,
+    )
+    place.materialize()
+    return place
+
+
+def test_formats(shop: Place) -> None:
+    ran = shop.run("query", "--format", "csv", "from p order by x")
+    assert list(csv.reader(io.StringIO(ran.out)))[1] == ["1", "1.5", "2011-12-09", "ü\n", ""]
+    assert json.loads(shop.run("query", "--format", "json", "from p order by x limit 1").out) == [
+        {"x": 1, "y": "1.5", "d": "2011-12-09", "t": "ü\n", "n": None}
+    ]
+    table = shop.run("query", "from sales.p order by x").out.splitlines()
+    assert table[0].split() == ["x", "y", "d", "t", "n"]
+    assert len(table) == 4
+
+
+def test_names(shop: Place) -> None:
+    for name in ("p", "sales.p", 'sales."p"', '"p"', "P"):
+        assert shop.query(f"select count(*) as n from {name}") == [{"n": 3}]
+    assert shop.query("with p2 as (from p) select count(*) as n from p2, p") == [{"n": 9}]
+
+
+REFUSED = [
+    "from '/etc/passwd'",
+    "from read_text('/etc/passwd')",
+    "select * from read_csv('/etc/passwd', columns={'a': 'VARCHAR'})",
+    "from glob('/*')",
+    "from sales.f",
+    "from nowhere",
+    "drop view p",
+    "create table t as from p",
+    "insert into p values (1)",
+    "with a as (insert into p values (1) returning *) from a",
+    "copy p to '/tmp/x.csv'",
+    "attach '/tmp/x.db'",
+    "install httpfs",
+    "load httpfs",
+    "set memory_limit = '1GB'",
+    "pragma database_list",
+    "call pragma_version()",
+    "select 1; select 2",
+    "export database '/tmp/x'",
+    "select nope from p",
+    "selec 1",
+    "",
+    "from duckdb_settings()",
+    "from query('drop view p')",
+    "from query_table('p')",
+    "from parquet_metadata('x')",
+]
+
+
+@pytest.mark.parametrize("sql", REFUSED)
+def test_anything_else_is_refused(shop: Place, sql: str) -> None:
+    ran = shop.run("query", sql)
+    assert ran.code == 2, ran.out
+    assert ran.err.strip()
+    assert "Traceback" not in ran.err
+    assert shop.query("select count(*) as n from p") == [{"n": 3}]
+
+
+def test_the_variables_of_the_program_are_out_of_reach(shop: Place) -> None:
+    assert shop.run("query", "from files").code == 2
+    assert shop.run("query", "from views").code == 2
+
+
+def test_the_store_cannot_be_written_through_an_allowed_path(shop: Place) -> None:
+    [file] = (shop.root / ".products/store/sales.p").rglob("*.parquet")
+    before = file.read_bytes()
+    assert shop.run("query", f"copy (select 1) to '{file}' (use_tmp_file false)").code == 2
+    assert file.read_bytes() == before
+
+
+def test_the_place_of_a_mistake_is_shown(shop: Place) -> None:
+    ran = shop.run("query", "select x,\n  from from p")
+    assert "line 2 column" in ran.err
+    assert "^" in ran.err
+    assert "Did you mean sales.p" in shop.run("query", "from sale.p").err
+
+
+def test_one_moment_for_all(shop: Place) -> None:
+    shop.numbers("a", 7)
+    shop.materialize()
+    assert shop.run("query", "--as-of", "1", "--json", "select count(*) as n from p").json == [{"n": 3}]
+    assert shop.run("query", "--as-of", "noon", "from p").code == 2

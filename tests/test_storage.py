@@ -1,0 +1,56 @@
+"""Version files: written once, whole, inside the store, read-only."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from assay.errors import StoreError
+from assay.model import Part
+from assay.storage import LocalStorage
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path / "store")
+
+
+def put(storage: LocalStorage, path: str, content: bytes) -> Part:
+    storage.prepare(path).write_bytes(content)
+    size, checksum = storage.seal(path)
+    return Part(path=path, rows=1, bytes=size, checksum=checksum)
+
+
+def test_a_sealed_file_is_whole_and_read_only(storage: LocalStorage) -> None:
+    part = put(storage, "d.p/r/data.parquet", b"abc")
+    assert (part.bytes, part.checksum) == (3, hashlib.sha256(b"abc").hexdigest())
+    assert storage.locate(part).read_bytes() == b"abc"
+    assert storage.locate(part).stat().st_mode & 0o777 == 0o444
+
+
+@pytest.mark.parametrize("content", [b"ab", b"abcd", None])
+def test_a_file_that_is_not_whole_is_told(storage: LocalStorage, content: bytes | None) -> None:
+    part = put(storage, "d.p/r/data.parquet", b"abc")
+    file = storage.root / part.path
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(StoreError, match="missing or is not the 3 bytes"):
+        storage.locate(part)
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd"])
+def test_no_path_leads_out_of_the_store(storage: LocalStorage, path: str) -> None:
+    for act in (storage.prepare, storage.seal, storage.remove):
+        with pytest.raises(StoreError, match="not a path inside the store"):
+            act(path)
+
+
+def test_removing_leaves_no_empty_folders_and_no_harm(storage: LocalStorage) -> None:
+    put(storage, "d.p/r1/data.parquet", b"a")
+    kept = put(storage, "d.p/r2/data.parquet", b"b")
+    storage.remove("d.p/r1")
+    storage.remove("d.p/r9")
+    assert storage.locate(kept)
+    storage.remove("d.p/r2")
+    assert list(storage.root.iterdir()) == []
