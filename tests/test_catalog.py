@@ -51,7 +51,10 @@ def test_facts_come_back_as_they_were(catalog: SqliteCatalog) -> None:
     assert facts.find("d.p", "else") is None
     assert facts.verdict("v1", "other", "") is None
     gone = catalog.facts("prod", lambda version: False)
-    assert (gone.find("d.p", version("v1").key.digest), gone.lost("d.p", version("v1").key.digest)) == (None, version("v1"))
+    assert (gone.find("d.p", version("v1").key.digest), gone.lost("d.p", version("v1").key.digest)) == (
+        None,
+        version("v1"),
+    )
 
 
 def test_a_release_is_all_or_nothing(catalog: SqliteCatalog) -> None:

@@ -56,14 +56,14 @@ def test_ls(shop: Place) -> None:
 
 def test_a_held_back_product_says_all_that_its_readers_ask(held: Place) -> None:
     lines = held.run("materialize").out.splitlines()
-    assert re.fullmatch(
-        r"  held back  sales\.total   v\w{6}  1 of 1 rules failed; readers keep v\w{6}", lines[0]
-    ), lines[0]
+    assert re.fullmatch(r"  held back  sales\.total   v\w{6}  1 of 1 rules failed; readers keep v\w{6}", lines[0]), (
+        lines[0]
+    )
     assert [line.strip() for line in lines[1:5]] == [
         "is small: 1 row",
         "total 15",
         "because: It always was.",
-        "affects: desk (discounts, due 07:00); board (dividends)",
+        "affects: desk (discounts, due 07:00), board (dividends)",
     ]
     assert re.fullmatch(r"  held       sales\.report\s+waits: sales\.total is held back; readers keep v\w{6}", lines[5])
     assert lines[6] == "  unchanged  1 product"
@@ -153,7 +153,10 @@ def test_restore_pins_until_unpinned(shop: Place) -> None:
     assert shop.run("restore", "total", "--unpin").code == 0
     shop.materialize()
     assert shop.query("from report") == [{"total": 4}]
-    assert [r["why"] for v in shop.run("history", "total", "--json").json for r in v["released"]][:2] == ["materialize", "materialize"]
+    assert [r["why"] for v in shop.run("history", "total", "--json").json for r in v["released"]][:2] == [
+        "materialize",
+        "materialize",
+    ]
     assert shop.run("restore", "total", "--unpin").code == 2
     assert shop.run("restore", "total").code == 2
     assert new
@@ -207,7 +210,16 @@ def test_no_project(tmp_path: Path) -> None:
 
 
 def test_json_is_json_everywhere(held: Place) -> None:
-    for verb in ("ls", "status", "plan", "why total", "history total", "show total", "lineage total", "query --json 'from total'"):
+    for verb in (
+        "ls",
+        "status",
+        "plan",
+        "why total",
+        "history total",
+        "show total",
+        "lineage total",
+        "query --json 'from total'",
+    ):
         words = ["query", "from total"] if verb.startswith("query") else verb.split()
         assert json.loads(held.run(*words, "--json").out) is not None, verb
 

@@ -479,3 +479,18 @@ def test_recorded_in_another_time(place: Place) -> None:
     assert place.run("query", "--json", "--as-of", "1", "select count(*) as n from p").json == [{"n": 3}]
     assert place.run("query", "--json", "select count(*) as n from p").json == [{"n": 1}]
     assert place.run("query", "--as-of", "2011-12-07", "from p").code == 2
+
+
+def test_stopping_does_not_wait_for_what_never_began(place: Place) -> None:
+    declare(
+        place,
+        "import time\ndef made(n):\n    @product(name=f'p{n}', owner='o')\n    def p(numbers):\n        time.sleep(1)\n"
+        "        return numbers\nfor n in range(6): made(n)",
+    )
+    command = [sys.executable, "-m", "assay", "materialize", "--jobs", "1"]
+    process = subprocess.Popen(command, cwd=place.root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: list((place.root / ".products/store").glob("sales.*/*")))
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert out.count("not finished; the next run goes on from here") == 6

@@ -15,7 +15,9 @@ def of(**reads: str) -> Graph:
     for name, above in reads.items():
         full = name.replace("__", ".")
         made = product(full, *(a.replace("__", ".") for a in above.split()))
-        products[full] = replace(made, tags=(f"t{full[-1]}",), owner=f"{full[0]}@x", where=Where(f"products/{full[0]}/m.py", 1))
+        products[full] = replace(
+            made, tags=(f"t{full[-1]}",), owner=f"{full[0]}@x", where=Where(f"products/{full[0]}/m.py", 1)
+        )
     source = Source(name="s.raw", where=Where("x", 1), pattern="*", format="csv", columns=())
     return Graph(products=products, sources={"s.raw": source})
 

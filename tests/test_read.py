@@ -31,14 +31,18 @@ def test_read(shop: Place) -> None:
     assert assay.read("q", project=shop.root / "products").collect()["x"].to_list() == [50]
 
 
-@pytest.mark.parametrize("as_of", [1, "1", "2011-12-08T12:00", datetime(2011, 12, 8, 12, tzinfo=UTC), datetime(2011, 12, 8, 12)])
+@pytest.mark.parametrize(
+    "as_of", [1, "1", "2011-12-08T12:00", datetime(2011, 12, 8, 12, tzinfo=UTC), datetime(2011, 12, 8, 12)]
+)
 def test_read_as_of(shop: Place, as_of) -> None:
     assert sorted(assay.read("p", as_of=as_of, project=shop.root).collect()["x"]) == [1, 2, 3]
 
 
 def test_connect_shows_every_table_of_one_moment(shop: Place) -> None:
     connection = assay.connect(project=shop.root, as_of=1)
-    assert connection.execute("select sum(p.x), sum(q.x) from sales.p p join sales.q q on q.x = p.x * 10").fetchall() == [(6, 60)]
+    assert connection.execute(
+        "select sum(p.x), sum(q.x) from sales.p p join sales.q q on q.x = p.x * 10"
+    ).fetchall() == [(6, 60)]
     assert assay.connect(project=shop.root).execute("from sales.q").fetchall() == [(50,)]
 
 

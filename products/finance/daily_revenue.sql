@@ -22,3 +22,4 @@ select
     coalesce(max(amount) filter (stands and not is_cancellation), 0) as largest_line
 from sold
 group by day
+order by day

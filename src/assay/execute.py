@@ -227,7 +227,8 @@ class _Run:
                 self.stopping = True
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._interrupt()
-                for future in wait(self.running).done:
+                # A future cancelled by the shutdown never counts as done to wait(): only those at work are awaited.
+                for future in wait([f for f in self.running if not f.cancelled()]).done:
                     self._keep(future)
                 raise
             finally:
@@ -266,7 +267,7 @@ class _Run:
     def _keep(self, future: "Future[Version | Verdict]") -> None:
         """Record what was finished while the run was being stopped."""
         name = self.running.pop(future)
-        if not future.cancelled() and future.exception() is None:
+        if future.exception() is None:
             self._record(name, future.result())
 
     def _settle(self, name: str, decision: Decision | Failed) -> None:

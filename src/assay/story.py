@@ -75,18 +75,19 @@ class Story:
         if pointer is None:
             return None
         version = self.facts.version(pointer.version)
-        return {"version": version.id, "rows": version.rows, **_moment("data_as_of", version.data_as_of)}
+        rows = version.rows if version.columns else None
+        return {"version": version.id, "rows": rows, **_moment("data_as_of", version.data_as_of)}
 
     def affected(self, name: str) -> list[str]:
         """Return who decides from a product or from anything made of it, and what."""
         names = [n for n in self.graph.order if n == name or n in self.graph.downstream(name)]
-        found = []
+        found: dict[str, list[str]] = {}
         for product in (self.graph.products[n] for n in names):
             due = f", due {product.freshness.by}" if product.freshness else ""
             for consumer in product.consumers:
-                decides = f" ({consumer.decides}{due})" if consumer.decides else ""
-                found.append(f"{consumer.name}{decides}")
-        return list(dict.fromkeys(found))
+                decides = found.setdefault(consumer.name, [])
+                decides += [f"{consumer.decides}{due}"] if consumer.decides else []
+        return [f"{name} ({'; '.join(dict.fromkeys(d))})" if d else name for name, d in found.items()]
 
 
 def word(end: Decision | Failed | Left) -> str:
@@ -140,7 +141,7 @@ def _readers(told: Mapping[str, Any]) -> str:
 
 
 def _affects(told: Mapping[str, Any]) -> list[str]:
-    return [f"{'':13}affects: {'; '.join(told['affects'])}"] if told.get("affects") else []
+    return [f"{'':13}affects: {clean(', '.join(told['affects']))}"] if told.get("affects") else []
 
 
 def _rule_lines(told: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,74 @@
+"""The documents are complete: every verb, option, decision, reason, error, setting and public name is in them."""
+
+import re
+import typing
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+import assay
+from assay import errors, model
+from assay.cli import main
+from assay.config import Config
+from assay.declare import About
+from tests.conftest import ROOT
+
+VERBS = (ROOT / "docs/verbs.md").read_text()
+DECLARING = (ROOT / "docs/declaring.md").read_text()
+LADDER = (ROOT / "docs/ladder.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def section(name: str) -> str:
+    found = re.search(rf"^### `products {name}\b.*?(?=^##|\Z)", VERBS, re.M | re.S)
+    assert found, f"docs/verbs.md has no section on {name}"
+    return found[0]
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_verb_and_option(name: str) -> None:
+    text = section(name)
+    for parameter in main.commands[name].params:
+        if isinstance(parameter, click.Option):
+            assert any(f"`{option}" in text or f"/`{option}`" in text for option in parameter.opts), (
+                name,
+                parameter.opts,
+            )
+
+
+@pytest.mark.parametrize("union", ["Decision", "Reason"])
+def test_every_decision_and_reason(union: str) -> None:
+    for kind in typing.get_args(getattr(model, union)):
+        assert f"**{kind.__name__}**" in LADDER or f"`{kind.__name__}`" in LADDER, kind
+
+
+def test_every_error() -> None:
+    kinds = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, errors.AssayError)]
+    for kind in kinds:
+        assert f"| `{kind.__name__}` | {kind.exit_code} |" in LADDER, kind
+        assert kind.__name__ in (errors.__doc__ or ""), kind
+
+
+def test_every_setting_and_keyword_and_name() -> None:
+    for setting in fields(Config):
+        assert setting.name == "root" or f"| `{setting.name}` |" in DECLARING
+    for keyword in typing.get_type_hints(About):
+        assert f"`{keyword}`" in DECLARING, keyword
+    for name in assay.__all__:
+        assert name in DECLARING, name
+
+
+def test_readme_has_the_two_commands_and_no_others() -> None:
+    commands = re.findall(r"^python -m pip .*$", README, re.M)
+    assert commands == [
+        "python -m pip install -e . && products materialize",
+        "python -m pip install -e '.[dev]' && pytest",
+    ]
+
+
+@pytest.mark.parametrize("file", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda f: f.name)
+def test_links_lead_somewhere(file: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
+        assert target.startswith("https://") or (file.parent / target).exists(), f"{file}: {target}"
