@@ -66,6 +66,17 @@ COLUMNS = {
     "element-wise, failing": (pa.Column(int, pa.Check(lambda v: v > 0, element_wise=True)), "a", False),
     "one answer for the column": (pa.Column(int, pa.Check(lambda d: False)), "a", False),
     "one good answer": (pa.Column(int, pa.Check(lambda d: True)), "a", True),
+    "a check that looks at other columns": (
+        pa.Column(int, pa.Check(lambda d: d.lazyframe.select(pl.col("a") < pl.col("t_1") + 99))),
+        "a",
+        True,
+    ),
+    "a check that looks at all columns": (
+        pa.Column(int, pa.Check(lambda d: d.lazyframe.select(pl.all_horizontal(pl.col("t_1", "t_2") > 0)))),
+        "t_1",
+        False,
+    ),
+    "an aggregate": (pa.Column(int, pa.Check(lambda d: d.lazyframe.select(pl.col(d.key).mean() > 100))), "a", False),
 }
 
 
@@ -92,6 +103,9 @@ FRAMES = {
     "regex columns, good": (pa.DataFrameSchema({"t_.*": pa.Column(int, pa.Check.ge(-9), regex=True)}), True),
     "regex of no column": (pa.DataFrameSchema({"u_.*": pa.Column(int, regex=True)}), False),
     "strict with regex": (pa.DataFrameSchema({"[a-z]": pa.Column(nullable=True, regex=True), "t_.*": pa.Column(int, regex=True)}, strict=True), True),
+    "a type for all columns": (pa.DataFrameSchema({"a": pa.Column(), "t_1": pa.Column(int)}, dtype=str), False),
+    "a name that is a pattern too": (pa.DataFrameSchema({"t.1": pa.Column(int, pa.Check.ge(2), regex=True)}), False),
+    "a check by groups": (pa.DataFrameSchema({"a": pa.Column(int, pa.Check(lambda d: True, groupby="b")), "b": pa.Column(str, nullable=True)}), True),
 }  # fmt: skip
 
 
@@ -158,6 +172,19 @@ def test_at_most_five_rows_are_shown_and_all_are_counted(tmp_path: Path) -> None
     ]
     assert (result.failing, len(result.samples)) == (100, 5)
     assert result.samples[0] == {"a": -100}
+
+
+def test_an_answer_about_no_row_shows_no_row(tmp_path: Path) -> None:
+    column = pa.Column(int, pa.Check(lambda d: d.lazyframe.select(pl.col(d.key).mean() > 100), name="mean"))
+    result = judged(pa.DataFrameSchema({"a": column}), FRAME, tmp_path)["a: mean"]
+    assert (result.status, result.failing, result.samples) == (Status.FAILED, None, ())
+    assert result.message == "the check says no to the whole column"
+
+
+def test_a_column_may_be_called_row(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"row": [1, -1], "_row": [1, 1]})
+    result = judged(pa.DataFrameSchema({"row": pa.Column(int, pa.Check.ge(0))}), frame, tmp_path)["row is at least 0"]
+    assert result.samples == ({"row": -1, "_row": 1},)
 
 
 def test_judging_cannot_be_switched_off(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

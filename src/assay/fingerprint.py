@@ -13,7 +13,7 @@ import json
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -23,10 +23,8 @@ from typing import Any
 
 from assay.model import Code, Key
 
-# Modules whose values say all that they are when printed: type hints and column types.
-_SAID_IN_FULL = {"typing", "types", "polars.datatypes.classes"}
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, PurePath, range)
+_PLAIN = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
 
 
 def digest(value: Any) -> str:
@@ -75,31 +73,35 @@ class SourceTree:
         return digest(_text(self.module, {}))
 
     def at(self, line: int) -> ast.AST | None:
-        """Return the function whose definition starts at this line, or the statement that holds a lambda there."""
+        """Return the function whose definition starts at this line, the lambda on it, or the statement around it."""
         if line in self.functions:
             return self.functions[line]
+        lambdas = [n for n in ast.walk(self.module) if isinstance(n, ast.Lambda) and n.lineno == line]
         around = [
             n
             for n in ast.walk(self.module)
             if isinstance(n, ast.stmt) and n.lineno <= line <= (n.end_lineno or n.lineno)
         ]
+        if len(lambdas) == 1:
+            return lambdas[0]
         return around[-1] if around else None  # ast.walk goes outside in: the last one is the innermost
 
     def mentions(self, name: str) -> list[ast.stmt]:
         """Return the statements of the module itself (no definitions) that mention a name; [] if none binds it."""
-        found = [s for s in self.module.body if not isinstance(s, _DEFINITIONS) and name in _names(s)]
+        found = [s for s in self.module.body if not isinstance(s, _DEFINITIONS) and name in _words(s)]
         return found if any(_binds(s, name) for s in found) else []
 
-    def imported(self, name: str, package: str) -> tuple[types.ModuleType, str] | None:
-        """Return the module, and the name there, that a name is imported from, if it is."""
-        for node in self.module.body:
+    def imported(self, name: str, package: str) -> list[tuple[types.ModuleType, str]]:
+        """Return each module, and the name there, that a name may have been imported from."""
+        found = []
+        for node in ast.walk(self.module):
             if not isinstance(node, ast.ImportFrom):
                 continue
-            module = sys.modules.get(resolve_name("." * node.level + (node.module or ""), package))
+            module = sys.modules.get(_absolute(node, package))
             for alias in node.names:
                 if module and ((alias.asname or alias.name) == name or (alias.name == "*" and hasattr(module, name))):
-                    return module, name if alias.name == "*" else alias.name
-        return None
+                    found.append((module, name if alias.name == "*" else alias.name))
+        return found
 
     def named(self, qualname: str) -> ast.AST:
         """Return the class of this name, or the whole file when it is not the only one."""
@@ -120,11 +122,14 @@ class _Bound:
 class Reach:
     """One walk over what a function or class can get to.
 
-    `tree_of` gives the syntax tree of a project-local file, or None for a file that is not the project's; `salt` goes
-    into everything that cannot be read by value (digests of the files and variables the definitions read as they load).
+    `tree_of` gives the syntax tree of a project-local file, or None for one that is not the project's; `load` imports a
+    project-local module that a function imports only when it runs; `origin` is the file that declares; `salt` goes into
+    everything that cannot be read by value (digests of the files and variables the definitions read as they load).
     """
 
     tree_of: Callable[[str], SourceTree | None]
+    load: Callable[[str], types.ModuleType | None] = sys.modules.get
+    origin: str = ""
     salt: str = ""
     _parts: dict[str, str] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)
@@ -138,7 +143,7 @@ class Reach:
 
     def visit(self, name: str, value: Any, module: str = "") -> None:
         """Add what `value` is, and all it reaches, to the parts; `module` is the file that refers to it."""
-        if isinstance(value, _PLAIN) and not isinstance(value, enum.Enum):
+        if _is_plain(value):
             self._add(name, repr(value))
             return
         if id(value) in self._seen:
@@ -161,14 +166,19 @@ class Reach:
                 self._all(name, [value.fget, value.fset], module)
             case enum.Enum():
                 self.visit(type(value).__qualname__, type(value), module)
-                self._add(name, repr(value))
+                self._all(name, [value.name, value.value], module)
             case list() | tuple() | set() | frozenset() | dict():
                 self._container(name, value, module)
             case types.BuiltinFunctionType():
                 self._foreign.add(f"{value.__module__}.{value.__qualname__}")
             case re.Pattern():
                 self._add(name, [value.pattern, value.flags])
-            case _ if type(value).__module__ in _SAID_IN_FULL:
+            case types.GenericAlias() | types.UnionType():
+                self._all(name, [value.__args__], module)
+            case _ if type(value).__module__ == "typing":
+                hint = [str(getattr(value, "__origin__", value)), getattr(value, "__args__", ())]
+                self._all(name, [*hint, getattr(value, "__metadata__", ())], module)
+            case _ if type(value).__module__ == "polars.datatypes.classes":
                 self._add(name, repr(value))
             case _:
                 self._opaque(name, value, module)
@@ -178,23 +188,29 @@ class Reach:
             self.visit(f"{name}.{index}", value, module)
 
     def _container(self, name: str, value: Any, module: str) -> None:
-        items = list(value.items()) if isinstance(value, dict) else value
-        if isinstance(value, set | frozenset):
-            items = sorted(value, key=repr)
+        items = list(value.items()) if isinstance(value, dict) else list(value)
+        if isinstance(value, dict | set | frozenset):
+            items.sort(key=lambda item: _sorting(item[0] if isinstance(value, dict) else item))
         self._add(name, [type(value).__name__, len(items)])
         self._all(name, items, module)
+        if type(value).__module__ != "builtins":
+            self.visit(type(value).__qualname__, type(value), module)
+            self.visit(f"{name}.default", getattr(value, "default_factory", None), module)
 
     def _function(self, function: types.FunctionType) -> None:
         file = function.__code__.co_filename
         tree = self.tree_of(file)
-        node = tree.at(function.__code__.co_firstlineno) if tree else None
         name = f"{function.__module__}.{function.__qualname__}"
-        if tree is None:
-            self._foreign.add(name)
+        if tree is not None:
+            node = tree.at(function.__code__.co_firstlineno)
+            space = function.__globals__
+            self._add(name, _text(node, space) if node else _bytecode(function.__code__))
+            self._reached(node or tree.module, space, file)
+            self._values_of(name, vars(function), file)
+        elif file.startswith("<"):  # made by exec: there is no file to read
+            self._add(name, _bytecode(function.__code__))
         else:
-            self._add(name, _text(node, function.__globals__) if node else _bytecode(function.__code__))
-            names = _names(node) if node else _global_names(function.__code__)
-            self._globals(names, function.__globals__, file)
+            self._foreign.add(name)
         for label, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             if _filled(cell):
                 self.visit(f"{name}.{label}", cell.cell_contents, file)
@@ -206,68 +222,126 @@ class Reach:
 
     def _class(self, cls: type) -> None:
         name = f"{cls.__module__}.{cls.__qualname__}"
-        functions = [f for f in map(_underlying, vars(cls).values()) if isinstance(f, types.FunctionType)]
-        spot = _class_spot(cls, functions)
-        tree = self.tree_of(spot) if spot else None
+        space = _module_space(cls)
+        file = str(space.get("__file__") or "")
+        tree = self.tree_of(file)
         if tree is None:
             self._foreign.add(name)
             return
         node = tree.named(cls.__qualname__)
-        space = functions[0].__globals__ if functions else _module_space(cls)
         self._add(name, _text(node, space))
-        self._globals(_names(node), space, spot)
-        for function in functions:
-            self.visit(name, function, spot)
+        self._reached(node, space, file)
+        for value in map(_underlying, vars(cls).values()):
+            if isinstance(value, types.FunctionType):
+                self.visit(name, value, file)
+        self._values_of(name, vars(cls), file)
         for base in cls.__bases__:
-            self.visit(name, base, spot)
+            self.visit(name, base, file)
+
+    def _values_of(self, name: str, attributes: Mapping[str, Any], file: str) -> None:
+        """Visit the plain values among attributes: they may have been set elsewhere than in the definition."""
+        for label, value in sorted(attributes.items()):
+            if not label.startswith("__") and (_is_plain(value) or isinstance(value, types.FunctionType)):
+                self.visit(f"{name}.{label}", value, file)
 
     def _module(self, module: types.ModuleType) -> None:
-        tree = self.tree_of(getattr(module, "__file__", None) or "")
+        file = getattr(module, "__file__", None) or ""
+        tree = self.tree_of(file)
         if tree is None:
             self._foreign.add(module.__name__)
             return
         self._add(module.__name__, tree.whole)
-        self._globals(_names(tree.module), vars(module), module.__file__ or "")
+        self._reached(tree.module, vars(module), file)
+        for name, value in sorted(vars(module).items()):
+            if isinstance(value, types.ModuleType | types.FunctionType | type) and not name.startswith("__"):
+                self.visit(f"{module.__name__}.{name}", value, file)
 
-    def _globals(self, names: Iterable[str], space: Mapping[str, Any], file: str) -> None:
-        for name in sorted(names):
-            if name in space and not name.startswith("__"):
-                before, self._bound = self._bound, _Bound(name, file, space)
-                self.visit(f"{space.get('__name__', '')}.{name}", space[name], file)
-                self._bound = before
+    def _reached(self, node: ast.AST, space: Mapping[str, Any], file: str) -> None:
+        """Visit what the names in a piece of source stand for, and what it imports when it runs."""
+        for name in sorted(_names(node, space)):
+            self._name(name.split("."), space, file)
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Import):
+                for alias in inner.names:
+                    self.visit(alias.name, self.load(alias.name), file)
+            elif isinstance(inner, ast.ImportFrom):
+                self._imported(inner, space, file)
+
+    def _imported(self, node: ast.ImportFrom, space: Mapping[str, Any], file: str) -> None:
+        base = _absolute(node, space.get("__package__") or "")
+        for alias in node.names:
+            module = self.load(base)
+            if module is not None and alias.name != "*" and hasattr(module, alias.name):
+                self._name([alias.name], vars(module), getattr(module, "__file__", None) or "")
+            else:
+                self.visit(base, module, file)
+                self.visit(f"{base}.{alias.name}", self.load(f"{base}.{alias.name}"), file)
+
+    def _name(self, chain: Sequence[str], space: Mapping[str, Any], file: str) -> None:
+        """Visit what a dotted name stands for, going through the project's own modules to what is meant in them."""
+        name, *rest = chain
+        if name not in space or (name.startswith("__") and name.endswith("__")):
+            return
+        value = space[name]
+        if isinstance(value, types.ModuleType) and rest and self._is_own(value):
+            self._name(rest, vars(value), getattr(value, "__file__", None) or "")
+            return
+        before, self._bound = self._bound, _Bound(name, file, space)
+        self.visit(f"{space.get('__name__', '')}.{name}", value, file)
+        self._bound = before
+
+    def _is_own(self, module: types.ModuleType) -> bool:
+        """Say whether a module is the project's: by its file, or, without one, as a folder of modules."""
+        file = getattr(module, "__file__", None)
+        return file is None or self.tree_of(file) is not None
 
     def _opaque(self, name: str, value: Any, module: str) -> None:
         kind = type(value)
-        if kind.__module__.partition(".")[0] == "assay":
-            return  # a declaration of ours: an input by name, or metadata
+        if kind.__module__.partition(".")[0] == "assay":  # a declaration of ours: an input by name, or metadata,
+            self.visit(name, getattr(value, "make", None), module)  # but a product's function can be called
+            return
         self.visit(name, getattr(value, "__wrapped__", None), module)
         self.visit(f"{kind.__module__}.{kind.__qualname__}", kind, module)
-        self._add(name, [kind.__qualname__, self._told_of(self._bound, module), self.salt])
-        space = _module_space(kind)
-        if self.tree_of(str(space.get("__file__", ""))):
+        self._add(name, [kind.__qualname__, self._told_of(self._bound, module, frozenset()), self.salt])
+        if self.tree_of(str(_module_space(kind).get("__file__") or "")):
             names = [*getattr(value, "__dict__", ()), *getattr(kind, "__slots__", ())]
             for label in sorted(names):
                 self.visit(f"{name}.{label}", getattr(value, label, None), module)
 
-    def _told_of(self, bound: _Bound | None, module: str) -> str:
-        """Return the digest of the source that tells what a value is: the statements on its name, or the whole file."""
-        tree = self.tree_of(bound.file if bound else module)
-        if tree is None:
-            return ""
-        if bound and (origin := tree.imported(bound.name, bound.space.get("__package__") or "")):
-            there, name = origin
-            return self._told_of(_Bound(name, getattr(there, "__file__", None) or "", vars(there)), module)
-        statements = tree.mentions(bound.name) if bound else []
-        if not bound or not statements:
-            return tree.whole
-        statements = [s for s in statements if not _is_ours(getattr(s, "value", None), bound.space)]
-        self._globals(set().union(*map(_names, statements)) - {bound.name}, bound.space, bound.file)
-        return digest([_text(statement, bound.space) for statement in statements])
+    def _told_of(self, bound: _Bound | None, module: str, through: frozenset[tuple[str, str]]) -> list[str]:
+        """Return digests of the source that tells what a value is: the statements on its name, or whole files."""
+        if bound is None:
+            return [tree.whole for file in (module, self.origin) if (tree := self.tree_of(file))]
+        tree = self.tree_of(bound.file)
+        if tree is None or (bound.file, bound.name) in through:
+            return []
+        through |= {(bound.file, bound.name)}
+        told = []
+        for there, name in tree.imported(bound.name, bound.space.get("__package__") or ""):
+            origin = _Bound(name, getattr(there, "__file__", None) or "", vars(there))
+            told += self._told_of(origin, module, through)
+        statements = [s for s in tree.mentions(bound.name) if not _is_ours(getattr(s, "value", None), bound.space)]
+        for statement in statements:
+            told.append(digest(_text(statement, bound.space)))
+            for name in _names(statement, bound.space) - {bound.name}:
+                self._name(name.split("."), bound.space, bound.file)
+        if not told:
+            self._reached(tree.module, bound.space, bound.file)
+        return told or [tree.whole]
 
     def _add(self, name: str, content: Any) -> None:
         """Add a part; two things of one name (lambdas, say) count together."""
         told = digest(content)
         self._parts[name] = digest([self._parts[name], told]) if name in self._parts else told
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in _PLAIN or isinstance(value, PurePath)
+
+
+def _sorting(value: Any) -> str:
+    """Return what to sort members of sets and dicts by, so that two processes agree."""
+    return repr(value) if _is_plain(value) else type(value).__qualname__
 
 
 def _text(node: ast.AST, space: Mapping[str, Any]) -> str:
@@ -306,31 +380,35 @@ def _binds(statement: ast.stmt, name: str) -> bool:
     return any(isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for n in ast.walk(statement))
 
 
-def _names(node: ast.AST) -> set[str]:
-    metadata = {id(d) for n in ast.walk(node) for d in getattr(n, "decorator_list", ()) if _declares(d)}
+def _names(node: ast.AST, space: Mapping[str, Any]) -> set[str]:
+    """Return the dotted names in a piece of source (`lib.scale.by`), without those in decorators that only declare."""
     found: set[str] = set()
     stack = [node]
     while stack:
         here = stack.pop()
-        if id(here) in metadata:
-            continue
-        if isinstance(here, ast.Name):
-            found.add(here.id)
-        stack += ast.iter_child_nodes(here)
+        ours = {id(d) for d in getattr(here, "decorator_list", ()) if _is_ours(d, space)}
+        if isinstance(here, ast.Attribute | ast.Name) and (chain := _chain(here)):
+            found.add(chain)
+        else:
+            stack += [child for child in ast.iter_child_nodes(here) if id(child) not in ours]
     return found
 
 
-def _declares(decorator: ast.expr) -> bool:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return getattr(called, "attr", getattr(called, "id", "")) == "product"
+def _chain(node: ast.expr) -> str:
+    """Return `a.b.c` for a name with attributes, '' for an attribute of anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (before := _chain(node.value)):
+        return f"{before}.{node.attr}"
+    return ""
 
 
-def _class_spot(cls: type, functions: list[types.FunctionType]) -> str:
-    """Return the file a class is defined in, without importing or searching anything."""
-    for function in functions:
-        if function.__module__ == cls.__module__:
-            return function.__code__.co_filename
-    return str(_module_space(cls).get("__file__", ""))
+def _words(statement: ast.stmt) -> set[str]:
+    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    return resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
 
 
 def _module_space(cls: type) -> Mapping[str, Any]:
@@ -345,11 +423,6 @@ def _underlying(value: Any) -> Any:
 def _bytecode(code: types.CodeType) -> str:
     consts = [_bytecode(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
     return repr((code.co_code, consts, code.co_names, code.co_varnames))
-
-
-def _global_names(code: types.CodeType) -> set[str]:
-    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return set(code.co_names).union(*(_global_names(c) for c in inner)) if inner else set(code.co_names)
 
 
 def _filled(cell: types.CellType) -> bool:

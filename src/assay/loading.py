@@ -33,10 +33,9 @@ class Loaded:
     broken: set[str] = field(default_factory=set)
 
 
-def load(config: Config) -> Loaded:
+def load(config: Config, local: "Local") -> Loaded:
     """Import every module under the definitions folder, sub-folders too, in order of their paths."""
     loaded = Loaded()
-    local = Local(config)
     for name in [n for n, m in sys.modules.items() if getattr(m, _MARK, False) or _shadows(n, m, config)]:
         del sys.modules[name]
     before = set(sys.modules)
@@ -104,6 +103,8 @@ class Local:
 
     def __init__(self, config: Config) -> None:
         self.root = str(config.root)
+        self.looked_at: set[Path] = set()  # files whose syntax was read
+        self.absent: set[Path] = set()  # where a module was looked for, and would be found first if it were there
         self.tree_of = cache(self._tree_of)
 
     def owns(self, file: str) -> bool:
@@ -115,7 +116,33 @@ class Local:
         return path.startswith(f"{self.root}/") and "site-packages" not in path and not path.startswith(_OURS)
 
     def _tree_of(self, file: str) -> SourceTree | None:
-        return SourceTree(Path(file).read_text(encoding="utf-8"), file) if self.owns(file) else None
+        if not self.owns(file):
+            return None
+        self.looked_at.add(Path(file))
+        return SourceTree(Path(file).read_text(encoding="utf-8"), file)
+
+    def load(self, name: str) -> ModuleType | None:
+        """Import a module of the project, if it is one: what a function imports only when it runs."""
+        if name not in sys.modules:
+            try:
+                with self.importing():
+                    spec = importlib.util.find_spec(name)
+                    if not (spec and self.owns(spec.origin or "")):
+                        return None
+                    importlib.import_module(name)
+            except Exception:  # it fails where it is used, and says so there
+                return None
+        return sys.modules.get(name)
+
+    def note_absent(self, name: str, path: Sequence[str] | None, found: str | None) -> None:
+        """Note the project's own files that would have been this module, had they been there."""
+        tail = name.rpartition(".")[2]
+        for folder in path or [self.root]:
+            if self.contains(f"{folder}/"):
+                for file in (Path(folder) / tail / "__init__.py", Path(folder) / f"{tail}.py"):
+                    if str(file) == found:
+                        break
+                    self.absent.add(file)
 
     @contextmanager
     def importing(self) -> Iterator[None]:
@@ -141,6 +168,8 @@ class _FromSource:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path, target)
+        if spec is None or self.local.owns(spec.origin or ""):
+            self.local.note_absent(name, path, spec.origin if spec else None)
         if spec and spec.origin and self.local.owns(spec.origin) and isinstance(spec.loader, SourceFileLoader):
             spec.loader = _SourceLoader(name, spec.origin)
             spec.cached = None

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from assay.catalog import Catalog, SqliteCatalog
 from assay.config import Config, find_config
-from assay.errors import AssayError, UsageError
+from assay.errors import Conflict, UsageError
 from assay.graph import Graph
-from assay.loading import load
+from assay.loading import Local, load
 from assay.manifest import made_from, read_manifest, reads_digest, relative, write_manifest
 from assay.resolve import Definition, Resolved, resolve
 from assay.storage import LocalStorage, Storage
@@ -23,12 +23,13 @@ class Project:
     resolved: Resolved | None = field(default=None, repr=False)
 
     def definitions(self) -> Mapping[str, Definition]:
-        """Return what runs for each product."""
+        """Return what runs for each product; Conflict when that is no longer what was planned with."""
         if self.resolved is None:
-            resolved = _read(self.config)
-            if resolved.graph != self.graph:
-                raise AssayError("the definitions changed while they were being used", hint="Run it again.")
-            self.resolved = resolved
+            planned = self.graph
+            self.resolved = _read(self.config)
+            self.graph = self.resolved.graph
+            if self.graph != planned:
+                raise Conflict("the definitions changed while they were being used", hint="Run it again.")
         return self.resolved.definitions
 
     def storage(self) -> Storage:
@@ -60,9 +61,10 @@ def _read(config: Config) -> Resolved:
             f"there is no folder {config.definitions!r} in {config.root}", hint="`products init` makes one."
         )
     before = made_from(config, ())
-    loaded = load(config)
-    resolved = resolve(config, loaded, reads_digest(config))
-    files = [*loaded.files, *resolved.files]
+    local = Local(config)
+    loaded = load(config, local)
+    resolved = resolve(config, loaded, local, reads_digest(config))
+    files = [*loaded.files, *resolved.files, *local.looked_at, *local.absent]
     stamp = made_from(config, relative(config, files))
     if before == made_from(config, ()):  # nothing was edited while it was being read
         write_manifest(config, resolved.graph, files, stamp)

@@ -46,7 +46,7 @@ def first_rows(file: Path, count: int) -> tuple[list[str], list[tuple[Any, ...]]
     """Return column names and the first rows of a Parquet file."""
     room = duck.reading_room([file], {})
     try:
-        answer = room.execute(f"from read_parquet({duck.literal(str(file))}) limit {count}")
+        answer = room.execute(f"{duck.parquet([file])} limit {count}")
         return [column[0] for column in answer.description or ()], answer.fetchall()
     finally:
         room.close()

@@ -58,15 +58,14 @@ class Resolved:
     files: list[Path] = field(default_factory=list)
 
 
-def resolve(config: Config, loaded: Loaded, salt: str) -> Resolved:
+def resolve(config: Config, loaded: Loaded, local: Local, salt: str) -> Resolved:
     """Return the products that the declarations make; DeclarationError with every mistake in them."""
-    return _Resolver(config, loaded, salt).run()
+    return _Resolver(config, loaded, local, salt).run()
 
 
 class _Resolver:
-    def __init__(self, config: Config, loaded: Loaded, salt: str) -> None:
-        self.config, self.loaded, self.salt = config, loaded, salt
-        self.local = Local(config)
+    def __init__(self, config: Config, loaded: Loaded, local: Local, salt: str) -> None:
+        self.config, self.loaded, self.local, self.salt = config, loaded, local, salt
         self.problems = list(loaded.problems)
         self.named: dict[str, Declaration] = {}
         self.resolved = Resolved(graph=Graph(products={}, sources={}))
@@ -325,9 +324,12 @@ class _Resolver:
             handovers[alias] = handover
         if unused := set(declared.inputs) - set(parameters):
             self._problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no parameter", where)
-        reach = Reach(tree_of=self.local.tree_of, salt=self.salt)
+        reach = self._reach(declared)
         reach.visit(function.__qualname__, function)
         return Recipe(function=function, handovers=handovers, target=target), tuple(inputs), dict(reach.parts)
+
+    def _reach(self, declared: ProductDeclaration) -> Reach:
+        return Reach(tree_of=self.local.tree_of, load=self.local.load, origin=declared.where.file, salt=self.salt)
 
     def _check_handover(self, name: str, found: Input, handover: str, annotation: Any, where: Where) -> None:
         behind = self.named[found.name]
@@ -349,8 +351,7 @@ class _Resolver:
         if declared.contract is not None:
             try:
                 demands = read_schema(declared.contract, where)
-                reach = Reach(tree_of=self.local.tree_of, salt=self.salt)
-                told.append(schema_digest(declared.contract, demands, reach))
+                told.append(schema_digest(declared.contract, demands, self._reach(declared)))
             except NotASchema as error:
                 self._problem(f"{name}: {error}", where, "Give a pandera.polars DataFrameModel or DataFrameSchema.")
             except Exception as error:  # pandera reads a model only now, and raises anything for a bad one

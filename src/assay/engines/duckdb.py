@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.engines.feed import Feed, Measured, by_header
-from assay.engines.types import casts
+from assay.engines.polars import by_schema
+from assay.engines.types import DECIMAL, INTEGERS, casts, check_names
 from assay.fingerprint import digest
 from assay.model import Column, Source
 
@@ -82,27 +83,30 @@ class DuckDB:
         """Let go of the instance and its memory."""
         self._instance.close()
 
-    def measure(self, file: Path, event_time: str = "") -> Measured:
+    def measure(self, file: Path, event_time: str = "", more: str = "") -> Measured:
         """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
 
-        The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts.
+        The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts; `more`
+        is what else there is to tell of the types.
         """
-        staged = f"read_parquet({literal(str(file))})"
+        staged = parquet([file])
         with self._cursor() as (_, cursor):
-            described = cursor.execute(f"describe from {staged}").fetchall()
+            described = cursor.execute(f"describe {staged}").fetchall()
             columns = tuple(Column(name=row[0], type=row[1]) for row in described)
-            names = ", ".join(identifier(c.name) for c in columns)
+            hashed = ", ".join(_hashed(c) for c in columns)
             latest = f"max({identifier(event_time)})" if event_time else "null"
-            row = cursor.execute(f"select count(*), sum(hash({names})), {latest}, version() from {staged}").fetchone()
+            row = cursor.execute(f"select count(*), sum(hash({hashed})), {latest}, version() {staged}").fetchone()
         assert row is not None
         rows, total, last, version = row
-        content = digest([version, [[c.name, c.type] for c in columns], rows, str(total)])
+        content = digest([version, [[c.name, c.type] for c in columns], rows, str(total), more])
         return Measured(rows=rows, columns=columns, digest=content, data_as_of=_moment(last))
 
 
 def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Mapping[str, str]) -> None:
     """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact."""
-    have = {row[0]: row[1] for row in bench.execute(f"describe ({query})").fetchall()}
+    described = bench.execute(f"describe ({query})").fetchall()
+    check_names([row[0] for row in described])
+    have = {row[0]: row[1] for row in described}
     changed = casts(have, want)
     named = (
         f"cast({identifier(n)} as {changed[n]}) as {identifier(n)}" if n in changed else identifier(n) for n in have
@@ -113,35 +117,72 @@ def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Ma
 def select(feed: Feed) -> str:
     """Return the query that reads a feed: columns as declared for a source, as stored for a product."""
     if feed.source is None:
-        return f"from read_parquet({_list(feed.files)})"
+        return parquet(feed.files)
     source = feed.source
-    types = {c.name: c.type for c in source.columns}
     match source.format:
         case "csv":
             groups = by_header(source, feed.files).items()
             return " union all ".join(_select_csv(source, header, files) for header, files in groups)
         case "jsonl":
-            spec = ", ".join(f"{literal(n)}: {literal(t)}" for n, t in types.items())
-            return f"from read_json({_list(feed.files)}, format = 'newline_delimited', columns = {{{spec}}})"
+            spec = ", ".join(f"{literal(c.name)}: {literal(_read_as(c))}" for c in source.columns)
+            options = f"format = 'newline_delimited', hive_partitioning = false, columns = {{{spec}}}"
+            return f"select {_typed(source)} from read_json({_list(feed.files)}, {options})"
         case _:
-            named = ", ".join(f"cast({identifier(n)} as {t}) as {identifier(n)}" for n, t in types.items())
-            return f"select {named} from read_parquet({_list(feed.files)})"
+            named = ", ".join(f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in source.columns)
+            groups_of = by_schema(source, feed.files)
+            return " union all ".join(f"select {named} {parquet(files)}" for files in groups_of)
+
+
+def parquet(files: Sequence[Path]) -> str:
+    """Return the FROM clause that reads Parquet files as they are; folders called `key=value` mean nothing."""
+    return f"from read_parquet({_list(files)}, hive_partitioning = false)"
 
 
 def _select_csv(source: Source, header: tuple[str, ...], files: Sequence[Path]) -> str:
-    types = {c.name: c.type for c in source.columns}
+    types = {c.name: _read_as(c) for c in source.columns}
     # A column that is not declared still takes its place in the line: it is read as text under a name of ours.
+    lower = {name.lower() for name in types}
     places = [
-        (name, types[name]) if name in types else (f"__undeclared_{i}", "VARCHAR") for i, name in enumerate(header)
+        (name, types[name]) if name in types else (_unlike(lower, index), "VARCHAR")
+        for index, name in enumerate(header)
     ]
     spec = ", ".join(f"{literal(name)}: {literal(type)}" for name, type in places)
     nulls = ", ".join(literal(value) for value in ("", *source.null_values))
-    named = ", ".join(identifier(name) for name in types)
     return (
-        f"select {named} from read_csv({_list(files)}, auto_detect = false, header = true, "
+        f"select {_typed(source)} from read_csv({_list(files)}, auto_detect = false, header = true, "
         f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
-        f"allow_quoted_nulls = false, columns = {{{spec}}})"
+        f"allow_quoted_nulls = false, hive_partitioning = false, columns = {{{spec}}})"
     )
+
+
+def _unlike(taken: set[str], index: int) -> str:
+    name = f"__undeclared_{index}"
+    while name in taken:
+        name = f"_{name}"
+    return name
+
+
+def _read_as(column: Column) -> str:
+    """Return the type to read text as; whole numbers and decimals are read as text, because DuckDB would round."""
+    return "VARCHAR" if column.type in INTEGERS or DECIMAL.match(column.type) else column.type
+
+
+def _typed(source: Source) -> str:
+    """Return the select list that gives columns their declared types; a text that is no such number is an error."""
+    return ", ".join(f"{_number(source, c)} as {identifier(c.name)}" for c in source.columns)
+
+
+def _number(source: Source, column: Column) -> str:
+    name, decimal = identifier(column.name), DECIMAL.match(column.type)
+    if _read_as(column) == column.type:
+        return name
+    digits = rf"(\.[0-9]{{0,{decimal[2]}}}0*)?" if decimal else ""
+    told = f"{source.name}: column {column.name!r} should be {column.type}, and a file has "
+    wrong = f"error({literal(told)} || {name})"
+    fits = f"{name} is null or regexp_full_match(trim({name}), {literal('[+-]?[0-9]+' + digits)})"
+    if decimal:
+        fits += f" or regexp_full_match(trim({name}), {literal('[+-]?[0-9]*' + digits)})"
+    return f"case when {fits} then cast(trim({name}) as {column.type}) else {wrong} end"
 
 
 def identifier(name: str) -> str:
@@ -185,6 +226,15 @@ def _list(files: Sequence[Path]) -> str:
 def _config(memory: str) -> dict[str, Any]:
     config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     return {**config, "memory_limit": memory} if memory else dict(config)
+
+
+def _hashed(column: Column) -> str:
+    """Return what to hash of a column, so that what differs is told apart: -0.0 from 0.0, [] from null."""
+    name = identifier(column.name)
+    if column.type in {"FLOAT", "DOUBLE"}:
+        return f"{name}, signbit({name})"
+    nested = column.type.endswith("]") or column.type.startswith(("STRUCT(", "MAP("))
+    return f"cast(to_json({name}) as varchar)" if nested else name
 
 
 def _moment(value: Any) -> datetime | None:

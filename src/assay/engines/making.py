@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
 from assay.engines.feed import Feed, Measured
+from assay.engines.types import casts, check_names
 from assay.errors import BuildError
 from assay.model import Kind, Product
 from assay.storage import file_digest
@@ -37,7 +38,7 @@ def make(product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target:
 
     Raises whatever the user's function raises; BuildError for a result that is not a product.
     """
-    making = _Making(product, feeds, engine)
+    making = _Making(product, feeds, engine, target)
     with making.open:
         if recipe is None:
             duck.stage(making.bench, product.sql, target, making.want)
@@ -45,15 +46,17 @@ def make(product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target:
             making.write(recipe, target)
             return Measured(rows=0, columns=(), digest=file_digest(target))
         else:
-            making.stage(making.call(recipe, target), target)
+            more = making.stage(making.call(recipe, target), target)
+            return engine.measure(target, product.event_time, more)
     return engine.measure(target, product.event_time)
 
 
 class _Making:
     """One product being made; a DuckDB bench is opened only when something asks for it."""
 
-    def __init__(self, product: Product, feeds: Sequence[Feed], engine: duck.DuckDB) -> None:
+    def __init__(self, product: Product, feeds: Sequence[Feed], engine: duck.DuckDB, target: Path) -> None:
         self.product, self.feeds, self.engine = product, {feed.alias: feed for feed in feeds}, engine
+        self.target = target
         self.want = {column.name: column.type for column in product.contract.columns}
         self.open = ExitStack()
 
@@ -80,27 +83,37 @@ class _Making:
         return feed.files[0]
 
     def _scan(self, feed: Feed) -> "pl.LazyFrame":
-        import polars as pl
+        if feed.source is None or feed.source.format == "parquet":
+            return lazy.scan(feed)
+        # Text is read by one engine, so to one value for all; what it read passes through a file, not through memory.
+        aside = self._aside(feed.alias)
+        read = f"from {duck.identifier(feed.alias)}"
+        self.bench.execute(f"copy ({read}) to {duck.literal(str(aside))} (format parquet, compression lz4_raw)")
+        return lazy.scan(Feed(alias=feed.alias, name=feed.name, files=(aside,)))
 
-        if feed.source and feed.source.format == "jsonl":  # Polars cannot read JSON lines as every declared type
-            return pl.DataFrame(self.bench.table(duck.identifier(feed.alias))).lazy()
-        return lazy.scan(feed)
+    def _aside(self, name: str) -> Path:
+        """Return a file beside the one being made that is gone when that is made."""
+        aside = self.target.with_name(f"aside-{name}.parquet")
+        self.open.callback(aside.unlink, missing_ok=True)
+        return aside
 
-    def stage(self, result: Any, target: Path) -> None:
+    def stage(self, result: Any, target: Path) -> str:
+        """Write what a function returned, and return what DuckDB will not see of its types."""
         import duckdb
         import polars as pl
 
         match result:
             case pl.LazyFrame():
-                lazy.stage(result, target, self.want)
+                return lazy.stage(result, target, self.want)
             case pl.DataFrame():
-                lazy.stage(result.lazy(), target, self.want)
+                return lazy.stage(result.lazy(), target, self.want)
             case duckdb.DuckDBPyRelation():
                 self._stage_relation(result, target)
+                return ""
             case _ if type(result).__module__.startswith("pyarrow") and type(result).__name__ == "Table":
                 frame = pl.from_arrow(result)
                 assert isinstance(frame, pl.DataFrame)
-                lazy.stage(frame.lazy(), target, self.want)
+                return lazy.stage(frame.lazy(), target, self.want)
             case _:
                 raise BuildError(
                     f"the function returned {type(result).__name__}",
@@ -110,13 +123,16 @@ class _Making:
 
     def _stage_relation(self, relation: "duckdb.DuckDBPyRelation", target: Path) -> None:
         import duckdb
-        import polars as pl
 
         try:
             relation.create_view("__result")
             duck.stage(self.bench, "from __result", target, self.want)
         except duckdb.CatalogException:  # made on a connection of the user's own: bring its rows over
-            lazy.stage(pl.DataFrame(relation).lazy(), target, self.want)
+            check_names(relation.columns)
+            casts(dict(zip(relation.columns, map(str, relation.types), strict=True)), {})
+            aside = self._aside("result")
+            relation.write_parquet(str(aside))
+            duck.stage(self.bench, duck.parquet([aside]), target, self.want)
 
     def write(self, recipe: Recipe, target: Path) -> None:
         result = self.call(recipe, target)

@@ -1,49 +1,67 @@
 """Polars: scans inputs lazily, streams results to Parquet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.engines.feed import Feed, by_header
-from assay.engines.types import casts, from_polars, to_polars
+from assay.engines.feed import Feed
+from assay.engines.types import casts, exact, from_polars, to_polars, told_in_full
+from assay.errors import BuildError
+from assay.model import Source
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 def scan(feed: Feed) -> "pl.LazyFrame":
-    """Return an input as a LazyFrame: columns as declared for a source, as stored for a product."""
+    """Return a product, or a source of Parquet files, as a LazyFrame: columns as declared, or as stored."""
     import polars as pl
 
     if feed.source is None:
-        return pl.scan_parquet(list(feed.files), glob=False)
+        return pl.scan_parquet(list(feed.files), glob=False, hive_partitioning=False)
     columns = {c.name: to_polars(c.type) for c in feed.source.columns}
-    match feed.source.format:
-        case "csv":
-            frames = [_scan_csv(feed, files, columns) for files in by_header(feed.source, feed.files).values()]
-            return pl.concat(frames) if len(frames) > 1 else frames[0]
-        case _:
-            frame = pl.scan_parquet(list(feed.files), glob=False)
-            return frame.select(pl.col(name).cast(dtype) for name, dtype in columns.items())
+    frames = [
+        pl.scan_parquet(files, glob=False, hive_partitioning=False).select(
+            pl.col(name).cast(dtype) for name, dtype in columns.items()
+        )
+        for files in by_schema(feed.source, feed.files)
+    ]
+    return pl.concat(frames) if len(frames) > 1 else frames[0]
 
 
-def _scan_csv(feed: Feed, files: list[Path], columns: Mapping[str, Any]) -> "pl.LazyFrame":
+def by_schema(source: Source, files: Sequence[Path]) -> list[list[Path]]:
+    """Return the Parquet files of a source in groups of one schema, so that no file's types are taken for another's.
+
+    Raises BuildError for a file that lacks a declared column, or has it in a type that is not exactly what is declared.
+    """
     import polars as pl
 
-    assert feed.source is not None
-    frame = pl.scan_csv(
-        files,
-        schema_overrides=columns,
-        infer_schema=False,
-        separator=feed.source.delimiter,
-        null_values=list(feed.source.null_values) or None,
-        glob=False,
-    )
-    return frame.select(list(columns))
+    groups: dict[tuple[tuple[str, str], ...], list[Path]] = {}
+    for file in files:
+        try:
+            has = pl.read_parquet_schema(file)
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise BuildError(f"{source.name}: cannot read {file.name}: {error}") from error
+        types = {column.name: _spelled(has, column.name) for column in source.columns}
+        for column in source.columns:
+            have = types[column.name]
+            if have != column.type and not exact(have, column.type):
+                is_ = f"is {have}" if have else f"is not there; it has {', '.join(has)}"
+                told = f"{file.name} should have a column {column.name!r} of type {column.type}; it {is_}"
+                raise BuildError(f"{source.name}: {told}")
+        groups.setdefault(tuple(sorted(types.items())), []).append(file)
+    return list(groups.values())
 
 
-def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> None:
-    """Write a LazyFrame to one Parquet file (zstd), in the contract's types where the cast is exact."""
+def _spelled(schema: Mapping[str, Any], name: str) -> str:
+    return (from_polars(schema[name]) or str(schema[name])) if name in schema else ""
+
+
+def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> str:
+    """Write a LazyFrame to one Parquet file (zstd), in the contract's types where the cast is exact.
+
+    Returns what DuckDB's view of the file does not tell of its types (zones, categories), '' when that is nothing.
+    """
     import polars as pl
 
     have = {name: from_polars(dtype) or str(dtype) for name, dtype in frame.collect_schema().items()}
@@ -51,3 +69,4 @@ def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> None:
     if changed:
         frame = frame.with_columns(pl.col(name).cast(to_polars(type)) for name, type in changed.items())
     frame.sink_parquet(target, compression="zstd")
+    return "".join(f"{n} {t};" for n, t in frame.collect_schema().items() if not told_in_full(t))

@@ -1,7 +1,7 @@
 """How a type is spelled in DuckDB and in Polars, which types survive being stored, and which casts are exact."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from assay.errors import TypeRefused
@@ -16,11 +16,11 @@ _NAMES = {
     "Binary": "BLOB", "Date": "DATE", "Time": "TIME",
 }  # fmt: skip
 _UNITS = {"us": "TIMESTAMP", "ms": "TIMESTAMP_MS", "ns": "TIMESTAMP_NS"}
-_STORABLE = {*_NAMES.values(), "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIME_NS",
-             "TIMESTAMP WITH TIME ZONE"} - {"HUGEINT"}  # fmt: skip
-_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-             "UHUGEINT"}  # fmt: skip
-_DECIMAL = re.compile(r"^DECIMAL\((\d+), ?(\d+)\)$")
+_ZONED = "TIMESTAMP WITH TIME ZONE"
+_STORABLE = {*_NAMES.values(), *_UNITS.values(), "TIMESTAMP_S", "TIME_NS", _ZONED} - {"HUGEINT"}
+INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
+            "UHUGEINT"}  # fmt: skip
+DECIMAL = re.compile(r"^DECIMAL\((\d+), ?(\d+)\)$")
 _HINTS = {
     "HUGEINT": "cast it (`sum(x)::bigint`) or declare an integer type in the contract",
     "UHUGEINT": "cast it (`sum(x)::bigint`) or declare an integer type in the contract",
@@ -39,7 +39,7 @@ def from_polars(dtype: Any) -> str | None:
         case "Decimal":
             return f"DECIMAL({getattr(made, 'precision', None) or 38},{getattr(made, 'scale', 0)})"
         case "Datetime" if getattr(made, "time_zone", None):
-            return "TIMESTAMP WITH TIME ZONE"
+            return _ZONED
         case "Datetime":
             return _UNITS[str(getattr(made, "time_unit", "us"))]
         case "List" | "Array" if made is not None:
@@ -47,9 +47,8 @@ def from_polars(dtype: Any) -> str | None:
             return f"{inner}[]" if inner else None
         case "Struct" if made is not None:
             fields = [(field.name, from_polars(field.dtype)) for field in made.fields]  # type: ignore[attr-defined]
-            return (
-                f"STRUCT({', '.join(f'{name} {type}' for name, type in fields)})" if all(t for _, t in fields) else None
-            )
+            told = ", ".join(f"{_quoted(name)} {type}" for name, type in fields)
+            return f"STRUCT({told})" if all(type for _, type in fields) else None
         case "Duration" | "Null" | "Object" as name:
             return name.upper()
         case name:
@@ -57,28 +56,38 @@ def from_polars(dtype: Any) -> str | None:
 
 
 def to_polars(name: str) -> "pl.DataType | type[pl.DataType]":
-    """Return the Polars data type for DuckDB's spelling, for the types that `from_polars` gives."""
+    """Return the Polars data type for DuckDB's spelling of a storable type."""
     import polars as pl
 
-    if decimal := _DECIMAL.match(name):
+    if decimal := DECIMAL.match(name):
         return pl.Decimal(int(decimal[1]), int(decimal[2]))
+    if name == _ZONED:
+        return pl.Datetime("us", "UTC")
     for unit, spelled in _UNITS.items():
         if name == spelled:
             return pl.Datetime(unit)  # type: ignore[arg-type]
-    if name == "TIMESTAMP WITH TIME ZONE":
-        return pl.Datetime("us", "UTC")
+    if name.endswith("[]"):
+        return pl.List(to_polars(name[:-2]))
+    if name.startswith("STRUCT("):
+        return pl.Struct({field: to_polars(type) for field, type in _fields(name)})
     polars_name = next(p for p, d in _NAMES.items() if d == name)
     return getattr(pl, polars_name)  # type: ignore[no-any-return]
 
 
+def told_in_full(dtype: Any) -> bool:
+    """Say whether DuckDB's spelling of a Polars type tells all of it (not a zone, categories or a fixed length)."""
+    spelled = from_polars(dtype)
+    return spelled is not None and storable(spelled) and bool(to_polars(spelled) == dtype)
+
+
 def exact(have: str, want: str) -> bool:
     """Say whether casting keeps every value, or raises on the first it can't keep."""
-    if have in _INTEGERS and want in _INTEGERS:
+    if have in INTEGERS and want in INTEGERS:
         return True
-    old, new = _DECIMAL.match(have), _DECIMAL.match(want)
+    old, new = DECIMAL.match(have), DECIMAL.match(want)
     if old and new:
         return int(new[2]) >= int(old[2])
-    if have in _INTEGERS and new:
+    if have in INTEGERS and new:
         return True
     if have.startswith("ENUM(") or have in {"UUID", "JSON"}:
         return want == "VARCHAR"
@@ -91,27 +100,69 @@ def storable(name: str) -> bool:
     """Say whether a type reads back from Parquet as it was written, in both engines."""
     if name.endswith("[]"):
         return storable(name[:-2])
-    if name.startswith(("STRUCT(", "MAP(")):
-        return not re.search(r"HUGEINT|INTERVAL|UUID|JSON|UNION|BIT\b|BIGNUM|ENUM|DURATION|NULL|OBJECT", name)
-    return name in _STORABLE or bool(_DECIMAL.match(name))
-
-
-def hint(name: str) -> str:
-    """Return what to do about a type that is not storable."""
-    return _HINTS.get(name.strip('"'), "cast it to text or to a number")
+    if name.startswith("STRUCT("):
+        return all(storable(type) for _, type in _fields(name))
+    if name.startswith("MAP("):
+        return all(storable(type) for type in _split(name[4:-1]))
+    return name in _STORABLE or bool(DECIMAL.match(name))
 
 
 def casts(have: Mapping[str, str], want: Mapping[str, str]) -> dict[str, str]:
     """Return the columns to cast, and to what, so that what is stored is what was computed.
 
-    A type is brought to the contract's where that is exact; one that would not survive raises TypeRefused. What the
-    contract wants and no exact cast gives is left alone: judging says so.
+    A type is brought to the contract's where that is exact; one that would not survive raises TypeRefused, and so do
+    columns that a reader could not tell apart. What the contract wants and no exact cast gives is left alone: judging
+    says so.
     """
+    if not have:
+        raise TypeRefused("has no columns, so there is nothing to store")
+    check_names(list(have))
     wanted = {
         name: want[name] for name, type in have.items() if want.get(name, type) != type and exact(type, want[name])
     }
     refused = [(name, type) for name, type in have.items() if name not in wanted and not storable(type)]
     if refused:
-        told = "; ".join(f"column {name} is {type}: {hint(type)}" for name, type in refused)
+        told = "; ".join(f"column {name} is {type}: {_hint(type)}" for name, type in refused)
         raise TypeRefused(f"would not be stored as it was computed: {told}")
     return wanted
+
+
+def check_names(names: list[str]) -> None:
+    """Raise TypeRefused for columns without a name, or that differ by case alone (they are one to DuckDB)."""
+    lower = [name.lower() for name in names]
+    twice = sorted({name for name in names if lower.count(name.lower()) > 1})
+    if twice or "" in names:
+        what = f"has more than one column {', '.join(twice)}" if twice else "has a column without a name"
+        raise TypeRefused(f"{what}, so not all would be stored", hint="Give each column a name of its own.")
+
+
+def _hint(name: str) -> str:
+    return _HINTS.get(name.strip('"'), "cast it to text or to a number")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _fields(struct: str) -> Iterator[tuple[str, str]]:
+    """Yield the fields of `STRUCT(name type, ...)`: names may be quoted, types nested."""
+    for field in _split(struct[len("STRUCT(") : -1]):
+        quoted = re.match(r'"((?:[^"]|"")*)" ', field)
+        name = quoted[1].replace('""', '"') if quoted else field.partition(" ")[0]
+        yield name, field[quoted.end() :] if quoted else field.partition(" ")[2]
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that are in no parentheses and no quotes."""
+    found, depth, quoted, start = [], 0, "", 0
+    for index, sign in enumerate(text):
+        if quoted:
+            quoted = "" if sign == quoted else quoted
+        elif sign in "\"'":
+            quoted = sign
+        elif sign in "()":
+            depth += 1 if sign == "(" else -1
+        elif sign == "," and not depth:
+            found.append(text[start:index].strip())
+            start = index + 1
+    return [*found, text[start:].strip()]

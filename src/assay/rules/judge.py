@@ -15,7 +15,7 @@ from assay.engines import duckdb as duck
 from assay.engines.feed import Feed
 from assay.errors import BuildError
 from assay.model import PREVIOUS, THIS, Kind, Product, Rule, RuleResult, Status
-from assay.rules.schema import Demand, Demands
+from assay.rules.schema import Demand, Demands, dtype_of, is_built_in
 
 SAMPLES = 5
 
@@ -58,10 +58,8 @@ def _judge_demand(demand: Demand, demands: Demands, frame: Any) -> RuleResult:
     names = frame.collect_schema().names()
     if demand.kind not in {"type", "strict", "ordered"} and (lacking := _lacking(demand, demands, names)):
         return result(demand.rule, Status.SKIPPED, message=f"there is no column {lacking}")
-    schema = _schema_of(demand, demands)
-    alone = frame.select(demand.column) if demand.column in names and demand.kind != "type" else frame
     try:
-        errors = _validate(schema, alone)
+        errors = _validate(_schema_of(demand, demands), _needed(demand, demands, frame, names))
     except MemoryError as error:
         raise BuildError(f"out of memory while judging {demand.rule.text!r}") from error
     except Exception as error:  # a check of the user's can raise anything; it is this rule's result
@@ -71,14 +69,24 @@ def _judge_demand(demand: Demand, demands: Demands, frame: Any) -> RuleResult:
     broken = [error for error in errors if error.reason_code and error.reason_code.name == "CHECK_ERROR"]
     if broken:
         return result(demand.rule, Status.ERROR, message=_case(broken[0]))
-    rows = _rows(errors)
+    rows = _rows(errors, frame.select(pl.len()).collect().item())
     if rows is None:
         said = "the check says no to the whole column" if demand.check is not None else _first_line(errors[0])
         return result(demand.rule, _failed(demand.rule), message=said.partition(" in DataFrameSchema")[0])
-    sampled = frame.with_row_index("__row").filter(pl.col("__row").is_in(rows[:SAMPLES])).drop("__row")
-    shown = _shown(demand, demands, names)
-    samples = sampled.select(shown).collect().to_dicts()
+    number = "row"
+    while number in names:
+        number = f"_{number}"
+    sampled = frame.with_row_index(number).filter(pl.col(number).is_in(rows[:SAMPLES]))
+    samples = sampled.select(_shown(demand, demands, names)).collect().to_dicts()
     return result(demand.rule, _failed(demand.rule), failing=len(rows), samples=samples)
+
+
+def _needed(demand: Demand, demands: Demands, frame: Any, names: Sequence[str]) -> Any:
+    """Return the column alone where that is all the demand can look at; a check of the user's sees the whole frame."""
+    if demand.column not in names or demands.schema.columns[demand.column].regex:
+        return frame
+    alone = demand.kind in {"null", "unique"} or (demand.check is not None and is_built_in(demand.check))
+    return frame.select(demand.column) if alone else frame
 
 
 def _lacking(demand: Demand, demands: Demands, names: Sequence[str]) -> str:
@@ -107,14 +115,16 @@ def _schema_of(demand: Demand, demands: Demands) -> Any:
         return pa.DataFrameSchema(checks=[_loud(demand.check)])
     column = whole.columns[demand.column]
     made = pa.Column(
-        dtype=column.dtype if demand.kind == "type" else None,
+        dtype=dtype_of(whole, column) if demand.kind == "type" else None,
         nullable=demand.kind != "null",
         unique=demand.kind == "unique",
         checks=[_loud(demand.check)] if demand.check is not None else None,
         required=column.required and demand.kind == "type",
         regex=column.regex,
     )
-    return pa.DataFrameSchema({demand.column: made})
+    others = whole.columns.items() if demand.check is not None and demand.check.groupby else ()
+    free = {n: pa.Column(required=False, nullable=True, regex=c.regex) for n, c in others}
+    return pa.DataFrameSchema({**free, demand.column: made})
 
 
 def _loud(check: Any) -> Any:
@@ -137,14 +147,16 @@ def _validate(schema: Any, frame: Any) -> list[Any]:
     return []
 
 
-def _rows(errors: Sequence[Any]) -> list[int] | None:
-    """Return the numbers of the failing rows, ascending; None when the failure is not of rows."""
+def _rows(errors: Sequence[Any], height: int) -> list[int] | None:
+    """Return the numbers of the failing rows of a frame this high, ascending; None when the failure is not of rows."""
     rows: set[int] = set()
     for error in errors:
         cases = error.failure_cases
         if error.check_output is not None and "check_output" in error.check_output.collect_schema().names():
             output = error.check_output.lazy().select("check_output").with_row_index("row").collect()
-            if output.height > 1 or getattr(cases, "height", 0) > 0:
+            if output.height != height:
+                return None  # an answer about something else than rows: an aggregate, a group
+            if getattr(cases, "height", 0) > 0:
                 rows |= set(output.filter(output["check_output"].not_())["row"].to_list())
                 continue
         if "index" not in getattr(cases, "columns", ()):

@@ -57,7 +57,8 @@ class Demands:
 def read_schema(contract: Any, where: Where) -> Demands:
     """Return what a `DataFrameModel` or `DataFrameSchema` of pandera.polars demands; NotASchema for anything else."""
     schema = _schema(contract)
-    types = [(name, from_polars(c.dtype.type)) for name, c in schema.columns.items() if c.dtype and not c.regex]
+    columns = [(name, dtype_of(schema, column)) for name, column in schema.columns.items() if not column.regex]
+    types = [(name, from_polars(dtype.type)) for name, dtype in columns if dtype]
     unique = tuple(schema.unique or ())
     key = unique or tuple(name for name, column in schema.columns.items() if column.unique)
     return Demands(
@@ -78,15 +79,21 @@ def schema_digest(contract: Any, demands: Demands, reach: Reach) -> str:
         detail: list[Any] = [demand.rule.check, demand.rule.text, demand.rule.severity]
         if demand.kind == "type":
             column = demands.schema.columns[demand.column]
-            detail += [str(column.dtype), column.required, column.regex]
+            detail += [str(dtype_of(demands.schema, column)), column.required, column.regex]
         if check is not None:
             options = (check.ignore_na, check.element_wise, check.groupby, check.groups, check.n_failure_cases)
-            detail += [check.name, repr(sorted((check.statistics or {}).items())), repr(options)]
-            if not _is_built_in(check):
+            detail += [check.name, repr(options)]
+            reach.visit(f"{demand.rule.check}.statistics", dict(check.statistics or {}))
+            if not is_built_in(check):
                 reach.visit(demand.rule.check, check._check_fn)
                 reach.visit(f"{demand.rule.check}.options", getattr(check, "_check_kwargs", {}))
         told.append(detail)
     return digest([told, dict(reach.parts)])
+
+
+def dtype_of(schema: Any, column: Any) -> Any:
+    """Return the type that a column is to have: the schema's, which overrides, or its own; None for any."""
+    return schema.dtype or column.dtype
 
 
 def _schema(contract: Any) -> Any:
@@ -109,8 +116,10 @@ def _schema(contract: Any) -> Any:
 def _demands(schema: Any, where: Where) -> Iterator[Demand]:
     for name, column in schema.columns.items():
         shown = f"columns matching {name}" if column.regex else name
-        if column.dtype:
-            yield _demand(f"{shown}: {_type(column)}", where, name, "type", dimension="conformity")
+        if dtype := dtype_of(schema, column):
+            yield _demand(
+                f"{shown}: type {from_polars(dtype.type) or dtype}", where, name, "type", dimension="conformity"
+            )
         elif column.required:
             yield _demand(f"{shown} is there", where, name, "type", dimension="conformity")
         if not column.nullable:
@@ -141,17 +150,13 @@ def _demand(text: str, where: Where, column: str, kind: str, *, dimension: str =
     return Demand(rule=rule, column=column, kind=kind, check=check)
 
 
-def _type(column: Any) -> str:
-    return f"type {from_polars(column.dtype.type) or column.dtype}"
-
-
 def _words(check: Any, subject: str) -> str:
     said = check.title or check.description
-    if not said and _is_built_in(check) and check.name in _WORDS:
+    if not said and is_built_in(check) and check.name in _WORDS:
         values = {name: _value(value) for name, value in (check.statistics or {}).items()}
         said = _WORDS[check.name].format(**values) if _fits(_WORDS[check.name], values) else check.error
         return f"{subject} {said}".strip()
-    said = said or (check.error if not _is_built_in(check) else None) or str(check.name or "check").replace("_", " ")
+    said = said or (check.error if not is_built_in(check) else None) or str(check.name or "check").replace("_", " ")
     return said if not subject or re.search(rf"\b{re.escape(subject)}\b", said) else f"{subject}: {said}"
 
 
@@ -169,7 +174,8 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _is_built_in(check: Any) -> bool:
+def is_built_in(check: Any) -> bool:
+    """Say whether a check is one of pandera's own, which look at their column alone."""
     from pandera.api.function_dispatch import Dispatcher
 
     return isinstance(check._check_fn, Dispatcher)
