@@ -3,7 +3,8 @@
     python -m benchmarks.tiny --products 1000
 
 Both sides run in one go on the same machine, as whole processes; figures are CPU seconds (user and system, children
-too), the median of `--runs`, and the ratio to the raw script. The raw script pays for no durability and keeps no evidence.
+too), the median of `--runs`, and the ratio to the raw script. The raw script pays for no durability and keeps no
+evidence.
 """
 
 import argparse

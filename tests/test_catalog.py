@@ -36,7 +36,7 @@ def verdict(id: str, status: Status = Status.PASSED) -> Verdict:
 
 
 def release(catalog: SqliteCatalog, *moves: Move, at: datetime = NOW, environment: str = "prod"):
-    return catalog.release(environment, "r1", at, "test", moves)
+    return catalog.release(environment, moves, {}, run="r1", at=at, why="test")
 
 
 def test_facts_come_back_as_they_were(catalog: SqliteCatalog) -> None:

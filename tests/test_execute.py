@@ -73,7 +73,7 @@ def test_columns_are_read_by_name_from_files_of_different_headers(place: Place, 
     place.write("in/3.csv", "b,c\ny,2\n")
     told = place.materialize()["sales.p"]
     assert told["result"] == "failed"
-    assert "3.csv should have a column 'a'; it has b, c" in told["error"]
+    assert "'3.csv' should have a column 'a'; it has b, c" in told["error"]
     place.write("in/3.csv", "a,b\nfour,2\n")
     assert place.materialize()["sales.p"]["result"] == "failed", "text is no number, and nothing is guessed"
 

@@ -140,8 +140,8 @@ class Life:
 
         return Recipe(function=function, handovers={f"i{n}": LAZY_FRAME for n in range(len(made.reads))})
 
-    def clean(self) -> dict[str, list[int] | None]:
-        """What a rebuild from nothing would publish; None where it would be held back or held."""
+    def clean(self, before: dict[str, list[int]]) -> dict[str, list[int] | None]:
+        """What a rebuild from nothing would publish over `before`; None where it would be held back or held."""
         content: dict[str, list[int] | None] = {n: [v, v * 2] for n, v in self.data.items()}
         for made in self.made:
             read = [content[name] for name in made.reads]
@@ -151,9 +151,11 @@ class Life:
                 continue
             values = made.values([r for r in read if r is not None])
             content[made.name] = values if made.passes(values, other) else None
-        return self.without_torn_groups(content)
+        return self.without_torn_groups(content, before)
 
-    def without_torn_groups(self, content: dict[str, list[int] | None]) -> dict[str, list[int] | None]:
+    def without_torn_groups(
+        self, content: dict[str, list[int] | None], before: dict[str, list[int]]
+    ) -> dict[str, list[int] | None]:
         """A group is published whole or not; what is made of a withheld member may not go out either."""
         out = dict(content)
         changed = True
@@ -163,7 +165,8 @@ class Life:
                 group = [m.name for m in self.made if m.group and m.group == made.group]
                 reads = [*made.reads, *([made.looks_at] if made.looks_at else [])]
                 stuck = any(out[n] is None for n in group) or any(out.get(n) is None for n in reads)
-                if out[made.name] is not None and stuck:
+                values = out[made.name]
+                if values is not None and stuck and sorted(values) != before.get(made.name):
                     out[made.name], changed = None, True
         return out
 
@@ -262,7 +265,7 @@ def orphans(life: Life) -> set[str]:
 
 def holds(life: Life, before: dict[str, list[int]]) -> None:
     """Published is the clean rebuild, or the last good version where that is held back."""
-    now, clean = published(life), life.clean()
+    now, clean = published(life), life.clean(before)
     for made in life.made:
         expected = clean[made.name]
         if expected is None:
@@ -328,7 +331,7 @@ def live(made: list[Made], steps: list[tuple[list[tuple[str, int, int]], int]], 
             if crash_at:
                 died, _, _ = run(life, crash_at=crash_at)
                 between = published(life)
-                clean = life.clean()
+                clean = life.clean(before)
                 for name, seen in between.items():
                     whole = clean[name] is not None and seen == sorted(clean[name])
                     assert whole or seen == before.get(name), f"{name} shows what never passed"
@@ -357,7 +360,7 @@ def live(made: list[Made], steps: list[tuple[list[tuple[str, int, int]], int]], 
 
 def torn_sets(life: Life, before: dict[str, list[int]], between: dict[str, list[int]]) -> None:
     """After a crash, of every connected set either all that could change did, or nothing."""
-    graph, clean = life.project().graph, life.clean()
+    graph, clean = life.project().graph, life.clean(before)
     for members in graph.connected(graph.products):
         could = [n for n in members if clean[n] is not None and before.get(n) != sorted(clean[n])]
         did = [n for n in could if between.get(n) == sorted(clean[n])]

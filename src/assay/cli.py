@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import click
 
 from assay import query as queries
 from assay.catalog import Catalog
-from assay.config import find_config
+from assay.config import bad_environment, find_config
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
 from assay.execute import World, execute, look_around
@@ -41,6 +41,14 @@ class _Group(click.Group):
         except AssayError as error:
             click.echo(clean(str(error), keep_lines=True), err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            click.echo(clean(f"{error.strerror or error}: {error.filename}"), err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -100,10 +108,8 @@ class _Session:
     ) -> Request:
         graph = self.project.graph
         terms = [*select, *exclude]
-        asks = any(
-            ":" in t and t.split(":")[0] in {"stale", "blocked", "state"}
-            for t in " ".join(terms).replace(",", " ").split()
-        )
+        words = " ".join(terms).replace(",", " ").split()
+        asks = any(word.lstrip("0123456789+").partition(":")[0] in {"stale", "blocked", "state"} for word in words)
         chosen = frozenset(graph.select(select, exclude, self.states(observed) if asks else None))
         return Request(products=chosen, forced=chosen if force else frozenset())
 
@@ -132,9 +138,15 @@ def _session(env: str | None = None, now: datetime | None = None, *, create: boo
             project=project,
             catalog=catalog,
             storage=project.storage(),
-            environment=env or project.config.environment,
+            environment=_environment(env) or project.config.environment,
             clock=(lambda: now) if now else (lambda: datetime.now(UTC)),
         )
+
+
+def _environment(name: str | None) -> str | None:
+    if name is not None and (problem := bad_environment(name)):
+        raise UsageError(f"--env {problem}")
+    return name
 
 
 def _say(told: Any) -> None:
@@ -178,7 +190,8 @@ def materialize(
         story = Story(session.project.graph, observed.facts)
         reporter = _reporter(story, _width(request.products), as_json)
         try:
-            outcome = execute(
+            with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
+                outcome = execute(
                 session.project, request, session.world(reporter), environment=session.environment,
                 jobs=jobs or session.project.config.jobs, fail_fast=fail_fast,
             )  # fmt: skip
@@ -323,7 +336,7 @@ def history(name: str, env: str | None, as_json: bool) -> None:
 @_options(_ENV, _JSON)
 @click.option("--version", "version_id", metavar="VERSION", help="A version of it, also one never published.")
 @click.option("--held", is_flag=True, help="The version that is held back.")
-@click.option("-n", "--rows", "count", default=10, show_default=True, type=click.IntRange(0))
+@click.option("-n", "--rows", "count", default=10, show_default=True, type=click.IntRange(0, 1_000_000))
 @click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Copy the file there instead.")
 def show(
     name: str, env: str | None, as_json: bool, version_id: str | None, held: bool, count: int, to: Path | None
@@ -345,7 +358,8 @@ def show(
         file = session.storage.locate(version.parts[0])
     if to:
         shutil.copyfile(file, to)
-        click.echo(f"  copied  {full} {short(version.id)} to {to}")
+        copied = {"product": full, "version": version.id, "file": str(to)}
+        _say(copied) if as_json else click.echo(f"  copied  {full} {short(version.id)} to {to}")
     elif not version.columns:
         told = {"product": full, "version": version.id, "file": str(file), "bytes": version.bytes}
         _say(told) if as_json else click.echo(f"  {full} {short(version.id)}: {version.bytes:,} bytes at {file}")
@@ -362,7 +376,7 @@ def show(
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def query(sql: str, env: str | None, as_of: str | None, format: str, as_json: bool) -> None:
     """Ask the published products in SQL. It can read them, and nothing else."""
-    seen = published(find_config(Path.cwd()), env, as_of)
+    seen = published(find_config(Path.cwd()), _environment(env), as_of)
     with queries.run(sql, seen) as (names, rows):
         if as_json or format == "json":
             _say([dict(zip(names, row, strict=True)) for row in rows])

@@ -1,6 +1,7 @@
 """`[tool.products]` of `pyproject.toml`: where a project is and how it wants to be run."""
 
 import difflib
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from assay.errors import UsageError
 from assay.model import Where
 
 _FILE = "pyproject.toml"
+_MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,8 @@ def find_config(start: Path) -> Config:
 
 def _settings(file: Path) -> dict[str, Any] | None:
     try:
-        settings = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("products")
+        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+        settings = tool.get("products") if isinstance(tool, dict) else None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is not valid TOML: {error}") from error
     except OSError as error:
@@ -77,13 +80,27 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
 
 def _wrong(name: str, value: Any, default: Any) -> str:
     if isinstance(default, tuple):
-        return "" if isinstance(value, list) and all(isinstance(v, str) for v in value) else "should be a list of texts"
+        return (
+            ""
+            if isinstance(value, list) and all(isinstance(v, str) and "\0" not in v for v in value)
+            else "should be a list of texts"
+        )
     if type(value) is not type(default):
         return "should be a whole number" if isinstance(default, int) else "should be a text"
     if name == "release" and value not in {"coherent", "as_ready"}:
         return "should be 'coherent' or 'as_ready'"
     if name in {"definitions", "store"} and (Path(value).is_absolute() or ".." in Path(value).parts or not value):
         return "should be a folder inside the project"
-    if name == "environment" and not value.replace("_", "").replace("-", "").isalnum():
-        return "should be letters, digits, - and _"
-    return ""
+    if name in {"definitions", "store"} and ("\0" in value or Path(value) == Path()):
+        return "should be a folder inside the project"
+    if name == "jobs" and not 0 <= value <= 64:
+        return "should be between 0 and 64"
+    if name == "memory" and value and not _MEMORY.fullmatch(value):
+        return 'should be a size such as "2GB"'
+    return bad_environment(value) if name == "environment" else ""
+
+
+def bad_environment(name: str) -> str:
+    """Return what is wrong with the name of an environment; '' when nothing is."""
+    fine = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
+    return "" if fine else "should be letters, digits, - and _"

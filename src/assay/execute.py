@@ -5,7 +5,7 @@ import time
 import traceback
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -62,6 +62,7 @@ from assay.rules.judge import Evidence, judge
 from assay.storage import Storage
 
 _ATTEMPTS = 5
+_TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
 _WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
 
 
@@ -173,6 +174,7 @@ class _Run:
         self.states: dict[str, InputState] = source_states(observed)
         self.decisions: dict[str, Decision | Failed] = {}
         self.results: dict[str, Result] = {}
+        self.released: dict[str, int] = {}
         self.running: dict[Future[Version | Verdict], str] = {}
         self.pending: list[Version | Verdict] = []
         self.pending_seconds = 0.0
@@ -220,19 +222,26 @@ class _Run:
             try:
                 self._advance(pool)
                 while self.running:
-                    for future in wait(self.running, return_when=FIRST_COMPLETED).done:
+                    for future in wait(self.running, timeout=_TICK, return_when=FIRST_COMPLETED).done:
                         self._finish(future)
                     self._advance(pool)
+                    self._drop_queued()
             except BaseException:
                 self.stopping = True
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._interrupt()
-                # A future cancelled by the shutdown never counts as done to wait(): only those at work are awaited.
-                for future in wait([f for f in self.running if not f.cancelled()]).done:
-                    self._keep(future)
+                self._drop_queued()
+                while self.running:
+                    for future in wait(self.running, timeout=_TICK).done:
+                        self._keep(future)
                 raise
             finally:
                 self._flush()
+
+    def _drop_queued(self) -> None:
+        """Once stopping, forget what has not begun: a future that was cancelled never counts as done to wait()."""
+        if self.stopping:
+            self.running = {future: name for future, name in self.running.items() if not future.cancel()}
 
     def _advance(self, pool: ThreadPoolExecutor | None) -> None:
         """Decide on every product whose inputs are all settled."""
@@ -437,18 +446,26 @@ class _Run:
         """Publish all of a set that may be, in one transaction, and tell how each of it came out."""
         settled = {name: d for name, d in self.decisions.items() if not isinstance(d, Failed)}
         failed = {name: Held(by={name: "it failed"}) for name, d in self.decisions.items() if isinstance(d, Failed)}
-        held = withheld(self.graph, settled | failed)
+        held = withheld(self.graph, settled | failed, self.facts)
         ends = {name: held.get(name, self.decisions[name]) for name in unit}
         moves = [self._move(name, end) for name, end in ends.items() if isinstance(end, Publish)]
         release: Release | None = None
         if moves:
             self._flush()
             release = self.world.catalog.release(
-                self.observed.environment, self.id, self.world.clock(), "materialize", moves
-            )
+                self.observed.environment, moves, self._expected(moves),
+                run=self.id, at=self.world.clock(), why="materialize",
+            )  # fmt: skip
+            self.released |= {move.product: release.id for move in moves}
         results = tuple(self._result(name, end) for name, end in ends.items())
         self.results |= {result.product: result for result in results}
         self.world.reporter(Settled(results=results, release=release))
+
+    def _expected(self, moves: Sequence[Move]) -> dict[str, int]:
+        """Return the release that the pointers of what is moved, and of what that reads, were observed at."""
+        names = {name for move in moves for name in (move.product, *self.graph.products[move.product].reads)}
+        found = {name: self.facts.pointer(name) for name in names if name in self.graph.products}
+        return {n: self.released.get(n, pointer.release if pointer else 0) for n, pointer in found.items()}
 
     def _move(self, name: str, end: Publish) -> Move:
         pointer = self.facts.pointer(name)

@@ -57,7 +57,7 @@ def source_of(reading: str, files: Iterable[tuple[str, str]]) -> str:
 class SourceTree:
     """The syntax tree of one project-local file, its functions by the line they start on, its classes by name."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: bytes, file: str) -> None:
         self.module = ast.parse(text, file)
         self.functions: dict[int, ast.AST] = {}
         self.classes: dict[str, list[ast.AST]] = {}
@@ -93,14 +93,11 @@ class SourceTree:
 
     def imported(self, name: str, package: str) -> list[tuple[types.ModuleType, str]]:
         """Return each module, and the name there, that a name may have been imported from."""
-        found = []
+        found: list[tuple[types.ModuleType, str]] = []
         for node in ast.walk(self.module):
-            if not isinstance(node, ast.ImportFrom):
-                continue
-            module = sys.modules.get(_absolute(node, package))
-            for alias in node.names:
-                if module and ((alias.asname or alias.name) == name or (alias.name == "*" and hasattr(module, name))):
-                    found.append((module, name if alias.name == "*" else alias.name))
+            if isinstance(node, ast.ImportFrom) and (module := sys.modules.get(_absolute(node, package))):
+                found += [(module, alias.name) for alias in node.names if (alias.asname or alias.name) == name]
+                found += [(module, name) for alias in node.names if alias.name == "*" and hasattr(module, name)]
         return found
 
     def named(self, qualname: str) -> ast.AST:

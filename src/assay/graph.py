@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from assay.errors import UsageError
 from assay.model import Product, Source
 
-_TERM = re.compile(r"^(?P<up>\d*\+)?(?P<body>[^+]+?)(?P<down>\+\d*)?$")
+_TERM = re.compile(r"^(?P<up>\d{0,4}\+)?(?P<body>.+?)(?P<down>\+\d{0,4})?$")
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,20 @@ class Graph:
         """
         wanted = [t for term in terms for t in term.split()]
         unwanted = [t for term in exclude for t in term.split()]
+        if not wanted and list(terms):
+            raise UsageError("the selector is empty", hint=SELECTORS)
         chosen = set().union(*(self._all_of(t, states or {}) for t in wanted)) if wanted else set(self.products)
-        return chosen.difference(*(self._all_of(t, states or {}) for t in unwanted))
+        left_out = set().union(*(self._all_of(t, states or {}) for t in unwanted))
+        return self._whole_groups(chosen - left_out, left_out)
+
+    def _whole_groups(self, chosen: set[str], left_out: set[str]) -> set[str]:
+        """Add the other members of release groups: they are published all or none, so they are looked after so."""
+        groups = {group for name in chosen if (group := self.products[name].release_group)}
+        members = {name for name, product in self.products.items() if product.release_group in groups}
+        if torn := sorted(members & left_out):
+            group = self.products[torn[0]].release_group
+            raise UsageError(f"{torn[0]} is excluded, but release group {group} is published all or none")
+        return chosen | members
 
     def _all_of(self, union: str, states: Mapping[str, set[str]]) -> set[str]:
         sets = [self._term(term, states) for term in union.split(",") if term]
@@ -144,7 +156,7 @@ class Graph:
 
     def _term(self, term: str, states: Mapping[str, set[str]]) -> set[str]:
         match = _TERM.match(term)
-        if match is None:
+        if match is None or match["body"].startswith("+"):
             raise UsageError(f"cannot read the selector {term!r}", hint=SELECTORS)
         found = self._body(match["body"], states)
         chosen = set(found)
@@ -192,7 +204,7 @@ SELECTORS = (
 
 
 def _under(file: str, path: str) -> bool:
-    folder = path.rstrip("/")
+    folder = path.removeprefix("./").rstrip("/")
     return fnmatchcase(file, path) or file == folder or file.startswith(f"{folder}/")
 
 

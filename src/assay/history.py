@@ -54,7 +54,7 @@ def restore(
         if pointer is None or not pointer.pinned:
             raise UsageError(f"{product} is not pinned")
         move = Move(product=product, version=pointer.version, expected=pointer.version, previous=pointer.previous)
-        release = catalog.release(environment, "", now, "unpin", [move])
+        release = catalog.release(environment, [move], {product: pointer.release}, run="", at=now, why="unpin")
         note = "moves again with the next run"
         return {
             "result": "unpinned",
@@ -70,6 +70,8 @@ def restore(
     before = pointer.version if pointer else ""
     previous = before if before != version.id else (pointer.previous if pointer else "")
     move = Move(product=product, version=version.id, expected=before, previous=previous, pinned=True)
-    release = catalog.release(environment, "", now, f"restore {short(version.id)}", [move])
+    expects = {product: pointer.release if pointer else 0}
+    why = f"restore {short(version.id)}"
+    release = catalog.release(environment, [move], expects, run="", at=now, why=why)
     note = "pinned; `products restore --unpin` lets it move again"
     return {"result": "restored", "product": product, "version": version.id, "release": release.id, "note": note}

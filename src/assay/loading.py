@@ -5,7 +5,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -119,7 +119,7 @@ class Local:
         if not self.owns(file):
             return None
         self.looked_at.add(Path(file))
-        return SourceTree(Path(file).read_text(encoding="utf-8"), file)
+        return SourceTree(Path(file).read_bytes(), file)
 
     def load(self, name: str) -> ModuleType | None:
         """Import a module of the project, if it is one: what a function imports only when it runs."""
@@ -155,7 +155,8 @@ class Local:
         finder = _FromSource(self)
         sys.meta_path.insert(0, finder)
         try:
-            yield
+            with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
+                yield
         finally:
             sys.meta_path.remove(finder)
 

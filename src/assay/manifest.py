@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,7 +66,8 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: s
         temporary.write_text(json.dumps(stored, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
         temporary.replace(config.state / "manifest.json")
     except (OSError, UnicodeEncodeError):
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def relative(config: Config, files: Iterable[Path]) -> list[str]:

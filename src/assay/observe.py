@@ -42,6 +42,8 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
         full = root / path
         if full.is_dir():
             continue
+        if not _is_text(path):
+            return SourceState(name=source.name, missing=f"{source.name}: a file's name is not UTF-8: {path!a}")
         try:
             files.append(_look_at(full, path, seen.get(path)))
         except OSError as error:
@@ -50,6 +52,14 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
         return SourceState(name=source.name, missing=f"{source.name}: no file matches {source.pattern}")
     digest = source_of(source.reading, ((f.path, f.digest) for f in files))
     return SourceState(name=source.name, digest=digest, files=tuple(files))
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _look_at(full: Path, path: str, known: SourceFile | None) -> SourceFile:

@@ -118,7 +118,7 @@ def plan(graph: Graph, observed: Observed, request: Request) -> Plan:
             states[name] = output(name, steps[name])
         else:
             states[name] = published(name, observed.facts)
-    return Plan(steps={**steps, **withheld(graph, steps)})
+    return Plan(steps={**steps, **withheld(graph, steps, observed.facts)})
 
 
 def decide(product: Product, states: Mapping[str, InputState], observed: Observed, *, forced: bool = False) -> Decision:
@@ -207,34 +207,51 @@ def source_states(observed: Observed) -> dict[str, InputState]:
     }
 
 
-def withheld(graph: Graph, steps: Mapping[str, Decision]) -> dict[str, Held]:
+def withheld(graph: Graph, steps: Mapping[str, Decision], facts: Facts) -> dict[str, Held]:
     """Return the products that passed and yet may not go out.
 
     A release group publishes all or none, and nothing goes out before what it is made of: so when a member cannot be
-    published, neither can the others, nor whatever was built from their new versions.
+    published (also because it is pinned), neither can the others, nor whatever was built from their new content.
     """
-    held: dict[str, Held] = {}
     groups: dict[str, list[str]] = {}
     for name in steps:
         if group := graph.products[name].release_group:
             groups.setdefault(group, []).append(name)
+    held: dict[str, Held] = {}
     changed = bool(groups)
     while changed:
         changed = False
         for name, decision in steps.items():
-            if name in held or not isinstance(decision, Publish):
-                continue
-            product = graph.products[name]
-            stuck = {
-                n: f"release group {product.release_group} waits for {n}"
-                for n in groups.get(product.release_group, [])
-                if n in held or isinstance(steps[n], Blocked | Held)
-            }
-            stuck |= {n: f"{n} is held by its release group" for n in product.reads if n in held}
-            if stuck:
-                held[name] = Held(by=stuck)
-                changed = True
+            if name not in held and isinstance(decision, Publish):
+                product = graph.products[name]
+                mates = groups.get(product.release_group, [])
+                stuck = {
+                    n: f"release group {product.release_group} waits for {n}" for n in mates if _stays(n, steps, held)
+                }
+                stuck |= {
+                    n: f"{n} is held by its release group" for n in product.reads if _is_new(n, steps, held, facts)
+                }
+                if stuck:
+                    held[name] = Held(by=stuck)
+                    changed = True
     return held
+
+
+def _stays(name: str, steps: Mapping[str, Decision], held: Mapping[str, Held]) -> bool:
+    """Say whether a product cannot go out, whatever passed."""
+    match steps[name]:
+        case Blocked() | Held() | Keep(pinned=True):
+            return True
+    return name in held
+
+
+def _is_new(name: str, steps: Mapping[str, Decision], held: Mapping[str, Held], facts: Facts) -> bool:
+    """Say whether a product is held with content that readers do not see yet."""
+    decision = steps.get(name)
+    if name not in held or not isinstance(decision, Publish):
+        return False
+    pointer = facts.pointer(name)
+    return pointer is None or facts.version(pointer.version).digest != decision.version.digest
 
 
 def _reasons(product: Product, key: Key, observed: Observed) -> tuple[Reason, ...]:

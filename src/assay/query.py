@@ -23,21 +23,20 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
     """
     import duckdb
 
-    files = seen.tables()
-    views = seen.views()
-    _check(sql, views)
-    room = duck.reading_room(list(files.values()), views)
+    named = _tables(sql, seen.tables)
+    files = seen.files(set(named.values()))
+    room = duck.reading_room(list(files.values()), {name: duck.parquet([file]) for name, file in files.items()})
     try:
-        for name in views:
-            bare = name.partition(".")[2]
-            if [n.partition(".")[2] for n in views].count(bare) == 1:
-                full = ".".join(duck.identifier(p) for p in name.split("."))
-                room.execute(f"create view {duck.identifier(bare)} as from {full}")
+        for bare, full in named.items():
+            if bare != full:
+                parts = ".".join(duck.identifier(part) for part in full.split("."))
+                room.execute(f"create view {duck.identifier(bare)} as from {parts}")
         answer = room.execute(sql)
-        names = [column[0] for column in answer.description or ()]
-        yield names, _rows(answer)
+        yield _unique([column[0] for column in answer.description or ()]), _rows(answer)
     except duckdb.Error as error:
         raise QueryRefused(str(error).strip()) from error
+    except RuntimeError as error:  # how DuckDB says that Ctrl-C interrupted it
+        raise KeyboardInterrupt from error
     finally:
         room.close()
 
@@ -52,7 +51,8 @@ def first_rows(file: Path, count: int) -> tuple[list[str], list[tuple[Any, ...]]
         room.close()
 
 
-def _check(sql: str, views: dict[str, str]) -> None:
+def _tables(sql: str, tables: Sequence[str]) -> dict[str, str]:
+    """Return the published tables that a query names, by the names it uses; QueryRefused for any other."""
     try:
         parsed = reader.parse(sql)
     except reader.Unreadable as error:
@@ -60,10 +60,26 @@ def _check(sql: str, views: dict[str, str]) -> None:
         pointed = f"{shown}\n  {' ' * (column - 1)}^" if error.offset >= 0 else ""
         place = f"line {line} column {column}: " if error.offset >= 0 else ""
         raise QueryRefused(f"{place}{error.what}", hint=pointed) from None
-    known = {*views, *(name.partition(".")[2] for name in views)}
+    named = {}
     for table in map(str, parsed.tables):
-        if table not in known:
-            raise QueryRefused(f"no published table {table!r}", hint=nearest(table, views))
+        found = [full for full in tables if table in {full, full.partition(".")[2]}]
+        if len(found) != 1:
+            told = f"{table!r} could be {' or '.join(sorted(found))}" if found else f"no published table {table!r}"
+            raise QueryRefused(told, hint=nearest(table, tables))
+        named[table] = found[0]
+    return named
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return the names of columns so that each is there once (`x`, `x_1`)."""
+    found: list[str] = []
+    for name in names:
+        number, unique = 0, name
+        while unique in found:
+            number += 1
+            unique = f"{name}_{number}"
+        found.append(unique)
+    return found
 
 
 def _rows(answer: Any) -> Iterator[Sequence[Any]]:

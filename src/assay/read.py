@@ -1,6 +1,6 @@
 """Reading published products from Python: `read`, `connect` and `path`. None of it imports the user's modules."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +43,8 @@ def connect(
     import duckdb
 
     connection = duckdb.connect()
-    duck.create_views(connection, published(_config(project), env, as_of).views())
+    seen = published(_config(project), env, as_of)
+    duck.create_views(connection, {name: duck.parquet([file]) for name, file in seen.files(seen.tables).items()})
     return connection
 
 
@@ -65,13 +66,14 @@ class Published:
             raise UsageError(f"{name!r} {what}", hint=nearest(name, self.versions))
         return self.versions[found[0]]
 
-    def tables(self) -> dict[str, Path]:
-        """Return the Parquet file of every published table."""
-        return {name: self.storage.locate(v.parts[0]) for name, v in self.versions.items() if v.columns}
+    @property
+    def tables(self) -> list[str]:
+        """Full names of the published tables (files are none)."""
+        return [name for name, version in self.versions.items() if version.columns]
 
-    def views(self) -> dict[str, str]:
-        """Return the query of a view for every published table."""
-        return {name: duck.select(Feed(alias=name, name=name, files=(f,))) for name, f in self.tables().items()}
+    def files(self, names: Iterable[str]) -> dict[str, Path]:
+        """Return the Parquet file of each of these tables."""
+        return {name: self.storage.locate(self.versions[name].parts[0]) for name in names}
 
 
 def published(config: Config, env: str | None = None, as_of: AsOf = None) -> Published:
@@ -89,11 +91,12 @@ def published(config: Config, env: str | None = None, as_of: AsOf = None) -> Pub
 def moment(as_of: AsOf) -> datetime | int | None:
     """Return a moment or a release number as the catalog takes it; UsageError for text that is neither."""
     if isinstance(as_of, str):
-        if as_of.isdecimal():
+        if as_of.isdecimal() and len(as_of) < 18:
             return int(as_of)
         try:
             as_of = datetime.fromisoformat(as_of)
-        except ValueError:
+            as_of = as_of.astimezone(UTC) if as_of.tzinfo else as_of.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             raise UsageError(f"{as_of!r} is no moment", hint="Write 2011-12-09T07:00, or a release number.") from None
     if isinstance(as_of, datetime) and as_of.tzinfo is None:
         return as_of.replace(tzinfo=UTC)

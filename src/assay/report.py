@@ -1,6 +1,7 @@
 """Shows what happens: plain lines when piped, progress and colour on a terminal, or JSON lines."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
@@ -107,6 +108,7 @@ def _coloured(line: str, word: str) -> Any:
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO | None = None) -> None:
     """Print a table: drawn on a terminal, aligned plain lines when piped."""
     out = out or sys.stdout
+    headers = [clean(header) for header in headers]
     cells = [[_cell(value) for value in row] for row in rows]
     if out.isatty():
         _rich_table(headers, cells, out)
@@ -137,4 +139,16 @@ def _cell(value: Any) -> str:
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """Return JSON; what JSON has no type for (dates, decimals) as text."""
-    return json.dumps(value, ensure_ascii=False, default=str, indent=indent)
+    return json.dumps(_plain(value), ensure_ascii=False, default=str, indent=indent, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with what JSON has no number or key for as text."""
+    match value:
+        case dict():
+            return {str(key): _plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case float() if not math.isfinite(value):
+            return str(value)
+    return value

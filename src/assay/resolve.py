@@ -266,7 +266,10 @@ class _Resolver:
             return text, (), {}
         domain = name.partition(".")[0]
         inputs = [i for t in parsed.tables if (i := self._input(str(t), declared, domain, spot, sql=True))]
-        return text.strip().rstrip(";"), tuple(inputs), {"sql": digest(parsed.canonical)}
+        tables = {str(table) for table in parsed.tables}
+        if unused := set(declared.inputs) - tables:
+            self._problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no table of its SQL", where)
+        return parsed.statement, tuple(inputs), {"sql": digest(parsed.canonical)}
 
     def _parse(self, text: str, what: str, where: Where, *, in_file: bool) -> reader.Parsed | None:
         try:
@@ -409,7 +412,7 @@ class _Resolver:
             dimension=declared.dimension,
             because=declared.because,
             owner=declared.owner,
-            sql=declared.sql,
+            sql=parsed.statement,
             inputs=tuple(inputs),
         )
 

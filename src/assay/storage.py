@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -70,14 +71,15 @@ class LocalStorage:
         return full
 
     def holds(self, version: Version) -> bool:
-        return all(_is_whole(self._root / part.path, part) for part in version.parts)
+        return bool(version.parts) and all(_is_whole(self._root / part.path, part) for part in version.parts)
 
     def remove(self, path: str) -> None:
         full = self._full(path)
-        if full.is_dir():
-            shutil.rmtree(full)
-        else:
-            full.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):  # another run may be clearing up the same
+            if full.is_dir():
+                shutil.rmtree(full)
+            else:
+                full.unlink(missing_ok=True)
         for folder in _folders_up_to(full.parent, self._root)[:-1]:
             try:
                 folder.rmdir()

@@ -44,8 +44,14 @@ class Catalog(Protocol):
     def remember(self, files: Iterable[SourceFile], listings: Mapping[str, Mapping[str, str]]) -> None:
         """Record source files that were read, and the files behind the content digests of sources."""
 
-    def release(self, environment: str, run: str, at: datetime, why: str, moves: Sequence[Move]) -> Release:
-        """Move pointers, all or none, in one transaction; Conflict when one no longer holds what it is expected to."""
+    def release(
+        self, environment: str, moves: Sequence[Move], expects: Mapping[str, int], *, run: str, at: datetime, why: str
+    ) -> Release:
+        """Move pointers, all or none, in one transaction.
+
+        `expects` maps products (those moved, and those that these were made of or judged by) to the release that their
+        pointer should be of, 0 for nothing published; Conflict when one is of another by now.
+        """
 
     def recover(self, remove: "Remove") -> Sequence[str]:
         """Settle the runs whose process is dead: remove what they intended and no version names. Returns their ids."""

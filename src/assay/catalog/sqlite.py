@@ -75,7 +75,8 @@ class SqliteCatalog:
     def _schema_version(self) -> int:
         if not self._db.execute("select 1 from sqlite_master where name = 'meta'").fetchone():
             return 0
-        return int(self._db.execute("select value from meta where name = 'schema'").fetchone()[0])
+        (version,) = self._db.execute("select value from meta where name = 'schema'").fetchone() or ("nothing",)
+        return int(version)
 
     def close(self) -> None:
         self._db.close()
@@ -146,7 +147,8 @@ class SqliteCatalog:
 
     def _versions(self, condition: str, values: Sequence[Any]) -> list[Version]:
         rows = self._rows(f"select {_VERSION} from versions {condition}", values)
-        return [_version(row, self._parts(row[0])) for row in rows]
+        with _translated(self.file):
+            return [_version(row, self._parts(row[0])) for row in rows]
 
     def _parts(self, version: str) -> tuple[Part, ...]:
         rows = self._rows(
@@ -160,7 +162,8 @@ class SqliteCatalog:
             " where version = ? order by judged_at desc, rowid desc",
             [version],
         )
-        return [_verdict(row) for row in rows]
+        with _translated(self.file):
+            return [_verdict(row) for row in rows]
 
     def releases(self, product: str, environment: str) -> list[Release]:
         rows = self._rows(
@@ -245,13 +248,14 @@ class SqliteCatalog:
         (seq,) = self._db.execute("select coalesce(max(seq), 0) + 1 from versions").fetchone()
         columns = [[c.name, c.type] for c in v.columns]
         self._db.execute(
-            f"insert into versions (seq, {_VERSION}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"insert into versions (seq, {_VERSION}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " on conflict (id) do nothing",
             [seq, v.id, v.product, v.key.digest, v.key.code.digest, _json(dict(v.key.code.parts)),
              _json(dict(v.key.inputs)), v.digest, _json(columns), v.rows, v.bytes, _stamp(v.built_at), v.seconds,
              v.data_as_of.isoformat() if v.data_as_of else None, v.run],
         )  # fmt: skip
         self._db.executemany(
-            "insert into parts values (?, ?, ?, ?, ?, ?)",
+            "insert into parts values (?, ?, ?, ?, ?, ?) on conflict (version, key) do nothing",
             [(v.id, part.key, part.path, part.rows, part.bytes, part.checksum) for part in v.parts],
         )
         folders = {part.path.rpartition("/")[0] for part in v.parts}
@@ -269,8 +273,12 @@ class SqliteCatalog:
                 [(digest, _json(dict(listing))) for digest, listing in listings.items()],
             )
 
-    def release(self, environment: str, run: str, at: datetime, why: str, moves: Sequence[Move]) -> Release:
+    def release(
+        self, environment: str, moves: Sequence[Move], expects: Mapping[str, int], *, run: str, at: datetime, why: str
+    ) -> Release:
         with _translated(self.file), self._transaction():
+            for product, expected in expects.items():
+                self._check(environment, product, expected)
             (id,) = self._db.execute("select coalesce(max(id), 0) + 1 from releases").fetchone()
             self._db.execute("insert into releases values (?, ?, ?, ?, ?)", [id, environment, _stamp(at), run, why])
             for move in moves:
@@ -278,6 +286,13 @@ class SqliteCatalog:
         return Release(
             id=id, environment=environment, at=at, run=run, why=why, moves=tuple((m.product, m.version) for m in moves)
         )
+
+    def _check(self, environment: str, product: str, expected: int) -> None:
+        found = self._db.execute(
+            "select release from pointers where environment = ? and product = ?", [environment, product]
+        ).fetchone()
+        if (found[0] if found else 0) != expected:
+            raise Conflict(f"{product} was published by another run meanwhile")
 
     def _move(self, environment: str, release: int, move: Move) -> None:
         values = [move.version, release, move.previous, int(move.pinned), environment, move.product]
@@ -344,7 +359,8 @@ class SqliteFacts:
             " where version = ? and contract = ? and against = ?",
             [version, contract, against],
         )
-        return _verdict(rows[0]) if rows else None
+        with _translated(self._catalog.file):
+            return _verdict(rows[0]) if rows else None
 
     def files(self, source: str) -> Mapping[str, str] | None:
         rows = self._catalog._rows("select files from listings where digest = ?", [source])
@@ -356,6 +372,8 @@ def _translated(file: Path) -> Iterator[None]:
     """Turn SQLite's errors, and the disk's, into ours."""
     try:
         yield
+    except (ValueError, TypeError, KeyError) as error:
+        raise CatalogError(f"the catalog {file} is damaged: {error!r}", hint="Put back a copy of it.") from error
     except (sqlite3.Error, OSError) as error:
         hint = "Is another program holding it, the disk full or the folder read-only?"
         if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
@@ -383,6 +401,8 @@ def _statements(script: str) -> Iterator[str]:
 
 def _version(row: Sequence[Any], parts: tuple[Part, ...]) -> Version:
     id, product, key, code, code_parts, inputs, digest, columns, rows, size, built_at, seconds, data_as_of, run = row
+    if not parts:
+        raise ValueError(f"version {id} of {product} has no parts")
     return Version(
         id=id,
         product=product,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from assay.engines.feed import Feed, Measured, by_header
 from assay.engines.polars import by_schema
 from assay.engines.types import DECIMAL, INTEGERS, casts, check_names
+from assay.errors import BuildError
 from assay.fingerprint import digest
 from assay.model import Column, Source
 
@@ -47,12 +48,8 @@ class DuckDB:
                 bench.execute(f"attach ':memory:' as {place}")
                 for schema in sorted({domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}):
                     bench.execute(f"create schema {place}.{identifier(schema)}")
-                for feed in feeds:
-                    names = {f"{identifier(domain)}.{identifier(feed.alias)}"} if "." not in feed.alias else set()
-                    if "." in feed.name:
-                        names.add(".".join(identifier(part) for part in feed.name.split(".")))
-                    for name in sorted(names):
-                        bench.execute(f"create view {place}.{name} as {select(feed)}")
+                for name, feed in _named(feeds, domain).items():
+                    bench.execute(f"create view {place}.{name} as {select(feed)}")
                 bench.execute(f"use {place}.{identifier(domain)}")
                 yield bench
             finally:
@@ -102,16 +99,27 @@ class DuckDB:
         return Measured(rows=rows, columns=columns, digest=content, data_as_of=_moment(last))
 
 
+def _named(feeds: Sequence[Feed], domain: str) -> dict[str, Feed]:
+    """Return the views of a bench by quoted name; BuildError when a name would stand for two things."""
+    named: dict[str, Feed] = {}
+    for feed in feeds:
+        for full in (f"{domain}.{feed.alias}" if "." not in feed.alias else "", feed.name if "." in feed.name else ""):
+            name = ".".join(identifier(part) for part in full.split("."))
+            if full and named.setdefault(name, feed).name != feed.name:
+                raise BuildError(f"{full} would be {named[name].name} and {feed.name}", hint="Choose another alias.")
+    return named
+
+
 def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Mapping[str, str]) -> None:
     """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact."""
-    described = bench.execute(f"describe ({query})").fetchall()
+    described = bench.execute(f"describe (\n{query}\n)").fetchall()
     check_names([row[0] for row in described])
     have = {row[0]: row[1] for row in described}
     changed = casts(have, want)
     named = (
         f"cast({identifier(n)} as {changed[n]}) as {identifier(n)}" if n in changed else identifier(n) for n in have
     )
-    bench.execute(f"copy (select {', '.join(named)} from ({query})) to {literal(str(target))} {_COPY}")
+    bench.execute(f"copy (select {', '.join(named)} from (\n{query}\n)) to {literal(str(target))} {_COPY}")
 
 
 def select(feed: Feed) -> str:

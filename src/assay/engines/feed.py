@@ -42,7 +42,7 @@ def by_header(source: Source, files: Sequence[Path]) -> dict[tuple[str, ...], li
         for column in source.columns:
             if header.count(column.name) != 1:
                 has = "has it twice" if column.name in header else f"has {', '.join(header) or 'nothing'}"
-                raise BuildError(f"{source.name}: {file.name} should have a column {column.name!r}; it {has}")
+                raise BuildError(f"{source.name}: {file.name!r} should have a column {column.name!r}; it {has}")
         groups.setdefault(header, []).append(file)
     return groups
 
@@ -52,4 +52,4 @@ def _header(source: Source, file: Path) -> tuple[str, ...]:
         with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="") as lines:
             return tuple(next(csv.reader(lines, delimiter=source.delimiter), ()))
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise BuildError(f"{source.name}: cannot read {file.name}: {error}") from error
+        raise BuildError(f"{source.name}: cannot read {file.name!r}: {error}") from error

@@ -41,13 +41,13 @@ def by_schema(source: Source, files: Sequence[Path]) -> list[list[Path]]:
         try:
             has = pl.read_parquet_schema(file)
         except (OSError, pl.exceptions.PolarsError) as error:
-            raise BuildError(f"{source.name}: cannot read {file.name}: {error}") from error
+            raise BuildError(f"{source.name}: cannot read {file.name!r}: {error}") from error
         types = {column.name: _spelled(has, column.name) for column in source.columns}
         for column in source.columns:
             have = types[column.name]
             if have != column.type and not exact(have, column.type):
                 is_ = f"is {have}" if have else f"is not there; it has {', '.join(has)}"
-                told = f"{file.name} should have a column {column.name!r} of type {column.type}; it {is_}"
+                told = f"{file.name!r} should have a column {column.name!r} of type {column.type}; it {is_}"
                 raise BuildError(f"{source.name}: {told}")
         groups.setdefault(tuple(sorted(types.items())), []).append(file)
     return list(groups.values())

@@ -14,6 +14,7 @@ _HARMLESS = {
     "range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree", "regexp_split_to_table",
     "string_split_to_table",
 }  # fmt: skip
+_SETTINGS = {"current_setting", "getvariable", "getenv"}
 _PLACES = {"query_location", "query_location_length"}
 
 
@@ -31,9 +32,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A query: `canonical` is the same for the same meaning, whatever its layout and comments."""
+    """A query: `canonical` is the same for the same meaning; `statement` is its text without a closing semicolon."""
 
     canonical: str
+    statement: str
     tables: tuple[Table, ...]
 
 
@@ -47,14 +49,44 @@ class Unreadable(ValueError):
 
 def parse(sql: str) -> Parsed:
     """Parse one SELECT; raises Unreadable for anything else, also for one that writes or reads files on its own."""
-    told = json.loads(_parser().execute("select json_serialize_sql(?::varchar)", [sql]).fetchone()[0])  # type: ignore[index]
+    told = _serialized(sql)
     if told["error"]:
         raise _refused(told)
     if len(told["statements"]) != 1:
         raise Unreadable(f"this is {len(told['statements'])} statements; give one query")
     node = told["statements"][0]["node"]
     tables = tuple(dict.fromkeys(_tables(node, frozenset())))
-    return Parsed(canonical=json.dumps(_placeless(node), sort_keys=True, separators=(",", ":")), tables=tables)
+    return Parsed(canonical=_canonical(told), statement=_statement(sql, told), tables=tables)
+
+
+def _serialized(sql: str) -> dict[str, Any]:
+    import duckdb
+
+    try:
+        row = _parser().execute("select json_serialize_sql(?::varchar)", [sql]).fetchone()
+        assert row is not None
+        return json.loads(row[0])  # type: ignore[no-any-return]
+    except (duckdb.Error, UnicodeError) as error:
+        raise Unreadable(str(error).splitlines()[0]) from None
+    except RecursionError:
+        raise Unreadable("this is nested too deeply") from None
+
+
+def _canonical(told: dict[str, Any]) -> str:
+    try:
+        return json.dumps(_placeless(told["statements"]), sort_keys=True, separators=(",", ":"))
+    except RecursionError:
+        raise Unreadable("this is nested too deeply") from None
+
+
+def _statement(sql: str, told: dict[str, Any]) -> str:
+    """Return the text up to its closing semicolon: what may stand in parentheses on lines of its own."""
+    meaning, text = _canonical(told), sql
+    while (head := text.rpartition(";")[0]) and not (shorter := _serialized(head))["error"]:
+        if _canonical(shorter) != meaning:
+            break
+        text = head
+    return text.strip()
 
 
 def place(sql: str, offset: int) -> tuple[int, int, str]:
@@ -101,6 +133,12 @@ def _tables(node: Any, local: frozenset[str]) -> Iterator[Table]:
         yield from _base_table(node, local)
     elif kind == "TABLE_FUNCTION":
         _check_function(node)
+    elif kind == "SHOW_REF" and not node.get("query"):
+        raise Unreadable("SHOW looks at the catalog of the connection: name a table, or DESCRIBE one")
+    elif node.get("class") == "FUNCTION" and node.get("function_name") in _SETTINGS:
+        raise Unreadable(
+            f"{node['function_name']}() reads settings, which are no input", node.get("query_location", -1)
+        )
     for entry in node.get("cte_map", {}).get("map", ()):
         name = entry["key"].lower()
         inner = entry["value"].get("query_node") or entry["value"].get("query") or entry["value"]
@@ -116,6 +154,13 @@ def _tables(node: Any, local: frozenset[str]) -> Iterator[Table]:
 
 def _base_table(node: dict[str, Any], local: frozenset[str]) -> Iterator[Table]:
     schema, name, offset = node["schema_name"], node["table_name"], node.get("query_location", -1)
+    if schema.lower() == "recurring" and name.lower() in local:
+        return  # what a recursive query has found so far
+    if "." in name or "." in schema:
+        if name.endswith((".csv", ".parquet", ".json")) or "/" in name:
+            yield Table("", name, offset)
+            return
+        raise Unreadable(f'"{name}" is one name: quote the parts of a name on their own', offset)
     if node["catalog_name"]:
         raise Unreadable(f"{node['catalog_name']}.{schema}.{name}: name a table as `name` or `domain.name`", offset)
     if schema or name.lower() not in local:

@@ -195,7 +195,7 @@ def _judge_sql(product: Product, rules: Sequence[Rule], evidence: Evidence, engi
 def _judge_query(rule: Rule, bench: Any) -> RuleResult:
     import duckdb
 
-    query = rule.sql.strip().rstrip(";")
+    query = rule.sql
     try:
         (failing,) = bench.execute(f"select count(*) from (\n{query}\n)").fetchone()
         if not failing:
