@@ -179,6 +179,7 @@ def test_selection_reaches_the_commands(held: Place) -> None:
     assert named("-s", "stale:") == {"lines", "total", "report"}
     held.edit("products/sales.py", "total > 10", "total > 11")
     assert named("-s", "state:modified") == {"total"}
+    assert named("-s", "+state:modified") == {"total", "lines"}
     ran = held.run("status", "-s", "colour:red")
     assert (ran.code, "Selectors: name, +name" in ran.err) == (2, True)
 
@@ -192,6 +193,11 @@ CONFIGS = {
     "[tool.products": "is not valid TOML",
     "[tool]\nproducts = 3": "should be a table",
     "[tool.products]\nenvironment = 'a/b'": "environment should be letters",
+    "tool = 3": "no project here",
+    "[tool.products]\ndefinitions = '.'": "definitions should be a folder inside the project",
+    '[tool.products]\nstore = "a\\u0000b"': "store should be a folder inside the project",
+    "[tool.products]\njobs = -5": "jobs should be between 0 and 64",
+    "[tool.products]\nmemory = 'lots'": "memory should be a size",
     "[tool.products]\nreads = 'x'": "reads should be a list of texts",
 }
 
@@ -232,3 +238,61 @@ def test_a_damaged_catalog_is_told(shop: Place) -> None:
         ran = shop.run(*verb)
         assert ran.code == 1
         assert "cannot use the catalog" in ran.err
+
+
+ODD = {
+    "an environment with a path": (["status", "--env", "x.y/z"], 2, "--env should be letters"),
+    "a moment beyond time": (["query", "--as-of", "9999-12-31T23:59-14:00", "from total"], 2, "is no moment"),
+    "a number beyond numbers": (["query", "--as-of", "9" * 30, "from total"], 2, "is no moment"),
+    "a folder that is not there": (["show", "total", "--to", "/nonexistent/x"], 1, "No such file or directory"),
+    "an empty selector": (["status", "-s", ""], 2, "the selector is empty"),
+    "sql nested too deeply": (["query", "select " + "[" * 900 + "1" + "]" * 900], 2, "nested"),
+    "sql that is a long sum": (["query", "select " + "1+" * 2000 + "1"], 2, "depth"),
+    "settings": (["query", "select current_setting('allowed_paths')"], 2, "reads settings"),
+    "show tables": (["query", "from (show tables)"], 2, "SHOW looks at the catalog"),
+    "one name with a dot": (["query", 'from "sales.total"'], 2, "quote the parts"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_odd_arguments_are_told(shop: Place, case: str) -> None:
+    arguments, code, said = ODD[case]
+    ran = shop.run(*arguments)
+    assert ran.code == code, ran
+    assert said in ran.err
+
+
+def test_numbers_and_keys_that_json_has_not(shop: Place) -> None:
+    [row] = shop.query("select 'nan'::double as a, map([date '2020-01-01'], [1]) as m, 1 as x, 2 as x")
+    assert row == {"a": "nan", "m": {"2020-01-01": 1}, "x": 1, "x_1": 2}
+
+
+def test_a_column_name_is_text_too(shop: Place) -> None:
+    assert "\x1b" not in shop.run("query", 'select 1 as "\x1b[31mred"').out
+
+
+def test_one_lost_file_does_not_hide_the_others(shop: Place) -> None:
+    [file] = (shop.root / ".products/store/sales.total").rglob("*.parquet")
+    file.unlink()
+    assert len(shop.query("from lines")) == 3
+    assert shop.run("query", "from total").code == 1
+
+
+def test_a_catalog_damaged_inside_is_told(shop: Place) -> None:
+    import sqlite3
+
+    for damage in ("delete from parts", "update versions set inputs = '{'", "delete from meta"):
+        with sqlite3.connect(shop.root / ".products/catalog.db") as db:
+            db.execute(damage)
+        ran = shop.run("status")
+        assert (ran.code, "is damaged" in ran.err) == (1, True), damage
+
+
+def test_modules_as_other_editors_write_them(place: Place) -> None:
+    text = "from assay import product\n@product(owner='o', domain='d', name='NAME', inputs={'n': 'sales.numbers'})\ndef p(n): return n\n"
+    (place.root / "products/bom.py").write_bytes(b"\xef\xbb\xbf" + text.replace("NAME", "bom").encode())
+    (place.root / "products/latin.py").write_bytes(
+        b"# -*- coding: latin-1 -*-\n# \xe9\n" + text.replace("NAME", "latin").encode()
+    )
+    assert [t["product"] for t in place.run("ls", "--json").json] == ["d.bom", "d.latin"]
+    assert place.materialize()[""]["exit_code"] == 0

@@ -64,7 +64,11 @@ def test_text_is_read_to_one_value(place: Place, case: str, engine: str) -> None
 )
 def test_parquet_is_read_exactly_or_not_at_all(place: Place, stored: list, dtype: str, good: bool, engine: str) -> None:
     pl.DataFrame({"x": stored}).write_parquet(place.root / "data/1.parquet")
-    place.write("products/sales.py", f"s = source.files('data/*.parquet', columns={{'x': {dtype}}})\n{ENGINES[engine]}", header=True)
+    place.write(
+        "products/sales.py",
+        f"s = source.files('data/*.parquet', columns={{'x': {dtype}}})\n{ENGINES[engine]}",
+        header=True,
+    )
     told = place.materialize()["sales.p"]
     assert told["result"] == ("published" if good else "failed"), told
 
@@ -73,7 +77,11 @@ def test_parquet_is_read_exactly_or_not_at_all(place: Place, stored: list, dtype
 def test_files_of_different_types_are_not_taken_for_each_other(place: Place, engine: str) -> None:
     pl.DataFrame({"a": [1], "b": ["x"]}).write_parquet(place.root / "data/1.parquet")
     pl.DataFrame({"c": [9], "a": pl.Series([2], dtype=pl.Int8)}).write_parquet(place.root / "data/2.parquet")
-    place.write("products/sales.py", f"s = source.files('data/*.parquet', columns={{'a': pl.Int64}})\n{ENGINES[engine]}", header=True)
+    place.write(
+        "products/sales.py",
+        f"s = source.files('data/*.parquet', columns={{'a': pl.Int64}})\n{ENGINES[engine]}",
+        header=True,
+    )
     assert place.materialize()["sales.p"]["result"] == "published"
     assert place.query("from p order by a") == [{"a": 1}, {"a": 2}]
     pl.DataFrame({"a": [2.6]}).write_parquet(place.root / "data/2.parquet")
@@ -85,13 +93,18 @@ def test_folders_mean_nothing(tmp_path: Path, engine: str) -> None:
     place = Place(tmp_path / "env=prod")
     place.write("pyproject.toml", "[tool.products]\n")
     place.write("data/k=zzz/1.csv", "k\nreal\n")
-    place.write("products/sales.py", f"s = source.files('data/*/*.csv', columns={{'k': pl.String}})\n{ENGINES[engine]}", header=True)
+    place.write(
+        "products/sales.py",
+        f"s = source.files('data/*/*.csv', columns={{'k': pl.String}})\n{ENGINES[engine]}",
+        header=True,
+    )
     place.materialize()
     assert place.query("from p") == [{"k": "real"}]
 
 
 @pytest.mark.parametrize(
-    "sql", ["select 1 as x, 2 as x", 'select 1 as a, 2 as "A"', "select a.*, b.* from (select 1 as i) a, (select 2 as i) b"]
+    "sql",
+    ["select 1 as x, 2 as x", 'select 1 as a, 2 as "A"', "select a.*, b.* from (select 1 as i) a, (select 2 as i) b"],
 )
 def test_columns_that_cannot_be_told_apart_are_refused(place: Place, sql: str) -> None:
     place.write("products/sales.py", f"sql_product('p', '''{sql}''', owner='o')", header=True)
@@ -177,13 +190,18 @@ def test_types_are_spelled_there_and_back(dtype) -> None:
     assert told_in_full(dtype)
 
 
-@pytest.mark.parametrize("dtype", [pl.Enum(["a"]), pl.Categorical(), pl.Datetime("us", "Europe/London"), pl.Array(pl.Int64, 2)])
+@pytest.mark.parametrize(
+    "dtype", [pl.Enum(["a"]), pl.Categorical(), pl.Datetime("us", "Europe/London"), pl.Array(pl.Int64, 2)]
+)
 def test_types_that_are_not_told_in_full(dtype) -> None:
     assert not told_in_full(dtype)
 
 
 def test_casts() -> None:
-    assert casts({"a": "HUGEINT", "b": "INTEGER", "c": "VARCHAR"}, {"a": "BIGINT", "b": "BIGINT"}) == {"a": "BIGINT", "b": "BIGINT"}
+    assert casts({"a": "HUGEINT", "b": "INTEGER", "c": "VARCHAR"}, {"a": "BIGINT", "b": "BIGINT"}) == {
+        "a": "BIGINT",
+        "b": "BIGINT",
+    }
     assert casts({"a": "DOUBLE"}, {"a": "BIGINT"}) == {}, "it is left to the rule to say so"
     assert exact("DECIMAL(18,2)", "DECIMAL(18,4)")
     assert not exact("DECIMAL(18,4)", "DECIMAL(18,2)")

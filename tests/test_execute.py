@@ -494,3 +494,116 @@ def test_stopping_does_not_wait_for_what_never_began(place: Place) -> None:
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 130
     assert out.count("not finished; the next run goes on from here") == 6
+
+
+WAITING = """
+import time
+sql_product("a", "select sum(x)::bigint as x from numbers", owner="o")
+@product(owner="o")
+def b(a):
+    FIRST
+    return a
+"""
+
+
+def while_it_builds(place: Place, *verb: str) -> int:
+    """Run a verb while `b` is being built with changed code; returns the exit code of that run."""
+    declare(place, WAITING.replace("FIRST", "pass"))
+    place.materialize()
+    place.numbers("b", 1)
+    place.materialize()
+    wait = "Path('began').touch()\n    while not Path('go').exists(): time.sleep(0.01)"
+    declare(place, WAITING.replace("FIRST", wait))
+    process = subprocess.Popen([sys.executable, "-m", "assay", "materialize"], cwd=place.root, stdout=subprocess.PIPE)
+    until((place.root / "began").exists)
+    ran = place.spawn(*verb)
+    assert ran.code == 0, ran.err
+    (place.root / "go").touch()
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+def test_a_pin_set_during_a_run_holds(place: Place) -> None:
+    declare(place, WAITING.replace("FIRST", "pass"))
+    place.materialize()
+    place.numbers("b", 1)
+    place.materialize()
+    now = place.run("history", "b", "--json").json[0]["version"]
+    assert while_it_builds(place, "restore", "b", now) == 0
+    assert {t["product"]: t["state"] for t in place.run("status", "--json").json}["sales.b"] == "pinned"
+    assert place.run("history", "b", "--json").json[0]["released"] == [], (
+        "what was built meanwhile is kept, not published"
+    )
+
+
+def test_what_was_only_read_is_still_as_it_was_when_it_is_published(place: Place) -> None:
+    declare(place, WAITING.replace("FIRST", "pass"))
+    place.materialize()
+    old = place.run("history", "a", "--json").json[0]["version"]
+    assert while_it_builds(place, "restore", "a", old) == 0
+    [seen] = place.query("select a.x as a, b.x as b from a, b")
+    assert seen["a"] == seen["b"] == 6, "b was decided on again, from what readers see of a"
+
+
+def test_a_group_is_looked_after_whole(place: Place) -> None:
+    declare(
+        place,
+        """
+        sql_product("b", "from numbers", owner="o", release_group="g", rules=[rule.sql("small", "from this where x > 5")])
+        sql_product("e", "from numbers", owner="o", release_group="g")
+        """,
+    )
+    place.materialize()
+    place.numbers("b", 9)
+    told = place.materialize("-s", "e")
+    assert {n: t["result"] for n, t in told.items() if n} == {"sales.b": "held back", "sales.e": "held"}
+    ran = place.run("materialize", "--exclude", "b")
+    assert (ran.code, "published all or none" in ran.err) == (2, True)
+    place.run("restore", "b", place.run("history", "b", "--json").json[-1]["version"])
+    assert place.materialize()["sales.e"]["result"] == "held", (
+        "a pinned member does not go out, so neither do the others"
+    )
+
+
+SQL = {
+    "a comment at the end": "select x from numbers -- the end",
+    "a semicolon and a comment": "select x from numbers; -- the end; really",
+    "a semicolon in a text": "select x from numbers where ';' = ';' ;",
+    "both names of one product": "select n.x from numbers n join sales.numbers m on n.x = m.x",
+    "a description": "describe select x from numbers",
+}
+
+
+@pytest.mark.parametrize("case", SQL)
+def test_sql_as_people_write_it(place: Place, case: str) -> None:
+    declare(place, f'sql_product("p", "{SQL[case]}", owner="o", rules=[rule.sql("r", "from this where 1 > 2; -- c")])')
+    assert place.materialize()["sales.p"]["result"] == "published"
+
+
+def test_an_alias_that_would_stand_for_two_things_is_told(place: Place) -> None:
+    declare(
+        place,
+        "sql_product('a', 'select 1 as x', owner='o')\nsql_product('p', 'select n.x from n, sales.a', owner='o', inputs={'n': 'a'})",
+    )
+    assert place.materialize()["sales.p"]["result"] == "published"
+    declare(place, "sql_product('a', 'select 1 as x', owner='o')\nsql_product('b', 'select 2 as x', owner='o')\n"
+                   "sql_product('p', 'select b.x from b, sales.b', owner='o', inputs={'b': 'a'})")  # fmt: skip
+    assert "sales.b would be" in place.materialize()["sales.p"]["error"]
+
+
+def test_fail_fast_does_not_begin_what_waits(place: Place) -> None:
+    declare(
+        place,
+        "def made(n):\n    @product(name=f'p{n}', owner='o')\n    def p(numbers):\n        Path(f'ran{n}').touch()\n"
+        "        if n == 0: raise ValueError('no')\n        return numbers\nfor n in range(6): made(n)",
+    )
+    told = place.materialize("--fail-fast", "--jobs", "1")
+    assert told["sales.p0"]["result"] == "failed"
+    assert len(list(place.root.glob("ran*"))) <= 2
+
+
+def test_what_users_code_prints_is_not_part_of_the_answer(place: Place) -> None:
+    declare(place, "print('loading')\n@product(owner='o')\ndef p(numbers):\n    print('building')\n    return numbers")
+    ran = place.spawn("materialize", "--json")
+    assert [e.get("product") for e in ran.events] == ["sales.p", None]
+    assert "building" in ran.err

@@ -181,3 +181,105 @@ def test_a_contract_counts_for_judging_and_its_types_for_building(
     place.edit("products/sales.py", old, new)
     [told] = place.run("plan", "--json").json
     assert told["result"] == result
+
+
+BODIES = {
+    "through a package": ("import lib.far", "return lib.far.by(numbers)"),
+    "through an alias": ("import lib.far as f", "return f.by(numbers)"),
+    "imported as it runs": ("", "import lib.far\n    return lib.far.by(numbers)"),
+    "a name imported as it runs": ("", "from lib.far import by\n    return by(numbers)"),
+    "through a module that imports it": ("import lib.near", "return lib.near.far.by(numbers)"),
+    "a dataclass": ("from lib.far import Limits", "return numbers.head(Limits().limit)"),
+    "a name with underscores": ("import lib.far", "return numbers.head(lib.far.hidden())"),
+    "a number of one's own": ("from lib.far import N", "return numbers.head(N)"),
+    "a default factory": ("from lib.far import D", "return numbers.head(D['x'])"),
+    "an enum of functions": ("from lib.far import E", "return E.A.value(numbers)"),
+    "an attribute set later": ("from lib.far import h", "return numbers.head(h.n)"),
+    "an expression changed on the spot": ("from lib.far import X; X = X * SPOT", "return numbers.select(X)"),
+    "an import that may fail": (
+        "try:\n    from lib.far import X\nexcept ImportError:\n    X = None",
+        "return numbers.select(X)",
+    ),
+}
+FAR = """
+import polars as pl
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+__TOP = 1
+X = pl.col('x') + 1
+def hidden(): return __TOP
+def by(frame): return frame.head(1)
+def one(): return 1
+@dataclass
+class Limits:
+    limit: int = 1
+class Number(int):
+    def __index__(self): return 1
+N = Number(5)
+D = defaultdict(one)
+class E(Enum):
+    A = partial(by)
+def h(): pass
+h.n = 1
+"""
+FAR_CHANGES = {
+    "through a package": ("head(1)", "head(2)"), "through an alias": ("head(1)", "head(2)"),
+    "imported as it runs": ("head(1)", "head(2)"), "a name imported as it runs": ("head(1)", "head(2)"),
+    "through a module that imports it": ("head(1)", "head(2)"), "a dataclass": ("limit: int = 1", "limit: int = 2"),
+    "a name with underscores": ("__TOP = 1", "__TOP = 2"),
+    "a number of one's own": ("def __index__(self): return 1", "def __index__(self): return 2"),
+    "a default factory": ("def one(): return 1", "def one(): return 2"),
+    "an enum of functions": ("head(1)", "head(2)"), "an attribute set later": ("h.n = 1", "h.n = 2"),
+    "an expression changed on the spot": ("+ 1\n", "+ 2\n"), "an import that may fail": ("+ 1\n", "+ 2\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_however_code_is_reached_it_counts(place: Place, case: str) -> None:
+    top, body = BODIES[case]
+    place.write("lib/far.py", FAR)
+    place.write("lib/near.py", "from lib import far\n")
+    place.write(
+        "products/sales.py", f"SPOT = 2\n{top}\n@product(owner='o')\ndef p(numbers):\n    {body}\n", header=True
+    )
+    assert place.spawn("materialize").code == 0
+    assert {t["result"] for t in place.spawn("plan", "--json").json} == {"unchanged"}
+    place.edit("lib/far.py", *FAR_CHANGES[case])
+    assert {t["result"] for t in place.spawn("plan", "--json").json} == {"build"}
+
+
+def test_a_product_that_is_called_counts(place: Place) -> None:
+    text = "@product(owner='o')\ndef q(numbers): return numbers.head(1)\n@product(owner='o')\ndef p(numbers): return q(numbers)\n"
+    place.write("products/sales.py", text, header=True)
+    place.materialize()
+    place.edit("products/sales.py", "head(1)", "head(2)")
+    assert stale(place) == {"sales.p", "sales.q"}
+
+
+def test_what_declares_is_not_code(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        "from assay import product as declared\nWHO = 'a'\np = declared(name='p', owner=WHO)(lambda numbers: numbers)\n"
+        "@declared(owner=WHO)\ndef q(numbers): return numbers",
+        header=True,
+    )
+    place.materialize()
+    place.edit("products/sales.py", "WHO = 'a'", "WHO = 'b'")
+    assert stale(place) == set()
+
+
+def test_sets_are_the_same_in_every_process(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        "FEW = {'a', 'b', 'c', 'd'}\nclass M(pa.DataFrameModel):\n    y: str = pa.Field(isin={'a', 'b', 'cc', 'dd'})\n"
+        "@product(owner='o', contract=M)\ndef p(numbers): return numbers.select(y=pl.lit('a')) if FEW else None",
+        header=True,
+    )
+    for seed in ("1", "2", "3"):
+        place.numbers(seed, 1)
+        ran = place.spawn("materialize", PYTHONHASHSEED=seed)
+        assert ran.code == 0, ran.err
+        (place.root / ".products/manifest.json").unlink(missing_ok=True)
+    assert {t["result"] for t in place.spawn("plan", "--json", PYTHONHASHSEED="4").json} == {"unchanged"}

@@ -29,7 +29,7 @@ SELECTIONS = {
     "m.b": "b", "b": "b", "+b": "ab", "b+": "bc", "+b+": "abc", "1+c": "bc", "2+c": "abc", "a+1": "abd", "a b": "ab",
     "+c,+d": "a", "+c d": "abcd", "m.*": "ab", "*.c": "c", "[ab]": "ab", "tag:tc": "c", "tag:t*": "abcde",
     "owner:m@x": "ab", "domain:n": "cde", "domain:n,+c": "c", "path:products/m": "ab", "path:products/n/*.py": "cde",
-    "raw+": "abcd", "s.raw+1": "a", "stale:": "a", "stale:+": "abcd", "blocked:": "d", "state:modified": "e",
+    "raw+": "abcd", "s.raw+1": "a", "stale:": "a", "stale:+": "abcd", "+blocked:": "ad", "path:./products/m": "ab", "blocked:": "d", "state:modified": "e",
 }  # fmt: skip
 
 
@@ -46,7 +46,9 @@ def test_exclusion_and_repetition() -> None:
     assert GRAPH.select(["a", "e"]) == {"m.a", "n.e"}
 
 
-@pytest.mark.parametrize("selector", ["nope", "m.nope", "x*", "colour:red", "+", "state:new", "stale:yes", "++a"])
+@pytest.mark.parametrize(
+    "selector", ["nope", "m.nope", "x*", "colour:red", "+", "state:new", "stale:yes", "++a", "", " "]
+)
 def test_selectors_that_cannot_be_read(selector: str) -> None:
     with pytest.raises(UsageError):
         GRAPH.select([selector])

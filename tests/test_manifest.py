@@ -104,3 +104,28 @@ def test_a_folder_that_cannot_be_written_to_is_only_slower(kept: Place) -> None:
     (kept.root / ".products/manifest.json").unlink()
     (kept.root / ".products/manifest.json").mkdir()
     assert kept.run("plan").code == 0
+
+
+def test_a_module_that_appears_where_one_was_looked_for(kept: Place) -> None:
+    kept.edit(
+        "products/sales.py",
+        "from lib import f",
+        "from lib import f\ntry:\n    from optional import N\nexcept ImportError:\n    N = 1",
+    )
+    kept.edit("products/sales.py", "head(int(RATE))", "head(N)")
+    kept.materialize()
+    kept.write("optional.py", "N = 2")
+    assert stale(kept) == {"sales.q"}
+
+
+def test_a_package_that_comes_before_a_module(kept: Place) -> None:
+    kept.write("lib/__init__.py", "def f(x): return x.head(1)")
+    assert stale(kept) == {"sales.q"}
+
+
+def test_a_module_imported_only_as_a_function_runs(kept: Place) -> None:
+    kept.write("late.py", "def g(x): return x")
+    kept.edit("products/sales.py", "return f(numbers)", "import late; return late.g(numbers)")
+    kept.materialize()
+    kept.write("late.py", "def g(x): return x.head(1)")
+    assert stale(kept) == {"sales.q"}
