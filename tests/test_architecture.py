@@ -14,7 +14,7 @@ PACKAGE = Path(assay.__file__).parent
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
     {"model", "errors"},
-    {"fingerprint", "graph", "plan", "events"},  # pure: what next
+    {"fingerprint", "graph", "plan", "events", "overlay"},  # pure: what next
     {"config", "declare", "storage", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "read"},
     {"resolve", "manifest", "query", "lineage", "history", "explain", "start", "report"},
@@ -22,7 +22,7 @@ LAYERS = [
     {"execute"},
     {"cli", "__init__", "__main__"},
 ]
-PURE = {"model", "errors", "fingerprint", "graph", "plan", "events", "story", "lineage", "explain"}
+PURE = {"model", "errors", "fingerprint", "graph", "plan", "events", "overlay", "story", "lineage", "explain"}
 IMPURE = {"duckdb", "polars", "pandera", "sqlite3", "os", "time", "subprocess", "socket", "click", "rich"}
 HEAVY = {"duckdb", "polars", "pandera", "rich", "pyarrow", "pydantic"}
 CLOCKS = {"now", "today", "utcnow", "monotonic", "time_ns"}

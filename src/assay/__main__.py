@@ -1,5 +1,5 @@
 """`python -m assay` is the command `products`."""
 
-from assay.cli import main
+from assay.cli import run
 
-main(prog_name="products")
+run()

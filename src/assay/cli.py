@@ -1,11 +1,14 @@
 """The command `products`: parse, call, print, exit code."""
 
+import atexit
 import csv
+import os
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +52,26 @@ class _Group(click.Group):
         except OSError as error:
             click.echo(clean(f"{error.strerror or error}: {error.filename}"), err=True)
             ctx.exit(1)
+
+
+def run() -> None:
+    """Run the command as a process of its own.
+
+    It leaves without taking the interpreter down piece by piece: that costs as much as a small command, and DuckDB's
+    binding complains on the way about objects that Polars still holds.
+    """
+    code = 1
+    try:
+        main(prog_name="products")
+    except SystemExit as exit:
+        code = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    atexit._run_exitfuncs()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -5,10 +5,10 @@ import time
 import traceback
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from threading import Lock
@@ -32,7 +32,6 @@ from assay.model import (
     Known,
     Move,
     Part,
-    Pointer,
     Product,
     Publish,
     Reason,
@@ -42,8 +41,8 @@ from assay.model import (
     Version,
 )
 from assay.observe import changed_since, observe, settled
+from assay.overlay import Overlay
 from assay.plan import (
-    Facts,
     Observed,
     Plan,
     Request,
@@ -124,40 +123,6 @@ def _remember(observed: Observed, world: World) -> None:
         world.catalog.remember(files, listings)
 
 
-@dataclass
-class _Overlay:
-    """The facts as observed, and those of this run on top."""
-
-    below: Facts
-    versions: dict[str, Version] = field(default_factory=dict)
-    of_key: dict[tuple[str, str], Version] = field(default_factory=dict)
-    verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
-
-    def pointer(self, product: str) -> Pointer | None:
-        return self.below.pointer(product)
-
-    def version(self, id: str) -> Version:
-        return self.versions.get(id) or self.below.version(id)
-
-    def find(self, product: str, key: str) -> Version | None:
-        return self.of_key.get((product, key)) or self.below.find(product, key)
-
-    def lost(self, product: str, key: str) -> Version | None:
-        return self.below.lost(product, key)
-
-    def latest(self, product: str) -> Version | None:
-        return self.below.latest(product)
-
-    def has_code(self, product: str, code: str) -> bool:
-        return self.below.has_code(product, code)
-
-    def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
-        return self.verdicts.get((version, contract, against)) or self.below.verdict(version, contract, against)
-
-    def files(self, source: str) -> Mapping[str, str] | None:
-        return self.below.files(source)
-
-
 class _Run:
     """One pass over a plan: products settle in the order of their lineage, and connected ones are released together."""
 
@@ -167,7 +132,7 @@ class _Run:
         self.project, self.graph, self.world, self.plan = project, project.graph, world, steps
         self.forced, self.fail_fast = set(request.forced), fail_fast
         self.id = f"{observed.now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        self.facts = _Overlay(observed.facts)
+        self.facts = Overlay(observed.facts)
         self.observed = Observed(
             now=observed.now, environment=observed.environment, sources=observed.sources, facts=self.facts
         )
@@ -412,13 +377,13 @@ class _Run:
     def _record(self, name: str, fact: Version | Verdict) -> None:
         note = self.notes[name]
         if isinstance(fact, Version):
-            self.facts.versions[fact.id] = self.facts.of_key[fact.product, fact.key.digest] = fact
+            self.facts.add_version(fact)
             self.forced.discard(name)
             note.built = True
             note.seconds += fact.seconds
             self.pending_seconds += fact.seconds
         else:
-            self.facts.verdicts[fact.version, fact.contract, fact.against] = fact
+            self.facts.add_verdict(fact)
             note.judged = True
         self.pending.append(fact)
         if self.pending_seconds >= _WORTH_KEEPING:

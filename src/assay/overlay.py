@@ -1,0 +1,49 @@
+"""The facts as they were observed, and those of a run on top of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from assay.model import Pointer, Verdict, Version
+from assay.plan import Facts
+
+
+@dataclass
+class Overlay:
+    """The facts as observed, and those of this run on top."""
+
+    below: Facts
+    versions: dict[str, Version] = field(default_factory=dict)
+    of_key: dict[tuple[str, str], Version] = field(default_factory=dict)
+    verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
+
+    def pointer(self, product: str) -> Pointer | None:
+        return self.below.pointer(product)
+
+    def version(self, id: str) -> Version:
+        return self.versions.get(id) or self.below.version(id)
+
+    def find(self, product: str, key: str) -> Version | None:
+        return self.of_key.get((product, key)) or self.below.find(product, key)
+
+    def lost(self, product: str, key: str) -> Version | None:
+        return self.below.lost(product, key)
+
+    def latest(self, product: str) -> Version | None:
+        return self.below.latest(product)
+
+    def has_code(self, product: str, code: str) -> bool:
+        return self.below.has_code(product, code)
+
+    def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
+        return self.verdicts.get((version, contract, against)) or self.below.verdict(version, contract, against)
+
+    def files(self, source: str) -> Mapping[str, str] | None:
+        return self.below.files(source)
+
+    def add_version(self, version: Version) -> None:
+        """Let what was just built be found."""
+        self.versions[version.id] = self.of_key[version.product, version.key.digest] = version
+
+    def add_verdict(self, verdict: Verdict) -> None:
+        """Let how it was judged be found."""
+        self.verdicts[verdict.version, verdict.contract, verdict.against] = verdict
