@@ -53,6 +53,7 @@ from assay.project import Project
 from assay.resolve import Definition, Resolved
 from assay.storage import LocalStorage
 
+pytestmark = pytest.mark.faults
 LARGE = os.environ.get("ASSAY_FAULTS") == "large"
 HERE = Where("simulated.py", 1)
 SOURCES = ("s.s0", "s.s1")
