@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Unreadable(ValueError):
         self.what, self.offset = what, offset
 
 
+@lru_cache(maxsize=4096)
 def parse(sql: str) -> Parsed:
     """Parse one SELECT; raises Unreadable for anything else, also for one that writes or reads files on its own."""
     told = _serialized(sql)
@@ -56,7 +57,8 @@ def parse(sql: str) -> Parsed:
         raise Unreadable(f"this is {len(told['statements'])} statements; give one query")
     node = told["statements"][0]["node"]
     tables = tuple(dict.fromkeys(_tables(node, frozenset())))
-    return Parsed(canonical=_canonical(told), statement=_statement(sql, told), tables=tables)
+    canonical = _canonical(told)
+    return Parsed(canonical=canonical, statement=_statement(sql, canonical), tables=tables)
 
 
 def _serialized(sql: str) -> dict[str, Any]:
@@ -79,9 +81,9 @@ def _canonical(told: dict[str, Any]) -> str:
         raise Unreadable("this is nested too deeply") from None
 
 
-def _statement(sql: str, told: dict[str, Any]) -> str:
+def _statement(sql: str, meaning: str) -> str:
     """Return the text up to its closing semicolon: what may stand in parentheses on lines of its own."""
-    meaning, text = _canonical(told), sql
+    text = sql
     while (head := text.rpartition(";")[0]) and not (shorter := _serialized(head))["error"]:
         if _canonical(shorter) != meaning:
             break
