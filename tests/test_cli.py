@@ -296,3 +296,43 @@ def test_modules_as_other_editors_write_them(place: Place) -> None:
     )
     assert [t["product"] for t in place.run("ls", "--json").json] == ["d.bom", "d.latin"]
     assert place.materialize()[""]["exit_code"] == 0
+
+
+def test_now_cannot_be_before_what_is_released(shop: Place) -> None:
+    shop.numbers("b", 1)
+    ran = shop.run("materialize", "--now", "2011-12-07T07:00")
+    assert (ran.code, "--now cannot be before the last release (#1, 2011-12-08 07:00:00 UTC)" in ran.err) == (2, True)
+    assert shop.run("materialize", "--now", "2011-12-08T07:00").code == 0
+
+
+def test_history_tells_todays_verdict_and_what_readers_see(shop: Place) -> None:
+    shop.edit("products/sales.py", "total > 10", "nope > 10")
+    assert shop.run("materialize").code == 3
+    shop.edit("products/sales.py", "nope > 10", "total > 10")
+    shop.materialize()
+    [told] = shop.run("history", "total", "--json").json
+    assert (told["verdict"], told["now"], told["pinned"]) == ("passed", True, False)
+
+
+def test_small_helps(shop: Place) -> None:
+    assert "there is no release 99: the last of prod is 1" in shop.run("query", "--as-of", "99", "from total").err
+    assert "2 of 3 rows; -n 3 shows all" in shop.run("show", "lines", "-n", "2").err
+    assert "stored as .parquet" in shop.run("show", "lines", "--to", str(shop.root / "x.csv")).err
+    assert "nothing matches tag:nope" in shop.run("ls", "-s", "tag:nope").err
+    assert "staging is a new environment" in shop.run("materialize", "--env", "staging").err
+    assert (shop.root / ".products/.gitignore").read_text() == "*\n"
+    assert "products materialize" in shop.run("query", "from nowhere_near").err
+
+
+def test_why_names_what_a_held_product_waits_for_in_the_end(held: Place) -> None:
+    assert "sales.total is held back: is small (products why sales.total)" in held.run("why", "report").out
+
+
+def test_a_rule_that_fails_and_one_that_cannot_be_judged_are_told_apart(shop: Place) -> None:
+    shop.edit(
+        "products/sales.py",
+        'rules=[rule.sql("is small",',
+        'rules=[rule.sql("odd", "select nope from this"), rule.sql("is small",',
+    )
+    shop.edit("products/sales.py", "total > 10", "total > 1")
+    assert "1 of 2 rules failed, 1 could not be judged" in shop.run("materialize").out

@@ -81,7 +81,7 @@ def test_columns_are_read_by_name_from_files_of_different_headers(place: Place, 
 def test_a_source_without_files_holds_what_is_made_of_it(place: Place) -> None:
     declare(place, "s = source.files('in/*.csv', columns={'x': pl.Int64})\nsql_product('p', 'from s', owner='o')")
     ran = place.run("materialize")
-    assert ran.code == 3
+    assert ran.code == 1, "a lost file is no verdict"
     assert "no file matches in/*.csv" in ran.out
 
 
@@ -152,6 +152,27 @@ def test_a_failure_says_where_in_the_users_code_and_spares_the_rest(place: Place
     again = place.materialize()
     assert again["sales.bad"]["result"] == "failed", "failures of machinery are tried again"
     assert "Traceback" not in place.run("materialize").out
+
+
+def test_a_mistake_that_shows_only_in_running_is_placed(place: Place) -> None:
+    place.write("products/wrong.sql", "select\n  x,\n  nope\nfrom numbers\n")
+    declare(
+        place,
+        "sql_product('p', 'wrong.sql', owner='o')\n@product(owner='o')\ndef q(numbers): return numbers.select('nope')",
+    )
+    ran = place.run("materialize")
+    assert "products/sales.py:8: Binder Error: Referenced column" in ran.out
+    assert "LINE 3:   nope" in ran.out
+    assert "products/sales.py:9: ColumnNotFoundError" in ran.out
+    assert ran.out.count("not found in FROM clause") == 1
+
+
+def test_a_value_of_the_wrong_type_names_its_file(place: Place) -> None:
+    place.write("data/b.csv", "x\nfour\n")
+    declare(place, "sql_product('p', 'from numbers', owner='o')")
+    error = place.materialize()["sales.p"]["error"]
+    assert "column 'x' should be BIGINT, and a file has four (in " in error
+    assert "data/b.csv" in error
 
 
 def test_a_wrong_result_is_told(place: Place) -> None:

@@ -44,6 +44,7 @@ def test_connect_shows_every_table_of_one_moment(shop: Place) -> None:
         "select sum(p.x), sum(q.x) from sales.p p join sales.q q on q.x = p.x * 10"
     ).fetchall() == [(6, 60)]
     assert assay.connect(project=shop.root).execute("from sales.q").fetchall() == [(50,)]
+    assert assay.connect(project=shop.root).execute("from q").fetchall() == [(50,)]
 
 
 def test_path_of_a_file(shop: Place) -> None:

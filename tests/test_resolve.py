@@ -105,6 +105,19 @@ MISTAKES = {
         "sql_product('p', 'from numbers', ownr='o')",
         ["products/sales.py:8: cannot be imported: TypeError", "ownr"],
     ),
+    "a keyword, nearly": (
+        "sql_product('p', 'from numbers', owner='o', purpos='x')",
+        ["sql_product() has no keyword 'purpos': did you mean 'purpose'?"],
+    ),
+    "a decorator without its parentheses": ("@product\ndef p(numbers): return numbers", ['write @product(owner="...")']),
+    "a zone that is none": (
+        "sql_product('p', 'from numbers', owner='o', freshness=Freshness(by='07:00', tz='Europe/Londn'))",
+        ["freshness tz 'Europe/Londn' is no time zone"],
+    ),
+    "this, nearly": (
+        "sql_product('p', 'from numbers', owner='o', rules=[rule.sql('r', 'from thiss')])",
+        ["rule 'r' of sales.p: unknown table 'thiss'", "Did you mean this?"],
+    ),
     "a time that is none": (
         "sql_product('p', 'from numbers', owner='o', freshness=Freshness(by='7 am'))",
         ["freshness by '7 am' is no time of day"],

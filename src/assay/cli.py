@@ -134,6 +134,8 @@ class _Session:
         words = " ".join(terms).replace(",", " ").split()
         asks = any(word.lstrip("0123456789+").partition(":")[0] in {"stale", "blocked", "state"} for word in words)
         chosen = frozenset(graph.select(select, exclude, self.states(observed) if asks else None))
+        if not chosen and terms:
+            click.echo(f"  nothing matches {' '.join(terms)}", err=True)
         return Request(products=chosen, forced=chosen if force else frozenset())
 
     def states(self, observed: Observed) -> dict[str, set[str]]:
@@ -164,6 +166,15 @@ def _session(env: str | None = None, now: datetime | None = None, *, create: boo
             environment=_environment(env) or project.config.environment,
             clock=(lambda: now) if now else (lambda: datetime.now(UTC)),
         )
+
+
+def _check_now(session: _Session, now: datetime | None) -> None:
+    """Refuse a --now before the last release: what was read as of then would change."""
+    last = session.catalog.last_release(session.environment)
+    if now and last and now < last.at:
+        raise UsageError(f"--now cannot be before the last release (#{last.id}, {last.at:%Y-%m-%d %H:%M:%S} UTC)")
+    if last is None and session.environment != session.project.config.environment:
+        click.echo(f"  {session.environment} is a new environment", err=True)
 
 
 def _environment(name: str | None) -> str | None:
@@ -208,6 +219,7 @@ def materialize(
     """Build what is stale, judge it, and publish what passed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _session(env, now, create=True) as session:
+        _check_now(session, now)
         observed = session.observe()
         request = session.request(observed, select, exclude, force=force)
         story = Story(session.project.graph, observed.facts)
@@ -308,7 +320,8 @@ def show_plan(
         for line in lines(item, _width(made.steps)):
             click.echo(line.rstrip())
     if len(told) > len(shown):
-        click.echo(f"  unchanged  {len(told) - len(shown)} products")
+        count = len(told) - len(shown)
+        click.echo(f"  unchanged  {count} product{'s' if count > 1 else ''}")
     return None
 
 
@@ -341,17 +354,23 @@ def history(name: str, env: str | None, as_json: bool) -> None:
     """List the versions of a product: how each was judged, and when readers saw it."""
     with _session(env) as session:
         full = session.project.graph.resolve(name)
-        told = history_of(session.catalog, full, session.environment)
+        told = history_of(session.catalog, session.project.graph.products[full], session.environment)
     if as_json:
         return _say(told)
     table(
-        ("version", "built", "rows", "as of", "verdict", "failed rules", "released"),
-        [(short(t["version"]), t["built_at"][:19].replace("T", " "), t["rows"], day(t["data_as_of"] or ""),
-          t["verdict"], "; ".join(t["failed"]),
-          "; ".join(f"#{r['release']} {r['at'][:19].replace('T', ' ')}" for r in t["released"]))
-         for t in told],
+        ("version", "readers", "built", "rows", "as of", "verdict", "failed rules", "released"),
+        [
+            (short(t["version"]), "pinned" if t["pinned"] else "see this" if t["now"] else "", _second(t["built_at"]),
+             t["rows"], day(t["data_as_of"] or ""), t["verdict"], "; ".join(t["failed"]),
+             "; ".join(f"#{r['release']} {_second(r['at'])}" for r in t["released"]))
+            for t in told
+        ],
     )  # fmt: skip
     return None
+
+
+def _second(moment: str) -> str:
+    return moment[:19].replace("T", " ")
 
 
 @main.command()
@@ -380,6 +399,8 @@ def show(
             version = published(session.project.config, env).version(full)
         file = session.storage.locate(version.parts[0])
     if to:
+        if to.suffix not in {"", file.suffix}:
+            raise UsageError(f"{full} is stored as {file.suffix}; --to {to.name} would be something else")
         shutil.copyfile(file, to)
         copied = {"product": full, "version": version.id, "file": str(to)}
         _say(copied) if as_json else click.echo(f"  copied  {full} {short(version.id)} to {to}")
@@ -389,6 +410,8 @@ def show(
     else:
         names, rows = queries.first_rows(file, count)
         _say([dict(zip(names, row, strict=True)) for row in rows]) if as_json else table(names, rows)
+        if not as_json and count < version.rows:
+            click.echo(f"  {count} of {version.rows:,} rows; -n {version.rows} shows all", err=True)
 
 
 @main.command()
@@ -438,6 +461,7 @@ def restore_version(
     if bool(version) == unpin:
         raise UsageError("give a version to restore, or --unpin", hint=f"`products history {name}` lists versions.")
     with _session(env, now) as session:
+        _check_now(session, now)
         full = session.project.graph.resolve(name)
         told = restore(
             session.catalog, session.storage, full, version, environment=session.environment, now=session.clock()

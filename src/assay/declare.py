@@ -4,6 +4,7 @@ A declaration keeps exactly what was written and where; nothing is checked here,
 every mistake at once. While a project loads, `collecting()` gathers the declarations in the order they are made.
 """
 
+import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -96,8 +97,15 @@ class About(TypedDict, total=False):
     release_group: str
 
 
+def _known(verb: str, about: Mapping[str, Any]) -> None:
+    """Raise TypeError for a keyword that a product does not have, with the one that may be meant."""
+    for keyword in about.keys() - About.__annotations__.keys():
+        close = difflib.get_close_matches(keyword, About.__annotations__, n=1)
+        raise TypeError(f"{verb}() has no keyword {keyword!r}" + (f": did you mean {close[0]!r}?" if close else ""))
+
+
 def product(
-    *, name: str | None = None, file: str = "", **about: Unpack[About]
+    function: None = None, /, *, name: str | None = None, file: str = "", **about: Unpack[About]
 ) -> Callable[[Callable[..., Any]], ProductDeclaration]:
     """Declare that the decorated function makes a product; the keywords are those of `About`.
 
@@ -107,6 +115,9 @@ def product(
     a parameter annotated `pathlib.Path`, or returns `bytes` or `str` (written as UTF-8).
     """
     where, module = _caller()
+    _known("product", about)
+    if function is not None:
+        raise TypeError('write @product(owner="...") above the function')
 
     def declare(function: Callable[..., Any]) -> ProductDeclaration:
         code = getattr(function, "__code__", None)
@@ -128,6 +139,7 @@ def sql_product(name: str, sql: str, **about: Unpack[About]) -> ProductDeclarati
     are of the same domain, `domain.name` of others.
     """
     where, module = _caller()
+    _known("sql_product", about)
     return _collect(ProductDeclaration(where=where, module=module, name=name, make=sql, **about))
 
 

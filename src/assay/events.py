@@ -56,7 +56,14 @@ class Settled:
     release: Release | None = None
 
 
-Event = Began | Working | Settled
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """The run was told to stop, and waits for what cannot be interrupted."""
+
+    products: tuple[str, ...]
+
+
+Event = Began | Working | Settled | Stopping
 
 
 class Reporter(Protocol):
@@ -74,11 +81,11 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 a build failed, 3 held back by rules, 130 stopped."""
+        """0 done, 1 a build failed or a source cannot be read, 3 held back by rules, 130 stopped."""
         ends = [r.end for r in self.results.values()]
         if self.interrupted:
             return 130
-        if any(isinstance(end, Failed) for end in ends):
+        if any(isinstance(end, Failed) or (isinstance(end, Held) and end.absent) for end in ends):
             return 1
         return 3 if any(isinstance(end, Blocked | Held) for end in ends) else 0
 

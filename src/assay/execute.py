@@ -1,6 +1,7 @@
 """Makes the world agree with the declarations: asks `decide()` after every effect, until nothing is left to do."""
 
 import os
+import re
 import time
 import traceback
 import uuid
@@ -18,7 +19,7 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed
 from assay.engines.making import make
 from assay.errors import AssayError, BuildError, Conflict
-from assay.events import Began, Failed, Left, Outcome, Reporter, Result, Settled, Working
+from assay.events import Began, Failed, Left, Outcome, Reporter, Result, Settled, Stopping, Working
 from assay.model import (
     PREVIOUS,
     Blocked,
@@ -196,6 +197,7 @@ class _Run:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._interrupt()
                 self._drop_queued()
+                self.world.reporter(Stopping(products=tuple(self.running.values())))
                 while self.running:
                     for future in wait(self.running, timeout=_TICK).done:
                         self._keep(future)
@@ -233,7 +235,7 @@ class _Run:
         if isinstance(error, KeyboardInterrupt):
             raise error
         if error is not None:
-            self._settle(name, _failure(error, self.project))
+            self._settle(name, _failure(error, self.project, self.graph.products[name]))
             return
         self._record(name, future.result())
         self.ready.appendleft(name)
@@ -459,15 +461,18 @@ class _Note:
     seconds: float = 0.0
 
 
-def _failure(error: BaseException, project: Project) -> Failed:
+def _failure(error: BaseException, project: Project, product: Product) -> Failed:
     """Return what a user reads of an exception: ours as worded, theirs with the place in their own code."""
     if isinstance(error, AssayError):
         return Failed(error=str(error))
-    said = next(iter(str(error).strip().splitlines()), "")
-    root = str(project.config.root)
-    ours = str(__file__).rpartition("/")[0]
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(root)]
+    root, ours = str(project.config.root), str(__file__).rpartition("/")[0]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(f"{root}/")]
     theirs = [f for f in frames if not f.filename.startswith(ours) and "site-packages" not in f.filename]
-    place = f"{os.path.relpath(theirs[-1].filename, root)}:{theirs[-1].lineno}: " if theirs else ""
-    detail = (theirs[-1].line or "").strip() if theirs else str(error).strip()
-    return Failed(error=f"{place}{type(error).__name__}: {said}", detail=detail)
+    place = f"{os.path.relpath(theirs[-1].filename, root)}:{theirs[-1].lineno}" if theirs else str(product.where)
+    said, *more = str(error).strip().splitlines() or [""]
+    if type(error).__module__.strip("_").startswith("duckdb"):  # its message says what kind of error it is
+        # The query stands one line further down in what is run than in what was written.
+        more = [re.sub(r"^LINE (\d+):", lambda m: f"LINE {int(m[1]) - 1}:", line) for line in more]
+        return Failed(error=f"{place}: {said}", detail="\n".join(line for line in more if line.strip()))
+    detail = (theirs[-1].line or "").strip() if theirs else ""
+    return Failed(error=f"{place}: {type(error).__name__}: {said}", detail=detail)

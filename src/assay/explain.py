@@ -1,5 +1,6 @@
 """Says what is next for a product rung by rung, from what `decide()` sees, and what would change it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from assay.graph import Graph
@@ -20,7 +21,8 @@ _RUNGS = (
 
 def explain(graph: Graph, observed: Observed, name: str) -> dict[str, Any]:
     """Return the decision for a product as data, with `lines` that tell it."""
-    decision = plan(graph, observed, Request(products=frozenset(graph.products))).steps[name]
+    steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
+    decision = steps[name]
     story = Story(graph, observed.facts)
     told = story.decided(name, decision)
     product = graph.products[name]
@@ -29,7 +31,8 @@ def explain(graph: Graph, observed: Observed, name: str) -> dict[str, Any]:
         said.append(f"  promised {product.freshness}")
     said += ["", *_ladder(decision), "", "What is next"]
     said += [line.rstrip() for line in lines(_next(told), 0)]
-    change = _what_would_change(graph, observed, name, decision)
+    change = _roots(graph, name, steps) if isinstance(decision, Held) else []
+    change = change or _what_would_change(graph, name, decision)
     said += ["", "What would change it", *(f"  {line}" for line in change)]
     return {**told, "ladder": _ladder(decision), "would_change": change, "lines": said}
 
@@ -53,7 +56,18 @@ def _ladder(decision: Decision) -> list[str]:
     return said
 
 
-def _what_would_change(graph: Graph, observed: Observed, name: str, decision: Decision) -> list[str]:
+def _roots(graph: Graph, name: str, steps: Mapping[str, Decision]) -> list[str]:
+    """Return what a held product waits for in the end: products held back by their own rules, with those."""
+    above = graph.upstream(name)
+    found = [(n, d) for n, d in steps.items() if n in above and isinstance(d, Blocked)]
+    return [
+        f"{n} is held back: {'; '.join(clean(r.text) for r in d.verdict.results if r.status in {'failed', 'error'})}"
+        f" (products why {n})"
+        for n, d in found
+    ]
+
+
+def _what_would_change(graph: Graph, name: str, decision: Decision) -> list[str]:
     product = graph.products[name]
     if isinstance(decision, Keep) and decision.pinned:
         return [f"`products restore {name} --unpin`"]

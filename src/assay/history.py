@@ -5,23 +5,30 @@ from typing import Any
 
 from assay.catalog import Catalog
 from assay.errors import UsageError
-from assay.model import Move, Status, Version, short
+from assay.model import Move, Product, Status, Version, short
 from assay.storage import Storage
 
 
-def history_of(catalog: Catalog, product: str, environment: str) -> list[dict[str, Any]]:
-    """Return the versions of a product, newest first, with verdicts and releases, as plain data."""
-    releases = catalog.releases(product, environment)
+def history_of(catalog: Catalog, product: Product, environment: str) -> list[dict[str, Any]]:
+    """Return the versions of a product, newest first, with verdicts and releases, as plain data.
+
+    A verdict is that under today's contract, or, where there is none, the last one.
+    """
+    releases = catalog.releases(product.name, environment)
+    pointer = catalog.pointers(environment).get(product.name)
     found = []
-    for version in catalog.versions(product):
-        verdicts = catalog.verdicts(version.id)
+    for version in catalog.versions(product.name):
+        judged = catalog.verdicts(version.id)
+        verdicts = [v for v in judged if v.contract == product.contract.digest] or judged
         results = verdicts[0].results if verdicts else ()
         found.append(
             {
                 "version": version.id,
+                "now": bool(pointer and pointer.version == version.id),
+                "pinned": bool(pointer and pointer.version == version.id and pointer.pinned),
                 "built_at": version.built_at.isoformat(),
                 "seconds": version.seconds,
-                "rows": version.rows,
+                "rows": version.rows if version.columns else None,
                 "bytes": version.bytes,
                 "data_as_of": version.data_as_of.isoformat() if version.data_as_of else None,
                 "verdict": str(verdicts[0].status) if verdicts else "not judged",
@@ -73,5 +80,5 @@ def restore(
     expects = {product: pointer.release if pointer else 0}
     why = f"restore {short(version.id)}"
     release = catalog.release(environment, [move], expects, run="", at=now, why=why)
-    note = "pinned; `products restore --unpin` lets it move again"
+    note = f"pinned; `products restore {product} --unpin` lets it move again"
     return {"result": "restored", "product": product, "version": version.id, "release": release.id, "note": note}

@@ -63,6 +63,8 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: s
     temporary = config.state / f"manifest.{os.getpid()}.tmp"
     try:
         config.state.mkdir(parents=True, exist_ok=True)
+        if not (config.state / ".gitignore").exists():
+            (config.state / ".gitignore").write_text("*\n", encoding="utf-8")  # it is not for version control
         temporary.write_text(json.dumps(stored, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
         temporary.replace(config.state / "manifest.json")
     except (OSError, UnicodeEncodeError):

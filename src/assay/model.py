@@ -340,9 +340,10 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unusable:
-    """An input that is held back, failed, held or not there, and why."""
+    """An input that is held back, failed, held or not there (`absent`: because of a source), and why."""
 
     why: str
+    absent: bool = False
 
 
 InputState = Known | Unknown | Unusable
@@ -416,9 +417,10 @@ Reason = FirstBuild | CodeChanged | InputChanged | InputsDiffer | BytesMissing |
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """Rung 0: something it is made of cannot be used; `by` maps each to why."""
+    """Rung 0: something it is made of cannot be used; `by` maps each to why. `absent`: a source cannot be read."""
 
     by: Mapping[str, str]
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

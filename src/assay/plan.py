@@ -131,8 +131,8 @@ def decide(product: Product, states: Mapping[str, InputState], observed: Observe
     if pointer and pointer.pinned:
         return Keep(version=facts.version(pointer.version), pinned=True)
     read = {name: states[name] for name in product.reads}
-    if bad := {name: state.why for name, state in read.items() if isinstance(state, Unusable)}:
-        return Held(by=bad)
+    if bad := {name: state for name, state in read.items() if isinstance(state, Unusable)}:
+        return Held(by={name: s.why for name, s in bad.items()}, absent=any(s.absent for s in bad.values()))
     if unknown := tuple(name for name, state in read.items() if isinstance(state, Unknown)):
         if not facts.has_code(product.name, product.code.digest):
             return Build(reasons=_unlike(product, {}, facts, unknown=unknown))
@@ -184,8 +184,8 @@ def output(name: str, decision: Decision) -> InputState:
             return Known(digest=version.digest, data_as_of=version.data_as_of)
         case Blocked():
             return Unusable(why=f"{name} is held back")
-        case Held():
-            return Unusable(why=f"{name} is held")
+        case Held(absent=absent):
+            return Unusable(why=f"{name} is held", absent=absent)
         case Build() | Check() | Maybe():
             return Unknown()
 
@@ -202,7 +202,7 @@ def published(name: str, facts: Facts) -> InputState:
 def source_states(observed: Observed) -> dict[str, InputState]:
     """Return the state of every source as an input."""
     return {
-        name: Unusable(why=state.missing) if state.missing else Known(digest=state.digest)
+        name: Unusable(why=state.missing, absent=True) if state.missing else Known(digest=state.digest)
         for name, state in observed.sources.items()
     }
 

@@ -12,6 +12,7 @@ from assay.graph import nearest
 from assay.read import Published
 
 _BATCH = 1000
+_NOT_PUBLISHED = "`products ls` lists what is declared; `products materialize` publishes it."
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
     """
     import duckdb
 
-    named = _tables(sql, seen.tables)
+    named = _tables(sql, seen)
     files = seen.files(set(named.values()))
     room = duck.reading_room(list(files.values()), {name: duck.parquet([file]) for name, file in files.items()})
     try:
@@ -51,7 +52,7 @@ def first_rows(file: Path, count: int) -> tuple[list[str], list[tuple[Any, ...]]
         room.close()
 
 
-def _tables(sql: str, tables: Sequence[str]) -> dict[str, str]:
+def _tables(sql: str, seen: Published) -> dict[str, str]:
     """Return the published tables that a query names, by the names it uses; QueryRefused for any other."""
     try:
         parsed = reader.parse(sql)
@@ -60,12 +61,16 @@ def _tables(sql: str, tables: Sequence[str]) -> dict[str, str]:
         pointed = f"{shown}\n  {' ' * (column - 1)}^" if error.offset >= 0 else ""
         place = f"line {line} column {column}: " if error.offset >= 0 else ""
         raise QueryRefused(f"{place}{error.what}", hint=pointed) from None
-    named = {}
+    named, tables = {}, seen.tables
     for table in map(str, parsed.tables):
-        found = [full for full in tables if table in {full, full.partition(".")[2]}]
+        found = [full for full in seen.versions if table in {full, full.partition(".")[2]}]
+        if len(found) == 1 and found[0] not in tables:
+            raise QueryRefused(
+                f"{found[0]} is a file, not a table", hint=f"`products show {found[0]}` says where it is."
+            )
         if len(found) != 1:
             told = f"{table!r} could be {' or '.join(sorted(found))}" if found else f"no published table {table!r}"
-            raise QueryRefused(told, hint=nearest(table, tables))
+            raise QueryRefused(told, hint=nearest(table, tables) or _NOT_PUBLISHED)
         named[table] = found[0]
     return named
 

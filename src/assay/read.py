@@ -1,7 +1,7 @@
 """Reading published products from Python: `read`, `connect` and `path`. None of it imports the user's modules."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-AsOf = datetime | str | int | None
+AsOf = datetime | date | str | int | None
 
 
 def read(name: str, *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None) -> "pl.LazyFrame":
@@ -39,12 +39,20 @@ def path(name: str, *, as_of: AsOf = None, env: str | None = None, project: Path
 def connect(
     *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None
 ) -> "duckdb.DuckDBPyConnection":
-    """Return a DuckDB connection with a view for every published table (`domain.name`), all from one moment."""
+    """Return a DuckDB connection with a view for every published table, all from one moment.
+
+    A view is called `domain.name`, and by the bare name too where that is clear.
+    """
     import duckdb
 
     connection = duckdb.connect()
     seen = published(_config(project), env, as_of)
     duck.create_views(connection, {name: duck.parquet([file]) for name, file in seen.files(seen.tables).items()})
+    bare = [name.partition(".")[2] for name in seen.tables]
+    for name in seen.tables:
+        if bare.count(short := name.partition(".")[2]) == 1:
+            full = ".".join(duck.identifier(part) for part in name.split("."))
+            connection.execute(f"create view {duck.identifier(short)} as from {full}")
     return connection
 
 
@@ -63,7 +71,7 @@ class Published:
         found = [n for n in self.versions if name in {n, n.partition(".")[2]}]
         if len(found) != 1:
             what = f"could be {' or '.join(sorted(found))}" if found else f"is not published in {self.environment}"
-            raise UsageError(f"{name!r} {what}", hint=nearest(name, self.versions))
+            raise UsageError(f"{name!r} {what}", hint=nearest(name, self.versions) or "`products status` says what is.")
         return self.versions[found[0]]
 
     @property
@@ -80,8 +88,13 @@ def published(config: Config, env: str | None = None, as_of: AsOf = None) -> Pub
     """Return what readers see, read from the catalog in one go."""
     environment = env or config.environment
     catalog = SqliteCatalog(config.state / "catalog.db", create=False)
+    at = moment(as_of)
     try:
-        pointers = catalog.pointers(environment, moment(as_of))
+        last = catalog.last_release(environment)
+        if isinstance(at, int) and at > (last.id if last else 0):
+            newest = f"the last of {environment} is {last.id}" if last else f"{environment} has none"
+            raise UsageError(f"there is no release {at}: {newest}")
+        pointers = catalog.pointers(environment, at)
         versions = {name: catalog.version(pointer.version) for name, pointer in pointers.items()}
     finally:
         catalog.close()
@@ -90,6 +103,8 @@ def published(config: Config, env: str | None = None, as_of: AsOf = None) -> Pub
 
 def moment(as_of: AsOf) -> datetime | int | None:
     """Return a moment or a release number as the catalog takes it; UsageError for text that is neither."""
+    if isinstance(as_of, date) and not isinstance(as_of, datetime):
+        as_of = datetime(as_of.year, as_of.month, as_of.day)
     if isinstance(as_of, str):
         if as_of.isdecimal() and len(as_of) < 18:
             return int(as_of)

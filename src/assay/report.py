@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from assay.events import Began, Event, Settled, Working
+from assay.events import Began, Event, Settled, Stopping, Working
 from assay.story import Story, clean, lines
 
 _COLOURS = {
@@ -22,6 +22,8 @@ class PlainReporter:
         self.unchanged = 0
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Stopping) and event.products:
+            self.show("left", [f"  {'stopping':<10} waits for {', '.join(event.products)}"])
         if isinstance(event, Settled):
             for result in event.results:
                 told = self.story.of(result)
@@ -126,8 +128,8 @@ def _rich_table(headers: Sequence[str], cells: Iterable[Sequence[str]], out: Tex
     from rich.text import Text
 
     drawn = Table(box=SIMPLE_HEAD, show_edge=False)
-    for header in headers:
-        drawn.add_column(Text(header), overflow="fold")
+    for index, header in enumerate(headers):
+        drawn.add_column(Text(header), overflow="fold", no_wrap=index == 0)
     for row in cells:
         drawn.add_row(*(Text(value) for value in row))
     Console(file=out, highlight=False).print(drawn)

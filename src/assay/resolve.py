@@ -1,5 +1,6 @@
 """Turns declarations into products: names, inputs, contracts and digests; collects every mistake on the way."""
 
+import difflib
 import inspect
 import re
 import typing
@@ -7,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from assay.config import Config
 from assay.declare import Declaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
@@ -240,6 +242,10 @@ class _Resolver:
             self._problem(
                 f"{name}: freshness by {declared.freshness.by!r} is no time of day", where, 'Write by="07:00".'
             )
+        elif declared.freshness and not _is_zone(declared.freshness.tz):
+            self._problem(
+                f"{name}: freshness tz {declared.freshness.tz!r} is no time zone", where, 'Write tz="Europe/London".'
+            )
         if declared.file and (PurePath(declared.file).name != declared.file or declared.file.startswith(".")):
             self._problem(f"{name}: file={declared.file!r} should be a plain file name", where)
         if declared.file and declared.contract is not None:
@@ -255,11 +261,12 @@ class _Resolver:
             spot = self._here(Where(str(file), 1))
             try:
                 if not file.resolve().is_relative_to(self.config.root.resolve()):
-                    raise OSError("it is outside the project")
+                    raise OSError(0, "it is outside the project")
                 text = file.read_text(encoding="utf-8")
                 self.resolved.files.append(file)
             except (OSError, UnicodeDecodeError) as error:
-                self._problem(f"{name}: cannot read {text.strip()}: {error}", where)
+                said = getattr(error, "strerror", None) or error
+                self._problem(f"{name}: cannot read {text.strip()}: {said}", where, f"It should be at {spot.file}.")
                 return "", (), {}
         parsed = self._parse(text, f"the SQL of {name}", spot, in_file=spot is not where)
         if parsed is None:
@@ -394,7 +401,9 @@ class _Resolver:
         for table in map(str, parsed.tables):
             full = table if table in {THIS, PREVIOUS} else self._refer(table, domain)
             behind = self.named.get(full or "")
-            if full is None:
+            if full is None and (close := difflib.get_close_matches(table, [THIS, PREVIOUS], n=1)):
+                self._problem(f"{label}: unknown table {table!r}", where, f"Did you mean {close[0]}?")
+            elif full is None:
                 self._unknown(table, domain, where, sql=True)
             elif isinstance(behind, SourceDeclaration):
                 self._problem(f"{label} reads the source {full}", where, "Rules read products: make a product of it.")
@@ -415,6 +424,13 @@ class _Resolver:
             sql=parsed.statement,
             inputs=tuple(inputs),
         )
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        return bool(ZoneInfo(name))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
 
 
 def _handover(annotation: Any) -> str:

@@ -1,7 +1,7 @@
 """Says in words, and as data, what was decided or done for a product; text and JSON come from the same values."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,7 +64,10 @@ class Story:
             case Build(reasons=reasons):
                 told["reasons"] = [str(reason) for reason in reasons]
             case Check(version=version):
-                told |= {"version": version.id, "reasons": ["its rules, or what they read, changed"]}
+                pointer = self.facts.pointer(name)
+                again = pointer is not None and pointer.version == version.id
+                why = "its rules, or what they read, changed" if again else "built, not judged under today's rules yet"
+                told |= {"version": version.id, "reasons": [why]}
             case Maybe(inputs=inputs):
                 told["reasons"] = [f"depends on what becomes of {', '.join(inputs)}"]
         return told
@@ -110,8 +113,11 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
             return [head + "   ".join(p for p in parts if p), *_rule_lines(told)]
         case "held back":
             failed = [r for r in told["rules"] if r["status"] in {"failed", "error"}]
-            count = f"{len(failed)} of {told['rule_count']} rules {_failed_or_error(failed)}"
-            return [f"{head}{count}; {_readers(told)}", *_rule_lines(told), *_affects(told)]
+            return [
+                f"{head}{_counted(failed, told['rule_count'])}; {_readers(told)}",
+                *_rule_lines(told),
+                *_affects(told),
+            ]
         case "held":
             return [f"{head}waits: {'; '.join(told['waits_for'].values())}; {_readers(told)}"]
         case "failed":
@@ -121,15 +127,18 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
         case "left":
             return [f"{head}not finished; the next run goes on from here"]
         case "unchanged":
-            pinned = "pinned; `products restore --unpin` lets it move again" if told.get("pinned") else ""
+            unpin = f"pinned; `products restore {told['product']} --unpin` lets it move again"
+            pinned = unpin if told.get("pinned") else ""
             judged = "judged again under changed rules, passed" if told.get("judged") else ""
             return [f"{head}{pinned or judged}".rstrip()]
     return [f"{head}{', '.join(told.get('reasons', ()))}"]
 
 
-def _failed_or_error(failed: Iterable[Mapping[str, Any]]) -> str:
-    kinds = {r["status"] for r in failed}
-    return "could not be judged" if kinds == {"error"} else "failed"
+def _counted(failed: Sequence[Mapping[str, Any]], count: int) -> str:
+    errors = sum(r["status"] == "error" for r in failed)
+    if errors == len(failed):
+        return f"{errors} of {count} rules could not be judged"
+    return f"{len(failed) - errors} of {count} rules failed" + (f", {errors} could not be judged" if errors else "")
 
 
 def _readers(told: Mapping[str, Any]) -> str:
@@ -159,8 +168,12 @@ def _rule_lines(told: Mapping[str, Any]) -> list[str]:
 
 def row(sample: Mapping[str, Any], columns: int = 8) -> str:
     """Return a row of data on one line, safe to show on a terminal."""
-    shown = [f"{clean(name)} {clean(str(value))[:60]}" for name, value in list(sample.items())[:columns]]
+    shown = [f"{clean(name)} {clean(_shown(value))[:60]}" for name, value in list(sample.items())[:columns]]
     return "  ".join(shown) + ("  …" if len(sample) > columns else "")
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
 def clean(text: str, *, keep_lines: bool = False) -> str:
@@ -215,7 +228,8 @@ def judged_rule(result: RuleResult) -> dict[str, Any]:
 
 def size(version: Version) -> str:
     """Return how much a version holds: rows of a table, bytes of a file."""
-    return f"{version.rows:,} rows" if version.columns else f"{version.bytes:,} bytes"
+    rows = f"{version.rows:,} row{'s' if version.rows != 1 else ''}"
+    return rows if version.columns else f"{version.bytes:,} bytes"
 
 
 def _judged(verdict: Verdict) -> dict[str, Any]:

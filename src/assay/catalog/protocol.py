@@ -30,6 +30,9 @@ class Catalog(Protocol):
     def releases(self, product: str, environment: str) -> Sequence[Release]:
         """Return the releases that moved a product, newest first; each with that product's move only."""
 
+    def last_release(self, environment: str) -> Release | None:
+        """Return the newest release of an environment, without its moves."""
+
     def seen(self) -> Mapping[str, SourceFile]:
         """Return the source files already read, by path."""
 

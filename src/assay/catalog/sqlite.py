@@ -176,6 +176,17 @@ class SqliteCatalog:
             for i, e, at, run, why, version in rows
         ]
 
+    def last_release(self, environment: str) -> Release | None:
+        rows = self._rows(
+            "select id, environment, at, run, why from releases where environment = ? order by id desc limit 1",
+            [environment],
+        )
+        with _translated(self.file):
+            return next(
+                (Release(id=i, environment=e, at=datetime.fromisoformat(a), run=r, why=w) for i, e, a, r, w in rows),
+                None,
+            )
+
     def seen(self) -> dict[str, SourceFile]:
         rows = self._rows("select path, size, mtime_ns, digest from seen")
         return {p: SourceFile(path=p, size=s, mtime_ns=m, digest=d) for p, s, m, d in rows}

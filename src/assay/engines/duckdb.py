@@ -133,7 +133,9 @@ def select(feed: Feed) -> str:
             return " union all ".join(_select_csv(source, header, files) for header, files in groups)
         case "jsonl":
             spec = ", ".join(f"{literal(c.name)}: {literal(_read_as(c))}" for c in source.columns)
-            options = f"format = 'newline_delimited', hive_partitioning = false, columns = {{{spec}}}"
+            options = (
+                f"format = 'newline_delimited', filename = '__file', hive_partitioning = false, columns = {{{spec}}}"
+            )
             return f"select {_typed(source)} from read_json({_list(feed.files)}, {options})"
         case _:
             named = ", ".join(f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in source.columns)
@@ -159,7 +161,7 @@ def _select_csv(source: Source, header: tuple[str, ...], files: Sequence[Path]) 
     return (
         f"select {_typed(source)} from read_csv({_list(files)}, auto_detect = false, header = true, "
         f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
-        f"allow_quoted_nulls = false, hive_partitioning = false, columns = {{{spec}}})"
+        f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, columns = {{{spec}}})"
     )
 
 
@@ -186,7 +188,7 @@ def _number(source: Source, column: Column) -> str:
         return name
     digits = rf"(\.[0-9]{{0,{decimal[2]}}}0*)?" if decimal else ""
     told = f"{source.name}: column {column.name!r} should be {column.type}, and a file has "
-    wrong = f"error({literal(told)} || {name})"
+    wrong = f"error({literal(told)} || {name} || ' (in ' || __file || ')')"
     fits = f"{name} is null or regexp_full_match(trim({name}), {literal('[+-]?[0-9]+' + digits)})"
     if decimal:
         fits += f" or regexp_full_match(trim({name}), {literal('[+-]?[0-9]*' + digits)})"
