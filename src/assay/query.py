@@ -26,12 +26,10 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
 
     named = _tables(sql, seen)
     files = seen.files(set(named.values()))
-    room = duck.reading_room(list(files.values()), {name: duck.parquet([file]) for name, file in files.items()})
+    views = {name: duck.parquet([file]) for name, file in files.items()}
+    views |= {bare: f"from {duck.dotted(full)}" for bare, full in named.items() if bare != full}
+    room = duck.reading_room(list(files.values()), views)
     try:
-        for bare, full in named.items():
-            if bare != full:
-                parts = ".".join(duck.identifier(part) for part in full.split("."))
-                room.execute(f"create view {duck.identifier(bare)} as from {parts}")
         answer = room.execute(sql)
         yield _unique([column[0] for column in answer.description or ()]), _rows(answer)
     except duckdb.Error as error:

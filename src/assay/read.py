@@ -45,14 +45,14 @@ def connect(
     """
     import duckdb
 
-    connection = duckdb.connect()
     seen = published(_config(project), env, as_of)
-    duck.create_views(connection, {name: duck.parquet([file]) for name, file in seen.files(seen.tables).items()})
-    bare = [name.partition(".")[2] for name in seen.tables]
-    for name in seen.tables:
-        if bare.count(short := name.partition(".")[2]) == 1:
-            full = ".".join(duck.identifier(part) for part in name.split("."))
-            connection.execute(f"create view {duck.identifier(short)} as from {full}")
+    views = {name: duck.parquet([file]) for name, file in seen.files(seen.tables).items()}
+    bare = [name.partition(".")[2] for name in views]
+    views |= {
+        short: f"from {duck.dotted(n)}" for n, short in zip(list(views), bare, strict=True) if bare.count(short) == 1
+    }
+    connection = duckdb.connect()
+    duck.create_views(connection, views)
     return connection
 
 

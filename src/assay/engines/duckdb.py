@@ -104,7 +104,7 @@ def _named(feeds: Sequence[Feed], domain: str) -> dict[str, Feed]:
     named: dict[str, Feed] = {}
     for feed in feeds:
         for full in (f"{domain}.{feed.alias}" if "." not in feed.alias else "", feed.name if "." in feed.name else ""):
-            name = ".".join(identifier(part) for part in full.split("."))
+            name = dotted(full)
             if full and named.setdefault(name, feed).name != feed.name:
                 raise BuildError(f"{full} would be {named[name].name} and {feed.name}", hint="Choose another alias.")
     return named
@@ -200,6 +200,11 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def dotted(name: str) -> str:
+    """Quote the parts of `domain.name` for SQL."""
+    return ".".join(identifier(part) for part in name.split("."))
+
+
 def literal(text: str) -> str:
     """Quote a text for SQL."""
     return "'" + text.replace("'", "''") + "'"
@@ -222,11 +227,11 @@ def reading_room(files: Sequence[Path], views: Mapping[str, str]) -> "duckdb.Duc
 
 
 def create_views(connection: "duckdb.DuckDBPyConnection", views: Mapping[str, str]) -> None:
-    """Create a view for each product's full name (`domain.name`)."""
-    for schema in sorted({name.partition(".")[0] for name in views}):
+    """Create a view for each name, `domain.name` in a schema of its own."""
+    for schema in sorted({name.partition(".")[0] for name in views if "." in name}):
         connection.execute(f"create schema if not exists {identifier(schema)}")
     for name, query in views.items():
-        connection.execute(f"create view {'.'.join(identifier(p) for p in name.split('.'))} as {query}")
+        connection.execute(f"create view {dotted(name)} as {query}")
 
 
 def _list(files: Sequence[Path]) -> str:
