@@ -41,6 +41,8 @@ def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
     place = Place(folder)
     assert place.spawn("materialize").code == 0
     assert len(place.query("from daily_revenue")) == 3
+    listed = CliRunner().invoke(main, ["init", str(tmp_path / "other"), "--json"])
+    assert "pyproject.toml" in json.loads(listed.output)["made"]
     again = CliRunner().invoke(main, ["init", str(folder)])
     assert again.exit_code == 2
     assert "already has" in again.output

@@ -200,11 +200,16 @@ def _exit(code: int) -> NoReturn:
 
 @main.command()
 @click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
-def init(folder: Path) -> None:
+@_JSON
+def init(folder: Path, as_json: bool) -> None:
     """Make a small project that runs, in an empty folder."""
-    for path in start_project(folder):
+    made = start_project(folder)
+    if as_json:
+        return _say({"made": made})
+    for path in made:
         click.echo(f"  made  {path}")
     click.echo("Next: products materialize")
+    return None
 
 
 @main.command()
