@@ -15,7 +15,7 @@ PACKAGE = Path(assay.__file__).parent
 LAYERS = [
     {"model", "errors"},
     {"fingerprint", "graph", "plan", "events", "overlay"},  # pure: what next
-    {"config", "declare", "storage", "catalog", "engines", "story"},
+    {"config", "declare", "shapes", "storage", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "read"},
     {"resolve", "manifest", "query", "lineage", "history", "explain", "start", "report"},
     {"project"},

@@ -260,3 +260,81 @@ def test_common_table_expressions_are_no_inputs(place: Place) -> None:
     [told] = place.run("ls", "--json").json
     assert told["reads"] == ["sales.numbers"]
     assert place.materialize()["sales.p"]["rows"] == 9
+
+
+ODD_VALUES = [
+    "None",
+    "3",
+    "''",
+    "'x'",
+    "object()",
+    "[1]",
+    "[None]",
+    "{'a': 1}",
+    "{1: None}",
+    "dict",
+    "b'x'",
+    "float('nan')",
+]
+KEYWORDS = [
+    "owner", "purpose", "domain", "inputs", "contract", "rules", "consumers", "tags", "event_time", "freshness",
+    "release_group", "name", "file",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("keyword", KEYWORDS)
+def test_no_value_of_a_keyword_ends_in_a_traceback(place: Place, keyword: str) -> None:
+    for value in ODD_VALUES:
+        owner = "" if keyword == "owner" else ", owner='o'"
+        place.write(
+            "products/sales.py", f"@product({keyword}={value}{owner})\ndef p(numbers): return numbers\n", header=True
+        )
+        ran = place.run("status")
+        assert ran.code in {0, 2}, (keyword, value)
+        if keyword not in {"name", "file"}:
+            place.write(
+                "products/sales.py", f"sql_product('p', 'from numbers', {keyword}={value}{owner})\n", header=True
+            )
+            assert place.run("status").code in {0, 2}, (keyword, value)
+
+
+@pytest.mark.parametrize(
+    "keyword", ["pattern", "columns", "name", "domain", "format", "null_values", "delimiter", "owner"]
+)
+def test_no_value_of_a_source_ends_in_a_traceback(place: Place, keyword: str) -> None:
+    given = {"pattern": "'data/*.csv'", "columns": "{'x': pl.Int64}"}
+    for value in ODD_VALUES:
+        words = {**given, keyword: value}
+        pattern = words.pop("pattern")
+        text = ", ".join([pattern, *(f"{k}={v}" for k, v in words.items())])
+        place.write("products/sales.py", f"s = source.files({text})\n", header=True)
+        assert place.run("status").code in {0, 2}, (keyword, value)
+
+
+@pytest.mark.parametrize("keyword", ["text", "sql", "severity", "because", "dimension", "owner"])
+def test_no_value_of_a_rule_ends_in_a_traceback(place: Place, keyword: str) -> None:
+    for value in ODD_VALUES:
+        words = {"text": "'t'", "sql": "'from this'", keyword: value}
+        text = ", ".join(f"{k}={v}" for k, v in words.items())
+        place.write(
+            "products/sales.py", f"sql_product('p', 'from numbers', owner='o', rules=[rule.sql({text})])", header=True
+        )
+        assert place.run("status").code in {0, 2}, (keyword, value)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "Consumer(name={0})",
+        "Consumer(name='c', decides={0})",
+        "Freshness(by={0})",
+        "Freshness(by='07:00', tz={0})",
+        "Freshness(by='07:00', covers={0})",
+    ],
+)
+def test_no_value_inside_a_value_ends_in_a_traceback(place: Place, what: str) -> None:
+    keyword = "freshness={0}" if what.startswith("F") else "consumers=[{0}]"
+    for value in ODD_VALUES:
+        given = keyword.format(what.format(value))
+        place.write("products/sales.py", f"sql_product('p', 'from numbers', owner='o', {given})", header=True)
+        assert place.run("status").code in {0, 2}, (what, value)

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import re
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
@@ -24,9 +24,7 @@ from assay.model import (
     PREVIOUS,
     THIS,
     Column,
-    Consumer,
     Contract,
-    Freshness,
     Input,
     Kind,
     Product,
@@ -36,6 +34,7 @@ from assay.model import (
     Where,
 )
 from assay.rules.schema import Demands, NotASchema, read_schema, schema_digest
+from assay.shapes import wrong_shapes
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,99}")
 _RESERVED = {THIS, PREVIOUS, "main", "temp", "memory", "system", "information_schema", "pg_catalog"}
@@ -70,6 +69,7 @@ class _Resolver:
         self.config, self.loaded, self.local, self.salt = config, loaded, local, salt
         self.problems = list(loaded.problems)
         self.named: dict[str, Declaration] = {}
+        self.dropped: set[str] = set()  # bare names of what is told to be wrong already
         self.resolved = Resolved(graph=Graph(products={}, sources={}))
 
     def run(self) -> Resolved:
@@ -101,6 +101,11 @@ class _Resolver:
 
     def _name(self, declaration: Declaration) -> None:
         where = self._here(declaration.where)
+        if wrong := list(wrong_shapes(declaration)):
+            for what in wrong:
+                self._problem(f"{declaration.name or 'this source'}: {what}", where)
+            self.dropped.add(str(declaration.name or self._bound_name(declaration)))
+            return
         bare = declaration.name if declaration.name is not None else self._bound_name(declaration)
         if bare is None:
             self._problem("this source has no name", where, "Bind it to a module-level name, or give it name=.")
@@ -140,6 +145,8 @@ class _Resolver:
     def _unknown(self, text: str, domain: str, where: Where, *, sql: bool) -> None:
         if (text.partition(".")[0] if "." in text else domain) in {self._domain(m) for m in self.loaded.broken}:
             return  # it may well be declared in the module that could not be imported, which is told
+        if text.rpartition(".")[2] in self.dropped:
+            return
         if "/" in text or "." in text.partition(".")[2] or text.endswith((".csv", ".parquet", ".json")):
             self._problem(f"{text!r} is not an input", where, "Declare files with source.files() and use its name.")
             return
@@ -176,9 +183,6 @@ class _Resolver:
         )
 
     def _source_columns(self, name: str, declared: SourceDeclaration, where: Where) -> Iterator[Column]:
-        if not isinstance(declared.columns, Mapping) or not declared.columns:
-            self._problem(f"{name}: columns= should map each column to its Polars data type", where)
-            return
         for column, dtype in declared.columns.items():
             try:
                 type = from_polars(dtype)
@@ -230,15 +234,9 @@ class _Resolver:
         )
 
     def _check_about(self, name: str, declared: ProductDeclaration, where: Where) -> None:
-        if not declared.owner or not isinstance(declared.owner, str):
+        if not declared.owner:
             self._problem(f"{name} has no owner", where, 'Say who answers for it: owner="team@company.example".')
-        if not all(isinstance(c, Consumer) for c in declared.consumers):
-            self._problem(f"{name}: consumers= should be a list of Consumer(...)", where)
-        if isinstance(declared.tags, str) or not all(isinstance(t, str) for t in declared.tags):
-            self._problem(f"{name}: tags= should be a list of texts", where)
-        if declared.freshness is not None and not isinstance(declared.freshness, Freshness):
-            self._problem(f"{name}: freshness= should be Freshness(by=...)", where)
-        elif declared.freshness and not _TIME.fullmatch(declared.freshness.by):
+        if declared.freshness and not _TIME.fullmatch(declared.freshness.by):
             self._problem(
                 f"{name}: freshness by {declared.freshness.by!r} is no time of day", where, 'Write by="07:00".'
             )
@@ -376,14 +374,10 @@ class _Resolver:
         return demands, Contract(digest=digest(told), columns=columns, key=key, rules=tuple(rules))
 
     def _rules(self, name: str, declared: ProductDeclaration, where: Where) -> Sequence[RuleDeclaration]:
-        rules = declared.rules if isinstance(declared.rules, Sequence) else [declared.rules]
-        if not all(isinstance(r, RuleDeclaration) for r in rules):
-            self._problem(f"{name}: rules= should be a list of rule.sql(...)", where)
-            return []
-        texts = [r.text for r in rules]
+        texts = [r.text for r in declared.rules]
         for again in {t for t in texts if texts.count(t) > 1}:
             self._problem(f"{name}: two rules say {again!r}", where, "Give each rule words of its own.")
-        return rules
+        return declared.rules
 
     def _rule(self, name: str, declared: RuleDeclaration, told: list[Any]) -> Rule | None:
         where = self._here(declared.where)

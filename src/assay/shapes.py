@@ -1,0 +1,80 @@
+"""What kind of value each keyword of a declaration takes; said before anything is made of it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from assay.declare import ProductDeclaration, RuleDeclaration, SourceDeclaration
+from assay.model import Consumer, Freshness
+
+Shape = tuple[Callable[[Any], bool], str]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _list_of(kind: type, words: str) -> Shape:
+    return (
+        lambda value: isinstance(value, list | tuple) and all(isinstance(v, kind) for v in value),
+        f"a list of {words}",
+    )
+
+
+def _or_none(shape: Shape) -> Shape:
+    return lambda value: value is None or shape[0](value), shape[1]
+
+
+def _is_inputs(value: Any) -> bool:
+    kinds = str | SourceDeclaration | ProductDeclaration
+    return isinstance(value, Mapping) and all(_is_text(k) and isinstance(v, kinds) for k, v in value.items())
+
+
+def _is_columns(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(map(_is_text, value))
+
+
+_TEXT: Shape = (_is_text, "a text")
+_SHAPES: Mapping[type, Mapping[str, Shape]] = {
+    ProductDeclaration: {
+        "name": _TEXT,
+        "make": (lambda value: isinstance(value, str) or callable(value), "a function or a query"),
+        "file": _TEXT,
+        "owner": _TEXT,
+        "purpose": _TEXT,
+        "domain": _or_none(_TEXT),
+        "inputs": (_is_inputs, "a mapping of names to names"),
+        "rules": _list_of(RuleDeclaration, "rule.sql(...)"),
+        "consumers": _list_of(Consumer, "Consumer(...)"),
+        "tags": _list_of(str, "texts"),
+        "event_time": _TEXT,
+        "freshness": _or_none((lambda value: isinstance(value, Freshness), "Freshness(by=...)")),
+        "release_group": _TEXT,
+    },
+    SourceDeclaration: {
+        "name": _or_none(_TEXT),
+        "domain": _or_none(_TEXT),
+        "pattern": (lambda value: _is_text(value) and bool(value) and "\0" not in value, "a glob of files"),
+        "columns": (_is_columns, "a mapping of each column to its Polars data type"),
+        "format": _or_none(_TEXT),
+        "null_values": _list_of(str, "texts"),
+        "delimiter": (lambda value: _is_text(value) and len(value) == 1 and value.isascii(), "one character"),
+        "owner": _TEXT,
+        "purpose": _TEXT,
+    },
+    RuleDeclaration: dict.fromkeys(("text", "sql", "severity", "because", "dimension", "owner"), _TEXT),
+    Consumer: dict.fromkeys(("name", "decides", "contact"), _TEXT),
+    Freshness: dict.fromkeys(("by", "tz", "on", "covers"), _TEXT),
+}
+
+
+def wrong_shapes(declared: Any) -> Iterator[str]:
+    """Yield what is wrong with the kinds of values in a declaration, and in those inside it."""
+    for keyword, (fits, words) in _SHAPES[type(declared)].items():
+        value = getattr(declared, keyword)
+        if not fits(value):
+            yield f"{keyword}= should be {words}, and is {type(value).__name__}"
+        elif type(value) in _SHAPES:
+            yield from wrong_shapes(value)
+        elif keyword in {"rules", "consumers"}:
+            for inner in value:
+                yield from wrong_shapes(inner)
