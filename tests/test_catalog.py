@@ -35,8 +35,11 @@ def verdict(id: str, status: Status = Status.PASSED) -> Verdict:
     return Verdict(version=id, contract="c", against="", status=status, results=(result,), judged_at=NOW, run="r1")
 
 
-def release(catalog: SqliteCatalog, *moves: Move, at: datetime = NOW, environment: str = "prod"):
-    return catalog.release(environment, moves, {}, run="r1", at=at, why="test")
+def release(catalog: SqliteCatalog, *moves: Move, at: datetime = NOW, environment: str = "prod", **expects: int):
+    """Release moves that expect what is there, but for what `expects` says (product d.NAME to release)."""
+    there = {name: pointer.release for name, pointer in catalog.pointers(environment).items()}
+    wanted = {m.product: there.get(m.product, 0) for m in moves} | {f"d.{n}": r for n, r in expects.items()}
+    return catalog.release(environment, moves, wanted, run="r1", at=at, why="test")
 
 
 def test_facts_come_back_as_they_were(catalog: SqliteCatalog) -> None:
@@ -72,7 +75,7 @@ def test_nothing_but_a_passing_verdict_lets_a_version_out(catalog: SqliteCatalog
         release(catalog, Move(product="d.p", version="v2"))
     release(catalog, Move(product="d.p", version="v1"))
     with pytest.raises(CatalogError, match="unjudged"):
-        release(catalog, Move(product="d.p", version="v2", expected="v1"))
+        release(catalog, Move(product="d.p", version="v2"))
     assert catalog.pointers("prod")["d.p"].version == "v1"
 
 
@@ -80,19 +83,23 @@ def test_the_loser_of_two_releases_is_told(catalog: SqliteCatalog) -> None:
     catalog.record([version("v1"), version("v2"), version("w1", "d.q")], [verdict("v1"), verdict("v2"), verdict("w1")])
     release(catalog, Move(product="d.p", version="v1"))
     with pytest.raises(Conflict):
-        release(catalog, Move(product="d.q", version="w1"), Move(product="d.p", version="v2"))
+        release(catalog, Move(product="d.q", version="w1"), Move(product="d.p", version="v2"), p=0)
     with pytest.raises(Conflict):
-        release(catalog, Move(product="d.p", version="v2", expected="v9"))
+        release(catalog, Move(product="d.p", version="v2"), p=9)
+    with pytest.raises(Conflict):
+        release(catalog, Move(product="d.q", version="w1"), p=0)
     assert set(catalog.pointers("prod")) == {"d.p"}
-    release(catalog, Move(product="d.p", version="v2", expected="v1", previous="v1"))
+    release(catalog, Move(product="d.p", version="v2", previous="v1"))
     assert catalog.pointers("prod")["d.p"].previous == "v1"
+    with pytest.raises(AssertionError, match="without saying what is expected"):
+        catalog.release("prod", [Move(product="d.q", version="w1")], {}, run="r1", at=NOW, why="test")
 
 
 def test_the_past_is_seen_as_it_was(catalog: SqliteCatalog) -> None:
     catalog.record([version("v1"), version("v2"), version("w1", "d.q")], [verdict("v1"), verdict("v2"), verdict("w1")])
     release(catalog, Move(product="d.p", version="v1"))
     release(catalog, Move(product="d.q", version="w1"), at=NOW + timedelta(hours=1))
-    release(catalog, Move(product="d.p", version="v2", expected="v1"), at=NOW + timedelta(hours=2))
+    release(catalog, Move(product="d.p", version="v2", previous="v1"), at=NOW + timedelta(hours=2))
     release(catalog, Move(product="d.p", version="v2"), at=NOW, environment="else")
 
     def seen(as_of) -> dict[str, str]:

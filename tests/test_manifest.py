@@ -129,3 +129,15 @@ def test_a_module_imported_only_as_a_function_runs(kept: Place) -> None:
     kept.materialize()
     kept.write("late.py", "def g(x): return x.head(1)")
     assert stale(kept) == {"sales.q"}
+
+
+def test_what_a_forged_manifest_says_is_never_run(kept: Place) -> None:
+    file = kept.root / ".products/manifest.json"
+    stored = json.loads(file.read_text())
+    [forged] = [p for p in stored["products"] if p["name"] == "sales.p"]
+    forged["sql"] = "select 666 as x"
+    forged["code"] = {"digest": "0" * 32, "parts": {"sql": "0" * 32}}
+    file.write_text(json.dumps(stored))
+    assert stale(kept) == {"sales.p"}, "it is believed as long as nothing runs"
+    assert kept.materialize()[""]["exit_code"] == 0
+    assert kept.query("select max(x) as x from p") == [{"x": 3}], "what runs is what the modules say"

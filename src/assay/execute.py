@@ -141,6 +141,7 @@ class _Run:
         self.decisions: dict[str, Decision | Failed] = {}
         self.results: dict[str, Result] = {}
         self.released: dict[str, int] = {}
+        self.held: dict[str, Held] = {}
         self.running: dict[Future[Version | Verdict], str] = {}
         self.pending: list[Version | Verdict] = []
         self.pending_seconds = 0.0
@@ -160,7 +161,16 @@ class _Run:
         self.units = self.graph.units(self.plan.steps, coherent=coherent)
         self.unit_of = {name: index for index, unit in enumerate(self.units) for name in unit}
         self.open = [len(unit) for unit in self.units]
-        self.unreleased = list(range(len(self.units)))
+        self.waits: list[set[int]] = [self._above(index) for index in range(len(self.units))]
+        self.readers: list[list[int]] = [[] for _ in self.units]
+        for index, above in enumerate(self.waits):
+            for other in above:
+                self.readers[other].append(index)
+
+    def _above(self, index: int) -> set[int]:
+        """Return the sets that a set reads from."""
+        reads = {read for name in self.units[index] for read in self.graph.products[name].reads}
+        return {self.unit_of[read] for read in reads if read in self.unit_of} - {index}
 
     # ------------------------------------------------------------------------------------------ the loop
 
@@ -261,7 +271,7 @@ class _Run:
         unit = self.unit_of[name]
         self.open[unit] -= 1
         if not self.open[unit]:
-            self._release_closed()
+            self._release_closed(unit)
         if self.fail_fast and isinstance(decision, Failed | Blocked):
             self.stopping = True
 
@@ -397,24 +407,27 @@ class _Run:
             self.world.catalog.record(versions, [fact for fact in self.pending if isinstance(fact, Verdict)])
             self.pending, self.pending_seconds = [], 0.0
 
-    def _release_closed(self) -> None:
-        """Release every set that has come out and whose inputs are released; sets are in the order of their lineage."""
-        blocking: set[str] = set()
-        for index in list(self.unreleased):
-            unit = self.units[index]
-            read = {n for name in unit for n in self.graph.products[name].reads}
-            if self.open[index] or read & blocking:
-                blocking |= set(unit)
-            else:
-                self.unreleased.remove(index)
-                self._release(unit)
+    def _release_closed(self, index: int) -> None:
+        """Release a set that has come out and whose inputs are released, and then those that waited for it."""
+        ready = [index]
+        while ready:
+            index = ready.pop()
+            if self.open[index] or self.waits[index]:
+                continue
+            self._release(self.units[index])
+            for reader in self.readers[index]:
+                self.waits[reader].discard(index)
+                ready.append(reader)
 
     def _release(self, unit: tuple[str, ...]) -> None:
         """Publish all of a set that may be, in one transaction, and tell how each of it came out."""
-        settled = {name: d for name, d in self.decisions.items() if not isinstance(d, Failed)}
-        failed = {name: Held(by={name: "it failed"}) for name, d in self.decisions.items() if isinstance(d, Failed)}
-        held = withheld(self.graph, settled | failed, self.facts)
-        ends = {name: held.get(name, self.decisions[name]) for name in unit}
+        near = {*unit, *(read for name in unit for read in self.graph.products[name].reads)}
+        steps: dict[str, Decision] = {}
+        for name in near & self.decisions.keys():
+            decision = self.decisions[name]
+            steps[name] = Held(by={name: "it failed"}) if isinstance(decision, Failed) else decision
+        self.held |= withheld(self.graph, steps, self.facts, self.held)
+        ends = {name: self.held.get(name, self.decisions[name]) for name in unit}
         moves = [self._move(name, end) for name, end in ends.items() if isinstance(end, Publish)]
         release: Release | None = None
         if moves:
@@ -436,8 +449,7 @@ class _Run:
 
     def _move(self, name: str, end: Publish) -> Move:
         pointer = self.facts.pointer(name)
-        now = pointer.version if pointer else ""
-        return Move(product=name, version=end.version.id, expected=now, previous=now)
+        return Move(product=name, version=end.version.id, previous=pointer.version if pointer else "")
 
     def _result(self, name: str, end: Decision | Failed | Left) -> Result:
         note = self.notes[name]

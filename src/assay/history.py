@@ -60,7 +60,7 @@ def restore(
     if id is None:
         if pointer is None or not pointer.pinned:
             raise UsageError(f"{product} is not pinned")
-        move = Move(product=product, version=pointer.version, expected=pointer.version, previous=pointer.previous)
+        move = Move(product=product, version=pointer.version, previous=pointer.previous)
         release = catalog.release(environment, [move], {product: pointer.release}, run="", at=now, why="unpin")
         note = "moves again with the next run"
         return {
@@ -76,7 +76,7 @@ def restore(
     storage.locate(version.parts[0])
     before = pointer.version if pointer else ""
     previous = before if before != version.id else (pointer.previous if pointer else "")
-    move = Move(product=product, version=version.id, expected=before, previous=previous, pinned=True)
+    move = Move(product=product, version=version.id, previous=previous, pinned=True)
     expects = {product: pointer.release if pointer else 0}
     why = f"restore {short(version.id)}"
     release = catalog.release(environment, [move], expects, run="", at=now, why=why)

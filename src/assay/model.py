@@ -278,11 +278,10 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """One pointer to be moved by a release, only if it still holds `expected` ('' is: nothing published)."""
+    """One pointer to be moved by a release; `previous` is what it replaces, '' when nothing was published."""
 
     product: str
     version: str
-    expected: str = ""
     previous: str = ""
     pinned: bool = False
 

@@ -207,8 +207,10 @@ def source_states(observed: Observed) -> dict[str, InputState]:
     }
 
 
-def withheld(graph: Graph, steps: Mapping[str, Decision], facts: Facts) -> dict[str, Held]:
-    """Return the products that passed and yet may not go out.
+def withheld(
+    graph: Graph, steps: Mapping[str, Decision], facts: Facts, already: Mapping[str, Held] | None = None
+) -> dict[str, Held]:
+    """Return the products that passed and yet may not go out, with those that `already` may not.
 
     A release group publishes all or none, and nothing goes out before what it is made of: so when a member cannot be
     published (also because it is pinned), neither can the others, nor whatever was built from their new content.
@@ -217,8 +219,8 @@ def withheld(graph: Graph, steps: Mapping[str, Decision], facts: Facts) -> dict[
     for name in steps:
         if group := graph.products[name].release_group:
             groups.setdefault(group, []).append(name)
-    held: dict[str, Held] = {}
-    changed = bool(groups)
+    held = dict(already or {})
+    changed = bool(groups or held)
     while changed:
         changed = False
         for name, decision in steps.items():

@@ -52,7 +52,7 @@ class Catalog(Protocol):
     ) -> Release:
         """Move pointers, all or none, in one transaction.
 
-        `expects` maps products (those moved, and those that these were made of or judged by) to the release that their
+        `expects` maps every product moved, and those that these were made of or judged by, to the release that its
         pointer should be of, 0 for nothing published; Conflict when one is of another by now.
         """
 

@@ -73,7 +73,7 @@ create table moves (
   release  bigint not null,
   product  text not null,
   version  text not null,
-  replaced text not null,                 -- '' when nothing was published before
+  previous text not null,                 -- what it replaced, '' when nothing was published before
   primary key (release, product)
 );
 create index moves_product on moves (product, release);

@@ -110,7 +110,7 @@ class SqliteCatalog:
             )
         else:
             rows = self._rows(
-                "select m.product, m.version, m.release, r.at, m.replaced, 0 from moves m"
+                "select m.product, m.version, m.release, r.at, m.previous, 0 from moves m"
                 " join releases r on r.id = m.release where r.environment = ?1 and (m.product, m.release) in"
                 " (select m.product, max(m.release) from moves m join releases r on r.id = m.release"
                 "  where r.environment = ?1 and r.id <= ?2 group by m.product)",
@@ -287,6 +287,8 @@ class SqliteCatalog:
     def release(
         self, environment: str, moves: Sequence[Move], expects: Mapping[str, int], *, run: str, at: datetime, why: str
     ) -> Release:
+        unguarded = {move.product for move in moves} - expects.keys()
+        assert not unguarded, f"moved without saying what is expected: {unguarded}"
         with _translated(self.file), self._transaction():
             for product, expected in expects.items():
                 self._check(environment, product, expected)
@@ -306,22 +308,13 @@ class SqliteCatalog:
             raise Conflict(f"{product} was published by another run meanwhile")
 
     def _move(self, environment: str, release: int, move: Move) -> None:
-        values = [move.version, release, move.previous, int(move.pinned), environment, move.product]
-        if move.expected:
-            done = self._db.execute(
-                "update pointers set version = ?, release = ?, previous = ?, pinned = ?"
-                " where environment = ? and product = ? and version = ?",
-                [*values, move.expected],
-            ).rowcount
-        else:
-            done = self._db.execute(
-                "insert into pointers (version, release, previous, pinned, environment, product)"
-                " values (?, ?, ?, ?, ?, ?) on conflict (environment, product) do nothing",
-                values,
-            ).rowcount
-        if done != 1:
-            raise Conflict(f"{move.product} was published by another run meanwhile")
-        self._db.execute("insert into moves values (?, ?, ?, ?)", [release, move.product, move.version, move.expected])
+        self._db.execute(
+            "insert into pointers (environment, product, version, release, previous, pinned) values (?, ?, ?, ?, ?, ?)"
+            " on conflict (environment, product) do update set version = excluded.version, release = excluded.release,"
+            " previous = excluded.previous, pinned = excluded.pinned",
+            [environment, move.product, move.version, release, move.previous, int(move.pinned)],
+        )
+        self._db.execute("insert into moves values (?, ?, ?, ?)", [release, move.product, move.version, move.previous])
 
 
 class SqliteFacts:

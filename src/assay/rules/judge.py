@@ -60,8 +60,8 @@ def _judge_demand(demand: Demand, demands: Demands, frame: Any) -> RuleResult:
         return result(demand.rule, Status.SKIPPED, message=f"there is no column {lacking}")
     try:
         errors = _validate(_schema_of(demand, demands), _needed(demand, demands, frame, names))
-    except MemoryError as error:
-        raise BuildError(f"out of memory while judging {demand.rule.text!r}") from error
+    except (MemoryError, OSError) as error:  # the machinery's failure, and no verdict on the data
+        raise BuildError(f"{demand.rule.text!r} cannot be judged now: {error or type(error).__name__}") from error
     except Exception as error:  # a check of the user's can raise anything; it is this rule's result
         return result(demand.rule, Status.ERROR, message=_said(error))
     if not errors:
