@@ -13,16 +13,30 @@ PACKAGE = Path(assay.__file__).parent
 
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
-    {"model", "errors"},
+    {"model", "errors", "periods", "tolerance"},
     {"fingerprint", "graph", "plan", "events", "overlay"},  # pure: what next
     {"config", "declare", "shapes", "storage", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "read"},
+    {"rulebook", "evidence"},
     {"resolve", "manifest", "query", "lineage", "history", "explain", "start", "report"},
     {"project"},
     {"execute"},
     {"cli", "__init__", "__main__"},
 ]
-PURE = {"model", "errors", "fingerprint", "graph", "plan", "events", "overlay", "story", "lineage", "explain"}
+PURE = {
+    "model",
+    "errors",
+    "periods",
+    "tolerance",
+    "fingerprint",
+    "graph",
+    "plan",
+    "events",
+    "overlay",
+    "story",
+    "lineage",
+    "explain",
+}
 IMPURE = {"duckdb", "polars", "pandera", "sqlite3", "os", "time", "subprocess", "socket", "click", "rich"}
 HEAVY = {"duckdb", "polars", "pandera", "rich", "pyarrow", "pydantic"}
 CLOCKS = {"now", "today", "utcnow", "monotonic", "time_ns"}

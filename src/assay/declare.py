@@ -6,7 +6,7 @@ every mistake at once. While a project loads, `collecting()` gathers the declara
 
 import difflib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -38,15 +38,20 @@ class SourceDeclaration:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RuleDeclaration:
-    """A rule in SQL: the rows it returns are the violations."""
+    """A rule as it was written: which one of `rule`, what it was given, and what it says of itself."""
 
     where: Where
-    text: str
-    sql: str
-    severity: str
-    because: str
-    dimension: str
-    owner: str
+    kind: str
+    given: Mapping[str, Any]
+    text: str = ""
+    severity: str = "error"
+    because: str = ""
+    dimension: str = ""
+    owner: str = ""
+    review_by: str = ""
+    warn_above: int | str = ""
+    fail_above: int | str = ""
+    on_failure: str = "hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,10 +102,10 @@ class About(TypedDict, total=False):
     release_group: str
 
 
-def _known(verb: str, about: Mapping[str, Any]) -> None:
-    """Raise TypeError for a keyword that a product does not have, with the one that may be meant."""
-    for keyword in about.keys() - About.__annotations__.keys():
-        close = difflib.get_close_matches(keyword, About.__annotations__, n=1)
+def _known(verb: str, about: Mapping[str, Any], keywords: Collection[str]) -> None:
+    """Raise TypeError for a keyword that is none of these, with the one that may be meant."""
+    for keyword in about.keys() - set(keywords):
+        close = difflib.get_close_matches(keyword, keywords, n=1)
         raise TypeError(f"{verb}() has no keyword {keyword!r}" + (f": did you mean {close[0]!r}?" if close else ""))
 
 
@@ -115,7 +120,7 @@ def product(
     a parameter annotated `pathlib.Path`, or returns `bytes` or `str` (written as UTF-8).
     """
     where, module = _caller()
-    _known("product", about)
+    _known("product", about, About.__annotations__)
     if function is not None:
         raise TypeError('write @product(owner="...") above the function')
 
@@ -139,7 +144,7 @@ def sql_product(name: str, sql: str, **about: Unpack[About]) -> ProductDeclarati
     are of the same domain, `domain.name` of others.
     """
     where, module = _caller()
-    _known("sql_product", about)
+    _known("sql_product", about, About.__annotations__)
     return _collect(ProductDeclaration(where=where, module=module, name=name, make=sql, **about))
 
 
@@ -183,33 +188,133 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         )
 
 
+class AboutRule(TypedDict, total=False):
+    """What every rule can say of itself.
+
+    A failing rule blocks unless `severity` is "warning". `because` says why anyone cares, `dimension` what is at stake.
+    `warn_above` and `fail_above` bound how many rows may fail, in rows (10) or as a share of the product's rows
+    ("0.5 %"); `on_failure="quarantine"` moves the failing rows aside instead. `review_by` is a date ("2027-01-31").
+    """
+
+    severity: Literal["error", "warning"]
+    because: str
+    dimension: str
+    owner: str
+    review_by: str
+    warn_above: int | str
+    fail_above: int | str
+    on_failure: Literal["hold", "quarantine"]
+
+
 class rule:  # noqa: N801  (a namespace that reads like the noun)
-    """Statements in business words that data can pass or fail."""
+    """Statements in business words that data can pass or fail; the other keywords of all are those of `AboutRule`.
+
+    `text` are its words; those that do not ask for any first have words of their own.
+    """
 
     @staticmethod
-    def sql(
-        text: str,
-        sql: str,
-        *,
-        severity: Literal["error", "warning"] = "error",
-        because: str = "",
-        dimension: str = "",
-        owner: str = "",
-    ) -> RuleDeclaration:
+    def check(text: str, check: Any, *, column: str = "", **about: Unpack[AboutRule]) -> RuleDeclaration:
+        """Declare what every row must meet: an SQL condition, or a check of pandera on a `column` (or on the frame).
+
+        `rule.check("no price is negative", "price >= 0")`; a condition that is neither true nor false is no failure, as
+        in SQL's own CHECK. It may read other products in a subquery.
+        """
+        return _rule("check", about, text=text, check=check, column=column)
+
+    @staticmethod
+    def sql(text: str, sql: str, **about: Unpack[AboutRule]) -> RuleDeclaration:
         """Declare a rule by a query that returns the violating rows.
 
         `this` is the version being judged, `previous` what is published now (the rule is skipped when nothing is),
         and other tables are products, by name.
         """
-        return RuleDeclaration(
-            where=_caller()[0],
+        return _rule("sql", about, text=text, sql=sql)
+
+    @staticmethod
+    def rows(
+        *, at_least: int | None = None, at_most: int | None = None, text: str = "", **about: Unpack[AboutRule]
+    ) -> RuleDeclaration:
+        """Declare how many rows there are."""
+        return _rule("rows", about, text=text, at_least=at_least, at_most=at_most)
+
+    @staticmethod
+    def references(column: str, other: str, *, text: str = "", **about: Unpack[AboutRule]) -> RuleDeclaration:
+        """Declare that every value of a column is one of another product's: `("orders.customer", "customers.id")`.
+
+        A missing value refers to nothing, and is no failure.
+        """
+        return _rule("references", about, text=text, column=column, other=other)
+
+    @staticmethod
+    def reconciles(
+        measure: str,
+        other: str,
+        other_measure: str,
+        *,
+        within: float | str = 0,
+        by: Sequence[str] | Mapping[str, str] = (),
+        text: str = "",
+        **about: Unpack[AboutRule],
+    ) -> RuleDeclaration:
+        """Declare that a total is that of another product, `within` an amount ("0.01") or a share of it ("0.1 %").
+
+        A measure is a column, which is summed, or an SQL aggregate. `by` are columns to compare group by group (a
+        mapping where the other calls them otherwise); a group that one side lacks counts as zero there.
+        """
+        return _rule(
+            "reconciles",
+            about,
             text=text,
-            sql=sql,
-            severity=severity,
-            because=because,
-            dimension=dimension,
-            owner=owner,
+            measure=measure,
+            other=other,
+            other_measure=other_measure,
+            within=within,
+            by=by,
         )
+
+    @staticmethod
+    def changes(
+        measure: str,
+        *,
+        within: float | str,
+        by: Sequence[str] = (),
+        against: str = "previous",
+        text: str = "",
+        **about: Unpack[AboutRule],
+    ) -> RuleDeclaration:
+        """Declare by how much a total may move: `("net", within="±40 %", by=["shop"])`.
+
+        `against="previous"` compares with what is published now, group by group. `"same weekday, last 4"` compares each
+        day that readers have not seen yet with the mean of that weekday's last four; days are those of `event_time`.
+        Skipped when nothing is published.
+        """
+        return _rule("changes", about, text=text, measure=measure, within=within, by=by, against=against)
+
+    @staticmethod
+    def fresh_event_time(
+        *, within: str, column: str = "", tz: str = "UTC", text: str = "", **about: Unpack[AboutRule]
+    ) -> RuleDeclaration:
+        """Declare how old the latest event may be when the version is judged: `within="36 hours"`.
+
+        The column is the product's `event_time` unless given; times without a zone are those of `tz`.
+        """
+        return _rule("fresh_event_time", about, text=text, within=within, column=column, tz=tz)
+
+    @staticmethod
+    def closed(
+        column: str, *, before: str, tz: str = "UTC", text: str = "", **about: Unpack[AboutRule]
+    ) -> RuleDeclaration:
+        """Declare that settled rows do not change against what is published.
+
+        Rows are settled when `column` is before the "start of month" (or day, week, quarter, year), "7 days ago" or a
+        date. What has to change all the same is released with `materialize --restate NAME --because "..."`.
+        """
+        return _rule("closed", about, text=text, column=column, before=before, tz=tz)
+
+
+def _rule(kind: str, about: Mapping[str, Any], /, *, text: str, **given: Any) -> RuleDeclaration:
+    _known(f"rule.{kind}", about, AboutRule.__annotations__)
+    return RuleDeclaration(where=_caller()[0], kind=kind, given=given, text=text, **about)
 
 
 @contextmanager

@@ -16,12 +16,11 @@ from threading import Lock
 
 from assay.catalog import Catalog
 from assay.engines.duckdb import DuckDB
-from assay.engines.feed import Feed
 from assay.engines.making import make
 from assay.errors import AssayError, BuildError, Conflict
 from assay.events import Began, Failed, Left, Outcome, Reporter, Result, Settled, Stopping, Working
+from assay.evidence import Shelf
 from assay.model import (
-    PREVIOUS,
     Blocked,
     Build,
     Check,
@@ -30,6 +29,7 @@ from assay.model import (
     InputState,
     Keep,
     Key,
+    Kind,
     Known,
     Move,
     Part,
@@ -48,7 +48,6 @@ from assay.plan import (
     Plan,
     Request,
     against,
-    compared_with,
     decide,
     outcome,
     output,
@@ -58,7 +57,8 @@ from assay.plan import (
     withheld,
 )
 from assay.project import Project
-from assay.rules.judge import Evidence, judge
+from assay.resolve import Definition
+from assay.rules.judge import judge
 from assay.storage import Storage
 
 _ATTEMPTS = 5
@@ -146,8 +146,10 @@ class _Run:
         self.pending: list[Version | Verdict] = []
         self.pending_seconds = 0.0
         self.notes: dict[str, _Note] = {name: _Note() for name in steps.steps}
+        self.shelf = Shelf(self.graph, self.observed, world.storage, project.config.root, self.decisions)
+        self.restated = request.restated
         self.stopping = self.interrupted = False
-        self._lock = Lock()
+        self._lock, self._reading = Lock(), Lock()
         self._prepare()
 
     def _prepare(self) -> None:
@@ -180,7 +182,7 @@ class _Run:
             return
         paths = [self._folder(name) for name in self.plan.builds]
         self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
-        if self.plan.builds:
+        if any(self.graph.products[name].runs_python for name in self.plan.builds):
             self.project.definitions()
         try:
             with self.world.catalog.run(
@@ -225,7 +227,9 @@ class _Run:
         while self.ready and not self.stopping:
             name = self.ready.popleft()
             product = self.graph.products[name]
-            decision = decide(product, self.states, self.observed, forced=name in self.forced)
+            decision = decide(
+                product, self.states, self.observed, forced=name in self.forced, restates=name in self.restated
+            )
             match decision:
                 case Build(key=Key() as key, reasons=reasons) if pool:
                     self.notes[name].reasons = reasons
@@ -293,9 +297,8 @@ class _Run:
         path = f"{folder}/{product.file or 'data.parquet'}"
         target = self.world.storage.prepare(path)
         try:
-            feeds = [self._feed(i.alias, i.name) for i in product.inputs]
-            recipe = self.project.definitions()[product.name].recipe
-            measured = make(product, recipe, feeds, target, self._engine)
+            recipe = self._definition(product.name).recipe if product.kind is not Kind.SQL else None
+            measured = make(product, recipe, self.shelf.feeds(product), target, self._engine)
             for source in {i.name for i in product.inputs} & set(self.observed.sources):
                 if changed := changed_since(self.project.config.root, self.observed.sources[source]):
                     raise BuildError(f"{changed} was replaced while it was being read", hint="Run it again.")
@@ -327,40 +330,24 @@ class _Run:
         return min(times, key=lambda t: t.replace(tzinfo=None)) if times else None
 
     def _judge(self, product: Product, version: Version) -> Verdict:
-        others = [
-            self._feed(i.alias, i.name) for r in product.contract.rules for i in r.inputs if i.name in self.states
-        ]
-        before = compared_with(product, version, self.facts) if product.uses_previous else None
-        if before:
-            others.append(self._feed_of(PREVIOUS, PREVIOUS, before))
-        this = self.world.storage.locate(version.parts[0])
-        evidence = Evidence(this=this, others=tuple({feed.alias: feed for feed in others}.values()))
-        demands = self.project.definitions()[product.name].demands
-        results = judge(product, demands, evidence, self._engine)
+        restated = self.restated.get(product.name, "") if product.closes else ""
+        evidence = self.shelf.evidence(product, version, restated)
+        results = judge(product, evidence, self._engine, lambda: self._definition(product.name).schema)
         known = {name: s.digest for name, s in self.states.items() if isinstance(s, Known)}
         return Verdict(
             version=version.id,
             contract=product.contract.digest,
-            against=against(product, version, known, self.facts),
+            against=against(product, version, known, self.observed, restated),
             status=outcome(results),
             results=results,
             judged_at=self.world.clock(),
             run=self.id,
+            restated=evidence.restated,
         )
 
-    def _feed(self, alias: str, name: str) -> Feed:
-        if name in self.observed.sources:
-            files = tuple(self.project.config.root / f.path for f in self.observed.sources[name].files)
-            return Feed(alias=alias, name=name, files=files, source=self.graph.sources[name])
-        decision = self.decisions.get(name)
-        if isinstance(decision, Publish | Keep):
-            return self._feed_of(alias, name, decision.version)
-        pointer = self.facts.pointer(name)
-        assert pointer is not None, f"{name} was decided on without a version"
-        return self._feed_of(alias, name, self.facts.version(pointer.version))
-
-    def _feed_of(self, alias: str, name: str, version: Version) -> Feed:
-        return Feed(alias=alias, name=name, files=tuple(self.world.storage.locate(part) for part in version.parts))
+    def _definition(self, name: str) -> Definition:
+        with self._reading:
+            return self.project.definitions()[name]
 
     def _folder(self, name: str) -> str:
         return f"{name}/{self.id}"

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from assay.model import (
     Column,
     Consumer,
     Contract,
+    Demand,
     Freshness,
     Input,
     Kind,
@@ -33,6 +34,7 @@ from assay.model import (
     Severity,
     Source,
     Where,
+    changed,
 )
 
 _LIBRARIES = ("duckdb", "polars", "pandera")
@@ -57,7 +59,7 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: s
     stored = {
         "made_from": stamp,
         "files": relative(config, files),
-        "products": [asdict(p) for p in graph.products.values()],
+        "products": [_stored(p) for p in graph.products.values()],
         "sources": [asdict(s) for s in graph.sources.values()],
     }
     temporary = config.state / f"manifest.{os.getpid()}.tmp"
@@ -114,6 +116,26 @@ def _bytes_digest(file: Path) -> str:
         return "missing"
 
 
+# ---------------------------------------------------------------------------------------------- to JSON
+
+
+def _stored(product: Product) -> dict[str, Any]:
+    """Return a product as JSON can hold it; of its rules, which are many, only what is not as by default."""
+    rules = [{**_plain_rule(rule), "where": asdict(rule.where)} for rule in product.contract.rules]
+    bare = replace(product, contract=replace(product.contract, rules=()))
+    stored = asdict(bare)
+    return {**stored, "contract": {**stored["contract"], "rules": rules}}
+
+
+def _plain_rule(rule: Rule) -> dict[str, Any]:
+    told = changed(rule)
+    if rule.demand is not None:
+        told["demand"] = changed(rule.demand)
+    if rule.inputs:
+        told["inputs"] = [asdict(i) for i in rule.inputs]
+    return told
+
+
 # ---------------------------------------------------------------------------------------------- from JSON
 
 
@@ -141,6 +163,7 @@ def _product(stored: Mapping[str, Any]) -> Product:
                 columns=_columns(contract["columns"]),
                 key=tuple(contract["key"]),
                 rules=tuple(_rule(r) for r in contract["rules"]),
+                sensitive=tuple(contract["sensitive"]),
             ),
             "inputs": _inputs(stored["inputs"]),
             "consumers": tuple(Consumer(**c) for c in stored["consumers"]),
@@ -151,8 +174,12 @@ def _product(stored: Mapping[str, Any]) -> Product:
 
 
 def _rule(stored: Mapping[str, Any]) -> Rule:
-    made = {"where": Where(**stored["where"]), "severity": Severity(stored["severity"])}
-    return Rule(**{**stored, **made, "inputs": _inputs(stored["inputs"])})
+    made: dict[str, Any] = {"where": Where(**stored["where"]), "inputs": _inputs(stored.get("inputs", ()))}
+    if "severity" in stored:
+        made["severity"] = Severity(stored["severity"])
+    if "demand" in stored:
+        made["demand"] = Demand(**stored["demand"])
+    return Rule(**{**stored, **made})
 
 
 def _columns(stored: Iterable[Mapping[str, str]]) -> tuple[Column, ...]:

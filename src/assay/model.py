@@ -1,7 +1,7 @@
 """Every noun of Assay, as frozen values; imports nothing of ours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -66,10 +66,14 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column and its type, spelled as DuckDB spells it (`DECIMAL(18,2)`)."""
+    """A column and its type, spelled as DuckDB spells it (`DECIMAL(18,2)`).
+
+    `logical` is the Polars type of a stored column where DuckDB's spelling leaves some out (a zone).
+    """
 
     name: str
     type: str
+    logical: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +85,30 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """One thing that is demanded of every row, or of the columns, as data that JSON can hold.
+
+    `kind` is `type`, `null`, `unique`, `strict`, `ordered`, `condition` (SQL), the name of a built-in check of pandera,
+    or `custom` for a check of the user's. `column` is '' for the frame; with `pattern` it is a regular expression of
+    names. `place` finds it in the declaration again.
+    """
+
+    kind: str
+    place: str
+    column: str = ""
+    pattern: bool = False
+    ignore_na: bool = True
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """A statement in business words that data can pass or fail.
 
-    A rule of the schema has `check`, the place of its check in the pandera schema; a rule in SQL has `sql`, a query
-    that returns the violating rows and reads `inputs` (`this`, `previous` and other products).
+    It has a `demand`, or `sql`: a query that returns the violating rows and reads `inputs` (`this`, `previous` and
+    other products). A query that `compares` returns all it looked at, with a value `__measured` and a boolean
+    `__fails`. `warn_above` and `fail_above` say how many failing rows are too many ("10", "0.5 %", "" for any number);
+    `review_by` is a date (ISO 8601); `closes` says up to when rows are settled, by the column `dated` in the zone `tz`.
     """
 
     text: str
@@ -94,19 +117,32 @@ class Rule:
     dimension: str = ""
     because: str = ""
     owner: str = ""
-    check: str = ""
+    review_by: str = ""
+    warn_above: str = ""
+    fail_above: str = ""
+    quarantines: bool = False
+    demand: Demand | None = None
     sql: str = ""
+    compares: bool = False
+    threshold: str = ""
+    closes: str = ""
+    dated: str = ""
+    tz: str = "UTC"
     inputs: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """What a product promises: columns and types, key, and rules. `digest` names the promise as a whole."""
+    """What a product promises: columns and types, key, and rules. `digest` names the promise as a whole.
+
+    Values of the columns in `sensitive` are never shown, stored or logged.
+    """
 
     digest: str
     columns: tuple[Column, ...] = ()
     key: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
+    sensitive: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +204,17 @@ class Product:
         """Full names of the other products that its rules read, sorted."""
         names = {i.name for rule in self.contract.rules for i in rule.inputs}
         return tuple(sorted(names - {THIS, PREVIOUS, self.name}))
+
+    @property
+    def runs_python(self) -> bool:
+        """Whether making or judging it surely runs code of the user's."""
+        own = any(rule.demand and rule.demand.kind == "custom" for rule in self.contract.rules)
+        return self.kind is not Kind.SQL or own
+
+    @property
+    def closes(self) -> tuple[Rule, ...]:
+        """Its rules about settled rows."""
+        return tuple(rule for rule in self.contract.rules if rule.closes)
 
     @property
     def uses_previous(self) -> bool:
@@ -233,7 +280,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResult:
-    """How one rule came out on one version: `failing` rows are counted, up to five are sampled with their values."""
+    """How one rule came out on one version.
+
+    `failing` rows of `rows` are counted and up to five sampled, each with the key and the offending columns. A rule
+    that compares has the largest value `measured` instead. `threshold` says what was allowed, `how` it was judged:
+    schema, footer, fused, sorted, polars, pandera or sql.
+    """
 
     text: str
     status: Status
@@ -242,13 +294,20 @@ class RuleResult:
     because: str = ""
     owner: str = ""
     failing: int | None = None
+    rows: int | None = None
+    measured: float | int | str | None = None
+    threshold: str = ""
+    how: str = ""
     samples: tuple[Mapping[str, Any], ...] = ()
     message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A version judged under a contract, `against` the digests of what its rules read besides it."""
+    """A version judged under a contract, `against` the digests of what its rules read besides it.
+
+    `restated` says why rows that were settled may have changed in it.
+    """
 
     version: str
     contract: str
@@ -257,6 +316,7 @@ class Verdict:
     results: tuple[RuleResult, ...]
     judged_at: datetime
     run: str
+    restated: str = ""
 
     @property
     def passed(self) -> bool:
@@ -469,6 +529,11 @@ class Keep:
 
 
 Decision = Held | Maybe | Build | Check | Blocked | Publish | Keep
+
+
+def changed(value: Any) -> dict[str, Any]:
+    """Return the fields of a value that are not what they are unless given."""
+    return {f.name: told for f in fields(value) if (told := getattr(value, f.name)) != f.default and told != ()}
 
 
 def short(version: str) -> str:

@@ -42,6 +42,7 @@ from assay.model import (
     Verdict,
     Version,
 )
+from assay.periods import settled_before
 
 
 class Facts(Protocol):
@@ -68,6 +69,9 @@ class Facts(Protocol):
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         """Return how a version was judged."""
 
+    def restated(self, version: str) -> str:
+        """Return why a version may change settled rows; '' when nobody said so."""
+
     def files(self, source: str) -> Mapping[str, str] | None:
         """Return the files (path to digest) behind the content digest of a source, if they were recorded."""
 
@@ -84,10 +88,13 @@ class Observed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the user asked for: which products, and which of them to build whatever the ladder says."""
+    """What the user asked for: which products, which of them to build whatever the ladder says, and which, with a
+    because, may change settled rows.
+    """
 
     products: frozenset[str]
     forced: frozenset[str] = frozenset()
+    restated: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +121,27 @@ def plan(graph: Graph, observed: Observed, request: Request) -> Plan:
     for name in graph.order:
         product = graph.products[name]
         if name in request.products:
-            steps[name] = decide(product, states, observed, forced=name in request.forced)
+            steps[name] = decide(
+                product, states, observed, forced=name in request.forced, restates=name in request.restated
+            )
             states[name] = output(name, steps[name])
         else:
             states[name] = published(name, observed.facts)
     return Plan(steps={**steps, **withheld(graph, steps, observed.facts)})
 
 
-def decide(product: Product, states: Mapping[str, InputState], observed: Observed, *, forced: bool = False) -> Decision:
+def decide(
+    product: Product,
+    states: Mapping[str, InputState],
+    observed: Observed,
+    *,
+    forced: bool = False,
+    restates: bool = False,
+) -> Decision:
     """Return what is next for one product, given the state of all it reads.
 
-    Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is kept, whatever else.
+    Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is kept, whatever else. A
+    version that was blocked is checked once more when it may now change settled rows.
     """
     facts = observed.facts
     pointer = facts.pointer(product.name)
@@ -143,8 +160,10 @@ def decide(product: Product, states: Mapping[str, InputState], observed: Observe
     if version is None or forced:
         reasons = (Forced(),) if forced else _reasons(product, key, observed)
         return Build(reasons=reasons, key=key)
-    verdict = facts.verdict(version.id, product.contract.digest, against(product, version, known, facts))
+    verdict = facts.verdict(version.id, product.contract.digest, against(product, version, known, observed))
     if verdict is None:
+        return Check(version=version)
+    if not verdict.passed and restates and product.closes and not facts.restated(version.id):
         return Check(version=version)
     if not verdict.passed:
         return Blocked(version=version, verdict=verdict)
@@ -168,13 +187,30 @@ def compared_with(product: Product, version: Version, facts: Facts) -> Version |
     return facts.version(id) if id else None
 
 
-def against(product: Product, version: Version, known: Mapping[str, str], facts: Facts) -> str:
-    """Return the digest of what the product's rules read besides the version itself."""
+def against(
+    product: Product, version: Version, known: Mapping[str, str], observed: Observed, restated: str = ""
+) -> str:
+    """Return the digest of what the product's rules read besides the version itself.
+
+    Rows are settled as of when readers first saw the version, or as of now; `restated` is news to the facts.
+    """
+    facts = observed.facts
     read = [(name, known[name]) for name in product.rule_inputs]
+    if product.closes:
+        at = judged_as_of(version, observed)
+        read += [(f"{r.closes} {r.tz}", str(settled_before(r.closes, at, r.tz))) for r in product.closes]
+    if product.closes and (why := restated or facts.restated(version.id)):
+        read.append(("restated", why))
     if product.uses_previous:
         before = compared_with(product, version, facts)
         read.append((PREVIOUS, before.digest if before else ""))
     return against_of(read)
+
+
+def judged_as_of(version: Version, observed: Observed) -> datetime:
+    """Return the moment that decides what is settled in a version: its release, when readers see it, or now."""
+    pointer = observed.facts.pointer(version.product)
+    return pointer.released_at if pointer and pointer.version == version.id else observed.now
 
 
 def output(name: str, decision: Decision) -> InputState:

@@ -1,17 +1,16 @@
 """Turns declarations into products: names, inputs, contracts and digests; collects every mistake on the way."""
 
-import difflib
 import inspect
 import re
 import typing
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from assay.config import Config
-from assay.declare import Declaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
+from assay.declare import Declaration, ProductDeclaration, SourceDeclaration
 from assay.engines import sql as reader
 from assay.engines.making import FILE, HANDOVERS, LAZY_FRAME, Recipe
 from assay.engines.types import from_polars
@@ -19,21 +18,9 @@ from assay.errors import DeclarationError, Problem
 from assay.fingerprint import Reach, code_of, digest
 from assay.graph import Graph, nearest
 from assay.loading import Loaded, Local
-from assay.model import (
-    DIMENSIONS,
-    PREVIOUS,
-    THIS,
-    Column,
-    Contract,
-    Input,
-    Kind,
-    Product,
-    Rule,
-    Severity,
-    Source,
-    Where,
-)
-from assay.rules.schema import Demands, NotASchema, read_schema, schema_digest
+from assay.model import PREVIOUS, THIS, Column, Contract, Input, Kind, Product, Source, Where
+from assay.rulebook import Rulebook, told_apart
+from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
 from assay.shapes import wrong_shapes
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,99}")
@@ -44,10 +31,10 @@ _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """What runs for a product: `recipe` makes it (None: its SQL does), `demands` are what its schema asks."""
+    """What runs for a product: `recipe` makes it (None: its SQL does), `schema` holds the checks behind its rules."""
 
     recipe: Recipe | None = None
-    demands: Demands | None = None
+    schema: Schema = field(default_factory=Schema)
 
 
 @dataclass(slots=True)
@@ -81,7 +68,7 @@ class _Resolver:
         graph = Graph(products=products, sources=sources)
         if not self.problems and (cycle := graph.cycle()):
             told = f"these products are made of each other: {' -> '.join(cycle)}"
-            self._problem(
+            self.problem(
                 told, products[cycle[0]].where, "Break the circle: one of them has to be made of something else."
             )
         if self.problems:
@@ -89,10 +76,10 @@ class _Resolver:
         self.resolved.graph = graph
         return self.resolved
 
-    def _problem(self, what: str, where: Where, hint: str = "") -> None:
+    def problem(self, what: str, where: Where, hint: str = "") -> None:
         self.problems.append(Problem(what=what, where=where, hint=hint))
 
-    def _here(self, where: Where) -> Where:
+    def here(self, where: Where) -> Where:
         file = Path(where.file)
         inside = file.is_relative_to(self.config.root)
         return Where(str(file.relative_to(self.config.root)) if inside else where.file, where.line)
@@ -100,29 +87,29 @@ class _Resolver:
     # ------------------------------------------------------------------------------------------ names
 
     def _name(self, declaration: Declaration) -> None:
-        where = self._here(declaration.where)
+        where = self.here(declaration.where)
         if wrong := list(wrong_shapes(declaration)):
             for what in wrong:
-                self._problem(f"{declaration.name or 'this source'}: {what}", where)
+                self.problem(f"{declaration.name or 'this source'}: {what}", where)
             self.dropped.add(str(declaration.name or self._bound_name(declaration)))
             return
         bare = declaration.name if declaration.name is not None else self._bound_name(declaration)
         if bare is None:
-            self._problem("this source has no name", where, "Bind it to a module-level name, or give it name=.")
+            self.problem("this source has no name", where, "Bind it to a module-level name, or give it name=.")
             return
         domain = declaration.domain or self._domain(declaration.module)
         for word, what in ((bare, "name"), (domain, "domain")):
             if not isinstance(word, str) or not _NAME.fullmatch(word) or word in _RESERVED:
                 reserved = " (it is reserved)" if word in _RESERVED else ""
-                self._problem(
+                self.problem(
                     f"{word!r} cannot be a {what}{reserved}", where,
                     "Names are lower-case letters, digits and _, up to 100, and do not start with a digit.",
                 )  # fmt: skip
                 return
         full = f"{domain}.{bare}"
         if full in self.named:
-            first = self._here(self.named[full].where)
-            self._problem(f"there are two {full}: the other is at {first}", where, "Rename one, or give it a domain=.")
+            first = self.here(self.named[full].where)
+            self.problem(f"there are two {full}: the other is at {first}", where, "Rename one, or give it a domain=.")
             return
         self.named[full] = declaration
 
@@ -135,20 +122,20 @@ class _Resolver:
         below = module.split(".")[len(Path(self.config.definitions).parts) :]
         return below[0] if below else module.rpartition(".")[2]
 
-    def _refer(self, text: Any, domain: str) -> str | None:
+    def refer(self, text: Any, domain: str) -> str | None:
         """Return the full name behind a reference from a domain, if there is one."""
         if isinstance(text, SourceDeclaration | ProductDeclaration):
             return next((name for name, d in self.named.items() if d is text), None)
         full = text if "." in str(text) else f"{domain}.{text}"
         return full if full in self.named else None
 
-    def _unknown(self, text: str, domain: str, where: Where, *, sql: bool) -> None:
+    def unknown(self, text: str, domain: str, where: Where, *, sql: bool) -> None:
         if (text.partition(".")[0] if "." in text else domain) in {self._domain(m) for m in self.loaded.broken}:
             return  # it may well be declared in the module that could not be imported, which is told
         if text.rpartition(".")[2] in self.dropped:
             return
         if "/" in text or "." in text.partition(".")[2] or text.endswith((".csv", ".parquet", ".json")):
-            self._problem(f"{text!r} is not an input", where, "Declare files with source.files() and use its name.")
+            self.problem(f"{text!r} is not an input", where, "Declare files with source.files() and use its name.")
             return
         elsewhere = [full for full in self.named if full.partition(".")[2] == text.rpartition(".")[2]]
         if elsewhere:
@@ -156,16 +143,16 @@ class _Resolver:
             hint = f"Across domains, write {written}."
         else:
             hint = nearest(text, self.named) or "Declare it as a product or a source."
-        self._problem(f"unknown input {text!r}", where, hint)
+        self.problem(f"unknown input {text!r}", where, hint)
 
     # ------------------------------------------------------------------------------------------ sources
 
     def _source(self, name: str, declared: SourceDeclaration) -> Source:
-        where = self._here(declared.where)
+        where = self.here(declared.where)
         suffixes = [s for s in PurePath(declared.pattern).suffixes if s != ".gz"]
         format = declared.format or _FORMATS.get(suffixes[-1] if suffixes else "", "")
         if format not in _FORMATS.values():
-            self._problem(f"{name}: no format follows from {declared.pattern!r}", where,
+            self.problem(f"{name}: no format follows from {declared.pattern!r}", where,
                           'Give format="csv", "parquet" or "jsonl".')  # fmt: skip
         columns = tuple(self._source_columns(name, declared, where))
         reading = [[[c.name, c.type] for c in columns], format, list(declared.null_values), declared.delimiter]
@@ -195,16 +182,16 @@ class _Resolver:
                 or type in {"NULL", "OBJECT", "DURATION"}
             ):
                 hint = "Give a Polars data type such as pl.String, pl.Int64, pl.Date or pl.Decimal(18, 2)."
-                self._problem(f"{name}: column {column!r} cannot be read as {dtype!r}", where, hint)
+                self.problem(f"{name}: column {column!r} cannot be read as {dtype!r}", where, hint)
             else:
                 yield Column(name=str(column), type=type)
 
     # ------------------------------------------------------------------------------------------ products
 
     def _product(self, name: str, declared: ProductDeclaration) -> Product:
-        where = self._here(declared.where)
+        where = self.here(declared.where)
         self._check_about(name, declared, where)
-        demands, contract = self._contract(name, declared, where)
+        schema, contract = self._contract(name, declared, where)
         if isinstance(declared.make, str):
             kind, recipe = Kind.SQL, None
             sql, inputs, parts = self._sql(name, declared, where)
@@ -214,7 +201,7 @@ class _Resolver:
         parts["types"] = digest([[c.name, c.type] for c in contract.columns])
         parts["inputs"] = digest([[i.alias, i.name] for i in inputs])
         parts |= {"file": digest(declared.file)} if declared.file else {}
-        self.resolved.definitions[name] = Definition(recipe=recipe, demands=demands)
+        self.resolved.definitions[name] = Definition(recipe=recipe, schema=schema)
         return Product(
             name=name,
             where=where,
@@ -235,19 +222,19 @@ class _Resolver:
 
     def _check_about(self, name: str, declared: ProductDeclaration, where: Where) -> None:
         if not declared.owner:
-            self._problem(f"{name} has no owner", where, 'Say who answers for it: owner="team@company.example".')
+            self.problem(f"{name} has no owner", where, 'Say who answers for it: owner="team@company.example".')
         if declared.freshness and not _TIME.fullmatch(declared.freshness.by):
-            self._problem(
+            self.problem(
                 f"{name}: freshness by {declared.freshness.by!r} is no time of day", where, 'Write by="07:00".'
             )
         elif declared.freshness and not _is_zone(declared.freshness.tz):
-            self._problem(
+            self.problem(
                 f"{name}: freshness tz {declared.freshness.tz!r} is no time zone", where, 'Write tz="Europe/London".'
             )
         if declared.file and (PurePath(declared.file).name != declared.file or declared.file.startswith(".")):
-            self._problem(f"{name}: file={declared.file!r} should be a plain file name", where)
+            self.problem(f"{name}: file={declared.file!r} should be a plain file name", where)
         if declared.file and declared.contract is not None:
-            self._problem(f"{name}: a file has no contract", where, "Put the contract on the product it is made of.")
+            self.problem(f"{name}: a file has no contract", where, "Put the contract on the product it is made of.")
 
     def _sql(
         self, name: str, declared: ProductDeclaration, where: Where
@@ -256,7 +243,7 @@ class _Resolver:
         spot = where
         if text.strip().endswith(".sql") and len(text.split()) == 1:
             file = Path(declared.where.file).parent / text.strip()
-            spot = self._here(Where(str(file), 1))
+            spot = self.here(Where(str(file), 1))
             try:
                 if not file.resolve().is_relative_to(self.config.root.resolve()):
                     raise OSError(0, "it is outside the project")
@@ -264,40 +251,40 @@ class _Resolver:
                 self.resolved.files.append(file)
             except (OSError, UnicodeDecodeError) as error:
                 said = getattr(error, "strerror", None) or error
-                self._problem(f"{name}: cannot read {text.strip()}: {said}", where, f"It should be at {spot.file}.")
+                self.problem(f"{name}: cannot read {text.strip()}: {said}", where, f"It should be at {spot.file}.")
                 return "", (), {}
-        parsed = self._parse(text, f"the SQL of {name}", spot, in_file=spot is not where)
+        parsed = self.parse(text, f"the SQL of {name}", spot, in_file=spot is not where)
         if parsed is None:
             return text, (), {}
         domain = name.partition(".")[0]
         inputs = [i for t in parsed.tables if (i := self._input(str(t), declared, domain, spot, sql=True))]
         tables = {str(table) for table in parsed.tables}
         if unused := set(declared.inputs) - tables:
-            self._problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no table of its SQL", where)
+            self.problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no table of its SQL", where)
         return parsed.statement, tuple(inputs), {"sql": digest(parsed.canonical)}
 
-    def _parse(self, text: str, what: str, where: Where, *, in_file: bool) -> reader.Parsed | None:
+    def parse(self, text: str, what: str, where: Where, *, in_file: bool) -> reader.Parsed | None:
         try:
             return reader.parse(text)
         except reader.Unreadable as error:
             if error.offset < 0:
-                self._problem(f"{what}: {error.what}", where)
+                self.problem(f"{what}: {error.what}", where)
                 return None
             line, column, shown = reader.place(text, error.offset)
             spot = Where(where.file, line) if in_file else where
             told = f"{what}, line {line} column {column}: {error.what}"
-            self._problem(told, spot, f"{shown}\n{' ' * (column - 1)}^")
+            self.problem(told, spot, f"{shown}\n{' ' * (column - 1)}^")
             return None
 
     def _input(self, text: str, declared: ProductDeclaration, domain: str, where: Where, *, sql: bool) -> Input | None:
         asked = declared.inputs.get(text, text)
-        full = self._refer(asked, domain)
+        full = self.refer(asked, domain)
         if full is None:
-            self._unknown(str(asked), domain, where, sql=sql)
+            self.unknown(str(asked), domain, where, sql=sql)
             return None
         behind = self.named[full]
         if sql and isinstance(behind, ProductDeclaration) and behind.file:
-            self._problem(f"{full} is a file; SQL can only read tables", where)
+            self.problem(f"{full} is a file; SQL can only read tables", where)
             return None
         return Input(alias=text, name=full)
 
@@ -309,7 +296,7 @@ class _Resolver:
             parameters = inspect.signature(function).parameters
             hints = typing.get_type_hints(inspect.unwrap(function))
         except (NameError, TypeError, ValueError, AttributeError) as error:
-            self._problem(f"{name}: cannot read its parameters: {error}", where, "Import what its annotations name.")
+            self.problem(f"{name}: cannot read its parameters: {error}", where, "Import what its annotations name.")
             return None, (), {}
         handovers: dict[str, str] = {}
         inputs: list[Input] = []
@@ -317,9 +304,9 @@ class _Resolver:
         domain = name.partition(".")[0]
         for parameter in parameters.values():
             alias = parameter.name
-            known = self._refer(declared.inputs.get(alias, alias), domain)
+            known = self.refer(declared.inputs.get(alias, alias), domain)
             if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
-                self._problem(f"{name}: parameter {parameter} cannot be an input", where, "Name each input.")
+                self.problem(f"{name}: parameter {parameter} cannot be an input", where, "Name each input.")
                 continue
             handover = _handover(hints.get(alias))
             if known is None and handover == FILE and declared.file:
@@ -331,93 +318,52 @@ class _Resolver:
                 self._check_handover(name, found, handover, hints.get(alias), where)
             handovers[alias] = handover
         if unused := set(declared.inputs) - set(parameters):
-            self._problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no parameter", where)
-        reach = self._reach(declared)
+            self.problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no parameter", where)
+        reach = self.reach(declared)
         reach.visit(function.__qualname__, function)
         return Recipe(function=function, handovers=handovers, target=target), tuple(inputs), dict(reach.parts)
 
-    def _reach(self, declared: ProductDeclaration) -> Reach:
+    def reach(self, declared: ProductDeclaration) -> Reach:
         return Reach(tree_of=self.local.tree_of, load=self.local.load, origin=declared.where.file, salt=self.salt)
 
     def _check_handover(self, name: str, found: Input, handover: str, annotation: Any, where: Where) -> None:
         behind = self.named[found.name]
         is_file = isinstance(behind, ProductDeclaration) and bool(behind.file)
         if handover not in HANDOVERS:
-            self._problem(
+            self.problem(
                 f"{name}: parameter {found.alias!r} cannot be handed over as {_shown(annotation)}", where,
                 "Annotate it pl.LazyFrame, pl.DataFrame, duckdb.DuckDBPyRelation or pyarrow.Table.",
             )  # fmt: skip
         elif is_file != (handover == FILE):
             told = "a file: annotate it pathlib.Path" if is_file else "a table: it cannot be handed over as a path"
-            self._problem(f"{name}: parameter {found.alias!r} is {told}", where)
+            self.problem(f"{name}: parameter {found.alias!r} is {told}", where)
 
     # ------------------------------------------------------------------------------------------ contracts
 
-    def _contract(self, name: str, declared: ProductDeclaration, where: Where) -> tuple[Demands | None, Contract]:
+    def _contract(self, name: str, declared: ProductDeclaration, where: Where) -> tuple[Schema, Contract]:
         told: list[Any] = []
-        demands = None
+        schema = Schema()
         if declared.contract is not None:
             try:
-                demands = read_schema(declared.contract, where)
-                told.append(schema_digest(declared.contract, demands, self._reach(declared)))
+                schema = read_schema(declared.contract, where)
+                told.append(schema_digest(declared.contract, schema, self.reach(declared)))
             except NotASchema as error:
-                self._problem(f"{name}: {error}", where, "Give a pandera.polars DataFrameModel or DataFrameSchema.")
+                self.problem(f"{name}: {error}", where, "Give a pandera.polars DataFrameModel or DataFrameSchema.")
             except Exception as error:  # pandera reads a model only now, and raises anything for a bad one
-                self._problem(f"{name}: its contract cannot be read: {type(error).__name__}: {error}", where)
-        rules = [demand.rule for demand in demands.demands] if demands else []
-        rules += [r for d in self._rules(name, declared, where) if (r := self._rule(name, d, told))]
-        columns = demands.columns if demands else ()
-        if demands and declared.event_time and declared.event_time not in demands.schema.columns:
-            self._problem(f"{name}: event_time {declared.event_time!r} is no column of its contract", where,
-                          nearest(declared.event_time, demands.schema.columns))  # fmt: skip
-        key = demands.key if demands else ()
-        return demands, Contract(digest=digest(told), columns=columns, key=key, rules=tuple(rules))
-
-    def _rules(self, name: str, declared: ProductDeclaration, where: Where) -> Sequence[RuleDeclaration]:
-        texts = [r.text for r in declared.rules]
-        for again in {t for t in texts if texts.count(t) > 1}:
-            self._problem(f"{name}: two rules say {again!r}", where, "Give each rule words of its own.")
-        return declared.rules
-
-    def _rule(self, name: str, declared: RuleDeclaration, told: list[Any]) -> Rule | None:
-        where = self._here(declared.where)
-        label = f"rule {declared.text!r} of {name}"
-        if declared.severity not in set(Severity):
-            self._problem(f"{label}: severity {declared.severity!r}", where, "It is 'error' or 'warning'.")
-            return None
-        if declared.dimension and declared.dimension not in DIMENSIONS:
-            self._problem(f"{label}: dimension {declared.dimension!r}", where, f"One of {', '.join(DIMENSIONS)}.")
-        parsed = self._parse(declared.sql, label, where, in_file=False)
-        if parsed is None:
-            return None
-        domain = name.partition(".")[0]
-        inputs = []
-        for table in map(str, parsed.tables):
-            full = table if table in {THIS, PREVIOUS} else self._refer(table, domain)
-            behind = self.named.get(full or "")
-            if full is None and (close := difflib.get_close_matches(table, [THIS, PREVIOUS], n=1)):
-                self._problem(f"{label}: unknown table {table!r}", where, f"Did you mean {close[0]}?")
-            elif full is None:
-                self._unknown(table, domain, where, sql=True)
-            elif isinstance(behind, SourceDeclaration):
-                self._problem(f"{label} reads the source {full}", where, "Rules read products: make a product of it.")
-            elif full == name:
-                self._problem(f"{label} names its own product", where, "Write `this`, or `previous`.")
-            elif isinstance(behind, ProductDeclaration) and behind.file:
-                self._problem(f"{label}: {full} is a file; rules read tables", where)
-            else:
-                inputs.append(Input(alias=table, name=full))
-        told.append([declared.text, declared.severity, parsed.canonical, sorted(i.name for i in inputs)])
-        return Rule(
-            text=declared.text,
-            where=where,
-            severity=Severity(declared.severity),
-            dimension=declared.dimension,
-            because=declared.because,
-            owner=declared.owner,
-            sql=parsed.statement,
-            inputs=tuple(inputs),
+                self.problem(f"{name}: its contract cannot be read: {type(error).__name__}: {error}", where)
+        if schema.pandera and declared.event_time and declared.event_time not in schema.pandera.columns:
+            self.problem(f"{name}: event_time {declared.event_time!r} is no column of its contract", where,
+                          nearest(declared.event_time, schema.pandera.columns))  # fmt: skip
+        book = Rulebook(self, name, declared)
+        rules = told_apart([*schema.rules, *book.read()])
+        contract = Contract(
+            digest=digest([*told, *book.told]),
+            columns=schema.columns,
+            key=schema.key,
+            rules=rules,
+            sensitive=schema.sensitive,
         )
+        return replace(schema, checks={**schema.checks, **book.checks}), contract
 
 
 def _is_zone(name: str) -> bool:

@@ -13,6 +13,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
 def _list_of(kind: type, words: str) -> Shape:
     return (
         lambda value: isinstance(value, list | tuple) and all(isinstance(v, kind) for v in value),
@@ -43,7 +47,7 @@ _SHAPES: Mapping[type, Mapping[str, Shape]] = {
         "purpose": _TEXT,
         "domain": _or_none(_TEXT),
         "inputs": (_is_inputs, "a mapping of names to names"),
-        "rules": _list_of(RuleDeclaration, "rule.sql(...)"),
+        "rules": _list_of(RuleDeclaration, "rule.sql(...) or another rule"),
         "consumers": _list_of(Consumer, "Consumer(...)"),
         "tags": _list_of(str, "texts"),
         "event_time": _TEXT,
@@ -61,7 +65,10 @@ _SHAPES: Mapping[type, Mapping[str, Shape]] = {
         "owner": _TEXT,
         "purpose": _TEXT,
     },
-    RuleDeclaration: dict.fromkeys(("text", "sql", "severity", "because", "dimension", "owner"), _TEXT),
+    RuleDeclaration: {
+        **dict.fromkeys(("text", "severity", "because", "dimension", "owner", "review_by", "on_failure"), _TEXT),
+        **dict.fromkeys(("warn_above", "fail_above"), (_is_amount, 'a number of rows, or a share such as "0.5 %"')),
+    },
     Consumer: dict.fromkeys(("name", "decides", "contact"), _TEXT),
     Freshness: dict.fromkeys(("by", "tz", "on", "covers"), _TEXT),
 }

@@ -1,5 +1,5 @@
 -- The catalog: immutable facts (versions, verdicts, releases) and one mutable thing, the pointers.
--- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 1.
+-- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 2.
 
 create table meta (name text primary key, value text not null);
 
@@ -57,6 +57,7 @@ create table verdicts (
   results   text not null,                -- JSON
   judged_at text not null,
   run       text not null,
+  restated  text not null default '',     -- why settled rows were allowed to change
   primary key (version, contract, against)
 );
 

@@ -28,15 +28,17 @@ from assay.model import (
     Status,
     Verdict,
     Version,
+    changed,
 )
 
-SCHEMA_VERSION = 1
-# One entry per step up: MIGRATIONS[1] would hold the statements that turn schema 1 into schema 2.
-MIGRATIONS: Mapping[int, Sequence[str]] = {}
+SCHEMA_VERSION = 2
+# One entry per step up: MIGRATIONS[1] holds the statements that turn schema 1 into schema 2.
+MIGRATIONS: Mapping[int, Sequence[str]] = {1: ["alter table verdicts add column restated text not null default ''"]}
 
 _VERSION = (
     "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run"
 )
+_VERDICT = "version, contract, against, status, results, judged_at, run, restated"
 
 
 class SqliteCatalog:
@@ -158,8 +160,7 @@ class SqliteCatalog:
 
     def verdicts(self, version: str) -> list[Verdict]:
         rows = self._rows(
-            "select version, contract, against, status, results, judged_at, run from verdicts"
-            " where version = ? order by judged_at desc, rowid desc",
+            f"select {_VERDICT} from verdicts where version = ? order by judged_at desc, rowid desc",
             [version],
         )
         with _translated(self.file):
@@ -248,16 +249,17 @@ class SqliteCatalog:
             for version in versions:
                 self._add_version(version)
             self._db.executemany(
-                "insert into verdicts values (?, ?, ?, ?, ?, ?, ?) on conflict (version, contract, against) do nothing",
+                f"insert into verdicts ({_VERDICT}) values (?, ?, ?, ?, ?, ?, ?, ?)"
+                " on conflict (version, contract, against) do nothing",
                 [
-                    (v.version, v.contract, v.against, v.status, _results(v), _stamp(v.judged_at), v.run)
+                    (v.version, v.contract, v.against, v.status, _results(v), _stamp(v.judged_at), v.run, v.restated)
                     for v in verdicts
                 ],
             )
 
     def _add_version(self, v: Version) -> None:
         (seq,) = self._db.execute("select coalesce(max(seq), 0) + 1 from versions").fetchone()
-        columns = [[c.name, c.type] for c in v.columns]
+        columns = [[c.name, c.type, *([c.logical] if c.logical else [])] for c in v.columns]
         self._db.execute(
             f"insert into versions (seq, {_VERSION}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " on conflict (id) do nothing",
@@ -359,12 +361,18 @@ class SqliteFacts:
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         rows = self._catalog._rows(
-            "select version, contract, against, status, results, judged_at, run from verdicts"
-            " where version = ? and contract = ? and against = ?",
+            f"select {_VERDICT} from verdicts where version = ? and contract = ? and against = ?",
             [version, contract, against],
         )
         with _translated(self._catalog.file):
             return _verdict(rows[0]) if rows else None
+
+    def restated(self, version: str) -> str:
+        rows = self._catalog._rows(
+            "select restated from verdicts where version = ? and restated <> '' order by judged_at desc limit 1",
+            [version],
+        )
+        return str(rows[0][0]) if rows else ""
 
     def files(self, source: str) -> Mapping[str, str] | None:
         rows = self._catalog._rows("select files from listings where digest = ?", [source])
@@ -412,7 +420,7 @@ def _version(row: Sequence[Any], parts: tuple[Part, ...]) -> Version:
         product=product,
         key=Key(digest=key, code=Code(digest=code, parts=json.loads(code_parts)), inputs=json.loads(inputs)),
         digest=digest,
-        columns=tuple(Column(name=name, type=type) for name, type in json.loads(columns)),
+        columns=tuple(Column(name=name, type=type, logical="".join(more)) for name, type, *more in json.loads(columns)),
         rows=rows,
         bytes=size,
         built_at=datetime.fromisoformat(built_at),
@@ -424,7 +432,7 @@ def _version(row: Sequence[Any], parts: tuple[Part, ...]) -> Version:
 
 
 def _verdict(row: Sequence[Any]) -> Verdict:
-    version, contract, against, status, results, judged_at, run = row
+    version, contract, against, status, results, judged_at, run, restated = row
     return Verdict(
         version=version,
         contract=contract,
@@ -433,17 +441,17 @@ def _verdict(row: Sequence[Any]) -> Verdict:
         results=tuple(_result(r) for r in json.loads(results)),
         judged_at=datetime.fromisoformat(judged_at),
         run=run,
+        restated=restated,
     )
 
 
 def _result(stored: dict[str, Any]) -> RuleResult:
-    enums = {"status": Status(stored["status"]), "severity": Severity(stored["severity"])}
-    return RuleResult(**{**stored, **enums, "samples": tuple(stored["samples"])})
+    enums = {"status": Status(stored["status"]), "severity": Severity(stored.get("severity", Severity.ERROR))}
+    return RuleResult(**{**stored, **enums, "samples": tuple(stored.get("samples", ()))})
 
 
 def _results(verdict: Verdict) -> str:
-    names = RuleResult.__slots__
-    return _json([{name: getattr(result, name) for name in names} for result in verdict.results])
+    return _json([changed(result) for result in verdict.results])
 
 
 def _json(value: Any) -> str:

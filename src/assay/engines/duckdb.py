@@ -33,6 +33,7 @@ class DuckDB:
         run = self._instance.execute
         run(f"set temp_directory = {literal(str(spill))}")
         run("set python_enable_replacements = false")
+        _in_utc(self._instance)
         run(f"set allowed_directories = [{', '.join(literal(f'{folder}/') for folder in folders)}]")
         run("set enable_external_access = false")
         run("set lock_configuration = true")
@@ -42,7 +43,7 @@ class DuckDB:
         """Open a connection of its own that sees the feeds as views, by full name and, in this domain, by alias."""
         import duckdb
 
-        with self._cursor() as (number, bench):
+        with self._numbered() as (number, bench):
             place = f"bench{number}"
             try:
                 bench.execute(f"attach ':memory:' as {place}")
@@ -58,7 +59,13 @@ class DuckDB:
                     bench.execute(f"detach {place}")
 
     @contextmanager
-    def _cursor(self) -> Iterator[tuple[int, "duckdb.DuckDBPyConnection"]]:
+    def cursor(self) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """Open a connection of its own that sees no views: files are read by their paths."""
+        with self._numbered() as (_, cursor):
+            yield cursor
+
+    @contextmanager
+    def _numbered(self) -> Iterator[tuple[int, "duckdb.DuckDBPyConnection"]]:
         with self._lock:
             self._count += 1
             number = self._count
@@ -80,23 +87,27 @@ class DuckDB:
         """Let go of the instance and its memory."""
         self._instance.close()
 
-    def measure(self, file: Path, event_time: str = "", more: str = "") -> Measured:
+    def measure(self, file: Path, event_time: str = "", types: Mapping[str, str] | None = None) -> Measured:
         """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
 
-        The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts; `more`
-        is what else there is to tell of the types.
+        The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts;
+        `types` are those that the columns were written in, where DuckDB may not see all of them.
         """
         staged = parquet([file])
-        with self._cursor() as (_, cursor):
+        with self.cursor() as cursor:
             described = cursor.execute(f"describe {staged}").fetchall()
-            columns = tuple(Column(name=row[0], type=row[1]) for row in described)
+            columns = tuple(_column(row[0], row[1], (types or {}).get(row[0], row[1])) for row in described)
             hashed = ", ".join(_hashed(c) for c in columns)
             latest = f"max({identifier(event_time)})" if event_time else "null"
             row = cursor.execute(f"select count(*), sum(hash({hashed})), {latest}, version() {staged}").fetchone()
         assert row is not None
         rows, total, last, version = row
-        content = digest([version, [[c.name, c.type] for c in columns], rows, str(total), more])
+        content = digest([version, [[c.name, c.type, c.logical] for c in columns], rows, str(total)])
         return Measured(rows=rows, columns=columns, digest=content, data_as_of=_moment(last))
+
+
+def _column(name: str, seen: str, written: str) -> Column:
+    return Column(name=name, type=seen, logical="" if written == seen else written)
 
 
 def _named(feeds: Sequence[Feed], domain: str) -> dict[str, Feed]:
@@ -219,6 +230,7 @@ def reading_room(files: Sequence[Path], views: Mapping[str, str]) -> "duckdb.Duc
 
     room = duckdb.connect(config=_config(""))
     room.execute("set python_enable_replacements = false")
+    _in_utc(room)
     room.execute(f"set allowed_paths = {_list(files)}")
     create_views(room, views)
     room.execute("set enable_external_access = false")
@@ -241,6 +253,11 @@ def _list(files: Sequence[Path]) -> str:
 def _config(memory: str) -> dict[str, Any]:
     config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     return {**config, "memory_limit": memory} if memory else dict(config)
+
+
+def _in_utc(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Let the day of a moment be the same on every machine."""
+    connection.execute("set global TimeZone = 'UTC'")
 
 
 def _hashed(column: Column) -> str:

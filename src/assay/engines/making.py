@@ -46,8 +46,8 @@ def make(product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target:
             making.write(recipe, target)
             return Measured(rows=0, columns=(), digest=file_digest(target))
         else:
-            more = making.stage(making.call(recipe, target), target)
-            return engine.measure(target, product.event_time, more)
+            types = making.stage(making.call(recipe, target), target)
+            return engine.measure(target, product.event_time, types)
     return engine.measure(target, product.event_time)
 
 
@@ -97,8 +97,8 @@ class _Making:
         self.open.callback(aside.unlink, missing_ok=True)
         return aside
 
-    def stage(self, result: Any, target: Path) -> str:
-        """Write what a function returned, and return what DuckDB will not see of its types."""
+    def stage(self, result: Any, target: Path) -> dict[str, str]:
+        """Write what a function returned, and return the types of its columns that DuckDB may not see all of."""
         import duckdb
         import polars as pl
 
@@ -109,7 +109,7 @@ class _Making:
                 return lazy.stage(result.lazy(), target, self.want)
             case duckdb.DuckDBPyRelation():
                 self._stage_relation(result, target)
-                return ""
+                return {}
             case _ if type(result).__module__.startswith("pyarrow") and type(result).__name__ == "Table":
                 frame = pl.from_arrow(result)
                 assert isinstance(frame, pl.DataFrame)

@@ -57,10 +57,10 @@ def _spelled(schema: Mapping[str, Any], name: str) -> str:
     return (from_polars(schema[name]) or str(schema[name])) if name in schema else ""
 
 
-def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> str:
+def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> dict[str, str]:
     """Write a LazyFrame to one Parquet file (zstd), in the contract's types where the cast is exact.
 
-    Returns what DuckDB's view of the file does not tell of its types (zones, categories), '' when that is nothing.
+    Returns each column's type: as DuckDB spells it, or as Polars does where that would not tell all of it.
     """
     import polars as pl
 
@@ -69,4 +69,5 @@ def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> str:
     if changed:
         frame = frame.with_columns(pl.col(name).cast(to_polars(type)) for name, type in changed.items())
     frame.sink_parquet(target, compression="zstd")
-    return "".join(f"{n} {t};" for n, t in frame.collect_schema().items() if not told_in_full(t))
+    types = frame.collect_schema().items()
+    return {name: str(from_polars(t)) if told_in_full(t) else str(t) for name, t in types}

@@ -32,11 +32,18 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A query: `canonical` is the same for the same meaning; `statement` is its text without a closing semicolon."""
+    """A query: `canonical` is the same for the same meaning; `statement` is its text without a closing semicolon.
+
+    `names` are the columns that it names, in lower case; `stars`: it takes all columns somewhere (`*`), each under its
+    own name; `opaque`: columns may reach its result that it does not name, under other names.
+    """
 
     canonical: str
     statement: str
     tables: tuple[Table, ...]
+    names: frozenset[str] = frozenset()
+    stars: bool = False
+    opaque: bool = False
 
 
 class Unreadable(ValueError):
@@ -58,7 +65,49 @@ def parse(sql: str) -> Parsed:
     node = told["statements"][0]["node"]
     tables = tuple(dict.fromkeys(_tables(node, frozenset())))
     canonical = _canonical(told)
-    return Parsed(canonical=canonical, statement=_statement(sql, canonical), tables=tables)
+    seen = _Seen()
+    seen.look(node)
+    return Parsed(
+        canonical=canonical,
+        statement=_statement(sql, canonical),
+        tables=tables,
+        names=frozenset(seen.names),
+        stars=seen.stars,
+        opaque=seen.opaque or (seen.stars and seen.renames) or bool(seen.names & seen.tables),
+    )
+
+
+class _Seen:
+    """The columns that a query may let through to its result, gathered from its nodes."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.tables: set[str] = set()  # a table named like a column is a whole row
+        self.stars = self.renames = self.opaque = False
+
+    def look(self, node: Any) -> None:
+        """Gather what a node and all below it name."""
+        if isinstance(node, list):
+            for item in node:
+                self.look(item)
+        elif isinstance(node, dict):
+            self._look_at(node)
+            for value in node.values():
+                self.look(value)
+
+    def _look_at(self, node: dict[str, Any]) -> None:
+        kind = node.get("type")
+        if node.get("class") == "COLUMN_REF":
+            self.names |= {str(name).lower() for name in node.get("column_names", ())}
+        if node.get("class") == "STAR":
+            self.stars = True
+            self.opaque |= bool(node.get("columns") or node.get("expr") or node.get("rename_list"))
+        if node.get("class") in {"POSITIONAL_REFERENCE", "LAMBDA"} or kind in {"PIVOT", "TABLE_FUNCTION"}:
+            self.opaque = True
+        if kind == "SET_OPERATION_NODE" or node.get("column_name_alias") or node.get("aliases"):
+            self.renames = True
+        if kind in {"BASE_TABLE", "SUBQUERY"}:
+            self.tables |= {str(node.get(key) or "").lower() for key in ("alias", "table_name")} - {""}
 
 
 def _serialized(sql: str) -> dict[str, Any]:

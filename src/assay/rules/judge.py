@@ -1,241 +1,295 @@
-"""Judges staged bytes: every demand of the schema by pandera, every rule in SQL by DuckDB, each on its own.
+"""Judges staged bytes: each rule in the cheapest way that is exact, and says how each came out.
 
-Each demand is put to pandera in a schema of its own that reads only the columns it needs, so that one demand that
-cannot be judged never hides another. Nothing here changes data: types are compared as they are stored.
+Names and types first, then what a file's statistics prove, one DuckDB aggregate, one Polars pass, pandera itself, and
+the rules that are queries. Nothing here changes data: types are compared as they are stored.
 """
 
-import copy
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assay.engines import duckdb as duck
 from assay.engines.feed import Feed
 from assay.errors import BuildError
-from assay.model import PREVIOUS, THIS, Kind, Product, Rule, RuleResult, Status
-from assay.rules.schema import Demand, Demands, dtype_of, is_built_in
+from assay.model import PREVIOUS, THIS, Column, Kind, Product, Rule, RuleResult, Status
+from assay.rules import by_duckdb, by_pandera, by_polars, by_query
+from assay.rules.answer import Answer, said
+from assay.rules.compile import Asked, Known, Pattern, Rows, Unique, Way, Whole, compile_demand, is_flat
+from assay.rules.schema import Schema
+from assay.tolerance import allowed, exceeds
+
+if TYPE_CHECKING:
+    import duckdb
 
 SAMPLES = 5
+HIDDEN = "(sensitive)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is judged, `this`, and what its rules read besides, by alias (no `previous` on a first release)."""
+    """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
+
+    There is no `previous` on a first release; `before` are its columns. `now` is the moment of judging; `restated` says
+    why settled rows may change this once; `sensitive` are the columns, of all that is read, never to be shown.
+    """
 
     this: Path
+    columns: tuple[Column, ...]
+    rows: int
     others: tuple[Feed, ...] = ()
+    before: tuple[Column, ...] = ()
+    now: datetime
+    restated: str = ""
+    sensitive: frozenset[str] = frozenset()
 
 
-def judge(product: Product, demands: Demands | None, evidence: Evidence, engine: duck.DuckDB) -> tuple[RuleResult, ...]:
+def judge(
+    product: Product, evidence: Evidence, engine: duck.DuckDB, schema: Callable[[], Schema]
+) -> tuple[RuleResult, ...]:
     """Return how each rule of a product's contract came out, in the order of the contract.
 
-    An exception inside a rule is that rule's result; exhausted memory or disk is not a result, and is raised.
+    `schema` gives the checks behind the rules, for those that only pandera can judge. An exception inside a rule is
+    that rule's result; exhausted memory or disk is not a result, and is raised.
     """
-    results: list[RuleResult] = []
-    if demands is not None:
-        results += _judge_schema(demands, evidence.this)
-    rules = [rule for rule in product.contract.rules if rule.sql]
-    if rules:
-        results += _judge_sql(product, rules, evidence, engine)
-    return tuple(results)
+    return _Judging(product, evidence, engine, schema).run()
 
 
-# ---------------------------------------------------------------------------------------------- the schema
+def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
+    """Return how each rule that is a demand is judged on columns stored like this, by the rule's text."""
+    stored = {column.name: column for column in columns}
+    return {r.text: compile_demand(r.demand, stored) for r in product.contract.rules if r.demand and not r.inputs}
 
 
-def _judge_schema(demands: Demands, file: Path) -> list[RuleResult]:
-    import polars as pl
+@dataclass
+class _Judging:
+    """One judging: the answer to every rule, and where the failing rows of each are found."""
 
-    frame = pl.scan_parquet(file, glob=False)
-    return [_judge_demand(demand, demands, frame) for demand in demands.demands]
+    product: Product
+    evidence: Evidence
+    engine: duck.DuckDB
+    schema: Callable[[], Schema]
+    answers: dict[str, Answer] = field(default_factory=dict)
+    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-
-def _judge_demand(demand: Demand, demands: Demands, frame: Any) -> RuleResult:
-    import polars as pl
-
-    names = frame.collect_schema().names()
-    if demand.kind not in {"type", "strict", "ordered"} and (lacking := _lacking(demand, demands, names)):
-        return result(demand.rule, Status.SKIPPED, message=f"there is no column {lacking}")
-    try:
-        errors = _validate(_schema_of(demand, demands), _needed(demand, demands, frame, names))
-    except (MemoryError, OSError) as error:  # the machinery's failure, and no verdict on the data
-        raise BuildError(f"{demand.rule.text!r} cannot be judged now: {error or type(error).__name__}") from error
-    except Exception as error:  # a check of the user's can raise anything; it is this rule's result
-        return result(demand.rule, Status.ERROR, message=_said(error))
-    if not errors:
-        return result(demand.rule, Status.PASSED)
-    broken = [error for error in errors if error.reason_code and error.reason_code.name == "CHECK_ERROR"]
-    if broken:
-        return result(demand.rule, Status.ERROR, message=_case(broken[0]))
-    rows = _rows(errors, frame.select(pl.len()).collect().item())
-    if rows is None:
-        said = "the check says no to the whole column" if demand.check is not None else _first_line(errors[0])
-        return result(demand.rule, _failed(demand.rule), message=said.partition(" in DataFrameSchema")[0])
-    number = "row"
-    while number in names:
-        number = f"_{number}"
-    sampled = frame.with_row_index(number).filter(pl.col(number).is_in(rows[:SAMPLES]))
-    samples = sampled.select(_shown(demand, demands, names)).collect().to_dicts()
-    return result(demand.rule, _failed(demand.rule), failing=len(rows), samples=samples)
-
-
-def _needed(demand: Demand, demands: Demands, frame: Any, names: Sequence[str]) -> Any:
-    """Return the column alone where that is all the demand can look at; a check of the user's sees the whole frame."""
-    if demand.column not in names or demands.schema.columns[demand.column].regex:
-        return frame
-    alone = demand.kind in {"null", "unique"} or (demand.check is not None and is_built_in(demand.check))
-    return frame.select(demand.column) if alone else frame
-
-
-def _lacking(demand: Demand, demands: Demands, names: Sequence[str]) -> str:
-    """Return a column that the demand is about and the data lacks; '' when there is none."""
-    if demand.column:
-        column = demands.schema.columns[demand.column]
-        return "" if column.regex or demand.column in names else demand.column
-    needed = demands.schema.unique or () if demand.kind == "unique" else ()
-    return next((name for name in needed if name not in names), "")
-
-
-def _schema_of(demand: Demand, demands: Demands) -> Any:
-    """Return a pandera schema that demands this one thing."""
-    import pandera.polars as pa
-
-    whole = demands.schema
-    if not demand.column:
-        free = {n: pa.Column(required=False, nullable=True, regex=c.regex) for n, c in whole.columns.items()}
-        match demand.kind:
-            case "strict":
-                return pa.DataFrameSchema(free, strict=True)
-            case "ordered":
-                return pa.DataFrameSchema(free, ordered=True)
-            case "unique":
-                return pa.DataFrameSchema(unique=whole.unique)
-        return pa.DataFrameSchema(checks=[_loud(demand.check)])
-    column = whole.columns[demand.column]
-    made = pa.Column(
-        dtype=dtype_of(whole, column) if demand.kind == "type" else None,
-        nullable=demand.kind != "null",
-        unique=demand.kind == "unique",
-        checks=[_loud(demand.check)] if demand.check is not None else None,
-        required=column.required and demand.kind == "type",
-        regex=column.regex,
-    )
-    others = whole.columns.items() if demand.check is not None and demand.check.groupby else ()
-    free = {n: pa.Column(required=False, nullable=True, regex=c.regex) for n, c in others}
-    return pa.DataFrameSchema({**free, demand.column: made})
-
-
-def _loud(check: Any) -> Any:
-    """Return the check so that pandera reports what fails it; what only warns is ours to say."""
-    loud = copy.copy(check)
-    loud.raise_warning = False
-    return loud
-
-
-def _validate(schema: Any, frame: Any) -> list[Any]:
-    """Return pandera's errors; data checks run whatever the environment says of pandera."""
-    from pandera.config import ValidationDepth, config_context
-    from pandera.errors import SchemaErrors
-
-    with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+    def run(self) -> tuple[RuleResult, ...]:
+        ways = ways_of(self.product, self.evidence.columns)
+        self._known(ways)
         try:
-            schema.validate(frame, lazy=True)
-        except SchemaErrors as errors:
-            return list(errors.schema_errors)
-    return []
+            self._rows(ways)
+            self._polars(ways)
+            self._pandera(ways)
+        except (MemoryError, OSError) as error:  # the machinery's failure, and no verdict on the data
+            raise BuildError(f"the rules cannot be judged now: {error or type(error).__name__}") from error
+        queries = [rule for rule in self.product.contract.rules if rule.text not in ways]
+        if queries:
+            self._queries(queries)
+        return tuple(self._result(rule) for rule in self.product.contract.rules)
 
+    @property
+    def rules(self) -> dict[str, Rule]:
+        return {rule.text: rule for rule in self.product.contract.rules}
 
-def _rows(errors: Sequence[Any], height: int) -> list[int] | None:
-    """Return the numbers of the failing rows of a frame this high, ascending; None when the failure is not of rows."""
-    rows: set[int] = set()
-    for error in errors:
-        cases = error.failure_cases
-        if error.check_output is not None and "check_output" in error.check_output.collect_schema().names():
-            output = error.check_output.lazy().select("check_output").with_row_index("row").collect()
-            if output.height != height:
-                return None  # an answer about something else than rows: an aggregate, a group
-            if getattr(cases, "height", 0) > 0:
-                rows |= set(output.filter(output["check_output"].not_())["row"].to_list())
+    def _known(self, ways: Mapping[str, Way]) -> None:
+        for text, way in ways.items():
+            if isinstance(way, Known):
+                self.answers[text] = Answer(how="schema", holds=way.holds, message=way.message)
+
+    # ------------------------------------------------------------------------------------------ rows, in DuckDB
+
+    def _rows(self, ways: Mapping[str, Way]) -> None:
+        left = {text: way for text, way in ways.items() if isinstance(way, Rows | Whole | Unique)}
+        if not left:
+            return
+        with self.engine.cursor() as cursor:
+            if self.evidence.rows > by_duckdb.SMALL:
+                left = self._large(cursor, left)
+            if left:
+                self._fused(cursor, left)
+            for text, way in ways.items():
+                if (self.answers[text].failing or 0) if text in self.answers else 0:
+                    self._sample(cursor, text, way)
+
+    def _large(
+        self, cursor: "duckdb.DuckDBPyConnection", left: dict[str, Rows | Whole | Unique]
+    ) -> dict[str, Rows | Whole | Unique]:
+        """Answer what statistics prove and what is unique; return what is left to read."""
+        flat = all(is_flat(column.type) for column in self.evidence.columns)  # else names in statistics are paths
+        proofs = {t: way.proof for t, way in left.items() if isinstance(way, Rows) and way.proof} if flat else {}
+        if proofs:
+            proven = by_duckdb.prove(cursor, self.evidence.this, list(proofs.values()))
+            for text, good in zip(proofs, proven, strict=True):
+                if good:
+                    self.answers[text] = Answer(how="footer", failing=0)
+        for text, way in left.items():
+            if isinstance(way, Unique):
+                failing, _ = by_duckdb.unique(cursor, way, self.evidence.this)
+                self.answers[text] = Answer(how="sorted", failing=failing)
+        return {text: way for text, way in left.items() if text not in self.answers}
+
+    def _fused(self, cursor: "duckdb.DuckDBPyConnection", ways: Mapping[str, Rows | Whole | Unique]) -> None:
+        """Answer all in one query; when one cannot be judged, each in one of its own."""
+        import duckdb
+
+        try:
+            row = cursor.execute(by_duckdb.fused(ways.values(), self._table)).fetchone()
+        except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
+            raise
+        except duckdb.Error as error:
+            if len(ways) == 1:
+                (text,) = ways
+                self.answers[text] = Answer(how="fused", error=said(error))
+                return
+            for text, way in ways.items():
+                self._fused(cursor, {text: way})
+            return
+        assert row is not None
+        for (text, way), found in zip(ways.items(), row[1:], strict=True):
+            if isinstance(way, Whole):
+                message = "the column does not take exactly these values" if found else ""
+                self.answers[text] = Answer(how="fused", holds=not found, message=message)
+            else:
+                self.answers[text] = Answer(how="fused", failing=found)
+
+    @property
+    def _table(self) -> str:
+        return duck.parquet([self.evidence.this])
+
+    def _sample(self, cursor: "duckdb.DuckDBPyConnection", text: str, way: Way) -> None:
+        fails = by_duckdb.condition(way, self._table)
+        if fails:
+            columns = ", ".join(map(duck.identifier, self._shown(text, way)))
+            found = cursor.execute(f"select {columns} {self._table} where {fails} limit {SAMPLES}")
+            names = [column[0] for column in found.description or ()]
+            self.samples[text] = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+    # ------------------------------------------------------------------------------------------ Polars, pandera
+
+    def _polars(self, ways: Mapping[str, Way]) -> None:
+        asked: dict[str, Pattern | by_polars.Lazy] = {}
+        for text, way in ways.items():
+            demand = self.rules[text].demand
+            assert demand is not None
+            if isinstance(way, Pattern):
+                asked[text] = way
+            elif isinstance(way, Asked) and not demand.pattern and (check := self._check(demand.place)) is not None:
+                asked[text] = by_polars.Lazy(check=check, column=demand.column)
+        if not asked:
+            return
+        one = by_polars.Pass(self.evidence.this, asked)
+        self.answers |= one.run()
+        for text in asked:
+            if self.answers[text].failing:
+                found = one.rows(text, self._shown(text, ways[text])).head(SAMPLES).collect(engine="streaming")
+                self.samples[text] = found.to_dicts()
+
+    def _check(self, place: str) -> Any:
+        return self.schema().checks.get(place)
+
+    def _pandera(self, ways: Mapping[str, Way]) -> None:
+        for text, way in ways.items():
+            demand = self.rules[text].demand
+            if text in self.answers or demand is None:
                 continue
-        if "index" not in getattr(cases, "columns", ()):
-            return None
-        rows |= set(cases["index"].to_list())
-    return sorted(rows) if rows and None not in rows else None
+            self.answers[text], rows = by_pandera.ask(demand, self.schema(), self.evidence.this)
+            if rows:
+                columns = self._shown(text, way)
+                self.samples[text] = by_pandera.pick(self.evidence.this, rows[:SAMPLES], columns).to_dicts()
+
+    def _shown(self, text: str, way: Way) -> list[str]:
+        """Return the columns a sample shows: the key and the offending ones; all, when neither is known."""
+        demand = self.rules[text].demand
+        offending = [demand.column] if demand and demand.column else []
+        if isinstance(way, Rows | Whole | Unique):
+            offending = list(way.columns)
+        names = [column.name for column in self.evidence.columns]
+        lower = {name.lower(): name for name in names}
+        chosen = [lower[n.lower()] for n in (*self.product.contract.key, *offending) if n.lower() in lower]
+        known = any(n.lower() in lower for n in offending)
+        return list(dict.fromkeys(chosen)) if known else names
+
+    # ------------------------------------------------------------------------------------------ queries
+
+    def _queries(self, rules: Sequence[Rule]) -> None:
+        feeds = [*self.evidence.others]
+        if self.product.kind is not Kind.FILE:
+            feeds.append(Feed(alias=THIS, name=THIS, files=(self.evidence.this,)))
+        absent = PREVIOUS not in {feed.alias for feed in self.evidence.others}
+        with self.engine.bench(feeds, self.product.domain) as bench:
+            if self.product.kind is Kind.FILE:
+                name, size = duck.literal(self.product.file), self.evidence.this.stat().st_size
+                bench.execute(f"create view this as select {name} as file, {size}::bigint as bytes")
+            for rule in rules:
+                if absent and any(i.name == PREVIOUS for i in rule.inputs):
+                    message = "nothing is published yet to compare with"
+                    self.answers[rule.text] = Answer(how="sql", holds=None, message=message)
+                else:
+                    self._query(rule, bench)
+
+    def _query(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
+        there = {column.name for column in self.evidence.before}
+        common = [column.name for column in self.evidence.columns if column.name in there]
+        clock = by_query.clock_of(rule, self.evidence.now, {c.name: c.type for c in self.evidence.columns})
+        answer = by_query.ask(rule, bench, by_query.query_of(rule, common), clock)
+        if answer.failing:
+            failing = by_query.failing_of(rule, common)
+            found = by_query.sample(bench, failing, clock, SAMPLES)
+            names = list(found[0])
+            if rule.demand is not None:
+                lower = {n.lower() for n in (*self.product.contract.key, *rule.demand.arguments["columns"])}
+                names = [name for name in names if name.lower() in lower] or names
+            hide = by_query.hidden(failing, names, tuple(self.evidence.sensitive))
+            self.samples[rule.text] = [{n: HIDDEN if n in hide else row[n] for n in names} for row in found]
+        self.answers[rule.text] = answer
+
+    # ------------------------------------------------------------------------------------------ results
+
+    def _result(self, rule: Rule) -> RuleResult:
+        answer = self.answers[rule.text]
+        status, message = _status(rule, answer, self.evidence.rows), answer.message or answer.error
+        if answer.error and self.evidence.sensitive:
+            message = f"{answer.error.partition(':')[0]} (its words may hold sensitive values, and are not kept)"
+        if rule.closes and status is Status.FAILED and self.evidence.restated:
+            status, message = Status.WARNING, f"restated: {self.evidence.restated}"
+        secret = {name.lower() for name in self.evidence.sensitive}
+        samples = tuple(
+            {name: HIDDEN if name.lower() in secret else plain(value) for name, value in row.items()}
+            for row in self.samples.get(rule.text, ())
+        )
+        return RuleResult(
+            text=rule.text,
+            status=status,
+            severity=rule.severity,
+            dimension=rule.dimension,
+            because=rule.because,
+            owner=rule.owner,
+            failing=answer.failing,
+            rows=self.evidence.rows if answer.failing is not None and not rule.compares else None,
+            measured=plain(answer.measured),
+            threshold=rule.threshold or allowed(rule.warn_above, rule.fail_above),
+            how=answer.how,
+            samples=samples,
+            message=message,
+        )
 
 
-def _shown(demand: Demand, demands: Demands, names: Sequence[str]) -> list[str]:
-    """Return the columns a sample shows: the offending one and the key, or all when neither is known."""
-    wanted = [*demands.key, demand.column] if demand.column in names or not demand.column else []
-    chosen = [n for n in dict.fromkeys(wanted) if n in names]
-    return chosen if demand.column and len(chosen) > 1 else list(names)
+def _status(rule: Rule, answer: Answer, rows: int) -> Status:
+    if answer.error:
+        return Status.ERROR
+    if answer.holds is None:
+        return Status.SKIPPED
+    if answer.failing is None or rule.compares:
+        good = answer.holds and not answer.failing
+        return Status.PASSED if good else Status.FAILED if rule.fail_above else Status.WARNING
+    if exceeds(rule.fail_above, answer.failing, rows):
+        return Status.FAILED
+    return Status.WARNING if exceeds(rule.warn_above, answer.failing, rows) else Status.PASSED
 
 
-# ---------------------------------------------------------------------------------------------- rules in SQL
-
-
-def _judge_sql(product: Product, rules: Sequence[Rule], evidence: Evidence, engine: duck.DuckDB) -> list[RuleResult]:
-    feeds = [*evidence.others]
-    if product.kind is not Kind.FILE:
-        feeds.append(Feed(alias=THIS, name=THIS, files=(evidence.this,)))
-    absent = PREVIOUS not in {feed.alias for feed in evidence.others}
-    with engine.bench(feeds, product.domain) as bench:
-        if product.kind is Kind.FILE:
-            name, size = duck.literal(product.file), evidence.this.stat().st_size
-            bench.execute(f"create view this as select {name} as file, {size}::bigint as bytes")
-        return [
-            result(rule, Status.SKIPPED, message="nothing is published yet to compare with")
-            if absent and any(i.name == PREVIOUS for i in rule.inputs)
-            else _judge_query(rule, bench)
-            for rule in rules
-        ]
-
-
-def _judge_query(rule: Rule, bench: Any) -> RuleResult:
-    import duckdb
-
-    query = rule.sql
-    try:
-        (failing,) = bench.execute(f"select count(*) from (\n{query}\n)").fetchone()
-        if not failing:
-            return result(rule, Status.PASSED, failing=0)
-        found = bench.execute(f"select * from (\n{query}\n) limit {SAMPLES}")
-        names = [column[0] for column in found.description]
-        samples = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
-        raise
-    except duckdb.Error as error:
-        return result(rule, Status.ERROR, message=_said(error))
-    return result(rule, _failed(rule), failing=failing, samples=samples)
-
-
-# ---------------------------------------------------------------------------------------------- results
-
-
-def result(
-    rule: Rule,
-    status: Status,
-    *,
-    failing: int | None = None,
-    samples: Sequence[Mapping[str, Any]] = (),
-    message: str = "",
-) -> RuleResult:
-    """Return the result of a rule, its samples as JSON can hold them."""
-    return RuleResult(
-        text=rule.text,
-        status=status,
-        severity=rule.severity,
-        dimension=rule.dimension,
-        because=rule.because,
-        owner=rule.owner,
-        failing=failing,
-        samples=tuple({name: _plain(value) for name, value in row.items()} for row in samples),
-        message=message,
-    )
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -243,20 +297,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     return str(value)
-
-
-def _failed(rule: Rule) -> Status:
-    return Status.FAILED if rule.severity == "error" else Status.WARNING
-
-
-def _case(error: Any) -> str:
-    """Return what pandera says of a check that could not be run, without Polars' plan behind it."""
-    return str(error.failure_cases if error.failure_cases is not None else error).strip().splitlines()[0]
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_first_line(error)}"
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "")

@@ -1,13 +1,14 @@
-"""Reads a pandera schema: its columns and types, its key, and each thing it demands as a rule in words."""
+"""Reads a pandera schema: its columns and types, its key, and each thing it demands as a rule in words and as data."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from assay.engines.types import from_polars
+from assay.engines.types import from_polars, told_in_full
 from assay.fingerprint import Reach, digest
-from assay.model import Column, Rule, Severity, Where
+from assay.model import Column, Demand, Rule, Severity, Where
+from assay.rules.literal import Unspeakable, encode
 
 # What pandera can do to data instead of judging it: rows and values must never change without a trace.
 _CHANGES = ("drop_invalid_rows", "add_missing_columns")
@@ -35,60 +36,62 @@ class NotASchema(TypeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
-    """One thing a schema demands of the column `column` ('' is the frame), as a rule and as pandera's own check."""
+class Schema:
+    """A schema as it was read: columns with a type, key, columns that must not be shown, rules.
 
-    rule: Rule
-    column: str
-    kind: str
-    check: Any = None
+    `pandera` is the schema itself (None: there is none), `checks` the checks behind its demands and those of
+    `rule.check`, by place.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demands:
-    """All that a schema demands."""
-
-    schema: Any
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
-    demands: tuple[Demand, ...]
+    pandera: Any = None
+    columns: tuple[Column, ...] = ()
+    key: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    checks: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_schema(contract: Any, where: Where) -> Demands:
+def read_schema(contract: Any, where: Where) -> Schema:
     """Return what a `DataFrameModel` or `DataFrameSchema` of pandera.polars demands; NotASchema for anything else."""
     schema = _schema(contract)
     columns = [(name, dtype_of(schema, column)) for name, column in schema.columns.items() if not column.regex]
     types = [(name, from_polars(dtype.type)) for name, dtype in columns if dtype]
-    unique = tuple(schema.unique or ())
-    key = unique or tuple(name for name, column in schema.columns.items() if column.unique)
-    return Demands(
-        schema=schema,
+    unique = next(iter(_together(schema)), ())
+    found = list(_demands(schema, where))
+    return Schema(
+        pandera=schema,
         columns=tuple(Column(name=name, type=type) for name, type in types if type),
-        key=key,
-        demands=tuple(_demands(schema, where)),
+        key=unique or tuple(name for name, column in schema.columns.items() if column.unique and not column.regex),
+        sensitive=tuple(name for name, column in schema.columns.items() if (column.metadata or {}).get("sensitive")),
+        rules=tuple(rule for rule, _ in found),
+        checks={rule.demand.place: check for rule, check in found if rule.demand and check is not None},
     )
 
 
-def schema_digest(contract: Any, demands: Demands, reach: Reach) -> str:
+def schema_digest(contract: Any, schema: Schema, reach: Reach) -> str:
     """Return the digest of a schema: all it demands, and the code of its own checks with all that it reaches."""
     if isinstance(contract, type):
         reach.visit(contract.__qualname__, contract)
     told = []
-    for demand in demands.demands:
-        check = demand.check
-        detail: list[Any] = [demand.rule.check, demand.rule.text, demand.rule.severity]
-        if demand.kind == "type":
-            column = demands.schema.columns[demand.column]
-            detail += [str(dtype_of(demands.schema, column)), column.required, column.regex]
-        if check is not None:
-            options = (check.ignore_na, check.element_wise, check.groupby, check.groups, check.n_failure_cases)
-            detail += [check.name, repr(options)]
-            reach.visit(f"{demand.rule.check}.statistics", dict(check.statistics or {}))
-            if not is_built_in(check):
-                reach.visit(demand.rule.check, check._check_fn)
-                reach.visit(f"{demand.rule.check}.options", getattr(check, "_check_kwargs", {}))
+    for rule in schema.rules:
+        assert rule.demand is not None
+        detail: list[Any] = [rule.demand.place, rule.text, rule.severity, dict(rule.demand.arguments)]
+        if rule.demand.kind == "type":
+            column = schema.pandera.columns[rule.demand.column]
+            detail += [str(dtype_of(schema.pandera, column)), column.required, column.regex]
         told.append(detail)
-    return digest([told, dict(reach.parts)])
+    for place, check in schema.checks.items():
+        told.append(check_digest(check, place, reach))
+    return digest([told, dict(reach.parts), *([schema.sensitive] if schema.sensitive else [])])
+
+
+def check_digest(check: Any, place: str, reach: Reach) -> list[Any]:
+    """Return what tells a check from others; `reach` gathers the code of one that is the user's own."""
+    reach.visit(f"{place}.statistics", dict(check.statistics or {}))
+    if not is_built_in(check):
+        reach.visit(place, check._check_fn)
+        reach.visit(f"{place}.options", getattr(check, "_check_kwargs", {}))
+    return [check.name, repr((check.ignore_na, check.element_wise, check.groupby, check.groups, check.n_failure_cases))]
 
 
 def dtype_of(schema: Any, column: Any) -> Any:
@@ -104,59 +107,126 @@ def _schema(contract: Any) -> Any:
     if not isinstance(contract, pa.DataFrameSchema):
         what = contract.__name__ if isinstance(contract, type) else type(contract).__name__
         raise NotASchema(f"{what} is not a pandera.polars DataFrameModel or DataFrameSchema")
+    columns = contract.columns.items()
     changes = [name for name in _CHANGES if getattr(contract, name, None)]
+    changes += [f"drop_invalid_rows of {n}" for n, c in columns if getattr(c, "drop_invalid_rows", False)]
     changes += ["strict='filter'"] if contract.strict == "filter" else []
-    changes += ["parsers"] if contract.parsers or any(c.parsers for c in contract.columns.values()) else []
-    changes += [f"a default for {n}" for n, c in contract.columns.items() if c.default is not None]
+    changes += ["parsers"] if contract.parsers or any(c.parsers for _, c in columns) else []
+    changes += [f"a default for {n}" for n, c in columns if c.default is not None]
     if changes:
         raise NotASchema(f"this schema changes data ({', '.join(changes)}); a contract only judges it")
     return contract
 
 
-def _demands(schema: Any, where: Where) -> Iterator[Demand]:
+def _together(schema: Any) -> list[tuple[str, ...]]:
+    """Return the sets of columns that have to be unique together."""
+    unique = list(schema.unique or ())
+    return [tuple(unique)] if unique and all(isinstance(name, str) for name in unique) else [tuple(g) for g in unique]
+
+
+def _demands(schema: Any, where: Where) -> Iterator[tuple[Rule, Any]]:
+    explicit = [name for name, column in schema.columns.items() if not column.regex]
     for name, column in schema.columns.items():
         shown = f"columns matching {name}" if column.regex else name
-        if dtype := dtype_of(schema, column):
-            yield _demand(
-                f"{shown}: type {from_polars(dtype.type) or dtype}", where, name, "type", dimension="conformity"
-            )
-        elif column.required:
-            yield _demand(f"{shown} is there", where, name, "type", dimension="conformity")
+        about: dict[str, Any] = {"column": name, "pattern": bool(column.regex)}
+        apart = {"apart": explicit} if column.regex else {}
+        yield from _typed(schema, name, shown, where, apart)
         if not column.nullable:
-            yield _demand(f"{shown} is never missing", where, name, "null", dimension="completeness")
+            demand = Demand(kind="null", place=f"{name}:null", arguments=apart, **about)
+            yield _rule(f"{shown} is never missing", demand, where, dimension="completeness"), None
         if column.unique:
-            yield _demand(f"{shown} is unique", where, name, "unique", dimension="uniqueness")
+            told = apart if column.regex else {"columns": [name]}
+            demand = Demand(kind="unique", place=f"{name}:unique", arguments=told, **about)
+            yield _rule(f"{shown} is unique", demand, where, dimension="uniqueness"), None
         for index, check in enumerate(column.checks):
-            yield _demand(_words(check, shown), where, name, f"check{index}", check=check)
+            demand = demand_of(check, f"{name}:check{index}", apart=apart, **about)
+            yield _rule(_words(check, shown), demand, where, warns=check.raise_warning), check
+    yield from _of_the_frame(schema, where)
+
+
+def _typed(schema: Any, name: str, shown: str, where: Where, apart: dict[str, Any]) -> Iterator[tuple[Rule, Any]]:
+    column = schema.columns[name]
+    dtype = dtype_of(schema, column)
+    if not dtype and not column.required:
+        return
+    spelled = from_polars(dtype.type) if dtype else None
+    # A type that DuckDB's spelling does not tell in full is told by pandera alone: "".
+    plain = spelled if spelled and _told(dtype) else "" if dtype else None
+    demand = Demand(
+        kind="type", place=f"{name}:type", column=name, pattern=bool(column.regex),
+        arguments={**apart, "type": plain, "required": bool(column.required)},
+    )  # fmt: skip
+    text = f"{shown}: type {spelled or dtype}" if dtype else f"{shown} is there"
+    yield _rule(text, demand, where, dimension="conformity"), None
+
+
+def _told(dtype: Any) -> bool:
+    """Say whether a type of pandera's is one type of Polars' and nothing else, as DuckDB's spelling tells it."""
+    try:
+        made = dtype.type() if isinstance(dtype.type, type) else dtype.type
+    except TypeError:
+        return False
+    agnostic = getattr(dtype, "time_zone_agnostic", False)
+    return type(dtype).__name__ not in {"Category", "Enum"} and not agnostic and told_in_full(made)
+
+
+def _of_the_frame(schema: Any, where: Where) -> Iterator[tuple[Rule, Any]]:
+    names = [[name, bool(column.regex)] for name, column in schema.columns.items()]
     if schema.strict:
-        yield _demand("there are no other columns", where, "", "strict", dimension="conformity")
+        demand = Demand(kind="strict", place=":strict", arguments={"columns": names})
+        yield _rule("there are no other columns", demand, where, dimension="conformity"), None
     if schema.ordered:
-        yield _demand("columns are in the order of the contract", where, "", "ordered", dimension="conformity")
-    if schema.unique:
-        yield _demand(f"{', '.join(schema.unique)} is unique", where, "", "unique", dimension="uniqueness")
+        demand = Demand(kind="ordered", place=":ordered", arguments={"columns": names})
+        yield _rule("columns are in the order of the contract", demand, where, dimension="conformity"), None
+    for index, group in enumerate(_together(schema)):
+        demand = Demand(kind="unique", place=f":unique{index}", arguments={"columns": list(group)})
+        yield _rule(f"{', '.join(group)} is unique", demand, where, dimension="uniqueness"), None
     for index, check in enumerate(schema.checks):
-        yield _demand(_words(check, ""), where, "", f"check{index}", check=check)
+        yield _rule(_words(check, ""), demand_of(check, f":check{index}"), where, warns=check.raise_warning), check
 
 
-def _demand(text: str, where: Where, column: str, kind: str, *, dimension: str = "", check: Any = None) -> Demand:
-    warns = check is not None and check.raise_warning
-    rule = Rule(
+def demand_of(
+    check: Any, place: str, *, column: str = "", pattern: bool = False, apart: Mapping[str, Any] | None = None
+) -> Demand:
+    """Return what a check demands, as data; one that is the user's own, or that data cannot tell, is `custom`."""
+    kind, told = "custom", {}
+    if is_built_in(check) and not check.element_wise and not check.groupby:
+        try:
+            told = {name: encode(_given(value)) for name, value in check._check_kwargs.items()}
+            kind = str(check._check_fn.__name__)
+        except Unspeakable as why:
+            told = {"why": str(why)}
+    arguments = {**(apart or {}), **told}
+    return Demand(
+        kind=kind, place=place, column=column, pattern=pattern, ignore_na=check.ignore_na, arguments=arguments
+    )
+
+
+def _given(value: Any) -> Any:
+    """Return an argument of a check as the check takes it: of a compiled pattern, only its text counts."""
+    return value.pattern if isinstance(value, re.Pattern) else value
+
+
+def _rule(text: str, demand: Demand, where: Where, *, dimension: str = "", warns: bool = False) -> Rule:
+    return Rule(
         text=text,
         where=where,
         severity=Severity.WARNING if warns else Severity.ERROR,
         dimension=dimension,
-        check=f"{column}:{kind}",
+        warn_above="0" if warns else "",
+        fail_above="" if warns else "0",
+        demand=demand,
     )
-    return Demand(rule=rule, column=column, kind=kind, check=check)
 
 
 def _words(check: Any, subject: str) -> str:
-    said = check.title or check.description
-    if not said and is_built_in(check) and check.name in _WORDS:
+    kind = check._check_fn.__name__ if is_built_in(check) else ""
+    said = check.title or check.description or (check.name if kind and check.name != kind else None)
+    if not said and kind in _WORDS:
         values = {name: _value(value) for name, value in (check.statistics or {}).items()}
-        said = _WORDS[check.name].format(**values) if _fits(_WORDS[check.name], values) else check.error
+        said = _WORDS[kind].format(**values) if _fits(_WORDS[kind], values) else check.error
         return f"{subject} {said}".strip()
-    said = said or (check.error if not is_built_in(check) else None) or str(check.name or "check").replace("_", " ")
+    said = said or (None if kind else check.error) or str(check.name or "check").replace("_", " ")
     return said if not subject or re.search(rf"\b{re.escape(subject)}\b", said) else f"{subject}: {said}"
 
 
@@ -172,6 +242,13 @@ def _value(value: Any) -> str:
         shown = [str(v) for v in (sorted(value, key=str) if isinstance(value, set | frozenset) else value)]
         return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
     return str(value)
+
+
+def is_check(value: Any) -> bool:
+    """Say whether a value is a check of pandera's."""
+    from pandera.api.checks import Check
+
+    return isinstance(value, Check)
 
 
 def is_built_in(check: Any) -> bool:

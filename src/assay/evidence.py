@@ -1,0 +1,59 @@
+"""Where what a product is made of, and judged by, is read: which version of each input, and its files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from assay.engines.feed import Feed
+from assay.graph import Graph
+from assay.model import PREVIOUS, Keep, Product, Publish, Version
+from assay.plan import Observed, compared_with, judged_as_of
+from assay.rules.judge import Evidence
+from assay.storage import Storage
+
+
+class Shelf:
+    """The files behind every name, as observed and as decided so far (`decisions` may grow)."""
+
+    def __init__(
+        self, graph: Graph, observed: Observed, storage: Storage, root: Path, decisions: Mapping[str, object]
+    ) -> None:
+        self.graph, self.observed, self.storage, self.root = graph, observed, storage, root
+        self.decisions = decisions
+
+    def feed(self, alias: str, name: str) -> Feed:
+        """Return a source as observed, or the version of a product that this run goes on with."""
+        if name in self.observed.sources:
+            files = tuple(self.root / f.path for f in self.observed.sources[name].files)
+            return Feed(alias=alias, name=name, files=files, source=self.graph.sources[name])
+        decision = self.decisions.get(name)
+        if isinstance(decision, Publish | Keep):
+            return self._of(alias, name, decision.version)
+        pointer = self.observed.facts.pointer(name)
+        assert pointer is not None, f"{name} was decided on without a version"
+        return self._of(alias, name, self.observed.facts.version(pointer.version))
+
+    def _of(self, alias: str, name: str, version: Version) -> Feed:
+        return Feed(alias=alias, name=name, files=tuple(self.storage.locate(part) for part in version.parts))
+
+    def feeds(self, product: Product) -> list[Feed]:
+        """Return what a product is made of."""
+        return [self.feed(i.alias, i.name) for i in product.inputs]
+
+    def evidence(self, product: Product, version: Version, restated: str = "") -> Evidence:
+        """Return what a version is judged by."""
+        asked = {i.alias: i.name for rule in product.contract.rules for i in rule.inputs}
+        others = [self.feed(alias, name) for alias, name in asked.items() if name in self.graph.products]
+        before = compared_with(product, version, self.observed.facts) if product.uses_previous else None
+        if before:
+            others.append(self._of(PREVIOUS, PREVIOUS, before))
+        read = [product, *(self.graph.products[feed.name] for feed in others if feed.name in self.graph.products)]
+        return Evidence(
+            this=self.storage.locate(version.parts[0]),
+            columns=version.columns,
+            rows=version.rows,
+            others=tuple(others),
+            before=before.columns if before else (),
+            now=judged_as_of(version, self.observed),
+            restated=restated or (self.observed.facts.restated(version.id) if product.closes else ""),
+            sensitive=frozenset(name for p in read for name in p.contract.sensitive),
+        )

@@ -1,0 +1,199 @@
+"""Turns the rules of one product, as declared, into rules: their words, their queries, and what these read."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date
+from typing import Any, Protocol
+
+from assay.declare import Declaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
+from assay.engines.sql import Parsed
+from assay.errors import Problem
+from assay.fingerprint import Reach
+from assay.graph import nearest
+from assay.model import DIMENSIONS, PREVIOUS, THIS, Demand, Input, Rule, Severity, Where
+from assay.rules.business import NotARule, Phrased, phrase
+from assay.rules.schema import check_digest, demand_of, is_check
+from assay.tolerance import amount
+
+_ROWWISE = {"check", "references"}
+_COUNTS = {*_ROWWISE, "sql"}
+
+
+class Names(Protocol):
+    """What the rules of a project may refer to, and where mistakes in them go."""
+
+    named: dict[str, Declaration]
+    problems: list[Problem]
+
+    def problem(self, what: str, where: Where, hint: str = "") -> None: ...
+    def here(self, where: Where) -> Where: ...
+    def refer(self, text: Any, domain: str) -> str | None: ...
+    def unknown(self, text: str, domain: str, where: Where, *, sql: bool) -> None: ...
+    def parse(self, text: str, what: str, where: Where, *, in_file: bool) -> Parsed | None: ...
+    def reach(self, declared: ProductDeclaration) -> Reach: ...
+
+
+class Rulebook:
+    """Reads the rules of one product; `told` gathers what tells them apart, `checks` are those of pandera by place."""
+
+    def __init__(self, names: Names, product: str, declared: ProductDeclaration) -> None:
+        self.names, self.product, self.declared = names, product, declared
+        self.domain = product.partition(".")[0]
+        self.told: list[Any] = []
+        self.checks: dict[str, Any] = {}
+
+    def read(self) -> list[Rule]:
+        """Return the rules, each mistake in them told to `names`."""
+        found = []
+        for index, declared in enumerate(self.declared.rules):
+            where = self.names.here(declared.where)
+            try:
+                phrased = phrase(declared, self.product, self.declared.event_time)
+            except NotARule as error:
+                self.names.problem(f"{_label(declared, self.product)}: {error}", where)
+                continue
+            rule = self._rule(declared, phrased, where, f"rules:{index}")
+            found += [rule] if rule else []
+        texts = [rule.text for rule in found]
+        for again in {t for t in texts if texts.count(t) > 1}:
+            spot = next(rule.where for rule in found if rule.text == again)
+            self.names.problem(f"{self.product}: two rules say {again!r}", spot, "Give each rule words of its own.")
+        return found
+
+    def _rule(self, declared: RuleDeclaration, phrased: Phrased, where: Where, place: str) -> Rule | None:
+        label = f"rule {phrased.text!r} of {self.product}"
+        wrong = len(self.names.problems)
+        limits = self._limits(declared, label, where)
+        self._check_about(declared, label, where)
+        rule = Rule(
+            text=phrased.text,
+            where=where,
+            severity=Severity.ERROR if limits[1] else Severity.WARNING,
+            dimension=declared.dimension or phrased.dimension,
+            because=declared.because,
+            owner=declared.owner,
+            review_by=declared.review_by,
+            warn_above=limits[0],
+            fail_above=limits[1],
+            quarantines=declared.on_failure == "quarantine",
+            compares=phrased.compares,
+            threshold=phrased.threshold,
+            closes=phrased.closes,
+            dated=phrased.dated,
+            tz=phrased.tz,
+        )
+        if declared.kind == "check" and not phrased.condition:
+            made = self._checked(rule, declared.given["check"], declared.given["column"], place, label)
+        else:
+            made = self._asked(rule, phrased, label, place)
+        return made if made and wrong == len(self.names.problems) else None
+
+    def _checked(self, rule: Rule, check: Any, column: str, place: str, label: str) -> Rule | None:
+        """Return a rule that a check of pandera's judges."""
+        if not is_check(check):
+            told = f"its check is {type(check).__name__}"
+            self.names.problem(f"{label}: {told}", rule.where, "Give an SQL condition, or pandera.polars.Check.")
+            return None
+        reach = self.names.reach(self.declared)
+        self.told.append([rule.text, rule.warn_above, rule.fail_above, column, check_digest(check, place, reach)])
+        self.told.append(dict(reach.parts))
+        self.checks[place] = check
+        return replace(rule, demand=demand_of(check, place, column=column))
+
+    def _asked(self, rule: Rule, phrased: Phrased, label: str, place: str) -> Rule | None:
+        """Return a rule that a query judges, or a condition on every row."""
+        query = phrased.sql or f"select (\n{phrased.condition}\n) from this"
+        parsed = self.names.parse(query, label, rule.where, in_file=False)
+        if parsed is None:
+            return None
+        inputs = [i for table in map(str, parsed.tables) if (i := self._input(table, label, rule.where))]
+        limits = [rule.warn_above, rule.fail_above, rule.quarantines]
+        dates = [rule.closes, rule.dated, rule.tz]
+        self.told.append([rule.text, parsed.canonical, sorted(i.name for i in inputs), limits, dates])
+        if phrased.condition:
+            told = {"sql": phrased.condition, "columns": sorted(phrased.columns or parsed.names)}
+            demand = Demand(kind="condition", place=place, arguments=told)
+            return replace(rule, demand=demand, inputs=tuple(i for i in inputs if i.name != THIS))
+        return replace(rule, sql=parsed.statement, inputs=tuple(inputs))
+
+    def _input(self, table: str, label: str, where: Where) -> Input | None:
+        full = table if table in {THIS, PREVIOUS} else self.names.refer(table, self.domain)
+        behind = self.names.named.get(full or "")
+        if full is None and (close := difflib.get_close_matches(table, [THIS, PREVIOUS], n=1)):
+            self.names.problem(f"{label}: unknown table {table!r}", where, f"Did you mean {close[0]}?")
+        elif full is None:
+            self.names.unknown(table, self.domain, where, sql=True)
+        elif isinstance(behind, SourceDeclaration):
+            self.names.problem(f"{label} reads the source {full}", where, "Rules read products: make a product of it.")
+        elif full == self.product:
+            self.names.problem(f"{label} names its own product", where, "Write `this`, or `previous`.")
+        elif isinstance(behind, ProductDeclaration) and behind.file:
+            self.names.problem(f"{label}: {full} is a file; rules read tables", where)
+        else:
+            return Input(alias=table, name=full)
+        return None
+
+    # ------------------------------------------------------------------------------------------ what it says of itself
+
+    def _limits(self, declared: RuleDeclaration, label: str, where: Where) -> tuple[str, str]:
+        """Return from how many failing rows on it warns, and fails; '' for never."""
+        given = {k: v for k in ("warn_above", "fail_above") if (v := getattr(declared, k)) != ""}
+        limits = {"warn_above": "", "fail_above": ""}
+        for keyword, value in given.items():
+            try:
+                limits[keyword] = str(amount(value))
+            except ValueError:
+                self.names.problem(f"{label}: {keyword}={value!r}", where, 'Write rows (10) or a share ("0.5 %").')
+        if given and declared.kind not in _COUNTS:
+            self.names.problem(f"{label} counts no rows, so {' and '.join(given)} mean nothing", where)
+        if declared.severity == "warning" and "fail_above" in given:
+            self.names.problem(f"{label} is a warning, and has fail_above=", where, "Leave one of them out.")
+        if not given:
+            limits["warn_above" if declared.severity == "warning" else "fail_above"] = "0"
+        if declared.on_failure == "quarantine":
+            self._check_quarantine(declared, label, where, bounded="fail_above" in given)
+            limits["warn_above"] = limits["warn_above"] or "0"
+        return limits["warn_above"], limits["fail_above"]
+
+    def _check_quarantine(self, declared: RuleDeclaration, label: str, where: Where, *, bounded: bool) -> None:
+        if declared.kind not in _ROWWISE:
+            hint = "Rows can be set aside by rule.check() and rule.references()."
+            self.names.problem(f"{label} is not about single rows, so it cannot quarantine", where, hint)
+        if not bounded:
+            hint = 'Say how much is too much: fail_above="1 %".'
+            self.names.problem(f"{label} quarantines without a bound", where, hint)
+
+    def _check_about(self, declared: RuleDeclaration, label: str, where: Where) -> None:
+        if declared.severity not in set(Severity):
+            self.names.problem(f"{label}: severity {declared.severity!r}", where, "It is 'error' or 'warning'.")
+        if declared.on_failure not in {"hold", "quarantine"}:
+            self.names.problem(f"{label}: on_failure {declared.on_failure!r}", where, "It is 'hold' or 'quarantine'.")
+        if declared.dimension and declared.dimension not in DIMENSIONS:
+            hint = nearest(declared.dimension, DIMENSIONS) or f"One of {', '.join(DIMENSIONS)}."
+            self.names.problem(f"{label}: dimension {declared.dimension!r}", where, hint)
+        if declared.review_by and not _is_date(declared.review_by):
+            self.names.problem(f"{label}: review_by {declared.review_by!r} is no date", where, 'Write "2027-01-31".')
+
+
+def told_apart(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Return the rules so that no two have the same words."""
+    found: dict[str, Rule] = {}
+    for rule in rules:
+        number, text = 1, rule.text
+        while text in found:
+            number += 1
+            text = f"{rule.text} ({number})"
+        found[text] = replace(rule, text=text)
+    return tuple(found.values())
+
+
+def _label(declared: RuleDeclaration, product: str) -> str:
+    return f"rule {declared.text!r} of {product}" if declared.text else f"rule.{declared.kind} of {product}"
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return bool(date.fromisoformat(text)) and len(text) == 10
+    except ValueError:
+        return False

@@ -1,0 +1,29 @@
+"""What one way of judging has to say about one rule."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """`failing` rows where it is about rows, whether it `holds` where it is not; `error`: it could not be judged.
+
+    `holds` is None where there was nothing to judge. `measured` is what a rule that compares found. `how` names the way
+    that told.
+    """
+
+    how: str
+    failing: int | None = None
+    holds: bool | None = True
+    measured: float | int | None = None
+    message: str = ""
+    error: str = ""
+
+
+def said(error: BaseException) -> str:
+    """Return what an exception says, on one line, with its kind."""
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an exception says."""
+    return next(iter(str(error).strip().splitlines()), "")

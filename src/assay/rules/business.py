@@ -1,0 +1,261 @@
+"""What pandera cannot say: rules in business words, each turned into one query, a threshold and words for it."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from assay.declare import RuleDeclaration
+from assay.engines.duckdb import dotted, identifier
+from assay.periods import settled_before, while_of
+from assay.tolerance import Amount, amount
+
+_COLUMN = re.compile(r"[A-Za-z_]\w*")
+COMMON = "__common"  # stands for the columns that `this` and `previous` share
+_WEEKDAYS = re.compile(r"same weekday, last (\d+)")
+
+
+class NotARule(ValueError):
+    """A rule that does not say what it has to; says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phrased:
+    """A rule as a query (or, `condition`, as what every row must meet), in words, and what it allows.
+
+    `columns` are the offending ones; `dated` is the column whose times are compared with now.
+    """
+
+    text: str
+    sql: str = ""
+    condition: str = ""
+    columns: tuple[str, ...] = ()
+    compares: bool = False
+    threshold: str = ""
+    closes: str = ""
+    dated: str = ""
+    tz: str = "UTC"
+    dimension: str = ""
+
+
+def phrase(declared: RuleDeclaration, product: str, event_time: str) -> Phrased:
+    """Return what a declared rule asks of a product; NotARule, with what is wrong."""
+    makers: Mapping[str, Callable[..., Phrased]] = {
+        "check": _check,
+        "sql": _sql,
+        "rows": _rows,
+        "references": _references,
+        "reconciles": _reconciles,
+        "changes": _changes,
+        "fresh_event_time": _fresh,
+        "closed": _closed,
+    }
+    given = dict(declared.given)
+    if declared.kind in {"changes", "fresh_event_time"}:
+        given["event_time"] = event_time
+    if declared.kind == "references":
+        given["product"] = product
+    return makers[declared.kind](declared.text, **given)
+
+
+def _check(text: str, check: Any, column: str) -> Phrased:
+    if not _is_text(text):
+        raise NotARule("it has no words: say what has to hold")
+    if column and not isinstance(column, str):
+        raise NotARule(f"column= should be a name, and is {type(column).__name__}")
+    if isinstance(check, str):
+        if column:
+            raise NotARule("an SQL condition names its columns itself: leave column= out")
+        return Phrased(text=text, condition=_fragment(check, "condition"))
+    return Phrased(text=text, columns=(column,) if column else ())
+
+
+def _sql(text: str, sql: str) -> Phrased:
+    if not _is_text(text):
+        raise NotARule("it has no words: say what has to hold")
+    return Phrased(text=text, sql=_fragment(sql, "query"))
+
+
+def _rows(text: str, at_least: int | None, at_most: int | None) -> Phrased:
+    bounds = [(sign, n) for sign, n in ((">=", at_least), ("<=", at_most)) if n is not None]
+    if not bounds or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for _, n in bounds):
+        raise NotARule("give at_least=, at_most= or both, as numbers of rows")
+    threshold = " and ".join(f"at {'least' if s == '>=' else 'most'} {n:,}" for s, n in bounds)
+    holds = " and ".join(f"n {sign} {n}" for sign, n in bounds)
+    sql = f"select n as rows, n as __measured, not ({holds}) as __fails from (select count(*) as n from this)"
+    return Phrased(text=text or f"there are {threshold} rows", sql=sql, compares=True, threshold=threshold,
+                   dimension="completeness")  # fmt: skip
+
+
+def _references(text: str, column: str, other: str, product: str) -> Phrased:
+    mine, theirs = _words(column, "column"), _words(other, "other")
+    owner, _, name = mine.rpartition(".")
+    if owner not in {"", "this", product, product.partition(".")[2]}:
+        raise NotARule(f"{mine!r} is no column of {product}")
+    table, _, key = theirs.rpartition(".")
+    if not table:
+        raise NotARule(f'{theirs!r} should name a product and its column: "customers.id"')
+    condition = f"{identifier(name)} is null or {identifier(name)} in (select {identifier(key)} from {_table(table)})"
+    return Phrased(text=text or f"every {name} is in {theirs}", condition=condition, columns=(name,),
+                   dimension="consistency")  # fmt: skip
+
+
+def _reconciles(
+    text: str, *, measure: str, other: str, other_measure: str, within: Any, by: Sequence[str] | Mapping[str, str]
+) -> Phrased:
+    most = _amount(within, "within")
+    keys = dict(by) if isinstance(by, Mapping) else {name: name for name in _names(by, "by")}
+    keys = {_words(mine, "by"): _words(theirs, "by") for mine, theirs in keys.items()}
+    here = _grouped(measure, list(keys), "this")
+    there = _grouped(other_measure, list(keys.values()), _table(_words(other, "other")))
+    on = " and ".join(f"h.k{i} is not distinct from t.k{i}" for i in range(len(keys))) or "true"
+    named = "".join(f"coalesce(h.k{i}, t.k{i}) as {identifier(mine)}, " for i, mine in enumerate(keys))
+    bound = f"{most.number / 100} * abs(other)" if most.percent else f"{most.number:f}"
+    measured = "difference / nullif(abs(other), 0)" if most.percent else "difference"
+    sql = (
+        f"select *, ({measured})::double as __measured, coalesce(abs(difference) > {bound}, true) as __fails from ("
+        f"select {named}h.value as this, t.value as other, coalesce(h.value, 0) - coalesce(t.value, 0) as difference "
+        f"from ({here}) h full join ({there}) t on {on})"
+    )
+    grouped = f" by {', '.join(keys)}" if keys else ""
+    exact = f" within {most}" if most.number else ""
+    words = text or f"{measure} is {other_measure} of {other}{grouped}{exact}"
+    return Phrased(text=words, sql=sql, compares=True, threshold=f"within {most}", dimension="consistency")
+
+
+def _changes(text: str, *, measure: str, within: Any, by: Sequence[str], against: str, event_time: str) -> Phrased:
+    most, keys = _amount(within, "within"), _names(by, "by")
+    grouped = f" by {', '.join(keys)}" if keys else ""
+    weekdays = _WEEKDAYS.fullmatch(str(against))
+    if against == "previous":
+        compared, than = _against_previous(measure, keys), "what is published"
+    elif weekdays and int(weekdays[1]):
+        if not event_time:
+            raise NotARule("comparing weekdays needs the product's event_time=")
+        compared = _against_weekdays(measure, keys, event_time, int(weekdays[1]))
+        than = f"the same weekday's last {weekdays[1]}"
+    else:
+        raise NotARule(f'against={against!r} should be "previous" or "same weekday, last 4"')
+    moved = "case when is_now = was then 0 when was = 0 then 'inf'::double else (is_now - was) / abs(was) end"
+    moved = moved if most.percent else "is_now - was"
+    bound = most.number / 100 if most.percent else most.number
+    sql = (
+        f"select *, change as __measured, abs(change) > {bound} as __fails from "
+        f"(select *, ({moved})::double as change from ({compared}))"
+    )
+    words = text or f"{measure}{grouped} stays within {most} of {than}"
+    return Phrased(text=words, sql=sql, compares=True, threshold=f"within ±{most}", dimension="accuracy")
+
+
+def _against_previous(measure: str, keys: Sequence[str]) -> str:
+    on = " and ".join(f"h.k{i} is not distinct from b.k{i}" for i in range(len(keys))) or "true"
+    named = "".join(f"h.k{i} as {identifier(name)}, " for i, name in enumerate(keys))
+    here, before = _grouped(measure, keys, "this"), _grouped(measure, keys, "previous")
+    return f"select {named}b.value::double as was, h.value::double as is_now from ({here}) h join ({before}) b on {on}"
+
+
+def _against_weekdays(measure: str, keys: Sequence[str], event_time: str, count: int) -> str:
+    day = f"cast({identifier(event_time)} as date)"
+    kept = "".join(f"{identifier(name)} as k{i}, " for i, name in enumerate(keys))
+    same = "".join(f" and b.k{i} is not distinct from h.k{i}" for i in range(len(keys)))
+    named = "".join(f"h.k{i} as {identifier(name)}, " for i, name in enumerate(keys))
+    groups = "".join(f", h.k{i}" for i in range(len(keys)))
+    return (
+        f"with days as (select {day} as day, {kept}{_aggregate(measure)} as value from this group by all), "
+        f"seen as (select max({day}) as last from previous), "
+        "fresh as (select * from days where day > (select last from seen) "
+        "or (select max(day) from days) <= (select last from seen) and day = (select max(day) from days)) "
+        f"select h.day, {named}avg(b.value)::double as was, any_value(h.value)::double as is_now "
+        f"from fresh h join days b on b.day < h.day and b.day >= h.day - {7 * count} "
+        f"and dayofweek(b.day) = dayofweek(h.day){same} group by h.day{groups}"
+    )
+
+
+def _fresh(text: str, within: str, column: str, tz: str, event_time: str) -> Phrased:
+    name = _words(column or event_time or None, "column")
+    try:
+        length = while_of(_words(within, "within"))
+    except ValueError:
+        raise NotARule(f'within={within!r} should be a length of time such as "36 hours"') from None
+    quoted = identifier(name)
+    sql = (
+        "select latest, age_hours, age_hours as __measured, "
+        f"coalesce(age_hours > {length.total_seconds() / 3600}, true) as __fails from ("
+        "select latest, date_diff('second', latest, $now) / 3600.0 as age_hours "
+        f"from (select cast(max({quoted}) as timestamp) as latest from this))"
+    )
+    return Phrased(text=text or f"the latest {name} is at most {within} old", sql=sql, compares=True,
+                   threshold=f"at most {within}", dated=name, tz=_zone(tz), dimension="timeliness")  # fmt: skip
+
+
+def _closed(text: str, column: str, before: str, tz: str) -> Phrased:
+    name, told = _words(column, "column"), _words(before, "before")
+    try:
+        settled_before(told, datetime(2000, 1, 1, tzinfo=UTC), _zone(tz))
+    except ValueError:
+        raise NotARule(
+            f'before={told!r} should be "start of month" (day, week, quarter, year), "7 days ago" or a date'
+        ) from None
+    settled = f"where {identifier(name)} < $cutoff"
+    gone = f"select {COMMON} from previous {settled} except all select {COMMON} from this {settled}"
+    new = f"select {COMMON} from this {settled} except all select {COMMON} from previous {settled}"
+    sql = f"select 'was' as version, * from ({gone}) union all select 'is now', * from ({new})"
+    return Phrased(text=text or f"what is before the {told.removeprefix('the ')} does not change", sql=sql, closes=told,
+                   dated=name, tz=_zone(tz), dimension="consistency")  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- what is given
+
+
+def _grouped(measure: str, keys: Sequence[str], table: str) -> str:
+    kept = "".join(f"{identifier(name)} as k{i}, " for i, name in enumerate(keys))
+    return f"select {kept}{_aggregate(measure)} as value from {table}{' group by all' if keys else ''}"
+
+
+def _aggregate(measure: str) -> str:
+    told = _fragment(measure, "measure")
+    return f"sum({identifier(told)})" if _COLUMN.fullmatch(told) else f"({told})"
+
+
+def _table(name: str) -> str:
+    if not all(_COLUMN.fullmatch(part) for part in name.split(".")):
+        raise NotARule(f"{name!r} is no name of a product")
+    return dotted(name)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _words(value: Any, keyword: str) -> str:
+    if not _is_text(value):
+        raise NotARule(f"{keyword}= should be a text, and is {value!r}")
+    return str(value).strip()
+
+
+def _fragment(value: Any, what: str) -> str:
+    if not _is_text(value):
+        raise NotARule(f"its {what} should be SQL, and is {value!r}")
+    return str(value).strip()
+
+
+def _names(value: Any, keyword: str) -> list[str]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise NotARule(f"{keyword}= should be a list of columns, and is {value!r}")
+    return [_words(name, keyword) for name in value]
+
+
+def _amount(value: Any, keyword: str) -> Amount:
+    try:
+        return amount(value)
+    except ValueError:
+        raise NotARule(f'{keyword}={value!r} should be an amount such as 0.01 or "0.1 %"') from None
+
+
+def _zone(tz: Any) -> str:
+    try:
+        return str(ZoneInfo(tz).key)
+    except (ValueError, KeyError, TypeError, OSError):
+        raise NotARule(f"tz={tz!r} is no time zone") from None

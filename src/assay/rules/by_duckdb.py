@@ -1,0 +1,136 @@
+"""Judges rows in DuckDB: statistics first, then one aggregate over all that is left, uniqueness on its own."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assay.engines.duckdb import identifier, literal, parquet
+from assay.rules.compile import Proof, Rows, Unique, Way, Whole
+
+if TYPE_CHECKING:
+    import duckdb
+
+SMALL = 100_000  # rows up to which reading is as cheap as asking for statistics
+
+
+def fused(ways: Iterable[Rows | Whole | Unique], table: str) -> str:
+    """Return the one query that judges all of these: failing rows of each, or 1 where a column as a whole is bad."""
+    parts = ["count(*)"]
+    for way in ways:
+        match way:
+            case Rows(fails=fails):
+                parts.append(f"coalesce(count_if({fails}), 0)")
+            case Whole(passes=passes):
+                parts.append(f"case when {passes} then 0 else 1 end")
+            case Unique():
+                parts.append(f"({repeats(way, table)})")
+    return f"select {', '.join(parts)} {table}"
+
+
+def repeats(way: Unique, table: str) -> str:
+    """Return the query that counts the rows that are not the only one of their kind."""
+    names = ", ".join(map(identifier, way.columns))
+    return f"select coalesce(sum(n), 0)::bigint from (select count(*) as n {table} group by {names} having n > 1)"
+
+
+def repeated(way: Unique, table: str) -> str:
+    """Return the condition that is true of the rows that are not the only one of their kind."""
+    names = [identifier(name) for name in way.columns]
+    same = " and ".join(f"d.__k{index} is not distinct from {name}" for index, name in enumerate(names))
+    kept = ", ".join(f"{name} as __k{index}" for index, name in enumerate(names))
+    grouped = f"select {kept} {table} group by {', '.join(names)} having count(*) > 1"
+    return f"exists (select 1 from ({grouped}) d where {same})"
+
+
+def condition(way: Way, table: str) -> str:
+    """Return the condition that is true of exactly the failing rows; '' where it is not about rows of DuckDB's."""
+    match way:
+        case Rows(fails=fails):
+            return fails
+        case Unique():
+            return repeated(way, table)
+    return ""
+
+
+def prove(cursor: "duckdb.DuckDBPyConnection", file: Path, proofs: Sequence[Proof]) -> list[bool]:
+    """Say of each proof whether the statistics in a file's footer give it; costs nothing that grows with rows."""
+    asked = ", ".join(_statistic(proof) for proof in proofs)
+    found = cursor.execute(f"select {asked} from parquet_metadata({literal(str(file))})").fetchone()
+    assert found is not None
+    return [answer is True for answer in found]
+
+
+def _statistic(proof: Proof) -> str:
+    mine = f"path_in_schema = {literal(proof.column)}"
+    told = ["stats_null_count = 0"] if proof.no_nulls else []
+    for bound, statistic in ((proof.low, "stats_min_value"), (proof.high, "stats_max_value")):
+        if bound:
+            fits = f"coalesce(try_cast({statistic} as {proof.type}) {bound}, false)"
+            told.append(f"(stats_null_count = num_values or {fits})")
+    return f"bool_and(coalesce({' and '.join(told)}, false)) filter ({mine})"
+
+
+def unique(cursor: "duckdb.DuckDBPyConnection", way: Unique, file: Path) -> tuple[int, str]:
+    """Return how many rows are not the only one of their kind, and the query that told.
+
+    First, whether the columns increase from row to row (no memory at all); then hashes of them, sorted (it spills, and
+    no repeated hash proves it); only when one is repeated, groups.
+    """
+    table = parquet([file])
+    if _may_increase(cursor, way, file):
+        query = increasing(way, table)
+        if _one(cursor, query)[0] <= 1:
+            return 0, query
+    query = hashes(way, table)
+    same, disordered = _one(cursor, query)
+    if not same and not disordered:
+        return 0, query
+    query = repeats(way, table)
+    return _one(cursor, query)[0], query
+
+
+def increasing(way: Unique, table: str) -> str:
+    """Return the query that counts the rows that do not come after the one before them: 1 (the first) when all do."""
+    names = [identifier(name) for name in way.columns]
+    before = ", ".join(f"lag({name}) over () as p{index}" for index, name in enumerate(names))
+    after = " or ".join(
+        f"({' and '.join([*(f'{n} = p{i}' for i, n in enumerate(names[:last])), f'{names[last]} > p{last}'])})"
+        for last in range(len(names))
+    )
+    return f"select count_if(({after}) is not true) from (select {', '.join(names)}, {before} {table})"
+
+
+def hashes(way: Unique, table: str) -> str:
+    """Return the query that counts repeated hashes among the sorted ones, and those out of order (none, if sorted)."""
+    names = ", ".join(map(identifier, way.columns))
+    return (
+        "select count_if(h = p), count_if(h < p) from (select h, lag(h) over () as p from "
+        f"(select hash({names}) as h {table} order by h))"
+    )
+
+
+def _may_increase(cursor: "duckdb.DuckDBPyConnection", way: Unique, file: Path) -> bool:
+    """Say whether the statistics of the row groups leave it open that the first column never decreases."""
+    rows = cursor.execute(
+        "select stats_min_value, stats_max_value from parquet_metadata(?) where path_in_schema = ?"
+        " order by row_group_id",
+        [str(file), way.columns[0]],
+    ).fetchall()
+    bounds = [(_ordered(low), _ordered(high)) for low, high in rows]
+    return all(before[1] <= after[0] for before, after in pairwise(bounds))
+
+
+def _ordered(statistic: str | None) -> tuple[float, str]:
+    """Return a statistic as something that orders as the values do: numbers, or texts (dates, times)."""
+    try:
+        return (float(statistic or ""), "")
+    except ValueError:
+        return (math.inf, statistic or "")
+
+
+def _one(cursor: "duckdb.DuckDBPyConnection", query: str) -> tuple[Any, ...]:
+    row = cursor.execute(query).fetchone()
+    assert row is not None
+    return tuple(row)

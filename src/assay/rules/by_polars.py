@@ -1,0 +1,141 @@
+"""Judges what needs Polars in one pass over the file: regular expressions, and checks that pandera applies lazily."""
+
+import copy
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from assay.rules.answer import Answer, said
+from assay.rules.compile import Pattern
+from assay.rules.schema import is_built_in
+
+if TYPE_CHECKING:
+    import polars as pl
+
+K = TypeVar("K", bound=Hashable)
+_FAILS = "fails"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lazy:
+    """A check of pandera's on a column ('' is the frame), which pandera itself applies to the lazy frame."""
+
+    check: Any
+    column: str
+
+
+class Pass(Generic[K]):
+    """One pass over a staged file for all patterns, and one for each check of pandera's that answers lazily."""
+
+    def __init__(self, file: Path, asked: Mapping[K, Pattern | Lazy]) -> None:
+        import polars as pl
+
+        self.frame = pl.scan_parquet(file, glob=False, hive_partitioning=False)
+        self.asked = asked
+        self.failing: dict[K, pl.LazyFrame] = {}
+        self.answers: dict[K, Answer] = {}
+
+    @cached_property
+    def height(self) -> int:
+        """How many rows the file has."""
+        import polars as pl
+
+        return int(self.frame.select(pl.len()).collect(engine="streaming").item())
+
+    def run(self) -> dict[K, Answer]:
+        """Return the answer to each; one that cannot be judged does not keep the others from being."""
+        patterns = {key: ask for key, ask in self.asked.items() if isinstance(ask, Pattern)}
+        if len(patterns) < 2 or not self.height or not self._together(patterns):
+            for key, pattern in patterns.items():
+                self._alone(key, lambda fails=_misses(pattern): self.frame.select(fails.alias(_FAILS)))
+        for key, ask in self.asked.items():
+            if isinstance(ask, Lazy):
+                self._alone(key, lambda ask=ask: apply(ask.check, self.frame, ask.column))
+        return self.answers
+
+    def _together(self, patterns: Mapping[K, Pattern]) -> bool:
+        """Answer all patterns in one pass; False when one of them cannot be judged."""
+        import polars as pl
+
+        try:
+            misses = [_misses(pattern).sum().alias(str(i)) for i, pattern in enumerate(patterns.values())]
+            found = self.frame.select(misses).collect(engine="streaming").row(0)
+        except pl.exceptions.PolarsError:
+            return False
+        for (key, pattern), failing in zip(patterns.items(), found, strict=True):
+            self.answers[key] = Answer(how="polars", failing=failing)
+            self.failing[key] = self.frame.select(_misses(pattern).alias(_FAILS))
+        return True
+
+    def _alone(self, key: K, apply: "Callable[[], pl.LazyFrame | bool]") -> None:
+        import polars as pl
+
+        try:
+            fails = apply()
+            if isinstance(fails, bool):
+                self.answers[key] = Answer(how="pandera", holds=fails, message="" if fails else _WHOLE)
+                return
+            if not self.height:  # of no rows, streaming does not notice types that do not fit
+                fails.collect(engine="in-memory")
+            counts = fails.select(pl.len().alias("rows"), pl.col(_FAILS).sum()).collect(engine="streaming")
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:  # a check of the user's can raise anything; it is this rule's result
+            self.answers[key] = Answer(how="polars", error=said(error))
+            return
+        self.failing[key] = fails
+        self.answers[key] = _answer(counts, self.height)
+
+    def rows(self, key: K, columns: Sequence[str] = ()) -> "pl.LazyFrame":
+        """Return the failing rows of one that was asked, all or some columns of them."""
+        import polars as pl
+
+        number = "row"
+        while number in self.frame.collect_schema().names():
+            number = f"_{number}"
+        numbers = self.failing[key].with_row_index(number).filter(pl.col(_FAILS)).select(number)
+        found = self.frame.with_row_index(number).join(numbers, on=number, how="semi", maintain_order="left")
+        return found.select(columns) if columns else found.drop(number)
+
+
+def _misses(pattern: Pattern) -> "pl.Expr":
+    import polars as pl
+
+    return pl.col(pattern.column).str.contains(pattern.regex).not_().fill_null(not pattern.ignore_na)
+
+
+_WHOLE = "the check says no to the whole column"
+
+
+def _answer(counted: "pl.DataFrame", height: int) -> Answer:
+    """Return the answer in rows, or for the column as a whole when what was answered is not about its rows."""
+    rows, failing = counted.row(0)
+    if not failing:
+        return Answer(how="polars", failing=0 if rows == height else None)
+    if rows != height:
+        return Answer(how="polars", holds=False, message=_WHOLE)
+    return Answer(how="polars", failing=failing)
+
+
+def apply(check: Any, frame: "pl.LazyFrame", column: str) -> "pl.LazyFrame | bool":
+    """Return what fails a check, as pandera applies it: a lazy frame of one column of booleans, or one answer."""
+    import pandera.backends.polars.builtin_checks  # noqa: F401  (registers them)
+    import polars as pl
+    from pandera.api.checks import Check
+    from pandera.api.polars.types import PolarsData
+    from pandera.backends.polars.checks import PolarsCheckBackend
+    from pandera.constants import CHECK_OUTPUT_KEY
+
+    if is_built_in(check):  # a schema made before they were registered holds a copy without them
+        check = copy.copy(check)
+        check._check_fn = Check.get_builtin_check_fn(check._check_fn.__name__)
+    out = PolarsCheckBackend(check).apply(PolarsData(frame, column or "*"))
+    if isinstance(out, bool):
+        return out
+    if not isinstance(out, pl.LazyFrame):
+        raise TypeError(f"the check returned {type(out).__name__}; return a LazyFrame of booleans, or one bool")
+    answer = pl.col(CHECK_OUTPUT_KEY)
+    passes = answer | answer.is_null() if check.ignore_na else answer.fill_null(False)
+    return out.select(passes.not_().alias(_FAILS))

@@ -1,0 +1,87 @@
+"""Judges rules that are queries, on a bench that sees `this`, `previous` and the products they read."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from assay.engines import sql as reader
+from assay.engines.duckdb import identifier
+from assay.model import Rule
+from assay.periods import as_seen, local, settled_before
+from assay.rules.answer import Answer, said
+from assay.rules.business import COMMON
+
+if TYPE_CHECKING:
+    import duckdb
+
+_SPECIAL = "__measured, __fails"
+
+
+def query_of(rule: Rule, common: Sequence[str] = ()) -> str:
+    """Return the query of a rule's violating rows, or of all that it compares; `common` to `this` and `previous`."""
+    if rule.demand is not None:
+        return f"select * from this where not (\n{rule.demand.arguments['sql']}\n)"
+    return rule.sql.replace(COMMON, ", ".join(map(identifier, common)))
+
+
+def failing_of(rule: Rule, common: Sequence[str] = ()) -> str:
+    """Return the query of a rule's violating rows, as they are shown."""
+    query = query_of(rule, common)
+    return f"select * exclude ({_SPECIAL}) from (\n{query}\n) where __fails" if rule.compares else query
+
+
+def clock_of(rule: Rule, now: datetime, types: Mapping[str, str]) -> dict[str, datetime]:
+    """Return what a rule's query takes for now: as the times of its column are written."""
+    if not rule.dated:
+        return {}
+    zoned = types.get(rule.dated) == "TIMESTAMP WITH TIME ZONE"
+    if rule.closes:
+        return {"cutoff": as_seen(settled_before(rule.closes, now, rule.tz), rule.tz, zoned=zoned)}
+    return {"now": local(now, "UTC" if zoned else rule.tz)}
+
+
+def ask(rule: Rule, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]) -> Answer:
+    """Return how a rule came out; raises what is the machinery's failure, not the rule's."""
+    import duckdb
+
+    counted = "count(*), null, count(*)"
+    if rule.compares:
+        counted = "coalesce(count_if(__fails), 0), arg_max(__measured, abs(__measured)), count(*)"
+    try:
+        row = bench.execute(f"select {counted} from (\n{query}\n)", dict(clock) or None).fetchone()
+    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
+        raise
+    except duckdb.Error as error:
+        return Answer(how="sql", error=said(error))
+    assert row is not None
+    failing, measured, compared = row
+    if rule.compares and not compared:
+        return Answer(how="sql", holds=None, message="there is nothing to compare")
+    return Answer(how="sql", failing=failing, measured=_plain(measured))
+
+
+def sample(
+    bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime], limit: int
+) -> list[dict[str, Any]]:
+    """Return the first rows of a query."""
+    found = bench.execute(f"select * from (\n{query}\n) limit {limit}", dict(clock) or None)
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def hidden(query: str, names: Sequence[str], sensitive: Sequence[str]) -> set[str]:
+    """Return which columns of a query's result may hold values of sensitive columns.
+
+    All, when the query names a sensitive column or may bring one under another name; else those of their names.
+    """
+    secret = {name.lower() for name in sensitive}
+    if not secret:
+        return set()
+    parsed = reader.parse(query)
+    if parsed.names & secret or parsed.opaque:
+        return set(names)
+    return {name for name in names if name.lower() in secret}
+
+
+def _plain(value: Any) -> float | int | None:
+    return value if value is None or isinstance(value, int | float) else float(value)

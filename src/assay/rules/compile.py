@@ -1,0 +1,304 @@
+"""Turns a demand into the cheapest way to judge it exactly, given the columns as they are stored; pure."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from assay.engines.duckdb import identifier
+from assay.engines.types import DECIMAL, INTEGERS
+from assay.model import Column, Demand
+from assay.rules.literal import Unspeakable, among, beside, builtin_type, decode
+
+_FLOATS = {"FLOAT", "DOUBLE"}
+_COMPARE = {
+    "equal_to": ("=", "value"),
+    "not_equal_to": ("<>", "value"),
+    "greater_than": (">", "min_value"),
+    "greater_than_or_equal_to": (">=", "min_value"),
+    "less_than": ("<", "max_value"),
+    "less_than_or_equal_to": ("<=", "max_value"),
+}
+# A regular expression over column names that means the same to Python and to Polars.
+_PLAIN_PATTERN = re.compile(r"\^?([A-Za-z0-9_]|\[[A-Za-z0-9_-]+\]|\.|[*+?]|\{\d+\}|\\d)*\$?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the columns' names and types alone say: whether it holds, and if not, why. None: it cannot be asked."""
+
+    holds: bool | None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """A condition in SQL that is true of exactly the failing rows; `proof` may spare looking at them."""
+
+    fails: str
+    columns: tuple[str, ...]
+    proof: "Proof | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What a Parquet file's statistics have to say for a column to be good without reading it.
+
+    `no_nulls`; and a condition on the `low` and `high` bounds of every row group, of a type, '' for none.
+    """
+
+    column: str
+    type: str
+    no_nulls: bool = False
+    low: str = ""
+    high: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """An aggregate in SQL that is true when the column as a whole is good."""
+
+    passes: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unique:
+    """No two rows may be alike in these columns; nulls, and not-a-numbers, are alike."""
+
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """Texts have to match a regular expression as Polars reads it; `fails` when they do not, or are null."""
+
+    column: str
+    regex: str
+    ignore_na: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Pandera itself has to be asked, and why."""
+
+    why: str
+
+
+Way = Known | Rows | Whole | Unique | Pattern | Asked
+
+
+def compile_demand(demand: Demand, columns: Mapping[str, Column]) -> Way:
+    """Return how to judge a demand on columns stored like this; the answer is always pandera's own."""
+    try:
+        if demand.pattern:
+            return _each(demand, columns)
+        if demand.column and demand.column not in columns and demand.kind != "type":
+            return Known(holds=None, message=f"there is no column {demand.column}")
+        return _compile(demand, columns)
+    except Unspeakable as why:
+        return Asked(why=str(why))
+
+
+def _compile(demand: Demand, columns: Mapping[str, Column]) -> Way:
+    told = demand.arguments
+    match demand.kind:
+        case "type":
+            return _type(demand, columns.get(demand.column))
+        case "strict":
+            return _strict(told, columns)
+        case "ordered":
+            return _ordered(told, columns)
+        case "unique":
+            return _unique(told["columns"], columns)
+        case "null":
+            return _null(_plain(demand.column, columns))
+        case "condition":
+            return Rows(fails=f"not (\n{told['sql']}\n)", columns=tuple(told["columns"]))
+        case "custom":
+            raise Unspeakable(str(told.get("why", "a check of your own")))
+    if not demand.column:
+        raise Unspeakable("a built-in check of the whole frame")
+    column = _plain(demand.column, columns)
+    values = {name: decode(value) for name, value in told.items()}
+    if demand.kind == "unique_values_eq":
+        return _exactly(column, values["values"])
+    if demand.kind in {"str_matches", "str_contains"}:
+        return _pattern(demand, column, values["pattern"])
+    return _rows(demand, column, values)
+
+
+# ---------------------------------------------------------------------------------------------- names and types
+
+
+def _each(demand: Demand, columns: Mapping[str, Column]) -> Way:
+    """Return the way to judge all the columns whose names match."""
+    if not _PLAIN_PATTERN.fullmatch(demand.column):
+        raise Unspeakable(f"columns matching {demand.column}")
+    matching = [n for n in columns if re.fullmatch(demand.column, n)]
+    names = [n for n in matching if n not in demand.arguments.get("apart", ())]
+    if demand.kind == "type" and not names:
+        return Known(holds=not demand.arguments["required"], message=f"no column matches {demand.column}")
+    if not names:
+        return Known(holds=None, message=f"no column matches {demand.column}")
+    ways = [compile_demand(replace(demand, pattern=False, column=n), columns) for n in names]
+    if len(ways) == 1:
+        return ways[0]
+    if all(isinstance(way, Known) for way in ways):
+        return next((w for w in ways if isinstance(w, Known) and not w.holds), ways[0])
+    if all(isinstance(way, Rows) for way in ways):
+        fails = " or ".join(f"({way.fails})" for way in ways if isinstance(way, Rows))
+        return Rows(fails=fails, columns=tuple(names))
+    raise Unspeakable(f"{len(names)} columns matching {demand.column}")
+
+
+def _type(demand: Demand, column: Column | None) -> Known:
+    told = demand.arguments
+    if column is None:
+        return Known(holds=not told["required"], message=f"there is no column {demand.column}")
+    if told["type"] is None:
+        return Known(holds=True)
+    if not told["type"] or column.logical:
+        raise Unspeakable(f"a type that only Polars can tell ({column.logical or column.type})")
+    is_ = f"it is {column.type}"
+    return Known(holds=told["type"] == column.type, message="" if told["type"] == column.type else is_)
+
+
+def _strict(told: Mapping[str, Any], columns: Mapping[str, Column]) -> Known:
+    if any(pattern and not _PLAIN_PATTERN.fullmatch(name) for name, pattern in told["columns"]):
+        raise Unspeakable("a pattern of names")
+    extra = [n for n in columns if not any(_names(name, pattern, n) for name, pattern in told["columns"])]
+    return Known(holds=not extra, message=f"there is {', '.join(extra)}" if extra else "")
+
+
+def _ordered(told: Mapping[str, Any], columns: Mapping[str, Column]) -> Known:
+    if any(pattern for _, pattern in told["columns"]):
+        raise Unspeakable("an order of patterns")
+    wanted = [name for name, _ in told["columns"] if name in columns]
+    have = [name for name in columns if name in wanted]
+    return Known(holds=have == wanted, message="" if have == wanted else f"they are {', '.join(have)}")
+
+
+def _names(name: str, pattern: bool, column: str) -> bool:
+    return bool(re.fullmatch(name, column)) if pattern else name == column
+
+
+def _plain(name: str, columns: Mapping[str, Column]) -> Column:
+    """Return a column that both engines see alike."""
+    column = columns[name]
+    if column.logical or not is_flat(column.type):
+        raise Unspeakable(f"{column.name} is {column.logical or column.type}")
+    return column
+
+
+def is_flat(type: str) -> bool:
+    """Say whether a type holds one value, and no others inside it."""
+    return not (type.endswith("]") or type.startswith(("STRUCT(", "MAP(")))
+
+
+# ---------------------------------------------------------------------------------------------- rows
+
+
+def _null(column: Column) -> Rows:
+    name = identifier(column.name)
+    if column.type in _FLOATS:
+        return Rows(fails=f"{name} is null or isnan({name})", columns=(column.name,))
+    proof = Proof(column=column.name, type=column.type, no_nulls=True)
+    return Rows(fails=f"{name} is null", columns=(column.name,), proof=proof)
+
+
+def _unique(names: Sequence[str], columns: Mapping[str, Column]) -> Unique:
+    there = tuple(name for name in names if name in columns)
+    if not there:
+        raise Unspeakable("none of the columns is there")
+    for name in there:
+        _plain(name, columns)
+    return Unique(columns=there)
+
+
+def _rows(demand: Demand, column: Column, values: Mapping[str, Any]) -> Rows:
+    holds = _holds(demand.kind, identifier(column.name), column.type, values)
+    fails = f"not ({holds})" if demand.ignore_na else f"({holds}) is not true"
+    return Rows(fails=fails, columns=(column.name,), proof=_proof(demand, column, values))
+
+
+def _holds(kind: str, name: str, type: str, values: Mapping[str, Any]) -> str:
+    """Return the SQL of a check: true, false, and null for null, as the Polars expression behind it."""
+    if kind in _COMPARE:
+        sign, argument = _COMPARE[kind]
+        return f"{name} {sign} {beside(values[argument], type)}"
+    match kind:
+        case "in_range":
+            low, high = beside(values["min_value"], type), beside(values["max_value"], type)
+            above = ">=" if values["include_min"] else ">"
+            below = "<=" if values["include_max"] else "<"
+            return f"{name} {above} {low} and {name} {below} {high}"
+        case "isin":
+            return among(name, values["allowed_values"], type)
+        case "notin":
+            return f"not ({among(name, values['forbidden_values'], type)})"
+    return _text(kind, name, type, values)
+
+
+def _text(kind: str, name: str, type: str, values: Mapping[str, Any]) -> str:
+    if type != "VARCHAR":
+        raise Unspeakable(f"a check of texts on {type}")
+    match kind:
+        case "str_startswith":
+            return f"starts_with({name}, {beside(values['string'], type)})"
+        case "str_endswith":
+            return f"suffix({name}, {beside(values['string'], type)})"
+        case "str_length":
+            bounds = [("=", "exact_value")] if values.get("exact_value") is not None else [
+                (">=", "min_value"), ("<=", "max_value")]  # fmt: skip
+            given = [(sign, values[a]) for sign, a in bounds if values.get(a) is not None]
+            if not given or any(builtin_type(v) is not int or not 0 <= v < 2**32 for _, v in given):
+                raise Unspeakable("a length that is no whole number")
+            return " and ".join(f"length({name}) {sign} {value}" for sign, value in given)
+    raise Unspeakable(f"a check called {kind}")
+
+
+def _proof(demand: Demand, column: Column, values: Mapping[str, Any]) -> Proof | None:
+    """Return what statistics would prove a check on a range; not of floats, whose statistics leave out NaN."""
+    type = column.type
+    if type not in INTEGERS | {"DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP WITH TIME ZONE"} and not DECIMAL.match(
+        type
+    ):
+        return None
+    bounds: dict[str, Callable[[], tuple[str, str]]] = {
+        "greater_than": lambda: (f"> {beside(values['min_value'], type)}", ""),
+        "greater_than_or_equal_to": lambda: (f">= {beside(values['min_value'], type)}", ""),
+        "less_than": lambda: ("", f"< {beside(values['max_value'], type)}"),
+        "less_than_or_equal_to": lambda: ("", f"<= {beside(values['max_value'], type)}"),
+        "in_range": lambda: (
+            f"{'>=' if values['include_min'] else '>'} {beside(values['min_value'], type)}",
+            f"{'<=' if values['include_max'] else '<'} {beside(values['max_value'], type)}",
+        ),
+    }
+    if demand.kind not in bounds:
+        return None
+    low, high = bounds[demand.kind]()
+    return Proof(column=column.name, type=type, no_nulls=not demand.ignore_na, low=low, high=high)
+
+
+# ---------------------------------------------------------------------------------------------- the rest
+
+
+def _exactly(column: Column, values: Sequence[Any]) -> Whole:
+    """Return whether a column takes all of some values and no other; nulls do not count."""
+    kinds = {"VARCHAR": str, "BOOLEAN": bool, "DATE": None} | dict.fromkeys(INTEGERS, int)
+    kind = kinds.get(column.type)
+    if kind is None or not values or any(builtin_type(value) is not kind for value in values):
+        raise Unspeakable(f"a set of values beside {column.type}")
+    name = identifier(column.name)
+    inside = among(name, values, column.type)
+    only = f"coalesce(count_if(not ({inside})), 0) = 0"
+    return Whole(passes=f"{only} and count(distinct {name}) = {len(values)}", columns=(column.name,))
+
+
+def _pattern(demand: Demand, column: Column, regex: Any) -> Pattern:
+    if column.type != "VARCHAR" or not isinstance(regex, str):
+        raise Unspeakable(f"a pattern on {column.type}")
+    if demand.kind == "str_matches" and not regex.startswith("^"):
+        regex = f"^{regex}"
+    return Pattern(column=column.name, regex=regex, ignore_na=demand.ignore_na)

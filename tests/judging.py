@@ -1,0 +1,28 @@
+"""Judging a file by a schema, as a run would, without a project around it."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from assay.engines.duckdb import DuckDB
+from assay.model import Code, Contract, Kind, Product, RuleResult, Where
+from assay.rules.judge import Evidence, judge
+from assay.rules.schema import Schema
+
+
+def product_of(schema: Schema) -> Product:
+    contract = Contract(
+        digest="c", columns=schema.columns, key=schema.key, rules=schema.rules, sensitive=schema.sensitive
+    )
+    code = Code(digest="d", parts={})
+    return Product(name="x.p", where=Where("x.py", 1), kind=Kind.FUNCTION, code=code, contract=contract, owner="o")
+
+
+def judged_file(engine: DuckDB, schema: Schema, file: Path, types: Any = None) -> dict[str, RuleResult]:
+    """Return the result of each rule by its text."""
+    measured = engine.measure(file, types=types)
+    evidence = Evidence(
+        this=file, columns=measured.columns, rows=measured.rows, now=datetime(2020, 1, 1, tzinfo=UTC),
+        sensitive=frozenset(schema.sensitive),
+    )  # fmt: skip
+    return {r.text: r for r in judge(product_of(schema), evidence, engine, lambda: schema)}
