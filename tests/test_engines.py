@@ -152,8 +152,8 @@ def test_a_digest_tells_contents_apart_and_orders_alike(tmp_path: Path) -> None:
 
     def digest(frame: pl.DataFrame) -> str:
         file = tmp_path / "f.parquet"
-        more = stage(frame.lazy(), file, {})
-        return engine.measure(file, more=more).digest
+        types = stage(frame.lazy(), file, {})
+        return engine.measure(file, types=types).digest
 
     digests = [digest(frame) for frame in CONTENTS]
     assert len(set(digests)) == len(CONTENTS)

@@ -131,13 +131,17 @@ def test_a_module_imported_only_as_a_function_runs(kept: Place) -> None:
     assert stale(kept) == {"sales.q"}
 
 
-def test_what_a_forged_manifest_says_is_never_run(kept: Place) -> None:
+def test_a_forged_manifest_can_run_nothing_but_a_query(kept: Place) -> None:
     file = kept.root / ".products/manifest.json"
     stored = json.loads(file.read_text())
     [forged] = [p for p in stored["products"] if p["name"] == "sales.p"]
-    forged["sql"] = "select 666 as x"
     forged["code"] = {"digest": "0" * 32, "parts": {"sql": "0" * 32}}
-    file.write_text(json.dumps(stored))
-    assert stale(kept) == {"sales.p"}, "it is believed as long as nothing runs"
+    for sql in ("select 1 as x) to 'evil.csv'; select (1", "select * from read_csv('/etc/passwd')", "drop table this"):
+        forged["sql"] = sql
+        file.write_text(json.dumps(stored))
+        ran = kept.run("materialize")
+        assert ran.code == 2
+        assert "manifest.json is damaged" in ran.err
+    assert not list(kept.root.rglob("evil.csv"))
+    file.unlink()
     assert kept.materialize()[""]["exit_code"] == 0
-    assert kept.query("select max(x) as x from p") == [{"x": 3}], "what runs is what the modules say"

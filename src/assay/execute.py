@@ -184,6 +184,7 @@ class _Run:
         self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
         if any(self.graph.products[name].runs_python for name in self.plan.builds):
             self.project.definitions()
+        self.project.vouch(self.plan.builds)
         try:
             with self.world.catalog.run(
                 self.id, self.observed.environment, self.observed.now, paths, self.world.storage.remove

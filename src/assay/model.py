@@ -119,7 +119,7 @@ class Rule:
     owner: str = ""
     review_by: str = ""
     warn_above: str = ""
-    fail_above: str = ""
+    fail_above: str = "0"
     quarantines: bool = False
     demand: Demand | None = None
     sql: str = ""
@@ -210,6 +210,16 @@ class Product:
         """Whether making or judging it surely runs code of the user's."""
         own = any(rule.demand and rule.demand.kind == "custom" for rule in self.contract.rules)
         return self.kind is not Kind.SQL or own
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """All SQL that making and judging it runs."""
+        told = [self.sql] if self.sql else []
+        for rule in self.contract.rules:
+            told += [rule.sql] if rule.sql else []
+            if rule.demand and rule.demand.kind == "condition":
+                told.append(f"select (\n{rule.demand.arguments['sql']}\n) from this")
+        return tuple(told)
 
     @property
     def closes(self) -> tuple[Rule, ...]:

@@ -1,11 +1,12 @@
 """A project: its configuration, its graph, and, once something has to run, its definitions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from assay.catalog import Catalog, SqliteCatalog
 from assay.config import Config, find_config
+from assay.engines import sql as reader
 from assay.errors import Conflict, UsageError
 from assay.graph import Graph
 from assay.loading import Local, load
@@ -31,6 +32,18 @@ class Project:
             if self.graph != planned:
                 raise Conflict("the definitions changed while they were being used", hint="Run it again.")
         return self.resolved.definitions
+
+    def vouch(self, names: Iterable[str]) -> None:
+        """Raise UsageError when what the manifest says of these products is more than queries that only read."""
+        if self.resolved is not None:
+            return
+        for name in names:
+            for query in self.graph.products[name].queries:
+                try:
+                    reader.parse(query)
+                except reader.Unreadable as error:
+                    told = f"the manifest {self.config.state / 'manifest.json'} is damaged ({name}: {error.what})"
+                    raise UsageError(told, hint="Remove it; it is made again.") from None
 
     def storage(self) -> Storage:
         """Return where the bytes of versions are."""

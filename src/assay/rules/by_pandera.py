@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.model import Demand
 from assay.rules.answer import Answer, first_line, said
+from assay.rules.by_polars import scan
 from assay.rules.schema import Schema, dtype_of
 
 if TYPE_CHECKING:
@@ -20,17 +21,17 @@ def ask(demand: Demand, schema: Schema, file: Path) -> tuple[Answer, list[int]]:
     """Return pandera's answer, and the numbers of the failing rows (from 0, ascending) where it is about rows."""
     import polars as pl
 
-    frame = pl.scan_parquet(file, glob=False, hive_partitioning=False)
+    frame, height = scan(file)
     try:
         errors = _validate(_schema_of(demand, schema), frame)
-    except Exception as error:  # a check of the user's can raise anything; it is this rule's result
+    except (Exception, pl.exceptions.PanicException) as error:  # a check can raise anything; it is this rule's result
         return Answer(how="pandera", error=said(error)), []
     if not errors:
         return Answer(how="pandera", failing=None), []
     broken = [error for error in errors if error.reason_code and error.reason_code.name == "CHECK_ERROR"]
     if broken:
         return Answer(how="pandera", error=_case(broken[0])), []
-    rows = _rows(errors, frame.select(pl.len()).collect().item())
+    rows = _rows(errors, height)
     if rows is None:
         on_values = demand.kind not in {"type", "strict", "ordered"}
         told = "the check says no to the whole column" if on_values else first_line(errors[0])

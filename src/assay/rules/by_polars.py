@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -30,19 +29,10 @@ class Pass(Generic[K]):
     """One pass over a staged file for all patterns, and one for each check of pandera's that answers lazily."""
 
     def __init__(self, file: Path, asked: Mapping[K, Pattern | Lazy]) -> None:
-        import polars as pl
-
-        self.frame = pl.scan_parquet(file, glob=False, hive_partitioning=False)
+        self.frame, self.height = scan(file)
         self.asked = asked
         self.failing: dict[K, pl.LazyFrame] = {}
         self.answers: dict[K, Answer] = {}
-
-    @cached_property
-    def height(self) -> int:
-        """How many rows the file has."""
-        import polars as pl
-
-        return int(self.frame.select(pl.len()).collect(engine="streaming").item())
 
     def run(self) -> dict[K, Answer]:
         """Return the answer to each; one that cannot be judged does not keep the others from being."""
@@ -77,12 +67,12 @@ class Pass(Generic[K]):
             if isinstance(fails, bool):
                 self.answers[key] = Answer(how="pandera", holds=fails, message="" if fails else _WHOLE)
                 return
-            if not self.height:  # of no rows, streaming does not notice types that do not fit
+            if not self.height:  # of no rows, only this engine notices types that do not fit
                 fails.collect(engine="in-memory")
             counts = fails.select(pl.len().alias("rows"), pl.col(_FAILS).sum()).collect(engine="streaming")
         except (MemoryError, OSError):
             raise
-        except Exception as error:  # a check of the user's can raise anything; it is this rule's result
+        except (Exception, pl.exceptions.PanicException) as error:  # a check can raise anything; it is its result
             self.answers[key] = Answer(how="polars", error=said(error))
             return
         self.failing[key] = fails
@@ -98,6 +88,16 @@ class Pass(Generic[K]):
         numbers = self.failing[key].with_row_index(number).filter(pl.col(_FAILS)).select(number)
         found = self.frame.with_row_index(number).join(numbers, on=number, how="semi", maintain_order="left")
         return found.select(columns) if columns else found.drop(number)
+
+
+def scan(file: Path) -> "tuple[pl.LazyFrame, int]":
+    """Return a staged file as pandera gets to see it, and how many rows it has."""
+    import polars as pl
+
+    frame = pl.scan_parquet(file, glob=False, hive_partitioning=False)
+    height = int(frame.select(pl.len()).collect(engine="streaming").item())
+    # An empty scan is never computed, and types that do not fit would go unnoticed.
+    return (frame if height else frame.collect().lazy()), height
 
 
 def _misses(pattern: Pattern) -> "pl.Expr":

@@ -110,7 +110,7 @@ def _compile(demand: Demand, columns: Mapping[str, Column]) -> Way:
         case "ordered":
             return _ordered(told, columns)
         case "unique":
-            return _unique(told["columns"], columns)
+            return _unique(told.get("columns", [demand.column]), columns)
         case "null":
             return _null(_plain(demand.column, columns))
         case "condition":
