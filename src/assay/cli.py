@@ -7,31 +7,32 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout, suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
 from assay import query as queries
-from assay.catalog import Catalog
-from assay.config import bad_environment, find_config
+from assay.config import find_config
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
-from assay.execute import World, execute, look_around
+from assay.execute import execute
 from assay.explain import explain
 from assay.history import history_of, restore, version_of
 from assay.lineage import as_data, as_mermaid, as_tree
-from assay.model import Blocked, Build, Check, Held, Maybe, Product, Publish, short
-from assay.plan import Observed, Plan, Request, plan
-from assay.project import Project, open_project
+from assay.model import Blocked, Decision, Product, Version, short
+from assay.plan import Plan, plan
+from assay.project import open_project
 from assay.read import published
 from assay.report import JsonReporter, PlainReporter, RichReporter, table, to_json
+from assay.rulings import failures as failures_of
+from assay.rulings import history_of_rule, judged_how, overdue, rule_of, sparkline
+from assay.session import Session, check_now, environment_of, open_session
 from assay.start import start_project
-from assay.storage import Storage
 from assay.story import Story, about, clean, day, lines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -106,83 +107,6 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
-# ---------------------------------------------------------------------------------------------- the world
-
-
-@dataclass
-class _Session:
-    """A project with its catalog open, as one environment at one moment."""
-
-    project: Project
-    catalog: Catalog
-    storage: Storage
-    environment: str
-    clock: Callable[[], datetime]
-
-    def world(self, reporter: Any = None) -> World:
-        told = reporter or (lambda _: None)
-        return World(catalog=self.catalog, storage=self.storage, reporter=told, clock=self.clock)
-
-    def observe(self) -> Observed:
-        return look_around(self.project, self.world(), self.environment)
-
-    def request(
-        self, observed: Observed, select: Iterable[str], exclude: Iterable[str] = (), *, force: bool = False
-    ) -> Request:
-        graph = self.project.graph
-        terms = [*select, *exclude]
-        words = " ".join(terms).replace(",", " ").split()
-        asks = any(word.lstrip("0123456789+").partition(":")[0] in {"stale", "blocked", "state"} for word in words)
-        chosen = frozenset(graph.select(select, exclude, self.states(observed) if asks else None))
-        if not chosen and terms:
-            click.echo(f"  nothing matches {' '.join(terms)}", err=True)
-        return Request(products=chosen, forced=chosen if force else frozenset())
-
-    def states(self, observed: Observed) -> dict[str, set[str]]:
-        """Return the products that each state selector means."""
-        graph, facts = self.project.graph, observed.facts
-        steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
-        modified = {
-            name for name, product in graph.products.items()
-            if (pointer := facts.pointer(name)) is None
-            or facts.version(pointer.version).key.code.digest != product.code.digest
-            or not any(v.contract == product.contract.digest for v in self.catalog.verdicts(pointer.version))
-        }  # fmt: skip
-        return {
-            "stale": {n for n, d in steps.items() if isinstance(d, Build | Check | Maybe | Publish)},
-            "blocked": {n for n, d in steps.items() if isinstance(d, Blocked | Held)},
-            "state": modified,
-        }
-
-
-@contextmanager
-def _session(env: str | None = None, now: datetime | None = None, *, create: bool = False) -> Iterator[_Session]:
-    project = open_project()
-    with closing(project.catalog(create=create)) as catalog:
-        yield _Session(
-            project=project,
-            catalog=catalog,
-            storage=project.storage(),
-            environment=_environment(env) or project.config.environment,
-            clock=(lambda: now) if now else (lambda: datetime.now(UTC)),
-        )
-
-
-def _check_now(session: _Session, now: datetime | None) -> None:
-    """Refuse a --now before the last release: what was read as of then would change."""
-    last = session.catalog.last_release(session.environment)
-    if now and last and now < last.at:
-        raise UsageError(f"--now cannot be before the last release (#{last.id}, {last.at:%Y-%m-%d %H:%M:%S} UTC)")
-    if last is None and session.environment != session.project.config.environment:
-        click.echo(f"  {session.environment} is a new environment", err=True)
-
-
-def _environment(name: str | None) -> str | None:
-    if name is not None and (problem := bad_environment(name)):
-        raise UsageError(f"--env {problem}")
-    return name
-
-
 def _say(told: Any) -> None:
     click.echo(to_json(told, indent=2))
 
@@ -217,16 +141,20 @@ def init(folder: Path, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Build again, whatever is there.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="How many products at a time.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first product that fails or is held back.")
+@click.option("--restate", multiple=True, metavar="NAME", help="Let settled rows of this product change, once.")
+@click.option("--because", default="", metavar="TEXT", help="Why they change; it is recorded.")
 def materialize(
     select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool,
-    force: bool, jobs: int | None, fail_fast: bool,
+    force: bool, jobs: int | None, fail_fast: bool, restate: Sequence[str], because: str,
 ) -> None:  # fmt: skip
     """Build what is stale, judge it, and publish what passed."""
+    if bool(restate) != bool(because.strip()):
+        raise UsageError("--restate NAME and --because TEXT go together", hint="Say why settled rows change.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _session(env, now, create=True) as session:
-        _check_now(session, now)
+    with open_session(env, now, create=True) as session:
+        check_now(session, now)
         observed = session.observe()
-        request = session.request(observed, select, exclude, force=force)
+        request = session.request(observed, select, exclude, force=force, restate=restate, because=because.strip())
         story = Story(session.project.graph, observed.facts)
         reporter = _reporter(story, _width(request.products), as_json)
         try:
@@ -261,7 +189,7 @@ def _end(outcome: Outcome, as_json: bool) -> None:
 @_options(_SELECT, _EXCLUDE, _ENV, _JSON)
 def list_products(select: Sequence[str], exclude: Sequence[str], env: str | None, as_json: bool) -> None:
     """List the products: what each is for, and whose it is."""
-    with _session(env) as session:
+    with open_session(env) as session:
         chosen = session.request(session.observe(), select, exclude).products
         products = [session.project.graph.products[n] for n in session.project.graph.order if n in chosen]
     if as_json:
@@ -274,11 +202,12 @@ def list_products(select: Sequence[str], exclude: Sequence[str], env: str | None
 @_options(_SELECT, _EXCLUDE, _ENV, _NOW, _JSON)
 def status(select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool) -> None:
     """Say for each product what readers see, and whether it is what it should be."""
-    with _session(env, now) as session:
+    with open_session(env, now) as session:
         observed = session.observe()
         steps = plan(session.project.graph, observed, session.request(observed, select, exclude)).steps
         story = Story(session.project.graph, observed.facts)
-        told = [_status(session.project.graph.products[n], story.decided(n, d), story) for n, d in steps.items()]
+        products = session.project.graph.products
+        told = [_status(products[n], story.decided(n, d), story, session.clock()) for n, d in steps.items()]
     if as_json:
         return _say(told)
     table(
@@ -289,20 +218,25 @@ def status(select: Sequence[str], exclude: Sequence[str], env: str | None, now: 
     return None
 
 
-def _status(product: Product, told: Mapping[str, Any], story: Story) -> dict[str, Any]:
+def _status(product: Product, told: Mapping[str, Any], story: Story, now: datetime) -> dict[str, Any]:
     state = {"unchanged": "up to date", "build": "stale", "check": "stale", "maybe": "stale", "published": "stale"}
     readers = story.readers(product.name)
     because = list(told.get("reasons", ())) or list(told.get("waits_for", {}).values())
     because += [rule["text"] for rule in told.get("rules", ()) if told["result"] == "held back"]
     if told["result"] == "published":
         because = ["judged good, not released yet"]
+    reviews = [
+        f"review of {rule.text!r} was due {rule.review_by}{f' ({rule.owner})' if rule.owner else ''}"
+        for rule in overdue(product, now.date())
+    ]
     return {
         **told,
         "state": "pinned" if told.get("pinned") else state.get(told["result"], told["result"]),
         "readers": readers,
         "as_of": (readers or {}).get("data_as_of"),
         "freshness": str(product.freshness or ""),
-        "because": "; ".join(because),
+        "reviews": reviews,
+        "because": "; ".join([*because, *reviews]),
     }
 
 
@@ -313,7 +247,7 @@ def show_plan(
     select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool, force: bool
 ) -> None:
     """Say what `materialize` would do, and why. Changes nothing."""
-    with _session(env, now) as session:
+    with open_session(env, now) as session:
         observed = session.observe()
         made = plan(session.project.graph, observed, session.request(observed, select, exclude, force=force))
         story = Story(session.project.graph, observed.facts)
@@ -340,10 +274,13 @@ def _planned(story: Story, name: str, made: Plan) -> dict[str, Any]:
 @main.command()
 @click.argument("name")
 @_options(_ENV, _NOW, _JSON)
-def why(name: str, env: str | None, now: datetime | None, as_json: bool) -> None:
+@click.option("--rules", is_flag=True, help="Say how each of its rules is judged instead, with the query.")
+def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: bool) -> None:
     """Say what is next for a product, rung by rung, and what would change it."""
-    with _session(env, now) as session:
+    with open_session(env, now) as session:
         full = session.project.graph.resolve(name)
+        if rules:
+            return _rules(session, full, as_json)
         told = explain(session.project.graph, session.observe(), full)
     if as_json:
         return _say(told)
@@ -352,24 +289,59 @@ def why(name: str, env: str | None, now: datetime | None, as_json: bool) -> None
     return None
 
 
+def _rules(session: Session, name: str, as_json: bool) -> None:
+    """Say how each rule is judged."""
+    session.project.vouch([name])
+    newest = next(iter(session.catalog.versions(name, 1)), None)
+    judged = session.catalog.verdicts(newest.id)[:1] if newest else []
+    told = judged_how(session.project.graph.products[name], newest, judged[0].results if judged else ())
+    if as_json:
+        return _say(told)
+    for item in told:
+        last = f"   last time: {item['last']['status']}, {item['last']['how']}" if item["last"] else ""
+        click.echo(f"  {clean(item['rule'])}")
+        click.echo(f"      {item['how']}{': ' + clean(item['because']) if item.get('because') else ''}{last}")
+        for line in item["query"].splitlines():
+            click.echo(f"      {clean(line)}")
+    return None
+
+
 @main.command()
 @click.argument("name")
 @_options(_ENV, _JSON)
-def history(name: str, env: str | None, as_json: bool) -> None:
+@click.option("--rule", metavar="RULE", help="How this rule came out instead: its words, or some of them.")
+def history(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
     """List the versions of a product: how each was judged, and when readers saw it."""
-    with _session(env) as session:
-        full = session.project.graph.resolve(name)
-        told = history_of(session.catalog, session.project.graph.products[full], session.environment)
+    with open_session(env) as session:
+        product = session.project.graph.products[session.project.graph.resolve(name)]
+        if rule is not None:
+            chosen = rule_of(product, rule)
+            return _history_of_rule(chosen.text, history_of_rule(session.catalog, product, chosen), as_json)
+        told = history_of(session.catalog, product, session.environment)
     if as_json:
         return _say(told)
     table(
         ("version", "readers", "built", "rows", "as of", "verdict", "failed rules", "released"),
         [
             (short(t["version"]), "pinned" if t["pinned"] else "see this" if t["now"] else "", _second(t["built_at"]),
-             t["rows"], day(t["data_as_of"] or ""), t["verdict"], "; ".join(t["failed"]),
+             t["rows"], day(t["data_as_of"] or ""), t["verdict"], "; ".join(t["failed"]) or t["restated"],
              "; ".join(f"#{r['release']} {_second(r['at'])}" for r in t["released"]))
             for t in told
         ],
+    )  # fmt: skip
+    return None
+
+
+def _history_of_rule(text: str, told: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    if as_json:
+        return _say(told)
+    click.echo(f"  {clean(text)}")
+    if line := sparkline([item["value"] for item in told]):
+        click.echo(f"  {line}")
+    table(
+        ("version", "built", "as of", "status", "value", "of rows", "allowed"),
+        [(short(t["version"]), _second(t["built_at"]), day(t["data_as_of"] or ""), t["status"], t["value"], t["rows"],
+          t["threshold"]) for t in told],
     )  # fmt: skip
     return None
 
@@ -383,40 +355,76 @@ def _second(moment: str) -> str:
 @_options(_ENV, _JSON)
 @click.option("--version", "version_id", metavar="VERSION", help="A version of it, also one never published.")
 @click.option("--held", is_flag=True, help="The version that is held back.")
+@click.option("--failures", metavar="RULE", help="The rows that fail this rule: its words, or some of them.")
 @click.option("-n", "--rows", "count", default=10, show_default=True, type=click.IntRange(0, 1_000_000))
-@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Copy the file there instead.")
+@click.option("--to", type=click.Path(dir_okay=False, path_type=Path), help="Write it there instead, all of it.")
 def show(
-    name: str, env: str | None, as_json: bool, version_id: str | None, held: bool, count: int, to: Path | None
-) -> None:
-    """Show the first rows of what readers see of a product."""
-    with _session(env) as session:
-        full = session.project.graph.resolve(name)
-        if held:
-            observed = session.observe()
-            everything = Request(products=frozenset(session.project.graph.products))
-            end = plan(session.project.graph, observed, everything).steps[full]
-            if not isinstance(end, Blocked):
-                raise UsageError(f"no version of {full} is held back")
-            version = end.version
-        elif version_id:
-            version = version_of(session.catalog, full, version_id)
-        else:
-            version = published(session.project.config, env).version(full)
+    name: str, env: str | None, as_json: bool, version_id: str | None, held: bool, failures: str | None, count: int,
+    to: Path | None,
+) -> None:  # fmt: skip
+    """Show the first rows of what readers see of a product; values of sensitive columns are hidden."""
+    with open_session(env) as session:
+        product = session.project.graph.products[session.project.graph.resolve(name)]
+        observed = session.observe()
+        shelf, steps = session.shelf(observed)
+        version = _shown_version(session, product.name, steps, version_id, held=held)
+        if failures is not None:
+            rule = rule_of(product, failures)
+            with failures_of(session.project, shelf, product, version, rule) as (names, rows):
+                return _show_rows(names, rows, None if to else count, as_json, to)
         file = session.storage.locate(version.parts[0])
     if to:
         if to.suffix not in {"", file.suffix}:
-            raise UsageError(f"{full} is stored as {file.suffix}; --to {to.name} would be something else")
+            raise UsageError(f"{product.name} is stored as {file.suffix}; --to {to.name} would be something else")
         shutil.copyfile(file, to)
-        copied = {"product": full, "version": version.id, "file": str(to)}
-        _say(copied) if as_json else click.echo(f"  copied  {full} {short(version.id)} to {to}")
+        copied = {"product": product.name, "version": version.id, "file": str(to)}
+        _say(copied) if as_json else click.echo(f"  copied  {product.name} {short(version.id)} to {to}")
     elif not version.columns:
-        told = {"product": full, "version": version.id, "file": str(file), "bytes": version.bytes}
-        _say(told) if as_json else click.echo(f"  {full} {short(version.id)}: {version.bytes:,} bytes at {file}")
+        told = {"product": product.name, "version": version.id, "file": str(file), "bytes": version.bytes}
+        _say(told) if as_json else click.echo(
+            f"  {product.name} {short(version.id)}: {version.bytes:,} bytes at {file}"
+        )
     else:
-        names, rows = queries.first_rows(file, count)
-        _say([dict(zip(names, row, strict=True)) for row in rows]) if as_json else table(names, rows)
+        there = {column.name for column in version.columns}
+        hide = [column for column in product.contract.sensitive if column in there]
+        names, found = queries.first_rows(file, count, hide)
+        _say([dict(zip(names, row, strict=True)) for row in found]) if as_json else table(names, found)
         if not as_json and count < version.rows:
             click.echo(f"  {count} of {version.rows:,} rows; -n {version.rows} shows all", err=True)
+    return None
+
+
+def _shown_version(
+    session: Session, name: str, steps: Mapping[str, Decision], version_id: str | None, *, held: bool
+) -> Version:
+    if held:
+        end = steps[name]
+        if not isinstance(end, Blocked):
+            raise UsageError(f"no version of {name} is held back")
+        return end.version
+    if version_id:
+        return version_of(session.catalog, name, version_id)
+    return published(session.project.config, session.environment).version(name)
+
+
+def _show_rows(
+    names: Sequence[str], rows: Iterable[Sequence[Any]], count: int | None, as_json: bool, to: Path | None
+) -> None:
+    """Show rows as they come, or write them all to a CSV file."""
+    if to:
+        if to.suffix != ".csv":
+            raise UsageError(f"failing rows are written as CSV; --to {to.name} would be something else")
+        with to.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out, lineterminator="\n")
+            writer.writerow(names)
+            writer.writerows(rows)
+        return _say({"file": str(to)}) if as_json else click.echo(f"  wrote  {to}")
+    first = list(islice(rows, count))
+    more = next(iter(rows), None)
+    _say([dict(zip(names, row, strict=True)) for row in first]) if as_json else table(names, first)
+    if more is not None and not as_json:
+        click.echo(f"  the first {count}; -n shows more, --to FILE.csv writes all", err=True)
+    return None
 
 
 @main.command()
@@ -427,7 +435,7 @@ def show(
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def query(sql: str, env: str | None, as_of: str | None, format: str, as_json: bool) -> None:
     """Ask the published products in SQL. It can read them, and nothing else."""
-    seen = published(find_config(Path.cwd()), _environment(env), as_of)
+    seen = published(find_config(Path.cwd()), environment_of(env), as_of)
     with queries.run(sql, seen) as (names, rows):
         if as_json or format == "json":
             _say([dict(zip(names, row, strict=True)) for row in rows])
@@ -465,8 +473,8 @@ def restore_version(
     """Put an earlier version of a product before its readers, and pin it there."""
     if bool(version) == unpin:
         raise UsageError("give a version to restore, or --unpin", hint=f"`products history {name}` lists versions.")
-    with _session(env, now) as session:
-        _check_now(session, now)
+    with open_session(env, now) as session:
+        check_now(session, now)
         full = session.project.graph.resolve(name)
         told = restore(
             session.catalog, session.storage, full, version, environment=session.environment, now=session.clock()

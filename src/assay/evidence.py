@@ -1,8 +1,9 @@
 """Where what a product is made of, and judged by, is read: which version of each input, and its files."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
+from assay.config import Config
+from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed
 from assay.graph import Graph
 from assay.model import PREVIOUS, Keep, Product, Publish, Version
@@ -15,10 +16,15 @@ class Shelf:
     """The files behind every name, as observed and as decided so far (`decisions` may grow)."""
 
     def __init__(
-        self, graph: Graph, observed: Observed, storage: Storage, root: Path, decisions: Mapping[str, object]
+        self, graph: Graph, observed: Observed, storage: Storage, config: Config, decisions: Mapping[str, object]
     ) -> None:
-        self.graph, self.observed, self.storage, self.root = graph, observed, storage, root
-        self.decisions = decisions
+        self.graph, self.observed, self.storage, self.config = graph, observed, storage, config
+        self.root, self.decisions = config.root, decisions
+
+    def engine(self) -> DuckDB:
+        """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
+        outside = {(self.root / f.path).parent for s in self.observed.sources.values() for f in s.files}
+        return DuckDB([self.storage.root, *sorted(outside)], self.config.state / "spill", self.config.memory)
 
     def feed(self, alias: str, name: str) -> Feed:
         """Return a source as observed, or the version of a product that this run goes on with."""

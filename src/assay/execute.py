@@ -146,7 +146,7 @@ class _Run:
         self.pending: list[Version | Verdict] = []
         self.pending_seconds = 0.0
         self.notes: dict[str, _Note] = {name: _Note() for name in steps.steps}
-        self.shelf = Shelf(self.graph, self.observed, world.storage, project.config.root, self.decisions)
+        self.shelf = Shelf(self.graph, self.observed, world.storage, project.config, self.decisions)
         self.restated = request.restated
         self.stopping = self.interrupted = False
         self._lock, self._reading = Lock(), Lock()
@@ -355,9 +355,7 @@ class _Run:
 
     @cached_property
     def _duckdb(self) -> DuckDB:
-        root, storage = self.project.config.root, self.world.storage.root
-        outside = {(root / f.path).parent for s in self.observed.sources.values() for f in s.files}
-        return DuckDB([storage, *sorted(outside)], self.project.config.state / "spill", self.project.config.memory)
+        return self.shelf.engine()
 
     @property
     def _engine(self) -> DuckDB:

@@ -32,6 +32,7 @@ def history_of(catalog: Catalog, product: Product, environment: str) -> list[dic
                 "bytes": version.bytes,
                 "data_as_of": version.data_as_of.isoformat() if version.data_as_of else None,
                 "verdict": str(verdicts[0].status) if verdicts else "not judged",
+                "restated": f"restated: {verdicts[0].restated}" if verdicts and verdicts[0].restated else "",
                 "failed": [r.text for r in results if r.status in {Status.FAILED, Status.ERROR}],
                 "released": [
                     {"release": r.id, "at": r.at.isoformat(), "why": r.why}

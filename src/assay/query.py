@@ -40,11 +40,13 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
         room.close()
 
 
-def first_rows(file: Path, count: int) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return column names and the first rows of a Parquet file."""
+def first_rows(file: Path, count: int, sensitive: Sequence[str] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return column names and the first rows of a Parquet file, values of sensitive columns hidden."""
     room = duck.reading_room([file], {})
+    hide = ", ".join(f"'(sensitive)' as {duck.identifier(name)}" for name in sensitive)
+    chosen = f"select * replace ({hide})" if hide else ""
     try:
-        answer = room.execute(f"{duck.parquet([file])} limit {count}")
+        answer = room.execute(f"{chosen} {duck.parquet([file])} limit {count}")
         return [column[0] for column in answer.description or ()], answer.fetchall()
     finally:
         room.close()

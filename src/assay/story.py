@@ -157,13 +157,27 @@ def _rule_lines(told: Mapping[str, Any]) -> list[str]:
     found = []
     for rule in told.get("rules", ()):
         mark = {"warning": "warning: ", "error": "could not be judged: "}.get(rule["status"], "")
-        rows = "" if rule["failing"] is None else f": {rule['failing']:,} row{'s' if rule['failing'] != 1 else ''}"
         said = f": {rule['message']}" if rule["message"] else ""
-        found.append(f"{'':13}{mark}{clean(rule['text'])}{rows}{clean(said)}")
+        found.append(f"{'':13}{mark}{clean(rule['text'])}{_measure(rule)}{clean(said)}")
         found += [f"{'':15}{row(sample)}" for sample in rule["samples"]]
         if rule["because"]:
             found.append(f"{'':15}because: {clean(rule['because'])}")
     return found
+
+
+def _measure(rule: Mapping[str, Any]) -> str:
+    """Return what a rule found beside what it allows."""
+    allows = f" ({rule['threshold']})" if rule["threshold"] else ""
+    if isinstance(rule["measured"], int | float):
+        return f": {_number(rule['measured'], percent=rule['threshold'].endswith('%'))}{allows}"
+    if rule["failing"] is None:
+        return ""
+    share = f", {rule['failing'] / rule['rows']:.2%}" if allows and rule["rows"] else ""
+    return f": {rule['failing']:,} row{'s' if rule['failing'] != 1 else ''}{share}{allows}"
+
+
+def _number(value: float, *, percent: bool) -> str:
+    return f"{value:.2%}" if percent else f"{value:,.4f}".rstrip("0").rstrip(".")
 
 
 def row(sample: Mapping[str, Any], columns: int = 8) -> str:
@@ -221,6 +235,10 @@ def judged_rule(result: RuleResult) -> dict[str, Any]:
         "because": result.because,
         "owner": result.owner,
         "failing": result.failing,
+        "rows": result.rows,
+        "measured": result.measured,
+        "threshold": result.threshold,
+        "how": result.how,
         "samples": [dict(sample) for sample in result.samples],
         "message": result.message,
     }

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -39,10 +40,10 @@ class Pass(Generic[K]):
         patterns = {key: ask for key, ask in self.asked.items() if isinstance(ask, Pattern)}
         if len(patterns) < 2 or not self.height or not self._together(patterns):
             for key, pattern in patterns.items():
-                self._alone(key, lambda fails=_misses(pattern): self.frame.select(fails.alias(_FAILS)))
+                self._alone(key, partial(self._missing, pattern))
         for key, ask in self.asked.items():
             if isinstance(ask, Lazy):
-                self._alone(key, lambda ask=ask: apply(ask.check, self.frame, ask.column))
+                self._alone(key, partial(apply, ask.check, self.frame, ask.column))
         return self.answers
 
     def _together(self, patterns: Mapping[K, Pattern]) -> bool:
@@ -56,8 +57,11 @@ class Pass(Generic[K]):
             return False
         for (key, pattern), failing in zip(patterns.items(), found, strict=True):
             self.answers[key] = Answer(how="polars", failing=failing)
-            self.failing[key] = self.frame.select(_misses(pattern).alias(_FAILS))
+            self.failing[key] = self._missing(pattern)
         return True
+
+    def _missing(self, pattern: Pattern) -> "pl.LazyFrame":
+        return self.frame.select(_misses(pattern).alias(_FAILS))
 
     def _alone(self, key: K, apply: "Callable[[], pl.LazyFrame | bool]") -> None:
         import polars as pl

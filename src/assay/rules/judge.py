@@ -5,7 +5,8 @@ the rules that are queries. Nothing here changes data: types are compared as the
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -55,6 +56,16 @@ def judge(
     that rule's result; exhausted memory or disk is not a result, and is raised.
     """
     return _Judging(product, evidence, engine, schema).run()
+
+
+@contextmanager
+def failing_rows(
+    product: Product, rule: Rule, evidence: Evidence, engine: duck.DuckDB, schema: Callable[[], Schema]
+) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
+    """Give the names of the columns, and all the rows that fail a rule, as they come; sensitive values are hidden."""
+    with _Judging(product, evidence, engine, schema).rows_of(rule) as (names, rows, hide):
+        hidden = [name in hide for name in names]
+        yield names, (tuple(HIDDEN if h else v for h, v in zip(hidden, row, strict=True)) for row in rows)
 
 
 def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
@@ -168,14 +179,7 @@ class _Judging:
     # ------------------------------------------------------------------------------------------ Polars, pandera
 
     def _polars(self, ways: Mapping[str, Way]) -> None:
-        asked: dict[str, Pattern | by_polars.Lazy] = {}
-        for text, way in ways.items():
-            demand = self.rules[text].demand
-            assert demand is not None
-            if isinstance(way, Pattern):
-                asked[text] = way
-            elif isinstance(way, Asked) and not demand.pattern and (check := self._check(demand.place)) is not None:
-                asked[text] = by_polars.Lazy(check=check, column=demand.column)
+        asked = {text: ask for text, way in ways.items() if (ask := self._ask(text, way))}
         if not asked:
             return
         one = by_polars.Pass(self.evidence.this, asked)
@@ -185,8 +189,14 @@ class _Judging:
                 found = one.rows(text, self._shown(text, ways[text])).head(SAMPLES).collect(engine="streaming")
                 self.samples[text] = found.to_dicts()
 
-    def _check(self, place: str) -> Any:
-        return self.schema().checks.get(place)
+    def _ask(self, text: str, way: Way) -> Pattern | by_polars.Lazy | None:
+        """Return what to ask Polars about a rule; None when that is not for it."""
+        demand = self.rules[text].demand
+        if isinstance(way, Pattern) or demand is None:
+            return way if isinstance(way, Pattern) else None
+        if isinstance(way, Asked) and not demand.pattern and (check := self.schema().checks.get(demand.place)):
+            return by_polars.Lazy(check=check, column=demand.column)
+        return None
 
     def _pandera(self, ways: Mapping[str, Way]) -> None:
         for text, way in ways.items():
@@ -213,14 +223,8 @@ class _Judging:
     # ------------------------------------------------------------------------------------------ queries
 
     def _queries(self, rules: Sequence[Rule]) -> None:
-        feeds = [*self.evidence.others]
-        if self.product.kind is not Kind.FILE:
-            feeds.append(Feed(alias=THIS, name=THIS, files=(self.evidence.this,)))
         absent = PREVIOUS not in {feed.alias for feed in self.evidence.others}
-        with self.engine.bench(feeds, self.product.domain) as bench:
-            if self.product.kind is Kind.FILE:
-                name, size = duck.literal(self.product.file), self.evidence.this.stat().st_size
-                bench.execute(f"create view this as select {name} as file, {size}::bigint as bytes")
+        with self._bench() as bench:
             for rule in rules:
                 if absent and any(i.name == PREVIOUS for i in rule.inputs):
                     message = "nothing is published yet to compare with"
@@ -228,21 +232,82 @@ class _Judging:
                 else:
                     self._query(rule, bench)
 
-    def _query(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
+    @contextmanager
+    def _bench(self) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """Open a bench that sees `this`, and all that rules read besides."""
+        feeds = [*self.evidence.others]
+        if self.product.kind is not Kind.FILE:
+            feeds.append(Feed(alias=THIS, name=THIS, files=(self.evidence.this,)))
+        with self.engine.bench(feeds, self.product.domain) as bench:
+            if self.product.kind is Kind.FILE:
+                name, size = duck.literal(self.product.file), self.evidence.this.stat().st_size
+                bench.execute(f"create view this as select {name} as file, {size}::bigint as bytes")
+            yield bench
+
+    @property
+    def _common(self) -> list[str]:
+        """The columns that `this` and `previous` share."""
         there = {column.name for column in self.evidence.before}
-        common = [column.name for column in self.evidence.columns if column.name in there]
-        clock = by_query.clock_of(rule, self.evidence.now, {c.name: c.type for c in self.evidence.columns})
-        answer = by_query.ask(rule, bench, by_query.query_of(rule, common), clock)
+        return [column.name for column in self.evidence.columns if column.name in there]
+
+    @property
+    def _secret(self) -> set[str]:
+        return {name.lower() for name in self.evidence.sensitive}
+
+    def _hidden(self, rule: Rule, query: str, names: Sequence[str]) -> set[str]:
+        """Return which columns of a query's result must not be shown."""
+        if rule.demand is not None:  # whole rows of `this`, each column under its own name
+            return {name for name in names if name.lower() in self._secret}
+        return by_query.hidden(query, names, tuple(self.evidence.sensitive))
+
+    def _clock(self, rule: Rule) -> dict[str, datetime]:
+        return by_query.clock_of(rule, self.evidence.now, {c.name: c.type for c in self.evidence.columns})
+
+    def _query(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
+        clock = self._clock(rule)
+        answer = by_query.ask(rule, bench, by_query.query_of(rule, self._common), clock)
         if answer.failing:
-            failing = by_query.failing_of(rule, common)
+            failing = by_query.failing_of(rule, self._common)
             found = by_query.sample(bench, failing, clock, SAMPLES)
             names = list(found[0])
             if rule.demand is not None:
                 lower = {n.lower() for n in (*self.product.contract.key, *rule.demand.arguments["columns"])}
                 names = [name for name in names if name.lower() in lower] or names
-            hide = by_query.hidden(failing, names, tuple(self.evidence.sensitive))
+            hide = self._hidden(rule, failing, names)
             self.samples[rule.text] = [{n: HIDDEN if n in hide else row[n] for n in names} for row in found]
         self.answers[rule.text] = answer
+
+    @contextmanager
+    def rows_of(self, rule: Rule) -> Iterator[tuple[list[str], Iterator[Sequence[Any]], set[str]]]:
+        """Give all failing rows of a rule, and the columns among them that must not be shown."""
+        way = ways_of(self.product, self.evidence.columns).get(rule.text)
+        hide = {c.name for c in self.evidence.columns if c.name.lower() in self._secret}
+        names = [column.name for column in self.evidence.columns]
+        if rule.demand is None or way is None:
+            with self._bench() as bench:
+                query, clock = by_query.failing_of(rule, self._common), self._clock(rule)
+                found = bench.execute(query, dict(clock) or None)
+                names = [column[0] for column in found.description or ()]
+                yield names, _fetched(found), self._hidden(rule, query, names)
+        elif fails := by_duckdb.condition(way, self._table):
+            with self.engine.cursor() as cursor:
+                yield names, _fetched(cursor.execute(f"select * {self._table} where {fails}")), hide
+        else:
+            yield names, iter(self._frame_of(rule, way).rows()), hide
+
+    def _frame_of(self, rule: Rule, way: Way) -> Any:
+        """Return the failing rows of a rule that Polars or pandera judges; none, when it is not about rows."""
+        assert rule.demand is not None
+        names = [column.name for column in self.evidence.columns]
+        ask = self._ask(rule.text, way)
+        if ask is None:
+            numbers = [] if isinstance(way, Known | Whole) else by_pandera.ask(
+                rule.demand, self.schema(), self.evidence.this)[1]  # fmt: skip
+            return by_pandera.pick(self.evidence.this, numbers, names)
+        one = by_polars.Pass(self.evidence.this, {rule.text: ask})
+        answer = one.run()[rule.text]
+        rows = one.rows(rule.text) if answer.failing else one.frame.head(0)
+        return rows.select(names).collect(engine="streaming")
 
     # ------------------------------------------------------------------------------------------ results
 
@@ -253,9 +318,8 @@ class _Judging:
             message = f"{answer.error.partition(':')[0]} (its words may hold sensitive values, and are not kept)"
         if rule.closes and status is Status.FAILED and self.evidence.restated:
             status, message = Status.WARNING, f"restated: {self.evidence.restated}"
-        secret = {name.lower() for name in self.evidence.sensitive}
         samples = tuple(
-            {name: HIDDEN if name.lower() in secret else plain(value) for name, value in row.items()}
+            {name: HIDDEN if name.lower() in self._secret else plain(value) for name, value in row.items()}
             for row in self.samples.get(rule.text, ())
         )
         return RuleResult(
@@ -273,6 +337,11 @@ class _Judging:
             samples=samples,
             message=message,
         )
+
+
+def _fetched(found: Any) -> Iterator[Sequence[Any]]:
+    while batch := found.fetchmany(1000):
+        yield from batch
 
 
 def _status(rule: Rule, answer: Answer, rows: int) -> Status:

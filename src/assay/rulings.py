@@ -1,0 +1,139 @@
+"""How the rules of a product are judged, how each came out over its versions, and what fails them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from assay.catalog import Catalog
+from assay.engines.duckdb import parquet
+from assay.errors import UsageError
+from assay.evidence import Shelf
+from assay.graph import nearest
+from assay.model import Column, Product, Rule, RuleResult, Version
+from assay.project import Project
+from assay.rules import by_duckdb, by_query
+from assay.rules.compile import Asked, Known, Pattern, Rows, Unique, Way, Whole
+from assay.rules.judge import failing_rows, ways_of
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def rule_of(product: Product, words: str) -> Rule:
+    """Return the rule of a product that says this, or begins so; UsageError when none does, or several do."""
+    rules = product.contract.rules
+    found = [r for r in rules if r.text == words] or [r for r in rules if words.lower() in r.text.lower()]
+    if len(found) == 1:
+        return found[0]
+    texts = [r.text for r in found or rules]
+    what = f"{words!r} could be several rules of {product.name}" if found else f"{product.name} has no rule {words!r}"
+    raise UsageError(what, hint=nearest(words, texts) or f"It has: {'; '.join(texts)}" if texts else "It has none.")
+
+
+# ---------------------------------------------------------------------------------------------- how
+
+
+def judged_how(product: Product, version: Version | None, results: Sequence[RuleResult]) -> list[dict[str, Any]]:
+    """Return for each rule how it is judged, its query, and how it came out last, as plain data.
+
+    Types are those of the newest version, or of the contract before there is any.
+    """
+    columns: Sequence[Column] = version.columns if version else product.contract.columns
+    ways = ways_of(product, columns)
+    last = {result.text: result for result in results}
+    table = parquet([]).replace("[]::varchar[]", "'this'")
+    return [
+        {
+            "rule": rule.text,
+            **_way(rule, ways.get(rule.text), table),
+            "last": {"status": str(found.status), "how": found.how} if (found := last.get(rule.text)) else None,
+        }
+        for rule in product.contract.rules
+    ]
+
+
+def _way(rule: Rule, way: Way | None, table: str) -> dict[str, str]:
+    match way:
+        case None:
+            return {"how": "sql", "query": by_query.query_of(rule)}
+        case Known():
+            return {"how": "schema", "query": ""}
+        case Rows(proof=proof):
+            return {"how": "footer, else fused" if proof else "fused", "query": by_duckdb.fused([way], table)}
+        case Whole():
+            return {"how": "fused", "query": by_duckdb.fused([way], table)}
+        case Unique():
+            return {"how": "sorted", "query": by_duckdb.hashes(way, table)}
+        case Pattern(column=column, regex=regex):
+            return {"how": "polars", "query": f"pl.col({column!r}).str.contains({regex!r})"}
+        case Asked(why=why):
+            return {"how": "pandera", "query": "", "because": why}
+
+
+# ---------------------------------------------------------------------------------------------- over time
+
+
+def history_of_rule(catalog: Catalog, product: Product, rule: Rule) -> list[dict[str, Any]]:
+    """Return how a rule came out on each version, oldest first: its value, and what was allowed."""
+    found = []
+    for version in reversed(catalog.versions(product.name)):
+        judged = catalog.verdicts(version.id)
+        verdicts = [v for v in judged if any(r.text == rule.text for r in v.results)]
+        result = next((r for v in verdicts[:1] for r in v.results if r.text == rule.text), None)
+        if result is not None:
+            found.append(
+                {
+                    "version": version.id,
+                    "built_at": version.built_at.isoformat(),
+                    "data_as_of": version.data_as_of.isoformat() if version.data_as_of else None,
+                    "status": str(result.status),
+                    "value": value_of(result),
+                    "failing": result.failing,
+                    "rows": result.rows,
+                    "threshold": result.threshold,
+                    "message": result.message,
+                }
+            )
+    return found
+
+
+def value_of(result: RuleResult) -> float | int | str | None:
+    """Return what was measured: a difference, an age, a count; of a rule about rows, how many failed."""
+    return result.measured if result.measured is not None else result.failing
+
+
+def sparkline(values: Sequence[Any]) -> str:
+    """Return numbers as a line of bars; what is no number is a gap."""
+    numbers = [float(v) for v in values if _is_number(v)]
+    if not numbers:
+        return ""
+    low, high = min(numbers), max(numbers)
+    step = (high - low) / (len(_BARS) - 1) or 1
+    return "".join(_BARS[round((float(v) - low) / step)] if _is_number(v) else " " for v in values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def overdue(product: Product, today: date) -> list[Rule]:
+    """Return the rules whose review date has passed."""
+    return [r for r in product.contract.rules if r.review_by and date.fromisoformat(r.review_by) < today]
+
+
+# ---------------------------------------------------------------------------------------------- what fails
+
+
+@contextmanager
+def failures(
+    project: Project, shelf: Shelf, product: Product, version: Version, rule: Rule
+) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
+    """Give all rows of a version that fail a rule, judged again against what its rules read now."""
+    project.vouch([product.name])
+    engine = shelf.engine()
+    evidence = shelf.evidence(product, version)
+    try:
+        with failing_rows(product, rule, evidence, engine, lambda: project.definitions()[product.name].schema) as found:
+            yield found
+    finally:
+        engine.close()

@@ -1,0 +1,113 @@
+"""What a command works on: a project with its catalog open, as one environment at one moment."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from assay.catalog import Catalog
+from assay.config import bad_environment
+from assay.errors import UsageError
+from assay.evidence import Shelf
+from assay.execute import World, look_around
+from assay.model import Blocked, Build, Check, Decision, Held, Maybe, Publish
+from assay.plan import Observed, Request, plan
+from assay.project import Project, open_project
+from assay.storage import Storage
+
+
+@dataclass
+class Session:
+    """A project with its catalog open, as one environment at one moment."""
+
+    project: Project
+    catalog: Catalog
+    storage: Storage
+    environment: str
+    clock: Callable[[], datetime]
+
+    def world(self, reporter: Any = None) -> World:
+        told = reporter or (lambda _: None)
+        return World(catalog=self.catalog, storage=self.storage, reporter=told, clock=self.clock)
+
+    def observe(self) -> Observed:
+        return look_around(self.project, self.world(), self.environment)
+
+    def request(
+        self,
+        observed: Observed,
+        select: Iterable[str],
+        exclude: Iterable[str] = (),
+        *,
+        force: bool = False,
+        restate: Iterable[str] = (),
+        because: str = "",
+    ) -> Request:
+        """Return what selectors ask for; `restate` are those that may change settled rows, and `because` why."""
+        graph = self.project.graph
+        terms = [*select, *exclude]
+        words = " ".join(terms).replace(",", " ").split()
+        asks = any(word.lstrip("0123456789+").partition(":")[0] in {"stale", "blocked", "state"} for word in words)
+        chosen = frozenset(graph.select(select, exclude, self.states(observed) if asks else None))
+        if not chosen and terms:
+            click.echo(f"  nothing matches {' '.join(terms)}", err=True)
+        restated = {graph.resolve(name): because for name in restate}
+        for name in restated:
+            if not graph.products[name].closes:
+                raise UsageError(f"{name} has no rule about settled rows, so there is nothing to restate")
+            if name not in chosen:
+                raise UsageError(f"{name} is to be restated, and is not selected")
+        return Request(products=chosen, forced=chosen if force else frozenset(), restated=restated)
+
+    def states(self, observed: Observed) -> dict[str, set[str]]:
+        """Return the products that each state selector means."""
+        graph, facts = self.project.graph, observed.facts
+        steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
+        modified = {
+            name for name, product in graph.products.items()
+            if (pointer := facts.pointer(name)) is None
+            or facts.version(pointer.version).key.code.digest != product.code.digest
+            or not any(v.contract == product.contract.digest for v in self.catalog.verdicts(pointer.version))
+        }  # fmt: skip
+        return {
+            "stale": {n for n, d in steps.items() if isinstance(d, Build | Check | Maybe | Publish)},
+            "blocked": {n for n, d in steps.items() if isinstance(d, Blocked | Held)},
+            "state": modified,
+        }
+
+    def shelf(self, observed: Observed) -> tuple[Shelf, Mapping[str, Decision]]:
+        """Return where everything is read as of now, and what is next for every product."""
+        graph = self.project.graph
+        steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
+        return Shelf(graph, observed, self.storage, self.project.config, steps), steps
+
+
+@contextmanager
+def open_session(env: str | None = None, now: datetime | None = None, *, create: bool = False) -> Iterator[Session]:
+    project = open_project()
+    with closing(project.catalog(create=create)) as catalog:
+        yield Session(
+            project=project,
+            catalog=catalog,
+            storage=project.storage(),
+            environment=environment_of(env) or project.config.environment,
+            clock=(lambda: now) if now else (lambda: datetime.now(UTC)),
+        )
+
+
+def check_now(session: Session, now: datetime | None) -> None:
+    """Refuse a --now before the last release: what was read as of then would change."""
+    last = session.catalog.last_release(session.environment)
+    if now and last and now < last.at:
+        raise UsageError(f"--now cannot be before the last release (#{last.id}, {last.at:%Y-%m-%d %H:%M:%S} UTC)")
+    if last is None and session.environment != session.project.config.environment:
+        click.echo(f"  {session.environment} is a new environment", err=True)
+
+
+def environment_of(name: str | None) -> str | None:
+    if name is not None and (problem := bad_environment(name)):
+        raise UsageError(f"--env {problem}")
+    return name
