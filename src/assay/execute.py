@@ -16,6 +16,7 @@ from threading import Lock
 
 from assay.catalog import Catalog
 from assay.engines.duckdb import DuckDB
+from assay.engines.feed import Feed
 from assay.engines.making import make
 from assay.errors import AssayError, BuildError, Conflict
 from assay.events import Began, Failed, Left, Outcome, Reporter, Result, Settled, Stopping, Working
@@ -58,9 +59,10 @@ from assay.plan import (
 )
 from assay.project import Project
 from assay.resolve import Definition
-from assay.rules.judge import judge
+from assay.rules.judge import Evidence, judge
 from assay.storage import Storage
 
+_Work = Callable[[], Version | Verdict]
 _ATTEMPTS = 5
 _TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
 _WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
@@ -234,13 +236,19 @@ class _Run:
             match decision:
                 case Build(key=Key() as key, reasons=reasons) if pool:
                     self.notes[name].reasons = reasons
-                    self._submit(pool, name, "build", partial(self._build, product, key))
+                    self._submit(pool, name, "build", partial(self._building, product, key))
                 case Check(version=version) if pool:
-                    self._submit(pool, name, "judge", partial(self._judge, product, version))
+                    self._submit(pool, name, "judge", partial(self._judging, product, version))
                 case _:
                     self._settle(name, decision)
 
-    def _submit(self, pool: ThreadPoolExecutor, name: str, what: str, work: "Callable[[], Version | Verdict]") -> None:
+    def _submit(self, pool: ThreadPoolExecutor, name: str, what: str, prepare: Callable[[], _Work]) -> None:
+        """Hand work to the pool; what the catalog has to say for it is asked here, where the catalog is open."""
+        try:
+            work = prepare()
+        except AssayError as error:
+            self._settle(name, _failure(error, self.project, self.graph.products[name]))
+            return
         self.world.reporter(Working(product=name, what=what))
         self.running[pool.submit(work)] = name
 
@@ -292,14 +300,17 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------ effects
 
-    def _build(self, product: Product, key: Key) -> Version:
+    def _building(self, product: Product, key: Key) -> _Work:
+        return partial(self._build, product, key, self.shelf.feeds(product))
+
+    def _build(self, product: Product, key: Key, feeds: Sequence[Feed]) -> Version:
         started = time.monotonic()
         folder = self._folder(product.name)
         path = f"{folder}/{product.file or 'data.parquet'}"
         target = self.world.storage.prepare(path)
         try:
             recipe = self._definition(product.name).recipe if product.kind is not Kind.SQL else None
-            measured = make(product, recipe, self.shelf.feeds(product), target, self._engine)
+            measured = make(product, recipe, feeds, target, self._engine)
             for source in {i.name for i in product.inputs} & set(self.observed.sources):
                 if changed := changed_since(self.project.config.root, self.observed.sources[source]):
                     raise BuildError(f"{changed} was replaced while it was being read", hint="Run it again.")
@@ -330,15 +341,18 @@ class _Run:
         times = [s.data_as_of for s in states if isinstance(s, Known) and s.data_as_of]
         return min(times, key=lambda t: t.replace(tzinfo=None)) if times else None
 
-    def _judge(self, product: Product, version: Version) -> Verdict:
+    def _judging(self, product: Product, version: Version) -> _Work:
         restated = self.restated.get(product.name, "") if product.closes else ""
-        evidence = self.shelf.evidence(product, version, restated)
-        results = judge(product, evidence, self._engine, lambda: self._definition(product.name).schema)
         known = {name: s.digest for name, s in self.states.items() if isinstance(s, Known)}
+        compared = against(product, version, known, self.observed, restated)
+        return partial(self._judge, product, version, self.shelf.evidence(product, version, restated), compared)
+
+    def _judge(self, product: Product, version: Version, evidence: Evidence, compared: str) -> Verdict:
+        results = judge(product, evidence, self._engine, lambda: self._definition(product.name).schema)
         return Verdict(
             version=version.id,
             contract=product.contract.digest,
-            against=against(product, version, known, self.observed, restated),
+            against=compared,
             status=outcome(results),
             results=results,
             judged_at=self.world.clock(),

@@ -64,15 +64,29 @@ class SqliteCatalog:
                 f"{self.file} has schema version {version}; this Assay knows {SCHEMA_VERSION}",
                 hint="Upgrade Assay to use this catalog.",
             )
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = full")
-        with self._transaction():
-            for statement in _steps(self._schema_version()):
-                self._db.execute(statement)
-            self._db.execute(
-                "insert into meta values ('schema', ?) on conflict (name) do update set value = excluded.value",
-                [str(SCHEMA_VERSION)],
-            )
+        with self._alone():
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = full")
+            with self._transaction():
+                for statement in _steps(self._schema_version()):
+                    self._db.execute(statement)
+                self._db.execute(
+                    "insert into meta values ('schema', ?) on conflict (name) do update set value = excluded.value",
+                    [str(SCHEMA_VERSION)],
+                )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep others from preparing the file at the same time: SQLite does not wait for its journal to change."""
+        if not self._locks.is_dir():
+            yield
+            return
+        folder = os.open(self._locks, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _schema_version(self) -> int:
         if not self._db.execute("select 1 from sqlite_master where name = 'meta'").fetchone():
