@@ -47,7 +47,7 @@ def read_manifest(config: Config) -> Graph | None:
         if stored["made_from"] != made_from(config, stored["files"]):
             return None
         return Graph(
-            products={p["name"]: _product(p) for p in stored["products"]},
+            products={p["name"]: product_from(p) for p in stored["products"]},
             sources={s["name"]: _source(s) for s in stored["sources"]},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -59,7 +59,7 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: s
     stored = {
         "made_from": stamp,
         "files": relative(config, files),
-        "products": [_stored(p) for p in graph.products.values()],
+        "products": [product_to(p) for p in graph.products.values()],
         "sources": [asdict(s) for s in graph.sources.values()],
     }
     temporary = config.state / f"manifest.{os.getpid()}.tmp"
@@ -119,7 +119,7 @@ def _bytes_digest(file: Path) -> str:
 # ---------------------------------------------------------------------------------------------- to JSON
 
 
-def _stored(product: Product) -> dict[str, Any]:
+def product_to(product: Product) -> dict[str, Any]:
     """Return a product as JSON can hold it; of its rules, which are many, only what is not as by default."""
     rules = [{**_plain_rule(rule), "where": asdict(rule.where)} for rule in product.contract.rules]
     bare = replace(product, contract=replace(product.contract, rules=()))
@@ -150,7 +150,7 @@ def _source(stored: Mapping[str, Any]) -> Source:
     )
 
 
-def _product(stored: Mapping[str, Any]) -> Product:
+def product_from(stored: Mapping[str, Any]) -> Product:
     contract, freshness = stored["contract"], stored["freshness"]
     return Product(
         **{

@@ -294,7 +294,7 @@ class RuleResult:
 
     `failing` rows of `rows` are counted and up to five sampled, each with the key and the offending columns. A rule
     that compares has the largest value `measured` instead. `threshold` says what was allowed, `how` it was judged:
-    schema, footer, fused, sorted, polars, pandera or sql.
+    schema, pruned, fused, sorted, polars, pandera or sql.
     """
 
     text: str

@@ -13,7 +13,7 @@ from assay.graph import nearest
 from assay.model import Column, Product, Rule, RuleResult, Version
 from assay.project import Project
 from assay.rules import by_duckdb, by_query
-from assay.rules.compile import Asked, Known, Pattern, Rows, Unique, Way, Whole
+from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole
 from assay.rules.judge import failing_rows, ways_of
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -58,14 +58,15 @@ def _way(rule: Rule, way: Way | None, table: str) -> dict[str, str]:
             return {"how": "sql", "query": by_query.query_of(rule)}
         case Known():
             return {"how": "schema", "query": ""}
-        case Rows(proof=proof):
-            return {"how": "footer, else fused" if proof else "fused", "query": by_duckdb.fused([way], table)}
+        case Rows(prunes=prunes):
+            how = "fused; pruned, when there are many rows" if prunes else "fused"
+            return {"how": how, "query": by_duckdb.fused([way], table, prune=prunes)}
         case Whole():
             return {"how": "fused", "query": by_duckdb.fused([way], table)}
         case Unique():
             return {"how": "sorted", "query": by_duckdb.hashes(way, table)}
-        case Pattern(column=column, regex=regex):
-            return {"how": "polars", "query": f"pl.col({column!r}).str.contains({regex!r})"}
+        case Text(column=column, value=value):
+            return {"how": "polars", "query": f"pl.col({column!r}).str.contains({value!r})"}
         case Asked(why=why):
             return {"how": "pandera", "query": "", "because": why}
 

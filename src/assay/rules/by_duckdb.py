@@ -1,25 +1,30 @@
-"""Judges rows in DuckDB: statistics first, then one aggregate over all that is left, uniqueness on its own."""
+"""Judges rows in DuckDB: one query for all rules, in which what statistics rule out is not read; uniqueness alone."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.engines.duckdb import identifier, literal, parquet
-from assay.rules.compile import Proof, Rows, Unique, Way, Whole
+from assay.engines.duckdb import identifier, parquet
+from assay.rules.compile import Rows, Unique, Way, Whole
 
 if TYPE_CHECKING:
     import duckdb
 
-SMALL = 100_000  # rows up to which reading is as cheap as asking for statistics
+SMALL = 100_000  # rows up to which reading them once is cheaper than looking at statistics for each rule
 
 
-def fused(ways: Iterable[Rows | Whole | Unique], table: str) -> str:
-    """Return the one query that judges all of these: failing rows of each, or 1 where a column as a whole is bad."""
+def fused(ways: Iterable[Rows | Whole | Unique], table: str, *, prune: bool = False) -> str:
+    """Return the one query that judges all of these: failing rows of each, or 1 where a column as a whole is bad.
+
+    With `prune`, the rows that statistics and dictionaries can rule out are looked for on their own.
+    """
     parts = ["count(*)"]
     for way in ways:
         match way:
+            case Rows(fails=fails, prunes=True) if prune:
+                parts.append(f"(select count(*) {table} where {fails})")
             case Rows(fails=fails):
                 parts.append(f"coalesce(count_if({fails}), 0)")
             case Whole(passes=passes):
@@ -52,24 +57,6 @@ def condition(way: Way, table: str) -> str:
         case Unique():
             return repeated(way, table)
     return ""
-
-
-def prove(cursor: "duckdb.DuckDBPyConnection", file: Path, proofs: Sequence[Proof]) -> list[bool]:
-    """Say of each proof whether the statistics in a file's footer give it; costs nothing that grows with rows."""
-    asked = ", ".join(_statistic(proof) for proof in proofs)
-    found = cursor.execute(f"select {asked} from parquet_metadata({literal(str(file))})").fetchone()
-    assert found is not None
-    return [answer is True for answer in found]
-
-
-def _statistic(proof: Proof) -> str:
-    mine = f"path_in_schema = {literal(proof.column)}"
-    told = ["stats_null_count = 0"] if proof.no_nulls else []
-    for bound, statistic in ((proof.low, "stats_min_value"), (proof.high, "stats_max_value")):
-        if bound:
-            fits = f"coalesce(try_cast({statistic} as {proof.type}) {bound}, false)"
-            told.append(f"(stats_null_count = num_values or {fits})")
-    return f"bool_and(coalesce({' and '.join(told)}, false)) filter ({mine})"
 
 
 def unique(cursor: "duckdb.DuckDBPyConnection", way: Unique, file: Path) -> tuple[int, str]:

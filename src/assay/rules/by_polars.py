@@ -1,4 +1,4 @@
-"""Judges what needs Polars in one pass over the file: regular expressions, and checks that pandera applies lazily."""
+"""Judges what needs Polars: regular expressions in one pass over the file, and checks that pandera applies lazily."""
 
 import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from assay.rules.answer import Answer, said
-from assay.rules.compile import Pattern
+from assay.rules.compile import Text
 from assay.rules.schema import is_built_in
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ class Lazy:
 
 
 class Pass(Generic[K]):
-    """One pass over a staged file for all patterns, and one for each check of pandera's that answers lazily."""
+    """One pass over a staged file for all texts, and one for each check of pandera's that answers lazily."""
 
-    def __init__(self, file: Path, asked: Mapping[K, Pattern | Lazy]) -> None:
+    def __init__(self, file: Path, asked: Mapping[K, Text | Lazy]) -> None:
         self.frame, self.height = scan(file)
         self.asked = asked
         self.failing: dict[K, pl.LazyFrame] = {}
@@ -37,31 +37,31 @@ class Pass(Generic[K]):
 
     def run(self) -> dict[K, Answer]:
         """Return the answer to each; one that cannot be judged does not keep the others from being."""
-        patterns = {key: ask for key, ask in self.asked.items() if isinstance(ask, Pattern)}
-        if len(patterns) < 2 or not self.height or not self._together(patterns):
-            for key, pattern in patterns.items():
-                self._alone(key, partial(self._missing, pattern))
+        texts = {key: ask for key, ask in self.asked.items() if isinstance(ask, Text)}
+        if len(texts) < 2 or not self.height or not self._together(texts):
+            for key, text in texts.items():
+                self._alone(key, partial(self._missing, text))
         for key, ask in self.asked.items():
             if isinstance(ask, Lazy):
                 self._alone(key, partial(apply, ask.check, self.frame, ask.column))
         return self.answers
 
-    def _together(self, patterns: Mapping[K, Pattern]) -> bool:
-        """Answer all patterns in one pass; False when one of them cannot be judged."""
+    def _together(self, texts: Mapping[K, Text]) -> bool:
+        """Answer all texts in one pass; False when one of them cannot be judged."""
         import polars as pl
 
         try:
-            misses = [_misses(pattern).sum().alias(str(i)) for i, pattern in enumerate(patterns.values())]
+            misses = [_misses(text).sum().alias(str(i)) for i, text in enumerate(texts.values())]
             found = self.frame.select(misses).collect(engine="streaming").row(0)
         except pl.exceptions.PolarsError:
             return False
-        for (key, pattern), failing in zip(patterns.items(), found, strict=True):
+        for (key, text), failing in zip(texts.items(), found, strict=True):
             self.answers[key] = Answer(how="polars", failing=failing)
-            self.failing[key] = self._missing(pattern)
+            self.failing[key] = self._missing(text)
         return True
 
-    def _missing(self, pattern: Pattern) -> "pl.LazyFrame":
-        return self.frame.select(_misses(pattern).alias(_FAILS))
+    def _missing(self, text: Text) -> "pl.LazyFrame":
+        return self.frame.select(_misses(text).alias(_FAILS))
 
     def _alone(self, key: K, apply: "Callable[[], pl.LazyFrame | bool]") -> None:
         import polars as pl
@@ -104,10 +104,22 @@ def scan(file: Path) -> "tuple[pl.LazyFrame, int]":
     return (frame if height else frame.collect().lazy()), height
 
 
-def _misses(pattern: Pattern) -> "pl.Expr":
+def _misses(text: Text) -> "pl.Expr":
     import polars as pl
 
-    return pl.col(pattern.column).str.contains(pattern.regex).not_().fill_null(not pattern.ignore_na)
+    column = pl.col(text.column)
+    match text.kind:
+        case "starts_with":
+            fits = column.str.starts_with(text.value)
+        case "ends_with":
+            fits = column.str.ends_with(text.value)
+        case "length":
+            length, (low, high) = column.str.len_chars(), text.bounds
+            tests = [length >= low] if low is not None else []
+            fits = pl.all_horizontal(tests + ([length <= high] if high is not None else []))
+        case _:
+            fits = column.str.contains(text.value)
+    return fits.not_().fill_null(not text.ignore_na)
 
 
 _WHOLE = "the check says no to the whole column"

@@ -1,12 +1,12 @@
 """Turns a demand into the cheapest way to judge it exactly, given the columns as they are stored; pure."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.engines.duckdb import identifier
-from assay.engines.types import DECIMAL, INTEGERS
+from assay.engines.types import INTEGERS
 from assay.model import Column, Demand
 from assay.rules.literal import Unspeakable, among, beside, builtin_type, decode
 
@@ -33,25 +33,16 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """A condition in SQL that is true of exactly the failing rows; `proof` may spare looking at them."""
+    """A condition in SQL that is true of exactly the failing rows.
+
+    `prunes`: looking for these rows alone, DuckDB skips what statistics and dictionaries rule out. `text` is the same
+    asked of Polars, for when a pass of its own reads the column anyway.
+    """
 
     fails: str
     columns: tuple[str, ...]
-    proof: "Proof | None" = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """What a Parquet file's statistics have to say for a column to be good without reading it.
-
-    `no_nulls`; and a condition on the `low` and `high` bounds of every row group, of a type, '' for none.
-    """
-
-    column: str
-    type: str
-    no_nulls: bool = False
-    low: str = ""
-    high: str = ""
+    prunes: bool = False
+    text: "Text | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +61,16 @@ class Unique:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pattern:
-    """Texts have to match a regular expression as Polars reads it; `fails` when they do not, or are null."""
+class Text:
+    """Texts as Polars judges them: `contains` a regular expression, or starts_with, ends_with, length.
+
+    `bounds` are those of a length, each None for none.
+    """
 
     column: str
-    regex: str
+    kind: str
+    value: str = ""
+    bounds: tuple[int | None, int | None] = (None, None)
     ignore_na: bool
 
 
@@ -85,7 +81,7 @@ class Asked:
     why: str
 
 
-Way = Known | Rows | Whole | Unique | Pattern | Asked
+Way = Known | Rows | Whole | Unique | Text | Asked
 
 
 def compile_demand(demand: Demand, columns: Mapping[str, Column]) -> Way:
@@ -203,8 +199,7 @@ def _null(column: Column) -> Rows:
     name = identifier(column.name)
     if column.type in _FLOATS:
         return Rows(fails=f"{name} is null or isnan({name})", columns=(column.name,))
-    proof = Proof(column=column.name, type=column.type, no_nulls=True)
-    return Rows(fails=f"{name} is null", columns=(column.name,), proof=proof)
+    return Rows(fails=f"{name} is null", columns=(column.name,), prunes=True)
 
 
 def _unique(names: Sequence[str], columns: Mapping[str, Column]) -> Unique:
@@ -219,7 +214,22 @@ def _unique(names: Sequence[str], columns: Mapping[str, Column]) -> Unique:
 def _rows(demand: Demand, column: Column, values: Mapping[str, Any]) -> Rows:
     holds = _holds(demand.kind, identifier(column.name), column.type, values)
     fails = f"not ({holds})" if demand.ignore_na else f"({holds}) is not true"
-    return Rows(fails=fails, columns=(column.name,), proof=_proof(demand, column, values))
+    text = _in_polars(demand, column, values)
+    return Rows(fails=fails, columns=(column.name,), prunes=text is None, text=text)
+
+
+def _in_polars(demand: Demand, column: Column, values: Mapping[str, Any]) -> Text | None:
+    """Return how Polars would judge a check of texts; None for a check of something else."""
+    about: dict[str, Any] = {"column": column.name, "ignore_na": demand.ignore_na}
+    match demand.kind:
+        case "str_startswith" | "str_endswith":
+            kind = "starts_with" if demand.kind == "str_startswith" else "ends_with"
+            return Text(kind=kind, value=values["string"], **about)
+        case "str_length":
+            exact = values.get("exact_value")
+            bounds = (exact, exact) if exact is not None else (values.get("min_value"), values.get("max_value"))
+            return Text(kind="length", bounds=bounds, **about)
+    return None
 
 
 def _holds(kind: str, name: str, type: str, values: Mapping[str, Any]) -> str:
@@ -258,29 +268,6 @@ def _text(kind: str, name: str, type: str, values: Mapping[str, Any]) -> str:
     raise Unspeakable(f"a check called {kind}")
 
 
-def _proof(demand: Demand, column: Column, values: Mapping[str, Any]) -> Proof | None:
-    """Return what statistics would prove a check on a range; not of floats, whose statistics leave out NaN."""
-    type = column.type
-    if type not in INTEGERS | {"DATE", "TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP WITH TIME ZONE"} and not DECIMAL.match(
-        type
-    ):
-        return None
-    bounds: dict[str, Callable[[], tuple[str, str]]] = {
-        "greater_than": lambda: (f"> {beside(values['min_value'], type)}", ""),
-        "greater_than_or_equal_to": lambda: (f">= {beside(values['min_value'], type)}", ""),
-        "less_than": lambda: ("", f"< {beside(values['max_value'], type)}"),
-        "less_than_or_equal_to": lambda: ("", f"<= {beside(values['max_value'], type)}"),
-        "in_range": lambda: (
-            f"{'>=' if values['include_min'] else '>'} {beside(values['min_value'], type)}",
-            f"{'<=' if values['include_max'] else '<'} {beside(values['max_value'], type)}",
-        ),
-    }
-    if demand.kind not in bounds:
-        return None
-    low, high = bounds[demand.kind]()
-    return Proof(column=column.name, type=type, no_nulls=not demand.ignore_na, low=low, high=high)
-
-
 # ---------------------------------------------------------------------------------------------- the rest
 
 
@@ -296,9 +283,9 @@ def _exactly(column: Column, values: Sequence[Any]) -> Whole:
     return Whole(passes=f"{only} and count(distinct {name}) = {len(values)}", columns=(column.name,))
 
 
-def _pattern(demand: Demand, column: Column, regex: Any) -> Pattern:
+def _pattern(demand: Demand, column: Column, regex: Any) -> Text:
     if column.type != "VARCHAR" or not isinstance(regex, str):
         raise Unspeakable(f"a pattern on {column.type}")
     if demand.kind == "str_matches" and not regex.startswith("^"):
         regex = f"^{regex}"
-    return Pattern(column=column.name, regex=regex, ignore_na=demand.ignore_na)
+    return Text(column=column.name, kind="contains", value=regex, ignore_na=demand.ignore_na)

@@ -18,7 +18,7 @@ from assay.errors import BuildError
 from assay.model import PREVIOUS, THIS, Column, Kind, Product, Rule, RuleResult, Status
 from assay.rules import by_duckdb, by_pandera, by_polars, by_query
 from assay.rules.answer import Answer, said
-from assay.rules.compile import Asked, Known, Pattern, Rows, Unique, Way, Whole, compile_demand, is_flat
+from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole, compile_demand
 from assay.rules.schema import Schema
 from assay.tolerance import allowed, exceeds
 
@@ -71,7 +71,12 @@ def failing_rows(
 def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
     """Return how each rule that is a demand is judged on columns stored like this, by the rule's text."""
     stored = {column.name: column for column in columns}
-    return {r.text: compile_demand(r.demand, stored) for r in product.contract.rules if r.demand and not r.inputs}
+    ways = {r.text: compile_demand(r.demand, stored) for r in product.contract.rules if r.demand and not r.inputs}
+    passed = {way.column for way in ways.values() if isinstance(way, Text)}
+    return {
+        text: way.text if isinstance(way, Rows) and way.text and way.text.column in passed else way
+        for text, way in ways.items()
+    }
 
 
 @dataclass
@@ -115,37 +120,27 @@ class _Judging:
         if not left:
             return
         with self.engine.cursor() as cursor:
-            if self.evidence.rows > by_duckdb.SMALL:
-                left = self._large(cursor, left)
-            if left:
-                self._fused(cursor, left)
-            for text, way in ways.items():
-                if (self.answers[text].failing or 0) if text in self.answers else 0:
+            if self._many:
+                for text, way in left.items():
+                    if isinstance(way, Unique):
+                        failing, _ = by_duckdb.unique(cursor, way, self.evidence.this)
+                        self.answers[text] = Answer(how="sorted", failing=failing)
+            if reading := {text: way for text, way in left.items() if text not in self.answers}:
+                self._fused(cursor, reading)
+            for text, way in left.items():
+                if self.answers[text].failing:
                     self._sample(cursor, text, way)
 
-    def _large(
-        self, cursor: "duckdb.DuckDBPyConnection", left: dict[str, Rows | Whole | Unique]
-    ) -> dict[str, Rows | Whole | Unique]:
-        """Answer what statistics prove and what is unique; return what is left to read."""
-        flat = all(is_flat(column.type) for column in self.evidence.columns)  # else names in statistics are paths
-        proofs = {t: way.proof for t, way in left.items() if isinstance(way, Rows) and way.proof} if flat else {}
-        if proofs:
-            proven = by_duckdb.prove(cursor, self.evidence.this, list(proofs.values()))
-            for text, good in zip(proofs, proven, strict=True):
-                if good:
-                    self.answers[text] = Answer(how="footer", failing=0)
-        for text, way in left.items():
-            if isinstance(way, Unique):
-                failing, _ = by_duckdb.unique(cursor, way, self.evidence.this)
-                self.answers[text] = Answer(how="sorted", failing=failing)
-        return {text: way for text, way in left.items() if text not in self.answers}
+    @property
+    def _many(self) -> bool:
+        return self.evidence.rows > by_duckdb.SMALL
 
     def _fused(self, cursor: "duckdb.DuckDBPyConnection", ways: Mapping[str, Rows | Whole | Unique]) -> None:
         """Answer all in one query; when one cannot be judged, each in one of its own."""
         import duckdb
 
         try:
-            row = cursor.execute(by_duckdb.fused(ways.values(), self._table)).fetchone()
+            row = cursor.execute(by_duckdb.fused(ways.values(), self._table, prune=self._many)).fetchone()
         except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
             raise
         except duckdb.Error as error:
@@ -162,7 +157,8 @@ class _Judging:
                 message = "the column does not take exactly these values" if found else ""
                 self.answers[text] = Answer(how="fused", holds=not found, message=message)
             else:
-                self.answers[text] = Answer(how="fused", failing=found)
+                how = "pruned" if self._many and isinstance(way, Rows) and way.prunes else "fused"
+                self.answers[text] = Answer(how=how, failing=found)
 
     @property
     def _table(self) -> str:
@@ -189,11 +185,11 @@ class _Judging:
                 found = one.rows(text, self._shown(text, ways[text])).head(SAMPLES).collect(engine="streaming")
                 self.samples[text] = found.to_dicts()
 
-    def _ask(self, text: str, way: Way) -> Pattern | by_polars.Lazy | None:
+    def _ask(self, text: str, way: Way) -> Text | by_polars.Lazy | None:
         """Return what to ask Polars about a rule; None when that is not for it."""
         demand = self.rules[text].demand
-        if isinstance(way, Pattern) or demand is None:
-            return way if isinstance(way, Pattern) else None
+        if isinstance(way, Text) or demand is None:
+            return way if isinstance(way, Text) else None
         if isinstance(way, Asked) and not demand.pattern and (check := self.schema().checks.get(demand.place)):
             return by_polars.Lazy(check=check, column=demand.column)
         return None
