@@ -20,7 +20,7 @@ LAYERS = [
     {"rulebook", "evidence"},
     {"resolve", "manifest", "query", "lineage", "history", "explain", "start", "report"},
     {"project"},
-    {"execute", "rulings"},
+    {"building", "execute", "rulings"},
     {"cli", "session", "__init__", "__main__"},
 ]
 PURE = {

@@ -325,7 +325,7 @@ def schemas(draw: Any) -> tuple[pl.DataFrame, pa.DataFrameSchema]:
     )
     columns = {}
     for name in declared:
-        regex = not name.replace("_", "").isalnum() and name != "t.x" or name == "t_.*"
+        regex = (not name.replace("_", "").isalnum() and name != "t.x") or name == "t_.*"
         columns[name] = pa.Column(
             draw(st.sampled_from([None, None, int, str, types.get(name)])),
             draw(st.lists(st.sampled_from(CUSTOM), max_size=2)),

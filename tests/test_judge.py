@@ -10,10 +10,10 @@ import pytest
 from pandera.config import ValidationDepth, config_context
 from pandera.errors import SchemaErrors
 
-from assay.fingerprint import Reach
-from assay.model import Status, Where
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
+from assay.fingerprint import Reach
+from assay.model import Status, Where
 from assay.rules.schema import NotASchema, read_schema, schema_digest
 from tests.conftest import Place
 from tests.judging import judged_file

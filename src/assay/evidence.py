@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from assay.config import Config
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed
+from assay.errors import BuildError
 from assay.graph import Graph
-from assay.model import PREVIOUS, Keep, Product, Publish, Version
+from assay.model import PREVIOUS, QUARANTINE, Keep, Kind, Product, Publish, Version, short
 from assay.plan import Observed, compared_with, judged_as_of
 from assay.rules.judge import Evidence
 from assay.storage import Storage
@@ -31,19 +32,30 @@ class Shelf:
         if name in self.observed.sources:
             files = tuple(self.root / f.path for f in self.observed.sources[name].files)
             return Feed(alias=alias, name=name, files=files, source=self.graph.sources[name])
+        return self._of(alias, name, self._version(name))
+
+    def _version(self, name: str) -> Version:
+        """Return the version of a product that this run goes on with."""
         decision = self.decisions.get(name)
         if isinstance(decision, Publish | Keep):
-            return self._of(alias, name, decision.version)
+            return decision.version
         pointer = self.observed.facts.pointer(name)
         assert pointer is not None, f"{name} was decided on without a version"
-        return self._of(alias, name, self.observed.facts.version(pointer.version))
+        return self.observed.facts.version(pointer.version)
 
-    def _of(self, alias: str, name: str, version: Version) -> Feed:
-        return Feed(alias=alias, name=name, files=tuple(self.storage.locate(part) for part in version.parts))
+    def _of(self, alias: str, name: str, version: Version, part: str = "") -> Feed:
+        files = tuple(self.storage.locate(p) for p in version.parts if p.key == part)
+        return Feed(alias=alias, name=name, files=files)
 
     def feeds(self, product: Product) -> list[Feed]:
-        """Return what a product is made of."""
-        return [self.feed(i.alias, i.name) for i in product.inputs]
+        """Return what a product is made of; a quarantine is made of the rows that were set aside."""
+        if product.kind is not Kind.QUARANTINE:
+            return [self.feed(i.alias, i.name) for i in product.inputs]
+        [made_of] = product.inputs
+        version = self._version(made_of.name)
+        if version.part(QUARANTINE) is None:
+            raise BuildError(f"{short(version.id)} of {made_of.name} set no rows aside")
+        return [self._of(made_of.alias, made_of.name, version, QUARANTINE)]
 
     def evidence(self, product: Product, version: Version, restated: str = "") -> Evidence:
         """Return what a version is judged by."""
@@ -57,6 +69,8 @@ class Shelf:
             this=self.storage.locate(version.parts[0]),
             columns=version.columns,
             rows=version.rows,
+            aside=self.storage.locate(aside) if (aside := version.part(QUARANTINE)) else None,
+            rows_in=version.rows_in,
             others=tuple(others),
             before=before.columns if before else (),
             now=judged_as_of(version, self.observed),

@@ -14,10 +14,10 @@ from datetime import datetime
 from functools import cached_property, partial
 from threading import Lock
 
+from assay.building import build
 from assay.catalog import Catalog
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed
-from assay.engines.making import make
 from assay.errors import AssayError, BuildError, Conflict
 from assay.events import Began, Failed, Left, Outcome, Reporter, Result, Settled, Stopping, Working
 from assay.evidence import Shelf
@@ -33,7 +33,6 @@ from assay.model import (
     Kind,
     Known,
     Move,
-    Part,
     Product,
     Publish,
     Reason,
@@ -306,20 +305,17 @@ class _Run:
     def _build(self, product: Product, key: Key, feeds: Sequence[Feed]) -> Version:
         started = time.monotonic()
         folder = self._folder(product.name)
-        path = f"{folder}/{product.file or 'data.parquet'}"
-        target = self.world.storage.prepare(path)
+        needs = product.kind is not Kind.SQL or product.quarantines
         try:
-            recipe = self._definition(product.name).recipe if product.kind is not Kind.SQL else None
-            measured = make(product, recipe, feeds, target, self._engine)
-            for source in {i.name for i in product.inputs} & set(self.observed.sources):
-                if changed := changed_since(self.project.config.root, self.observed.sources[source]):
-                    raise BuildError(f"{changed} was replaced while it was being read", hint="Run it again.")
-            size, checksum = self.world.storage.seal(path)
+            built = build(
+                product, self._definition(product.name) if needs else Definition(), feeds, folder=folder,
+                storage=self.world.storage, engine=self._engine, before_sealing=partial(self._check_sources, product),
+            )  # fmt: skip
         except BaseException:
             with suppress(OSError):
                 self.world.storage.remove(folder)
             raise
-        part = Part(path=path, rows=measured.rows, bytes=size, checksum=checksum)
+        measured = built.measured
         return Version(
             id=f"v{uuid.uuid4().hex[:16]}",
             product=product.name,
@@ -327,13 +323,20 @@ class _Run:
             digest=measured.digest,
             columns=measured.columns,
             rows=measured.rows,
-            bytes=size,
+            bytes=sum(part.bytes for part in built.parts),
             built_at=self.world.clock(),
             seconds=round(time.monotonic() - started, 3),
             run=self.id,
-            parts=(part,),
+            parts=built.parts,
             data_as_of=measured.data_as_of or self._inherited(product),
+            rows_in=built.rows_in,
         )
+
+    def _check_sources(self, product: Product) -> None:
+        """Refuse what was made of files that were replaced meanwhile."""
+        for source in {i.name for i in product.inputs} & set(self.observed.sources):
+            if changed := changed_since(self.project.config.root, self.observed.sources[source]):
+                raise BuildError(f"{changed} was replaced while it was being read", hint="Run it again.")
 
     def _inherited(self, product: Product) -> datetime | None:
         """Return the business time that the least advanced of the inputs reaches."""

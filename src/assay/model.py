@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 PREVIOUS = "previous"
+QUARANTINE = "quarantine"
 THIS = "this"
 DIMENSIONS = ("accuracy", "completeness", "conformity", "consistency", "coverage", "timeliness", "uniqueness")
 
@@ -38,6 +39,7 @@ class Kind(StrEnum):
     FUNCTION = "function"
     SQL = "sql"
     FILE = "file"
+    QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,10 +208,15 @@ class Product:
         return tuple(sorted(names - {THIS, PREVIOUS, self.name}))
 
     @property
+    def quarantines(self) -> bool:
+        """Whether a rule of it sets rows aside."""
+        return any(rule.quarantines for rule in self.contract.rules)
+
+    @property
     def runs_python(self) -> bool:
         """Whether making or judging it surely runs code of the user's."""
         own = any(rule.demand and rule.demand.kind == "custom" for rule in self.contract.rules)
-        return self.kind is not Kind.SQL or own
+        return self.kind in {Kind.FUNCTION, Kind.FILE} or own
 
     @property
     def queries(self) -> tuple[str, ...]:
@@ -262,7 +269,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """The immutable bytes of one build. `digest` is that of the content, whatever the order of rows or files."""
+    """The immutable bytes of one build. `digest` is that of the content, whatever the order of rows or files.
+
+    `rows_in` is how many rows there were before some were set aside, in a part called `quarantine`; None: none can be.
+    """
 
     id: str
     product: str
@@ -276,6 +286,11 @@ class Version:
     run: str
     parts: tuple[Part, ...]
     data_as_of: datetime | None = None
+    rows_in: int | None = None
+
+    def part(self, key: str) -> Part | None:
+        """Return the part of this key, if there is one."""
+        return next((part for part in self.parts if part.key == key), None)
 
 
 class Status(StrEnum):

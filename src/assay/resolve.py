@@ -18,7 +18,21 @@ from assay.errors import DeclarationError, Problem
 from assay.fingerprint import Reach, code_of, digest
 from assay.graph import Graph, nearest
 from assay.loading import Loaded, Local
-from assay.model import PREVIOUS, THIS, Column, Contract, Input, Kind, Product, Source, Where
+from assay.model import (
+    PREVIOUS,
+    QUARANTINE,
+    THIS,
+    Column,
+    Contract,
+    Demand,
+    Input,
+    Kind,
+    Product,
+    Rule,
+    Source,
+    Where,
+    changed,
+)
 from assay.rulebook import Rulebook, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
 from assay.shapes import wrong_shapes
@@ -65,6 +79,7 @@ class _Resolver:
                 self._name(declaration)
         sources = {n: self._source(n, d) for n, d in self.named.items() if isinstance(d, SourceDeclaration)}
         products = {n: self._product(n, d) for n, d in self.named.items() if isinstance(d, ProductDeclaration)}
+        products |= {q.name: q for p in products.values() if p.quarantines for q in [self._quarantine(p)]}
         graph = Graph(products=products, sources=sources)
         if not self.problems and (cycle := graph.cycle()):
             told = f"these products are made of each other: {' -> '.join(cycle)}"
@@ -199,6 +214,13 @@ class _Resolver:
             kind, sql = Kind.FILE if declared.file else Kind.FUNCTION, ""
             recipe, inputs, parts = self._function(name, declared, where)
         parts["types"] = digest([[c.name, c.type] for c in contract.columns])
+        if aside := [rule for rule in contract.rules if rule.quarantines]:
+            # What is set aside is decided while building, so those rules and what they read are part of the code.
+            inputs = tuple(dict.fromkeys([*inputs, *(i for rule in aside for i in rule.inputs)]))
+            own = any(rule.demand and rule.demand.kind == "custom" for rule in aside)
+            parts[QUARANTINE] = (
+                contract.digest if own else digest([[r.text, {**changed(r.demand), "place": ""}] for r in aside])
+            )
         parts["inputs"] = digest([[i.alias, i.name] for i in inputs])
         parts |= {"file": digest(declared.file)} if declared.file else {}
         self.resolved.definitions[name] = Definition(recipe=recipe, schema=schema)
@@ -215,9 +237,28 @@ class _Resolver:
             tags=tuple(declared.tags),
             event_time=declared.event_time,
             freshness=declared.freshness,
-            release_group=declared.release_group,
+            release_group=declared.release_group or (f"{name} and its quarantine" if aside else ""),
             file=declared.file,
             sql=sql,
+        )
+
+    def _quarantine(self, product: Product) -> Product:
+        """Return the product that holds the rows which the rules of another set aside."""
+        name = f"{product.name}__{QUARANTINE}"
+        if name in self.named:
+            self.problem(f"{name} is where the rows go that {product.name} sets aside", product.where, "Rename yours.")
+        self.resolved.definitions[name] = Definition()
+        return Product(
+            name=name,
+            where=product.where,
+            kind=Kind.QUARANTINE,
+            code=code_of({QUARANTINE: digest(product.name)}),
+            contract=Contract(digest=digest([]), key=product.contract.key, sensitive=product.contract.sensitive),
+            owner=product.owner,
+            purpose=f"The rows of {product.name} that broke a rule and were set aside, with the rules each broke.",
+            inputs=(Input(alias=product.bare, name=product.name),),
+            tags=product.tags,
+            release_group=product.release_group,
         )
 
     def _check_about(self, name: str, declared: ProductDeclaration, where: Where) -> None:
@@ -356,6 +397,10 @@ class _Resolver:
                           nearest(declared.event_time, schema.pandera.columns))  # fmt: skip
         book = Rulebook(self, name, declared)
         rules = told_apart([*schema.rules, *book.read()])
+        if any(rule.quarantines for rule in rules):
+            accounted = Demand(kind="accounted", place=":accounted")
+            text = "every row is published or set aside"
+            rules += (Rule(text=text, where=where, dimension="completeness", demand=accounted),)
         contract = Contract(
             digest=digest([*told, *book.told]),
             columns=schema.columns,

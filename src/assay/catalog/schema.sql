@@ -32,6 +32,7 @@ create table versions (
   bytes        bigint not null,
   built_at     text not null,
   seconds      double precision not null,
+  rows_in      bigint,                    -- rows before some were set aside
   data_as_of   text,                      -- business time, with or without an offset, as the data has it
   run          text not null
 );

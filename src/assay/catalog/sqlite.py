@@ -33,10 +33,16 @@ from assay.model import (
 
 SCHEMA_VERSION = 2
 # One entry per step up: MIGRATIONS[1] holds the statements that turn schema 1 into schema 2.
-MIGRATIONS: Mapping[int, Sequence[str]] = {1: ["alter table verdicts add column restated text not null default ''"]}
+MIGRATIONS: Mapping[int, Sequence[str]] = {
+    1: [
+        "alter table verdicts add column restated text not null default ''",
+        "alter table versions add column rows_in bigint",
+    ]
+}
 
 _VERSION = (
-    "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run"
+    "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run,"
+    " rows_in"
 )
 _VERDICT = "version, contract, against, status, results, judged_at, run, restated"
 
@@ -275,11 +281,11 @@ class SqliteCatalog:
         (seq,) = self._db.execute("select coalesce(max(seq), 0) + 1 from versions").fetchone()
         columns = [[c.name, c.type, *([c.logical] if c.logical else [])] for c in v.columns]
         self._db.execute(
-            f"insert into versions (seq, {_VERSION}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            f"insert into versions (seq, {_VERSION}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " on conflict (id) do nothing",
             [seq, v.id, v.product, v.key.digest, v.key.code.digest, _json(dict(v.key.code.parts)),
              _json(dict(v.key.inputs)), v.digest, _json(columns), v.rows, v.bytes, _stamp(v.built_at), v.seconds,
-             v.data_as_of.isoformat() if v.data_as_of else None, v.run],
+             v.data_as_of.isoformat() if v.data_as_of else None, v.run, v.rows_in],
         )  # fmt: skip
         self._db.executemany(
             "insert into parts values (?, ?, ?, ?, ?, ?) on conflict (version, key) do nothing",
@@ -426,7 +432,8 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _version(row: Sequence[Any], parts: tuple[Part, ...]) -> Version:
-    id, product, key, code, code_parts, inputs, digest, columns, rows, size, built_at, seconds, data_as_of, run = row
+    (id, product, key, code, code_parts, inputs, digest, columns, rows, size,
+     built_at, seconds, data_as_of, run, rows_in) = row  # fmt: skip
     if not parts:
         raise ValueError(f"version {id} of {product} has no parts")
     return Version(
@@ -442,6 +449,7 @@ def _version(row: Sequence[Any], parts: tuple[Part, ...]) -> Version:
         run=run,
         parts=parts,
         data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
+        rows_in=rows_in,
     )
 
 

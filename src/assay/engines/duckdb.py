@@ -17,7 +17,7 @@ from assay.model import Column, Source
 if TYPE_CHECKING:
     import duckdb
 
-_COPY = "(format parquet, compression zstd, parquet_version v2)"
+COPY = "(format parquet, compression zstd, parquet_version v2)"
 
 
 class DuckDB:
@@ -130,7 +130,7 @@ def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Ma
     named = (
         f"cast({identifier(n)} as {changed[n]}) as {identifier(n)}" if n in changed else identifier(n) for n in have
     )
-    bench.execute(f"copy (select {', '.join(named)} from (\n{query}\n)) to {literal(str(target))} {_COPY}")
+    bench.execute(f"copy (select {', '.join(named)} from (\n{query}\n)) to {literal(str(target))} {COPY}")
 
 
 def select(feed: Feed) -> str:

@@ -73,7 +73,7 @@ def parse(sql: str) -> Parsed:
         tables=tables,
         names=frozenset(seen.names),
         stars=seen.stars,
-        opaque=seen.opaque or (seen.stars and seen.renames) or bool(seen.names & seen.tables),
+        opaque=seen.opaque or (seen.stars and seen.stacks) or bool(seen.last & seen.tables),
     )
 
 
@@ -82,8 +82,9 @@ class _Seen:
 
     def __init__(self) -> None:
         self.names: set[str] = set()
-        self.tables: set[str] = set()  # a table named like a column is a whole row
-        self.stars = self.renames = self.opaque = False
+        self.last: set[str] = set()
+        self.tables: set[str] = set()  # a table where a column should be is a whole row
+        self.stars = self.stacks = self.opaque = False
 
     def look(self, node: Any) -> None:
         """Gather what a node and all below it name."""
@@ -98,14 +99,16 @@ class _Seen:
     def _look_at(self, node: dict[str, Any]) -> None:
         kind = node.get("type")
         if node.get("class") == "COLUMN_REF":
-            self.names |= {str(name).lower() for name in node.get("column_names", ())}
+            names = [str(name).lower() for name in node.get("column_names", ())]
+            self.names.update(names)
+            self.last.update(names[-1:])
         if node.get("class") == "STAR":
             self.stars = True
             self.opaque |= bool(node.get("columns") or node.get("expr") or node.get("rename_list"))
         if node.get("class") in {"POSITIONAL_REFERENCE", "LAMBDA"} or kind in {"PIVOT", "TABLE_FUNCTION"}:
             self.opaque = True
-        if kind == "SET_OPERATION_NODE" or node.get("column_name_alias") or node.get("aliases"):
-            self.renames = True
+        self.stacks |= kind == "SET_OPERATION_NODE"  # its columns are called as those of its first query
+        self.opaque |= bool(node.get("column_name_alias") or node.get("aliases"))
         if kind in {"BASE_TABLE", "SUBQUERY"}:
             self.tables |= {str(node.get(key) or "").lower() for key in ("alias", "table_name")} - {""}
 

@@ -82,14 +82,19 @@ class Pass(Generic[K]):
         self.failing[key] = fails
         self.answers[key] = _answer(counts, self.height)
 
+    def numbers(self, key: K, name: str) -> "pl.LazyFrame":
+        """Return the numbers of the failing rows (from 0) of one that was asked, in a column of this name."""
+        import polars as pl
+
+        return self.failing[key].with_row_index(name).filter(pl.col(_FAILS)).select(name)
+
     def rows(self, key: K, columns: Sequence[str] = ()) -> "pl.LazyFrame":
         """Return the failing rows of one that was asked, all or some columns of them."""
-        import polars as pl
 
         number = "row"
         while number in self.frame.collect_schema().names():
             number = f"_{number}"
-        numbers = self.failing[key].with_row_index(number).filter(pl.col(_FAILS)).select(number)
+        numbers = self.numbers(key, number)
         found = self.frame.with_row_index(number).join(numbers, on=number, how="semi", maintain_order="left")
         return found.select(columns) if columns else found.drop(number)
 

@@ -42,17 +42,13 @@ def clock_of(rule: Rule, now: datetime, types: Mapping[str, str]) -> dict[str, d
 
 def ask(rule: Rule, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]) -> Answer:
     """Return how a rule came out; raises what is the machinery's failure, not the rule's."""
-    import duckdb
-
     counted = "count(*), null, count(*)"
     if rule.compares:
         counted = "coalesce(count_if(__fails), 0), arg_max(__measured, abs(__measured)), count(*)"
-    try:
-        row = bench.execute(f"select {counted} from (\n{query}\n)", dict(clock) or None).fetchone()
-    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
-        raise
-    except duckdb.Error as error:
-        return Answer(how="sql", error=said(error))
+    found = _run(bench, f"select {counted} from (\n{query}\n)", clock)
+    if isinstance(found, Answer):
+        return found
+    row = found.fetchone()
     assert row is not None
     failing, measured, compared = row
     if rule.compares and not compared:
@@ -62,11 +58,25 @@ def ask(rule: Rule, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mappi
 
 def sample(
     bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime], limit: int
-) -> list[dict[str, Any]]:
-    """Return the first rows of a query."""
-    found = bench.execute(f"select * from (\n{query}\n) limit {limit}", dict(clock) or None)
+) -> list[dict[str, Any]] | Answer:
+    """Return the first rows of a query; counting them may have spared what now turns out not to be computable."""
+    found = _run(bench, f"select * from (\n{query}\n) limit {limit}", clock)
+    if isinstance(found, Answer):
+        return found
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _run(bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]) -> Any:
+    """Run a query; what is wrong with it, or with the values it meets, is the rule's own error."""
+    import duckdb
+
+    try:
+        return bench.execute(query, dict(clock) or None)
+    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
+        raise
+    except duckdb.Error as error:
+        return Answer(how="sql", error=said(error))
 
 
 def hidden(query: str, names: Sequence[str], sensitive: Sequence[str]) -> set[str]:

@@ -111,6 +111,8 @@ def _compile(demand: Demand, columns: Mapping[str, Column]) -> Way:
             return _null(_plain(demand.column, columns))
         case "condition":
             return Rows(fails=f"not (\n{told['sql']}\n)", columns=tuple(told["columns"]))
+        case "accounted":
+            return Known(holds=None, message="no rows were set aside")
         case "custom":
             raise Unspeakable(str(told.get("why", "a check of your own")))
     if not demand.column:

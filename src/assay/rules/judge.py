@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from assay.engines import duckdb as duck
 from assay.engines.feed import Feed
 from assay.errors import BuildError
-from assay.model import PREVIOUS, THIS, Column, Kind, Product, Rule, RuleResult, Status
+from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, Product, Rule, RuleResult, Status
 from assay.rules import by_duckdb, by_pandera, by_polars, by_query
 from assay.rules.answer import Answer, said
 from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole, compile_demand
@@ -33,13 +33,16 @@ HIDDEN = "(sensitive)"
 class Evidence:
     """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
 
-    There is no `previous` on a first release; `before` are its columns. `now` is the moment of judging; `restated` says
+    `aside` holds the rows that were set aside, of `rows_in` altogether. There is no `previous` on a first release;
+    `before` are its columns. `now` is the moment of judging; `restated` says
     why settled rows may change this once; `sensitive` are the columns, of all that is read, never to be shown.
     """
 
     this: Path
     columns: tuple[Column, ...]
     rows: int
+    aside: Path | None = None
+    rows_in: int | None = None
     others: tuple[Feed, ...] = ()
     before: tuple[Column, ...] = ()
     now: datetime
@@ -92,14 +95,16 @@ class _Judging:
 
     def run(self) -> tuple[RuleResult, ...]:
         ways = ways_of(self.product, self.evidence.columns)
+        ways = {text: way for text, way in ways.items() if not self.rules[text].quarantines}
         self._known(ways)
+        self._quarantined()
         try:
             self._rows(ways)
             self._polars(ways)
             self._pandera(ways)
         except (MemoryError, OSError) as error:  # the machinery's failure, and no verdict on the data
             raise BuildError(f"the rules cannot be judged now: {error or type(error).__name__}") from error
-        queries = [rule for rule in self.product.contract.rules if rule.text not in ways]
+        queries = [rule for rule in self.product.contract.rules if rule.text not in self.answers]
         if queries:
             self._queries(queries)
         return tuple(self._result(rule) for rule in self.product.contract.rules)
@@ -112,6 +117,28 @@ class _Judging:
         for text, way in ways.items():
             if isinstance(way, Known):
                 self.answers[text] = Answer(how="schema", holds=way.holds, message=way.message)
+
+    def _quarantined(self) -> None:
+        """Answer for the rows that were set aside: how many broke which rule, and whether all are accounted for."""
+        if self.evidence.aside is None or self.evidence.rows_in is None:
+            return
+        aside = duck.parquet([self.evidence.aside])
+        with self.engine.cursor() as cursor:
+            (count,) = cursor.execute(f"select count(*) {aside}").fetchone() or (0,)
+            for rule in self.product.contract.rules:
+                if rule.quarantines:
+                    where = f"where list_contains(broke, {duck.literal(rule.text)})"
+                    (failing,) = cursor.execute(f"select count(*) {aside} {where}").fetchone() or (0,)
+                    message = f"set aside in {self.product.name}__{QUARANTINE}" if failing else ""
+                    self.answers[rule.text] = Answer(how="fused", failing=failing, message=message)
+                    if failing:
+                        shown = ", ".join(map(duck.identifier, self._shown(rule.text, None)))
+                        found = cursor.execute(f"select {shown} {aside} {where} limit {SAMPLES}")
+                        names = [column[0] for column in found.description or ()]
+                        self.samples[rule.text] = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+                elif rule.demand and rule.demand.kind == "accounted":
+                    lost = self.evidence.rows_in - self.evidence.rows - count
+                    self.answers[rule.text] = Answer(how="schema", holds=not lost, measured=lost)
 
     # ------------------------------------------------------------------------------------------ rows, in DuckDB
 
@@ -204,12 +231,14 @@ class _Judging:
                 columns = self._shown(text, way)
                 self.samples[text] = by_pandera.pick(self.evidence.this, rows[:SAMPLES], columns).to_dicts()
 
-    def _shown(self, text: str, way: Way) -> list[str]:
+    def _shown(self, text: str, way: Way | None) -> list[str]:
         """Return the columns a sample shows: the key and the offending ones; all, when neither is known."""
         demand = self.rules[text].demand
         offending = [demand.column] if demand and demand.column else []
         if isinstance(way, Rows | Whole | Unique):
             offending = list(way.columns)
+        elif demand and demand.kind == "condition":
+            offending = list(demand.arguments["columns"])
         names = [column.name for column in self.evidence.columns]
         lower = {name.lower(): name for name in names}
         chosen = [lower[n.lower()] for n in (*self.product.contract.key, *offending) if n.lower() in lower]
@@ -265,6 +294,9 @@ class _Judging:
         if answer.failing:
             failing = by_query.failing_of(rule, self._common)
             found = by_query.sample(bench, failing, clock, SAMPLES)
+            if isinstance(found, Answer):
+                self.answers[rule.text] = found
+                return
             names = list(found[0])
             if rule.demand is not None:
                 lower = {n.lower() for n in (*self.product.contract.key, *rule.demand.arguments["columns"])}
@@ -277,6 +309,13 @@ class _Judging:
     def rows_of(self, rule: Rule) -> Iterator[tuple[list[str], Iterator[Sequence[Any]], set[str]]]:
         """Give all failing rows of a rule, and the columns among them that must not be shown."""
         way = ways_of(self.product, self.evidence.columns).get(rule.text)
+        if rule.quarantines and self.evidence.aside:
+            where = f"where list_contains(broke, {duck.literal(rule.text)})"
+            with self.engine.cursor() as cursor:
+                found = cursor.execute(f"{duck.parquet([self.evidence.aside])} {where}")
+                names = [column[0] for column in found.description or ()]
+                yield names, _fetched(found), {name for name in names if name.lower() in self._secret}
+            return
         hide = {c.name for c in self.evidence.columns if c.name.lower() in self._secret}
         names = [column.name for column in self.evidence.columns]
         if rule.demand is None or way is None:
@@ -309,7 +348,8 @@ class _Judging:
 
     def _result(self, rule: Rule) -> RuleResult:
         answer = self.answers[rule.text]
-        status, message = _status(rule, answer, self.evidence.rows), answer.message or answer.error
+        rows = self.evidence.rows_in or self.evidence.rows if rule.quarantines else self.evidence.rows
+        status, message = _status(rule, answer, rows), answer.message or answer.error
         if answer.error and self.evidence.sensitive:
             message = f"{answer.error.partition(':')[0]} (its words may hold sensitive values, and are not kept)"
         if rule.closes and status is Status.FAILED and self.evidence.restated:
@@ -326,7 +366,7 @@ class _Judging:
             because=rule.because,
             owner=rule.owner,
             failing=answer.failing,
-            rows=self.evidence.rows if answer.failing is not None and not rule.compares else None,
+            rows=rows if answer.failing is not None and not rule.compares else None,
             measured=plain(answer.measured),
             threshold=rule.threshold or allowed(rule.warn_above, rule.fail_above),
             how=answer.how,
