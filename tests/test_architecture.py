@@ -18,7 +18,7 @@ LAYERS = [
     {"config", "declare", "shapes", "storage", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "read"},
     {"rulebook", "evidence"},
-    {"resolve", "manifest", "query", "lineage", "history", "explain", "start", "report"},
+    {"resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
     {"building", "execute", "rulings"},
     {"cli", "session", "__init__", "__main__"},

@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -34,6 +35,7 @@ from assay.rulings import history_of_rule, judged_how, overdue, rule_of, sparkli
 from assay.session import Session, check_now, environment_of, open_session
 from assay.start import start_project
 from assay.story import Story, about, clean, day, lines
+from assay.suggest import suggestion
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -424,6 +426,22 @@ def _show_rows(
     _say([dict(zip(names, row, strict=True)) for row in first]) if as_json else table(names, first)
     if more is not None and not as_json:
         click.echo(f"  the first {count}; -n shows more, --to FILE.csv writes all", err=True)
+    return None
+
+
+@main.command("suggest")
+@click.argument("name")
+@_options(_ENV, _JSON)
+def suggest_contract(name: str, env: str | None, as_json: bool) -> None:
+    """Suggest a contract: what a source or a published product holds, as pandera code to paste."""
+    with open_session(env) as session:
+        graph = session.project.graph
+        full = graph.resolve(name, sources=True)
+        shelf, _ = session.shelf(session.observe())
+        told = suggestion(graph, shelf, full)
+    if as_json:
+        return _say(asdict(told))
+    click.echo(clean(told.code, keep_lines=True))
     return None
 
 

@@ -34,6 +34,11 @@ class Shelf:
             return Feed(alias=alias, name=name, files=files, source=self.graph.sources[name])
         return self._of(alias, name, self._version(name))
 
+    def published(self, name: str) -> Feed:
+        """Return a source as observed, or what readers see of a product."""
+        pointer = self.observed.facts.pointer(name)
+        return self._of(name, name, self.observed.facts.version(pointer.version)) if pointer else self.feed(name, name)
+
     def _version(self, name: str) -> Version:
         """Return the version of a product that this run goes on with."""
         decision = self.decisions.get(name)

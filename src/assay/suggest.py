@@ -1,0 +1,271 @@
+"""Suggests a contract: profiles what a source or a published product holds, and writes it down as pandera code."""
+
+import keyword
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from assay.engines.duckdb import DuckDB, identifier, select
+from assay.engines.feed import Feed
+from assay.engines.types import DECIMAL, INTEGERS
+from assay.errors import UsageError
+from assay.evidence import Shelf
+from assay.graph import Graph
+from assay.model import short
+
+if TYPE_CHECKING:
+    import duckdb
+
+_FEW = 30  # up to so many different texts are taken for a set
+_OFTEN = 10  # and each has to be there so often, on average
+_MOSTLY = 0.95  # a shape that so many texts have is worth a rule
+_PAIRS = 15  # sets of two columns tried as a key
+_FLOATS = {"DOUBLE", "FLOAT"}
+_PLAIN = {"BIGINT": "int", "DOUBLE": "float", "VARCHAR": "str", "BOOLEAN": "bool", "DATE": "pl.Date", "TIME": "pl.Time",
+          "TIMESTAMP": "pl.Datetime", "TINYINT": "pl.Int8", "SMALLINT": "pl.Int16", "INTEGER": "pl.Int32",
+          "UTINYINT": "pl.UInt8", "USMALLINT": "pl.UInt16", "UINTEGER": "pl.UInt32", "UBIGINT": "pl.UInt64",
+          "FLOAT": "pl.Float32", "BLOB": "pl.Binary", "TIMESTAMP_MS": 'Annotated[pl.Datetime, "ms", None]',
+          "TIMESTAMP_NS": 'Annotated[pl.Datetime, "ns", None]',
+          "TIMESTAMP WITH TIME ZONE": 'Annotated[pl.Datetime, "us", "UTC"]'}  # fmt: skip
+_READS_AS = {
+    "whole numbers": "regexp_full_match({0}, '[+-]?[0-9]{{1,18}}')",
+    "numbers": "try_cast({0} as double) is not null",
+    "dates": "length({0}) <= 10 and try_cast({0} as date) is not null",
+    "times": "try_cast({0} as timestamp) is not null",
+}
+_SPECIAL = set(r"\.+*?()|[]{}^$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What a column holds: of `rows`, how many are null; least and greatest; its values where they are few.
+
+    `shapes` are regular expressions with the share of the texts that have them, the most frequent first. `reads_as` is
+    what all of its texts could be read as.
+    """
+
+    name: str
+    type: str
+    rows: int
+    nulls: int
+    different: int
+    low: Any = None
+    high: Any = None
+    values: tuple[str, ...] = ()
+    shapes: tuple[tuple[str, float], ...] = ()
+    reads_as: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """A contract as pandera code, and what it was made of."""
+
+    code: str
+    rows: int
+    key: tuple[str, ...] = ()
+    columns: tuple[Profile, ...] = field(default=())
+
+
+def suggestion(graph: Graph, shelf: Shelf, name: str) -> Suggestion:
+    """Return what to demand of a source as it is now, or of what readers see of a product."""
+    product = graph.products.get(name)
+    version = ""
+    if product is not None:
+        pointer = shelf.observed.facts.pointer(name)
+        if pointer is None or not shelf.observed.facts.version(pointer.version).columns:
+            told = f"{name} is a file, so it has no columns" if pointer else f"{name} is not published yet"
+            raise UsageError(told, hint="`products status` says what is.")
+        version = short(pointer.version)
+    elif missing := shelf.observed.sources[name].missing:
+        raise UsageError(missing)
+    engine = shelf.engine()
+    try:
+        return suggest(shelf.published(name), version, product.contract.sensitive if product else (), engine)
+    finally:
+        engine.close()
+
+
+def suggest(feed: Feed, version: str, sensitive: Sequence[str], engine: DuckDB) -> Suggestion:
+    """Profile a source or a version; of sensitive columns, only type and how many are missing."""
+    with engine.cursor() as cursor:
+        cursor.execute(f"create or replace temp view profiled as {select(feed)}")
+        described = cursor.execute("describe profiled").fetchall()
+        (rows,) = cursor.execute("select count(*) from profiled").fetchone() or (0,)
+        profiles = [_profile(cursor, row[0], row[1], rows, secret=row[0] in sensitive) for row in described]
+        key = _key(cursor, [p for p in profiles if p.name not in sensitive], rows)
+    code = "\n".join(_code(feed.name, version, rows, profiles, key))
+    return Suggestion(code=code, rows=rows, key=key, columns=tuple(profiles))
+
+
+# ---------------------------------------------------------------------------------------------- profiling
+
+
+def _profile(cursor: "duckdb.DuckDBPyConnection", name: str, type: str, rows: int, *, secret: bool) -> Profile:
+    column = identifier(name)
+    ordered = type in INTEGERS | _FLOATS | {"DATE", "TIMESTAMP"} or bool(DECIMAL.match(type))
+    bounds = f"min({column}), max({column})" if ordered and not secret else "null, null"
+    found = cursor.execute(
+        f"select count(*) - count({column}), approx_count_distinct({column}), {bounds} from profiled"
+    ).fetchone()
+    assert found is not None
+    nulls, different, low, high = found
+    about: dict[str, Any] = {"name": name, "type": type, "rows": rows, "nulls": nulls, "different": different}
+    if secret or type != "VARCHAR" or nulls == rows:
+        return Profile(**about, low=low, high=high)
+    values: tuple[str, ...] = ()
+    if different <= 2 * _FEW:
+        listed = cursor.execute(f"select distinct {column} from profiled where {column} is not null order by 1")
+        values = tuple(str(value) for (value,) in listed.fetchmany(_FEW + 1))
+    if len(values) > _FEW or rows - nulls < _OFTEN * len(values):
+        values = ()
+    reads_as = "" if values else _reads_as(cursor, column)
+    shapes = () if values or "number" in reads_as else _shapes(cursor, column, rows - nulls)
+    return Profile(**about, values=values, shapes=shapes, reads_as=reads_as)
+
+
+def _shapes(cursor: "duckdb.DuckDBPyConnection", column: str, count: int) -> tuple[tuple[str, float], ...]:
+    """Return the most frequent shapes of texts, each with its share; few, or none."""
+    shape = column
+    for letters, sign in (("[0-9]", "9"), ("[A-Z]", "A"), ("[a-z]", "a")):
+        shape = f"regexp_replace({shape}, '{letters}', '{sign}', 'g')"
+    found = cursor.execute(
+        f"select {shape} as shape, count(*) as n from profiled where {column} is not null and length({column}) <= 40"
+        " group by 1 order by n desc, shape limit 4"
+    ).fetchall()
+    if any("aa" in text for text, _ in found):  # words, not codes
+        return ()
+    kept = [(_regex(text), n / count) for text, n in found if n / count >= 0.005]
+    return tuple(kept) if kept and sum(share for _, share in kept) >= _MOSTLY else ()
+
+
+def _regex(shape: str) -> str:
+    """Return a regular expression for a shape: runs of digits, capitals and small letters, and the rest as it is."""
+    signs = {"9": r"\d", "A": "[A-Z]", "a": "[a-z]"}
+    runs = (match[0] for match in re.finditer(r"(.)\1*", shape, re.DOTALL))
+    plain = {sign: f"\\{sign}" for sign in _SPECIAL}
+    return "".join(f"{ {**plain, **signs}.get(r[0], r[0]) }{f'{{{len(r)}}}' if len(r) > 1 else ''}" for r in runs)
+
+
+def _reads_as(cursor: "duckdb.DuckDBPyConnection", column: str) -> str:
+    """Return what all texts of a column could be read as; codes that begin with a zero are no numbers."""
+    casts = ", ".join(f"coalesce(bool_and({fits.format(column)}), false)" for fits in _READS_AS.values())
+    code = f"coalesce(bool_or(regexp_matches({column}, '^0[0-9]')), false)"
+    found = cursor.execute(f"select {code}, {casts} from profiled where {column} is not null").fetchone()
+    assert found is not None
+    is_code, *fits = found
+    words = [word for word, good in zip(_READS_AS, fits, strict=True) if good]
+    return "" if is_code or not words else words[0]
+
+
+def _key(cursor: "duckdb.DuckDBPyConnection", profiles: Sequence[Profile], rows: int) -> tuple[str, ...]:
+    """Return the first column, or two, that no two rows have alike; none, when rows are few or none does."""
+    able = [p for p in profiles if not p.nulls and p.type not in _FLOATS and not p.type.endswith(("]", ")"))]
+    able += [p for p in profiles if not p.nulls and DECIMAL.match(p.type)]
+    single: list[tuple[Profile, ...]] = [(p,) for p in able if p.different >= 0.9 * rows]
+    pairs = [pair for pair in combinations(able, 2) if pair[0].different * pair[1].different >= 0.9 * rows]
+    for candidate in [*single, *pairs[:_PAIRS]] if rows > 1 else []:
+        names = ", ".join(identifier(p.name) for p in candidate)
+        query = f"select 1 from profiled group by {names} having count(*) > 1 limit 1"
+        if cursor.execute(query).fetchone() is None:
+            return tuple(p.name for p in candidate)
+    return ()
+
+
+# ---------------------------------------------------------------------------------------------- code
+
+
+def _code(name: str, version: str, rows: int, profiles: Sequence[Profile], key: Sequence[str]) -> Iterable[str]:
+    decimals = any("Annotated" in _annotation(p.type) for p in profiles)
+    yield from ["from typing import Annotated", ""] if decimals else []
+    yield from ["import pandera.polars as pa", "import polars as pl", "", ""]
+    yield f"class {_class_name(name)}(pa.DataFrameModel):"
+    yield f'    """Seen in {name}{f" {version}" if version else ""}: {rows:,} rows."""'
+    yield ""
+    for profile in profiles:
+        yield from _field(profile, unique=len(key) == 1 and profile.name == key[0])
+    if len(key) > 1:
+        yield from ["", "    class Config:", f"        unique = [{', '.join(map(_quoted, key))}]"]
+    if rules := [line for profile in profiles for line in _rule(profile)]:
+        yield from [
+            "",
+            "",
+            "# What most rows meet, and some do not: rules with a tolerance, for the product.",
+            "rules = [",
+        ]
+        yield from (f"    {line}" for line in rules)
+        yield "]"
+
+
+def _field(profile: Profile, *, unique: bool) -> Iterable[str]:
+    given = _demands(profile)
+    given |= {"unique": "True"} if unique else {}
+    plain = profile.name.isidentifier() and not keyword.iskeyword(profile.name) and not profile.name.startswith("_")
+    if not plain:
+        given = {"alias": _quoted(profile.name), **given}
+    label = profile.name if plain else re.sub(r"\W", "_", f"column_{profile.name}", flags=re.ASCII)
+    told = f" = pa.Field({', '.join(f'{k}={v}' for k, v in given.items())})" if given else ""
+    yield f"    {label}: {_annotation(profile.type)}{told}  # {_seen(profile)}"
+
+
+def _demands(profile: Profile) -> dict[str, str]:
+    """Return what to demand of a column: what its values say, and would still say tomorrow."""
+    given: dict[str, str] = {}
+    if profile.values:
+        given["isin"] = f"[{', '.join(map(_quoted, profile.values))}]"
+    elif profile.shapes and sum(share for _, share in profile.shapes) > 1 - 1e-9:
+        given["str_matches"] = _pattern(profile)
+    if isinstance(profile.low, int | float) or DECIMAL.match(profile.type):
+        if profile.low is not None and profile.low >= 0:
+            given["ge" if profile.low == 0 else "gt"] = "0"
+        if profile.low is not None and profile.low >= 0 and 0.5 < profile.high <= 1 and profile.type not in INTEGERS:
+            given["le"] = "1"
+    if profile.nulls:
+        given["nullable"] = "True"
+    return given
+
+
+def _rule(profile: Profile) -> Iterable[str]:
+    share = sum(share for _, share in profile.shapes)
+    if profile.shapes and share <= 1 - 1e-9:
+        words, column = _quoted(f"{profile.name} looks as it mostly does"), _quoted(profile.name)
+        check = f"pa.Check.str_matches({_pattern(profile)})"
+        bound = max(1, round((1 - share) * 200))
+        seen = f"{share:.1%} of {profile.rows - profile.nulls:,}"
+        yield f'rule.check({words}, {check}, column={column}, fail_above="{bound} %"),  # {seen}'
+
+
+def _pattern(profile: Profile) -> str:
+    shapes = [shape for shape, _ in profile.shapes]
+    joined = shapes[0] if len(shapes) == 1 else f"({'|'.join(shapes)})"
+    quote = "'" if '"' in joined else '"'
+    return f"r{quote}^{joined}${quote}" if quote not in joined and "\n" not in joined else repr(f"^{joined}$")
+
+
+def _seen(profile: Profile) -> str:
+    """Return in words what was seen, and on what share of the rows."""
+    there = profile.rows - profile.nulls
+    share = there / profile.rows if profile.rows else 0
+    told = [f"in {share:.1%} of rows" if profile.nulls else "in every row"]
+    if profile.low is not None:
+        told.append(f"{profile.low} to {profile.high}")
+    told.append(f"{'about ' if profile.different > 1000 else ''}{profile.different:,} different")
+    if profile.reads_as:
+        told.append(f"all can be read as {profile.reads_as}")
+    return ", ".join(told)
+
+
+def _annotation(type: str) -> str:
+    if decimal := DECIMAL.match(type):
+        return f"Annotated[pl.Decimal, {decimal[1]}, {decimal[2]}]"
+    return _PLAIN.get(type, "pl.Object")
+
+
+def _class_name(name: str) -> str:
+    return "".join(word.capitalize() for word in name.rpartition(".")[2].split("_"))
+
+
+def _quoted(text: str) -> str:
+    """Return a text as Python spells it, in double quotes where that is plain."""
+    return f'"{text}"' if text.isprintable() and not set('"\\') & set(text) else ascii(text)
