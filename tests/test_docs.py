@@ -12,11 +12,12 @@ import assay
 from assay import errors, model
 from assay.cli import main
 from assay.config import Config
-from assay.declare import About
+from assay.declare import About, AboutRule, rule
 from tests.conftest import ROOT
 
 VERBS = (ROOT / "docs/verbs.md").read_text()
 DECLARING = (ROOT / "docs/declaring.md").read_text()
+RULES = (ROOT / "docs/rules.md").read_text()
 LADDER = (ROOT / "docs/ladder.md").read_text()
 README = (ROOT / "README.md").read_text()
 
@@ -58,6 +59,15 @@ def test_every_setting_and_keyword_and_name() -> None:
         assert f"`{keyword}`" in DECLARING, keyword
     for name in assay.__all__:
         assert name in DECLARING, name
+
+
+def test_every_kind_of_rule_and_what_it_can_say() -> None:
+    for verb in [name for name in vars(rule) if not name.startswith("_")]:
+        assert f"| `rule.{verb}(" in RULES, verb
+    for keyword in typing.get_type_hints(AboutRule):
+        assert f"`{keyword}`" in RULES, keyword
+    for how in ("schema", "pruned", "fused", "sorted", "polars", "pandera", "sql"):
+        assert f"| `{how}` |" in RULES, how
 
 
 def test_readme_has_the_two_commands_and_no_others() -> None:

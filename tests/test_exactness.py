@@ -22,7 +22,7 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.model import RuleResult, Status, Where
 from assay.rulebook import told_apart
-from assay.rules import by_duckdb
+from assay.rules import by_duckdb, judge
 from assay.rules.judge import ways_of
 from assay.rules.schema import read_schema
 from tests.judging import judged_file, product_of
@@ -175,8 +175,10 @@ def compare(engine: DuckDB, file: Path, frame: pl.DataFrame, schema: pa.DataFram
     results = judged_file(engine, read, file, types)
     with pytest.MonkeyPatch.context() as patch:  # as a large file is judged: statistics, and uniqueness on its own
         patch.setattr(by_duckdb, "SMALL", 0)
-        large = judged_file(engine, read, file, types)
-    assert we_say(large, read.rules) == we_say(results, read.rules), (frame, schema, large)
+        for limit in (100, 0):  # sorted in memory, and as under a memory limit
+            patch.setattr(judge, "_IN_MEMORY", limit)
+            large = judged_file(engine, read, file, types)
+            assert we_say(large, read.rules) == we_say(results, read.rules), (frame, schema, large)
     try:
         wanted = pandera_says(schema, stored)
     except (

@@ -26,6 +26,7 @@ class DuckDB:
     def __init__(self, folders: Sequence[Path], spill: Path, memory: str = "") -> None:
         import duckdb
 
+        self.limited = bool(memory)
         self._lock = threading.Lock()
         self._open: dict[int, duckdb.DuckDBPyConnection] = {}
         self._count = 0

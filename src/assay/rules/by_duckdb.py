@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.engines.duckdb import identifier, parquet
+from assay.rules.by_polars import alike
 from assay.rules.compile import Rows, Unique, Way, Whole
 
 if TYPE_CHECKING:
@@ -59,23 +60,19 @@ def condition(way: Way, table: str) -> str:
     return ""
 
 
-def unique(cursor: "duckdb.DuckDBPyConnection", way: Unique, file: Path) -> tuple[int, str]:
-    """Return how many rows are not the only one of their kind, and the query that told.
+def unique(cursor: "duckdb.DuckDBPyConnection", way: Unique, file: Path, *, in_memory: bool) -> int:
+    """Return how many rows are not the only one of their kind.
 
-    First, whether the columns increase from row to row (no memory at all); then hashes of them, sorted (it spills, and
-    no repeated hash proves it); only when one is repeated, groups.
+    First, whether the columns increase from row to row (no memory at all); then, `in_memory` where they fit, the values
+    sorted, or hashes of them (it spills, and no repeated hash proves it); only when one is repeated, groups.
     """
     table = parquet([file])
-    if _may_increase(cursor, way, file):
-        query = increasing(way, table)
-        if _one(cursor, query)[0] <= 1:
-            return 0, query
-    query = hashes(way, table)
-    same, disordered = _one(cursor, query)
-    if not same and not disordered:
-        return 0, query
-    query = repeats(way, table)
-    return _one(cursor, query)[0], query
+    if _may_increase(cursor, way, file) and _one(cursor, increasing(way, table))[0] <= 1:
+        return 0
+    if in_memory:
+        return alike(file, way.columns[0])
+    same, disordered = _one(cursor, hashes(way, table))
+    return 0 if not same and not disordered else int(_one(cursor, repeats(way, table))[0])
 
 
 def increasing(way: Unique, table: str) -> str:

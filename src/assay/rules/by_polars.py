@@ -120,11 +120,29 @@ def _misses(text: Text) -> "pl.Expr":
             fits = column.str.ends_with(text.value)
         case "length":
             length, (low, high) = column.str.len_chars(), text.bounds
-            tests = [length >= low] if low is not None else []
-            fits = pl.all_horizontal(tests + ([length <= high] if high is not None else []))
+            if low is None or high is None:
+                fits = length >= low if high is None else length <= high
+            else:
+                fits = length.is_between(low, high)
         case _:
             fits = column.str.contains(text.value)
-    return fits.not_().fill_null(not text.ignore_na)
+    return fits.not_() if text.ignore_na else fits.not_().fill_null(True)
+
+
+def alike(file: Path, column: str) -> int:
+    """Return how many values of a column of whole numbers, dates or times are not the only one of their kind.
+
+    The column is held in memory, and sorted there; nulls are alike.
+    """
+
+    values = scan(file)[0].select(column).collect(engine="streaming").to_series()
+    nulls = values.null_count()
+    values = values.drop_nulls().sort()
+    after = values == values.shift(1)
+    if not after.any():
+        return nulls if nulls > 1 else 0
+    repeated = after.fill_null(False) | (values == values.shift(-1)).fill_null(False)
+    return int(repeated.sum()) + (nulls if nulls > 1 else 0)
 
 
 _WHOLE = "the check says no to the whole column"

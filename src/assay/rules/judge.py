@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.engines import duckdb as duck
 from assay.engines.feed import Feed
+from assay.engines.types import INTEGERS
 from assay.errors import BuildError
 from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, Product, Rule, RuleResult, Status
 from assay.rules import by_duckdb, by_pandera, by_polars, by_query
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SAMPLES = 5
+_IN_MEMORY = 50_000_000  # values of eight bytes that may be sorted there, where no limit is set
 HIDDEN = "(sensitive)"
 
 
@@ -150,13 +152,19 @@ class _Judging:
             if self._many:
                 for text, way in left.items():
                     if isinstance(way, Unique):
-                        failing, _ = by_duckdb.unique(cursor, way, self.evidence.this)
+                        failing = by_duckdb.unique(cursor, way, self.evidence.this, in_memory=self._fits_in_memory(way))
                         self.answers[text] = Answer(how="sorted", failing=failing)
             if reading := {text: way for text, way in left.items() if text not in self.answers}:
                 self._fused(cursor, reading)
             for text, way in left.items():
                 if self.answers[text].failing:
                     self._sample(cursor, text, way)
+
+    def _fits_in_memory(self, way: Unique) -> bool:
+        """Say whether a column of numbers or times may be sorted in memory: it is small, and nothing limits it."""
+        types = [column.type for column in self.evidence.columns if column.name in way.columns]
+        sortable = len(types) == 1 and types[0] in INTEGERS | {"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
+        return sortable and not self.engine.limited and self.evidence.rows <= _IN_MEMORY
 
     @property
     def _many(self) -> bool:
