@@ -13,7 +13,7 @@ PACKAGE = Path(assay.__file__).parent
 
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
-    {"model", "errors", "periods", "tolerance"},
+    {"model", "errors", "periods", "secrecy", "tolerance"},
     {"fingerprint", "graph", "plan", "events", "overlay"},  # pure: what next
     {"config", "declare", "shapes", "storage", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "read"},

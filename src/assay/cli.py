@@ -32,6 +32,7 @@ from assay.read import published
 from assay.report import JsonReporter, PlainReporter, RichReporter, table, to_json
 from assay.rulings import failures as failures_of
 from assay.rulings import history_of_rule, judged_how, overdue, rule_of, sparkline
+from assay.secrecy import secret
 from assay.session import Session, check_now, environment_of, open_session
 from assay.start import start_project
 from assay.story import Story, about, clean, day, lines
@@ -380,15 +381,14 @@ def show(
             raise UsageError(f"{product.name} is stored as {file.suffix}; --to {to.name} would be something else")
         shutil.copyfile(file, to)
         copied = {"product": product.name, "version": version.id, "file": str(to)}
-        _say(copied) if as_json else click.echo(f"  copied  {product.name} {short(version.id)} to {to}")
+        _say(copied) if as_json else click.echo(clean(f"  copied  {product.name} {short(version.id)} to {to}"))
     elif not version.columns:
         told = {"product": product.name, "version": version.id, "file": str(file), "bytes": version.bytes}
         _say(told) if as_json else click.echo(
             f"  {product.name} {short(version.id)}: {version.bytes:,} bytes at {file}"
         )
     else:
-        there = {column.name for column in version.columns}
-        hide = [column for column in product.contract.sensitive if column in there]
+        hide = sorted(secret([c.name for c in version.columns], session.project.graph.sensitive(product.name)))
         names, found = queries.first_rows(file, count, hide)
         _say([dict(zip(names, row, strict=True)) for row in found]) if as_json else table(names, found)
         if not as_json and count < version.rows:
@@ -399,6 +399,8 @@ def show(
 def _shown_version(
     session: Session, name: str, steps: Mapping[str, Decision], version_id: str | None, *, held: bool
 ) -> Version:
+    if held and version_id:
+        raise UsageError("give --held or --version, not both")
     if held:
         end = steps[name]
         if not isinstance(end, Blocked):
@@ -414,13 +416,13 @@ def _show_rows(
 ) -> None:
     """Show rows as they come, or write them all to a CSV file."""
     if to:
-        if to.suffix != ".csv":
+        if to.suffix.lower() != ".csv":
             raise UsageError(f"failing rows are written as CSV; --to {to.name} would be something else")
         with to.open("w", encoding="utf-8", newline="") as out:
             writer = csv.writer(out, lineterminator="\n")
             writer.writerow(names)
             writer.writerows(rows)
-        return _say({"file": str(to)}) if as_json else click.echo(f"  wrote  {to}")
+        return _say({"file": str(to)}) if as_json else click.echo(clean(f"  wrote  {to}"))
     first = list(islice(rows, count))
     more = next(iter(rows), None)
     _say([dict(zip(names, row, strict=True)) for row in first]) if as_json else table(names, first)

@@ -45,7 +45,8 @@ class Shelf:
         if isinstance(decision, Publish | Keep):
             return decision.version
         pointer = self.observed.facts.pointer(name)
-        assert pointer is not None, f"{name} was decided on without a version"
+        if pointer is None:
+            raise BuildError(f"{name} is not published, so it cannot be read")
         return self.observed.facts.version(pointer.version)
 
     def _of(self, alias: str, name: str, version: Version, part: str = "") -> Feed:
@@ -69,7 +70,7 @@ class Shelf:
         before = compared_with(product, version, self.observed.facts) if product.uses_previous else None
         if before:
             others.append(self._of(PREVIOUS, PREVIOUS, before))
-        read = [product, *(self.graph.products[feed.name] for feed in others if feed.name in self.graph.products)]
+        read = [product.name, *(feed.name for feed in others if feed.name in self.graph.products)]
         return Evidence(
             this=self.storage.locate(version.parts[0]),
             columns=version.columns,
@@ -79,6 +80,6 @@ class Shelf:
             others=tuple(others),
             before=before.columns if before else (),
             now=judged_as_of(version, self.observed),
-            restated=restated or (self.observed.facts.restated(version.id) if product.closes else ""),
-            sensitive=frozenset(name for p in read for name in p.contract.sensitive),
+            restated=restated,
+            sensitive=frozenset(pattern for name in read for pattern in self.graph.sensitive(name)),
         )

@@ -26,7 +26,7 @@ def explain(graph: Graph, observed: Observed, name: str) -> dict[str, Any]:
     story = Story(graph, observed.facts)
     told = story.decided(name, decision)
     product = graph.products[name]
-    said = [f"{name}  {product.purpose}", f"  owner {product.owner}, declared at {product.where}"]
+    said = [clean(f"{name}  {product.purpose}"), clean(f"  owner {product.owner}, declared at {product.where}")]
     if product.freshness:
         said.append(f"  promised {product.freshness}")
     said += ["", *_ladder(decision), "", "What is next"]

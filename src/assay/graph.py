@@ -47,6 +47,11 @@ class Graph:
             return tuple(str(name) for name in reversed(error.args[1]))
         return ()
 
+    def sensitive(self, name: str) -> set[str]:
+        """Return the patterns of names whose values must not be shown, of a product and of all it is made of."""
+        names = {name, *self.upstream(name)} & self.products.keys()
+        return {pattern for n in names for pattern in self.products[n].contract.sensitive}
+
     def upstream(self, name: str, steps: int | None = None) -> set[str]:
         """Return products and sources that `name` is made of, up to `steps` away (None: all)."""
         return self._walk(name, steps, lambda n: self.products[n].reads if n in self.products else ())

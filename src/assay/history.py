@@ -5,7 +5,7 @@ from typing import Any
 
 from assay.catalog import Catalog
 from assay.errors import UsageError
-from assay.model import Move, Product, Status, Version, short
+from assay.model import QUARANTINE, Move, Product, Status, Version, short
 from assay.storage import Storage
 
 
@@ -56,30 +56,32 @@ def version_of(catalog: Catalog, product: str, id: str) -> Version:
 def restore(
     catalog: Catalog, storage: Storage, product: str, id: str | None, *, environment: str, now: datetime
 ) -> dict[str, Any]:
-    """Publish an earlier version and pin it, or, without an id, unpin what is published; both are releases."""
-    pointer = catalog.pointers(environment).get(product)
+    """Publish an earlier version and pin it, or, without an id, unpin what is published; both are releases.
+
+    The rows that were set aside of it go with it.
+    """
+    pointers = catalog.pointers(environment)
+    pointer = pointers.get(product)
+    beside = f"{product}__{QUARANTINE}"
     if id is None:
         if pointer is None or not pointer.pinned:
             raise UsageError(f"{product} is not pinned")
-        move = Move(product=product, version=pointer.version, previous=pointer.previous)
-        release = catalog.release(environment, [move], {product: pointer.release}, run="", at=now, why="unpin")
-        note = "moves again with the next run"
-        return {
-            "result": "unpinned",
-            "product": product,
-            "version": pointer.version,
-            "release": release.id,
-            "note": note,
-        }
-    version = version_of(catalog, product, id)
-    if not any(verdict.passed for verdict in catalog.verdicts(version.id)):
-        raise UsageError(f"{short(version.id)} of {product} was never judged good, so it cannot go before readers")
-    storage.locate(version.parts[0])
-    before = pointer.version if pointer else ""
-    previous = before if before != version.id else (pointer.previous if pointer else "")
-    move = Move(product=product, version=version.id, previous=previous, pinned=True)
-    expects = {product: pointer.release if pointer else 0}
-    why = f"restore {short(version.id)}"
-    release = catalog.release(environment, [move], expects, run="", at=now, why=why)
-    note = f"pinned; `products restore {product} --unpin` lets it move again"
-    return {"result": "restored", "product": product, "version": version.id, "release": release.id, "note": note}
+        pinned = [p for n in (product, beside) if (p := pointers.get(n)) and p.pinned]
+        moves = [Move(product=p.product, version=p.version, previous=p.previous) for p in pinned]
+        told = {"result": "unpinned", "version": pointer.version, "note": "moves again with the next run"}
+        why = "unpin"
+    else:
+        version = version_of(catalog, product, id)
+        if not any(verdict.passed for verdict in catalog.verdicts(version.id)):
+            raise UsageError(f"{short(version.id)} of {product} was never judged good, so it cannot go before readers")
+        aside = [v for v in catalog.versions(beside) if v.key.inputs.get(product) == version.digest]
+        # What is put back is not to be compared with what it takes back.
+        moves = [Move(product=v.product, version=v.id, pinned=True) for v in (version, *aside[:1])]
+        for put in (version, *aside[:1]):
+            storage.locate(put.parts[0])
+        note = f"pinned; `products restore {product} --unpin` lets it move again"
+        told = {"result": "restored", "version": version.id, "note": note}
+        why = f"restore {short(version.id)}"
+    expects = {m.product: found.release if (found := pointers.get(m.product)) else 0 for m in moves}
+    release = catalog.release(environment, moves, expects, run="", at=now, why=why)
+    return {"product": product, "release": release.id, **told}

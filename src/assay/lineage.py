@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from assay.graph import Graph
+from assay.story import clean
 
 
 def as_tree(graph: Graph, name: str) -> list[str]:
@@ -34,7 +35,7 @@ def _label(graph: Graph, name: str) -> str:
     if name in graph.sources:
         return f"{name}  (source, {graph.sources[name].pattern})"
     product = graph.products[name]
-    return f"{name}  ({product.kind}, {product.owner})"
+    return clean(f"{name}  ({product.kind}, {product.owner})")
 
 
 def as_data(graph: Graph, name: str) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Rule:
 class Contract:
     """What a product promises: columns and types, key, and rules. `digest` names the promise as a whole.
 
-    Values of the columns in `sensitive` are never shown, stored or logged.
+    Values of the columns that a regular expression in `sensitive` matches are never shown, stored or logged.
     """
 
     digest: str
@@ -219,13 +219,13 @@ class Product:
         return self.kind in {Kind.FUNCTION, Kind.FILE} or own
 
     @property
-    def queries(self) -> tuple[str, ...]:
-        """All SQL that making and judging it runs."""
-        told = [self.sql] if self.sql else []
+    def queries(self) -> tuple[tuple[str, tuple[Input, ...]], ...]:
+        """All SQL that making and judging it runs, each with what it may read."""
+        told = [(self.sql, self.inputs)] if self.sql else []
         for rule in self.contract.rules:
-            told += [rule.sql] if rule.sql else []
+            told += [(rule.sql, rule.inputs)] if rule.sql else []
             if rule.demand and rule.demand.kind == "condition":
-                told.append(f"select (\n{rule.demand.arguments['sql']}\n) from this")
+                told.append((f"select not (\n{rule.demand.arguments['sql']}\n)", rule.inputs))
         return tuple(told)
 
     @property

@@ -15,7 +15,7 @@ class Overlay:
     versions: dict[str, Version] = field(default_factory=dict)
     of_key: dict[tuple[str, str], Version] = field(default_factory=dict)
     verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
-    restatements: dict[str, str] = field(default_factory=dict)
+    restatements: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def pointer(self, product: str) -> Pointer | None:
         return self.below.pointer(product)
@@ -38,8 +38,8 @@ class Overlay:
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         return self.verdicts.get((version, contract, against)) or self.below.verdict(version, contract, against)
 
-    def restated(self, version: str) -> str:
-        return self.restatements.get(version) or self.below.restated(version)
+    def restated(self, version: str, against: str) -> str:
+        return self.restatements.get((version, against)) or self.below.restated(version, against)
 
     def files(self, source: str) -> Mapping[str, str] | None:
         return self.below.files(source)
@@ -52,4 +52,4 @@ class Overlay:
         """Let how it was judged be found."""
         self.verdicts[verdict.version, verdict.contract, verdict.against] = verdict
         if verdict.restated:
-            self.restatements[verdict.version] = verdict.restated
+            self.restatements[verdict.version, verdict.against] = verdict.restated

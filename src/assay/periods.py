@@ -4,14 +4,15 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-_AGO = re.compile(r"(\d+) (hour|day|week)s? ago")
-_WHILE = re.compile(r"(\d+(?:\.\d+)?) ?(minute|hour|day|week)s?")
+_MOST = 10_000
+_AGO = re.compile(r"(\d{1,9}) (hour|day|week)s? ago")
+_WHILE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(minute|hour|day|week)s?")
 
 
 def while_of(told: str) -> timedelta:
     """Return how long "36 hours", "2 days" or "90 minutes" are; ValueError for anything else."""
     found = _WHILE.fullmatch(told.strip())
-    if not found:
+    if not found or float(found[1]) > _MOST:
         raise ValueError(f"{told!r} is no length of time")
     return timedelta(**{f"{found[2]}s": float(found[1])})
 
@@ -34,7 +35,7 @@ def settled_before(told: str, now: datetime, tz: str = "UTC") -> datetime:
     }
     if told.startswith("start of ") and told[9:] in starts:
         return starts[told[9:]]
-    if found := _AGO.fullmatch(told):
+    if (found := _AGO.fullmatch(told)) and int(found[1]) <= _MOST:
         back = timedelta(**{f"{found[2]}s": int(found[1])})
         return here - back if found[2] == "hour" else today - back
     return datetime.combine(date.fromisoformat(told), datetime.min.time())

@@ -69,8 +69,8 @@ class Facts(Protocol):
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         """Return how a version was judged."""
 
-    def restated(self, version: str) -> str:
-        """Return why a version may change settled rows; '' when nobody said so."""
+    def restated(self, version: str, against: str) -> str:
+        """Return why a version, judged against this, may change settled rows; '' when nobody said so."""
 
     def files(self, source: str) -> Mapping[str, str] | None:
         """Return the files (path to digest) behind the content digest of a source, if they were recorded."""
@@ -160,10 +160,14 @@ def decide(
     if version is None or forced:
         reasons = (Forced(),) if forced else _reasons(product, key, observed)
         return Build(reasons=reasons, key=key)
-    verdict = facts.verdict(version.id, product.contract.digest, against(product, version, known, observed))
+    compared = against(product, version, known, observed)
+    verdict = facts.verdict(version.id, product.contract.digest, compared)
+    if product.closes and (verdict is None or not verdict.passed):
+        waived = facts.verdict(version.id, product.contract.digest, restating(compared))
+        if waived is None and verdict is not None and restates:
+            return Check(version=version)
+        verdict = waived or verdict
     if verdict is None:
-        return Check(version=version)
-    if not verdict.passed and restates and product.closes and not facts.restated(version.id):
         return Check(version=version)
     if not verdict.passed:
         return Blocked(version=version, verdict=verdict)
@@ -187,24 +191,26 @@ def compared_with(product: Product, version: Version, facts: Facts) -> Version |
     return facts.version(id) if id else None
 
 
-def against(
-    product: Product, version: Version, known: Mapping[str, str], observed: Observed, restated: str = ""
-) -> str:
+def against(product: Product, version: Version, known: Mapping[str, str], observed: Observed) -> str:
     """Return the digest of what the product's rules read besides the version itself.
 
-    Rows are settled as of when readers first saw the version, or as of now; `restated` is news to the facts.
+    Rows are settled as of when readers of this environment first saw the version, or as of now.
     """
     facts = observed.facts
     read = [(name, known[name]) for name in product.rule_inputs]
     if product.closes:
         at = judged_as_of(version, observed)
         read += [(f"{r.closes} {r.tz}", str(settled_before(r.closes, at, r.tz))) for r in product.closes]
-    if product.closes and (why := restated or facts.restated(version.id)):
-        read.append(("restated", why))
+        read.append(("environment", observed.environment))
     if product.uses_previous:
         before = compared_with(product, version, facts)
         read.append((PREVIOUS, before.digest if before else ""))
     return against_of(read)
+
+
+def restating(compared: str) -> str:
+    """Return what a verdict is against in which settled rows were let change."""
+    return f"{compared} restated"
 
 
 def judged_as_of(version: Version, observed: Observed) -> datetime:

@@ -7,10 +7,12 @@ from pathlib import Path
 from assay.catalog import Catalog, SqliteCatalog
 from assay.config import Config, find_config
 from assay.engines import sql as reader
+from assay.engines.types import storable
 from assay.errors import Conflict, UsageError
 from assay.graph import Graph
 from assay.loading import Local, load
 from assay.manifest import made_from, read_manifest, reads_digest, relative, write_manifest
+from assay.model import PREVIOUS, THIS, Input
 from assay.resolve import Definition, Resolved, resolve
 from assay.storage import LocalStorage, Storage
 
@@ -34,16 +36,21 @@ class Project:
         return self.resolved.definitions
 
     def vouch(self, names: Iterable[str]) -> None:
-        """Raise UsageError when what the manifest says of these products is more than queries that only read."""
+        """Raise UsageError when what the manifest says of these products is more than queries over what they read."""
         if self.resolved is not None:
             return
         for name in names:
-            for query in self.graph.products[name].queries:
-                try:
-                    reader.parse(query)
-                except reader.Unreadable as error:
-                    told = f"the manifest {self.config.state / 'manifest.json'} is damaged ({name}: {error.what})"
-                    raise UsageError(told, hint="Remove it; it is made again.") from None
+            product = self.graph.products[name]
+            types = [*product.contract.columns]
+            types += [
+                c for i in product.inputs if i.name in self.graph.sources for c in self.graph.sources[i.name].columns
+            ]
+            wrong = next((f"a type {column.type!r}" for column in types if not storable(column.type)), "")
+            for query, inputs in product.queries:
+                wrong = wrong or _not_a_query(query, inputs)
+            if wrong:
+                told = f"the manifest {self.config.state / 'manifest.json'} is damaged ({name}: {wrong})"
+                raise UsageError(told, hint="Remove it; it is made again.")
 
     def storage(self) -> Storage:
         """Return where the bytes of versions are."""
@@ -52,6 +59,17 @@ class Project:
     def catalog(self, *, create: bool = False) -> Catalog:
         """Open the catalog; without `create`, one that is not there yet reads as empty."""
         return SqliteCatalog(self.config.state / "catalog.db", create=create)
+
+
+def _not_a_query(query: str, inputs: Iterable[Input]) -> str:
+    """Return what is wrong with a text that should only read these inputs; '' for nothing."""
+    try:
+        parsed = reader.parse(query)
+    except reader.Unreadable as error:
+        return error.what
+    allowed = {i.alias.lower() for i in inputs} | {THIS, PREVIOUS}
+    foreign = [str(table) for table in parsed.tables if str(table).lower() not in allowed]
+    return f"it reads {foreign[0]}" if foreign else ""
 
 
 def open_project(start: Path | None = None) -> Project:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
@@ -9,6 +10,8 @@ from typing import Any, TextIO
 from assay.events import Began, Event, Settled, Stopping, Working
 from assay.story import Story, clean, lines
 
+# What JSON may hold as it is and a terminal should not see: control and direction characters, lone surrogates.
+_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLOURS = {
     "published": "green", "held back": "red", "held": "yellow", "failed": "red", "left": "yellow", "unchanged": "dim",
 }  # fmt: skip
@@ -141,7 +144,8 @@ def _cell(value: Any) -> str:
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """Return JSON; what JSON has no type for (dates, decimals) as text."""
-    return json.dumps(_plain(value), ensure_ascii=False, default=str, indent=indent, allow_nan=False)
+    told = json.dumps(_plain(value), ensure_ascii=False, default=str, indent=indent, allow_nan=False)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", told)
 
 
 def _plain(value: Any) -> Any:

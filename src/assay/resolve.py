@@ -31,7 +31,6 @@ from assay.model import (
     Rule,
     Source,
     Where,
-    changed,
 )
 from assay.rulebook import Rulebook, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
@@ -70,6 +69,7 @@ class _Resolver:
         self.config, self.loaded, self.local, self.salt = config, loaded, local, salt
         self.problems = list(loaded.problems)
         self.named: dict[str, Declaration] = {}
+        self.aside: dict[str, str] = {}  # of each product, the digest of the rules that set rows aside
         self.dropped: set[str] = set()  # bare names of what is told to be wrong already
         self.resolved = Resolved(graph=Graph(products={}, sources={}))
 
@@ -142,7 +142,13 @@ class _Resolver:
         if isinstance(text, SourceDeclaration | ProductDeclaration):
             return next((name for name, d in self.named.items() if d is text), None)
         full = text if "." in str(text) else f"{domain}.{text}"
-        return full if full in self.named else None
+        return full if full in self.named or self._is_quarantine(str(full)) else None
+
+    def _is_quarantine(self, full: str) -> bool:
+        """Say whether a name is that of the rows which the rules of a product set aside."""
+        declared = self.named.get(full.removesuffix(f"__{QUARANTINE}"))
+        is_one = full.endswith(f"__{QUARANTINE}") and isinstance(declared, ProductDeclaration)
+        return is_one and any(rule.on_failure == QUARANTINE for rule in declared.rules)  # type: ignore[union-attr]
 
     def unknown(self, text: str, domain: str, where: Where, *, sql: bool) -> None:
         if (text.partition(".")[0] if "." in text else domain) in {self._domain(m) for m in self.loaded.broken}:
@@ -216,11 +222,8 @@ class _Resolver:
         parts["types"] = digest([[c.name, c.type] for c in contract.columns])
         if aside := [rule for rule in contract.rules if rule.quarantines]:
             # What is set aside is decided while building, so those rules and what they read are part of the code.
-            inputs = tuple(dict.fromkeys([*inputs, *(i for rule in aside for i in rule.inputs)]))
-            own = any(rule.demand and rule.demand.kind == "custom" for rule in aside)
-            parts[QUARANTINE] = (
-                contract.digest if own else digest([[r.text, {**changed(r.demand), "place": ""}] for r in aside])
-            )
+            inputs = tuple(dict.fromkeys([*inputs, *(i for rule in aside for i in rule.inputs if i.name != THIS)]))
+            parts[QUARANTINE] = self.aside[name]
         parts["inputs"] = digest([[i.alias, i.name] for i in inputs])
         parts |= {"file": digest(declared.file)} if declared.file else {}
         self.resolved.definitions[name] = Definition(recipe=recipe, schema=schema)
@@ -323,7 +326,7 @@ class _Resolver:
         if full is None:
             self.unknown(str(asked), domain, where, sql=sql)
             return None
-        behind = self.named[full]
+        behind = self.named.get(full)
         if sql and isinstance(behind, ProductDeclaration) and behind.file:
             self.problem(f"{full} is a file; SQL can only read tables", where)
             return None
@@ -368,7 +371,7 @@ class _Resolver:
         return Reach(tree_of=self.local.tree_of, load=self.local.load, origin=declared.where.file, salt=self.salt)
 
     def _check_handover(self, name: str, found: Input, handover: str, annotation: Any, where: Where) -> None:
-        behind = self.named[found.name]
+        behind = self.named.get(found.name)
         is_file = isinstance(behind, ProductDeclaration) and bool(behind.file)
         if handover not in HANDOVERS:
             self.problem(
@@ -395,7 +398,7 @@ class _Resolver:
         if schema.pandera and declared.event_time and declared.event_time not in schema.pandera.columns:
             self.problem(f"{name}: event_time {declared.event_time!r} is no column of its contract", where,
                           nearest(declared.event_time, schema.pandera.columns))  # fmt: skip
-        book = Rulebook(self, name, declared)
+        book = Rulebook(self, name, declared, schema)
         rules = told_apart([*schema.rules, *book.read()])
         if any(rule.quarantines for rule in rules):
             accounted = Demand(kind="accounted", place=":accounted")
@@ -408,6 +411,7 @@ class _Resolver:
             rules=rules,
             sensitive=schema.sensitive,
         )
+        self.aside[name] = digest(book.aside)
         return replace(schema, checks={**schema.checks, **book.checks}), contract
 
 

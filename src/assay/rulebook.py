@@ -1,7 +1,7 @@
 """Turns the rules of one product, as declared, into rules: their words, their queries, and what these read."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from assay.fingerprint import Reach
 from assay.graph import nearest
 from assay.model import DIMENSIONS, PREVIOUS, THIS, Demand, Input, Rule, Severity, Where
 from assay.rules.business import NotARule, Phrased, phrase
-from assay.rules.schema import check_digest, demand_of, is_check
+from assay.rules.schema import Schema, check_digest, demand_of, is_check
 from assay.tolerance import amount
 
 _ROWWISE = {"check", "references"}
@@ -35,12 +35,17 @@ class Names(Protocol):
 
 
 class Rulebook:
-    """Reads the rules of one product; `told` gathers what tells them apart, `checks` are those of pandera by place."""
+    """Reads the rules of one product.
 
-    def __init__(self, names: Names, product: str, declared: ProductDeclaration) -> None:
-        self.names, self.product, self.declared = names, product, declared
+    `told` gathers what tells them apart, `aside` the same of those that set rows aside, whatever they allow; `checks`
+    are those of pandera, by place.
+    """
+
+    def __init__(self, names: Names, product: str, declared: ProductDeclaration, schema: Schema) -> None:
+        self.names, self.product, self.declared, self.schema = names, product, declared, schema
         self.domain = product.partition(".")[0]
         self.told: list[Any] = []
+        self.aside: list[Any] = []
         self.checks: dict[str, Any] = {}
 
     def read(self) -> list[Rule]:
@@ -50,11 +55,13 @@ class Rulebook:
             where = self.names.here(declared.where)
             try:
                 phrased = phrase(declared, self.product, self.declared.event_time)
+                rule = self._rule(declared, phrased, where, f"rules:{index}")
+                found += [rule] if rule else []
             except NotARule as error:
                 self.names.problem(f"{_label(declared, self.product)}: {error}", where)
-                continue
-            rule = self._rule(declared, phrased, where, f"rules:{index}")
-            found += [rule] if rule else []
+            except Exception as error:  # what is given may be anything, and do anything when it is looked at
+                told = f"{_label(declared, self.product)} cannot be read: {type(error).__name__}"
+                self.names.problem(told, where)
         texts = [rule.text for rule in found]
         for again in {t for t in texts if texts.count(t) > 1}:
             spot = next(rule.where for rule in found if rule.text == again)
@@ -92,14 +99,27 @@ class Rulebook:
     def _checked(self, rule: Rule, check: Any, column: str, place: str, label: str) -> Rule | None:
         """Return a rule that a check of pandera's judges."""
         if not is_check(check):
-            told = f"its check is {type(check).__name__}"
-            self.names.problem(f"{label}: {told}", rule.where, "Give an SQL condition, or pandera.polars.Check.")
+            self.names.problem(
+                f"{label}: its check is {type(check).__name__}",
+                rule.where,
+                "Give an SQL condition, or pandera.polars.Check.",
+            )
             return None
         reach = self.names.reach(self.declared)
-        self.told.append([rule.text, rule.warn_above, rule.fail_above, column, check_digest(check, place, reach)])
-        self.told.append(dict(reach.parts))
+        told = [rule.text, column, check_digest(check, "check", reach), dict(reach.parts)]
+        self.told.append([*told, rule.warn_above, rule.fail_above])
+        self.aside += [told] if rule.quarantines else []
+        if self.declared.file:
+            self.names.problem(f"{label}: a file has no columns that pandera could check", rule.where)
+        elif column and not self._has(column):
+            self.names.problem(f"{label}: {column!r} is no column of its contract", rule.where)
         self.checks[place] = check
         return replace(rule, demand=demand_of(check, place, column=column))
+
+    def _has(self, column: str) -> bool:
+        """Say whether a contract, if it lists columns, lists this one."""
+        schema = self.schema.pandera
+        return schema is None or not schema.columns or not schema.strict or column in schema.columns
 
     def _asked(self, rule: Rule, phrased: Phrased, label: str, place: str) -> Rule | None:
         """Return a rule that a query judges, or a condition on every row."""
@@ -110,12 +130,25 @@ class Rulebook:
         inputs = [i for table in map(str, parsed.tables) if (i := self._input(table, label, rule.where))]
         limits = [rule.warn_above, rule.fail_above, rule.quarantines]
         dates = [rule.closes, rule.dated, rule.tz]
-        self.told.append([rule.text, parsed.canonical, sorted(i.name for i in inputs), limits, dates])
+        told = [rule.text, parsed.canonical, sorted([i.alias, i.name] for i in inputs)]
+        self.told.append([*told, limits, dates])
+        if rule.quarantines:
+            self.aside.append(told)
+            if any(i.name == PREVIOUS for i in inputs):
+                hint = "What is set aside is decided while building, before anything is compared."
+                self.names.problem(f"{label} quarantines by what is published now", rule.where, hint)
         if phrased.condition:
-            told = {"sql": phrased.condition, "columns": sorted(phrased.columns or parsed.names)}
-            demand = Demand(kind="condition", place=place, arguments=told)
-            return replace(rule, demand=demand, inputs=tuple(i for i in inputs if i.name != THIS))
+            given = {"sql": phrased.condition, "columns": sorted(phrased.columns or parsed.names)}
+            demand = Demand(kind="condition", place=place, arguments=given)
+            if f"{THIS}" not in map(str, self._tables(phrased.condition, label, rule.where)):
+                inputs = [i for i in inputs if i.name != THIS]
+            return replace(rule, demand=demand, inputs=tuple(inputs))
         return replace(rule, sql=parsed.statement, inputs=tuple(inputs))
+
+    def _tables(self, condition: str, label: str, where: Where) -> Sequence[object]:
+        """Return the tables that a condition itself reads."""
+        parsed = self.names.parse(f"select not (\n{condition}\n)", label, where, in_file=False)
+        return parsed.tables if parsed else ()
 
     def _input(self, table: str, label: str, where: Where) -> Input | None:
         full = table if table in {THIS, PREVIOUS} else self.names.refer(table, self.domain)
@@ -143,7 +176,7 @@ class Rulebook:
         for keyword, value in given.items():
             try:
                 limits[keyword] = str(amount(value))
-            except ValueError:
+            except (ValueError, ArithmeticError):
                 self.names.problem(f"{label}: {keyword}={value!r}", where, 'Write rows (10) or a share ("0.5 %").')
         if given and declared.kind not in _COUNTS:
             self.names.problem(f"{label} counts no rows, so {' and '.join(given)} mean nothing", where)
@@ -151,6 +184,8 @@ class Rulebook:
             self.names.problem(f"{label} is a warning, and has fail_above=", where, "Leave one of them out.")
         if not given:
             limits["warn_above" if declared.severity == "warning" else "fail_above"] = "0"
+        if limits["warn_above"] and limits["fail_above"] and _beyond(limits["warn_above"], limits["fail_above"]):
+            self.names.problem(f"{label}: warn_above= is more than fail_above=, so it never warns", where)
         if declared.on_failure == "quarantine":
             self._check_quarantine(declared, label, where, bounded="fail_above" in given)
             limits["warn_above"] = limits["warn_above"] or "0"
@@ -186,6 +221,11 @@ def told_apart(rules: Iterable[Rule]) -> tuple[Rule, ...]:
             text = f"{rule.text} ({number})"
         found[text] = replace(rule, text=text)
     return tuple(found.values())
+
+
+def _beyond(warn: str, fail: str) -> bool:
+    first, second = amount(warn), amount(fail)
+    return first.percent == second.percent and first.number > second.number
 
 
 def _label(declared: RuleDeclaration, product: str) -> str:

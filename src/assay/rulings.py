@@ -1,6 +1,6 @@
 """How the rules of a product are judged, how each came out over its versions, and what fails them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -10,9 +10,10 @@ from assay.engines.duckdb import parquet
 from assay.errors import UsageError
 from assay.evidence import Shelf
 from assay.graph import nearest
-from assay.model import Column, Product, Rule, RuleResult, Version
+from assay.model import Column, Product, Rule, RuleResult, Version, short
 from assay.project import Project
 from assay.rules import by_duckdb, by_query
+from assay.rules.answer import first_line
 from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole
 from assay.rules.judge import failing_rows, ways_of
 
@@ -26,8 +27,10 @@ def rule_of(product: Product, words: str) -> Rule:
     if len(found) == 1:
         return found[0]
     texts = [r.text for r in found or rules]
-    what = f"{words!r} could be several rules of {product.name}" if found else f"{product.name} has no rule {words!r}"
-    raise UsageError(what, hint=nearest(words, texts) or f"It has: {'; '.join(texts)}" if texts else "It has none.")
+    if found:
+        raise UsageError(f"{words!r} could be several rules of {product.name}", hint="; ".join(texts))
+    hint = nearest(words, texts) or f"It has: {'; '.join(texts)}"
+    raise UsageError(f"{product.name} has no rule {words!r}", hint=hint if texts else "It has none.")
 
 
 # ---------------------------------------------------------------------------------------------- how
@@ -41,21 +44,22 @@ def judged_how(product: Product, version: Version | None, results: Sequence[Rule
     columns: Sequence[Column] = version.columns if version else product.contract.columns
     ways = ways_of(product, columns)
     last = {result.text: result for result in results}
+    types = {column.name.lower(): column.type for column in columns}
     table = parquet([]).replace("[]::varchar[]", "'this'")
     return [
         {
             "rule": rule.text,
-            **_way(rule, ways.get(rule.text), table),
+            **_way(rule, ways.get(rule.text), table, types),
             "last": {"status": str(found.status), "how": found.how} if (found := last.get(rule.text)) else None,
         }
         for rule in product.contract.rules
     ]
 
 
-def _way(rule: Rule, way: Way | None, table: str) -> dict[str, str]:
+def _way(rule: Rule, way: Way | None, table: str, types: Mapping[str, str]) -> dict[str, str]:
     match way:
         case None:
-            return {"how": "sql", "query": by_query.query_of(rule)}
+            return {"how": "sql", "query": by_query.query_of(rule, types, ["*"])}
         case Known():
             return {"how": "schema", "query": ""}
         case Rows(prunes=prunes):
@@ -65,8 +69,10 @@ def _way(rule: Rule, way: Way | None, table: str) -> dict[str, str]:
             return {"how": "fused", "query": by_duckdb.fused([way], table)}
         case Unique():
             return {"how": "sorted", "query": by_duckdb.hashes(way, table)}
-        case Text(column=column, value=value):
-            return {"how": "polars", "query": f"pl.col({column!r}).str.contains({value!r})"}
+        case Text(column=column, kind="length", bounds=(low, high)):
+            return {"how": "polars", "query": f"pl.col({column!r}).str.len_chars() between {low} and {high}"}
+        case Text(column=column, kind=kind, value=value):
+            return {"how": "polars", "query": f"pl.col({column!r}).str.{kind}({value!r})"}
         case Asked(why=why):
             return {"how": "pandera", "query": "", "because": why}
 
@@ -78,7 +84,8 @@ def history_of_rule(catalog: Catalog, product: Product, rule: Rule) -> list[dict
     """Return how a rule came out on each version, oldest first: its value, and what was allowed."""
     found = []
     for version in reversed(catalog.versions(product.name)):
-        judged = catalog.verdicts(version.id)
+        judged = list(catalog.verdicts(version.id))
+        judged.sort(key=lambda v: v.contract != product.contract.digest)  # today's contract first, then the newest
         verdicts = [v for v in judged if any(r.text == rule.text for r in v.results)]
         result = next((r for v in verdicts[:1] for r in v.results if r.text == rule.text), None)
         if result is not None:
@@ -130,11 +137,16 @@ def failures(
     project: Project, shelf: Shelf, product: Product, version: Version, rule: Rule
 ) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
     """Give all rows of a version that fail a rule, judged again against what its rules read now."""
+    import duckdb
+
     project.vouch([product.name])
-    engine = shelf.engine()
     evidence = shelf.evidence(product, version)
+    engine = shelf.engine()
     try:
         with failing_rows(product, rule, evidence, engine, lambda: project.definitions()[product.name].schema) as found:
             yield found
+    except duckdb.Error as error:
+        words = "" if evidence.sensitive else f": {first_line(error)}"
+        raise UsageError(f"{rule.text!r} cannot be judged on {short(version.id)}{words}") from None
     finally:
         engine.close()

@@ -10,7 +10,10 @@ Shape = tuple[Callable[[Any], bool], str]
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    try:
+        return isinstance(value, str) and bool(value.encode()) | True
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_amount(value: Any) -> bool:

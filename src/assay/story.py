@@ -19,6 +19,7 @@ from assay.model import (
     Maybe,
     Product,
     Publish,
+    Rule,
     RuleResult,
     Status,
     Verdict,
@@ -27,7 +28,7 @@ from assay.model import (
 )
 from assay.plan import Facts
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,18 @@ class Story:
         told: dict[str, Any] = {"product": name, "result": word(end)}
         match end:
             case Publish(version=version, verdict=verdict):
-                told |= {"version": version.id, "rows": version.rows, "size": size(version), **_judged(verdict)}
+                told |= {
+                    "version": version.id,
+                    "rows": version.rows,
+                    "size": size(version),
+                    **self._judged(name, verdict),
+                }
                 told |= _moment("data_as_of", version.data_as_of)
             case Keep(version=version, pinned=pinned):
                 told |= {"version": version.id, "rows": version.rows, "pinned": pinned}
                 told |= _moment("data_as_of", version.data_as_of)
             case Blocked(version=version, verdict=verdict):
-                told |= {"version": version.id, "rows": version.rows, **_judged(verdict)}
+                told |= {"version": version.id, "rows": version.rows, **self._judged(name, verdict)}
                 told |= {"readers": self.readers(name), "affects": self.affected(name)}
             case Held(by=by):
                 told |= {"waits_for": dict(by), "readers": self.readers(name)}
@@ -71,6 +77,16 @@ class Story:
             case Maybe(inputs=inputs):
                 told["reasons"] = [f"depends on what becomes of {', '.join(inputs)}"]
         return told
+
+    def _judged(self, name: str, verdict: Verdict) -> dict[str, Any]:
+        """Return what did not pass; who answers for a rule and why it matters are as they are said today."""
+        rules = {rule.text: rule for rule in self.graph.products[name].contract.rules}
+        shown = [r for r in verdict.results if r.status in {Status.FAILED, Status.ERROR, Status.WARNING}]
+        return {
+            "verdict": str(verdict.status),
+            "rule_count": len(verdict.results),
+            "rules": [{**judged_rule(result), **_today(rules.get(result.text))} for result in shown],
+        }
 
     def readers(self, name: str) -> dict[str, Any] | None:
         """Return what readers see of a product now."""
@@ -119,7 +135,7 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
                 *_affects(told),
             ]
         case "held":
-            return [f"{head}waits: {'; '.join(told['waits_for'].values())}; {_readers(told)}"]
+            return [f"{head}waits: {clean('; '.join(told['waits_for'].values()))}; {_readers(told)}"]
         case "failed":
             detail = [f"{'':13}{line}" for line in str(told["detail"]).splitlines()[:5]]
             error, *more = clean(told["error"], keep_lines=True).splitlines() or [""]
@@ -250,13 +266,8 @@ def size(version: Version) -> str:
     return rows if version.columns else f"{version.bytes:,} bytes"
 
 
-def _judged(verdict: Verdict) -> dict[str, Any]:
-    shown = [r for r in verdict.results if r.status in {Status.FAILED, Status.ERROR, Status.WARNING}]
-    return {
-        "verdict": str(verdict.status),
-        "rule_count": len(verdict.results),
-        "rules": [judged_rule(result) for result in shown],
-    }
+def _today(rule: Rule | None) -> dict[str, str]:
+    return {"because": rule.because, "owner": rule.owner, "dimension": rule.dimension} if rule else {}
 
 
 def _moment(name: str, moment: datetime | None) -> dict[str, str]:

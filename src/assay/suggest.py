@@ -14,6 +14,7 @@ from assay.errors import UsageError
 from assay.evidence import Shelf
 from assay.graph import Graph
 from assay.model import short
+from assay.secrecy import secret as secret_names
 
 if TYPE_CHECKING:
     import duckdb
@@ -82,19 +83,20 @@ def suggestion(graph: Graph, shelf: Shelf, name: str) -> Suggestion:
         raise UsageError(missing)
     engine = shelf.engine()
     try:
-        return suggest(shelf.published(name), version, product.contract.sensitive if product else (), engine)
+        return suggest(shelf.published(name), version, graph.sensitive(name), engine)
     finally:
         engine.close()
 
 
-def suggest(feed: Feed, version: str, sensitive: Sequence[str], engine: DuckDB) -> Suggestion:
+def suggest(feed: Feed, version: str, sensitive: Iterable[str], engine: DuckDB) -> Suggestion:
     """Profile a source or a version; of sensitive columns, only type and how many are missing."""
     with engine.cursor() as cursor:
         cursor.execute(f"create or replace temp view profiled as {select(feed)}")
         described = cursor.execute("describe profiled").fetchall()
         (rows,) = cursor.execute("select count(*) from profiled").fetchone() or (0,)
-        profiles = [_profile(cursor, row[0], row[1], rows, secret=row[0] in sensitive) for row in described]
-        key = _key(cursor, [p for p in profiles if p.name not in sensitive], rows)
+        hide = secret_names([row[0] for row in described], sensitive)
+        profiles = [_profile(cursor, row[0], row[1], rows, secret=row[0] in hide) for row in described]
+        key = _key(cursor, [p for p in profiles if p.name not in hide], rows)
     code = "\n".join(_code(feed.name, version, rows, profiles, key))
     return Suggestion(code=code, rows=rows, key=key, columns=tuple(profiles))
 

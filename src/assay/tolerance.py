@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-_AMOUNT = re.compile(r"(?:±|\+/-)?\s*(\d+(?:[.,_]\d+)*)\s*(%?)")
+_AMOUNT = re.compile(r"(?:±|\+/-)?\s*(\d{1,30}(?:_\d+)*(?:\.\d{1,30})?(?:e-?\d\d?)?)\s*(%?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ def amount(told: object) -> Amount:
     found = _AMOUNT.fullmatch(str(told).strip())
     if not found or isinstance(told, bool):
         raise ValueError(f"{told!r} is no amount")
-    return Amount(Decimal(found[1].replace("_", "").replace(",", ".")), bool(found[2]))
+    return Amount(Decimal(found[1].replace("_", "")), bool(found[2]))
 
 
 def exceeds(limit: str, failing: int, rows: int) -> bool:

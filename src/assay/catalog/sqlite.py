@@ -387,10 +387,11 @@ class SqliteFacts:
         with _translated(self._catalog.file):
             return _verdict(rows[0]) if rows else None
 
-    def restated(self, version: str) -> str:
+    def restated(self, version: str, against: str) -> str:
         rows = self._catalog._rows(
-            "select restated from verdicts where version = ? and restated <> '' order by judged_at desc limit 1",
-            [version],
+            "select restated from verdicts where version = ? and against = ? and restated <> ''"
+            " order by judged_at desc limit 1",
+            [version, against],
         )
         return str(rows[0][0]) if rows else ""
 

@@ -108,7 +108,8 @@ class DuckDB:
 
 
 def _column(name: str, seen: str, written: str) -> Column:
-    return Column(name=name, type=seen, logical="" if written == seen else written)
+    same = written.replace('"', "") == seen.replace('"', "")  # the engines quote the names of fields differently
+    return Column(name=name, type=seen, logical="" if same else written)
 
 
 def _named(feeds: Sequence[Feed], domain: str) -> dict[str, Feed]:

@@ -14,7 +14,7 @@ _HARMLESS = {
     "range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree", "regexp_split_to_table",
     "string_split_to_table",
 }  # fmt: skip
-_SETTINGS = {"current_setting", "getvariable", "getenv"}
+_SETTINGS = {"current_setting", "getvariable", "getenv", "current_query", "write_log"}
 _PLACES = {"query_location", "query_location_length"}
 
 
@@ -34,15 +34,14 @@ class Table:
 class Parsed:
     """A query: `canonical` is the same for the same meaning; `statement` is its text without a closing semicolon.
 
-    `names` are the columns that it names, in lower case; `stars`: it takes all columns somewhere (`*`), each under its
-    own name; `opaque`: columns may reach its result that it does not name, under other names.
+    `names` are the columns that it names, in lower case. `opaque`: columns may reach its result that it does not name,
+    under other names; plainly taking all columns of one table (`*`) is not that.
     """
 
     canonical: str
     statement: str
     tables: tuple[Table, ...]
     names: frozenset[str] = frozenset()
-    stars: bool = False
     opaque: bool = False
 
 
@@ -72,8 +71,7 @@ def parse(sql: str) -> Parsed:
         statement=_statement(sql, canonical),
         tables=tables,
         names=frozenset(seen.names),
-        stars=seen.stars,
-        opaque=seen.opaque or (seen.stars and seen.stacks) or bool(seen.last & seen.tables),
+        opaque=seen.opaque or (seen.stars > 0 and not _takes_one_table(node)) or bool(seen.last & seen.tables),
     )
 
 
@@ -84,7 +82,8 @@ class _Seen:
         self.names: set[str] = set()
         self.last: set[str] = set()
         self.tables: set[str] = set()  # a table where a column should be is a whole row
-        self.stars = self.stacks = self.opaque = False
+        self.stars = 0
+        self.opaque = False
 
     def look(self, node: Any) -> None:
         """Gather what a node and all below it name."""
@@ -103,14 +102,34 @@ class _Seen:
             self.names.update(names)
             self.last.update(names[-1:])
         if node.get("class") == "STAR":
-            self.stars = True
+            self.stars += 1
             self.opaque |= bool(node.get("columns") or node.get("expr") or node.get("rename_list"))
-        if node.get("class") in {"POSITIONAL_REFERENCE", "LAMBDA"} or kind in {"PIVOT", "TABLE_FUNCTION"}:
+        if node.get("class") in {"POSITIONAL_REFERENCE", "LAMBDA"} or kind in {"PIVOT", "TABLE_FUNCTION", "SHOW_REF"}:
             self.opaque = True
-        self.stacks |= kind == "SET_OPERATION_NODE"  # its columns are called as those of its first query
         self.opaque |= bool(node.get("column_name_alias") or node.get("aliases"))
         if kind in {"BASE_TABLE", "SUBQUERY"}:
             self.tables |= {str(node.get(key) or "").lower() for key in ("alias", "table_name")} - {""}
+
+
+def _takes_one_table(node: dict[str, Any]) -> bool:
+    """Say whether a query's only star is in its own select list, over one table and nothing else."""
+    stars = [item for item in node.get("select_list", ()) if item.get("class") == "STAR"]
+    inner = _Seen()
+    inner.look({key: value for key, value in node.items() if key != "select_list"})
+    inner.look([item for item in node.get("select_list", ()) if item.get("class") != "STAR"])
+    simple = node.get("type") == "SELECT_NODE" and not node.get("cte_map", {}).get("map")
+    return simple and len(stars) == 1 and not inner.stars and node["from_table"].get("type") == "BASE_TABLE"
+
+
+def is_expression(sql: str) -> bool:
+    """Say whether a text is one expression, which does not end the parentheses that it is put in."""
+    told = _serialized(f"select not (\n{sql}\n)")
+    if told["error"] or len(told["statements"]) != 1:
+        return bool(told["error"])  # what is wrong with it is said where it is used
+    node = told["statements"][0]["node"]
+    chosen = node.get("select_list", [])
+    alone = node.get("type") == "SELECT_NODE" and node["from_table"].get("type") == "EMPTY" and len(chosen) == 1
+    return alone and chosen[0].get("type") == "OPERATOR_NOT" and not node.get("where_clause")
 
 
 def _serialized(sql: str) -> dict[str, Any]:

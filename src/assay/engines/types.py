@@ -20,6 +20,7 @@ _ZONED = "TIMESTAMP WITH TIME ZONE"
 _STORABLE = {*_NAMES.values(), *_UNITS.values(), "TIMESTAMP_S", "TIME_NS", _ZONED} - {"HUGEINT"}
 INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
             "UHUGEINT"}  # fmt: skip
+_PLAIN_NAME = re.compile(r"\w+")
 DECIMAL = re.compile(r"^DECIMAL\((\d+), ?(\d+)\)$")
 _HINTS = {
     "HUGEINT": "cast it (`sum(x)::bigint`) or declare an integer type in the contract",
@@ -100,9 +101,11 @@ def storable(name: str) -> bool:
     """Say whether a type reads back from Parquet as it was written, in both engines."""
     if name.endswith("[]"):
         return storable(name[:-2])
-    if name.startswith("STRUCT("):
-        return all(storable(type) for _, type in _fields(name))
-    if name.startswith("MAP("):
+    if name.startswith("STRUCT(") and name.endswith(")"):
+        return all(_PLAIN_NAME.fullmatch(field) or _quoted(field) in name for field, _ in _fields(name)) and all(
+            storable(type) for _, type in _fields(name)
+        )
+    if name.startswith("MAP(") and name.endswith(")"):
         return all(storable(type) for type in _split(name[4:-1]))
     return name in _STORABLE or bool(DECIMAL.match(name))
 

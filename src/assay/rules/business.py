@@ -1,7 +1,7 @@
 """What pandera cannot say: rules in business words, each turned into one query, a threshold and words for it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,11 +9,13 @@ from zoneinfo import ZoneInfo
 
 from assay.declare import RuleDeclaration
 from assay.engines.duckdb import dotted, identifier
+from assay.engines.sql import is_expression
 from assay.periods import settled_before, while_of
 from assay.tolerance import Amount, amount
 
 _COLUMN = re.compile(r"[A-Za-z_]\w*")
-COMMON = "__common"  # stands for the columns that `this` and `previous` share
+COMMON = "__columns_of_both"  # stands for the columns that `this` and `previous` share
+LATEST = "__latest_instant"  # stands for the last time, as a moment, whatever type its column has
 _WEEKDAYS = re.compile(r"same weekday, last (\d+)")
 
 
@@ -66,6 +68,8 @@ def _check(text: str, check: Any, column: str) -> Phrased:
     if column and not isinstance(column, str):
         raise NotARule(f"column= should be a name, and is {type(column).__name__}")
     if isinstance(check, str):
+        if not is_expression(_fragment(check, "condition")):
+            raise NotARule(f"its condition should be one expression, and is {check!r}")
         if column:
             raise NotARule("an SQL condition names its columns itself: leave column= out")
         return Phrased(text=text, condition=_fragment(check, "condition"))
@@ -82,6 +86,8 @@ def _rows(text: str, at_least: int | None, at_most: int | None) -> Phrased:
     bounds = [(sign, n) for sign, n in ((">=", at_least), ("<=", at_most)) if n is not None]
     if not bounds or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for _, n in bounds):
         raise NotARule("give at_least=, at_most= or both, as numbers of rows")
+    if at_least is not None and at_most is not None and at_least > at_most:
+        raise NotARule(f"at_least={at_least} is more than at_most={at_most}")
     threshold = " and ".join(f"at {'least' if s == '>=' else 'most'} {n:,}" for s, n in bounds)
     holds = " and ".join(f"n {sign} {n}" for sign, n in bounds)
     sql = f"select n as rows, n as __measured, not ({holds}) as __fails from (select count(*) as n from this)"
@@ -97,7 +103,8 @@ def _references(text: str, column: str, other: str, product: str) -> Phrased:
     table, _, key = theirs.rpartition(".")
     if not table:
         raise NotARule(f'{theirs!r} should name a product and its column: "customers.id"')
-    condition = f"{identifier(name)} is null or {identifier(name)} in (select {identifier(key)} from {_table(table)})"
+    known = f"select o.{identifier(key)} from {_table(table)} o where o.{identifier(key)} is not null"
+    condition = f"{identifier(name)} is null or {identifier(name)} in ({known})"
     return Phrased(text=text or f"every {name} is in {theirs}", condition=condition, columns=(name,),
                    dimension="consistency")  # fmt: skip
 
@@ -107,17 +114,20 @@ def _reconciles(
 ) -> Phrased:
     most = _amount(within, "within")
     keys = dict(by) if isinstance(by, Mapping) else {name: name for name in _names(by, "by")}
-    keys = {_words(mine, "by"): _words(theirs, "by") for mine, theirs in keys.items()}
+    keys = dict(zip(_names(list(keys), "by"), _names(list(keys.values()), "by"), strict=True))
     here = _grouped(measure, list(keys), "this")
     there = _grouped(other_measure, list(keys.values()), _table(_words(other, "other")))
-    on = " and ".join(f"h.k{i} is not distinct from t.k{i}" for i in range(len(keys))) or "true"
-    named = "".join(f"coalesce(h.k{i}, t.k{i}) as {identifier(mine)}, " for i, mine in enumerate(keys))
-    bound = f"{most.number / 100} * abs(other)" if most.percent else f"{most.number:f}"
-    measured = "difference / nullif(abs(other), 0)" if most.percent else "difference"
+    on = " and ".join(f"h.__k{i} is not distinct from t.__k{i}" for i in range(len(keys))) or "true"
+    named = "".join(f"__k{i} as {identifier(mine)}, " for i, mine in enumerate(keys))
+    kept = "".join(f"coalesce(h.__k{i}, t.__k{i}) as __k{i}, " for i in range(len(keys)))
+    bound = f"{most.number / 100} * abs(coalesce(__there, 0))" if most.percent else f"{most.number:f}"
+    measured = "__by / nullif(abs(__there), 0)" if most.percent else "__by"
+    mine, theirs, by_how_much = _free(keys, "this", "other", "difference")
     sql = (
-        f"select *, ({measured})::double as __measured, coalesce(abs(difference) > {bound}, true) as __fails from ("
-        f"select {named}h.value as this, t.value as other, coalesce(h.value, 0) - coalesce(t.value, 0) as difference "
-        f"from ({here}) h full join ({there}) t on {on})"
+        f"select {named}__here as {mine}, __there as {theirs}, __by as {by_how_much}, "
+        f"({measured})::double as __measured, coalesce(abs(__by) > {bound}, true) as __fails from ("
+        f"select {kept}h.__value as __here, t.__value as __there, "
+        f"coalesce(h.__value, 0) - coalesce(t.__value, 0) as __by from ({here}) h full join ({there}) t on {on})"
     )
     grouped = f" by {', '.join(keys)}" if keys else ""
     exact = f" within {most}" if most.number else ""
@@ -138,38 +148,45 @@ def _changes(text: str, *, measure: str, within: Any, by: Sequence[str], against
         than = f"the same weekday's last {weekdays[1]}"
     else:
         raise NotARule(f'against={against!r} should be "previous" or "same weekday, last 4"')
-    moved = "case when is_now = was then 0 when was = 0 then 'inf'::double else (is_now - was) / abs(was) end"
-    moved = moved if most.percent else "is_now - was"
-    bound = most.number / 100 if most.percent else most.number
+    was, is_now, change = _free([*keys, "day"], "was", "is_now", "change")
+    named = "".join(f"__k{i} as {identifier(name)}, " for i, name in enumerate(keys))
+    named = f"__day as {_free(keys, 'day')[0]}, {named}" if weekdays else named
+    bound = f"{most.number / 100} * abs(__was)" if most.percent else f"{most.number:f}"
+    moved = "__is - __was"
+    if most.percent:
+        moved = f"case when __is = __was then 0 when __was = 0 then 'inf'::double else ({moved}) / abs(__was) end"
     sql = (
-        f"select *, change as __measured, abs(change) > {bound} as __fails from "
-        f"(select *, ({moved})::double as change from ({compared}))"
+        f"select {named}__was as {was}, __is as {is_now}, ({moved})::double as {change}, "
+        f"({moved})::double as __measured, coalesce(abs(__is - __was) > {bound}, true) as __fails from ({compared})"
     )
     words = text or f"{measure}{grouped} stays within {most} of {than}"
     return Phrased(text=words, sql=sql, compares=True, threshold=f"within ±{most}", dimension="accuracy")
 
 
 def _against_previous(measure: str, keys: Sequence[str]) -> str:
-    on = " and ".join(f"h.k{i} is not distinct from b.k{i}" for i in range(len(keys))) or "true"
-    named = "".join(f"h.k{i} as {identifier(name)}, " for i, name in enumerate(keys))
+    """Return the query of every group that was there, and what it is now: nothing, when it is gone."""
+    on = " and ".join(f"h.__k{i} is not distinct from b.__k{i}" for i in range(len(keys))) or "true"
+    kept = "".join(f"b.__k{i}, " for i in range(len(keys)))
     here, before = _grouped(measure, keys, "this"), _grouped(measure, keys, "previous")
-    return f"select {named}b.value::double as was, h.value::double as is_now from ({here}) h join ({before}) b on {on}"
+    return (
+        f"select {kept}coalesce(b.__value, 0) as __was, coalesce(h.__value, 0) as __is "
+        f"from ({before}) b left join ({here}) h on {on}"
+    )
 
 
 def _against_weekdays(measure: str, keys: Sequence[str], event_time: str, count: int) -> str:
     day = f"cast({identifier(event_time)} as date)"
-    kept = "".join(f"{identifier(name)} as k{i}, " for i, name in enumerate(keys))
-    same = "".join(f" and b.k{i} is not distinct from h.k{i}" for i in range(len(keys)))
-    named = "".join(f"h.k{i} as {identifier(name)}, " for i, name in enumerate(keys))
-    groups = "".join(f", h.k{i}" for i in range(len(keys)))
+    kept = "".join(f"{identifier(name)} as __k{i}, " for i, name in enumerate(keys))
+    same = "".join(f" and b.__k{i} is not distinct from h.__k{i}" for i in range(len(keys)))
+    groups = "".join(f"h.__k{i}, " for i in range(len(keys)))
     return (
-        f"with days as (select {day} as day, {kept}{_aggregate(measure)} as value from this group by all), "
-        f"seen as (select max({day}) as last from previous), "
-        "fresh as (select * from days where day > (select last from seen) "
-        "or (select max(day) from days) <= (select last from seen) and day = (select max(day) from days)) "
-        f"select h.day, {named}avg(b.value)::double as was, any_value(h.value)::double as is_now "
-        f"from fresh h join days b on b.day < h.day and b.day >= h.day - {7 * count} "
-        f"and dayofweek(b.day) = dayofweek(h.day){same} group by h.day{groups}"
+        f"with days as (select {day} as __day, {kept}{_aggregate(measure)} as __value from this group by all), "
+        f"seen as (select max({day}) as __last from previous), "
+        "fresh as (select * from days where __day > (select __last from seen) or (select max(__day) from days) <= "
+        "(select __last from seen) and __day = (select max(__day) from days)) "
+        f"select h.__day, {groups}avg(b.__value)::double as __was, any_value(coalesce(h.__value, 0))::double as __is "
+        f"from fresh h join days b on b.__day < h.__day and b.__day >= h.__day - {7 * count} "
+        f"and dayofweek(b.__day) = dayofweek(h.__day){same} group by {groups}h.__day"
     )
 
 
@@ -179,12 +196,11 @@ def _fresh(text: str, within: str, column: str, tz: str, event_time: str) -> Phr
         length = while_of(_words(within, "within"))
     except ValueError:
         raise NotARule(f'within={within!r} should be a length of time such as "36 hours"') from None
-    quoted = identifier(name)
     sql = (
         "select latest, age_hours, age_hours as __measured, "
         f"coalesce(age_hours > {length.total_seconds() / 3600}, true) as __fails from ("
-        "select latest, date_diff('second', latest, $now) / 3600.0 as age_hours "
-        f"from (select cast(max({quoted}) as timestamp) as latest from this))"
+        "select latest, (epoch($now) - epoch(latest)) / 3600.0 as age_hours "
+        f"from (select {LATEST} as latest from this))"
     )
     return Phrased(text=text or f"the latest {name} is at most {within} old", sql=sql, compares=True,
                    threshold=f"at most {within}", dated=name, tz=_zone(tz), dimension="timeliness")  # fmt: skip
@@ -210,13 +226,21 @@ def _closed(text: str, column: str, before: str, tz: str) -> Phrased:
 
 
 def _grouped(measure: str, keys: Sequence[str], table: str) -> str:
-    kept = "".join(f"{identifier(name)} as k{i}, " for i, name in enumerate(keys))
-    return f"select {kept}{_aggregate(measure)} as value from {table}{' group by all' if keys else ''}"
+    kept = "".join(f"{identifier(name)} as __k{i}, " for i, name in enumerate(keys))
+    return f"select {kept}{_aggregate(measure)} as __value from {table}{' group by all' if keys else ''}"
+
+
+def _free(taken: Iterable[str], *wanted: str) -> list[str]:
+    """Return names that no other column has."""
+    lower = {name.lower() for name in taken}
+    return [identifier(name if name not in lower else f"{name}_") for name in wanted]
 
 
 def _aggregate(measure: str) -> str:
     told = _fragment(measure, "measure")
-    return f"sum({identifier(told)})" if _COLUMN.fullmatch(told) else f"({told})"
+    if not is_expression(told):
+        raise NotARule(f"its measure should be one column or aggregate, and is {told!r}")
+    return f"sum({identifier(told)})" if _COLUMN.fullmatch(told) else f"(\n{told}\n)"
 
 
 def _table(name: str) -> str:
@@ -226,7 +250,7 @@ def _table(name: str) -> str:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+    return isinstance(value, str) and bool(value.strip()) and "\0" not in value and bool(value.encode())
 
 
 def _words(value: Any, keyword: str) -> str:
@@ -244,7 +268,10 @@ def _fragment(value: Any, what: str) -> str:
 def _names(value: Any, keyword: str) -> list[str]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise NotARule(f"{keyword}= should be a list of columns, and is {value!r}")
-    return [_words(name, keyword) for name in value]
+    names = [_words(name, keyword) for name in value]
+    if reserved := [name for name in names if name.startswith("__")]:
+        raise NotARule(f"{keyword}= names {reserved[0]!r}: names that begin with __ are taken")
+    return names
 
 
 def _amount(value: Any, keyword: str) -> Amount:

@@ -1,15 +1,16 @@
 """Judges rules that are queries, on a bench that sees `this`, `previous` and the products they read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from assay.engines import sql as reader
-from assay.engines.duckdb import identifier
+from assay.engines.duckdb import identifier, literal
 from assay.model import Rule
-from assay.periods import as_seen, local, settled_before
+from assay.periods import as_seen, settled_before
 from assay.rules.answer import Answer, said
-from assay.rules.business import COMMON
+from assay.rules.business import COMMON, LATEST
+from assay.secrecy import secret
 
 if TYPE_CHECKING:
     import duckdb
@@ -17,27 +18,40 @@ if TYPE_CHECKING:
 _SPECIAL = "__measured, __fails"
 
 
-def query_of(rule: Rule, common: Sequence[str] = ()) -> str:
-    """Return the query of a rule's violating rows, or of all that it compares; `common` to `this` and `previous`."""
+def query_of(rule: Rule, types: Mapping[str, str], common: Sequence[str] = ()) -> str:
+    """Return the query of a rule's violating rows, or of all that it compares.
+
+    `types` are those of the columns, by name in lower case; `common` the columns that `this` and `previous` share.
+    """
     if rule.demand is not None:
         return f"select * from this where not (\n{rule.demand.arguments['sql']}\n)"
-    return rule.sql.replace(COMMON, ", ".join(map(identifier, common)))
+    if rule.closes:
+        return rule.sql.replace(COMMON, ", ".join(map(identifier, common)))
+    if rule.dated:
+        latest = f"max({identifier(rule.dated)})"
+        naive = f"timezone({literal(rule.tz)}, cast({latest} as timestamp))"
+        return rule.sql.replace(LATEST, latest if _is_zoned(rule, types) else naive)
+    return rule.sql
 
 
-def failing_of(rule: Rule, common: Sequence[str] = ()) -> str:
+def failing_of(rule: Rule, types: Mapping[str, str], common: Sequence[str] = ()) -> str:
     """Return the query of a rule's violating rows, as they are shown."""
-    query = query_of(rule, common)
+    query = query_of(rule, types, common)
     return f"select * exclude ({_SPECIAL}) from (\n{query}\n) where __fails" if rule.compares else query
 
 
 def clock_of(rule: Rule, now: datetime, types: Mapping[str, str]) -> dict[str, datetime]:
-    """Return what a rule's query takes for now: as the times of its column are written."""
+    """Return what a rule's query takes for now, or for the end of what is settled, as its column has times."""
     if not rule.dated:
         return {}
-    zoned = types.get(rule.dated) == "TIMESTAMP WITH TIME ZONE"
     if rule.closes:
+        zoned = _is_zoned(rule, types)
         return {"cutoff": as_seen(settled_before(rule.closes, now, rule.tz), rule.tz, zoned=zoned)}
-    return {"now": local(now, "UTC" if zoned else rule.tz)}
+    return {"now": now}
+
+
+def _is_zoned(rule: Rule, types: Mapping[str, str]) -> bool:
+    return types.get(rule.dated.lower()) == "TIMESTAMP WITH TIME ZONE"
 
 
 def ask(rule: Rule, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]) -> Answer:
@@ -52,7 +66,7 @@ def ask(rule: Rule, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mappi
     assert row is not None
     failing, measured, compared = row
     if rule.compares and not compared:
-        return Answer(how="sql", holds=None, message="there is nothing to compare")
+        return Answer(how="sql", holds=None, message="there is nothing to compare with")
     return Answer(how="sql", failing=failing, measured=_plain(measured))
 
 
@@ -84,13 +98,15 @@ def hidden(query: str, names: Sequence[str], sensitive: Sequence[str]) -> set[st
 
     All, when the query names a sensitive column or may bring one under another name; else those of their names.
     """
-    secret = {name.lower() for name in sensitive}
-    if not secret:
+    if not sensitive:
         return set()
+    return set(names) if names_secret(query, sensitive) else secret(names, sensitive)
+
+
+def names_secret(query: str, sensitive: Iterable[str]) -> bool:
+    """Say whether a query names a sensitive column, or may bring one out under another name."""
     parsed = reader.parse(query)
-    if parsed.names & secret or parsed.opaque:
-        return set(names)
-    return {name for name in names if name.lower() in secret}
+    return bool(secret(parsed.names, sensitive)) or parsed.opaque
 
 
 def _plain(value: Any) -> float | int | None:

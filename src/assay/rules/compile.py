@@ -90,7 +90,8 @@ def compile_demand(demand: Demand, columns: Mapping[str, Column]) -> Way:
         if demand.pattern:
             return _each(demand, columns)
         if demand.column and demand.column not in columns and demand.kind != "type":
-            return Known(holds=None, message=f"there is no column {demand.column}")
+            asked = demand.place.startswith("rules:")  # a rule of the product's own: no column is no excuse
+            return Known(holds=False if asked else None, message=f"there is no column {demand.column}")
         return _compile(demand, columns)
     except Unspeakable as why:
         return Asked(why=str(why))

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from assay.engines import duckdb as duck
 from assay.engines.feed import Feed
-from assay.engines.types import INTEGERS
+from assay.engines.types import INTEGERS, exact
 from assay.errors import BuildError
 from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, Product, Rule, RuleResult, Status
 from assay.rules import by_duckdb, by_pandera, by_polars, by_query
 from assay.rules.answer import Answer, said
 from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole, compile_demand
 from assay.rules.schema import Schema
+from assay.secrecy import secret
 from assay.tolerance import allowed, exceeds
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ def failing_rows(
 def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
     """Return how each rule that is a demand is judged on columns stored like this, by the rule's text."""
     stored = {column.name: column for column in columns}
-    ways = {r.text: compile_demand(r.demand, stored) for r in product.contract.rules if r.demand and not r.inputs}
+    asked = [
+        rule for rule in product.contract.rules if rule.demand and not rule.inputs and product.kind is not Kind.FILE
+    ]
+    ways = {rule.text: compile_demand(rule.demand, stored) for rule in asked if rule.demand}
     passed = {way.column for way in ways.values() if isinstance(way, Text)}
     return {
         text: way.text if isinstance(way, Rows) and way.text and way.text.column in passed else way
@@ -197,7 +201,7 @@ class _Judging:
 
     @property
     def _table(self) -> str:
-        return duck.parquet([self.evidence.this])
+        return f"{duck.parquet([self.evidence.this])} as this"
 
     def _sample(self, cursor: "duckdb.DuckDBPyConnection", text: str, way: Way) -> None:
         fails = by_duckdb.condition(way, self._table)
@@ -279,28 +283,49 @@ class _Judging:
 
     @property
     def _common(self) -> list[str]:
-        """The columns that `this` and `previous` share."""
-        there = {column.name for column in self.evidence.before}
-        return [column.name for column in self.evidence.columns if column.name in there]
+        """The columns that `this` and `previous` share, whatever the case of their names."""
+        there = {column.name.lower() for column in self.evidence.before}
+        return [column.name for column in self.evidence.columns if column.name.lower() in there]
 
-    @property
-    def _secret(self) -> set[str]:
-        return {name.lower() for name in self.evidence.sensitive}
+    def _unlike(self) -> str:
+        """Return which column of `previous` is gone, or of a type that may not hold what it held; '' for none."""
+        now = {column.name.lower(): column.type for column in self.evidence.columns}
+        for column in self.evidence.before:
+            type = now.get(column.name.lower())
+            if type is None:
+                return f"column {column.name} is gone"
+            if type != column.type and not exact(column.type, type):
+                return f"column {column.name} was {column.type} and is {type}"
+        return ""
+
+    def _secret(self, names: Iterable[str]) -> set[str]:
+        return secret(names, self.evidence.sensitive)
 
     def _hidden(self, rule: Rule, query: str, names: Sequence[str]) -> set[str]:
         """Return which columns of a query's result must not be shown."""
         if rule.demand is not None:  # whole rows of `this`, each column under its own name
-            return {name for name in names if name.lower() in self._secret}
+            return self._secret(names)
         return by_query.hidden(query, names, tuple(self.evidence.sensitive))
 
+    def _names_secret(self, rule: Rule) -> bool:
+        told = bool(self.evidence.sensitive) and rule.compares
+        return told and by_query.names_secret(rule.sql, self.evidence.sensitive)
+
     def _clock(self, rule: Rule) -> dict[str, datetime]:
-        return by_query.clock_of(rule, self.evidence.now, {c.name: c.type for c in self.evidence.columns})
+        return by_query.clock_of(rule, self.evidence.now, self._types)
+
+    @property
+    def _types(self) -> dict[str, str]:
+        return {column.name.lower(): column.type for column in self.evidence.columns}
 
     def _query(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
         clock = self._clock(rule)
-        answer = by_query.ask(rule, bench, by_query.query_of(rule, self._common), clock)
+        if rule.closes and (unlike := self._unlike()):
+            self.answers[rule.text] = Answer(how="sql", holds=False, message=unlike)
+            return
+        answer = by_query.ask(rule, bench, by_query.query_of(rule, self._types, self._common), clock)
         if answer.failing:
-            failing = by_query.failing_of(rule, self._common)
+            failing = by_query.failing_of(rule, self._types, self._common)
             found = by_query.sample(bench, failing, clock, SAMPLES)
             if isinstance(found, Answer):
                 self.answers[rule.text] = found
@@ -322,13 +347,14 @@ class _Judging:
             with self.engine.cursor() as cursor:
                 found = cursor.execute(f"{duck.parquet([self.evidence.aside])} {where}")
                 names = [column[0] for column in found.description or ()]
-                yield names, _fetched(found), {name for name in names if name.lower() in self._secret}
+                yield names, _fetched(found), self._secret(names)
             return
-        hide = {c.name for c in self.evidence.columns if c.name.lower() in self._secret}
         names = [column.name for column in self.evidence.columns]
+        hide = self._secret(names)
         if rule.demand is None or way is None:
+            self._check_previous(rule)
             with self._bench() as bench:
-                query, clock = by_query.failing_of(rule, self._common), self._clock(rule)
+                query, clock = by_query.failing_of(rule, self._types, self._common), self._clock(rule)
                 found = bench.execute(query, dict(clock) or None)
                 names = [column[0] for column in found.description or ()]
                 yield names, _fetched(found), self._hidden(rule, query, names)
@@ -344,13 +370,27 @@ class _Judging:
         names = [column.name for column in self.evidence.columns]
         ask = self._ask(rule.text, way)
         if ask is None:
-            numbers = [] if isinstance(way, Known | Whole) else by_pandera.ask(
-                rule.demand, self.schema(), self.evidence.this)[1]  # fmt: skip
+            if isinstance(way, Known | Whole):
+                return by_pandera.pick(self.evidence.this, [], names)
+            answer, numbers = by_pandera.ask(rule.demand, self.schema(), self.evidence.this)
+            if answer.error:
+                raise BuildError(self._hushed(answer.error))
             return by_pandera.pick(self.evidence.this, numbers, names)
         one = by_polars.Pass(self.evidence.this, {rule.text: ask})
         answer = one.run()[rule.text]
+        if answer.error:
+            raise BuildError(self._hushed(answer.error))
         rows = one.rows(rule.text) if answer.failing else one.frame.head(0)
         return rows.select(names).collect(engine="streaming")
+
+    def _check_previous(self, rule: Rule) -> None:
+        there = {feed.alias for feed in self.evidence.others}
+        if PREVIOUS not in there and any(i.name == PREVIOUS for i in rule.inputs):
+            raise BuildError("nothing is published yet to compare with")
+
+    def _hushed(self, words: str) -> str:
+        """Return what went wrong, unless its words might quote a value that must not be shown."""
+        return "what went wrong is not shown: its words may hold sensitive values" if self.evidence.sensitive else words
 
     # ------------------------------------------------------------------------------------------ results
 
@@ -359,13 +399,14 @@ class _Judging:
         rows = self.evidence.rows_in or self.evidence.rows if rule.quarantines else self.evidence.rows
         status, message = _status(rule, answer, rows), answer.message or answer.error
         if answer.error and self.evidence.sensitive:
-            message = f"{answer.error.partition(':')[0]} (its words may hold sensitive values, and are not kept)"
+            message = "what went wrong is not kept: its words may hold sensitive values"
         if rule.closes and status is Status.FAILED and self.evidence.restated:
             status, message = Status.WARNING, f"restated: {self.evidence.restated}"
         samples = tuple(
-            {name: HIDDEN if name.lower() in self._secret else plain(value) for name, value in row.items()}
+            {name: HIDDEN if name in self._secret(row) else plain(value) for name, value in row.items()}
             for row in self.samples.get(rule.text, ())
         )
+        measured = None if rule.sql and self._names_secret(rule) else plain(answer.measured)
         return RuleResult(
             text=rule.text,
             status=status,
@@ -375,7 +416,7 @@ class _Judging:
             owner=rule.owner,
             failing=answer.failing,
             rows=rows if answer.failing is not None and not rule.compares else None,
-            measured=plain(answer.measured),
+            measured=measured,
             threshold=rule.threshold or allowed(rule.warn_above, rule.fail_above),
             how=answer.how,
             samples=samples,

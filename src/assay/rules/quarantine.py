@@ -9,6 +9,7 @@ from assay.engines import duckdb as duck
 from assay.errors import BuildError
 from assay.model import Column, Product, Rule
 from assay.rules import by_polars
+from assay.rules.answer import said
 from assay.rules.compile import Asked, Rows, Text, Way
 from assay.rules.judge import ways_of
 from assay.rules.schema import Schema
@@ -37,8 +38,8 @@ def split(
     `bench` sees `this` and what the rules read. When all rows are good, the staged file is the one that is kept. Raises
     BuildError when rows cannot be told apart.
     """
-    if BROKE in {column.name.lower() for column in columns}:
-        told = f"{product.name} has a column {BROKE!r}, which is what rows set aside say of themselves"
+    if taken := {BROKE, "file_row_number"} & {column.name.lower() for column in columns}:
+        told = f"{product.name} has a column {min(taken)!r}, which is what rows set aside say of themselves"
         raise BuildError(told, hint="Call it something else.", where=product.where)
     if odd := [f"{column.name} ({column.logical})" for column in columns if column.logical]:
         hint = "Cast it to a type that DuckDB has too."
@@ -59,6 +60,8 @@ def _mark(
     schema: Callable[[], Schema],
 ) -> None:
     """Note the number of every row that breaks a rule."""
+    import duckdb
+
     assert rule.demand is not None
     match way:
         case Rows(fails=fails):
@@ -69,7 +72,12 @@ def _mark(
             found = f"from read_parquet({duck.literal(str(numbers))})"
         case _:
             raise BuildError(f"{rule.text!r} is not about single rows, so it sets none aside", where=rule.where)
-    bench.execute(f"insert into __marks select {duck.literal(rule.text)}, file_row_number {found}")
+    try:
+        bench.execute(f"insert into __marks select {duck.literal(rule.text)}, file_row_number {found}")
+    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
+        raise
+    except duckdb.Error as error:
+        raise BuildError(f"{rule.text!r} cannot be judged: {said(error)}", where=rule.where) from error
 
 
 def _numbered(staged: Path) -> str:

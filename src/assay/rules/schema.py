@@ -62,7 +62,11 @@ def read_schema(contract: Any, where: Where) -> Schema:
         pandera=schema,
         columns=tuple(Column(name=name, type=type) for name, type in types if type),
         key=unique or tuple(name for name, column in schema.columns.items() if column.unique and not column.regex),
-        sensitive=tuple(name for name, column in schema.columns.items() if (column.metadata or {}).get("sensitive")),
+        sensitive=tuple(
+            name if column.regex else re.escape(name)
+            for name, column in schema.columns.items()
+            if (column.metadata or {}).get("sensitive")
+        ),
         rules=tuple(rule for rule, _ in found),
         checks={rule.demand.place: check for rule, check in found if rule.demand and check is not None},
     )
@@ -108,6 +112,8 @@ def _schema(contract: Any) -> Any:
         what = contract.__name__ if isinstance(contract, type) else type(contract).__name__
         raise NotASchema(f"{what} is not a pandera.polars DataFrameModel or DataFrameSchema")
     columns = contract.columns.items()
+    if contract.dtype is not None and not contract.columns:
+        raise NotASchema("a type for all columns, and no columns: list the columns")
     changes = [name for name in _CHANGES if getattr(contract, name, None)]
     changes += [f"drop_invalid_rows of {n}" for n, c in columns if getattr(c, "drop_invalid_rows", False)]
     changes += ["strict='filter'"] if contract.strict == "filter" else []
