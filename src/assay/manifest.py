@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from assay.fingerprint import digest
 from assay.graph import Graph
 from assay.loading import definition_files
 from assay.model import (
+    PREVIOUS,
+    THIS,
     Code,
     Column,
     Consumer,
@@ -36,6 +39,7 @@ from assay.model import (
     Where,
     changed,
 )
+from assay.periods import settled_before
 
 _LIBRARIES = ("duckdb", "polars", "pandera")
 
@@ -46,10 +50,12 @@ def read_manifest(config: Config) -> Graph | None:
         stored = json.loads((config.state / "manifest.json").read_bytes())
         if stored["made_from"] != made_from(config, stored["files"]):
             return None
-        return Graph(
-            products={p["name"]: product_from(p) for p in stored["products"]},
-            sources={s["name"]: _source(s) for s in stored["sources"]},
-        )
+        products = {p["name"]: product_from(p) for p in stored["products"]}
+        sources = {s["name"]: _source(s) for s in stored["sources"]}
+        known = {*products, *sources, THIS, PREVIOUS}
+        if any(name not in known for product in products.values() for name in product.reads):
+            return None
+        return Graph(products=products, sources=sources)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -179,7 +185,22 @@ def _rule(stored: Mapping[str, Any]) -> Rule:
         made["severity"] = Severity(stored["severity"])
     if "demand" in stored:
         made["demand"] = Demand(**stored["demand"])
-    return Rule(**{**stored, **made})
+    rule = Rule(**{**stored, **made})
+    _check_rule(rule)
+    return rule
+
+
+def _check_rule(rule: Rule) -> None:
+    """Raise ValueError, TypeError or KeyError for what no declaration could have said."""
+    words = (rule.text, rule.sql, rule.tz, rule.closes, rule.dated, rule.review_by, rule.warn_above, rule.fail_above)
+    if not all(isinstance(word, str) for word in words):
+        raise TypeError("a rule says something that is no text")
+    if rule.review_by:
+        date.fromisoformat(rule.review_by)
+    if rule.tz != "UTC" or rule.closes:
+        settled_before(rule.closes or "start of day", datetime(2000, 1, 1, tzinfo=UTC), rule.tz)
+    if rule.demand and rule.demand.kind == "condition" and not isinstance(rule.demand.arguments["sql"], str):
+        raise TypeError("a condition is no text")
 
 
 def _columns(stored: Iterable[Mapping[str, str]]) -> tuple[Column, ...]:

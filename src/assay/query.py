@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.engines import duckdb as duck
 from assay.engines import sql as reader
-from assay.errors import QueryRefused
+from assay.errors import QueryRefused, StoreError
 from assay.graph import nearest
 from assay.read import Published
 
@@ -42,12 +42,16 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
 
 def first_rows(file: Path, count: int, sensitive: Sequence[str] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Return column names and the first rows of a Parquet file, values of sensitive columns hidden."""
+    import duckdb
+
     room = duck.reading_room([file], {})
     hide = ", ".join(f"'(sensitive)' as {duck.identifier(name)}" for name in sensitive)
     chosen = f"select * replace ({hide})" if hide else ""
     try:
         answer = room.execute(f"{chosen} {duck.parquet([file])} limit {count}")
         return [column[0] for column in answer.description or ()], answer.fetchall()
+    except duckdb.Error as error:
+        raise StoreError(f"cannot read {file}: {str(error).splitlines()[0]}") from None
     finally:
         room.close()
 

@@ -95,7 +95,10 @@ def check_digest(check: Any, place: str, reach: Reach) -> list[Any]:
     if not is_built_in(check):
         reach.visit(place, check._check_fn)
         reach.visit(f"{place}.options", getattr(check, "_check_kwargs", {}))
-    return [check.name, repr((check.ignore_na, check.element_wise, check.groupby, check.groups, check.n_failure_cases))]
+    return [
+        str(check.name),
+        repr((check.ignore_na, check.element_wise, check.groupby, check.groups, check.n_failure_cases)),
+    ]
 
 
 def dtype_of(schema: Any, column: Any) -> Any:
