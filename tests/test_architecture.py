@@ -13,14 +13,14 @@ PACKAGE = Path(assay.__file__).parent
 
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
-    {"model", "errors", "periods", "secrecy", "tolerance"},
+    {"model", "decision", "errors", "periods", "secrecy", "tolerance"},
     {"fingerprint", "graph", "plan", "events", "overlay"},  # pure: what next
     {"config", "declare", "shapes", "storage", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "read"},
-    {"rulebook", "evidence"},
+    {"rulebook", "evidence", "failure"},
     {"resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
-    {"building", "execute", "rulings"},
+    {"building", "execute", "rulings", "status"},
     {"cli", "session", "__init__", "__main__"},
 ]
 PURE = {

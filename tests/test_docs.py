@@ -9,7 +9,7 @@ import click
 import pytest
 
 import assay
-from assay import errors, model
+from assay import decision, errors
 from assay.cli import main
 from assay.config import Config
 from assay.declare import About, AboutRule, rule
@@ -41,7 +41,7 @@ def test_every_verb_and_option(name: str) -> None:
 
 @pytest.mark.parametrize("union", ["Decision", "Reason"])
 def test_every_decision_and_reason(union: str) -> None:
-    for kind in typing.get_args(getattr(model, union)):
+    for kind in typing.get_args(getattr(decision, union)):
         assert f"**{kind.__name__}**" in LADDER or f"`{kind.__name__}`" in LADDER, kind
 
 

@@ -5,36 +5,38 @@ from datetime import UTC, datetime
 
 import pytest
 
-from assay.fingerprint import against_of, code_of, key_of
-from assay.graph import Graph
-from assay.model import (
+from assay.decision import (
     Blocked,
     Build,
     BytesMissing,
     Check,
     CodeChanged,
-    Column,
-    Contract,
     FirstBuild,
     Forced,
     Held,
-    Input,
     InputChanged,
     InputsDiffer,
     Keep,
-    Kind,
     Known,
     Maybe,
+    Publish,
+    Unknown,
+    Unusable,
+)
+from assay.fingerprint import against_of, code_of, key_of
+from assay.graph import Graph
+from assay.model import (
+    Column,
+    Contract,
+    Input,
+    Kind,
     Pointer,
     Product,
-    Publish,
     Rule,
     RuleResult,
     SourceFile,
     SourceState,
     Status,
-    Unknown,
-    Unusable,
     Verdict,
     Version,
     Where,

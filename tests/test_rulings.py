@@ -171,3 +171,27 @@ def test_what_another_product_keeps_to_itself(place: Place) -> None:
     told = place.materialize()
     assert told["sales.people"]["result"] == "published"
     assert told["sales.q"]["rules"][0]["samples"][0] == {"x": "(sensitive)"}
+
+
+def test_history_is_that_of_its_environment(place: Place) -> None:
+    rule = "rule.changes('x', within='10 %', text='r')"
+    place.write("products/sales.py", f"sql_product('p', 'from numbers', owner='o', rules=[{rule}])", header=True)
+    place.materialize()
+    place.numbers("b", 100)
+    assert place.materialize()["sales.p"]["result"] == "held back"
+    assert place.materialize("--env", "qa")["sales.p"]["result"] == "published"
+    assert place.run("history", "p", "--json").json[0]["verdict"] == "failed"
+    assert place.run("history", "p", "--env", "qa", "--json").json[0]["verdict"] == "passed"
+    assert [r["status"] for r in place.run("history", "p", "--rule", "r", "--json").json] == ["skipped", "failed"]
+
+
+def test_what_is_said_of_a_rule_is_said_as_of_today(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        "sql_product('p', 'from numbers', owner='o', rules=[rule.check('r', 'x < 0', because='old')])",
+        header=True,
+    )
+    place.materialize()
+    place.edit("products/sales.py", "because='old'", "because='new', owner='me'")
+    [told] = place.materialize()["sales.p"]["rules"]
+    assert (told["because"], told["owner"]) == ("new", "me")

@@ -26,28 +26,14 @@ from hypothesis import strategies as st
 
 from assay.catalog import SqliteCatalog
 from assay.config import Config
+from assay.decision import Blocked, Build, Held, Keep, Maybe, Publish
 from assay.engines.making import LAZY_FRAME, Recipe
 from assay.errors import AssayError
 from assay.events import Outcome
 from assay.execute import World, execute, look_around
 from assay.fingerprint import code_of, digest
 from assay.graph import Graph
-from assay.model import (
-    Blocked,
-    Build,
-    Column,
-    Contract,
-    Held,
-    Input,
-    Keep,
-    Kind,
-    Maybe,
-    Product,
-    Publish,
-    Rule,
-    Source,
-    Where,
-)
+from assay.model import Column, Contract, Input, Kind, Product, Rule, Source, Where
 from assay.plan import Plan, Request, plan
 from assay.project import Project
 from assay.resolve import Definition, Resolved

@@ -126,15 +126,7 @@ month_close = sql_product(
             "select month, trading_days, expected_days from this where trading_days <> expected_days",
             dimension="completeness",
         ),
-        rule.sql(
-            "the months add up to the days",
-            """
-            select months.net as months, days.net as days
-            from (select sum(net) as net from this) months, (select sum(net) as net from daily_revenue) days
-            where months.net <> days.net
-            """,
-            dimension="consistency",
-        ),
+        rule.reconciles("net", "daily_revenue", "net", text="the months add up to the days"),
     ],
     consumers=[Consumer(name="chief financial officer", decides="whether the month can be closed")],
     tags=["revenue"],

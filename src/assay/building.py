@@ -1,8 +1,7 @@
 """Builds one version: makes the product, sets rows aside where a rule says so, and seals what was written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed, Measured
@@ -16,44 +15,36 @@ from assay.storage import Storage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """What was built: its files, what they hold, and how many rows there were before some were set aside."""
+    """What was written: each part's path and rows, what they hold, and how many rows there were before the split."""
 
-    parts: tuple[Part, ...]
+    files: Mapping[str, tuple[str, int]]
     measured: Measured
     rows_in: int | None = None
 
 
 def build(
-    product: Product,
-    definition: Definition,
-    feeds: Sequence[Feed],
-    *,
-    folder: str,
-    storage: Storage,
-    engine: DuckDB,
-    before_sealing: Callable[[], None],
+    product: Product, definition: Definition, feeds: Sequence[Feed], *, folder: str, storage: Storage, engine: DuckDB
 ) -> Built:
     """Write the files of a version below a folder of the store. Raises whatever making it raises."""
     path = f"{folder}/{product.file or 'data.parquet'}"
     target = storage.prepare(path)
     measured = make(product, definition.recipe, feeds, target, engine)
     if not product.quarantines:
-        before_sealing()
-        return Built(parts=(_seal(storage, "", path, measured.rows),), measured=measured)
+        return Built(files={"": (path, measured.rows)}, measured=measured)
     tables = [feed for feed in feeds if feed.source or feed.files[0].suffix == ".parquet"]
     this = Feed(alias=THIS, name=THIS, files=(target,))
     with engine.bench([*tables, this], product.domain) as bench:
         done = split(product, target, measured.columns, bench, lambda: definition.schema)
     kept = measured if done.kept == target else engine.measure(done.kept, product.event_time)
     aside = engine.measure(done.aside)
-    before_sealing()
-    parts = (
-        _seal(storage, "", f"{folder}/{Path(done.kept).name}", kept.rows),
-        _seal(storage, QUARANTINE, f"{folder}/{Path(done.aside).name}", aside.rows),
+    files = {"": (f"{folder}/{done.kept.name}", kept.rows), QUARANTINE: (f"{folder}/{done.aside.name}", aside.rows)}
+    return Built(files=files, measured=replace(kept, digest=digest([kept.digest, aside.digest])), rows_in=done.rows)
+
+
+def seal(built: Built, storage: Storage) -> tuple[Part, ...]:
+    """Make what was built durable and read-only."""
+    sealed = {key: storage.seal(path) for key, (path, _) in built.files.items()}
+    return tuple(
+        Part(key=key, path=path, rows=rows, bytes=sealed[key][0], checksum=sealed[key][1])
+        for key, (path, rows) in built.files.items()
     )
-    return Built(parts=parts, measured=replace(kept, digest=digest([kept.digest, aside.digest])), rows_in=done.rows)
-
-
-def _seal(storage: Storage, key: str, path: str, rows: int) -> Part:
-    size, checksum = storage.seal(path)
-    return Part(key=key, path=path, rows=rows, bytes=size, checksum=checksum)

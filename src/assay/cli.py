@@ -19,22 +19,24 @@ import click
 
 from assay import query as queries
 from assay.config import find_config
+from assay.decision import Blocked, Decision
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
 from assay.execute import execute
 from assay.explain import explain
 from assay.history import history_of, restore, version_of
 from assay.lineage import as_data, as_mermaid, as_tree
-from assay.model import Blocked, Decision, Product, Version, short
+from assay.model import Version, short
 from assay.plan import Plan, plan
 from assay.project import open_project
 from assay.read import published
 from assay.report import JsonReporter, PlainReporter, RichReporter, table, to_json
 from assay.rulings import failures as failures_of
-from assay.rulings import history_of_rule, judged_how, overdue, rule_of, sparkline
+from assay.rulings import history_of_rule, judged_how, rule_of, sparkline
 from assay.secrecy import secret
 from assay.session import Session, check_now, environment_of, open_session
 from assay.start import start_project
+from assay.status import status_of
 from assay.story import Story, about, clean, day, lines
 from assay.suggest import suggestion
 
@@ -210,7 +212,7 @@ def status(select: Sequence[str], exclude: Sequence[str], env: str | None, now: 
         steps = plan(session.project.graph, observed, session.request(observed, select, exclude)).steps
         story = Story(session.project.graph, observed.facts)
         products = session.project.graph.products
-        told = [_status(products[n], story.decided(n, d), story, session.clock()) for n, d in steps.items()]
+        told = [status_of(products[n], story.decided(n, d), story, session.clock()) for n, d in steps.items()]
     if as_json:
         return _say(told)
     table(
@@ -219,28 +221,6 @@ def status(select: Sequence[str], exclude: Sequence[str], env: str | None, now: 
           (t["readers"] or {}).get("rows"), t["freshness"], t["because"]) for t in told],
     )  # fmt: skip
     return None
-
-
-def _status(product: Product, told: Mapping[str, Any], story: Story, now: datetime) -> dict[str, Any]:
-    state = {"unchanged": "up to date", "build": "stale", "check": "stale", "maybe": "stale", "published": "stale"}
-    readers = story.readers(product.name)
-    because = list(told.get("reasons", ())) or list(told.get("waits_for", {}).values())
-    because += [rule["text"] for rule in told.get("rules", ()) if told["result"] == "held back"]
-    if told["result"] == "published":
-        because = ["judged good, not released yet"]
-    reviews = [
-        f"review of {rule.text!r} was due {rule.review_by}{f' ({rule.owner})' if rule.owner else ''}"
-        for rule in overdue(product, now.date())
-    ]
-    return {
-        **told,
-        "state": "pinned" if told.get("pinned") else state.get(told["result"], told["result"]),
-        "readers": readers,
-        "as_of": (readers or {}).get("data_as_of"),
-        "freshness": str(product.freshness or ""),
-        "reviews": reviews,
-        "because": "; ".join([*because, *reviews]),
-    }
 
 
 @main.command("plan")
@@ -296,7 +276,7 @@ def _rules(session: Session, name: str, as_json: bool) -> None:
     """Say how each rule is judged."""
     session.project.vouch([name])
     newest = next(iter(session.catalog.versions(name, 1)), None)
-    judged = session.catalog.verdicts(newest.id)[:1] if newest else []
+    judged = session.catalog.verdicts(newest.id, session.environment)[:1] if newest else []
     told = judged_how(session.project.graph.products[name], newest, judged[0].results if judged else ())
     if as_json:
         return _say(told)
@@ -319,7 +299,9 @@ def history(name: str, env: str | None, as_json: bool, rule: str | None) -> None
         product = session.project.graph.products[session.project.graph.resolve(name)]
         if rule is not None:
             chosen = rule_of(product, rule)
-            return _history_of_rule(chosen.text, history_of_rule(session.catalog, product, chosen), as_json)
+            return _history_of_rule(
+                chosen.text, history_of_rule(session.catalog, product, chosen, session.environment), as_json
+            )
         told = history_of(session.catalog, product, session.environment)
     if as_json:
         return _say(told)

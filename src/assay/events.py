@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from assay.model import Blocked, Decision, Held, Reason, Release
+from assay.decision import Blocked, Decision, Held, Reason
+from assay.model import Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from assay.config import Config
+from assay.decision import Keep, Publish
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed
 from assay.errors import BuildError
 from assay.graph import Graph
-from assay.model import PREVIOUS, QUARANTINE, Keep, Kind, Product, Publish, Version, short
+from assay.model import PREVIOUS, QUARANTINE, Kind, Product, Version, short
 from assay.plan import Observed, compared_with, judged_as_of
 from assay.rules.judge import Evidence
 from assay.storage import Storage

@@ -1,9 +1,7 @@
 """Makes the world agree with the declarations: asks `decide()` after every effect, until nothing is left to do."""
 
 import os
-import re
 import time
-import traceback
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,34 +12,16 @@ from datetime import datetime
 from functools import cached_property, partial
 from threading import Lock
 
-from assay.building import build
+from assay.building import build, seal
 from assay.catalog import Catalog
+from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Reason, Unusable
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed
 from assay.errors import AssayError, BuildError, Conflict
 from assay.events import Began, Failed, Left, Outcome, Reporter, Result, Settled, Stopping, Working
 from assay.evidence import Shelf
-from assay.model import (
-    Blocked,
-    Build,
-    Check,
-    Decision,
-    Held,
-    InputState,
-    Keep,
-    Key,
-    Kind,
-    Known,
-    Move,
-    Product,
-    Publish,
-    Reason,
-    Release,
-    Status,
-    Unusable,
-    Verdict,
-    Version,
-)
+from assay.failure import failure
+from assay.model import Key, Kind, Move, Product, Release, Status, Verdict, Version
 from assay.observe import changed_since, observe, settled
 from assay.overlay import Overlay
 from assay.plan import (
@@ -64,12 +44,6 @@ from assay.rules.judge import Evidence, judge
 from assay.storage import Storage
 
 _Work = Callable[[], Version | Verdict]
-# Exceptions whose words are about names and places, never about values.
-_QUOTE_NO_VALUES = {
-    "BinderException", "CatalogException", "ParserException", "OutOfMemoryException", "ColumnNotFoundError",
-    "SchemaFieldNotFoundError", "ModuleNotFoundError", "NameError", "AttributeError", "TypeRefused", "StoreError",
-    "CatalogError", "Conflict",
-}  # fmt: skip
 _ATTEMPTS = 5
 _TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
 _WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
@@ -254,19 +228,10 @@ class _Run:
         try:
             work = prepare()
         except AssayError as error:
-            self._settle(name, self._failed(error, name))
+            self._settle(name, failure(error, self.project.config.root, self.graph, name))
             return
         self.world.reporter(Working(product=name, what=what))
         self.running[pool.submit(work)] = name
-
-    def _failed(self, error: BaseException, name: str) -> Failed:
-        """Return what a user reads of an exception, without words that might quote a value that must not be shown."""
-        failed = _failure(error, self.project, self.graph.products[name])
-        if not self.graph.sensitive(name) or type(error).__name__ in _QUOTE_NO_VALUES:
-            return failed
-        place = failed.error.partition(": ")[0]
-        told = "what went wrong is not shown: its words may hold sensitive values"
-        return Failed(error=f"{place}: {type(error).__name__}: {told}")
 
     def _finish(self, future: "Future[Version | Verdict]") -> None:
         name = self.running.pop(future)
@@ -274,7 +239,7 @@ class _Run:
         if isinstance(error, KeyboardInterrupt):
             raise error
         if error is not None:
-            self._settle(name, self._failed(error, name))
+            self._settle(name, failure(error, self.project.config.root, self.graph, name))
             return
         self._record(name, future.result())
         self.ready.appendleft(name)
@@ -326,8 +291,10 @@ class _Run:
         try:
             built = build(
                 product, self._definition(product.name) if needs else Definition(), feeds, folder=folder,
-                storage=self.world.storage, engine=self._engine, before_sealing=partial(self._check_sources, product),
+                storage=self.world.storage, engine=self._engine,
             )  # fmt: skip
+            self._check_sources(product)
+            parts = seal(built, self.world.storage)
         except BaseException:
             with suppress(OSError):
                 self.world.storage.remove(folder)
@@ -340,11 +307,11 @@ class _Run:
             digest=measured.digest,
             columns=measured.columns,
             rows=measured.rows,
-            bytes=sum(part.bytes for part in built.parts),
+            bytes=sum(part.bytes for part in parts),
             built_at=self.world.clock(),
             seconds=round(time.monotonic() - started, 3),
             run=self.id,
-            parts=built.parts,
+            parts=parts,
             data_as_of=measured.data_as_of or self._inherited(product),
             rows_in=built.rows_in,
         )
@@ -495,20 +462,3 @@ class _Note:
     built: bool = False
     judged: bool = False
     seconds: float = 0.0
-
-
-def _failure(error: BaseException, project: Project, product: Product) -> Failed:
-    """Return what a user reads of an exception: ours as worded, theirs with the place in their own code."""
-    if isinstance(error, AssayError):
-        return Failed(error=str(error))
-    root, ours = str(project.config.root), str(__file__).rpartition("/")[0]
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(f"{root}/")]
-    theirs = [f for f in frames if not f.filename.startswith(ours) and "site-packages" not in f.filename]
-    place = f"{os.path.relpath(theirs[-1].filename, root)}:{theirs[-1].lineno}" if theirs else str(product.where)
-    said, *more = str(error).strip().splitlines() or [""]
-    if type(error).__module__.strip("_").startswith("duckdb"):  # its message says what kind of error it is
-        # The query stands one line further down in what is run than in what was written.
-        more = [re.sub(r"^LINE (\d+):", lambda m: f"LINE {int(m[1]) - 1}:", line) for line in more]
-        return Failed(error=f"{place}: {said}", detail="\n".join(line for line in more if line.strip()))
-    detail = (theirs[-1].line or "").strip() if theirs else ""
-    return Failed(error=f"{place}: {type(error).__name__}: {said}", detail=detail)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
 from assay.graph import Graph
-from assay.model import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish, short
+from assay.model import short
 from assay.plan import Observed, Request, plan
 from assay.story import Story, clean, lines
 

@@ -18,7 +18,7 @@ def history_of(catalog: Catalog, product: Product, environment: str) -> list[dic
     pointer = catalog.pointers(environment).get(product.name)
     found = []
     for version in catalog.versions(product.name):
-        judged = catalog.verdicts(version.id)
+        judged = catalog.verdicts(version.id, environment)
         verdicts = [v for v in judged if v.contract == product.contract.digest] or judged
         results = verdicts[0].results if verdicts else ()
         found.append(

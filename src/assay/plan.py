@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from assay.fingerprint import against_of, key_of
-from assay.graph import Graph
-from assay.model import (
-    PREVIOUS,
+from assay.decision import (
     Blocked,
     Build,
     BytesMissing,
@@ -27,21 +24,16 @@ from assay.model import (
     InputsDiffer,
     InputState,
     Keep,
-    Key,
     Known,
     Maybe,
-    Pointer,
-    Product,
     Publish,
     Reason,
-    RuleResult,
-    SourceState,
-    Status,
     Unknown,
     Unusable,
-    Verdict,
-    Version,
 )
+from assay.fingerprint import against_of, key_of
+from assay.graph import Graph
+from assay.model import PREVIOUS, Key, Pointer, Product, RuleResult, SourceState, Status, Verdict, Version
 from assay.periods import settled_before
 
 

@@ -80,11 +80,11 @@ def _way(rule: Rule, way: Way | None, table: str, types: Mapping[str, str]) -> d
 # ---------------------------------------------------------------------------------------------- over time
 
 
-def history_of_rule(catalog: Catalog, product: Product, rule: Rule) -> list[dict[str, Any]]:
+def history_of_rule(catalog: Catalog, product: Product, rule: Rule, environment: str) -> list[dict[str, Any]]:
     """Return how a rule came out on each version, oldest first: its value, and what was allowed."""
     found = []
     for version in reversed(catalog.versions(product.name)):
-        judged = list(catalog.verdicts(version.id))
+        judged = list(catalog.verdicts(version.id, environment))
         judged.sort(key=lambda v: v.contract != product.contract.digest)  # today's contract first, then the newest
         verdicts = [v for v in judged if any(r.text == rule.text for r in v.results)]
         result = next((r for v in verdicts[:1] for r in v.results if r.text == rule.text), None)

@@ -6,26 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
 from assay.events import Failed, Left, Result
 from assay.graph import Graph
-from assay.model import (
-    Blocked,
-    Build,
-    Check,
-    Decision,
-    Freshness,
-    Held,
-    Keep,
-    Maybe,
-    Product,
-    Publish,
-    Rule,
-    RuleResult,
-    Status,
-    Verdict,
-    Version,
-    short,
-)
+from assay.model import Freshness, Product, Rule, RuleResult, Status, Verdict, Version, short
 from assay.plan import Facts
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")

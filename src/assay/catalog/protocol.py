@@ -24,8 +24,8 @@ class Catalog(Protocol):
     def versions(self, product: str, limit: int | None = None) -> Sequence[Version]:
         """Return the versions of a product, newest first."""
 
-    def verdicts(self, version: str) -> Sequence[Verdict]:
-        """Return how a version was judged, newest first."""
+    def verdicts(self, version: str, environment: str = "") -> Sequence[Verdict]:
+        """Return how a version was judged, newest first; before all others, in runs of this environment."""
 
     def releases(self, product: str, environment: str) -> Sequence[Release]:
         """Return the releases that moved a product, newest first; each with that product's move only."""

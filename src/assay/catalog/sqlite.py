@@ -178,10 +178,11 @@ class SqliteCatalog:
         )
         return tuple(Part(key=k, path=p, rows=r, bytes=b, checksum=c) for k, p, r, b, c in rows)
 
-    def verdicts(self, version: str) -> list[Verdict]:
+    def verdicts(self, version: str, environment: str = "") -> list[Verdict]:
+        here = "coalesce((select environment = ? from runs where id = verdicts.run), 0)"
         rows = self._rows(
-            f"select {_VERDICT} from verdicts where version = ? order by judged_at desc, rowid desc",
-            [version],
+            f"select {_VERDICT} from verdicts where version = ? order by {here} desc, judged_at desc, rowid desc",
+            [version, environment],
         )
         with _translated(self.file):
             return [_verdict(row) for row in rows]

@@ -1,0 +1,154 @@
+"""What can be known of an input, decided for a product, and said for a reason: the words of the ladder, frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from assay.model import Key, Verdict, Version, short
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """An input whose content is known: by digest, with the business time it reaches."""
+
+    digest: str
+    data_as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """An input that will be known only when something else has run (in a plan)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusable:
+    """An input that is held back, failed, held or not there (`absent`: because of a source), and why."""
+
+    why: str
+    absent: bool = False
+
+
+InputState = Known | Unknown | Unusable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstBuild:
+    """Nothing was ever built."""
+
+    def __str__(self) -> str:
+        return "never built"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeChanged:
+    """The code, or something it reaches, differs from what made the version compared with."""
+
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "code changed" + (f" ({', '.join(self.parts)})" if self.parts else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputChanged:
+    """An input's content differs; for a source, with the files that did."""
+
+    name: str
+    added: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        counts = (("added", self.added), ("replaced", self.replaced), ("removed", self.removed))
+        said = ", ".join(f"{len(f)} file{'s' if len(f) > 1 else ''} {what}" for what, f in counts if f)
+        return f"input {self.name} changed" + (f" ({said})" if said else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputsDiffer:
+    """The set of inputs differs: some are new, some are gone."""
+
+    gained: tuple[str, ...]
+    lost: tuple[str, ...]
+
+    def __str__(self) -> str:
+        said = [f"new input {name}" for name in self.gained] + [f"input {name} gone" for name in self.lost]
+        return ", ".join(said)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BytesMissing:
+    """A version of this key was built, but its files are gone or were not kept whole."""
+
+    version: str
+
+    def __str__(self) -> str:
+        return f"the bytes of {short(self.version)} are missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forced:
+    """The user asked for it."""
+
+    def __str__(self) -> str:
+        return "forced"
+
+
+Reason = FirstBuild | CodeChanged | InputChanged | InputsDiffer | BytesMissing | Forced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Rung 0: something it is made of cannot be used; `by` maps each to why. `absent`: a source cannot be read."""
+
+    by: Mapping[str, str]
+    absent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maybe:
+    """Rung 1: it cannot be known before these have run."""
+
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """Rung 2: no version exists for the wanted key."""
+
+    reasons: tuple[Reason, ...]
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Rung 3: the version has no verdict under today's contract."""
+
+    version: Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Rung 4: the verdict failed; readers keep what they have."""
+
+    version: Version
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """Rung 5: it passed and is not what is published."""
+
+    version: Version
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """Rung 6: what is published is what is wanted (or is pinned)."""
+
+    version: Version
+    pinned: bool = False
+
+
+Decision = Held | Maybe | Build | Check | Blocked | Publish | Keep

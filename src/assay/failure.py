@@ -1,0 +1,45 @@
+"""What a user reads of an exception: ours as worded, theirs with the place in their own code."""
+
+import os
+import re
+import traceback
+from pathlib import Path
+
+from assay.errors import AssayError
+from assay.events import Failed
+from assay.graph import Graph
+from assay.model import Product
+
+# Exceptions whose words are about names and places, never about values.
+_QUOTE_NO_VALUES = {
+    "BinderException", "CatalogException", "ParserException", "OutOfMemoryException", "ColumnNotFoundError",
+    "SchemaFieldNotFoundError", "ModuleNotFoundError", "NameError", "AttributeError", "TypeRefused", "StoreError",
+    "CatalogError", "Conflict",
+}  # fmt: skip
+
+
+def failure(error: BaseException, root: Path, graph: Graph, name: str) -> Failed:
+    """Return what is said of a product that failed, without words that might quote a value that must not be shown."""
+    failed = _told(error, str(root), graph.products[name])
+    if not graph.sensitive(name) or type(error).__name__ in _QUOTE_NO_VALUES:
+        return failed
+    place = failed.error.partition(": ")[0]
+    told = "what went wrong is not shown: its words may hold sensitive values"
+    return Failed(error=f"{place}: {type(error).__name__}: {told}")
+
+
+def _told(error: BaseException, root: str, product: Product) -> Failed:
+    """Return what a user reads of an exception: ours as worded, theirs with the place in their own code."""
+    if isinstance(error, AssayError):
+        return Failed(error=str(error))
+    ours = str(__file__).rpartition("/")[0]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(f"{root}/")]
+    theirs = [f for f in frames if not f.filename.startswith(ours) and "site-packages" not in f.filename]
+    place = f"{os.path.relpath(theirs[-1].filename, root)}:{theirs[-1].lineno}" if theirs else str(product.where)
+    said, *more = str(error).strip().splitlines() or [""]
+    if type(error).__module__.strip("_").startswith("duckdb"):  # its message says what kind of error it is
+        # The query stands one line further down in what is run than in what was written.
+        more = [re.sub(r"^LINE (\d+):", lambda m: f"LINE {int(m[1]) - 1}:", line) for line in more]
+        return Failed(error=f"{place}: {said}", detail="\n".join(line for line in more if line.strip()))
+    detail = (theirs[-1].line or "").strip() if theirs else ""
+    return Failed(error=f"{place}: {type(error).__name__}: {said}", detail=detail)
