@@ -23,6 +23,6 @@ def judged_file(engine: DuckDB, schema: Schema, file: Path, types: Any = None) -
     measured = engine.measure(file, types=types)
     evidence = Evidence(
         this=file, columns=measured.columns, rows=measured.rows, now=datetime(2020, 1, 1, tzinfo=UTC),
-        sensitive=frozenset(schema.sensitive),
+        sensitive={"this": frozenset(schema.sensitive)},
     )  # fmt: skip
     return {r.text: r for r in judge(product_of(schema), evidence, engine, lambda: schema)}

@@ -362,7 +362,9 @@ WRONG = {
     "rule.changes('x', within='±40 %', against='yesterday')": "against='yesterday' should be",
     "rule.changes('x', within='±40 %', against='same weekday, last 4')": "needs the product's event_time=",
     "rule.fresh_event_time(within='soon', column='at')": "within='soon' should be a length of time",
-    "rule.fresh_event_time(within='2 days')": "column= should be a text",
+    "rule.fresh_event_time(within='2 days')": "the product has no event_time=: give column=",
+    "rule.check('r', 'x < 3', fail_above=0.05)": 'A share is written "5',
+    "rule.check('r', 'x < 3', fail_above='150 %')": "is more than all rows",
     "rule.fresh_event_time(within='2 days', column='at', tz='Mars')": "tz='Mars' is no time zone",
     "rule.closed('day', before='some time')": "before='some time' should be",
     "rule.chek('r', 'x')": "has no attribute 'chek'",
@@ -378,3 +380,62 @@ def test_a_mistake_in_a_rule_is_told_with_its_place(place: Place, written: str) 
     assert WRONG[written] in ran.err
     assert "products/sales.py:" in ran.err
     assert "Traceback" not in ran.err
+
+
+# ---------------------------------------------------------------------------------------------- what users stumbled over
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["rule.changes('amout', within=1)", "rule.changes('x', by=['shp'], within=1)", "rule.closed('booked', before='start of day')",
+     "rule.sql('r', 'select * from previous where amuont < 0')"],
+)  # fmt: skip
+def test_a_misspelled_column_is_told_on_the_first_night(place: Place, rule: str) -> None:
+    declare(place, rule)
+    ran = place.run("materialize")
+    assert ran.code == 3
+    assert "could not be judged" in ran.out
+    assert "declared at products/sales.py:" in ran.out
+
+
+def test_what_could_have_been_meant_is_told(place: Place) -> None:
+    declare(place, "rule.check('r', 'xy < 3')")
+    assert 'Candidate bindings: "x"' in place.run("materialize").out
+
+
+def test_status_tells_when_data_stops_coming(place: Place) -> None:
+    rule = "rule.fresh_event_time(within='36 hours', text='fresh')"
+    declare(place, rule, sql="select timestamp '2024-01-01 12:00:00' as at", about="event_time='at',")
+    place.materialize("--now", "2024-01-02T00:00")
+    assert place.run("status", "--now", "2024-01-02T23:00", "--json").json[0]["reviews"] == []
+    [told] = place.run("status", "--now", "2024-01-04T12:00", "--json").json
+    assert told["reviews"] == ["'fresh' is no longer so: it is 72 hours old"]
+
+
+def test_the_worst_comes_first(place: Place) -> None:
+    mart = rows("k, v", *(f"{i}, {i}" for i in range(10)))
+    ledger = LEDGER.format(rows("k, v", *(f"{i}, 0" for i in range(10))))
+    declare(place, "rule.reconciles('v', 'ledger', 'v', by=['k'], text='r')", sql=mart, more=ledger)
+    told = judged(place)["r"]
+    assert [s["difference"] for s in told["samples"]] == [9, 8, 7, 6, 5]
+    assert "r: 9, the worst of 9 (within 0)" in place.run("materialize").out
+
+
+def test_what_readers_see_and_would_not_pass_is_said_so(place: Place) -> None:
+    declare(place, "rule.check('r', 'x < 9')")
+    place.materialize()
+    declare(place, "rule.check('r', 'x < 2')")
+    assert "readers see it, and it would not pass any more" in place.run("materialize").out
+
+
+def test_a_secret_elsewhere_hides_nothing_here(place: Place) -> None:
+    more = """
+schema = pa.DataFrameSchema({"id": pa.Column(int), "k": pa.Column(str, metadata={"sensitive": True})})
+sql_product("people", "select 1::bigint as id, 'me' as k", owner="o", contract=schema)
+sql_product("q", "select 1 as x, 0 as k", owner="o")
+"""
+    rules = "rule.references('x', 'people.id', text='a'), rule.reconciles('x', 'q', 'x', by=['k'], text='b')"
+    declare(place, rules, sql="select x, 0 as k from numbers", more=more)
+    told = judged(place)
+    assert told["b"]["samples"] == [{"k": 0, "this": 6, "other": 1, "difference": 5}]
+    assert told["a"]["samples"] == [{"x": 2}, {"x": 3}]

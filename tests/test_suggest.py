@@ -91,7 +91,7 @@ def test_nothing_is_told_of_sensitive_columns(place: Place) -> None:
     )
     place.materialize()
     ran = place.run("suggest", "p")
-    assert "who: str" in ran.out
+    assert 'who: str = pa.Field(metadata={"sensitive": True})  # in every row' in ran.out
     assert "X1" not in ran.out + str(place.run("suggest", "p", "--json").json)
     assert "[A-Z]" not in ran.out
 
@@ -108,3 +108,20 @@ def test_what_cannot_be_profiled(place: Place, name: str, told: str) -> None:
     ran = place.run("suggest", name)
     assert ran.code == 2
     assert told in ran.err
+
+
+def test_a_list_is_left_to_be_written_by_hand(place: Place) -> None:
+    place.write("products/sales.py", "sql_product('p', 'select 1 as x, [1] as l, {a: 1} as s', owner='o')", header=True)
+    place.materialize()
+    code = place.run("suggest", "p").out
+    schema, _ = schema_of(code)
+    assert list(schema.columns) == ["x"]
+    assert "# l: INTEGER[]: a type to be written by hand" in code
+
+
+def test_what_most_rows_meet_becomes_a_rule(place: Place) -> None:
+    sql = "select 'AB-' || (1000 + x) as c from range(999) t(x) union all select 'xx'"
+    place.write("products/sales.py", f"sql_product('p', \"{sql}\", owner='o')", header=True)
+    place.materialize()
+    _, rules = schema_of(place.run("suggest", "p").out)
+    assert [r.fail_above for r in rules] == ["1 %"]

@@ -1,7 +1,6 @@
 """The command `products`: parse, call, print, exit code."""
 
 import atexit
-import csv
 import os
 import shutil
 import signal
@@ -19,7 +18,7 @@ import click
 
 from assay import query as queries
 from assay.config import find_config
-from assay.decision import Blocked, Decision
+from assay.decision import Blocked, Check, Decision
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
 from assay.execute import execute
@@ -30,7 +29,7 @@ from assay.model import Version, short
 from assay.plan import Plan, plan
 from assay.project import open_project
 from assay.read import published
-from assay.report import JsonReporter, PlainReporter, RichReporter, table, to_json
+from assay.report import JsonReporter, PlainReporter, RichReporter, rounded, table, to_json, write_csv
 from assay.rulings import failures as failures_of
 from assay.rulings import history_of_rule, judged_how, rule_of, sparkline
 from assay.secrecy import secret
@@ -170,6 +169,9 @@ def materialize(
             )  # fmt: skip
         finally:
             reporter.close()
+    for name in sorted(request.restated):
+        if not outcome.results[name].judged:
+            click.echo(f"  nothing of {name} had to be restated", err=True)
     _end(outcome, as_json)
     _exit(outcome.exit_code)
 
@@ -275,13 +277,16 @@ def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: 
 def _rules(session: Session, name: str, as_json: bool) -> None:
     """Say how each rule is judged."""
     session.project.vouch([name])
-    newest = next(iter(session.catalog.versions(name, 1)), None)
-    judged = session.catalog.verdicts(newest.id, session.environment)[:1] if newest else []
-    told = judged_how(session.project.graph.products[name], newest, judged[0].results if judged else ())
+    decision = session.shelf(session.observe())[1][name]
+    meant = getattr(decision, "version", None) or next(iter(session.catalog.versions(name, 1)), None)
+    judged = session.catalog.verdicts(meant.id, session.environment)[:1] if meant else []
+    told = judged_how(session.project.graph.products[name], meant, judged[0].results if judged else ())
     if as_json:
         return _say(told)
     for item in told:
-        last = f"   last time: {item['last']['status']}, {item['last']['how']}" if item["last"] else ""
+        last = (
+            f"   {short(meant.id)}: {item['last']['status']}, {item['last']['how']}" if meant and item["last"] else ""
+        )
         click.echo(f"  {clean(item['rule'])}")
         click.echo(f"      {item['how']}{': ' + clean(item['because']) if item.get('because') else ''}{last}")
         for line in item["query"].splitlines():
@@ -325,8 +330,8 @@ def _history_of_rule(text: str, told: Sequence[Mapping[str, Any]], as_json: bool
         click.echo(f"  {line}")
     table(
         ("version", "built", "as of", "status", "value", "of rows", "allowed"),
-        [(short(t["version"]), _second(t["built_at"]), day(t["data_as_of"] or ""), t["status"], t["value"], t["rows"],
-          t["threshold"]) for t in told],
+        [(short(t["version"]), _second(t["built_at"]), day(t["data_as_of"] or ""), t["status"], rounded(t["value"]),
+          t["rows"], t["threshold"]) for t in told],
     )  # fmt: skip
     return None
 
@@ -386,7 +391,12 @@ def _shown_version(
     if held:
         end = steps[name]
         if not isinstance(end, Blocked):
-            raise UsageError(f"no version of {name} is held back")
+            told = (
+                "its version is not judged as of now: `products materialize` judges it"
+                if isinstance(end, Check)
+                else ""
+            )
+            raise UsageError(f"no version of {name} is held back", hint=told)
         return end.version
     if version_id:
         return version_of(session.catalog, name, version_id)
@@ -401,13 +411,13 @@ def _show_rows(
         if to.suffix.lower() != ".csv":
             raise UsageError(f"failing rows are written as CSV; --to {to.name} would be something else")
         with to.open("w", encoding="utf-8", newline="") as out:
-            writer = csv.writer(out, lineterminator="\n")
-            writer.writerow(names)
-            writer.writerows(rows)
+            write_csv(names, rows, out)
         return _say({"file": str(to)}) if as_json else click.echo(clean(f"  wrote  {to}"))
     first = list(islice(rows, count))
     more = next(iter(rows), None)
     _say([dict(zip(names, row, strict=True)) for row in first]) if as_json else table(names, first)
+    if not first and count and not as_json:
+        click.echo("  no row fails", err=True)
     if more is not None and not as_json:
         click.echo(f"  the first {count}; -n shows more, --to FILE.csv writes all", err=True)
     return None
@@ -442,9 +452,7 @@ def query(sql: str, env: str | None, as_of: str | None, format: str, as_json: bo
         if as_json or format == "json":
             _say([dict(zip(names, row, strict=True)) for row in rows])
         elif format == "csv":
-            writer = csv.writer(sys.stdout, lineterminator="\n")
-            writer.writerow(names)
-            writer.writerows(rows)
+            write_csv(names, rows, sys.stdout)
         else:
             table(names, rows)
 

@@ -8,7 +8,7 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed
 from assay.errors import BuildError
 from assay.graph import Graph
-from assay.model import PREVIOUS, QUARANTINE, Kind, Product, Version, short
+from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product, Version, short
 from assay.plan import Observed, compared_with, judged_as_of
 from assay.rules.judge import Evidence
 from assay.storage import Storage
@@ -71,7 +71,7 @@ class Shelf:
         before = compared_with(product, version, self.observed.facts) if product.uses_previous else None
         if before:
             others.append(self._of(PREVIOUS, PREVIOUS, before))
-        read = [product.name, *(feed.name for feed in others if feed.name in self.graph.products)]
+        read = [feed.name for feed in others if feed.name in self.graph.products]
         return Evidence(
             this=self.storage.locate(version.parts[0]),
             columns=version.columns,
@@ -82,5 +82,8 @@ class Shelf:
             before=before.columns if before else (),
             now=judged_as_of(version, self.observed),
             restated=restated,
-            sensitive=frozenset(pattern for name in read for pattern in self.graph.sensitive(name)),
+            sensitive={
+                name: frozenset(self.graph.sensitive(product.name if name in {THIS, PREVIOUS} else name))
+                for name in {THIS, PREVIOUS, *read}
+            },
         )

@@ -49,7 +49,8 @@ class Graph:
 
     def sensitive(self, name: str) -> set[str]:
         """Return the patterns of names whose values must not be shown, of a product and of all it is made of."""
-        names = {name, *self.upstream(name)} & self.products.keys()
+        made_of = self._walk(name, None, lambda n: [i.name for i in self.products[n].inputs if i.name in self.products])
+        names = {name, *made_of} & self.products.keys()
         return {pattern for n in names for pattern in self.products[n].contract.sensitive}
 
     def upstream(self, name: str, steps: int | None = None) -> set[str]:

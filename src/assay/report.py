@@ -1,5 +1,6 @@
 """Shows what happens: plain lines when piped, progress and colour on a terminal, or JSON lines."""
 
+import csv
 import json
 import math
 import re
@@ -140,6 +141,18 @@ def _rich_table(headers: Sequence[str], cells: Iterable[Sequence[str]], out: Tex
 
 def _cell(value: Any) -> str:
     return "" if value is None else clean(str(value))
+
+
+def rounded(value: Any) -> Any:
+    """Return a number as people read it: four digits of a fraction's worth."""
+    return f"{value:,.4g}" if isinstance(value, float) else value
+
+
+def write_csv(names: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
+    """Write rows as CSV, with a header."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

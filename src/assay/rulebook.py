@@ -175,7 +175,13 @@ class Rulebook:
         limits = {"warn_above": "", "fail_above": ""}
         for keyword, value in given.items():
             try:
-                limits[keyword] = str(amount(value))
+                limit = amount(value)
+                limits[keyword] = str(limit)
+                if limit.percent and limit.number > 100:
+                    self.names.problem(f"{label}: {keyword}={value!r} is more than all rows", where)
+                if not limit.percent and limit.number != int(limit.number):
+                    hint = f'A share is written "{limit.number * 100:f} %".'
+                    self.names.problem(f"{label}: {keyword}={value!r} is no number of rows", where, hint)
             except (ValueError, ArithmeticError):
                 self.names.problem(f"{label}: {keyword}={value!r}", where, 'Write rows (10) or a share ("0.5 %").')
         if given and declared.kind not in _COUNTS:

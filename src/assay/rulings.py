@@ -59,7 +59,7 @@ def judged_how(product: Product, version: Version | None, results: Sequence[Rule
 def _way(rule: Rule, way: Way | None, table: str, types: Mapping[str, str]) -> dict[str, str]:
     match way:
         case None:
-            return {"how": "sql", "query": by_query.query_of(rule, types, ["*"])}
+            return {"how": "sql", "query": by_query.query_of(rule, types, ["*"]).replace('"*"', "*")}
         case Known():
             return {"how": "schema", "query": ""}
         case Rows(prunes=prunes):
@@ -146,7 +146,7 @@ def failures(
         with failing_rows(product, rule, evidence, engine, lambda: project.definitions()[product.name].schema) as found:
             yield found
     except duckdb.Error as error:
-        words = "" if evidence.sensitive else f": {first_line(error)}"
+        words = "" if any(evidence.sensitive.values()) else f": {first_line(error)}"
         raise UsageError(f"{rule.text!r} cannot be judged on {short(version.id)}{words}") from None
     finally:
         engine.close()

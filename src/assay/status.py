@@ -3,10 +3,26 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from assay.model import Product
+from assay.periods import while_of
 from assay.rulings import overdue
 from assay.story import Story
+
+
+def late(product: Product, now: datetime, readers: Mapping[str, Any] | None) -> list[str]:
+    """Return which rules on the age of the latest event what readers see would not meet now."""
+    reaches = (readers or {}).get("data_as_of")
+    found = []
+    for rule in product.contract.rules:
+        if reaches and rule.dated.lower() == product.event_time.lower() and rule.dated and not rule.closes:
+            latest = datetime.fromisoformat(reaches)
+            latest = latest if latest.tzinfo else latest.replace(tzinfo=ZoneInfo(rule.tz))
+            if now - latest > while_of(rule.threshold.removeprefix("at most ")):
+                hours = (now - latest).total_seconds() / 3600
+                found.append(f"{rule.text!r} is no longer so: it is {hours:,.0f} hours old")
+    return found
 
 
 def status_of(product: Product, told: Mapping[str, Any], story: Story, now: datetime) -> dict[str, Any]:
@@ -14,13 +30,14 @@ def status_of(product: Product, told: Mapping[str, Any], story: Story, now: date
     state = {"unchanged": "up to date", "build": "stale", "check": "stale", "maybe": "stale", "published": "stale"}
     readers = story.readers(product.name)
     because = list(told.get("reasons", ())) or list(told.get("waits_for", {}).values())
-    because += [rule["text"] for rule in told.get("rules", ()) if told["result"] == "held back"]
+    because += [r["text"] for r in told.get("rules", ()) if told["result"] == "held back" and r["status"] != "warning"]
     if told["result"] == "published":
         because = ["judged good, not released yet"]
     reviews = [
         f"review of {rule.text!r} was due {rule.review_by}{f' ({rule.owner})' if rule.owner else ''}"
         for rule in overdue(product, now.date())
     ]
+    reviews += late(product, now, readers)
     return {
         **told,
         "state": "pinned" if told.get("pinned") else state.get(told["result"], told["result"]),

@@ -129,7 +129,7 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
         case "unchanged":
             unpin = f"pinned; `products restore {told['product']} --unpin` lets it move again"
             pinned = unpin if told.get("pinned") else ""
-            judged = "judged again under changed rules, passed" if told.get("judged") else ""
+            judged = "judged again under changed rules, or what they read, and passed" if told.get("judged") else ""
             return [f"{head}{pinned or judged}".rstrip()]
     return [f"{head}{', '.join(told.get('reasons', ()))}"]
 
@@ -145,6 +145,8 @@ def _readers(told: Mapping[str, Any]) -> str:
     readers = told.get("readers")
     if not readers:
         return "readers have nothing yet"
+    if readers["version"] == told.get("version"):
+        return "readers see it, and it would not pass any more"
     as_of = f" (as of {day(readers['data_as_of'])})" if readers.get("data_as_of") else ""
     return f"readers keep {short(readers['version'])}{as_of}"
 
@@ -162,6 +164,10 @@ def _rule_lines(told: Mapping[str, Any]) -> list[str]:
         found += [f"{'':15}{row(sample)}" for sample in rule["samples"]]
         if rule["because"]:
             found.append(f"{'':15}because: {clean(rule['because'])}")
+        if rule["owner"]:
+            found.append(f"{'':15}owner: {clean(rule['owner'])}")
+        if rule["status"] == "error" and rule.get("where"):
+            found.append(f"{'':15}declared at {clean(rule['where'])}")
     return found
 
 
@@ -169,7 +175,8 @@ def _measure(rule: Mapping[str, Any]) -> str:
     """Return what a rule found beside what it allows."""
     allows = f" ({rule['threshold']})" if rule["threshold"] else ""
     if isinstance(rule["measured"], int | float):
-        return f": {_number(rule['measured'], percent=rule['threshold'].endswith('%'))}{allows}"
+        worst = f", the worst of {rule['failing']:,}" if (rule["failing"] or 0) > 1 else ""
+        return f": {_number(rule['measured'], percent=rule['threshold'].endswith('%'))}{worst}{allows}"
     if rule["failing"] is None:
         return ""
     share = f", {rule['failing'] / rule['rows']:.2%}" if allows and rule["rows"] else ""
@@ -251,7 +258,9 @@ def size(version: Version) -> str:
 
 
 def _today(rule: Rule | None) -> dict[str, str]:
-    return {"because": rule.because, "owner": rule.owner, "dimension": rule.dimension} if rule else {}
+    if rule is None:
+        return {}
+    return {"because": rule.because, "owner": rule.owner, "dimension": rule.dimension, "where": str(rule.where)}
 
 
 def _moment(name: str, moment: datetime | None) -> dict[str, str]:

@@ -57,6 +57,7 @@ class Profile:
     values: tuple[str, ...] = ()
     shapes: tuple[tuple[str, float], ...] = ()
     reads_as: str = ""
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,9 @@ def _profile(cursor: "duckdb.DuckDBPyConnection", name: str, type: str, rows: in
     assert found is not None
     nulls, different, low, high = found
     about: dict[str, Any] = {"name": name, "type": type, "rows": rows, "nulls": nulls, "different": different}
-    if secret or type != "VARCHAR" or nulls == rows:
+    if secret:
+        return Profile(**{**about, "different": 0}, secret=True)
+    if type != "VARCHAR" or nulls == rows:
         return Profile(**about, low=low, high=high)
     values: tuple[str, ...] = ()
     if different <= 2 * _FEW:
@@ -136,7 +139,7 @@ def _shapes(cursor: "duckdb.DuckDBPyConnection", column: str, count: int) -> tup
         f"select {shape} as shape, count(*) as n from profiled where {column} is not null and length({column}) <= 40"
         " group by 1 order by n desc, shape limit 4"
     ).fetchall()
-    if any("aa" in text for text, _ in found):  # words, not codes
+    if sum(n for text, n in found if "aa" in text) > (1 - _MOSTLY) * count:  # words, not codes
         return ()
     kept = [(_regex(text), n / count) for text, n in found if n / count >= 0.005]
     return tuple(kept) if kept and sum(share for _, share in kept) >= _MOSTLY else ()
@@ -181,7 +184,10 @@ def _key(cursor: "duckdb.DuckDBPyConnection", profiles: Sequence[Profile], rows:
 def _code(name: str, version: str, rows: int, profiles: Sequence[Profile], key: Sequence[str]) -> Iterable[str]:
     decimals = any("Annotated" in _annotation(p.type) for p in profiles)
     yield from ["from typing import Annotated", ""] if decimals else []
-    yield from ["import pandera.polars as pa", "import polars as pl", "", ""]
+    rules = [line for profile in profiles for line in _rule(profile)]
+    yield from ["import pandera.polars as pa", "import polars as pl", ""]
+    yield from ["from assay import rule", ""] if rules else []
+    yield ""
     yield f"class {_class_name(name)}(pa.DataFrameModel):"
     yield f'    """Seen in {name}{f" {version}" if version else ""}: {rows:,} rows."""'
     yield ""
@@ -189,7 +195,7 @@ def _code(name: str, version: str, rows: int, profiles: Sequence[Profile], key: 
         yield from _field(profile, unique=len(key) == 1 and profile.name == key[0])
     if len(key) > 1:
         yield from ["", "    class Config:", f"        unique = [{', '.join(map(_quoted, key))}]"]
-    if rules := [line for profile in profiles for line in _rule(profile)]:
+    if rules:
         yield from [
             "",
             "",
@@ -208,7 +214,10 @@ def _field(profile: Profile, *, unique: bool) -> Iterable[str]:
         given = {"alias": _quoted(profile.name), **given}
     label = profile.name if plain else re.sub(r"\W", "_", f"column_{profile.name}", flags=re.ASCII)
     told = f" = pa.Field({', '.join(f'{k}={v}' for k, v in given.items())})" if given else ""
-    yield f"    {label}: {_annotation(profile.type)}{told}  # {_seen(profile)}"
+    if not (annotation := _annotation(profile.type)):
+        yield f"    # {label}: {profile.type}: a type to be written by hand"
+        return
+    yield f"    {label}: {annotation}{told}  # {_seen(profile)}"
 
 
 def _demands(profile: Profile) -> dict[str, str]:
@@ -225,6 +234,8 @@ def _demands(profile: Profile) -> dict[str, str]:
             given["le"] = "1"
     if profile.nulls:
         given["nullable"] = "True"
+    if profile.secret:
+        given["metadata"] = '{"sensitive": True}'
     return given
 
 
@@ -252,7 +263,10 @@ def _seen(profile: Profile) -> str:
     told = [f"in {share:.1%} of rows" if profile.nulls else "in every row"]
     if profile.low is not None:
         told.append(f"{profile.low} to {profile.high}")
-    told.append(f"{'about ' if profile.different > 1000 else ''}{profile.different:,} different")
+    if not profile.secret:
+        told.append(
+            f"about {profile.different:,} different" if profile.different > _FEW else f"{profile.different} different"
+        )
     if profile.reads_as:
         told.append(f"all can be read as {profile.reads_as}")
     return ", ".join(told)
@@ -261,7 +275,7 @@ def _seen(profile: Profile) -> str:
 def _annotation(type: str) -> str:
     if decimal := DECIMAL.match(type):
         return f"Annotated[pl.Decimal, {decimal[1]}, {decimal[2]}]"
-    return _PLAIN.get(type, "pl.Object")
+    return _PLAIN.get(type, "")
 
 
 def _class_name(name: str) -> str:

@@ -20,8 +20,9 @@ class Answer:
 
 
 def said(error: BaseException) -> str:
-    """Return what an exception says, on one line, with its kind."""
-    return f"{type(error).__name__}: {first_line(error)}"
+    """Return what an exception says, on one line, with its kind, and what DuckDB would rather have read."""
+    meant = [line for line in str(error).splitlines() if line.startswith("Candidate bindings")]
+    return " ".join([f"{type(error).__name__}: {first_line(error)}", *meant])
 
 
 def first_line(error: BaseException) -> str:

@@ -103,7 +103,8 @@ def _references(text: str, column: str, other: str, product: str) -> Phrased:
     table, _, key = theirs.rpartition(".")
     if not table:
         raise NotARule(f'{theirs!r} should name a product and its column: "customers.id"')
-    known = f"select o.{identifier(key)} from {_table(table)} o where o.{identifier(key)} is not null"
+    there = f"{identifier(table.rpartition('.')[2])}.{identifier(key)}"  # in full: it must not be a column of ours
+    known = f"select {there} from {_table(table)} where {there} is not null"
     condition = f"{identifier(name)} is null or {identifier(name)} in ({known})"
     return Phrased(text=text or f"every {name} is in {theirs}", condition=condition, columns=(name,),
                    dimension="consistency")  # fmt: skip
@@ -191,7 +192,9 @@ def _against_weekdays(measure: str, keys: Sequence[str], event_time: str, count:
 
 
 def _fresh(text: str, within: str, column: str, tz: str, event_time: str) -> Phrased:
-    name = _words(column or event_time or None, "column")
+    if not column and not event_time:
+        raise NotARule("the product has no event_time=: give column=")
+    name = _words(column or event_time, "column")
     try:
         length = while_of(_words(within, "within"))
     except ValueError:
@@ -218,7 +221,7 @@ def _closed(text: str, column: str, before: str, tz: str) -> Phrased:
     gone = f"select {COMMON} from previous {settled} except all select {COMMON} from this {settled}"
     new = f"select {COMMON} from this {settled} except all select {COMMON} from previous {settled}"
     sql = f"select 'was' as version, * from ({gone}) union all select 'is now', * from ({new})"
-    return Phrased(text=text or f"what is before the {told.removeprefix('the ')} does not change", sql=sql, closes=told,
+    return Phrased(text=text or f"settled rows do not change (before {told})", sql=sql, closes=told,
                    dated=name, tz=_zone(tz), dimension="consistency")  # fmt: skip
 
 

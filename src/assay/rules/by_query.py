@@ -1,6 +1,6 @@
 """Judges rules that are queries, on a bench that sees `this`, `previous` and the products they read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _SPECIAL = "__measured, __fails"
+_NOTHING = "nothing is published yet to compare with"
 
 
 def query_of(rule: Rule, types: Mapping[str, str], common: Sequence[str] = ()) -> str:
@@ -37,7 +38,10 @@ def query_of(rule: Rule, types: Mapping[str, str], common: Sequence[str] = ()) -
 def failing_of(rule: Rule, types: Mapping[str, str], common: Sequence[str] = ()) -> str:
     """Return the query of a rule's violating rows, as they are shown."""
     query = query_of(rule, types, common)
-    return f"select * exclude ({_SPECIAL}) from (\n{query}\n) where __fails" if rule.compares else query
+    if not rule.compares:
+        return query
+    worst = "order by abs(__measured) desc nulls first"
+    return f"select * exclude ({_SPECIAL}) from (\n{query}\n) where __fails {worst}"
 
 
 def clock_of(rule: Rule, now: datetime, types: Mapping[str, str]) -> dict[str, datetime]:
@@ -70,6 +74,12 @@ def ask(rule: Rule, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mappi
     return Answer(how="sql", failing=failing, measured=_plain(measured))
 
 
+def bind(bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]) -> Answer:
+    """Return that there is nothing to compare with, or what is wrong with the names in a query."""
+    found = _run(bench, f"select * from (\n{query}\n) limit 0", clock)
+    return found if isinstance(found, Answer) else Answer(how="sql", holds=None, message=_NOTHING)
+
+
 def sample(
     bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime], limit: int
 ) -> list[dict[str, Any]] | Answer:
@@ -93,7 +103,7 @@ def _run(bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, dat
         return Answer(how="sql", error=said(error))
 
 
-def hidden(query: str, names: Sequence[str], sensitive: Sequence[str]) -> set[str]:
+def hidden(query: str, names: Sequence[str], sensitive: Collection[str]) -> set[str]:
     """Return which columns of a query's result may hold values of sensitive columns.
 
     All, when the query names a sensitive column or may bring one under another name; else those of their names.

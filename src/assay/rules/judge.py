@@ -38,7 +38,7 @@ class Evidence:
 
     `aside` holds the rows that were set aside, of `rows_in` altogether. There is no `previous` on a first release;
     `before` are its columns. `now` is the moment of judging; `restated` says
-    why settled rows may change this once; `sensitive` are the columns, of all that is read, never to be shown.
+    why settled rows may change this once; `sensitive` are the columns never to be shown, of each that is read, by name.
     """
 
     this: Path
@@ -50,7 +50,7 @@ class Evidence:
     before: tuple[Column, ...] = ()
     now: datetime
     restated: str = ""
-    sensitive: frozenset[str] = frozenset()
+    sensitive: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def judge(
@@ -135,8 +135,7 @@ class _Judging:
                 if rule.quarantines:
                     where = f"where list_contains(broke, {duck.literal(rule.text)})"
                     (failing,) = cursor.execute(f"select count(*) {aside} {where}").fetchone() or (0,)
-                    message = f"set aside in {self.product.name}__{QUARANTINE}" if failing else ""
-                    self.answers[rule.text] = Answer(how="fused", failing=failing, message=message)
+                    self.answers[rule.text] = Answer(how="fused", failing=failing)
                     if failing:
                         shown = ", ".join(map(duck.identifier, self._shown(rule.text, None)))
                         found = cursor.execute(f"select {shown} {aside} {where} limit {SAMPLES}")
@@ -264,8 +263,10 @@ class _Judging:
         with self._bench() as bench:
             for rule in rules:
                 if absent and any(i.name == PREVIOUS for i in rule.inputs):
-                    message = "nothing is published yet to compare with"
-                    self.answers[rule.text] = Answer(how="sql", holds=None, message=message)
+                    # A name that is not there is told now, not on the second night.
+                    bench.execute("create or replace view previous as from this")
+                    query = by_query.query_of(rule, self._types, [column.name for column in self.evidence.columns])
+                    self.answers[rule.text] = by_query.bind(bench, query, self._clock(rule))
                 else:
                     self._query(rule, bench)
 
@@ -299,17 +300,22 @@ class _Judging:
         return ""
 
     def _secret(self, names: Iterable[str]) -> set[str]:
-        return secret(names, self.evidence.sensitive)
+        return secret(names, self.evidence.sensitive.get(THIS, ()))
+
+    def _sensitive(self, rule: Rule) -> frozenset[str]:
+        """Return the columns never to be shown of all that a rule reads."""
+        read = {i.name for i in rule.inputs} | ({THIS} if rule.demand else set())
+        return frozenset(pattern for name in read for pattern in self.evidence.sensitive.get(name, ()))
 
     def _hidden(self, rule: Rule, query: str, names: Sequence[str]) -> set[str]:
         """Return which columns of a query's result must not be shown."""
         if rule.demand is not None:  # whole rows of `this`, each column under its own name
             return self._secret(names)
-        return by_query.hidden(query, names, tuple(self.evidence.sensitive))
+        return by_query.hidden(query, names, self._sensitive(rule))
 
     def _names_secret(self, rule: Rule) -> bool:
-        told = bool(self.evidence.sensitive) and rule.compares
-        return told and by_query.names_secret(rule.sql, self.evidence.sensitive)
+        sensitive = self._sensitive(rule)
+        return rule.compares and bool(sensitive) and by_query.names_secret(rule.sql, sensitive)
 
     def _clock(self, rule: Rule) -> dict[str, datetime]:
         return by_query.clock_of(rule, self.evidence.now, self._types)
@@ -374,12 +380,12 @@ class _Judging:
                 return by_pandera.pick(self.evidence.this, [], names)
             answer, numbers = by_pandera.ask(rule.demand, self.schema(), self.evidence.this)
             if answer.error:
-                raise BuildError(self._hushed(answer.error))
+                raise BuildError(self._hushed(rule, answer.error))
             return by_pandera.pick(self.evidence.this, numbers, names)
         one = by_polars.Pass(self.evidence.this, {rule.text: ask})
         answer = one.run()[rule.text]
         if answer.error:
-            raise BuildError(self._hushed(answer.error))
+            raise BuildError(self._hushed(rule, answer.error))
         rows = one.rows(rule.text) if answer.failing else one.frame.head(0)
         return rows.select(names).collect(engine="streaming")
 
@@ -388,9 +394,10 @@ class _Judging:
         if PREVIOUS not in there and any(i.name == PREVIOUS for i in rule.inputs):
             raise BuildError("nothing is published yet to compare with")
 
-    def _hushed(self, words: str) -> str:
+    def _hushed(self, rule: Rule, words: str) -> str:
         """Return what went wrong, unless its words might quote a value that must not be shown."""
-        return "what went wrong is not shown: its words may hold sensitive values" if self.evidence.sensitive else words
+        hushed = "what went wrong is not shown: its words may hold sensitive values"
+        return hushed if self._sensitive(rule) else words
 
     # ------------------------------------------------------------------------------------------ results
 
@@ -398,13 +405,18 @@ class _Judging:
         answer = self.answers[rule.text]
         rows = self.evidence.rows_in or self.evidence.rows if rule.quarantines else self.evidence.rows
         status, message = _status(rule, answer, rows), answer.message or answer.error
-        if answer.error and self.evidence.sensitive:
+        if answer.error and self._sensitive(rule):
             message = "what went wrong is not kept: its words may hold sensitive values"
+        if rule.quarantines and answer.failing:
+            where = f"{self.product.name}__{QUARANTINE}"
+            message = "too many to set aside" if status is Status.FAILED else f"set aside in {where}"
         if rule.closes and status is Status.FAILED and self.evidence.restated:
             status, message = Status.WARNING, f"restated: {self.evidence.restated}"
+        found = self.samples.get(rule.text, ())
+        names = {name for row in found for name in row}
+        hide = self._secret(names) if rule.demand else secret(names, self._sensitive(rule))
         samples = tuple(
-            {name: HIDDEN if name in self._secret(row) else plain(value) for name, value in row.items()}
-            for row in self.samples.get(rule.text, ())
+            {name: HIDDEN if name in hide else plain(value) for name, value in row.items()} for row in found
         )
         measured = None if rule.sql and self._names_secret(rule) else plain(answer.measured)
         return RuleResult(
