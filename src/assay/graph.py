@@ -47,11 +47,19 @@ class Graph:
             return tuple(str(name) for name in reversed(error.args[1]))
         return ()
 
-    def sensitive(self, name: str) -> set[str]:
+    def sensitive(self, name: str) -> frozenset[str]:
         """Return the patterns of names whose values must not be shown, of a product and of all it is made of."""
-        made_of = self._walk(name, None, lambda n: [i.name for i in self.products[n].inputs if i.name in self.products])
-        names = {name, *made_of} & self.products.keys()
-        return {pattern for n in names for pattern in self.products[n].contract.sensitive}
+        return self._sensitive.get(name, frozenset())
+
+    @cached_property
+    def _sensitive(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for name in self.order:
+            product = self.products[name]
+            made_of = (found.get(i.name, frozenset()) for i in product.inputs)
+            if patterns := frozenset(product.contract.sensitive).union(*made_of):
+                found[name] = patterns
+        return found
 
     def upstream(self, name: str, steps: int | None = None) -> set[str]:
         """Return products and sources that `name` is made of, up to `steps` away (None: all)."""
