@@ -176,7 +176,7 @@ def compare(engine: DuckDB, file: Path, frame: pl.DataFrame, schema: pa.DataFram
     with pytest.MonkeyPatch.context() as patch:  # as a large file is judged: statistics, and uniqueness on its own
         patch.setattr(by_duckdb, "SMALL", 0)
         for limit in (100, 0):  # sorted in memory, and as under a memory limit
-            patch.setattr(judge, "_IN_MEMORY", limit)
+            patch.setattr(judge, "_IN_MEMORY", (0, limit))
             large = judged_file(engine, read, file, types)
             assert we_say(large, read.rules) == we_say(results, read.rules), (frame, schema, large)
     try:

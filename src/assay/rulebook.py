@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from assay.declare import Declaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.engines.sql import Parsed
+from assay.engines.sql import columns as columns_of
 from assay.errors import Problem
 from assay.fingerprint import Reach
 from assay.graph import nearest
@@ -138,7 +139,7 @@ class Rulebook:
                 hint = "What is set aside is decided while building, before anything is compared."
                 self.names.problem(f"{label} quarantines by what is published now", rule.where, hint)
         if phrased.condition:
-            given = {"sql": phrased.condition, "columns": sorted(phrased.columns or parsed.names)}
+            given = {"sql": phrased.condition, "columns": sorted(phrased.columns or columns_of(query).names)}
             demand = Demand(kind="condition", place=place, arguments=given)
             if f"{THIS}" not in map(str, self._tables(phrased.condition, label, rule.where)):
                 inputs = [i for i in inputs if i.name != THIS]

@@ -32,17 +32,23 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A query: `canonical` is the same for the same meaning; `statement` is its text without a closing semicolon.
-
-    `names` are the columns that it names, in lower case. `opaque`: columns may reach its result that it does not name,
-    under other names; plainly taking all columns of one table (`*`) is not that.
-    """
+    """A query: `canonical` is the same for the same meaning; `statement` is its text without a closing semicolon."""
 
     canonical: str
     statement: str
     tables: tuple[Table, ...]
-    names: frozenset[str] = frozenset()
-    opaque: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that a query names, in lower case.
+
+    `opaque`: columns may reach its result that it does not name, under other names; plainly taking all columns of one
+    table (`*`) is not that.
+    """
+
+    names: frozenset[str]
+    opaque: bool
 
 
 class Unreadable(ValueError):
@@ -64,15 +70,18 @@ def parse(sql: str) -> Parsed:
     node = told["statements"][0]["node"]
     tables = tuple(dict.fromkeys(_tables(node, frozenset())))
     canonical = _canonical(told)
+    return Parsed(canonical=canonical, statement=_statement(sql, canonical), tables=tables)
+
+
+@lru_cache(maxsize=4096)
+def columns(sql: str) -> Columns:
+    """Return the columns that a query lets through to its result; raises Unreadable as `parse()` does."""
+    parse(sql)
+    node = _serialized(sql)["statements"][0]["node"]
     seen = _Seen()
     seen.look(node)
-    return Parsed(
-        canonical=canonical,
-        statement=_statement(sql, canonical),
-        tables=tables,
-        names=frozenset(seen.names),
-        opaque=seen.opaque or (seen.stars > 0 and not _takes_one_table(node)) or bool(seen.last & seen.tables),
-    )
+    hidden = seen.opaque or (seen.stars > 0 and not _takes_one_table(node)) or bool(seen.last & seen.tables)
+    return Columns(names=frozenset(seen.names), opaque=hidden)
 
 
 class _Seen:

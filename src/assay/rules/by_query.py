@@ -115,8 +115,8 @@ def hidden(query: str, names: Sequence[str], sensitive: Collection[str]) -> set[
 
 def names_secret(query: str, sensitive: Iterable[str]) -> bool:
     """Say whether a query names a sensitive column, or may bring one out under another name."""
-    parsed = reader.parse(query)
-    return bool(secret(parsed.names, sensitive)) or parsed.opaque
+    named = reader.columns(query)
+    return bool(secret(named.names, sensitive)) or named.opaque
 
 
 def _plain(value: Any) -> float | int | None:

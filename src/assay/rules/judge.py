@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SAMPLES = 5
-_IN_MEMORY = 50_000_000  # values of eight bytes that may be sorted there, where no limit is set
+_IN_MEMORY = (2_000_000, 50_000_000)  # values of eight bytes that are worth sorting there, where no limit is set
 HIDDEN = "(sensitive)"
 
 
@@ -167,7 +167,7 @@ class _Judging:
         """Say whether a column of numbers or times may be sorted in memory: it is small, and nothing limits it."""
         types = [column.type for column in self.evidence.columns if column.name in way.columns]
         sortable = len(types) == 1 and types[0] in INTEGERS | {"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
-        return sortable and not self.engine.limited and self.evidence.rows <= _IN_MEMORY
+        return sortable and not self.engine.limited and _IN_MEMORY[0] <= self.evidence.rows <= _IN_MEMORY[1]
 
     @property
     def _many(self) -> bool:
