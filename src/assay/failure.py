@@ -9,6 +9,7 @@ from assay.errors import AssayError
 from assay.events import Failed
 from assay.graph import Graph
 from assay.model import Product
+from assay.secrecy import HUSHED
 
 # Exceptions whose words are about names and places, never about values.
 _QUOTE_NO_VALUES = {
@@ -24,8 +25,7 @@ def failure(error: BaseException, root: Path, graph: Graph, name: str) -> Failed
     if not graph.sensitive(name) or type(error).__name__ in _QUOTE_NO_VALUES:
         return failed
     place = failed.error.partition(": ")[0]
-    told = "what went wrong is not shown: its words may hold sensitive values"
-    return Failed(error=f"{place}: {type(error).__name__}: {told}")
+    return Failed(error=f"{place}: {type(error).__name__}: {HUSHED}")
 
 
 def _told(error: BaseException, root: str, product: Product) -> Failed:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+HUSHED = "what went wrong is not told: its words may hold sensitive values"
+
 
 @lru_cache(maxsize=4096)
 def _matcher(patterns: frozenset[str]) -> "re.Pattern[str]":

@@ -87,6 +87,11 @@ def sample(
     found = _run(bench, f"select * from (\n{query}\n) limit {limit}", clock)
     if isinstance(found, Answer):
         return found
+    return records(found)
+
+
+def records(found: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
+    """Return the rows that were found, each by the names of its columns."""
     names = [column[0] for column in found.description or ()]
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 

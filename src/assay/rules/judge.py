@@ -1,6 +1,6 @@
 """Judges staged bytes: each rule in the cheapest way that is exact, and says how each came out.
 
-Names and types first, then what a file's statistics prove, one DuckDB aggregate, one Polars pass, pandera itself, and
+Names and types first, then DuckDB (what statistics rule out, one aggregate, uniqueness), Polars, pandera itself, and
 the rules that are queries. Nothing here changes data: types are compared as they are stored.
 """
 
@@ -21,7 +21,7 @@ from assay.rules import by_duckdb, by_pandera, by_polars, by_query
 from assay.rules.answer import Answer, said
 from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole, compile_demand
 from assay.rules.schema import Schema
-from assay.secrecy import secret
+from assay.secrecy import HUSHED, secret
 from assay.tolerance import allowed, exceeds
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class Evidence:
     """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
 
     `aside` holds the rows that were set aside, of `rows_in` altogether. There is no `previous` on a first release;
-    `before` are its columns. `now` is the moment of judging; `restated` says
-    why settled rows may change this once; `sensitive` are the columns never to be shown, of each that is read, by name.
+    `before` are its columns. `now` is the moment of judging; `restated` says why settled rows may change this
+    once; `sensitive` are the columns never to be shown, of each that is read, by name.
     """
 
     this: Path
@@ -139,8 +139,7 @@ class _Judging:
                     if failing:
                         shown = ", ".join(map(duck.identifier, self._shown(rule.text, None)))
                         found = cursor.execute(f"select {shown} {aside} {where} limit {SAMPLES}")
-                        names = [column[0] for column in found.description or ()]
-                        self.samples[rule.text] = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+                        self.samples[rule.text] = by_query.records(found)
                 elif rule.demand and rule.demand.kind == "accounted":
                     lost = self.evidence.rows_in - self.evidence.rows - count
                     self.answers[rule.text] = Answer(how="schema", holds=not lost, measured=lost)
@@ -207,8 +206,7 @@ class _Judging:
         if fails:
             columns = ", ".join(map(duck.identifier, self._shown(text, way)))
             found = cursor.execute(f"select {columns} {self._table} where {fails} limit {SAMPLES}")
-            names = [column[0] for column in found.description or ()]
-            self.samples[text] = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+            self.samples[text] = by_query.records(found)
 
     # ------------------------------------------------------------------------------------------ Polars, pandera
 
@@ -396,17 +394,16 @@ class _Judging:
 
     def _hushed(self, rule: Rule, words: str) -> str:
         """Return what went wrong, unless its words might quote a value that must not be shown."""
-        hushed = "what went wrong is not shown: its words may hold sensitive values"
-        return hushed if self._sensitive(rule) else words
+        return HUSHED if self._sensitive(rule) else words
 
     # ------------------------------------------------------------------------------------------ results
 
     def _result(self, rule: Rule) -> RuleResult:
         answer = self.answers[rule.text]
         rows = self.evidence.rows_in or self.evidence.rows if rule.quarantines else self.evidence.rows
-        status, message = _status(rule, answer, rows), answer.message or answer.error
-        if answer.error and self._sensitive(rule):
-            message = "what went wrong is not kept: its words may hold sensitive values"
+        status, message = _status(rule, answer, rows), answer.message
+        if answer.error:
+            message = self._hushed(rule, answer.error)
         if rule.quarantines and answer.failing:
             where = f"{self.product.name}__{QUARANTINE}"
             message = "too many to set aside" if status is Status.FAILED else f"set aside in {where}"
@@ -414,7 +411,7 @@ class _Judging:
             status, message = Status.WARNING, f"restated: {self.evidence.restated}"
         found = self.samples.get(rule.text, ())
         names = {name for row in found for name in row}
-        hide = self._secret(names) if rule.demand else secret(names, self._sensitive(rule))
+        hide = self._secret(names) if rule.demand else set()  # of a query's result it is hidden already
         samples = tuple(
             {name: HIDDEN if name in hide else plain(value) for name, value in row.items()} for row in found
         )
