@@ -141,7 +141,7 @@ class Rulebook:
         if phrased.condition:
             given = {"sql": phrased.condition, "columns": sorted(phrased.columns or columns_of(query).names)}
             demand = Demand(kind="condition", place=place, arguments=given)
-            if f"{THIS}" not in map(str, self._tables(phrased.condition, label, rule.where)):
+            if THIS not in map(str, self._tables(phrased.condition, label, rule.where)):
                 inputs = [i for i in inputs if i.name != THIS]
             return replace(rule, demand=demand, inputs=tuple(inputs))
         return replace(rule, sql=parsed.statement, inputs=tuple(inputs))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+WHOLE = "the check says no to the whole column"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:

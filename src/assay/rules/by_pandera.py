@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.model import Demand
-from assay.rules.answer import Answer, first_line, said
-from assay.rules.by_polars import scan
+from assay.rules.answer import WHOLE, Answer, first_line, said
+from assay.rules.by_polars import pick, scan
 from assay.rules.schema import Schema, dtype_of
 
 if TYPE_CHECKING:
@@ -34,21 +34,17 @@ def ask(demand: Demand, schema: Schema, file: Path) -> tuple[Answer, list[int]]:
     rows = _rows(errors, height)
     if rows is None:
         on_values = demand.kind not in {"type", "strict", "ordered"}
-        told = "the check says no to the whole column" if on_values else first_line(errors[0])
+        told = WHOLE if on_values else first_line(errors[0])
         return Answer(how="pandera", holds=False, message=told.partition(" in DataFrameSchema")[0]), []
     return Answer(how="pandera", failing=len(rows)), rows
 
 
-def pick(file: Path, rows: Sequence[int], columns: Sequence[str]) -> "pl.DataFrame":
-    """Return rows of a file by number."""
+def rows_of(file: Path, rows: Sequence[int], columns: Sequence[str]) -> "pl.DataFrame":
+    """Return these columns of the rows of these numbers."""
     import polars as pl
 
-    frame = pl.scan_parquet(file, glob=False, hive_partitioning=False)
-    number = "row"
-    while number in frame.collect_schema().names():
-        number = f"_{number}"
-    wanted = pl.LazyFrame({number: rows}, schema={number: pl.get_index_type()})
-    return frame.with_row_index(number).join(wanted, on=number, how="semi").select(columns).collect()
+    frame, _ = scan(file)
+    return pick(frame, lambda name: pl.LazyFrame({name: rows}, schema={name: pl.get_index_type()}), columns).collect()
 
 
 def _schema_of(demand: Demand, schema: Schema) -> Any:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from assay.rules.answer import Answer, said
+from assay.rules.answer import WHOLE, Answer, said
 from assay.rules.compile import Text
 from assay.rules.schema import is_built_in
 
@@ -69,7 +69,7 @@ class Pass(Generic[K]):
         try:
             fails = apply()
             if isinstance(fails, bool):
-                self.answers[key] = Answer(how="pandera", holds=fails, message="" if fails else _WHOLE)
+                self.answers[key] = Answer(how="pandera", holds=fails, message="" if fails else WHOLE)
                 return
             if not self.height:  # of no rows, only this engine notices types that do not fit
                 fails.collect(engine="in-memory")
@@ -88,15 +88,18 @@ class Pass(Generic[K]):
 
         return self.failing[key].with_row_index(name).filter(pl.col(_FAILS)).select(name)
 
-    def rows(self, key: K, columns: Sequence[str] = ()) -> "pl.LazyFrame":
-        """Return the failing rows of one that was asked, all or some columns of them."""
+    def rows(self, key: K, columns: Sequence[str]) -> "pl.LazyFrame":
+        """Return these columns of the failing rows of one that was asked."""
+        return pick(self.frame, lambda name: self.numbers(key, name), columns)
 
-        number = "row"
-        while number in self.frame.collect_schema().names():
-            number = f"_{number}"
-        numbers = self.numbers(key, number)
-        found = self.frame.with_row_index(number).join(numbers, on=number, how="semi", maintain_order="left")
-        return found.select(columns) if columns else found.drop(number)
+
+def pick(frame: "pl.LazyFrame", numbers: "Callable[[str], pl.LazyFrame]", columns: Sequence[str]) -> "pl.LazyFrame":
+    """Return these columns of some rows; `numbers` gives which (from 0), in a column that is called as it is told."""
+    number = "row"
+    while number in frame.collect_schema().names():
+        number = f"_{number}"
+    found = frame.with_row_index(number).join(numbers(number), on=number, how="semi", maintain_order="left")
+    return found.select(columns)
 
 
 def scan(file: Path) -> "tuple[pl.LazyFrame, int]":
@@ -145,16 +148,13 @@ def alike(file: Path, column: str) -> int:
     return int(repeated.sum()) + (nulls if nulls > 1 else 0)
 
 
-_WHOLE = "the check says no to the whole column"
-
-
 def _answer(counted: "pl.DataFrame", height: int) -> Answer:
     """Return the answer in rows, or for the column as a whole when what was answered is not about its rows."""
     rows, failing = counted.row(0)
     if not failing:
         return Answer(how="polars", failing=0 if rows == height else None)
     if rows != height:
-        return Answer(how="polars", holds=False, message=_WHOLE)
+        return Answer(how="polars", holds=False, message=WHOLE)
     return Answer(how="polars", failing=failing)
 
 

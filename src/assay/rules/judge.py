@@ -238,7 +238,7 @@ class _Judging:
             self.answers[text], rows = by_pandera.ask(demand, self.schema(), self.evidence.this)
             if rows:
                 columns = self._shown(text, way)
-                self.samples[text] = by_pandera.pick(self.evidence.this, rows[:SAMPLES], columns).to_dicts()
+                self.samples[text] = by_pandera.rows_of(self.evidence.this, rows[:SAMPLES], columns).to_dicts()
 
     def _shown(self, text: str, way: Way | None) -> list[str]:
         """Return the columns a sample shows: the key and the offending ones; all, when neither is known."""
@@ -375,17 +375,17 @@ class _Judging:
         ask = self._ask(rule.text, way)
         if ask is None:
             if isinstance(way, Known | Whole):
-                return by_pandera.pick(self.evidence.this, [], names)
+                return by_pandera.rows_of(self.evidence.this, [], names)
             answer, numbers = by_pandera.ask(rule.demand, self.schema(), self.evidence.this)
             if answer.error:
                 raise BuildError(self._hushed(rule, answer.error))
-            return by_pandera.pick(self.evidence.this, numbers, names)
+            return by_pandera.rows_of(self.evidence.this, numbers, names)
         one = by_polars.Pass(self.evidence.this, {rule.text: ask})
         answer = one.run()[rule.text]
         if answer.error:
             raise BuildError(self._hushed(rule, answer.error))
-        rows = one.rows(rule.text) if answer.failing else one.frame.head(0)
-        return rows.select(names).collect(engine="streaming")
+        rows = one.rows(rule.text, names) if answer.failing else one.frame.select(names).head(0)
+        return rows.collect(engine="streaming")
 
     def _check_previous(self, rule: Rule) -> None:
         there = {feed.alias for feed in self.evidence.others}
