@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import shutil
 import signal
 import sys
 import traceback
@@ -18,22 +17,22 @@ import click
 
 from assay import query as queries
 from assay.config import find_config
-from assay.decision import Blocked, Check, Decision
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
 from assay.execute import execute
 from assay.explain import explain
-from assay.history import history_of, restore, version_of
+from assay.history import history_of, restore
 from assay.lineage import as_data, as_mermaid, as_tree
-from assay.model import Version, short
+from assay.model import short
 from assay.plan import Plan, plan
 from assay.project import open_project
-from assay.read import published
+from assay.read import published, table_of
 from assay.report import JsonReporter, PlainReporter, RichReporter, rounded, table, to_json, write_csv
 from assay.rulings import failures as failures_of
 from assay.rulings import history_of_rule, judged_how, rule_of, sparkline
 from assay.secrecy import secret
 from assay.session import Session, check_now, environment_of, open_session
+from assay.shown import copy_out, version_shown
 from assay.start import start_project
 from assay.status import status_of
 from assay.story import Story, about, clean, day, lines
@@ -357,50 +356,28 @@ def show(
         product = session.project.graph.products[session.project.graph.resolve(name)]
         observed = session.observe()
         shelf, steps = session.shelf(observed)
-        version = _shown_version(session, product.name, steps, version_id, held=held)
+        version = version_shown(session, product.name, steps, version_id, held=held)
         if failures is not None:
             rule = rule_of(product, failures)
             with failures_of(session.project, shelf, product, version, rule) as (names, rows):
                 return _show_rows(names, rows, None if to else count, as_json, to)
-        file = session.storage.locate(version.parts[0])
+        stored = table_of(version, session.storage)
     if to:
-        if to.suffix not in {"", file.suffix}:
-            raise UsageError(f"{product.name} is stored as {file.suffix}; --to {to.name} would be something else")
-        shutil.copyfile(file, to)
+        copy_out(product.name, stored, to)
         copied = {"product": product.name, "version": version.id, "file": str(to)}
         _say(copied) if as_json else click.echo(clean(f"  copied  {product.name} {short(version.id)} to {to}"))
     elif not version.columns:
-        told = {"product": product.name, "version": version.id, "file": str(file), "bytes": version.bytes}
+        told = {"product": product.name, "version": version.id, "file": str(stored.files[0]), "bytes": version.bytes}
         _say(told) if as_json else click.echo(
-            f"  {product.name} {short(version.id)}: {version.bytes:,} bytes at {file}"
+            f"  {product.name} {short(version.id)}: {version.bytes:,} bytes at {stored.files[0]}"
         )
     else:
         hide = sorted(secret([c.name for c in version.columns], session.project.graph.sensitive(product.name)))
-        names, found = queries.first_rows(file, count, hide)
+        names, found = queries.first_rows(stored, count, hide)
         _say([dict(zip(names, row, strict=True)) for row in found]) if as_json else table(names, found)
         if not as_json and count < version.rows:
             click.echo(f"  {count} of {version.rows:,} rows; -n {version.rows} shows all", err=True)
     return None
-
-
-def _shown_version(
-    session: Session, name: str, steps: Mapping[str, Decision], version_id: str | None, *, held: bool
-) -> Version:
-    if held and version_id:
-        raise UsageError("give --held or --version, not both")
-    if held:
-        end = steps[name]
-        if not isinstance(end, Blocked):
-            told = (
-                "its version is not judged as of now: `products materialize` judges it"
-                if isinstance(end, Check)
-                else ""
-            )
-            raise UsageError(f"no version of {name} is held back", hint=told)
-        return end.version
-    if version_id:
-        return version_of(session.catalog, name, version_id)
-    return published(session.project.config, session.environment).version(name)
 
 
 def _show_rows(
