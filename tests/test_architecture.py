@@ -20,8 +20,8 @@ LAYERS = [
     {"rulebook", "evidence", "failure"},
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
-    {"building", "judging", "execute", "rulings", "status"},
-    {"cli", "session", "shown", "__init__", "__main__"},
+    {"building", "compaction", "judging", "execute", "rulings", "status"},
+    {"cli", "session", "shown", "tidying", "__init__", "__main__"},
 ]
 PURE = {
     "model",

@@ -20,7 +20,7 @@ from assay.config import find_config
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
 from assay.execute import execute
-from assay.explain import explain
+from assay.explain import explain, explain_part
 from assay.history import history_of, restore
 from assay.lineage import as_data, as_mermaid, as_tree
 from assay.model import short
@@ -37,6 +37,7 @@ from assay.start import start_project
 from assay.status import status_of
 from assay.story import Story, about, clean, day, lines
 from assay.suggest import suggestion
+from assay.tidying import tidy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -140,24 +141,30 @@ def init(folder: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1)
 @_options(_SELECT, _EXCLUDE, _ENV, _NOW, _JSON)
+@click.option("--parts", default="", metavar="A..B", help="Build just these parts, such as 2011-11-01..2011-11-30.")
 @click.option("--force", is_flag=True, help="Build again, whatever is there.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="How many products at a time.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first product that fails or is held back.")
 @click.option("--restate", multiple=True, metavar="NAME", help="Let settled rows of this product change, once.")
 @click.option("--because", default="", metavar="TEXT", help="Why they change; it is recorded.")
 def materialize(
-    select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool,
-    force: bool, jobs: int | None, fail_fast: bool, restate: Sequence[str], because: str,
+    names: Sequence[str], select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None,
+    as_json: bool, parts: str, force: bool, jobs: int | None, fail_fast: bool, restate: Sequence[str], because: str,
 ) -> None:  # fmt: skip
-    """Build what is stale, judge it, and publish what passed."""
+    """Build what is stale, judge it, and publish what passed; NAMES are selectors, as those of -s."""
+    if parts and not (names or select):
+        raise UsageError("--parts needs the name of a product", hint=f"products materialize NAME --parts {parts}")
     if bool(restate) != bool(because.strip()):
         raise UsageError("--restate NAME and --because TEXT go together", hint="Say why settled rows change.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with open_session(env, now, create=True) as session:
         check_now(session, now)
         observed = session.observe()
-        request = session.request(observed, select, exclude, force=force, restate=restate, because=because.strip())
+        request = session.request(
+            observed, [*names, *select], exclude, force=force, restate=restate, because=because.strip(), parts=parts
+        )
         story = Story(session.project.graph, observed.facts)
         reporter = _reporter(story, _width(request.products), as_json)
         try:
@@ -238,7 +245,7 @@ def show_plan(
         told = [_planned(story, name, made) for name in made.steps]
     if as_json:
         return _say(told)
-    shown = [t for t in told if t["result"] != "unchanged" or t["pinned"]]
+    shown = [t for t in told if t["result"] != "unchanged" or t["pinned"] or t.get("held_parts")]
     for item in shown:
         for line in lines(item, _width(made.steps)):
             click.echo(line.rstrip())
@@ -259,13 +266,19 @@ def _planned(story: Story, name: str, made: Plan) -> dict[str, Any]:
 @click.argument("name")
 @_options(_ENV, _NOW, _JSON)
 @click.option("--rules", is_flag=True, help="Say how each of its rules is judged instead, with the query.")
-def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: bool) -> None:
+@click.option("--part", metavar="PART", help="Say of one part what it is made of, and what is next for it, instead.")
+def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: bool, part: str | None) -> None:
     """Say what is next for a product, rung by rung, and what would change it."""
     with open_session(env, now) as session:
         full = session.project.graph.resolve(name)
         if rules:
             return _rules(session, full, as_json)
-        told = explain(session.project.graph, session.observe(), full)
+        observed = session.observe()
+        told = (
+            explain_part(session.project.graph, observed, full, part)
+            if part
+            else explain(session.project.graph, observed, full)
+        )
     if as_json:
         return _say(told)
     for line in told["lines"]:
@@ -397,6 +410,22 @@ def _show_rows(
         click.echo("  no row fails", err=True)
     if more is not None and not as_json:
         click.echo(f"  the first {count}; -n shows more, --to FILE.csv writes all", err=True)
+    return None
+
+
+@main.command()
+@_options(_ENV, _NOW, _JSON)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def gc(env: str | None, now: datetime | None, as_json: bool, dry_run: bool) -> None:
+    """Put many small files of old parts together into few, and remove those that they replaced an hour ago."""
+    with open_session(env, now, create=True) as session:
+        told = tidy(session, dry=dry_run)
+    if as_json:
+        return _say(told)
+    for item in told["compacted"]:
+        click.echo(f"  {item['product']}: {item['files']:,} files of {item['bytes']:,} bytes into {item['into']}")
+    count = len(told["removed"])
+    click.echo(f"  {count} replaced file{'s' if count != 1 else ''} {'to be ' if dry_run else ''}removed")
     return None
 
 

@@ -1,6 +1,7 @@
 """Makes the world agree with the declarations: asks `decide()` after every effect, until nothing is left to do."""
 
 import os
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -150,6 +151,7 @@ class _Run:
             storage=world.storage,
             engine=lambda: self._engine,
             clock=world.clock,
+            timer=time.monotonic,
             done=lambda *made: self.parts.put(made),
         )
         self.stopping = self.interrupted = False

@@ -117,6 +117,11 @@ class Plan:
 
 def plan(graph: Graph, observed: Observed, request: Request) -> Plan:
     """Return what would be done; pure, so that planning twice says the same."""
+    return planned(graph, observed, request)[0]
+
+
+def planned(graph: Graph, observed: Observed, request: Request) -> tuple[Plan, Mapping[str, InputState]]:
+    """Return the plan, and what every table is to those made of it once that is done."""
     states = source_states(observed)
     steps: dict[str, Decision] = {}
     for name in graph.order:
@@ -128,7 +133,7 @@ def plan(graph: Graph, observed: Observed, request: Request) -> Plan:
             states[name] = output(name, steps[name])
         else:
             states[name] = published(name, observed.facts)
-    return Plan(steps={**steps, **withheld(graph, steps, observed.facts)})
+    return Plan(steps={**steps, **withheld(graph, steps, observed.facts)}), states
 
 
 def decide(

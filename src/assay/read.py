@@ -5,13 +5,12 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from assay.catalog import SqliteCatalog
 from assay.config import Config, find_config
 from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
-from assay.engines.feed import Table, stored
+from assay.engines.feed import Table, split_of, stored
 from assay.errors import UsageError
 from assay.graph import nearest
 from assay.model import QUARANTINE, Version
@@ -100,12 +99,12 @@ class Published:
 def table_of(version: Version, storage: Storage) -> Table:
     """Return where the rows of a version are read; those that were set aside are none.
 
-    Where every file that is read whole lies in a folder that tells the value of a column, the table says so.
+    Where files lie in folders that tell the value of a column, the table says so.
     """
     found = stored([part for part in version.parts if version.in_parts or part.key != QUARANTINE], storage)
-    folders = {unquote(file.parent.name.partition("=")[0]) for file in found.files if file not in found.cuts}
+    told = split_of(found.files) if version.in_parts else set()
     types = {column.name: column.type for column in version.columns if not column.logical}
-    column = folders.pop() if version.in_parts and len(folders) == 1 else ""
+    column = told.pop() if len(told) == 1 else ""
     return replace(found, split=(column, types[column])) if types.get(column) in _TOLD else found
 
 

@@ -49,6 +49,15 @@ class Catalog(Protocol):
     def record_parts(self, product: str, parts: Sequence[Part]) -> Sequence[Part]:
         """Record parts before there is a version of them, and return them with their ids; what has one stays."""
 
+    def relocate(self, parts: Sequence[Part], at: datetime) -> None:
+        """Record where parts are by now, all or none; the files that they were in are replaced."""
+
+    def replaced(self, before: datetime) -> Sequence[str]:
+        """Return the paths of files that were replaced before a moment, and in which no part is any more."""
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Drop paths from those that were replaced: they are removed."""
+
     def judged(self, parts: Collection[int], rules: str) -> Mapping[int, Mapping[str, Any]]:
         """Return how these rules about single rows came out on these parts, where that is known."""
 

@@ -63,6 +63,12 @@ create table parts (
 create unique index parts_place on parts (path, start, key);
 create index parts_made on parts (product, made_of);
 
+-- Files whose parts are in another file by now: kept for a while, for those who are reading them.
+create table replaced (
+  path  text primary key,
+  since text not null
+);
+
 -- How the rules about single rows came out on a part, once for all versions that have it.
 create table judged_parts (
   part    bigint not null,

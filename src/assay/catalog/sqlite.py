@@ -63,7 +63,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "alter table versions add column parts text not null default ''",
         "alter table verdicts add column failed_parts text not null default '[]'",
         "alter table parts rename to parts_2",
-        *_creating("parts", "parts_place", "parts_made", "judged_parts"),
+        *_creating("parts", "parts_place", "parts_made", "replaced", "judged_parts"),
         "insert into parts select p.rowid, v.product, p.key, '', '{}', v.digest, v.columns, p.rows, 0, v.data_as_of,"
         " p.path, 0, null, p.bytes, p.checksum from parts_2 p join versions v on v.id = p.version",
         "update versions set parts = (select group_concat(rowid) from"
@@ -329,6 +329,28 @@ class SqliteCatalog:
         )
         numbers = count(last + 1)
         return [part if part.id else replace(part, id=next(numbers)) for part in parts]
+
+    def relocate(self, parts: Sequence[Part], at: datetime) -> None:
+        with _translated(self.file), self._transaction():
+            for part in parts:
+                self._db.execute(
+                    "insert into replaced select path, ? from parts where id = ? on conflict (path) do nothing",
+                    [stamp(at), part.id],
+                )
+                self._db.execute(
+                    'update parts set path = ?, start = ?, "of" = ?, bytes = ?, checksum = ? where id = ?',
+                    [part.path, part.start, part.of, part.bytes, part.checksum, part.id],
+                )
+
+    def replaced(self, before: datetime) -> list[str]:
+        rows = self._rows(
+            "select path from replaced where since < ? and path not in (select path from parts)", [stamp(before)]
+        )
+        return [path for (path,) in rows]
+
+    def forget(self, paths: Sequence[str]) -> None:
+        with _translated(self.file), self._transaction():
+            self._db.executemany("delete from replaced where path = ?", [(path,) for path in paths])
 
     def _add_version(self, v: Version) -> None:
         if self._db.execute("select 1 from versions where id = ?", [v.id]).fetchone():

@@ -129,6 +129,22 @@ class DuckDB:
         with self.cursor() as cursor:
             cursor.execute(f"copy ({rows}) to {literal(str(target))} {COPY}")
 
+    def copy_tables(self, tables: Sequence[Table], target: Path) -> None:
+        """Copy stored tables of the same columns to one file, in order."""
+        every = " union all ".join(f"({parquet(table)})" for table in tables)
+        with self.cursor() as cursor:
+            cursor.execute(f"copy ({every}) to {literal(str(target))} {COPY}")
+
+    def measure_tables(self, tables: Sequence[Table], columns: Sequence[Column]) -> list[Measured]:
+        """Return what each of some stored tables of the same columns holds."""
+        found: list[Any] = []
+        with self.cursor() as cursor:
+            for start in range(0, len(tables), 100):
+                some = enumerate(tables[start : start + 100], start)
+                every = " union all ".join(f"select {_measures(columns, '')}, {n} {parquet(t)}" for n, t in some)
+                found += cursor.execute(every).fetchall()
+        return [_measured(columns, row) for row in sorted(found, key=lambda row: row[-1])]
+
 
 def _measures(columns: Sequence[Column], event_time: str) -> str:
     """Return the select list of what is measured of rows: how many, the sum of their hashes, the last event time."""
@@ -203,19 +219,17 @@ def parquet(table: Table | Sequence[Path]) -> str:
     Folders called `key=value` mean nothing, but for the column that the table says it is split by.
     """
     table = table if isinstance(table, Table) else Table(tuple(table))
-    whole = [file for file in table.files if file not in table.cuts]
-    hive = "hive_partitioning = false"
-    if table.split:
-        hive = f"hive_partitioning = true, hive_types = {{{literal(table.split[0])}: {table.split[1]}}}"
-    read = f"from read_parquet({_list(whole)}, {hive})"
-    if not table.cuts:
-        return read
-    reads = [read] if whole else []
+    reads = []
+    if table.split and (told := table.told):
+        types = f"hive_types = {{{literal(table.split[0])}: {table.split[1]}}}"
+        reads.append(f"from read_parquet({_list(told)}, hive_partitioning = true, {types})")
+    if (untold := table.untold) or not table.files:
+        reads.append(f"from read_parquet({_list(untold)}, hive_partitioning = false)")
     for file, ranges in table.cuts.items():
         inside = " or ".join(f"file_row_number between {first} and {first + rows - 1}" for first, rows in ranges)
         numbered = f"read_parquet({_list([file])}, file_row_number = true, hive_partitioning = false)"
         reads.append(f"select * exclude (file_row_number) from {numbered} where {inside}")
-    return f"from ({' union all by name '.join(reads)})"
+    return reads[0] if len(reads) == 1 and not table.cuts else f"from ({' union all by name '.join(reads)})"
 
 
 def _by_path(source: Source) -> str:

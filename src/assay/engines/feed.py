@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import unquote
 
 from assay.errors import BuildError
 from assay.model import Column, Part, Source
@@ -16,13 +17,38 @@ from assay.storage import Storage
 class Table:
     """Parquet files that are one table; of those in `cuts`, only ranges of rows are it (the first, and how many).
 
-    `split` is a column, and its type, whose value is told by the folder of every file that is not cut
-    (`day=2011-12-05`), so that readers skip files without opening them.
+    `split` is a column, and its type, whose value some files' folders tell (`day=2011-12-05`), so that readers skip
+    those without opening them.
     """
 
     files: tuple[Path, ...]
     cuts: Mapping[Path, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     split: tuple[str, str] | None = None
+
+    @property
+    def told(self) -> list[Path]:
+        """The whole files whose folder tells the value of the column that they are split by."""
+        return [file for file in self._whole if self.split and _column_of(file) == self.split[0]]
+
+    @property
+    def untold(self) -> list[Path]:
+        """The other whole files."""
+        told = set(self.told)
+        return [file for file in self._whole if file not in told]
+
+    @property
+    def _whole(self) -> list[Path]:
+        return [file for file in self.files if file not in self.cuts]
+
+
+def split_of(files: Iterable[Path]) -> set[str]:
+    """Return the columns whose values the folders of these files tell."""
+    return {name for file in files if (name := _column_of(file))}
+
+
+def _column_of(file: Path) -> str:
+    name, equals, _ = file.parent.name.partition("=")
+    return unquote(name) if equals else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

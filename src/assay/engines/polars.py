@@ -41,11 +41,12 @@ def parquet(table: Table) -> "pl.LazyFrame":
     """Return a stored table as a LazyFrame, its files in order."""
     import polars as pl
 
-    whole = [file for file in table.files if file not in table.cuts]
-    hive: dict[str, Any] = {"hive_partitioning": False}
-    if table.split and whole:
-        hive = {"hive_partitioning": True, "hive_schema": {table.split[0]: to_polars(table.split[1])}}
-    frames = [pl.scan_parquet(whole, glob=False, **hive)] if whole else []
+    frames = []
+    if table.split and (told := table.told):
+        schema = {table.split[0]: to_polars(table.split[1])}
+        frames.append(pl.scan_parquet(told, glob=False, hive_partitioning=True, hive_schema=schema))
+    if untold := table.untold:
+        frames.append(pl.scan_parquet(untold, glob=False, hive_partitioning=False))
     for file, ranges in table.cuts.items():
         cut = pl.scan_parquet(file, glob=False, hive_partitioning=False)
         frames += [cut.slice(start, rows) for start, rows in ranges]
