@@ -10,9 +10,9 @@ from assay import Consumer, product, rule, source, sql_product
 OWNER = "shop-platform@shop.example"
 
 raw_sales = source.files(
-    "fixtures/retail/*.csv.gz",
+    "fixtures/retail/{day:date}.csv.gz",
     owner=OWNER,
-    purpose="One drop a trading night: every invoice line of the day.",
+    purpose="One drop a trading night, and so one part a day: every invoice line of it.",
     # Everything is read as text: what a line *is* decides whether it is there twice.
     columns={
         "InvoiceNo": pl.String,
@@ -66,6 +66,7 @@ class SalesLines(pa.DataFrameModel):
 @product(
     owner=OWNER,
     purpose="Every invoice line once, typed, with cancellations marked. Everything about revenue is made of it.",
+    each="raw_sales",
     contract=SalesLines,
     event_time="invoiced_at",
     rules=[
@@ -89,7 +90,7 @@ class SalesLines(pa.DataFrameModel):
     tags=["retail"],
 )
 def sales_lines(raw_sales: pl.LazyFrame) -> pl.LazyFrame:
-    """A line is one of the eight columns' distinct texts: an exact copy is the same line."""
+    """A line is one of the distinct texts of a drop: an exact copy is the same line."""
     quantity = pl.col("Quantity").cast(pl.Int64)
     unit_price = pl.col("UnitPrice").cast(pl.Decimal(18, 2))
     stock_code = pl.col("StockCode")
@@ -120,6 +121,7 @@ class StockAdjustments(pa.DataFrameModel):
 @product(
     owner="warehouse@shop.example",
     purpose="Lines without a price: write-offs, found stock, free goods. The warehouse decides what to count again.",
+    each="sales_lines",
     contract=StockAdjustments,
     event_time="adjusted_at",
     consumers=[Consumer(name="warehouse", decides="which shelves to count", contact="warehouse@shop.example")],
@@ -157,6 +159,7 @@ fees_and_charges = sql_product(
     owner="finance-data@shop.example",
     purpose="Postage, marketplace fees, discounts: what is invoiced and is no merchandise. "
     "Finance decides which fees to contest.",
+    partition_by="day",
     contract=FeesAndCharges,
     event_time="day",
     consumers=[Consumer(name="finance", decides="which marketplace fees to contest")],

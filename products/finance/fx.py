@@ -65,6 +65,7 @@ class DailyRevenueEur(pa.DataFrameModel):
 @product(
     owner="finance-data@shop.example",
     purpose="Net revenue a day in euros, at the last known rate. The board's pack is made of it.",
+    partition_by="day",
     contract=DailyRevenueEur,
     event_time="day",
     rules=[

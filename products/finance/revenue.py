@@ -34,6 +34,7 @@ daily_revenue = sql_product(
     "daily_revenue.sql",
     owner=OWNER,
     purpose="Net revenue a day. The discount desk sets tomorrow's discounts from it.",
+    partition_by="day",
     contract=DailyRevenue,
     event_time="day",
     rules=[
@@ -89,6 +90,7 @@ refund_rate = sql_product(
     """,
     owner="customer-care@shop.example",
     purpose="Share of a day's merchandise that was cancelled. Customer care decides how many people to put on returns.",
+    partition_by="day",
     contract=RefundRate,
     event_time="day",
     rules=[
@@ -119,6 +121,7 @@ month_close = sql_product(
     "month_close.sql",
     owner=OWNER,
     purpose="A month's revenue, in pounds and euros. The chief financial officer signs it off.",
+    partition_by="month(day)",
     contract=MonthClose,
     rules=[
         rule.sql(

@@ -172,6 +172,17 @@ class Workshop:
             return Unfinished(there=len(parts), of=len(order.parts))
         return self._version(order, started, parts, _altogether(parts, _one_shape(order.product, parts)))
 
+    def _own(self, product: Product, wanted: Wanted, target: Path, measured: Measured) -> Measured:
+        """Keep the rows of the part alone: those before it were made of a window that is not theirs."""
+        if odd := [f"{c.name} ({c.logical})" for c in measured.columns if c.logical]:
+            raise BuildError(f"a part with {', '.join(odd)} cannot be told from those before", where=product.where)
+        engine, window = self.engine(), target.with_name("window.parquet")
+        target.rename(window)
+        _, stranger = _stranger(product, wanted)
+        engine.copy_where(window, f"not ({stranger})", target)
+        window.unlink()
+        return engine.measure(target, product.event_time)
+
     def _part(self, order: Order, wanted: Wanted, index: int) -> Part:
         """Make one part, and seal it."""
         started, product = self.timer(), order.product
@@ -182,6 +193,8 @@ class Workshop:
             measured = make(
                 product, order.definition.recipe, feeds, target, self.engine(), stranger=_stranger(product, wanted)
             )
+            if measured.strangers and any(i.back for i in product.inputs):
+                measured = self._own(product, wanted, target, measured)
             if measured.strangers:
                 assert product.partition is not None
                 told = f"{measured.strangers:,} rows of {product.name} that were made as {wanted.key} belong elsewhere"
@@ -201,6 +214,15 @@ class Workshop:
             sealed, made_of=wanted.made_of, inputs=wanted.inputs, columns=measured.columns,
             seconds=round(self.timer() - started, 3), data_as_of=measured.data_as_of,
         )  # fmt: skip
+
+
+def _stranger(product: Product, wanted: Wanted) -> tuple[str, str]:
+    """Return the column that says which part a row is of, and the SQL that is true of rows of another; or nothing."""
+    partition = product.partition
+    if partition is None or not partition.in_rows:
+        return "", ""
+    [column] = partition.names
+    return column, f"{keyed(identifier(column), partition.grain)} is distinct from {literal(wanted.key)}"
 
 
 def without(order: Order, version: Version, before: Version | None, now: datetime) -> Version:
@@ -250,15 +272,6 @@ def _one_shape(product: Product, parts: Sequence[Part]) -> tuple[Column, ...]:
 def _made_of(piece: Cut) -> str:
     """Return what a part that was cut is made of: its content says all."""
     return digest(["cut", piece.key, piece.digest])
-
-
-def _stranger(product: Product, wanted: Wanted) -> tuple[str, str]:
-    """Return the column that says which part a row is of, and the SQL that is true of rows of another; or nothing."""
-    partition = product.partition
-    if partition is None or not partition.in_rows:
-        return "", ""
-    [column] = partition.names
-    return column, f"{keyed(identifier(column), partition.grain)} is distinct from {literal(wanted.key)}"
 
 
 def _folder(product: Product, key: str, index: int) -> str:

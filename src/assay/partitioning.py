@@ -90,7 +90,8 @@ class Partitions:
 
     def _adopted(self, own: Partition, inputs: Sequence[Input]) -> Partition:
         """Return the grain that a column has by the parts of the inputs that are split by it, too."""
-        grains = {other.grain for i in inputs if (other := self.of(i.name)) and other.names == own.names}
+        others = [other for i in inputs if (other := self.of(i.name)) and other.names == own.names]
+        grains = {other.grain for other in others if other.grain == "day" or not other.in_rows}
         return replace(own, grain=min(grains)) if len(grains) == 1 else own
 
     # ------------------------------------------------------------------------------------------ inputs
@@ -116,6 +117,10 @@ class Partitions:
     def _follow(self, name: str, own: Partition, product: ProductDeclaration, i: Input, each: str | None) -> Input:
         asked, other = product.inputs.get(i.alias), self.of(i.name)
         where = self.declared.here(product.where)
+        if own.grain and other and other.names == own.names and not other.grain:
+            told = f"{name} is by {shown(own)}, and nothing says that {own.names[0]} of {i.name} is a date"
+            hint = f'Write partition_by="day({own.names[0]})" for {i.name}, or give it a contract.'
+            self.declared.problem(told, where, hint)
         if not isinstance(asked, PartsDeclaration):
             return replace(i, grain=other.grain) if other and (i.name == each or alike(own, other)) else i
         if asked.all:

@@ -4,10 +4,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from assay.decision import Blocked, Check, Decision
+from assay.decision import Blocked, Check, Decision, Keep, Publish
 from assay.engines import polars as lazy
 from assay.engines.feed import Table
 from assay.errors import UsageError
+from assay.fingerprint import key_of
 from assay.history import version_of
 from assay.model import Version
 from assay.read import published
@@ -22,6 +23,10 @@ def version_shown(
         raise UsageError("give --held or --version, not both")
     if held:
         end = steps[name]
+        if isinstance(end, Publish | Keep) and end.version.key.held:
+            key = end.version.key  # other parts of it are out: what is held is what was built with these
+            whole = session.observe().facts.find(name, key_of(key.code, key.inputs).digest)
+            return whole or end.version
         if not isinstance(end, Blocked):
             told = (
                 "its version is not judged as of now: `products materialize` judges it"

@@ -129,6 +129,11 @@ class DuckDB:
         with self.cursor() as cursor:
             cursor.execute(f"copy ({rows}) to {literal(str(target))} {COPY}")
 
+    def copy_where(self, file: Path, condition: str, target: Path) -> None:
+        """Copy the rows of a file that meet a condition, in their order."""
+        with self.cursor() as cursor:
+            cursor.execute(f"copy (select * {parquet([file])} where {condition}) to {literal(str(target))} {COPY}")
+
     def copy_tables(self, tables: Sequence[Table], target: Path) -> None:
         """Copy stored tables of the same columns to one file, in order."""
         every = " union all ".join(f"({parquet(table)})" for table in tables)

@@ -1,0 +1,697 @@
+"""Parts: made, judged and remembered one by one; what moves is what changed."""
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import assay
+from assay.catalog import SqliteCatalog
+from assay.model import Part
+from tests.conftest import ROOT, Place
+
+HEADER = """
+import polars as pl
+import pandera.polars as pa
+from assay import parts, product, rule, source, sql_product
+"""
+SHOP = (
+    HEADER
+    + """
+raw = source.files("data/{day:date}.csv", columns={"id": pl.Int64, "x": pl.Int64})
+
+class Lines(pa.DataFrameModel):
+    day: pl.Date
+    id: int = pa.Field(unique=True)
+    x: int = pa.Field(ge=0)
+
+@product(owner="o", each="raw", contract=Lines)
+def lines(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw.select("day", "id", "x").unique()
+
+daily = sql_product(
+    "daily", "select day, sum(x)::bigint as x, count(*) as n from lines group by 1", owner="o", partition_by="day")
+weekly = sql_product(
+    "weekly", "select day, sum(x) over (order by day range between interval 6 days preceding and current row)::bigint as x from daily", owner="o",
+    partition_by="day", inputs={"daily": parts(back=6)})
+monthly = sql_product(
+    "monthly", "select strftime(day, '%Y-%m') as month, sum(x)::bigint as x from daily group by 1", owner="o",
+    partition_by="month(day)")
+"""
+)
+FIRST = date(2024, 1, 1)
+
+
+def day(index: int) -> str:
+    return (FIRST + timedelta(days=index)).isoformat()
+
+
+def drop(place: Place, index: int, *xs: int) -> None:
+    rows = [f"{index * 100 + n},{x}" for n, x in enumerate(xs)]
+    place.write(f"data/{day(index)}.csv", "\n".join(["id,x", *rows]) + "\n")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Place:
+    """Forty days of a shop."""
+    made = Place(tmp_path)
+    made.write("pyproject.toml", "[tool.products]\n")
+    made.write("products/shop.py", SHOP)
+    for index in range(40):
+        drop(made, index, index % 7, index % 5)
+    return made
+
+
+def keys(place: Place, product: str) -> dict[str, Part]:
+    """Return the parts that readers see of a product, by key."""
+    catalog = SqliteCatalog(place.root / ".products/catalog.db", create=False)
+    version = catalog.version(catalog.pointers("prod")[product].version)
+    catalog.close()
+    return {part.key: part for part in version.parts}
+
+
+def moved(before: dict[str, Part], after: dict[str, Part]) -> tuple[set[str], set[str]]:
+    """Return the parts that are others now, or new, and those that are gone."""
+    other = {key for key in after if key not in before or before[key].id != after[key].id}
+    return other, before.keys() - after.keys()
+
+
+# ---------------------------------------------------------------------------------------------- what moves
+
+
+def test_a_change_moves_its_part_and_what_is_made_of_it(shop: Place) -> None:
+    told = shop.materialize()
+    assert {n: t["parts"] for n, t in told.items() if n} == {
+        "shop.lines": {"built": 40, "of": 40},
+        "shop.daily": {"built": 40, "of": 40},
+        "shop.weekly": {"built": 40, "of": 40},
+        "shop.monthly": {"built": 2, "of": 2},
+    }
+    before = {name: keys(shop, name) for name in told if name}
+    drop(shop, 20, 100, 1)
+    planned = {t["product"]: t["parts"] for t in shop.run("plan", "--json").json}
+    assert planned["shop.lines"]["to_build"] == [day(20)]
+    assert planned["shop.weekly"]["to_build"] == [day(n) for n in range(20, 27)]
+    assert planned["shop.monthly"] == {"to_build": ["2024-01"], "of": 2, **_about(planned["shop.monthly"])}
+    told = shop.materialize()
+    assert {n: t["parts"]["built"] for n, t in told.items() if n} == {
+        "shop.lines": 1, "shop.daily": 1, "shop.weekly": 7, "shop.monthly": 1,
+    }  # fmt: skip
+    after = {name: keys(shop, name) for name in before}
+    assert moved(before["shop.daily"], after["shop.daily"]) == ({day(20)}, set())
+    assert moved(before["shop.weekly"], after["shop.weekly"]) == ({day(n) for n in range(20, 27)}, set())
+    plain = shop.query(f"select sum(x) as x from lines where day between '{day(15)}' and '{day(21)}'")
+    assert shop.query(f"select x from weekly where day = '{day(21)}'") == plain
+
+
+def _about(planned: dict) -> dict:
+    return {"about_seconds": planned["about_seconds"]}
+
+
+def test_rows_in_another_order_move_nothing_below(shop: Place) -> None:
+    shop.materialize()
+    shop.write(f"data/{day(3)}.csv", "id,x\n301,3\n300,3\n")
+    told = shop.materialize()
+    assert told["shop.lines"]["result"] == "published"
+    assert told["shop.lines"]["parts"]["built"] == 1
+    assert {told[f"shop.{n}"]["result"] for n in ("daily", "weekly", "monthly")} == {"unchanged"}
+
+
+def test_the_same_bytes_under_a_new_time_or_name_move_nothing(shop: Place) -> None:
+    shop.materialize()
+    file = shop.root / f"data/{day(3)}.csv"
+    os.utime(file, (time.time(), time.time()))
+    assert {t["result"] for n, t in shop.materialize().items() if n} == {"unchanged"}
+    shop.edit("products/shop.py", "data/{day:date}.csv", "data/**/{day:date}.csv")
+    shop.materialize()
+    before = keys(shop, "shop.lines")
+    (shop.root / "data/deep").mkdir()
+    shutil.move(file, shop.root / "data/deep")
+    told = shop.materialize()
+    assert told["shop.lines"]["parts"] == {"built": 0, "of": 40}, "what a file is called is not what is in it"
+    assert moved(before, keys(shop, "shop.lines")) == (set(), set())
+
+
+def test_a_day_removed_and_one_added(shop: Place) -> None:
+    shop.materialize()
+    (shop.root / f"data/{day(39)}.csv").unlink()
+    drop(shop, 40, 5)
+    told = shop.materialize()
+    assert told["shop.lines"]["parts"] == {"built": 1, "of": 40}
+    assert set(keys(shop, "shop.daily")) == {day(n) for n in range(41) if n != 39}
+    assert told["shop.weekly"]["parts"] == {"built": 1, "of": 40}
+    [seen] = shop.query(f"select x from weekly where day = '{day(40)}'")
+    assert seen == shop.query(f"select sum(x) as x from daily where day > '{day(33)}'")[0]
+
+
+def test_other_code_builds_every_part_again_and_old_code_none(shop: Place) -> None:
+    shop.materialize()
+    shop.edit("products/shop.py", "count(*) as n", "count(*) + 1 as n")
+    assert shop.materialize()["shop.daily"]["parts"] == {"built": 40, "of": 40}
+    shop.edit("products/shop.py", "count(*) + 1 as n", "count(*) as n")
+    told = shop.materialize()
+    assert (told["shop.daily"]["result"], told["shop.daily"]["built"]) == ("published", False)
+
+
+def test_whatever_changes_it_is_as_if_built_anew(tmp_path: Path) -> None:
+    """Random nights: what is published is what a project that knows nothing would build from the same files."""
+    chance = random.Random(4)
+    shop = Place(tmp_path / "kept")
+    shop.write("pyproject.toml", "[tool.products]\n")
+    shop.write("products/shop.py", SHOP.replace("id: int = pa.Field(unique=True)", "id: int"))
+    for index in range(8):
+        drop(shop, index, index)
+    for night in range(6):
+        for _ in range(chance.randint(1, 3)):
+            index = chance.randint(0, 9)
+            file = shop.root / f"data/{day(index)}.csv"
+            if chance.random() < 0.25 and file.exists() and len(list(file.parent.iterdir())) > 2:
+                file.unlink()
+            else:
+                drop(shop, index, *(chance.randint(0, 9) for _ in range(chance.randint(0, 3))))
+        if chance.random() < 0.3:
+            assert shop.run("gc").code == 0
+        told = shop.materialize()
+        assert told[""]["exit_code"] == 0, told
+        fresh = Place(tmp_path / f"fresh{night}")
+        shutil.copytree(shop.root, fresh.root, ignore=shutil.ignore_patterns(".products", "__pycache__"))
+        fresh.materialize()
+        for name in ("lines", "daily", "weekly", "monthly"):
+            rows = f"from shop.{name} order by all"
+            assert shop.query(rows) == fresh.query(rows), (night, name)
+
+
+# ---------------------------------------------------------------------------------------------- how tables are split
+
+
+def test_files_are_parts_of_their_own(place: Place) -> None:
+    place.write("products/shop.py", HEADER + """
+raw = source.files("data/*.csv", columns={"x": pl.Int64})
+@product(owner="o", each="raw")
+def doubled(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw.select(pl.col("x") * 2)
+""")  # fmt: skip
+    place.numbers("b", 4)
+    place.materialize("-s", "doubled")
+    assert set(keys(place, "shop.doubled")) == {"data/a.csv", "data/b.csv"}
+    place.numbers("b", 5)
+    assert place.materialize("-s", "doubled")["shop.doubled"]["parts"] == {"built": 1, "of": 2}
+    assert place.query("select sum(x) as x from doubled") == [{"x": 22}]
+
+
+def test_folders_in_the_manner_of_hive(place: Place) -> None:
+    place.write("products/shop.py", HEADER + """
+raw = source.files("in/shop={shop}/year={y:year}/*.parquet", columns={"x": pl.Int64})
+@product(owner="o", each="raw")
+def by_shop(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw
+total = sql_product("total", "select shop, y, sum(x)::bigint as x from raw group by all", owner="o")
+""")  # fmt: skip
+    for name, year, x in (("london", 2023, 1), ("london", 2024, 2), ("paris", 2024, 3)):
+        folder = place.root / f"in/shop={name}/year={year}"
+        folder.mkdir(parents=True)
+        for n in range(2):
+            pl.DataFrame({"x": [x]}).write_parquet(folder / f"{n}.parquet")
+    place.materialize("-s", "domain:shop")
+    assert set(keys(place, "shop.by_shop")) == {"london/2023", "london/2024", "paris/2024"}
+    rows = [
+        {"shop": "london", "y": 2023, "x": 2},
+        {"shop": "london", "y": 2024, "x": 4},
+        {"shop": "paris", "y": 2024, "x": 6},
+    ]
+    assert place.query("from total order by all") == rows
+    assert place.query("select shop, y, sum(x)::bigint as x from by_shop group by all order by all") == rows
+    pl.DataFrame({"x": [9]}).write_parquet(place.root / "in/shop=paris/year=2024/0.parquet")
+    assert place.materialize("-s", "by_shop")["shop.by_shop"]["parts"] == {"built": 1, "of": 3}
+
+
+def test_a_file_that_is_no_part_is_told(shop: Place) -> None:
+    shop.write("data/2024-02-31.csv", "id,x\n1,2\n")
+    told = shop.materialize()
+    assert told[""]["exit_code"] == 1
+    assert "data/2024-02-31.csv" in json.dumps(told["shop.lines"]["waits_for"])
+
+
+def test_a_table_is_cut_and_only_what_differs_moves(place: Place) -> None:
+    place.write("products/shop.py", HEADER + """
+raw = source.files("data/*.csv", columns={"x": pl.Int64})
+by_rest = sql_product("by_rest", "select x % 3 as rest, x from raw", owner="o", partition_by="rest")
+sums = sql_product("sums", "select rest, sum(x)::bigint as x from by_rest group by 1", owner="o", partition_by="rest")
+""")  # fmt: skip
+    place.numbers("a", *range(9))
+    place.materialize("-s", "domain:shop")
+    before = keys(place, "shop.by_rest"), keys(place, "shop.sums")
+    assert set(before[0]) == {"0", "1", "2"}
+    assert len({part.path for part in before[0].values()}) == 1, "what is cut at once is in one file"
+    place.numbers("b", 10)
+    told = place.materialize("-s", "domain:shop")
+    assert told["shop.by_rest"]["parts"] == told["shop.sums"]["parts"] == {"built": 1, "of": 3}
+    assert moved(before[0], keys(place, "shop.by_rest")) == ({"1"}, set())
+    assert place.query("from sums order by rest") == [{"rest": 0, "x": 9}, {"rest": 1, "x": 22}, {"rest": 2, "x": 15}]
+    assert assay.read("shop.by_rest", project=place.root).collect().height == 10
+    place.numbers("a")
+    place.numbers("b")
+    told = place.materialize("-s", "domain:shop")
+    assert told[""]["exit_code"] == 0, "no rows are no parts, and still a table"
+    assert place.query("select count(*) as n from by_rest") == [{"n": 0}]
+
+
+def test_snapshots_of_the_price_of_oil(place: Place) -> None:
+    """Six real snapshots of one file: days restated, removed, appended, and one night the very same bytes."""
+    place.write("products/oil.py", HEADER + """
+brent_file = source.files("in/brent-daily.csv", columns={"Date": pl.Date, "Price": pl.Float64})
+brent = sql_product("brent", 'select "Date" as day, "Price" as price from brent_file', owner="o", partition_by="day(day)",
+                    event_time="day", rules=[rule.sql("one price a day", "select day from this group by 1 having count(*) > 1")])
+marks = sql_product("marks", "select day, round(price * 42, 2) as per_tanker from brent", owner="o", partition_by="day")
+months = sql_product("months", "select strftime(day, '%Y-%m') as month, avg(price) as price from brent group by 1",
+                     owner="o", partition_by="month(day)")
+""")  # fmt: skip
+    nights = ["2022-11-09", "2022-11-10", "2023-01-05", "2023-01-06", "2023-01-11", "2023-01-12"]
+    (place.root / "in").mkdir()
+    seen: dict[str, str] = {}
+    before: dict[str, dict[str, Part]] = {"oil.brent": {}, "oil.marks": {}, "oil.months": {}}
+    expected = {"2022-11-10": ({"2022-10-31"}, set()), "2023-01-06": (set(), {"2022-12-27"}), "2023-01-11": (set(), set()),
+                "2023-01-12": (set(), {"2023-01-02"})}  # fmt: skip
+    for night in nights:
+        text = (ROOT / f"fixtures/brent/brent-daily.{night}.csv").read_text()
+        (place.root / "in/brent-daily.csv").write_text(text)
+        rows = dict(line.split(",") for line in text.splitlines()[1:])
+        told = place.materialize("-s", "domain:oil")
+        assert told[""]["exit_code"] == 0, told
+        after = {name: keys(place, name) for name in before}
+        restated = {d for d in rows if d in seen and float(rows[d]) != float(seen[d])}
+        new, gone = rows.keys() - seen.keys(), seen.keys() - rows.keys()
+        assert night not in expected or expected[night] == (restated, gone)
+        assert moved(before["oil.brent"], after["oil.brent"]) == (restated | new, gone), night
+        assert moved(before["oil.marks"], after["oil.marks"]) == (restated | new, gone), night
+        touched = {d[:7] for d in restated | new | gone}
+        assert moved(before["oil.months"], after["oil.months"]) == (touched, set()), night
+        if night == "2023-01-11":
+            assert {t["result"] for n, t in told.items() if n} == {"unchanged"}
+        found = place.query("select day, price from brent order by day")
+        assert [(r["day"], r["price"]) for r in found] == [(d, float(p)) for d, p in sorted(rows.items())]
+        seen, before = rows, after
+
+
+def test_rows_of_another_part_are_refused(shop: Place) -> None:
+    shop.edit("products/shop.py", "select day, sum(x)::bigint as x, count(*) as n from lines group by 1",
+              "select day + 1 as day, 1 as x from lines")  # fmt: skip
+    told = shop.materialize()
+    assert "belong elsewhere: they say so by day" in told["shop.daily"]["error"]
+    assert not list((shop.root / ".products/store").glob("shop.daily/**/*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "by", "words"),
+    [
+        ("select nullif(x, 2) as k from raw", "k", "k is null in 1 rows"),
+        ("select x from raw", "k", "it is split by k, and has no such column"),
+        ("select now()::timestamp as k from raw", "k", "which is TIMESTAMP"),
+        ("select x::double as k from raw", "k", "which is DOUBLE"),
+    ],
+)
+def test_what_cannot_be_cut_is_told(place: Place, sql: str, by: str, words: str) -> None:
+    declared = f"raw = source.files('data/*.csv', columns={{'x': pl.Int64}})\nsql_product('p', '{sql}', owner='o', partition_by='{by}')"
+    place.write("products/shop.py", HEADER + declared)
+    told = place.materialize("-s", "shop.p")
+    assert words in told["shop.p"]["error"]
+
+
+def test_parts_that_are_not_alike_are_told(shop: Place) -> None:
+    shop.edit("products/shop.py", 'return raw.select("day", "id", "x").unique()',
+              'return raw.select("day", "id", pl.col("x").cast(pl.Int32 if raw.collect()["x"][0] > 3 else pl.Int64))')  # fmt: skip
+    shop.edit("products/shop.py", "contract=Lines", "purpose=''")
+    told = shop.materialize("-s", "lines")
+    assert "the parts of shop.lines are not alike" in told["shop.lines"]["error"]
+
+
+MISTAKES = {
+    "both": ("sql_product('p', 'from lines', owner='o', partition_by='day', each='lines')", "has each= and partition_by="),
+    "no such input": ("sql_product('p', 'from lines', owner='o', each='nothing')", "each='nothing' is no name of an input"),
+    "none of its inputs": ("sql_product('p', 'from lines', owner='o', each='raw')", "each='raw' is none of its inputs"),
+    "not in parts": (
+        "sql_product('q', 'select 1 as x', owner='o')\nsql_product('p', 'from q', owner='o', each='q')",
+        "shop.q is not in parts",
+    ),
+    "a day that may be no date": (
+        "sql_product('q', 'select 1 as k', owner='o', partition_by='k')\nsql_product('p', 'from q', owner='o', partition_by='month(k)')",
+        "nothing says that k of shop.q is a date",
+    ),
+    "no grain": ("sql_product('p', 'from lines', owner='o', partition_by='decade(day)')", "partition_by='decade(day)' is neither"),
+    "finer": (
+        "sql_product('p', 'from monthly', owner='o', partition_by='day', inputs={'monthly': parts()})",
+        "is not made of whole parts of shop.monthly",
+    ),
+    "parts of a whole": (
+        "sql_product('q', 'select 1 as x', owner='o')\nsql_product('p', 'from q', owner='o', partition_by='x', inputs={'q': parts()})",
+        "parts() of shop.q, which is in no parts",
+    ),
+    "in no parts itself": ("sql_product('p', 'from lines', owner='o', inputs={'lines': parts()})", "is in no parts itself"),
+    "a window of names": (
+        "sql_product('q', 'select 1 as x', owner='o', partition_by='x')\n"
+        "sql_product('p', 'from q', owner='o', partition_by='x', inputs={'q': parts(back=2)})",
+        "parts(back=2) is for parts in time",
+    ),
+    "a placeholder of no kind": ("odd = source.files('in/{day:hour}.csv', columns={'x': pl.Int64})", "{day:hour} is no placeholder"),
+    "held parts of a whole": ("sql_product('p', 'from lines', owner='o', on_failed_part='hold_part')", "is for a product in parts"),
+    "a word": ("sql_product('p', 'from lines', owner='o', on_failed_part='maybe')", "on_failed_part= should be"),
+    "a file": (
+        "@product(owner='o', file='x.csv', each='lines')\ndef p(lines: pl.LazyFrame) -> str:\n    return ''",
+        "a file is not in parts",
+    ),
+    "aside": (
+        "sql_product('p', 'from lines', owner='o', each='lines', rules=[rule.check('c', 'x > 0', on_failure='quarantine', fail_above=5)])",
+        "a product in parts cannot set rows aside",
+    ),
+    "back of nothing": ("sql_product('p', 'from lines', owner='o', each='lines', inputs={'lines': parts(back=-1)})", "parts() back= should be"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_in_declarations(shop: Place, name: str) -> None:
+    declared, words = MISTAKES[name]
+    shop.write("products/shop.py", SHOP + declared + "\n")
+    ran = shop.run("ls")
+    assert ran.code == 2
+    assert words in ran.err
+    assert "products/shop.py:" in ran.err
+
+
+# ---------------------------------------------------------------------------------------------- judging
+
+
+def results(place: Place, product: str) -> dict[str, dict]:
+    """Return how each rule came out on the newest version of a product, by its words."""
+    database = sqlite3.connect(place.root / ".products/catalog.db")
+    (found,) = database.execute(
+        "select results from verdicts v join versions s on s.id = v.version where product = ? order by seq desc, judged_at desc",
+        [product],
+    ).fetchone()
+    return {told["text"]: told for told in json.loads(found)}
+
+
+def test_what_was_judged_of_a_part_is_remembered(shop: Place) -> None:
+    shop.materialize()
+    database = sqlite3.connect(shop.root / ".products/catalog.db")
+    count = "select count(*) from judged_parts j join parts p on p.id = j.part where product = 'shop.lines'"
+    assert database.execute(count).fetchone() == (40,)
+    drop(shop, 3, 1)
+    shop.materialize()
+    assert database.execute(count).fetchone() == (41,)
+    (shop.root / f"data/{day(4)}.csv").unlink()
+    shop.materialize()
+    assert database.execute(count).fetchone() == (41,)
+    assert results(shop, "shop.lines")["x is at least 0"]["how"] == "remembered"
+    shop.edit("products/shop.py", "x: int = pa.Field(ge=0)", "x: int = pa.Field(ge=1)")
+    told = shop.materialize("-s", "lines")
+    assert told["shop.lines"]["result"] == "held back"
+    failing = sum(n % 7 < 1 for n in range(40) if n not in {3, 4}) + sum(
+        n % 5 < 1 for n in range(40) if n not in {3, 4}
+    )
+    [failed] = [r for r in told["shop.lines"]["rules"] if r["status"] == "failed"]
+    assert failed["failing"] == failing
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_uniqueness_holds_across_parts(shop: Place, overlap: bool) -> None:
+    shop.materialize()
+    rows = ["id,x", f"{300},1", "305,2"] + (["1000001,1"] if overlap else [])  # it goes beyond those of all later days
+    shop.write(f"data/{day(3)}.csv", "\n".join(rows) + "\n")
+    assert shop.materialize()["shop.lines"]["result"] == "published"
+    shop.write(f"data/{day(5)}.csv", "id,x\n305,1\n")
+    told = shop.materialize()["shop.lines"]
+    assert told["result"] == "held back"
+    [failed] = [r for r in told["rules"] if r["status"] == "failed"]
+    assert (failed["text"], failed["failing"]) == ("id is unique", 2)
+
+
+def test_uniqueness_within_a_part_and_by_its_column(shop: Place) -> None:
+    shop.edit(
+        "products/shop.py",
+        "id: int = pa.Field(unique=True)",
+        "id: int\n    class Config:\n        unique = ['day', 'id']",
+    )
+    shop.materialize()
+    shop.write(f"data/{day(3)}.csv", "id,x\n7,1\n7,2\n")
+    [failed] = [r for r in shop.materialize()["shop.lines"]["rules"] if r["status"] == "failed"]
+    assert failed["failing"] == 2
+    assert {s["id"] for s in failed["samples"]} == {7}
+
+
+def test_a_failed_part_is_held_and_the_others_go_out(shop: Place) -> None:
+    shop.edit("products/shop.py", "contract=Lines)", 'contract=Lines, on_failed_part="hold_part")')
+    shop.materialize()
+    drop(shop, 7, -1, 4)
+    drop(shop, 8, 50)
+    drop(shop, 40, -3)
+    told = shop.materialize()
+    assert told[""]["exit_code"] == 3
+    lines = told["shop.lines"]
+    assert lines["result"] == "published"
+    assert lines["held_parts"] == [
+        {"part": day(7), "readers_keep_before": True},
+        {"part": day(40), "readers_keep_before": False},
+    ]
+    [rule] = lines["held_by"]
+    assert (rule["text"], rule["failing"]) == ("x is at least 0", 2)
+    assert shop.query(f"select day, sum(x)::bigint as x from lines where day in ('{day(7)}', '{day(8)}', '{day(40)}') group by 1 order by 1") == [
+        {"day": day(7), "x": 2}, {"day": day(8), "x": 50},
+    ]  # fmt: skip
+    assert told["shop.daily"]["parts"]["built"] == 1
+    again = shop.materialize()
+    assert again[""]["exit_code"] == 3
+    assert again["shop.lines"]["result"] == "unchanged"
+    assert not any(t["built"] or t["judged"] for n, t in again.items() if n)
+    text = shop.run("materialize").out
+    assert f"held back: 1 part ({day(7)}); readers keep what they had of it" in text
+    [status] = [t for t in shop.run("status", "--json").json if t["product"] == "shop.lines"]
+    assert status["state"] == "2 parts held back"
+    assert day(7) in shop.run("plan").out
+    assert "held back by a rule" in shop.run("why", "lines", "--part", day(7)).out
+    assert shop.run("show", "lines", "--held", "-n", "100").out.count(day(7)) == 2, "what is held can be looked at"
+    drop(shop, 7, 4)
+    drop(shop, 40, 3)
+    told = shop.materialize()
+    assert (told[""]["exit_code"], "held_parts" in told["shop.lines"]) == (0, False)
+    assert shop.query("select count(*) as n from daily") == [{"n": 41}]
+
+
+def test_a_rule_of_the_whole_holds_the_parts_that_it_names(shop: Place) -> None:
+    about = 'partition_by="day", on_failed_part="hold_part", rules=[rule.sql("no day is over a hundred", "select {} from this where x > 100")])'
+    old = 'group by 1", owner="o", partition_by="day")'
+    shop.edit("products/shop.py", old, 'group by 1", owner="o", ' + about.format("day, x"))
+    shop.materialize()
+    drop(shop, 5, 1000)
+    told = shop.materialize()
+    assert told["shop.daily"]["held_parts"] == [{"part": day(5), "readers_keep_before": True}]
+    shop.edit("products/shop.py", "select day, x from this", "select x from this")
+    told = shop.materialize("-s", "daily")
+    assert told["shop.daily"]["result"] == "held back", "a rule that does not say of which day a row is holds all"
+
+
+def test_when_every_part_fails_the_product_is_held(shop: Place) -> None:
+    shop.edit("products/shop.py", "contract=Lines)", 'contract=Lines, on_failed_part="hold_part")')
+    for index in range(40):
+        drop(shop, index, -1)
+    told = shop.materialize()
+    assert told["shop.lines"]["result"] == "held back"
+    assert shop.run("query", "from lines").code == 2
+
+
+# ---------------------------------------------------------------------------------------------- backfills
+
+
+def test_a_range_is_built_and_the_rest_later(shop: Place) -> None:
+    told = shop.materialize("lines", "--parts", f"{day(5)}..{day(9)}")
+    assert told["shop.lines"] | {"seconds": 0} == {
+        "product": "shop.lines", "result": "unfinished", "parts_there": 5, "of": 40, "readers": None, "release": None,
+        "reasons": ["never built"], "parts": {"built": 5, "of": 40}, "built": False, "judged": False, "seconds": 0,
+    }  # fmt: skip
+    assert told[""]["exit_code"] == 0
+    assert shop.materialize("lines", "--parts", "2024-02")["shop.lines"]["parts_there"] == 14
+    assert shop.materialize("lines", "--parts", "2024-01..2024-02")["shop.lines"]["parts"] == {"built": 26, "of": 40}
+    assert shop.query("select count(*) as n from lines") == [{"n": 80}]
+    told = shop.materialize("lines", "--parts", f"{day(0)}..{day(1)}", "--force")
+    assert told["shop.lines"]["parts"] == {"built": 2, "of": 40}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--parts", "2024-01"), "--parts needs the name of a product"),
+        (("lines", "--parts", "x..y"), "'x' is no day"),
+        (("split", "--parts", "1"), "is not made part by part"),
+    ],
+)
+def test_a_range_that_is_none(shop: Place, arguments: tuple[str, ...], words: str) -> None:
+    shop.edit(
+        "products/shop.py",
+        "daily = ",
+        "split = sql_product('split', 'select 1 as k', owner='o', partition_by='k')\ndaily = ",
+    )
+    ran = shop.run("materialize", *arguments)
+    assert ran.code == 2
+    assert words in ran.err
+
+
+def test_parts_that_are_done_survive_a_kill(shop: Place) -> None:
+    body = f"import time\n    if str(raw.select('day').head(1).collect().item()) == '{day(20)}':\n        time.sleep(60)\n    return raw"
+    shop.edit("products/shop.py", "return raw.select", body + ".select")
+    running = subprocess.Popen([sys.executable, "-m", "assay", "materialize"], cwd=shop.root, stdout=subprocess.DEVNULL)
+    store = shop.root / ".products/store/shop.lines"
+    for _ in range(300):
+        time.sleep(0.1)
+        if len(list(store.glob("**/data.parquet"))) >= 20:
+            break
+    time.sleep(0.5)
+    running.kill()
+    running.wait()
+    shop.edit("products/shop.py", "time.sleep(60)", "time.sleep(0)")
+    shop.edit("products/shop.py", "time.sleep(0)", "time.sleep(60)")  # the code is the very same
+    drop(shop, 20, 1)
+    shop.edit("products/shop.py", f"'{day(20)}'", "'never'")
+    told = shop.materialize("-s", "lines")
+    assert told["shop.lines"]["parts"] == {"built": 40, "of": 40}, "other code is another part"
+    shop.edit("products/shop.py", "'never'", f"'{day(20)}'")
+    (shop.root / f"data/{day(20)}.csv").unlink()
+    told = shop.materialize("-s", "lines")
+    assert told["shop.lines"]["parts"] == {"built": 19, "of": 39}, "twenty were there, recorded before the kill"
+    named = {p.path for p in keys(shop, "shop.lines").values()}
+    assert all((shop.root / ".products/store" / path).is_file() for path in named)
+
+
+def test_one_part_that_fails_keeps_the_others(shop: Place) -> None:
+    shop.write(f"data/{day(30)}.csv", "id,x\n1,two\n")
+    told = shop.materialize()
+    assert told["shop.lines"]["result"] == "failed"
+    assert "two" in told["shop.lines"]["error"]
+    drop(shop, 30, 2)
+    assert shop.materialize()["shop.lines"]["parts"] == {"built": 10, "of": 40}
+
+
+def test_a_part_whose_bytes_are_gone_is_built_again(shop: Place) -> None:
+    shop.materialize()
+    lost = keys(shop, "shop.daily")[day(9)]
+    file = shop.root / ".products/store" / lost.path
+    file.parent.chmod(0o755)
+    file.unlink()
+    told = shop.materialize()
+    assert told["shop.daily"]["parts"] == {"built": 1, "of": 40}
+    assert "are missing" in told["shop.daily"]["reasons"][0]
+
+
+def test_why_of_a_part(shop: Place) -> None:
+    shop.materialize()
+    drop(shop, 20, 9)
+    said = shop.run("why", "lines", "--part", day(20)).out
+    assert "it will be built again" in said
+    assert "because of raw" in said
+    told = shop.run("why", "weekly", "--part", day(21), "--json").json
+    assert told["result"] == "it depends on what becomes of its inputs"
+    assert told["uses"] == {"daily": [day(n) for n in range(15, 22)]}
+    ran = shop.run("why", "lines", "--part", "1999-01-01")
+    assert (ran.code, "no part '1999-01-01'" in ran.err) == (2, True)
+
+
+# ---------------------------------------------------------------------------------------------- reading, tidying up
+
+
+def files_read(place: Place, sql: str) -> int:
+    """Return how many files DuckDB opens for a query over what readers see."""
+    connection = assay.connect(project=place.root)
+    plan = connection.execute(f"explain analyze {sql}").fetchall()[0][1]
+    return sum(int(line.split("Files Read:")[1].split()[0]) for line in plan.splitlines() if "Files Read:" in line)
+
+
+def test_readers_open_the_files_of_the_parts_they_ask_for(shop: Place) -> None:
+    shop.materialize()
+    assert files_read(shop, f"select sum(x) from shop.daily where day = date '{day(9)}'") == 1
+    assert files_read(shop, f"select sum(x) from shop.daily where day >= date '{day(38)}'") == 2
+    assert files_read(shop, "select sum(x) from shop.daily") == 40
+    garbled = shop.root / ".products/store" / keys(shop, "shop.daily")[day(20)].path
+    garbled.chmod(0o644)
+    size = garbled.stat().st_size
+    garbled.write_bytes(b"x" * size)
+    frame = assay.read("shop.daily", project=shop.root).filter(pl.col("day") == pl.date(2024, 1, 5))
+    assert frame.collect().height == 1, "another part's file is not even opened"
+
+
+def test_small_files_are_put_together_and_nothing_moves(shop: Place) -> None:
+    shop.materialize()
+    rows = {name: shop.query(f"from {name} order by all") for name in ("lines", "daily", "weekly")}
+    parts = {name: {k: p.digest for k, p in keys(shop, f"shop.{name}").items()} for name in rows}
+    dry = shop.run("gc", "--dry-run", "--json").json
+    store = shop.root / ".products/store"
+    assert {item["product"]: (item["files"], item["into"]) for item in dry["compacted"]} == {
+        f"shop.{name}": (33, 1) for name in rows
+    }
+    count = len(list(store.rglob("*.parquet")))
+    assert shop.run("gc", "--json").json == dry
+    assert len(list(store.rglob("*.parquet"))) == count + 3, "whoever is reading the old files still can"
+    assert {n: {k: p.digest for k, p in keys(shop, f"shop.{n}").items()} for n in rows} == parts
+    assert {t["result"] for n, t in shop.materialize().items() if n} == {"unchanged"}
+    assert {name: shop.query(f"from {name} order by all") for name in rows} == rows
+    frame = assay.read("shop.daily", project=shop.root)
+    assert frame.filter(pl.col("day") == pl.date(2024, 1, 5)).collect().height == 1
+    assert frame.sort("day").collect().rows() == [tuple(_plain(r).values()) for r in rows["daily"]]
+    assert len(shop.run("gc", "--json", "--now", "2100-01-01").json["removed"]) == 99
+    assert len(list(store.rglob("*.parquet"))) == count + 3 - 99
+    drop(shop, 3, 77)
+    told = shop.materialize()
+    assert {n: t["parts"]["built"] for n, t in told.items() if n} == {
+        "shop.lines": 1, "shop.daily": 1, "shop.weekly": 7, "shop.monthly": 1,
+    }  # fmt: skip
+    assert shop.query(f"select x from daily where day = '{day(3)}'") == [{"x": 77}]
+    assert shop.run("show", "daily", "-n", "100", "--to", str(shop.root / "out.parquet")).code == 0
+    assert pl.read_parquet(shop.root / "out.parquet").height == 40
+
+
+def _plain(row: dict) -> dict:
+    return {**row, "day": date.fromisoformat(row["day"])}
+
+
+def test_versions_share_what_did_not_change(shop: Place) -> None:
+    for night in range(5):
+        drop(shop, 40 + night, night)
+        shop.materialize()
+    database = sqlite3.connect(shop.root / ".products/catalog.db")
+    assert database.execute("select count(*) from parts where product = 'shop.lines'").fetchone() == (45,)
+    ranges = database.execute(
+        "select parts from versions where product = 'shop.lines' order by seq desc limit 1"
+    ).fetchone()
+    assert ranges[0].count(",") <= 5
+
+
+def test_a_catalog_of_before_there_were_parts_is_read(place: Place) -> None:
+    place.write(
+        "products/shop.py",
+        "sql_product('p', 'select x from numbers', owner='o', inputs={'numbers': 'sales.numbers'})",
+        header=True,
+    )
+    place.edit("products/shop.py", 'numbers = source.files("data/*.csv", columns={"x": pl.Int64})', "")
+    place.materialize()
+    file = place.root / ".products/catalog.db"
+    database = sqlite3.connect(file, isolation_level=None)
+    database.executescript(
+        """
+        create table old (version text, key text, path text unique, rows bigint, bytes bigint, checksum text, primary key (version, key));
+        insert into old select v.id, p.key, p.path, p.rows, p.bytes, p.checksum from versions v join parts p on p.id = cast(v.parts as integer);
+        drop table parts; drop table judged_parts; drop table replaced;
+        alter table old rename to parts;
+        alter table versions drop column held; alter table versions drop column parts;
+        alter table verdicts drop column failed_parts;
+        update meta set value = '2' where name = 'schema';
+        """
+    )
+    database.close()
+    assert {t["result"] for n, t in place.materialize().items() if n} == {"unchanged"}
+    assert place.query("select sum(x)::bigint as x from p") == [{"x": 6}]
