@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from assay.decision import Keep
 from assay.events import Began, Event, Settled, Stopping, Working
 from assay.story import Story, clean, lines
 
@@ -30,10 +31,10 @@ class PlainReporter:
             self.show("left", [f"  {'stopping':<10} waits for {', '.join(event.products)}"])
         if isinstance(event, Settled):
             for result in event.results:
-                told = self.story.of(result)
-                if told["result"] == "unchanged" and not told["judged"] and not told["pinned"]:
+                if isinstance(result.end, Keep) and not result.judged and not result.end.pinned:
                     self.unchanged += 1
                 else:
+                    told = self.story.of(result)
                     self.show(told["result"], lines(told, self.width))
 
     def show(self, word: str, said: Sequence[str]) -> None:
