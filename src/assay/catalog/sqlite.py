@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -169,14 +169,16 @@ class SqliteCatalog:
 
     def _versions(self, condition: str, values: Sequence[Any]) -> list[Version]:
         rows = self._rows(f"select {_VERSION} from versions {condition}", values)
+        parts: dict[str, list[Part]] = {}
+        for version, part in self._parts(f"select id from versions {condition}", values):
+            parts.setdefault(version, []).append(part)
         with _translated(self.file):
-            return [_version(row, self._parts(row[0])) for row in rows]
+            return [_version(row, tuple(parts.get(row[0], ()))) for row in rows]
 
-    def _parts(self, version: str) -> tuple[Part, ...]:
-        rows = self._rows(
-            "select key, path, rows, bytes, checksum from parts where version = ? order by key", [version]
-        )
-        return tuple(Part(key=k, path=p, rows=r, bytes=b, checksum=c) for k, p, r, b, c in rows)
+    def _parts(self, versions: str, values: Sequence[Any]) -> Iterator[tuple[str, Part]]:
+        query = f"select version, key, path, rows, bytes, checksum from parts where version in ({versions})"
+        for version, key, path, rows, size, checksum in self._rows(f"{query} order by version, key", values):
+            yield version, Part(key=key, path=path, rows=rows, bytes=size, checksum=checksum)
 
     def verdicts(self, version: str, environment: str = "") -> list[Verdict]:
         here = "coalesce((select environment = ? from runs where id = verdicts.run), 0)"
@@ -341,14 +343,25 @@ class SqliteCatalog:
 
 
 class SqliteFacts:
-    """What is recorded, as one environment sees it: pointers read at once, facts when asked for."""
+    """What is recorded, as one environment sees it: what readers see is read at once, all else when asked for."""
 
     def __init__(self, catalog: SqliteCatalog, environment: str, holds: Holds) -> None:
-        self._catalog = catalog
-        self._pointers = catalog.pointers(environment)
+        self._catalog, self._environment, self._look = catalog, environment, holds
         self._whole: dict[str, bool] = {}
-        self._look = holds
-        self.version = cache(catalog.version)
+        self._other = cache(catalog.version)
+
+    @cached_property
+    def _pointers(self) -> Mapping[str, Pointer]:
+        return self._catalog.pointers(self._environment)
+
+    @cached_property
+    def _current(self) -> Mapping[str, Version]:
+        """The versions that readers see, by id."""
+        seen = "where id in (select version from pointers where environment = ?)"
+        return {version.id: version for version in self._catalog._versions(seen, [self._environment])}
+
+    def version(self, id: str) -> Version:
+        return self._current.get(id) or self._other(id)
 
     def pointer(self, product: str) -> Pointer | None:
         return self._pointers.get(product)
