@@ -8,10 +8,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from assay.catalog.facts import SqliteFacts
 from assay.catalog.protocol import Holds, Remove
 from assay.errors import CatalogError, Conflict
 from assay.model import (
@@ -120,7 +120,7 @@ class SqliteCatalog:
 
     # ------------------------------------------------------------------------------------------ reading
 
-    def facts(self, environment: str, holds: Holds) -> "SqliteFacts":
+    def facts(self, environment: str, holds: Holds) -> SqliteFacts:
         return SqliteFacts(self, environment, holds)
 
     def pointers(self, environment: str, as_of: datetime | int | None = None) -> Mapping[str, Pointer]:
@@ -188,6 +188,14 @@ class SqliteCatalog:
         )
         with _translated(self.file):
             return [_verdict(row) for row in rows]
+
+    def _verdict(self, version: str, contract: str, against: str) -> Verdict | None:
+        rows = self._rows(
+            f"select {_VERDICT} from verdicts where version = ? and contract = ? and against = ?",
+            [version, contract, against],
+        )
+        with _translated(self.file):
+            return _verdict(rows[0]) if rows else None
 
     def releases(self, product: str, environment: str) -> list[Release]:
         rows = self._rows(
@@ -340,78 +348,6 @@ class SqliteCatalog:
             [environment, move.product, move.version, release, move.previous, int(move.pinned)],
         )
         self._db.execute("insert into moves values (?, ?, ?, ?)", [release, move.product, move.version, move.previous])
-
-
-class SqliteFacts:
-    """What is recorded, as one environment sees it: what readers see is read at once, all else when asked for."""
-
-    def __init__(self, catalog: SqliteCatalog, environment: str, holds: Holds) -> None:
-        self._catalog, self._environment, self._look = catalog, environment, holds
-        self._whole: dict[str, bool] = {}
-        self._other = cache(catalog.version)
-
-    @cached_property
-    def _pointers(self) -> Mapping[str, Pointer]:
-        return self._catalog.pointers(self._environment)
-
-    @cached_property
-    def _current(self) -> Mapping[str, Version]:
-        """The versions that readers see, by id."""
-        seen = "where id in (select version from pointers where environment = ?)"
-        return {version.id: version for version in self._catalog._versions(seen, [self._environment])}
-
-    def version(self, id: str) -> Version:
-        return self._current.get(id) or self._other(id)
-
-    def pointer(self, product: str) -> Pointer | None:
-        return self._pointers.get(product)
-
-    def find(self, product: str, key: str) -> Version | None:
-        pointer = self._pointers.get(product)
-        if pointer:
-            current = self.version(pointer.version)
-            if current.key.digest == key and self._holds(current):
-                return current
-        return next((v for v in self._of_key(product, key) if self._holds(v)), None)
-
-    def lost(self, product: str, key: str) -> Version | None:
-        return next((v for v in self._of_key(product, key) if not self._holds(v)), None)
-
-    def _holds(self, version: Version) -> bool:
-        if version.id not in self._whole:
-            self._whole[version.id] = self._look(version)
-        return self._whole[version.id]
-
-    def _of_key(self, product: str, key: str) -> list[Version]:
-        return self._catalog._versions("where product = ? and key = ? order by seq desc", [product, key])
-
-    def latest(self, product: str) -> Version | None:
-        return next(iter(self._catalog.versions(product, limit=1)), None)
-
-    def has_code(self, product: str, code: str) -> bool:
-        return bool(
-            self._catalog._rows("select 1 from versions where product = ? and code = ? limit 1", [product, code])
-        )
-
-    def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
-        rows = self._catalog._rows(
-            f"select {_VERDICT} from verdicts where version = ? and contract = ? and against = ?",
-            [version, contract, against],
-        )
-        with _translated(self._catalog.file):
-            return _verdict(rows[0]) if rows else None
-
-    def restated(self, version: str, against: str) -> str:
-        rows = self._catalog._rows(
-            "select restated from verdicts where version = ? and against = ? and restated <> ''"
-            " order by judged_at desc limit 1",
-            [version, against],
-        )
-        return str(rows[0][0]) if rows else ""
-
-    def files(self, source: str) -> Mapping[str, str] | None:
-        rows = self._catalog._rows("select files from listings where digest = ?", [source])
-        return json.loads(rows[0][0]) if rows else None
 
 
 @contextmanager
