@@ -1,5 +1,6 @@
 """Makes the world agree with the declarations: asks `decide()` after every effect, until nothing is left to do."""
 
+import gc
 import os
 import time
 import uuid
@@ -171,6 +172,8 @@ class _Run:
     # ------------------------------------------------------------------------------------------ the loop
 
     def go(self, jobs: int) -> None:
+        gc.freeze()  # what was read so far stays, and need not be looked at for cycles
+        gc.enable()
         paths = [self._folder(name) for name in self.plan.builds]
         self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
         if any(self.graph.products[name].runs_python for name in self.plan.builds):
