@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from assay.decision import Keep
-from assay.events import Began, Event, Settled, Stopping, Working
+from assay.events import Began, Event, Progress, Result, Settled, Stopping, Working, held_parts
 from assay.story import Story, clean, lines
 
 # What JSON may hold as it is and a terminal should not see: control and direction characters, lone surrogates.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLOURS = {
     "published": "green", "held back": "red", "held": "yellow", "failed": "red", "left": "yellow", "unchanged": "dim",
+    "unfinished": "yellow",
 }  # fmt: skip
 
 
@@ -31,7 +32,7 @@ class PlainReporter:
             self.show("left", [f"  {'stopping':<10} waits for {', '.join(event.products)}"])
         if isinstance(event, Settled):
             for result in event.results:
-                if isinstance(result.end, Keep) and not result.judged and not result.end.pinned:
+                if _is_as_it_was(result):
                     self.unchanged += 1
                 else:
                     told = self.story.of(result)
@@ -47,6 +48,12 @@ class PlainReporter:
         """Say what was left alone."""
         if self.unchanged:
             self.show("unchanged", [f"  {'unchanged':<10} {self.unchanged} product{'s' if self.unchanged > 1 else ''}"])
+
+
+def _is_as_it_was(result: Result) -> bool:
+    """Say whether nothing is to be told of a product: asked before it is put into words, there may be very many."""
+    end = result.end
+    return isinstance(end, Keep) and not (result.judged or end.pinned or held_parts(end))
 
 
 class RichReporter(PlainReporter):
@@ -67,6 +74,9 @@ class RichReporter(PlainReporter):
                 self.status.update(f"{products} product{'s' if products != 1 else ''} to look after")
             case Working(product=product, what=what):
                 self.at_work[product] = what
+            case Progress(product=product, done=done, of=of, seconds=seconds):
+                left = f", about {seconds / done * (of - done):.0f} s left" if done < of else ""
+                self.at_work[product] = f"building {done:,} of {of:,} parts{left} of"
             case Settled(results=results):
                 for result in results:
                     self.at_work.pop(result.product, None)

@@ -1,14 +1,15 @@
 """Facts for deciding, from the catalog: what readers see is read at once, all else when asked for."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, NoReturn
 
 from assay.catalog.protocol import Holds
+from assay.catalog.rows import PART, part_of
 from assay.errors import CatalogError
 from assay.later import later
-from assay.model import Pointer, Status, Verdict, Version
+from assay.model import Part, Pointer, Status, Verdict, Version
 
 if TYPE_CHECKING:
     from assay.catalog.sqlite import SqliteCatalog
@@ -46,12 +47,17 @@ class SqliteFacts:
                 return current
         return next((v for v in self._of_key(product, key) if self._holds(v)), None)
 
+    def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
+        query = f"select {PART} from parts where product = ? and made_of in"
+        found = sorted(map(part_of, self._catalog._of(query, list(made_of), [product])), key=lambda part: part.id)
+        return {part.made_of: part for part in found if self._look([part])}
+
     def lost(self, product: str, key: str) -> Version | None:
         return next((v for v in self._of_key(product, key) if not self._holds(v)), None)
 
     def _holds(self, version: Version) -> bool:
         if version.id not in self._whole:
-            self._whole[version.id] = self._look(version)
+            self._whole[version.id] = self._look(version.parts)
         return self._whole[version.id]
 
     def _of_key(self, product: str, key: str) -> list[Version]:
@@ -80,6 +86,9 @@ class SqliteFacts:
             known = {"version": version, "contract": contract, "against": against, "status": Status(status)}
             return later(Verdict, lambda: self._catalog._verdict(version, contract, against) or _gone(version), known)
         return self._catalog._verdict(version, contract, against)
+
+    def failed(self, version: str, contract: str) -> Verdict | None:
+        return self._catalog._failed(version, contract)
 
     def restated(self, version: str, against: str) -> str:
         rows = self._catalog._rows(
