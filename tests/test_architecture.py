@@ -13,7 +13,7 @@ PACKAGE = Path(assay.__file__).parent
 
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
-    {"model", "decision", "errors", "periods", "secrecy", "tolerance"},
+    {"model", "later", "decision", "errors", "periods", "secrecy", "tolerance"},
     {"fingerprint", "graph", "partition", "plan", "events", "overlay"},  # pure: what next
     {"config", "declare", "shapes", "storage", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "read"},
@@ -25,6 +25,7 @@ LAYERS = [
 ]
 PURE = {
     "model",
+    "later",
     "errors",
     "periods",
     "tolerance",

@@ -627,3 +627,12 @@ def test_what_users_code_prints_is_not_part_of_the_answer(place: Place) -> None:
     ran = place.spawn("materialize", "--json")
     assert [e.get("product") for e in ran.events] == ["sales.p", None]
     assert "building" in ran.err
+
+
+def test_fail_fast_with_nothing_left_to_do_tells_of_everything(place: Place) -> None:
+    never = "rules=[rule.sql('no row', 'select x from this')]"
+    declare(place, f"sql_product('a', 'from numbers', owner='o', {never})\nsql_product('b', 'from numbers', owner='o')")
+    place.materialize()
+    told = place.materialize("--fail-fast")
+    assert {name: t["result"] for name, t in told.items() if name} == {"sales.a": "held back", "sales.b": "unchanged"}
+    assert told[""]["exit_code"] == 3

@@ -1,6 +1,7 @@
 """The command `products`: parse, call, print, exit code."""
 
 import atexit
+import gc as cycles
 import os
 import signal
 import sys
@@ -63,8 +64,10 @@ def run() -> None:
     """Run the command as a process of its own.
 
     It leaves without taking the interpreter down piece by piece: that costs as much as a small command, and DuckDB's
-    binding complains on the way about objects that Polars still holds.
+    binding complains on the way about objects that Polars still holds. Nor does it look for cycles among the values
+    that a large project is, hundreds of thousands, unless it goes to work (`execute` turns that on again).
     """
+    cycles.disable()
     code = 1
     try:
         main(prog_name="products")

@@ -1,10 +1,11 @@
 """Makes the world agree with the declarations: asks `decide()` after every effect, until nothing is left to do."""
 
+import gc
 import os
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -100,6 +101,9 @@ def execute(
         observed = look_around(project, world, environment)
         _remember(observed, world)
         steps = plan(project.graph, observed, request)
+        if not steps.work:
+            results.update(_as_it_is(steps, results, world.reporter))
+            return Outcome(results={n: results[n] for n in steps.steps})
         run = _Run(project, request, world, observed=observed, steps=steps, fail_fast=fail_fast)
         try:
             run.go(jobs or min(4, os.cpu_count() or 1))
@@ -112,6 +116,14 @@ def execute(
             results.update(done)
         return Outcome(results={n: results[n] for n in steps.steps}, interrupted=run.interrupted)
     raise AssertionError("unreachable")
+
+
+def _as_it_is(steps: Plan, before: Mapping[str, Result], reporter: Reporter) -> dict[str, Result]:
+    """Tell of products for which nothing is to be done; what came of one in an attempt `before` is told by that."""
+    results = {name: Result(product=name, end=decision) for name, decision in steps.steps.items()}
+    if results:
+        reporter(Settled(results=tuple(results.values())))
+    return {n: r for n, r in results.items() if n not in before or not isinstance(r.end, Keep)}
 
 
 def _remember(observed: Observed, world: World) -> None:
@@ -183,9 +195,7 @@ class _Run:
     # ------------------------------------------------------------------------------------------ the loop
 
     def go(self, jobs: int) -> None:
-        if not self.plan.work:
-            self._advance(None)
-            return
+        gc.enable()  # a command begins without
         paths = [self._folder(name) for name in self.plan.builds]
         self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
         if any(self.graph.products[name].runs_python for name in self.plan.builds):
@@ -231,7 +241,7 @@ class _Run:
         if self.stopping:
             self.running = {future: name for future, name in self.running.items() if not future.cancel()}
 
-    def _advance(self, pool: ThreadPoolExecutor | None) -> None:
+    def _advance(self, pool: ThreadPoolExecutor) -> None:
         """Decide on every product whose inputs are all settled."""
         while self.ready and not self.stopping:
             name = self.ready.popleft()
@@ -240,10 +250,10 @@ class _Run:
                 product, self.states, self.observed, forced=name in self.forced, restates=name in self.restated
             )
             match decision:
-                case Build(key=Key() as key, reasons=reasons) if pool:
+                case Build(key=Key() as key, reasons=reasons):
                     self.notes[name].reasons = reasons
                     self._submit(pool, name, "build", partial(self._building, product, key))
-                case Check(version=version) if pool:
+                case Check(version=version):
                     self._submit(pool, name, "judge", partial(self._judging, product, version))
                 case _:
                     self._settle(name, decision)

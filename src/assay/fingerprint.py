@@ -24,13 +24,13 @@ from typing import Any
 from assay.model import Code, Key
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode  # made once: it is slow
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
 
 
 def digest(value: Any) -> str:
     """Return 32 hex digits for a value made of JSON's types; mappings count by content, not by order."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(_canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def code_of(parts: Mapping[str, str]) -> Code:

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from assay.events import Began, Event, Progress, Settled, Stopping, Working
+from assay.decision import Keep
+from assay.events import Began, Event, Progress, Result, Settled, Stopping, Working, held_parts
 from assay.story import Story, clean, lines
 
 # What JSON may hold as it is and a terminal should not see: control and direction characters, lone surrogates.
@@ -31,10 +32,10 @@ class PlainReporter:
             self.show("left", [f"  {'stopping':<10} waits for {', '.join(event.products)}"])
         if isinstance(event, Settled):
             for result in event.results:
-                told = self.story.of(result)
-                if told["result"] == "unchanged" and not any(map(told.get, ("judged", "pinned", "held_parts"))):
+                if _is_as_it_was(result):
                     self.unchanged += 1
                 else:
+                    told = self.story.of(result)
                     self.show(told["result"], lines(told, self.width))
 
     def show(self, word: str, said: Sequence[str]) -> None:
@@ -47,6 +48,12 @@ class PlainReporter:
         """Say what was left alone."""
         if self.unchanged:
             self.show("unchanged", [f"  {'unchanged':<10} {self.unchanged} product{'s' if self.unchanged > 1 else ''}"])
+
+
+def _is_as_it_was(result: Result) -> bool:
+    """Say whether nothing is to be told of a product: asked before it is put into words, there may be very many."""
+    end = result.end
+    return isinstance(end, Keep) and not (result.judged or end.pinned or held_parts(end))
 
 
 class RichReporter(PlainReporter):

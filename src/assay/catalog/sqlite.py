@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
-from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from assay.catalog.facts import SqliteFacts
 from assay.catalog.protocol import Holds, Remove
 from assay.catalog.rows import (
     PART,
@@ -147,7 +147,7 @@ class SqliteCatalog:
 
     # ------------------------------------------------------------------------------------------ reading
 
-    def facts(self, environment: str, holds: Holds) -> "SqliteFacts":
+    def facts(self, environment: str, holds: Holds) -> SqliteFacts:
         return SqliteFacts(self, environment, holds)
 
     def pointers(self, environment: str, as_of: datetime | int | None = None) -> Mapping[str, Pointer]:
@@ -220,6 +220,23 @@ class SqliteCatalog:
         )
         with _translated(self.file):
             return [verdict_of(row) for row in rows]
+
+    def _verdict(self, version: str, contract: str, against: str) -> Verdict | None:
+        rows = self._rows(
+            f"select {VERDICT} from verdicts where version = ? and contract = ? and against = ?",
+            [version, contract, against],
+        )
+        with _translated(self.file):
+            return verdict_of(rows[0]) if rows else None
+
+    def _failed(self, version: str, contract: str) -> Verdict | None:
+        rows = self._rows(
+            f"select {VERDICT} from verdicts where version = ? and contract = ? and status in ('failed', 'error')"
+            " order by judged_at desc limit 1",
+            [version, contract],
+        )
+        with _translated(self.file):
+            return verdict_of(rows[0]) if rows else None
 
     def releases(self, product: str, environment: str) -> list[Release]:
         rows = self._rows(
@@ -407,81 +424,6 @@ class SqliteCatalog:
             [environment, move.product, move.version, release, move.previous, int(move.pinned)],
         )
         self._db.execute("insert into moves values (?, ?, ?, ?)", [release, move.product, move.version, move.previous])
-
-
-class SqliteFacts:
-    """What is recorded, as one environment sees it: pointers read at once, facts when asked for."""
-
-    def __init__(self, catalog: SqliteCatalog, environment: str, holds: Holds) -> None:
-        self._catalog = catalog
-        self._pointers = catalog.pointers(environment)
-        self._whole: dict[str, bool] = {}
-        self._look = holds
-        self.version = cache(catalog.version)
-
-    def pointer(self, product: str) -> Pointer | None:
-        return self._pointers.get(product)
-
-    def find(self, product: str, key: str) -> Version | None:
-        pointer = self._pointers.get(product)
-        if pointer:
-            current = self.version(pointer.version)
-            if current.key.digest == key and self._holds(current):
-                return current
-        return next((v for v in self._of_key(product, key) if self._holds(v)), None)
-
-    def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
-        query = f"select {PART} from parts where product = ? and made_of in"
-        found = sorted(map(part_of, self._catalog._of(query, list(made_of), [product])), key=lambda part: part.id)
-        return {part.made_of: part for part in found if self._look([part])}
-
-    def lost(self, product: str, key: str) -> Version | None:
-        return next((v for v in self._of_key(product, key) if not self._holds(v)), None)
-
-    def _holds(self, version: Version) -> bool:
-        if version.id not in self._whole:
-            self._whole[version.id] = self._look(version.parts)
-        return self._whole[version.id]
-
-    def _of_key(self, product: str, key: str) -> list[Version]:
-        return self._catalog._versions("where product = ? and key = ? order by seq desc", [product, key])
-
-    def latest(self, product: str) -> Version | None:
-        return next(iter(self._catalog.versions(product, limit=1)), None)
-
-    def has_code(self, product: str, code: str) -> bool:
-        return bool(
-            self._catalog._rows("select 1 from versions where product = ? and code = ? limit 1", [product, code])
-        )
-
-    def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
-        rows = self._catalog._rows(
-            f"select {VERDICT} from verdicts where version = ? and contract = ? and against = ?",
-            [version, contract, against],
-        )
-        with _translated(self._catalog.file):
-            return verdict_of(rows[0]) if rows else None
-
-    def failed(self, version: str, contract: str) -> Verdict | None:
-        rows = self._catalog._rows(
-            f"select {VERDICT} from verdicts where version = ? and contract = ? and status in ('failed', 'error')"
-            " order by judged_at desc limit 1",
-            [version, contract],
-        )
-        with _translated(self._catalog.file):
-            return verdict_of(rows[0]) if rows else None
-
-    def restated(self, version: str, against: str) -> str:
-        rows = self._catalog._rows(
-            "select restated from verdicts where version = ? and against = ? and restated <> ''"
-            " order by judged_at desc limit 1",
-            [version, against],
-        )
-        return str(rows[0][0]) if rows else ""
-
-    def files(self, source: str) -> Mapping[str, str] | None:
-        rows = self._catalog._rows("select files from listings where digest = ?", [source])
-        return json.loads(rows[0][0]) if rows else None
 
 
 @contextmanager

@@ -1,0 +1,107 @@
+"""Facts for deciding, from the catalog: what readers see is read at once, all else when asked for."""
+
+import json
+from collections.abc import Collection, Mapping
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, NoReturn
+
+from assay.catalog.protocol import Holds
+from assay.catalog.rows import PART, part_of
+from assay.errors import CatalogError
+from assay.later import later
+from assay.model import Part, Pointer, Status, Verdict, Version
+
+if TYPE_CHECKING:
+    from assay.catalog.sqlite import SqliteCatalog
+
+
+class SqliteFacts:
+    """What is recorded, as one environment sees it: what readers see is read at once, all else when asked for."""
+
+    def __init__(self, catalog: "SqliteCatalog", environment: str, holds: Holds) -> None:
+        self._catalog, self._environment, self._look = catalog, environment, holds
+        self._whole: dict[str, bool] = {}
+        self._other = cache(catalog.version)
+
+    @cached_property
+    def _pointers(self) -> Mapping[str, Pointer]:
+        return self._catalog.pointers(self._environment)
+
+    @cached_property
+    def _current(self) -> Mapping[str, Version]:
+        """The versions that readers see, by id."""
+        seen = "where id in (select version from pointers where environment = ?)"
+        return {version.id: version for version in self._catalog._versions(seen, [self._environment])}
+
+    def version(self, id: str) -> Version:
+        return self._current.get(id) or self._other(id)
+
+    def pointer(self, product: str) -> Pointer | None:
+        return self._pointers.get(product)
+
+    def find(self, product: str, key: str) -> Version | None:
+        pointer = self._pointers.get(product)
+        if pointer:
+            current = self.version(pointer.version)
+            if current.key.digest == key and self._holds(current):
+                return current
+        return next((v for v in self._of_key(product, key) if self._holds(v)), None)
+
+    def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
+        query = f"select {PART} from parts where product = ? and made_of in"
+        found = sorted(map(part_of, self._catalog._of(query, list(made_of), [product])), key=lambda part: part.id)
+        return {part.made_of: part for part in found if self._look([part])}
+
+    def lost(self, product: str, key: str) -> Version | None:
+        return next((v for v in self._of_key(product, key) if not self._holds(v)), None)
+
+    def _holds(self, version: Version) -> bool:
+        if version.id not in self._whole:
+            self._whole[version.id] = self._look(version.parts)
+        return self._whole[version.id]
+
+    def _of_key(self, product: str, key: str) -> list[Version]:
+        return self._catalog._versions("where product = ? and key = ? order by seq desc", [product, key])
+
+    def latest(self, product: str) -> Version | None:
+        return next(iter(self._catalog.versions(product, limit=1)), None)
+
+    def has_code(self, product: str, code: str) -> bool:
+        return bool(
+            self._catalog._rows("select 1 from versions where product = ? and code = ? limit 1", [product, code])
+        )
+
+    @cached_property
+    def _passed(self) -> Mapping[tuple[str, str, str], str]:
+        """How the versions that readers see came out, where they passed, by version, contract and against."""
+        seen = "version in (select version from pointers where environment = ?)"
+        query = (
+            f"select version, contract, against, status from verdicts where {seen} and status in ('passed', 'warning')"
+        )
+        rows = self._catalog._rows(query, [self._environment])
+        return {(version, contract, against): status for version, contract, against, status in rows}
+
+    def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
+        if status := self._passed.get((version, contract, against)):
+            known = {"version": version, "contract": contract, "against": against, "status": Status(status)}
+            return later(Verdict, lambda: self._catalog._verdict(version, contract, against) or _gone(version), known)
+        return self._catalog._verdict(version, contract, against)
+
+    def failed(self, version: str, contract: str) -> Verdict | None:
+        return self._catalog._failed(version, contract)
+
+    def restated(self, version: str, against: str) -> str:
+        rows = self._catalog._rows(
+            "select restated from verdicts where version = ? and against = ? and restated <> ''"
+            " order by judged_at desc limit 1",
+            [version, against],
+        )
+        return str(rows[0][0]) if rows else ""
+
+    def files(self, source: str) -> Mapping[str, str] | None:
+        rows = self._catalog._rows("select files from listings where digest = ?", [source])
+        return json.loads(rows[0][0]) if rows else None
+
+
+def _gone(version: str) -> NoReturn:
+    raise CatalogError(f"the verdict on {version} is gone", hint="Has somebody put back a copy of the catalog?")
