@@ -7,6 +7,7 @@ not import an engine themselves: what is heavy to prepare is prepared in a proce
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def run(
     return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def _wait(process: int, watch: Callable[[], object] | None) -> tuple[int, "os.struct_rusage"]:
+def _wait(process: int, watch: Callable[[], object] | None) -> tuple[int, resource.struct_rusage]:
     ended = 0
     while watch and not ended:
         ended, status, used = os.wait4(process, os.WNOHANG)

@@ -273,7 +273,7 @@ def _write_lea(place: Path, pipeline: Pipeline) -> None:
             else:
                 listed = ", ".join(map(repr, check.allowed))
                 notes.setdefault(check.column, []).append(_NOTES.get(check.kind, f"#SET{{{listed}}}"))
-        query = model.query(named, lambda column, notes=notes: notes.get(column, ()))
+        query = model.query(named, notes)
         put(place / f"scripts/{pipeline.name}/{model.name}.sql", query + "\n")
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 MODULE = 100  # products a definition module
 FORMAT = "(format parquet, compression zstd, parquet_version v2)"
@@ -35,11 +36,11 @@ class Model:
     def reads(self) -> list[str]:
         return re.findall(r"\{(\w+)\}", self.tail)
 
-    def query(self, named: Callable[[str], str], notes: Callable[[str], Iterable[str]] = lambda _: ()) -> str:
+    def query(self, named: Callable[[str], str], notes: Mapping[str, Iterable[str]] = MappingProxyType({})) -> str:
         """Return the query; `named` says how another table is called, `notes` what comments go above a column."""
         lines = []
         for name, expression in self.columns.items():
-            lines.append("".join(f"\n    -- {note}" for note in notes(name)) + f"\n    {expression} as {name}")
+            lines.append("".join(f"\n    -- {note}" for note in notes.get(name, ())) + f"\n    {expression} as {name}")
         tail = re.sub(r"\{(\w+)\}", lambda found: named(found[1]), self.tail)
         return f"select{','.join(lines)}\n{tail}"
 
