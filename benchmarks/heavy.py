@@ -1,6 +1,7 @@
 """Eight SQL products over a large fact, with eleven rules: Assay beside a raw DuckDB script, and beside other tools.
 
     python -m benchmarks.heavy --rows 20000000 [--peers dbt,sqlmesh,dagster,lea]
+    python -m benchmarks.heavy --rows 1000000,5000000,20000000 --plot
     python -m benchmarks.heavy --rows 200000000 --larger-than-memory [--memory 2GB]
 
 Everything is built from scratch, each side a whole process. The raw script copies each table to Parquet (zstd,
@@ -14,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.measure import COLUMNS, Side, assay, compare, head, options, program, row, run
+from benchmarks.measure import COLUMNS, Side, Usage, assay, compare, head, options, plot, program, row, run
 from benchmarks.pipeline import Check, Model, Pipeline, Table, write_assay, write_raw
 
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "CHF", "SEK")
@@ -75,19 +76,26 @@ for name, query in {{
 
 def main() -> None:
     parser = options(__doc__, runs=1)
-    parser.add_argument("--rows", type=int, default=20_000_000, help="rows of the fact")
+    parser.add_argument("--rows", default="20000000", help="numbers of rows of the fact, with commas")
     parser.add_argument("--peers", default="", help="also these, as far as benchmarks/peers.sh installed them: dbt,...")
+    parser.add_argument("--plot", action="store_true", help="draw CPU seconds against the number of rows")
     parser.add_argument("--larger-than-memory", action="store_true", help="Assay alone, under a memory limit")
     parser.add_argument("--memory", default="2GB", help="that limit")
     told = parser.parse_args()
     names = peers.chosen(told.peers)
-    with tempfile.TemporaryDirectory() as folder:
-        check_disk(Path(folder), told.rows)
-        generate(Path(folder), told.rows)
-        if told.larger_than_memory:
-            larger_than_memory(Path(folder), told.rows, told.memory)
-        else:
-            beside_others(Path(folder), told.rows, told.runs, names)
+    found: dict[int, list[Usage]] = {}
+    for rows in map(int, told.rows.split(",")):
+        with tempfile.TemporaryDirectory() as folder:
+            check_disk(Path(folder), rows)
+            generate(Path(folder), rows)
+            if told.larger_than_memory:
+                larger_than_memory(Path(folder), rows, told.memory)
+            else:
+                found[rows] = beside_others(Path(folder), rows, told.runs, names)
+    if told.plot and found:
+        sides = ["Assay", "raw script", *names]
+        series = {name: [(rows, of[i].seconds) for rows, of in found.items()] for i, name in enumerate(sides)}
+        plot("heavy", "8 products, 11 rules", ("rows of the fact", "CPU s"), series, log=True)
 
 
 def check_disk(folder: Path, rows: int) -> None:
@@ -102,8 +110,8 @@ def generate(root: Path, rows: int) -> None:
     run(program(GENERATE.format(rows=rows, currencies=list(CURRENCIES), states=list(STATES))), root)
 
 
-def beside_others(root: Path, rows: int, runs: int, names: list[str]) -> None:
-    """Print what everything from scratch costs on each side."""
+def beside_others(root: Path, rows: int, runs: int, names: list[str]) -> list[Usage]:
+    """Print and return what everything from scratch costs on each side."""
     ours, raw = root / "assay", root / "raw"
     made = pipeline()
     write_assay(ours, made, contracts=True)
@@ -116,7 +124,7 @@ def beside_others(root: Path, rows: int, runs: int, names: list[str]) -> None:
         *[peers.build(name, root, made) for name in names],
     ]
     head(f"8 SQL products over {rows:,} rows, 11 rules; medians of {runs}", COLUMNS)
-    compare("everything", sides, runs)
+    return compare("everything", sides, runs)
 
 
 def larger_than_memory(root: Path, rows: int, memory: str) -> None:

@@ -1,6 +1,6 @@
 """Nothing has changed: what `materialize`, `plan` and `status` cost beside the number of products, and of old versions.
 
-    python -m benchmarks.noop --products 1000,10000,100000 [--versions 100] [--plot]
+    python -m benchmarks.noop --products 1000,10000,100000 [--versions 1,100] [--plot]
 
 Projects of tiny SQL products with two rules each. Building 100,000 of them would take long, so one is built, and the
 catalog and the store are filled with what the same run would have recorded of the others (`benchmarks.seed`); with
@@ -8,15 +8,14 @@ catalog and the store are filled with what the same run would have recorded of t
 products unchanged. First, the example: `--help` and `status`, and which engines they import.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.measure import ROOT, Side, Usage, assay, head, measure, options, plot, program, row, run
+from benchmarks.measure import ROOT, Points, Side, Usage, assay, head, measure, options, plot, program, row, run
 from benchmarks.pipeline import put, write_assay
 from benchmarks.tiny import NUMBERS, pipeline
 
@@ -27,15 +26,19 @@ VERBS = ("materialize", "plan", "status")
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--products", default="1000,10000", help="numbers of products, with commas")
-    parser.add_argument("--versions", type=int, default=1, help="how many versions each product has")
+    parser.add_argument("--versions", default="1", help="numbers of versions that each product has, with commas")
     parser.add_argument("--plot", action="store_true", help="draw CPU seconds against the number of products")
     told = parser.parse_args()
     example(told.runs)
-    title = f"Nothing has changed; {told.versions} version(s) a product; medians of {told.runs}"
-    head(title, ["products", "command", "CPU s", "bar", "MiB", "bar", "catalog MiB"])
-    found = {count: nothing_changed(count, told) for count in map(int, told.products.split(","))}
+    title = f"Nothing has changed; medians of {told.runs}"
+    head(title, ["products", "versions of each", "command", "CPU s", "bar", "MiB", "bar", "catalog MiB"])
+    counts = [int(count) for count in told.products.split(",")]
+    found = {
+        versions: {count: nothing_changed(count, versions, told.runs) for count in counts}
+        for versions in map(int, told.versions.split(","))
+    }
     if told.plot:
-        draw(found, f"noop-{told.versions}" if told.versions > 1 else "noop")
+        draw(found)
 
 
 def example(runs: int) -> None:
@@ -61,16 +64,16 @@ def engines(side: Side) -> str:
     return ", ".join(sorted(modules & {"duckdb", "polars", "pandera", "rich"})) or "none"
 
 
-def nothing_changed(count: int, told: argparse.Namespace) -> Mapping[str, Usage]:
+def nothing_changed(count: int, versions: int, runs: int) -> Mapping[str, Usage]:
     """Print and return what each command costs in a project of so many products."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        seed(place, count, told.versions)
-        usages = measure([assay(verb, place, verb) for verb in VERBS], told.runs)
+        seed(place, count, versions)
+        usages = measure([assay(verb, place, verb) for verb in VERBS], runs)
         size = (place / ".products/catalog.db").stat().st_size / 2**20
     for verb, usage in zip(VERBS, usages, strict=True):
         seconds, peak = BARS.get(count, ("", "")) if verb == "materialize" else ("", "")
-        row([count, verb, usage.seconds, seconds, usage.peak, peak, size])
+        row([count, versions, verb, usage.seconds, seconds, usage.peak, peak, size])
     return dict(zip(VERBS, usages, strict=True))
 
 
@@ -87,13 +90,16 @@ def seed(place: Path, count: int, versions: int) -> None:
         raise SystemExit(f"not everything is unchanged:\n{told[-2000:]}")
 
 
-def draw(found: Mapping[int, Mapping[str, Usage]], name: str) -> None:
+def draw(found: Mapping[int, Mapping[int, Mapping[str, Usage]]]) -> None:
     """Draw CPU seconds against the number of products."""
-    series: dict[str, Sequence[tuple[float, float]]] = {
-        verb: [(count, usages[verb].seconds) for count, usages in found.items()] for verb in VERBS
+    series: dict[str, Points] = {
+        f"{verb}, {versions} version(s)": [(count, usages[verb].seconds) for count, usages in of.items()]
+        for versions, of in found.items()
+        for verb in (VERBS if len(found) == 1 else VERBS[:1])
     }
-    series["bar"] = [(count, BARS[count][0]) for count in found if count in BARS]
-    plot(name, "Nothing has changed", ("products", "CPU s"), series, log=True)
+    [counts, *_] = found.values()
+    series["bar of materialize"] = [(count, BARS[count][0]) for count in counts if count in BARS]
+    plot("noop", "Nothing has changed", ("products", "CPU s"), series, log=True)
 
 
 if __name__ == "__main__":
