@@ -44,26 +44,28 @@ class _Tiny:
         self.root, self.count, self.polars, self.contracts = root, count, polars, contracts
         self.ours, self.raw = root / "project", root / "raw"
         self.edits = counting(1)
+        self.changed: dict[int, str] = {}
         lines = "".join(f"{n},{n % 7}\n" for n in range(ROWS))
         for place in (self.ours, self.raw, root):
             put(place / NUMBERS.file, f"id,x\n{lines}")
-        self.write({})
+        self.write()
 
-    def write(self, changed: Mapping[int, str]) -> None:
-        """Write the project, with something added to the expression of some products."""
+    def write(self) -> None:
+        """Write the project, with what was added to the expression of some products."""
         if self.polars:
             put(self.ours / "pyproject.toml", "[tool.products]\n")
-            write_modules(self.ours, pipeline(0, {}), [_function(n, changed) for n in range(self.count)])
-            put(self.raw / "raw.py", _raw_polars(self.count, changed))
+            write_modules(self.ours, pipeline(0, {}), [_function(n, self.changed) for n in range(self.count)])
+            put(self.raw / "raw.py", _raw_polars(self.count, self.changed))
         else:
-            made = pipeline(self.count, changed)
+            made = pipeline(self.count, self.changed)
             write_assay(self.ours, made, contracts=self.contracts)
             write_raw(self.raw, made, one_query=self.contracts)
 
     def edit(self, number: int, *, same: bool = False) -> None:
         """Change a product: what it holds, or only how that is written."""
-        edit = next(self.edits)
-        self.write({number: f" + 0 * {edit}" if same else f" + {edit}"})
+        before, edit = self.changed.get(number, ""), next(self.edits)
+        self.changed[number] = f"{before.partition(' + 0 *')[0]} + 0 * {edit}" if same else f" + {edit}"
+        self.write()
 
     def measure(self, runs: int, names: list[str]) -> None:
         kind = "Polars functions" if self.polars else "SQL products"
