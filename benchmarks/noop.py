@@ -71,9 +71,9 @@ def nothing_changed(count: int, versions: int, runs: int) -> Mapping[str, Usage]
         seed(place, count, versions)
         usages = measure([assay(verb, place, verb) for verb in VERBS], runs)
         size = (place / ".products/catalog.db").stat().st_size / 2**20
-    for verb, usage in zip(VERBS, usages, strict=True):
-        seconds, peak = BARS.get(count, ("", "")) if verb == "materialize" else ("", "")
-        row([count, versions, verb, usage.seconds, seconds, usage.peak, peak, size])
+        for verb, usage in zip(VERBS, usages, strict=True):
+            seconds, peak = BARS.get(count, ("", "")) if verb == "materialize" else ("", "")
+            row([count, versions, verb, usage.seconds, seconds, usage.peak, peak, size])
     return dict(zip(VERBS, usages, strict=True))
 
 
