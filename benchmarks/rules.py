@@ -10,14 +10,12 @@ Parquet file; figures are CPU seconds (user and system), peak memory (MiB) and r
 """
 
 import argparse
-import json
-import os
-import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from benchmarks.measure import Usage, head, median, options, program, row, run
 
 COLUMNS = """
     (hash(i) % 1000000000)::bigint * 100000000 + i as order_id,
@@ -79,7 +77,6 @@ KINDS = {
 }
 
 OURS = """
-import json, sys
 from pathlib import Path
 from assay.engines.duckdb import DuckDB
 from benchmarks.judging import evidence_of, load
@@ -91,7 +88,6 @@ evidence = evidence_of(file, engine)
 # measured from here
 results = judge(product, evidence, engine, lambda: None)
 assert all(r.status == "passed" for r in results), results
-print(len(results), "pandera" in sys.modules)
 """
 EAGER = SCHEMA + "\nschema.validate(pl.read_parquet(FILE), lazy=True)\n"
 LAZY = SCHEMA + (
@@ -106,58 +102,62 @@ WRITE = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--kinds", action="store_true", help="each kind of rule alone")
     parser.add_argument(
         "--limit", default="", help='a memory limit for judging, such as "2GB"; the others are left out'
     )
     parser.add_argument("--contracts", type=int, default=0, help="read and compile this many contracts instead")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        if options.contracts:
-            contracts(options.contracts)
-        else:
-            measure(Path(folder), options)
-
-
-def measure(folder: Path, options: argparse.Namespace) -> None:
-    """Print a table of medians and ratios."""
-    file = folder / "orders.parquet"
-    columns = COLUMNS.format(rows=options.rows)
-    wrote = run(WRITE.format(columns=columns, rows=options.rows, file=file), folder)
-    print(f"{options.rows:,} rows, {file.stat().st_size >> 20} MiB; CPU seconds, median of {options.runs}\n")
-    if options.kinds:
-        print(f"{'kind of rule':<14} {'a query each':>13} {'Assay':>8} {'ratio':>7}")
-        for kind, schema in KINDS.items():
-            theirs = median(since(queries(file, [kind])), folder, options.runs)
-            ours = median(since(judged(file, folder, schema, "")), folder, options.runs)
-            print(f"{kind:<14} {theirs[0]:>13.2f} {ours[0]:>8.2f} {ours[0] / theirs[0]:>7.2f}")
+    told = parser.parse_args()
+    if told.contracts:
+        contracts(told.contracts)
         return
-    ours = median(judged(file, folder, "schema", options.limit), folder, options.runs)
-    sides = [("Assay", ours)]
-    if not options.limit:
-        every = [*QUERIES, "unique"]
-        sides += [
-            ("pandera.polars, eager", median(f"FILE = {str(file)!r}\n{EAGER}", folder, options.runs)),
-            ("pandera.polars, lazy", median(f"FILE = {str(file)!r}\n{LAZY}", folder, options.runs)),
-            ("a DuckDB query each", median(queries(file, every), folder, options.runs)),
-        ]
-    sides.append(("writing the table", wrote))
-    print(f"{'17 rules':<24} {'CPU s':>8} {'MiB':>8} {'Assay/this: CPU':>16} {'memory':>8}")
-    for name, (seconds, peak) in sides:
-        print(f"{name:<24} {seconds:>8.2f} {peak:>8.0f} {ours[0] / seconds:>16.2f} {ours[1] / peak:>8.2f}")
+    with tempfile.TemporaryDirectory() as folder:
+        place, file = Path(folder), Path(folder) / "orders.parquet"
+        wrote = used(WRITE.format(columns=COLUMNS.format(rows=told.rows), rows=told.rows, file=file), place)
+        if told.kinds:
+            kinds(file, told)
+        else:
+            sides(file, told, wrote)
 
 
-def judged(file: Path, folder: Path, schema: str, limit: str) -> str:
+def sides(file: Path, told: argparse.Namespace, wrote: Usage) -> None:
+    """Print what judging all rules takes on each side."""
+    programs = {"Assay": judged(file, "schema", told.limit)}
+    if not told.limit:
+        named = f"FILE = {str(file)!r}\n"
+        programs |= {"pandera.polars, eager": named + EAGER, "pandera.polars, lazy": named + LAZY}
+        programs["a DuckDB query each"] = queries(file, [*QUERIES, "unique"])
+    found = {**in_turn(programs, file.parent, told.runs), "writing the table": wrote}
+    ours = found["Assay"]
+    title = f"{told.rows:,} rows, {file.stat().st_size >> 20} MiB; medians of {told.runs}"
+    head(title, ["17 rules", "CPU s", "MiB", "Assay / this: CPU", "memory"])
+    for name, usage in found.items():
+        row([name, usage.seconds, usage.peak, ours.seconds / usage.seconds, ours.peak / usage.peak])
+
+
+def kinds(file: Path, told: argparse.Namespace) -> None:
+    """Print what judging each kind of rule takes, from when all that is needed is imported."""
+    head(f"{told.rows:,} rows; CPU s, medians of {told.runs}", ["kind of rule", "a query each", "Assay", "ratio"])
+    for kind, schema in KINDS.items():
+        programs = {"theirs": since(queries(file, [kind])), "ours": since(judged(file, schema, ""))}
+        found = in_turn(programs, file.parent, told.runs)
+        ours, theirs = found["ours"].seconds, found["theirs"].seconds
+        row([kind, theirs, ours, ours / theirs])
+
+
+def in_turn(programs: dict[str, str], folder: Path, runs: int) -> dict[str, Usage]:
+    """Return the medians of each program, run in turn."""
+    found = [{name: used(text, folder) for name, text in programs.items()} for _ in range(runs)]
+    return {name: median([one[name] for one in found]) for name in programs}
+
+
+def judged(file: Path, schema: str, limit: str) -> str:
     """Return a program that judges a file as a run does whose manifest is there: the contract is read from data."""
-    contract = folder / "contract.json"
-    compile_first = (
-        SCHEMA
-        + f"\nfrom pathlib import Path\nfrom benchmarks.judging import keep\nkeep({schema}, Path({str(contract)!r}))\n"
-    )
-    run(compile_first, folder)
+    folder, contract = file.parent, file.with_name("contract.json")
+    keep = f"from pathlib import Path\nfrom benchmarks.judging import keep\nkeep({schema}, Path({str(contract)!r}))\n"
+    used(f"{SCHEMA}\n{keep}", folder)
     return OURS.format(file=str(file), folder=str(folder), contract=str(contract), limit=limit)
 
 
@@ -172,7 +172,7 @@ def queries(file: Path, kinds: Sequence[str]) -> str:
 
 def contracts(count: int) -> None:
     """Print what it costs to read and compile contracts, and to read them again as kept."""
-    program = SCHEMA + (
+    text = SCHEMA + (
         "import time\nfrom dataclasses import replace\nfrom benchmarks.judging import product_of\n"
         "from assay.model import Where\nfrom assay.rules.judge import ways_of\n"
         "from assay.rules.schema import read_schema\n"
@@ -181,40 +181,23 @@ def contracts(count: int) -> None:
         "print('read', time.process_time() - t)\nt = time.process_time()\n"
         "ways = [ways_of(p, p.contract.columns) for p in read]\nprint('compiled', time.process_time() - t)\n"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", f"COUNT = {count}\n{program}"], check=True, capture_output=True, text=True
-    ).stdout
-    told = {name: float(value) for name, value in (line.split() for line in out.splitlines())}
-    print(f"{count} contracts of 12 columns and 17 rules; CPU seconds")
-    for name, seconds in told.items():
-        print(f"{name:<10} {seconds:>8.3f}")
+    out = subprocess.run(program(f"COUNT = {count}\n{text}"), check=True, capture_output=True, text=True).stdout
+    head(f"{count} contracts of 12 columns and 17 rules", ["contracts", "CPU s"])
+    for name, seconds in (line.split() for line in out.splitlines()):
+        row([name, float(seconds)])
 
 
-def since(program: str) -> str:
-    """Return a program that is measured from its marker on."""
-    start = "import resource\nu = resource.getrusage(resource.RUSAGE_SELF)\nSTARTED = u.ru_utime + u.ru_stime\n"
-    return program.replace("# measured from here\n", start)
+def since(text: str) -> str:
+    """Return a program that is measured from its marker on: it says what it had used by then."""
+    return text.replace("# measured from here\n", "import time\nopen('used', 'w').write(str(time.process_time()))\n")
 
 
-def median(program: str, folder: Path, runs: int) -> tuple[float, float]:
-    """Return the median CPU seconds and peak memory (MiB) of a program that has to succeed."""
-    found = [run(program, folder) for _ in range(runs)]
-    return statistics.median(f[0] for f in found), statistics.median(f[1] for f in found)
-
-
-def run(program: str, folder: Path) -> tuple[float, float]:
-    """Return CPU seconds (user and system) and peak memory in MiB of one program in a process of its own."""
-    told = folder / "usage.json"
-    ending = (
-        "\nimport json, resource\nu = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "s = globals().get('STARTED', 0)\n"
-        f"open({str(told)!r}, 'w').write(json.dumps([u.ru_utime + u.ru_stime - s, u.ru_maxrss / 1024]))\n"
-        "import os; os._exit(0)\n"
-    )
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run([sys.executable, "-c", program + ending], check=True, env=environment, stdout=subprocess.DEVNULL)
-    seconds, peak = json.loads(told.read_text())
-    return seconds, peak
+def used(text: str, folder: Path) -> Usage:
+    """Return what one program took in a process of its own, less what it says it had used before."""
+    before = folder / "used"
+    before.write_text("0")
+    usage = run(program(f"{text}\nimport os; os._exit(0)\n"), folder)
+    return Usage(usage.seconds - float(before.read_text()), usage.peak)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""Many daily runs in a row, each with one more file: what the last costs beside the first, and what has grown.
+
+    python -m benchmarks.growth --days 1000 [--whole] [--plot]
+
+A small project (`benchmarks.days`) whose products are made in parts of a day; with `--whole` they are made whole. Each
+day one file is added and `materialize` run as a process of its own. Catalog and store should grow by what changed.
+"""
+
+import statistics
+import tempfile
+from pathlib import Path
+
+from benchmarks.days import write_day, write_project
+from benchmarks.heavy import size
+from benchmarks.measure import assay, head, options, plot, row, run
+
+NEAR = 10  # runs around a day whose median is shown
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--days", type=int, default=1000)
+    parser.add_argument("--rows", type=int, default=1000, help="rows of a file")
+    parser.add_argument("--whole", action="store_true", help="make products whole instead of in parts")
+    parser.add_argument("--plot", action="store_true", help="draw CPU seconds, catalog and store against days")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        seconds, sizes = live(Path(folder), told.days, told.rows, whole=told.whole)
+    made = "whole" if told.whole else "in parts"
+    head(
+        f"{told.days:,} daily runs of a file of {told.rows:,} rows, made {made}; CPU s is the median of {NEAR} runs",
+        ["run", "CPU s", "catalog MiB", "store MiB"],
+    )
+    for day, (catalog, store) in sizes.items():
+        row([day, around(seconds, day), catalog, store])
+    first, last = around(seconds, min(NEAR, told.days)), around(seconds, told.days)
+    row(["last / first", last / first, "", ""])
+    if told.plot:
+        draw(seconds, sizes, f"growth-{'whole' if told.whole else 'parts'}")
+
+
+Sizes = dict[int, tuple[float, float]]
+
+
+def live(root: Path, days: int, rows: int, *, whole: bool) -> tuple[list[float], Sizes]:
+    """Return the CPU seconds of each run, and the size of catalog and store (MiB) after some of them."""
+    write_project(root, whole=whole)
+    seconds, sizes = [], {}
+    for day in range(1, days + 1):
+        write_day(root, day - 1, rows)
+        seconds.append(run(assay("", root, "materialize").command, root).seconds)
+        if day in {1, NEAR, days} or day % max(1, days // 20) == 0:
+            sizes[day] = (catalog_size(root), size(root / ".products/store"))
+    return seconds, sizes
+
+
+def catalog_size(root: Path) -> float:
+    """Return the size of the catalog with what its log still holds, in MiB."""
+    return sum(file.stat().st_size for file in (root / ".products").glob("catalog.db*")) / 2**20
+
+
+def around(seconds: list[float], day: int) -> float:
+    """Return the median of a run and those before it; the first build alone is none of them."""
+    return statistics.median(seconds[max(1, day - NEAR) : day] or seconds)
+
+
+def draw(seconds: list[float], sizes: Sizes, name: str) -> None:
+    """Draw what grows against the number of runs."""
+    cost = [(day, around(seconds, day)) for day in range(2, len(seconds) + 1)]
+    plot(f"{name}-cpu", "One more file a day", ("run", "CPU s"), {"materialize": cost})
+    told = {
+        "catalog": [(day, catalog) for day, (catalog, _) in sizes.items()],
+        "store": [(day, store) for day, (_, store) in sizes.items()],
+    }
+    plot(f"{name}-size", "One more file a day", ("run", "MiB"), told)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Fills catalog and store of a project with what a run that builds all its products would have recorded.
+
+    python -m benchmarks.seed FOLDER [--versions 100]
+
+One product must have been built by a real run: what was recorded of that, version, verdict and file, is recorded of
+every other under its own name and key. Files of old versions are not made. Run by `benchmarks.noop`.
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from assay.catalog import Catalog
+from assay.execute import World, look_around
+from assay.fingerprint import digest, key_of
+from assay.model import Move, Part, Product, Verdict, Version
+from assay.project import Project, open_project
+
+ENVIRONMENT = "prod"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--versions", type=int, default=1)
+    told = parser.parse_args()
+    fill(open_project(told.folder.absolute()), told.versions)
+
+
+def fill(project: Project, versions: int) -> None:
+    """Record so many runs of everything that is not built yet; the last one is what readers see."""
+    with closing(project.catalog()) as catalog:
+        now = datetime.now(UTC)
+        world = World(catalog=catalog, storage=project.storage(), reporter=lambda _: None, clock=lambda: now)
+        observed = look_around(project, world, ENVIRONMENT)
+        sources = {name: state.digest for name, state in observed.sources.items()}
+        built = {name: observed.facts.pointer(name) for name in project.graph.order}
+        [model] = [observed.facts.version(pointer.version) for pointer in built.values() if pointer]
+        [verdict] = catalog.verdicts(model.id)
+        todo = [project.graph.products[name] for name, pointer in built.items() if pointer is None]
+        published: dict[str, tuple[str, int]] = {}
+        for back in reversed(range(versions)):
+            run, at = f"seeded-{back}", now - timedelta(days=back)
+            with catalog.run(run, ENVIRONMENT, at, [], lambda _: None):
+                made = list(_versions(todo, sources, model, back, run))
+                catalog.record(made, [_verdict(v, p, verdict) for v, p in zip(made, todo, strict=True)])
+                published = _release(catalog, made, published, run, at)
+        for version in made:
+            _write(model.parts, version.parts, world.storage.root)
+
+
+def _versions(todo: list[Product], sources: dict[str, str], model: Version, back: int, run: str) -> Iterator[Version]:
+    """Yield the versions of one run, each with the key that its inputs of that run give."""
+    contents = dict(sources) if not back else {name: digest([name, back]) for name in sources}
+    contents[model.product] = model.digest if not back else digest([model.digest, back])
+    for product in todo:
+        contents[product.name] = digest([model.digest, product.name, back])
+        inputs = {i.name: contents[i.name] for i in product.inputs}
+        yield replace(
+            model,
+            id=f"v{digest([product.name, back])[:16]}",
+            product=product.name,
+            key=key_of(product.code, inputs),
+            digest=contents[product.name],
+            run=run,
+            parts=tuple(replace(p, path=f"{product.name}/{run}/{p.path.rpartition('/')[2]}") for p in model.parts),
+        )
+
+
+def _verdict(version: Version, product: Product, verdict: Verdict) -> Verdict:
+    return replace(verdict, version=version.id, contract=product.contract.digest, run=version.run)
+
+
+def _release(
+    catalog: Catalog, made: list[Version], before: dict[str, tuple[str, int]], run: str, at: datetime
+) -> dict[str, tuple[str, int]]:
+    """Publish the versions of one run; return what is published, with the release that did it."""
+    moves = [Move(product=v.product, version=v.id, previous=before.get(v.product, ("", 0))[0]) for v in made]
+    expects = {v.product: before.get(v.product, ("", 0))[1] for v in made}
+    release = catalog.release(ENVIRONMENT, moves, expects, run=run, at=at, why="materialize")
+    return {v.product: (v.id, release.id) for v in made}
+
+
+def _write(model: tuple[Part, ...], parts: tuple[Part, ...], store: Path) -> None:
+    for like, part in zip(model, parts, strict=True):
+        file = store / part.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(store / like.path, file)
+
+
+if __name__ == "__main__":
+    main()
