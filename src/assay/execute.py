@@ -45,6 +45,7 @@ from assay.storage import Storage
 
 _Work = Callable[[], Version | Verdict]
 _ATTEMPTS = 5
+_AHEAD = 2  # products handed to each worker before it asks: what is judged next does not queue behind all that is built
 _TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
 _WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
 
@@ -182,11 +183,11 @@ class _Run:
     def _work(self, jobs: int) -> None:
         with ThreadPoolExecutor(jobs, thread_name_prefix="build") as pool:
             try:
-                self._advance(pool)
+                self._advance(pool, _AHEAD * jobs)
                 while self.running:
                     for future in wait(self.running, timeout=_TICK, return_when=FIRST_COMPLETED).done:
                         self._finish(future)
-                    self._advance(pool)
+                    self._advance(pool, _AHEAD * jobs)
                     self._drop_queued()
             except BaseException:
                 self.stopping = True
@@ -206,9 +207,9 @@ class _Run:
         if self.stopping:
             self.running = {future: name for future, name in self.running.items() if not future.cancel()}
 
-    def _advance(self, pool: ThreadPoolExecutor | None) -> None:
-        """Decide on every product whose inputs are all settled."""
-        while self.ready and not self.stopping:
+    def _advance(self, pool: ThreadPoolExecutor | None, most: int = 1) -> None:
+        """Decide on the products whose inputs are all settled, until `most` of them are being worked on."""
+        while self.ready and not self.stopping and len(self.running) < most:
             name = self.ready.popleft()
             product = self.graph.products[name]
             decision = decide(
