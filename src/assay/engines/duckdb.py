@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import duckdb
 
 COPY = "(format parquet, compression zstd, parquet_version v2)"
+_Views = tuple[list[str], dict[str, str]]
+_ROOMS = 16  # rooms that are kept furnished for the next query that reads the same
 
 
 class DuckDB:
@@ -30,6 +32,7 @@ class DuckDB:
         self._lock = threading.Lock()
         self._open: dict[int, duckdb.DuckDBPyConnection] = {}
         self._count = 0
+        self._rooms: list[tuple[_Views, str]] = []
         self._instance = duckdb.connect(config=_config(memory))
         run = self._instance.execute
         run(f"set temp_directory = {literal(str(spill))}")
@@ -41,23 +44,52 @@ class DuckDB:
 
     @contextmanager
     def bench(self, feeds: Sequence[Feed], domain: str) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """Open a connection of its own that sees the feeds as views, by full name and, in this domain, by alias."""
-        import duckdb
+        """Open a connection of its own that sees the feeds as views, by full name and, in this domain, by alias.
 
+        What is made there is gone with it.
+        """
         with self._numbered() as (number, bench):
-            place = f"bench{number}"
+            room = f"room{number}"
             try:
-                bench.execute(f"attach ':memory:' as {place}")
-                for schema in sorted({domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}):
-                    bench.execute(f"create schema {place}.{identifier(schema)}")
-                for name, feed in _named(feeds, domain).items():
-                    bench.execute(f"create view {place}.{name} as {select(feed)}")
-                bench.execute(f"use {place}.{identifier(domain)}")
+                _furnish(bench, room, _views(feeds, domain))
+                bench.execute(f"use {room}.{identifier(domain)}")
                 yield bench
             finally:
-                with suppress(duckdb.Error):
-                    bench.execute("use memory.main")
-                    bench.execute(f"detach {place}")
+                _clear(bench, room)
+
+    @contextmanager
+    def desk(self, feeds: Sequence[Feed], domain: str) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """Open such a connection for queries alone, which change nothing: the next that reads the same finds its views.
+
+        The connection is new each time, so nothing of a session (a seed, a variable) is left for the next.
+        """
+        views = _views(feeds, domain)
+        with self._numbered() as (number, desk):
+            room = self._furnished(views)
+            try:
+                if not room:
+                    room = f"room{number}"
+                    _furnish(desk, room, views)
+                desk.execute(f"use {room}.{identifier(domain)}")
+                yield desk
+            except BaseException:
+                _clear(desk, room)
+                raise
+            desk.execute("use memory.main")
+            with self._lock:
+                self._rooms.append((views, room))
+                gone = self._rooms.pop(0)[1] if len(self._rooms) > _ROOMS else ""
+            if gone:
+                _clear(desk, gone)
+
+    def _furnished(self, views: _Views) -> str:
+        """Take a room with exactly these views that nobody is in; '' when there is none."""
+        with self._lock:
+            for index, (there, room) in enumerate(self._rooms):
+                if there == views:
+                    del self._rooms[index]
+                    return room
+        return ""
 
     @contextmanager
     def cursor(self) -> Iterator["duckdb.DuckDBPyConnection"]:
@@ -105,6 +137,29 @@ class DuckDB:
         rows, total, last, version = row
         content = digest([version, [[c.name, c.type, c.logical] for c in columns], rows, str(total)])
         return Measured(rows=rows, columns=columns, digest=content, data_as_of=_moment(last))
+
+
+def _views(feeds: Sequence[Feed], domain: str) -> _Views:
+    """Return what a room holds: its schemas, and the query of each view by quoted name."""
+    schemas = {domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}
+    return sorted(schemas), {name: select(feed) for name, feed in _named(feeds, domain).items()}
+
+
+def _furnish(bench: "duckdb.DuckDBPyConnection", room: str, views: _Views) -> None:
+    bench.execute(f"attach ':memory:' as {room}")
+    schemas, queries = views
+    for schema in schemas:
+        bench.execute(f"create schema {room}.{identifier(schema)}")
+    for name, query in queries.items():
+        bench.execute(f"create view {room}.{name} as {query}")
+
+
+def _clear(bench: "duckdb.DuckDBPyConnection", room: str) -> None:
+    import duckdb
+
+    with suppress(duckdb.Error):
+        bench.execute("use memory.main")
+        bench.execute(f"detach {room}")
 
 
 def _column(name: str, seen: str, written: str) -> Column:

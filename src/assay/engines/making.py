@@ -43,16 +43,17 @@ def make(product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target:
         shutil.copyfile(feeds[0].files[0], target)
         return engine.measure(target)
     making = _Making(product, feeds, engine, target)
+    if recipe is None:
+        with engine.desk(making.tables, product.domain) as desk:
+            duck.stage(desk, product.sql, target, making.want)
+        return engine.measure(target, product.event_time)
     with making.open:
-        if recipe is None:
-            duck.stage(making.bench, product.sql, target, making.want)
-        elif product.kind is Kind.FILE:
+        if product.kind is Kind.FILE:
             making.write(recipe, target)
             return Measured(rows=0, columns=(), digest=file_digest(target))
         else:
             types = making.stage(making.call(recipe, target), target)
             return engine.measure(target, product.event_time, types)
-    return engine.measure(target, product.event_time)
 
 
 class _Making:
@@ -64,10 +65,13 @@ class _Making:
         self.want = {column.name: column.type for column in product.contract.columns}
         self.open = ExitStack()
 
+    @property
+    def tables(self) -> list[Feed]:
+        return [feed for feed in self.feeds.values() if feed.source or feed.files[0].suffix == ".parquet"]
+
     @cached_property
     def bench(self) -> "duckdb.DuckDBPyConnection":
-        tables = [feed for feed in self.feeds.values() if feed.source or feed.files[0].suffix == ".parquet"]
-        return self.open.enter_context(self.engine.bench(tables, self.product.domain))
+        return self.open.enter_context(self.engine.bench(self.tables, self.product.domain))
 
     def call(self, recipe: Recipe, target: Path) -> Any:
         given = {name: self._hand_over(name, how) for name, how in recipe.handovers.items() if name != recipe.target}
