@@ -1,9 +1,11 @@
 """DuckDB: one instance a run, a bench of views for each product on it, results copied to Parquet."""
 
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,13 @@ from assay.model import Column, Source
 if TYPE_CHECKING:
     import duckdb
 
-COPY = "(format parquet, compression zstd, parquet_version v2)"
+# The path is new, nobody reads it before the catalog names it, and it is removed when this fails: no detour is needed.
+COPY = "(format parquet, compression zstd, parquet_version v2, use_tmp_file false)"
+# Types that DuckDB reads from Parquet just as they were written, by either engine.
+_AS_WRITTEN = re.compile(
+    r"BOOLEAN|U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|VARCHAR|BLOB|DATE|TIMESTAMP( WITH TIME ZONE)?"
+    r"|DECIMAL\(\d+,\d+\)"
+)
 _Views = tuple[list[str], dict[str, str]]
 _ROOMS = 16  # rooms that are kept furnished for the next query that reads the same
 
@@ -124,19 +132,34 @@ class DuckDB:
         """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
 
         The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts;
-        `types` are those that the columns were written in, where DuckDB may not see all of them.
+        `types` are those that the columns were written in: DuckDB may not see all of them.
         """
         staged = parquet([file])
         with self.cursor() as cursor:
-            described = cursor.execute(f"describe {staged}").fetchall()
-            columns = tuple(_column(row[0], row[1], (types or {}).get(row[0], row[1])) for row in described)
+            columns = _columns(cursor, staged, types or {})
             hashed = ", ".join(_hashed(c) for c in columns)
-            latest = f"max({identifier(event_time)})" if event_time else "null"
-            row = cursor.execute(f"select count(*), sum(hash({hashed})), {latest}, version() {staged}").fetchone()
+            latest = f", max({identifier(event_time)})" if event_time else ""
+            row = cursor.execute(f"select count(*), sum(hash({hashed})){latest} {staged}").fetchone()
         assert row is not None
-        rows, total, last, version = row
-        content = digest([version, [[c.name, c.type, c.logical] for c in columns], rows, str(total)])
-        return Measured(rows=rows, columns=columns, digest=content, data_as_of=_moment(last))
+        rows, total, *last = row
+        content = digest([self._version, [[c.name, c.type, c.logical] for c in columns], rows, str(total)])
+        return Measured(rows=rows, columns=columns, digest=content, data_as_of=_moment(*last) if last else None)
+
+    @cached_property
+    def _version(self) -> str:
+        """DuckDB's own version: its hashes are its own."""
+        with self.cursor() as cursor:
+            row = cursor.execute("select version()").fetchone()
+        assert row is not None
+        return str(row[0])
+
+
+def _columns(cursor: "duckdb.DuckDBPyConnection", staged: str, types: Mapping[str, str]) -> tuple[Column, ...]:
+    """Return the columns of a staged file; it is asked only where they may not read as they were written."""
+    if types and all(_AS_WRITTEN.fullmatch(type) for type in types.values()):
+        return tuple(Column(name=name, type=type) for name, type in types.items())
+    described = cursor.execute(f"describe {staged}").fetchall()
+    return tuple(_column(row[0], row[1], types.get(row[0], row[1])) for row in described)
 
 
 def _views(feeds: Sequence[Feed], domain: str) -> _Views:
@@ -178,16 +201,31 @@ def _named(feeds: Sequence[Feed], domain: str) -> dict[str, Feed]:
     return named
 
 
-def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Mapping[str, str]) -> None:
-    """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact."""
-    described = bench.execute(f"describe (\n{query}\n)").fetchall()
-    check_names([row[0] for row in described])
-    have = {row[0]: row[1] for row in described}
+def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Mapping[str, str]) -> dict[str, str]:
+    """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact.
+
+    Returns the types that the columns were written in.
+    """
+    described = _described(bench, query)
+    check_names([name for name, _ in described])
+    have = dict(described)
     changed = casts(have, want)
     named = (
         f"cast({identifier(n)} as {changed[n]}) as {identifier(n)}" if n in changed else identifier(n) for n in have
     )
     bench.execute(f"copy (select {', '.join(named)} from (\n{query}\n)) to {literal(str(target))} {COPY}")
+    return have | changed
+
+
+def _described(bench: "duckdb.DuckDBPyConnection", query: str) -> list[tuple[str, str]]:
+    """Return name and type of each column of a query."""
+    import duckdb
+
+    try:
+        relation = bench.sql(f"(\n{query}\n)")
+        return list(zip(relation.columns, map(str, relation.types), strict=True))
+    except duckdb.ProgrammingError:  # said in full, with the line, only by what is executed
+        return [(row[0], row[1]) for row in bench.execute(f"describe (\n{query}\n)").fetchall()]
 
 
 def select(feed: Feed) -> str:
@@ -204,7 +242,7 @@ def select(feed: Feed) -> str:
             options = (
                 f"format = 'newline_delimited', filename = '__file', hive_partitioning = false, columns = {{{spec}}}"
             )
-            return f"select {_typed(source)} from read_json({_list(feed.files)}, {options})"
+            return f"select {_typed(source)} from read_json({_files(feed.files)}, {options})"
         case _:
             named = ", ".join(f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in source.columns)
             groups_of = by_schema(source, feed.files)
@@ -213,7 +251,7 @@ def select(feed: Feed) -> str:
 
 def parquet(files: Sequence[Path]) -> str:
     """Return the FROM clause that reads Parquet files as they are; folders called `key=value` mean nothing."""
-    return f"from read_parquet({_list(files)}, hive_partitioning = false)"
+    return f"from read_parquet({_files(files)}, hive_partitioning = false)"
 
 
 def _select_csv(source: Source, header: tuple[str, ...], files: Sequence[Path]) -> str:
@@ -227,7 +265,7 @@ def _select_csv(source: Source, header: tuple[str, ...], files: Sequence[Path]) 
     spec = ", ".join(f"{literal(name)}: {literal(type)}" for name, type in places)
     nulls = ", ".join(literal(value) for value in ("", *source.null_values))
     return (
-        f"select {_typed(source)} from read_csv({_list(files)}, auto_detect = false, header = true, "
+        f"select {_typed(source)} from read_csv({_files(files)}, auto_detect = false, header = true, "
         f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
         f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, columns = {{{spec}}})"
     )
@@ -305,6 +343,11 @@ def create_views(connection: "duckdb.DuckDBPyConnection", views: Mapping[str, st
 
 def _list(files: Sequence[Path]) -> str:
     return f"[{', '.join(literal(str(file)) for file in files)}]::varchar[]"
+
+
+def _files(files: Sequence[Path]) -> str:
+    """Return what to read; a list takes DuckDB longer to bind."""
+    return literal(str(files[0])) if len(files) == 1 else _list(files)
 
 
 def _config(memory: str) -> dict[str, Any]:

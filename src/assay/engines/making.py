@@ -45,8 +45,8 @@ def make(product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target:
     making = _Making(product, feeds, engine, target)
     if recipe is None:
         with engine.desk(making.tables, product.domain) as desk:
-            duck.stage(desk, product.sql, target, making.want)
-        return engine.measure(target, product.event_time)
+            types = duck.stage(desk, product.sql, target, making.want)
+        return engine.measure(target, product.event_time, types)
     with making.open:
         if product.kind is Kind.FILE:
             making.write(recipe, target)
@@ -106,7 +106,7 @@ class _Making:
         return aside
 
     def stage(self, result: Any, target: Path) -> dict[str, str]:
-        """Write what a function returned, and return the types of its columns that DuckDB may not see all of."""
+        """Write what a function returned, and return the types that its columns were written in."""
         import duckdb
         import polars as pl
 
@@ -116,8 +116,7 @@ class _Making:
             case pl.DataFrame():
                 return lazy.stage(result.lazy(), target, self.want)
             case duckdb.DuckDBPyRelation():
-                self._stage_relation(result, target)
-                return {}
+                return self._stage_relation(result, target)
             case _ if type(result).__module__.startswith("pyarrow") and type(result).__name__ == "Table":
                 frame = pl.from_arrow(result)
                 assert isinstance(frame, pl.DataFrame)
@@ -129,18 +128,18 @@ class _Making:
                     where=self.product.where,
                 )
 
-    def _stage_relation(self, relation: "duckdb.DuckDBPyRelation", target: Path) -> None:
+    def _stage_relation(self, relation: "duckdb.DuckDBPyRelation", target: Path) -> dict[str, str]:
         import duckdb
 
         try:
             relation.create_view("__result")
-            duck.stage(self.bench, "from __result", target, self.want)
+            return duck.stage(self.bench, "from __result", target, self.want)
         except duckdb.CatalogException:  # made on a connection of the user's own: bring its rows over
             check_names(relation.columns)
             casts(dict(zip(relation.columns, map(str, relation.types), strict=True)), {})
             aside = self._aside("result")
             relation.write_parquet(str(aside))
-            duck.stage(self.bench, duck.parquet([aside]), target, self.want)
+            return duck.stage(self.bench, duck.parquet([aside]), target, self.want)
 
     def write(self, recipe: Recipe, target: Path) -> None:
         result = self.call(recipe, target)
