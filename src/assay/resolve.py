@@ -4,7 +4,9 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path, PurePath
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -33,6 +35,7 @@ from assay.model import (
     Where,
 )
 from assay.rulebook import Rulebook, told_apart
+from assay.rules.business import NotARule, read_of
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
 from assay.shapes import wrong_shapes
 
@@ -72,13 +75,16 @@ class _Resolver:
         self.aside: dict[str, str] = {}  # of each product, the digest of the rules that set rows aside
         self.dropped: set[str] = set()  # bare names of what is told to be wrong already
         self.resolved = Resolved(graph=Graph(products={}, sources={}))
+        self._relative = cache(partial(_inside, config.root))
 
     def run(self) -> Resolved:
         for declaration in self.loaded.declarations:
             if declaration.module not in self.loaded.broken:
                 self._name(declaration)
         sources = {n: self._source(n, d) for n, d in self.named.items() if isinstance(d, SourceDeclaration)}
-        products = {n: self._product(n, d) for n, d in self.named.items() if isinstance(d, ProductDeclaration)}
+        declared = {n: d for n, d in self.named.items() if isinstance(d, ProductDeclaration)}
+        with reader.read_ahead(text for d in declared.values() for text in _texts(d)):
+            products = {n: self._product(n, d) for n, d in declared.items()}
         products |= {q.name: q for p in products.values() if p.quarantines for q in [self._quarantine(p)]}
         graph = Graph(products=products, sources=sources)
         if not self.problems and (cycle := graph.cycle()):
@@ -95,9 +101,7 @@ class _Resolver:
         self.problems.append(Problem(what=what, where=where, hint=hint))
 
     def here(self, where: Where) -> Where:
-        file = Path(where.file)
-        inside = file.is_relative_to(self.config.root)
-        return Where(str(file.relative_to(self.config.root)) if inside else where.file, where.line)
+        return Where(self._relative(where.file), where.line)
 
     # ------------------------------------------------------------------------------------------ names
 
@@ -285,8 +289,7 @@ class _Resolver:
     ) -> tuple[str, tuple[Input, ...], dict[str, str]]:
         text = str(declared.make)
         spot = where
-        if text.strip().endswith(".sql") and len(text.split()) == 1:
-            file = Path(declared.where.file).parent / text.strip()
+        if file := _file_of(declared):
             spot = self.here(Where(str(file), 1))
             try:
                 if not file.resolve().is_relative_to(self.config.root.resolve()):
@@ -413,6 +416,27 @@ class _Resolver:
         )
         self.aside[name] = digest(book.aside)
         return replace(schema, checks={**schema.checks, **book.checks}), contract
+
+
+def _inside(root: Path, file: str) -> str:
+    return str(Path(file).relative_to(root)) if Path(file).is_relative_to(root) else file
+
+
+def _file_of(declared: ProductDeclaration) -> Path | None:
+    """Return the file that a product's SQL is in, when it is named instead of given."""
+    text = str(declared.make).strip()
+    return Path(declared.where.file).parent / text if text.endswith(".sql") and len(text.split()) == 1 else None
+
+
+def _texts(declared: ProductDeclaration) -> Iterator[str]:
+    """Yield the SQL of a product and its rules that can be had without telling what is wrong with it."""
+    if isinstance(declared.make, str):
+        file = _file_of(declared)
+        with suppress(OSError, UnicodeDecodeError):
+            yield file.read_text(encoding="utf-8") if file else declared.make
+    for rule in declared.rules:
+        with suppress(NotARule, UnicodeError):  # told when the rule is read
+            yield from read_of(rule)
 
 
 def _is_zone(name: str) -> bool:
