@@ -5,11 +5,12 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
+from queue import Empty, SimpleQueue
 from threading import Lock
 
 from assay.building import build, seal
@@ -127,6 +128,7 @@ class _Run:
         self.released: dict[str, int] = {}
         self.held: dict[str, Held] = {}
         self.running: dict[Future[Version | Verdict], str] = {}
+        self.done: SimpleQueue[Future[Version | Verdict]] = SimpleQueue()
         self.pending: list[Version | Verdict] = []
         self.pending_seconds = 0.0
         self.notes: dict[str, _Note] = {name: _Note() for name in steps.steps}
@@ -185,7 +187,7 @@ class _Run:
             try:
                 self._advance(pool, _AHEAD * jobs)
                 while self.running:
-                    for future in wait(self.running, timeout=_TICK, return_when=FIRST_COMPLETED).done:
+                    for future in self._come_out():
                         self._finish(future)
                     self._advance(pool, _AHEAD * jobs)
                     self._drop_queued()
@@ -232,7 +234,18 @@ class _Run:
             self._settle(name, failure(error, self.project.config.root, self.graph, name))
             return
         self.world.reporter(Working(product=name, what=what))
-        self.running[pool.submit(work)] = name
+        future = pool.submit(work)
+        self.running[future] = name
+        future.add_done_callback(self.done.put)
+
+    def _come_out(self) -> list["Future[Version | Verdict]"]:
+        """Return what is done by now, after a moment if nothing is: wait() would set itself up anew for each."""
+        found = []
+        with suppress(Empty):
+            found.append(self.done.get(timeout=_TICK))
+            while True:
+                found.append(self.done.get_nowait())
+        return [future for future in found if future in self.running]
 
     def _finish(self, future: "Future[Version | Verdict]") -> None:
         name = self.running.pop(future)
@@ -330,7 +343,8 @@ class _Run:
         return min(times, key=lambda t: t.replace(tzinfo=None)) if times else None
 
     def _judging(self, product: Product, version: Version) -> _Work:
-        known = {name: s.digest for name, s in self.states.items() if isinstance(s, Known)}
+        read = {name: self.states.get(name) for name in product.rule_inputs}
+        known = {name: state.digest for name, state in read.items() if isinstance(state, Known)}
         compared = against(product, version, known, self.observed)
         restated = self.restated.get(product.name, "") if product.closes else ""
         if product.closes and not restated:

@@ -36,7 +36,8 @@ class Overlay:
         return self.below.has_code(product, code)
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
-        return self.verdicts.get((version, contract, against)) or self.below.verdict(version, contract, against)
+        found = self.verdicts.get((version, contract, against))
+        return found or (None if version in self.versions else self.below.verdict(version, contract, against))
 
     def restated(self, version: str, against: str) -> str:
         return self.restatements.get((version, against)) or self.below.restated(version, against)

@@ -349,6 +349,7 @@ class SqliteFacts:
         self._whole: dict[str, bool] = {}
         self._look = holds
         self.version = cache(catalog.version)
+        self._of_key = cache(self._recorded)
 
     def pointer(self, product: str) -> Pointer | None:
         return self._pointers.get(product)
@@ -369,7 +370,7 @@ class SqliteFacts:
             self._whole[version.id] = self._look(version)
         return self._whole[version.id]
 
-    def _of_key(self, product: str, key: str) -> list[Version]:
+    def _recorded(self, product: str, key: str) -> list[Version]:
         return self._catalog._versions("where product = ? and key = ? order by seq desc", [product, key])
 
     def latest(self, product: str) -> Version | None:

@@ -83,7 +83,6 @@ class DuckDB:
             except BaseException:
                 _clear(desk, room)
                 raise
-            desk.execute("use memory.main")
             with self._lock:
                 self._rooms.append((views, room))
                 gone = self._rooms.pop(0)[1] if len(self._rooms) > _ROOMS else ""
