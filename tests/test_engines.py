@@ -5,8 +5,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from duckdb import InvalidInputException
 
+from assay.engines import duckdb, polars
 from assay.engines.duckdb import DuckDB
+from assay.engines.feed import Feed
 from assay.engines.types import casts, exact, from_polars, storable, to_polars, told_in_full
 from assay.errors import TypeRefused
 from tests.conftest import Place
@@ -225,3 +228,71 @@ def test_moments_with_a_zone(place: Place) -> None:
     assert told["data_as_of"].startswith("2011-12-09T09:15")
     assert place.run("show", "p").code == 0
     assert place.run("query", "select t, now() from p").code == 0
+
+
+WRITTEN = {
+    "BOOLEAN": True, "TINYINT": 1, "SMALLINT": 1, "INTEGER": 1, "BIGINT": 1, "UTINYINT": 1, "USMALLINT": 1,
+    "UINTEGER": 1, "UBIGINT": 1, "FLOAT": 1.5, "DOUBLE": 1.5, "VARCHAR": "a", "BLOB": b"a", "DATE": dt.date(2020, 1, 1),
+    "TIMESTAMP": dt.datetime(2020, 1, 1), "TIMESTAMP WITH TIME ZONE": dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
+    "DECIMAL(4,2)": 1, "DECIMAL(9,2)": 1, "DECIMAL(18,2)": 1, "DECIMAL(38,3)": 1,
+    "TIME": dt.time(1), "TIMESTAMP_MS": dt.datetime(2020, 1, 1), "TIMESTAMP_NS": dt.datetime(2020, 1, 1),
+    "BIGINT[]": [1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("writer", ["duckdb", "polars"])
+@pytest.mark.parametrize("rows", [0, 1])
+@pytest.mark.parametrize("type", WRITTEN)
+def test_columns_are_recorded_as_they_are_read(tmp_path: Path, type: str, rows: int, writer: str) -> None:
+    file = tmp_path / "f.parquet"
+    engine = DuckDB([tmp_path], tmp_path / "spill")
+    if writer == "polars":
+        frame = pl.DataFrame({"x": [WRITTEN[type]] * rows}, schema={"x": to_polars(type)})
+        types = polars.stage(frame.lazy(), file, {})
+    else:
+        with engine.cursor() as cursor:
+            types = duckdb.stage(cursor, f"select null::{type} as x from range({rows})", file, {})
+    with engine.cursor() as cursor:
+        read = cursor.execute(f"describe {duckdb.parquet([file])}").fetchall()
+    assert [(c.name, c.type) for c in engine.measure(file, types=types).columns] == [(row[0], row[1]) for row in read]
+    engine.close()
+
+
+def test_a_room_shows_what_is_read_and_nothing_else(tmp_path: Path) -> None:
+    engine = DuckDB([tmp_path], tmp_path / "spill")
+    feeds = {}
+    for name in ("d.a", "d.b"):
+        pl.DataFrame({"x": [name]}).write_parquet(tmp_path / f"{name}.parquet")
+        feeds[name] = Feed(alias=name.partition(".")[2], name=name, files=(tmp_path / f"{name}.parquet",))
+
+    def seen(*names: str) -> tuple[str, list[str]]:
+        with engine.desk([feeds[name] for name in names], "d") as desk:
+            ((room,),) = desk.execute("select current_database()").fetchall()
+            found = desk.execute("select view_name from duckdb_views() where database_name = current_database()")
+            views = sorted(row[0] for row in found.fetchall())
+            desk.execute("select setseed(0.5)").fetchall()
+            assert all(desk.execute(f"select x from {view}").fetchall() for view in views)
+        return room, views
+
+    first, other, again = seen("d.a"), seen("d.a", "d.b"), seen("d.a")
+    assert (first, other[1]) == (again, ["a", "b"])
+    assert first[1] == ["a"]
+    assert other[0] != first[0]
+    with pytest.raises(InvalidInputException, match="no"), engine.desk([feeds["d.a"]], "d") as desk:
+        desk.execute("select error('no')").fetchall()
+    assert seen("d.a")[0] != first[0]
+    engine.close()
+
+
+def test_many_rooms_are_not_kept_for_ever(tmp_path: Path) -> None:
+    engine = DuckDB([tmp_path], tmp_path / "spill")
+    pl.DataFrame({"x": [1]}).write_parquet(tmp_path / "f.parquet")
+    for number in range(40):
+        with engine.desk([Feed(alias=f"t{number}", name=f"d.t{number}", files=(tmp_path / "f.parquet",))], "d"):
+            pass
+    with engine.cursor() as cursor:
+        ((rooms,),) = cursor.execute(
+            "select count(*) from duckdb_databases() where database_name like 'room%'"
+        ).fetchall()
+    assert rooms <= 16
+    engine.close()

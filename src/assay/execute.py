@@ -6,12 +6,13 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock
 
 from assay.building import Order, Workshop, without
@@ -61,6 +62,7 @@ from assay.storage import Storage
 _Done = Version | Unfinished | Ruling
 _Work = Callable[[], _Done]
 _ATTEMPTS = 5
+_AHEAD = 2  # products handed to each worker before it asks: what is judged next does not queue behind all that is built
 _TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
 _WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
 
@@ -153,6 +155,7 @@ class _Run:
         self.released: dict[str, int] = {}
         self.held: dict[str, Held] = {}
         self.running: dict[Future[_Done], str] = {}
+        self.done: SimpleQueue[Future[_Done]] = SimpleQueue()
         self.pending: list[Version | Ruling] = []
         self.parts: SimpleQueue[tuple[str, Part]] = SimpleQueue()  # built, and not recorded yet
         self.pending_seconds = 0.0
@@ -215,12 +218,12 @@ class _Run:
     def _work(self, jobs: int) -> None:
         with ThreadPoolExecutor(jobs, thread_name_prefix="build") as pool:
             try:
-                self._advance(pool)
+                self._advance(pool, _AHEAD * jobs)
                 while self.running:
-                    for future in wait(self.running, timeout=_TICK, return_when=FIRST_COMPLETED).done:
+                    for future in self._come_out():
                         self._finish(future)
                     self._record_parts()
-                    self._advance(pool)
+                    self._advance(pool, _AHEAD * jobs)
                     self._drop_queued()
             except BaseException:
                 self.stopping = True
@@ -241,9 +244,9 @@ class _Run:
         if self.stopping:
             self.running = {future: name for future, name in self.running.items() if not future.cancel()}
 
-    def _advance(self, pool: ThreadPoolExecutor) -> None:
-        """Decide on every product whose inputs are all settled."""
-        while self.ready and not self.stopping:
+    def _advance(self, pool: ThreadPoolExecutor, most: int) -> None:
+        """Decide on the products whose inputs are all settled, until `most` of them are being worked on."""
+        while self.ready and not self.stopping and len(self.running) < most:
             name = self.ready.popleft()
             product = self.graph.products[name]
             decision = decide(
@@ -266,7 +269,18 @@ class _Run:
             self._settle(name, failure(error, self.project.config.root, self.graph, name))
             return
         self.world.reporter(Working(product=name, what=what))
-        self.running[pool.submit(work)] = name
+        future = pool.submit(work)
+        self.running[future] = name
+        future.add_done_callback(self.done.put)
+
+    def _come_out(self) -> list["Future[_Done]"]:
+        """Return what is done by now, after a moment if nothing is: wait() would set itself up anew for each."""
+        found = []
+        with suppress(Empty):
+            found.append(self.done.get(timeout=_TICK))
+            while True:
+                found.append(self.done.get_nowait())
+        return [future for future in found if future in self.running]
 
     def _finish(self, future: "Future[_Done]") -> None:
         name = self.running.pop(future)
@@ -387,7 +401,8 @@ class _Run:
         return min(times, key=lambda t: t.replace(tzinfo=None)) if times else None
 
     def _judging(self, product: Product, version: Version) -> _Work:
-        known = {name: s.digest for name, s in self.states.items() if isinstance(s, Known)}
+        read = {name: self.states.get(name) for name in product.rule_inputs}
+        known = {name: state.digest for name, state in read.items() if isinstance(state, Known)}
         compared = against(product, version, known, self.observed)
         restated = self.restated.get(product.name, "") if product.closes else ""
         if product.closes and not restated:

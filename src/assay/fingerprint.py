@@ -6,6 +6,7 @@ value counts by the statements that mention it, or by the whole file that it sta
 """
 
 import ast
+import copy
 import enum
 import functools
 import hashlib
@@ -344,6 +345,9 @@ def _sorting(value: Any) -> str:
 
 def _text(node: ast.AST, space: Mapping[str, Any]) -> str:
     """Return source without comments, layout, docstrings and our own decorators."""
+    if decorators := getattr(node, "decorator_list", None):  # with all their rules: most of what there is to write out
+        node = copy.copy(node)
+        node.decorator_list = [d for d in decorators if not _is_ours(d, space)]  # type: ignore[attr-defined]
     return ast.unparse(_Bare(space).visit(ast.parse(ast.unparse(node))))
 
 

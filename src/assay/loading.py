@@ -106,6 +106,7 @@ class Local:
         self.looked_at: set[Path] = set()  # files whose syntax was read
         self.absent: set[Path] = set()  # where a module was looked for, and would be found first if it were there
         self.tree_of = cache(self._tree_of)
+        self.inside = cache(self._inside)
 
     def owns(self, file: str) -> bool:
         """Say whether a file is project-local code."""
@@ -114,6 +115,11 @@ class Local:
     def contains(self, path: str) -> bool:
         """Say whether a path is the project's own."""
         return path.startswith(f"{self.root}/") and "site-packages" not in path and not path.startswith(_OURS)
+
+    def _inside(self, file: str) -> str:
+        """Return a file as told from the root, when it is below that."""
+        path = Path(file)
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else file
 
     def _tree_of(self, file: str) -> SourceTree | None:
         if not self.owns(file):

@@ -41,7 +41,8 @@ class Overlay:
         return self.below.has_code(product, code)
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
-        return self.verdicts.get((version, contract, against)) or self.below.verdict(version, contract, against)
+        found = self.verdicts.get((version, contract, against))
+        return found or (None if version in self.versions else self.below.verdict(version, contract, against))
 
     def failed(self, version: str, contract: str) -> Verdict | None:
         here = [v for (id, under, _), v in self.verdicts.items() if (id, under) == (version, contract) and not v.passed]

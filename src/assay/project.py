@@ -12,7 +12,7 @@ from assay.errors import Conflict, UsageError
 from assay.graph import Graph
 from assay.loading import Local, load
 from assay.manifest import made_from, read_manifest, reads_digest, relative, write_manifest
-from assay.model import PREVIOUS, THIS, Input
+from assay.model import PREVIOUS, THIS, Input, Product
 from assay.resolve import Definition, Resolved, resolve
 from assay.storage import LocalStorage, Storage
 
@@ -39,18 +39,20 @@ class Project:
         """Raise UsageError when what the manifest says of these products is more than queries over what they read."""
         if self.resolved is not None:
             return
-        for name in names:
-            product = self.graph.products[name]
-            types = [*product.contract.columns]
-            types += [
-                c for i in product.inputs if i.name in self.graph.sources for c in self.graph.sources[i.name].columns
-            ]
-            wrong = next((f"a type {column.type!r}" for column in types if not storable(column.type)), "")
-            for query, inputs in product.queries:
-                wrong = wrong or _not_a_query(query, inputs)
-            if wrong:
-                told = f"the manifest {self.config.state / 'manifest.json'} is damaged ({name}: {wrong})"
-                raise UsageError(told, hint="Remove it; it is made again.")
+        products = [self.graph.products[name] for name in names]
+        with reader.read_ahead(query for product in products for query, _ in product.queries):
+            for product in products:
+                self._vouch_for(product)
+
+    def _vouch_for(self, product: Product) -> None:
+        types = [*product.contract.columns]
+        types += [c for i in product.inputs if i.name in self.graph.sources for c in self.graph.sources[i.name].columns]
+        wrong = next((f"a type {column.type!r}" for column in types if not storable(column.type)), "")
+        for query, inputs in product.queries:
+            wrong = wrong or _not_a_query(query, inputs)
+        if wrong:
+            told = f"the manifest {self.config.state / 'manifest.json'} is damaged ({product.name}: {wrong})"
+            raise UsageError(told, hint="Remove it; it is made again.")
 
     def storage(self) -> Storage:
         """Return where the bytes of versions are."""

@@ -34,7 +34,7 @@ from assay.model import (
 )
 from assay.partition import template
 from assay.partitioning import Partitions
-from assay.rulebook import Rulebook, told_apart
+from assay.rulebook import Rulebook, sql_file, texts, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
 from assay.shapes import wrong_shapes
 
@@ -93,7 +93,9 @@ class _Resolver:
             if declaration.module not in self.loaded.broken:
                 self._name(declaration)
         sources = {n: self._source(n, d) for n, d in self.named.items() if isinstance(d, SourceDeclaration)}
-        products = {n: self._product(n, d) for n, d in self.named.items() if isinstance(d, ProductDeclaration)}
+        declared = {n: d for n, d in self.named.items() if isinstance(d, ProductDeclaration)}
+        with reader.read_ahead(text for d in declared.values() for text in texts(d)):
+            products = {n: self._product(n, d) for n, d in declared.items()}
         products |= {q.name: q for p in products.values() if p.quarantines for q in [self._quarantine(p)]}
         graph = Graph(products=products, sources=sources)
         if not self.problems and (cycle := graph.cycle()):
@@ -110,9 +112,7 @@ class _Resolver:
         self.problems.append(Problem(what=what, where=where, hint=hint))
 
     def here(self, where: Where) -> Where:
-        file = Path(where.file)
-        inside = file.is_relative_to(self.config.root)
-        return Where(str(file.relative_to(self.config.root)) if inside else where.file, where.line)
+        return Where(self.local.inside(where.file), where.line)
 
     # ------------------------------------------------------------------------------------------ names
 
@@ -333,8 +333,7 @@ class _Resolver:
     def _sql(self, name: str, declared: ProductDeclaration, where: Where) -> _Made:
         text = str(declared.make)
         spot = where
-        if text.strip().endswith(".sql") and len(text.split()) == 1:
-            file = Path(declared.where.file).parent / text.strip()
+        if file := sql_file(declared):
             spot = self.here(Where(str(file), 1))
             try:
                 if not file.resolve().is_relative_to(self.config.root.resolve()):

@@ -1,9 +1,11 @@
 """Turns the rules of one product, as declared, into rules: their words, their queries, and what these read."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any, Protocol
 
 from assay.declare import Declaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
@@ -13,7 +15,7 @@ from assay.errors import Problem
 from assay.fingerprint import Reach
 from assay.graph import nearest
 from assay.model import DIMENSIONS, PREVIOUS, THIS, Demand, Input, Rule, Severity, Where
-from assay.rules.business import NotARule, Phrased, phrase
+from assay.rules.business import NotARule, Phrased, phrase, read_of
 from assay.rules.schema import Schema, check_digest, demand_of, is_check
 from assay.tolerance import amount
 
@@ -228,6 +230,23 @@ def told_apart(rules: Iterable[Rule]) -> tuple[Rule, ...]:
             text = f"{rule.text} ({number})"
         found[text] = replace(rule, text=text)
     return tuple(found.values())
+
+
+def sql_file(declared: ProductDeclaration) -> Path | None:
+    """Return the file that a product's SQL is in, when it is named instead of given."""
+    text = str(declared.make).strip()
+    return Path(declared.where.file).parent / text if text.endswith(".sql") and len(text.split()) == 1 else None
+
+
+def texts(declared: ProductDeclaration) -> Iterator[str]:
+    """Yield the SQL of a product and its rules that can be had without telling what is wrong with it."""
+    if isinstance(declared.make, str):
+        file = sql_file(declared)
+        with suppress(OSError, UnicodeDecodeError):
+            yield file.read_text(encoding="utf-8") if file else declared.make
+    for rule in declared.rules:
+        with suppress(NotARule, UnicodeError):  # told when the rule is read
+            yield from read_of(rule)
 
 
 def _beyond(warn: str, fail: str) -> bool:

@@ -4,8 +4,8 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -56,11 +56,14 @@ class LocalStorage:
     def seal(self, path: str) -> tuple[int, str]:
         full = self._full(path)
         checksum = file_digest(full)
-        full.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
-        _flush(full)
+        with _opened(full) as file:
+            os.fchmod(file, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+            os.fsync(file)
+            size = os.fstat(file).st_size
         for folder in _folders_up_to(full.parent, self._root):
-            _flush(folder)
-        return full.stat().st_size, checksum
+            with _opened(folder) as above:
+                os.fsync(above)
+        return size, checksum
 
     def locate(self, part: Part) -> Path:
         full = self._full(part.path)
@@ -94,10 +97,9 @@ class LocalStorage:
                 return  # not empty, or not there
 
     def _full(self, path: str) -> Path:
-        full = self._root / path
-        if ".." in full.parts or not full.is_relative_to(self._root):
+        if path.startswith("/") or ".." in path.split("/"):
             raise StoreError(f"{path!r} is not a path inside the store")
-        return full
+        return self._root / path
 
 
 def file_digest(file: Path) -> str:
@@ -118,13 +120,13 @@ def _is_whole(full: Path | str, part: Part) -> bool:
 
 def _folders_up_to(folder: Path, root: Path) -> list[Path]:
     """Return the folder and those above it, up to and with the root."""
-    inside = [f for f in (folder, *folder.parents) if f.is_relative_to(root)]
-    return inside or [root]
+    return [folder, *folder.parents][: max(1, len(folder.parts) - len(root.parts) + 1)]
 
 
-def _flush(path: Path) -> None:
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)

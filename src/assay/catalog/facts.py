@@ -22,6 +22,7 @@ class SqliteFacts:
         self._catalog, self._environment, self._look = catalog, environment, holds
         self._whole: dict[str, bool] = {}
         self._other = cache(catalog.version)
+        self._of_key = cache(self._recorded)
 
     @cached_property
     def _pointers(self) -> Mapping[str, Pointer]:
@@ -60,7 +61,7 @@ class SqliteFacts:
             self._whole[version.id] = self._look(version.parts)
         return self._whole[version.id]
 
-    def _of_key(self, product: str, key: str) -> list[Version]:
+    def _recorded(self, product: str, key: str) -> list[Version]:
         return self._catalog._versions("where product = ? and key = ? order by seq desc", [product, key])
 
     def latest(self, product: str) -> Version | None:

@@ -1,5 +1,6 @@
 """DuckDB: one instance a run, a bench of views for each product on it, results copied to Parquet."""
 
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +19,15 @@ from assay.model import Column, Source
 if TYPE_CHECKING:
     import duckdb
 
-COPY = "(format parquet, compression zstd, parquet_version v2)"
+# The path is new, nobody reads it before the catalog names it, and it is removed when this fails: no detour is needed.
+COPY = "(format parquet, compression zstd, parquet_version v2, use_tmp_file false)"
+# Types that DuckDB reads from Parquet just as they were written, by either engine.
+_AS_WRITTEN = re.compile(
+    r"BOOLEAN|U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|VARCHAR|BLOB|DATE|TIMESTAMP( WITH TIME ZONE)?"
+    r"|DECIMAL\(\d+,\d+\)"
+)
+_Views = tuple[list[str], dict[str, str]]
+_ROOMS = 16  # rooms that are kept furnished for the next query that reads the same
 
 
 class DuckDB:
@@ -31,6 +40,7 @@ class DuckDB:
         self._lock = threading.Lock()
         self._open: dict[int, duckdb.DuckDBPyConnection] = {}
         self._count = 0
+        self._rooms: list[tuple[_Views, str]] = []
         self._instance = duckdb.connect(config=_config(memory))
         run = self._instance.execute
         run(f"set temp_directory = {literal(str(spill))}")
@@ -42,23 +52,51 @@ class DuckDB:
 
     @contextmanager
     def bench(self, feeds: Sequence[Feed], domain: str) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """Open a connection of its own that sees the feeds as views, by full name and, in this domain, by alias."""
-        import duckdb
+        """Open a connection of its own that sees the feeds as views, by full name and, in this domain, by alias.
 
+        What is made there is gone with it.
+        """
         with self._numbered() as (number, bench):
-            place = f"bench{number}"
+            room = f"room{number}"
             try:
-                bench.execute(f"attach ':memory:' as {place}")
-                for schema in sorted({domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}):
-                    bench.execute(f"create schema {place}.{identifier(schema)}")
-                for name, feed in _named(feeds, domain).items():
-                    bench.execute(f"create view {place}.{name} as {select(feed)}")
-                bench.execute(f"use {place}.{identifier(domain)}")
+                _furnish(bench, room, _views(feeds, domain))
+                bench.execute(f"use {room}.{identifier(domain)}")
                 yield bench
             finally:
-                with suppress(duckdb.Error):
-                    bench.execute("use memory.main")
-                    bench.execute(f"detach {place}")
+                _clear(bench, room)
+
+    @contextmanager
+    def desk(self, feeds: Sequence[Feed], domain: str) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """Open such a connection for queries alone, which change nothing: the next that reads the same finds its views.
+
+        The connection is new each time, so nothing of a session (a seed, a variable) is left for the next.
+        """
+        views = _views(feeds, domain)
+        with self._numbered() as (number, desk):
+            room = self._furnished(views)
+            try:
+                if not room:
+                    room = f"room{number}"
+                    _furnish(desk, room, views)
+                desk.execute(f"use {room}.{identifier(domain)}")
+                yield desk
+            except BaseException:
+                _clear(desk, room)
+                raise
+            with self._lock:
+                self._rooms.append((views, room))
+                gone = self._rooms.pop(0)[1] if len(self._rooms) > _ROOMS else ""
+            if gone:
+                _clear(desk, gone)
+
+    def _furnished(self, views: _Views) -> str:
+        """Take a room with exactly these views that nobody is in; '' when there is none."""
+        with self._lock:
+            for index, (there, room) in enumerate(self._rooms):
+                if there == views:
+                    del self._rooms[index]
+                    return room
+        return ""
 
     @contextmanager
     def cursor(self) -> Iterator["duckdb.DuckDBPyConnection"]:
@@ -100,13 +138,12 @@ class DuckDB:
         """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
 
         The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts;
-        `types` are those that the columns were written in, where DuckDB may not see all of them. `stranger` is a
-        column, and SQL that is true of rows which do not belong there: they are counted, where there is that column.
+        `types` are those that the columns were written in: DuckDB may not see all of them. `stranger` is a column, and
+        SQL that is true of rows which do not belong there: they are counted, where there is that column.
         """
         staged, (column, condition) = parquet([file]), stranger
         with self.cursor() as cursor:
-            described = cursor.execute(f"describe {staged}").fetchall()
-            columns = tuple(_column(row[0], row[1], (types or {}).get(row[0], row[1])) for row in described)
+            columns = _columns(cursor, staged, types or {})
             strange = f"count_if({condition})" if column in {c.name for c in columns} and column else "0"
             row = cursor.execute(f"select {_measures(columns, event_time)}, {strange} {staged}").fetchone()
         assert row is not None
@@ -163,6 +200,37 @@ def _measured(columns: Sequence[Column], row: Sequence[Any]) -> Measured:
     return Measured(rows=rows, columns=tuple(columns), digest=content, data_as_of=_moment(last))
 
 
+def _columns(cursor: "duckdb.DuckDBPyConnection", staged: str, types: Mapping[str, str]) -> tuple[Column, ...]:
+    """Return the columns of a staged file; it is asked only where they may not read as they were written."""
+    if types and all(_AS_WRITTEN.fullmatch(type) for type in types.values()):
+        return tuple(Column(name=name, type=type) for name, type in types.items())
+    described = cursor.execute(f"describe {staged}").fetchall()
+    return tuple(_column(row[0], row[1], types.get(row[0], row[1])) for row in described)
+
+
+def _views(feeds: Sequence[Feed], domain: str) -> _Views:
+    """Return what a room holds: its schemas, and the query of each view by quoted name."""
+    schemas = {domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}
+    return sorted(schemas), {name: select(feed) for name, feed in _named(feeds, domain).items()}
+
+
+def _furnish(bench: "duckdb.DuckDBPyConnection", room: str, views: _Views) -> None:
+    bench.execute(f"attach ':memory:' as {room}")
+    schemas, queries = views
+    for schema in schemas:
+        bench.execute(f"create schema {room}.{identifier(schema)}")
+    for name, query in queries.items():
+        bench.execute(f"create view {room}.{name} as {query}")
+
+
+def _clear(bench: "duckdb.DuckDBPyConnection", room: str) -> None:
+    import duckdb
+
+    with suppress(duckdb.Error):
+        bench.execute("use memory.main")
+        bench.execute(f"detach {room}")
+
+
 def _column(name: str, seen: str, written: str) -> Column:
     same = written.replace('"', "") == seen.replace('"', "")  # the engines quote the names of fields differently
     return Column(name=name, type=seen, logical="" if same else written)
@@ -179,16 +247,31 @@ def _named(feeds: Sequence[Feed], domain: str) -> dict[str, Feed]:
     return named
 
 
-def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Mapping[str, str]) -> None:
-    """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact."""
-    described = bench.execute(f"describe (\n{query}\n)").fetchall()
-    check_names([row[0] for row in described])
-    have = {row[0]: row[1] for row in described}
+def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Mapping[str, str]) -> dict[str, str]:
+    """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact.
+
+    Returns the types that the columns were written in.
+    """
+    described = _described(bench, query)
+    check_names([name for name, _ in described])
+    have = dict(described)
     changed = casts(have, want)
     named = (
         f"cast({identifier(n)} as {changed[n]}) as {identifier(n)}" if n in changed else identifier(n) for n in have
     )
     bench.execute(f"copy (select {', '.join(named)} from (\n{query}\n)) to {literal(str(target))} {COPY}")
+    return have | changed
+
+
+def _described(bench: "duckdb.DuckDBPyConnection", query: str) -> list[tuple[str, str]]:
+    """Return name and type of each column of a query."""
+    import duckdb
+
+    try:
+        relation = bench.sql(f"(\n{query}\n)")
+        return list(zip(relation.columns, map(str, relation.types), strict=True))
+    except duckdb.ProgrammingError:  # said in full, with the line, only by what is executed
+        return [(row[0], row[1]) for row in bench.execute(f"describe (\n{query}\n)").fetchall()]
 
 
 def select(feed: Feed) -> str:
@@ -208,7 +291,7 @@ def select(feed: Feed) -> str:
             options = (
                 f"format = 'newline_delimited', filename = '__file', hive_partitioning = false, columns = {{{spec}}}"
             )
-            return f"select {_typed(source)} from read_json({_list(feed.files)}, {options})"
+            return f"select {_typed(source)} from read_json({_files(feed.files)}, {options})"
         case _:
             named = ", ".join(f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in source.columns)
             groups_of = by_schema(source, feed.files)
@@ -227,12 +310,12 @@ def parquet(table: Table | Sequence[Path]) -> str:
     reads = []
     if table.split and (told := table.told):
         types = f"hive_types = {{{literal(table.split[0])}: {table.split[1]}}}"
-        reads.append(f"from read_parquet({_list(told)}, hive_partitioning = true, {types})")
+        reads.append(f"from read_parquet({_files(told)}, hive_partitioning = true, {types})")
     if (untold := table.untold) or not table.files:
-        reads.append(f"from read_parquet({_list(untold)}, hive_partitioning = false)")
+        reads.append(f"from read_parquet({_files(untold)}, hive_partitioning = false)")
     for file, ranges in table.cuts.items():
         inside = " or ".join(f"file_row_number between {first} and {first + rows - 1}" for first, rows in ranges)
-        numbered = f"read_parquet({_list([file])}, file_row_number = true, hive_partitioning = false)"
+        numbered = f"read_parquet({_files([file])}, file_row_number = true, hive_partitioning = false)"
         reads.append(f"select * exclude (file_row_number) from {numbered} where {inside}")
     return reads[0] if len(reads) == 1 and not table.cuts else f"from ({' union all by name '.join(reads)})"
 
@@ -257,7 +340,7 @@ def _select_csv(source: Source, header: tuple[str, ...], files: Sequence[Path]) 
     spec = ", ".join(f"{literal(name)}: {literal(type)}" for name, type in places)
     nulls = ", ".join(literal(value) for value in ("", *source.null_values))
     return (
-        f"select {_typed(source)} from read_csv({_list(files)}, auto_detect = false, header = true, "
+        f"select {_typed(source)} from read_csv({_files(files)}, auto_detect = false, header = true, "
         f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
         f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, columns = {{{spec}}})"
     )
@@ -348,6 +431,11 @@ def create_views(connection: "duckdb.DuckDBPyConnection", views: Mapping[str, st
 
 def _list(files: Sequence[Path]) -> str:
     return f"[{', '.join(literal(str(file)) for file in files)}]::varchar[]"
+
+
+def _files(files: Sequence[Path]) -> str:
+    """Return what to read; a list takes DuckDB longer to bind."""
+    return literal(str(files[0])) if len(files) == 1 else _list(files)
 
 
 def _config(memory: str) -> dict[str, Any]:

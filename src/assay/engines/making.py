@@ -46,16 +46,17 @@ def make(
         shutil.copyfile(feeds[0].files[0], target)
         return engine.measure(target)
     making = _Making(product, feeds, engine, target)
+    if recipe is None:
+        with engine.desk(making.tables, product.domain) as desk:
+            types = duck.stage(desk, product.sql, target, making.want)
+        return engine.measure(target, product.event_time, types, stranger=stranger)
     with making.open:
-        if recipe is None:
-            duck.stage(making.bench, product.sql, target, making.want)
-        elif product.kind is Kind.FILE:
+        if product.kind is Kind.FILE:
             making.write(recipe, target)
             return Measured(rows=0, columns=(), digest=file_digest(target))
         else:
             types = making.stage(making.call(recipe, target), target)
             return engine.measure(target, product.event_time, types, stranger=stranger)
-    return engine.measure(target, product.event_time, stranger=stranger)
 
 
 class _Making:
@@ -67,10 +68,13 @@ class _Making:
         self.want = {column.name: column.type for column in product.contract.columns}
         self.open = ExitStack()
 
+    @property
+    def tables(self) -> list[Feed]:
+        return [feed for feed in self.feeds.values() if feed.source or feed.files[0].suffix == ".parquet"]
+
     @cached_property
     def bench(self) -> "duckdb.DuckDBPyConnection":
-        tables = [feed for feed in self.feeds.values() if feed.source or feed.files[0].suffix == ".parquet"]
-        return self.open.enter_context(self.engine.bench(tables, self.product.domain))
+        return self.open.enter_context(self.engine.bench(self.tables, self.product.domain))
 
     def call(self, recipe: Recipe, target: Path) -> Any:
         given = {name: self._hand_over(name, how) for name, how in recipe.handovers.items() if name != recipe.target}
@@ -105,7 +109,7 @@ class _Making:
         return aside
 
     def stage(self, result: Any, target: Path) -> dict[str, str]:
-        """Write what a function returned, and return the types of its columns that DuckDB may not see all of."""
+        """Write what a function returned, and return the types that its columns were written in."""
         import duckdb
         import polars as pl
 
@@ -115,8 +119,7 @@ class _Making:
             case pl.DataFrame():
                 return lazy.stage(result.lazy(), target, self.want)
             case duckdb.DuckDBPyRelation():
-                self._stage_relation(result, target)
-                return {}
+                return self._stage_relation(result, target)
             case _ if type(result).__module__.startswith("pyarrow") and type(result).__name__ == "Table":
                 frame = pl.from_arrow(result)
                 assert isinstance(frame, pl.DataFrame)
@@ -128,18 +131,18 @@ class _Making:
                     where=self.product.where,
                 )
 
-    def _stage_relation(self, relation: "duckdb.DuckDBPyRelation", target: Path) -> None:
+    def _stage_relation(self, relation: "duckdb.DuckDBPyRelation", target: Path) -> dict[str, str]:
         import duckdb
 
         try:
             relation.create_view("__result")
-            duck.stage(self.bench, "from __result", target, self.want)
+            return duck.stage(self.bench, "from __result", target, self.want)
         except duckdb.CatalogException:  # made on a connection of the user's own: bring its rows over
             check_names(relation.columns)
             casts(dict(zip(relation.columns, map(str, relation.types), strict=True)), {})
             aside = self._aside("result")
             relation.write_parquet(str(aside))
-            duck.stage(self.bench, duck.parquet([aside]), target, self.want)
+            return duck.stage(self.bench, duck.parquet([aside]), target, self.want)
 
     def write(self, recipe: Recipe, target: Path) -> None:
         result = self.call(recipe, target)

@@ -1,7 +1,8 @@
 """Reads SQL with DuckDB's own parser: one query or nothing, its canonical form, and the tables it names."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ _HARMLESS = {
 }  # fmt: skip
 _SETTINGS = {"current_setting", "getvariable", "getenv", "current_query", "write_log"}
 _PLACES = {"query_location", "query_location_length"}
+_ahead: dict[str, str] = {}  # what DuckDB said of the texts that are being read together
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,24 @@ class Unreadable(ValueError):
     def __init__(self, what: str, offset: int = -1) -> None:
         super().__init__(what)
         self.what, self.offset = what, offset
+
+
+@contextmanager
+def read_ahead(texts: Iterable[str]) -> Iterator[None]:
+    """Have DuckDB read many texts at once that are to be parsed one by one: that is ten times cheaper.
+
+    What can't be read so is read when its turn comes, and told then.
+    """
+    import duckdb
+
+    asked = list(dict.fromkeys(texts))
+    query = "select s, json_serialize_sql(s) from (select unnest(?::varchar[]) as s)"
+    with suppress(duckdb.Error, UnicodeError):
+        _ahead.update(_parser().execute(query, [asked]).fetchall() if asked else [])
+    try:
+        yield
+    finally:
+        _ahead.clear()
 
 
 @lru_cache(maxsize=4096)
@@ -145,9 +165,9 @@ def _serialized(sql: str) -> dict[str, Any]:
     import duckdb
 
     try:
-        row = _parser().execute("select json_serialize_sql(?::varchar)", [sql]).fetchone()
-        assert row is not None
-        return json.loads(row[0])  # type: ignore[no-any-return]
+        if (told := _ahead.get(sql)) is None:
+            (told,) = _parser().execute("select json_serialize_sql(?::varchar)", [sql]).fetchone() or ("",)
+        return json.loads(told)  # type: ignore[no-any-return]
     except (duckdb.Error, UnicodeError) as error:
         raise Unreadable(str(error).splitlines()[0]) from None
     except RecursionError:

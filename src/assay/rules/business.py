@@ -62,6 +62,16 @@ def phrase(declared: RuleDeclaration, product: str, event_time: str) -> Phrased:
     return makers[declared.kind](declared.text, **given)
 
 
+def read_of(declared: RuleDeclaration) -> list[str]:
+    """Return the SQL that a rule was given, in the forms in which reading the rule parses it."""
+    sql, check = declared.given.get("sql"), declared.given.get("check")
+    forms = [_fragment(sql, "query")] if isinstance(sql, str) else []
+    if isinstance(check, str):
+        condition = _fragment(check, "condition")
+        forms += [f"select not (\n{condition}\n)", f"select (\n{condition}\n) from this"]
+    return forms
+
+
 def _check(text: str, check: Any, column: str) -> Phrased:
     if not _is_text(text):
         raise NotARule("it has no words: say what has to hold")

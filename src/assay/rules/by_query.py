@@ -74,6 +74,18 @@ def ask(rule: Rule, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mappi
     return Answer(how="sql", failing=failing, measured=_plain(measured))
 
 
+def none_fails(cursor: "duckdb.DuckDBPyConnection", table: str, queries: Sequence[str]) -> list[bool]:
+    """Return for each query of violating rows, over `this` alone, whether it finds none; all are asked at once.
+
+    False also where one of them cannot be answered: asked on its own, each says why.
+    """
+    counted = (f"select {index}, count(*) from (\n{query}\n)" for index, query in enumerate(queries))
+    once = "materialized" if len(queries) > 1 else ""
+    found = _run(cursor, f"with this as {once} ({table}) {' union all '.join(counted)}", {})
+    counts = {} if isinstance(found, Answer) else dict(found.fetchall())
+    return [counts.get(index) == 0 for index in range(len(queries))]
+
+
 def bind(bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]) -> Answer:
     """Return that there is nothing to compare with, or what is wrong with the names in a query."""
     found = _run(bench, f"select * from (\n{query}\n) limit 0", clock)
