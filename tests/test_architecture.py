@@ -20,7 +20,7 @@ LAYERS = [
     {"rulebook", "evidence", "failure"},
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
-    {"building", "compaction", "judging", "execute", "rulings", "status"},
+    {"building", "compaction", "judging", "orders", "records", "execute", "rulings", "status"},
     {"cli", "session", "shown", "tidying", "__init__", "__main__"},
 ]
 PURE = {

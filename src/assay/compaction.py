@@ -103,6 +103,7 @@ def _rewrite(version: Version, heap: Sequence[Part], path: str, storage: Storage
         if measured.digest != part.digest:
             raise StoreError(f"part {part.key} of {version.product} came out as something else; nothing was changed")
     size, checksum = storage.seal(path)
+    storage.flush([path])
     return [
         replace(part, path=path, start=start, of=of, bytes=size, checksum=checksum)
         for start, part in zip(starts, heap, strict=False)

@@ -8,19 +8,17 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
 
-from assay.building import Order, Workshop, without
+from assay.building import Workshop, without
 from assay.catalog import Catalog
 from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Reason, Unusable
 from assay.engines.duckdb import DuckDB
-from assay.engines.feed import Feed
-from assay.errors import AssayError, BuildError, Conflict
+from assay.errors import AssayError, Conflict
 from assay.events import (
     Began,
     Failed,
@@ -36,12 +34,11 @@ from assay.events import (
 )
 from assay.evidence import Shelf
 from assay.failure import failure
-from assay.fingerprint import key_of
 from assay.judging import Hearing, Ruling, remembered_by
-from assay.model import Key, Kind, Move, Part, Product, Release, SourceFile, Version
-from assay.observe import changed_since, observe, settled
+from assay.model import Key, Kind, Move, Product, Release, Version
+from assay.observe import observe, settled
+from assay.orders import Orders, todo
 from assay.overlay import Overlay
-from assay.partition import wanted, within
 from assay.plan import (
     Observed,
     Plan,
@@ -56,6 +53,7 @@ from assay.plan import (
     withheld,
 )
 from assay.project import Project
+from assay.records import Records
 from assay.resolve import Definition
 from assay.storage import Storage
 
@@ -64,7 +62,6 @@ _Work = Callable[[], _Done]
 _ATTEMPTS = 5
 _AHEAD = 2  # products handed to each worker before it asks: what is judged next does not queue behind all that is built
 _TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
-_WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +153,8 @@ class _Run:
         self.held: dict[str, Held] = {}
         self.running: dict[Future[_Done], str] = {}
         self.done: SimpleQueue[Future[_Done]] = SimpleQueue()
-        self.pending: list[Version | Ruling] = []
-        self.parts: SimpleQueue[tuple[str, Part]] = SimpleQueue()  # built, and not recorded yet
-        self.pending_seconds = 0.0
         self.notes: dict[str, _Note] = {name: _Note() for name in steps.steps}
+        self.records = Records(world.catalog, world.storage, self.facts)
         self.shelf = Shelf(self.graph, self.observed, world.storage, project.config, self.decisions)
         self.restated, self.range = request.restated, request.parts
         self.workshop = Workshop(
@@ -167,8 +162,10 @@ class _Run:
             engine=lambda: self._engine,
             clock=world.clock,
             timer=time.monotonic,
-            done=lambda *made: self.parts.put(made),
+            done=self.records.made,
         )
+        self.orders = Orders(self.id, self.shelf, self.states, self.facts)
+        self.kept = 0.0  # when parts were last recorded
         self.stopping = self.interrupted = False
         self._lock, self._reading = Lock(), Lock()
         self._prepare()
@@ -237,7 +234,7 @@ class _Run:
                 raise
             finally:
                 self._record_parts()
-                self._flush()
+                self.records.flush()
 
     def _drop_queued(self) -> None:
         """Once stopping, forget what has not begun: a future that was cancelled never counts as done to wait()."""
@@ -338,67 +335,17 @@ class _Run:
     # ------------------------------------------------------------------------------------------ effects
 
     def _building(self, product: Product, key: Key) -> _Work:
-        needs = product.kind is not Kind.SQL or product.quarantines
-        order = Order(
-            product=product,
-            key=key,
-            run=self.id,
-            definition=self._definition(product.name) if needs and not key.held else Definition(),
-            feeds=self.shelf.feeds(product),
-            check=self._check_sources,
-            inherited=self._inherited(product),
-        )
         if key.held:
-            return self._without(order)
-        if product.follows:
-            order = self._in_parts(order)
-        elif product.partition:
-            order = replace(order, there={part.made_of: part for part in self._parts_before(product)})
+            order, version, before = self.orders.without(product, key)
+            return partial(without, order, version, before, self.world.clock())
+        needs = product.kind is not Kind.SQL or product.quarantines
+        definition = self._definition(product.name) if needs else Definition()
+        if not product.follows:
+            return partial(self.workshop.build, self.orders.whole(product, key, definition))
+        forced = product.name in self.forced
+        order = self.orders.parts(product, key, definition, range=self.range, forced=forced)
+        self.notes[product.name].parts = (todo(order), len(order.parts))
         return partial(self.workshop.build, order)
-
-    def _in_parts(self, order: Order) -> Order:
-        """Return the order with the parts that it should have, those that are there, and those to build now."""
-        product = order.product
-        assert product.partition is not None
-        parts = wanted(product, self.states) or []
-        asked = within([part.key for part in parts], self.range, product.partition.grain) if self.range else None
-        again = set(asked if asked is not None else [p.key for p in parts]) if product.name in self.forced else set()
-        there = self.facts.parts(product.name, [part.made_of for part in parts if part.key not in again])
-        todo = sum(p.made_of not in there and (asked is None or p.key in asked) for p in parts)
-        self.notes[product.name].parts = (todo, len(parts))
-        return replace(order, parts=parts, there=there, only=asked)
-
-    def _parts_before(self, product: Product) -> tuple[Part, ...]:
-        """Return the parts of what readers see, or of what was built last."""
-        pointer = self.facts.pointer(product.name)
-        before = self.facts.version(pointer.version) if pointer else self.facts.latest(product.name)
-        return before.parts if before and before.in_parts and self.world.storage.holds(before.parts) else ()
-
-    def _without(self, order: Order) -> _Work:
-        """Return the work of leaving parts that are held as readers have them."""
-        product, key = order.product, order.key
-        version = self.facts.find(product.name, key_of(key.code, key.inputs).digest)
-        pointer = self.facts.pointer(product.name)
-        assert version is not None
-        before = self.facts.version(pointer.version) if pointer else None
-        return partial(without, order, version, before, self.world.clock())
-
-    def _check_sources(self, feeds: Sequence[Feed]) -> None:
-        """Refuse what was made of files that were replaced meanwhile."""
-        for feed in feeds:
-            if feed.source and (changed := changed_since(self._seen[feed.name], feed.files)):
-                raise BuildError(f"{changed} was replaced while it was being read", hint="Run it again.")
-
-    @cached_property
-    def _seen(self) -> dict[str, dict[Path, SourceFile]]:
-        root = self.project.config.root
-        return {name: {root / f.path: f for f in state.files} for name, state in self.observed.sources.items()}
-
-    def _inherited(self, product: Product) -> datetime | None:
-        """Return the business time that the least advanced of the inputs reaches."""
-        states = [self.states[i.name] for i in product.inputs]
-        times = [s.data_as_of for s in states if isinstance(s, Known) and s.data_as_of]
-        return min(times, key=lambda t: t.replace(tzinfo=None)) if times else None
 
     def _judging(self, product: Product, version: Version) -> _Work:
         read = {name: self.states.get(name) for name in product.rule_inputs}
@@ -446,52 +393,30 @@ class _Run:
     # ------------------------------------------------------------------------------------------ records
 
     def _record_parts(self) -> None:
-        """Record the parts that were built meanwhile, so that what comes to an end here need not be built again."""
-        made: dict[str, list[Part]] = {}
-        while not self.parts.empty():
-            name, part = self.parts.get()
-            made.setdefault(name, []).append(part)
-        for name, parts in made.items():
-            note = self.notes[name]
-            for part in self.world.catalog.record_parts(name, parts):
-                self.facts.add_part(name, part)
-                note.recorded[part.path, part.start] = part
+        """Record the parts that were built meanwhile, now and then, and tell how far it is."""
+        now = time.monotonic()
+        if now - self.kept < _TICK and self.running:
+            return
+        self.kept = now
+        for name in self.records.parts():
+            made, note = self.records.of(name), self.notes[name]
             if note.parts:
-                spent = sum(part.seconds for part in note.recorded.values())
-                self.world.reporter(Progress(product=name, done=len(note.recorded), of=note.parts[0], seconds=spent))
-
-    def _numbered(self, version: Version) -> Version:
-        """Return a version in parts with its parts as recorded."""
-        self._record_parts()
-        known = self.notes[version.product].recorded
-        parts = [known.get((part.path, part.start), part) for part in version.parts]
-        return replace(version, parts=tuple(self.world.catalog.record_parts(version.product, parts)))
+                spent = sum(part.seconds for part in made)
+                self.world.reporter(Progress(product=name, done=len(made), of=note.parts[0], seconds=spent))
 
     def _record(self, name: str, fact: Version | Ruling) -> None:
         note = self.notes[name]
-        if isinstance(fact, Version):
-            fact = self._numbered(fact) if fact.in_parts else fact
-            if fact.in_parts and note.parts is None:
-                note.parts = (sum(part.path.startswith(f"{name}/{self.id}/") for part in fact.parts), len(fact.parts))
-            self.facts.add_version(fact)
-            self.forced.discard(name)
-            note.built = True
-            note.seconds += fact.seconds
-            self.pending_seconds += fact.seconds
-        else:
-            self.facts.add_verdict(fact.verdict)
+        if isinstance(fact, Ruling):
+            self.records.ruling(fact)
             note.judged = True
-        self.pending.append(fact)
-        if self.pending_seconds >= _WORTH_KEEPING:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self.pending:
-            versions = [fact for fact in self.pending if isinstance(fact, Version)]
-            rulings = [fact for fact in self.pending if isinstance(fact, Ruling)]
-            judged = [told for ruling in rulings for told in ruling.judged]
-            self.world.catalog.record(versions, [ruling.verdict for ruling in rulings], judged)
-            self.pending, self.pending_seconds = [], 0.0
+            return
+        version = self.records.version(fact)
+        if version.in_parts and note.parts is None:
+            new = sum(part.path.startswith(f"{name}/{self.id}/") for part in version.parts)
+            note.parts = (new, len(version.parts))
+        self.forced.discard(name)
+        note.built = True
+        note.seconds += version.seconds
 
     def _release_closed(self, index: int) -> None:
         """Release a set that has come out and whose inputs are released, and then those that waited for it."""
@@ -517,7 +442,7 @@ class _Run:
         moves = [self._move(name, end) for name, end in ends.items() if isinstance(end, Publish)]
         release: Release | None = None
         if moves:
-            self._flush()
+            self.records.flush()
             release = self.world.catalog.release(
                 self.observed.environment, moves, self._expected(moves),
                 run=self.id, at=self.world.clock(), why="materialize",
@@ -559,4 +484,3 @@ class _Note:
     judged: bool = False
     seconds: float = 0.0
     parts: tuple[int, int] | None = None
-    recorded: dict[tuple[str, int], Part] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from assay.errors import StoreError
 from assay.model import Part
 
 _CHUNK = 1 << 20
+_ONE_BY_ONE = 8  # files that are flushed each on its own; of more, all at once
 
 
 class Storage(Protocol):
@@ -26,7 +27,10 @@ class Storage(Protocol):
         """Make room for a file to be written and return where."""
 
     def seal(self, path: str) -> tuple[int, str]:
-        """Flush a written file, make it read-only, and return its size in bytes and its SHA-256."""
+        """Make a written file read-only, and return its size in bytes and its SHA-256."""
+
+    def flush(self, paths: Collection[str]) -> None:
+        """Make sealed files durable: they are there, whole, whatever happens to the machine after this."""
 
     def locate(self, part: Part) -> Path:
         """Return where a part can be read; StoreError when it is not there whole."""
@@ -56,14 +60,28 @@ class LocalStorage:
     def seal(self, path: str) -> tuple[int, str]:
         full = self._full(path)
         checksum = file_digest(full)
-        with _opened(full) as file:
-            os.fchmod(file, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
-            os.fsync(file)
-            size = os.fstat(file).st_size
-        for folder in _folders_up_to(full.parent, self._root):
-            with _opened(folder) as above:
-                os.fsync(above)
-        return size, checksum
+        full.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+        return full.stat().st_size, checksum
+
+    def flush(self, paths: Collection[str]) -> None:
+        files = [self._full(path) for path in paths]
+        if len(files) > _ONE_BY_ONE and self._flush_all():
+            return
+        for path in [*files, *dict.fromkeys(f for file in files for f in _folders_up_to(file.parent, self._root))]:
+            with _opened(path) as opened:
+                os.fsync(opened)
+
+    def _flush_all(self) -> bool:
+        """Flush the file system that the store is on, where the system can; many files are so flushed at once."""
+        import ctypes
+
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            return False
+        with _opened(self._root) as root:
+            if syncfs(root) != 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(self._root))
+        return True
 
     def locate(self, part: Part) -> Path:
         full = self._full(part.path)

@@ -1,0 +1,93 @@
+"""Decisions to build, made orders: what a version, and each part of it, is made of, and what is there already."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from assay.building import Order
+from assay.decision import InputState, Known
+from assay.engines.feed import Feed
+from assay.errors import BuildError
+from assay.evidence import Shelf
+from assay.fingerprint import key_of
+from assay.model import Key, Part, Product, SourceFile, Version
+from assay.observe import changed_since
+from assay.partition import wanted, within
+from assay.plan import Facts
+from assay.resolve import Definition
+from assay.storage import Storage
+
+
+class Orders:
+    """Makes the orders of one run, from what it knows by then (`states` may grow)."""
+
+    def __init__(self, run: str, shelf: Shelf, states: Mapping[str, InputState], facts: Facts) -> None:
+        self.run, self.shelf, self.states, self.facts = run, shelf, states, facts
+
+    def whole(self, product: Product, key: Key, definition: Definition) -> Order:
+        """Return the order of a product that is made as a whole; of one that is then cut, with the parts there were."""
+        there = {part.made_of: part for part in self._parts_before(product)} if product.partition else {}
+        return Order(
+            product=product,
+            key=key,
+            run=self.run,
+            definition=definition,
+            feeds=self.shelf.feeds(product),
+            check=self._check_sources,
+            inherited=self._inherited(product),
+            there=there,
+        )
+
+    def parts(self, product: Product, key: Key, definition: Definition, *, range: str, forced: bool) -> Order:
+        """Return the order of a product that follows its inputs: all its parts, those there are, those to build now."""
+        assert product.partition is not None
+        parts = wanted(product, self.states) or []
+        asked = within([part.key for part in parts], range, product.partition.grain) if range else None
+        again: Collection[str] = ()
+        if forced:
+            again = set(asked if asked is not None else (part.key for part in parts))
+        there = self.facts.parts(product.name, [part.made_of for part in parts if part.key not in again])
+        return replace(self.whole(product, key, definition), parts=parts, there=there, only=asked)
+
+    def without(self, product: Product, key: Key) -> tuple[Order, Version, Version | None]:
+        """Return the order to leave some parts as readers have them, what was made, and what they see."""
+        version = self.facts.find(product.name, key_of(key.code, key.inputs).digest)
+        pointer = self.facts.pointer(product.name)
+        assert version is not None
+        before = self.facts.version(pointer.version) if pointer else None
+        return self.whole(product, key, Definition()), version, before
+
+    def _parts_before(self, product: Product) -> Iterable[Part]:
+        """Return the parts of what readers see, or of what was built last."""
+        pointer = self.facts.pointer(product.name)
+        before = self.facts.version(pointer.version) if pointer else self.facts.latest(product.name)
+        return before.parts if before and before.in_parts and self._storage.holds(before.parts) else ()
+
+    def _inherited(self, product: Product) -> datetime | None:
+        """Return the business time that the least advanced of the inputs reaches."""
+        states = [self.states[i.name] for i in product.inputs]
+        times = [s.data_as_of for s in states if isinstance(s, Known) and s.data_as_of]
+        return min(times, key=lambda t: t.replace(tzinfo=None)) if times else None
+
+    def _check_sources(self, feeds: Sequence[Feed]) -> None:
+        """Refuse what was made of files that were replaced meanwhile."""
+        for feed in feeds:
+            if feed.source and (changed := changed_since(self._seen[feed.name], feed.files)):
+                raise BuildError(f"{changed} was replaced while it was being read", hint="Run it again.")
+
+    @cached_property
+    def _seen(self) -> dict[str, dict[Path, SourceFile]]:
+        sources = self.shelf.observed.sources.items()
+        return {name: {self.shelf.root / file.path: file for file in state.files} for name, state in sources}
+
+    @property
+    def _storage(self) -> Storage:
+        return self.shelf.storage
+
+
+def todo(order: Order) -> int:
+    """Return how many parts an order has to build now."""
+    asked = order.only
+    return sum(p.made_of not in order.there and (asked is None or p.key in asked) for p in order.parts)

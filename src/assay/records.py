@@ -1,0 +1,79 @@
+"""What a run has found out and not recorded yet: small work is recorded in groups, after its bytes are flushed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from queue import SimpleQueue
+
+from assay.catalog import Catalog
+from assay.judging import Ruling
+from assay.model import Part, Version
+from assay.overlay import Overlay
+from assay.storage import Storage
+
+_WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
+
+
+class Records:
+    """The facts of one run on their way into the catalog; all but `made` is for the thread that has it open."""
+
+    def __init__(self, catalog: Catalog, storage: Storage, facts: Overlay) -> None:
+        self.catalog, self.storage, self.facts = catalog, storage, facts
+        self._made: SimpleQueue[tuple[str, Part]] = SimpleQueue()
+        self._parts: dict[str, dict[tuple[str, int], Part]] = {}
+        self._pending: list[Version | Ruling] = []
+        self._seconds = 0.0
+
+    def made(self, product: str, part: Part) -> None:
+        """Take a part that was built; any thread may call it."""
+        self._made.put((product, part))
+
+    def of(self, product: str) -> Sequence[Part]:
+        """Return the parts of a product that were built in this run, as recorded."""
+        return list(self._parts.get(product, {}).values())
+
+    def parts(self) -> list[str]:
+        """Record the parts that were built meanwhile, so that they need not be built again; return whose they are."""
+        made: dict[str, list[Part]] = {}
+        while not self._made.empty():
+            name, part = self._made.get()
+            made.setdefault(name, []).append(part)
+        self.storage.flush({part.path for parts in made.values() for part in parts})
+        for name, parts in made.items():
+            for part in self.catalog.record_parts(name, parts):
+                self.facts.add_part(name, part)
+                self._parts.setdefault(name, {})[part.path, part.start] = part
+        return list(made)
+
+    def version(self, version: Version) -> Version:
+        """Take a version that was built, and return it as it will be recorded."""
+        if version.in_parts:
+            self.parts()
+            known = self._parts.get(version.product, {})
+            parts = [known.get((part.path, part.start), part) for part in version.parts]
+            self.storage.flush({part.path for part in parts if not part.id})
+            version = replace(version, parts=tuple(self.catalog.record_parts(version.product, parts)))
+        self.facts.add_version(version)
+        self._seconds += version.seconds
+        self._keep(version)
+        return version
+
+    def ruling(self, ruling: Ruling) -> None:
+        """Take how a version was judged."""
+        self.facts.add_verdict(ruling.verdict)
+        self._keep(ruling)
+
+    def _keep(self, fact: Version | Ruling) -> None:
+        self._pending.append(fact)
+        if self._seconds >= _WORTH_KEEPING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Record all there is."""
+        if not self._pending:
+            return
+        versions = [fact for fact in self._pending if isinstance(fact, Version)]
+        rulings = [fact for fact in self._pending if isinstance(fact, Ruling)]
+        self.storage.flush({part.path for version in versions for part in version.parts if not part.id})
+        judged = [told for ruling in rulings for told in ruling.judged]
+        self.catalog.record(versions, [ruling.verdict for ruling in rulings], judged)
+        self._pending, self._seconds = [], 0.0
