@@ -38,7 +38,7 @@ from assay.start import start_project
 from assay.status import status_of
 from assay.story import Story, about, clean, day, lines
 from assay.suggest import suggestion
-from assay.tidying import tidy
+from assay.tidying import tidied, tidy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,7 +166,12 @@ def materialize(
         check_now(session, now)
         observed = session.observe()
         request = session.request(
-            observed, [*names, *select], exclude, force=force, restate=restate, because=because.strip(), parts=parts
+            observed,
+            [*names, *select],
+            exclude,
+            force=force,
+            restate=dict.fromkeys(restate, because.strip()),
+            parts=parts,
         )
         story = Story(session.project.graph, observed.facts)
         reporter = _reporter(story, _width(request.products), as_json)
@@ -425,10 +430,8 @@ def gc(env: str | None, now: datetime | None, as_json: bool, dry_run: bool) -> N
         told = tidy(session, dry=dry_run)
     if as_json:
         return _say(told)
-    for item in told["compacted"]:
-        click.echo(f"  {item['product']}: {item['files']:,} files of {item['bytes']:,} bytes into {item['into']}")
-    count = len(told["removed"])
-    click.echo(f"  {count} replaced file{'s' if count != 1 else ''} {'to be ' if dry_run else ''}removed")
+    for line in tidied(told, dry=dry_run):
+        click.echo(line)
     return None
 
 

@@ -44,11 +44,10 @@ class Session:
         exclude: Iterable[str] = (),
         *,
         force: bool = False,
-        restate: Iterable[str] = (),
-        because: str = "",
+        restate: Mapping[str, str] | None = None,
         parts: str = "",
     ) -> Request:
-        """Return what selectors ask for; `restate` are those that may change settled rows, and `because` why.
+        """Return what selectors ask for; `restate` are those that may change settled rows, and why.
 
         `parts` are the parts of them to build, `A..B`.
         """
@@ -59,7 +58,7 @@ class Session:
         chosen = frozenset(graph.select(select, exclude, self.states(observed) if asks else None))
         if not chosen and terms:
             click.echo(f"  nothing matches {' '.join(terms)}", err=True)
-        restated = {graph.resolve(name): because for name in restate}
+        restated = {graph.resolve(name): because for name, because in (restate or {}).items()}
         for name in restated:
             if not graph.products[name].closes:
                 raise UsageError(f"{name} has no rule about settled rows, so there is nothing to restate")

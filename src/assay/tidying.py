@@ -1,5 +1,6 @@
 """Tidies the store of a project up: what `gc` does."""
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from typing import Any
@@ -18,3 +19,13 @@ def tidy(session: Session, *, dry: bool = False) -> dict[str, Any]:
         done = compact(catalog, storage, engine, environment=session.environment, now=now, dry=dry)
     removed = sweep(catalog, storage, now=now, dry=dry)
     return {"compacted": [asdict(item) for item in done], "removed": removed}
+
+
+def tidied(told: Mapping[str, Any], *, dry: bool) -> list[str]:
+    """Return what a user reads of what was done, or would be."""
+    said = [
+        f"  {item['product']}: {item['files']:,} files of {item['bytes']:,} bytes into {item['into']}"
+        for item in told["compacted"]
+    ]
+    count = len(told["removed"])
+    return [*said, f"  {count} replaced file{'s' if count != 1 else ''} {'to be ' if dry else ''}removed"]
