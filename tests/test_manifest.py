@@ -1,10 +1,15 @@
 """The manifest can never lie: whatever it was made from, a change of it is seen."""
 
-import json
 import os
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 
 import pytest
 
+from assay import manifest
+from assay.config import find_config
+from assay.manifest import head_of, product_from, read_manifest
 from tests.conftest import Place
 
 
@@ -92,11 +97,11 @@ def test_a_damaged_manifest_is_made_anew(kept: Place, text: str) -> None:
 
 
 def test_a_manifest_of_someone_else_runs_nothing(kept: Place) -> None:
-    file = kept.root / ".products/manifest.json"
-    stored = json.loads(file.read_text())
-    stored["products"][0]["sql"] = "select * from read_csv('/etc/passwd')"
-    stored["files"] = ["../../../../etc/passwd"]
-    file.write_text(json.dumps(stored))
+    def change(first: dict, products: list[dict]) -> None:
+        products[0]["sql"] = "select * from read_csv('/etc/passwd')"
+        first["files"] = ["../../../../etc/passwd"]
+
+    kept.forge(change)
     assert stale(kept) == set()
 
 
@@ -132,16 +137,92 @@ def test_a_module_imported_only_as_a_function_runs(kept: Place) -> None:
 
 
 def test_a_forged_manifest_can_run_nothing_but_a_query(kept: Place) -> None:
-    file = kept.root / ".products/manifest.json"
-    stored = json.loads(file.read_text())
-    [forged] = [p for p in stored["products"] if p["name"] == "sales.p"]
-    forged["code"] = {"digest": "0" * 32, "parts": {"sql": "0" * 32}}
     for sql in ("select 1 as x) to 'evil.csv'; select (1", "select * from read_csv('/etc/passwd')", "drop table this"):
-        forged["sql"] = sql
-        file.write_text(json.dumps(stored))
+
+        def change(first: dict, products: list[dict], sql: str = sql) -> None:
+            [number] = [n for n, p in enumerate(products) if p["name"] == "sales.p"]
+            products[number] |= {"sql": sql, "code": {"digest": "0" * 32, "parts": {"sql": "0" * 32}}}
+            first["heads"][number] = head_of(product_from(products[number]))
+
+        kept.forge(change)
         ran = kept.run("materialize")
         assert ran.code == 2
         assert "manifest.json is damaged" in ran.err
     assert not list(kept.root.rglob("evil.csv"))
-    file.unlink()
+    (kept.root / ".products/manifest.json").unlink()
     assert kept.materialize()[""]["exit_code"] == 0
+
+
+def test_a_line_cut_off_or_changed_is_seen(kept: Place) -> None:
+    file = kept.root / ".products/manifest.json"
+    whole = file.read_bytes()
+    for damaged in (whole[:-40], whole.replace(b"select x from numbers", b"select y from numbers"), whole + b"{}\n"):
+        file.write_bytes(damaged)
+        assert stale(kept) == set()
+        assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda first, _: first["heads"].reverse(),
+        lambda first, _: first.update(order=first["order"][:-1]),
+        lambda first, _: first.update(order=[0, 0]),
+        lambda first, _: first.update(order=[0, 7]),
+        lambda first, _: first["heads"].pop(),
+        lambda first, _: first["heads"][0].pop(),
+        lambda first, _: first["heads"][0].__setitem__(4, ["no", "text"]),
+        lambda first, _: first["heads"][0].__setitem__(8, ["no.where"]),
+        lambda _, products: products.pop(),
+    ],
+)
+def test_a_head_that_no_declaration_could_have_made_is_none(kept: Place, change: Callable) -> None:
+    kept.forge(change)
+    for verb in (["status"], ["plan"], ["materialize"]):
+        ran = kept.run(*verb)
+        assert ran.code == 0 or "manifest.json is damaged" in ran.err
+
+
+@pytest.mark.parametrize("library", ["duckdb", "polars", "pandera"])
+def test_another_version_of_a_library(kept: Place, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    other = kept.write(f"elsewhere/{library}/__init__.py", "")
+    monkeypatch.setattr(manifest, "find_spec", lambda name: ModuleSpec(name, None, origin=str(other)))
+    assert read_manifest(find_config(kept.root)) is None
+
+
+def test_another_version_of_assay(kept: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_manifest(find_config(kept.root)) is not None
+    monkeypatch.setattr(manifest, "__file__", str(kept.write("elsewhere/assay/manifest.py", "")))
+    assert read_manifest(find_config(kept.root)) is None
+
+
+def test_another_python(kept: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    assert read_manifest(find_config(kept.root)) is None
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        lambda kept: kept.edit("lib.py", "return x", "return  x"),
+        lambda kept: (kept.root / "lib.py").unlink(),
+        lambda kept: kept.edit("products/p.sql", "select", "select "),
+        lambda kept: kept.write("products/below/empty.py", ""),
+        lambda kept: (kept.root / "products/sales.py").unlink(),
+        lambda kept: (kept.root / "rate.txt").unlink(),
+        lambda kept: kept.edit("pyproject.toml", '"rate.txt"]', '"rate.txt", "other.txt"]'),
+    ],
+)
+def test_any_of_these_and_the_definitions_are_read_again(kept: Place, cause: Callable) -> None:
+    assert read_manifest(find_config(kept.root)) is not None
+    cause(kept)
+    assert read_manifest(find_config(kept.root)) is None
+
+
+def test_what_deciding_does_not_need_is_not_read(kept: Place) -> None:
+    graph = read_manifest(find_config(kept.root))
+    assert graph is not None
+    assert [p.reads for p in graph.products.values()] == [("sales.numbers",), ("sales.numbers",)]
+    with pytest.raises(AttributeError):
+        object.__getattribute__(graph.products["sales.p"], "sql")
+    assert graph.products["sales.p"].sql

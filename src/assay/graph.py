@@ -27,6 +27,17 @@ class Graph:
         sorter = TopologicalSorter({name: self._above(name) for name in sorted(self.products)})
         return tuple(sorter.static_order())
 
+    def keep_order(self, order: Iterable[str]) -> None:
+        """Take an order that was worked out before; ValueError when it is none of these products."""
+        seen: set[str] = set()
+        for name in (order := tuple(order)):
+            if not seen.issuperset(self._above(name)):
+                raise ValueError(f"{name} stands before what it reads")
+            seen.add(name)
+        if len(order) != len(self.products) or len(seen) != len(order):
+            raise ValueError("the order is not that of all products")
+        self.__dict__["order"] = order
+
     @cached_property
     def below(self) -> Mapping[str, tuple[str, ...]]:
         """Products that read each product or source directly."""

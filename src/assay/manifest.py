@@ -13,17 +13,18 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from assay.config import Config
+from assay.errors import UsageError
 from assay.fingerprint import digest
 from assay.graph import Graph
+from assay.later import later
 from assay.loading import definition_files
 from assay.model import (
-    PREVIOUS,
-    THIS,
     Code,
     Column,
     Consumer,
@@ -42,43 +43,63 @@ from assay.model import (
 )
 from assay.periods import settled_before
 
+FILE = "manifest.json"  # one JSON value a line: what deciding needs of all products, then each product whole
 _LIBRARIES = ("duckdb", "polars", "pandera")
 
 
 def read_manifest(config: Config) -> Graph | None:
-    """Return the graph as last read, or None when anything that it was made from has changed."""
+    """Return the graph as last read, or None when anything that it was made from has changed.
+
+    Of each product only what deciding needs is read; the rest when it is asked for.
+    """
     try:
-        stored = json.loads((config.state / "manifest.json").read_bytes())
-        if stored["made_from"] != made_from(config, stored["files"]):
+        first, _, body = (config.state / FILE).read_bytes().partition(b"\n")
+        stored = json.loads(first)
+        if stored["made_from"] != made_from(config, stored["files"]) or stored["body"] != _sha(body):
             return None
-        products = {p["name"]: product_from(p) for p in stored["products"]}
+        lines = zip(stored["heads"], body.splitlines(), strict=True)
+        products = {head[0]: _later(head, line, str(config.state / FILE)) for head, line in lines}
         sources = {s["name"]: _source(s) for s in stored["sources"]}
-        known = {*products, *sources, THIS, PREVIOUS}
-        if any(name not in known for product in products.values() for name in product.reads):
+        known = {*products, *sources}
+        if not all(known.issuperset(product.reads) for product in products.values()):
             return None
-        return Graph(products=products, sources=sources)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        graph = Graph(products=products, sources=sources)
+        names = list(products)
+        graph.keep_order(names[index] for index in stored["order"])
+        return graph
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
 
 def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: str) -> None:
     """Keep a graph for the next run; a folder that cannot be written to only makes the next run slower."""
+    index = {name: number for number, name in enumerate(graph.products)}
     stored = {
         "made_from": stamp,
         "files": relative(config, files),
-        "products": [product_to(p) for p in graph.products.values()],
         "sources": [asdict(s) for s in graph.sources.values()],
+        "order": [index[name] for name in graph.order],
+        "heads": [head_of(p) for p in graph.products.values()],
     }
     temporary = config.state / f"manifest.{os.getpid()}.tmp"
     try:
+        body = b"".join(_line(product_to(p)) for p in graph.products.values())
         config.state.mkdir(parents=True, exist_ok=True)
         if not (config.state / ".gitignore").exists():
             (config.state / ".gitignore").write_text("*\n", encoding="utf-8")  # it is not for version control
-        temporary.write_text(json.dumps(stored, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
-        temporary.replace(config.state / "manifest.json")
+        temporary.write_bytes(_line({**stored, "body": _sha(body)}) + body)
+        temporary.replace(config.state / FILE)
     except (OSError, UnicodeEncodeError):
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _line(stored: Any) -> bytes:
+    return json.dumps(stored, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def relative(config: Config, files: Iterable[Path]) -> list[str]:
@@ -131,7 +152,18 @@ def product_to(product: Product) -> dict[str, Any]:
     rules = [{**_plain_rule(rule), "where": asdict(rule.where)} for rule in product.contract.rules]
     bare = replace(product, contract=replace(product.contract, rules=()))
     stored = asdict(bare)
+    for worked_out in (stored, stored["contract"]):
+        for name in ("reads", "rule_inputs", "closes"):
+            worked_out.pop(name, None)
     return {**stored, "contract": {**stored["contract"], "rules": rules}}
+
+
+def head_of(product: Product) -> list[Any]:
+    """Return what deciding needs of a product, in the order that _later takes it."""
+    code, contract = product.code, product.contract
+    inputs = [[i.alias, i.name, i.grain, i.back] for i in product.inputs]
+    told = [product.name, code.digest, dict(code.parts), inputs, product.release_group]
+    return [*told, contract.digest, list(contract.reads), bool(contract.closes), list(product.rule_inputs)]
 
 
 def _plain_rule(rule: Rule) -> dict[str, Any]:
@@ -157,6 +189,39 @@ def _source(stored: Mapping[str, Any]) -> Source:
             "path_columns": _columns(stored["path_columns"]),
         }
     )
+
+
+def _later(head: list[Any], line: bytes, file: str) -> Product:
+    """Return a product of which the head is known and the rest is read when it is asked for.
+
+    Raises ValueError for a head that is none; the product, UsageError, for a rest that is none or of another head.
+    """
+    name, code, parts, inputs, group, contract, reads, closes, others = head
+    if not all(isinstance(told, str) for told in (name, code, group, contract, *reads, *others)):
+        raise ValueError("something is no text")
+
+    @cache
+    def whole() -> Product:
+        try:
+            product = product_from(json.loads(line))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            product = None
+        if product is None or head_of(product) != head:
+            raise UsageError(f"the manifest {file} is damaged ({name})", hint="Remove it; it is made again.")
+        return product
+
+    read = tuple(Input(alias=alias, name=source, grain=grain, back=back) for alias, source, grain, back in inputs)
+    promise = {"digest": contract, "reads": tuple(reads)} | ({} if closes else {"closes": ()})
+    known = {
+        "name": name,
+        "code": Code(digest=code, parts=parts),
+        "inputs": read,
+        "release_group": group,
+        "contract": later(Contract, lambda: whole().contract, promise),
+        "rule_inputs": tuple(others),
+        "reads": tuple(sorted({*others, *(i.name for i in read)})),
+    }
+    return later(Product, whole, known)
 
 
 def product_from(stored: Mapping[str, Any]) -> Product:

@@ -157,7 +157,8 @@ class Rule:
 class Contract:
     """What a product promises: columns and types, key, and rules. `digest` names the promise as a whole.
 
-    Values of the columns that a regular expression in `sensitive` matches are never shown, stored or logged.
+    Values of the columns that a regular expression in `sensitive` matches are never shown, stored or logged. Worked out
+    once, for deciding: the names that its rules `read`, sorted, and its rules about settled rows.
     """
 
     digest: str
@@ -165,6 +166,13 @@ class Contract:
     key: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     sensitive: tuple[str, ...] = ()
+    reads: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    closes: tuple[Rule, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        reads = sorted({i.name for rule in self.rules for i in rule.inputs})
+        object.__setattr__(self, "reads", tuple(reads))
+        object.__setattr__(self, "closes", tuple(rule for rule in self.rules if rule.closes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +213,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """A table or file that this project makes, as plain data: all that deciding needs, nothing that runs."""
+    """A table or file that this project makes, as plain data: all that deciding needs, nothing that runs.
+
+    Worked out once: full names of the other products that its rules read, and of all that it `reads`, for building or
+    for judging; sorted.
+    """
 
     name: str
     where: Where
@@ -224,6 +236,13 @@ class Product:
     sql: str = ""
     partition: Partition | None = None
     holds_parts: bool = False
+    rule_inputs: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    reads: tuple[str, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rule_inputs = {*self.contract.reads} - {THIS, PREVIOUS, self.name}
+        object.__setattr__(self, "rule_inputs", tuple(sorted(rule_inputs)))
+        object.__setattr__(self, "reads", tuple(sorted({i.name for i in self.inputs} | rule_inputs)))
 
     @property
     def follows(self) -> bool:
@@ -239,12 +258,6 @@ class Product:
     def bare(self) -> str:
         """The part of the name after the dot."""
         return self.name.partition(".")[2]
-
-    @property
-    def rule_inputs(self) -> tuple[str, ...]:
-        """Full names of the other products that its rules read, sorted."""
-        names = {i.name for rule in self.contract.rules for i in rule.inputs}
-        return tuple(sorted(names - {THIS, PREVIOUS, self.name}))
 
     @property
     def quarantines(self) -> bool:
@@ -270,17 +283,12 @@ class Product:
     @property
     def closes(self) -> tuple[Rule, ...]:
         """Its rules about settled rows."""
-        return tuple(rule for rule in self.contract.rules if rule.closes)
+        return self.contract.closes
 
     @property
     def uses_previous(self) -> bool:
         """Whether a rule compares with what is published now."""
-        return any(i.name == PREVIOUS for rule in self.contract.rules for i in rule.inputs)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Full names of everything it depends on, for building or for judging, sorted."""
-        return tuple(sorted({i.name for i in self.inputs} | set(self.rule_inputs)))
+        return PREVIOUS in self.contract.reads
 
 
 # ---------------------------------------------------------------------------------------------- recorded facts
