@@ -9,7 +9,7 @@ from duckdb import InvalidInputException
 
 from assay.engines import duckdb, polars
 from assay.engines.duckdb import DuckDB
-from assay.engines.feed import Feed
+from assay.engines.feed import Feed, Table
 from assay.engines.types import casts, exact, from_polars, storable, to_polars, told_in_full
 from assay.errors import TypeRefused
 from tests.conftest import Place
@@ -263,7 +263,7 @@ def test_a_room_shows_what_is_read_and_nothing_else(tmp_path: Path) -> None:
     feeds = {}
     for name in ("d.a", "d.b"):
         pl.DataFrame({"x": [name]}).write_parquet(tmp_path / f"{name}.parquet")
-        feeds[name] = Feed(alias=name.partition(".")[2], name=name, files=(tmp_path / f"{name}.parquet",))
+        feeds[name] = Feed(alias=name.partition(".")[2], name=name, table=Table((tmp_path / f"{name}.parquet",)))
 
     def seen(*names: str) -> tuple[str, list[str]]:
         with engine.desk([feeds[name] for name in names], "d") as desk:
@@ -288,7 +288,7 @@ def test_many_rooms_are_not_kept_for_ever(tmp_path: Path) -> None:
     engine = DuckDB([tmp_path], tmp_path / "spill")
     pl.DataFrame({"x": [1]}).write_parquet(tmp_path / "f.parquet")
     for number in range(40):
-        with engine.desk([Feed(alias=f"t{number}", name=f"d.t{number}", files=(tmp_path / "f.parquet",))], "d"):
+        with engine.desk([Feed(alias=f"t{number}", name=f"d.t{number}", table=Table((tmp_path / "f.parquet",)))], "d"):
             pass
     with engine.cursor() as cursor:
         ((rooms,),) = cursor.execute(
