@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.engines.duckdb import DuckDB, parquet
+from assay.engines.feed import Table
 from assay.manifest import product_from, product_to
 from assay.model import Code, Column, Contract, Kind, Product, Where
 from assay.rules.judge import Evidence
@@ -38,4 +39,4 @@ def evidence_of(file: Path, engine: DuckDB) -> Evidence:
         )
         found = cursor.execute(f"select count(*) {parquet([file])}").fetchone()
     assert found is not None
-    return Evidence(this=file, columns=columns, rows=found[0], now=datetime(2024, 1, 1, tzinfo=UTC))
+    return Evidence(this=Table((file,)), columns=columns, rows=found[0], now=datetime(2024, 1, 1, tzinfo=UTC))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.engines.duckdb import DuckDB
+from assay.engines.feed import Table
 from assay.model import Code, Contract, Kind, Product, RuleResult, Where
 from assay.rules.judge import Evidence, judge
 from assay.rules.schema import Schema
@@ -22,7 +23,7 @@ def judged_file(engine: DuckDB, schema: Schema, file: Path, types: Any = None) -
     """Return the result of each rule by its text."""
     measured = engine.measure(file, types=types)
     evidence = Evidence(
-        this=file, columns=measured.columns, rows=measured.rows, now=datetime(2020, 1, 1, tzinfo=UTC),
+        this=Table((file,)), columns=measured.columns, rows=measured.rows, now=datetime(2020, 1, 1, tzinfo=UTC),
         sensitive={"this": frozenset(schema.sensitive)},
     )  # fmt: skip
     return {r.text: r for r in judge(product_of(schema), evidence, engine, lambda: schema)}

@@ -14,14 +14,14 @@ PACKAGE = Path(assay.__file__).parent
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
     {"model", "decision", "errors", "periods", "secrecy", "tolerance"},
-    {"fingerprint", "graph", "plan", "events", "overlay"},  # pure: what next
+    {"fingerprint", "graph", "partition", "plan", "events", "overlay"},  # pure: what next
     {"config", "declare", "shapes", "storage", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "read"},
     {"rulebook", "evidence", "failure"},
-    {"resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
+    {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
-    {"building", "execute", "rulings", "status"},
-    {"cli", "session", "__init__", "__main__"},
+    {"building", "compaction", "judging", "execute", "rulings", "status"},
+    {"cli", "session", "shown", "tidying", "__init__", "__main__"},
 ]
 PURE = {
     "model",
@@ -30,6 +30,7 @@ PURE = {
     "tolerance",
     "fingerprint",
     "graph",
+    "partition",
     "plan",
     "events",
     "overlay",

@@ -116,25 +116,26 @@ def test_the_past_is_seen_as_it_was(catalog: SqliteCatalog) -> None:
 def test_a_crash_is_settled_by_the_next_run(tmp_path: Path) -> None:
     file = tmp_path / "catalog.db"
     first, removed = SqliteCatalog(file), []
-    living = first.run("r1", "prod", NOW, ["d.p/r1", "d.q/r1"], removed.append)
+    forget = lambda path, keep=(): removed.append(path)  # noqa: E731
+    living = first.run("r1", "prod", NOW, ["d.p/r1", "d.q/r1"], forget)
     living.__enter__()
     first.record([version("v1")], [])
     second = SqliteCatalog(file)
-    assert second.recover(removed.append) == [], "a living run is left alone"
+    assert second.recover(forget) == [], "a living run is left alone"
     first._db.execute("update intents set path = 'd.p/v1' where path = 'd.p/r1'")
     dead = SqliteCatalog(file)
     first._db.execute("insert into runs values ('r0', 'running', '', '', '', 0)")
     first._db.execute("insert into intents values ('d.x/r0', 'r0')")
-    assert dead.recover(removed.append) == ["r0"]
+    assert dead.recover(forget) == ["r0"]
     assert removed == ["d.x/r0"]
     living.__exit__(None, None, None)
     assert removed == ["d.x/r0", "d.p/v1", "d.q/r1"]
-    assert dead.recover(removed.append) == []
+    assert dead.recover(forget) == []
 
 
 def test_intents_of_what_is_recorded_are_dropped(catalog: SqliteCatalog) -> None:
     removed: list[str] = []
-    with catalog.run("r1", "prod", NOW, ["d.p/v1", "d.q/r1"], removed.append):
+    with catalog.run("r1", "prod", NOW, ["d.p/v1", "d.q/r1"], lambda path, keep=(): removed.append(path)):
         catalog.record([version("v1")], [])
     assert removed == ["d.q/r1"]
 

@@ -1,50 +1,271 @@
-"""Builds one version: makes the product, sets rows aside where a rule says so, and seals what was written."""
+"""Builds one version: makes the product, as a whole or part by part, and seals what was written.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+A product that follows its inputs is made once for each part that is not there yet; of one that is split by a column,
+what was made as a whole is cut, and the parts that came out as before stay what they are.
+"""
 
-from assay.engines.duckdb import DuckDB
-from assay.engines.feed import Feed, Measured
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from assay.engines.cutting import Cut, cut, write
+from assay.engines.duckdb import DuckDB, identifier, keyed, literal
+from assay.engines.feed import Feed, Measured, Table
 from assay.engines.making import make
+from assay.errors import BuildError
+from assay.events import Unfinished
 from assay.fingerprint import digest
-from assay.model import QUARANTINE, THIS, Part, Product
+from assay.model import QUARANTINE, THIS, Column, Key, Part, Product, Version
+from assay.partition import Wanted
 from assay.resolve import Definition
 from assay.rules.quarantine import split
 from assay.storage import Storage
 
+_LONGEST = 100  # letters of a value that may be the name of a folder
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """What was written: each part's path and rows, what they hold, and how many rows there were before the split."""
+class Order:
+    """What is to be built: `feeds` gives what it, or one part of it, is made of, and `check` raises when that changed.
 
-    files: Mapping[str, tuple[str, int]]
-    measured: Measured
-    rows_in: int | None = None
+    Of a product in parts, `parts` are those it follows (none: it is split), `there` those that are there already, by
+    what they were made of, and `only` those to build now, where not all are.
+    """
 
+    product: Product
+    key: Key
+    run: str
+    definition: Definition
+    feeds: Callable[[Wanted | None], Sequence[Feed]]
+    check: Callable[[Sequence[Feed]], None]
+    parts: Sequence[Wanted] = ()
+    there: Mapping[str, Part] = field(default_factory=dict)
+    only: Collection[str] | None = None
+    inherited: datetime | None = None
 
-def build(
-    product: Product, definition: Definition, feeds: Sequence[Feed], *, folder: str, storage: Storage, engine: DuckDB
-) -> Built:
-    """Write the files of a version below a folder of the store. Raises whatever making it raises."""
-    path = f"{folder}/{product.file or 'data.parquet'}"
-    target = storage.prepare(path)
-    measured = make(product, definition.recipe, feeds, target, engine)
-    if not product.quarantines:
-        return Built(files={"": (path, measured.rows)}, measured=measured)
-    tables = [feed for feed in feeds if feed.source or feed.files[0].suffix == ".parquet"]
-    this = Feed(alias=THIS, name=THIS, files=(target,))
-    with engine.bench([*tables, this], product.domain) as bench:
-        done = split(product, target, measured.columns, bench, lambda: definition.schema)
-    kept = measured if done.kept == target else engine.measure(done.kept, product.event_time)
-    aside = engine.measure(done.aside)
-    files = {"": (f"{folder}/{done.kept.name}", kept.rows), QUARANTINE: (f"{folder}/{done.aside.name}", aside.rows)}
-    return Built(files=files, measured=replace(kept, digest=digest([kept.digest, aside.digest])), rows_in=done.rows)
+    @property
+    def folder(self) -> str:
+        """The folder of the store that everything goes below."""
+        return f"{self.product.name}/{self.run}"
 
 
-def seal(built: Built, storage: Storage) -> tuple[Part, ...]:
-    """Make what was built durable and read-only."""
-    sealed = {key: storage.seal(path) for key, (path, _) in built.files.items()}
-    return tuple(
-        Part(key=key, path=path, rows=rows, bytes=sealed[key][0], checksum=sealed[key][1])
-        for key, (path, rows) in built.files.items()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """Where versions are built; `done` is told of every part as soon as it is. `timer` tells seconds."""
+
+    storage: Storage
+    engine: Callable[[], DuckDB]
+    clock: Callable[[], datetime]
+    timer: Callable[[], float]
+    done: Callable[[str, Part], None]
+
+    def build(self, order: Order) -> Version | Unfinished:
+        """Write the files of a version. Raises whatever making it raises."""
+        started = self.timer()
+        try:
+            if order.product.follows:
+                return self._follow(order, started)
+            return self._make(order, started)
+        except BaseException:
+            if not order.product.follows:  # parts that are done stay
+                self._clear(order.folder)
+            raise
+
+    def _clear(self, folder: str) -> None:
+        with suppress(OSError):
+            self.storage.remove(folder)
+
+    def _version(self, order: Order, started: float, parts: Sequence[Part], measured: Measured) -> Version:
+        files = {part.path: part.bytes for part in parts}
+        return Version(
+            id=f"v{uuid.uuid4().hex[:16]}",
+            product=order.product.name,
+            key=order.key,
+            digest=measured.digest,
+            columns=measured.columns,
+            rows=measured.rows,
+            bytes=sum(files.values()),
+            built_at=self.clock(),
+            seconds=round(self.timer() - started, 3),
+            run=order.run,
+            parts=tuple(parts),
+            data_as_of=measured.data_as_of or order.inherited,
+        )
+
+    # ------------------------------------------------------------------------------------------ as a whole
+
+    def _make(self, order: Order, started: float) -> Version:
+        product, path = order.product, f"{order.folder}/{order.product.file or 'data.parquet'}"
+        target, engine = self.storage.prepare(path), self.engine()
+        feeds = order.feeds(None)
+        measured = make(product, order.definition.recipe, feeds, target, engine)
+        if product.partition:
+            return self._cut(order, started, path, measured)
+        files, rows_in = {"": (path, measured)}, None
+        if product.quarantines:
+            files, rows_in = self._set_aside(order, feeds, target, measured)
+            measured = replace(files[""][1], digest=digest([of.digest for _, of in files.values()]))
+        order.check(feeds)
+        parts = [self._sealed(path, of, key=key) for key, (path, of) in files.items()]
+        return replace(self._version(order, started, parts, measured), rows_in=rows_in)
+
+    def _sealed(self, path: str, measured: Measured, *, key: str = "") -> Part:
+        size, checksum = self.storage.seal(path)
+        return Part(key=key, path=path, rows=measured.rows, bytes=size, checksum=checksum, digest=measured.digest)
+
+    def _set_aside(
+        self, order: Order, feeds: Sequence[Feed], target: Path, measured: Measured
+    ) -> tuple[dict[str, tuple[str, Measured]], int]:
+        """Return the files of the rows that are kept, and of those set aside, and how many there were before."""
+        product, engine = order.product, self.engine()
+        tables = [feed for feed in feeds if feed.source or feed.files[0].suffix == ".parquet"]
+        this = Feed(alias=THIS, name=THIS, table=Table((target,)))
+        with engine.bench([*tables, this], product.domain) as bench:
+            done = split(product, target, measured.columns, bench, lambda: order.definition.schema)
+        kept = measured if done.kept == target else engine.measure(done.kept, product.event_time)
+        aside = engine.measure(done.aside)
+        files = {
+            "": (f"{order.folder}/{done.kept.name}", kept),
+            QUARANTINE: (f"{order.folder}/{done.aside.name}", aside),
+        }
+        return files, done.rows
+
+    def _cut(self, order: Order, started: float, path: str, measured: Measured) -> Version:
+        """Cut what was made into parts; those that came out as they were before stay where they are."""
+        partition, made = order.product.partition, self.storage.prepare(path)
+        assert partition is not None
+        found = cut(made, partition, measured, order.product.event_time, self.engine())
+        new = [piece for piece in found if _made_of(piece) not in order.there]
+        order.check(order.feeds(None))
+        parts = {piece.key: order.there[_made_of(piece)] for piece in found if _made_of(piece) in order.there}
+        if new or not found:
+            aside = f"{order.folder}/parts.parquet"
+            write(made, partition, new, self.storage.prepare(aside), self.engine())
+            size, checksum = self.storage.seal(aside)
+            start, of = 0, sum(piece.rows for piece in new)
+            for piece in new or [Cut(key="", rows=0, columns=measured.columns, digest=measured.digest)]:
+                parts[piece.key] = Part(
+                    key=piece.key, path=aside, rows=piece.rows, bytes=size, checksum=checksum, start=start, of=of,
+                    made_of=_made_of(piece), digest=piece.digest, columns=piece.columns, data_as_of=piece.data_as_of,
+                )  # fmt: skip
+                start += piece.rows
+        self.storage.remove(path)
+        ordered = [parts[key] for key in sorted(parts)]
+        return self._version(order, started, ordered, _altogether(ordered, measured.columns))
+
+    # ------------------------------------------------------------------------------------------ part by part
+
+    def _follow(self, order: Order, started: float) -> Version | Unfinished:
+        parts: list[Part] = []
+        for index, wanted in enumerate(order.parts):
+            part = order.there.get(wanted.made_of)
+            if part is None and (order.only is None or wanted.key in order.only):
+                part = self._part(order, wanted, index)
+                self.done(order.product.name, part)
+            if part is not None:
+                parts.append(part)
+        if len(parts) < len(order.parts):
+            return Unfinished(there=len(parts), of=len(order.parts))
+        return self._version(order, started, parts, _altogether(parts, _one_shape(order.product, parts)))
+
+    def _part(self, order: Order, wanted: Wanted, index: int) -> Part:
+        """Make one part, and seal it."""
+        started, product = self.timer(), order.product
+        folder = f"{order.folder}/{_folder(product, wanted.key, index)}"
+        target = self.storage.prepare(f"{folder}/data.parquet")
+        try:
+            feeds = order.feeds(wanted)
+            measured = make(
+                product, order.definition.recipe, feeds, target, self.engine(), stranger=_stranger(product, wanted)
+            )
+            if measured.strangers:
+                assert product.partition is not None
+                told = f"{measured.strangers:,} rows of {product.name} that were made as {wanted.key} belong elsewhere"
+                raise BuildError(
+                    f"{told}: they say so by {product.partition.names[0]}",
+                    hint="A part holds rows of its own alone. Filter them, or follow no parts of that input.",
+                    where=product.where,
+                )
+            order.check(feeds)
+            sealed = self._sealed(f"{folder}/data.parquet", measured, key=wanted.key)
+        except BaseException as error:
+            self._clear(folder)
+            if isinstance(error, Exception):
+                error.add_note(f"It was making the part {wanted.key}.")
+            raise
+        return replace(
+            sealed, made_of=wanted.made_of, inputs=wanted.inputs, columns=measured.columns,
+            seconds=round(self.timer() - started, 3), data_as_of=measured.data_as_of,
+        )  # fmt: skip
+
+
+def without(order: Order, version: Version, before: Version | None, now: datetime) -> Version:
+    """Return a version in which the parts that are held give way to those that readers had before, if they had any."""
+    old = {part.key: part for part in before.parts} if before else {}
+    parts = [old.get(part.key) if part.key in order.key.held else part for part in version.parts]
+    kept = [part for part in parts if part is not None]
+    whole = _altogether(kept, version.columns)
+    return replace(
+        version, id=f"v{uuid.uuid4().hex[:16]}", key=order.key, digest=whole.digest, rows=whole.rows, parts=tuple(kept),
+        bytes=sum({part.path: part.bytes for part in kept}.values()), built_at=now, seconds=0.0, run=order.run,
+        data_as_of=whole.data_as_of or version.data_as_of,
+    )  # fmt: skip
+
+
+def _altogether(parts: Sequence[Part], columns: Sequence[Column]) -> Measured:
+    """Return what parts hold together."""
+    times = [part.data_as_of for part in parts if part.data_as_of]
+    return Measured(
+        rows=sum(part.rows for part in parts),
+        columns=tuple(columns),
+        digest=digest([[part.key, part.digest] for part in parts]),
+        data_as_of=max(times) if times else None,
     )
+
+
+def _one_shape(product: Product, parts: Sequence[Part]) -> tuple[Column, ...]:
+    """Return the columns that all parts have; BuildError when they differ."""
+    if not parts:
+        raise BuildError(f"{product.name} has no parts: none of its inputs has any", where=product.where)
+    first = parts[0]
+    for part in parts:
+        if part.columns != first.columns:
+            here, there = ({f"{c.name} {c.logical or c.type}" for c in p.columns} for p in (part, first))
+            only = "; ".join(
+                f"{p.key} has {', '.join(sorted(some))}"
+                for p, some in ((part, here - there), (first, there - here))
+                if some
+            )
+            raise BuildError(
+                f"the parts of {product.name} are not alike: {only or 'their columns are in another order'}",
+                hint="Cast to one type, or declare a contract.", where=product.where,
+            )  # fmt: skip
+    return first.columns
+
+
+def _made_of(piece: Cut) -> str:
+    """Return what a part that was cut is made of: its content says all."""
+    return digest(["cut", piece.key, piece.digest])
+
+
+def _stranger(product: Product, wanted: Wanted) -> tuple[str, str]:
+    """Return the column that says which part a row is of, and the SQL that is true of rows of another; or nothing."""
+    partition = product.partition
+    if partition is None or not partition.in_rows:
+        return "", ""
+    [column] = partition.names
+    return column, f"{keyed(identifier(column), partition.grain)} is distinct from {literal(wanted.key)}"
+
+
+def _folder(product: Product, key: str, index: int) -> str:
+    """Return the folder of a part: one that tells the value of the column that it is split by, where that is one."""
+    partition = product.partition
+    if partition and partition.in_rows and partition.grain in {"", "day"} and key:
+        value = quote(key, safe="")
+        if len(value) <= _LONGEST:
+            return f"{quote(partition.names[0], safe='')}={value}"
+    return f"part-{index}"

@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import shutil
 import signal
 import sys
 import traceback
@@ -18,26 +17,27 @@ import click
 
 from assay import query as queries
 from assay.config import find_config
-from assay.decision import Blocked, Check, Decision
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
 from assay.execute import execute
-from assay.explain import explain
-from assay.history import history_of, restore, version_of
+from assay.explain import explain, explain_part
+from assay.history import history_of, restore
 from assay.lineage import as_data, as_mermaid, as_tree
-from assay.model import Version, short
+from assay.model import short
 from assay.plan import Plan, plan
 from assay.project import open_project
-from assay.read import published
+from assay.read import published, table_of
 from assay.report import JsonReporter, PlainReporter, RichReporter, rounded, table, to_json, write_csv
 from assay.rulings import failures as failures_of
 from assay.rulings import history_of_rule, judged_how, rule_of, sparkline
 from assay.secrecy import secret
 from assay.session import Session, check_now, environment_of, open_session
+from assay.shown import copy_out, version_shown
 from assay.start import start_project
 from assay.status import status_of
 from assay.story import Story, about, clean, day, lines
 from assay.suggest import suggestion
+from assay.tidying import tidy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -141,24 +141,30 @@ def init(folder: Path, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1)
 @_options(_SELECT, _EXCLUDE, _ENV, _NOW, _JSON)
+@click.option("--parts", default="", metavar="A..B", help="Build just these parts, such as 2011-11-01..2011-11-30.")
 @click.option("--force", is_flag=True, help="Build again, whatever is there.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="How many products at a time.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first product that fails or is held back.")
 @click.option("--restate", multiple=True, metavar="NAME", help="Let settled rows of this product change, once.")
 @click.option("--because", default="", metavar="TEXT", help="Why they change; it is recorded.")
 def materialize(
-    select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool,
-    force: bool, jobs: int | None, fail_fast: bool, restate: Sequence[str], because: str,
+    names: Sequence[str], select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None,
+    as_json: bool, parts: str, force: bool, jobs: int | None, fail_fast: bool, restate: Sequence[str], because: str,
 ) -> None:  # fmt: skip
-    """Build what is stale, judge it, and publish what passed."""
+    """Build what is stale, judge it, and publish what passed; NAMES are selectors, as those of -s."""
+    if parts and not (names or select):
+        raise UsageError("--parts needs the name of a product", hint=f"products materialize NAME --parts {parts}")
     if bool(restate) != bool(because.strip()):
         raise UsageError("--restate NAME and --because TEXT go together", hint="Say why settled rows change.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with open_session(env, now, create=True) as session:
         check_now(session, now)
         observed = session.observe()
-        request = session.request(observed, select, exclude, force=force, restate=restate, because=because.strip())
+        request = session.request(
+            observed, [*names, *select], exclude, force=force, restate=restate, because=because.strip(), parts=parts
+        )
         story = Story(session.project.graph, observed.facts)
         reporter = _reporter(story, _width(request.products), as_json)
         try:
@@ -239,7 +245,7 @@ def show_plan(
         told = [_planned(story, name, made) for name in made.steps]
     if as_json:
         return _say(told)
-    shown = [t for t in told if t["result"] != "unchanged" or t["pinned"]]
+    shown = [t for t in told if t["result"] != "unchanged" or t["pinned"] or t.get("held_parts")]
     for item in shown:
         for line in lines(item, _width(made.steps)):
             click.echo(line.rstrip())
@@ -260,13 +266,19 @@ def _planned(story: Story, name: str, made: Plan) -> dict[str, Any]:
 @click.argument("name")
 @_options(_ENV, _NOW, _JSON)
 @click.option("--rules", is_flag=True, help="Say how each of its rules is judged instead, with the query.")
-def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: bool) -> None:
+@click.option("--part", metavar="PART", help="Say of one part what it is made of, and what is next for it, instead.")
+def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: bool, part: str | None) -> None:
     """Say what is next for a product, rung by rung, and what would change it."""
     with open_session(env, now) as session:
         full = session.project.graph.resolve(name)
         if rules:
             return _rules(session, full, as_json)
-        told = explain(session.project.graph, session.observe(), full)
+        observed = session.observe()
+        told = (
+            explain_part(session.project.graph, observed, full, part)
+            if part
+            else explain(session.project.graph, observed, full)
+        )
     if as_json:
         return _say(told)
     for line in told["lines"]:
@@ -357,50 +369,28 @@ def show(
         product = session.project.graph.products[session.project.graph.resolve(name)]
         observed = session.observe()
         shelf, steps = session.shelf(observed)
-        version = _shown_version(session, product.name, steps, version_id, held=held)
+        version = version_shown(session, product.name, steps, version_id, held=held)
         if failures is not None:
             rule = rule_of(product, failures)
             with failures_of(session.project, shelf, product, version, rule) as (names, rows):
                 return _show_rows(names, rows, None if to else count, as_json, to)
-        file = session.storage.locate(version.parts[0])
+        stored = table_of(version, session.storage)
     if to:
-        if to.suffix not in {"", file.suffix}:
-            raise UsageError(f"{product.name} is stored as {file.suffix}; --to {to.name} would be something else")
-        shutil.copyfile(file, to)
+        copy_out(product.name, stored, to)
         copied = {"product": product.name, "version": version.id, "file": str(to)}
         _say(copied) if as_json else click.echo(clean(f"  copied  {product.name} {short(version.id)} to {to}"))
     elif not version.columns:
-        told = {"product": product.name, "version": version.id, "file": str(file), "bytes": version.bytes}
+        told = {"product": product.name, "version": version.id, "file": str(stored.files[0]), "bytes": version.bytes}
         _say(told) if as_json else click.echo(
-            f"  {product.name} {short(version.id)}: {version.bytes:,} bytes at {file}"
+            f"  {product.name} {short(version.id)}: {version.bytes:,} bytes at {stored.files[0]}"
         )
     else:
         hide = sorted(secret([c.name for c in version.columns], session.project.graph.sensitive(product.name)))
-        names, found = queries.first_rows(file, count, hide)
+        names, found = queries.first_rows(stored, count, hide)
         _say([dict(zip(names, row, strict=True)) for row in found]) if as_json else table(names, found)
         if not as_json and count < version.rows:
             click.echo(f"  {count} of {version.rows:,} rows; -n {version.rows} shows all", err=True)
     return None
-
-
-def _shown_version(
-    session: Session, name: str, steps: Mapping[str, Decision], version_id: str | None, *, held: bool
-) -> Version:
-    if held and version_id:
-        raise UsageError("give --held or --version, not both")
-    if held:
-        end = steps[name]
-        if not isinstance(end, Blocked):
-            told = (
-                "its version is not judged as of now: `products materialize` judges it"
-                if isinstance(end, Check)
-                else ""
-            )
-            raise UsageError(f"no version of {name} is held back", hint=told)
-        return end.version
-    if version_id:
-        return version_of(session.catalog, name, version_id)
-    return published(session.project.config, session.environment).version(name)
 
 
 def _show_rows(
@@ -420,6 +410,22 @@ def _show_rows(
         click.echo("  no row fails", err=True)
     if more is not None and not as_json:
         click.echo(f"  the first {count}; -n shows more, --to FILE.csv writes all", err=True)
+    return None
+
+
+@main.command()
+@_options(_ENV, _NOW, _JSON)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def gc(env: str | None, now: datetime | None, as_json: bool, dry_run: bool) -> None:
+    """Put many small files of old parts together into few, and remove those that they replaced an hour ago."""
+    with open_session(env, now, create=True) as session:
+        told = tidy(session, dry=dry_run)
+    if as_json:
+        return _say(told)
+    for item in told["compacted"]:
+        click.echo(f"  {item['product']}: {item['files']:,} files of {item['bytes']:,} bytes into {item['into']}")
+    count = len(told["removed"])
+    click.echo(f"  {count} replaced file{'s' if count != 1 else ''} {'to be ' if dry_run else ''}removed")
     return None
 
 

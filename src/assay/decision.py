@@ -1,23 +1,29 @@
 """What can be known of an input, decided for a product, and said for a reason: the words of the ladder, frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from assay.model import Key, Verdict, Version, short
+from assay.model import Key, SourceState, Verdict, Version, short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """An input whose content is known: by digest, with the business time it reaches."""
+    """An input whose content is known: by digest, with the business time it reaches, and `behind` it the parts."""
 
     digest: str
     data_as_of: datetime | None = None
+    behind: Version | SourceState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """An input that will be known only when something else has run (in a plan)."""
+    """An input that will be known only when something else has run (in a plan).
+
+    Of an input in parts, the digests of `parts` are told, '' for those not known yet; None: no part is known.
+    """
+
+    parts: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +100,17 @@ class Forced:
         return "forced"
 
 
-Reason = FirstBuild | CodeChanged | InputChanged | InputsDiffer | BytesMissing | Forced
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartsHeld:
+    """Some parts break a rule: all others can go out, and the last good ones stand in for these."""
+
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"held back: {', '.join(self.parts)}"
+
+
+Reason = FirstBuild | CodeChanged | InputChanged | InputsDiffer | BytesMissing | Forced | PartsHeld
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,17 +123,23 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maybe:
-    """Rung 1: it cannot be known before these have run."""
+    """Rung 1: it cannot be known before these have run. `parts` as in Build: at most those without a digest."""
 
     inputs: tuple[str, ...]
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """Rung 2: no version exists for the wanted key."""
+    """Rung 2: no version exists for the wanted key.
+
+    Of a product that follows its inputs in `parts`, those that are there are told with their digests; the others, '',
+    are to be built.
+    """
 
     reasons: tuple[Reason, ...]
     key: Key | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

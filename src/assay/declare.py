@@ -55,6 +55,15 @@ class RuleDeclaration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PartsDeclaration:
+    """An input that is followed part by part, as `parts()` was called."""
+
+    of: Any
+    back: int
+    all: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ProductDeclaration:
     """A product as it was written. `make` is a function, or the SQL (or name of the `.sql` file) that makes it."""
 
@@ -74,6 +83,14 @@ class ProductDeclaration:
     event_time: str = ""
     freshness: Freshness | None = None
     release_group: str = ""
+    each: Any = ""
+    partition_by: str = ""
+    on_failed_part: str = "hold_product"
+
+    def refers(self, alias: str) -> Any:
+        """Return what an alias of an input refers to: a name, or a declaration."""
+        told = self.inputs.get(alias, alias)
+        return (told.of or alias) if isinstance(told, PartsDeclaration) else told
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function that was declared, as it was written (for unit tests of it)."""
@@ -100,6 +117,9 @@ class About(TypedDict, total=False):
     event_time: str
     freshness: Freshness | None
     release_group: str
+    each: Any
+    partition_by: str
+    on_failed_part: Literal["hold_product", "hold_part"]
 
 
 def _known(verb: str, about: Mapping[str, Any], keywords: Collection[str]) -> None:
@@ -148,6 +168,16 @@ def sql_product(name: str, sql: str, **about: Unpack[About]) -> ProductDeclarati
     return _collect(ProductDeclaration(where=where, module=module, name=name, make=sql, **about))
 
 
+def parts(of: Any = "", *, back: int = 0, all: bool = False) -> PartsDeclaration:
+    """Declare how a product in parts follows an input in parts: `inputs={"sales_lines": parts(back=6)}`.
+
+    With each of its parts it sees the same part of the input and so many before it: days for days, months for months,
+    whether there is data or not. `of` names the input where it is called otherwise; with `all`, each part sees all of
+    it, and is made again when any of it changes.
+    """
+    return PartsDeclaration(of=of, back=back, all=all)
+
+
 class source:  # noqa: N801  (a namespace that reads like the noun)
     """Data made elsewhere."""
 
@@ -165,6 +195,10 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         purpose: str = "",
     ) -> SourceDeclaration:
         """Declare files as an input port; `pattern` is a glob relative to the project root.
+
+        Each file is a part of its own, or, with a placeholder in the pattern (`"retail/{day:date}.csv.gz"`,
+        `"sales/shop={shop}/{month:month}.parquet"`; date, month, year, int or str), all files of the same value, which
+        is then a column as well, unless `columns` has it.
 
         `columns` maps the columns to read to Polars data types; they are read by name, exactly as declared, never
         sniffed, and other columns are left alone. The format follows from the suffix (`.csv`, `.csv.gz`, `.parquet`,

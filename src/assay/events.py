@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from assay.decision import Blocked, Decision, Held, Reason
+from assay.decision import Blocked, Decision, Held, Keep, Publish, Reason
 from assay.model import Release
 
 
@@ -22,15 +22,27 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """Only some parts were to be built: how many are there now, of all that it should have."""
+
+    there: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """How one product came out of a run: what was decided last, and what was done for it."""
+    """How one product came out of a run: what was decided last, and what was done for it.
+
+    `parts` are, of a product in parts, how many were built, and how many it has.
+    """
 
     product: str
-    end: Decision | Failed | Left
+    end: Decision | Failed | Left | Unfinished
     reasons: tuple[Reason, ...] = ()
     built: bool = False
     judged: bool = False
     seconds: float = 0.0
+    parts: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +62,16 @@ class Working:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One more part of a product is built: so many of those that have to be, and how long that took (seconds)."""
+
+    product: str
+    done: int
+    of: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """Products that share lineage have come out; what could be published now is."""
 
@@ -64,13 +86,18 @@ class Stopping:
     products: tuple[str, ...]
 
 
-Event = Began | Working | Settled | Stopping
+Event = Began | Working | Progress | Settled | Stopping
 
 
 class Reporter(Protocol):
     """Is told what happens, in order, from one thread."""
 
     def __call__(self, event: Event, /) -> None: ...
+
+
+def held_parts(end: object) -> Mapping[str, str]:
+    """Return the parts that are held back of what is published, each with the digest of what stands in for it."""
+    return end.version.key.held if isinstance(end, Publish | Keep) else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +115,8 @@ class Outcome:
             return 130
         if any(isinstance(end, Failed) or (isinstance(end, Held) and end.absent) for end in ends):
             return 1
-        return 3 if any(isinstance(end, Blocked | Held) for end in ends) else 0
+        held = [isinstance(end, Blocked | Held) or held_parts(end) for end in ends]
+        return 3 if any(held) else 0
 
     def of(self, kind: type) -> list[str]:
         """Return the products that ended this way (`Publish`, `Keep`, `Blocked`, `Held`, `Failed`, `Left`)."""

@@ -1,15 +1,19 @@
 """Where what a product is made of, and judged by, is read: which version of each input, and its files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any
 
 from assay.config import Config
 from assay.decision import Keep, Publish
 from assay.engines.duckdb import DuckDB
-from assay.engines.feed import Feed
+from assay.engines.feed import Feed, Table, stored
 from assay.errors import BuildError
 from assay.graph import Graph
-from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product, Version, short
+from assay.model import PREVIOUS, QUARANTINE, THIS, Input, Kind, Product, SourceState, Version, short
+from assay.partition import Wanted
 from assay.plan import Observed, compared_with, judged_as_of
+from assay.rules.by_parts import PartEvidence
 from assay.rules.judge import Evidence
 from assay.storage import Storage
 
@@ -32,7 +36,7 @@ class Shelf:
         """Return a source as observed, or the version of a product that this run goes on with."""
         if name in self.observed.sources:
             files = tuple(self.root / f.path for f in self.observed.sources[name].files)
-            return Feed(alias=alias, name=name, files=files, source=self.graph.sources[name])
+            return Feed(alias=alias, name=name, table=Table(files), source=self.graph.sources[name])
         return self._of(alias, name, self._version(name))
 
     def published(self, name: str) -> Feed:
@@ -50,19 +54,54 @@ class Shelf:
             raise BuildError(f"{name} is not published, so it cannot be read")
         return self.observed.facts.version(pointer.version)
 
-    def _of(self, alias: str, name: str, version: Version, part: str = "") -> Feed:
-        files = tuple(self.storage.locate(p) for p in version.parts if p.key == part)
-        return Feed(alias=alias, name=name, files=files)
+    def _of(self, alias: str, name: str, version: Version, *, aside: bool = False) -> Feed:
+        parts = [part for part in version.parts if (part.key == QUARANTINE and not version.in_parts) == aside]
+        return Feed(alias=alias, name=name, table=stored(parts, self.storage))
 
-    def feeds(self, product: Product) -> list[Feed]:
-        """Return what a product is made of; a quarantine is made of the rows that were set aside."""
-        if product.kind is not Kind.QUARANTINE:
-            return [self.feed(i.alias, i.name) for i in product.inputs]
+    def feeds(self, product: Product) -> Callable[[Wanted | None], list[Feed]]:
+        """Return a function that gives what a product, or one part of it, is made of; it asks the catalog nothing."""
+        if product.kind is Kind.QUARANTINE:
+            aside = self._aside(product)
+            return lambda _: aside
+        whole = [] if product.follows else [self.feed(i.alias, i.name) for i in product.inputs]
+        if not product.follows:
+            return lambda _: whole
+        behind = {i.alias: self._behind(i) for i in product.inputs}
+
+        def of_part(wanted: Wanted | None) -> list[Feed]:
+            assert wanted is not None
+            return [self._some(i, behind[i.alias], wanted.uses.get(i.alias)) for i in product.inputs]
+
+        return of_part
+
+    def _behind(self, i: Input) -> Version | SourceState:
+        return self.observed.sources.get(i.name) or self._version(i.name)
+
+    def _some(self, i: Input, behind: Version | SourceState, keys: Collection[str] | None) -> Feed:
+        """Return the parts of these keys of an input; all of it for None."""
+        wanted = None if keys is None else set(keys)
+        if isinstance(behind, SourceState):
+            files = [self.root / f.path for f in behind.files if wanted is None or f.part in wanted]
+            return Feed(alias=i.alias, name=i.name, table=Table(tuple(files)), source=self.graph.sources[i.name])
+        parts = [part for part in behind.parts if wanted is None or part.key in wanted]
+        if not parts:  # no part of it, and yet a table of its columns
+            parts = [replace(behind.parts[0], rows=0, start=0, of=behind.parts[0].of or behind.parts[0].rows)]
+        return Feed(alias=i.alias, name=i.name, table=stored(parts, self.storage))
+
+    def _aside(self, product: Product) -> list[Feed]:
+        """Return the rows that were set aside, of which a quarantine is made."""
         [made_of] = product.inputs
         version = self._version(made_of.name)
         if version.part(QUARANTINE) is None:
             raise BuildError(f"{short(version.id)} of {made_of.name} set no rows aside")
-        return [self._of(made_of.alias, made_of.name, version, QUARANTINE)]
+        return [self._of(made_of.alias, made_of.name, version, aside=True)]
+
+    def parts(self, version: Version, judged: Mapping[int, Mapping[str, Any]]) -> list[PartEvidence]:
+        """Return the parts of a version, with what is remembered of each (by id)."""
+        return [
+            PartEvidence(key=p.key, id=p.id, table=stored([p], self.storage), rows=p.rows, remembered=judged.get(p.id))
+            for p in version.parts
+        ]
 
     def evidence(self, product: Product, version: Version, restated: str = "") -> Evidence:
         """Return what a version is judged by."""
@@ -73,7 +112,7 @@ class Shelf:
             others.append(self._of(PREVIOUS, PREVIOUS, before))
         read = [feed.name for feed in others if feed.name in self.graph.products]
         return Evidence(
-            this=self.storage.locate(version.parts[0]),
+            this=self._of(THIS, THIS, version).table,
             columns=version.columns,
             rows=version.rows,
             aside=self.storage.locate(aside) if (aside := version.part(QUARANTINE)) else None,

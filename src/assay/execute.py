@@ -6,31 +6,46 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
+from pathlib import Path
+from queue import SimpleQueue
 from threading import Lock
 
-from assay.building import build, seal
+from assay.building import Order, Workshop, without
 from assay.catalog import Catalog
 from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Reason, Unusable
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed
 from assay.errors import AssayError, BuildError, Conflict
-from assay.events import Began, Failed, Left, Outcome, Reporter, Result, Settled, Stopping, Working
+from assay.events import (
+    Began,
+    Failed,
+    Left,
+    Outcome,
+    Progress,
+    Reporter,
+    Result,
+    Settled,
+    Stopping,
+    Unfinished,
+    Working,
+)
 from assay.evidence import Shelf
 from assay.failure import failure
-from assay.model import Key, Kind, Move, Product, Release, Status, Verdict, Version
+from assay.fingerprint import key_of
+from assay.judging import Hearing, Ruling, remembered_by
+from assay.model import Key, Kind, Move, Part, Product, Release, SourceFile, Version
 from assay.observe import changed_since, observe, settled
 from assay.overlay import Overlay
+from assay.partition import wanted, within
 from assay.plan import (
     Observed,
     Plan,
     Request,
     against,
     decide,
-    outcome,
     output,
     plan,
     published,
@@ -40,10 +55,10 @@ from assay.plan import (
 )
 from assay.project import Project
 from assay.resolve import Definition
-from assay.rules.judge import Evidence, judge
 from assay.storage import Storage
 
-_Work = Callable[[], Version | Verdict]
+_Done = Version | Unfinished | Ruling
+_Work = Callable[[], _Done]
 _ATTEMPTS = 5
 _TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
 _WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
@@ -121,16 +136,24 @@ class _Run:
             now=observed.now, environment=observed.environment, sources=observed.sources, facts=self.facts
         )
         self.states: dict[str, InputState] = source_states(observed)
-        self.decisions: dict[str, Decision | Failed] = {}
+        self.decisions: dict[str, Decision | Failed | Unfinished] = {}
         self.results: dict[str, Result] = {}
         self.released: dict[str, int] = {}
         self.held: dict[str, Held] = {}
-        self.running: dict[Future[Version | Verdict], str] = {}
-        self.pending: list[Version | Verdict] = []
+        self.running: dict[Future[_Done], str] = {}
+        self.pending: list[Version | Ruling] = []
+        self.parts: SimpleQueue[tuple[str, Part]] = SimpleQueue()  # built, and not recorded yet
         self.pending_seconds = 0.0
         self.notes: dict[str, _Note] = {name: _Note() for name in steps.steps}
         self.shelf = Shelf(self.graph, self.observed, world.storage, project.config, self.decisions)
-        self.restated = request.restated
+        self.restated, self.range = request.restated, request.parts
+        self.workshop = Workshop(
+            storage=world.storage,
+            engine=lambda: self._engine,
+            clock=world.clock,
+            timer=time.monotonic,
+            done=lambda *made: self.parts.put(made),
+        )
         self.stopping = self.interrupted = False
         self._lock, self._reading = Lock(), Lock()
         self._prepare()
@@ -186,6 +209,7 @@ class _Run:
                 while self.running:
                     for future in wait(self.running, timeout=_TICK, return_when=FIRST_COMPLETED).done:
                         self._finish(future)
+                    self._record_parts()
                     self._advance(pool)
                     self._drop_queued()
             except BaseException:
@@ -199,6 +223,7 @@ class _Run:
                         self._keep(future)
                 raise
             finally:
+                self._record_parts()
                 self._flush()
 
     def _drop_queued(self) -> None:
@@ -233,7 +258,7 @@ class _Run:
         self.world.reporter(Working(product=name, what=what))
         self.running[pool.submit(work)] = name
 
-    def _finish(self, future: "Future[Version | Verdict]") -> None:
+    def _finish(self, future: "Future[_Done]") -> None:
         name = self.running.pop(future)
         error = future.exception()
         if isinstance(error, KeyboardInterrupt):
@@ -241,20 +266,26 @@ class _Run:
         if error is not None:
             self._settle(name, failure(error, self.project.config.root, self.graph, name))
             return
-        self._record(name, future.result())
+        done = future.result()
+        if isinstance(done, Unfinished):
+            self._settle(name, done)
+            return
+        self._record(name, done)
         self.ready.appendleft(name)
 
-    def _keep(self, future: "Future[Version | Verdict]") -> None:
+    def _keep(self, future: "Future[_Done]") -> None:
         """Record what was finished while the run was being stopped."""
         name = self.running.pop(future)
-        if future.exception() is None:
-            self._record(name, future.result())
+        if future.exception() is None and not isinstance(done := future.result(), Unfinished):
+            self._record(name, done)
 
-    def _settle(self, name: str, decision: Decision | Failed) -> None:
+    def _settle(self, name: str, decision: Decision | Failed | Unfinished) -> None:
         self.decisions[name] = decision
         match decision:
             case Failed():
                 self.states[name] = Unusable(why=f"{name} failed")
+            case Unfinished(there=there, of=of):
+                self.states[name] = Unusable(why=f"{name} has {there} of {of} parts")
             case _:
                 self.states[name] = output(name, decision)
         for reader in self.graph.below.get(name, ()):
@@ -273,7 +304,8 @@ class _Run:
         """Say what became of the products whose set was not released before the run was stopped."""
         left = [name for name in self.plan.steps if name not in self.results]
         ends = {
-            n: d if isinstance(d := self.decisions.get(n), Failed | Blocked | Held | Keep) else Left() for n in left
+            n: d if isinstance(d := self.decisions.get(n), Failed | Unfinished | Blocked | Held | Keep) else Left()
+            for n in left
         }
         self.results |= {name: self._result(name, end) for name, end in ends.items()}
         if told := [self.results[name] for name in left]:
@@ -282,45 +314,61 @@ class _Run:
     # ------------------------------------------------------------------------------------------ effects
 
     def _building(self, product: Product, key: Key) -> _Work:
-        return partial(self._build, product, key, self.shelf.feeds(product))
-
-    def _build(self, product: Product, key: Key, feeds: Sequence[Feed]) -> Version:
-        started = time.monotonic()
-        folder = self._folder(product.name)
         needs = product.kind is not Kind.SQL or product.quarantines
-        try:
-            built = build(
-                product, self._definition(product.name) if needs else Definition(), feeds, folder=folder,
-                storage=self.world.storage, engine=self._engine,
-            )  # fmt: skip
-            self._check_sources(product)
-            parts = seal(built, self.world.storage)
-        except BaseException:
-            with suppress(OSError):
-                self.world.storage.remove(folder)
-            raise
-        measured = built.measured
-        return Version(
-            id=f"v{uuid.uuid4().hex[:16]}",
-            product=product.name,
+        order = Order(
+            product=product,
             key=key,
-            digest=measured.digest,
-            columns=measured.columns,
-            rows=measured.rows,
-            bytes=sum(part.bytes for part in parts),
-            built_at=self.world.clock(),
-            seconds=round(time.monotonic() - started, 3),
             run=self.id,
-            parts=parts,
-            data_as_of=measured.data_as_of or self._inherited(product),
-            rows_in=built.rows_in,
+            definition=self._definition(product.name) if needs and not key.held else Definition(),
+            feeds=self.shelf.feeds(product),
+            check=self._check_sources,
+            inherited=self._inherited(product),
         )
+        if key.held:
+            return self._without(order)
+        if product.follows:
+            order = self._in_parts(order)
+        elif product.partition:
+            order = replace(order, there={part.made_of: part for part in self._parts_before(product)})
+        return partial(self.workshop.build, order)
 
-    def _check_sources(self, product: Product) -> None:
+    def _in_parts(self, order: Order) -> Order:
+        """Return the order with the parts that it should have, those that are there, and those to build now."""
+        product = order.product
+        assert product.partition is not None
+        parts = wanted(product, self.states) or []
+        asked = within([part.key for part in parts], self.range, product.partition.grain) if self.range else None
+        again = set(asked if asked is not None else [p.key for p in parts]) if product.name in self.forced else set()
+        there = self.facts.parts(product.name, [part.made_of for part in parts if part.key not in again])
+        todo = sum(p.made_of not in there and (asked is None or p.key in asked) for p in parts)
+        self.notes[product.name].parts = (todo, len(parts))
+        return replace(order, parts=parts, there=there, only=asked)
+
+    def _parts_before(self, product: Product) -> tuple[Part, ...]:
+        """Return the parts of what readers see, or of what was built last."""
+        pointer = self.facts.pointer(product.name)
+        before = self.facts.version(pointer.version) if pointer else self.facts.latest(product.name)
+        return before.parts if before and before.in_parts and self.world.storage.holds(before.parts) else ()
+
+    def _without(self, order: Order) -> _Work:
+        """Return the work of leaving parts that are held as readers have them."""
+        product, key = order.product, order.key
+        version = self.facts.find(product.name, key_of(key.code, key.inputs).digest)
+        pointer = self.facts.pointer(product.name)
+        assert version is not None
+        before = self.facts.version(pointer.version) if pointer else None
+        return partial(without, order, version, before, self.world.clock())
+
+    def _check_sources(self, feeds: Sequence[Feed]) -> None:
         """Refuse what was made of files that were replaced meanwhile."""
-        for source in {i.name for i in product.inputs} & set(self.observed.sources):
-            if changed := changed_since(self.project.config.root, self.observed.sources[source]):
+        for feed in feeds:
+            if feed.source and (changed := changed_since(self._seen[feed.name], feed.files)):
                 raise BuildError(f"{changed} was replaced while it was being read", hint="Run it again.")
+
+    @cached_property
+    def _seen(self) -> dict[str, dict[Path, SourceFile]]:
+        root = self.project.config.root
+        return {name: {root / f.path: f for f in state.files} for name, state in self.observed.sources.items()}
 
     def _inherited(self, product: Product) -> datetime | None:
         """Return the business time that the least advanced of the inputs reaches."""
@@ -334,22 +382,17 @@ class _Run:
         restated = self.restated.get(product.name, "") if product.closes else ""
         if product.closes and not restated:
             restated = self.facts.restated(version.id, restating(compared))
-        return partial(self._judge, product, version, self.shelf.evidence(product, version, restated), compared)
-
-    def _judge(self, product: Product, version: Version, evidence: Evidence, compared: str) -> Verdict:
-        results = judge(product, evidence, self._engine, lambda: self._definition(product.name).schema)
-        closed = {rule.text for rule in product.closes}
-        waived = bool(evidence.restated) and any(r.text in closed and r.status is Status.WARNING for r in results)
-        return Verdict(
-            version=version.id,
-            contract=product.contract.digest,
-            against=restating(compared) if waived else compared,
-            status=outcome(results),
-            results=results,
-            judged_at=self.world.clock(),
+        rules, remembered = remembered_by(product, version, self.world.catalog.judged)
+        hearing = Hearing(
+            product=product,
+            version=version,
+            evidence=self.shelf.evidence(product, version, restated),
+            against=compared,
             run=self.id,
-            restated=evidence.restated if waived else "",
+            parts=self.shelf.parts(version, remembered) if rules else (),
+            rules=rules,
         )
+        return lambda: hearing.rule(self._engine, lambda: self._definition(product.name).schema, self.world.clock)
 
     def _definition(self, name: str) -> Definition:
         with self._reading:
@@ -377,16 +420,41 @@ class _Run:
 
     # ------------------------------------------------------------------------------------------ records
 
-    def _record(self, name: str, fact: Version | Verdict) -> None:
+    def _record_parts(self) -> None:
+        """Record the parts that were built meanwhile, so that what comes to an end here need not be built again."""
+        made: dict[str, list[Part]] = {}
+        while not self.parts.empty():
+            name, part = self.parts.get()
+            made.setdefault(name, []).append(part)
+        for name, parts in made.items():
+            note = self.notes[name]
+            for part in self.world.catalog.record_parts(name, parts):
+                self.facts.add_part(name, part)
+                note.recorded[part.path, part.start] = part
+            if note.parts:
+                spent = sum(part.seconds for part in note.recorded.values())
+                self.world.reporter(Progress(product=name, done=len(note.recorded), of=note.parts[0], seconds=spent))
+
+    def _numbered(self, version: Version) -> Version:
+        """Return a version in parts with its parts as recorded."""
+        self._record_parts()
+        known = self.notes[version.product].recorded
+        parts = [known.get((part.path, part.start), part) for part in version.parts]
+        return replace(version, parts=tuple(self.world.catalog.record_parts(version.product, parts)))
+
+    def _record(self, name: str, fact: Version | Ruling) -> None:
         note = self.notes[name]
         if isinstance(fact, Version):
+            fact = self._numbered(fact) if fact.in_parts else fact
+            if fact.in_parts and note.parts is None:
+                note.parts = (sum(part.path.startswith(f"{name}/{self.id}/") for part in fact.parts), len(fact.parts))
             self.facts.add_version(fact)
             self.forced.discard(name)
             note.built = True
             note.seconds += fact.seconds
             self.pending_seconds += fact.seconds
         else:
-            self.facts.add_verdict(fact)
+            self.facts.add_verdict(fact.verdict)
             note.judged = True
         self.pending.append(fact)
         if self.pending_seconds >= _WORTH_KEEPING:
@@ -395,7 +463,9 @@ class _Run:
     def _flush(self) -> None:
         if self.pending:
             versions = [fact for fact in self.pending if isinstance(fact, Version)]
-            self.world.catalog.record(versions, [fact for fact in self.pending if isinstance(fact, Verdict)])
+            rulings = [fact for fact in self.pending if isinstance(fact, Ruling)]
+            judged = [told for ruling in rulings for told in ruling.judged]
+            self.world.catalog.record(versions, [ruling.verdict for ruling in rulings], judged)
             self.pending, self.pending_seconds = [], 0.0
 
     def _release_closed(self, index: int) -> None:
@@ -416,7 +486,7 @@ class _Run:
         steps: dict[str, Decision] = {}
         for name in near & self.decisions.keys():
             decision = self.decisions[name]
-            steps[name] = Held(by={name: "it failed"}) if isinstance(decision, Failed) else decision
+            steps[name] = Held(by={name: "it failed"}) if isinstance(decision, Failed | Unfinished) else decision
         self.held |= withheld(self.graph, steps, self.facts, self.held)
         ends = {name: self.held.get(name, self.decisions[name]) for name in unit}
         moves = [self._move(name, end) for name, end in ends.items() if isinstance(end, Publish)]
@@ -442,7 +512,7 @@ class _Run:
         pointer = self.facts.pointer(name)
         return Move(product=name, version=end.version.id, previous=pointer.version if pointer else "")
 
-    def _result(self, name: str, end: Decision | Failed | Left) -> Result:
+    def _result(self, name: str, end: Decision | Failed | Left | Unfinished) -> Result:
         note = self.notes[name]
         return Result(
             product=name,
@@ -451,6 +521,7 @@ class _Run:
             built=note.built,
             judged=note.judged,
             seconds=round(note.seconds, 3),
+            parts=note.parts,
         )
 
 
@@ -462,3 +533,5 @@ class _Note:
     built: bool = False
     judged: bool = False
     seconds: float = 0.0
+    parts: tuple[int, int] | None = None
+    recorded: dict[tuple[str, int], Part] = field(default_factory=dict)

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
+from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Maybe, Publish, Unusable
+from assay.errors import UsageError
 from assay.graph import Graph
-from assay.model import short
-from assay.plan import Observed, Request, plan
+from assay.model import Part, Product, Version, short
+from assay.partition import Wanted, wanted
+from assay.plan import Observed, Request, plan, planned
 from assay.story import Story, clean, lines
 
 _RUNGS = (
@@ -36,6 +38,88 @@ def explain(graph: Graph, observed: Observed, name: str) -> dict[str, Any]:
     change = change or _what_would_change(graph, name, decision)
     said += ["", "What would change it", *(f"  {line}" for line in change)]
     return {**told, "ladder": _ladder(decision), "would_change": change, "lines": said}
+
+
+def explain_part(graph: Graph, observed: Observed, name: str, key: str) -> dict[str, Any]:
+    """Return what one part of a product is made of and what is next for it as data, with `lines` that tell it.
+
+    Raises UsageError for a product that is not in parts, or has none that is called so.
+    """
+    product, facts = graph.products[name], observed.facts
+    if product.partition is None:
+        raise UsageError(f"{name} is not in parts")
+    made, states = planned(graph, observed, Request(products=frozenset(graph.products)))
+    pointer = facts.pointer(name)
+    seen = facts.version(pointer.version) if pointer else None
+    want = next((w for w in _wanted(product, states) if w.key == key), None)
+    have = seen.part(key) if seen else None
+    if want is None and have is None:
+        raise UsageError(f"{name} has no part {key!r}", hint=_some_parts(seen))
+    there = facts.parts(name, [want.made_of]).get(want.made_of) if want and want.made_of else None
+    held = seen.key.held if seen else {}
+    told = {
+        "product": name,
+        "part": key,
+        "result": _of_part(product, want, have, there, held=key in held, next=made.steps[name]),
+        "uses": {alias: list(keys) for alias, keys in want.uses.items()} if want else {},
+        "changed": _changed_inputs(want, have),
+        "readers": {"rows": have.rows, "digest": have.digest, "path": have.path} if have else None,
+    }
+    return {**told, "lines": [clean(line) for line in _lines_of_part(product, told)]}
+
+
+def _wanted(product: Product, states: Mapping[str, InputState]) -> list[Wanted]:
+    usable = all(not isinstance(states[i.name], Unusable) for i in product.inputs)
+    return (wanted(product, states) if product.follows and usable else None) or []
+
+
+def _some_parts(seen: Version | None) -> str:
+    keys = [part.key for part in seen.parts] if seen else []
+    return f"It has {len(keys)}, from {keys[0]} to {keys[-1]}." if keys else "Nothing of it is published."
+
+
+def _of_part(
+    product: Product, want: Wanted | None, have: Part | None, there: Part | None, *, held: bool, next: Decision
+) -> str:
+    """Return what is next for a part, in words."""
+    if isinstance(next, Held):
+        return f"its product is held: {'; '.join(next.by.values())}"
+    if held:
+        return "it is held back by a rule; readers keep what they had of it"
+    if not product.follows:
+        return "its product is made as a whole and cut; it moves when its rows differ"
+    if want is None:
+        return "it goes with the next run: no input has it any more"
+    if not want.made_of:
+        return "it depends on what becomes of its inputs"
+    if there is None:
+        return "it will be built" if have is None else "it will be built again"
+    return "readers see it as it should be" if have and have.made_of == there.made_of else "built, not published yet"
+
+
+def _changed_inputs(want: Wanted | None, have: Part | None) -> list[str]:
+    """Return the inputs that differ from what the part that readers see was made of."""
+    if want is None or have is None or not have.inputs:
+        return []
+    return sorted(a for a, told in want.inputs.items() if have.inputs.get(a) != told)
+
+
+def _lines_of_part(product: Product, told: Mapping[str, Any]) -> list[str]:
+    said = [f"{told['product']}  part {told['part']}", f"  {told['result']}"]
+    if told["changed"]:
+        said.append(f"  because of {', '.join(told['changed'])}")
+    elif told["result"] == "it will be built again":
+        said.append("  because its code, or what it uses of its inputs, changed")
+    if readers := told["readers"]:
+        said.append(f"  readers see {readers['rows']:,} rows of it, in {readers['path']}")
+    for i in product.inputs:
+        keys = told["uses"].get(i.alias)
+        if keys is None:
+            said.append(f"  uses all of {i.name}")
+        else:
+            shown = ", ".join(keys[:7]) + (f" and {len(keys) - 7} more" if len(keys) > 7 else "")
+            said.append(f"  uses {shown or 'nothing'} of {i.name}")
+    return said
 
 
 def _next(told: dict[str, Any]) -> dict[str, Any]:

@@ -38,9 +38,10 @@ def code_of(parts: Mapping[str, str]) -> Code:
     return Code(digest=digest(dict(parts)), parts=dict(parts))
 
 
-def key_of(code: Code, inputs: Mapping[str, str]) -> Key:
-    """Return the key that this code and these input digests want."""
-    return Key(digest=digest([code.digest, dict(inputs)]), code=code, inputs=dict(inputs))
+def key_of(code: Code, inputs: Mapping[str, str], held: Mapping[str, str] | None = None) -> Key:
+    """Return the key that this code and these input digests want, `held` parts left as they were."""
+    told = [code.digest, dict(inputs), *([dict(held)] if held else [])]
+    return Key(digest=digest(told), code=code, inputs=dict(inputs), held=dict(held or {}))
 
 
 def against_of(inputs: Iterable[tuple[str, str]]) -> str:

@@ -78,7 +78,8 @@ def restore(
         # What is put back is not to be compared with what it takes back.
         moves = [Move(product=v.product, version=v.id, pinned=True) for v in (version, *aside[:1])]
         for put in (version, *aside[:1]):
-            storage.locate(put.parts[0])
+            for part in put.parts:
+                storage.locate(part)
         note = f"pinned; `products restore {product} --unpin` lets it move again"
         told = {"result": "restored", "version": version.id, "note": note}
         why = f"restore {short(version.id)}"

@@ -32,6 +32,7 @@ from assay.model import (
     Freshness,
     Input,
     Kind,
+    Partition,
     Product,
     Rule,
     Severity,
@@ -152,6 +153,8 @@ def _source(stored: Mapping[str, Any]) -> Source:
             "where": Where(**stored["where"]),
             "columns": _columns(stored["columns"]),
             "null_values": tuple(stored["null_values"]),
+            "partition": _partition(stored["partition"]),
+            "path_columns": _columns(stored["path_columns"]),
         }
     )
 
@@ -175,6 +178,7 @@ def product_from(stored: Mapping[str, Any]) -> Product:
             "consumers": tuple(Consumer(**c) for c in stored["consumers"]),
             "tags": tuple(stored["tags"]),
             "freshness": Freshness(**freshness) if freshness else None,
+            "partition": _partition(stored["partition"]),
         }
     )
 
@@ -207,5 +211,9 @@ def _columns(stored: Iterable[Mapping[str, str]]) -> tuple[Column, ...]:
     return tuple(Column(**c) for c in stored)
 
 
-def _inputs(stored: Iterable[Mapping[str, str]]) -> tuple[Input, ...]:
+def _inputs(stored: Iterable[Mapping[str, Any]]) -> tuple[Input, ...]:
     return tuple(Input(**i) for i in stored)
+
+
+def _partition(stored: Mapping[str, Any] | None) -> Partition | None:
+    return Partition(**{**stored, "names": tuple(stored["names"])}) if stored else None

@@ -79,11 +79,31 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """What a table is split by: columns (or placeholders of a path), or, in time, how much of it a part holds.
+
+    `grain` is day, week, month, quarter or year; '' for the value itself. `in_rows`: where a table has the column,
+    every row says itself which part it is of. The parts of a source without placeholders are its files: then the name
+    is the source's own.
+    """
+
+    names: tuple[str, ...]
+    grain: str = ""
+    in_rows: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """One input of a product: the name its code uses and the full name of the product or source behind it."""
+    """One input of a product: the name its code uses and the full name of the product or source behind it.
+
+    `grain` is set where the product follows it part by part: how coarse its parts are. For each of its own parts, the
+    product then sees that part of the input, and so many before it (`back`).
+    """
 
     alias: str
     name: str
+    grain: str | None = None
+    back: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +177,10 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Files made elsewhere: observed, never built. `reading` digests how they are read."""
+    """Files made elsewhere: observed, never built. `reading` digests how they are read.
+
+    `pattern` is a glob; `path_regex` finds in a path what its part is called, and the values of `path_columns`.
+    """
 
     name: str
     where: Where
@@ -169,6 +192,15 @@ class Source:
     owner: str = ""
     purpose: str = ""
     reading: str = ""
+    partition: Partition | None = None
+    path_regex: str = ""
+    path_columns: tuple[Column, ...] = ()
+
+    @property
+    def told_by_path(self) -> tuple[tuple[Column, int], ...]:
+        """The columns that the path tells, each with the number of its group in `path_regex`."""
+        names = self.partition.names if self.partition else ()
+        return tuple((column, names.index(column.name) + 1) for column in self.path_columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +222,13 @@ class Product:
     release_group: str = ""
     file: str = ""
     sql: str = ""
+    partition: Partition | None = None
+    holds_parts: bool = False
+
+    @property
+    def follows(self) -> bool:
+        """Whether its parts are made one by one, from those of its inputs."""
+        return any(i.grain is not None for i in self.inputs)
 
     @property
     def domain(self) -> str:
@@ -249,22 +288,40 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """What would be built: the code and the content of every input, by digest."""
+    """What would be built: the code and the content of every input, by digest.
+
+    `held` are parts that are held back: each with the digest of the part that stands in for it, '' for none.
+    """
 
     digest: str
     code: Code
     inputs: Mapping[str, str]
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One immutable file of a version. `path` is relative to the store; an unpartitioned version has one part, ''."""
+    """Immutable rows of one or more versions: a file, or rows of one. An unpartitioned version has one part, ''.
+
+    `path` is relative to the store; `bytes` and `checksum` are the file's. Where the file holds other parts as well, it
+    has rows `of` which this part's begin at `start`. The part of a product in parts is a fact of its own, with the
+    `digest` of its content, the key it was `made_of` and the digest of what it used of each of the `inputs`.
+    """
 
     key: str = ""
     path: str
     rows: int
     bytes: int
     checksum: str
+    id: int = field(default=0, compare=False)
+    start: int = 0
+    of: int | None = None
+    made_of: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
+    columns: tuple[Column, ...] = ()
+    seconds: float = 0.0
+    data_as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +344,11 @@ class Version:
     parts: tuple[Part, ...]
     data_as_of: datetime | None = None
     rows_in: int | None = None
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether its parts are facts of their own."""
+        return not self.parts or bool(self.parts[0].made_of)
 
     def part(self, key: str) -> Part | None:
         """Return the part of this key, if there is one."""
@@ -328,10 +390,20 @@ class RuleResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How the `rules` (a digest of them) that look at single rows came out on a part (by id), as plain data."""
+
+    part: int
+    rules: str
+    results: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """A version judged under a contract, `against` the digests of what its rules read besides it.
 
-    `restated` says why rows that were settled may have changed in it.
+    `restated` says why rows that were settled may have changed in it. `failed_parts` are the parts that made it fail,
+    where nothing else did.
     """
 
     version: str
@@ -342,6 +414,7 @@ class Verdict:
     judged_at: datetime
     run: str
     restated: str = ""
+    failed_parts: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -388,12 +461,16 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """One file of a source as observed: path relative to the project root, size in bytes, mtime in ns, SHA-256."""
+    """One file of a source as observed: path relative to the project root, size in bytes, mtime in ns, SHA-256.
+
+    `part` is the part of the source that it belongs to.
+    """
 
     path: str
     size: int
     mtime_ns: int
     digest: str
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -404,6 +481,7 @@ class SourceState:
     digest: str = ""
     files: tuple[SourceFile, ...] = ()
     missing: str = ""
+    reading: str = ""
 
 
 def changed(value: Any) -> dict[str, Any]:

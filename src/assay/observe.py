@@ -2,12 +2,14 @@
 
 import glob
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from assay.catalog import Catalog
 from assay.fingerprint import source_of
 from assay.model import Source, SourceFile, SourceState
+from assay.partition import key_of_path
 from assay.plan import Observed
 from assay.storage import Storage, file_digest
 
@@ -45,13 +47,20 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
         if not _is_text(path):
             return SourceState(name=source.name, missing=f"{source.name}: a file's name is not UTF-8: {path!a}")
         try:
-            files.append(_look_at(full, path, seen.get(path)))
+            part = path if not source.path_columns else key_of_path(source.path_regex, _grain(source), path)
+            if part is None:
+                return SourceState(name=source.name, missing=f"{source.name}: {path} has no part's name in it")
+            files.append(_look_at(full, path, part, seen.get(path)))
         except OSError as error:
             return SourceState(name=source.name, missing=f"{source.name}: cannot read {path}: {error.strerror}")
     if not files:
         return SourceState(name=source.name, missing=f"{source.name}: no file matches {source.pattern}")
     digest = source_of(source.reading, ((f.path, f.digest) for f in files))
-    return SourceState(name=source.name, digest=digest, files=tuple(files))
+    return SourceState(name=source.name, digest=digest, files=tuple(files), reading=source.reading)
+
+
+def _grain(source: Source) -> str:
+    return source.partition.grain if source.partition else ""
 
 
 def _is_text(path: str) -> bool:
@@ -62,26 +71,30 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def _look_at(full: Path, path: str, known: SourceFile | None) -> SourceFile:
+def _look_at(full: Path, path: str, part: str, known: SourceFile | None) -> SourceFile:
     stat = full.stat()
-    if known and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-        return known
-    return SourceFile(path=path, size=stat.st_size, mtime_ns=stat.st_mtime_ns, digest=file_digest(full))
+    same = known and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    digest = known.digest if known and same else file_digest(full)
+    return SourceFile(path=path, size=stat.st_size, mtime_ns=stat.st_mtime_ns, digest=digest, part=part)
 
 
 def settled(states: Iterable[SourceState], seen: Mapping[str, SourceFile], now: datetime) -> list[SourceFile]:
     """Return the files worth remembering: new to `seen`, and not so recently changed that their time can't tell."""
     limit = int(now.timestamp() * 1e9) - _RACY_NS
-    return [f for s in states for f in s.files if seen.get(f.path) != f and f.mtime_ns < limit]
+    return [f for s in states for f in s.files if not _same(f, seen.get(f.path)) and f.mtime_ns < limit]
 
 
-def changed_since(root: Path, state: SourceState) -> str:
-    """Return the first file of a source that is no longer what was observed; '' when all are."""
-    for file in state.files:
+def _same(file: SourceFile, known: SourceFile | None) -> bool:
+    return known is not None and replace(file, part=known.part) == known
+
+
+def changed_since(seen: Mapping[Path, SourceFile], files: Iterable[Path]) -> str:
+    """Return the first of these files that is no longer what was observed; '' when all are."""
+    for file in files:
         try:
-            stat = (root / file.path).stat()
+            stat = file.stat()
         except OSError:
-            return file.path
-        if (stat.st_size, stat.st_mtime_ns) != (file.size, file.mtime_ns):
-            return file.path
+            return seen[file].path
+        if (stat.st_size, stat.st_mtime_ns) != (seen[file].size, seen[file].mtime_ns):
+            return seen[file].path
     return ""

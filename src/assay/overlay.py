@@ -1,9 +1,9 @@
 """The facts as they were observed, and those of a run on top of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from assay.model import Pointer, Verdict, Version
+from assay.model import Part, Pointer, Verdict, Version
 from assay.plan import Facts
 
 
@@ -14,6 +14,7 @@ class Overlay:
     below: Facts
     versions: dict[str, Version] = field(default_factory=dict)
     of_key: dict[tuple[str, str], Version] = field(default_factory=dict)
+    parts_made: dict[tuple[str, str], Part] = field(default_factory=dict)
     verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
     restatements: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -25,6 +26,10 @@ class Overlay:
 
     def find(self, product: str, key: str) -> Version | None:
         return self.of_key.get((product, key)) or self.below.find(product, key)
+
+    def parts(self, product: str, made_of: Collection[str]) -> Mapping[str, Part]:
+        found = self.below.parts(product, [m for m in made_of if (product, m) not in self.parts_made])
+        return {**found, **{m: p for m in made_of if (p := self.parts_made.get((product, m)))}}
 
     def lost(self, product: str, key: str) -> Version | None:
         return self.below.lost(product, key)
@@ -38,6 +43,10 @@ class Overlay:
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         return self.verdicts.get((version, contract, against)) or self.below.verdict(version, contract, against)
 
+    def failed(self, version: str, contract: str) -> Verdict | None:
+        here = [v for (id, under, _), v in self.verdicts.items() if (id, under) == (version, contract) and not v.passed]
+        return here[-1] if here else self.below.failed(version, contract)
+
     def restated(self, version: str, against: str) -> str:
         return self.restatements.get((version, against)) or self.below.restated(version, against)
 
@@ -47,6 +56,10 @@ class Overlay:
     def add_version(self, version: Version) -> None:
         """Let what was just built be found."""
         self.versions[version.id] = self.of_key[version.product, version.key.digest] = version
+
+    def add_part(self, product: str, part: Part) -> None:
+        """Let a part that was just built be found."""
+        self.parts_made[product, part.made_of] = part
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Let how it was judged be found."""

@@ -5,7 +5,7 @@ it says Publish, Keep, Blocked or Held. Explaining, dry runs, resuming after a c
 code are therefore not features: they are what the ladder answers.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -26,6 +26,7 @@ from assay.decision import (
     Keep,
     Known,
     Maybe,
+    PartsHeld,
     Publish,
     Reason,
     Unknown,
@@ -33,7 +34,8 @@ from assay.decision import (
 )
 from assay.fingerprint import against_of, key_of
 from assay.graph import Graph
-from assay.model import PREVIOUS, Key, Pointer, Product, RuleResult, SourceState, Status, Verdict, Version
+from assay.model import PREVIOUS, Key, Part, Pointer, Product, RuleResult, SourceState, Status, Verdict, Version
+from assay.partition import wanted
 from assay.periods import settled_before
 
 
@@ -49,6 +51,9 @@ class Facts(Protocol):
     def find(self, product: str, key: str) -> Version | None:
         """Return the newest version of this key whose bytes are all there."""
 
+    def parts(self, product: str, made_of: Collection[str]) -> Mapping[str, Part]:
+        """Return the newest part, of each of these keys, whose bytes are there, by what it was made of."""
+
     def lost(self, product: str, key: str) -> Version | None:
         """Return the newest version of this key whose bytes are not there."""
 
@@ -60,6 +65,9 @@ class Facts(Protocol):
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         """Return how a version was judged."""
+
+    def failed(self, version: str, contract: str) -> Verdict | None:
+        """Return the newest verdict of a version under a contract that it did not pass."""
 
     def restated(self, version: str, against: str) -> str:
         """Return why a version, judged against this, may change settled rows; '' when nobody said so."""
@@ -81,12 +89,13 @@ class Observed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What the user asked for: which products, which of them to build whatever the ladder says, and which, with a
-    because, may change settled rows.
+    because, may change settled rows. `parts` are those to build now (`A..B`), '' for all.
     """
 
     products: frozenset[str]
     forced: frozenset[str] = frozenset()
     restated: Mapping[str, str] = field(default_factory=dict)
+    parts: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +117,11 @@ class Plan:
 
 def plan(graph: Graph, observed: Observed, request: Request) -> Plan:
     """Return what would be done; pure, so that planning twice says the same."""
+    return planned(graph, observed, request)[0]
+
+
+def planned(graph: Graph, observed: Observed, request: Request) -> tuple[Plan, Mapping[str, InputState]]:
+    """Return the plan, and what every table is to those made of it once that is done."""
     states = source_states(observed)
     steps: dict[str, Decision] = {}
     for name in graph.order:
@@ -119,7 +133,7 @@ def plan(graph: Graph, observed: Observed, request: Request) -> Plan:
             states[name] = output(name, steps[name])
         else:
             states[name] = published(name, observed.facts)
-    return Plan(steps={**steps, **withheld(graph, steps, observed.facts)})
+    return Plan(steps={**steps, **withheld(graph, steps, observed.facts)}), states
 
 
 def decide(
@@ -135,23 +149,39 @@ def decide(
     Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is kept, whatever else. A
     version that was blocked is checked once more when it may now change settled rows.
     """
-    facts = observed.facts
-    pointer = facts.pointer(product.name)
+    facts, pointer = observed.facts, observed.facts.pointer(product.name)
     if pointer and pointer.pinned:
         return Keep(version=facts.version(pointer.version), pinned=True)
-    read = {name: states[name] for name in product.reads}
+    read = {name: states[name] for name in product.reads} | _not_in_parts(product, states)
     if bad := {name: state for name, state in read.items() if isinstance(state, Unusable)}:
         return Held(by={name: s.why for name, s in bad.items()}, absent=any(s.absent for s in bad.values()))
     if unknown := tuple(name for name, state in read.items() if isinstance(state, Unknown)):
+        parts = _parts(product, states, facts, forced=forced)
         if not facts.has_code(product.name, product.code.digest):
-            return Build(reasons=_unlike(product, {}, facts, unknown=unknown))
-        return Maybe(inputs=unknown)
+            return Build(reasons=_unlike(product, {}, facts, unknown=unknown), parts=parts)
+        return Maybe(inputs=unknown, parts=parts)
     known = {name: state.digest for name, state in read.items() if isinstance(state, Known)}
     key = key_of(product.code, {i.name: known[i.name] for i in product.inputs})
     version = facts.find(product.name, key.digest)
     if version is None or forced:
         reasons = (Forced(),) if forced else _reasons(product, key, observed)
-        return Build(reasons=reasons, key=key)
+        return Build(reasons=reasons, key=key, parts=_parts(product, states, facts, forced=forced))
+    decision = _judged(product, version, known, observed, restates=restates)
+    if isinstance(decision, Blocked) and (held := _held_parts(product, decision, facts)):
+        key = key_of(key.code, key.inputs, held)
+        patched = facts.find(product.name, key.digest)
+        if patched is None:
+            return Build(reasons=(PartsHeld(parts=tuple(held)),), key=key)
+        without = _judged(product, patched, known, observed, restates=restates)
+        return decision if isinstance(without, Blocked) else without
+    return decision
+
+
+def _judged(
+    product: Product, version: Version, known: Mapping[str, str], observed: Observed, *, restates: bool
+) -> Check | Blocked | Publish | Keep:
+    """Return the rung of a version that is there: 3 check, 4 blocked, 5 publish, 6 keep."""
+    facts, pointer = observed.facts, observed.facts.pointer(product.name)
     compared = against(product, version, known, observed)
     verdict = facts.verdict(version.id, product.contract.digest, compared)
     if product.closes and (verdict is None or not verdict.passed):
@@ -166,6 +196,39 @@ def decide(
     if pointer is None or version.id != pointer.version:
         return Publish(version=version, verdict=verdict)
     return Keep(version=version)
+
+
+def _not_in_parts(product: Product, states: Mapping[str, InputState]) -> dict[str, InputState]:
+    """Return the inputs that are followed part by part, and whose readers still see one that is not in parts."""
+    followed = [i.name for i in product.inputs if i.grain is not None]
+    return {
+        name: Unusable(why=f"{name} is published as a whole, not in parts yet: it has to be built again")
+        for name in followed
+        if isinstance(state := states[name], Known) and isinstance(state.behind, Version) and not state.behind.in_parts
+    }
+
+
+def _parts(product: Product, states: Mapping[str, InputState], facts: Facts, *, forced: bool) -> dict[str, str]:
+    """Return the parts that a product should have: the digest of each that is there, '' for one to be built."""
+    parts = (wanted(product, states) if product.follows else None) or []
+    there = {} if forced else facts.parts(product.name, [p.made_of for p in parts if p.made_of])
+    return {p.key: there[p.made_of].digest if p.made_of in there else "" for p in parts}
+
+
+def _held_parts(product: Product, blocked: Blocked, facts: Facts) -> dict[str, str]:
+    """Return the parts that alone made a version fail, each with the digest of what readers keep of it, or ''.
+
+    Empty when the others cannot go out without them: nothing would be left, or what readers have is not like it.
+    """
+    failed, pointer = blocked.verdict.failed_parts, facts.pointer(product.name)
+    if not (product.holds_parts and failed):
+        return {}
+    seen = facts.version(pointer.version) if pointer else None
+    if seen and (not seen.in_parts or seen.columns != blocked.version.columns):
+        return {}
+    before = {part.key: part.digest for part in seen.parts} if seen else {}
+    left = {part.key for part in blocked.version.parts} - set(failed) | (before.keys() & set(failed))
+    return {key: before.get(key, "") for key in failed} if left else {}
 
 
 def outcome(results: Iterable[RuleResult]) -> Status:
@@ -215,13 +278,15 @@ def output(name: str, decision: Decision) -> InputState:
     """Return what a product is to those made of it, once this is decided."""
     match decision:
         case Keep(version=version) | Publish(version=version):
-            return Known(digest=version.digest, data_as_of=version.data_as_of)
+            return Known(digest=version.digest, data_as_of=version.data_as_of, behind=version)
         case Blocked():
             return Unusable(why=f"{name} is held back")
         case Held(absent=absent):
             return Unusable(why=f"{name} is held", absent=absent)
-        case Build() | Check() | Maybe():
-            return Unknown()
+        case Build(parts=parts) | Maybe(parts=parts):
+            return Unknown(parts=parts or None)
+        case Check(version=version):
+            return Unknown(parts={part.key: part.digest for part in version.parts} if version.in_parts else None)
 
 
 def published(name: str, facts: Facts) -> InputState:
@@ -230,13 +295,13 @@ def published(name: str, facts: Facts) -> InputState:
     if pointer is None:
         return Unusable(why=f"{name} was never published and is not selected")
     version = facts.version(pointer.version)
-    return Known(digest=version.digest, data_as_of=version.data_as_of)
+    return Known(digest=version.digest, data_as_of=version.data_as_of, behind=version)
 
 
 def source_states(observed: Observed) -> dict[str, InputState]:
     """Return the state of every source as an input."""
     return {
-        name: Unusable(why=state.missing, absent=True) if state.missing else Known(digest=state.digest)
+        name: Unusable(why=state.missing, absent=True) if state.missing else Known(digest=state.digest, behind=state)
         for name, state in observed.sources.items()
     }
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from assay.engines import duckdb as duck
 from assay.engines import sql as reader
+from assay.engines.feed import Table
 from assay.errors import QueryRefused, StoreError
 from assay.graph import nearest
 from assay.read import Published
@@ -25,10 +25,10 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
     import duckdb
 
     named = _tables(sql, seen)
-    files = seen.files(set(named.values()))
-    views = {name: duck.parquet([file]) for name, file in files.items()}
+    stored = seen.stored(set(named.values()))
+    views = {name: duck.parquet(table) for name, table in stored.items()}
     views |= {bare: f"from {duck.dotted(full)}" for bare, full in named.items() if bare != full}
-    room = duck.reading_room(list(files.values()), views)
+    room = duck.reading_room([file for table in stored.values() for file in table.files], views)
     try:
         answer = room.execute(sql)
         yield _unique([column[0] for column in answer.description or ()]), _rows(answer)
@@ -40,18 +40,18 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
         room.close()
 
 
-def first_rows(file: Path, count: int, sensitive: Sequence[str] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return column names and the first rows of a Parquet file, values of sensitive columns hidden."""
+def first_rows(table: Table, count: int, sensitive: Sequence[str] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return column names and the first rows of a stored table, values of sensitive columns hidden."""
     import duckdb
 
-    room = duck.reading_room([file], {})
+    room = duck.reading_room(table.files, {})
     hide = ", ".join(f"'(sensitive)' as {duck.identifier(name)}" for name in sensitive)
     chosen = f"select * replace ({hide})" if hide else ""
     try:
-        answer = room.execute(f"{chosen} {duck.parquet([file])} limit {count}")
+        answer = room.execute(f"{chosen} {duck.parquet(table)} limit {count}")
         return [column[0] for column in answer.description or ()], answer.fetchall()
     except duckdb.Error as error:
-        raise StoreError(f"cannot read {file}: {str(error).splitlines()[0]}") from None
+        raise StoreError(f"cannot read {table.files[0]}: {str(error).splitlines()[0]}") from None
     finally:
         room.close()
 

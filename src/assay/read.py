@@ -1,6 +1,7 @@
 """Reading published products from Python: `read`, `connect` and `path`. None of it imports the user's modules."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,16 +10,17 @@ from assay.catalog import SqliteCatalog
 from assay.config import Config, find_config
 from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
-from assay.engines.feed import Feed
+from assay.engines.feed import Table, split_of, stored
 from assay.errors import UsageError
 from assay.graph import nearest
-from assay.model import Version
-from assay.storage import LocalStorage
+from assay.model import QUARANTINE, Version
+from assay.storage import LocalStorage, Storage
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
+_TOLD = {"DATE", "VARCHAR", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "BOOLEAN"}  # what a folder's name can tell
 AsOf = datetime | date | str | int | None
 
 
@@ -28,11 +30,14 @@ def read(name: str, *, as_of: AsOf = None, env: str | None = None, project: Path
     `as_of` is a moment (a datetime, or ISO 8601 text; UTC unless it says) or a release number; `project` is a folder
     in the project (the working directory unless given). Raises UsageError for a name that is not published.
     """
-    return lazy.scan(Feed(alias=name, name=name, files=(_table(name, as_of, env, project),)))
+    return lazy.parquet(_table(name, as_of, env, project))
 
 
 def path(name: str, *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None) -> Path:
-    """Return the file of the published version of a product: Parquet for a table, the file itself for a file."""
+    """Return the file of the published version of a product: Parquet for a table, the file itself for a file.
+
+    Raises UsageError for a table that is several files, as one in parts may be.
+    """
     return published(_config(project), env, as_of).file(name)
 
 
@@ -46,7 +51,7 @@ def connect(
     import duckdb
 
     seen = published(_config(project), env, as_of)
-    views = {name: duck.parquet([file]) for name, file in seen.files(seen.tables).items()}
+    views = {name: duck.parquet(stored) for name, stored in seen.stored(seen.tables).items()}
     bare = [name.partition(".")[2] for name in views]
     views |= {
         short: f"from {duck.dotted(n)}" for n, short in zip(list(views), bare, strict=True) if bare.count(short) == 1
@@ -64,7 +69,14 @@ class Published:
 
     def file(self, name: str) -> Path:
         """Return the file of a product given in full or by its bare name; StoreError when it is not there whole."""
-        return self.storage.locate(self.version(name).parts[0])
+        version = self.version(name)
+        found = table_of(version, self.storage)
+        if len(found.files) != 1 or found.cuts:
+            raise UsageError(
+                f"{version.product} is in {len(version.parts)} parts, not in one file",
+                hint=f"assay.read({version.product!r}) reads them as one table.",
+            )
+        return found.files[0]
 
     def version(self, name: str) -> Version:
         """Return the version of a product given in full or by its bare name."""
@@ -79,9 +91,21 @@ class Published:
         """Full names of the published tables (files are none)."""
         return [name for name, version in self.versions.items() if version.columns]
 
-    def files(self, names: Iterable[str]) -> dict[str, Path]:
-        """Return the Parquet file of each of these tables."""
-        return {name: self.storage.locate(self.versions[name].parts[0]) for name in names}
+    def stored(self, names: Iterable[str]) -> dict[str, Table]:
+        """Return where each of these tables is read."""
+        return {name: table_of(self.versions[name], self.storage) for name in names}
+
+
+def table_of(version: Version, storage: Storage) -> Table:
+    """Return where the rows of a version are read; those that were set aside are none.
+
+    Where files lie in folders that tell the value of a column, the table says so.
+    """
+    found = stored([part for part in version.parts if version.in_parts or part.key != QUARANTINE], storage)
+    told = split_of(found.files) if version.in_parts else set()
+    types = {column.name: column.type for column in version.columns if not column.logical}
+    column = told.pop() if len(told) == 1 else ""
+    return replace(found, split=(column, types[column])) if types.get(column) in _TOLD else found
 
 
 def published(config: Config, env: str | None = None, as_of: AsOf = None) -> Published:
@@ -122,11 +146,11 @@ def _config(project: Path | str | None) -> Config:
     return find_config(Path(project) if project else Path.cwd())
 
 
-def _table(name: str, as_of: AsOf, env: str | None, project: Path | str | None) -> Path:
+def _table(name: str, as_of: AsOf, env: str | None, project: Path | str | None) -> Table:
     found = published(_config(project), env, as_of)
     version = found.version(name)
     if not version.columns:
         raise UsageError(
             f"{version.product} is a file, not a table", hint=f"assay.path({version.product!r}) says where it is."
         )
-    return found.file(version.product)
+    return table_of(version, found.storage)

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from assay.events import Began, Event, Settled, Stopping, Working
+from assay.events import Began, Event, Progress, Settled, Stopping, Working
 from assay.story import Story, clean, lines
 
 # What JSON may hold as it is and a terminal should not see: control and direction characters, lone surrogates.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLOURS = {
     "published": "green", "held back": "red", "held": "yellow", "failed": "red", "left": "yellow", "unchanged": "dim",
+    "unfinished": "yellow",
 }  # fmt: skip
 
 
@@ -31,7 +32,7 @@ class PlainReporter:
         if isinstance(event, Settled):
             for result in event.results:
                 told = self.story.of(result)
-                if told["result"] == "unchanged" and not told["judged"] and not told["pinned"]:
+                if told["result"] == "unchanged" and not any(map(told.get, ("judged", "pinned", "held_parts"))):
                     self.unchanged += 1
                 else:
                     self.show(told["result"], lines(told, self.width))
@@ -66,6 +67,9 @@ class RichReporter(PlainReporter):
                 self.status.update(f"{products} product{'s' if products != 1 else ''} to look after")
             case Working(product=product, what=what):
                 self.at_work[product] = what
+            case Progress(product=product, done=done, of=of, seconds=seconds):
+                left = f", about {seconds / done * (of - done):.0f} s left" if done < of else ""
+                self.at_work[product] = f"building {done:,} of {of:,} parts{left} of"
             case Settled(results=results):
                 for result in results:
                     self.at_work.pop(result.product, None)

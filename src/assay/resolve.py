@@ -4,7 +4,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -32,6 +32,8 @@ from assay.model import (
     Source,
     Where,
 )
+from assay.partition import template
+from assay.partitioning import Partitions
 from assay.rulebook import Rulebook, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
 from assay.shapes import wrong_shapes
@@ -48,6 +50,16 @@ class Definition:
 
     recipe: Recipe | None = None
     schema: Schema = field(default_factory=Schema)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """How a product is made: by a recipe or SQL, of which inputs; `parts` digests the code."""
+
+    recipe: Recipe | None = None
+    sql: str = ""
+    inputs: tuple[Input, ...] = ()
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -70,6 +82,9 @@ class _Resolver:
         self.problems = list(loaded.problems)
         self.named: dict[str, Declaration] = {}
         self.aside: dict[str, str] = {}  # of each product, the digest of the rules that set rows aside
+        self.made: dict[str, _Made] = {}
+        self.contracts: dict[str, tuple[Schema, Contract]] = {}
+        self.partitions = Partitions(self)
         self.dropped: set[str] = set()  # bare names of what is told to be wrong already
         self.resolved = Resolved(graph=Graph(products={}, sources={}))
 
@@ -171,16 +186,26 @@ class _Resolver:
     def _source(self, name: str, declared: SourceDeclaration) -> Source:
         where = self.here(declared.where)
         suffixes = [s for s in PurePath(declared.pattern).suffixes if s != ".gz"]
+        try:
+            path = template(declared.pattern)
+        except ValueError as error:
+            self.problem(f"{name}: {error}", where)
+            path = template("")
         format = declared.format or _FORMATS.get(suffixes[-1] if suffixes else "", "")
         if format not in _FORMATS.values():
             self.problem(f"{name}: no format follows from {declared.pattern!r}", where,
                           'Give format="csv", "parquet" or "jsonl".')  # fmt: skip
         columns = tuple(self._source_columns(name, declared, where))
+        there = {c.name.lower() for c in columns}
+        told = zip(path.names, path.types, strict=True)
+        from_path = tuple(Column(name=n, type=type) for n, type in told if n.lower() not in there)
         reading = [[[c.name, c.type] for c in columns], format, list(declared.null_values), declared.delimiter]
+        if path.names:
+            reading.append([path.regex, [c.name for c in from_path]])
         return Source(
             name=name,
             where=where,
-            pattern=declared.pattern,
+            pattern=path.glob,
             format=format,
             columns=columns,
             null_values=tuple(declared.null_values),
@@ -188,6 +213,9 @@ class _Resolver:
             owner=declared.owner,
             purpose=declared.purpose,
             reading=digest(reading),
+            partition=self.partitions.of(name),
+            path_regex=path.regex if path.names else "",
+            path_columns=from_path,
         )
 
     def _source_columns(self, name: str, declared: SourceDeclaration, where: Where) -> Iterator[Column]:
@@ -212,21 +240,22 @@ class _Resolver:
     def _product(self, name: str, declared: ProductDeclaration) -> Product:
         where = self.here(declared.where)
         self._check_about(name, declared, where)
-        schema, contract = self._contract(name, declared, where)
-        if isinstance(declared.make, str):
-            kind, recipe = Kind.SQL, None
-            sql, inputs, parts = self._sql(name, declared, where)
-        else:
-            kind, sql = Kind.FILE if declared.file else Kind.FUNCTION, ""
-            recipe, inputs, parts = self._function(name, declared, where)
+        schema, contract = self._contract(name, declared)
+        kind = Kind.SQL if isinstance(declared.make, str) else Kind.FILE if declared.file else Kind.FUNCTION
+        made = self._made(name, declared)
+        inputs, parts = made.inputs, dict(made.parts)
         parts["types"] = digest([[c.name, c.type] for c in contract.columns])
         if aside := [rule for rule in contract.rules if rule.quarantines]:
             # What is set aside is decided while building, so those rules and what they read are part of the code.
             inputs = tuple(dict.fromkeys([*inputs, *(i for rule in aside for i in rule.inputs if i.name != THIS)]))
             parts[QUARANTINE] = self.aside[name]
         parts["inputs"] = digest([[i.alias, i.name] for i in inputs])
+        partition, inputs = self.partitions.settle(name, declared, inputs, where)
+        if partition:
+            self._check_parts(name, declared, where, aside=bool(aside))
+            parts["partition"] = digest([asdict(partition), [[i.alias, i.grain, i.back] for i in inputs]])
         parts |= {"file": digest(declared.file)} if declared.file else {}
-        self.resolved.definitions[name] = Definition(recipe=recipe, schema=schema)
+        self.resolved.definitions[name] = Definition(recipe=made.recipe, schema=schema)
         return Product(
             name=name,
             where=where,
@@ -242,8 +271,17 @@ class _Resolver:
             freshness=declared.freshness,
             release_group=declared.release_group or (f"{name} and its quarantine" if aside else ""),
             file=declared.file,
-            sql=sql,
+            sql=made.sql,
+            partition=partition,
+            holds_parts=declared.on_failed_part == "hold_part",
         )
+
+    def _check_parts(self, name: str, declared: ProductDeclaration, where: Where, *, aside: bool) -> None:
+        if declared.file:
+            self.problem(f"{name}: a file is not in parts", where, "Take each= and partition_by= away.")
+        if aside:
+            told = f"{name}: a product in parts cannot set rows aside"
+            self.problem(told, where, 'Judge with on_failed_part="hold_part", or set them aside before.')
 
     def _quarantine(self, product: Product) -> Product:
         """Return the product that holds the rows which the rules of another set aside."""
@@ -280,9 +318,19 @@ class _Resolver:
         if declared.file and declared.contract is not None:
             self.problem(f"{name}: a file has no contract", where, "Put the contract on the product it is made of.")
 
-    def _sql(
-        self, name: str, declared: ProductDeclaration, where: Where
-    ) -> tuple[str, tuple[Input, ...], dict[str, str]]:
+    def inputs_of(self, name: str) -> tuple[Input, ...]:
+        """Return the inputs of a declared product."""
+        declared = self.named[name]
+        assert isinstance(declared, ProductDeclaration)
+        return self._made(name, declared).inputs
+
+    def _made(self, name: str, declared: ProductDeclaration) -> _Made:
+        if name not in self.made:
+            by = self._sql if isinstance(declared.make, str) else self._function
+            self.made[name] = by(name, declared, self.here(declared.where))
+        return self.made[name]
+
+    def _sql(self, name: str, declared: ProductDeclaration, where: Where) -> _Made:
         text = str(declared.make)
         spot = where
         if text.strip().endswith(".sql") and len(text.split()) == 1:
@@ -296,16 +344,16 @@ class _Resolver:
             except (OSError, UnicodeDecodeError) as error:
                 said = getattr(error, "strerror", None) or error
                 self.problem(f"{name}: cannot read {text.strip()}: {said}", where, f"It should be at {spot.file}.")
-                return "", (), {}
+                return _Made()
         parsed = self.parse(text, f"the SQL of {name}", spot, in_file=spot is not where)
         if parsed is None:
-            return text, (), {}
+            return _Made(sql=text)
         domain = name.partition(".")[0]
         inputs = [i for t in parsed.tables if (i := self._input(str(t), declared, domain, spot, sql=True))]
         tables = {str(table) for table in parsed.tables}
         if unused := set(declared.inputs) - tables:
             self.problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no table of its SQL", where)
-        return parsed.statement, tuple(inputs), {"sql": digest(parsed.canonical)}
+        return _Made(sql=parsed.statement, inputs=tuple(inputs), parts={"sql": digest(parsed.canonical)})
 
     def parse(self, text: str, what: str, where: Where, *, in_file: bool) -> reader.Parsed | None:
         try:
@@ -321,7 +369,7 @@ class _Resolver:
             return None
 
     def _input(self, text: str, declared: ProductDeclaration, domain: str, where: Where, *, sql: bool) -> Input | None:
-        asked = declared.inputs.get(text, text)
+        asked = declared.refers(text)
         full = self.refer(asked, domain)
         if full is None:
             self.unknown(str(asked), domain, where, sql=sql)
@@ -332,23 +380,21 @@ class _Resolver:
             return None
         return Input(alias=text, name=full)
 
-    def _function(
-        self, name: str, declared: ProductDeclaration, where: Where
-    ) -> tuple[Recipe | None, tuple[Input, ...], dict[str, str]]:
+    def _function(self, name: str, declared: ProductDeclaration, where: Where) -> _Made:
         function: Any = declared.make
         try:
             parameters = inspect.signature(function).parameters
             hints = typing.get_type_hints(inspect.unwrap(function))
         except (NameError, TypeError, ValueError, AttributeError) as error:
             self.problem(f"{name}: cannot read its parameters: {error}", where, "Import what its annotations name.")
-            return None, (), {}
+            return _Made()
         handovers: dict[str, str] = {}
         inputs: list[Input] = []
         target = ""
         domain = name.partition(".")[0]
         for parameter in parameters.values():
             alias = parameter.name
-            known = self.refer(declared.inputs.get(alias, alias), domain)
+            known = self.refer(declared.refers(alias), domain)
             if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
                 self.problem(f"{name}: parameter {parameter} cannot be an input", where, "Name each input.")
                 continue
@@ -365,7 +411,8 @@ class _Resolver:
             self.problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no parameter", where)
         reach = self.reach(declared)
         reach.visit(function.__qualname__, function)
-        return Recipe(function=function, handovers=handovers, target=target), tuple(inputs), dict(reach.parts)
+        recipe = Recipe(function=function, handovers=handovers, target=target)
+        return _Made(recipe=recipe, inputs=tuple(inputs), parts=dict(reach.parts))
 
     def reach(self, declared: ProductDeclaration) -> Reach:
         return Reach(tree_of=self.local.tree_of, load=self.local.load, origin=declared.where.file, salt=self.salt)
@@ -384,7 +431,18 @@ class _Resolver:
 
     # ------------------------------------------------------------------------------------------ contracts
 
-    def _contract(self, name: str, declared: ProductDeclaration, where: Where) -> tuple[Schema, Contract]:
+    def contract_of(self, name: str) -> Contract:
+        """Return the contract of a declared product."""
+        declared = self.named[name]
+        assert isinstance(declared, ProductDeclaration)
+        return self._contract(name, declared)[1]
+
+    def _contract(self, name: str, declared: ProductDeclaration) -> tuple[Schema, Contract]:
+        if name not in self.contracts:
+            self.contracts[name] = self._read_contract(name, declared, self.here(declared.where))
+        return self.contracts[name]
+
+    def _read_contract(self, name: str, declared: ProductDeclaration, where: Where) -> tuple[Schema, Contract]:
         told: list[Any] = []
         schema = Schema()
         if declared.contract is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from assay.catalog import Catalog
 from assay.engines.duckdb import parquet
+from assay.engines.feed import Table
 from assay.errors import UsageError
 from assay.evidence import Shelf
 from assay.graph import nearest
@@ -45,7 +46,7 @@ def judged_how(product: Product, version: Version | None, results: Sequence[Rule
     ways = ways_of(product, columns)
     last = {result.text: result for result in results}
     types = {column.name.lower(): column.type for column in columns}
-    table = parquet([]).replace("[]::varchar[]", "'this'")
+    table = parquet(Table(())).replace("[]::varchar[]", "'this'")
     return [
         {
             "rule": rule.text,

@@ -14,6 +14,7 @@ from assay.decision import Blocked, Build, Check, Decision, Held, Maybe, Publish
 from assay.errors import UsageError
 from assay.evidence import Shelf
 from assay.execute import World, look_around
+from assay.partition import within
 from assay.plan import Observed, Request, plan
 from assay.project import Project, open_project
 from assay.storage import Storage
@@ -45,8 +46,12 @@ class Session:
         force: bool = False,
         restate: Iterable[str] = (),
         because: str = "",
+        parts: str = "",
     ) -> Request:
-        """Return what selectors ask for; `restate` are those that may change settled rows, and `because` why."""
+        """Return what selectors ask for; `restate` are those that may change settled rows, and `because` why.
+
+        `parts` are the parts of them to build, `A..B`.
+        """
         graph = self.project.graph
         terms = [*select, *exclude]
         words = " ".join(terms).replace(",", " ").split()
@@ -60,7 +65,22 @@ class Session:
                 raise UsageError(f"{name} has no rule about settled rows, so there is nothing to restate")
             if name not in chosen:
                 raise UsageError(f"{name} is to be restated, and is not selected")
-        return Request(products=chosen, forced=chosen if force else frozenset(), restated=restated)
+        if parts:
+            self._check_range(chosen, parts)
+        return Request(products=chosen, forced=chosen if force else frozenset(), restated=restated, parts=parts)
+
+    def _check_range(self, chosen: Iterable[str], parts: str) -> None:
+        for name in sorted(chosen):
+            product = self.project.graph.products[name]
+            if not product.follows or product.partition is None:
+                raise UsageError(
+                    f"{name} is not made part by part, so no range of it can be built",
+                    hint="Name products that follow the parts of an input (each=, partition_by=).",
+                )
+            try:
+                within([], parts, product.partition.grain)
+            except ValueError as error:
+                raise UsageError(f"--parts {parts}: {error}", hint="Write --parts 2011-11-01..2011-11-30.") from None
 
     def states(self, observed: Observed) -> dict[str, set[str]]:
         """Return the products that each state selector means."""

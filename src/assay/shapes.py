@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from assay.declare import ProductDeclaration, RuleDeclaration, SourceDeclaration
+from assay.declare import PartsDeclaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.model import Consumer, Freshness
 
 Shape = tuple[Callable[[Any], bool], str]
@@ -32,7 +32,7 @@ def _or_none(shape: Shape) -> Shape:
 
 
 def _is_inputs(value: Any) -> bool:
-    kinds = str | SourceDeclaration | ProductDeclaration
+    kinds = str | SourceDeclaration | ProductDeclaration | PartsDeclaration
     return isinstance(value, Mapping) and all(_is_text(k) and isinstance(v, kinds) for k, v in value.items())
 
 
@@ -56,6 +56,17 @@ _SHAPES: Mapping[type, Mapping[str, Shape]] = {
         "event_time": _TEXT,
         "freshness": _or_none((lambda value: isinstance(value, Freshness), "Freshness(by=...)")),
         "release_group": _TEXT,
+        "each": (lambda value: isinstance(value, str | SourceDeclaration | ProductDeclaration), "the name of an input"),
+        "partition_by": _TEXT,
+        "on_failed_part": (
+            lambda value: value in ("hold_product", "hold_part"),
+            '"hold_product" or "hold_part"',
+        ),
+    },
+    PartsDeclaration: {
+        "of": (lambda value: isinstance(value, str | SourceDeclaration | ProductDeclaration), "the name of an input"),
+        "back": (lambda value: type(value) is int and 0 <= value <= 10_000, "a number of parts"),
+        "all": (lambda value: isinstance(value, bool), "True or False"),
     },
     SourceDeclaration: {
         "name": _or_none(_TEXT),
@@ -88,3 +99,7 @@ def wrong_shapes(declared: Any) -> Iterator[str]:
         elif keyword in {"rules", "consumers"}:
             for inner in value:
                 yield from wrong_shapes(inner)
+        elif keyword == "inputs":
+            for name, inner in value.items():
+                if isinstance(inner, PartsDeclaration):
+                    yield from (f"inputs {name}: parts() {wrong}" for wrong in wrong_shapes(inner))

@@ -1,6 +1,6 @@
 """What readers see of a product, whether it is what it should be, and what is overdue."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,6 +25,10 @@ def late(product: Product, now: datetime, readers: Mapping[str, Any] | None) -> 
     return found
 
 
+def _held(parts: Sequence[str]) -> str:
+    return f"{len(parts)} part{'s' if len(parts) > 1 else ''} held back" if parts else ""
+
+
 def status_of(product: Product, told: Mapping[str, Any], story: Story, now: datetime) -> dict[str, Any]:
     """Return the status of a product as plain data, from what was decided for it."""
     state = {"unchanged": "up to date", "build": "stale", "check": "stale", "maybe": "stale", "published": "stale"}
@@ -33,6 +37,8 @@ def status_of(product: Product, told: Mapping[str, Any], story: Story, now: date
     because += [r["text"] for r in told.get("rules", ()) if told["result"] == "held back" and r["status"] != "warning"]
     if told["result"] == "published":
         because = ["judged good, not released yet"]
+    held = [p["part"] for p in told.get("held_parts", ())]
+    because += [f"held back: {', '.join(held)} ({'; '.join(r['text'] for r in told['held_by'])})"] if held else []
     reviews = [
         f"review of {rule.text!r} was due {rule.review_by}{f' ({rule.owner})' if rule.owner else ''}"
         for rule in overdue(product, now.date())
@@ -40,7 +46,7 @@ def status_of(product: Product, told: Mapping[str, Any], story: Story, now: date
     reviews += late(product, now, readers)
     return {
         **told,
-        "state": "pinned" if told.get("pinned") else state.get(told["result"], told["result"]),
+        "state": "pinned" if told.get("pinned") else _held(held) or state.get(told["result"], told["result"]),
         "readers": readers,
         "as_of": (readers or {}).get("data_as_of"),
         "freshness": str(product.freshness or ""),

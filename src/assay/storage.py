@@ -4,12 +4,13 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from assay.errors import StoreError
-from assay.model import Part, Version
+from assay.model import Part
 
 _CHUNK = 1 << 20
 
@@ -30,11 +31,11 @@ class Storage(Protocol):
     def locate(self, part: Part) -> Path:
         """Return where a part can be read; StoreError when it is not there whole."""
 
-    def holds(self, version: Version) -> bool:
-        """Say whether every file of a version is there, at its full size."""
+    def holds(self, parts: Sequence[Part]) -> bool:
+        """Say whether every file of these parts is there, at its full size."""
 
-    def remove(self, path: str) -> None:
-        """Remove a file or folder and the folders it leaves empty."""
+    def remove(self, path: str, keep: Collection[str] = ()) -> None:
+        """Remove a file or folder, but for the files to `keep`, and the folders it leaves empty."""
 
 
 class LocalStorage:
@@ -70,11 +71,16 @@ class LocalStorage:
             )
         return full
 
-    def holds(self, version: Version) -> bool:
-        return bool(version.parts) and all(_is_whole(self._root / part.path, part) for part in version.parts)
+    def holds(self, parts: Sequence[Part]) -> bool:
+        return bool(parts) and all(_is_whole(self._root / part.path, part) for part in parts)
 
-    def remove(self, path: str) -> None:
+    def remove(self, path: str, keep: Collection[str] = ()) -> None:
         full = self._full(path)
+        if keep:
+            kept = {self._full(file) for file in keep}
+            for file in [file for file in full.rglob("*") if file.is_file() and file not in kept]:
+                self.remove(file.relative_to(self._root).as_posix())
+            return
         with suppress(FileNotFoundError, NotADirectoryError):  # another run may be clearing up the same
             if full.is_dir():
                 shutil.rmtree(full)

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
-from assay.events import Failed, Left, Result
+from assay.events import Failed, Left, Result, Unfinished, held_parts
+from assay.fingerprint import key_of
 from assay.graph import Graph
 from assay.model import Freshness, Product, Rule, RuleResult, Status, Verdict, Version, short
 from assay.plan import Facts
@@ -27,11 +28,13 @@ class Story:
         told = self.decided(result.product, result.end)
         if result.reasons and not told.get("reasons"):
             told["reasons"] = [str(reason) for reason in result.reasons]
+        if result.parts:
+            told["parts"] = {"built": result.parts[0], "of": result.parts[1]}
         return {**told, "built": result.built, "judged": result.judged, "seconds": result.seconds}
 
-    def decided(self, name: str, end: Decision | Failed | Left) -> dict[str, Any]:
+    def decided(self, name: str, end: Decision | Failed | Left | Unfinished) -> dict[str, Any]:
         """Return a decision as plain data."""
-        told: dict[str, Any] = {"product": name, "result": word(end)}
+        told: dict[str, Any] = {"product": name, "result": word(end), **self._held_parts(name, end)}
         match end:
             case Publish(version=version, verdict=verdict):
                 told |= {
@@ -51,16 +54,40 @@ class Story:
                 told |= {"waits_for": dict(by), "readers": self.readers(name)}
             case Failed(error=error, detail=detail):
                 told |= {"error": error, "detail": detail, "readers": self.readers(name)}
-            case Build(reasons=reasons):
-                told["reasons"] = [str(reason) for reason in reasons]
+            case Unfinished(there=there, of=of):
+                told |= {"parts_there": there, "of": of, "readers": self.readers(name)}
+            case Build(reasons=reasons, parts=parts):
+                told |= {"reasons": [str(reason) for reason in reasons], **self._parts(name, parts)}
             case Check(version=version):
                 pointer = self.facts.pointer(name)
                 again = pointer is not None and pointer.version == version.id
                 why = "its rules, or what they read, changed" if again else "built, not judged under today's rules yet"
                 told |= {"version": version.id, "reasons": [why]}
-            case Maybe(inputs=inputs):
-                told["reasons"] = [f"depends on what becomes of {', '.join(inputs)}"]
+            case Maybe(inputs=inputs, parts=parts):
+                told |= {"reasons": [f"depends on what becomes of {', '.join(inputs)}"], **self._parts(name, parts)}
         return told
+
+    def _parts(self, name: str, parts: Mapping[str, str]) -> dict[str, Any]:
+        """Return which parts would be built, and about how long that takes (seconds), by those built before."""
+        todo = [key for key, digest in parts.items() if not digest]
+        latest = self.facts.latest(name) if todo else None
+        took = [part.seconds for part in latest.parts if part.seconds] if latest else []
+        about = {"about_seconds": round(sum(took) / len(took) * len(todo), 2)} if took else {}
+        return {"parts": {"to_build": todo, "of": len(parts), **about}} if parts else {}
+
+    def _held_parts(self, name: str, end: object) -> dict[str, Any]:
+        """Return the parts that are held back of what readers see, and the rules that hold them."""
+        held = held_parts(end)
+        if not held:
+            return {}
+        assert isinstance(end, Publish | Keep)
+        key = end.version.key
+        whole = self.facts.find(name, key_of(key.code, key.inputs).digest)
+        verdict = self.facts.failed(whole.id, self.graph.products[name].contract.digest) if whole else None
+        failed = {r.text for r in verdict.results if r.status is Status.FAILED} if verdict else set()
+        rules = self._judged(name, verdict)["rules"] if verdict else []
+        told = [{"part": part, "readers_keep_before": bool(digest)} for part, digest in held.items()]
+        return {"held_parts": told, "held_by": [rule for rule in rules if rule["text"] in failed]}
 
     def _judged(self, name: str, verdict: Verdict) -> dict[str, Any]:
         """Return what did not pass; who answers for a rule and why it matters are as they are said today."""
@@ -93,11 +120,11 @@ class Story:
         return [f"{name} ({'; '.join(dict.fromkeys(d))})" if d else name for name, d in found.items()]
 
 
-def word(end: Decision | Failed | Left) -> str:
+def word(end: Decision | Failed | Left | Unfinished) -> str:
     """Return the word for how a product came out, or would."""
     words = {
         Publish: "published", Keep: "unchanged", Blocked: "held back", Held: "held", Failed: "failed", Left: "left",
-        Build: "build", Check: "check", Maybe: "maybe",
+        Build: "build", Check: "check", Maybe: "maybe", Unfinished: "unfinished",
     }  # fmt: skip
     return words[type(end)]
 
@@ -109,8 +136,11 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
     match told["result"]:
         case "published":
             built = f"{told['seconds']:.1f} s" if told.get("built") else "not built again"
-            parts = [told["size"], built, ", ".join(told.get("reasons", ()))]
-            return [head + "   ".join(p for p in parts if p), *_rule_lines(told)]
+            parts = [told["size"], built, _in_parts(told), ", ".join(told.get("reasons", ()))]
+            return [head + "   ".join(p for p in parts if p), *_rule_lines(told), *_held_lines(told)]
+        case "unfinished":
+            said = f"{told['parts_there']} of {told['of']} parts are there; it is judged and published when all are"
+            return [f"{head}{said}"]
         case "held back":
             failed = [r for r in told["rules"] if r["status"] in {"failed", "error"}]
             return [
@@ -130,8 +160,31 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
             unpin = f"pinned; `products restore {told['product']} --unpin` lets it move again"
             pinned = unpin if told.get("pinned") else ""
             judged = "judged again under changed rules, or what they read, and passed" if told.get("judged") else ""
-            return [f"{head}{pinned or judged}".rstrip()]
-    return [f"{head}{', '.join(told.get('reasons', ()))}"]
+            return [f"{head}{pinned or judged}".rstrip(), *_held_lines(told)]
+    return [head + "   ".join(p for p in (_in_parts(told), ", ".join(told.get("reasons", ()))) if p)]
+
+
+def _in_parts(told: Mapping[str, Any]) -> str:
+    """Return how many parts were built, or would be."""
+    parts = told.get("parts")
+    if not parts:
+        return ""
+    count = parts["built"] if "built" in parts else len(parts["to_build"])
+    about = f" (about {parts['about_seconds']:.1f} s)" if parts.get("about_seconds") else ""
+    most = "at most " if told["result"] == "maybe" else ""
+    return f"{most}{count:,} of {parts['of']:,} parts{about}"
+
+
+def _held_lines(told: Mapping[str, Any]) -> list[str]:
+    """Return which parts are held back, and why."""
+    found = []
+    for keeps, words in ((True, "readers keep what they had of it"), (False, "readers have nothing of it yet")):
+        held = [p["part"] for p in told.get("held_parts", ()) if p["readers_keep_before"] is keeps]
+        if held:
+            what = f"{len(held)} part{'s' if len(held) > 1 else ''}"
+            more = f" and {len(held) - 5} more" if len(held) > 5 else ""
+            found.append(f"{'':13}held back: {what} ({clean(', '.join(held[:5]))}{more}); {words}")
+    return [*found, *_rule_lines({"rules": told.get("held_by", ())})]
 
 
 def _counted(failed: Sequence[Mapping[str, Any]], count: int) -> str:

@@ -1,11 +1,11 @@
 """The seam between deciding and remembering."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from assay.model import Move, Pointer, Release, SourceFile, Verdict, Version
+from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, Verdict, Version
 from assay.plan import Facts
 
 
@@ -41,8 +41,25 @@ class Catalog(Protocol):
     ) -> AbstractContextManager[None]:
         """Hold a run open: paths it may write are recorded before it; what no version names then is removed after."""
 
-    def record(self, versions: Sequence[Version], verdicts: Sequence[Verdict]) -> None:
+    def record(
+        self, versions: Sequence[Version], verdicts: Sequence[Verdict] = (), judged: Sequence[Judged] = ()
+    ) -> None:
         """Record facts, and drop the intents of the paths that are now named by a version."""
+
+    def record_parts(self, product: str, parts: Sequence[Part]) -> Sequence[Part]:
+        """Record parts before there is a version of them, and return them with their ids; what has one stays."""
+
+    def relocate(self, parts: Sequence[Part], at: datetime) -> None:
+        """Record where parts are by now, all or none; the files that they were in are replaced."""
+
+    def replaced(self, before: datetime) -> Sequence[str]:
+        """Return the paths of files that were replaced before a moment, and in which no part is any more."""
+
+    def forget(self, paths: Sequence[str]) -> None:
+        """Drop paths from those that were replaced: they are removed."""
+
+    def judged(self, parts: Collection[int], rules: str) -> Mapping[int, Mapping[str, Any]]:
+        """Return how these rules about single rows came out on these parts, where that is known."""
 
     def remember(self, files: Iterable[SourceFile], listings: Mapping[str, Mapping[str, str]]) -> None:
         """Record source files that were read, and the files behind the content digests of sources."""
@@ -64,12 +81,12 @@ class Catalog(Protocol):
 
 
 class Holds(Protocol):
-    """Says whether every file of a version is there."""
+    """Says whether every file of these parts is there."""
 
-    def __call__(self, version: Version, /) -> bool: ...
+    def __call__(self, parts: Sequence[Part], /) -> bool: ...
 
 
 class Remove(Protocol):
-    """Removes a path from the store."""
+    """Removes a path from the store, but for the files below it that are to be kept."""
 
-    def __call__(self, path: str, /) -> None: ...
+    def __call__(self, path: str, keep: Collection[str] = (), /) -> None: ...

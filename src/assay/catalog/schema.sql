@@ -1,5 +1,5 @@
 -- The catalog: immutable facts (versions, verdicts, releases) and one mutable thing, the pointers.
--- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 2.
+-- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 3.
 
 create table meta (name text primary key, value text not null);
 
@@ -34,20 +34,47 @@ create table versions (
   seconds      double precision not null,
   rows_in      bigint,                    -- rows before some were set aside
   data_as_of   text,                      -- business time, with or without an offset, as the data has it
-  run          text not null
+  run          text not null,
+  held         text not null default '{}',-- JSON: part held back -> digest of the one that stands in for it
+  parts        text not null default ''   -- ids of its parts, in order: '1-34,40'
 );
 create unique index versions_seq on versions (seq);
 create index versions_key on versions (product, key, seq);
 create index versions_code on versions (product, code);
 
+-- Rows that versions share: a file, or rows of one.
 create table parts (
-  version  text not null,
-  key      text not null,                 -- '' for the only part of an unpartitioned version
-  path     text not null unique,
-  rows     bigint not null,
-  bytes    bigint not null,
-  checksum text not null,                 -- SHA-256 of the file
-  primary key (version, key)
+  id         integer primary key,
+  product    text not null,
+  key        text not null,               -- '' for the only part of an unpartitioned version
+  made_of    text not null,               -- digest of code and inputs; '' for a part that is no fact of its own
+  inputs     text not null,               -- JSON: alias -> digest of what was used of it
+  digest     text not null,               -- of the content
+  columns    text not null,               -- JSON: [[name, type], ...]
+  rows       bigint not null,
+  seconds    double precision not null,
+  data_as_of text,
+  path       text not null,
+  start      bigint not null,             -- its first row in the file
+  "of"       bigint,                      -- rows of the file, where it holds other parts as well
+  bytes      bigint not null,             -- of the file
+  checksum   text not null                -- SHA-256 of the file
+);
+create unique index parts_place on parts (path, start, key);
+create index parts_made on parts (product, made_of);
+
+-- Files whose parts are in another file by now: kept for a while, for those who are reading them.
+create table replaced (
+  path  text primary key,
+  since text not null
+);
+
+-- How the rules about single rows came out on a part, once for all versions that have it.
+create table judged_parts (
+  part    bigint not null,
+  rules   text not null,                  -- digest of those rules
+  results text not null,                  -- JSON
+  primary key (part, rules)
 );
 
 create table verdicts (
@@ -59,6 +86,7 @@ create table verdicts (
   judged_at text not null,
   run       text not null,
   restated  text not null default '',     -- why settled rows were allowed to change
+  failed_parts text not null default '[]',-- JSON: the parts that alone made it fail
   primary key (version, contract, against)
 );
 

@@ -3,48 +3,75 @@
 import fcntl
 import json
 import os
+import re
 import socket
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from assay.catalog.protocol import Holds, Remove
-from assay.errors import CatalogError, Conflict
-from assay.model import (
-    Code,
-    Column,
-    Key,
-    Move,
-    Part,
-    Pointer,
-    Release,
-    RuleResult,
-    Severity,
-    SourceFile,
-    Status,
-    Verdict,
-    Version,
-    changed,
+from assay.catalog.rows import (
+    PART,
+    VERDICT,
+    VERSION,
+    ids_of,
+    part_of,
+    part_row,
+    stamp,
+    to_json,
+    verdict_of,
+    verdict_row,
+    version_of,
+    version_row,
 )
+from assay.errors import CatalogError, Conflict
+from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, Verdict, Version
 
-SCHEMA_VERSION = 2
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+_SCHEMA = list(_statements((Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")))
+
+
+def _creating(*names: str) -> list[str]:
+    """Return the statements of the schema that create these."""
+    return [s for s in _SCHEMA if re.search(rf"^create (?:unique )?\w+ (?:{'|'.join(names)}) ", s, re.MULTILINE)]
+
+
+SCHEMA_VERSION = 3
 # One entry per step up: MIGRATIONS[1] holds the statements that turn schema 1 into schema 2.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     1: [
         "alter table verdicts add column restated text not null default ''",
         "alter table versions add column rows_in bigint",
-    ]
+    ],
+    2: [
+        "alter table versions add column held text not null default '{}'",
+        "alter table versions add column parts text not null default ''",
+        "alter table verdicts add column failed_parts text not null default '[]'",
+        "alter table parts rename to parts_2",
+        *_creating("parts", "parts_place", "parts_made", "replaced", "judged_parts"),
+        "insert into parts select p.rowid, v.product, p.key, '', '{}', v.digest, v.columns, p.rows, 0, v.data_as_of,"
+        " p.path, 0, null, p.bytes, p.checksum from parts_2 p join versions v on v.id = p.version",
+        "update versions set parts = (select group_concat(rowid) from"
+        " (select rowid from parts_2 where version = versions.id order by key))",
+        "drop table parts_2",
+    ],
 }
-
-_VERSION = (
-    "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run,"
-    " rows_in"
-)
-_VERDICT = "version, contract, against, status, results, judged_at, run, restated"
+_CHUNK = 500  # values in one query
 
 
 class SqliteCatalog:
@@ -153,9 +180,7 @@ class SqliteCatalog:
     def _last_release(self, environment: str, as_of: datetime | int) -> int:
         if isinstance(as_of, int):
             return as_of
-        rows = self._rows(
-            "select max(id) from releases where environment = ? and at <= ?", [environment, _stamp(as_of)]
-        )
+        rows = self._rows("select max(id) from releases where environment = ? and at <= ?", [environment, stamp(as_of)])
         return int(rows[0][0] or 0)
 
     def version(self, id: str) -> Version:
@@ -168,24 +193,33 @@ class SqliteCatalog:
         return self._versions("where product = ? order by seq desc limit ?", [product, -1 if limit is None else limit])
 
     def _versions(self, condition: str, values: Sequence[Any]) -> list[Version]:
-        rows = self._rows(f"select {_VERSION} from versions {condition}", values)
+        rows = self._rows(f"select {VERSION} from versions {condition}", values)
         with _translated(self.file):
-            return [_version(row, self._parts(row[0])) for row in rows]
+            parts = self._parts(id for row in rows for id in ids_of(row[-1]))
+            return [version_of(row, parts) for row in rows]
 
-    def _parts(self, version: str) -> tuple[Part, ...]:
-        rows = self._rows(
-            "select key, path, rows, bytes, checksum from parts where version = ? order by key", [version]
-        )
-        return tuple(Part(key=k, path=p, rows=r, bytes=b, checksum=c) for k, p, r, b, c in rows)
+    def _parts(self, ids: Iterable[int]) -> dict[int, Part]:
+        return {row[0]: part_of(row) for row in self._of(f"select {PART} from parts where id in", sorted(set(ids)))}
+
+    def _of(self, query: str, values: Sequence[Any], before: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the rows of a query that ends in `in`, for these values; any number of them."""
+        for start in range(0, len(values), _CHUNK):
+            some = values[start : start + _CHUNK]
+            yield from self._rows(f"{query} ({','.join('?' * len(some))})", [*before, *some])
+
+    def judged(self, parts: Collection[int], rules: str) -> dict[int, Mapping[str, Any]]:
+        rows = self._of("select part, results from judged_parts where rules = ? and part in", list(parts), [rules])
+        with _translated(self.file):
+            return {part: json.loads(results) for part, results in rows}
 
     def verdicts(self, version: str, environment: str = "") -> list[Verdict]:
         here = "coalesce((select environment = ? from runs where id = verdicts.run), 0)"
         rows = self._rows(
-            f"select {_VERDICT} from verdicts where version = ? order by {here} desc, judged_at desc, rowid desc",
+            f"select {VERDICT} from verdicts where version = ? order by {here} desc, judged_at desc, rowid desc",
             [version, environment],
         )
         with _translated(self.file):
-            return [_verdict(row) for row in rows]
+            return [verdict_of(row) for row in rows]
 
     def releases(self, product: str, environment: str) -> list[Release]:
         rows = self._rows(
@@ -223,7 +257,7 @@ class SqliteCatalog:
             with _translated(self.file), self._transaction():
                 self._db.execute(
                     "insert into runs values (?, 'running', ?, ?, ?, ?)",
-                    [id, _stamp(at), environment, socket.gethostname(), os.getpid()],
+                    [id, stamp(at), environment, socket.gethostname(), os.getpid()],
                 )
                 self._db.executemany("insert into intents values (?, ?)", [(path, id) for path in paths])
             state = "interrupted"
@@ -239,7 +273,8 @@ class SqliteCatalog:
 
     def _settle(self, run: str, state: str, remove: Remove) -> None:
         for (path,) in self._rows("select path from intents where run = ?", [run]):
-            remove(path)
+            kept = self._rows("select path from parts where path >= ? and path < ?", [f"{path}/", f"{path}0"])
+            remove(path, frozenset(file for (file,) in kept))
         with _translated(self.file), self._transaction():
             self._db.execute("delete from intents where run = ?", [run])
             self._db.execute("update runs set state = ? where id = ?", [state, run])
@@ -265,34 +300,68 @@ class SqliteCatalog:
             os.close(lock)
         return True
 
-    def record(self, versions: Sequence[Version], verdicts: Sequence[Verdict]) -> None:
+    def record(
+        self, versions: Sequence[Version], verdicts: Sequence[Verdict] = (), judged: Sequence[Judged] = ()
+    ) -> None:
         with _translated(self.file), self._transaction():
             for version in versions:
                 self._add_version(version)
             self._db.executemany(
-                f"insert into verdicts ({_VERDICT}) values (?, ?, ?, ?, ?, ?, ?, ?)"
+                f"insert into verdicts ({VERDICT}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " on conflict (version, contract, against) do nothing",
-                [
-                    (v.version, v.contract, v.against, v.status, _results(v), _stamp(v.judged_at), v.run, v.restated)
-                    for v in verdicts
-                ],
+                map(verdict_row, verdicts),
+            )
+            self._db.executemany(
+                "insert into judged_parts values (?, ?, ?) on conflict (part, rules) do nothing",
+                [(j.part, j.rules, to_json(j.results)) for j in judged],
             )
 
-    def _add_version(self, v: Version) -> None:
-        (seq,) = self._db.execute("select coalesce(max(seq), 0) + 1 from versions").fetchone()
-        columns = [[c.name, c.type, *([c.logical] if c.logical else [])] for c in v.columns]
-        self._db.execute(
-            f"insert into versions (seq, {_VERSION}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " on conflict (id) do nothing",
-            [seq, v.id, v.product, v.key.digest, v.key.code.digest, _json(dict(v.key.code.parts)),
-             _json(dict(v.key.inputs)), v.digest, _json(columns), v.rows, v.bytes, _stamp(v.built_at), v.seconds,
-             v.data_as_of.isoformat() if v.data_as_of else None, v.run, v.rows_in],
-        )  # fmt: skip
+    def record_parts(self, product: str, parts: Sequence[Part]) -> list[Part]:
+        with _translated(self.file), self._transaction():
+            return self._add_parts(product, parts)
+
+    def _add_parts(self, product: str, parts: Sequence[Part]) -> list[Part]:
+        (last,) = self._db.execute("select coalesce(max(id), 0) from parts").fetchone()
+        new = [part for part in parts if not part.id]
         self._db.executemany(
-            "insert into parts values (?, ?, ?, ?, ?, ?) on conflict (version, key) do nothing",
-            [(v.id, part.key, part.path, part.rows, part.bytes, part.checksum) for part in v.parts],
+            f"insert into parts (product, {PART}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [[product, number, *part_row(part)] for number, part in enumerate(new, last + 1)],
         )
-        folders = {part.path.rpartition("/")[0] for part in v.parts}
+        numbers = count(last + 1)
+        return [part if part.id else replace(part, id=next(numbers)) for part in parts]
+
+    def relocate(self, parts: Sequence[Part], at: datetime) -> None:
+        with _translated(self.file), self._transaction():
+            for part in parts:
+                self._db.execute(
+                    "insert into replaced select path, ? from parts where id = ? on conflict (path) do nothing",
+                    [stamp(at), part.id],
+                )
+                self._db.execute(
+                    'update parts set path = ?, start = ?, "of" = ?, bytes = ?, checksum = ? where id = ?',
+                    [part.path, part.start, part.of, part.bytes, part.checksum, part.id],
+                )
+
+    def replaced(self, before: datetime) -> list[str]:
+        rows = self._rows(
+            "select path from replaced where since < ? and path not in (select path from parts)", [stamp(before)]
+        )
+        return [path for (path,) in rows]
+
+    def forget(self, paths: Sequence[str]) -> None:
+        with _translated(self.file), self._transaction():
+            self._db.executemany("delete from replaced where path = ?", [(path,) for path in paths])
+
+    def _add_version(self, v: Version) -> None:
+        if self._db.execute("select 1 from versions where id = ?", [v.id]).fetchone():
+            return
+        v = replace(v, parts=tuple(self._add_parts(v.product, v.parts)))
+        self._db.execute(
+            f"insert into versions (seq, {VERSION}) select coalesce(max(seq), 0) + 1,"
+            f" ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? from versions",
+            version_row(v),
+        )
+        folders = {"/".join(part.path.split("/")[:2]) for part in v.parts}
         self._db.executemany("delete from intents where path = ?", [(folder,) for folder in folders])
 
     def remember(self, files: Iterable[SourceFile], listings: Mapping[str, Mapping[str, str]]) -> None:
@@ -304,7 +373,7 @@ class SqliteCatalog:
             )
             self._db.executemany(
                 "insert into listings values (?, ?) on conflict (digest) do nothing",
-                [(digest, _json(dict(listing))) for digest, listing in listings.items()],
+                [(digest, to_json(dict(listing))) for digest, listing in listings.items()],
             )
 
     def release(
@@ -316,7 +385,7 @@ class SqliteCatalog:
             for product, expected in expects.items():
                 self._check(environment, product, expected)
             (id,) = self._db.execute("select coalesce(max(id), 0) + 1 from releases").fetchone()
-            self._db.execute("insert into releases values (?, ?, ?, ?, ?)", [id, environment, _stamp(at), run, why])
+            self._db.execute("insert into releases values (?, ?, ?, ?, ?)", [id, environment, stamp(at), run, why])
             for move in moves:
                 self._move(environment, id, move)
         return Release(
@@ -361,12 +430,17 @@ class SqliteFacts:
                 return current
         return next((v for v in self._of_key(product, key) if self._holds(v)), None)
 
+    def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
+        query = f"select {PART} from parts where product = ? and made_of in"
+        found = sorted(map(part_of, self._catalog._of(query, list(made_of), [product])), key=lambda part: part.id)
+        return {part.made_of: part for part in found if self._look([part])}
+
     def lost(self, product: str, key: str) -> Version | None:
         return next((v for v in self._of_key(product, key) if not self._holds(v)), None)
 
     def _holds(self, version: Version) -> bool:
         if version.id not in self._whole:
-            self._whole[version.id] = self._look(version)
+            self._whole[version.id] = self._look(version.parts)
         return self._whole[version.id]
 
     def _of_key(self, product: str, key: str) -> list[Version]:
@@ -382,11 +456,20 @@ class SqliteFacts:
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         rows = self._catalog._rows(
-            f"select {_VERDICT} from verdicts where version = ? and contract = ? and against = ?",
+            f"select {VERDICT} from verdicts where version = ? and contract = ? and against = ?",
             [version, contract, against],
         )
         with _translated(self._catalog.file):
-            return _verdict(rows[0]) if rows else None
+            return verdict_of(rows[0]) if rows else None
+
+    def failed(self, version: str, contract: str) -> Verdict | None:
+        rows = self._catalog._rows(
+            f"select {VERDICT} from verdicts where version = ? and contract = ? and status in ('failed', 'error')"
+            " order by judged_at desc limit 1",
+            [version, contract],
+        )
+        with _translated(self._catalog.file):
+            return verdict_of(rows[0]) if rows else None
 
     def restated(self, version: str, against: str) -> str:
         rows = self._catalog._rows(
@@ -418,69 +501,7 @@ def _translated(file: Path) -> Iterator[None]:
 def _steps(version: int) -> Iterator[str]:
     """Yield the statements that lead from a schema version (0: nothing there) to the one of this code."""
     if version == 0:
-        yield from _statements((Path(__file__).parent / "schema.sql").read_text(encoding="utf-8"))
+        yield from _SCHEMA
     else:
         for step in range(version, SCHEMA_VERSION):
             yield from MIGRATIONS[step]
-
-
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
-
-
-def _version(row: Sequence[Any], parts: tuple[Part, ...]) -> Version:
-    (id, product, key, code, code_parts, inputs, digest, columns, rows, size,
-     built_at, seconds, data_as_of, run, rows_in) = row  # fmt: skip
-    if not parts:
-        raise ValueError(f"version {id} of {product} has no parts")
-    return Version(
-        id=id,
-        product=product,
-        key=Key(digest=key, code=Code(digest=code, parts=json.loads(code_parts)), inputs=json.loads(inputs)),
-        digest=digest,
-        columns=tuple(Column(name=name, type=type, logical="".join(more)) for name, type, *more in json.loads(columns)),
-        rows=rows,
-        bytes=size,
-        built_at=datetime.fromisoformat(built_at),
-        seconds=seconds,
-        run=run,
-        parts=parts,
-        data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
-        rows_in=rows_in,
-    )
-
-
-def _verdict(row: Sequence[Any]) -> Verdict:
-    version, contract, against, status, results, judged_at, run, restated = row
-    return Verdict(
-        version=version,
-        contract=contract,
-        against=against,
-        status=Status(status),
-        results=tuple(_result(r) for r in json.loads(results)),
-        judged_at=datetime.fromisoformat(judged_at),
-        run=run,
-        restated=restated,
-    )
-
-
-def _result(stored: dict[str, Any]) -> RuleResult:
-    enums = {"status": Status(stored["status"]), "severity": Severity(stored.get("severity", Severity.ERROR))}
-    return RuleResult(**{**stored, **enums, "samples": tuple(stored.get("samples", ()))})
-
-
-def _results(verdict: Verdict) -> str:
-    return _json([changed(result) for result in verdict.results])
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _stamp(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="microseconds")

@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.engines.feed import Feed, Measured, by_header
+from assay.engines.feed import Feed, Measured, Table, by_header
 from assay.engines.polars import by_schema
 from assay.engines.types import DECIMAL, INTEGERS, casts, check_names
 from assay.errors import BuildError
@@ -88,23 +89,73 @@ class DuckDB:
         """Let go of the instance and its memory."""
         self._instance.close()
 
-    def measure(self, file: Path, event_time: str = "", types: Mapping[str, str] | None = None) -> Measured:
+    def measure(
+        self,
+        file: Path,
+        event_time: str = "",
+        types: Mapping[str, str] | None = None,
+        *,
+        stranger: tuple[str, str] = ("", ""),
+    ) -> Measured:
         """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
 
         The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts;
-        `types` are those that the columns were written in, where DuckDB may not see all of them.
+        `types` are those that the columns were written in, where DuckDB may not see all of them. `stranger` is a
+        column, and SQL that is true of rows which do not belong there: they are counted, where there is that column.
         """
-        staged = parquet([file])
+        staged, (column, condition) = parquet([file]), stranger
         with self.cursor() as cursor:
             described = cursor.execute(f"describe {staged}").fetchall()
             columns = tuple(_column(row[0], row[1], (types or {}).get(row[0], row[1])) for row in described)
-            hashed = ", ".join(_hashed(c) for c in columns)
-            latest = f"max({identifier(event_time)})" if event_time else "null"
-            row = cursor.execute(f"select count(*), sum(hash({hashed})), {latest}, version() {staged}").fetchone()
+            strange = f"count_if({condition})" if column in {c.name for c in columns} and column else "0"
+            row = cursor.execute(f"select {_measures(columns, event_time)}, {strange} {staged}").fetchone()
         assert row is not None
-        rows, total, last, version = row
-        content = digest([version, [[c.name, c.type, c.logical] for c in columns], rows, str(total)])
-        return Measured(rows=rows, columns=columns, digest=content, data_as_of=_moment(last))
+        return replace(_measured(columns, row), strangers=row[-1])
+
+    def measure_by(
+        self, file: Path, key: str, columns: Sequence[Column], event_time: str = ""
+    ) -> dict[str | None, Measured]:
+        """Read a staged Parquet file once: what the rows of each value of `key` (SQL of a text) hold, in order."""
+        grouped = f"select {_measures(columns, event_time)}, {key} as __key {parquet([file])} group by __key"
+        with self.cursor() as cursor:
+            rows = cursor.execute(f"{grouped} order by __key").fetchall()
+        return {row[-1]: _measured(columns, row) for row in rows}
+
+    def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
+        """Copy the rows of these values of `key` (SQL of a text), sorted by it, and as they were otherwise."""
+        numbered = f"read_parquet({_list([file])}, file_row_number = true, hive_partitioning = false)"
+        chosen = f"where {key} in ({', '.join(map(literal, keys))})" if keys else "where false"
+        rows = f"select * exclude (file_row_number) from {numbered} {chosen} order by {key}, file_row_number"
+        with self.cursor() as cursor:
+            cursor.execute(f"copy ({rows}) to {literal(str(target))} {COPY}")
+
+    def copy_tables(self, tables: Sequence[Table], target: Path) -> None:
+        """Copy stored tables of the same columns to one file, in order."""
+        every = " union all ".join(f"({parquet(table)})" for table in tables)
+        with self.cursor() as cursor:
+            cursor.execute(f"copy ({every}) to {literal(str(target))} {COPY}")
+
+    def measure_tables(self, tables: Sequence[Table], columns: Sequence[Column]) -> list[Measured]:
+        """Return what each of some stored tables of the same columns holds."""
+        found: list[Any] = []
+        with self.cursor() as cursor:
+            for start in range(0, len(tables), 100):
+                some = enumerate(tables[start : start + 100], start)
+                every = " union all ".join(f"select {_measures(columns, '')}, {n} {parquet(t)}" for n, t in some)
+                found += cursor.execute(every).fetchall()
+        return [_measured(columns, row) for row in sorted(found, key=lambda row: row[-1])]
+
+
+def _measures(columns: Sequence[Column], event_time: str) -> str:
+    """Return the select list of what is measured of rows: how many, the sum of their hashes, the last event time."""
+    latest = f"max({identifier(event_time)})" if event_time else "null"
+    return f"count(*), sum(hash({', '.join(_hashed(c) for c in columns)})), {latest}, version()"
+
+
+def _measured(columns: Sequence[Column], row: Sequence[Any]) -> Measured:
+    rows, total, last, version, *_ = row
+    content = digest([version, [[c.name, c.type, c.logical] for c in columns], rows, str(total)])
+    return Measured(rows=rows, columns=tuple(columns), digest=content, data_as_of=_moment(last))
 
 
 def _column(name: str, seen: str, written: str) -> Column:
@@ -138,8 +189,11 @@ def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Ma
 def select(feed: Feed) -> str:
     """Return the query that reads a feed: columns as declared for a source, as stored for a product."""
     if feed.source is None:
-        return parquet(feed.files)
+        return parquet(feed.table)
     source = feed.source
+    if not feed.files:  # a part that this source has none of
+        columns = (*source.columns, *source.path_columns)
+        return f"select {', '.join(f'null::{c.type} as {identifier(c.name)}' for c in columns)} where false"
     match source.format:
         case "csv":
             groups = by_header(source, feed.files).items()
@@ -153,12 +207,38 @@ def select(feed: Feed) -> str:
         case _:
             named = ", ".join(f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in source.columns)
             groups_of = by_schema(source, feed.files)
-            return " union all ".join(f"select {named} {parquet(files)}" for files in groups_of)
+            options = "filename = '__file', hive_partitioning = false"
+            return " union all ".join(
+                f"select {named}{_by_path(source)} from read_parquet({_list(files)}, {options})" for files in groups_of
+            )
 
 
-def parquet(files: Sequence[Path]) -> str:
-    """Return the FROM clause that reads Parquet files as they are; folders called `key=value` mean nothing."""
-    return f"from read_parquet({_list(files)}, hive_partitioning = false)"
+def parquet(table: Table | Sequence[Path]) -> str:
+    """Return the FROM clause that reads a stored table, or Parquet files as they are.
+
+    Folders called `key=value` mean nothing, but for the column that the table says it is split by.
+    """
+    table = table if isinstance(table, Table) else Table(tuple(table))
+    reads = []
+    if table.split and (told := table.told):
+        types = f"hive_types = {{{literal(table.split[0])}: {table.split[1]}}}"
+        reads.append(f"from read_parquet({_list(told)}, hive_partitioning = true, {types})")
+    if (untold := table.untold) or not table.files:
+        reads.append(f"from read_parquet({_list(untold)}, hive_partitioning = false)")
+    for file, ranges in table.cuts.items():
+        inside = " or ".join(f"file_row_number between {first} and {first + rows - 1}" for first, rows in ranges)
+        numbered = f"read_parquet({_list([file])}, file_row_number = true, hive_partitioning = false)"
+        reads.append(f"select * exclude (file_row_number) from {numbered} where {inside}")
+    return reads[0] if len(reads) == 1 and not table.cuts else f"from ({' union all by name '.join(reads)})"
+
+
+def _by_path(source: Source) -> str:
+    """Return what the path of each file tells, as further columns of a select list."""
+    regex = literal(f"(?:^|/){source.path_regex}$")
+    return "".join(
+        f", cast(regexp_extract(__file, {regex}, {index}) as {column.type}) as {identifier(column.name)}"
+        for column, index in source.told_by_path
+    )
 
 
 def _select_csv(source: Source, header: tuple[str, ...], files: Sequence[Path]) -> str:
@@ -192,7 +272,8 @@ def _read_as(column: Column) -> str:
 
 def _typed(source: Source) -> str:
     """Return the select list that gives columns their declared types; a text that is no such number is an error."""
-    return ", ".join(f"{_number(source, c)} as {identifier(c.name)}" for c in source.columns)
+    told = ", ".join(f"{_number(source, c)} as {identifier(c.name)}" for c in source.columns)
+    return told + _by_path(source)
 
 
 def _number(source: Source, column: Column) -> str:
@@ -206,6 +287,18 @@ def _number(source: Source, column: Column) -> str:
     if decimal:
         fits += f" or regexp_full_match(trim({name}), {literal('[+-]?[0-9]*' + digits)})"
     return f"case when {fits} then cast(trim({name}) as {column.type}) else {wrong} end"
+
+
+_KEYS = {"month": "%Y-%m", "year": "%Y", "week": "%G-W%V"}
+
+
+def keyed(value: str, grain: str) -> str:
+    """Return the SQL of the part that a value belongs to; `grain` as in Partition."""
+    if grain in _KEYS:
+        return f"strftime({value}, {literal(_KEYS[grain])})"
+    if grain == "quarter":
+        return f"strftime({value}, '%Y') || '-Q' || quarter({value})"
+    return f"cast(cast({value} as date) as varchar)" if grain == "day" else f"cast({value} as varchar)"
 
 
 def identifier(name: str) -> str:

@@ -2,13 +2,53 @@
 
 import csv
 import gzip
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import unquote
 
 from assay.errors import BuildError
-from assay.model import Column, Source
+from assay.model import Column, Part, Source
+from assay.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Parquet files that are one table; of those in `cuts`, only ranges of rows are it (the first, and how many).
+
+    `split` is a column, and its type, whose value some files' folders tell (`day=2011-12-05`), so that readers skip
+    those without opening them.
+    """
+
+    files: tuple[Path, ...]
+    cuts: Mapping[Path, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    split: tuple[str, str] | None = None
+
+    @property
+    def told(self) -> list[Path]:
+        """The whole files whose folder tells the value of the column that they are split by."""
+        return [file for file in self._whole if self.split and _column_of(file) == self.split[0]]
+
+    @property
+    def untold(self) -> list[Path]:
+        """The other whole files."""
+        told = set(self.told)
+        return [file for file in self._whole if file not in told]
+
+    @property
+    def _whole(self) -> list[Path]:
+        return [file for file in self.files if file not in self.cuts]
+
+
+def split_of(files: Iterable[Path]) -> set[str]:
+    """Return the columns whose values the folders of these files tell."""
+    return {name for file in files if (name := _column_of(file))}
+
+
+def _column_of(file: Path) -> str:
+    name, equals, _ = file.parent.name.partition("=")
+    return unquote(name) if equals else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,18 +57,50 @@ class Feed:
 
     alias: str
     name: str
-    files: tuple[Path, ...]
+    table: Table
     source: Source | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files, whatever of them is read."""
+        return self.table.files
+
+
+def stored(parts: Iterable[Part], storage: Storage) -> Table:
+    """Return where parts are read, in their order; StoreError when one is not there whole."""
+    found: dict[str, list[Part]] = {}
+    for part in parts:
+        found.setdefault(part.path, []).append(part)
+    files = {path: storage.locate(of[0]) for path, of in found.items()}
+    cuts = {files[path]: cut for path, of in found.items() if (cut := _cut(of))}
+    return Table(tuple(files.values()), cuts)
+
+
+def _cut(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
+    """Return the ranges of rows of a file that these parts are, neighbours as one; () for all of it."""
+    if parts[0].of is None:
+        return ()
+    ranges: list[tuple[int, int]] = []
+    for part in sorted(parts, key=lambda part: part.start):
+        if ranges and sum(ranges[-1]) == part.start:
+            ranges[-1] = (ranges[-1][0], ranges[-1][1] + part.rows)
+        else:
+            ranges.append((part.start, part.rows))
+    return () if ranges == [(0, parts[0].of)] else tuple(ranges)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a staged file holds: rows, columns as stored, content digest, and the last event time."""
+    """What a staged file holds: rows, columns as stored, content digest, and the last event time.
+
+    `strangers` are rows that belong to another part.
+    """
 
     rows: int
     columns: tuple[Column, ...]
     digest: str
     data_as_of: datetime | None = None
+    strangers: int = 0
 
 
 def by_header(source: Source, files: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
-from assay.engines.feed import Feed, Measured
+from assay.engines.feed import Feed, Measured, Table
 from assay.engines.types import casts, check_names
 from assay.errors import BuildError
 from assay.model import Kind, Product
@@ -34,8 +34,11 @@ class Recipe:
     target: str = ""
 
 
-def make(product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target: Path, engine: duck.DuckDB) -> Measured:
-    """Make a product into the file `target` and return what it holds.
+def make(
+    product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target: Path, engine: duck.DuckDB, *,
+    stranger: tuple[str, str] = ("", ""),
+) -> Measured:  # fmt: skip
+    """Make a product, or a part of it, into the file `target` and return what it holds; `stranger` as in measure().
 
     Raises whatever the user's function raises; BuildError for a result that is not a product.
     """
@@ -51,8 +54,8 @@ def make(product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target:
             return Measured(rows=0, columns=(), digest=file_digest(target))
         else:
             types = making.stage(making.call(recipe, target), target)
-            return engine.measure(target, product.event_time, types)
-    return engine.measure(target, product.event_time)
+            return engine.measure(target, product.event_time, types, stranger=stranger)
+    return engine.measure(target, product.event_time, stranger=stranger)
 
 
 class _Making:
@@ -93,7 +96,7 @@ class _Making:
         aside = self._aside(feed.alias)
         read = f"from {duck.identifier(feed.alias)}"
         self.bench.execute(f"copy ({read}) to {duck.literal(str(aside))} (format parquet, compression lz4_raw)")
-        return lazy.scan(Feed(alias=feed.alias, name=feed.name, files=(aside,)))
+        return lazy.scan(Feed(alias=feed.alias, name=feed.name, table=Table((aside,))))
 
     def _aside(self, name: str) -> Path:
         """Return a file beside the one being made that is gone when that is made."""

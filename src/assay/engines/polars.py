@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.engines.feed import Feed
+from assay.engines.feed import Feed, Table
 from assay.engines.types import casts, exact, from_polars, to_polars, told_in_full
 from assay.errors import BuildError
 from assay.model import Source
@@ -18,14 +18,38 @@ def scan(feed: Feed) -> "pl.LazyFrame":
     import polars as pl
 
     if feed.source is None:
-        return pl.scan_parquet(list(feed.files), glob=False, hive_partitioning=False)
+        return parquet(feed.table)
+    if not feed.files:  # a part that this source has none of
+        every = (*feed.source.columns, *feed.source.path_columns)
+        return pl.LazyFrame(schema={c.name: to_polars(c.type) for c in every})
     columns = {c.name: to_polars(c.type) for c in feed.source.columns}
+    regex = f"(?:^|/){feed.source.path_regex}$"
+    told = [
+        pl.col("__file").str.extract(regex, index).cast(to_polars(c.type)).alias(c.name)
+        for c, index in feed.source.told_by_path
+    ]
     frames = [
-        pl.scan_parquet(files, glob=False, hive_partitioning=False).select(
-            pl.col(name).cast(dtype) for name, dtype in columns.items()
-        )
+        pl.scan_parquet(
+            files, glob=False, hive_partitioning=False, include_file_paths="__file" if told else None
+        ).select(*(pl.col(name).cast(dtype) for name, dtype in columns.items()), *told)
         for files in by_schema(feed.source, feed.files)
     ]
+    return pl.concat(frames) if len(frames) > 1 else frames[0]
+
+
+def parquet(table: Table) -> "pl.LazyFrame":
+    """Return a stored table as a LazyFrame, its files in order."""
+    import polars as pl
+
+    frames = []
+    if table.split and (told := table.told):
+        schema = {table.split[0]: to_polars(table.split[1])}
+        frames.append(pl.scan_parquet(told, glob=False, hive_partitioning=True, hive_schema=schema))
+    if untold := table.untold:
+        frames.append(pl.scan_parquet(untold, glob=False, hive_partitioning=False))
+    for file, ranges in table.cuts.items():
+        cut = pl.scan_parquet(file, glob=False, hive_partitioning=False)
+        frames += [cut.slice(start, rows) for start, rows in ranges]
     return pl.concat(frames) if len(frames) > 1 else frames[0]
 
 

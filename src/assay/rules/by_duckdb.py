@@ -3,10 +3,10 @@
 import math
 from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.engines.duckdb import identifier, parquet
+from assay.engines.feed import Table
 from assay.rules.by_polars import alike
 from assay.rules.compile import Rows, Unique, Way, Whole
 
@@ -60,19 +60,19 @@ def condition(way: Way, table: str) -> str:
     return ""
 
 
-def unique(cursor: "duckdb.DuckDBPyConnection", way: Unique, file: Path, *, in_memory: bool) -> int:
+def unique(cursor: "duckdb.DuckDBPyConnection", way: Unique, table: Table, *, in_memory: bool) -> int:
     """Return how many rows are not the only one of their kind.
 
     First, whether the columns increase from row to row (no memory at all); then, `in_memory` where they fit, the values
     sorted, or hashes of them (it spills, and no repeated hash proves it); only when one is repeated, groups.
     """
-    table = parquet([file])
-    if _may_increase(cursor, way, file) and _one(cursor, increasing(way, table))[0] <= 1:
+    read = parquet(table)
+    if _may_increase(cursor, way, table) and _one(cursor, increasing(way, read))[0] <= 1:
         return 0
     if in_memory:
-        return alike(file, way.columns[0])
-    same, disordered = _one(cursor, hashes(way, table))
-    return 0 if not same and not disordered else int(_one(cursor, repeats(way, table))[0])
+        return alike(table, way.columns[0])
+    same, disordered = _one(cursor, hashes(way, read))
+    return 0 if not same and not disordered else int(_one(cursor, repeats(way, read))[0])
 
 
 def increasing(way: Unique, table: str) -> str:
@@ -95,12 +95,14 @@ def hashes(way: Unique, table: str) -> str:
     )
 
 
-def _may_increase(cursor: "duckdb.DuckDBPyConnection", way: Unique, file: Path) -> bool:
-    """Say whether the statistics of the row groups leave it open that the first column never decreases."""
+def _may_increase(cursor: "duckdb.DuckDBPyConnection", way: Unique, table: Table) -> bool:
+    """Say whether the statistics of a file's row groups leave it open that the first column never decreases."""
+    if len(table.files) != 1 or table.cuts:
+        return False
     rows = cursor.execute(
         "select stats_min_value, stats_max_value from parquet_metadata(?) where path_in_schema = ?"
         " order by row_group_id",
-        [str(file), way.columns[0]],
+        [str(table.files[0]), way.columns[0]],
     ).fetchall()
     bounds = [(_ordered(low), _ordered(high)) for low, high in rows]
     return all(before[1] <= after[0] for before, after in pairwise(bounds))

@@ -5,9 +5,9 @@ So that one that cannot be judged never hides another, and only the columns that
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.engines.feed import Table
 from assay.model import Demand
 from assay.rules.answer import WHOLE, Answer, first_line, said
 from assay.rules.by_polars import pick, scan
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def ask(demand: Demand, schema: Schema, file: Path) -> tuple[Answer, list[int]]:
+def ask(demand: Demand, schema: Schema, table: Table) -> tuple[Answer, list[int]]:
     """Return pandera's answer, and the numbers of the failing rows (from 0, ascending) where it is about rows."""
     import polars as pl
 
-    frame, height = scan(file)
+    frame, height = scan(table)
     try:
         errors = _validate(_schema_of(demand, schema), frame)
     except (Exception, pl.exceptions.PanicException) as error:  # a check can raise anything; it is this rule's result
@@ -39,11 +39,11 @@ def ask(demand: Demand, schema: Schema, file: Path) -> tuple[Answer, list[int]]:
     return Answer(how="pandera", failing=len(rows)), rows
 
 
-def rows_of(file: Path, rows: Sequence[int], columns: Sequence[str]) -> "pl.DataFrame":
+def rows_of(table: Table, rows: Sequence[int], columns: Sequence[str]) -> "pl.DataFrame":
     """Return these columns of the rows of these numbers."""
     import polars as pl
 
-    frame, _ = scan(file)
+    frame, _ = scan(table)
     return pick(frame, lambda name: pl.LazyFrame({name: rows}, schema={name: pl.get_index_type()}), columns).collect()
 
 

@@ -4,9 +4,10 @@ import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from assay.engines import polars as lazy
+from assay.engines.feed import Table
 from assay.rules.answer import WHOLE, Answer, said
 from assay.rules.compile import Text
 from assay.rules.schema import is_built_in
@@ -29,8 +30,8 @@ class Lazy:
 class Pass(Generic[K]):
     """One pass over a staged file for all texts, and one for each check of pandera's that answers lazily."""
 
-    def __init__(self, file: Path, asked: Mapping[K, Text | Lazy]) -> None:
-        self.frame, self.height = scan(file)
+    def __init__(self, table: Table, asked: Mapping[K, Text | Lazy]) -> None:
+        self.frame, self.height = scan(table)
         self.asked = asked
         self.failing: dict[K, pl.LazyFrame] = {}
         self.answers: dict[K, Answer] = {}
@@ -102,11 +103,11 @@ def pick(frame: "pl.LazyFrame", numbers: "Callable[[str], pl.LazyFrame]", column
     return found.select(columns)
 
 
-def scan(file: Path) -> "tuple[pl.LazyFrame, int]":
-    """Return a staged file as pandera gets to see it, and how many rows it has."""
+def scan(table: Table) -> "tuple[pl.LazyFrame, int]":
+    """Return a staged table as pandera gets to see it, and how many rows it has."""
     import polars as pl
 
-    frame = pl.scan_parquet(file, glob=False, hive_partitioning=False)
+    frame = lazy.parquet(table)
     height = int(frame.select(pl.len()).collect(engine="streaming").item())
     # An empty scan is never computed, and types that do not fit would go unnoticed.
     return (frame if height else frame.collect().lazy()), height
@@ -132,13 +133,13 @@ def _misses(text: Text) -> "pl.Expr":
     return fits.not_() if text.ignore_na else fits.not_().fill_null(True)
 
 
-def alike(file: Path, column: str) -> int:
+def alike(table: Table, column: str) -> int:
     """Return how many values of a column of whole numbers, dates or times are not the only one of their kind.
 
     The column is held in memory, and sorted there; nulls are alike.
     """
 
-    values = scan(file)[0].select(column).collect(engine="streaming").to_series()
+    values = scan(table)[0].select(column).collect(engine="streaming").to_series()
     nulls = values.null_count()
     values = values.drop_nulls().sort()
     after = values == values.shift(1)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.engines import duckdb as duck
-from assay.engines.feed import Feed
+from assay.engines.feed import Feed, Table
 from assay.engines.types import INTEGERS, exact
 from assay.errors import BuildError
 from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, Product, Rule, RuleResult, Status
@@ -41,7 +41,7 @@ class Evidence:
     once; `sensitive` are the columns never to be shown, of each that is read, by name.
     """
 
-    this: Path
+    this: Table
     columns: tuple[Column, ...]
     rows: int
     aside: Path | None = None
@@ -61,7 +61,7 @@ def judge(
     `schema` gives the checks behind the rules, for those that only pandera can judge. An exception inside a rule is
     that rule's result; exhausted memory or disk is not a result, and is raised.
     """
-    return _Judging(product, evidence, engine, schema).run()
+    return Judging(product, evidence, engine, schema).run()
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def failing_rows(
     product: Product, rule: Rule, evidence: Evidence, engine: duck.DuckDB, schema: Callable[[], Schema]
 ) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
     """Give the names of the columns, and all the rows that fail a rule, as they come; sensitive values are hidden."""
-    with _Judging(product, evidence, engine, schema).rows_of(rule) as (names, rows, hide):
+    with Judging(product, evidence, engine, schema).rows_of(rule) as (names, rows, hide):
         hidden = [name in hide for name in names]
         yield names, (tuple(HIDDEN if h else v for h, v in zip(hidden, row, strict=True)) for row in rows)
 
@@ -89,7 +89,7 @@ def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
 
 
 @dataclass
-class _Judging:
+class Judging:
     """One judging: the answer to every rule, and where the failing rows of each are found."""
 
     product: Product
@@ -100,8 +100,9 @@ class _Judging:
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def run(self) -> tuple[RuleResult, ...]:
+        """Answer every rule that has no answer yet, and return how each came out."""
         ways = ways_of(self.product, self.evidence.columns)
-        ways = {text: way for text, way in ways.items() if not self.rules[text].quarantines}
+        ways = {t: way for t, way in ways.items() if not self.rules[t].quarantines and t not in self.answers}
         self._known(ways)
         self._quarantined()
         try:
@@ -199,7 +200,7 @@ class _Judging:
 
     @property
     def _table(self) -> str:
-        return f"{duck.parquet([self.evidence.this])} as this"
+        return f"{duck.parquet(self.evidence.this)} as this"
 
     def _sample(self, cursor: "duckdb.DuckDBPyConnection", text: str, way: Way) -> None:
         fails = by_duckdb.condition(way, self._table)
@@ -258,7 +259,7 @@ class _Judging:
 
     def _queries(self, rules: Sequence[Rule]) -> None:
         absent = PREVIOUS not in {feed.alias for feed in self.evidence.others}
-        with self._bench() as bench:
+        with self.bench() as bench:
             for rule in rules:
                 if absent and any(i.name == PREVIOUS for i in rule.inputs):
                     # A name that is not there is told now, not on the second night.
@@ -269,14 +270,14 @@ class _Judging:
                     self._query(rule, bench)
 
     @contextmanager
-    def _bench(self) -> Iterator["duckdb.DuckDBPyConnection"]:
+    def bench(self) -> Iterator["duckdb.DuckDBPyConnection"]:
         """Open a bench that sees `this`, and all that rules read besides."""
         feeds = [*self.evidence.others]
         if self.product.kind is not Kind.FILE:
-            feeds.append(Feed(alias=THIS, name=THIS, files=(self.evidence.this,)))
+            feeds.append(Feed(alias=THIS, name=THIS, table=self.evidence.this))
         with self.engine.bench(feeds, self.product.domain) as bench:
             if self.product.kind is Kind.FILE:
-                name, size = duck.literal(self.product.file), self.evidence.this.stat().st_size
+                name, size = duck.literal(self.product.file), self.evidence.this.files[0].stat().st_size
                 bench.execute(f"create view this as select {name} as file, {size}::bigint as bytes")
             yield bench
 
@@ -329,7 +330,7 @@ class _Judging:
             return
         answer = by_query.ask(rule, bench, by_query.query_of(rule, self._types, self._common), clock)
         if answer.failing:
-            failing = by_query.failing_of(rule, self._types, self._common)
+            failing, _ = self.failing_of(rule)
             found = by_query.sample(bench, failing, clock, SAMPLES)
             if isinstance(found, Answer):
                 self.answers[rule.text] = found
@@ -357,8 +358,8 @@ class _Judging:
         hide = self._secret(names)
         if rule.demand is None or way is None:
             self._check_previous(rule)
-            with self._bench() as bench:
-                query, clock = by_query.failing_of(rule, self._types, self._common), self._clock(rule)
+            with self.bench() as bench:
+                query, clock = self.failing_of(rule)
                 found = bench.execute(query, dict(clock) or None)
                 names = [column[0] for column in found.description or ()]
                 yield names, _fetched(found), self._hidden(rule, query, names)
@@ -387,6 +388,10 @@ class _Judging:
         rows = one.rows(rule.text, names) if answer.failing else one.frame.select(names).head(0)
         return rows.collect(engine="streaming")
 
+    def failing_of(self, rule: Rule) -> tuple[str, dict[str, datetime]]:
+        """Return the query of the rows that fail a rule, and what it takes for now."""
+        return by_query.failing_of(rule, self._types, self._common), self._clock(rule)
+
     def _check_previous(self, rule: Rule) -> None:
         there = {feed.alias for feed in self.evidence.others}
         if PREVIOUS not in there and any(i.name == PREVIOUS for i in rule.inputs):
@@ -397,6 +402,13 @@ class _Judging:
         return HUSHED if self._sensitive(rule) else words
 
     # ------------------------------------------------------------------------------------------ results
+
+    def shown(self, rule: Rule) -> list[dict[str, Any]]:
+        """Return the samples of a rule as plain data, sensitive values hidden."""
+        found = self.samples.get(rule.text, ())
+        names = {name for row in found for name in row}
+        hide = self._secret(names) if rule.demand else set()  # of a query's result it is hidden already
+        return [{name: HIDDEN if name in hide else plain(value) for name, value in row.items()} for row in found]
 
     def _result(self, rule: Rule) -> RuleResult:
         answer = self.answers[rule.text]
@@ -409,12 +421,7 @@ class _Judging:
             message = "too many to set aside" if status is Status.FAILED else f"set aside in {where}"
         if rule.closes and status is Status.FAILED and self.evidence.restated:
             status, message = Status.WARNING, f"restated: {self.evidence.restated}"
-        found = self.samples.get(rule.text, ())
-        names = {name for row in found for name in row}
-        hide = self._secret(names) if rule.demand else set()  # of a query's result it is hidden already
-        samples = tuple(
-            {name: HIDDEN if name in hide else plain(value) for name, value in row.items()} for row in found
-        )
+        samples = tuple(self.shown(rule))
         measured = None if rule.sql and self._names_secret(rule) else plain(answer.measured)
         return RuleResult(
             text=rule.text,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.engines import duckdb as duck
+from assay.engines.feed import Table
 from assay.errors import BuildError
 from assay.model import Column, Product, Rule
 from assay.rules import by_polars
@@ -92,7 +93,7 @@ def _by_polars(rule: Rule, way: Text | Asked, staged: Path, schema: Callable[[],
         ask = by_polars.Lazy(check=schema().checks[rule.demand.place], column=rule.demand.column)
     else:
         ask = way
-    one = by_polars.Pass(staged, {rule.text: ask})
+    one = by_polars.Pass(Table((staged,)), {rule.text: ask})
     answer = one.run()[rule.text]
     if answer.error:
         raise BuildError(f"{rule.text!r} cannot be judged: {answer.error}", where=rule.where)

@@ -1,0 +1,156 @@
+"""How values are written in the catalog's rows, and read back."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from assay.model import (
+    Code,
+    Column,
+    Key,
+    Part,
+    RuleResult,
+    Severity,
+    Status,
+    Verdict,
+    Version,
+    changed,
+)
+
+VERSION = (
+    "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run,"
+    " rows_in, held, parts"
+)
+VERDICT = "version, contract, against, status, results, judged_at, run, restated, failed_parts"
+PART = 'id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of, path, start, "of", bytes, checksum'
+
+
+# ---------------------------------------------------------------------------------------------- to rows
+
+
+def version_row(v: Version) -> list[Any]:
+    """Return the values of VERSION."""
+    code, inputs, held = to_json(dict(v.key.code.parts)), to_json(dict(v.key.inputs)), to_json(dict(v.key.held))
+    return [v.id, v.product, v.key.digest, v.key.code.digest, code, inputs, v.digest, _columns(v.columns), v.rows,
+            v.bytes, stamp(v.built_at), v.seconds, _moment(v.data_as_of), v.run, v.rows_in, held,
+            ranges(p.id for p in v.parts)]  # fmt: skip
+
+
+def part_row(part: Part) -> list[Any]:
+    """Return the values of PART but the id."""
+    return [part.key, part.made_of, to_json(dict(part.inputs)), part.digest, _columns(part.columns), part.rows,
+            part.seconds, _moment(part.data_as_of), part.path, part.start, part.of, part.bytes,
+            part.checksum]  # fmt: skip
+
+
+def verdict_row(v: Verdict) -> list[Any]:
+    """Return the values of VERDICT."""
+    results = to_json([changed(result) for result in v.results])
+    return [v.version, v.contract, v.against, v.status, results, stamp(v.judged_at), v.run, v.restated,
+            to_json(v.failed_parts)]  # fmt: skip
+
+
+def _columns(columns: Iterable[Column]) -> str:
+    return to_json([[c.name, c.type, *([c.logical] if c.logical else [])] for c in columns])
+
+
+def _moment(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def to_json(value: Any) -> str:
+    """Return canonical JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def stamp(at: datetime) -> str:
+    """Return a moment as it is kept: ISO 8601 in UTC."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def ranges(ids: Iterable[int]) -> str:
+    """Return ids as ranges, in order: 1, 2, 3, 7 is '1-3,7'."""
+    found: list[list[int]] = []
+    for id in ids:
+        if found and found[-1][1] == id - 1:
+            found[-1][1] = id
+        else:
+            found.append([id, id])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
+
+
+def ids_of(text: str) -> list[int]:
+    """Return the ids behind ranges; ValueError for a text that is none."""
+    found: list[int] = []
+    for told in text.split(",") if text else ():
+        low, _, high = told.partition("-")
+        found += range(int(low), int(high or low) + 1)
+    return found
+
+
+# ---------------------------------------------------------------------------------------------- from rows
+
+
+def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
+    """Return the version behind a row of VERSION; `parts` holds those it names."""
+    (id, product, key, code, code_parts, inputs, digest, columns, rows, size,
+     built_at, seconds, data_as_of, run, rows_in, held, ids) = row  # fmt: skip
+    return Version(
+        id=id,
+        product=product,
+        key=Key(
+            digest=key,
+            code=Code(digest=code, parts=json.loads(code_parts)),
+            inputs=json.loads(inputs),
+            held=json.loads(held),
+        ),
+        digest=digest,
+        columns=_columns_of(columns),
+        rows=rows,
+        bytes=size,
+        built_at=datetime.fromisoformat(built_at),
+        seconds=seconds,
+        run=run,
+        parts=tuple(parts[number] for number in ids_of(ids)),
+        data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
+        rows_in=rows_in,
+    )
+
+
+def part_of(row: Sequence[Any]) -> Part:
+    """Return the part behind a row of PART."""
+    (id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of,
+     path, start, of, size, checksum) = row  # fmt: skip
+    return Part(
+        id=id, key=key, made_of=made_of, inputs=json.loads(inputs), digest=digest, columns=_columns_of(columns),
+        rows=rows, seconds=seconds, data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
+        path=path, start=start, of=of, bytes=size, checksum=checksum,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1000)
+def _columns_of(text: str) -> tuple[Column, ...]:
+    return tuple(Column(name=name, type=type, logical="".join(more)) for name, type, *more in json.loads(text))
+
+
+def verdict_of(row: Sequence[Any]) -> Verdict:
+    """Return the verdict behind a row of VERDICT."""
+    version, contract, against, status, results, judged_at, run, restated, failed_parts = row
+    return Verdict(
+        version=version,
+        contract=contract,
+        against=against,
+        status=Status(status),
+        results=tuple(_result(r) for r in json.loads(results)),
+        judged_at=datetime.fromisoformat(judged_at),
+        run=run,
+        restated=restated,
+        failed_parts=tuple(json.loads(failed_parts)),
+    )
+
+
+def _result(stored: dict[str, Any]) -> RuleResult:
+    enums = {"status": Status(stored["status"]), "severity": Severity(stored.get("severity", Severity.ERROR))}
+    return RuleResult(**{**stored, **enums, "samples": tuple(stored.get("samples", ()))})

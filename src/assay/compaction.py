@@ -1,0 +1,109 @@
+"""Rewrites many small files of parts into few; what is in the parts, and so all that was made of them, stays as it is.
+
+A part then is some rows of a file. The files that it replaces are kept for a while, for those who are reading them.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from assay.catalog import Catalog
+from assay.engines.duckdb import DuckDB
+from assay.engines.feed import Table, stored
+from assay.errors import StoreError
+from assay.model import Part, Version
+from assay.storage import Storage
+
+SMALL = 16 << 20  # bytes of a file that is worth putting together with others
+LARGE = 128 << 20  # bytes of small files that are put into one
+FEWEST = 8  # files of which it is worth it
+YOUNGEST = 7  # the last parts stay as they are: they are what changes
+GRACE = timedelta(hours=1)  # for how long a file that was replaced can still be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compacted:
+    """What was put together, or would be: of which product, how many files of how many bytes, into how many."""
+
+    product: str
+    files: int
+    bytes: int
+    into: int
+
+
+def compact(
+    catalog: Catalog, storage: Storage, engine: DuckDB, *, environment: str, now: datetime, dry: bool = False
+) -> list[Compacted]:
+    """Put the small files together of every product in parts, as one environment sees it; say what was done."""
+    seen = [catalog.version(pointer.version) for pointer in catalog.pointers(environment).values()]
+    plan = [(version, list(_heaps(version))) for version in seen if version.in_parts]
+    run = f"gc-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    todo = [(version, heaps) for version, heaps in plan if heaps]
+    if todo and not dry:
+        paths = [f"{version.product}/{run}" for version, _ in todo]
+        with catalog.run(run, environment, now, paths, storage.remove):
+            for version, heaps in todo:
+                for index, heap in enumerate(heaps):
+                    moved = _rewrite(version, heap, f"{version.product}/{run}/{index}.parquet", storage, engine)
+                    catalog.relocate(moved, now)
+    return [_told(version, heaps) for version, heaps in todo]
+
+
+def sweep(catalog: Catalog, storage: Storage, *, now: datetime, dry: bool = False) -> list[str]:
+    """Remove the files that were replaced long enough ago, and return their paths."""
+    old = catalog.replaced(now - GRACE)
+    if not dry:
+        for path in old:
+            storage.remove(path)
+        catalog.forget(old)
+    return list(old)
+
+
+def _heaps(version: Version) -> Iterator[list[Part]]:
+    """Yield the parts that go into one file each, neighbours together."""
+    if any(column.logical or column.name.lower() == "file_row_number" for column in version.columns):
+        return
+    heap: list[Part] = []
+    for part in version.parts[:-YOUNGEST]:
+        if part.bytes > SMALL:
+            continue
+        heap.append(part)
+        if _bytes(heap) >= LARGE:
+            yield from [heap] if _files(heap) >= FEWEST else []
+            heap = []
+    if _files(heap) >= FEWEST:
+        yield heap
+
+
+def _files(heap: Sequence[Part]) -> int:
+    return len({part.path for part in heap})
+
+
+def _bytes(heap: Sequence[Part]) -> int:
+    return sum({part.path: part.bytes for part in heap}.values())
+
+
+def _told(version: Version, heaps: Sequence[Sequence[Part]]) -> Compacted:
+    return Compacted(
+        product=version.product, files=sum(map(_files, heaps)), bytes=sum(map(_bytes, heaps)), into=len(heaps)
+    )
+
+
+def _rewrite(version: Version, heap: Sequence[Part], path: str, storage: Storage, engine: DuckDB) -> list[Part]:
+    """Write parts to one file and return them as they are there; StoreError when one came out as something else."""
+    target = storage.prepare(path)
+    engine.copy_tables([stored([part], storage) for part in heap], target)
+    of, starts = sum(part.rows for part in heap), [0]
+    for part in heap:
+        starts.append(starts[-1] + part.rows)
+    cuts = [Table((target,), {target: ((start, part.rows),)}) for start, part in zip(starts, heap, strict=False)]
+    found = engine.measure_tables(cuts, version.columns)
+    for part, measured in zip(heap, found, strict=True):
+        if measured.digest != part.digest:
+            raise StoreError(f"part {part.key} of {version.product} came out as something else; nothing was changed")
+    size, checksum = storage.seal(path)
+    return [
+        replace(part, path=path, start=start, of=of, bytes=size, checksum=checksum)
+        for start, part in zip(starts, heap, strict=False)
+    ]

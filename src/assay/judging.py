@@ -1,0 +1,72 @@
+"""Judges one version, as a whole or part by part, and makes the verdict that is recorded."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from assay.engines.duckdb import DuckDB
+from assay.model import Judged, Product, Status, Verdict, Version
+from assay.plan import outcome, restating
+from assay.rules.by_parts import Judgement, PartEvidence, judge_parts, rules_digest
+from assay.rules.judge import Evidence, judge
+from assay.rules.schema import Schema
+
+Remembered = Callable[[Collection[int], str], Mapping[int, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """A verdict, and what is to be remembered of parts besides."""
+
+    verdict: Verdict
+    judged: tuple[Judged, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearing:
+    """What one version is judged by; `against` is the digest of what its rules read besides it.
+
+    `parts` are those of a product in parts, `rules` the digest of the rules that are remembered of them.
+    """
+
+    product: Product
+    version: Version
+    evidence: Evidence
+    against: str
+    run: str
+    parts: Sequence[PartEvidence] = ()
+    rules: str = ""
+
+    def rule(self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]) -> Ruling:
+        """Judge it; raises what is the machinery's failure, and no verdict."""
+        found = self._judge(engine, schema)
+        closed = {rule.text for rule in self.product.closes}
+        restated = self.evidence.restated
+        waived = bool(restated) and any(r.text in closed and r.status is Status.WARNING for r in found.results)
+        verdict = Verdict(
+            version=self.version.id,
+            contract=self.product.contract.digest,
+            against=restating(self.against) if waived else self.against,
+            status=outcome(found.results),
+            results=found.results,
+            judged_at=clock(),
+            run=self.run,
+            restated=restated if waived else "",
+            failed_parts=found.failed_parts,
+        )
+        judged = (Judged(part=id, rules=self.rules, results=told) for id, told in found.judged.items())
+        return Ruling(verdict=verdict, judged=tuple(judged))
+
+    def _judge(self, engine: DuckDB, schema: Callable[[], Schema]) -> Judgement:
+        if self.parts:
+            return judge_parts(self.product, self.evidence, self.parts, engine, schema)
+        return Judgement(results=judge(self.product, self.evidence, engine, schema))
+
+
+def remembered_by(product: Product, version: Version, remembered: Remembered) -> tuple[str, Mapping[int, Any]]:
+    """Return the digest of the rules that are remembered of a version's parts, and what is, by part."""
+    if not version.in_parts:
+        return "", {}
+    rules = rules_digest(product, version.columns)
+    return rules, remembered([part.id for part in version.parts], rules)

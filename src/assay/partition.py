@@ -1,0 +1,286 @@
+"""How tables are split into parts: what a part is called, which parts of an input one of its own needs; pure.
+
+A part is called by the value that all of its rows share (`2011-12-05`, `2011-12`, `london`), or, of a source without a
+placeholder in its pattern, by the path of its file.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+from typing import Any
+
+from assay.decision import InputState, Known, Unknown
+from assay.fingerprint import digest
+from assay.model import Input, Partition, Product, SourceState, Version
+
+GRAINS = ("day", "week", "month", "quarter", "year")
+_COARSER = {"day": set(GRAINS), "month": {"month", "quarter", "year"}, "quarter": {"quarter", "year"}}
+_BY = re.compile(rf"(?:(?P<grain>{'|'.join(GRAINS)})\(\s*(?P<inner>\w+)\s*\)|(?P<column>\w+))")
+_PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
+# What a placeholder stands for: how it looks in a path, and the type of the column it becomes.
+_KINDS = {
+    "str": (r"[^/]+", "VARCHAR"),
+    "int": (r"[+-]?\d+", "BIGINT"),
+    "date": (r"\d{4}-\d{2}-\d{2}", "DATE"),
+    "month": (r"\d{4}-\d{2}", "VARCHAR"),
+    "year": (r"\d{4}", "BIGINT"),
+}
+_GRAIN_OF = {"date": "day", "month": "month", "year": "year"}
+
+
+# ---------------------------------------------------------------------------------------------- declared
+
+
+def partition_by(text: str) -> Partition:
+    """Read `day`, `month(invoiced_at)` or the name of a key column; ValueError for anything else."""
+    found = _BY.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is neither a column nor one of {', '.join(f'{g}(column)' for g in GRAINS)}")
+    return Partition(names=(found["inner"] or found["column"],), grain=found["grain"] or "", in_rows=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A pattern of paths with placeholders: the glob, a regular expression with a group for each, and their types."""
+
+    glob: str
+    regex: str
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    grain: str = ""
+
+
+def template(pattern: str) -> Template:
+    """Read `retail/{day:date}.csv.gz`; ValueError for a placeholder that is none."""
+    glob, regex, end = "", "", 0
+    names: list[str] = []
+    kinds: list[str] = []
+    for found in _PLACEHOLDER.finditer(pattern):
+        name, kind = found[1], found[2] or "str"
+        if kind not in _KINDS:
+            raise ValueError(
+                f"{found[0]} is no placeholder: write one of {', '.join(f'{{{name}:{k}}}' for k in _KINDS)}"
+            )
+        if name in names:
+            raise ValueError(f"{found[0]} is there twice")
+        between = pattern[end : found.start()]
+        glob += f"{between}*"
+        regex += f"{_as_regex(between)}({_KINDS[kind][0]})"
+        names, kinds, end = [*names, name], [*kinds, kind], found.end()
+    rest, types = pattern[end:], tuple(_KINDS[kind][1] for kind in kinds)
+    grain = _GRAIN_OF.get(kinds[0], "") if len(kinds) == 1 else ""
+    whole = f"{regex}{_as_regex(rest)}"
+    return Template(glob=glob + rest, regex=whole, names=tuple(names), types=types, grain=grain)
+
+
+def _as_regex(glob: str) -> str:
+    """Return the regular expression of a glob; `**` goes through folders, `*` and `?` do not."""
+    parts = re.split(r"(\*\*/|\*|\?|\[[^]]+\])", glob)
+    said = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return "".join(said.get(p) or (p.replace("[!", "[^") if p[:1] == "[" else re.escape(p)) for p in parts)
+
+
+@cache
+def _compiled(regex: str) -> re.Pattern[str]:
+    return re.compile(regex)
+
+
+def key_of_path(regex: str, grain: str, path: str) -> str | None:
+    """Return the part that a file belongs to; None when its path does not say (or says a day that is none)."""
+    found = _compiled(regex).fullmatch(path)
+    if not found:
+        return None
+    key = "/".join(found.groups())
+    return key if not grain or is_key(key, grain) else None
+
+
+# ---------------------------------------------------------------------------------------------- time
+
+
+def is_key(key: str, grain: str) -> bool:
+    """Say whether a part of this grain can be called so."""
+    try:
+        ordinal(key, grain)
+    except ValueError:
+        return False
+    return True
+
+
+def first_day(key: str, grain: str) -> date:
+    """Return the first day of a part in time; ValueError for a key that is none."""
+    match grain:
+        case "day":
+            return date.fromisoformat(key)
+        case "week":
+            return date.fromisocalendar(int(key[:4]), int(key[6:]), 1)
+        case "month":
+            return date.fromisoformat(f"{key}-01")
+        case "quarter":
+            return date(int(key[:4]), int(key[6:]) * 3 - 2, 1)
+        case "year":
+            return date(int(key), 1, 1)
+    raise ValueError(f"{grain!r} is no grain")
+
+
+def key_of_day(day: date, grain: str) -> str:
+    """Return the part that a day belongs to."""
+    match grain:
+        case "day":
+            return day.isoformat()
+        case "week":
+            year, week, _ = day.isocalendar()
+            return f"{year:04d}-W{week:02d}"
+        case "month":
+            return f"{day.year:04d}-{day.month:02d}"
+        case "quarter":
+            return f"{day.year:04d}-Q{(day.month + 2) // 3}"
+    return f"{day.year:04d}"
+
+
+@cache
+def ordinal(key: str, grain: str) -> int:
+    """Return the number of a part in time, so that neighbours differ by one; ValueError for a key that is none."""
+    day = first_day(key, grain)
+    match grain:
+        case "day":
+            return day.toordinal()
+        case "week":
+            return day.toordinal() // 7
+        case "month":
+            return day.year * 12 + day.month
+        case "quarter":
+            return day.year * 4 + (day.month + 2) // 3
+    return day.year
+
+
+def coarser(fine: str, coarse: str) -> bool:
+    """Say whether every part of one grain lies within one of the other, or they are the same."""
+    return fine == coarse or coarse in _COARSER.get(fine, ())
+
+
+def coarsen(key: str, fine: str, coarse: str) -> str:
+    """Return the coarser part that a part belongs to."""
+    return key if fine == coarse else key_of_day(first_day(key, fine), coarse)
+
+
+def alike(own: Partition, other: Partition) -> bool:
+    """Say whether each part of a table belongs to one of `own`, by what both are split by."""
+    return bool(own.names) and own.names == other.names and coarser(other.grain, own.grain)
+
+
+def within(keys: Iterable[str], asked: str, grain: str) -> list[str]:
+    """Return the parts that `A..B`, or one key, asks for; for parts in time the ends may be coarser (`2011-11`).
+
+    Raises ValueError for ends that cannot be read.
+    """
+    low, dots, high = asked.partition("..")
+    high = high if dots else low
+    if grain:
+        first = _span(low)[0] if low else date.min
+        last = _span(high)[1] if high else date.max
+        return [key for key in keys if first <= first_day(key, grain) <= last]
+    if not dots:
+        return [key for key in keys if key == low]
+    if all(end == "" or end.lstrip("+-").isdecimal() for end in (low, high)):
+        numbers = [(key, int(key)) for key in keys if key.lstrip("+-").isdecimal()]
+        return [k for k, n in numbers if (not low or n >= int(low)) and (not high or n <= int(high))]
+    return [key for key in keys if (not low or key >= low) and (not high or key <= high)]
+
+
+def _span(text: str) -> tuple[date, date]:
+    """Return the first and the last day of a day, week, month, quarter or year."""
+    for grain in GRAINS:
+        if len(text) >= 4 and is_key(text, grain) and key_of_day(first_day(text, grain), grain) == text:
+            after = [first_day(text, grain) + timedelta(days=n) for n in (0, 6, 27, 28, 29, 30, 89, 90, 91, 364, 365)]
+            return after[0], max(day for day in after if key_of_day(day, grain) == text)
+    raise ValueError(f"{text!r} is no day, week, month, quarter or year")
+
+
+# ---------------------------------------------------------------------------------------------- needs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A part that should be there: what it is made of, and which parts of which inputs (by alias) that uses.
+
+    An input that is not followed part by part is used as a whole: it is not in `uses`. '' as a digest: not known yet.
+    """
+
+    key: str
+    made_of: str
+    inputs: Mapping[str, str]
+    uses: Mapping[str, tuple[str, ...]]
+
+
+def wanted(product: Product, states: Mapping[str, InputState]) -> list[Wanted] | None:
+    """Return the parts of a product that follows its inputs, in order; None when no part of one of them is known."""
+    assert product.partition is not None
+    followed: dict[str, tuple[Input, _Places]] = {}
+    for i in product.inputs:
+        if i.grain is not None:
+            parts = parts_of(states[i.name])
+            if parts is None:
+                return None
+            followed[i.alias] = (i, _by_place(parts, i, product.partition))
+    own = {place: key for _, places in followed.values() for place, (key, _) in places.items()}
+    whole = {i.alias: digest_of(states[i.name]) for i in product.inputs if i.grain is None}
+    found = []
+    for place in sorted(own):
+        made_from, uses = dict(whole), {}
+        for alias, (i, places) in followed.items():
+            used = _window(places, place, i)
+            uses[alias] = tuple(used)
+            made_from[alias] = digest(sorted(used.items())) if all(used.values()) else ""
+        made_of = digest([product.code.digest, own[place], made_from]) if all(made_from.values()) else ""
+        found.append(Wanted(key=own[place], made_of=made_of, inputs=made_from, uses=uses))
+    return found
+
+
+def parts_of(state: InputState) -> Mapping[str, str] | None:
+    """Return the parts of an input by digest, '' for one that is not known yet; None when none is known."""
+    match state:
+        case Known(behind=Version() as version) if version.in_parts:
+            return {part.key: part.digest for part in version.parts}
+        case Known(behind=SourceState() as source):
+            return source_parts(source)
+        case Unknown(parts=parts):
+            return parts
+    return None
+
+
+def source_parts(source: SourceState) -> dict[str, str]:
+    """Return the content digest of each part of a source; what its files are called does not count."""
+    found: dict[str, list[str]] = {}
+    for file in source.files:
+        found.setdefault(file.part, []).append(file.digest)
+    return {key: digest([source.reading, sorted(digests)]) for key, digests in found.items()}
+
+
+def digest_of(state: InputState) -> str:
+    """Return the content digest of an input as a whole, '' when it is not known yet."""
+    return state.digest if isinstance(state, Known) else ""
+
+
+# Parts in time are numbered; those of other tables stand in the order of what they are called.
+_Place = Any
+_Places = dict[_Place, tuple[str, dict[str, str]]]
+
+
+def _by_place(parts: Mapping[str, str], given: Input, partition: Partition) -> _Places:
+    """Return the parts of an input by where they stand among those of the product: each one's key, and digests."""
+    found: _Places = {}
+    for key, told in sorted(parts.items()):
+        timed = partition.grain and key  # the only part of a table without rows is called ''
+        own = coarsen(key, given.grain or "", partition.grain) if timed else key
+        place: _Place = ordinal(own, partition.grain) if timed else 0 if partition.grain else own
+        found.setdefault(place, (own, {}))[1][key] = told
+    return found
+
+
+def _window(places: _Places, place: _Place, given: Input) -> dict[str, str]:
+    if not given.back or isinstance(place, str):
+        return dict(places[place][1]) if place in places else {}
+    at = [n for n in range(place - given.back, place + 1) if n in places]
+    return {key: told for n in at for key, told in places[n][1].items()}

@@ -1,0 +1,148 @@
+"""Declared partitions to partitions: what each table is split by, and which of its inputs a product follows."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from assay.declare import Declaration, PartsDeclaration, ProductDeclaration, SourceDeclaration
+from assay.model import Contract, Input, Partition, Where
+from assay.partition import alike, coarser, partition_by, template
+
+_BY_VALUE = {"DATE", "VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT"}
+
+
+class Declared(Protocol):
+    """What is known of the declarations while they are turned into products."""
+
+    named: dict[str, Declaration]
+
+    def refer(self, text: object, domain: str) -> str | None:
+        """Return the full name behind a reference from a domain, if there is one."""
+
+    def contract_of(self, name: str) -> Contract:
+        """Return the contract of a declared product."""
+
+    def inputs_of(self, name: str) -> tuple[Input, ...]:
+        """Return the inputs of a declared product."""
+
+    def problem(self, what: str, where: Where, hint: str = "") -> None:
+        """Note a mistake."""
+
+    def here(self, where: Where) -> Where:
+        """Return a place relative to the project."""
+
+
+class Partitions:
+    """The partition of every declared table; mistakes are noted where the table is declared."""
+
+    def __init__(self, declared: Declared) -> None:
+        self.declared = declared
+        self.found: dict[str, Partition | None] = {}
+
+    def of(self, name: str) -> Partition | None:
+        """Return what a table is split by; None for one that is not in parts."""
+        if name not in self.found:
+            self.found[name] = None  # until it is known, and for one that is made of itself
+            self.found[name] = self._of(name, self.declared.named.get(name))
+        return self.found[name]
+
+    def _of(self, name: str, table: Declaration | None) -> Partition | None:
+        if isinstance(table, SourceDeclaration):
+            return self._of_source(name, table)
+        if not isinstance(table, ProductDeclaration) or not (table.each or table.partition_by):
+            return None
+        where, domain = self.declared.here(table.where), name.partition(".")[0]
+        if table.each and table.partition_by:
+            self.declared.problem(f"{name} has each= and partition_by=", where, "Say one: each= is by another's parts.")
+            return None
+        if table.partition_by:
+            return self._of_column(name, table, where)
+        followed = self.declared.refer(_each(table), domain)
+        found = self.of(followed) if followed else None
+        if found is None:
+            told = f"{followed} is not in parts" if followed else "is no name of an input"
+            self.declared.problem(f"{name}: each={_called(table.each)} {told}", where)
+        return replace(found, in_rows=False) if found else None
+
+    def _of_source(self, name: str, source: SourceDeclaration) -> Partition | None:
+        try:
+            read = template(source.pattern)
+        except ValueError:
+            return None  # told where the source is made
+        return Partition(names=read.names or (name,), grain=read.grain)
+
+    def _of_column(self, name: str, product: ProductDeclaration, where: Where) -> Partition | None:
+        try:
+            found = partition_by(product.partition_by)
+        except ValueError as error:
+            self.declared.problem(f"{name}: partition_by={error}", where, 'Write "day", or "month(invoiced_at)".')
+            return None
+        [column] = found.names
+        type = next((c.type for c in self.declared.contract_of(name).columns if c.name == column), "")
+        if type == "DATE" and not found.grain:
+            return replace(found, grain="day")
+        if type and not found.grain and type not in _BY_VALUE:
+            hint = f'Write partition_by="day({column})" (or month).' if type.startswith("TIMESTAMP") else ""
+            self.declared.problem(f"{name}: it cannot be split by {column}, which is {type}", where, hint)
+        if type and found.grain and not type.startswith(("DATE", "TIMESTAMP")):
+            self.declared.problem(f"{name}: {product.partition_by} needs a date or a time; it is {type}", where)
+        return found if found.grain else self._adopted(found, self.declared.inputs_of(name))
+
+    def _adopted(self, own: Partition, inputs: Sequence[Input]) -> Partition:
+        """Return the grain that a column has by the parts of the inputs that are split by it, too."""
+        grains = {other.grain for i in inputs if (other := self.of(i.name)) and other.names == own.names}
+        return replace(own, grain=min(grains)) if len(grains) == 1 else own
+
+    # ------------------------------------------------------------------------------------------ inputs
+
+    def settle(
+        self, name: str, product: ProductDeclaration, inputs: Sequence[Input], where: Where
+    ) -> tuple[Partition | None, tuple[Input, ...]]:
+        """Return what a product is split by, and its inputs, each with whether and how it is followed."""
+        own = self.of(name)
+        for alias, asked in product.inputs.items():
+            if isinstance(asked, PartsDeclaration) and own is None:
+                told = f"{name} follows the parts of {alias}, and is in no parts itself"
+                self.declared.problem(told, where, "Give it each= or partition_by=.")
+        if own is None:
+            if product.on_failed_part != "hold_product" and not (product.each or product.partition_by):
+                self.declared.problem(f"{name}: on_failed_part= is for a product in parts", where)
+            return None, tuple(inputs)
+        each = self.declared.refer(_each(product), name.partition(".")[0]) if product.each else None
+        if each and each not in {i.name for i in inputs}:
+            self.declared.problem(f"{name}: each={_called(product.each)} is none of its inputs", where)
+        return own, tuple(self._follow(name, own, product, i, each) for i in inputs)
+
+    def _follow(self, name: str, own: Partition, product: ProductDeclaration, i: Input, each: str | None) -> Input:
+        asked, other = product.inputs.get(i.alias), self.of(i.name)
+        where = self.declared.here(product.where)
+        if not isinstance(asked, PartsDeclaration):
+            return replace(i, grain=other.grain) if other and (i.name == each or alike(own, other)) else i
+        if asked.all:
+            return i
+        if other is None:
+            self.declared.problem(f"{name}: parts() of {i.name}, which is in no parts", where)
+        elif not (coarser(other.grain, own.grain) and (own.grain or own.names == other.names)):
+            told = f"{name}: a part by {shown(own)} is not made of whole parts of {i.name}, which is by {shown(other)}"
+            self.declared.problem(told, where)
+        elif asked.back and not own.grain:
+            self.declared.problem(
+                f"{name}: parts(back={asked.back}) is for parts in time; it is by {shown(own)}", where
+            )
+        else:
+            return replace(i, grain=other.grain, back=asked.back)
+        return i
+
+
+def _each(product: ProductDeclaration) -> object:
+    return product.refers(product.each) if isinstance(product.each, str) else product.each
+
+
+def _called(each: object) -> str:
+    return repr(each if isinstance(each, str) else getattr(each, "name", None) or "a source")
+
+
+def shown(partition: Partition) -> str:
+    """Return what something is split by, in words."""
+    names = ", ".join(partition.names)
+    return f"{partition.grain}({names})" if partition.grain and partition.grain != "day" else names

@@ -1,0 +1,216 @@
+"""Judges a version in parts: rules about single rows once for each part, rules about the whole over all of them.
+
+What a part's rows have to say does not change, so it is remembered. Of uniqueness, that is told by the parts where two
+rows alike would be in one part, or where the parts' values do not overlap.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+from assay.engines.duckdb import DuckDB, identifier, keyed, parquet
+from assay.engines.feed import Table
+from assay.engines.types import INTEGERS
+from assay.fingerprint import digest
+from assay.model import Column, Product, Rule, RuleResult, Status, changed
+from assay.rules import by_duckdb
+from assay.rules.answer import Answer
+from assay.rules.compile import Rows, Text, Unique, Way
+from assay.rules.judge import SAMPLES, Evidence, Judging, ways_of
+from assay.rules.schema import Schema
+
+_AT_ONCE = 200  # parts asked about in one query
+_COUNTED = {**dict.fromkeys(INTEGERS, "{}"), "DATE": "epoch({})::bigint", "TIMESTAMP": "epoch_us({})", "VARCHAR": "{}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartEvidence:
+    """A part as it is judged: its rows, and what is remembered of them, by a rule's text; None when nothing is."""
+
+    key: str
+    id: int
+    table: Table
+    rows: int
+    remembered: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """How each rule came out, what is to be remembered of each part (by id), and which parts alone made it fail."""
+
+    results: tuple[RuleResult, ...]
+    judged: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    failed_parts: tuple[str, ...] = ()
+
+
+def rules_digest(product: Product, columns: Sequence[Column]) -> str:
+    """Return the digest of the rules whose answers are remembered of parts with these columns."""
+    chosen = _Chosen(product, columns)
+    told = [[rule.text, changed(rule.demand)] for rule in (*chosen.rows, *chosen.ranged) if rule.demand]
+    return digest([told, sorted(product.contract.key), sorted(product.contract.sensitive)])
+
+
+def judge_parts(
+    product: Product, evidence: Evidence, parts: Sequence[PartEvidence], engine: DuckDB, schema: Callable[[], Schema]
+) -> Judgement:
+    """Return how each rule came out on a version in parts; raises as judge() does."""
+    return _InParts(product, evidence, parts, engine, schema).run()
+
+
+class _Chosen:
+    """Which rules are about single rows (or about rows that are in one part anyway), and which about ranges."""
+
+    def __init__(self, product: Product, columns: Sequence[Column]) -> None:
+        ways = ways_of(product, columns)
+        self.types = {column.name: column.type for column in columns}
+        split = product.partition.names[0] if product.partition and product.partition.in_rows else ""
+        rules = product.contract.rules
+        self.rows = [rule for rule in rules if _is_about_rows(ways.get(rule.text), split)]
+        self.ranged = [r for r in rules if r not in self.rows and self._is_ranged(ways.get(r.text))]
+        self.ways = ways
+
+    def _is_ranged(self, way: Way | None) -> bool:
+        return isinstance(way, Unique) and len(way.columns) == 1 and self.types[way.columns[0]] in _COUNTED
+
+
+def _is_about_rows(way: Way | None, split: str) -> bool:
+    return isinstance(way, Rows | Text) or (isinstance(way, Unique) and split in way.columns)
+
+
+class _InParts:
+    def __init__(
+        self,
+        product: Product,
+        evidence: Evidence,
+        parts: Sequence[PartEvidence],
+        engine: DuckDB,
+        schema: Callable[[], Schema],
+    ) -> None:
+        self.product, self.evidence, self.parts, self.engine, self.schema = product, evidence, parts, engine, schema
+        self.chosen = _Chosen(product, evidence.columns)
+        self.fresh = [part for part in parts if part.remembered is None]
+        self.known: dict[str, dict[str, Any]] = {p.key: dict(p.remembered) for p in parts if p.remembered is not None}
+        self.whole = Judging(product, evidence, engine, schema)
+
+    def run(self) -> Judgement:
+        if self.fresh and (self.chosen.rows or self.chosen.ranged):
+            self._look(self.fresh)
+        if len(self.known) == len(self.parts):
+            for rule in self.chosen.rows:
+                self._add_up(rule)
+        for rule in self.chosen.ranged:
+            if self._is_apart(rule):
+                self.whole.answers[rule.text] = Answer(how="sorted", failing=0)
+        results = self.whole.run()
+        remember = {part.id: self.known[part.key] for part in self.fresh if part.key in self.known}
+        return Judgement(results=results, judged=remember, failed_parts=self._failed(results))
+
+    # ------------------------------------------------------------------------------------------ parts not known yet
+
+    def _look(self, parts: Sequence[PartEvidence]) -> None:
+        """Judge the rows of parts of which nothing is remembered: all at once, and one by one where some fail."""
+        judging = self._judging(_together(parts), sum(part.rows for part in parts), self.chosen.rows)
+        judging.run()
+        if any(answer.error for answer in judging.answers.values()):
+            return  # nothing is remembered of a part that could not be judged
+        self.known |= {part.key: {} for part in parts}
+        for rule in self.chosen.rows:
+            if judging.answers[rule.text].failing:
+                for part in parts:
+                    self._look_at(part, rule)
+        if self.chosen.ranged:
+            self._measure(parts)
+
+    def _look_at(self, part: PartEvidence, rule: Rule) -> None:
+        judging = self._judging(part.table, part.rows, [rule])
+        judging.run()
+        if failing := judging.answers[rule.text].failing:
+            self.known[part.key][rule.text] = {"failing": failing, "samples": judging.shown(rule)}
+
+    def _judging(self, table: Table, rows: int, rules: Iterable[Rule]) -> Judging:
+        product = replace(self.product, contract=replace(self.product.contract, rules=tuple(rules)))
+        return Judging(product, replace(self.evidence, this=table, rows=rows), self.engine, self.schema)
+
+    def _measure(self, parts: Sequence[PartEvidence]) -> None:
+        """Note of each part from where to where its values go that should be unique, when they are so in it."""
+        table = _together(parts)
+        for rule in self.chosen.ranged:
+            way = self.chosen.ways[rule.text]
+            assert isinstance(way, Unique)
+            with self.engine.cursor() as cursor:
+                if by_duckdb.unique(cursor, way, table, in_memory=False):
+                    continue
+                name = identifier(way.columns[0])
+                value = _COUNTED[self.chosen.types[way.columns[0]]].format(name)
+                found: list[Any] = []
+                for start in range(0, len(parts), _AT_ONCE):
+                    some = [
+                        f"select {start + n}, min({value}), max({value}), count(*) - count({name}) {parquet(p.table)}"
+                        for n, p in enumerate(parts[start : start + _AT_ONCE])
+                    ]
+                    found += cursor.execute(" union all ".join(some)).fetchall()
+            for number, low, high, nulls in found:
+                self.known[parts[number].key][rule.text] = {"low": low, "high": high, "nulls": nulls}
+
+    # ------------------------------------------------------------------------------------------ all of them
+
+    def _add_up(self, rule: Rule) -> None:
+        """Answer a rule about single rows by what is known of each part."""
+        found = [told for part in self.parts if (told := self.known[part.key].get(rule.text))]
+        failing = sum(told["failing"] for told in found)
+        way = self.chosen.ways[rule.text]
+        how = "polars" if isinstance(way, Text) else "sorted" if isinstance(way, Unique) else "fused"
+        self.whole.answers[rule.text] = Answer(how=how if self.fresh else "remembered", failing=failing)
+        if failing:
+            self.whole.samples[rule.text] = [row for told in found for row in told["samples"]][:SAMPLES]
+
+    def _is_apart(self, rule: Rule) -> bool:
+        """Say whether every part is known to have unique values, and no two parts can share one."""
+        told = [self.known.get(part.key, {}).get(rule.text) for part in self.parts]
+        if not all(told) or sum(t["nulls"] for t in told if t) > 1:
+            return False
+        spans = sorted((t["low"], t["high"]) for t in told if t and t["low"] is not None)
+        return all(before[1] < after[0] for before, after in pairwise(spans))
+
+    def _failed(self, results: Iterable[RuleResult]) -> tuple[str, ...]:
+        """Return the parts that alone made it fail; () when that cannot be told."""
+        if any(r.status is Status.ERROR for r in results) or not self.product.holds_parts:
+            return ()
+        found: set[str] = set()
+        for result in results:
+            if result.status is Status.FAILED:
+                rule = self.whole.rules[result.text]
+                blamed = self._blamed(rule)
+                if not blamed:
+                    return ()
+                found |= blamed
+        return tuple(part.key for part in self.parts if part.key in found)
+
+    def _blamed(self, rule: Rule) -> set[str]:
+        """Return the parts whose rows a rule names; none when it does not say of which part a row is."""
+        if rule in self.chosen.rows:
+            return {p.key for p in self.parts if self.known.get(p.key, {}).get(rule.text)}
+        partition = self.product.partition
+        if rule.demand is not None or partition is None or not partition.in_rows:
+            return set()
+        query, clock = self.whole.failing_of(rule)
+        with self.whole.bench() as bench:
+            names = [
+                c[0] for c in bench.execute(f"select * from (\n{query}\n) limit 0", dict(clock) or None).description
+            ]
+            if partition.names[0] not in names:
+                return set()
+            key = keyed(identifier(partition.names[0]), partition.grain)
+            rows = bench.execute(f"select distinct {key} from (\n{query}\n)", dict(clock) or None).fetchall()
+        named = {row[0] for row in rows}
+        return named if named <= {part.key for part in self.parts} else set()
+
+
+def _together(parts: Sequence[PartEvidence]) -> Table:
+    """Return the rows of several parts as one table."""
+    cuts: dict[Any, tuple[tuple[int, int], ...]] = {}
+    for part in parts:
+        for file, ranges in part.table.cuts.items():
+            cuts[file] = (*cuts.get(file, ()), *ranges)
+    return Table(tuple(dict.fromkeys(file for part in parts for file in part.table.files)), cuts)
