@@ -24,17 +24,12 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="make products whole instead of in parts")
     parser.add_argument("--plot", action="store_true", help="draw CPU seconds, catalog and store against days")
     told = parser.parse_args()
+    made = "whole" if told.whole else "in parts"
+    title = f"One more file of {told.rows:,} rows a day, made {made}; CPU s is the median of {NEAR} runs"
+    head(title, ["run", "CPU s", "catalog MiB", "store MiB"])
     with tempfile.TemporaryDirectory() as folder:
         seconds, sizes = live(Path(folder), told.days, told.rows, whole=told.whole)
-    made = "whole" if told.whole else "in parts"
-    head(
-        f"{told.days:,} daily runs of a file of {told.rows:,} rows, made {made}; CPU s is the median of {NEAR} runs",
-        ["run", "CPU s", "catalog MiB", "store MiB"],
-    )
-    for day, (catalog, store) in sizes.items():
-        row([day, around(seconds, day), catalog, store])
-    first, last = around(seconds, min(NEAR, told.days)), around(seconds, told.days)
-    row(["last / first", last / first, "", ""])
+    row(["last / first", around(seconds, told.days) / around(seconds, min(NEAR, told.days)), "", ""])
     if told.plot:
         draw(seconds, sizes, f"growth-{'whole' if told.whole else 'parts'}")
 
@@ -43,7 +38,7 @@ Sizes = dict[int, tuple[float, float]]
 
 
 def live(root: Path, days: int, rows: int, *, whole: bool) -> tuple[list[float], Sizes]:
-    """Return the CPU seconds of each run, and the size of catalog and store (MiB) after some of them."""
+    """Return the CPU seconds of each run, and the size of catalog and store (MiB) after some of them; print those."""
     write_project(root, whole=whole)
     seconds, sizes = [], {}
     for day in range(1, days + 1):
@@ -51,6 +46,7 @@ def live(root: Path, days: int, rows: int, *, whole: bool) -> tuple[list[float],
         seconds.append(run(assay("", root, "materialize").command, root).seconds)
         if day in {1, NEAR, days} or day % max(1, days // 20) == 0:
             sizes[day] = (catalog_size(root), size(root / ".products/store"))
+            row([day, around(seconds, day), *sizes[day]])
     return seconds, sizes
 
 

@@ -54,7 +54,11 @@ def run(
         process = subprocess.Popen(
             command, cwd=place, env=told, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
-        status, used = _wait(process.pid, watch)
+        try:
+            status, used = _wait(process.pid, watch)
+        except BaseException:
+            process.kill()
+            raise
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             output.seek(0)
