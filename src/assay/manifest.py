@@ -57,8 +57,8 @@ def read_manifest(config: Config) -> Graph | None:
         stored = json.loads(first)
         if stored["made_from"] != made_from(config, stored["files"]) or stored["body"] != _sha(body):
             return None
-        lines = zip(stored["heads"], body.splitlines(), strict=True)
-        products = {head[0]: _later(head, line, str(config.state / FILE)) for head, line in lines}
+        lines, file = zip(stored["heads"], body.splitlines(), strict=True), str(config.state / FILE)
+        products = {head[0]: _later(head, line, file) for head, line in lines}
         sources = {s["name"]: _source(s) for s in stored["sources"]}
         known = {*products, *sources}
         if not all(known.issuperset(product.reads) for product in products.values()):

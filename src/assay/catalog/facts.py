@@ -1,18 +1,28 @@
 """Facts for deciding, from the catalog: what readers see is read at once, all else when asked for."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from assay.catalog.protocol import Holds
-from assay.catalog.rows import PART, part_of
+from assay.catalog.rows import PART, ids_of, part_of
 from assay.errors import CatalogError
 from assay.later import later
-from assay.model import Part, Pointer, Status, Verdict, Version
+from assay.model import Key, Part, Pointer, Status, Verdict, Version
 
 if TYPE_CHECKING:
     from assay.catalog.sqlite import SqliteCatalog
+
+
+# What deciding asks of the versions that readers see; of one in a single part, the part too.
+_SEEN = """
+    select v.id, v.product, v.key, v.digest, v.data_as_of, v.held, v.parts, p.id, p.key, p.path, p.bytes, p.made_of
+    from pointers x join versions v on v.id = x.version
+    left join parts p on p.id = cast(v.parts as integer) and v.parts not glob '*[-,]*'
+    where x.environment = ?
+"""
 
 
 class SqliteFacts:
@@ -30,9 +40,25 @@ class SqliteFacts:
 
     @cached_property
     def _current(self) -> Mapping[str, Version]:
-        """The versions that readers see, by id."""
-        seen = "where id in (select version from pointers where environment = ?)"
-        return {version.id: version for version in self._catalog._versions(seen, [self._environment])}
+        """The versions that readers see, by id: of each, what deciding asks for; the rest when something else does."""
+        rows = self._catalog._rows(_SEEN, [self._environment])
+        shared = self._catalog._parts(id for row in rows if row[7] is None for id in ids_of(row[6]))
+        return {row[0]: self._seen(row, shared) for row in rows}
+
+    def _seen(self, row: Sequence[Any], shared: Mapping[int, Part]) -> Version:
+        id, product, key, digest, data_as_of, held, ids, number, name, path, size, made_of = row
+        known = {
+            "id": id,
+            "product": product,
+            "key": later(Key, lambda: self._other(id).key, {"digest": key, "held": json.loads(held)}),
+            "digest": digest,
+            "data_as_of": datetime.fromisoformat(data_as_of) if data_as_of else None,
+            "parts": tuple(shared[number] for number in ids_of(ids)) if number is None else (later(
+                Part, lambda: self._other(id).parts[0],
+                {"id": number, "key": name, "path": path, "bytes": size, "made_of": made_of},
+            ),),
+        }  # fmt: skip
+        return later(Version, lambda: self._other(id), known)
 
     def version(self, id: str) -> Version:
         return self._current.get(id) or self._other(id)
