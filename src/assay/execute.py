@@ -337,7 +337,8 @@ class _Run:
     def _building(self, product: Product, key: Key) -> _Work:
         if key.held:
             order, version, before = self.orders.without(product, key)
-            return partial(without, order, version, before, self.world.clock())
+            made = without(order, version, before, self.world.clock())
+            return lambda: made
         needs = product.kind is not Kind.SQL or product.quarantines
         definition = self._definition(product.name) if needs else Definition()
         if not product.follows:

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from assay.catalog.sqlite import SqliteCatalog
 
 
+# What is known of a part at once: all that finding and reading it takes, so that any thread can.
+_WHERE = ("id", "key", "made_of", "digest", "path", "start", "of", "rows", "bytes")
 # What deciding asks of the versions that readers see; of one in a single part, the part too.
 _SEEN = """
-    select v.id, v.product, v.key, v.digest, v.data_as_of, v.held, v.parts, p.id, p.key, p.path, p.bytes, p.made_of
+    select v.id, v.product, v.key, v.digest, v.data_as_of, v.held, v.parts,
+      p.id, p.key, p.made_of, p.digest, p.path, p.start, p."of", p.rows, p.bytes
     from pointers x join versions v on v.id = x.version
     left join parts p on p.id = cast(v.parts as integer) and v.parts not glob '*[-,]*'
     where x.environment = ?
@@ -46,18 +49,17 @@ class SqliteFacts:
         return {row[0]: self._seen(row, shared) for row in rows}
 
     def _seen(self, row: Sequence[Any], shared: Mapping[int, Part]) -> Version:
-        id, product, key, digest, data_as_of, held, ids, number, name, path, size, made_of = row
+        id, product, key, digest, data_as_of, held, ids, *part = row
         known = {
             "id": id,
             "product": product,
             "key": later(Key, lambda: self._other(id).key, {"digest": key, "held": json.loads(held)}),
             "digest": digest,
             "data_as_of": datetime.fromisoformat(data_as_of) if data_as_of else None,
-            "parts": tuple(shared[number] for number in ids_of(ids)) if number is None else (later(
-                Part, lambda: self._other(id).parts[0],
-                {"id": number, "key": name, "path": path, "bytes": size, "made_of": made_of},
-            ),),
-        }  # fmt: skip
+            "parts": tuple(shared[number] for number in ids_of(ids))
+            if part[0] is None
+            else (later(Part, lambda: self._other(id).parts[0], dict(zip(_WHERE, part, strict=True))),),
+        }
         return later(Version, lambda: self._other(id), known)
 
     def version(self, id: str) -> Version:

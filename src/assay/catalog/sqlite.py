@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -321,8 +321,7 @@ class SqliteCatalog:
         self, versions: Sequence[Version], verdicts: Sequence[Verdict] = (), judged: Sequence[Judged] = ()
     ) -> None:
         with _translated(self.file), self._transaction():
-            for version in versions:
-                self._add_version(version)
+            self._add_versions(versions)
             self._db.executemany(
                 f"insert into verdicts ({VERDICT}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " on conflict (version, contract, against) do nothing",
@@ -335,17 +334,20 @@ class SqliteCatalog:
 
     def record_parts(self, product: str, parts: Sequence[Part]) -> list[Part]:
         with _translated(self.file), self._transaction():
-            return self._add_parts(product, parts)
+            return self._add_parts([(product, part) for part in parts])
 
-    def _add_parts(self, product: str, parts: Sequence[Part]) -> list[Part]:
+    def _add_parts(self, parts: Sequence[tuple[str, Part]]) -> list[Part]:
+        """Record the parts that have no id yet, each of a product, and return all with theirs."""
+        if all(part.id for _, part in parts):
+            return [part for _, part in parts]
         (last,) = self._db.execute("select coalesce(max(id), 0) from parts").fetchone()
-        new = [part for part in parts if not part.id]
+        numbers = count(last + 1)
+        numbered = [(product, part if part.id else replace(part, id=next(numbers))) for product, part in parts]
         self._db.executemany(
             f"insert into parts (product, {PART}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [[product, number, *part_row(part)] for number, part in enumerate(new, last + 1)],
+            [[product, part.id, *part_row(part)] for product, part in numbered if part.id > last],
         )
-        numbers = count(last + 1)
-        return [part if part.id else replace(part, id=next(numbers)) for part in parts]
+        return [part for _, part in numbered]
 
     def relocate(self, parts: Sequence[Part], at: datetime) -> None:
         with _translated(self.file), self._transaction():
@@ -369,16 +371,19 @@ class SqliteCatalog:
         with _translated(self.file), self._transaction():
             self._db.executemany("delete from replaced where path = ?", [(path,) for path in paths])
 
-    def _add_version(self, v: Version) -> None:
-        if self._db.execute("select 1 from versions where id = ?", [v.id]).fetchone():
+    def _add_versions(self, versions: Sequence[Version]) -> None:
+        there = {id for (id,) in self._of("select id from versions where id in", [v.id for v in versions])}
+        new = [v for v in versions if v.id not in there]
+        if not new:
             return
-        v = replace(v, parts=tuple(self._add_parts(v.product, v.parts)))
-        self._db.execute(
-            f"insert into versions (seq, {VERSION}) select coalesce(max(seq), 0) + 1,"
-            f" ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? from versions",
-            version_row(v),
+        parts = iter(self._add_parts([(v.product, part) for v in new for part in v.parts]))
+        whole = [replace(v, parts=tuple(islice(parts, len(v.parts)))) for v in new]
+        (last,) = self._db.execute("select coalesce(max(seq), 0) from versions").fetchone()
+        self._db.executemany(
+            f"insert into versions (seq, {VERSION}) values (?{', ?' * (VERSION.count(',') + 1)})",
+            [[seq, *version_row(v)] for seq, v in enumerate(whole, last + 1)],
         )
-        folders = {"/".join(part.path.split("/")[:2]) for part in v.parts}
+        folders = {"/".join(part.path.split("/")[:2]) for v in new for part in v.parts}
         self._db.executemany("delete from intents where path = ?", [(folder,) for folder in folders])
 
     def remember(self, files: Iterable[SourceFile], listings: Mapping[str, Mapping[str, str]]) -> None:
