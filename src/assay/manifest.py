@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib.util import find_spec
@@ -149,13 +149,23 @@ def _bytes_digest(file: Path) -> str:
 
 def product_to(product: Product) -> dict[str, Any]:
     """Return a product as JSON can hold it; of its rules, which are many, only what is not as by default."""
-    rules = [{**_plain_rule(rule), "where": asdict(rule.where)} for rule in product.contract.rules]
-    bare = replace(product, contract=replace(product.contract, rules=()))
-    stored = asdict(bare)
-    for worked_out in (stored, stored["contract"]):
-        for name in ("reads", "rule_inputs", "closes"):
-            worked_out.pop(name, None)
-    return {**stored, "contract": {**stored["contract"], "rules": rules}}
+    rules = [{**_plain_rule(rule), "where": _plain(rule.where)} for rule in product.contract.rules]
+    return {**_plain(product), "contract": {**_plain(product.contract), "rules": rules}}
+
+
+_WORKED_OUT = {"reads", "rule_inputs", "closes", "rules"}  # and the rules of a contract, which are told on their own
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.name not in _WORKED_OUT)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it; asdict() would copy every text in it."""
+    if is_dataclass(value):
+        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
 
 
 def head_of(product: Product) -> list[Any]:
@@ -171,7 +181,7 @@ def _plain_rule(rule: Rule) -> dict[str, Any]:
     if rule.demand is not None:
         told["demand"] = changed(rule.demand)
     if rule.inputs:
-        told["inputs"] = [asdict(i) for i in rule.inputs]
+        told["inputs"] = [_plain(i) for i in rule.inputs]
     return told
 
 
