@@ -1,6 +1,7 @@
 """The catalog: atomic, compare-and-swap, judged before published, honest about what it cannot use."""
 
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from assay.catalog import SqliteCatalog
 from assay.catalog.sqlite import SCHEMA_VERSION
 from assay.errors import CatalogError, Conflict
 from assay.fingerprint import code_of, key_of
-from assay.model import Column, Move, Part, RuleResult, SourceFile, Status, Verdict, Version
+from assay.model import Column, Move, Part, RuleResult, SourceFile, SourceState, Status, Verdict, Version
 
 NOW = datetime(2011, 12, 9, 7, 30, 1, 123456, tzinfo=UTC)
 
@@ -142,9 +143,13 @@ def test_intents_of_what_is_recorded_are_dropped(catalog: SqliteCatalog) -> None
 
 def test_what_was_read_is_remembered(catalog: SqliteCatalog) -> None:
     file = SourceFile(path="a", size=1, mtime_ns=2, digest="d")
-    catalog.remember([file], {"s1": {"a": "d"}})
+    states = [SourceState(name="s", digest=f"s{n}", files=(replace(file, digest=f"d{n}"),)) for n in range(8)]
+    for state in states:
+        catalog.remember([file], [state])
     assert catalog.seen() == {"a": file}
-    assert catalog.facts("prod", lambda v: True).files("s1") == {"a": "d"}
+    facts = catalog.facts("prod", lambda v: True)
+    assert facts.files("s7") == {"a": "d7"}
+    assert facts.files("s0") is None, "only the last few of a source are kept"
 
 
 def test_a_catalog_that_is_not_there_reads_as_empty(tmp_path: Path) -> None:

@@ -685,7 +685,8 @@ def test_a_catalog_of_before_there_were_parts_is_read(place: Place) -> None:
         """
         create table old (version text, key text, path text unique, rows bigint, bytes bigint, checksum text, primary key (version, key));
         insert into old select v.id, p.key, p.path, p.rows, p.bytes, p.checksum from versions v join parts p on p.id = cast(v.parts as integer);
-        drop table parts; drop table judged_parts; drop table replaced;
+        drop table parts; drop table judged_parts; drop table replaced; drop table listings;
+        create table listings (digest text primary key, files text not null);
         alter table old rename to parts;
         alter table versions drop column held; alter table versions drop column parts;
         alter table verdicts drop column failed_parts;

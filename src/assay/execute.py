@@ -128,7 +128,7 @@ def _as_it_is(steps: Plan, before: Mapping[str, Result], reporter: Reporter) -> 
 def _remember(observed: Observed, world: World) -> None:
     states = [s for s in observed.sources.values() if not s.missing]
     files = settled(states, world.catalog.seen(), observed.now) if states else []
-    listings = {s.digest: {f.path: f.digest for f in s.files} for s in states if observed.facts.files(s.digest) is None}
+    listings = [state for state in states if observed.facts.files(state.digest) is None]
     if files or listings:
         world.catalog.remember(files, listings)
 

@@ -164,7 +164,7 @@ def _names(kind: Any) -> tuple[str, ...]:
 def _plain(value: Any) -> Any:
     """Return a value as JSON can hold it; asdict() would copy every text in it."""
     if is_dataclass(value):
-        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+        return {name: _plain(getattr(value, name)) for name in _names(value.__class__)}
     return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
 
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
-from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, Verdict, Version
+from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
 from assay.plan import Facts
 
 
@@ -61,8 +61,8 @@ class Catalog(Protocol):
     def judged(self, parts: Collection[int], rules: str) -> Mapping[int, Mapping[str, Any]]:
         """Return how these rules about single rows came out on these parts, where that is known."""
 
-    def remember(self, files: Iterable[SourceFile], listings: Mapping[str, Mapping[str, str]]) -> None:
-        """Record source files that were read, and the files behind the content digests of sources."""
+    def remember(self, files: Iterable[SourceFile], listings: Sequence[SourceState]) -> None:
+        """Record source files that were read, and the files behind the content of sources: of each, the last few."""
 
     def release(
         self, environment: str, moves: Sequence[Move], expects: Mapping[str, int], *, run: str, at: datetime, why: str

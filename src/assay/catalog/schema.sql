@@ -126,9 +126,10 @@ create trigger pointers_update_judged before update of version on pointers
 when not exists (select 1 from verdicts where version = new.version and status in ('passed', 'warning'))
 begin select raise(abort, 'unjudged version'); end;
 
--- The files behind the content digest of a source, once per digest.
+-- The files behind the last few content digests of each source, to say which of them changed.
 create table listings (
   digest text primary key,
+  source text not null,
   files  text not null                    -- JSON: path -> SHA-256
 );
 

@@ -31,7 +31,7 @@ from assay.catalog.rows import (
     version_row,
 )
 from assay.errors import CatalogError, Conflict
-from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, Verdict, Version
+from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -62,8 +62,9 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "alter table versions add column held text not null default '{}'",
         "alter table versions add column parts text not null default ''",
         "alter table verdicts add column failed_parts text not null default '[]'",
+        "drop table listings",
         "alter table parts rename to parts_2",
-        *_creating("parts", "parts_place", "parts_made", "replaced", "judged_parts"),
+        *_creating("parts", "parts_place", "parts_made", "replaced", "judged_parts", "listings"),
         "insert into parts select p.rowid, v.product, p.key, '', '{}', v.digest, v.columns, p.rows, 0, v.data_as_of,"
         " p.path, 0, null, p.bytes, p.checksum from parts_2 p join versions v on v.id = p.version",
         "update versions set parts = (select group_concat(rowid) from"
@@ -72,6 +73,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
     ],
 }
 _CHUNK = 500  # values in one query
+_LISTINGS = 5  # of each source that are kept
 
 
 class SqliteCatalog:
@@ -386,7 +388,7 @@ class SqliteCatalog:
         folders = {"/".join(part.path.split("/")[:2]) for v in new for part in v.parts}
         self._db.executemany("delete from intents where path = ?", [(folder,) for folder in folders])
 
-    def remember(self, files: Iterable[SourceFile], listings: Mapping[str, Mapping[str, str]]) -> None:
+    def remember(self, files: Iterable[SourceFile], listings: Sequence[SourceState]) -> None:
         with _translated(self.file), self._transaction():
             self._db.executemany(
                 "insert into seen values (?, ?, ?, ?) on conflict (path) do update set"
@@ -394,8 +396,13 @@ class SqliteCatalog:
                 [(f.path, f.size, f.mtime_ns, f.digest) for f in files],
             )
             self._db.executemany(
-                "insert into listings values (?, ?) on conflict (digest) do nothing",
-                [(digest, to_json(dict(listing))) for digest, listing in listings.items()],
+                "insert into listings values (?, ?, ?) on conflict (digest) do nothing",
+                [(s.digest, s.name, to_json({f.path: f.digest for f in s.files})) for s in listings],
+            )
+            self._db.executemany(
+                "delete from listings where source = ?1 and rowid not in"
+                " (select rowid from listings where source = ?1 order by rowid desc limit ?2)",
+                [(s.name, _LISTINGS) for s in listings],
             )
 
     def release(
