@@ -16,6 +16,7 @@ import pytest
 
 import assay
 from assay.catalog import SqliteCatalog
+from assay.engines.partwise import partwise
 from assay.model import Part
 from tests.conftest import ROOT, Place
 
@@ -486,7 +487,7 @@ def test_a_failed_part_is_held_and_the_others_go_out(shop: Place) -> None:
 
 
 def test_a_rule_of_the_whole_holds_the_parts_that_it_names(shop: Place) -> None:
-    about = 'partition_by="day", on_failed_part="hold_part", rules=[rule.sql("no day is over a hundred", "select {} from this where x > 100")])'
+    about = 'partition_by="day", on_failed_part="hold_part", rules=[rule.sql("no day is over a hundred", "select {} from this where x > (select 100)")])'
     old = 'group by 1", owner="o", partition_by="day")'
     shop.edit("products/shop.py", old, 'group by 1", owner="o", ' + about.format("day, x"))
     shop.materialize()
@@ -696,3 +697,45 @@ def test_a_catalog_of_before_there_were_parts_is_read(place: Place) -> None:
     database.close()
     assert {t["result"] for n, t in place.materialize().items() if n} == {"unchanged"}
     assert place.query("select sum(x)::bigint as x from p") == [{"x": 6}]
+
+
+PARTWISE = {
+    "select day, n from this where n > 1000 order by n": (True, True),
+    "from this t where t.x not between 1 and 2": (True, True),
+    "select id, day from this group by all having count(*) > 1": (False, True),
+    "select id, day, count(*) from this t group by 1, t.day having count(*) > 1": (False, True),
+    "select count(*) as n from this group by day, id": (False, True),
+    "select id from this group by id having count(*) > 1": (False, False),
+    "select s.day from this group by s.day having count(*) > 1": (False, False),
+    "select x as day from this group by all having count(*) > 1": (False, False),
+    "select day from this group by rollup (day)": (False, False),
+    "select max(x) from this": (False, False),
+    "select day from this having max(x) > 3": (False, False),
+    "select distinct day from this": (False, False),
+    "select day from this limit 5": (False, False),
+    "select day, sum(x) over () from this": (False, False),
+    "select day from this where x > (select avg(x) from this)": (False, False),
+    "select day from this qualify row_number() over () > 3": (False, False),
+    "select t.day from this t join this u using (day)": (False, False),
+    "with a as (from this) select day from a": (False, False),
+    "select day from this tablesample 10%": (False, False),
+    "select day from this union all select day from this": (False, False),
+    "select day from shop.this": (False, False),
+}
+
+
+@pytest.mark.parametrize("sql", PARTWISE)
+def test_which_queries_are_about_parts_on_their_own(sql: str) -> None:
+    assert (partwise(sql, ""), partwise(sql, "day")) == PARTWISE[sql]
+
+
+def test_a_query_about_rows_is_remembered_too(shop: Place) -> None:
+    rules = 'partition_by="day", rules=[rule.sql("small", "select day, x from this where x > 100"), rule.sql("once", "select day from this group by day having count(*) > 1")])'
+    shop.edit("products/shop.py", 'group by 1", owner="o", partition_by="day")', f'group by 1", owner="o", {rules}')
+    shop.materialize()
+    (shop.root / f"data/{day(4)}.csv").unlink()
+    shop.materialize()
+    assert {r["how"] for r in results(shop, "shop.daily").values()} == {"remembered"}
+    drop(shop, 5, 1000)
+    [failed] = shop.materialize()["shop.daily"]["rules"]
+    assert (failed["text"], failed["failing"], failed["samples"][0]["x"]) == ("small", 1, 1000)

@@ -96,12 +96,26 @@ def parse(sql: str) -> Parsed:
 @lru_cache(maxsize=4096)
 def columns(sql: str) -> Columns:
     """Return the columns that a query lets through to its result; raises Unreadable as `parse()` does."""
-    parse(sql)
-    node = _serialized(sql)["statements"][0]["node"]
+    node = tree(sql)
     seen = _Seen()
     seen.look(node)
     hidden = seen.opaque or (seen.stars > 0 and not _takes_one_table(node)) or bool(seen.last & seen.tables)
     return Columns(names=frozenset(seen.names), opaque=hidden)
+
+
+def tree(sql: str) -> dict[str, Any]:
+    """Return the syntax tree of one query, as DuckDB tells it; raises Unreadable as `parse()` does."""
+    parse(sql)
+    node: dict[str, Any] = _serialized(sql)["statements"][0]["node"]
+    return node
+
+
+def functions(kind: str) -> list[str]:
+    """Return the names of DuckDB's functions of a kind (`aggregate`)."""
+    found = _parser().execute(
+        "select distinct lower(function_name) from duckdb_functions() where function_type = ?", [kind]
+    )
+    return [name for (name,) in found.fetchall()]
 
 
 class _Seen:

@@ -11,9 +11,10 @@ from typing import Any
 
 from assay.engines.duckdb import DuckDB, identifier, keyed, parquet
 from assay.engines.feed import Table
+from assay.engines.partwise import partwise
 from assay.engines.types import INTEGERS
 from assay.fingerprint import digest
-from assay.model import Column, Product, Rule, RuleResult, Status, changed
+from assay.model import THIS, Column, Product, Rule, RuleResult, Status, changed
 from assay.rules import by_duckdb
 from assay.rules.answer import Answer
 from assay.rules.compile import Rows, Text, Unique, Way
@@ -47,7 +48,7 @@ class Judgement:
 def rules_digest(product: Product, columns: Sequence[Column]) -> str:
     """Return the digest of the rules whose answers are remembered of parts with these columns."""
     chosen = _Chosen(product, columns)
-    told = [[rule.text, changed(rule.demand)] for rule in (*chosen.rows, *chosen.ranged) if rule.demand]
+    told = [[r.text, changed(r.demand) if r.demand else r.sql] for r in (*chosen.rows, *chosen.ranged)]
     return digest([told, sorted(product.contract.key), sorted(product.contract.sensitive)])
 
 
@@ -65,8 +66,9 @@ class _Chosen:
         ways = ways_of(product, columns)
         self.types = {column.name: column.type for column in columns}
         split = product.partition.names[0] if product.partition and product.partition.in_rows else ""
+        split = split if split in self.types else ""
         rules = product.contract.rules
-        self.rows = [rule for rule in rules if _is_about_rows(ways.get(rule.text), split)]
+        self.rows = [rule for rule in rules if _is_about_rows(rule, ways.get(rule.text), split)]
         self.ranged = [r for r in rules if r not in self.rows and self._is_ranged(ways.get(r.text))]
         self.ways = ways
 
@@ -74,7 +76,11 @@ class _Chosen:
         return isinstance(way, Unique) and len(way.columns) == 1 and self.types[way.columns[0]] in _COUNTED
 
 
-def _is_about_rows(way: Way | None, split: str) -> bool:
+def _is_about_rows(rule: Rule, way: Way | None, split: str) -> bool:
+    """Say whether what a rule finds is what it finds in each part, put together."""
+    if rule.sql:
+        alone = {i.name for i in rule.inputs} <= {THIS} and not (rule.compares or rule.dated)
+        return alone and partwise(rule.sql, split)
     return isinstance(way, Rows | Text) or (isinstance(way, Unique) and split in way.columns)
 
 
@@ -159,8 +165,16 @@ class _InParts:
         """Answer a rule about single rows by what is known of each part."""
         found = [told for part in self.parts if (told := self.known[part.key].get(rule.text))]
         failing = sum(told["failing"] for told in found)
-        way = self.chosen.ways[rule.text]
-        how = "polars" if isinstance(way, Text) else "sorted" if isinstance(way, Unique) else "fused"
+        way = self.chosen.ways.get(rule.text)
+        how = (
+            "sql"
+            if rule.sql
+            else "polars"
+            if isinstance(way, Text)
+            else "sorted"
+            if isinstance(way, Unique)
+            else "fused"
+        )
         self.whole.answers[rule.text] = Answer(how=how if self.fresh else "remembered", failing=failing)
         if failing:
             self.whole.samples[rule.text] = [row for told in found for row in told["samples"]][:SAMPLES]
