@@ -14,7 +14,7 @@ from benchmarks.pipeline import put
 FIRST = date(2022, 1, 1)
 HOUR_NS = 3_600_000_000_000
 COLUMNS = "{'id': pl.Int64, 'booked': pl.Date, 'shop': pl.String, 'amount': pl.Decimal(12, 2)}"
-PARTS = {"source": "{day:date}", "day": "day", "lines": ", each='raw'", "daily": ", partition_by='day'"}
+PARTS = {"source": "{day:date}", "day": "day", "lines": ", partition_by='day'", "daily": ", partition_by='day'"}
 WHOLE = {"source": "*", "day": "booked as day", "lines": "", "daily": ""}
 
 

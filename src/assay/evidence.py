@@ -97,9 +97,15 @@ class Shelf:
         return [self._of(made_of.alias, made_of.name, version, aside=True)]
 
     def parts(self, version: Version, judged: Mapping[int, Mapping[str, Any]]) -> list[PartEvidence]:
-        """Return the parts of a version, with what is remembered of each (by id)."""
+        """Return the parts of a version, with what is remembered of each (by id), or else where it is read."""
         return [
-            PartEvidence(key=p.key, id=p.id, table=stored([p], self.storage), rows=p.rows, remembered=judged.get(p.id))
+            PartEvidence(
+                key=p.key,
+                id=p.id,
+                table=Table(()) if p.id in judged else stored([p], self.storage),
+                rows=p.rows,
+                remembered=judged.get(p.id),
+            )
             for p in version.parts
         ]
 

@@ -85,7 +85,7 @@ class LocalStorage:
 
     def locate(self, part: Part) -> Path:
         full = self._full(part.path)
-        if not _is_whole(full, part):
+        if not _is_whole(str(full), part):
             raise StoreError(
                 f"{full} is missing or is not the {part.bytes:,} bytes that the catalog knows",
                 hint="`products materialize` builds it again.",

@@ -34,6 +34,7 @@ class SqliteFacts:
     def __init__(self, catalog: "SqliteCatalog", environment: str, holds: Holds) -> None:
         self._catalog, self._environment, self._look = catalog, environment, holds
         self._whole: dict[str, bool] = {}
+        self._made: dict[tuple[str, str], Part | None] = {}
         self._other = cache(catalog.version)
         self._of_key = cache(self._recorded)
 
@@ -78,8 +79,11 @@ class SqliteFacts:
 
     def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
         query = f"select {PART} from parts where product = ? and made_of in"
-        found = sorted(map(part_of, self._catalog._of(query, list(made_of), [product])), key=lambda part: part.id)
-        return {part.made_of: part for part in found if self._look([part])}
+        asked = [made for made in made_of if (product, made) not in self._made]
+        found = sorted(map(part_of, self._catalog._of(query, asked, [product])), key=lambda part: part.id)
+        self._made |= dict.fromkeys((product, made) for made in asked)
+        self._made |= {(product, part.made_of): part for part in found if self._look([part])}
+        return {made: part for made in made_of if (part := self._made[product, made])}
 
     def lost(self, product: str, key: str) -> Version | None:
         return next((v for v in self._of_key(product, key) if not self._holds(v)), None)
