@@ -170,7 +170,7 @@ def _in_parts(told: Mapping[str, Any]) -> str:
     if not parts:
         return ""
     count = parts["built"] if "built" in parts else len(parts["to_build"])
-    about = f" (about {parts['about_seconds']:.1f} s)" if parts.get("about_seconds") else ""
+    about = f" (about {parts['about_seconds']:.1f} s)" if parts.get("about_seconds", 0) >= 0.1 else ""
     most = "at most " if told["result"] == "maybe" else ""
     return f"{most}{count:,} of {parts['of']:,} parts{about}"
 
