@@ -48,4 +48,4 @@ def copy_out(name: str, table: Table, to: Path) -> None:
     if len(table.files) == 1 and not table.cuts:
         shutil.copyfile(table.files[0], to)
     else:
-        lazy.parquet(table).sink_parquet(to, compression="zstd", statistics=False)
+        lazy.parquet(table).sink_parquet(to, compression="zstd", compression_level=1, statistics=False)

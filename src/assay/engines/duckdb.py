@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import duckdb
 
 # The path is new, nobody reads it before the catalog names it, and it is removed when this fails: no detour is needed.
-COPY = "(format parquet, compression zstd, parquet_version v2, use_tmp_file false)"
+COPY = "(format parquet, compression zstd, compression_level 1, parquet_version v2, use_tmp_file false)"
 # Types that DuckDB reads from Parquet just as they were written, by either engine.
 _AS_WRITTEN = re.compile(
     r"BOOLEAN|U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|VARCHAR|BLOB|DATE|TIMESTAMP( WITH TIME ZONE)?"

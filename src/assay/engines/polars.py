@@ -95,5 +95,7 @@ def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> dict[
     types = frame.collect_schema().items()
     # Bounds of floats leave NaN out, and DuckDB takes them at their word: `x <= 7` would hold for a NaN.
     bounds = not any("Float" in str(dtype) for _, dtype in types)
-    frame.sink_parquet(target, compression="zstd", statistics={"min": bounds, "max": bounds, "null_count": True})
+    frame.sink_parquet(
+        target, compression="zstd", compression_level=1, statistics={"min": bounds, "max": bounds, "null_count": True}
+    )
     return {name: str(from_polars(t)) if told_in_full(t) else str(t) for name, t in types}
