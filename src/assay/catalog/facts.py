@@ -46,8 +46,9 @@ class SqliteFacts:
     def _current(self) -> Mapping[str, Version]:
         """The versions that readers see, by id: of each, what deciding asks for; the rest when something else does."""
         rows = self._catalog._rows(_SEEN, [self._environment])
-        shared = self._catalog._parts(id for row in rows if row[7] is None for id in ids_of(row[6]))
-        return {row[0]: self._seen(row, shared) for row in rows}
+        with self._catalog._translated():
+            shared = self._catalog._parts(id for row in rows if row[7] is None for id in ids_of(row[6]))
+            return {row[0]: self._seen(row, shared) for row in rows}
 
     def _seen(self, row: Sequence[Any], shared: Mapping[int, Part]) -> Version:
         id, product, key, digest, data_as_of, held, ids, *part = row

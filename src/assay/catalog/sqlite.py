@@ -7,7 +7,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import count, islice
@@ -142,6 +142,9 @@ class SqliteCatalog:
             if self._db.in_transaction:
                 self._db.execute("rollback")
             raise
+
+    def _translated(self) -> AbstractContextManager[None]:
+        return _translated(self.file)
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with _translated(self.file):
