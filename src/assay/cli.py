@@ -25,7 +25,7 @@ from assay.explain import explain, explain_part
 from assay.history import history_of, restore
 from assay.lineage import as_data, as_mermaid, as_tree
 from assay.model import short
-from assay.plan import Plan, plan
+from assay.plan import plan
 from assay.project import open_project
 from assay.read import published, table_of
 from assay.report import JsonReporter, PlainReporter, RichReporter, rounded, table, to_json, write_csv
@@ -250,7 +250,7 @@ def show_plan(
         observed = session.observe()
         made = plan(session.project.graph, observed, session.request(observed, select, exclude, force=force))
         story = Story(session.project.graph, observed.facts)
-        told = [_planned(story, name, made) for name in made.steps]
+        told = [story.planned(name, decision) for name, decision in made.steps.items()]
     if as_json:
         return _say(told)
     shown = [t for t in told if t["result"] != "unchanged" or t["pinned"] or t.get("held_parts")]
@@ -261,13 +261,6 @@ def show_plan(
         count = len(told) - len(shown)
         click.echo(f"  unchanged  {count} product{'s' if count > 1 else ''}")
     return None
-
-
-def _planned(story: Story, name: str, made: Plan) -> dict[str, Any]:
-    told = story.decided(name, made.steps[name])
-    if told["result"] == "published":
-        return {**told, "result": "publish", "reasons": ["judged good before; not built again"]}
-    return told
 
 
 @main.command()
@@ -281,12 +274,8 @@ def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: 
         full = session.project.graph.resolve(name)
         if rules:
             return _rules(session, full, as_json)
-        observed = session.observe()
-        told = (
-            explain_part(session.project.graph, observed, full, part)
-            if part
-            else explain(session.project.graph, observed, full)
-        )
+        graph, observed = session.project.graph, session.observe()
+        told = explain_part(graph, observed, full, part) if part else explain(graph, observed, full)
     if as_json:
         return _say(told)
     for line in told["lines"]:

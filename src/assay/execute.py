@@ -352,8 +352,8 @@ class _Run:
         read = {name: self.states.get(name) for name in product.rule_inputs}
         known = {name: state.digest for name, state in read.items() if isinstance(state, Known)}
         compared = against(product, version, known, self.observed)
-        restated = self.restated.get(product.name, "") if product.closes else ""
-        if product.closes and not restated:
+        restated = self.restated.get(product.name, "") if product.contract.closes else ""
+        if product.contract.closes and not restated:
             restated = self.facts.restated(version.id, restating(compared))
         rules, remembered = remembered_by(product, version, self.world.catalog.judged)
         hearing = Hearing(

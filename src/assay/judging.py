@@ -41,7 +41,7 @@ class Hearing:
     def rule(self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]) -> Ruling:
         """Judge it; raises what is the machinery's failure, and no verdict."""
         found = self._judge(engine, schema)
-        closed = {rule.text for rule in self.product.closes}
+        closed = {rule.text for rule in self.product.contract.closes}
         restated = self.evidence.restated
         waived = bool(restated) and any(r.text in closed and r.status is Status.WARNING for r in found.results)
         verdict = Verdict(

@@ -281,11 +281,6 @@ class Product:
         return tuple(told)
 
     @property
-    def closes(self) -> tuple[Rule, ...]:
-        """Its rules about settled rows."""
-        return self.contract.closes
-
-    @property
     def uses_previous(self) -> bool:
         """Whether a rule compares with what is published now."""
         return PREVIOUS in self.contract.reads

@@ -184,7 +184,7 @@ def _judged(
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
     compared = against(product, version, known, observed)
     verdict = facts.verdict(version.id, product.contract.digest, compared)
-    if product.closes and (verdict is None or not verdict.passed):
+    if product.contract.closes and (verdict is None or not verdict.passed):
         waived = facts.verdict(version.id, product.contract.digest, restating(compared))
         if waived is None and verdict is not None and restates:
             return Check(version=version)
@@ -253,9 +253,9 @@ def against(product: Product, version: Version, known: Mapping[str, str], observ
     """
     facts = observed.facts
     read = [(name, known[name]) for name in product.rule_inputs]
-    if product.closes:
+    if product.contract.closes:
         at = judged_as_of(version, observed)
-        read += [(f"{r.closes} {r.tz}", str(settled_before(r.closes, at, r.tz))) for r in product.closes]
+        read += [(f"{r.closes} {r.tz}", str(settled_before(r.closes, at, r.tz))) for r in product.contract.closes]
         read.append(("environment", observed.environment))
     if product.uses_previous:
         before = compared_with(product, version, facts)

@@ -60,7 +60,7 @@ class Session:
             click.echo(f"  nothing matches {' '.join(terms)}", err=True)
         restated = {graph.resolve(name): because for name, because in (restate or {}).items()}
         for name in restated:
-            if not graph.products[name].closes:
+            if not graph.products[name].contract.closes:
                 raise UsageError(f"{name} has no rule about settled rows, so there is nothing to restate")
             if name not in chosen:
                 raise UsageError(f"{name} is to be restated, and is not selected")

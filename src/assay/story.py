@@ -67,6 +67,13 @@ class Story:
                 told |= {"reasons": [f"depends on what becomes of {', '.join(inputs)}"], **self._parts(name, parts)}
         return told
 
+    def planned(self, name: str, decision: Decision) -> dict[str, Any]:
+        """Return a decision of a plan as plain data."""
+        told = self.decided(name, decision)
+        if told["result"] == "published":
+            return {**told, "result": "publish", "reasons": ["judged good before; not built again"]}
+        return told
+
     def _parts(self, name: str, parts: Mapping[str, str]) -> dict[str, Any]:
         """Return which parts would be built, and about how long that takes (seconds), by those built before."""
         todo = [key for key, digest in parts.items() if not digest]
