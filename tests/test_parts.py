@@ -16,7 +16,7 @@ import pytest
 
 import assay
 from assay.catalog import SqliteCatalog
-from assay.engines.partwise import partwise
+from assay.engines.partwise import is_settled, partwise
 from assay.model import Part
 from tests.conftest import ROOT, Place
 
@@ -739,3 +739,190 @@ def test_a_query_about_rows_is_remembered_too(shop: Place) -> None:
     drop(shop, 5, 1000)
     [failed] = shop.materialize()["shop.daily"]["rules"]
     assert (failed["text"], failed["failing"], failed["samples"][0]["x"]) == ("small", 1, 1000)
+
+
+# ---------------------------------------------------------------------------------------------- what once went wrong
+
+
+def test_parts_of_another_split_do_not_stand_in(place: Place) -> None:
+    declared = HEADER + """
+raw = source.files("d.csv", columns={"a": pl.String, "b": pl.String, "x": pl.Int64})
+c = sql_product("c", "select a, b, x from raw", owner="o", partition_by="a", on_failed_part="hold_part", rules=[rule.check("p", "x >= 0")])
+"""  # fmt: skip
+    place.write("products/shop.py", declared)
+    place.write("d.csv", "a,b,x\nu,v,1\nv,u,2\nu,u,3\n")
+    place.materialize("-s", "c")
+    place.edit("products/shop.py", 'partition_by="a"', 'partition_by="b"')
+    place.write("d.csv", "a,b,x\nu,v,1\nv,u,-2\nu,u,3\n")
+    assert place.materialize("-s", "c")["shop.c"]["result"] == "held back"
+    assert place.query("select sum(x)::bigint as x, count(*) as n from c") == [{"x": 6, "n": 3}]
+
+
+@pytest.mark.parametrize("pattern", ["./in//{shop}.csv", "in/**/{shop}.csv", "{top}/{shop}.csv"])
+def test_paths_are_read_from_the_project_on(tmp_path: Path, pattern: str) -> None:
+    place = Place(tmp_path / "shop=zzz" / "in")  # a folder above it tells nothing
+    place.write("pyproject.toml", "[tool.products]\n")
+    place.write("products/shop.py", HEADER + f"""
+raw = source.files("{pattern}", columns={{"x": pl.Int64}})
+lines = sql_product("lines", "select shop, x from raw", owner="o", partition_by="shop", inputs={{"raw": parts()}})
+frame = sql_product("frame", "select shop, x from raw", owner="o", each="raw")
+""".replace('partition_by="shop", inputs={"raw": parts()}', 'each="raw"' if "top" in pattern else 'partition_by="shop"'))  # fmt: skip
+    for name in ("a", "*", "[a]", "a?", "__HIVE_DEFAULT_PARTITION__", "NULL", "x=y", "ä b"):
+        place.write(f"in/{name}.csv", "x\n1\n")
+    place.materialize()
+    names = sorted(["a", "*", "[a]", "a?", "__HIVE_DEFAULT_PARTITION__", "NULL", "x=y", "ä b"])
+    for table in ("lines", "frame"):
+        assert sorted(r["shop"] for r in place.query(f"from {table}")) == names
+        assert sorted(assay.read(f"shop.{table}", project=place.root).collect()["shop"].to_list()) == names
+        for name in names:
+            assert place.query(f"select count(*) as n from {table} where shop = '{name}'") == [{"n": 1}], name
+            kept = assay.read(f"shop.{table}", project=place.root).filter(pl.col("shop") == name)
+            assert kept.collect().height == 1, name
+
+
+def test_a_column_may_have_any_name(place: Place) -> None:
+    place.write("products/shop.py", HEADER + """
+raw = source.files("data/{größe}.csv", columns={"x": pl.Int64})
+a = sql_product("a", "select größe, x as __key from raw", owner="o", partition_by="größe")
+b = sql_product("b", "select x as __key from raw", owner="o", partition_by="__key")
+""")  # fmt: skip
+    place.materialize("-s", "domain:shop")
+    assert place.query("select größe, sum(__key)::bigint as x from a group by 1") == [{"größe": "a", "x": 6}]
+    assert place.query("select count(*) as n from b") == [{"n": 3}]
+
+
+def test_keys_of_months_years_and_numbers_are_what_columns_hold(place: Place) -> None:
+    place.write("products/shop.py", HEADER + """
+raw = source.files("in/{m:month}/{n:int}.csv", columns={"x": pl.Int64})
+years = source.files("years/{y:year}.csv", columns={"x": pl.Int64})
+months = source.files("months/{m:month}.csv", columns={"x": pl.Int64})
+each = sql_product("each", "select m, n, x from raw", owner="o", each="raw")
+by_year = sql_product("by_year", "select y, x from years", owner="o", partition_by="y")
+by_month = sql_product("by_month", "select m, x from months", owner="o", partition_by="m")
+""")  # fmt: skip
+    for path in (
+        "in/2024-01/007.csv",
+        "in/2024-01/7.csv",
+        "years/2024.csv",
+        "months/2024-01.csv",
+        "months/2024-02.csv",
+    ):
+        place.write(path, "x\n1\n")
+    assert place.materialize("-s", "domain:shop")[""]["exit_code"] == 0
+    assert set(keys(place, "shop.each")) == {"2024-01/7"}
+    assert place.query("select n, count(*) as c from each group by 1") == [{"n": 7, "c": 2}]
+    assert place.query("select y from by_year") == [{"y": 2024}]
+    assert set(keys(place, "shop.by_month")) == {"2024-01", "2024-02"}
+
+
+def test_a_text_that_is_no_day_as_written_is_refused(shop: Place) -> None:
+    shop.edit("products/shop.py", "select day, sum(x)::bigint as x, count(*) as n from lines group by 1",
+              "select strftime(day, '%Y-%-m-%-d') as day, sum(x)::bigint as x from lines group by 1")  # fmt: skip
+    assert "belong elsewhere" in shop.materialize()["shop.daily"]["error"]
+
+
+def test_a_placeholder_may_be_a_column_of_the_file(place: Place) -> None:
+    place.write("products/shop.py", HEADER + """
+raw = source.files("in/{day:date}.csv", columns={"day": pl.Date, "x": pl.Int64})
+lines = sql_product("lines", "select day, x from raw", owner="o", each="raw")
+""")  # fmt: skip
+    place.write("in/2024-01-01.csv", "day,x\n2023-12-31,1\n")
+    place.materialize("-s", "lines")
+    assert set(keys(place, "shop.lines")) == {"2024-01-01"}
+    assert place.query("from lines") == [{"day": "2023-12-31", "x": 1}]
+
+
+def test_a_window_drops_its_own_rows_and_no_others(shop: Place) -> None:
+    window = "select day, sum(x) over (order by day range between interval 6 days preceding and current row)::bigint as x from daily"
+    shop.edit("products/shop.py", window, f"{window} union all select day + 1, 1 from daily")
+    assert "belong elsewhere" in shop.materialize()["shop.weekly"]["error"]
+    shop.edit("products/shop.py", f"{window} union all select day + 1, 1 from daily", "select x from daily")
+    assert "do not say of which part" in shop.materialize()["shop.weekly"]["error"]
+    shop.edit("products/shop.py", '"select x from daily"', '"select day as \\"Day\\", x from daily"')
+    shop.materialize()
+    assert shop.query("select count(*) as n from weekly") == [{"n": 40}]
+    shop.edit(
+        "products/shop.py",
+        'partition_by="day", inputs={"daily": parts(back=6)}',
+        'each="daily", inputs={"daily": parts(back=6)}',
+    )
+    assert "needs rows that say of which part they are" in shop.run("ls").err
+
+
+def test_what_a_clock_says_is_not_remembered(shop: Place) -> None:
+    assert not is_settled("ts > now()")
+    assert not is_settled("ts < current_timestamp and x > 0")
+    assert is_settled("x > 0 and lower(y) = 'a'")
+    assert not partwise("select day from this where day > current_date", "day")
+
+
+def test_links_are_not_gone_through_and_files_counted_once(place: Place) -> None:
+    place.write("products/shop.py", HEADER + """
+raw = source.files("in/**/**/*.csv", columns={"x": pl.Int64})
+lines = sql_product("lines", "from raw", owner="o", each="raw")
+""")  # fmt: skip
+    place.write("in/a.csv", "x\n1\n")
+    place.write("in/deep/b.csv", "x\n2\n")
+    (place.root / "in/deep/loop").symlink_to(place.root / "in")
+    (place.root / "in/other").symlink_to(place.root / "in")
+    place.materialize("-s", "lines")
+    assert place.query("select x from lines order by x") == [{"x": 1}, {"x": 2}]
+
+
+def test_forced_parts_go_out_beside_held_ones(shop: Place) -> None:
+    shop.edit("products/shop.py", "contract=Lines)", 'contract=Lines, on_failed_part="hold_part")')
+    shop.edit(
+        "products/shop.py",
+        'return raw.select("day", "id", "x")',
+        'return raw.select("day", "id", pl.col("x") + int(open("plus").read()))',
+    )
+    shop.write("plus", "0")
+    shop.materialize()
+    drop(shop, 7, -10, 4)
+    shop.materialize()
+    shop.write("plus", "1")
+    told = shop.materialize("--force", "-s", "lines")
+    assert [p["part"] for p in told["shop.lines"]["held_parts"]] == [day(7)]
+    assert shop.query(f"select sum(x)::bigint as x from lines where day = '{day(8)}'") == [{"x": 1 + 3 + 2}]
+
+
+def test_a_day_without_rows_is_judged(shop: Place) -> None:
+    shop.materialize()
+    shop.write(f"data/{day(40)}.csv", "id,x\n")
+    assert shop.materialize()["shop.lines"]["result"] == "published"
+    shop.write(f"data/{day(41)}.csv", "id,x\n")
+    shop.write(f"data/{day(42)}.csv", "id,x\n4200,1\n4200,1\n4200,2\n")
+    [failed] = shop.materialize()["shop.lines"]["rules"]
+    assert failed["text"] == "id is unique"
+
+
+def test_days_that_python_does_not_know_are_told(place: Place) -> None:
+    declared = "raw = source.files('d.csv', columns={'d': pl.Date})\nsql_product('p', 'from raw', owner='o', partition_by='day(d)')"
+    place.write("products/shop.py", HEADER + declared)
+    place.write("d.csv", "d\n2024-01-01\n12024-01-01\n")
+    assert "cannot be the name of a part" in place.materialize("-s", "p")["shop.p"]["error"]
+
+
+def test_secrets_name_no_parts(shop: Place) -> None:
+    shop.edit(
+        "products/shop.py", "    x: int = pa.Field(ge=0)", '    x: int = pa.Field(ge=0, metadata={"sensitive": True})'
+    )
+    shop.materialize("-s", "lines")
+    shop.edit(
+        "products/shop.py",
+        "daily = ",
+        'by_x = sql_product("by_x", "select x from lines", owner="o", partition_by="x")\ndaily = ',
+    )
+    assert "is sensitive: its parts would be called by its values" in shop.run("ls").err
+
+
+def test_odd_ranges_are_told(shop: Place) -> None:
+    for asked in ("9999-12-31", "..9999", "1999"):
+        ran = shop.run("materialize", "lines", "--force", "--parts", asked)
+        assert "Traceback" not in ran.out + ran.err
+    assert "has no part in 1999" in ran.out
+
+
+def test_the_part_that_failed_is_named(shop: Place) -> None:
+    shop.write(f"data/{day(30)}.csv", "id,x\n1,two\n")
+    assert f"It was making part {day(30)}." in shop.materialize()["shop.lines"]["error"]

@@ -13,18 +13,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from assay.engines.cutting import Cut, cut, write
-from assay.engines.duckdb import DuckDB, identifier, keyed, literal
+from assay.engines.duckdb import DuckDB, Stranger, identifier, keyed, literal
 from assay.engines.feed import Feed, Measured, Table
 from assay.engines.making import make
 from assay.errors import BuildError
 from assay.events import Unfinished
 from assay.fingerprint import digest
 from assay.model import QUARANTINE, THIS, Column, Key, Part, Product, Version
-from assay.partition import Wanted
+from assay.partition import Wanted, coarsen
 from assay.resolve import Definition
 from assay.rules.quarantine import split
 from assay.storage import Storage
 
+_NOT_TOLD = {"", "NULL", "__HIVE_DEFAULT_PARTITION__"}  # as the name of a folder, these would be no value
 _LONGEST = 100  # letters of a value that may be the name of a folder
 
 
@@ -144,7 +145,10 @@ class Workshop:
         parts = {piece.key: order.there[_made_of(piece)] for piece in found if _made_of(piece) in order.there}
         if new or not found:
             aside = f"{order.folder}/parts.parquet"
-            write(made, partition, new, self.storage.prepare(aside), self.engine())
+            if new:
+                write(made, partition, new, self.storage.prepare(aside), self.engine())
+            else:
+                self.storage.prepare(path).rename(self.storage.prepare(aside))
             size, checksum = self.storage.seal(aside)
             start, of = 0, sum(piece.rows for piece in new)
             for piece in new or [Cut(key="", rows=0, columns=measured.columns, digest=measured.digest)]:
@@ -153,7 +157,8 @@ class Workshop:
                     made_of=_made_of(piece), digest=piece.digest, columns=piece.columns, data_as_of=piece.data_as_of,
                 )  # fmt: skip
                 start += piece.rows
-        self.storage.remove(path)
+        if new or found:
+            self.storage.remove(path)
         ordered = [parts[key] for key in sorted(parts)]
         return self._version(order, started, ordered, _altogether(ordered, measured.columns))
 
@@ -173,15 +178,27 @@ class Workshop:
         return self._version(order, started, parts, _altogether(parts, _one_shape(order.product, parts)))
 
     def _own(self, product: Product, wanted: Wanted, target: Path, measured: Measured) -> Measured:
-        """Keep the rows of the part alone: those before it were made of a window that is not theirs."""
+        """Drop the rows of the parts before, which were made of a window that is not theirs."""
+        assert product.partition is not None
+        [name], grain = product.partition.names, product.partition.grain
+        column = next((c for c in measured.columns if c.name.lower() == name.lower()), None)
+        if column is None:
+            told = f"{product.name} sees parts before its own, and its rows do not say of which part they are"
+            raise BuildError(told, hint=f"Give it a column {name}.", where=product.where)
+        if not measured.strangers:
+            return measured
         if odd := [f"{c.name} ({c.logical})" for c in measured.columns if c.logical]:
             raise BuildError(f"a part with {', '.join(odd)} cannot be told from those before", where=product.where)
+        grains = {i.alias: i.grain or "" for i in product.inputs if i.back}
+        seen = {coarsen(k, grains[a], grain) for a, uses in wanted.uses.items() if a in grains for k in uses}
+        before = ", ".join(literal(key) for key in sorted(seen - {wanted.key})) or "null"
         engine, window = self.engine(), target.with_name("window.parquet")
         target.rename(window)
-        _, stranger = _stranger(product, wanted)
-        engine.copy_where(window, f"not ({stranger})", target)
+        engine.copy_where(
+            window, f"({keyed(identifier(column.name), grain, column.type)} in ({before})) is not true", target
+        )
         window.unlink()
-        return engine.measure(target, product.event_time)
+        return engine.measure(target, product.event_time, stranger=_stranger(product, wanted))
 
     def _part(self, order: Order, wanted: Wanted, index: int) -> Part:
         """Make one part, and seal it."""
@@ -189,17 +206,17 @@ class Workshop:
         folder = f"{order.folder}/{_folder(product, wanted.key, index)}"
         target = self.storage.prepare(f"{folder}/data.parquet")
         try:
-            feeds = order.feeds(wanted)
+            feeds, told = order.feeds(wanted), _stranger(product, wanted)
             measured = make(
                 product, order.definition.recipe, feeds, target, self.engine(), stranger=_stranger(product, wanted)
             )
-            if measured.strangers and any(i.back for i in product.inputs):
+            if any(i.back for i in product.inputs):
                 measured = self._own(product, wanted, target, measured)
             if measured.strangers:
-                assert product.partition is not None
-                told = f"{measured.strangers:,} rows of {product.name} that were made as {wanted.key} belong elsewhere"
+                assert told is not None
                 raise BuildError(
-                    f"{told}: they say so by {product.partition.names[0]}",
+                    f"{measured.strangers:,} rows of {product.name} that were made as {wanted.key} belong elsewhere: "
+                    f"they say so by {told[0]}",
                     hint="A part holds rows of its own alone. Filter them, or follow no parts of that input.",
                     where=product.where,
                 )
@@ -208,7 +225,7 @@ class Workshop:
         except BaseException as error:
             self._clear(folder)
             if isinstance(error, Exception):
-                error.add_note(f"It was making the part {wanted.key}.")
+                error.add_note(f"It was making part {wanted.key}.")
             raise
         return replace(
             sealed, made_of=wanted.made_of, inputs=wanted.inputs, columns=measured.columns,
@@ -216,13 +233,10 @@ class Workshop:
         )  # fmt: skip
 
 
-def _stranger(product: Product, wanted: Wanted) -> tuple[str, str]:
-    """Return the column that says which part a row is of, and the SQL that is true of rows of another; or nothing."""
+def _stranger(product: Product, wanted: Wanted) -> Stranger | None:
+    """Return the column that says which part a row is of, and the part that it should be of; None where none says."""
     partition = product.partition
-    if partition is None or not partition.in_rows:
-        return "", ""
-    [column] = partition.names
-    return column, f"{keyed(identifier(column), partition.grain)} is distinct from {literal(wanted.key)}"
+    return (partition.names[0], partition.grain, wanted.key) if partition and partition.in_rows else None
 
 
 def without(order: Order, version: Version, before: Version | None, now: datetime) -> Version:
@@ -277,8 +291,8 @@ def _made_of(piece: Cut) -> str:
 def _folder(product: Product, key: str, index: int) -> str:
     """Return the folder of a part: one that tells the value of the column that it is split by, where that is one."""
     partition = product.partition
-    if partition and partition.in_rows and partition.grain in {"", "day"} and key:
-        value = quote(key, safe="")
-        if len(value) <= _LONGEST:
-            return f"{quote(partition.names[0], safe='')}={value}"
+    if partition and partition.in_rows and partition.grain in {"", "day"} and key not in _NOT_TOLD:
+        name, value = partition.names[0], quote(key, safe="")
+        if len(value) <= _LONGEST and name.isascii():
+            return f"{name}={value}"
     return f"part-{index}"

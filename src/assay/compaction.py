@@ -92,15 +92,16 @@ def _told(version: Version, heaps: Sequence[Sequence[Part]]) -> Compacted:
 
 def _rewrite(version: Version, heap: Sequence[Part], path: str, storage: Storage, engine: DuckDB) -> list[Part]:
     """Write parts to one file and return them as they are there; StoreError when one came out as something else."""
-    target = storage.prepare(path)
-    engine.copy_tables([stored([part], storage) for part in heap], target)
+    target, tables = storage.prepare(path), [stored([part], storage) for part in heap]
+    engine.copy_tables(tables, target)
     of, starts = sum(part.rows for part in heap), [0]
     for part in heap:
         starts.append(starts[-1] + part.rows)
     cuts = [Table((target,), {target: ((start, part.rows),)}) for start, part in zip(starts, heap, strict=False)]
-    found = engine.measure_tables(cuts, version.columns)
-    for part, measured in zip(heap, found, strict=True):
-        if measured.digest != part.digest:
+    # Both are measured now: the digest that is recorded may be another engine's.
+    were, are = (engine.measure_tables(some, version.columns) for some in (tables, cuts))
+    for part, was, now in zip(heap, were, are, strict=True):
+        if was.digest != now.digest:
             raise StoreError(f"part {part.key} of {version.product} came out as something else; nothing was changed")
     size, checksum = storage.seal(path)
     storage.flush([path])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from assay.config import Config
@@ -36,8 +37,11 @@ class Shelf:
         """Return a source as observed, or the version of a product that this run goes on with."""
         if name in self.observed.sources:
             files = tuple(self.root / f.path for f in self.observed.sources[name].files)
-            return Feed(alias=alias, name=name, table=Table(files), source=self.graph.sources[name])
+            return self._source(alias, name, files)
         return self._of(alias, name, self._version(name))
+
+    def _source(self, alias: str, name: str, files: tuple[Path, ...]) -> Feed:
+        return Feed(alias=alias, name=name, table=Table(files), source=self.graph.sources[name], root=str(self.root))
 
     def published(self, name: str) -> Feed:
         """Return a source as observed, or what readers see of a product."""
@@ -82,7 +86,7 @@ class Shelf:
         wanted = None if keys is None else set(keys)
         if isinstance(behind, SourceState):
             files = [self.root / f.path for f in behind.files if wanted is None or f.part in wanted]
-            return Feed(alias=i.alias, name=i.name, table=Table(tuple(files)), source=self.graph.sources[i.name])
+            return self._source(i.alias, i.name, tuple(files))
         parts = [part for part in behind.parts if wanted is None or part.key in wanted]
         if not parts:  # no part of it, and yet a table of its columns
             parts = [replace(behind.parts[0], rows=0, start=0, of=behind.parts[0].of or behind.parts[0].rows)]

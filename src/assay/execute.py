@@ -355,7 +355,9 @@ class _Run:
         restated = self.restated.get(product.name, "") if product.contract.closes else ""
         if product.contract.closes and not restated:
             restated = self.facts.restated(version.id, restating(compared))
-        rules, remembered = remembered_by(product, version, self.world.catalog.judged)
+        rules, remembered = remembered_by(
+            product, version, self.graph.sensitive(product.name), self.world.catalog.judged
+        )
         hearing = Hearing(
             product=product,
             version=version,

@@ -85,7 +85,8 @@ def _of_part(
     if isinstance(next, Held):
         return f"its product is held: {'; '.join(next.by.values())}"
     if held:
-        return "it is held back by a rule; readers keep what they had of it"
+        kept = "readers keep what they had of it" if have else "readers have nothing of it yet"
+        return f"it is held back by a rule; {kept}"
     if not product.follows:
         return "its product is made as a whole and cut; it moves when its rows differ"
     if want is None:
@@ -94,7 +95,9 @@ def _of_part(
         return "it depends on what becomes of its inputs"
     if there is None:
         return "it will be built" if have is None else "it will be built again"
-    return "readers see it as it should be" if have and have.made_of == there.made_of else "built, not published yet"
+    if have and have.made_of == there.made_of:
+        return "readers see it as it should be"
+    return "built; its product is held back" if isinstance(next, Blocked) else "built, not published yet"
 
 
 def _changed_inputs(want: Wanted | None, have: Part | None) -> list[str]:

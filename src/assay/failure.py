@@ -25,13 +25,15 @@ def failure(error: BaseException, root: Path, graph: Graph, name: str) -> Failed
     if not graph.sensitive(name) or type(error).__name__ in _QUOTE_NO_VALUES:
         return failed
     place = failed.error.partition(": ")[0]
-    return Failed(error=f"{place}: {type(error).__name__}: {HUSHED}")
+    notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+    return Failed(error=f"{place}: {type(error).__name__}: {HUSHED}{notes}")
 
 
 def _told(error: BaseException, root: str, product: Product) -> Failed:
     """Return what a user reads of an exception: ours as worded, theirs with the place in their own code."""
+    notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
     if isinstance(error, AssayError):
-        return Failed(error=str(error))
+        return Failed(error=f"{error}{notes}")
     ours = str(__file__).rpartition("/")[0]
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(f"{root}/")]
     theirs = [f for f in frames if not f.filename.startswith(ours) and "site-packages" not in f.filename]
@@ -40,6 +42,6 @@ def _told(error: BaseException, root: str, product: Product) -> Failed:
     if type(error).__module__.strip("_").startswith("duckdb"):  # its message says what kind of error it is
         # The query stands one line further down in what is run than in what was written.
         more = [re.sub(r"^LINE (\d+):", lambda m: f"LINE {int(m[1]) - 1}:", line) for line in more]
-        return Failed(error=f"{place}: {said}", detail="\n".join(line for line in more if line.strip()))
+        return Failed(error=f"{place}: {said}{notes}", detail="\n".join(line for line in more if line.strip()))
     detail = (theirs[-1].line or "").strip() if theirs else ""
-    return Failed(error=f"{place}: {type(error).__name__}: {said}", detail=detail)
+    return Failed(error=f"{place}: {type(error).__name__}: {said}{notes}", detail=detail)

@@ -39,9 +39,9 @@ def code_of(parts: Mapping[str, str]) -> Code:
     return Code(digest=digest(dict(parts)), parts=dict(parts))
 
 
-def key_of(code: Code, inputs: Mapping[str, str], held: Mapping[str, str] | None = None) -> Key:
-    """Return the key that this code and these input digests want, `held` parts left as they were."""
-    told = [code.digest, dict(inputs), *([dict(held)] if held else [])]
+def key_of(code: Code, inputs: Mapping[str, str], held: Mapping[str, str] | None = None, of: str = "") -> Key:
+    """Return the key that this code and these input digests want, `held` parts `of` that content left as they were."""
+    told = [code.digest, dict(inputs), *([dict(held), of] if held else [])]
     return Key(digest=digest(told), code=code, inputs=dict(inputs), held=dict(held or {}))
 
 

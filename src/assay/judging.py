@@ -64,9 +64,11 @@ class Hearing:
         return Judgement(results=judge(self.product, self.evidence, engine, schema))
 
 
-def remembered_by(product: Product, version: Version, remembered: Remembered) -> tuple[str, Mapping[int, Any]]:
+def remembered_by(
+    product: Product, version: Version, sensitive: Collection[str], remembered: Remembered
+) -> tuple[str, Mapping[int, Any]]:
     """Return the digest of the rules that are remembered of a version's parts, and what is, by part."""
     if not version.in_parts:
         return "", {}
-    rules = rules_digest(product, version.columns)
+    rules = rules_digest(product, version.columns, sensitive)
     return rules, remembered([part.id for part in version.parts], rules)

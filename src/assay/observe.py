@@ -1,7 +1,9 @@
 """One read of catalog, sources and clock: what the ladder decides on."""
 
 import glob
-from collections.abc import Iterable, Mapping
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 from assay.catalog import Catalog
 from assay.fingerprint import source_of
 from assay.model import Source, SourceFile, SourceState
-from assay.partition import key_of_path
+from assay.partition import key_of_path, regex_of
 from assay.plan import Observed
 from assay.storage import Storage, file_digest
 
@@ -38,7 +40,7 @@ def observe(
 
 def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceState:
     """Return a source as it is now; a file whose size and time are those of one already read is not read again."""
-    paths = sorted(glob.glob(source.pattern, root_dir=root, recursive=True))  # noqa: PTH207 (it may be absolute)
+    paths = sorted(set(_matching(root, source.pattern)))
     files: list[SourceFile] = []
     for path in paths:
         full = root / path
@@ -47,7 +49,7 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
         if not _is_text(path):
             return SourceState(name=source.name, missing=f"{source.name}: a file's name is not UTF-8: {path!a}")
         try:
-            part = path if not source.path_columns else key_of_path(source.path_regex, _grain(source), path)
+            part = key_of_path(source, path) if source.path_regex else path
             if part is None:
                 return SourceState(name=source.name, missing=f"{source.name}: {path} has no part's name in it")
             files.append(_look_at(full, path, part, seen.get(path)))
@@ -59,8 +61,21 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
     return SourceState(name=source.name, digest=digest, files=tuple(files), reading=source.reading)
 
 
-def _grain(source: Source) -> str:
-    return source.partition.grain if source.partition else ""
+def _matching(root: Path, pattern: str) -> Iterator[str]:
+    """Yield the paths that match a glob; `**` does not go through links to folders, which may be loops."""
+    if "**" not in pattern:
+        yield from glob.glob(pattern, root_dir=root)  # noqa: PTH207 (it may be absolute)
+        return
+    fixed = pattern[: re.search(r"[*?[]", pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    top = f"{root}/{fixed}" if not pattern.startswith("/") else fixed or "/"
+    matches = re.compile(regex_of(pattern))
+    for folder, folders, files in os.walk(top):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = folder if pattern.startswith("/") else os.path.relpath(folder, root)
+        for name in files:
+            path = name if below == "." else f"{below}/{name}"
+            if not name.startswith(".") and matches.fullmatch(path):
+                yield path
 
 
 def _is_text(path: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from assay.building import Order
 from assay.decision import InputState, Known
 from assay.engines.feed import Feed
-from assay.errors import BuildError
+from assay.errors import BuildError, UsageError
 from assay.evidence import Shelf
 from assay.fingerprint import key_of
 from assay.model import Key, Part, Product, SourceFile, Version
@@ -45,6 +45,8 @@ class Orders:
         assert product.partition is not None
         parts = wanted(product, self.states) or []
         asked = within([part.key for part in parts], range, product.partition.grain) if range else None
+        if asked == []:
+            raise UsageError(f"{product.name} has no part in {range}", hint=_some([part.key for part in parts]))
         again: Collection[str] = ()
         if forced:
             again = set(asked if asked is not None else (part.key for part in parts))
@@ -85,6 +87,10 @@ class Orders:
     @property
     def _storage(self) -> Storage:
         return self.shelf.storage
+
+
+def _some(keys: Sequence[str]) -> str:
+    return f"It has {len(keys)}, from {keys[0]} to {keys[-1]}." if keys else "It has none."
 
 
 def todo(order: Order) -> int:

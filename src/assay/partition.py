@@ -13,7 +13,7 @@ from typing import Any
 
 from assay.decision import InputState, Known, Unknown
 from assay.fingerprint import digest
-from assay.model import Input, Partition, Product, SourceState, Version
+from assay.model import Input, Partition, Product, Source, SourceState, Version
 
 GRAINS = ("day", "week", "month", "quarter", "year")
 _COARSER = {"day": set(GRAINS), "month": {"month", "quarter", "year"}, "quarter": {"quarter", "year"}}
@@ -22,10 +22,10 @@ _PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 # What a placeholder stands for: how it looks in a path, and the type of the column it becomes.
 _KINDS = {
     "str": (r"[^/]+", "VARCHAR"),
-    "int": (r"[+-]?\d+", "BIGINT"),
-    "date": (r"\d{4}-\d{2}-\d{2}", "DATE"),
-    "month": (r"\d{4}-\d{2}", "VARCHAR"),
-    "year": (r"\d{4}", "BIGINT"),
+    "int": (r"[+-]?[0-9]+", "BIGINT"),
+    "date": (r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "DATE"),
+    "month": (r"[0-9]{4}-[0-9]{2}", "VARCHAR"),
+    "year": (r"[0-9]{4}", "BIGINT"),
 }
 _GRAIN_OF = {"date": "day", "month": "month", "year": "year"}
 
@@ -54,6 +54,7 @@ class Template:
 
 def template(pattern: str) -> Template:
     """Read `retail/{day:date}.csv.gz`; ValueError for a placeholder that is none."""
+    pattern = re.sub(r"(?:(?<=/)|^)(?:\./)+", "", re.sub(r"/{2,}", "/", pattern))
     glob, regex, end = "", "", 0
     names: list[str] = []
     kinds: list[str] = []
@@ -77,8 +78,8 @@ def template(pattern: str) -> Template:
 
 def _as_regex(glob: str) -> str:
     """Return the regular expression of a glob; `**` goes through folders, `*` and `?` do not."""
-    parts = re.split(r"(\*\*/|\*|\?|\[[^]]+\])", glob)
-    said = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*$|\*|\?|\[[^]]+\])", glob)
+    said = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "".join(said.get(p) or (p.replace("[!", "[^") if p[:1] == "[" else re.escape(p)) for p in parts)
 
 
@@ -87,13 +88,23 @@ def _compiled(regex: str) -> re.Pattern[str]:
     return re.compile(regex)
 
 
-def key_of_path(regex: str, grain: str, path: str) -> str | None:
+def key_of_path(source: Source, path: str) -> str | None:
     """Return the part that a file belongs to; None when its path does not say (or says a day that is none)."""
-    found = _compiled(regex).fullmatch(path)
-    if not found:
+    found, partition = _compiled(source.path_regex).fullmatch(path), source.partition
+    if not found or partition is None:
         return None
-    key = "/".join(found.groups())
-    return key if not grain or is_key(key, grain) else None
+    types = {column.name: column.type for column in source.path_columns}
+    values = zip(partition.names, found.groups(), strict=True)
+    told = [str(int(value)) if types.get(name) == "BIGINT" else value for name, value in values]
+    if any(types.get(n) == "BIGINT" and abs(int(v)) >= 2**63 for n, v in zip(partition.names, told, strict=True)):
+        return None
+    key = "/".join(found.groups() if partition.grain else told)
+    return key if not partition.grain or is_key(key, partition.grain) else None
+
+
+def regex_of(glob: str) -> str:
+    """Return the regular expression that the paths of a glob match."""
+    return _as_regex(glob)
 
 
 # ---------------------------------------------------------------------------------------------- time
@@ -180,7 +191,8 @@ def within(keys: Iterable[str], asked: str, grain: str) -> list[str]:
     if grain:
         first = _span(low)[0] if low else date.min
         last = _span(high)[1] if high else date.max
-        return [key for key in keys if first <= first_day(key, grain) <= last]
+        spans = {key: (first_day(key, grain), _last_day(key, grain)) for key in keys if key}
+        return [key for key, (begins, ends) in spans.items() if begins <= last and ends >= first]
     if not dots:
         return [key for key in keys if key == low]
     if all(end == "" or end.lstrip("+-").isdecimal() for end in (low, high)):
@@ -193,9 +205,16 @@ def _span(text: str) -> tuple[date, date]:
     """Return the first and the last day of a day, week, month, quarter or year."""
     for grain in GRAINS:
         if len(text) >= 4 and is_key(text, grain) and key_of_day(first_day(text, grain), grain) == text:
-            after = [first_day(text, grain) + timedelta(days=n) for n in (0, 6, 27, 28, 29, 30, 89, 90, 91, 364, 365)]
-            return after[0], max(day for day in after if key_of_day(day, grain) == text)
+            return first_day(text, grain), _last_day(text, grain)
     raise ValueError(f"{text!r} is no day, week, month, quarter or year")
+
+
+def _last_day(key: str, grain: str) -> date:
+    """Return the last day of a part in time."""
+    first = first_day(key, grain)
+    lengths = (n for n in (365, 364, 91, 90, 89, 30, 29, 28, 27, 6) if first.toordinal() + n <= date.max.toordinal())
+    days = (first + timedelta(days=n) for n in lengths)
+    return next((day for day in days if key_of_day(day, grain) == key), first)
 
 
 # ---------------------------------------------------------------------------------------------- needs

@@ -123,6 +123,10 @@ class Partitions:
             self.declared.problem(told, where, hint)
         if not isinstance(asked, PartsDeclaration):
             return replace(i, grain=other.grain) if other and (i.name == each or alike(own, other)) else i
+        if asked.all and asked.back:
+            self.declared.problem(f"{name}: parts(all=True) of {i.name} has no back=", where)
+        if asked.all and i.name == each:
+            self.declared.problem(f"{name}: each={_called(product.each)} is followed, so not all of it is seen", where)
         if asked.all:
             return i
         if other is None:
@@ -130,6 +134,9 @@ class Partitions:
         elif not (coarser(other.grain, own.grain) and (own.grain or own.names == other.names)):
             told = f"{name}: a part by {shown(own)} is not made of whole parts of {i.name}, which is by {shown(other)}"
             self.declared.problem(told, where)
+        elif asked.back and not own.in_rows:
+            told = f"{name}: parts(back={asked.back}) needs rows that say of which part they are"
+            self.declared.problem(told, where, f"Write partition_by= instead of each={_called(product.each)}.")
         elif asked.back and not own.grain:
             self.declared.problem(
                 f"{name}: parts(back={asked.back}) is for parts in time; it is by {shown(own)}", where

@@ -168,7 +168,7 @@ def decide(
         return Build(reasons=reasons, key=key, parts=_parts(product, states, facts, forced=forced))
     decision = _judged(product, version, known, observed, restates=restates)
     if isinstance(decision, Blocked) and (held := _held_parts(product, decision, facts)):
-        key = key_of(key.code, key.inputs, held)
+        key = key_of(key.code, key.inputs, held, of=decision.version.digest)
         patched = facts.find(product.name, key.digest)
         if patched is None:
             return Build(reasons=(PartsHeld(parts=tuple(held)),), key=key)
@@ -198,6 +198,11 @@ def _judged(
     return Keep(version=version)
 
 
+def _told_apart(version: Version) -> object:
+    """Return what makes parts of the same name stand for the same: how a version is split, and its columns."""
+    return version.key.code.parts.get("partition"), version.columns
+
+
 def _not_in_parts(product: Product, states: Mapping[str, InputState]) -> dict[str, InputState]:
     """Return the inputs that are followed part by part, and whose readers still see one that is not in parts."""
     followed = [i.name for i in product.inputs if i.grain is not None]
@@ -224,7 +229,7 @@ def _held_parts(product: Product, blocked: Blocked, facts: Facts) -> dict[str, s
     if not (product.holds_parts and failed):
         return {}
     seen = facts.version(pointer.version) if pointer else None
-    if seen and (not seen.in_parts or seen.columns != blocked.version.columns):
+    if seen and (not seen.in_parts or _told_apart(seen) != _told_apart(blocked.version)):
         return {}
     before = {part.key: part.digest for part in seen.parts} if seen else {}
     left = {part.key for part in blocked.version.parts} - set(failed) | (before.keys() & set(failed))

@@ -102,7 +102,8 @@ def table_of(version: Version, storage: Storage) -> Table:
     Where files lie in folders that tell the value of a column, the table says so.
     """
     found = stored([part for part in version.parts if version.in_parts or part.key != QUARANTINE], storage)
-    told = split_of(found.files) if version.in_parts else set()
+    # Engines read every folder of a path, also those that the store lies in.
+    told = split_of(found.files) if version.in_parts and "=" not in str(storage.root) else set()
     types = {column.name: column.type for column in version.columns if not column.logical}
     column = told.pop() if len(told) == 1 else ""
     return replace(found, split=(column, types[column])) if types.get(column) in _TOLD else found

@@ -51,7 +51,10 @@ class Records:
             known = self._parts.get(version.product, {})
             parts = [known.get((part.path, part.start), part) for part in version.parts]
             self.storage.flush({part.path for part in parts if not part.id})
-            version = replace(version, parts=tuple(self.catalog.record_parts(version.product, parts)))
+            # With its parts, so that none of them is ever left without a version.
+            [version] = self.catalog.record([replace(version, parts=tuple(parts))])
+            self.facts.add_version(version)
+            return version
         self.facts.add_version(version)
         self._seconds += version.seconds
         self._keep(version)

@@ -36,6 +36,7 @@ from assay.partition import template
 from assay.partitioning import Partitions
 from assay.rulebook import Rulebook, sql_file, texts, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
+from assay.secrecy import secret
 from assay.shapes import wrong_shapes
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,99}")
@@ -105,8 +106,19 @@ class _Resolver:
             )
         if self.problems:
             raise DeclarationError(self.problems)
+        self._check_shown(graph)
         self.resolved.graph = graph
         return self.resolved
+
+    def _check_shown(self, graph: Graph) -> None:
+        """Raise DeclarationError for tables that are split by what must not be shown: parts are called by it."""
+        for name, product in graph.products.items():
+            hidden = secret(product.partition.names, graph.sensitive(name)) if product.partition else set()
+            if hidden:
+                told = f"{name} is split by {min(hidden)}, which is sensitive: its parts would be called by its values"
+                self.problem(told, product.where, "Split it by something that may be shown.")
+        if self.problems:
+            raise DeclarationError(self.problems)
 
     def problem(self, what: str, where: Where, hint: str = "") -> None:
         self.problems.append(Problem(what=what, where=where, hint=hint))
@@ -253,7 +265,8 @@ class _Resolver:
         partition, inputs = self.partitions.settle(name, declared, inputs, where)
         if partition:
             self._check_parts(name, declared, where, aside=bool(aside))
-            parts["partition"] = digest([asdict(partition), [[i.alias, i.grain, i.back] for i in inputs]])
+            follows = [[i.alias, i.grain, i.back] for i in inputs]
+            parts["partition"] = digest([asdict(partition), follows, declared.event_time])
         parts |= {"file": digest(declared.file)} if declared.file else {}
         self.resolved.definitions[name] = Definition(recipe=made.recipe, schema=schema)
         return Product(

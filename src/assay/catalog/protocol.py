@@ -43,8 +43,8 @@ class Catalog(Protocol):
 
     def record(
         self, versions: Sequence[Version], verdicts: Sequence[Verdict] = (), judged: Sequence[Judged] = ()
-    ) -> None:
-        """Record facts, and drop the intents of the paths that are now named by a version."""
+    ) -> Sequence[Version]:
+        """Record facts, and drop the intents of their run that versions now name; return new versions as recorded."""
 
     def record_parts(self, product: str, parts: Sequence[Part]) -> Sequence[Part]:
         """Record parts before there is a version of them, and return them with their ids; what has one stays."""

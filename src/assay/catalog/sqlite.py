@@ -324,9 +324,9 @@ class SqliteCatalog:
 
     def record(
         self, versions: Sequence[Version], verdicts: Sequence[Verdict] = (), judged: Sequence[Judged] = ()
-    ) -> None:
+    ) -> list[Version]:
         with _translated(self.file), self._transaction():
-            self._add_versions(versions)
+            recorded = self._add_versions(versions)
             self._db.executemany(
                 f"insert into verdicts ({VERDICT}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
                 " on conflict (version, contract, against) do nothing",
@@ -336,6 +336,7 @@ class SqliteCatalog:
                 "insert into judged_parts values (?, ?, ?) on conflict (part, rules) do nothing",
                 [(j.part, j.rules, to_json(j.results)) for j in judged],
             )
+        return recorded
 
     def record_parts(self, product: str, parts: Sequence[Part]) -> list[Part]:
         with _translated(self.file), self._transaction():
@@ -376,11 +377,12 @@ class SqliteCatalog:
         with _translated(self.file), self._transaction():
             self._db.executemany("delete from replaced where path = ?", [(path,) for path in paths])
 
-    def _add_versions(self, versions: Sequence[Version]) -> None:
+    def _add_versions(self, versions: Sequence[Version]) -> list[Version]:
+        """Record versions that are not there yet, and return those as recorded."""
         there = {id for (id,) in self._of("select id from versions where id in", [v.id for v in versions])}
         new = [v for v in versions if v.id not in there]
         if not new:
-            return
+            return []
         parts = iter(self._add_parts([(v.product, part) for v in new for part in v.parts]))
         whole = [replace(v, parts=tuple(islice(parts, len(v.parts)))) for v in new]
         (last,) = self._db.execute("select coalesce(max(seq), 0) from versions").fetchone()
@@ -388,8 +390,10 @@ class SqliteCatalog:
             f"insert into versions (seq, {VERSION}) values (?{', ?' * (VERSION.count(',') + 1)})",
             [[seq, *version_row(v)] for seq, v in enumerate(whole, last + 1)],
         )
-        folders = {"/".join(part.path.split("/")[:2]) for v in new for part in v.parts}
-        self._db.executemany("delete from intents where path = ?", [(folder,) for folder in folders])
+        # What another run has built of it, that run may not be done with.
+        folders = {("/".join(part.path.split("/")[:2]), v.run) for v in new for part in v.parts}
+        self._db.executemany("delete from intents where path = ? and run = ?", list(folders))
+        return whole
 
     def remember(self, files: Iterable[SourceFile], listings: Sequence[SourceState]) -> None:
         with _translated(self.file), self._transaction():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import duckdb
 
 # The path is new, nobody reads it before the catalog names it, and it is removed when this fails: no detour is needed.
+_GLOB = re.compile(r"[*?\[]")
 COPY = "(format parquet, compression zstd, compression_level 1, parquet_version v2, use_tmp_file false)"
 # Types that DuckDB reads from Parquet just as they were written, by either engine.
 _AS_WRITTEN = re.compile(
@@ -28,6 +29,9 @@ _AS_WRITTEN = re.compile(
 )
 _Views = tuple[list[str], dict[str, str]]
 _ROOMS = 16  # rooms that are kept furnished for the next query that reads the same
+
+
+Stranger = tuple[str, str, str]  # a column, its grain, and the part that rows should be of
 
 
 class DuckDB:
@@ -133,7 +137,7 @@ class DuckDB:
         event_time: str = "",
         types: Mapping[str, str] | None = None,
         *,
-        stranger: tuple[str, str] = ("", ""),
+        stranger: Stranger | None = None,
     ) -> Measured:
         """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
 
@@ -141,10 +145,10 @@ class DuckDB:
         `types` are those that the columns were written in: DuckDB may not see all of them. `stranger` is a column, and
         SQL that is true of rows which do not belong there: they are counted, where there is that column.
         """
-        staged, (column, condition) = parquet([file]), stranger
+        staged = parquet([file])
         with self.cursor() as cursor:
             columns = _columns(cursor, staged, types or {})
-            strange = f"count_if({condition})" if column in {c.name for c in columns} and column else "0"
+            strange = f"count_if({condition})" if (condition := strange_to(stranger, columns)) else "0"
             row = cursor.execute(f"select {_measures(columns, event_time)}, {strange} {staged}").fetchone()
         assert row is not None
         return replace(_measured(columns, row), strangers=row[-1])
@@ -153,9 +157,9 @@ class DuckDB:
         self, file: Path, key: str, columns: Sequence[Column], event_time: str = ""
     ) -> dict[str | None, Measured]:
         """Read a staged Parquet file once: what the rows of each value of `key` (SQL of a text) hold, in order."""
-        grouped = f"select {_measures(columns, event_time)}, {key} as __key {parquet([file])} group by __key"
+        grouped = f"select {_measures(columns, event_time)}, {key} {parquet([file])} group by {key} order by {key}"
         with self.cursor() as cursor:
-            rows = cursor.execute(f"{grouped} order by __key").fetchall()
+            rows = cursor.execute(grouped).fetchall()
         return {row[-1]: _measured(columns, row) for row in rows}
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
@@ -285,19 +289,19 @@ def select(feed: Feed) -> str:
     match source.format:
         case "csv":
             groups = by_header(source, feed.files).items()
-            return " union all ".join(_select_csv(source, header, files) for header, files in groups)
+            return " union all ".join(_select_csv(feed, header, files) for header, files in groups)
         case "jsonl":
             spec = ", ".join(f"{literal(c.name)}: {literal(_read_as(c))}" for c in source.columns)
             options = (
                 f"format = 'newline_delimited', filename = '__file', hive_partitioning = false, columns = {{{spec}}}"
             )
-            return f"select {_typed(source)} from read_json({_files(feed.files)}, {options})"
+            return f"select {_typed(feed)} from read_json({_plainly(feed.files)}, {options})"
         case _:
             named = ", ".join(f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in source.columns)
             groups_of = by_schema(source, feed.files)
             options = "filename = '__file', hive_partitioning = false"
             return " union all ".join(
-                f"select {named}{_by_path(source)} from read_parquet({_list(files)}, {options})" for files in groups_of
+                f"select {named}{_by_path(feed)} from read_parquet({_plainly(files)}, {options})" for files in groups_of
             )
 
 
@@ -320,16 +324,20 @@ def parquet(table: Table | Sequence[Path]) -> str:
     return reads[0] if len(reads) == 1 and not table.cuts else f"from ({' union all by name '.join(reads)})"
 
 
-def _by_path(source: Source) -> str:
+def _by_path(feed: Feed) -> str:
     """Return what the path of each file tells, as further columns of a select list."""
-    regex = literal(f"(?:^|/){source.path_regex}$")
+    source = feed.source
+    assert source is not None
+    regex = literal(feed.path_regex)
     return "".join(
         f", cast(regexp_extract(__file, {regex}, {index}) as {column.type}) as {identifier(column.name)}"
         for column, index in source.told_by_path
     )
 
 
-def _select_csv(source: Source, header: tuple[str, ...], files: Sequence[Path]) -> str:
+def _select_csv(feed: Feed, header: tuple[str, ...], files: Sequence[Path]) -> str:
+    source = feed.source
+    assert source is not None
     types = {c.name: _read_as(c) for c in source.columns}
     # A column that is not declared still takes its place in the line: it is read as text under a name of ours.
     lower = {name.lower() for name in types}
@@ -340,7 +348,7 @@ def _select_csv(source: Source, header: tuple[str, ...], files: Sequence[Path]) 
     spec = ", ".join(f"{literal(name)}: {literal(type)}" for name, type in places)
     nulls = ", ".join(literal(value) for value in ("", *source.null_values))
     return (
-        f"select {_typed(source)} from read_csv({_files(files)}, auto_detect = false, header = true, "
+        f"select {_typed(feed)} from read_csv({_plainly(files)}, auto_detect = false, header = true, "
         f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
         f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, columns = {{{spec}}})"
     )
@@ -358,10 +366,12 @@ def _read_as(column: Column) -> str:
     return "VARCHAR" if column.type in INTEGERS or DECIMAL.match(column.type) else column.type
 
 
-def _typed(source: Source) -> str:
+def _typed(feed: Feed) -> str:
     """Return the select list that gives columns their declared types; a text that is no such number is an error."""
+    source = feed.source
+    assert source is not None
     told = ", ".join(f"{_number(source, c)} as {identifier(c.name)}" for c in source.columns)
-    return told + _by_path(source)
+    return told + _by_path(feed)
 
 
 def _number(source: Source, column: Column) -> str:
@@ -377,11 +387,23 @@ def _number(source: Source, column: Column) -> str:
     return f"case when {fits} then cast(trim({name}) as {column.type}) else {wrong} end"
 
 
+def strange_to(part: Stranger | None, columns: Sequence[Column]) -> str:
+    """Return the SQL that is true of rows of another part; '' where the rows do not say."""
+    column, grain, key = part or ("", "", "")
+    found = next((c for c in columns if c.name.lower() == column.lower()), None)
+    return f"{keyed(identifier(found.name), grain, found.type)} is distinct from {literal(key)}" if found else ""
+
+
 _KEYS = {"month": "%Y-%m", "year": "%Y", "week": "%G-W%V"}
 
 
-def keyed(value: str, grain: str) -> str:
-    """Return the SQL of the part that a value belongs to; `grain` as in Partition."""
+def keyed(value: str, grain: str, type: str) -> str:
+    """Return the SQL of the part that a value of this type belongs to; `grain` as in Partition.
+
+    A text or a number is called what it is: it may be `2011-12`, and is not read as a time.
+    """
+    if not type.startswith(("DATE", "TIMESTAMP")):
+        return f"cast({value} as varchar)"
     if grain in _KEYS:
         return f"strftime({value}, {literal(_KEYS[grain])})"
     if grain == "quarter":
@@ -431,6 +453,11 @@ def create_views(connection: "duckdb.DuckDBPyConnection", views: Mapping[str, st
 
 def _list(files: Sequence[Path]) -> str:
     return f"[{', '.join(literal(str(file)) for file in files)}]::varchar[]"
+
+
+def _plainly(files: Sequence[Path]) -> str:
+    """Return files of the user's as DuckDB takes them: no letter of their names stands for others."""
+    return _files([Path(_GLOB.sub(r"[\g<0>]", str(file))) for file in files])
 
 
 def _files(files: Sequence[Path]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -53,12 +54,23 @@ def _column_of(file: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
-    """One input as files: `alias` is what the code calls it, `source` how to read files that are not ours."""
+    """One input as files: `alias` is what the code calls it, `source` how to read files that are not ours.
+
+    `root` is the folder of the project, below which those are.
+    """
 
     alias: str
     name: str
     table: Table
     source: Source | None = None
+    root: str = ""
+
+    @property
+    def path_regex(self) -> str:
+        """The regular expression that the paths of a source match, from the first letter to the last."""
+        assert self.source is not None
+        below = "" if self.source.pattern.startswith("/") else re.escape(f"{self.root}/")
+        return f"^{below}{self.source.path_regex}$"
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -36,7 +36,7 @@ class Recipe:
 
 def make(
     product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target: Path, engine: duck.DuckDB, *,
-    stranger: tuple[str, str] = ("", ""),
+    stranger: duck.Stranger | None = None,
 ) -> Measured:  # fmt: skip
     """Make a product, or a part of it, into the file `target` and return what it holds; `stranger` as in measure().
 

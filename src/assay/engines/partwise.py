@@ -19,11 +19,31 @@ def partwise(sql: str, split: str) -> bool:
         node = reader.tree(sql)
     except reader.Unreadable:
         return False
-    if node.get("type") != "SELECT_NODE" or not _is_plain(node):
+    if node.get("type") != "SELECT_NODE" or not _is_plain(node) or not _is_settled(node):
         return False
     if _is_grouped(node):
         return bool(split) and len(node["group_sets"]) <= 1 and any(_is(key, split, node) for key in _keys(node))
     return not node["having"] and not _calls(node) & _aggregates()
+
+
+@lru_cache(maxsize=4096)
+def is_settled(condition: str) -> bool:
+    """Say whether a condition says tomorrow of the same row what it says today; when in doubt, it does not."""
+    try:
+        return _is_settled(reader.tree(f"select (\n{condition}\n)"))
+    except reader.Unreadable:
+        return False
+
+
+def _is_settled(node: Mapping[str, Any]) -> bool:
+    names = {str(part).lower() for inner in _nodes(node) for part in inner.get("column_names", ())}
+    return not (_calls(node) | names) & _moving()
+
+
+@cache
+def _moving() -> frozenset[str]:
+    """Return the names of functions (some stand without parentheses) that can give another answer another time."""
+    return frozenset(reader.moving())
 
 
 def _is_plain(node: Mapping[str, Any]) -> bool:

@@ -23,9 +23,8 @@ def scan(feed: Feed) -> "pl.LazyFrame":
         every = (*feed.source.columns, *feed.source.path_columns)
         return pl.LazyFrame(schema={c.name: to_polars(c.type) for c in every})
     columns = {c.name: to_polars(c.type) for c in feed.source.columns}
-    regex = f"(?:^|/){feed.source.path_regex}$"
     told = [
-        pl.col("__file").str.extract(regex, index).cast(to_polars(c.type)).alias(c.name)
+        pl.col("__file").str.extract(feed.path_regex, index).cast(to_polars(c.type)).alias(c.name)
         for c, index in feed.source.told_by_path
     ]
     frames = [

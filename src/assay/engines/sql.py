@@ -16,6 +16,13 @@ _HARMLESS = {
     "string_split_to_table",
 }  # fmt: skip
 _SETTINGS = {"current_setting", "getvariable", "getenv", "current_query", "write_log"}
+_CLOCKS = (
+    "current_timestamp",
+    "current_time",
+    "localtimestamp",
+    "localtime",
+    "age",
+)  # not known as functions, or as such
 _PLACES = {"query_location", "query_location_length"}
 _ahead: dict[str, str] = {}  # what DuckDB said of the texts that are being read together
 
@@ -108,6 +115,12 @@ def tree(sql: str) -> dict[str, Any]:
     parse(sql)
     node: dict[str, Any] = _serialized(sql)["statements"][0]["node"]
     return node
+
+
+def moving() -> list[str]:
+    """Return the names of DuckDB's functions that can give another answer another time: clocks, chance, settings."""
+    asked = "select distinct lower(function_name) from duckdb_functions() where stability <> 'CONSISTENT'"
+    return [*_CLOCKS, *(name for (name,) in _parser().execute(asked).fetchall())]
 
 
 def functions(kind: str) -> list[str]:

@@ -83,14 +83,14 @@ def increasing(way: Unique, table: str) -> str:
         f"({' and '.join([*(f'{n} = p{i}' for i, n in enumerate(names[:last])), f'{names[last]} > p{last}'])})"
         for last in range(len(names))
     )
-    return f"select count_if(({after}) is not true) from (select {', '.join(names)}, {before} {table})"
+    return f"select coalesce(count_if(({after}) is not true), 0) from (select {', '.join(names)}, {before} {table})"
 
 
 def hashes(way: Unique, table: str) -> str:
     """Return the query that counts repeated hashes among the sorted ones, and those out of order (none, if sorted)."""
     names = ", ".join(map(identifier, way.columns))
     return (
-        "select count_if(h = p), count_if(h < p) from (select h, lag(h) over () as p from "
+        "select coalesce(count_if(h = p), 0), coalesce(count_if(h < p), 0) from (select h, lag(h) over () as p from "
         f"(select hash({names}) as h {table} order by h))"
     )
 

@@ -4,14 +4,14 @@ What a part's rows have to say does not change, so it is remembered. Of uniquene
 rows alike would be in one part, or where the parts' values do not overlap.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 from assay.engines.duckdb import DuckDB, identifier, keyed, parquet
 from assay.engines.feed import Table
-from assay.engines.partwise import partwise
+from assay.engines.partwise import is_settled, partwise
 from assay.engines.types import INTEGERS
 from assay.fingerprint import digest
 from assay.model import THIS, Column, Product, Rule, RuleResult, Status, changed
@@ -20,6 +20,7 @@ from assay.rules.answer import Answer
 from assay.rules.compile import Rows, Text, Unique, Way
 from assay.rules.judge import SAMPLES, Evidence, Judging, ways_of
 from assay.rules.schema import Schema
+from assay.secrecy import secret
 
 _AT_ONCE = 200  # parts asked about in one query
 _COUNTED = {**dict.fromkeys(INTEGERS, "{}"), "DATE": "epoch({})::bigint", "TIMESTAMP": "epoch_us({})", "VARCHAR": "{}"}
@@ -45,11 +46,11 @@ class Judgement:
     failed_parts: tuple[str, ...] = ()
 
 
-def rules_digest(product: Product, columns: Sequence[Column]) -> str:
+def rules_digest(product: Product, columns: Sequence[Column], sensitive: Collection[str]) -> str:
     """Return the digest of the rules whose answers are remembered of parts with these columns."""
-    chosen = _Chosen(product, columns)
+    chosen = _Chosen(product, columns, sensitive)
     told = [[r.text, changed(r.demand) if r.demand else r.sql] for r in (*chosen.rows, *chosen.ranged)]
-    return digest([told, sorted(product.contract.key), sorted(product.contract.sensitive)])
+    return digest([told, sorted(product.contract.key), sorted(sensitive)])
 
 
 def judge_parts(
@@ -62,18 +63,20 @@ def judge_parts(
 class _Chosen:
     """Which rules are about single rows (or about rows that are in one part anyway), and which about ranges."""
 
-    def __init__(self, product: Product, columns: Sequence[Column]) -> None:
+    def __init__(self, product: Product, columns: Sequence[Column], sensitive: Collection[str]) -> None:
         ways = ways_of(product, columns)
         self.types = {column.name: column.type for column in columns}
         split = product.partition.names[0] if product.partition and product.partition.in_rows else ""
         split = split if split in self.types else ""
         rules = product.contract.rules
         self.rows = [rule for rule in rules if _is_about_rows(rule, ways.get(rule.text), split)]
-        self.ranged = [r for r in rules if r not in self.rows and self._is_ranged(ways.get(r.text))]
+        self.ranged = [r for r in rules if r not in self.rows and self._is_ranged(ways.get(r.text), sensitive)]
         self.ways = ways
 
-    def _is_ranged(self, way: Way | None) -> bool:
-        return isinstance(way, Unique) and len(way.columns) == 1 and self.types[way.columns[0]] in _COUNTED
+    def _is_ranged(self, way: Way | None, sensitive: Collection[str]) -> bool:
+        """Say whether the values of a column go from one to another that may be remembered."""
+        alone = isinstance(way, Unique) and len(way.columns) == 1 and not secret(way.columns, sensitive)
+        return isinstance(way, Unique) and alone and self.types[way.columns[0]] in _COUNTED
 
 
 def _is_about_rows(rule: Rule, way: Way | None, split: str) -> bool:
@@ -81,6 +84,8 @@ def _is_about_rows(rule: Rule, way: Way | None, split: str) -> bool:
     if rule.sql:
         alone = {i.name for i in rule.inputs} <= {THIS} and not (rule.compares or rule.dated)
         return alone and partwise(rule.sql, split)
+    if isinstance(way, Rows) and rule.demand and rule.demand.kind == "condition":
+        return is_settled(rule.demand.arguments["sql"])
     return isinstance(way, Rows | Text) or (isinstance(way, Unique) and split in way.columns)
 
 
@@ -94,7 +99,7 @@ class _InParts:
         schema: Callable[[], Schema],
     ) -> None:
         self.product, self.evidence, self.parts, self.engine, self.schema = product, evidence, parts, engine, schema
-        self.chosen = _Chosen(product, evidence.columns)
+        self.chosen = _Chosen(product, evidence.columns, evidence.sensitive.get(THIS, ()))
         self.fresh = [part for part in parts if part.remembered is None]
         self.known: dict[str, dict[str, Any]] = {p.key: dict(p.remembered) for p in parts if p.remembered is not None}
         self.whole = Judging(product, evidence, engine, schema)
@@ -213,9 +218,9 @@ class _InParts:
             names = [
                 c[0] for c in bench.execute(f"select * from (\n{query}\n) limit 0", dict(clock) or None).description
             ]
-            if partition.names[0] not in names:
+            if partition.names[0] not in names or partition.names[0] not in self.chosen.types:
                 return set()
-            key = keyed(identifier(partition.names[0]), partition.grain)
+            key = keyed(identifier(partition.names[0]), partition.grain, self.chosen.types[partition.names[0]])
             rows = bench.execute(f"select distinct {key} from (\n{query}\n)", dict(clock) or None).fetchall()
         named = {row[0] for row in rows}
         return named if named <= {part.key for part in self.parts} else set()
