@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from assay.declare import Declaration, PartsDeclaration, ProductDeclaration, SourceDeclaration
+from assay.graph import Graph
 from assay.model import Contract, Input, Partition, Where
 from assay.partition import alike, coarser, partition_by, template
+from assay.secrecy import secret
 
 _BY_VALUE = {"DATE", "VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT"}
 
@@ -113,6 +115,14 @@ class Partitions:
         if each and each not in {i.name for i in inputs}:
             self.declared.problem(f"{name}: each={_called(product.each)} is none of its inputs", where)
         return own, tuple(self._follow(name, own, product, i, each) for i in inputs)
+
+    def check_shown(self, graph: Graph) -> None:
+        """Note tables that are split by what must not be shown: parts are called by it."""
+        for name, product in graph.products.items():
+            hidden = secret(product.partition.names, graph.sensitive(name)) if product.partition else set()
+            if hidden:
+                told = f"{name} is split by {min(hidden)}, which is sensitive: its parts would be called by its values"
+                self.declared.problem(told, product.where, "Split it by something that may be shown.")
 
     def _follow(self, name: str, own: Partition, product: ProductDeclaration, i: Input, each: str | None) -> Input:
         asked, other = product.inputs.get(i.alias), self.of(i.name)

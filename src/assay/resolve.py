@@ -36,7 +36,6 @@ from assay.partition import template
 from assay.partitioning import Partitions
 from assay.rulebook import Rulebook, sql_file, texts, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
-from assay.secrecy import secret
 from assay.shapes import wrong_shapes
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,99}")
@@ -106,19 +105,11 @@ class _Resolver:
             )
         if self.problems:
             raise DeclarationError(self.problems)
-        self._check_shown(graph)
-        self.resolved.graph = graph
-        return self.resolved
-
-    def _check_shown(self, graph: Graph) -> None:
-        """Raise DeclarationError for tables that are split by what must not be shown: parts are called by it."""
-        for name, product in graph.products.items():
-            hidden = secret(product.partition.names, graph.sensitive(name)) if product.partition else set()
-            if hidden:
-                told = f"{name} is split by {min(hidden)}, which is sensitive: its parts would be called by its values"
-                self.problem(told, product.where, "Split it by something that may be shown.")
+        self.partitions.check_shown(graph)
         if self.problems:
             raise DeclarationError(self.problems)
+        self.resolved.graph = graph
+        return self.resolved
 
     def problem(self, what: str, where: Where, hint: str = "") -> None:
         self.problems.append(Problem(what=what, where=where, hint=hint))
