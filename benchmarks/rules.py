@@ -82,7 +82,7 @@ from assay.engines.duckdb import DuckDB
 from benchmarks.judging import evidence_of, load
 from assay.rules.judge import judge
 file = Path({file!r})
-engine = DuckDB([file.parent, Path({folder!r})], Path({folder!r}) / "spill", {limit!r})
+engine = DuckDB([file.parent, Path({folder!r})], Path({folder!r}) / "spill", {{"memory_limit": {limit!r}}})
 product = load(Path({contract!r}))
 evidence = evidence_of(file, engine)
 # measured from here

@@ -636,3 +636,16 @@ def test_fail_fast_with_nothing_left_to_do_tells_of_everything(place: Place) -> 
     told = place.materialize("--fail-fast")
     assert {name: t["result"] for name, t in told.items() if name} == {"sales.a": "held back", "sales.b": "unchanged"}
     assert told[""]["exit_code"] == 3
+
+
+def test_what_does_not_fit_into_memory_is_spilled_and_told(place: Place) -> None:
+    place.write("pyproject.toml", '[tool.products]\nmemory = "150MB"\nspill = "2GB"\n')
+    sql = "select i, hash(i) as h, md5(i::varchar) as s from range(3000000) t(i) order by h"
+    place.write("products/sales.py", f"sql_product('big', '{sql}', owner='o')", header=True)
+    ran = place.spawn("materialize", "-s", "big", "--json")
+    last = ran.events[-1]
+    assert (last["exit_code"], last["spilled_bytes"] > 0) == (0, True), ran.err
+    assert not list((place.root / ".products/spill").glob("*"))
+    place.write("pyproject.toml", '[tool.products]\nmemory = "150MB"\nspill = "1MB"\n')
+    told = place.materialize("-s", "big", "--force")
+    assert told["sales.big"]["result"] == "failed", "what may be spilled is bounded"

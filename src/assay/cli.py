@@ -198,8 +198,12 @@ def _reporter(story: Story, width: int, as_json: bool) -> Any:
 
 def _end(outcome: Outcome, as_json: bool) -> None:
     if as_json:
-        click.echo(to_json({"exit_code": outcome.exit_code, "interrupted": outcome.interrupted}))
-    elif outcome.interrupted:
+        spilled = {"spilled_bytes": outcome.spilled} if outcome.spilled else {}
+        click.echo(to_json({"exit_code": outcome.exit_code, "interrupted": outcome.interrupted, **spilled}))
+        return
+    if outcome.spilled:
+        click.echo(f"  {'spilled':<10} up to {outcome.spilled / 2**20:,.0f} MiB to .products/spill, now gone", err=True)
+    if outcome.interrupted:
         click.echo("stopped: what was finished is kept, and the next run goes on from there", err=True)
 
 

@@ -28,12 +28,18 @@ class Config:
     release: Literal["coherent", "as_ready"] = "coherent"
     jobs: int = 0
     memory: str = ""
+    spill: str = ""
     reads: tuple[str, ...] = field(default=())
 
     @property
     def state(self) -> Path:
         """The folder that holds catalog, store and manifest."""
         return self.root / self.store
+
+    @property
+    def spill_folder(self) -> Path:
+        """The folder for what does not fit into memory."""
+        return self.state / "spill"
 
 
 def find_config(start: Path) -> Config:
@@ -95,7 +101,7 @@ def _wrong(name: str, value: Any, default: Any) -> str:
         return "should be a folder inside the project"
     if name == "jobs" and not 0 <= value <= 64:
         return "should be between 0 and 64"
-    if name == "memory" and value and not _MEMORY.fullmatch(value):
+    if name in {"memory", "spill"} and value and not _MEMORY.fullmatch(value):
         return 'should be a size such as "2GB"'
     return bad_environment(value) if name == "environment" else ""
 

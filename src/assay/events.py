@@ -102,10 +102,11 @@ def held_parts(end: object) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a run left: a result for each product asked for, and whether it was stopped."""
+    """What a run left: a result for each product asked for, whether it was stopped, and the most bytes it spilled."""
 
     results: Mapping[str, Result] = field(default_factory=dict)
     interrupted: bool = False
+    spilled: int = 0
 
     @property
     def exit_code(self) -> int:

@@ -55,7 +55,7 @@ from assay.plan import (
 from assay.project import Project
 from assay.records import Records
 from assay.resolve import Definition
-from assay.storage import Storage
+from assay.storage import Storage, size_of
 
 _Done = Version | Unfinished | Ruling
 _Work = Callable[[], _Done]
@@ -113,7 +113,8 @@ def execute(
         finally:
             done = {n: r for n, r in run.results.items() if n not in results or not isinstance(r.end, Keep)}
             results.update(done)
-        return Outcome(results={n: results[n] for n in steps.steps}, interrupted=run.interrupted)
+        told = {n: results[n] for n in steps.steps}
+        return Outcome(results=told, interrupted=run.interrupted, spilled=run.spilled)
     raise AssertionError("unreachable")
 
 
@@ -165,7 +166,7 @@ class _Run:
             done=self.records.made,
         )
         self.orders = Orders(self.id, self.shelf, self.states, self.facts)
-        self.kept = 0.0  # when parts were last recorded
+        self.kept, self.spilled = 0.0, 0  # when parts were last recorded, and the most that was spilled (bytes)
         self.stopping = self.interrupted = False
         self._lock, self._reading = Lock(), Lock()
         self._prepare()
@@ -400,7 +401,7 @@ class _Run:
         now = time.monotonic()
         if now - self.kept < _TICK and self.running:
             return
-        self.kept = now
+        self.kept, self.spilled = now, max(self.spilled, size_of(self.project.config.spill_folder))
         for name in self.records.parts():
             made, note = self.records.of(name), self.notes[name]
             if note.parts:

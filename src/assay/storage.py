@@ -120,6 +120,14 @@ class LocalStorage:
         return self._root / path
 
 
+def size_of(folder: Path) -> int:
+    """Return the bytes of the files in a folder; 0 when there is none."""
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder))
+    except OSError:
+        return 0
+
+
 def file_digest(file: Path) -> str:
     """Return the SHA-256 of a file, in hex; reads it once, in chunks of 1 MiB."""
     sha = hashlib.sha256()

@@ -35,19 +35,22 @@ Stranger = tuple[str, str, str]  # a column, its grain, and the part that rows s
 
 
 class DuckDB:
-    """One DuckDB instance that can read and write `folders` alone; benches on it share one memory limit."""
+    """One DuckDB instance that reads and writes `folders` alone; benches on it share `limits` (settings of DuckDB)."""
 
-    def __init__(self, folders: Sequence[Path], spill: Path, memory: str = "") -> None:
+    def __init__(self, folders: Sequence[Path], spill: Path, limits: Mapping[str, str] | None = None) -> None:
         import duckdb
 
-        self.limited = bool(memory)
+        given = {name: value for name, value in (limits or {}).items() if value}
+        self.limited = "memory_limit" in given
         self._lock = threading.Lock()
         self._open: dict[int, duckdb.DuckDBPyConnection] = {}
         self._count = 0
         self._rooms: list[tuple[_Views, str]] = []
-        self._instance = duckdb.connect(config=_config(memory))
+        self._instance = duckdb.connect(config=_config())
         run = self._instance.execute
         run(f"set temp_directory = {literal(str(spill))}")
+        for name, value in given.items():  # how much may be spilled counts only when it is set after the folder
+            run(f"set {name} = {literal(value)}")
         run("set python_enable_replacements = false")
         _in_utc(self._instance)
         run(f"set allowed_directories = [{', '.join(literal(f'{folder}/') for folder in folders)}]")
@@ -433,7 +436,7 @@ def reading_room(files: Sequence[Path], views: Mapping[str, str]) -> "duckdb.Duc
     """
     import duckdb
 
-    room = duckdb.connect(config=_config(""))
+    room = duckdb.connect(config=_config())
     room.execute("set python_enable_replacements = false")
     _in_utc(room)
     room.execute(f"set allowed_paths = {_list(files)}")
@@ -465,9 +468,8 @@ def _files(files: Sequence[Path]) -> str:
     return literal(str(files[0])) if len(files) == 1 else _list(files)
 
 
-def _config(memory: str) -> dict[str, Any]:
-    config = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-    return {**config, "memory_limit": memory} if memory else dict(config)
+def _config() -> dict[str, Any]:
+    return {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 
 def _in_utc(connection: "duckdb.DuckDBPyConnection") -> None:
