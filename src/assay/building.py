@@ -143,22 +143,18 @@ class Workshop:
         new = [piece for piece in found if _made_of(piece) not in order.there]
         order.check(order.feeds(None))
         parts = {piece.key: order.there[_made_of(piece)] for piece in found if _made_of(piece) in order.there}
-        if new or not found:
+        if new:
             aside = f"{order.folder}/parts.parquet"
-            if new:
-                write(made, partition, new, self.storage.prepare(aside), self.engine())
-            else:
-                self.storage.prepare(path).rename(self.storage.prepare(aside))
+            write(made, partition, new, self.storage.prepare(aside), self.engine())
             size, checksum = self.storage.seal(aside)
             start, of = 0, sum(piece.rows for piece in new)
-            for piece in new or [Cut(key="", rows=0, columns=measured.columns, digest=measured.digest)]:
+            for piece in new:
                 parts[piece.key] = Part(
                     key=piece.key, path=aside, rows=piece.rows, bytes=size, checksum=checksum, start=start, of=of,
                     made_of=_made_of(piece), digest=piece.digest, columns=piece.columns, data_as_of=piece.data_as_of,
                 )  # fmt: skip
                 start += piece.rows
-        if new or found:
-            self.storage.remove(path)
+        self.storage.remove(path)
         ordered = [parts[key] for key in sorted(parts)]
         return self._version(order, started, ordered, _altogether(ordered, measured.columns))
 
@@ -207,9 +203,7 @@ class Workshop:
         target = self.storage.prepare(f"{folder}/data.parquet")
         try:
             feeds, told = order.feeds(wanted), _stranger(product, wanted)
-            measured = make(
-                product, order.definition.recipe, feeds, target, self.engine(), stranger=_stranger(product, wanted)
-            )
+            measured = make(product, order.definition.recipe, feeds, target, self.engine(), stranger=told)
             if any(i.back for i in product.inputs):
                 measured = self._own(product, wanted, target, measured)
             if measured.strangers:

@@ -26,7 +26,10 @@ class Cut:
 
 
 def cut(staged: Path, partition: Partition, measured: Measured, event_time: str, engine: DuckDB) -> list[Cut]:
-    """Return the parts that a staged table consists of, in order; BuildError when it cannot be cut."""
+    """Return the parts that a staged table consists of, in order; BuildError when it cannot be cut.
+
+    A table without rows is one part, called ''.
+    """
     column, there = _column(partition, measured.columns), {c.name: c.type for c in measured.columns}
     if not column:
         [column] = partition.names
@@ -57,6 +60,8 @@ def cut(staged: Path, partition: Partition, measured: Measured, event_time: str,
         raise BuildError(told, hint="Filter such rows out, or give them a value of their own.")
     if len(found) > MOST:
         raise BuildError(f"{column} has {len(found):,} values: too many parts", hint="Split it by something coarser.")
+    if not found:
+        return [Cut(key="", rows=0, columns=measured.columns, digest=measured.digest)]
     return [
         Cut(key=key, rows=m.rows, columns=m.columns, digest=m.digest, data_as_of=m.data_as_of)
         for key, m in found.items()
