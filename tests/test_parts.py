@@ -926,3 +926,55 @@ def test_odd_ranges_are_told(shop: Place) -> None:
 def test_the_part_that_failed_is_named(shop: Place) -> None:
     shop.write(f"data/{day(30)}.csv", "id,x\n1,two\n")
     assert f"It was making part {day(30)}." in shop.materialize()["shop.lines"]["error"]
+
+
+def test_a_query_that_looks_at_other_rows_says_which_parts_it_needs(shop: Place) -> None:
+    shop.edit("products/shop.py", ', inputs={"daily": parts(back=6)}', "")
+    ran = shop.run("ls")
+    assert "shop.weekly looks at other rows (over ...), and sees shop.daily part by part, by day" in ran.err
+    shop.edit(
+        "products/shop.py", 'partition_by="day")\nmonthly', 'partition_by="day", inputs={"daily": parts()})\nmonthly'
+    )
+    assert shop.run("ls").code == 0
+
+
+def test_held_parts_are_told_to_whom_they_concern(shop: Place) -> None:
+    shop.edit("products/shop.py", "contract=Lines)", 'contract=Lines, on_failed_part="hold_part")')
+    shop.edit("products/shop.py", "from assay import", "from assay import Consumer,")
+    shop.edit(
+        "products/shop.py",
+        'by 1", owner="o",\n    partition_by="month(day)"',
+        'by 1", owner="o", consumers=[Consumer(name=\'boss\', decides=\'a bonus\')],\n    partition_by="month(day)"',
+    )
+    shop.materialize()
+    drop(shop, 7, -1)
+    assert "affects: boss (a bonus)" in shop.run("materialize").out
+    told = {t["product"]: t for t in shop.run("status", "--json").json}
+    assert told["shop.monthly"]["because"] == "parts of shop.lines that it is made of are held back"
+    shop.edit("products/shop.py", 'raw.select("day", "id", "x")', 'raw.select("day", "id", "x", more=pl.lit(1))')
+    text = shop.run("materialize", "-s", "lines").out
+    assert "held as a whole: what readers have of these parts has other columns" in text
+
+
+def test_ls_says_what_products_are_split_by(shop: Place) -> None:
+    shop.edit(
+        "products/shop.py",
+        "daily = ",
+        "split = sql_product('split', 'select 1 as k', owner='o', partition_by='k')\ndaily = ",
+    )
+    told = {t["product"]: t["parts"] for t in shop.run("ls", "--json").json}
+    assert told == {
+        "shop.lines": "by day", "shop.daily": "by day", "shop.weekly": "by day", "shop.monthly": "by month(day)", "shop.split": "by k, cut",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", ["2024-01-05..2024-01-01", "2024-02..2024-01"])
+def test_a_range_the_wrong_way_round(shop: Place, asked: str) -> None:
+    ran = shop.run("materialize", "lines", "--parts", asked)
+    assert (ran.code, "is after" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("pattern", ["data/{day:%Y}.csv", "data/{}.csv", "data/{day"])
+def test_what_looks_like_a_placeholder(shop: Place, pattern: str) -> None:
+    shop.edit("products/shop.py", "data/{day:date}.csv", pattern)
+    assert "placeholder that is none" in shop.run("ls").err

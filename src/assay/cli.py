@@ -36,7 +36,7 @@ from assay.session import Session, check_now, environment_of, open_session
 from assay.shown import copy_out, version_shown
 from assay.start import start_project
 from assay.status import status_of
-from assay.story import Story, about, clean, day, lines
+from assay.story import Story, about, clean, day, lines, parts_of
 from assay.suggest import suggestion
 from assay.tidying import tidied, tidy
 
@@ -219,7 +219,8 @@ def list_products(select: Sequence[str], exclude: Sequence[str], env: str | None
         products = [session.project.graph.products[n] for n in session.project.graph.order if n in chosen]
     if as_json:
         return _say([about(product) for product in products])
-    table(("product", "made by", "owner", "purpose"), [(p.name, p.kind, p.owner, p.purpose) for p in products])
+    told = [(p.name, p.kind, parts_of(p), p.owner, p.purpose) for p in products]
+    table(("product", "made by", "parts", "owner", "purpose"), told)
     return None
 
 
@@ -232,7 +233,8 @@ def status(select: Sequence[str], exclude: Sequence[str], env: str | None, now: 
         steps = plan(session.project.graph, observed, session.request(observed, select, exclude)).steps
         story = Story(session.project.graph, observed.facts)
         products = session.project.graph.products
-        told = [status_of(products[n], story.decided(n, d), story, session.clock()) for n, d in steps.items()]
+        held, now = story.made_of_held(products), session.clock()
+        told = [status_of(products[n], story.decided(n, d), story, now, held.get(n, ())) for n, d in steps.items()]
     if as_json:
         return _say(told)
     table(
@@ -282,9 +284,7 @@ def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: 
         told = explain_part(graph, observed, full, part) if part else explain(graph, observed, full)
     if as_json:
         return _say(told)
-    for line in told["lines"]:
-        click.echo(line)
-    return None
+    return click.echo("\n".join(told["lines"]))
 
 
 def _rules(session: Session, name: str, as_json: bool) -> None:
@@ -423,9 +423,7 @@ def gc(env: str | None, now: datetime | None, as_json: bool, dry_run: bool) -> N
         told = tidy(session, dry=dry_run)
     if as_json:
         return _say(told)
-    for line in tidied(told, dry=dry_run):
-        click.echo(line)
-    return None
+    return click.echo("\n".join(tidied(told, dry=dry_run)))
 
 
 @main.command("suggest")

@@ -70,6 +70,8 @@ def template(pattern: str) -> Template:
         glob += f"{between}*"
         regex += f"{_as_regex(between)}({_KINDS[kind][0]})"
         names, kinds, end = [*names, name], [*kinds, kind], found.end()
+    if set(glob + pattern[end:]) & set("{}"):
+        raise ValueError(f"{pattern!r} has a placeholder that is none: write {{day:date}}, {{shop}} or {{n:int}}")
     rest, types = pattern[end:], tuple(_KINDS[kind][1] for kind in kinds)
     grain = _GRAIN_OF.get(kinds[0], "") if len(kinds) == 1 else ""
     whole = f"{regex}{_as_regex(rest)}"
@@ -105,6 +107,12 @@ def key_of_path(source: Source, path: str) -> str | None:
 def regex_of(glob: str) -> str:
     """Return the regular expression that the paths of a glob match."""
     return _as_regex(glob)
+
+
+def shown(partition: Partition) -> str:
+    """Return what something is split by, in words."""
+    names = ", ".join(partition.names)
+    return f"{partition.grain}({names})" if partition.grain and partition.grain != "day" else names
 
 
 # ---------------------------------------------------------------------------------------------- time
@@ -191,6 +199,8 @@ def within(keys: Iterable[str], asked: str, grain: str) -> list[str]:
     if grain:
         first = _span(low)[0] if low else date.min
         last = _span(high)[1] if high else date.max
+        if first > last:
+            raise ValueError(f"{low} is after {high}")
         spans = {key: (first_day(key, grain), _last_day(key, grain)) for key in keys if key}
         return [key for key, (begins, ends) in spans.items() if begins <= last and ends >= first]
     if not dots:

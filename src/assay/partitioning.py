@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from assay.declare import Declaration, PartsDeclaration, ProductDeclaration, SourceDeclaration
+from assay.engines.partwise import has_window
 from assay.graph import Graph
 from assay.model import Contract, Input, Partition, Where
-from assay.partition import alike, coarser, partition_by, template
+from assay.partition import alike, coarser, partition_by, shown, template
 from assay.secrecy import secret
 
 _BY_VALUE = {"DATE", "VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT"}
@@ -26,6 +27,9 @@ class Declared(Protocol):
 
     def inputs_of(self, name: str) -> tuple[Input, ...]:
         """Return the inputs of a declared product."""
+
+    def sql_of(self, name: str) -> str:
+        """Return the query of a declared product, '' for one made by a function."""
 
     def problem(self, what: str, where: Where, hint: str = "") -> None:
         """Note a mistake."""
@@ -129,10 +133,16 @@ class Partitions:
         where = self.declared.here(product.where)
         if own.grain and other and other.names == own.names and not other.grain:
             told = f"{name} is by {shown(own)}, and nothing says that {own.names[0]} of {i.name} is a date"
-            hint = f'Write partition_by="day({own.names[0]})" for {i.name}, or give it a contract.'
+            column = own.names[0]
+            hint = f'Write {{{column}:date}} in the pattern, partition_by="day({column})", or give {i.name} a contract.'
             self.declared.problem(told, where, hint)
         if not isinstance(asked, PartsDeclaration):
-            return replace(i, grain=other.grain) if other and (i.name == each or alike(own, other)) else i
+            follows = other is not None and (i.name == each or alike(own, other))
+            if follows and own.in_rows and has_window(self.declared.sql_of(name)):
+                told = f"{name} looks at other rows (over ...), and sees {i.name} part by part, by {shown(own)}"
+                hint = f'Say which it needs: inputs={{"{i.alias}": parts(back=6)}}, or parts() for its own alone.'
+                self.declared.problem(told, where, hint)
+            return replace(i, grain=other.grain) if other and follows else i
         if asked.all and asked.back:
             self.declared.problem(f"{name}: parts(all=True) of {i.name} has no back=", where)
         if asked.all and i.name == each:
@@ -140,17 +150,21 @@ class Partitions:
         if asked.all:
             return i
         if other is None:
-            self.declared.problem(f"{name}: parts() of {i.name}, which is in no parts", where)
+            told = f"{name}: parts() of {i.name}, which is in no parts"
+            self.declared.problem(told, where, "Give that partition_by=, each=, or a placeholder in its pattern.")
         elif not (coarser(other.grain, own.grain) and (own.grain or own.names == other.names)):
             told = f"{name}: a part by {shown(own)} is not made of whole parts of {i.name}, which is by {shown(other)}"
-            self.declared.problem(told, where)
+            by = own.names[0]
+            self.declared.problem(told, where, f'If both are days, say so: partition_by="day({by})".')
         elif asked.back and not own.in_rows:
             told = f"{name}: parts(back={asked.back}) needs rows that say of which part they are"
             self.declared.problem(told, where, f"Write partition_by= instead of each={_called(product.each)}.")
         elif asked.back and not own.grain:
-            self.declared.problem(
-                f"{name}: parts(back={asked.back}) is for parts in time; it is by {shown(own)}", where
+            told = (
+                f"{name}: parts(back={asked.back}) is for parts in time, and nothing says that {shown(own)} is a date"
             )
+            hint = f'Write {{{own.names[0]}:date}} in the pattern, or partition_by="day({own.names[0]})".'
+            self.declared.problem(told, where, hint)
         else:
             return replace(i, grain=other.grain, back=asked.back)
         return i
@@ -162,9 +176,3 @@ def _each(product: ProductDeclaration) -> object:
 
 def _called(each: object) -> str:
     return repr(each if isinstance(each, str) else getattr(each, "name", None) or "a source")
-
-
-def shown(partition: Partition) -> str:
-    """Return what something is split by, in words."""
-    names = ", ".join(partition.names)
-    return f"{partition.grain}({names})" if partition.grain and partition.grain != "day" else names

@@ -229,9 +229,9 @@ def _held_parts(product: Product, blocked: Blocked, facts: Facts) -> dict[str, s
     if not (product.holds_parts and failed):
         return {}
     seen = facts.version(pointer.version) if pointer else None
-    if seen and (not seen.in_parts or _told_apart(seen) != _told_apart(blocked.version)):
+    before = {part.key: part.digest for part in seen.parts} if seen and seen.in_parts else {}
+    if seen and _told_apart(seen) != _told_apart(blocked.version) and before.keys() & set(failed):
         return {}
-    before = {part.key: part.digest for part in seen.parts} if seen else {}
     left = {part.key for part in blocked.version.parts} - set(failed) | (before.keys() & set(failed))
     return {key: before.get(key, "") for key in failed} if left else {}
 

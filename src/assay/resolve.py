@@ -324,9 +324,14 @@ class _Resolver:
 
     def inputs_of(self, name: str) -> tuple[Input, ...]:
         """Return the inputs of a declared product."""
-        declared = self.named[name]
-        assert isinstance(declared, ProductDeclaration)
-        return self._made(name, declared).inputs
+        return self._made(name, self._product_called(name)).inputs
+
+    def sql_of(self, name: str) -> str:
+        """Return the query of a declared product, '' for one made by a function."""
+        return self._made(name, self._product_called(name)).sql
+
+    def _product_called(self, name: str) -> ProductDeclaration:
+        return typing.cast(ProductDeclaration, self.named[name])
 
     def _made(self, name: str, declared: ProductDeclaration) -> _Made:
         if name not in self.made:
@@ -436,9 +441,7 @@ class _Resolver:
 
     def contract_of(self, name: str) -> Contract:
         """Return the contract of a declared product."""
-        declared = self.named[name]
-        assert isinstance(declared, ProductDeclaration)
-        return self._contract(name, declared)[1]
+        return self._contract(name, self._product_called(name))[1]
 
     def _contract(self, name: str, declared: ProductDeclaration) -> tuple[Schema, Contract]:
         if name not in self.contracts:

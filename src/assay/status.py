@@ -29,8 +29,12 @@ def _held(parts: Sequence[str]) -> str:
     return f"{len(parts)} part{'s' if len(parts) > 1 else ''} held back" if parts else ""
 
 
-def status_of(product: Product, told: Mapping[str, Any], story: Story, now: datetime) -> dict[str, Any]:
-    """Return the status of a product as plain data, from what was decided for it."""
+def status_of(
+    product: Product, told: Mapping[str, Any], story: Story, now: datetime, made_of_held: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the status of a product as plain data, from what was decided for it; some of what it is made of has parts
+    that are held back.
+    """
     state = {"unchanged": "up to date", "build": "stale", "check": "stale", "maybe": "stale", "published": "stale"}
     readers = story.readers(product.name)
     because = list(told.get("reasons", ())) or list(told.get("waits_for", {}).values())
@@ -38,7 +42,10 @@ def status_of(product: Product, told: Mapping[str, Any], story: Story, now: date
     if told["result"] == "published":
         because = ["judged good, not released yet"]
     held = [p["part"] for p in told.get("held_parts", ())]
-    because += [f"held back: {', '.join(held)} ({'; '.join(r['text'] for r in told['held_by'])})"] if held else []
+    if held:
+        more = f" and {len(held) - 5} more" if len(held) > 5 else ""
+        because.append(f"held back: {', '.join(held[:5])}{more} ({'; '.join(r['text'] for r in told['held_by'])})")
+    because += [f"parts of {name} that it is made of are held back" for name in made_of_held]
     reviews = [
         f"review of {rule.text!r} was due {rule.review_by}{f' ({rule.owner})' if rule.owner else ''}"
         for rule in overdue(product, now.date())

@@ -1,7 +1,7 @@
 """Says in words, and as data, what was decided or done for a product; text and JSON come from the same values."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from assay.events import Failed, Left, Result, Unfinished, held_parts
 from assay.fingerprint import key_of
 from assay.graph import Graph
 from assay.model import Freshness, Product, Rule, RuleResult, Status, Verdict, Version, short
+from assay.partition import shown
 from assay.plan import Facts
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -50,6 +51,7 @@ class Story:
             case Blocked(version=version, verdict=verdict):
                 told |= {"version": version.id, "rows": version.rows, **self._judged(name, verdict)}
                 told |= {"readers": self.readers(name), "affects": self.affected(name)}
+                told |= self._held_whole(name, verdict)
             case Held(by=by):
                 told |= {"waits_for": dict(by), "readers": self.readers(name)}
             case Failed(error=error, detail=detail):
@@ -82,6 +84,14 @@ class Story:
         about = {"about_seconds": round(sum(took) / len(took) * len(todo), 2)} if took else {}
         return {"parts": {"to_build": todo, "of": len(parts), **about}} if parts else {}
 
+    def _held_whole(self, name: str, verdict: Verdict) -> dict[str, str]:
+        """Return why a product that could hold parts is held as a whole."""
+        if not self.graph.products[name].holds_parts:
+            return {}
+        if not verdict.failed_parts:
+            return {"whole_because": "a rule that failed does not say of which part a row is"}
+        return {"whole_because": "what readers have of these parts has other columns, is split otherwise, or is all"}
+
     def _held_parts(self, name: str, end: object) -> dict[str, Any]:
         """Return the parts that are held back of what readers see, and the rules that hold them."""
         held = held_parts(end)
@@ -94,7 +104,8 @@ class Story:
         failed = {r.text for r in verdict.results if r.status is Status.FAILED} if verdict else set()
         rules = self._judged(name, verdict)["rules"] if verdict else []
         told = [{"part": part, "readers_keep_before": bool(digest)} for part, digest in held.items()]
-        return {"held_parts": told, "held_by": [rule for rule in rules if rule["text"] in failed]}
+        by = [rule for rule in rules if rule["text"] in failed]
+        return {"held_parts": told, "held_by": by, "affects": self.affected(name)}
 
     def _judged(self, name: str, verdict: Verdict) -> dict[str, Any]:
         """Return what did not pass; who answers for a rule and why it matters are as they are said today."""
@@ -105,6 +116,16 @@ class Story:
             "rule_count": len(verdict.results),
             "rules": [{**judged_rule(result), **_today(rules.get(result.text))} for result in shown],
         }
+
+    def made_of_held(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Return the products, of these, that readers see made of parts which stand for others, and whose parts."""
+        found: dict[str, list[str]] = {}
+        for name in names:
+            pointer = self.facts.pointer(name)
+            if pointer and self.facts.version(pointer.version).key.held:
+                for below in self.graph.downstream(name):
+                    found.setdefault(below, []).append(name)
+        return found
 
     def readers(self, name: str) -> dict[str, Any] | None:
         """Return what readers see of a product now."""
@@ -152,6 +173,7 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
             failed = [r for r in told["rules"] if r["status"] in {"failed", "error"}]
             return [
                 f"{head}{_counted(failed, told['rule_count'])}; {_readers(told)}",
+                *([f"{'':13}held as a whole: {told['whole_because']}"] if told.get("whole_because") else []),
                 *_rule_lines(told),
                 *_affects(told),
             ]
@@ -191,7 +213,7 @@ def _held_lines(told: Mapping[str, Any]) -> list[str]:
             what = f"{len(held)} part{'s' if len(held) > 1 else ''}"
             more = f" and {len(held) - 5} more" if len(held) > 5 else ""
             found.append(f"{'':13}held back: {what} ({clean(', '.join(held[:5]))}{more}); {words}")
-    return [*found, *_rule_lines({"rules": told.get("held_by", ())})]
+    return [*found, *_rule_lines({"rules": told.get("held_by", ())}), *(_affects(told) if found else [])]
 
 
 def _counted(failed: Sequence[Mapping[str, Any]], count: int) -> str:
@@ -285,11 +307,19 @@ def about(product: Product) -> dict[str, Any]:
         "tags": list(product.tags),
         "freshness": promise(product.freshness),
         "event_time": product.event_time,
+        "parts": parts_of(product),
         "release_group": product.release_group,
         "reads": list(product.reads),
         "rules": [{"text": r.text, "severity": str(r.severity), "because": r.because} for r in product.contract.rules],
         "where": str(product.where),
     }
+
+
+def parts_of(product: Product) -> str:
+    """Return what a product is split by, in words; '' for one that is not in parts."""
+    if product.partition is None:
+        return ""
+    return f"by {shown(product.partition)}" + ("" if product.follows else ", cut")
 
 
 def judged_rule(result: RuleResult) -> dict[str, Any]:

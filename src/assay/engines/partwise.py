@@ -35,6 +35,16 @@ def is_settled(condition: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=4096)
+def has_window(sql: str) -> bool:
+    """Say whether a query looks at other rows than its own (`over (...)`, `qualify`)."""
+    try:
+        node = reader.tree(sql)
+    except reader.Unreadable:
+        return False
+    return any(inner.get("class") == "WINDOW" for inner in _nodes(node))
+
+
 def _is_settled(node: Mapping[str, Any]) -> bool:
     names = {str(part).lower() for inner in _nodes(node) for part in inner.get("column_names", ())}
     return not (_calls(node) | names) & _moving()
