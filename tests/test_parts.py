@@ -239,7 +239,9 @@ def test_a_file_that_is_no_part_is_told(shop: Place) -> None:
     shop.write("data/2024-02-31.csv", "id,x\n1,2\n")
     told = shop.materialize()
     assert told[""]["exit_code"] == 1
-    assert "data/2024-02-31.csv" in json.dumps(told["shop.lines"]["waits_for"])
+    assert "data/2024-02-31.csv does not say its day (such as 2011-12-09)" in json.dumps(
+        told["shop.lines"]["waits_for"]
+    )
 
 
 def test_a_table_is_cut_and_only_what_differs_moves(place: Place) -> None:
@@ -978,3 +980,13 @@ def test_a_range_the_wrong_way_round(shop: Place, asked: str) -> None:
 def test_what_looks_like_a_placeholder(shop: Place, pattern: str) -> None:
     shop.edit("products/shop.py", "data/{day:date}.csv", pattern)
     assert "placeholder that is none" in shop.run("ls").err
+
+
+@pytest.mark.parametrize(("old", "new"), [("{day:date}", "{day:datum}"), ('each="raw"', 'each="row"')])
+def test_what_follows_a_wrong_table_is_not_wrong_for_that(shop: Place, old: str, new: str) -> None:
+    shop.edit("products/shop.py", old, new)
+    shop.edit(
+        "products/shop.py", "daily = ", 'copy = sql_product("copy", "from lines", owner="o", each="lines")\ndaily = '
+    )
+    ran = shop.run("ls")
+    assert (ran.code, "shop.copy" in ran.err) == (2, False), ran.err

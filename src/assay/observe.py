@@ -51,7 +51,7 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
         try:
             part = key_of_path(source, path) if source.path_regex else path
             if part is None:
-                return SourceState(name=source.name, missing=f"{source.name}: {path} has no part's name in it")
+                return SourceState(name=source.name, missing=f"{source.name}: {path} does not say {_wanted(source)}")
             files.append(_look_at(full, path, part, seen.get(path)))
         except OSError as error:
             return SourceState(name=source.name, missing=f"{source.name}: cannot read {path}: {error.strerror}")
@@ -59,6 +59,13 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
         return SourceState(name=source.name, missing=f"{source.name}: no file matches {source.pattern}")
     digest = source_of(source.reading, ((f.path, f.digest) for f in files))
     return SourceState(name=source.name, digest=digest, files=tuple(files), reading=source.reading)
+
+
+def _wanted(source: Source) -> str:
+    """Return what the path of a source's file should say."""
+    assert source.partition is not None
+    like = {"day": " (such as 2011-12-09)", "month": " (such as 2011-12)", "year": " (such as 2011)"}
+    return f"its {', '.join(source.partition.names)}{like.get(source.partition.grain, '')}"
 
 
 def _matching(root: Path, pattern: str) -> Iterator[str]:

@@ -68,17 +68,17 @@ def template(pattern: str) -> Template:
             raise ValueError(f"{found[0]} is there twice")
         between = pattern[end : found.start()]
         glob += f"{between}*"
-        regex += f"{_as_regex(between)}({_KINDS[kind][0]})"
+        regex += f"{regex_of(between)}({_KINDS[kind][0]})"
         names, kinds, end = [*names, name], [*kinds, kind], found.end()
     if set(glob + pattern[end:]) & set("{}"):
         raise ValueError(f"{pattern!r} has a placeholder that is none: write {{day:date}}, {{shop}} or {{n:int}}")
     rest, types = pattern[end:], tuple(_KINDS[kind][1] for kind in kinds)
     grain = _GRAIN_OF.get(kinds[0], "") if len(kinds) == 1 else ""
-    whole = f"{regex}{_as_regex(rest)}"
+    whole = f"{regex}{regex_of(rest)}"
     return Template(glob=glob + rest, regex=whole, names=tuple(names), types=types, grain=grain)
 
 
-def _as_regex(glob: str) -> str:
+def regex_of(glob: str) -> str:
     """Return the regular expression of a glob; `**` goes through folders, `*` and `?` do not."""
     parts = re.split(r"(\*\*/|\*\*$|\*|\?|\[[^]]+\])", glob)
     said = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -102,11 +102,6 @@ def key_of_path(source: Source, path: str) -> str | None:
         return None
     key = "/".join(found.groups() if partition.grain else told)
     return key if not partition.grain or is_key(key, partition.grain) else None
-
-
-def regex_of(glob: str) -> str:
-    """Return the regular expression that the paths of a glob match."""
-    return _as_regex(glob)
 
 
 def shown(partition: Partition) -> str:

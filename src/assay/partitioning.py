@@ -44,6 +44,7 @@ class Partitions:
     def __init__(self, declared: Declared) -> None:
         self.declared = declared
         self.found: dict[str, Partition | None] = {}
+        self.wrong: set[str] = set()  # tables of which it is told already why they are in no parts
 
     def of(self, name: str) -> Partition | None:
         """Return what a table is split by; None for one that is not in parts."""
@@ -66,6 +67,8 @@ class Partitions:
         followed = self.declared.refer(_each(table), domain)
         found = self.of(followed) if followed else None
         if found is None:
+            self.wrong.add(name)
+        if found is None and followed not in self.wrong:
             told = f"{followed} is not in parts" if followed else "is no name of an input"
             self.declared.problem(f"{name}: each={_called(table.each)} {told}", where)
         return replace(found, in_rows=False) if found else None
@@ -74,7 +77,8 @@ class Partitions:
         try:
             read = template(source.pattern)
         except ValueError:
-            return None  # told where the source is made
+            self.wrong.add(name)  # told where the source is made
+            return None
         return Partition(names=read.names or (name,), grain=read.grain)
 
     def _of_column(self, name: str, product: ProductDeclaration, where: Where) -> Partition | None:
