@@ -1,6 +1,7 @@
 """`[tool.products]` of `pyproject.toml`: where a project is and how it wants to be run."""
 
 import difflib
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -11,6 +12,8 @@ from assay.errors import UsageError
 from assay.model import Where
 
 _FILE = "pyproject.toml"
+_CATALOG = "ASSAY_CATALOG"
+_ADDRESS = re.compile("postgres(ql)?://")
 _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 
 
@@ -18,12 +21,14 @@ _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 class Config:
     """The settings of a project; paths are relative to `root`, the folder of its `pyproject.toml`.
 
-    `reads` names files and environment variables (`$NAME`) that the definition modules read while they load.
+    `reads` names files and environment variables (`$NAME`) that the definition modules read while they load;
+    `catalog` may hold a password, and the environment variable ASSAY_CATALOG goes before it.
     """
 
     root: Path
     definitions: str = "products"
     store: str = ".products"
+    catalog: str = field(default="", repr=False)
     environment: str = "prod"
     release: Literal["coherent", "as_ready"] = "coherent"
     jobs: int = 0
@@ -35,6 +40,13 @@ class Config:
     def state(self) -> Path:
         """The folder that holds catalog, store and manifest."""
         return self.root / self.store
+
+    @property
+    def catalog_place(self) -> Path | str:
+        """The file that holds the catalog, or the address of the database that does."""
+        if _ADDRESS.match(self.catalog):
+            return self.catalog
+        return self.root / self.catalog if self.catalog else self.state / "catalog.db"
 
     @property
     def spill_folder(self) -> Path:
@@ -81,6 +93,10 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
             f"[tool.products]: {'; '.join(problems)}", where=Where(_FILE), hint=f"Settings: {', '.join(known)}."
         )
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    if told := os.environ.get(_CATALOG):
+        if problem := _wrong("catalog", told, ""):
+            raise UsageError(f"the environment variable {_CATALOG} {problem}")
+        settings["catalog"] = told
     return Config(root=root, **settings)
 
 
@@ -99,6 +115,8 @@ def _wrong(name: str, value: Any, default: Any) -> str:
         return "should be a folder inside the project"
     if name in {"definitions", "store"} and ("\0" in value or Path(value) == Path()):
         return "should be a folder inside the project"
+    if name == "catalog" and ("\0" in value or ("://" in value and not _ADDRESS.match(value))):
+        return "should be postgresql://user@host:port/database, or the path of a file"
     if name == "jobs" and not 0 <= value <= 64:
         return "should be between 0 and 64"
     if name in {"memory", "spill"} and value and not _MEMORY.fullmatch(value):

@@ -1,6 +1,6 @@
 """What is recorded: immutable facts, and the pointers that readers follow."""
 
-from assay.catalog.protocol import Catalog
-from assay.catalog.sqlite import SqliteCatalog
+from assay.catalog.catalog import Catalog
+from assay.catalog.opening import open_catalog, shared_catalog
 
-__all__ = ["Catalog", "SqliteCatalog"]
+__all__ = ["Catalog", "open_catalog", "shared_catalog"]
