@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from assay.catalog import Catalog, open_catalog
-from assay.catalog.schema import SCHEMA_VERSION
-from assay.errors import CatalogError, Conflict
+from assay.catalog import Catalog, copy, open_catalog
+from assay.catalog.schema import SCHEMA_VERSION, tables
+from assay.errors import CatalogError, Conflict, UsageError
 from assay.fingerprint import code_of, key_of
-from assay.model import Column, Move, Part, RuleResult, SourceFile, SourceState, Status, Verdict, Version
+from assay.model import Column, Judged, Move, Part, RuleResult, SourceFile, SourceState, Status, Verdict, Version
 
 NOW = datetime(2011, 12, 9, 7, 30, 1, 123456, tzinfo=UTC)
 
@@ -231,3 +231,71 @@ def test_an_older_catalog_is_migrated_in_one_transaction(
     assert migrated.database.rows("select count(*) from more") == [(0,)]
     assert opened().database.found() == SCHEMA_VERSION + 1
     assert migrated.version("v1") == version("v1")
+
+
+# ---------------------------------------------------------------------------------------------- copying
+
+
+def full(catalog: Catalog) -> None:
+    """Record something of every kind, in an order that is not that of their keys."""
+    names = ["d.ü", "d.p", "d.Z", "d.a b"]
+    made = [version(f"v{n}", name) for n, name in enumerate(names)]
+    judged = [Judged(part=1, rules="r", results={"a": 1.5})]
+    with catalog.run("r1", "prod", NOW, ["d.p/r1"], lambda path, keep=(): None):
+        for one in made:
+            recorded = catalog.record([one], [verdict(one.id), replace(verdict(one.id), contract="0")], judged)
+    release(catalog, *(Move(product=one.product, version=one.id) for one in made))
+    release(catalog, Move(product="d.p", version="v1"), at=NOW + timedelta(hours=1))
+    catalog.relocate([replace(recorded[0].parts[0], path="else", of=9)], NOW)
+    files = [SourceFile(path=path, size=2**40, mtime_ns=2**62, digest="d") for path in ("z/ü.csv", "Z.csv", "a.csv")]
+    catalog.remember(files, [SourceState(name="s", digest=name, files=()) for name in "zax"])
+
+
+def everything(catalog: Catalog) -> dict[str, list]:
+    return {t.name: sorted(map(str, catalog.database.rows(f"select * from {t.name}"))) for t in tables() if t.name not in {"verdicts", "listings"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 2000])
+def test_a_catalog_is_copied_to_another_database_and_back(tmp_path: Path, address: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr("assay.catalog.copying._CHUNK", chunk)
+    places = [tmp_path / "a/catalog.db", address, tmp_path / "b/catalog.db"]
+    catalogs = [open_catalog(place) for place in places]
+    full(catalogs[0])
+    there = copy(catalogs[0], catalogs[1])
+    back = copy(catalogs[1], catalogs[2])
+    assert there == back
+    assert {item.table: item.rows for item in there} == {
+        "meta": 0, "runs": 1, "intents": 0, "versions": 4, "parts": 4, "replaced": 1, "judged_parts": 1, "verdicts": 8,
+        "releases": 2, "moves": 5, "pointers": 4, "listings": 3, "seen": 3,
+    }  # fmt: skip
+    assert everything(catalogs[0]) == everything(catalogs[1]) == everything(catalogs[2])
+    for catalog in catalogs:
+        assert [v.contract for v in catalog.verdicts("v1")] == ["0", "c"], "the newest first"
+        assert catalog.pointers("prod", 1).keys() == {"d.ü", "d.p", "d.Z", "d.a b"}
+    release(catalogs[1], Move(product="d.a b", version="v3"), at=NOW + timedelta(hours=2))
+    assert catalogs[1].last_release("prod").id == 3, "it goes on from there"
+    with pytest.raises(UsageError, match="is not empty"):
+        copy(catalogs[0], catalogs[1])
+    for catalog in catalogs:
+        catalog.close()
+
+
+def test_what_came_out_as_something_else_is_no_copy(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    source, target = open_catalog(tmp_path / "catalog.db"), open_catalog(address)
+    with pytest.raises(UsageError, match="nothing to copy"):
+        copy(source, target)
+    full(source)
+    with (
+        source.run("r2", "prod", NOW, [], lambda path, keep=(): None),
+        pytest.raises(UsageError, match="run r2 is using"),
+    ):
+        copy(source, target)
+    target.database.write(lambda w: w.define("create function bad() returns trigger language plpgsql as $$ begin new.why = 'other'; return new; end $$"))  # fmt: skip
+    target.database.write(lambda w: w.define("create trigger bad before insert on releases for each row execute function bad()"))  # fmt: skip
+    with pytest.raises(CatalogError, match="releases came out as something else"):
+        copy(source, target)
+    assert target.versions("d.p") == []
+    change(target, "drop trigger bad on releases")
+    assert copy(source, target)
+    source.close()
+    target.close()

@@ -13,6 +13,7 @@ from assay.model import Where
 
 _FILE = "pyproject.toml"
 _CATALOG = "ASSAY_CATALOG"
+_PLACES = "should be postgresql://user@host:port/database, or the path of a file"
 _ADDRESS = re.compile("postgres(ql)?://")
 _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 
@@ -44,9 +45,7 @@ class Config:
     @property
     def catalog_place(self) -> Path | str:
         """The file that holds the catalog, or the address of the database that does."""
-        if _ADDRESS.match(self.catalog):
-            return self.catalog
-        return self.root / self.catalog if self.catalog else self.state / "catalog.db"
+        return catalog_place(self.catalog or f"{self.store}/catalog.db", self.root)
 
     @property
     def spill_folder(self) -> Path:
@@ -115,13 +114,24 @@ def _wrong(name: str, value: Any, default: Any) -> str:
         return "should be a folder inside the project"
     if name in {"definitions", "store"} and ("\0" in value or Path(value) == Path()):
         return "should be a folder inside the project"
-    if name == "catalog" and ("\0" in value or ("://" in value and not _ADDRESS.match(value))):
-        return "should be postgresql://user@host:port/database, or the path of a file"
+    if name == "catalog" and _no_place(value):
+        return _PLACES
     if name == "jobs" and not 0 <= value <= 64:
         return "should be between 0 and 64"
     if name in {"memory", "spill"} and value and not _MEMORY.fullmatch(value):
         return 'should be a size such as "2GB"'
     return bad_environment(value) if name == "environment" else ""
+
+
+def catalog_place(told: str, folder: Path) -> Path | str:
+    """Return the file, from a folder, or the address that a text means; UsageError for one that is neither."""
+    if _no_place(told):
+        raise UsageError(f"the catalog {_PLACES}")
+    return told if _ADDRESS.match(told) else folder / told
+
+
+def _no_place(told: str) -> bool:
+    return "\0" in told or ("://" in told and not _ADDRESS.match(told))
 
 
 def bad_environment(name: str) -> str:

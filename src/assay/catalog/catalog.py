@@ -52,7 +52,7 @@ class Catalog:
         """Let go of the catalog."""
         self.database.close()
 
-    def _write(self, work: Callable[[Writer], T]) -> T:
+    def write(self, work: Callable[[Writer], T]) -> T:
         """Do this in one transaction, if the schema is still this code's, and the run that is open is not settled."""
 
         def checked(writer: Writer) -> T:
@@ -197,7 +197,7 @@ class Catalog:
             writer.execute("insert into meta values (?, ?) on conflict (name) do nothing", [name, value])
             return str(writer.rows("select value from meta where name = ?", [name])[0][0])
 
-        return self._write(keep)
+        return self.write(keep)
 
     # ------------------------------------------------------------------------------------------ runs
 
@@ -212,7 +212,7 @@ class Catalog:
             writer.many("insert into intents values (?, ?)", [(path, id) for path in intended])
 
         with self.database.hold(id):
-            self._write(begin)
+            self.write(begin)
             self._run, state = id, "interrupted"
             try:
                 yield
@@ -241,6 +241,11 @@ class Catalog:
             self._settle(run, "crashed")
         return dead
 
+    def living(self, reader: Writer) -> Sequence[str]:
+        """Return the runs that are under way, as seen inside a transaction."""
+        runs = [run for (run,) in reader.rows("select id from runs where state = 'running'")]
+        return [run for run in runs if not self.database.is_dead(run, reader)]
+
     def _claim(self, run: str) -> bool:
         """Take a run for dead if it is: whatever it still tries to record is refused from then on.
 
@@ -253,7 +258,7 @@ class Catalog:
                 writer.execute("update runs set state = 'crashed' where id = ? and state = 'running'", [run])
             )
 
-        return self.database.is_dead(run) and self._write(claim)
+        return self.database.is_dead(run) and self.write(claim)
 
     def _tidy(self, run: str, remove: Remove) -> None:
         self._remove([path for (path,) in self.database.rows("select path from intents where run = ?", [run])], remove)
@@ -269,7 +274,7 @@ class Catalog:
             writer.execute("delete from intents where run = ?", [run])
             writer.execute("update runs set state = ? where id = ? and state in ('running', ?)", [state, run, state])
 
-        self._write(settle)
+        self.write(settle)
 
     # ------------------------------------------------------------------------------------------ writing
 
@@ -287,11 +292,11 @@ class Catalog:
             )
             return recorded
 
-        return self._write(add)
+        return self.write(add)
 
     def record_parts(self, product: str, parts: Sequence[Part]) -> Sequence[Part]:
         """Record parts before there is a version of them, and return them with their ids; what has one stays."""
-        return self._write(lambda writer: add_parts(writer, [(product, part) for part in parts]))
+        return self.write(lambda writer: add_parts(writer, [(product, part) for part in parts]))
 
     def relocate(self, parts: Sequence[Part], at: datetime) -> None:
         """Record where parts are by now, all or none; the files that they were in are replaced."""
@@ -307,7 +312,7 @@ class Catalog:
                     [part.path, part.start, part.of, part.bytes, part.checksum, part.id],
                 )
 
-        self._write(put)
+        self.write(put)
 
     def replaced(self, before: datetime) -> Sequence[str]:
         """Return the paths of files that were replaced before a moment, and in which no part is any more."""
@@ -318,7 +323,7 @@ class Catalog:
 
     def forget(self, paths: Sequence[str]) -> None:
         """Drop paths from those that were replaced: they are removed."""
-        self._write(lambda writer: writer.many("delete from replaced where path = ?", [(path,) for path in paths]))
+        self.write(lambda writer: writer.many("delete from replaced where path = ?", [(path,) for path in paths]))
 
     def remember(self, files: Iterable[SourceFile], listings: Sequence[SourceState]) -> None:
         """Record source files that were read, and the files behind the content of sources: of each, the last few."""
@@ -340,7 +345,7 @@ class Catalog:
                 [(s.name, s.name, _LISTINGS) for s in listings],
             )
 
-        self._write(keep)
+        self.write(keep)
 
     def release(
         self, environment: str, moves: Sequence[Move], expects: Mapping[str, int], *, run: str, at: datetime, why: str
@@ -366,7 +371,7 @@ class Catalog:
             told = tuple((m.product, m.version) for m in moves)
             return Release(id=id, environment=environment, at=moment, run=run, why=why, moves=told)
 
-        return self._write(publish)
+        return self.write(publish)
 
 
 def _newer(name: str, version: int) -> CatalogError:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent
@@ -13,6 +14,7 @@ def _creating(*names: str) -> list[str]:
     return [s for s in _SCHEMA if re.search(rf"^create (?:unique )?\w+ (?:{'|'.join(names)}) ", s, re.MULTILINE)]
 
 
+IN_ORDER = {"verdicts", "listings"}  # tables whose rows have an order of their own, `rowid`
 SCHEMA_VERSION = 3
 # One entry per step up: MIGRATIONS[1] holds the statements that turn schema 1 into schema 2. PostgreSQL began with 3.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
@@ -49,3 +51,27 @@ def steps(version: int, extras: Sequence[str]) -> Iterator[str]:
     else:
         for step in range(version, SCHEMA_VERSION):
             yield from MIGRATIONS[step]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table of the schema: its columns, and those that its rows are ordered by."""
+
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+
+
+def tables() -> list[Table]:
+    """Return the tables of the schema, each after those that it needs."""
+    found = (re.search(r"^create table (\w+) \((.*)\);", s, re.MULTILINE | re.DOTALL) for s in _SCHEMA)
+    return [_table(match[1], match[2]) for match in found if match]
+
+
+def _table(name: str, body: str) -> Table:
+    # What is said of a column may have commas, but only after it.
+    lines = [line.split("--")[0].strip().rstrip(",") for line in re.split(r"\n|, (?=\w+ text)", body)]
+    columns = [line.split()[0].strip('"') for line in lines if line and not line.startswith("primary key")]
+    told = re.search(r"primary key \((.*)\)", body)
+    key = told[1].split(", ") if told else [line.split()[0] for line in lines if line.endswith("primary key")]
+    return Table(name=name, columns=tuple(columns), key=("rowid",) if name in IN_ORDER else tuple(key))
