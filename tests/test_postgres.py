@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from threading import Thread
 
@@ -26,7 +27,9 @@ PRODUCTS = """
 import time
 
 @product(owner="o")
-def first(numbers): return numbers
+def first(numbers):
+    time.sleep(0.25)  # worth being recorded at once
+    return numbers
 
 @product(owner="o")
 def second(first):
@@ -117,9 +120,8 @@ def test_every_verb_works_on_it(team: Place) -> None:
     for verb in ("status", "ls", "plan"):
         assert team.run(verb, "--json").code == 0, "before anything is there"
     assert not (team.root / ".products/store").exists()
-    assert [team.materialize()[n]["result"] for n in ("sales.first", "sales.second", "sales.third")] == [
-        "published"
-    ] * 3
+    made = team.materialize()
+    assert [made[f"sales.{name}"]["result"] for name in ("first", "second", "third")] == ["published"] * 3
     finished(team)
     team.numbers("a", 1, 2, 4)
     assert team.materialize()["sales.third"]["result"] == "published"
@@ -364,7 +366,6 @@ def test_the_command_copies_it_there_and_back(team: Place, server: Server) -> No
 
 # ---------------------------------------------------------------------------------------------- errors and secrets
 
-SECRET = "s3cr3t-Wort/ü@:?"
 SHOWN = {
     "postgresql://u:pass@h:5432/d": "postgresql://u@h:5432/d",
     "postgres://h/d": "postgresql://h/d",
@@ -411,7 +412,7 @@ def test_a_message_that_quotes_a_secret_is_scrubbed() -> None:
 @pytest.mark.parametrize("by", ["setting", "environment"])
 def test_what_is_wrong_is_told_and_no_password(place: Place, server: Server, address: str, words: str, hint: str, by: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     address = address.replace("WRONG", "Pa55wort").replace("PORT", str(server.port))
-    monkeypatch.setenv("PGPASSWORD", "hunter3-Env") if "Pa55" not in address else None
+    monkeypatch.setenv("PGPASSWORD", "hunter3-Env")
     if by == "setting":
         place.write("pyproject.toml", f'[tool.products]\ncatalog = "{address}"\n')
     else:
@@ -450,10 +451,9 @@ def test_no_secret_is_kept_or_told(team: Place, server: Server, monkeypatch: pyt
 
 
 def test_a_traceback_does_not_quote_it(server: Server) -> None:
-    import traceback
-
+    wrong = server.address().replace("assay", "locked:Pa55wort")
     with pytest.raises(CatalogError) as caught:
-        open_catalog(f"postgresql://locked:Pa55wort@127.0.0.1:{server.port}/postgres")
+        open_catalog(wrong)
     assert "Pa55" not in "".join(traceback.format_exception(caught.value))
 
 
