@@ -6,6 +6,7 @@ from typing import Any
 
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Table
+from assay.engines.measuring import measure
 from assay.model import Code, Contract, Kind, Product, RuleResult, Where
 from assay.rules.judge import Evidence, judge
 from assay.rules.schema import Schema
@@ -21,7 +22,7 @@ def product_of(schema: Schema) -> Product:
 
 def judged_file(engine: DuckDB, schema: Schema, file: Path, types: Any = None) -> dict[str, RuleResult]:
     """Return the result of each rule by its text."""
-    measured = engine.measure(file, types=types)
+    measured = measure(engine, file, types=types)
     evidence = Evidence(
         this=Table((file,)), columns=measured.columns, rows=measured.rows, now=datetime(2020, 1, 1, tzinfo=UTC),
         sensitive={"this": frozenset(schema.sensitive)},

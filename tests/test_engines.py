@@ -1,6 +1,7 @@
 """Reading and storing exactly: one value for all engines, nothing lost or changed on the way."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,7 @@ from duckdb import InvalidInputException
 from assay.engines import duckdb, polars
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed, Table
+from assay.engines.measuring import measure
 from assay.engines.types import casts, exact, from_polars, storable, to_polars, told_in_full
 from assay.errors import TypeRefused
 from tests.conftest import Place
@@ -156,7 +158,7 @@ def test_a_digest_tells_contents_apart_and_orders_alike(tmp_path: Path) -> None:
     def digest(frame: pl.DataFrame) -> str:
         file = tmp_path / "f.parquet"
         types = stage(frame.lazy(), file, {})
-        return engine.measure(file, types=types).digest
+        return measure(engine, file, types=types).digest
 
     digests = [digest(frame) for frame in CONTENTS]
     assert len(set(digests)) == len(CONTENTS)
@@ -172,7 +174,7 @@ def test_the_digest_does_not_depend_on_the_layout_of_the_file(tmp_path: Path) ->
     digests = set()
     for size, compression in ((100, "snappy"), (5_000, "zstd"), (20_000, "uncompressed")):
         frame.write_parquet(tmp_path / "f.parquet", row_group_size=size, compression=compression)
-        digests.add(engine.measure(tmp_path / "f.parquet").digest)
+        digests.add(measure(engine, tmp_path / "f.parquet").digest)
     assert len(digests) == 1
     engine.close()
 
@@ -254,7 +256,7 @@ def test_columns_are_recorded_as_they_are_read(tmp_path: Path, type: str, rows: 
             types = duckdb.stage(cursor, f"select null::{type} as x from range({rows})", file, {})
     with engine.cursor() as cursor:
         read = cursor.execute(f"describe {duckdb.parquet([file])}").fetchall()
-    assert [(c.name, c.type) for c in engine.measure(file, types=types).columns] == [(row[0], row[1]) for row in read]
+    assert [(c.name, c.type) for c in measure(engine, file, types=types).columns] == [(row[0], row[1]) for row in read]
     engine.close()
 
 
@@ -296,3 +298,30 @@ def test_many_rooms_are_not_kept_for_ever(tmp_path: Path) -> None:
         ).fetchall()
     assert rooms <= 16
     engine.close()
+
+
+def test_measuring_a_little_file_tells_which_queries_find_nothing(tmp_path: Path) -> None:
+    engine, file = DuckDB([tmp_path], tmp_path / "spill"), tmp_path / "f.parquet"
+    pl.DataFrame({"x": [1, 2, 2]}).write_parquet(file)
+    asked = ["from this where x > 5", "from this where x > 1", "select x from this group by x having count(*) > 2"]
+    told = measure(engine, file, ask=asked)
+    assert told.none == (0, 2)
+    assert told == replace(measure(engine, file), none=(0, 2))
+    for wrong in ("from nowhere", "from this where y > 1", "from this where error('no') is null", "not sql"):
+        assert measure(engine, file, ask=[*asked, wrong]).none == ()  # asked on its own, it says why
+    pl.DataFrame({"x": pl.int_range(100_000, eager=True).shuffle(seed=1)}).write_parquet(file)
+    assert measure(engine, file, ask=asked[:1]).none == ()  # a large file is not kept in memory for the rules
+    engine.close()
+
+
+def test_a_seed_is_not_left_for_the_next_query(place: Place) -> None:
+    place.write("in/1.csv", "x\n1\n")
+    seeds = "sql_product('a', 'select setseed(0.5) is null as s, x from raw', owner='o')"
+    chance = "sql_product('b', 'select random() as r, x from raw', owner='o')"
+    declared = f"raw = source.files('in/1.csv', columns={{'x': pl.Int64}})\n{seeds}\n{chance}"
+    place.write("products/sales.py", declared, header=True)
+    found = set()
+    for _ in range(3):
+        place.materialize("--force", "--jobs", "1")
+        found.add(place.query("select r from b")[0]["r"])
+    assert len(found) == 3

@@ -9,19 +9,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from assay.engines.cutting import Cut, cut, write
-from assay.engines.duckdb import DuckDB, Stranger, identifier, keyed, literal
+from assay.engines.duckdb import DuckDB, identifier, keyed, literal
 from assay.engines.feed import Feed, Measured, Table
 from assay.engines.making import make
+from assay.engines.measuring import Stranger, measure
 from assay.errors import BuildError
 from assay.events import Unfinished
 from assay.fingerprint import digest
 from assay.model import QUARANTINE, THIS, Column, Key, Part, Product, Version
 from assay.partition import Wanted, coarsen
 from assay.resolve import Definition
+from assay.rules.judge import about_this_alone
 from assay.rules.quarantine import split
 from assay.storage import Storage
 
@@ -55,6 +58,14 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A version, and the rules (by text) that are known to find nothing wrong with it: measuring it told so."""
+
+    version: Version
+    good: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
     """Where versions are built; `done` is told of every part as soon as it is. `timer` tells seconds."""
 
@@ -64,7 +75,7 @@ class Workshop:
     timer: Callable[[], float]
     done: Callable[[str, Part], None]
 
-    def build(self, order: Order) -> Version | Unfinished:
+    def build(self, order: Order) -> Built | Unfinished:
         """Write the files of a version. Raises whatever making it raises."""
         started = self.timer()
         try:
@@ -99,20 +110,23 @@ class Workshop:
 
     # ------------------------------------------------------------------------------------------ as a whole
 
-    def _make(self, order: Order, started: float) -> Version:
+    def _make(self, order: Order, started: float) -> Built:
         product, path = order.product, f"{order.folder}/{order.product.file or 'data.parquet'}"
         target, engine = self.storage.prepare(path), self.engine()
         feeds = order.feeds(None)
-        measured = make(product, order.definition.recipe, feeds, target, engine)
+        asked = about_this_alone(product)
+        told = partial(measure, ask=[rule.sql for rule in asked])
+        measured = make(product, order.definition.recipe, feeds, target, engine, measure=told)
         if product.partition:
-            return self._cut(order, started, path, measured)
+            return Built(version=self._cut(order, started, path, measured))
         files, rows_in = {"": (path, measured)}, None
         if product.quarantines:
             files, rows_in = self._set_aside(order, feeds, target, measured)
             measured = replace(files[""][1], digest=digest([of.digest for _, of in files.values()]))
         order.check(feeds)
         parts = [self._sealed(path, of, key=key) for key, (path, of) in files.items()]
-        return replace(self._version(order, started, parts, measured), rows_in=rows_in)
+        version = replace(self._version(order, started, parts, measured), rows_in=rows_in)
+        return Built(version=version, good=frozenset(asked[n].text for n in measured.none))
 
     def _sealed(self, path: str, measured: Measured, *, key: str = "") -> Part:
         size, checksum = self.storage.seal(path)
@@ -127,8 +141,8 @@ class Workshop:
         this = Feed(alias=THIS, name=THIS, table=Table((target,)))
         with engine.bench([*tables, this], product.domain) as bench:
             done = split(product, target, measured.columns, bench, lambda: order.definition.schema)
-        kept = measured if done.kept == target else engine.measure(done.kept, product.event_time)
-        aside = engine.measure(done.aside)
+        kept = measured if done.kept == target else measure(engine, done.kept, product.event_time)
+        aside = measure(engine, done.aside)
         files = {
             "": (f"{order.folder}/{done.kept.name}", kept),
             QUARANTINE: (f"{order.folder}/{done.aside.name}", aside),
@@ -160,7 +174,7 @@ class Workshop:
 
     # ------------------------------------------------------------------------------------------ part by part
 
-    def _follow(self, order: Order, started: float) -> Version | Unfinished:
+    def _follow(self, order: Order, started: float) -> Built | Unfinished:
         parts: list[Part] = []
         for index, wanted in enumerate(order.parts):
             part = order.there.get(wanted.made_of)
@@ -171,7 +185,8 @@ class Workshop:
                 parts.append(part)
         if len(parts) < len(order.parts):
             return Unfinished(there=len(parts), of=len(order.parts))
-        return self._version(order, started, parts, _altogether(parts, _one_shape(order.product, parts)))
+        measured = _altogether(parts, _one_shape(order.product, parts))
+        return Built(version=self._version(order, started, parts, measured))
 
     def _own(self, product: Product, wanted: Wanted, target: Path, measured: Measured) -> Measured:
         """Drop the rows of the parts before, which were made of a window that is not theirs."""
@@ -194,7 +209,7 @@ class Workshop:
             window, f"({keyed(identifier(column.name), grain, column.type)} in ({before})) is not true", target
         )
         window.unlink()
-        return engine.measure(target, product.event_time, stranger=_stranger(product, wanted))
+        return measure(engine, target, product.event_time, stranger=_stranger(product, wanted))
 
     def _part(self, order: Order, wanted: Wanted, index: int) -> Part:
         """Make one part, and seal it."""
@@ -203,7 +218,9 @@ class Workshop:
         target = self.storage.prepare(f"{folder}/data.parquet")
         try:
             feeds, told = order.feeds(wanted), _stranger(product, wanted)
-            measured = make(product, order.definition.recipe, feeds, target, self.engine(), stranger=told)
+            measured = make(
+                product, order.definition.recipe, feeds, target, self.engine(), measure=partial(measure, stranger=told)
+            )
             if any(i.back for i in product.inputs):
                 measured = self._own(product, wanted, target, measured)
             if measured.strangers:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from assay.catalog import Catalog
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Table, stored
+from assay.engines.measuring import measure_tables
 from assay.errors import StoreError
 from assay.model import Part, Version
 from assay.storage import Storage
@@ -99,7 +100,7 @@ def _rewrite(version: Version, heap: Sequence[Part], path: str, storage: Storage
         starts.append(starts[-1] + part.rows)
     cuts = [Table((target,), {target: ((start, part.rows),)}) for start, part in zip(starts, heap, strict=False)]
     # Both are measured now: the digest that is recorded may be another engine's.
-    were, are = (engine.measure_tables(some, version.columns) for some in (tables, cuts))
+    were, are = (measure_tables(engine, some, version.columns) for some in (tables, cuts))
     for part, was, now in zip(heap, were, are, strict=True):
         if was.digest != now.digest:
             raise StoreError(f"part {part.key} of {version.product} came out as something else; nothing was changed")

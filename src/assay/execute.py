@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from queue import Empty, SimpleQueue
 from threading import Lock
 
-from assay.building import Workshop, without
+from assay.building import Built, Workshop, without
 from assay.catalog import Catalog
 from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Reason, Unusable
 from assay.engines.duckdb import DuckDB
@@ -57,7 +57,7 @@ from assay.records import Records
 from assay.resolve import Definition
 from assay.storage import Storage, size_of
 
-_Done = Version | Unfinished | Ruling
+_Done = Built | Unfinished | Ruling
 _Work = Callable[[], _Done]
 _ATTEMPTS = 5
 _AHEAD = 2  # products handed to each worker before it asks: what is judged next does not queue behind all that is built
@@ -166,6 +166,7 @@ class _Run:
             done=self.records.made,
         )
         self.orders = Orders(self.id, self.shelf, self.states, self.facts)
+        self.good: dict[str, frozenset[str]] = {}  # rules known to find nothing, by version
         self.kept, self.spilled = 0.0, 0  # when parts were last recorded, and the most that was spilled (bytes)
         self.stopping = self.interrupted = False
         self._lock, self._reading = Lock(), Lock()
@@ -255,14 +256,18 @@ class _Run:
                     self.notes[name].reasons = reasons
                     self._submit(pool, name, "build", partial(self._building, product, key))
                 case Check(version=version):
-                    self._submit(pool, name, "judge", partial(self._judging, product, version))
+                    here = pool if self._is_open(product, version) else None
+                    self._submit(here, name, "judge", partial(self._judging, product, version))
                 case _:
                     self._settle(name, decision)
 
-    def _submit(self, pool: ThreadPoolExecutor, name: str, what: str, prepare: Callable[[], _Work]) -> None:
-        """Hand work to the pool; what the catalog has to say for it is asked here, where the catalog is open."""
+    def _submit(self, pool: ThreadPoolExecutor | None, name: str, what: str, prepare: Callable[[], _Work]) -> None:
+        """Hand work to the pool, or do it here; what the catalog has to say for it is asked here, where it is open."""
         try:
             work = prepare()
+            if pool is None:
+                self._take(name, work())
+                return
         except AssayError as error:
             self._settle(name, failure(error, self.project.config.root, self.graph, name))
             return
@@ -288,7 +293,9 @@ class _Run:
         if error is not None:
             self._settle(name, failure(error, self.project.config.root, self.graph, name))
             return
-        done = future.result()
+        self._take(name, future.result())
+
+    def _take(self, name: str, done: _Done) -> None:
         if isinstance(done, Unfinished):
             self._settle(name, done)
             return
@@ -339,7 +346,7 @@ class _Run:
         if key.held:
             order, version, before = self.orders.without(product, key)
             made = without(order, version, before, self.world.clock())
-            return lambda: made
+            return lambda: Built(version=made)
         needs = product.kind is not Kind.SQL or product.quarantines
         definition = self._definition(product.name) if needs else Definition()
         if not product.follows:
@@ -362,13 +369,20 @@ class _Run:
         hearing = Hearing(
             product=product,
             version=version,
-            evidence=self.shelf.evidence(product, version, restated),
+            evidence=replace(
+                self.shelf.evidence(product, version, restated), good=self.good.get(version.id, frozenset())
+            ),
             against=compared,
             run=self.id,
             parts=self.shelf.parts(version, remembered) if rules else (),
             rules=rules,
         )
         return lambda: hearing.rule(self._engine, lambda: self._definition(product.name).schema, self.world.clock)
+
+    def _is_open(self, product: Product, version: Version) -> bool:
+        """Say whether anything has to be looked at to judge a version that is made of one part."""
+        known = self.good.get(version.id, frozenset())
+        return version.in_parts or any(rule.text not in known for rule in product.contract.rules)
 
     def _definition(self, name: str) -> Definition:
         with self._reading:
@@ -408,13 +422,14 @@ class _Run:
                 spent = sum(part.seconds for part in made)
                 self.world.reporter(Progress(product=name, done=len(made), of=note.parts[0], seconds=spent))
 
-    def _record(self, name: str, fact: Version | Ruling) -> None:
+    def _record(self, name: str, fact: Built | Ruling) -> None:
         note = self.notes[name]
         if isinstance(fact, Ruling):
             self.records.ruling(fact)
             note.judged = True
             return
-        version = self.records.version(fact)
+        version = self.records.version(fact.version)
+        self.good[version.id] = fact.good
         if version.in_parts and note.parts is None:
             new = sum(part.path.startswith(f"{name}/{self.id}/") for part in version.parts)
             note.parts = (new, len(version.parts))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from assay.decision import InputState, Known, Unknown
@@ -256,10 +256,19 @@ def wanted(product: Product, states: Mapping[str, InputState]) -> list[Wanted] |
         for alias, (i, places) in followed.items():
             used = _window(places, place, i)
             uses[alias] = tuple(used)
-            made_from[alias] = digest(sorted(used.items())) if all(used.values()) else ""
-        made_of = digest([product.code.digest, own[place], made_from]) if all(made_from.values()) else ""
+            made_from[alias] = _digest(tuple(sorted(used.items()))) if all(used.values()) else ""
+        made_of = _made_of(product.code.digest, own[place], tuple(made_from.items()))
         found.append(Wanted(key=own[place], made_of=made_of, inputs=made_from, uses=uses))
     return found
+
+
+# A run asks for the same parts when it plans, decides and orders: what they are made of is worked out once.
+_digest = lru_cache(maxsize=1 << 16)(digest)
+
+
+@lru_cache(maxsize=1 << 16)
+def _made_of(code: str, key: str, made_from: tuple[tuple[str, str], ...]) -> str:
+    return digest([code, key, dict(made_from)]) if all(told for _, told in made_from) else ""
 
 
 def parts_of(state: InputState) -> Mapping[str, str] | None:
@@ -279,7 +288,7 @@ def source_parts(source: SourceState) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for file in source.files:
         found.setdefault(file.part, []).append(file.digest)
-    return {key: digest([source.reading, sorted(digests)]) for key, digests in found.items()}
+    return {key: _digest((source.reading, tuple(sorted(digests)))) for key, digests in found.items()}
 
 
 def digest_of(state: InputState) -> str:

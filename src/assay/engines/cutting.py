@@ -7,6 +7,7 @@ from pathlib import Path
 
 from assay.engines.duckdb import DuckDB, identifier, keyed
 from assay.engines.feed import Measured
+from assay.engines.measuring import measure_by
 from assay.errors import BuildError
 from assay.model import Column, Partition
 from assay.partition import is_key
@@ -48,7 +49,7 @@ def cut(staged: Path, partition: Partition, measured: Measured, event_time: str,
     if "file_row_number" in {name.lower() for name in there}:
         raise BuildError("a table with a column file_row_number cannot be split", hint="Call it something else.")
     key = keyed(identifier(column), partition.grain, there[column])
-    found = engine.measure_by(staged, key, measured.columns, event_time)
+    found = measure_by(engine, staged, key, measured.columns, event_time)
     if None in found:
         rows = found[None].rows
         raise BuildError(

@@ -4,16 +4,14 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from datetime import date, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.engines.feed import Feed, Measured, Table, by_header
+from assay.engines.feed import Feed, Table, by_header
 from assay.engines.polars import by_schema
 from assay.engines.types import DECIMAL, INTEGERS, casts, check_names
 from assay.errors import BuildError
-from assay.fingerprint import digest
 from assay.model import Column, Source
 
 if TYPE_CHECKING:
@@ -22,16 +20,21 @@ if TYPE_CHECKING:
 # The path is new, nobody reads it before the catalog names it, and it is removed when this fails: no detour is needed.
 _GLOB = re.compile(r"[*?\[]")
 COPY = "(format parquet, compression zstd, compression_level 1, parquet_version v2, use_tmp_file false)"
-# Types that DuckDB reads from Parquet just as they were written, by either engine.
-_AS_WRITTEN = re.compile(
-    r"BOOLEAN|U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|VARCHAR|BLOB|DATE|TIMESTAMP( WITH TIME ZONE)?"
-    r"|DECIMAL\(\d+,\d+\)"
-)
 _Views = tuple[list[str], dict[str, str]]
-_ROOMS = 16  # rooms that are kept furnished for the next query that reads the same
+_DESKS = 16  # that are kept furnished for the next query that reads the same
 
 
-Stranger = tuple[str, str, str]  # a column, its grain, and the part that rows should be of
+@dataclass(frozen=True, slots=True, eq=False)
+class _Desk:
+    """A connection that sees the views of a room of its own."""
+
+    number: int
+    cursor: "duckdb.DuckDBPyConnection"
+    views: _Views
+
+    @property
+    def room(self) -> str:
+        return f"room{self.number}"
 
 
 class DuckDB:
@@ -45,7 +48,7 @@ class DuckDB:
         self._lock = threading.Lock()
         self._open: dict[int, duckdb.DuckDBPyConnection] = {}
         self._count = 0
-        self._rooms: list[tuple[_Views, str]] = []
+        self._desks: list[_Desk] = []
         self._instance = duckdb.connect(config=_config())
         run = self._instance.execute
         run(f"set temp_directory = {literal(str(spill))}")
@@ -74,36 +77,41 @@ class DuckDB:
 
     @contextmanager
     def desk(self, feeds: Sequence[Feed], domain: str) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """Open such a connection for queries alone, which change nothing: the next that reads the same finds its views.
-
-        The connection is new each time, so nothing of a session (a seed, a variable) is left for the next.
-        """
+        """Open such a connection for one query, which leaves nothing behind: the next that reads the same is there."""
         views = _views(feeds, domain)
-        with self._numbered() as (number, desk):
-            room = self._furnished(views)
-            try:
-                if not room:
-                    room = f"room{number}"
-                    _furnish(desk, room, views)
-                desk.execute(f"use {room}.{identifier(domain)}")
-                yield desk
-            except BaseException:
-                _clear(desk, room)
-                raise
+        desk = self._left(views) or self._furnished(views, domain)
+        gone: _Desk | None = desk
+        try:
+            yield desk.cursor
             with self._lock:
-                self._rooms.append((views, room))
-                gone = self._rooms.pop(0)[1] if len(self._rooms) > _ROOMS else ""
+                self._desks.append(desk)
+                gone = self._desks.pop(0) if len(self._desks) > _DESKS else None
+        finally:
             if gone:
-                _clear(desk, gone)
+                self._put_away(gone)
 
-    def _furnished(self, views: _Views) -> str:
-        """Take a room with exactly these views that nobody is in; '' when there is none."""
+    def _left(self, views: _Views) -> "_Desk | None":
+        """Take a desk with exactly these views that nobody is at."""
         with self._lock:
-            for index, (there, room) in enumerate(self._rooms):
-                if there == views:
-                    del self._rooms[index]
-                    return room
-        return ""
+            found = next((desk for desk in self._desks if desk.views == views), None)
+            if found:
+                self._desks.remove(found)
+        return found
+
+    def _furnished(self, views: _Views, domain: str) -> "_Desk":
+        number, cursor = self._opened()
+        desk = _Desk(number, cursor, views)
+        try:
+            _furnish(cursor, desk.room, views)
+            cursor.execute(f"use {desk.room}.{identifier(domain)}")
+        except BaseException:
+            self._put_away(desk)
+            raise
+        return desk
+
+    def _put_away(self, desk: "_Desk") -> None:
+        _clear(desk.cursor, desk.room)
+        self._closed(desk.number)
 
     @contextmanager
     def cursor(self) -> Iterator["duckdb.DuckDBPyConnection"]:
@@ -113,16 +121,22 @@ class DuckDB:
 
     @contextmanager
     def _numbered(self) -> Iterator[tuple[int, "duckdb.DuckDBPyConnection"]]:
-        with self._lock:
-            self._count += 1
-            number = self._count
-            cursor = self._open[number] = self._instance.cursor()
+        number, cursor = self._opened()
         try:
             yield number, cursor
         finally:
-            with self._lock:
-                del self._open[number]
-            cursor.close()
+            self._closed(number)
+
+    def _opened(self) -> tuple[int, "duckdb.DuckDBPyConnection"]:
+        with self._lock:
+            self._count += 1
+            cursor = self._open[self._count] = self._instance.cursor()
+            return self._count, cursor
+
+    def _closed(self, number: int) -> None:
+        with self._lock:
+            cursor = self._open.pop(number)
+        cursor.close()
 
     def interrupt(self) -> None:
         """Stop what is running on every bench."""
@@ -132,38 +146,9 @@ class DuckDB:
 
     def close(self) -> None:
         """Let go of the instance and its memory."""
+        for desk in self._desks:
+            desk.cursor.close()
         self._instance.close()
-
-    def measure(
-        self,
-        file: Path,
-        event_time: str = "",
-        types: Mapping[str, str] | None = None,
-        *,
-        stranger: Stranger | None = None,
-    ) -> Measured:
-        """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
-
-        The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts;
-        `types` are those that the columns were written in: DuckDB may not see all of them. `stranger` is a column, and
-        SQL that is true of rows which do not belong there: they are counted, where there is that column.
-        """
-        staged = parquet([file])
-        with self.cursor() as cursor:
-            columns = _columns(cursor, staged, types or {})
-            strange = f"count_if({condition})" if (condition := strange_to(stranger, columns)) else "0"
-            row = cursor.execute(f"select {_measures(columns, event_time)}, {strange} {staged}").fetchone()
-        assert row is not None
-        return replace(_measured(columns, row), strangers=row[-1])
-
-    def measure_by(
-        self, file: Path, key: str, columns: Sequence[Column], event_time: str = ""
-    ) -> dict[str | None, Measured]:
-        """Read a staged Parquet file once: what the rows of each value of `key` (SQL of a text) hold, in order."""
-        grouped = f"select {_measures(columns, event_time)}, {key} {parquet([file])} group by {key} order by {key}"
-        with self.cursor() as cursor:
-            rows = cursor.execute(grouped).fetchall()
-        return {row[-1]: _measured(columns, row) for row in rows}
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
         """Copy the rows of these values of `key` (SQL of a text), sorted by it, and as they were otherwise."""
@@ -183,36 +168,6 @@ class DuckDB:
         every = " union all ".join(f"({parquet(table)})" for table in tables)
         with self.cursor() as cursor:
             cursor.execute(f"copy ({every}) to {literal(str(target))} {COPY}")
-
-    def measure_tables(self, tables: Sequence[Table], columns: Sequence[Column]) -> list[Measured]:
-        """Return what each of some stored tables of the same columns holds."""
-        found: list[Any] = []
-        with self.cursor() as cursor:
-            for start in range(0, len(tables), 100):
-                some = enumerate(tables[start : start + 100], start)
-                every = " union all ".join(f"select {_measures(columns, '')}, {n} {parquet(t)}" for n, t in some)
-                found += cursor.execute(every).fetchall()
-        return [_measured(columns, row) for row in sorted(found, key=lambda row: row[-1])]
-
-
-def _measures(columns: Sequence[Column], event_time: str) -> str:
-    """Return the select list of what is measured of rows: how many, the sum of their hashes, the last event time."""
-    latest = f"max({identifier(event_time)})" if event_time else "null"
-    return f"count(*), sum(hash({', '.join(_hashed(c) for c in columns)})), {latest}, version()"
-
-
-def _measured(columns: Sequence[Column], row: Sequence[Any]) -> Measured:
-    rows, total, last, version, *_ = row
-    content = digest([version, [[c.name, c.type, c.logical] for c in columns], rows, str(total)])
-    return Measured(rows=rows, columns=tuple(columns), digest=content, data_as_of=_moment(last))
-
-
-def _columns(cursor: "duckdb.DuckDBPyConnection", staged: str, types: Mapping[str, str]) -> tuple[Column, ...]:
-    """Return the columns of a staged file; it is asked only where they may not read as they were written."""
-    if types and all(_AS_WRITTEN.fullmatch(type) for type in types.values()):
-        return tuple(Column(name=name, type=type) for name, type in types.items())
-    described = cursor.execute(f"describe {staged}").fetchall()
-    return tuple(_column(row[0], row[1], types.get(row[0], row[1])) for row in described)
 
 
 def _views(feeds: Sequence[Feed], domain: str) -> _Views:
@@ -236,11 +191,6 @@ def _clear(bench: "duckdb.DuckDBPyConnection", room: str) -> None:
     with suppress(duckdb.Error):
         bench.execute("use memory.main")
         bench.execute(f"detach {room}")
-
-
-def _column(name: str, seen: str, written: str) -> Column:
-    same = written.replace('"', "") == seen.replace('"', "")  # the engines quote the names of fields differently
-    return Column(name=name, type=seen, logical="" if same else written)
 
 
 def _named(feeds: Sequence[Feed], domain: str) -> dict[str, Feed]:
@@ -390,13 +340,6 @@ def _number(source: Source, column: Column) -> str:
     return f"case when {fits} then cast(trim({name}) as {column.type}) else {wrong} end"
 
 
-def strange_to(part: Stranger | None, columns: Sequence[Column]) -> str:
-    """Return the SQL that is true of rows of another part; '' where the rows do not say."""
-    column, grain, key = part or ("", "", "")
-    found = next((c for c in columns if c.name.lower() == column.lower()), None)
-    return f"{keyed(identifier(found.name), grain, found.type)} is distinct from {literal(key)}" if found else ""
-
-
 _KEYS = {"month": "%Y-%m", "year": "%Y", "week": "%G-W%V"}
 
 
@@ -475,18 +418,3 @@ def _config() -> dict[str, Any]:
 def _in_utc(connection: "duckdb.DuckDBPyConnection") -> None:
     """Let the day of a moment be the same on every machine."""
     connection.execute("set global TimeZone = 'UTC'")
-
-
-def _hashed(column: Column) -> str:
-    """Return what to hash of a column, so that what differs is told apart: -0.0 from 0.0, [] from null."""
-    name = identifier(column.name)
-    if column.type in {"FLOAT", "DOUBLE"}:
-        return f"{name}, signbit({name})"
-    nested = column.type.endswith("]") or column.type.startswith(("STRUCT(", "MAP("))
-    return f"cast(to_json({name}) as varchar)" if nested else name
-
-
-def _moment(value: Any) -> datetime | None:
-    if isinstance(value, datetime):
-        return value
-    return datetime(value.year, value.month, value.day) if isinstance(value, date) else None

@@ -105,7 +105,8 @@ def _cut(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
 class Measured:
     """What a staged file holds: rows, columns as stored, content digest, and the last event time.
 
-    `strangers` are rows that belong to another part.
+    `strangers` are rows that belong to another part; `none` the queries that were asked besides and find no row, by
+    their place.
     """
 
     rows: int
@@ -113,6 +114,7 @@ class Measured:
     digest: str
     data_as_of: datetime | None = None
     strangers: int = 0
+    none: tuple[int, ...] = ()
 
 
 def by_header(source: Source, files: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:

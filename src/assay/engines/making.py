@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
 from assay.engines.feed import Feed, Measured, Table
+from assay.engines.measuring import measure
 from assay.engines.types import casts, check_names
 from assay.errors import BuildError
 from assay.model import Kind, Product
@@ -35,28 +36,29 @@ class Recipe:
 
 
 def make(
-    product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target: Path, engine: duck.DuckDB, *,
-    stranger: duck.Stranger | None = None,
+    product: Product, recipe: Recipe | None, feeds: Sequence[Feed], target: Path, engine: duck.DuckDB,
+    *, measure: Callable[..., Measured] = measure,
 ) -> Measured:  # fmt: skip
-    """Make a product, or a part of it, into the file `target` and return what it holds; `stranger` as in measure().
+    """Make a product, or a part of it, into the file `target` and return what it holds, as `measure` tells.
 
     Raises whatever the user's function raises; BuildError for a result that is not a product.
     """
     if product.kind is Kind.QUARANTINE:
         shutil.copyfile(feeds[0].files[0], target)
-        return engine.measure(target)
+        return measure(engine, target)
     making = _Making(product, feeds, engine, target)
     if recipe is None:
-        with engine.desk(making.tables, product.domain) as desk:
+        seeds = "setseed" in product.sql.lower()  # that would be left for the next query
+        with (engine.bench if seeds else engine.desk)(making.tables, product.domain) as desk:
             types = duck.stage(desk, product.sql, target, making.want)
-        return engine.measure(target, product.event_time, types, stranger=stranger)
+        return measure(engine, target, product.event_time, types)
     with making.open:
         if product.kind is Kind.FILE:
             making.write(recipe, target)
             return Measured(rows=0, columns=(), digest=file_digest(target))
         else:
             types = making.stage(making.call(recipe, target), target)
-            return engine.measure(target, product.event_time, types, stranger=stranger)
+            return measure(engine, target, product.event_time, types)
 
 
 class _Making:

@@ -5,7 +5,7 @@ the rules that are queries. Nothing here changes data: types are compared as the
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,7 +36,8 @@ HIDDEN = "(sensitive)"
 class Evidence:
     """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
 
-    `aside` holds the rows that were set aside, of `rows_in` altogether. There is no `previous` on a first release;
+    `aside` holds the rows that were set aside, of `rows_in` altogether; `good` are rules, by text, that are known to
+    find no row. There is no `previous` on a first release;
     `before` are its columns. `now` is the moment of judging; `restated` says why settled rows may change this
     once; `sensitive` are the columns never to be shown, of each that is read, by name.
     """
@@ -50,6 +51,7 @@ class Evidence:
     before: tuple[Column, ...] = ()
     now: datetime
     restated: str = ""
+    good: frozenset[str] = frozenset()
     sensitive: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
@@ -72,6 +74,12 @@ def failing_rows(
     with Judging(product, evidence, engine, schema).rows_of(rule) as (names, rows, hide):
         hidden = [name in hide for name in names]
         yield names, (tuple(HIDDEN if h else v for h, v in zip(hidden, row, strict=True)) for row in rows)
+
+
+def about_this_alone(product: Product) -> list[Rule]:
+    """Return the rules that are queries for violating rows over `this` and nothing else."""
+    rules = () if product.kind is Kind.FILE else product.contract.rules
+    return [r for r in rules if r.sql and {i.name for i in r.inputs} <= {THIS} and not (r.compares or r.dated)]
 
 
 def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
@@ -101,6 +109,7 @@ class Judging:
 
     def run(self) -> tuple[RuleResult, ...]:
         """Answer every rule that has no answer yet, and return how each came out."""
+        self.answers |= {text: Answer(how="sql", failing=0) for text in self.evidence.good}
         ways = ways_of(self.product, self.evidence.columns)
         ways = {t: way for t, way in ways.items() if not self.rules[t].quarantines and t not in self.answers}
         self._known(ways)
@@ -257,12 +266,11 @@ class Judging:
 
     # ------------------------------------------------------------------------------------------ queries
 
-    def _alone(self, rules: Iterable[Rule]) -> None:
+    def _alone(self, rules: Collection[Rule]) -> None:
         """Answer queries over few rows of `this` and nothing else in one, without a bench, where no row fails."""
-        if self._many or self.product.kind is Kind.FILE:
+        if self._many:
             return
-        asked = [r for r in rules if r.sql and {i.name for i in r.inputs} <= {THIS} and not (r.compares or r.dated)]
-        if asked:
+        if asked := [rule for rule in about_this_alone(self.product) if rule in rules]:
             with self.engine.cursor() as cursor:
                 good = by_query.none_fails(cursor, duck.parquet(self.evidence.this), [rule.sql for rule in asked])
             self.answers |= {
