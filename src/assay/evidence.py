@@ -1,6 +1,6 @@
 """Where what a product is made of, and judged by, is read: which version of each input, and its files."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from assay.graph import Graph
 from assay.model import PREVIOUS, QUARANTINE, THIS, Input, Kind, Product, SourceState, Version, short
 from assay.partition import Wanted
 from assay.plan import Observed, compared_with, judged_as_of
-from assay.rules.by_parts import PartEvidence
-from assay.rules.judge import Evidence
+from assay.rules.by_totals import Tallies, Tally, asked_of, splits, totals_digest
+from assay.rules.judge import Evidence, PartEvidence
 from assay.storage import Storage
 
 
@@ -114,11 +114,50 @@ class Shelf:
             for p in version.parts
         ]
 
+    def tallies(
+        self,
+        product: Product,
+        version: Version,
+        judged: Callable[[Collection[int], str], Mapping[int, Mapping[str, Any]]],
+    ) -> Tallies:
+        """Return what the totals of a version in parts are judged by; `judged` says what is remembered, by part."""
+        if not version.in_parts:
+            return Tallies()
+        tables = {THIS: version, **self._read(product)}
+        if before := self._before(product, version):
+            tables[PREVIOUS] = before
+        names = {i.name for rule in product.contract.rules for i in rule.inputs}
+        rules = splits(product, tables, self._sensitive(product, names))
+        read = {block.table for told in rules.values() for block in told.blocks}
+        found = {}
+        for alias in sorted(read):
+            here = tables[alias]
+            queries = asked_of(rules.values(), {THIS, PREVIOUS} if alias in {THIS, PREVIOUS} else {alias})
+            digest = totals_digest(queries, here.columns)
+            parts = self.parts(here, judged([part.id for part in here.parts], digest))
+            found[alias] = Tally(rules=digest, queries=queries, parts=parts)
+        return Tallies(rules=rules, tables=found)
+
+    def _read(self, product: Product) -> dict[str, Version]:
+        """Return the version of each product that rules read, by what they call it."""
+        asked = {i.alias: i.name for rule in product.contract.rules for i in rule.inputs}
+        return {alias: self._version(name) for alias, name in asked.items() if name in self.graph.products}
+
+    def _before(self, product: Product, version: Version) -> Version | None:
+        """Return the version that rules compare with."""
+        return compared_with(product, version, self.observed.facts) if product.uses_previous else None
+
+    def _sensitive(self, product: Product, names: Iterable[str]) -> dict[str, frozenset[str]]:
+        """Return the columns never to be shown of all that is read, by name."""
+        return {
+            name: frozenset(self.graph.sensitive(product.name if name in {THIS, PREVIOUS} else name)) for name in names
+        }
+
     def evidence(self, product: Product, version: Version, restated: str = "") -> Evidence:
         """Return what a version is judged by."""
         asked = {i.alias: i.name for rule in product.contract.rules for i in rule.inputs}
         others = [self.feed(alias, name) for alias, name in asked.items() if name in self.graph.products]
-        before = compared_with(product, version, self.observed.facts) if product.uses_previous else None
+        before = self._before(product, version)
         if before:
             others.append(self._of(PREVIOUS, PREVIOUS, before))
         read = [feed.name for feed in others if feed.name in self.graph.products]
@@ -132,8 +171,5 @@ class Shelf:
             before=before.columns if before else (),
             now=judged_as_of(version, self.observed),
             restated=restated,
-            sensitive={
-                name: frozenset(self.graph.sensitive(product.name if name in {THIS, PREVIOUS} else name))
-                for name in {THIS, PREVIOUS, *read}
-            },
+            sensitive=self._sensitive(product, {THIS, PREVIOUS, *read}),
         )
