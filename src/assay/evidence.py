@@ -1,6 +1,7 @@
 """Where what a product is made of, and judged by, is read: which version of each input, and its files."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from assay.config import Config
 from assay.decision import Keep, Publish
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed, Table, stored
+from assay.engines.totals import Split
 from assay.errors import BuildError
 from assay.graph import Graph
 from assay.model import PREVIOUS, QUARANTINE, THIS, Input, Kind, Product, SourceState, Version, short
@@ -121,27 +123,32 @@ class Shelf:
         judged: Callable[[Collection[int], str], Mapping[int, Mapping[str, Any]]],
     ) -> Tallies:
         """Return what the totals of a version in parts are judged by; `judged` says what is remembered, by part."""
-        if not version.in_parts:
-            return Tallies()
-        tables = {THIS: version, **self._read(product)}
-        if before := self._before(product, version):
-            tables[PREVIOUS] = before
-        names = {i.name for rule in product.contract.rules for i in rule.inputs}
-        rules = splits(product, tables, self._sensitive(product, names))
+        rules, tables = self.totals(product, version)
+        asked = rules.values()  # those that wait for something to compare with, too: what is remembered stays the same
+        if product.uses_previous and not self._before(product, version):
+            later = {rule.text for rule in product.contract.rules if any(i.name == PREVIOUS for i in rule.inputs)}
+            rules = {text: told for text, told in rules.items() if text not in later}
         read = {block.table for told in rules.values() for block in told.blocks}
         found = {}
         for alias in sorted(read):
             here = tables[alias]
-            queries = asked_of(rules.values(), {THIS, PREVIOUS} if alias in {THIS, PREVIOUS} else {alias})
+            queries = asked_of(asked, {THIS, PREVIOUS} if alias in {THIS, PREVIOUS} else {alias})
             digest = totals_digest(queries, here.columns)
             parts = self.parts(here, judged([part.id for part in here.parts], digest))
             found[alias] = Tally(rules=digest, queries=queries, parts=parts)
         return Tallies(rules=rules, tables=found)
 
-    def _read(self, product: Product) -> dict[str, Version]:
-        """Return the version of each product that rules read, by what they call it."""
+    def totals(self, product: Product, version: Version) -> tuple[dict[str, Split], dict[str, Version]]:
+        """Return the rules whose totals are put together from those of parts, and all that rules read, by alias."""
+        if not version.in_parts:
+            return {}, {}
+        tables = {THIS: version, PREVIOUS: self._before(product, version) or version}
         asked = {i.alias: i.name for rule in product.contract.rules for i in rule.inputs}
-        return {alias: self._version(name) for alias, name in asked.items() if name in self.graph.products}
+        for alias, name in asked.items():
+            if name in self.graph.products:
+                with suppress(BuildError):  # it is not published yet
+                    tables[alias] = self._version(name)
+        return splits(product, tables, self._sensitive(product, set(asked.values()))), tables
 
     def _before(self, product: Product, version: Version) -> Version | None:
         """Return the version that rules compare with."""
