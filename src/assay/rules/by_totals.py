@@ -72,7 +72,8 @@ def splits(
         if not told or apart or any(i.alias not in tables for i in rule.inputs):
             continue
         secrets = {pattern for i in rule.inputs for pattern in sensitive.get(i.name, ())}
-        if not by_query.names_secret(told, secrets) and (asked := split(told, in_parts)):
+        hidden = bool(secrets) and by_query.names_secret(told, secrets)
+        if not hidden and (asked := split(told, in_parts)):
             found[rule.text] = asked
     return found
 
