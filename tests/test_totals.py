@@ -77,7 +77,8 @@ class Bench:
     """A folder of tables in parts, and the engine that reads them."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="totals"))
+        self.kept = tempfile.TemporaryDirectory(prefix="totals")
+        self.folder = Path(self.kept.name)
         self.engine = DuckDB([self.folder], self.folder)
         self.count = itertools.count(1)
 
