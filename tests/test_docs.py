@@ -70,7 +70,7 @@ def test_every_kind_of_rule_and_what_it_can_say() -> None:
         assert f"| `rule.{verb}(" in RULES, verb
     for keyword in typing.get_type_hints(AboutRule):
         assert f"`{keyword}`" in RULES, keyword
-    for how in ("schema", "pruned", "fused", "sorted", "polars", "pandera", "sql", "remembered"):
+    for how in ("schema", "pruned", "fused", "sorted", "polars", "pandera", "sql", "totals", "remembered"):
         assert f"| `{how}` |" in RULES, how
 
 

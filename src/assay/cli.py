@@ -288,10 +288,10 @@ def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: 
 def _rules(session: Session, name: str, as_json: bool) -> None:
     """Say how each rule is judged."""
     session.project.vouch([name])
-    decision = session.shelf(session.observe())[1][name]
-    meant = getattr(decision, "version", None) or next(iter(session.catalog.versions(name, 1)), None)
+    shelf, decisions = session.shelf(session.observe())
+    meant = getattr(decisions[name], "version", None) or next(iter(session.catalog.versions(name, 1)), None)
     judged = session.catalog.verdicts(meant.id, session.environment)[:1] if meant else []
-    told = judged_how(session.project.graph.products[name], meant, judged[0].results if judged else ())
+    told = judged_how(shelf, session.project.graph.products[name], meant, judged[0].results if judged else ())
     if as_json:
         return _say(told)
     for item in told:

@@ -70,7 +70,7 @@ create table replaced (
   since text not null
 );
 
--- How the rules about single rows came out on a part, once for all versions that have it.
+-- How the rules about single rows came out on a part, and what its totals are, once for all versions that have it.
 create table judged_parts (
   part    bigint not null,
   rules   text not null,                  -- digest of those rules
