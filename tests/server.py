@@ -77,7 +77,10 @@ def started(folder: Path) -> Server:
         os.chown(folder, pwd.getpwnam(name).pw_uid, pwd.getpwnam(name).pw_gid)
     server = Server(bin, folder, _free_port(), user)
     server.call("initdb", "-D", f"{folder}/data", "-U", "assay", "-A", "trust", "-N", "--locale=C.UTF-8", "-E", "UTF8")
+    rules = folder / "data/pg_hba.conf"
+    rules.write_text(f"host all locked 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
     server.start()
+    server.ask("create role locked login password 'hunter2-Opensesame'")
     return server
 
 
