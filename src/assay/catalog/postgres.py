@@ -167,7 +167,7 @@ class Postgres:
                 except self._psycopg.Error as error:
                     if not self._connection.closed:
                         raise
-                    said = _first_line(error)
+                    said = self._said(error)
             self._connect_again(said)
         raise CatalogError(f"the connection to the catalog {self.name} keeps getting lost: {said}", hint=_KEPT)
 
@@ -198,9 +198,13 @@ class Postgres:
                 f"cannot read the address of the catalog {self.name}",
                 hint="Write postgresql://user@host:port/database; @ : / ? in a password as %40 %3A %2F %3F.",
             )
-        said = scrubbed(_first_line(error), self._address, os.environ.get("PGPASSWORD", ""))
+        said = self._said(error)
         hint = next((hint for words, hint in _HINTS.items() if re.search(words, said)), "")
         return CatalogError(f"cannot use the catalog {self.name}: {said}", hint=hint)
+
+    def _said(self, error: Exception) -> str:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        return scrubbed(lines[0], self._address, os.environ.get("PGPASSWORD", ""))
 
     # ------------------------------------------------------------------------------------------ living runs
 
@@ -302,8 +306,3 @@ def _sql(sql: str) -> bytes:
 def _key(*words: str) -> int:
     """Return the number of an advisory lock."""
     return int.from_bytes(sha256("\0".join((SCHEMA, *words)).encode()).digest()[:8], signed=True)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
