@@ -31,7 +31,11 @@ def section(name: str) -> str:
 @pytest.mark.parametrize("name", sorted(main.commands))
 def test_every_verb_and_option(name: str) -> None:
     text = section(name)
-    for parameter in main.commands[name].params:
+    command = main.commands[name]
+    below = list(command.commands.values()) if isinstance(command, click.Group) else []
+    for one in below:
+        assert f"### `products {name} {one.name} " in text
+    for parameter in (parameter for one in [command, *below] for parameter in one.params):
         if isinstance(parameter, click.Option):
             assert any(f"`{option}" in text or f"/`{option}`" in text for option in parameter.opts), (
                 name,

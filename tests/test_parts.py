@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import assay
-from assay.catalog import SqliteCatalog
+from assay.catalog import open_catalog
 from assay.engines.partwise import is_settled, partwise
 from assay.model import Part
 from tests.conftest import ROOT, Place
@@ -74,7 +74,7 @@ def shop(tmp_path: Path) -> Place:
 
 def keys(place: Place, product: str) -> dict[str, Part]:
     """Return the parts that readers see of a product, by key."""
-    catalog = SqliteCatalog(place.root / ".products/catalog.db", create=False)
+    catalog = open_catalog(place.root / ".products/catalog.db", create=False)
     version = catalog.version(catalog.pointers("prod")[product].version)
     catalog.close()
     return {part.key: part for part in version.parts}
