@@ -1,5 +1,6 @@
 """The catalog: atomic, compare-and-swap, judged before published, honest about what it cannot use."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -141,7 +142,7 @@ def test_the_past_is_seen_as_it_was(catalog: Catalog) -> None:
 def test_a_crash_is_settled_by_the_next_run(opened: Callable[..., Catalog]) -> None:
     first, second, removed = opened(), opened(), []
     forget = lambda path, keep=(): removed.append((path, *sorted(keep)))  # noqa: E731
-    living = first.run("r1", "prod", NOW, ["d.p/v1", "d.q/r1"], forget)
+    living = first.run("v1", "prod", NOW, {"d.p": "k", "d.q": ""}, forget, recorded=0)
     living.__enter__()
     first.record([replace(version("v1"), run="r0")], [])
     assert second.recover(forget) == [], "a living run is left alone"
@@ -150,7 +151,7 @@ def test_a_crash_is_settled_by_the_next_run(opened: Callable[..., Catalog]) -> N
     assert opened().recover(forget) == ["r0"]
     assert removed == [("d.x/r0",)]
     living.__exit__(None, None, None)
-    assert removed == [("d.x/r0",), ("d.p/v1", "d.p/v1/data.parquet"), ("d.q/r1",)]
+    assert removed == [("d.x/r0",), ("d.p/v1", "d.p/v1/data.parquet"), ("d.q/v1",)]
     assert second.recover(forget) == []
     change(second, "insert into intents values ('d.x/r0', 'r0')")
     assert second.recover(forget) == ["r0"], "whoever settled it died on the way"
@@ -159,23 +160,51 @@ def test_a_crash_is_settled_by_the_next_run(opened: Callable[..., Catalog]) -> N
 def test_a_run_that_was_taken_for_dead_stops(opened: Callable[..., Catalog]) -> None:
     first, second, removed = opened(), opened(), []
     forget = lambda path, keep=(): removed.append((path, *sorted(keep)))  # noqa: E731
-    with pytest.raises(CatalogError, match=r"r1 was taken for dead[\s\S]*run it again"), first.run("r1", "prod", NOW, ["d.p/v1", "d.q/r1"], forget):  # fmt: skip
-        first.record([version("v1")], [verdict("v1")])
-        change(second, "update runs set state = 'crashed' where id = 'r1'")
-        assert second.recover(forget) == ["r1"]
-        assert removed == [("d.q/r1",)]
+    with pytest.raises(CatalogError, match=r"v1 was taken for dead[\s\S]*run it again"), first.run("v1", "prod", NOW, {"d.p": "k", "d.q": ""}, forget, recorded=0):  # fmt: skip
+        first.record([replace(version("v1"), run="v1")], [verdict("v1")])
+        change(second, "update runs set state = 'crashed' where id = 'v1'")
+        assert second.recover(forget) == ["v1"]
+        assert removed == [("d.q/v1",)]
         release(first, Move(product="d.p", version="v1"))
-    assert removed[1:] == [("d.p/v1", "d.p/v1/data.parquet"), ("d.q/r1",)], "what it wrote since is removed too"
+    assert removed[1:] == [("d.p/v1", "d.p/v1/data.parquet"), ("d.q/v1",)], "what it wrote since is removed too"
     assert second.pointers("prod") == {}
-    with second.run("r2", "prod", NOW, [], forget):
+    with second.run("r2", "prod", NOW, {}, forget, recorded=0):
         release(second, Move(product="d.p", version="v1"))
 
 
 def test_intents_of_what_is_recorded_are_dropped(catalog: Catalog) -> None:
     removed: list[str] = []
-    with catalog.run("r1", "prod", NOW, ["d.p/v1", "d.q/r1"], lambda path, keep=(): removed.append(path)):
-        catalog.record([version("v1")], [])
-    assert removed == ["d.q/r1"]
+    with catalog.run(
+        "v1", "prod", NOW, {"d.p": "k", "d.q": ""}, lambda path, keep=(): removed.append(path), recorded=0
+    ):
+        catalog.record([replace(version("v1"), run="v1")], [])
+    assert removed == ["d.q/v1"]
+
+
+def test_what_a_living_run_may_build_nobody_else_builds(opened: Callable[..., Catalog]) -> None:
+    first, second = opened(), opened()
+    keep = lambda path, keep=(): None  # noqa: E731
+    with first.run("r1", "prod", NOW, {"d.p": "k", "d.q": "", "d.r": "k"}, keep, recorded=0) as held:
+        assert held == {}
+        wanted = {"d.p": "k", "d.q": "k", "d.r": "other", "d.s": "k"}
+        with second.run("r2", "dev", NOW + timedelta(seconds=1), wanted, keep, recorded=0) as busy:
+            assert {name: holder.run for name, holder in busy.items()} == {"d.p": "r1", "d.q": "r1"}
+            assert (busy["d.p"].since, busy["d.p"].environment, busy["d.p"].pid) == (NOW, "prod", os.getpid())
+            third = opened()
+            assert {n: h.run for n, h in third.holders({"d.p", "d.r", "d.s", "d.t"}).items()} == {
+                "d.p": "r1", "d.r": "r2", "d.s": "r2"
+            }  # fmt: skip
+        first.record([version("v1")], [verdict("v1")])
+        release(first, Move(product="d.p", version="v1"))
+        with second.run("r3", "prod", NOW, {"d.p": "k", "d.q": "k"}, keep, recorded=1) as late:
+            assert list(late) == ["d.q"], "what is released is free"
+    assert not first.holders({"d.p", "d.q", "d.r", "d.s"})
+    with pytest.raises(Conflict, match=r"d\.p was built by another run"), second.run("r5", "prod", NOW, {"d.p": "k"}, keep, recorded=0):  # fmt: skip
+        raise AssertionError("it decided on what was there before")
+    change(first, "insert into runs values ('r0', 'running', '2020-01-01T00:00:00+00:00', 'prod', 'h', 1)")
+    change(first, "insert into claims values ('d.p', 'k', 'r0')")
+    with second.run("r4", "prod", NOW, {"d.p": "k"}, keep, recorded=1) as held:
+        assert held == {}, "the dead hold nothing"
 
 
 def test_what_was_read_is_remembered(catalog: Catalog) -> None:
@@ -208,7 +237,7 @@ def test_a_damaged_catalog_is_told(tmp_path: Path) -> None:
 
 def test_a_catalog_of_a_newer_assay_is_told(opened: Callable[..., Catalog]) -> None:
     catalog = opened()
-    with pytest.raises(CatalogError, match=r"schema version 99; this Assay knows[^$]*Upgrade"), catalog.run("r1", "prod", NOW, [], lambda path, keep=(): None):  # fmt: skip
+    with pytest.raises(CatalogError, match=r"schema version 99; this Assay knows[^$]*Upgrade"), catalog.run("r1", "prod", NOW, {}, lambda path, keep=(): None, recorded=0):  # fmt: skip
         change(catalog, "update meta set value = '99' where name = 'schema'")
         catalog.record([version("v1")])
     assert catalog.versions("d.p") == [], "also to those who had it open"
@@ -241,7 +270,7 @@ def full(catalog: Catalog) -> None:
     names = ["d.ü", "d.p", "d.Z", "d.a b"]
     made = [version(f"v{n}", name) for n, name in enumerate(names)]
     judged = [Judged(part=1, rules="r", results={"a": 1.5})]
-    with catalog.run("r1", "prod", NOW, ["d.p/r1"], lambda path, keep=(): None):
+    with catalog.run("r1", "prod", NOW, {"d.p": ""}, lambda path, keep=(): None, recorded=0):
         for one in made:
             recorded = catalog.record([one], [verdict(one.id), replace(verdict(one.id), contract="0")], judged)
     release(catalog, *(Move(product=one.product, version=one.id) for one in made))
@@ -265,7 +294,7 @@ def test_a_catalog_is_copied_to_another_database_and_back(tmp_path: Path, addres
     back = copy(catalogs[1], catalogs[2])
     assert there == back
     assert {item.table: item.rows for item in there} == {
-        "meta": 0, "runs": 1, "intents": 0, "versions": 4, "parts": 4, "replaced": 1, "judged_parts": 1, "verdicts": 8,
+        "meta": 0, "runs": 1, "intents": 0, "claims": 0, "versions": 4, "parts": 4, "replaced": 1, "judged_parts": 1, "verdicts": 8,
         "releases": 2, "moves": 5, "pointers": 4, "listings": 3, "seen": 3,
     }  # fmt: skip
     assert everything(catalogs[0]) == everything(catalogs[1]) == everything(catalogs[2])
@@ -286,7 +315,7 @@ def test_what_came_out_as_something_else_is_no_copy(tmp_path: Path, address: str
         copy(source, target)
     full(source)
     with (
-        source.run("r2", "prod", NOW, [], lambda path, keep=(): None),
+        source.run("r2", "prod", NOW, {}, lambda path, keep=(): None, recorded=0),
         pytest.raises(UsageError, match="run r2 is using"),
     ):
         copy(source, target)

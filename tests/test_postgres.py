@@ -211,7 +211,7 @@ def test_a_run_that_was_taken_for_dead_stops(team: Place, begun: Callable[..., "
 
 def test_two_processes_at_once(team: Place) -> None:
     (team.root / "go").touch()
-    command = [sys.executable, "-m", "assay", "materialize", "--force", "--json"]
+    command = [sys.executable, "-m", "assay", "materialize", "--force", "--wait", "1m", "--json"]
     runs = [subprocess.Popen(command, cwd=team.root, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for process in runs:
         out, _ = process.communicate(timeout=60)
@@ -294,7 +294,7 @@ def test_a_commit_that_was_not_answered_is_done_once(address: str, answered: boo
 def test_a_run_takes_its_lock_back_from_a_connection_that_the_server_thinks_is_there(address: str) -> None:
     catalog = open_catalog(address)
     other = open_catalog(address)
-    with catalog.run("r1", "prod", NOW, [], lambda path, keep=(): None):
+    with catalog.run("r1", "prod", NOW, {}, lambda path, keep=(): None, recorded=0):
         assert not other.database.is_dead("r1")
         taken = other.database._holding("r1")
         assert not other.database.is_dead("r1")

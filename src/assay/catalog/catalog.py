@@ -9,11 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from assay.catalog import schema
+from assay.catalog.claims import check_built, claim, let_go, living
 from assay.catalog.facts import RecordedFacts
 from assay.catalog.protocol import Database, Holds, Remove, T, Writer
 from assay.catalog.recording import add_parts, add_verdicts, add_versions, check, move, note, rows_of
 from assay.catalog.rows import PART, VERDICT, VERSION, decoded, ids_of, part_of, stamp, to_json, verdict_of, version_of
 from assay.errors import CatalogError
+from assay.events import Holder
 from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
 from assay.plan import Facts
 
@@ -185,6 +187,11 @@ class Catalog:
         rows = self.database.rows("select path, size, mtime_ns, digest from seen")
         return {p: SourceFile(path=p, size=s, mtime_ns=m, digest=d) for p, s, m, d in rows}
 
+    def recorded(self) -> int:
+        """Return how many versions were ever recorded."""
+        [(last,)] = self.database.rows("select coalesce(max(seq), 0) from versions")
+        return int(last)
+
     def note(self, name: str) -> str:
         """Return a note about the catalog as a whole; '' for none."""
         rows = self.database.rows("select value from meta where name = ?", [name])
@@ -202,20 +209,28 @@ class Catalog:
     # ------------------------------------------------------------------------------------------ runs
 
     @contextmanager
-    def run(self, id: str, environment: str, at: datetime, paths: Iterable[str], remove: Remove) -> Iterator[None]:
-        """Hold a run open: paths it may write are recorded before it; what no version names then is removed after."""
-        intended = list(paths)
+    def run(
+        self, id: str, environment: str, at: datetime, wanted: Mapping[str, str], remove: Remove, *, recorded: int
+    ) -> Iterator[Mapping[str, Holder]]:
+        """Hold a run open that may build products, each for a key ('': not known yet); give those that others build.
 
-        def begin(writer: Writer) -> None:
+        The folder of the store that it may write for each is recorded before; what no version names then is removed
+        after. Raises Conflict when others have built one of them since so many versions were `recorded`.
+        """
+        intended = [f"{product}/{id}" for product in wanted]
+
+        def begin(writer: Writer) -> dict[str, Holder]:
+            check_built(writer, wanted, recorded)
             here = [id, stamp(at), environment, socket.gethostname(), os.getpid()]
             writer.execute("insert into runs values (?, 'running', ?, ?, ?, ?)", here)
             writer.many("insert into intents values (?, ?)", [(path, id) for path in intended])
+            return claim(writer, id, wanted, lambda run: self.database.is_dead(run, writer))
 
         with self.database.hold(id):
-            self.write(begin)
+            held = self.write(begin)
             self._run, state = id, "interrupted"
             try:
-                yield
+                yield held
                 state = "done"
             finally:
                 self._run = ""
@@ -240,6 +255,11 @@ class Catalog:
             self._tidy(run, remove)
             self._settle(run, "crashed")
         return dead
+
+    def holders(self, products: Collection[str]) -> Mapping[str, Holder]:
+        """Return those of these products that living runs may be building, with who is."""
+        with decoded(self.name):
+            return {name: who for name, _, who in living(self.database, self.database.is_dead) if name in products}
 
     def living(self, reader: Writer) -> Sequence[str]:
         """Return the runs that are under way, as seen inside a transaction."""
@@ -272,6 +292,7 @@ class Catalog:
     def _settle(self, run: str, state: str) -> None:
         def settle(writer: Writer) -> None:
             writer.execute("delete from intents where run = ?", [run])
+            writer.execute("delete from claims where run = ?", [run])
             writer.execute("update runs set state = ? where id = ? and state in ('running', ?)", [state, run, state])
 
         self.write(settle)
@@ -368,6 +389,7 @@ class Catalog:
             writer.execute("insert into releases values (?, ?, ?, ?, ?)", [id, environment, stamp(moment), run, why])
             for moved in moves:
                 move(writer, environment, id, moved)
+            let_go(writer, run, [m.product for m in moves])
             told = tuple((m.product, m.version) for m in moves)
             return Release(id=id, environment=environment, at=moment, run=run, why=why, moves=told)
 

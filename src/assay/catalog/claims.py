@@ -1,10 +1,11 @@
 """Who builds what: the products that living runs may build, each with the key it would be built for."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cache
 
 from assay.catalog.protocol import Database, Writer
+from assay.errors import Conflict
 from assay.events import Holder
 
 _HELD = (
@@ -13,9 +14,7 @@ _HELD = (
 )
 
 
-def claim(
-    writer: Writer, run: str, wanted: Mapping[str, str], is_dead: Callable[[str], bool]
-) -> dict[str, Holder]:
+def claim(writer: Writer, run: str, wanted: Mapping[str, str], is_dead: Callable[[str], bool]) -> dict[str, Holder]:
     """Claim products, by the keys they would be built for, and return those that living runs have, with who has each.
 
     Runs that build different keys of a product (of two environments, say) do not hold each other up; a key that is not
@@ -30,6 +29,13 @@ def claim(
         "insert into claims values (?, ?, ?)", [(name, key, run) for name, key in wanted.items() if name not in held]
     )
     return held
+
+
+def check_built(writer: Writer, wanted: Collection[str], recorded: int) -> None:
+    """Raise Conflict when a version of one of these was recorded after so many had been: it may be what is wanted."""
+    built = {product for (product,) in writer.rows("select product from versions where seq > ?", [recorded])}
+    if since := sorted(built.intersection(wanted)):
+        raise Conflict(f"{since[0]} was built by another run meanwhile")
 
 
 def living(asked: Database | Writer, is_dead: Callable[[str], bool]) -> list[tuple[str, str, Holder]]:

@@ -15,7 +15,7 @@ def _creating(*names: str) -> list[str]:
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows have an order of their own, `rowid`
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # One entry per step up: MIGRATIONS[1] holds the statements that turn schema 1 into schema 2. PostgreSQL began with 3.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     1: [
@@ -35,6 +35,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         " (select rowid from parts_2 where version = versions.id order by key))",
         "drop table parts_2",
     ],
+    3: _creating("claims"),
 }
 
 

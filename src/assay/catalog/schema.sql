@@ -1,5 +1,5 @@
 -- The catalog: immutable facts (versions, verdicts, releases) and one mutable thing, the pointers.
--- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 3.
+-- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 4.
 -- As SQLite reads it; postgres.py says how PostgreSQL does. What only one of them has is in sqlite.sql and postgres.sql.
 
 create table meta (name text primary key, value text not null);
@@ -17,6 +17,14 @@ create table runs (
 create table intents (
   path text primary key,                  -- relative to the store
   run  text not null
+);
+
+-- What a living run may build: nobody else builds the same meanwhile.
+create table claims (
+  product text not null,
+  key     text not null,                  -- digest of code and inputs, '' while it is not known
+  run     text not null,
+  primary key (product, run)
 );
 
 create table versions (

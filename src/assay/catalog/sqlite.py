@@ -107,7 +107,7 @@ class Sqlite:
         except FileNotFoundError:
             return True
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask are not taken for its run
         except BlockingIOError:
             return False
         finally:
