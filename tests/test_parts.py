@@ -674,33 +674,6 @@ def test_versions_share_what_did_not_change(shop: Place) -> None:
     assert ranges[0].count(",") <= 5
 
 
-def test_a_catalog_of_before_there_were_parts_is_read(place: Place) -> None:
-    place.write(
-        "products/shop.py",
-        "sql_product('p', 'select x from numbers', owner='o', inputs={'numbers': 'sales.numbers'})",
-        header=True,
-    )
-    place.edit("products/shop.py", 'numbers = source.files("data/*.csv", columns={"x": pl.Int64})', "")
-    place.materialize()
-    file = place.root / ".products/catalog.db"
-    database = sqlite3.connect(file, isolation_level=None)
-    database.executescript(
-        """
-        create table old (version text, key text, path text unique, rows bigint, bytes bigint, checksum text, primary key (version, key));
-        insert into old select v.id, p.key, p.path, p.rows, p.bytes, p.checksum from versions v join parts p on p.id = cast(v.parts as integer);
-        drop table parts; drop table judged_parts; drop table replaced; drop table listings;
-        create table listings (digest text primary key, files text not null);
-        alter table old rename to parts;
-        alter table versions drop column held; alter table versions drop column parts;
-        alter table verdicts drop column failed_parts;
-        update meta set value = '2' where name = 'schema';
-        """
-    )
-    database.close()
-    assert {t["result"] for n, t in place.materialize().items() if n} == {"unchanged"}
-    assert place.query("select sum(x)::bigint as x from p") == [{"x": 6}]
-
-
 PARTWISE = {
     "select day, n from this where n > 1000 order by n": (True, True),
     "from this t where t.x not between 1 and 2": (True, True),
