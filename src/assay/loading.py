@@ -59,6 +59,12 @@ def definition_files(config: Config) -> list[Path]:
     return sorted(f for f in folder.rglob("*.py") if not any(p.startswith(".") for p in f.relative_to(folder).parts))
 
 
+def domain_of(config: Config, module: str) -> str:
+    """Return the first folder or module below the definitions folder."""
+    below = module.split(".")[len(Path(config.definitions).parts) :]
+    return below[0] if below else module.rpartition(".")[2]
+
+
 def _import(file: Path, config: Config, loaded: Loaded) -> None:
     relative = file.relative_to(config.root)
     parts = relative.with_suffix("").parts

@@ -236,6 +236,8 @@ def _later(head: list[Any], line: bytes, file: str) -> Product:
 
 def product_from(stored: Mapping[str, Any]) -> Product:
     contract, freshness = stored["contract"], stored["freshness"]
+    if not all(isinstance(stored[told], int | float) for told in ("retries", "timeout", "isolate")):
+        raise TypeError("how often or how long it may be tried is no number")
     return Product(
         **{
             **stored,

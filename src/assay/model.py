@@ -215,6 +215,7 @@ class Source:
 class Product:
     """A table or file that this project makes, as plain data: all that deciding needs, nothing that runs.
 
+    `timeout` is how long (seconds; 0: any time) making it, or one part of it, may take.
     Worked out once: full names of the other products that its rules read, and of all that it `reads`, for building or
     for judging; sorted.
     """
@@ -236,6 +237,9 @@ class Product:
     sql: str = ""
     partition: Partition | None = None
     holds_parts: bool = False
+    retries: int = 0
+    timeout: float = 0.0
+    isolate: bool = False
     rule_inputs: tuple[str, ...] = field(init=False, compare=False, repr=False)
     reads: tuple[str, ...] = field(init=False, compare=False, repr=False)
 
@@ -457,9 +461,6 @@ class Release:
     run: str
     why: str
     moves: tuple[tuple[str, str], ...] = ()
-
-
-# ---------------------------------------------------------------------------------------------- observed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

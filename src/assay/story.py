@@ -310,6 +310,9 @@ def about(product: Product) -> dict[str, Any]:
         "parts": parts_of(product),
         "release_group": product.release_group,
         "reads": list(product.reads),
+        "retries": product.retries,
+        "timeout_seconds": product.timeout,
+        "isolate": product.isolate,
         "rules": [{"text": r.text, "severity": str(r.severity), "because": r.because} for r in product.contract.rules],
         "where": str(product.where),
     }
