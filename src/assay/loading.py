@@ -33,15 +33,16 @@ class Loaded:
     broken: set[str] = field(default_factory=set)
 
 
-def load(config: Config, local: "Local") -> Loaded:
-    """Import every module under the definitions folder, sub-folders too, in order of their paths."""
+def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
+    """Import every module under the definitions folder, sub-folders too, in order of their paths; or `only` one."""
     loaded = Loaded()
     for name in [n for n, m in sys.modules.items() if getattr(m, _MARK, False) or _shadows(n, m, config)]:
         del sys.modules[name]
     before = set(sys.modules)
     with local.importing(), collecting() as declarations:
         for file in definition_files(config):
-            _import(file, config, loaded)
+            if only in {None, file}:
+                _import(file, config, loaded)
     loaded.declarations = list(declarations)
     for name in set(sys.modules) - before:
         module = sys.modules[name]
