@@ -25,6 +25,7 @@ from assay.explain import explain, explain_part
 from assay.history import history_of, restore
 from assay.lineage import as_data, as_mermaid, as_tree
 from assay.model import short
+from assay.moving import catalog_verbs
 from assay.plan import plan
 from assay.project import open_project
 from assay.read import published, table_of
@@ -86,6 +87,9 @@ def run() -> None:
 @click.version_option(package_name="assay")
 def main() -> None:
     """Data products that are judged before anyone can read them."""
+
+
+main.add_command(catalog_verbs)
 
 
 def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
@@ -165,14 +169,8 @@ def materialize(
     with open_session(env, now, create=True) as session:
         check_now(session, now)
         observed = session.observe()
-        request = session.request(
-            observed,
-            [*names, *select],
-            exclude,
-            force=force,
-            restate=dict.fromkeys(restate, because.strip()),
-            parts=parts,
-        )
+        restated = dict.fromkeys(restate, because.strip())
+        request = session.request(observed, [*names, *select], exclude, force=force, restate=restated, parts=parts)
         story = Story(session.project.graph, observed.facts)
         reporter = _reporter(story, _width(request.products), as_json)
         try:
@@ -290,10 +288,10 @@ def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: 
 def _rules(session: Session, name: str, as_json: bool) -> None:
     """Say how each rule is judged."""
     session.project.vouch([name])
-    decision = session.shelf(session.observe())[1][name]
-    meant = getattr(decision, "version", None) or next(iter(session.catalog.versions(name, 1)), None)
+    shelf, decisions = session.shelf(session.observe())
+    meant = getattr(decisions[name], "version", None) or next(iter(session.catalog.versions(name, 1)), None)
     judged = session.catalog.verdicts(meant.id, session.environment)[:1] if meant else []
-    told = judged_how(session.project.graph.products[name], meant, judged[0].results if judged else ())
+    told = judged_how(shelf, session.project.graph.products[name], meant, judged[0].results if judged else ())
     if as_json:
         return _say(told)
     for item in told:

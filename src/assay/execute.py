@@ -376,6 +376,7 @@ class _Run:
             run=self.id,
             parts=self.shelf.parts(version, remembered) if rules else (),
             rules=rules,
+            tallies=self.shelf.tallies(product, version, self.world.catalog.judged),
         )
         return lambda: hearing.rule(self._engine, lambda: self._definition(product.name).schema, self.world.clock)
 
