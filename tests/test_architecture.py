@@ -20,8 +20,9 @@ LAYERS = [
     {"rulebook", "evidence", "failure"},
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
+    {"messages", "retrying", "world", "isolation", "isolated"},
     {"building", "compaction", "judging", "orders", "records", "execute", "rulings", "status"},
-    {"cli", "moving", "session", "shown", "tidying", "__init__", "__main__"},
+    {"cli", "going", "moving", "session", "shown", "tidying", "__init__", "__main__"},
 ]
 PURE = {
     "model",

@@ -61,8 +61,8 @@ def test_a_file_changed_a_moment_ago_is_not_trusted_by_its_time(root: Path) -> N
 def test_no_files_and_files_that_vanish(root: Path) -> None:
     state = look(root, SOURCE, {})
     seen = {root / file.path: file for file in state.files}
-    assert changed_since(seen, seen) == ""
+    assert changed_since(seen, seen, datetime.now(UTC)) == ""
     (root / "data/a.csv").unlink()
-    assert changed_since(seen, seen) == "data/a.csv"
+    assert changed_since(seen, seen, datetime.now(UTC)) == "data/a.csv"
     (root / "data/deep/b.csv").unlink()
     assert look(root, SOURCE, {}).missing == "s.raw: no file matches data/**/*.csv"

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from assay.engines.cutting import Cut, cut, write
-from assay.engines.duckdb import DuckDB, identifier, keyed, literal
+from assay.engines.duckdb import identifier, keyed, literal
 from assay.engines.feed import Feed, Measured, Table
 from assay.engines.measuring import Stranger, measure
 from assay.errors import BuildError, SourceReplaced
@@ -69,7 +69,6 @@ class Workshop:
     """Where versions are built; `done` is told of every part as soon as it is. `timer` tells seconds."""
 
     storage: Storage
-    engine: Callable[[], DuckDB]
     hands: Hands
     clock: Callable[[], datetime]
     timer: Callable[[], float]
@@ -135,7 +134,7 @@ class Workshop:
         self, order: Order, feeds: Sequence[Feed], target: Path, measured: Measured
     ) -> tuple[dict[str, tuple[str, Measured]], int]:
         """Return the files of the rows that are kept, and of those set aside, and how many there were before."""
-        product, engine = order.product, self.engine()
+        product, engine = order.product, self.hands.engine
         tables = [feed for feed in feeds if feed.source or feed.files[0].suffix == ".parquet"]
         this = Feed(alias=THIS, name=THIS, table=Table((target,)))
         with engine.bench([*tables, this], product.domain) as bench:
@@ -152,13 +151,13 @@ class Workshop:
         """Cut what was made into parts; those that came out as they were before stay where they are."""
         partition, made = order.product.partition, self.storage.prepare(path)
         assert partition is not None
-        found = cut(made, partition, measured, order.product.event_time, self.engine())
+        found = cut(made, partition, measured, order.product.event_time, self.hands.engine)
         new = [piece for piece in found if _made_of(piece) not in order.there]
         order.check(order.feeds(None))
         parts = {piece.key: order.there[_made_of(piece)] for piece in found if _made_of(piece) in order.there}
         if new:
             aside = f"{order.folder}/parts.parquet"
-            write(made, partition, new, self.storage.prepare(aside), self.engine())
+            write(made, partition, new, self.storage.prepare(aside), self.hands.engine)
             size, checksum = self.storage.seal(aside)
             start, of = 0, sum(piece.rows for piece in new)
             for piece in new:
@@ -203,7 +202,7 @@ class Workshop:
         grains = {i.alias: i.grain or "" for i in product.inputs if i.back}
         seen = {coarsen(k, grains[a], grain) for a, uses in wanted.uses.items() if a in grains for k in uses}
         before = ", ".join(literal(key) for key in sorted(seen - {wanted.key})) or "null"
-        engine, window = self.engine(), target.with_name("window.parquet")
+        engine, window = self.hands.engine, target.with_name("window.parquet")
         target.rename(window)
         engine.copy_where(
             window, f"({keyed(identifier(column.name), grain, column.type)} in ({before})) is not true", target

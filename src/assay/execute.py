@@ -9,16 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import cached_property, partial
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock
 
 from assay.building import Built, Workshop, without
-from assay.catalog import Catalog
 from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Reason, Unusable
-from assay.engines.duckdb import DuckDB
-from assay.errors import AssayError, Conflict
+from assay.errors import AssayError, Conflict, SourceReplaced
 from assay.events import (
     Began,
     Failed,
@@ -27,6 +24,7 @@ from assay.events import (
     Progress,
     Reporter,
     Result,
+    Retrying,
     Settled,
     Stopping,
     Unfinished,
@@ -34,9 +32,9 @@ from assay.events import (
 )
 from assay.evidence import Shelf
 from assay.failure import failure
+from assay.isolation import Hands, forget_spills
 from assay.judging import Hearing, Ruling, remembered_by
 from assay.model import Key, Kind, Move, Product, Release, Version
-from assay.observe import observe, settled
 from assay.orders import Orders, todo
 from assay.overlay import Overlay
 from assay.plan import (
@@ -55,7 +53,8 @@ from assay.plan import (
 from assay.project import Project
 from assay.records import Records
 from assay.resolve import Definition
-from assay.storage import Storage, size_of
+from assay.retrying import Later, pause, worth_another
+from assay.world import World, look_around, remember
 
 _Done = Built | Unfinished | Ruling
 _Work = Callable[[], _Done]
@@ -64,46 +63,27 @@ _AHEAD = 2  # products handed to each worker before it asks: what is judged next
 _TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
 
 
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """Everything that effects go through."""
-
-    catalog: Catalog
-    storage: Storage
-    reporter: Reporter
-    clock: Callable[[], datetime]
-
-
-def look_around(project: Project, world: World, environment: str) -> Observed:
-    """Read catalog, sources and clock once."""
-    return observe(
-        project.config.root,
-        project.graph.sources,
-        world.catalog,
-        world.storage,
-        environment=environment,
-        now=world.clock(),
-    )
-
-
 def execute(
     project: Project, request: Request, world: World, *, environment: str, jobs: int = 0, fail_fast: bool = False
 ) -> Outcome:
     """Build, judge and publish what is asked for and stale; returns how every product came out.
 
-    What another run publishes meanwhile is observed and decided on again. Ctrl-C (KeyboardInterrupt) stops after what
+    What another run publishes meanwhile is observed and decided on again; so is, once, a source of which a file was
+    replaced while it was read. Ctrl-C (KeyboardInterrupt) stops after what
     is running; what is done by then is kept for the next run.
     """
-    world.catalog.recover(world.storage.remove)
+    forget_spills(project.config, world.catalog.recover(world.storage.remove))
     results: dict[str, Result] = {}
+    looked_again = False
     for attempt in range(_ATTEMPTS):
         observed = look_around(project, world, environment)
-        _remember(observed, world)
+        remember(observed, world)
         steps = plan(project.graph, observed, request)
         if not steps.work:
             results.update(_as_it_is(steps, results, world.reporter))
-            return Outcome(results={n: results[n] for n in steps.steps})
+            return _kept(Outcome(results={n: results[n] for n in steps.steps}), world, environment)
         run = _Run(project, request, world, observed=observed, steps=steps, fail_fast=fail_fast)
+        run.looks_again = not looked_again and attempt < _ATTEMPTS - 1
         try:
             run.go(jobs or min(4, os.cpu_count() or 1))
         except Conflict:
@@ -113,9 +93,20 @@ def execute(
         finally:
             done = {n: r for n, r in run.results.items() if n not in results or not isinstance(r.end, Keep)}
             results.update(done)
+        if run.comes_back:
+            looked_again = True
+            continue
         told = {n: results[n] for n in steps.steps}
-        return Outcome(results=told, interrupted=run.interrupted, spilled=run.spilled)
+        return _kept(Outcome(results=told, interrupted=run.interrupted, spilled=run.spilled), world, environment)
     raise AssertionError("unreachable")
+
+
+def _kept(outcome: Outcome, world: World, environment: str) -> Outcome:
+    """Keep what `products retry` is to build again."""
+    names = sorted(outcome.unfinished)
+    if world.catalog.unfinished(environment) != names:
+        world.catalog.keep_unfinished(environment, names)
+    return outcome
 
 
 def _as_it_is(steps: Plan, before: Mapping[str, Result], reporter: Reporter) -> dict[str, Result]:
@@ -124,14 +115,6 @@ def _as_it_is(steps: Plan, before: Mapping[str, Result], reporter: Reporter) -> 
     if results:
         reporter(Settled(results=tuple(results.values())))
     return {n: r for n, r in results.items() if n not in before or not isinstance(r.end, Keep)}
-
-
-def _remember(observed: Observed, world: World) -> None:
-    states = [s for s in observed.sources.values() if not s.missing]
-    files = settled(states, world.catalog.seen(), observed.now) if states else []
-    listings = [state for state in states if observed.facts.files(state.digest) is None]
-    if files or listings:
-        world.catalog.remember(files, listings)
 
 
 class _Run:
@@ -158,9 +141,10 @@ class _Run:
         self.records = Records(world.catalog, world.storage, self.facts)
         self.shelf = Shelf(self.graph, self.observed, world.storage, project.config, self.decisions)
         self.restated, self.range = request.restated, request.parts
+        self.hands = Hands(run=self.id, shelf=self.shelf, timer=time.monotonic)
         self.workshop = Workshop(
             storage=world.storage,
-            engine=lambda: self._engine,
+            hands=self.hands,
             clock=world.clock,
             timer=time.monotonic,
             done=self.records.made,
@@ -168,8 +152,10 @@ class _Run:
         self.orders = Orders(self.id, self.shelf, self.states, self.facts)
         self.good: dict[str, frozenset[str]] = {}  # rules known to find nothing, by version
         self.kept, self.spilled = 0.0, 0  # when parts were last recorded, and the most that was spilled (bytes)
-        self.stopping = self.interrupted = False
-        self._lock, self._reading = Lock(), Lock()
+        self.stopping = self.interrupted = self.looks_again = False
+        self.later = Later(time.monotonic)
+        self.put_off: set[str] = set()  # what was made of files that were replaced meanwhile
+        self._reading = Lock()
         self._prepare()
 
     def _prepare(self) -> None:
@@ -198,6 +184,7 @@ class _Run:
 
     def go(self, jobs: int) -> None:
         gc.enable()  # a command begins without
+        self.hands.jobs = jobs
         paths = [self._folder(name) for name in self.plan.builds]
         self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
         if any(self.graph.products[name].runs_python for name in self.plan.builds):
@@ -207,18 +194,25 @@ class _Run:
             with self.world.catalog.run(
                 self.id, self.observed.environment, self.observed.now, paths, self.world.storage.remove
             ):
+                self.world.catalog.keep_unfinished(self.observed.environment, sorted(self.plan.work))
                 self._work(jobs)
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
-            self._close()
-        self._leave()
+            self.hands.close()
+        if not self.comes_back:
+            self._leave()
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether what was put off has its turn in another pass."""
+        return bool(self.put_off) and not self.stopping
 
     def _work(self, jobs: int) -> None:
         with ThreadPoolExecutor(jobs, thread_name_prefix="build") as pool:
             try:
                 self._advance(pool, _AHEAD * jobs)
-                while self.running:
+                while self.running or self.later:
                     for future in self._come_out():
                         self._finish(future)
                     self._record_parts()
@@ -227,7 +221,7 @@ class _Run:
             except BaseException:
                 self.stopping = True
                 pool.shutdown(wait=False, cancel_futures=True)
-                self._interrupt()
+                self.hands.stop()
                 self._drop_queued()
                 self.world.reporter(Stopping(products=tuple(self.running.values())))
                 while self.running:
@@ -241,10 +235,12 @@ class _Run:
     def _drop_queued(self) -> None:
         """Once stopping, forget what has not begun: a future that was cancelled never counts as done to wait()."""
         if self.stopping:
+            self.later.clear()
             self.running = {future: name for future, name in self.running.items() if not future.cancel()}
 
     def _advance(self, pool: ThreadPoolExecutor, most: int) -> None:
         """Decide on the products whose inputs are all settled, until `most` of them are being worked on."""
+        self.ready.extend(self.later.due())
         while self.ready and not self.stopping and len(self.running) < most:
             name = self.ready.popleft()
             product = self.graph.products[name]
@@ -291,9 +287,26 @@ class _Run:
         if isinstance(error, KeyboardInterrupt):
             raise error
         if error is not None:
-            self._settle(name, failure(error, self.project.config.root, self.graph, name))
+            self._fail(name, error)
             return
         self._take(name, future.result())
+
+    def _fail(self, name: str, error: BaseException) -> None:
+        """Let what failed be tried again, where that may help and it may be; it is told, or else settled."""
+        note, most = self.notes[name], self.graph.products[name].retries
+        note.tries += 1
+        failed = replace(failure(error, self.project.config.root, self.graph, name), tries=note.tries)
+        told = Retrying(product=name, error=failed.error, seconds=0.0, number=note.tries, of=most)
+        if isinstance(error, SourceReplaced) and self.looks_again and not self.stopping:
+            self.put_off.add(name)
+            self.world.reporter(replace(told, number=1, of=1))
+        elif note.tries <= most and worth_another(error) and not self.stopping:
+            seconds = pause(note.tries)
+            self.kept = 0.0  # the parts that it made are recorded before it is decided on again
+            self.later.add(name, seconds)
+            self.world.reporter(replace(told, seconds=seconds))
+            return
+        self._settle(name, failed)
 
     def _take(self, name: str, done: _Done) -> None:
         if isinstance(done, Unfinished):
@@ -326,7 +339,7 @@ class _Run:
         self.open[unit] -= 1
         if not self.open[unit]:
             self._release_closed(unit)
-        if self.fail_fast and isinstance(decision, Failed | Blocked):
+        if self.fail_fast and isinstance(decision, Failed | Blocked) and name not in self.put_off:
             self.stopping = True
 
     def _leave(self) -> None:
@@ -378,7 +391,7 @@ class _Run:
             rules=rules,
             tallies=self.shelf.tallies(product, version, self.world.catalog.judged),
         )
-        return lambda: hearing.rule(self._engine, lambda: self._definition(product.name).schema, self.world.clock)
+        return lambda: hearing.rule(self.hands.engine, lambda: self._definition(product.name).schema, self.world.clock)
 
     def _is_open(self, product: Product, version: Version) -> bool:
         """Say whether anything has to be looked at to judge a version that is made of one part."""
@@ -392,23 +405,6 @@ class _Run:
     def _folder(self, name: str) -> str:
         return f"{name}/{self.id}"
 
-    @cached_property
-    def _duckdb(self) -> DuckDB:
-        return self.shelf.engine()
-
-    @property
-    def _engine(self) -> DuckDB:
-        with self._lock:
-            return self._duckdb
-
-    def _interrupt(self) -> None:
-        if "_duckdb" in self.__dict__:
-            self._duckdb.interrupt()
-
-    def _close(self) -> None:
-        if "_duckdb" in self.__dict__:
-            self._duckdb.close()
-
     # ------------------------------------------------------------------------------------------ records
 
     def _record_parts(self) -> None:
@@ -416,7 +412,7 @@ class _Run:
         now = time.monotonic()
         if now - self.kept < _TICK and self.running:
             return
-        self.kept, self.spilled = now, max(self.spilled, size_of(self.project.config.spill_folder))
+        self.kept, self.spilled = now, max(self.spilled, self.hands.spilled())
         for name in self.records.parts():
             made, note = self.records.of(name), self.notes[name]
             if note.parts:
@@ -443,7 +439,7 @@ class _Run:
         ready = [index]
         while ready:
             index = ready.pop()
-            if self.open[index] or self.waits[index]:
+            if self.open[index] or self.waits[index] or not self.put_off.isdisjoint(self.units[index]):
                 continue
             self._release(self.units[index])
             for reader in self.readers[index]:
@@ -504,3 +500,4 @@ class _Note:
     judged: bool = False
     seconds: float = 0.0
     parts: tuple[int, int] | None = None
+    tries: int = 0

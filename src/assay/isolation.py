@@ -49,12 +49,19 @@ class Hands:
 
     run: str
     shelf: Shelf
-    engine: Callable[[], DuckDB]
     timer: Callable[[], float]
     jobs: int = 1
     stopping: Event = field(default_factory=Event)
     _spills: set[Path] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
+    _engine: DuckDB | None = None
+
+    @property
+    def engine(self) -> DuckDB:
+        """The engine of this process; there is none before somebody asks."""
+        with self._lock:
+            self._engine = self._engine or self.shelf.engine()
+            return self._engine
 
     @contextmanager
     def at(self, product: Product, recipe: Recipe | None) -> Iterator[Make]:
@@ -75,8 +82,15 @@ class Hands:
                 self._spills.discard(spill)
 
     def stop(self) -> None:
-        """Let every process be ended by the thread that waits for it."""
+        """Interrupt what is being made; every process is ended by the thread that waits for it."""
         self.stopping.set()
+        if self._engine:
+            self._engine.interrupt()
+
+    def close(self) -> None:
+        """Let go of the engine and its memory."""
+        if self._engine:
+            self._engine.close()
 
     def spilled(self) -> int:
         """Return how many bytes are spilled now, here and in processes."""
@@ -93,7 +107,7 @@ class Hands:
         stranger: Stranger | None = None,
         ask: Sequence[str] = (),
     ) -> Measured:
-        engine, told = self.engine(), partial(measure, stranger=stranger, ask=ask)
+        engine, told = self.engine, partial(measure, stranger=stranger, ask=ask)
         if not product.timeout:
             return make(product, recipe, feeds, target, engine, measure=told)
         with _Alarm(product, partial(engine.interrupt, get_ident())):
@@ -133,9 +147,7 @@ def _share(limit: str, jobs: int) -> str:
 
 def _late(product: Product) -> TimedOut:
     hint = "Give it more time (timeout=), or find out what it waits for."
-    return TimedOut(
-        f"{product.name} timed out after {shown_while(product.timeout)}", hint=hint, where=product.where
-    )
+    return TimedOut(f"{product.name} timed out after {shown_while(product.timeout)}", hint=hint, where=product.where)
 
 
 class _Alarm:

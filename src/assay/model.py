@@ -465,14 +465,14 @@ class Release:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """One file of a source as observed: path relative to the project root, size in bytes, mtime in ns, SHA-256.
+    """One file of a source as observed: path relative to the project root, size in bytes, ctime in ns, SHA-256.
 
     `part` is the part of the source that it belongs to.
     """
 
     path: str
     size: int
-    mtime_ns: int
+    ctime_ns: int
     digest: str
     part: str = ""
 

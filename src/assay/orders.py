@@ -78,7 +78,7 @@ class Orders:
     def _check_sources(self, feeds: Sequence[Feed]) -> None:
         """Refuse what was made of files that were replaced meanwhile."""
         for feed in feeds:
-            if feed.source and (changed := changed_since(self._seen[feed.name], feed.files)):
+            if feed.source and (changed := changed_since(self._seen[feed.name], feed.files, self._now)):
                 told = f"{feed.name}: {changed} was replaced while it was being read"
                 raise SourceReplaced(told, hint="Let files be finished elsewhere and then moved here.")
 
@@ -86,6 +86,10 @@ class Orders:
     def _seen(self) -> dict[str, dict[Path, SourceFile]]:
         sources = self.shelf.observed.sources.items()
         return {name: {self.shelf.root / file.path: file for file in state.files} for name, state in sources}
+
+    @property
+    def _now(self) -> datetime:
+        return self.shelf.observed.now
 
     @property
     def _storage(self) -> Storage:
