@@ -31,6 +31,7 @@ from assay.storage import size_of
 
 _TICK = 0.1  # seconds between looks for whether the run is being stopped
 _GRACE = 3.0  # seconds for a process to end when it is asked to, before it is killed
+_START = 60.0  # seconds that a process has at least to import what it needs
 _LIMIT = re.compile(r"([\d.]+) ?(.+)")
 _ALL = "80%"  # of the memory is what DuckDB takes unless it is told
 
@@ -181,20 +182,22 @@ class _Child:
         self.task, self.product, self.timer, self.stopping = task, task.product, timer, stopping
         self.process: subprocess.Popen[bytes] | None = None
         self.requests = self.replies = -1
+        self.ended = False
         self.heard = b""
 
     def make(
         self, feeds: Sequence[Feed], target: Path, *, stranger: Stranger | None = None, ask: Sequence[str] = ()
     ) -> Measured:
         """Let it make a file; raises what was raised in there, TimedOut, or Crashed when it is gone."""
+        limit = self.product.timeout
         if self.process is None:
             if self.stopping.is_set():
                 raise BuildError("the run was stopped")
             self._start()
             self._send(task_to(self.task))
-            self._heard()
+            self._heard(max(limit, _START) if limit else 0)
         self._send(request_to(Request(feeds=feeds, target=target, stranger=stranger, ask=ask)))
-        made = self._heard()
+        made = self._heard(limit)
         if made is None:
             raise self._gone()
         return made
@@ -224,9 +227,8 @@ class _Child:
         except BrokenPipeError:
             raise self._gone() from None
 
-    def _heard(self) -> Measured | None:
-        """Return the next reply, within the time that there is."""
-        limit = self.product.timeout
+    def _heard(self, limit: float) -> Measured | None:
+        """Return the next reply; TimedOut when there is none by then (seconds, 0: any time)."""
         until = self.timer() + limit if limit else None
         poll = select.poll()
         poll.register(self.replies, select.POLLIN)
@@ -265,19 +267,20 @@ class _Child:
         return Crashed(f"the process that made {self.product.name} {_how(code)}", where=self.product.where)
 
     def _end(self, how: signal.Signals | None = None) -> None:
-        """End it, and whatever it started: by asking, then by force."""
-        process = self.process
-        if process is None or self.requests < 0:
+        """End it, and whatever it started: by telling it that nothing more comes, or by asking; then by force."""
+        if self.process is None or self.ended:
             return
-        os.close(self.requests)
-        self.requests = -1
-        if how is not None:
+        self.ended = True
+        if how is None:
+            os.close(self.requests)
+        else:
             self._signal(how)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE)
+            self.process.wait(_GRACE)
         self._signal(signal.SIGKILL)
-        process.wait()
-        os.close(self.replies)
+        self.process.wait()
+        for end in [self.replies] if how is None else [self.requests, self.replies]:
+            os.close(end)
 
     def _signal(self, how: signal.Signals) -> None:
         assert self.process is not None

@@ -31,7 +31,8 @@ def pause(tries: int) -> float:
 
     state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     state.attempt_number = tries
-    return float(tenacity.wait_exponential_jitter(initial=_FIRST, max=_MOST, jitter=_FIRST)(state))
+    grows = tenacity.wait_exponential(multiplier=_FIRST, max=_MOST) + tenacity.wait_random(0, _FIRST)
+    return float(grows(state))
 
 
 class Later:
