@@ -250,10 +250,11 @@ def begun(place: Place) -> "subprocess.Popen[str]":
     """Begin a run, and return it when its function is at work."""
     command = [sys.executable, "-m", "assay", "materialize"]
     run = subprocess.Popen(command, cwd=place.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for _ in range(200):
+    for _ in range(1200):
         if (place.root / "pid").exists() and (place.root / "pid").read_text():
             return run
         time.sleep(0.05)
+    run.kill()
     raise AssertionError(run.communicate())
 
 
@@ -325,17 +326,25 @@ def test_code_that_was_edited_meanwhile_is_refused(place: Place) -> None:
 
 
 def test_functions_of_many_modules_and_made_in_loops_are_found(place: Place) -> None:
-    place.write("helping.py", "from assay import product\n\ndef made(name, n):\n    @product(owner='o', name=name, domain='far', isolate=True)\n    def make(): return __import__('polars').DataFrame({'n': [n]})\n")
+    place.write(
+        "helping.py",
+        "from assay import product\n\ndef made(name, n):\n    @product(owner='o', name=name, domain='far', isolate=True)\n    def make(): return __import__('polars').DataFrame({'n': [n]})\n",
+    )
     place.write("products/loops.py", "from helping import made\nfor n in (1, 2): made(f'n{n}', n)\n")
-    place.write("products/near.py", """
+    place.write(
+        "products/near.py",
+        """
         import polars as pl
         from assay import product
         for n in (1, 2):
             @product(owner="o", name=f"n{n}", isolate=True)
             def make(n=n): return pl.DataFrame({"n": [n]})
-    """)
+    """,
+    )
     told = place.materialize()
-    assert {n: t["result"] for n, t in told.items() if n} == dict.fromkeys(["far.n1", "far.n2", "near.n1", "near.n2"], "published"), told
+    assert {n: t["result"] for n, t in told.items() if n} == dict.fromkeys(
+        ["far.n1", "far.n2", "near.n1", "near.n2"], "published"
+    ), told
     assert place.query("select (from far.n2) as a, (from near.n2) as b") == [{"a": 2, "b": 2}]
 
 
@@ -355,4 +364,4 @@ def test_each_has_its_share_of_memory_and_spills_for_itself(place: Place) -> Non
     assert told["sales.large"]["result"] == "published", told
     assert told[""]["spilled_bytes"] > 1_000_000
     assert not list((place.root / ".products").glob("spill*"))
-    assert place.query("from \"limit\"") == [{"m": "95.3 MiB"}]
+    assert place.query('from "limit"') == [{"m": "95.3 MiB"}]

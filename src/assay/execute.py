@@ -54,7 +54,7 @@ from assay.project import Project
 from assay.records import Records
 from assay.resolve import Definition
 from assay.retrying import Later, pause, worth_another
-from assay.world import World, look_around, remember
+from assay.world import World, kept, look_around, remember
 
 _Done = Built | Unfinished | Ruling
 _Work = Callable[[], _Done]
@@ -74,14 +74,14 @@ def execute(
     """
     forget_spills(project.config, world.catalog.recover(world.storage.remove))
     results: dict[str, Result] = {}
-    looked_again = False
+    looked_again, asked = False, [name for name in project.graph.order if name in request.products]
     for attempt in range(_ATTEMPTS):
         observed = look_around(project, world, environment)
         remember(observed, world)
         steps = plan(project.graph, observed, request)
         if not steps.work:
             results.update(_as_it_is(steps, results, world.reporter))
-            return _kept(Outcome(results={n: results[n] for n in steps.steps}), world, environment)
+            return kept(Outcome(results={n: results[n] for n in asked}), world, environment)
         run = _Run(project, request, world, observed=observed, steps=steps, fail_fast=fail_fast)
         run.looks_again = not looked_again and attempt < _ATTEMPTS - 1
         try:
@@ -95,18 +95,11 @@ def execute(
             results.update(done)
         if run.comes_back:
             looked_again = True
+            request = replace(request, products=request.products - run.results.keys())
             continue
-        told = {n: results[n] for n in steps.steps}
-        return _kept(Outcome(results=told, interrupted=run.interrupted, spilled=run.spilled), world, environment)
+        told = {n: results[n] for n in asked}
+        return kept(Outcome(results=told, interrupted=run.interrupted, spilled=run.spilled), world, environment)
     raise AssertionError("unreachable")
-
-
-def _kept(outcome: Outcome, world: World, environment: str) -> Outcome:
-    """Keep what `products retry` is to build again."""
-    names = sorted(outcome.unfinished)
-    if world.catalog.unfinished(environment) != names:
-        world.catalog.keep_unfinished(environment, names)
-    return outcome
 
 
 def _as_it_is(steps: Plan, before: Mapping[str, Result], reporter: Reporter) -> dict[str, Result]:

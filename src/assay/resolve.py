@@ -165,9 +165,8 @@ class _Resolver:
         return is_one and any(rule.on_failure == QUARANTINE for rule in declared.rules)  # type: ignore[union-attr]
 
     def unknown(self, text: str, domain: str, where: Where, *, sql: bool) -> None:
-        if (text.partition(".")[0] if "." in text else domain) in {
-            domain_of(self.config, m) for m in self.loaded.broken
-        }:
+        broken = {domain_of(self.config, module) for module in self.loaded.broken}
+        if (text.partition(".")[0] if "." in text else domain) in broken:
             return  # it may well be declared in the module that could not be imported, which is told
         if text.rpartition(".")[2] in self.dropped:
             return

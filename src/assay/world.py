@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from assay.catalog import Catalog
-from assay.events import Reporter
+from assay.events import Outcome, Reporter
 from assay.observe import observe, settled
 from assay.plan import Observed
 from assay.project import Project
@@ -41,3 +41,11 @@ def remember(observed: Observed, world: World) -> None:
     listings = [state for state in states if observed.facts.files(state.digest) is None]
     if files or listings:
         world.catalog.remember(files, listings)
+
+
+def kept(outcome: Outcome, world: World, environment: str) -> Outcome:
+    """Keep what `products retry` is to build again, and return the outcome that says so."""
+    names = sorted(outcome.unfinished)
+    if world.catalog.unfinished(environment) != names:
+        world.catalog.keep_unfinished(environment, names)
+    return outcome
