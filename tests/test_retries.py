@@ -1,6 +1,5 @@
 """What failed of the machinery is tried again, a while later; what rules say is a fact."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -291,7 +290,7 @@ def test_what_is_no_such_thing_is_said(place: Place, given: str) -> None:
 def test_what_is_no_such_setting_is_said(place: Place, setting: str) -> None:
     place.write("pyproject.toml", f"[tool.products]\n{setting}\n")
     ran = place.run("ls")
-    assert (ran.code, setting.split()[0] in ran.err) == (2, True)
+    assert (ran.code, setting.split(maxsplit=1)[0] in ran.err) == (2, True)
 
 
 def test_none_of_it_is_code(place: Place) -> None:
@@ -439,7 +438,7 @@ def test_a_file_replaced_while_it_is_read_is_read_again(place: Place, release: s
     ran = place.run("materialize", "--json")
     told = [(e.get("product"), e.get("result")) for e in ran.events[:-1]]
     assert told.count(("sales.p", "retrying")) == 1
-    results = {name: result for name, result in told}
+    results = dict(told)
     assert results == dict.fromkeys(["sales.p", "sales.beside", "sales.below", "sales.other"], "published"), ran.out
     assert ran.code == 0
     [retrying] = [e for e in ran.events if (e.get("product"), e.get("result")) == ("sales.p", "retrying")]

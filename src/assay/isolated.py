@@ -9,9 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
 from functools import partial
-from queue import SimpleQueue
-from threading import Event, Thread
-from typing import Any
+from typing import IO, Any
 
 from assay.config import Config, find_config
 from assay.declare import ProductDeclaration
@@ -30,60 +28,53 @@ from assay.retrying import worth_another
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
-class _Ear:
-    """Hears what is asked, and ends everything when the run that asked is gone before it is answered."""
-
-    def __init__(self, requests: int) -> None:
-        self.messages: SimpleQueue[bytes | None] = SimpleQueue()
-        self.busy = Event()
-        Thread(target=self._listen, args=[requests], daemon=True).start()
-
-    def _listen(self, requests: int) -> None:
-        with os.fdopen(requests, "rb") as lines:
-            for message in lines:
-                self.messages.put(message)
-        if self.busy.is_set():
-            os.killpg(0, signal.SIGKILL)
-        self.messages.put(None)
-
-
 def run() -> None:
     """Make what is asked for until nothing more is, and leave without taking the interpreter down piece by piece."""
-    requests, replies, parent = map(int, sys.argv[1:])
-    _die_with(parent)
+    requests, replies, lifeline, parent = map(int, sys.argv[1:])
+    _end_with(parent, lifeline, requests, replies)
     for pipe in (requests, replies):
         os.set_inheritable(pipe, False)
     faulthandler.enable()
-    ear = _Ear(requests)
-    with redirect_stdout(sys.stderr):  # what users' code prints is not part of what anybody says
-        opening = ear.messages.get()
-        if opening is not None:
-            _serve(ear, replies, task_from(opening))
+    with os.fdopen(requests, "rb") as messages, redirect_stdout(sys.stderr):  # what users' code prints is no reply
+        if opening := messages.readline():
+            _serve(messages, replies, task_from(opening))
     atexit._run_exitfuncs()
     with suppress(OSError):
         sys.stderr.flush()
     os._exit(0)
 
 
-def _die_with(parent: int) -> None:
-    """Let this process end when the run that started it does, whatever code has the interpreter by then."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+def _end_with(parent: int, lifeline: int, *others: int) -> None:
+    """Let this process, and all that it starts, end when the run does, whatever code has the interpreter by then.
+
+    The kernel sees to this process alone, and on Linux only; so another, which does nothing else, waits for the end of
+    the lifeline. It is nobody's child, so that users' code which waits for its own does not wait for it.
+    """
+    first = os.fork()
+    if first:
+        os.close(lifeline)
+        os.waitpid(first, 0)
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+        return
+    if os.fork() == 0:
+        for pipe in others:
+            os.close(pipe)
+        os.read(lifeline, 1)
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
-def _serve(ear: _Ear, replies: int, task: Task) -> None:
-    ear.busy.set()
+def _serve(messages: IO[bytes], replies: int, task: Task) -> None:
     makes: list[Callable[[bytes], Reply]] = []
     reply = _tried(task, lambda: makes.append(_maker(task)))
     while True:
-        ear.busy.clear()
         _say(replies, reply)
-        message = ear.messages.get()
-        if message is None or not makes:
+        message = messages.readline()
+        if not message or not makes:
             return
-        ear.busy.set()
         reply = _tried(task, partial(makes[0], message))
 
 

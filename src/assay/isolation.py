@@ -181,7 +181,7 @@ class _Child:
     def __init__(self, task: Task, timer: Callable[[], float], stopping: Event) -> None:
         self.task, self.product, self.timer, self.stopping = task, task.product, timer, stopping
         self.process: subprocess.Popen[bytes] | None = None
-        self.requests = self.replies = -1
+        self.requests = self.replies = self.lifeline = -1
         self.ended = False
         self.heard = b""
 
@@ -205,20 +205,21 @@ class _Child:
     def _start(self) -> None:
         theirs, self.requests = os.pipe()
         self.replies, back = os.pipe()
+        lifeline, self.lifeline = os.pipe()
         try:
             # What users' code prints goes where it would from here: beside what the run says. A group of its own, so
             # that Ctrl-C reaches it by us alone, and what it starts itself ends with it.
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "assay.isolated", str(theirs), str(back), str(os.getpid())],
-                stdin=subprocess.DEVNULL, stdout=2, stderr=2, pass_fds=(theirs, back), process_group=0,
+                [sys.executable, "-P", "-m", "assay.isolated", *map(str, (theirs, back, lifeline, os.getpid()))],
+                stdin=subprocess.DEVNULL, stdout=2, stderr=2, pass_fds=(theirs, back, lifeline), process_group=0,
             )  # fmt: skip
         except BaseException:
-            os.close(self.requests)
-            os.close(self.replies)
+            for end in (self.requests, self.replies, self.lifeline):
+                os.close(end)
             raise
         finally:
-            os.close(theirs)
-            os.close(back)
+            for end in (theirs, back, lifeline):
+                os.close(end)
 
     def _send(self, message: bytes) -> None:
         try:
@@ -279,7 +280,7 @@ class _Child:
             self.process.wait(_GRACE)
         self._signal(signal.SIGKILL)
         self.process.wait()
-        for end in [self.replies] if how is None else [self.requests, self.replies]:
+        for end in (self.replies, self.lifeline, *([] if how is None else [self.requests])):
             os.close(end)
 
     def _signal(self, how: signal.Signals) -> None:
