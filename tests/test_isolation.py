@@ -281,7 +281,7 @@ def test_a_killed_run_leaves_nobody_behind(place: Place, case: str) -> None:
     if "subprocess" in LEFT[case]:
         time.sleep(0.5)  # the function has told of itself before
     run.kill()
-    run.communicate()
+    run.wait()  # not for its pipes to be closed: whoever is left has them open
     assert is_gone(place)
 
 
