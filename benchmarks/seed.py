@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from assay.catalog import Catalog
-from assay.execute import World, look_around
 from assay.fingerprint import digest, key_of
 from assay.model import Move, Part, Product, Verdict, Version
 from assay.project import Project, open_project
+from assay.world import World, look_around
 
 ENVIRONMENT = "prod"
 

@@ -208,7 +208,7 @@ def test_what_a_living_run_may_build_nobody_else_builds(opened: Callable[..., Ca
 
 
 def test_what_was_read_is_remembered(catalog: Catalog) -> None:
-    file = SourceFile(path="a", size=1, mtime_ns=2, digest="d")
+    file = SourceFile(path="a", size=1, ctime_ns=2, digest="d")
     states = [SourceState(name="s", digest=f"s{n}", files=(replace(file, digest=f"d{n}"),)) for n in range(8)]
     for state in states:
         catalog.remember([file], [state])
@@ -289,7 +289,7 @@ def full(catalog: Catalog) -> None:
     release(catalog, *(Move(product=one.product, version=one.id) for one in made))
     release(catalog, Move(product="d.p", version="v1"), at=NOW + timedelta(hours=1))
     catalog.relocate([replace(recorded[0].parts[0], path="else", of=9)], NOW)
-    files = [SourceFile(path=path, size=2**40, mtime_ns=2**62, digest="d") for path in ("z/ü.csv", "Z.csv", "a.csv")]
+    files = [SourceFile(path=path, size=2**40, ctime_ns=2**62, digest="d") for path in ("z/ü.csv", "Z.csv", "a.csv")]
     catalog.remember(files, [SourceState(name="s", digest=name, files=()) for name in "zax"])
 
 

@@ -188,7 +188,7 @@ def test_reasons_are_the_difference_of_keys() -> None:
 def test_a_changed_source_says_which_files() -> None:
     facts = Recorded().built("v1", d_s="s1").judged("v1").published("v1")
     facts.listings["s1"] = {"a": "1", "b": "2", "c": "3"}
-    files = tuple(SourceFile(path=p, size=1, mtime_ns=1, digest=d) for p, d in (("a", "1"), ("b", "9"), ("e", "5")))
+    files = tuple(SourceFile(path=p, size=1, ctime_ns=1, digest=d) for p, d in (("a", "1"), ("b", "9"), ("e", "5")))
     seen = Observed(
         now=NOW, environment="prod", facts=facts, sources={"d.s": SourceState(name="d.s", digest="s2", files=files)}
     )

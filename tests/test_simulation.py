@@ -31,14 +31,16 @@ from assay.decision import Blocked, Build, Held, Keep, Maybe, Publish
 from assay.engines.making import LAZY_FRAME, Recipe
 from assay.errors import AssayError
 from assay.events import Outcome
-from assay.execute import Manner, World, execute, look_around
+from assay.execute import execute
 from assay.fingerprint import code_of, digest
 from assay.graph import Graph
 from assay.model import Column, Contract, Input, Kind, Move, Product, Rule, Source, Where
 from assay.plan import Plan, Request, plan
 from assay.project import Project
 from assay.resolve import Definition, Resolved
+from assay.running import Manner
 from assay.storage import LocalStorage
+from assay.world import World, look_around
 
 pytestmark = pytest.mark.faults
 LARGE = os.environ.get("ASSAY_FAULTS") == "large"

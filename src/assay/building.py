@@ -5,22 +5,21 @@ what was made as a whole is cut, and the parts that came out as before stay what
 """
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from assay.engines.cutting import Cut, cut, write
-from assay.engines.duckdb import DuckDB, identifier, keyed, literal
+from assay.engines.duckdb import identifier, keyed, literal
 from assay.engines.feed import Feed, Measured, Table
-from assay.engines.making import make
 from assay.engines.measuring import Stranger, measure
-from assay.errors import BuildError
+from assay.errors import BuildError, SourceReplaced
 from assay.events import Unfinished
 from assay.fingerprint import digest
+from assay.isolation import Hands, Make
 from assay.model import QUARANTINE, THIS, Column, Key, Part, Product, Version
 from assay.partition import Wanted, coarsen
 from assay.resolve import Definition
@@ -70,7 +69,7 @@ class Workshop:
     """Where versions are built; `done` is told of every part as soon as it is. `timer` tells seconds."""
 
     storage: Storage
-    engine: Callable[[], DuckDB]
+    hands: Hands
     clock: Callable[[], datetime]
     timer: Callable[[], float]
     done: Callable[[str, Part], None]
@@ -112,11 +111,10 @@ class Workshop:
 
     def _make(self, order: Order, started: float) -> Built:
         product, path = order.product, f"{order.folder}/{order.product.file or 'data.parquet'}"
-        target, engine = self.storage.prepare(path), self.engine()
-        feeds = order.feeds(None)
+        target, feeds = self.storage.prepare(path), order.feeds(None)
         asked = about_this_alone(product)
-        told = partial(measure, ask=[rule.sql for rule in asked])
-        measured = make(product, order.definition.recipe, feeds, target, engine, measure=told)
+        with self.hands.at(product, order.definition.recipe) as make, _as_observed(order, feeds):
+            measured = make(feeds, target, ask=[rule.sql for rule in asked])
         if product.partition:
             return Built(version=self._cut(order, started, path, measured))
         files, rows_in = {"": (path, measured)}, None
@@ -136,7 +134,7 @@ class Workshop:
         self, order: Order, feeds: Sequence[Feed], target: Path, measured: Measured
     ) -> tuple[dict[str, tuple[str, Measured]], int]:
         """Return the files of the rows that are kept, and of those set aside, and how many there were before."""
-        product, engine = order.product, self.engine()
+        product, engine = order.product, self.hands.engine
         tables = [feed for feed in feeds if feed.source or feed.files[0].suffix == ".parquet"]
         this = Feed(alias=THIS, name=THIS, table=Table((target,)))
         with engine.bench([*tables, this], product.domain) as bench:
@@ -153,13 +151,13 @@ class Workshop:
         """Cut what was made into parts; those that came out as they were before stay where they are."""
         partition, made = order.product.partition, self.storage.prepare(path)
         assert partition is not None
-        found = cut(made, partition, measured, order.product.event_time, self.engine())
+        found = cut(made, partition, measured, order.product.event_time, self.hands.engine)
         new = [piece for piece in found if _made_of(piece) not in order.there]
         order.check(order.feeds(None))
         parts = {piece.key: order.there[_made_of(piece)] for piece in found if _made_of(piece) in order.there}
         if new:
             aside = f"{order.folder}/parts.parquet"
-            write(made, partition, new, self.storage.prepare(aside), self.engine())
+            write(made, partition, new, self.storage.prepare(aside), self.hands.engine)
             size, checksum = self.storage.seal(aside)
             start, of = 0, sum(piece.rows for piece in new)
             for piece in new:
@@ -176,13 +174,14 @@ class Workshop:
 
     def _follow(self, order: Order, started: float) -> Built | Unfinished:
         parts: list[Part] = []
-        for index, wanted in enumerate(order.parts):
-            part = order.there.get(wanted.made_of)
-            if part is None and (order.only is None or wanted.key in order.only):
-                part = self._part(order, wanted, index)
-                self.done(order.product.name, part)
-            if part is not None:
-                parts.append(part)
+        with self.hands.at(order.product, order.definition.recipe) as make:
+            for index, wanted in enumerate(order.parts):
+                part = order.there.get(wanted.made_of)
+                if part is None and (order.only is None or wanted.key in order.only):
+                    part = self._part(order, wanted, index, make)
+                    self.done(order.product.name, part)
+                if part is not None:
+                    parts.append(part)
         if len(parts) < len(order.parts):
             return Unfinished(there=len(parts), of=len(order.parts))
         measured = _altogether(parts, _one_shape(order.product, parts))
@@ -203,7 +202,7 @@ class Workshop:
         grains = {i.alias: i.grain or "" for i in product.inputs if i.back}
         seen = {coarsen(k, grains[a], grain) for a, uses in wanted.uses.items() if a in grains for k in uses}
         before = ", ".join(literal(key) for key in sorted(seen - {wanted.key})) or "null"
-        engine, window = self.engine(), target.with_name("window.parquet")
+        engine, window = self.hands.engine, target.with_name("window.parquet")
         target.rename(window)
         engine.copy_where(
             window, f"({keyed(identifier(column.name), grain, column.type)} in ({before})) is not true", target
@@ -211,16 +210,15 @@ class Workshop:
         window.unlink()
         return measure(engine, target, product.event_time, stranger=_stranger(product, wanted))
 
-    def _part(self, order: Order, wanted: Wanted, index: int) -> Part:
+    def _part(self, order: Order, wanted: Wanted, index: int, make: Make) -> Part:
         """Make one part, and seal it."""
         started, product = self.timer(), order.product
         folder = f"{order.folder}/{_folder(product, wanted.key, index)}"
         target = self.storage.prepare(f"{folder}/data.parquet")
         try:
             feeds, told = order.feeds(wanted), _stranger(product, wanted)
-            measured = make(
-                product, order.definition.recipe, feeds, target, self.engine(), measure=partial(measure, stranger=told)
-            )
+            with _as_observed(order, feeds):
+                measured = make(feeds, target, stranger=told)
             if any(i.back for i in product.inputs):
                 measured = self._own(product, wanted, target, measured)
             if measured.strangers:
@@ -242,6 +240,19 @@ class Workshop:
             sealed, made_of=wanted.made_of, inputs=wanted.inputs, columns=measured.columns,
             seconds=round(self.timer() - started, 3), data_as_of=measured.data_as_of,
         )  # fmt: skip
+
+
+@contextmanager
+def _as_observed(order: Order, feeds: Sequence[Feed]) -> Iterator[None]:
+    """Let a failure be told as that of a file that was replaced, where one was: it may be why."""
+    try:
+        yield
+    except Exception as error:
+        try:
+            order.check(feeds)
+        except SourceReplaced as replaced:
+            raise replaced from error
+        raise
 
 
 def _stranger(product: Product, wanted: Wanted) -> Stranger | None:

@@ -3,11 +3,10 @@
 import atexit
 import gc as cycles
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
@@ -20,8 +19,8 @@ from assay import query as queries
 from assay.config import find_config
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
-from assay.execute import Manner, execute
 from assay.explain import explain, explain_part
+from assay.going import end, go
 from assay.history import history_of, restore
 from assay.lineage import as_data, as_mermaid, as_tree
 from assay.model import short
@@ -30,9 +29,10 @@ from assay.periods import seconds_of
 from assay.plan import plan
 from assay.project import open_project
 from assay.read import published, table_of
-from assay.report import JsonReporter, PlainReporter, RichReporter, rounded, table, to_json, write_csv
+from assay.report import rounded, table, to_json, write_csv
 from assay.rulings import failures as failures_of
 from assay.rulings import history_of_rule, judged_how, rule_of, sparkline
+from assay.running import Manner
 from assay.secrecy import secret
 from assay.session import Session, check_now, environment_of, open_session
 from assay.shown import copy_out, version_shown
@@ -175,44 +175,38 @@ def materialize(
         raise UsageError("--parts needs the name of a product", hint=f"products materialize NAME --parts {parts}")
     if bool(restate) != bool(because.strip()):
         raise UsageError("--restate NAME and --because TEXT go together", hint="Say why settled rows change.")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with open_session(env, now, create=True) as session:
         check_now(session, now)
         observed = session.observe()
         restated = dict.fromkeys(restate, because.strip())
         request = session.request(observed, [*names, *select], exclude, force=force, restate=restated, parts=parts)
-        story = Story(session.project.graph, observed.facts)
-        reporter = _reporter(story, _width(request.products), as_json)
-        try:
-            with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
-                outcome = execute(
-                session.project, request, session.world(reporter), environment=session.environment,
-                manner=Manner(jobs=jobs or session.project.config.jobs, fail_fast=fail_fast, wait=wait),
-            )  # fmt: skip
-        finally:
-            reporter.close()
+        manner = Manner(jobs=jobs or 0, fail_fast=fail_fast, wait=wait)
+        outcome = go(session, observed, request, as_json=as_json, manner=manner)
     for name in sorted(request.restated):
         if not outcome.results[name].judged:
             click.echo(f"  nothing of {name} had to be restated", err=True)
-    _end(outcome, as_json)
+    end(outcome, as_json)
     _exit(outcome.exit_code)
 
 
-def _reporter(story: Story, width: int, as_json: bool) -> Any:
-    if as_json:
-        return JsonReporter(story, sys.stdout)
-    return (RichReporter if sys.stdout.isatty() else PlainReporter)(story, width, sys.stdout)
-
-
-def _end(outcome: Outcome, as_json: bool) -> None:
-    if as_json:
-        spilled = {"spilled_bytes": outcome.spilled} if outcome.spilled else {}
-        click.echo(to_json({"exit_code": outcome.exit_code, "interrupted": outcome.interrupted, **spilled}))
-        return
-    if outcome.spilled:
-        click.echo(f"  {'spilled':<10} up to {outcome.spilled / 2**20:,.0f} MiB to .products/spill, now gone", err=True)
-    if outcome.interrupted:
-        click.echo("stopped: what was finished is kept, and the next run goes on from there", err=True)
+@main.command()
+@_options(_ENV, _NOW, _JSON)
+@click.option("--jobs", type=click.IntRange(1, 64), help="How many products at a time.")
+def retry(env: str | None, now: datetime | None, as_json: bool, jobs: int | None) -> None:
+    """Build again what failed or was left in the last run, and what was held because of that alone."""
+    with open_session(env, now, create=True) as session:
+        check_now(session, now)
+        names = [n for n in session.catalog.unfinished(session.environment) if n in session.project.graph.products]
+        if names:
+            observed = session.observe()
+            outcome = go(
+                session, observed, session.request(observed, names), as_json=as_json, manner=Manner(jobs=jobs or 0)
+            )
+        else:
+            outcome = Outcome()
+            click.echo("  nothing failed last time", err=as_json)
+    end(outcome, as_json)
+    _exit(outcome.exit_code)
 
 
 # ---------------------------------------------------------------------------------------------- looking

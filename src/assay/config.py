@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from assay.errors import UsageError
 from assay.model import Where
+from assay.periods import MOST_RETRIES, while_of
 
 _FILE = "pyproject.toml"
 _CATALOG = "ASSAY_CATALOG"
@@ -35,6 +36,8 @@ class Config:
     jobs: int = 0
     memory: str = ""
     spill: str = ""
+    retries: int = 0
+    timeout: str = ""
     reads: tuple[str, ...] = field(default=())
 
     @property
@@ -120,6 +123,13 @@ def _wrong(name: str, value: Any, default: Any) -> str:
         return "should be between 0 and 64"
     if name in {"memory", "spill"} and value and not _MEMORY.fullmatch(value):
         return 'should be a size such as "2GB"'
+    if name == "retries" and not 0 <= value <= MOST_RETRIES:
+        return f"should be between 0 and {MOST_RETRIES}"
+    if name == "timeout" and value:
+        try:
+            while_of(value)
+        except ValueError:
+            return 'should be a length of time such as "10m"'
     return bad_environment(value) if name == "environment" else ""
 
 

@@ -86,6 +86,9 @@ class ProductDeclaration:
     each: Any = ""
     partition_by: str = ""
     on_failed_part: str = "hold_product"
+    retries: int | None = None
+    timeout: str | float | None = None
+    isolate: bool = False
 
     def refers(self, alias: str) -> Any:
         """Return what an alias of an input refers to: a name, or a declaration."""
@@ -120,6 +123,9 @@ class About(TypedDict, total=False):
     each: Any
     partition_by: str
     on_failed_part: Literal["hold_product", "hold_part"]
+    retries: int
+    timeout: str | float
+    isolate: bool
 
 
 def _known(verb: str, about: Mapping[str, Any], keywords: Collection[str]) -> None:

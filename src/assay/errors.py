@@ -5,7 +5,10 @@ AssayError                     what is wrong, where, what to do; the exit code i
 │   └── DeclarationError   2   every mistake found in the declarations, together
 ├── QueryRefused           2   SQL that is not one read-only query over published products
 ├── BuildError             1   a product could not be built; nothing of it was recorded
-│   └── TypeRefused        1   a column's type would not survive being stored
+│   ├── TypeRefused        1   a column's type would not survive being stored
+│   ├── SourceReplaced     1   a file of a source was replaced while it was being read
+│   ├── TimedOut           1   making a product took longer than its timeout
+│   └── Crashed            1   the process that made a product is gone
 ├── CatalogError           1   the catalog cannot be opened, is of another version, or is damaged
 ├── StoreError             1   a stored file is missing or is not what the catalog says
 └── Conflict               1   another run moved a pointer first (the loser observes and decides again)
@@ -75,6 +78,18 @@ class BuildError(AssayError):
 
 class TypeRefused(BuildError):
     """A column's type would change silently when stored."""
+
+
+class SourceReplaced(BuildError):
+    """What was read of a file is not what was observed of it."""
+
+
+class TimedOut(BuildError):
+    """Making a product, or a part of it, took longer than it may."""
+
+
+class Crashed(BuildError):
+    """The process that made a product ended before that was done."""
 
 
 class CatalogError(AssayError):

@@ -15,6 +15,7 @@ class Failed:
 
     error: str
     detail: str = ""
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,17 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """What failed is tried again after so many `seconds`: the first, second … of so many tries more."""
+
+    product: str
+    error: str
+    seconds: float
+    number: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """Products that share lineage have come out; what could be published now is."""
 
@@ -118,7 +130,7 @@ class Waiting:
     holders: Mapping[str, Holder]
 
 
-Event = Began | Working | Progress | Settled | Stopping | Waiting
+Event = Began | Working | Progress | Retrying | Settled | Stopping | Waiting
 
 
 class Reporter(Protocol):
@@ -150,6 +162,16 @@ class Outcome:
             return 1
         held = [isinstance(end, Blocked | Held) or held_parts(end) for end in ends]
         return 3 if any(held) else 0
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The products that failed or were left, and those that are held because of that alone."""
+        found = {n: True for n, r in self.results.items() if isinstance(r.end, Failed | Left | Busy)}
+        held = {n: r.end for n, r in self.results.items() if isinstance(r.end, Held)}
+        while more := [n for n, end in held.items() if end.absent or found.keys() >= end.by.keys()]:
+            found |= dict.fromkeys(more, True)
+            held = {n: end for n, end in held.items() if n not in found}
+        return list(found)
 
     def of(self, kind: type) -> list[str]:
         """Return the products that ended this way (`Publish`, `Keep`, `Blocked`, `Held`, `Failed`, `Left`, `Busy`)."""

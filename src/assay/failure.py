@@ -3,6 +3,7 @@
 import os
 import re
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 from assay.errors import AssayError
@@ -15,23 +16,37 @@ from assay.secrecy import HUSHED
 _QUOTE_NO_VALUES = {
     "BinderException", "CatalogException", "ParserException", "OutOfMemoryException", "ColumnNotFoundError",
     "SchemaFieldNotFoundError", "ModuleNotFoundError", "NameError", "AttributeError", "TypeRefused", "StoreError",
-    "CatalogError", "Conflict",
+    "CatalogError", "Conflict", "SourceReplaced", "TimedOut", "Crashed",
 }  # fmt: skip
+
+
+class Elsewhere(Exception):
+    """What failed in another process: the `kind` of exception, and what that process says of it.
+
+    `again` says whether it may go better another time.
+    """
+
+    def __init__(self, kind: str, failed: Failed, *, again: bool) -> None:
+        super().__init__(failed.error)
+        self.kind, self.failed, self.again = kind, failed, again
 
 
 def failure(error: BaseException, root: Path, graph: Graph, name: str) -> Failed:
     """Return what is said of a product that failed, without words that might quote a value that must not be shown."""
-    failed = _told(error, str(root), graph.products[name])
-    if not graph.sensitive(name) or type(error).__name__ in _QUOTE_NO_VALUES:
+    failed = said_of(error, str(root), graph.products[name])
+    kind = error.kind if isinstance(error, Elsewhere) else type(error).__name__
+    if not graph.sensitive(name) or kind in _QUOTE_NO_VALUES:
         return failed
     place = failed.error.partition(": ")[0]
     notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-    return Failed(error=f"{place}: {type(error).__name__}: {HUSHED}{notes}")
+    return Failed(error=f"{place}: {kind}: {HUSHED}{notes}")
 
 
-def _told(error: BaseException, root: str, product: Product) -> Failed:
+def said_of(error: BaseException, root: str, product: Product) -> Failed:
     """Return what a user reads of an exception: ours as worded, theirs with the place in their own code."""
     notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+    if isinstance(error, Elsewhere):
+        return replace(error.failed, error=f"{error.failed.error}{notes}")
     if isinstance(error, AssayError):
         return Failed(error=f"{error}{notes}")
     ours = str(__file__).rpartition("/")[0]

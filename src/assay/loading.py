@@ -33,15 +33,16 @@ class Loaded:
     broken: set[str] = field(default_factory=set)
 
 
-def load(config: Config, local: "Local") -> Loaded:
-    """Import every module under the definitions folder, sub-folders too, in order of their paths."""
+def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
+    """Import every module under the definitions folder, sub-folders too, in order of their paths; or `only` one."""
     loaded = Loaded()
     for name in [n for n, m in sys.modules.items() if getattr(m, _MARK, False) or _shadows(n, m, config)]:
         del sys.modules[name]
     before = set(sys.modules)
     with local.importing(), collecting() as declarations:
         for file in definition_files(config):
-            _import(file, config, loaded)
+            if only in {None, file}:
+                _import(file, config, loaded)
     loaded.declarations = list(declarations)
     for name in set(sys.modules) - before:
         module = sys.modules[name]
@@ -57,6 +58,12 @@ def definition_files(config: Config) -> list[Path]:
     """Return the definition modules of a project, sorted."""
     folder = config.root / config.definitions
     return sorted(f for f in folder.rglob("*.py") if not any(p.startswith(".") for p in f.relative_to(folder).parts))
+
+
+def domain_of(config: Config, module: str) -> str:
+    """Return the first folder or module below the definitions folder."""
+    below = module.split(".")[len(Path(config.definitions).parts) :]
+    return below[0] if below else module.rpartition(".")[2]
 
 
 def _import(file: Path, config: Config, loaded: Loaded) -> None:

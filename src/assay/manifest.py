@@ -60,7 +60,7 @@ def read_manifest(config: Config) -> Graph | None:
             return None
         lines, file = zip(stored["heads"], body.splitlines(), strict=True), str(config.state / FILE)
         products = {head[0]: _later(head, line, file) for head, line in lines}
-        sources = {s["name"]: _source(s) for s in stored["sources"]}
+        sources = {s["name"]: source_from(s) for s in stored["sources"]}
         known = {*products, *sources}
         if not all(known.issuperset(product.reads) for product in products.values()):
             return None
@@ -150,8 +150,8 @@ def _bytes_digest(file: Path) -> str:
 
 def product_to(product: Product) -> dict[str, Any]:
     """Return a product as JSON can hold it; of its rules, which are many, only what is not as by default."""
-    rules = [{**_plain_rule(rule), "where": _plain(rule.where)} for rule in product.contract.rules]
-    return {**_plain(product), "contract": {**_plain(product.contract), "rules": rules}}
+    rules = [{**_plain_rule(rule), "where": plain(rule.where)} for rule in product.contract.rules]
+    return {**plain(product), "contract": {**plain(product.contract), "rules": rules}}
 
 
 _WORKED_OUT = {"reads", "rule_inputs", "closes", "rules"}  # and the rules of a contract, which are told on their own
@@ -162,11 +162,11 @@ def _names(kind: Any) -> tuple[str, ...]:
     return tuple(f.name for f in fields(kind) if f.name not in _WORKED_OUT)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as JSON can hold it; asdict() would copy every text in it."""
     if is_dataclass(value):
-        return {name: _plain(getattr(value, name)) for name in _names(value.__class__)}
-    return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
+        return {name: plain(getattr(value, name)) for name in _names(value.__class__)}
+    return [plain(inner) for inner in value] if isinstance(value, tuple) else value
 
 
 def head_of(product: Product) -> list[Any]:
@@ -182,14 +182,14 @@ def _plain_rule(rule: Rule) -> dict[str, Any]:
     if rule.demand is not None:
         told["demand"] = changed(rule.demand)
     if rule.inputs:
-        told["inputs"] = [_plain(i) for i in rule.inputs]
+        told["inputs"] = [plain(i) for i in rule.inputs]
     return told
 
 
 # ---------------------------------------------------------------------------------------------- from JSON
 
 
-def _source(stored: Mapping[str, Any]) -> Source:
+def source_from(stored: Mapping[str, Any]) -> Source:
     return Source(
         **{
             **stored,
@@ -237,6 +237,8 @@ def _later(head: list[Any], line: bytes, file: str) -> Product:
 
 def product_from(stored: Mapping[str, Any]) -> Product:
     contract, freshness = stored["contract"], stored["freshness"]
+    if not all(isinstance(stored[told], int | float) for told in ("retries", "timeout", "isolate")):
+        raise TypeError("how often or how long it may be tried is no number")
     return Product(
         **{
             **stored,

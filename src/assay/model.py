@@ -215,6 +215,7 @@ class Source:
 class Product:
     """A table or file that this project makes, as plain data: all that deciding needs, nothing that runs.
 
+    `timeout` is how long (seconds; 0: any time) making it, or one part of it, may take.
     Worked out once: full names of the other products that its rules read, and of all that it `reads`, for building or
     for judging; sorted.
     """
@@ -236,6 +237,9 @@ class Product:
     sql: str = ""
     partition: Partition | None = None
     holds_parts: bool = False
+    retries: int = 0
+    timeout: float = 0.0
+    isolate: bool = False
     rule_inputs: tuple[str, ...] = field(init=False, compare=False, repr=False)
     reads: tuple[str, ...] = field(init=False, compare=False, repr=False)
 
@@ -459,19 +463,16 @@ class Release:
     moves: tuple[tuple[str, str], ...] = ()
 
 
-# ---------------------------------------------------------------------------------------------- observed
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """One file of a source as observed: path relative to the project root, size in bytes, mtime in ns, SHA-256.
+    """One file of a source as observed: path relative to the project root, size in bytes, ctime in ns, SHA-256.
 
     `part` is the part of the source that it belongs to.
     """
 
     path: str
     size: int
-    mtime_ns: int
+    ctime_ns: int
     digest: str
     part: str = ""
 

@@ -16,6 +16,7 @@ from assay.plan import Observed
 from assay.storage import Storage, file_digest
 
 # A file changed this shortly before it was read may change again without its time telling (as git's index has it).
+# The time is that of its inode (ctime): whoever replaces a file can give it the other times that it had.
 _RACY_NS = 2_000_000_000
 
 
@@ -97,28 +98,36 @@ def _is_text(path: str) -> bool:
 
 def _look_at(full: Path, path: str, part: str, known: SourceFile | None) -> SourceFile:
     stat = full.stat()
-    same = known and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    same = known and (known.size, known.ctime_ns) == (stat.st_size, stat.st_ctime_ns)
     digest = known.digest if known and same else file_digest(full)
-    return SourceFile(path=path, size=stat.st_size, mtime_ns=stat.st_mtime_ns, digest=digest, part=part)
+    return SourceFile(path=path, size=stat.st_size, ctime_ns=stat.st_ctime_ns, digest=digest, part=part)
 
 
 def settled(states: Iterable[SourceState], seen: Mapping[str, SourceFile], now: datetime) -> list[SourceFile]:
     """Return the files worth remembering: new to `seen`, and not so recently changed that their time can't tell."""
-    limit = int(now.timestamp() * 1e9) - _RACY_NS
-    return [f for s in states for f in s.files if not _same(f, seen.get(f.path)) and f.mtime_ns < limit]
+    return [f for s in states for f in s.files if not _same(f, seen.get(f.path)) and not _is_racy(f, now)]
+
+
+def _is_racy(file: SourceFile, now: datetime) -> bool:
+    return file.ctime_ns >= int(now.timestamp() * 1e9) - _RACY_NS
 
 
 def _same(file: SourceFile, known: SourceFile | None) -> bool:
     return known is not None and replace(file, part=known.part) == known
 
 
-def changed_since(seen: Mapping[Path, SourceFile], files: Iterable[Path]) -> str:
-    """Return the first of these files that is no longer what was observed; '' when all are."""
+def changed_since(seen: Mapping[Path, SourceFile], files: Iterable[Path], now: datetime) -> str:
+    """Return the first of these files that is no longer what was observed `now`; '' when all are.
+
+    A file whose time could not tell, because it was new then, is read again.
+    """
     for file in files:
+        known = seen[file]
         try:
             stat = file.stat()
+            same = (stat.st_size, stat.st_ctime_ns) == (known.size, known.ctime_ns)
+            if not same or (_is_racy(known, now) and file_digest(file) != known.digest):
+                return known.path
         except OSError:
-            return seen[file].path
-        if (stat.st_size, stat.st_mtime_ns) != (seen[file].size, seen[file].mtime_ns):
-            return seen[file].path
+            return known.path
     return ""

@@ -9,13 +9,13 @@ from pathlib import Path
 from assay.building import Order
 from assay.decision import InputState, Known
 from assay.engines.feed import Feed
-from assay.errors import BuildError, UsageError
+from assay.errors import SourceReplaced, UsageError
 from assay.evidence import Shelf
 from assay.fingerprint import key_of
 from assay.model import Key, Part, Product, SourceFile, Version
 from assay.observe import changed_since
+from assay.overlay import Overlay
 from assay.partition import wanted, within
-from assay.plan import Facts
 from assay.resolve import Definition
 from assay.storage import Storage
 
@@ -23,7 +23,7 @@ from assay.storage import Storage
 class Orders:
     """Makes the orders of one run, from what it knows by then (`states` may grow)."""
 
-    def __init__(self, run: str, shelf: Shelf, states: Mapping[str, InputState], facts: Facts) -> None:
+    def __init__(self, run: str, shelf: Shelf, states: Mapping[str, InputState], facts: Overlay) -> None:
         self.run, self.shelf, self.states, self.facts = run, shelf, states, facts
 
     def whole(self, product: Product, key: Key, definition: Definition) -> Order:
@@ -50,7 +50,9 @@ class Orders:
         again: Collection[str] = ()
         if forced:
             again = set(asked if asked is not None else (part.key for part in parts))
-        there = self.facts.parts(product.name, [part.made_of for part in parts if part.key not in again])
+        there = dict(self.facts.parts(product.name, [part.made_of for part in parts if part.key not in again]))
+        # What an earlier try of this run has made is not made again.
+        there |= self.facts.made(product.name, [part.made_of for part in parts if part.key in again])
         return replace(self.whole(product, key, definition), parts=parts, there=there, only=asked)
 
     def without(self, product: Product, key: Key) -> tuple[Order, Version, Version | None]:
@@ -76,13 +78,18 @@ class Orders:
     def _check_sources(self, feeds: Sequence[Feed]) -> None:
         """Refuse what was made of files that were replaced meanwhile."""
         for feed in feeds:
-            if feed.source and (changed := changed_since(self._seen[feed.name], feed.files)):
-                raise BuildError(f"{changed} was replaced while it was being read", hint="Run it again.")
+            if feed.source and (changed := changed_since(self._seen[feed.name], feed.files, self._now)):
+                told = f"{feed.name}: {changed} was replaced while it was being read"
+                raise SourceReplaced(told, hint="Let files be finished elsewhere and then moved here.")
 
     @cached_property
     def _seen(self) -> dict[str, dict[Path, SourceFile]]:
         sources = self.shelf.observed.sources.items()
         return {name: {self.shelf.root / file.path: file for file in state.files} for name, state in sources}
+
+    @property
+    def _now(self) -> datetime:
+        return self.shelf.observed.now
 
     @property
     def _storage(self) -> Storage:

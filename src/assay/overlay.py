@@ -29,7 +29,11 @@ class Overlay:
 
     def parts(self, product: str, made_of: Collection[str]) -> Mapping[str, Part]:
         found = self.below.parts(product, [m for m in made_of if (product, m) not in self.parts_made])
-        return {**found, **{m: p for m in made_of if (p := self.parts_made.get((product, m)))}}
+        return {**found, **self.made(product, made_of)}
+
+    def made(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
+        """Return the parts, of these, that this run has built."""
+        return {m: p for m in made_of if (p := self.parts_made.get((product, m)))}
 
     def lost(self, product: str, key: str) -> Version | None:
         return self.below.lost(product, key)

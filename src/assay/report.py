@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from assay.decision import Keep
-from assay.events import Began, Event, Progress, Result, Settled, Stopping, Waiting, Working, held_parts
+from assay.events import Began, Event, Progress, Result, Retrying, Settled, Stopping, Waiting, Working, held_parts
 from assay.story import Story, clean, lines
 
 # What JSON may hold as it is and a terminal should not see: control and direction characters, lone surrogates.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLOURS = {
     "published": "green", "held back": "red", "held": "yellow", "failed": "red", "left": "yellow", "unchanged": "dim",
-    "unfinished": "yellow", "busy": "yellow",
+    "unfinished": "yellow", "busy": "yellow", "retrying": "yellow",
 }  # fmt: skip
 
 
@@ -34,6 +34,8 @@ class PlainReporter:
             for holder in dict.fromkeys(event.holders.values()):
                 names = [name for name, other in event.holders.items() if other == holder]
                 self.show("busy", [clean(f"  {'waiting':<10} for {', '.join(names)}: {holder}")])
+        if isinstance(event, Retrying):
+            self.show("retrying", lines(self.story.retrying(event), self.width))
         if isinstance(event, Settled):
             for result in event.results:
                 if _is_as_it_was(result):
@@ -81,6 +83,8 @@ class RichReporter(PlainReporter):
             case Progress(product=product, done=done, of=of, seconds=seconds):
                 left = f", about {seconds / done * (of - done):.0f} s left" if done < of else ""
                 self.at_work[product] = f"building {done:,} of {of:,} parts{left} of"
+            case Retrying(product=product):
+                self.at_work.pop(product, None)
             case Settled(results=results):
                 for result in results:
                     self.at_work.pop(result.product, None)
@@ -108,6 +112,9 @@ class JsonReporter:
         self.story, self.out = story, out
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, Retrying):
+            self.out.write(to_json(self.story.retrying(event)) + "\n")
+            self.out.flush()
         if isinstance(event, Settled):
             release = event.release.id if event.release else None
             for result in event.results:

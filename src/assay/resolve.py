@@ -17,7 +17,7 @@ from assay.engines.types import from_polars
 from assay.errors import DeclarationError, Problem
 from assay.fingerprint import Reach, code_of, digest
 from assay.graph import Graph, nearest
-from assay.loading import Loaded, Local
+from assay.loading import Loaded, Local, domain_of
 from assay.model import (
     PREVIOUS,
     QUARANTINE,
@@ -34,6 +34,7 @@ from assay.model import (
 )
 from assay.partition import template
 from assay.partitioning import Partitions
+from assay.periods import seconds_of
 from assay.rulebook import Rulebook, sql_file, texts, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
 from assay.shapes import wrong_shapes
@@ -130,7 +131,7 @@ class _Resolver:
         if bare is None:
             self.problem("this source has no name", where, "Bind it to a module-level name, or give it name=.")
             return
-        domain = declaration.domain or self._domain(declaration.module)
+        domain = declaration.domain or domain_of(self.config, declaration.module)
         for word, what in ((bare, "name"), (domain, "domain")):
             if not isinstance(word, str) or not _NAME.fullmatch(word) or word in _RESERVED:
                 reserved = " (it is reserved)" if word in _RESERVED else ""
@@ -150,11 +151,6 @@ class _Resolver:
         module = self.loaded.modules.get(declaration.module)
         return next((n for n, v in vars(module).items() if v is declaration), None) if module else None
 
-    def _domain(self, module: str) -> str:
-        """Return the first folder or module below the definitions folder."""
-        below = module.split(".")[len(Path(self.config.definitions).parts) :]
-        return below[0] if below else module.rpartition(".")[2]
-
     def refer(self, text: Any, domain: str) -> str | None:
         """Return the full name behind a reference from a domain, if there is one."""
         if isinstance(text, SourceDeclaration | ProductDeclaration):
@@ -169,7 +165,8 @@ class _Resolver:
         return is_one and any(rule.on_failure == QUARANTINE for rule in declared.rules)  # type: ignore[union-attr]
 
     def unknown(self, text: str, domain: str, where: Where, *, sql: bool) -> None:
-        if (text.partition(".")[0] if "." in text else domain) in {self._domain(m) for m in self.loaded.broken}:
+        broken = {domain_of(self.config, module) for module in self.loaded.broken}
+        if (text.partition(".")[0] if "." in text else domain) in broken:
             return  # it may well be declared in the module that could not be imported, which is told
         if text.rpartition(".")[2] in self.dropped:
             return
@@ -278,6 +275,9 @@ class _Resolver:
             sql=made.sql,
             partition=partition,
             holds_parts=declared.on_failed_part == "hold_part",
+            retries=self.config.retries if declared.retries is None else declared.retries,
+            timeout=seconds_of(self.config.timeout if declared.timeout is None else declared.timeout),
+            isolate=declared.isolate,
         )
 
     def _check_parts(self, name: str, declared: ProductDeclaration, where: Where, *, aside: bool) -> None:

@@ -13,11 +13,11 @@ from assay.config import bad_environment
 from assay.decision import Blocked, Build, Check, Decision, Held, Maybe, Publish
 from assay.errors import UsageError
 from assay.evidence import Shelf
-from assay.execute import World, look_around
 from assay.partition import within
 from assay.plan import Observed, Request, plan
 from assay.project import Project, open_project
 from assay.storage import Storage
+from assay.world import World, look_around
 
 
 @dataclass

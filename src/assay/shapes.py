@@ -5,8 +5,11 @@ from typing import Any
 
 from assay.declare import PartsDeclaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.model import Consumer, Freshness
+from assay.periods import MOST_RETRIES, while_of
 
 Shape = tuple[Callable[[Any], bool], str]
+_RETRIES = f"a whole number up to {MOST_RETRIES}"
+_LONGEST = 10_000 * 3600  # seconds
 
 
 def _is_text(value: Any) -> bool:
@@ -18,6 +21,15 @@ def _is_text(value: Any) -> bool:
 
 def _is_amount(value: Any) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _is_while(value: Any) -> bool:
+    if isinstance(value, int | float):
+        return not isinstance(value, bool) and 0 <= value <= _LONGEST
+    try:
+        return isinstance(value, str) and bool(while_of(value))
+    except ValueError:
+        return False
 
 
 def _list_of(kind: type, words: str) -> Shape:
@@ -62,6 +74,9 @@ _SHAPES: Mapping[type, Mapping[str, Shape]] = {
             lambda value: value in ("hold_product", "hold_part"),
             '"hold_product" or "hold_part"',
         ),
+        "retries": _or_none((lambda value: type(value) is int and 0 <= value <= MOST_RETRIES, _RETRIES)),
+        "timeout": _or_none((_is_while, 'a length of time such as "10m", or a number of seconds')),
+        "isolate": (lambda value: isinstance(value, bool), "True or False"),
     },
     PartsDeclaration: {
         "of": (lambda value: isinstance(value, str | SourceDeclaration | ProductDeclaration), "the name of an input"),

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
-from assay.events import Busy, End, Failed, Left, Result, Unfinished, held_parts
+from assay.events import Busy, End, Failed, Left, Result, Retrying, Unfinished, held_parts
 from assay.fingerprint import key_of
 from assay.graph import Graph
 from assay.model import Freshness, Product, Rule, RuleResult, Status, Verdict, Version, short
@@ -33,6 +33,11 @@ class Story:
             told["parts"] = {"built": result.parts[0], "of": result.parts[1]}
         return {**told, "built": result.built, "judged": result.judged, "seconds": result.seconds}
 
+    def retrying(self, event: Retrying) -> dict[str, Any]:
+        """Return what will be tried again, and when, as plain data."""
+        told = {"in_seconds": round(event.seconds, 1), "number": event.number, "of": event.of}
+        return {"product": event.product, "result": "retrying", "error": event.error, **told}
+
     def decided(self, name: str, end: End) -> dict[str, Any]:
         """Return a decision as plain data."""
         told: dict[str, Any] = {"product": name, "result": word(end), **self._held_parts(name, end)}
@@ -54,8 +59,8 @@ class Story:
                 told |= self._held_whole(name, verdict)
             case Held(by=by):
                 told |= {"waits_for": dict(by), "readers": self.readers(name)}
-            case Failed(error=error, detail=detail):
-                told |= {"error": error, "detail": detail, "readers": self.readers(name)}
+            case Failed(error=error, detail=detail, tries=tries):
+                told |= {"error": error, "detail": detail, "tries": tries, "readers": self.readers(name)}
             case Unfinished(there=there, of=of):
                 told |= {"parts_there": there, "of": of, "readers": self.readers(name)}
             case Busy(holder=holder):
@@ -185,9 +190,14 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
         case "failed":
             detail = [f"{'':13}{line}" for line in str(told["detail"]).splitlines()[:5]]
             error, *more = clean(told["error"], keep_lines=True).splitlines() or [""]
-            return [f"{head}{error}", *(f"{'':13}{line}" for line in more), *map(clean, detail)]
+            tried = [f"{'':13}tried {told['tries']} times"] if told["tries"] > 1 else []
+            return [f"{head}{error}", *(f"{'':13}{line}" for line in more), *map(clean, detail), *tried]
         case "busy":
             return [f"{head}{clean(told['because'])}; {_readers(told)}"]
+        case "retrying":
+            when = f"in {told['in_seconds']:.1f} s" if told["in_seconds"] else "now"
+            error = clean(told["error"].partition("\n")[0])
+            return [f"{head}{when}: {error}; {told['number']} of {told['of']}"]
         case "left":
             return [f"{head}not finished; the next run goes on from here"]
         case "unchanged":
@@ -315,6 +325,9 @@ def about(product: Product) -> dict[str, Any]:
         "parts": parts_of(product),
         "release_group": product.release_group,
         "reads": list(product.reads),
+        "retries": product.retries,
+        "timeout_seconds": product.timeout,
+        "isolate": product.isolate,
         "rules": [{"text": r.text, "severity": str(r.severity), "because": r.because} for r in product.contract.rules],
         "where": str(product.where),
     }

@@ -20,6 +20,7 @@ from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, Source
 from assay.plan import Facts
 
 _LISTINGS = 5  # of each source that are kept
+_UNFINISHED = "unfinished in "  # the name of a note, before that of an environment
 _ALL = 2**63 - 1  # more rows than there are
 _GONE = "What it has recorded is kept; run it again."
 
@@ -188,7 +189,7 @@ class Catalog:
     def seen(self) -> Mapping[str, SourceFile]:
         """Return the source files already read, by path."""
         rows = self.database.rows("select path, size, mtime_ns, digest from seen")
-        return {p: SourceFile(path=p, size=s, mtime_ns=m, digest=d) for p, s, m, d in rows}
+        return {p: SourceFile(path=p, size=s, ctime_ns=c, digest=d) for p, s, c, d in rows}
 
     def recorded(self) -> int:
         """Return how many versions were ever recorded."""
@@ -349,9 +350,19 @@ class Catalog:
         """Drop paths from those that were replaced: they are removed."""
         self.write(lambda writer: writer.many("delete from replaced where path = ?", [(path,) for path in paths]))
 
+    def unfinished(self, environment: str) -> list[str]:
+        """Return the products that the last run of an environment did not bring to an end, sorted."""
+        told = self.note(_UNFINISHED + environment)
+        with decoded(self.name):
+            return [str(name) for name in json.loads(told)] if told else []
+
+    def keep_unfinished(self, environment: str, names: Sequence[str]) -> None:
+        """Keep them, in place of those before."""
+        self.write(lambda writer: note(writer, _UNFINISHED + environment, to_json(list(names))))
+
     def remember(self, files: Iterable[SourceFile], listings: Sequence[SourceState]) -> None:
         """Record source files that were read, and the files behind the content of sources: of each, the last few."""
-        read = [(f.path, f.size, f.mtime_ns, f.digest) for f in files]
+        read = [(f.path, f.size, f.ctime_ns, f.digest) for f in files]
 
         def keep(writer: Writer) -> None:
             writer.many(

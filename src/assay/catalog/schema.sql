@@ -138,6 +138,6 @@ create table listings (
 create table seen (
   path     text primary key,              -- relative to the project
   size     bigint not null,
-  mtime_ns bigint not null,
+  mtime_ns bigint not null,              -- of its inode (ctime): that of the content can be set
   digest   text not null
 );

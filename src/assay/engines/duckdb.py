@@ -47,6 +47,7 @@ class DuckDB:
         self.limited = "memory_limit" in given
         self._lock = threading.Lock()
         self._open: dict[int, duckdb.DuckDBPyConnection] = {}
+        self._at: dict[int, int] = {}  # the thread that each is used by
         self._count = 0
         self._desks: list[_Desk] = []
         self._instance = duckdb.connect(config=_config())
@@ -85,6 +86,7 @@ class DuckDB:
             yield desk.cursor
             with self._lock:
                 self._desks.append(desk)
+                self._at[desk.number] = 0
                 gone = self._desks.pop(0) if len(self._desks) > _DESKS else None
         finally:
             if gone:
@@ -96,6 +98,7 @@ class DuckDB:
             found = next((desk for desk in self._desks if desk.views == views), None)
             if found:
                 self._desks.remove(found)
+                self._at[found.number] = threading.get_ident()
         return found
 
     def _furnished(self, views: _Views, domain: str) -> "_Desk":
@@ -131,18 +134,21 @@ class DuckDB:
         with self._lock:
             self._count += 1
             cursor = self._open[self._count] = self._instance.cursor()
+            self._at[self._count] = threading.get_ident()
             return self._count, cursor
 
     def _closed(self, number: int) -> None:
         with self._lock:
             cursor = self._open.pop(number)
+            del self._at[number]
         cursor.close()
 
-    def interrupt(self) -> None:
-        """Stop what is running on every bench."""
+    def interrupt(self, thread: int | None = None) -> None:
+        """Stop what is running: all of it, or what one thread runs."""
         with self._lock:
-            for bench in self._open.values():
-                bench.interrupt()
+            for number, bench in self._open.items():
+                if thread in {None, self._at[number]}:
+                    bench.interrupt()
 
     def close(self) -> None:
         """Let go of the instance and its memory."""

@@ -1,0 +1,50 @@
+"""A run as a command makes it: told as it goes, with what it left at the end."""
+
+import signal
+import sys
+from contextlib import redirect_stdout
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from assay.events import Outcome
+from assay.execute import execute
+from assay.plan import Observed, Request
+from assay.report import JsonReporter, PlainReporter, RichReporter, to_json
+from assay.running import Manner
+from assay.session import Session
+from assay.story import Story
+
+
+def go(session: Session, observed: Observed, request: Request, *, as_json: bool, manner: Manner) -> Outcome:
+    """Do what is asked for, and tell of it on the way."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    story, width = Story(session.project.graph, observed.facts), max(map(len, request.products), default=0)
+    reporter = _reporter(story, width, as_json)
+    try:
+        with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
+            return execute(
+                session.project, request, session.world(reporter), environment=session.environment,
+                manner=replace(manner, jobs=manner.jobs or session.project.config.jobs),
+            )  # fmt: skip
+    finally:
+        reporter.close()
+
+
+def _reporter(story: Story, width: int, as_json: bool) -> Any:
+    if as_json:
+        return JsonReporter(story, sys.stdout)
+    return (RichReporter if sys.stdout.isatty() else PlainReporter)(story, width, sys.stdout)
+
+
+def end(outcome: Outcome, as_json: bool) -> None:
+    """Say what there is to say of the run as a whole."""
+    if as_json:
+        spilled = {"spilled_bytes": outcome.spilled} if outcome.spilled else {}
+        click.echo(to_json({"exit_code": outcome.exit_code, "interrupted": outcome.interrupted, **spilled}))
+        return
+    if outcome.spilled:
+        click.echo(f"  {'spilled':<10} up to {outcome.spilled / 2**20:,.0f} MiB to .products/spill, now gone", err=True)
+    if outcome.interrupted:
+        click.echo("stopped: what was finished is kept, and the next run goes on from there", err=True)

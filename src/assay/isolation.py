@@ -1,0 +1,305 @@
+"""Where products are made: here, here within a time, or in a process of their own that may hang or crash alone."""
+
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Event, Lock, Thread, get_ident
+from typing import Protocol
+
+from assay.config import Config
+from assay.engines.duckdb import DuckDB
+from assay.engines.feed import Feed, Measured
+from assay.engines.making import Recipe, make
+from assay.engines.measuring import Stranger, measure
+from assay.errors import BuildError, Crashed, TimedOut
+from assay.evidence import Shelf
+from assay.failure import Elsewhere
+from assay.messages import Reply, Request, Task, reply_from, request_to, task_to
+from assay.model import Product
+from assay.periods import shown_while
+from assay.storage import size_of
+
+_TICK = 0.1  # seconds between looks for whether the run is being stopped
+_GRACE = 3.0  # seconds for a process to end when it is asked to, before it is killed
+_START = 60.0  # seconds that a process has at least to import what it needs
+_LIMIT = re.compile(r"([\d.]+) ?(.+)")
+_ALL = "80%"  # of the memory is what DuckDB takes unless it is told
+
+
+class Make(Protocol):
+    """Makes one file of a product, and returns what it holds."""
+
+    def __call__(
+        self, feeds: Sequence[Feed], target: Path, *, stranger: Stranger | None = None, ask: Sequence[str] = ()
+    ) -> Measured: ...
+
+
+@dataclass(kw_only=True)
+class Hands:
+    """What makes the products of one run; `jobs` of them at a time share the memory. `timer` tells seconds."""
+
+    run: str
+    shelf: Shelf
+    timer: Callable[[], float]
+    jobs: int = 1
+    stopping: Event = field(default_factory=Event)
+    _spills: set[Path] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
+    _engine: DuckDB | None = None
+
+    @property
+    def engine(self) -> DuckDB:
+        """The engine of this process; there is none before somebody asks."""
+        with self._lock:
+            self._engine = self._engine or self.shelf.engine()
+            return self._engine
+
+    @contextmanager
+    def at(self, product: Product, recipe: Recipe | None) -> Iterator[Make]:
+        """Give what makes this product, file by file, where it wants to be made."""
+        if not (product.isolate or (product.timeout and recipe)):
+            yield partial(self._here, product, recipe)
+            return
+        spill = spill_of(self.shelf.config, f"{self.run}-{uuid.uuid4().hex[:8]}")
+        with self._lock:
+            self._spills.add(spill)
+        child = _Child(self._task(product, recipe, spill), self.timer, self.stopping)
+        try:
+            yield child.make
+        finally:
+            child.close()
+            shutil.rmtree(spill, ignore_errors=True)
+            with self._lock:
+                self._spills.discard(spill)
+
+    def stop(self) -> None:
+        """Interrupt what is being made; every process is ended by the thread that waits for it."""
+        self.stopping.set()
+        if self._engine:
+            self._engine.interrupt()
+
+    def close(self) -> None:
+        """Let go of the engine and its memory."""
+        if self._engine:
+            self._engine.close()
+
+    def spilled(self) -> int:
+        """Return how many bytes are spilled now, here and in processes."""
+        with self._lock:
+            return sum(map(size_of, [self.shelf.config.spill_folder, *self._spills]))
+
+    def _here(
+        self,
+        product: Product,
+        recipe: Recipe | None,
+        feeds: Sequence[Feed],
+        target: Path,
+        *,
+        stranger: Stranger | None = None,
+        ask: Sequence[str] = (),
+    ) -> Measured:
+        engine, told = self.engine, partial(measure, stranger=stranger, ask=ask)
+        if not product.timeout:
+            return make(product, recipe, feeds, target, engine, measure=told)
+        with _Alarm(product, partial(engine.interrupt, get_ident())):
+            return make(product, recipe, feeds, target, engine, measure=told)
+
+    def _task(self, product: Product, recipe: Recipe | None, spill: Path) -> Task:
+        limits = {**self.shelf.limits, "memory_limit": _share(self.shelf.limits["memory_limit"], self.jobs)}
+        return Task(
+            root=self.shelf.root,
+            product=product,
+            handovers=recipe.handovers if recipe else None,
+            takes=recipe.target if recipe else "",
+            folders=self.shelf.folders,
+            spill=spill,
+            limits=limits,
+        )
+
+
+def spill_of(config: Config, name: str) -> Path:
+    """Return the folder into which a process of its own spills: two engines cannot share one."""
+    return config.spill_folder.with_name(f"spill-{name}")
+
+
+def forget_spills(config: Config, runs: Sequence[str]) -> None:
+    """Remove what processes of runs that died have spilled."""
+    for run in runs:
+        for folder in config.state.glob(f"spill-{run}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _share(limit: str, jobs: int) -> str:
+    """Return the memory that each of so many may take, in DuckDB's words."""
+    found = _LIMIT.fullmatch(limit or _ALL)
+    assert found is not None
+    return f"{float(found[1]) / max(jobs, 1):.3f}{found[2]}"
+
+
+def _late(product: Product) -> TimedOut:
+    hint = "Give it more time (timeout=), or find out what it waits for."
+    return TimedOut(f"{product.name} timed out after {shown_while(product.timeout)}", hint=hint, where=product.where)
+
+
+class _Alarm:
+    """Interrupts what is running when a product's time is over, until that has noticed."""
+
+    def __init__(self, product: Product, interrupt: Callable[[], None]) -> None:
+        self.product, self.interrupt = product, interrupt
+        self.done, self.over = Event(), False
+        self.thread = Thread(target=self._watch, daemon=True, name=f"timeout of {product.name}")
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def _watch(self) -> None:
+        wait = self.product.timeout
+        while not self.done.wait(wait):
+            self.over, wait = True, _TICK
+            self.interrupt()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self.done.set()
+        self.thread.join()
+        if self.over and isinstance(error, Exception):
+            raise _late(self.product) from error
+
+
+class _Child:
+    """A process that makes one product, file by file; it is started when the first is to be made."""
+
+    def __init__(self, task: Task, timer: Callable[[], float], stopping: Event) -> None:
+        self.task, self.product, self.timer, self.stopping = task, task.product, timer, stopping
+        self.process: subprocess.Popen[bytes] | None = None
+        self.requests = self.replies = self.lifeline = -1
+        self.ended = False
+        self.heard = b""
+
+    def make(
+        self, feeds: Sequence[Feed], target: Path, *, stranger: Stranger | None = None, ask: Sequence[str] = ()
+    ) -> Measured:
+        """Let it make a file; raises what was raised in there, TimedOut, or Crashed when it is gone."""
+        limit = self.product.timeout
+        if self.process is None:
+            if self.stopping.is_set():
+                raise BuildError("the run was stopped")
+            self._start()
+            self._send(task_to(self.task))
+            self._heard(max(limit, _START) if limit else 0)
+        self._send(request_to(Request(feeds=feeds, target=target, stranger=stranger, ask=ask)))
+        made = self._heard(limit)
+        if made is None:
+            raise self._gone()
+        return made
+
+    def _start(self) -> None:
+        theirs, self.requests = os.pipe()
+        self.replies, back = os.pipe()
+        lifeline, self.lifeline = os.pipe()
+        try:
+            # What users' code prints goes where it would from here: beside what the run says. A group of its own, so
+            # that Ctrl-C reaches it by us alone, and what it starts itself ends with it.
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "assay.isolated", *map(str, (theirs, back, lifeline, os.getpid()))],
+                stdin=subprocess.DEVNULL, stdout=2, stderr=2, pass_fds=(theirs, back, lifeline), process_group=0,
+            )  # fmt: skip
+        except BaseException:
+            for end in (self.requests, self.replies, self.lifeline):
+                os.close(end)
+            raise
+        finally:
+            for end in (theirs, back, lifeline):
+                os.close(end)
+
+    def _send(self, message: bytes) -> None:
+        try:
+            while message:
+                message = message[os.write(self.requests, message) :]
+        except BrokenPipeError:
+            raise self._gone() from None
+
+    def _heard(self, limit: float) -> Measured | None:
+        """Return the next reply; TimedOut when there is none by then (seconds, 0: any time)."""
+        until = self.timer() + limit if limit else None
+        poll = select.poll()
+        poll.register(self.replies, select.POLLIN)
+        while not self.heard.endswith(b"\n"):
+            if self.stopping.is_set():
+                self._end(signal.SIGTERM)
+                raise BuildError("the run was stopped")
+            if until is not None and self.timer() >= until:
+                self._end(signal.SIGTERM)
+                raise _late(self.product)
+            left = _TICK if until is None else min(_TICK, max(until - self.timer(), 0))
+            if poll.poll(left * 1000):
+                said = os.read(self.replies, 1 << 16)
+                if not said:
+                    raise self._gone()
+                self.heard += said
+        message, self.heard = self.heard, b""
+        try:
+            reply: Reply = reply_from(message)
+        except ValueError:
+            self._end(signal.SIGTERM)
+            told = f"the process that made {self.product.name} said what nobody understands"
+            raise Crashed(told, hint="Does its code write to files that it did not open?") from None
+        if isinstance(reply, Elsewhere):
+            raise reply
+        return reply
+
+    def _gone(self) -> Crashed:
+        """Return what is said of a process that ended on its own."""
+        process = self.process
+        assert process is not None
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE)
+        code = process.poll()
+        self._end(signal.SIGTERM)
+        return Crashed(f"the process that made {self.product.name} {_how(code)}", where=self.product.where)
+
+    def _end(self, how: signal.Signals | None = None) -> None:
+        """End it, and whatever it started: by telling it that nothing more comes, or by asking; then by force."""
+        if self.process is None or self.ended:
+            return
+        self.ended = True
+        if how is None:
+            os.close(self.requests)
+        else:
+            self._signal(how)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_GRACE)
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+        for end in (self.replies, self.lifeline, *([] if how is None else [self.requests])):
+            os.close(end)
+
+    def _signal(self, how: signal.Signals) -> None:
+        assert self.process is not None
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, how)
+
+    def close(self) -> None:
+        """Let go of it: there is nothing left to be made."""
+        self._end()
+
+
+def _how(code: int | None) -> str:
+    """Return how a process ended, in words."""
+    if code is None:
+        return "answers no more"
+    if code >= 0:
+        return f"ended with exit code {code} before it was done"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    if -code == signal.SIGKILL:
+        return f"was killed ({name}): out of memory?"
+    return f"was ended ({name})" if -code in {signal.SIGTERM, signal.SIGINT, signal.SIGHUP} else f"crashed ({name})"

@@ -1,0 +1,474 @@
+"""One pass over a plan: asks `decide()` after every effect, until nothing is left to do."""
+
+import gc
+import os
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Lock
+
+from assay.building import Built, Workshop, without
+from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Reason, Unusable
+from assay.errors import AssayError, SourceReplaced
+from assay.events import (
+    Began,
+    Busy,
+    End,
+    Failed,
+    Holder,
+    Left,
+    Progress,
+    Result,
+    Retrying,
+    Settled,
+    Stopping,
+    Unfinished,
+    Working,
+)
+from assay.evidence import Shelf
+from assay.failure import failure
+from assay.isolation import Hands
+from assay.judging import Hearing, Ruling, remembered_by
+from assay.model import Key, Kind, Move, Product, Release, Version
+from assay.orders import Orders, todo
+from assay.overlay import Overlay
+from assay.plan import (
+    Observed,
+    Plan,
+    Request,
+    against,
+    decide,
+    output,
+    published,
+    restating,
+    source_states,
+    withheld,
+)
+from assay.project import Project
+from assay.records import Records
+from assay.resolve import Definition
+from assay.retrying import Later, pause, worth_another
+from assay.world import World
+
+_Done = Built | Unfinished | Ruling
+_Settled = Decision | Failed | Unfinished | Busy
+_Work = Callable[[], _Done]
+_AHEAD = 2  # products handed to each worker before it asks: what is judged next does not queue behind all that is built
+_TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How a run goes about it: products at a time (0: as many as is good), how long it may `wait` for other runs (in
+    seconds), and whether it looks again at a source of which a file was replaced while it was read.
+    """
+
+    jobs: int = 0
+    fail_fast: bool = False
+    wait: float = 0.0
+    looks_again: bool = True
+
+
+class Run:
+    """One pass over a plan: products settle in the order of their lineage, and connected ones are released together."""
+
+    def __init__(
+        self, project: Project, request: Request, world: World, *, observed: Observed, steps: Plan, manner: Manner
+    ) -> None:
+        self.project, self.graph, self.world, self.plan = project, project.graph, world, steps
+        self.forced, self.manner = set(request.forced), manner
+        self.busy: Mapping[str, Holder] = {}  # what others may be building
+        self.held_up: dict[str, Holder] = {}  # what they have kept this run from building
+        self.id = f"{observed.now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        self.facts = Overlay(observed.facts)
+        self.observed = replace(observed, facts=self.facts)
+        self.states: dict[str, InputState] = source_states(observed)
+        self.decisions: dict[str, _Settled] = {}
+        self.results: dict[str, Result] = {}
+        self.released: dict[str, int] = {}
+        self.held: dict[str, Held] = {}
+        self.running: dict[Future[_Done], str] = {}
+        self.done: SimpleQueue[Future[_Done]] = SimpleQueue()
+        self.notes: dict[str, _Note] = {name: _Note() for name in steps.steps}
+        self.records = Records(world.catalog, world.storage, self.facts)
+        self.shelf = Shelf(self.graph, self.observed, world.storage, project.config, self.decisions)
+        self.restated, self.range = request.restated, request.parts
+        self.hands = Hands(run=self.id, shelf=self.shelf, timer=time.monotonic)
+        self.workshop = Workshop(
+            storage=world.storage,
+            hands=self.hands,
+            clock=world.clock,
+            timer=time.monotonic,
+            done=self.records.made,
+        )
+        self.orders = Orders(self.id, self.shelf, self.states, self.facts)
+        self.good: dict[str, frozenset[str]] = {}  # rules known to find nothing, by version
+        self.kept, self.spilled = 0.0, 0  # when parts were last recorded, and the most that was spilled (bytes)
+        self.stopping = self.interrupted = False
+        self.later = Later(time.monotonic)
+        self.put_off: set[str] = set()  # what others build, or a file of it was replaced; and what waits for that
+        self._reading = Lock()
+        self._prepare()
+
+    def _prepare(self) -> None:
+        names = set(self.plan.steps)
+        for name in self.graph.order:
+            if name not in names:
+                self.states[name] = published(name, self.facts)
+        self.waiting = {name: len(names.intersection(self.graph.products[name].reads)) for name in self.plan.steps}
+        self.ready = deque(name for name, count in self.waiting.items() if not count)
+        coherent = self.project.config.release == "coherent"
+        self.units = self.graph.units(self.plan.steps, coherent=coherent)
+        self.unit_of = {name: index for index, unit in enumerate(self.units) for name in unit}
+        self.open = [len(unit) for unit in self.units]
+        self.waits: list[set[int]] = [self._above(index) for index in range(len(self.units))]
+        self.readers: list[list[int]] = [[] for _ in self.units]
+        for index, above in enumerate(self.waits):
+            for other in above:
+                self.readers[other].append(index)
+
+    def _above(self, index: int) -> set[int]:
+        """Return the sets that a set reads from."""
+        reads = {read for name in self.units[index] for read in self.graph.products[name].reads}
+        return {self.unit_of[read] for read in reads if read in self.unit_of} - {index}
+
+    # ------------------------------------------------------------------------------------------ the loop
+
+    def go(self) -> None:
+        """Do what is to be done; raises Conflict when the world is not as observed any more."""
+        gc.enable()  # a command begins without
+        self.hands.jobs = jobs = self.manner.jobs or min(4, os.cpu_count() or 1)
+        self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
+        if any(self.graph.products[name].runs_python for name in self.plan.builds):
+            self.project.definitions()
+        self.project.vouch(self.plan.builds)
+        try:
+            with self.world.catalog.run(
+                self.id,
+                self.observed.environment,
+                self.observed.now,
+                self.plan.wanted,
+                self.world.storage.remove,
+                recorded=self.observed.recorded,
+            ) as self.busy:
+                self.world.catalog.keep_unfinished(self.observed.environment, sorted(self.plan.work))
+                self._work(jobs)
+        except KeyboardInterrupt:
+            self.interrupted = True
+        finally:
+            self.hands.close()
+        if not self.comes_back:
+            self._leave()
+
+    @property
+    def comes_back(self) -> bool:
+        """Whether what was put off has its turn in another pass: readers see no half of what is connected before."""
+        return bool(self.put_off) and not self.stopping
+
+    def _work(self, jobs: int) -> None:
+        with ThreadPoolExecutor(jobs, thread_name_prefix="build") as pool:
+            try:
+                self._advance(pool, _AHEAD * jobs)
+                while self.running or self.later:
+                    for future in self._come_out():
+                        self._finish(future)
+                    self._record_parts()
+                    self._advance(pool, _AHEAD * jobs)
+                    self._drop_queued()
+            except BaseException:
+                self.stopping = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.hands.stop()
+                self._drop_queued()
+                self.world.reporter(Stopping(products=tuple(self.running.values())))
+                while self.running:
+                    for future in wait(self.running, timeout=_TICK).done:
+                        self._keep(future)
+                raise
+            finally:
+                self._record_parts()
+                self.records.flush()
+
+    def _drop_queued(self) -> None:
+        """Once stopping, forget what has not begun: a future that was cancelled never counts as done to wait()."""
+        if self.stopping:
+            self.later.clear()
+            self.running = {future: name for future, name in self.running.items() if not future.cancel()}
+
+    def _advance(self, pool: ThreadPoolExecutor, most: int) -> None:
+        """Decide on the products whose inputs are all settled, until `most` of them are being worked on."""
+        self.ready.extend(self.later.due())
+        while self.ready and not self.stopping and len(self.running) < most:
+            name = self.ready.popleft()
+            product = self.graph.products[name]
+            decision = decide(
+                product, self.states, self.observed, forced=name in self.forced, restates=name in self.restated
+            )
+            match decision:
+                case Build() | Check() if name in self.busy:
+                    self._settle(name, Busy(holder=self.busy[name]))
+                case Build(key=Key() as key, reasons=reasons):
+                    self.notes[name].reasons = reasons
+                    self._submit(pool, name, "build", partial(self._building, product, key))
+                case Check(version=version):
+                    here = pool if self._is_open(product, version) else None
+                    self._submit(here, name, "judge", partial(self._judging, product, version))
+                case _:
+                    self._settle(name, decision)
+
+    def _submit(self, pool: ThreadPoolExecutor | None, name: str, what: str, prepare: Callable[[], _Work]) -> None:
+        """Hand work to the pool, or do it here; what the catalog has to say for it is asked here, where it is open."""
+        try:
+            work = prepare()
+            if pool is None:
+                self._take(name, work())
+                return
+        except AssayError as error:
+            self._settle(name, failure(error, self.project.config.root, self.graph, name))
+            return
+        self.world.reporter(Working(product=name, what=what))
+        future = pool.submit(work)
+        self.running[future] = name
+        future.add_done_callback(self.done.put)
+
+    def _come_out(self) -> list["Future[_Done]"]:
+        """Return what is done by now, after a moment if nothing is: wait() would set itself up anew for each."""
+        found = []
+        with suppress(Empty):
+            found.append(self.done.get(timeout=_TICK))
+            while True:
+                found.append(self.done.get_nowait())
+        return [future for future in found if future in self.running]
+
+    def _finish(self, future: "Future[_Done]") -> None:
+        name = self.running.pop(future)
+        error = future.exception()
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        if error is not None:
+            self._fail(name, error)
+            return
+        self._take(name, future.result())
+
+    def _fail(self, name: str, error: BaseException) -> None:
+        """Let what failed be tried again, where that may help and it may be; it is told, or else settled."""
+        note, most = self.notes[name], self.graph.products[name].retries
+        note.tries += 1
+        failed = replace(failure(error, self.project.config.root, self.graph, name), tries=note.tries)
+        told = Retrying(product=name, error=failed.error, seconds=0.0, number=note.tries, of=most)
+        if isinstance(error, SourceReplaced) and self.manner.looks_again and not self.stopping:
+            self.put_off.add(name)
+            self.world.reporter(replace(told, number=1, of=1))
+        elif note.tries <= most and worth_another(error) and not self.stopping:
+            seconds = pause(note.tries)
+            self.kept = 0.0  # the parts that it made are recorded before it is decided on again
+            self.later.add(name, seconds)
+            self.world.reporter(replace(told, seconds=seconds))
+            return
+        self._settle(name, failed)
+
+    def _take(self, name: str, done: _Done) -> None:
+        if isinstance(done, Unfinished):
+            self._settle(name, done)
+            return
+        self._record(name, done)
+        self.ready.appendleft(name)
+
+    def _keep(self, future: "Future[_Done]") -> None:
+        """Record what was finished while the run was being stopped."""
+        name = self.running.pop(future)
+        if future.exception() is None and not isinstance(done := future.result(), Unfinished):
+            self._record(name, done)
+
+    def _settle(self, name: str, decision: _Settled) -> None:
+        self.decisions[name] = decision
+        match decision:
+            case Failed():
+                self.states[name] = Unusable(why=f"{name} failed")
+            case Unfinished(there=there, of=of):
+                self.states[name] = Unusable(why=f"{name} has {there} of {of} parts")
+            case Busy(holder=holder):
+                self.states[name] = Unusable(why=f"another run builds {name}")
+                self.held_up[name] = holder
+                self.put_off |= {name} if self.manner.wait else set()
+            case _:
+                self.states[name] = output(name, decision)
+        if isinstance(decision, Held) and not self.put_off.isdisjoint(decision.by):
+            self.put_off.add(name)
+        for reader in self.graph.below.get(name, ()):
+            if reader in self.waiting:
+                self.waiting[reader] -= 1
+                if not self.waiting[reader]:
+                    self.ready.append(reader)
+        unit = self.unit_of[name]
+        self.open[unit] -= 1
+        if not self.open[unit]:
+            self._release_closed(unit)
+        if self.manner.fail_fast and isinstance(decision, Failed | Blocked) and name not in self.put_off:
+            self.stopping = True
+
+    def _leave(self) -> None:
+        """Say what became of the products whose set was not released before the run was stopped."""
+        left = [name for name in self.plan.steps if name not in self.results]
+        ends = {
+            n: d
+            if isinstance(d := self.decisions.get(n), Failed | Unfinished | Busy | Blocked | Held | Keep)
+            else Left()
+            for n in left
+        }
+        self.results |= {name: self._result(name, end) for name, end in ends.items()}
+        if told := [self.results[name] for name in left]:
+            self.world.reporter(Settled(results=tuple(told)))
+
+    # ------------------------------------------------------------------------------------------ effects
+
+    def _building(self, product: Product, key: Key) -> _Work:
+        if key.held:
+            order, version, before = self.orders.without(product, key)
+            made = without(order, version, before, self.world.clock())
+            return lambda: Built(version=made)
+        needs = product.kind is not Kind.SQL or product.quarantines
+        definition = self._definition(product.name) if needs else Definition()
+        if not product.follows:
+            return partial(self.workshop.build, self.orders.whole(product, key, definition))
+        forced = product.name in self.forced
+        order = self.orders.parts(product, key, definition, range=self.range, forced=forced)
+        self.notes[product.name].parts = (todo(order), len(order.parts))
+        return partial(self.workshop.build, order)
+
+    def _judging(self, product: Product, version: Version) -> _Work:
+        read = {name: self.states.get(name) for name in product.rule_inputs}
+        known = {name: state.digest for name, state in read.items() if isinstance(state, Known)}
+        compared = against(product, version, known, self.observed)
+        restated = self.restated.get(product.name, "") if product.contract.closes else ""
+        if product.contract.closes and not restated:
+            restated = self.facts.restated(version.id, restating(compared))
+        rules, remembered = remembered_by(
+            product, version, self.graph.sensitive(product.name), self.world.catalog.judged
+        )
+        hearing = Hearing(
+            product=product,
+            version=version,
+            evidence=replace(
+                self.shelf.evidence(product, version, restated), good=self.good.get(version.id, frozenset())
+            ),
+            against=compared,
+            run=self.id,
+            parts=self.shelf.parts(version, remembered) if rules else (),
+            rules=rules,
+            tallies=self.shelf.tallies(product, version, self.world.catalog.judged),
+        )
+        return lambda: hearing.rule(self.hands.engine, lambda: self._definition(product.name).schema, self.world.clock)
+
+    def _is_open(self, product: Product, version: Version) -> bool:
+        """Say whether anything has to be looked at to judge a version that is made of one part."""
+        known = self.good.get(version.id, frozenset())
+        return version.in_parts or any(rule.text not in known for rule in product.contract.rules)
+
+    def _definition(self, name: str) -> Definition:
+        with self._reading:
+            return self.project.definitions()[name]
+
+    # ------------------------------------------------------------------------------------------ records
+
+    def _record_parts(self) -> None:
+        """Record the parts that were built meanwhile, now and then, and tell how far it is."""
+        now = time.monotonic()
+        if now - self.kept < _TICK and self.running:
+            return
+        self.kept, self.spilled = now, max(self.spilled, self.hands.spilled())
+        for name in self.records.parts():
+            made, note = self.records.of(name), self.notes[name]
+            if note.parts:
+                spent = sum(part.seconds for part in made)
+                self.world.reporter(Progress(product=name, done=len(made), of=note.parts[0], seconds=spent))
+
+    def _record(self, name: str, fact: Built | Ruling) -> None:
+        note = self.notes[name]
+        if isinstance(fact, Ruling):
+            self.records.ruling(fact)
+            note.judged = True
+            return
+        version = self.records.version(fact.version)
+        self.good[version.id] = fact.good
+        if version.in_parts and note.parts is None:
+            new = sum(part.path.startswith(f"{name}/{self.id}/") for part in version.parts)
+            note.parts = (new, len(version.parts))
+        self.forced.discard(name)
+        note.built = True
+        note.seconds += version.seconds
+
+    def _release_closed(self, index: int) -> None:
+        """Release a set that has come out and whose inputs are released, and then those that waited for it."""
+        ready = [index]
+        while ready:
+            index = ready.pop()
+            if self.open[index] or self.waits[index] or not self.put_off.isdisjoint(self.units[index]):
+                continue
+            self._release(self.units[index])
+            for reader in self.readers[index]:
+                self.waits[reader].discard(index)
+                ready.append(reader)
+
+    def _release(self, unit: tuple[str, ...]) -> None:
+        """Publish all of a set that may be, in one transaction, and tell how each of it came out."""
+        near = {*unit, *(read for name in unit for read in self.graph.products[name].reads)}
+        steps: dict[str, Decision] = {}
+        for name in near & self.decisions.keys():
+            decision = self.decisions[name]
+            out = isinstance(decision, Failed | Unfinished | Busy)
+            steps[name] = Held(by={name: "it failed"}) if out else decision  # type: ignore[assignment]
+        self.held |= withheld(self.graph, steps, self.facts, self.held)
+        ends = {name: self.held.get(name, self.decisions[name]) for name in unit}
+        moves = [self._move(name, end) for name, end in ends.items() if isinstance(end, Publish)]
+        release: Release | None = None
+        if moves:
+            self.records.flush()
+            release = self.world.catalog.release(
+                self.observed.environment, moves, self._expected(moves),
+                run=self.id, at=self.world.clock(), why="materialize",
+            )  # fmt: skip
+            self.released |= {move.product: release.id for move in moves}
+        results = tuple(self._result(name, end) for name, end in ends.items())
+        self.results |= {result.product: result for result in results}
+        self.world.reporter(Settled(results=results, release=release))
+
+    def _expected(self, moves: Sequence[Move]) -> dict[str, int]:
+        """Return the release that the pointers of what is moved, and of what that reads, were observed at."""
+        names = {name for move in moves for name in (move.product, *self.graph.products[move.product].reads)}
+        found = {name: self.facts.pointer(name) for name in names if name in self.graph.products}
+        return {n: self.released.get(n, pointer.release if pointer else 0) for n, pointer in found.items()}
+
+    def _move(self, name: str, end: Publish) -> Move:
+        pointer = self.facts.pointer(name)
+        return Move(product=name, version=end.version.id, previous=pointer.version if pointer else "")
+
+    def _result(self, name: str, end: End) -> Result:
+        note = self.notes[name]
+        return Result(
+            product=name,
+            end=end,
+            reasons=note.reasons,
+            built=note.built,
+            judged=note.judged,
+            seconds=round(note.seconds, 3),
+            parts=note.parts,
+        )
+
+
+@dataclass
+class _Note:
+    """What was done for one product in this run."""
+
+    reasons: tuple[Reason, ...] = ()
+    built: bool = False
+    judged: bool = False
+    seconds: float = 0.0
+    parts: tuple[int, int] | None = None
+    tries: int = 0

@@ -1,0 +1,51 @@
+"""Everything that a run sees and goes through: the world, read once, and what is remembered of having read it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from assay.catalog import Catalog
+from assay.events import Outcome, Reporter
+from assay.observe import observe, settled
+from assay.plan import Observed
+from assay.project import Project
+from assay.storage import Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Everything that effects go through."""
+
+    catalog: Catalog
+    storage: Storage
+    reporter: Reporter
+    clock: Callable[[], datetime]
+
+
+def look_around(project: Project, world: World, environment: str) -> Observed:
+    """Read catalog, sources and clock once."""
+    return observe(
+        project.config.root,
+        project.graph.sources,
+        world.catalog,
+        world.storage,
+        environment=environment,
+        now=world.clock(),
+    )
+
+
+def remember(observed: Observed, world: World) -> None:
+    """Keep what was read of sources, so that it need not be read again."""
+    states = [s for s in observed.sources.values() if not s.missing]
+    files = settled(states, world.catalog.seen(), observed.now) if states else []
+    listings = [state for state in states if observed.facts.files(state.digest) is None]
+    if files or listings:
+        world.catalog.remember(files, listings)
+
+
+def kept(outcome: Outcome, world: World, environment: str) -> Outcome:
+    """Keep what `products retry` is to build again, and return the outcome that says so."""
+    names = sorted(outcome.unfinished)
+    if world.catalog.unfinished(environment) != names:
+        world.catalog.keep_unfinished(environment, names)
+    return outcome

@@ -1,0 +1,376 @@
+"""What users' code does to itself: hanging, crashing, being killed; one product fails, the others are there."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.conftest import Place
+
+
+def declare(place: Place, text: str) -> None:
+    place.write("products/sales.py", f"import ctypes, os, signal, sys, time\n{dedent(text)}", header=True)
+
+
+OTHER = "\nsql_product('other', 'from numbers', owner='o')\n"
+ENDS = {
+    "a segfault": ("ctypes.string_at(0)", "crashed (SIGSEGV)"),
+    "out of memory": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed (SIGKILL): out of memory?"),
+    "an abort": ("os.abort()", "crashed (SIGABRT)"),
+    "an exit": ("os._exit(3)", "ended with exit code 3 before it was done"),
+    "deaf": ("os.closerange(3, 100); time.sleep(100)", "said what nobody understands|answers no more"),
+}
+
+
+@pytest.mark.parametrize("case", ["a segfault", "out of memory", "an exit"])
+def test_a_crash_fails_one_product(place: Place, case: str) -> None:
+    code, said = ENDS[case]
+    declare(place, f"@product(owner='o', isolate=True)\ndef p(numbers):\n    {code}\n{OTHER}")
+    told = place.materialize()
+    assert told["sales.p"]["result"] == "failed"
+    assert f"products/sales.py:9: the process that made sales.p {said}" in told["sales.p"]["error"]
+    assert told["sales.other"]["result"] == "published"
+    assert told[""]["exit_code"] == 1
+    assert not list((place.root / ".products/store").glob("sales.p/*")), "nothing of it is left"
+
+
+def test_the_control_a_crash_without_isolation_takes_the_run_with_it(place: Place) -> None:
+    declare(place, f"@product(owner='o')\ndef p(numbers):\n    {ENDS['an exit'][0]}\n{OTHER}")
+    assert place.spawn("materialize").code == 3
+    assert place.run("query", "from other").code == 2
+
+
+def test_what_is_made_is_the_same(place: Place) -> None:
+    declare(
+        place,
+        """
+        HOW = {HOW}
+
+        @product(owner="o", event_time="d", **HOW)
+        def lazy(numbers): return numbers.with_columns(d=pl.lit("2024-03-04 05:06").str.to_datetime(time_unit="us", time_zone="Europe/Berlin"),
+                                                       e=pl.lit("a", dtype=pl.Enum(["a"])))
+
+        sql_product("text", "select x, x::varchar as t, [1, 2] as l, date '2024-02-03' as d from numbers", owner="o", event_time="d", **HOW)
+
+        @product(owner="o", file="pack.txt", **HOW)
+        def pack(lazy, to: Path): to.write_text(str(lazy.collect().height))
+
+        @product(owner="o", file="bytes.bin", **HOW)
+        def raw(pack: Path): return pack.read_bytes() * 2
+        """,
+    )
+    before = (place.root / "products/sales.py").read_text()
+    for how in ("{}", "{'isolate': True}"):
+        (place.root / "products/sales.py").write_text(before.replace("{HOW}", how))
+        told = place.materialize("--force", "--jobs", "2")
+        assert {name: one["result"] for name, one in told.items() if name} == dict.fromkeys(
+            ["sales.lazy", "sales.text", "sales.pack", "sales.raw"], "published"
+        ), told
+        assert all(told[name]["built"] for name in told if name)
+        digests = [v.digest for n in ("lazy", "text", "pack", "raw") for v in versions(place, f"sales.{n}")]
+    assert len(digests) == 8
+    assert digests[::2] == digests[1::2]
+    columns = [v.columns for v in versions(place, "sales.lazy")] + [v.data_as_of for v in versions(place, "sales.lazy")]
+    assert columns[0] == columns[1]
+    assert columns[2] == columns[3] is not None
+
+
+def versions(place: Place, name: str):
+    from assay.project import open_project
+
+    catalog = open_project(place.root).catalog()
+    try:
+        return catalog.versions(name)
+    finally:
+        catalog.close()
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_an_exception_is_told_as_it_is_without(place: Place, isolate: bool) -> None:
+    declare(
+        place,
+        f"""
+        @product(owner="o", isolate={isolate})
+        def p(numbers):
+            print("said by the function")
+            os.write(1, b"")
+            raise LookupError("no such shop")
+
+        @product(owner="o", isolate={isolate})
+        def q(numbers): return 7
+
+        sql_product("r", "select x / 0 as y, error('so it is')::int as z from numbers", owner="o", isolate={isolate})
+        """,
+    )
+    ran = place.spawn("materialize", "--json")
+    told = {event.get("product"): event for event in ran.events}
+    assert told["sales.p"]["error"] == "products/sales.py:14: LookupError: no such shop"
+    assert told["sales.p"]["detail"] == 'raise LookupError("no such shop")'
+    assert "said by the function" in ran.err
+    assert told["sales.q"]["error"].startswith("products/sales.py:16: the function returned int\n  Return a polars")
+    assert "so it is" in told["sales.r"]["error"]
+
+
+def test_what_users_code_prints_reaches_nobody_who_does_not_expect_it(place: Place) -> None:
+    declare(
+        place,
+        """
+        @product(owner="o", isolate=True)
+        def p(numbers):
+            print("{}")
+            os.write(1, b"{}\\n")
+            os.system("echo hello from a shell")
+            return numbers
+        """,
+    )
+    ran = place.spawn("materialize", "--json")
+    assert [event.get("result") for event in ran.events] == ["published", None]
+    assert ran.err.count("{}") == 2
+    assert "hello from a shell" in ran.err
+
+
+def test_words_are_hushed_there_too(place: Place) -> None:
+    declare(
+        place,
+        """
+        @product(owner="o", isolate=True, contract=pa.DataFrameSchema({"x": pa.Column(int, metadata={"sensitive": True})}))
+        def p(numbers): raise ValueError("4111-1111")
+        """,
+    )
+    told = place.materialize()["sales.p"]
+    assert "4111" not in told["error"]
+    assert "ValueError" in told["error"]
+
+
+HANGS = {
+    "in Python": "while True: sum(range(1000))",
+    "in C": "time.sleep(1000)",
+    "deaf to asking": "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(1000)",
+}
+
+
+@pytest.mark.parametrize("case", ["in C", "deaf to asking"])
+def test_a_function_that_hangs_is_stopped_at_its_timeout(place: Place, case: str) -> None:
+    declare(
+        place,
+        f"""
+        @product(owner="o", timeout="1s")
+        def p(numbers):
+            Path("pid").write_text(str(os.getpid()))
+            {HANGS[case]}
+        sql_product("other", "from numbers", owner="o")
+        """,
+    )
+    began = time.monotonic()
+    told = place.materialize()
+    assert time.monotonic() - began < 12
+    assert "products/sales.py:10: sales.p timed out after 1 s" in told["sales.p"]["error"]
+    assert told["sales.other"]["result"] == "published"
+    assert is_gone(place)
+    assert not list((place.root / ".products/store").glob("sales.p/*"))
+
+
+def test_sql_that_never_ends_is_stopped_at_its_timeout(place: Place) -> None:
+    for_ever = "select count(*) as n from range(10000000000) a, range(1000) b"
+    declare(place, f"sql_product('p', '{for_ever}', owner='o', timeout=0.5)\n{OTHER}")
+    began = time.monotonic()
+    told = place.materialize("--jobs", "2")
+    assert time.monotonic() - began < 8
+    assert "sales.p timed out after 0.5 s" in told["sales.p"]["error"]
+    assert told["sales.other"]["result"] == "published", "an interrupt is for one product"
+
+
+def test_what_is_quick_enough_is_published(place: Place) -> None:
+    declare(
+        place,
+        """
+        @product(owner="o", timeout="5 minutes")
+        def p(numbers): return numbers
+
+        sql_product("q", "from p", owner="o", timeout="1h")
+        """,
+    )
+    told = place.materialize()
+    assert [told[n]["result"] for n in ("sales.p", "sales.q")] == ["published"] * 2
+
+
+PARTS = """
+raw = source.files("in/{day:date}.csv", columns={"x": pl.Int64})
+
+@product(owner="o", isolate=True, each="raw", retries=RETRIES)
+def p(raw):
+    frame = raw.collect()
+    with open("pids", "a") as out:
+        print(os.getpid(), frame["x"][0], file=out)
+    if frame["x"][0] == 3 and not Path("fine").exists():
+        Path("fine").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return frame
+"""
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_parts_are_made_in_one_process_and_a_killed_one_loses_only_its_own(place: Place, retries: int) -> None:
+    for day in range(1, 6):
+        place.write(f"in/2024-01-0{day}.csv", f"x\n{day}\n")
+    declare(place, PARTS.replace("RETRIES", str(retries)))
+    told = place.materialize("--force")["sales.p"]
+    if not retries:
+        assert told["result"] == "failed"
+        assert "was killed (SIGKILL)" in told["error"]
+        assert "It was making part 2024-01-03." in told["error"]
+        told = place.materialize()["sales.p"]
+    assert told["result"] == "published"
+    said = [line.split() for line in (place.root / "pids").read_text().splitlines()]
+    assert [value for _, value in said] == ["1", "2", "3", "3", "4", "5"], "what was made stays made"
+    assert len({pid for pid, _ in said}) == 2
+    assert place.query("select sum(x) as n from p") == [{"n": 15}]
+
+
+def is_gone(place: Place) -> bool:
+    """Whether the process that a function told of is gone, within a moment."""
+    pid = int((place.root / "pid").read_text())
+    for _ in range(50):
+        try:
+            if Path(f"/proc/{pid}/stat").exists() and " Z " in Path(f"/proc/{pid}/stat").read_text():
+                return True
+            os.kill(pid, 0)
+        except (ProcessLookupError, FileNotFoundError):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def begun(place: Place) -> "subprocess.Popen[str]":
+    """Begin a run, and return it when its function is at work."""
+    command = [sys.executable, "-m", "assay", "materialize"]
+    run = subprocess.Popen(command, cwd=place.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(1200):
+        if (place.root / "pid").exists() and (place.root / "pid").read_text():
+            return run
+        time.sleep(0.05)
+    run.kill()
+    raise AssertionError(run.communicate())
+
+
+WAITS = """
+@product(owner="o", isolate=True)
+def p(numbers):
+    import subprocess
+    Path("pid").write_text(str(os.getpid()))
+    {how}
+"""
+
+
+LEFT = {
+    "a function": "time.sleep(100)",
+    "one that has the interpreter for itself": "ctypes.PyDLL(None).sleep(100)",
+    "what a function has started": "subprocess.run(['sh', '-c', 'echo $$ > pid; sleep 100'])",
+}
+
+
+@pytest.mark.parametrize("case", LEFT)
+def test_a_killed_run_leaves_nobody_behind(place: Place, case: str) -> None:
+    declare(place, WAITS.format(how=LEFT[case]))
+    run = begun(place)
+    if "subprocess" in LEFT[case]:
+        time.sleep(0.5)  # the function has told of itself before
+    run.kill()
+    run.wait()  # not for its pipes to be closed: whoever is left has them open
+    assert is_gone(place)
+
+
+def test_stopping_reaches_it_and_is_not_told_as_its_failure(place: Place) -> None:
+    declare(place, WAITS.format(how="time.sleep(100)") + OTHER)
+    run = begun(place)
+    run.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    out, err = run.communicate()
+    assert time.monotonic() - began < 5
+    assert run.returncode == 130, (out, err)
+    assert "left       sales.p" in out
+    assert "Traceback" not in err
+    assert is_gone(place)
+    assert not list((place.root / ".products/store").glob("sales.p/*"))
+
+
+def test_what_it_starts_ends_with_it(place: Place) -> None:
+    declare(
+        place,
+        """
+        @product(owner="o", timeout=1)
+        def p(numbers):
+            import subprocess
+            other = subprocess.Popen(["sleep", "100"])
+            Path("pid").write_text(str(other.pid))
+            other.wait()
+        """,
+    )
+    assert "timed out" in place.materialize()["sales.p"]["error"]
+    assert is_gone(place)
+
+
+def test_code_that_was_edited_meanwhile_is_refused(place: Place) -> None:
+    declare(
+        place,
+        """
+        @product(owner="o")
+        def p(numbers):
+            file = Path("products/sales.py")
+            file.write_text(file.read_text().replace("head(1)", "head(2)"))
+            return numbers
+
+        @product(owner="o", isolate=True)
+        def q(p): return p.head(1)
+        """,
+    )
+    told = place.materialize()
+    assert "the definitions changed" in told["sales.q"]["error"]
+    assert place.materialize()["sales.q"]["result"] == "published"
+
+
+def test_functions_of_many_modules_and_made_in_loops_are_found(place: Place) -> None:
+    place.write(
+        "helping.py",
+        "from assay import product\n\ndef made(name, n):\n    @product(owner='o', name=name, domain='far', isolate=True)\n    def make(): return __import__('polars').DataFrame({'n': [n]})\n",
+    )
+    place.write("products/loops.py", "from helping import made\nfor n in (1, 2): made(f'n{n}', n)\n")
+    place.write(
+        "products/near.py",
+        """
+        import polars as pl
+        from assay import product
+        for n in (1, 2):
+            @product(owner="o", name=f"n{n}", isolate=True)
+            def make(n=n): return pl.DataFrame({"n": [n]})
+    """,
+    )
+    told = place.materialize()
+    assert {n: t["result"] for n, t in told.items() if n} == dict.fromkeys(
+        ["far.n1", "far.n2", "near.n1", "near.n2"], "published"
+    ), told
+    assert place.query("select (from far.n2) as a, (from near.n2) as b") == [{"a": 2, "b": 2}]
+
+
+def test_each_has_its_share_of_memory_and_spills_for_itself(place: Place) -> None:
+    place.write("pyproject.toml", "[tool.products]\nmemory = '400MB'\n")
+    declare(
+        place,
+        """
+        import duckdb
+        @product(owner="o", isolate=True)
+        def limit(numbers: duckdb.DuckDBPyRelation): return numbers.aggregate("max(current_setting('memory_limit')) as m")
+
+        sql_product("large", "select a.range as x, hash(a.range)::varchar || repeat('x', 40) as t from range(4000000) a order by 2", owner="o", isolate=True)
+        """,
+    )
+    told = place.materialize("--jobs", "2")
+    assert told["sales.large"]["result"] == "published", told
+    assert told[""]["spilled_bytes"] > 1_000_000
+    assert not list((place.root / ".products").glob("spill*"))
+    assert place.query('from "limit"') == [{"m": "190.7 MiB"}]
