@@ -21,7 +21,7 @@ LAYERS = [
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
     {"messages", "retrying", "world", "isolation", "isolated"},
-    {"building", "compaction", "judging", "orders", "records", "execute", "rulings", "status"},
+    {"building", "compaction", "judging", "orders", "records", "running", "execute", "rulings", "status"},
     {"cli", "going", "moving", "session", "shown", "tidying", "__init__", "__main__"},
 ]
 PURE = {
