@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
+from assay.engines.blame import blaming
 from assay.engines.cutting import Cut, cut, write
 from assay.engines.duckdb import DuckDB, identifier, keyed, literal
 from assay.engines.feed import Feed, Measured, Table
@@ -116,7 +117,8 @@ class Workshop:
         feeds = order.feeds(None)
         asked = about_this_alone(product)
         told = partial(measure, ask=[rule.sql for rule in asked])
-        measured = make(product, order.definition.recipe, feeds, target, engine, measure=told)
+        with blaming(feed.table for feed in feeds):
+            measured = make(product, order.definition.recipe, feeds, target, engine, measure=told)
         if product.partition:
             return Built(version=self._cut(order, started, path, measured))
         files, rows_in = {"": (path, measured)}, None
@@ -129,8 +131,11 @@ class Workshop:
         return Built(version=version, good=frozenset(asked[n].text for n in measured.none))
 
     def _sealed(self, path: str, measured: Measured, *, key: str = "") -> Part:
-        size, checksum = self.storage.seal(path)
-        return Part(key=key, path=path, rows=measured.rows, bytes=size, checksum=checksum, digest=measured.digest)
+        size, checksum, modified = self.storage.seal(path)
+        return Part(
+            key=key, path=path, rows=measured.rows, bytes=size, checksum=checksum, modified=modified,
+            digest=measured.digest,
+        )  # fmt: skip
 
     def _set_aside(
         self, order: Order, feeds: Sequence[Feed], target: Path, measured: Measured
@@ -160,12 +165,13 @@ class Workshop:
         if new:
             aside = f"{order.folder}/parts.parquet"
             write(made, partition, new, self.storage.prepare(aside), self.engine())
-            size, checksum = self.storage.seal(aside)
+            size, checksum, modified = self.storage.seal(aside)
             start, of = 0, sum(piece.rows for piece in new)
             for piece in new:
                 parts[piece.key] = Part(
                     key=piece.key, path=aside, rows=piece.rows, bytes=size, checksum=checksum, start=start, of=of,
                     made_of=_made_of(piece), digest=piece.digest, columns=piece.columns, data_as_of=piece.data_as_of,
+                    modified=modified,
                 )  # fmt: skip
                 start += piece.rows
         self.storage.remove(path)
@@ -218,9 +224,9 @@ class Workshop:
         target = self.storage.prepare(f"{folder}/data.parquet")
         try:
             feeds, told = order.feeds(wanted), _stranger(product, wanted)
-            measured = make(
-                product, order.definition.recipe, feeds, target, self.engine(), measure=partial(measure, stranger=told)
-            )
+            recipe, how = order.definition.recipe, partial(measure, stranger=told)
+            with blaming(feed.table for feed in feeds):
+                measured = make(product, recipe, feeds, target, self.engine(), measure=how)
             if any(i.back for i in product.inputs):
                 measured = self._own(product, wanted, target, measured)
             if measured.strangers:

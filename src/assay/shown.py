@@ -6,6 +6,7 @@ from pathlib import Path
 
 from assay.decision import Blocked, Check, Decision, Keep, Publish
 from assay.engines import polars as lazy
+from assay.engines.blame import blaming
 from assay.engines.feed import Table
 from assay.errors import UsageError
 from assay.fingerprint import key_of
@@ -47,5 +48,6 @@ def copy_out(name: str, table: Table, to: Path) -> None:
         raise UsageError(f"{name} is stored as {suffix}; --to {to.name} would be something else")
     if len(table.files) == 1 and not table.cuts:
         shutil.copyfile(table.files[0], to)
-    else:
+        return
+    with blaming([table]):
         lazy.parquet(table).sink_parquet(to, compression="zstd", compression_level=1, statistics=False)

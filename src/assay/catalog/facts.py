@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 # What is known of a part at once: all that finding and reading it takes, so that any thread can.
-_WHERE = ("id", "key", "made_of", "digest", "path", "start", "of", "rows", "bytes")
+_WHERE = ("id", "key", "made_of", "digest", "path", "start", "of", "rows", "bytes", "checksum", "modified")
 # What deciding asks of the versions that readers see; of one in a single part, the part too.
 _SEEN = """
     select v.id, v.product, v.key, v.digest, v.data_as_of, v.held, v.parts,
-      p.id, p.key, p.made_of, p.digest, p.path, p.start, p."of", p.rows, p.bytes
+      p.id, p.key, p.made_of, p.digest, p.path, p.start, p."of", p.rows, p.bytes, p.checksum, p.modified
     from pointers x join versions v on v.id = x.version
     left join parts p on p.id = cast(v.parts as integer) and v.parts not glob '*[-,]*'
     where x.environment = ?

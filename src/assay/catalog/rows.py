@@ -24,7 +24,9 @@ VERSION = (
     " rows_in, held, parts"
 )
 VERDICT = "version, contract, against, status, results, judged_at, run, restated, failed_parts"
-PART = 'id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of, path, start, "of", bytes, checksum'
+PART = (
+    'id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of, path, start, "of", bytes, checksum, modified'
+)
 
 
 # ---------------------------------------------------------------------------------------------- to rows
@@ -42,7 +44,7 @@ def part_row(part: Part) -> list[Any]:
     """Return the values of PART but the id."""
     return [part.key, part.made_of, to_json(dict(part.inputs)), part.digest, _columns(part.columns), part.rows,
             part.seconds, _moment(part.data_as_of), part.path, part.start, part.of, part.bytes,
-            part.checksum]  # fmt: skip
+            part.checksum, part.modified]  # fmt: skip
 
 
 def verdict_row(v: Verdict) -> list[Any]:
@@ -122,11 +124,11 @@ def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
 def part_of(row: Sequence[Any]) -> Part:
     """Return the part behind a row of PART."""
     (id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of,
-     path, start, of, size, checksum) = row  # fmt: skip
+     path, start, of, size, checksum, modified) = row  # fmt: skip
     return Part(
         id=id, key=key, made_of=made_of, inputs=json.loads(inputs), digest=digest, columns=_columns_of(columns),
         rows=rows, seconds=seconds, data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
-        path=path, start=start, of=of, bytes=size, checksum=checksum,
+        path=path, start=start, of=of, bytes=size, checksum=checksum, modified=modified,
     )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 -- The catalog: immutable facts (versions, verdicts, releases) and one mutable thing, the pointers.
--- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 3.
+-- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 4.
 
 create table meta (name text primary key, value text not null);
 
@@ -60,6 +60,8 @@ create table parts (
   bytes      bigint not null,             -- of the file
   checksum   text not null                -- SHA-256 of the file
 );
+-- When the file was written; 0: not known. (Added to what schema 3 has, as it is to a catalog of that.)
+alter table parts add column modified bigint not null default 0;
 create unique index parts_place on parts (path, start, key);
 create index parts_made on parts (product, made_of);
 

@@ -51,7 +51,7 @@ def _creating(*names: str) -> list[str]:
     return [s for s in _SCHEMA if re.search(rf"^create (?:unique )?\w+ (?:{'|'.join(names)}) ", s, re.MULTILINE)]
 
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # One entry per step up: MIGRATIONS[1] holds the statements that turn schema 1 into schema 2.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     1: [
@@ -71,6 +71,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         " (select rowid from parts_2 where version = versions.id order by key))",
         "drop table parts_2",
     ],
+    3: ["alter table parts add column modified bigint not null default 0"],
 }
 _CHUNK = 500  # values in one query
 _LISTINGS = 5  # of each source that are kept
@@ -350,7 +351,7 @@ class SqliteCatalog:
         numbers = count(last + 1)
         numbered = [(product, part if part.id else replace(part, id=next(numbers))) for product, part in parts]
         self._db.executemany(
-            f"insert into parts (product, {PART}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"insert into parts (product, {PART}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [[product, part.id, *part_row(part)] for product, part in numbered if part.id > last],
         )
         return [part for _, part in numbered]
@@ -363,8 +364,9 @@ class SqliteCatalog:
                     [stamp(at), part.id],
                 )
                 self._db.execute(
-                    'update parts set path = ?, start = ?, "of" = ?, bytes = ?, checksum = ? where id = ?',
-                    [part.path, part.start, part.of, part.bytes, part.checksum, part.id],
+                    'update parts set path = ?, start = ?, "of" = ?, bytes = ?, checksum = ?, modified = ?'
+                    " where id = ?",
+                    [part.path, part.start, part.of, part.bytes, part.checksum, part.modified, part.id],
                 )
 
     def replaced(self, before: datetime) -> list[str]:
