@@ -20,8 +20,8 @@ LAYERS = [
     {"rulebook", "evidence", "failure"},
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
-    {"building", "compaction", "judging", "orders", "records", "execute", "rulings", "status"},
-    {"cli", "session", "shown", "tidying", "__init__", "__main__"},
+    {"findings", "building", "compaction", "judging", "orders", "records", "execute", "rulings", "status"},
+    {"cli", "session", "shown", "repair", "tidying", "verify", "__init__", "__main__"},
 ]
 PURE = {
     "model",

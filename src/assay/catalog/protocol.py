@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
+from assay.catalog.audit import Audit
 from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
 from assay.plan import Facts
 
@@ -75,6 +76,18 @@ class Catalog(Protocol):
 
     def recover(self, remove: "Remove") -> Sequence[str]:
         """Settle the runs whose process is dead: remove what they intended and no version names. Returns their ids."""
+
+    def damage(self) -> Sequence[str]:
+        """Return what is wrong with the catalog's own file or tables, as the database says it; nothing when sound."""
+
+    def mend(self) -> bool:
+        """Make the indexes anew from the rows, where nothing is damaged after that; says whether that was so."""
+
+    def parts(self, ids: Iterable[int]) -> Mapping[int, Part]:
+        """Return parts by id, where they are recorded."""
+
+    def audit(self) -> Audit:
+        """Return all that the catalog names, as of one moment."""
 
     def close(self) -> None:
         """Let go of the catalog."""

@@ -19,6 +19,7 @@ from assay.model import (
     changed,
 )
 
+_MOST_PARTS = 10_000_000  # of one version: a range of more is damage, and would fill the memory
 VERSION = (
     "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run,"
     " rows_in, held, parts"
@@ -88,7 +89,10 @@ def ids_of(text: str) -> list[int]:
     found: list[int] = []
     for told in text.split(",") if text else ():
         low, _, high = told.partition("-")
-        found += range(int(low), int(high or low) + 1)
+        first, last = int(low), int(high or low)
+        if not 0 < first <= last < first + _MOST_PARTS:
+            raise ValueError(f"{told!r} is no range of parts")
+        found += range(first, last + 1)
     return found
 
 

@@ -14,6 +14,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+from assay.catalog.audit import Verifiable
 from assay.catalog.facts import SqliteFacts
 from assay.catalog.protocol import Holds, Remove
 from assay.catalog.rows import (
@@ -77,7 +78,7 @@ _CHUNK = 500  # values in one query
 _LISTINGS = 5  # of each source that are kept
 
 
-class SqliteCatalog:
+class SqliteCatalog(Verifiable):
     """A catalog file and, beside it, a folder of locks that tell living runs from dead ones."""
 
     def __init__(self, file: Path, *, create: bool = True) -> None:
@@ -87,6 +88,7 @@ class SqliteCatalog:
             if create:
                 self._locks.mkdir(parents=True, exist_ok=True)
             there = create or file.exists()
+            self._emptied = file.exists() and not file.stat().st_size and (file.parent / "store").exists()
             self._db = sqlite3.connect(file if there else ":memory:", isolation_level=None, timeout=60)
             self._prepare()
 
@@ -101,6 +103,8 @@ class SqliteCatalog:
                 hint="Upgrade Assay to use this catalog.",
             )
         with self._alone():
+            if not self._schema_version():
+                self._refuse_strange()
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
             with self._transaction():
