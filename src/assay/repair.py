@@ -3,14 +3,16 @@
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from assay.catalog import Catalog
 from assay.catalog.audit import Audit, Kept
-from assay.errors import AssayError, CatalogError
+from assay.errors import AssayError, CatalogError, StoreError
 from assay.findings import Finding
+from assay.model import Part
 from assay.storage import LocalStorage, file_digest
 
 _DAMAGED = {"missing", "truncated", "edited", "unreadable"}
@@ -38,10 +40,8 @@ def repair(
         folders = sorted({f"{finding.file.partition('/')[0]}/{run}" for finding in damaged})
         with catalog.run(run, "", now, folders, storage.remove):
             for number, finding in enumerate(damaged):
-                product, _, *rest = finding.file.split("/")
-                done[finding.file] = mending.mend(
-                    finding, audit.files[finding.file], f"{product}/{run}/{number}/{'/'.join(rest)}"
-                )
+                folder = f"{finding.file.partition('/')[0]}/{run}/{number}"
+                done[finding.file] = mending.mend(finding, audit.files[finding.file], folder)
     return [done[f.file] if f.file in done else _cleared(f, storage, audit) for f in findings]
 
 
@@ -51,12 +51,14 @@ class _Mending:
     def __init__(self, catalog: Catalog, storage: LocalStorage, copies: "_Copies", *, now: datetime) -> None:
         self.catalog, self.storage, self.copies, self.now = catalog, storage, copies, now
 
-    def mend(self, finding: Finding, kept: Kept, again: str) -> Finding:
-        """Put a whole copy of a file at a fresh path, `again`; without one, let the file be missing."""
+    def mend(self, finding: Finding, kept: Kept, folder: str) -> Finding:
+        """Put what proves to be the same in a fresh folder; without it, let the file be missing."""
         try:
-            for copy in self.copies.of(kept):
-                if self._put(copy, kept, again):
-                    return replace(finding, repaired=f"from {self._told(copy)}, which has the same SHA-256")
+            if copy := next(self.copies.of(kept), None):
+                self._same_bytes(copy, kept, folder)
+                return replace(finding, repaired=f"from {self._told(copy)}, which has the same SHA-256")
+            if twin := self._same_rows(kept, folder):
+                return replace(finding, repaired=f"from {self._told(twin)}, which holds the same rows")
             where = ""
             if finding.found != "missing":
                 where = f"It is set aside as {self._told(self.storage.set_aside(kept.path))}. "
@@ -65,17 +67,40 @@ class _Mending:
         then = f"`products materialize {kept.product}` builds it again." if finding.readers else "It is only history."
         return replace(finding, do=f"{where}No other file has its bytes. {then}")
 
-    def _put(self, copy: Path, kept: Kept, again: str) -> bool:
-        """Copy a file to where its parts are from now on; says whether the copy came out as it should."""
-        shutil.copyfile(copy, self.storage.prepare(again))
-        size, checksum, modified = self.storage.seal(again)
-        if checksum != kept.checksum:
-            self.storage.remove(again)
-            return False
-        self.storage.flush([again])
+    def _same_bytes(self, copy: Path, kept: Kept, folder: str) -> None:
+        """Let the parts of a file be in a copy of one that has its bytes."""
         parts = self.catalog.parts(kept.parts).values()
-        self.catalog.relocate([replace(part, path=again, bytes=size, modified=modified) for part in parts], self.now)
-        return True
+        moved = [self._in_copy(part, copy, _below(folder, kept.path), part) for part in parts]
+        self._relocated(moved)
+
+    def _same_rows(self, kept: Kept, folder: str) -> Path | None:
+        """Let each part of a file be in a copy of one that holds its rows; returns the last of those."""
+        moved, found = [], None
+        for number, (id, part) in enumerate(self.catalog.parts(kept.parts).items()):
+            twins = (twin for twin in self.catalog.twins(id) if twin.columns == part.columns)
+            twin = next((twin for twin in twins if self.copies.is_whole(twin.path)), None)
+            if twin is None:
+                return None
+            found = self.storage.root / twin.path
+            moved.append(self._in_copy(part, found, _below(f"{folder}-{number}", twin.path), twin))
+        self._relocated(moved)
+        return found
+
+    def _in_copy(self, part: Part, copy: Path, path: str, like: Part) -> Part:
+        """Return a part as it is in a copy, at `path`, of a file in which it is where `like` is."""
+        target = self.storage.prepare(path)
+        if not target.exists():
+            shutil.copyfile(copy, target)
+        size, checksum, modified = self.storage.seal(path)
+        if checksum != like.checksum:
+            raise StoreError(f"{self._told(copy)} is not what it was a moment ago")
+        return replace(
+            part, path=path, start=like.start, of=like.of, bytes=size, checksum=checksum, modified=modified
+        )  # fmt: skip
+
+    def _relocated(self, moved: Sequence[Part]) -> None:
+        self.storage.flush({part.path for part in moved})
+        self.catalog.relocate(moved, self.now)
 
     def _told(self, path: Path) -> str:
         return path.relative_to(self.storage.root.parent.parent).as_posix()
@@ -88,15 +113,22 @@ class _Copies:
         self.storage, self._digests = storage, dict[Path, str]()
         lost = {finding.file for finding in findings if finding.found in _DAMAGED}
         self.named = [kept for path, kept in audit.files.items() if path not in lost]
+        self._whole = {kept.path for kept in self.named}
         self.foreign = [storage.root / finding.file for finding in findings if finding.found == "foreign"]
 
     def of(self, kept: Kept) -> Iterator[Path]:
         """Yield the files with just these bytes."""
         for path in self._of_size(kept):
             if path not in self._digests:
-                self._digests[path] = file_digest(path)
+                self._digests[path] = ""
+                with suppress(OSError):  # it is lost itself
+                    self._digests[path] = file_digest(path)
             if self._digests[path] == kept.checksum:
                 yield path
+
+    def is_whole(self, path: str) -> bool:
+        """Say whether a file is named, and was found to be whole."""
+        return path in self._whole
 
     def _of_size(self, kept: Kept) -> Iterator[Path]:
         yield from (self.storage.root / other.path for other in self.named if other.checksum == kept.checksum)
@@ -120,3 +152,8 @@ def _cleared(finding: Finding, storage: LocalStorage, audit: Audit) -> Finding:
     except (OSError, AssayError) as error:
         return replace(finding, do=f"This could not be repaired: {error}")
     return finding
+
+
+def _below(folder: str, path: str) -> str:
+    """Return where a file goes in a fresh folder; those above it stay: they may tell a value (`day=2011-12-05`)."""
+    return f"{folder}/{'/'.join(path.split('/')[2:]) or 'data'}"

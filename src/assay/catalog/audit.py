@@ -94,6 +94,14 @@ class Verifiable:
             hint = "Put back a copy of it, or move it away to start anew."
             raise CatalogError(f"{self.file} {told}", hint=hint)
 
+    def twins(self, part: int) -> list[Part]:
+        like = "select product, digest, key, rows from parts where id = ? and digest <> ''"
+        query = f"select id from parts where (product, digest, key, rows) in ({like}) and id <> ? order by id desc"
+        with self._translated():
+            ids = [id for (id,) in self._db.execute(query, [part, part])]
+            found = self._parts(ids)
+        return [found[id] for id in ids]
+
     def _translated(self) -> AbstractContextManager[None]:
         raise NotImplementedError
 

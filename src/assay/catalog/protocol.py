@@ -86,6 +86,9 @@ class Catalog(Protocol):
     def parts(self, ids: Iterable[int]) -> Mapping[int, Part]:
         """Return parts by id, where they are recorded."""
 
+    def twins(self, part: int) -> Sequence[Part]:
+        """Return the other parts of the same product, by the same name, that hold the same rows; newest first."""
+
     def audit(self) -> Audit:
         """Return all that the catalog names, as of one moment."""
 
