@@ -150,7 +150,8 @@ def _walk(root: Path) -> Iterator[tuple[str, bool]]:
     """Yield what is in the store: each path, and whether it is a folder."""
     for folder, folders, files in os.walk(root):
         below = os.path.relpath(folder, root)
-        for name in [*folders, *files]:
+        folders.sort()
+        for name in [*folders, *sorted(files)]:
             yield name if below == "." else f"{below}/{name}", name in folders
 
 

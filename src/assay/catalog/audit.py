@@ -4,10 +4,11 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from assay.catalog.rows import ids_of
+from assay.catalog.rows import PART, VERDICT, VERSION, ids_of, part_of, verdict_of, version_of
 from assay.errors import CatalogError
 from assay.model import Part
 
@@ -78,7 +79,7 @@ class Verifiable:
         with self._translated():
             self._db.execute("begin")
             try:
-                return audited(lambda sql: self._db.execute(sql).fetchall())
+                return audited(lambda sql: [_texts(row) for row in self._db.execute(sql)])
             finally:
                 self._db.execute("rollback")
 
@@ -159,8 +160,10 @@ def audited(ask: Ask) -> Audit:
     for id, product, path, size, checksum, modified in ask(
         "select id, product, path, bytes, checksum, modified from parts order by id"
     ):
-        files.setdefault(path, [product, size, checksum, modified, set()])[4].add(id)
         owners[id] = product
+        if not all(type(number) is int for number in (size, modified)):
+            continue  # it is told as a row that cannot be read
+        files.setdefault(path, [product, size, checksum, modified, set()])[4].add(id)
     versions = {id: (product, ids) for id, product, ids in ask("select id, product, parts from versions order by seq")}
     seen: dict[str, list[str]] = {}
     for version, environment in ask("select version, environment from pointers order by environment"):
@@ -174,7 +177,7 @@ def audited(ask: Ask) -> Audit:
         seen={version: tuple(found) for version, found in seen.items()},
         busy=frozenset(path for (path,) in ask("select path from intents")),
         replaced=frozenset(path for (path,) in ask("select path from replaced")),
-        flaws=(*_flaws(ask), *_partless(versions, owners)),
+        flaws=(*_flaws(ask), *_partless(versions, owners), *_unreadable(ask)),
     )
 
 
@@ -202,6 +205,30 @@ def _partless(versions: Mapping[str, tuple[str, str]], owners: Mapping[int, str]
         elif strange := {owners[number] for number in ids} - {product}:
             told = f"{id[:7]} has parts of {', '.join(sorted(strange))}"
             yield Flaw(says=told, product=product, version=id)
+
+
+def _unreadable(ask: Ask) -> Iterator[Flaw]:
+    """Yield the facts that do not say what facts of their kind say: a time that is none, JSON that is not whole."""
+    kinds: list[tuple[str, str, Callable[[Sequence[Any]], object]]] = [
+        ("parts", PART, part_of),
+        ("versions", VERSION, lambda row: version_of([*row[:-1], ""], {})),
+        ("verdicts", VERDICT, verdict_of),
+        ("releases", "id, at", lambda row: datetime.fromisoformat(row[1])),
+    ]
+    for table, columns, reading in kinds:
+        for row in ask(f"select {columns} from {table}"):
+            try:
+                reading(row)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                of = {"parts": "part", "versions": "version", "verdicts": "the verdict on", "releases": "release"}[
+                    table
+                ]
+                yield Flaw(says=f"{of} {str(row[0])[:7]} cannot be read: {error}")
+
+
+def _texts(row: Sequence[Any]) -> list[Any]:
+    """Return a row with text where a damaged one has bytes."""
+    return [value.decode(errors="replace") if isinstance(value, bytes) else value for value in row]
 
 
 def _ids(text: str) -> set[int]:

@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from assay.catalog.protocol import Holds
-from assay.catalog.rows import PART, ids_of, part_of
+from assay.catalog.rows import PART, check_place, ids_of, part_of
 from assay.errors import CatalogError
 from assay.later import later
 from assay.model import Key, Part, Pointer, Status, Verdict, Version
@@ -52,6 +52,8 @@ class SqliteFacts:
 
     def _seen(self, row: Sequence[Any], shared: Mapping[int, Part]) -> Version:
         id, product, key, digest, data_as_of, held, ids, *part = row
+        if part[0] is not None:
+            check_place(*part[4:9])
         known = {
             "id": id,
             "product": product,
@@ -134,7 +136,8 @@ class SqliteFacts:
 
     def files(self, source: str) -> Mapping[str, str] | None:
         rows = self._catalog._rows("select files from listings where digest = ?", [source])
-        return json.loads(rows[0][0]) if rows else None
+        with self._catalog._translated():
+            return dict(json.loads(rows[0][0])) if rows else None
 
 
 def _gone(version: str) -> NoReturn:

@@ -129,11 +129,18 @@ def part_of(row: Sequence[Any]) -> Part:
     """Return the part behind a row of PART."""
     (id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of,
      path, start, of, size, checksum, modified) = row  # fmt: skip
+    check_place(path, start, of, rows, size)
     return Part(
         id=id, key=key, made_of=made_of, inputs=json.loads(inputs), digest=digest, columns=_columns_of(columns),
         rows=rows, seconds=seconds, data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
         path=path, start=start, of=of, bytes=size, checksum=checksum, modified=modified,
     )  # fmt: skip
+
+
+def check_place(path: object, start: object, of: object, rows: object, size: object) -> None:
+    """Raise ValueError for what cannot be the place of a part: SQLite keeps whatever a damaged row holds."""
+    if not (type(path) is str and type(start) is type(rows) is type(size) is int and type(of) in {int, type(None)}):
+        raise ValueError(f"a part cannot be at {path!r}, {start!r}")
 
 
 @lru_cache(maxsize=1000)

@@ -175,17 +175,18 @@ class SqliteCatalog(Verifiable):
                 "  where r.environment = ?1 and r.id <= ?2 group by m.product)",
                 [environment, self._last_release(environment, as_of)],
             )
-        return {
-            product: Pointer(
-                product=product,
-                version=version,
-                release=release,
-                released_at=datetime.fromisoformat(at),
-                previous=previous,
-                pinned=bool(pinned),
-            )
-            for product, version, release, at, previous, pinned in rows
-        }
+        with _translated(self.file):
+            return {
+                product: Pointer(
+                    product=product,
+                    version=version,
+                    release=release,
+                    released_at=datetime.fromisoformat(at),
+                    previous=previous,
+                    pinned=bool(pinned),
+                )
+                for product, version, release, at, previous, pinned in rows
+            }
 
     def _last_release(self, environment: str, as_of: datetime | int) -> int:
         if isinstance(as_of, int):
@@ -254,10 +255,11 @@ class SqliteCatalog(Verifiable):
             " where m.product = ? and r.environment = ? order by r.id desc",
             [product, environment],
         )
-        return [
-            Release(id=i, environment=e, at=datetime.fromisoformat(at), run=run, why=why, moves=((product, version),))
-            for i, e, at, run, why, version in rows
-        ]
+        with _translated(self.file):
+            return [
+                Release(id=i, environment=e, at=datetime.fromisoformat(a), run=r, why=w, moves=((product, version),))
+                for i, e, a, r, w, version in rows
+            ]
 
     def last_release(self, environment: str) -> Release | None:
         rows = self._rows(
@@ -456,11 +458,11 @@ def _translated(file: Path) -> Iterator[None]:
     """Turn SQLite's errors, and the disk's, into ours."""
     try:
         yield
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CatalogError(f"the catalog {file} is damaged: {error!r}", hint="Put back a copy of it.") from error
     except (sqlite3.Error, OSError) as error:
         hint = "Is another program holding it, the disk full or the folder read-only?"
-        if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
+        if type(error) is sqlite3.DatabaseError:  # "malformed", "not a database"; what passes has a class of its own
             hint = "The file is damaged or is not a catalog. Put back a copy, or move it away to start anew."
         raise CatalogError(f"cannot use the catalog {file}: {error}", hint=hint) from error
 
