@@ -150,8 +150,7 @@ def _walk(root: Path) -> Iterator[tuple[str, bool]]:
     """Yield what is in the store: each path, and whether it is a folder."""
     for folder, folders, files in os.walk(root):
         below = os.path.relpath(folder, root)
-        folders.sort()
-        for name in [*folders, *sorted(files)]:
+        for name in [*folders, *files]:
             yield name if below == "." else f"{below}/{name}", name in folders
 
 
@@ -160,7 +159,7 @@ def _foreign(audit: Audit, there: Iterable[tuple[str, bool]], chosen: frozenset[
     named = {*audit.files, *audit.replaced, *audit.busy}
     above = {path[:end] for path in named for end in range(len(path)) if path[end] == "/"}
     told: set[str] = set()
-    for path, folder in there:
+    for path, folder in sorted(there):
         if path in named or (folder and path in above) or _below(path, audit.busy) or _below(path, told):
             continue
         if chosen is not None and path.partition("/")[0] not in chosen:
