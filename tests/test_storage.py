@@ -1,6 +1,7 @@
 """Version files: written once, whole, inside the store, read-only."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ def test_a_file_that_is_not_whole_is_told(storage: LocalStorage, content: bytes 
         file.write_bytes(content)
     with pytest.raises(StoreError, match=r"is missing|bytes, and 3 were written"):
         storage.locate(part)
+
+
+@pytest.mark.parametrize("content", [b"ab", b"abcd", None])
+def test_a_file_of_which_no_time_is_known_is_known_by_its_size(storage: LocalStorage, content: bytes | None) -> None:
+    part = replace(put(storage, "d.p/r/data.parquet", b"abc"), modified=0)
+    file = storage.root / part.path
+    file.unlink()
+    file.write_bytes(b"xyz")
+    assert storage.holds([part]), "the control: that is all that is known"
+    file.unlink() if content is None else file.write_bytes(content)
+    assert not storage.holds([part])
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd"])

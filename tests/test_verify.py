@@ -195,14 +195,17 @@ def test_bytes_that_no_engine_can_read_are_named_though_size_and_time_are_right(
 
 def test_a_rule_is_not_recorded_as_failing_over_a_damaged_file(shop: Place) -> None:
     file = stored(shop)
-    overwrite(file, file.read_bytes()[:-60] + b"\xff" * 60, back_in_time=True)
-    shop.edit("products/sales.py", "none is below 0", "none is below nought")
-    told = {t.get("product"): t for t in shop.run("materialize", "-s", "p", "--json").events}
-    assert told["sales.p"]["result"] == "failed"
-    assert re.search(r"is not what was written", told["sales.p"]["error"])
-    catalog = SqliteCatalog(shop.root / ".products/catalog.db")
-    assert [v.status for v in catalog.verdicts(catalog.pointers("prod")["sales.p"].version)] == ["passed"]
-    catalog.close()
+    content = file.read_bytes()
+    overwrite(file, content[:4] + b"\xff" * 200 + content[204:], back_in_time=True)  # pages, not the footer
+    shop.edit("products/sales.py", "from this where x < 0", "from this where x * y < -1")
+    shop.edit("products/sales.py", "select 1 from p where x < 0", "select 1 from p where x * y < -1")
+    for name in ("sales.p", "sales.q"):
+        told = {t.get("product"): t for t in shop.run("materialize", "-s", name, "--json").events}
+        assert told[name]["result"] == "failed", told
+        assert re.search(r"sales\.p v.* is not what was written", told[name]["error"])
+        catalog = SqliteCatalog(shop.root / ".products/catalog.db")
+        assert [v.status for v in catalog.verdicts(catalog.pointers("prod")[name].version)] == ["passed"]
+        catalog.close()
 
 
 def test_a_copied_store_is_read_once_and_then_trusted(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
