@@ -89,7 +89,7 @@ def _write(model: tuple[Part, ...], parts: tuple[Part, ...], store: Path) -> Non
     for like, part in zip(model, parts, strict=True):
         file = store / part.path
         file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(store / like.path, file)
+        shutil.copy2(store / like.path, file)  # with its time, which is recorded
 
 
 if __name__ == "__main__":

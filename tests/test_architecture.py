@@ -21,8 +21,8 @@ LAYERS = [
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
     {"messages", "retrying", "world", "isolation", "isolated"},
-    {"building", "compaction", "judging", "orders", "records", "running", "execute", "rulings", "status"},
-    {"cli", "going", "moving", "session", "shown", "tidying", "__init__", "__main__"},
+    {"findings", "building", "compaction", "judging", "orders", "records", "running", "execute", "rulings", "status"},
+    {"cli", "going", "moving", "session", "shown", "repair", "tidying", "verify", "__init__", "__main__"},
 ]
 PURE = {
     "model",

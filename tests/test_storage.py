@@ -1,6 +1,7 @@
 """Version files: written once, whole, inside the store, read-only."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,8 @@ def storage(tmp_path: Path) -> LocalStorage:
 
 def put(storage: LocalStorage, path: str, content: bytes) -> Part:
     storage.prepare(path).write_bytes(content)
-    size, checksum = storage.seal(path)
-    return Part(path=path, rows=1, bytes=size, checksum=checksum)
+    size, checksum, modified = storage.seal(path)
+    return Part(path=path, rows=1, bytes=size, checksum=checksum, modified=modified)
 
 
 def test_a_sealed_file_is_whole_and_read_only(storage: LocalStorage) -> None:
@@ -35,8 +36,19 @@ def test_a_file_that_is_not_whole_is_told(storage: LocalStorage, content: bytes 
     file.unlink()
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(StoreError, match="missing or is not the 3 bytes"):
+    with pytest.raises(StoreError, match=r"is missing|bytes, and 3 were written"):
         storage.locate(part)
+
+
+@pytest.mark.parametrize("content", [b"ab", b"abcd", None])
+def test_a_file_of_which_no_time_is_known_is_known_by_its_size(storage: LocalStorage, content: bytes | None) -> None:
+    part = replace(put(storage, "d.p/r/data.parquet", b"abc"), modified=0)
+    file = storage.root / part.path
+    file.unlink()
+    file.write_bytes(b"xyz")
+    assert storage.holds([part]), "the control: that is all that is known"
+    file.unlink() if content is None else file.write_bytes(content)
+    assert not storage.holds([part])
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd"])

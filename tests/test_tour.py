@@ -101,6 +101,9 @@ def test_the_night_when_every_task_was_green(example: Place) -> None:
     assert not any(t["built"] or t["judged"] for t in told.values())
     assert {t["result"] for t in told.values()} == {"unchanged"}
 
+    checked = example.spawn("verify")
+    assert (checked.code, "every byte is as it was written" in checked.out) == (0, True), checked.out
+
     # 3: an early drop with one mistyped line
     land(example, "2011-12-09.at-0920.csv.gz")
     before = ask(example, "from finance.daily_revenue order by day")

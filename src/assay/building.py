@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from assay.engines.blame import blaming
 from assay.engines.cutting import Cut, cut, write
 from assay.engines.duckdb import identifier, keyed, literal
 from assay.engines.feed import Feed, Measured, Table
@@ -113,7 +114,11 @@ class Workshop:
         product, path = order.product, f"{order.folder}/{order.product.file or 'data.parquet'}"
         target, feeds = self.storage.prepare(path), order.feeds(None)
         asked = about_this_alone(product)
-        with self.hands.at(product, order.definition.recipe) as make, _as_observed(order, feeds):
+        with (
+            self.hands.at(product, order.definition.recipe) as make,
+            _as_observed(order, feeds),
+            blaming(feed.table for feed in feeds),
+        ):
             measured = make(feeds, target, ask=[rule.sql for rule in asked])
         if product.partition:
             return Built(version=self._cut(order, started, path, measured))
@@ -127,8 +132,11 @@ class Workshop:
         return Built(version=version, good=frozenset(asked[n].text for n in measured.none))
 
     def _sealed(self, path: str, measured: Measured, *, key: str = "") -> Part:
-        size, checksum = self.storage.seal(path)
-        return Part(key=key, path=path, rows=measured.rows, bytes=size, checksum=checksum, digest=measured.digest)
+        size, checksum, modified = self.storage.seal(path)
+        return Part(
+            key=key, path=path, rows=measured.rows, bytes=size, checksum=checksum, modified=modified,
+            digest=measured.digest,
+        )  # fmt: skip
 
     def _set_aside(
         self, order: Order, feeds: Sequence[Feed], target: Path, measured: Measured
@@ -158,12 +166,13 @@ class Workshop:
         if new:
             aside = f"{order.folder}/parts.parquet"
             write(made, partition, new, self.storage.prepare(aside), self.hands.engine)
-            size, checksum = self.storage.seal(aside)
+            size, checksum, modified = self.storage.seal(aside)
             start, of = 0, sum(piece.rows for piece in new)
             for piece in new:
                 parts[piece.key] = Part(
                     key=piece.key, path=aside, rows=piece.rows, bytes=size, checksum=checksum, start=start, of=of,
                     made_of=_made_of(piece), digest=piece.digest, columns=piece.columns, data_as_of=piece.data_as_of,
+                    modified=modified,
                 )  # fmt: skip
                 start += piece.rows
         self.storage.remove(path)
@@ -217,7 +226,7 @@ class Workshop:
         target = self.storage.prepare(f"{folder}/data.parquet")
         try:
             feeds, told = order.feeds(wanted), _stranger(product, wanted)
-            with _as_observed(order, feeds):
+            with _as_observed(order, feeds), blaming(feed.table for feed in feeds):
                 measured = make(feeds, target, stranger=told)
             if any(i.back for i in product.inputs):
                 measured = self._own(product, wanted, target, measured)

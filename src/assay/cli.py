@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -20,6 +19,8 @@ from assay.config import find_config
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
 from assay.explain import explain, explain_part
+from assay.findings import as_data as found_as_data
+from assay.findings import in_words
 from assay.going import end, go
 from assay.history import history_of, restore
 from assay.lineage import as_data, as_mermaid, as_tree
@@ -35,12 +36,13 @@ from assay.rulings import history_of_rule, judged_how, rule_of, sparkline
 from assay.running import Manner
 from assay.secrecy import secret
 from assay.session import Session, check_now, environment_of, open_session
-from assay.shown import copy_out, version_shown
+from assay.shown import copy_out, progress, show_rows, version_shown
 from assay.start import start_project
 from assay.status import status_of
 from assay.story import Story, about, clean, day, lines, parts_of
 from assay.suggest import suggestion
 from assay.tidying import tidied, tidy
+from assay.verify import verify
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -376,7 +378,7 @@ def show(
         if failures is not None:
             rule = rule_of(product, failures)
             with failures_of(session.project, shelf, product, version, rule) as (names, rows):
-                return _show_rows(names, rows, None if to else count, as_json, to)
+                return show_rows(names, rows, None if to else count, as_json, to)
         stored = table_of(version, session.storage)
     if to:
         copy_out(product.name, stored, to)
@@ -396,26 +398,6 @@ def show(
     return None
 
 
-def _show_rows(
-    names: Sequence[str], rows: Iterable[Sequence[Any]], count: int | None, as_json: bool, to: Path | None
-) -> None:
-    """Show rows as they come, or write them all to a CSV file."""
-    if to:
-        if to.suffix.lower() != ".csv":
-            raise UsageError(f"failing rows are written as CSV; --to {to.name} would be something else")
-        with to.open("w", encoding="utf-8", newline="") as out:
-            write_csv(names, rows, out)
-        return _say({"file": str(to)}) if as_json else click.echo(clean(f"  wrote  {to}"))
-    first = list(islice(rows, count))
-    more = next(iter(rows), None)
-    _say([dict(zip(names, row, strict=True)) for row in first]) if as_json else table(names, first)
-    if not first and count and not as_json:
-        click.echo("  no row fails", err=True)
-    if more is not None and not as_json:
-        click.echo(f"  the first {count}; -n shows more, --to FILE.csv writes all", err=True)
-    return None
-
-
 @main.command()
 @_options(_ENV, _NOW, _JSON)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
@@ -426,6 +408,18 @@ def gc(env: str | None, now: datetime | None, as_json: bool, dry_run: bool) -> N
     if as_json:
         return _say(told)
     return click.echo("\n".join(tidied(told, dry=dry_run)))
+
+
+@main.command("verify")
+@click.argument("names", nargs=-1)
+@click.option("--repair", is_flag=True, help="Mend what can be proved; set aside what is damaged or foreign.")
+@_JSON
+def verify_store(names: Sequence[str], repair: bool, as_json: bool) -> None:
+    """Look whether the catalog is sound and every stored file still what was written. NAMES: only these products."""
+    with progress() as told:
+        found = verify(find_config(Path.cwd()), names, now=datetime.now(UTC), mend=repair, told=told)
+    _say(found_as_data(found)) if as_json else click.echo(clean("\n".join(in_words(found)), keep_lines=True))
+    _exit(found.exit_code)
 
 
 @main.command("suggest")

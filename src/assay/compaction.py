@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from assay.catalog import Catalog
+from assay.engines.blame import blaming
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Table, stored
 from assay.engines.measuring import measure_tables
@@ -95,8 +96,9 @@ def _told(version: Version, heaps: Sequence[Sequence[Part]]) -> Compacted:
 
 def _rewrite(version: Version, heap: Sequence[Part], path: str, storage: Storage, engine: DuckDB) -> list[Part]:
     """Write parts to one file and return them as they are there; StoreError when one came out as something else."""
-    target, tables = storage.prepare(path), [stored([part], storage) for part in heap]
-    engine.copy_tables(tables, target)
+    target, tables = storage.prepare(path), [stored(version, storage, [part]) for part in heap]
+    with blaming(tables):
+        engine.copy_tables(tables, target)
     of, starts = sum(part.rows for part in heap), [0]
     for part in heap:
         starts.append(starts[-1] + part.rows)
@@ -106,9 +108,9 @@ def _rewrite(version: Version, heap: Sequence[Part], path: str, storage: Storage
     for part, was, now in zip(heap, were, are, strict=True):
         if was.digest != now.digest:
             raise StoreError(f"part {part.key} of {version.product} came out as something else; nothing was changed")
-    size, checksum = storage.seal(path)
+    size, checksum, modified = storage.seal(path)
     storage.flush([path])
     return [
-        replace(part, path=path, start=start, of=of, bytes=size, checksum=checksum)
+        replace(part, path=path, start=start, of=of, bytes=size, checksum=checksum, modified=modified)
         for start, part in zip(starts, heap, strict=False)
     ]

@@ -72,7 +72,7 @@ class Shelf:
 
     def _of(self, alias: str, name: str, version: Version, *, aside: bool = False) -> Feed:
         parts = [part for part in version.parts if (part.key == QUARANTINE and not version.in_parts) == aside]
-        return Feed(alias=alias, name=name, table=stored(parts, self.storage))
+        return Feed(alias=alias, name=name, table=stored(version, self.storage, parts))
 
     def feeds(self, product: Product) -> Callable[[Wanted | None], list[Feed]]:
         """Return a function that gives what a product, or one part of it, is made of; it asks the catalog nothing."""
@@ -102,7 +102,7 @@ class Shelf:
         parts = [part for part in behind.parts if wanted is None or part.key in wanted]
         if not parts:  # no part of it, and yet a table of its columns
             parts = [replace(behind.parts[0], rows=0, start=0, of=behind.parts[0].of or behind.parts[0].rows)]
-        return Feed(alias=i.alias, name=i.name, table=stored(parts, self.storage))
+        return Feed(alias=i.alias, name=i.name, table=stored(behind, self.storage, parts))
 
     def _aside(self, product: Product) -> list[Feed]:
         """Return the rows that were set aside, of which a quarantine is made."""
@@ -118,7 +118,7 @@ class Shelf:
             PartEvidence(
                 key=p.key,
                 id=p.id,
-                table=Table(()) if p.id in judged else stored([p], self.storage),
+                table=Table(()) if p.id in judged else stored(version, self.storage, [p]),
                 rows=p.rows,
                 remembered=judged.get(p.id),
             )
@@ -181,7 +181,7 @@ class Shelf:
             this=self._of(THIS, THIS, version).table,
             columns=version.columns,
             rows=version.rows,
-            aside=self.storage.locate(aside) if (aside := version.part(QUARANTINE)) else None,
+            aside=stored(version, self.storage, [aside]).files[0] if (aside := version.part(QUARANTINE)) else None,
             rows_in=version.rows_in,
             others=tuple(others),
             before=before.columns if before else (),

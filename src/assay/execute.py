@@ -17,9 +17,7 @@ _ATTEMPTS = 10
 _LOOK = 0.5  # seconds between looks for whether other runs are done
 
 
-def execute(
-    project: Project, request: Request, world: World, *, environment: str, manner: Manner
-) -> Outcome:
+def execute(project: Project, request: Request, world: World, *, environment: str, manner: Manner) -> Outcome:
     """Build, judge and publish what is asked for and stale; returns how every product came out.
 
     What another run publishes meanwhile is observed and decided on again; so is, once, a source of which a file was

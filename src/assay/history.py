@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from assay.catalog import Catalog
+from assay.engines.feed import stored
 from assay.errors import UsageError
 from assay.model import QUARANTINE, Move, Product, Status, Version, short
 from assay.storage import Storage
@@ -78,8 +79,7 @@ def restore(
         # What is put back is not to be compared with what it takes back.
         moves = [Move(product=v.product, version=v.id, pinned=True) for v in (version, *aside[:1])]
         for put in (version, *aside[:1]):
-            for part in put.parts:
-                storage.locate(part)
+            stored(put, storage)
         note = f"pinned; `products restore {product} --unpin` lets it move again"
         told = {"result": "restored", "version": version.id, "note": note}
         why = f"restore {short(version.id)}"

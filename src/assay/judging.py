@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from assay.engines.blame import blaming, damaged
 from assay.engines.duckdb import DuckDB
 from assay.model import Judged, Product, Status, Verdict, Version
 from assay.plan import outcome, restating
@@ -43,7 +44,11 @@ class Hearing:
 
     def rule(self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]) -> Ruling:
         """Judge it; raises what is the machinery's failure, and no verdict."""
-        found = self._judge(engine, schema)
+        tables = [self.evidence.this, *(feed.table for feed in self.evidence.others)]
+        with blaming(tables):
+            found = self._judge(engine, schema)
+        if any(r.status is Status.ERROR for r in found.results) and (told := damaged(tables)):
+            raise told  # a file that cannot be read is no fault of a rule's
         closed = {rule.text for rule in self.product.contract.closes}
         restated = self.evidence.restated
         waived = bool(restated) and any(r.text in closed and r.status is Status.WARNING for r in found.results)

@@ -310,9 +310,10 @@ class Key:
 class Part:
     """Immutable rows of one or more versions: a file, or rows of one. An unpartitioned version has one part, ''.
 
-    `path` is relative to the store; `bytes` and `checksum` are the file's. Where the file holds other parts as well, it
-    has rows `of` which this part's begin at `start`. The part of a product in parts is a fact of its own, with the
-    `digest` of its content, the key it was `made_of` and the digest of what it used of each of the `inputs`.
+    `path` is relative to the store; `bytes`, `checksum` and `modified` (when it was written, in ns; 0: not known) are
+    the file's. Where the file holds other parts as well, it has rows `of` which this part's begin at `start`. The part
+    of a product in parts is a fact of its own, with the `digest` of its content, the key it was `made_of` and the
+    digest of what it used of each of the `inputs`.
     """
 
     key: str = ""
@@ -329,6 +330,7 @@ class Part:
     columns: tuple[Column, ...] = ()
     seconds: float = 0.0
     data_as_of: datetime | None = None
+    modified: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from assay.engines import duckdb as duck
 from assay.engines import sql as reader
+from assay.engines.blame import blaming
 from assay.engines.feed import Table
 from assay.errors import QueryRefused, StoreError
 from assay.graph import nearest
@@ -28,10 +29,13 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
     stored = seen.stored(set(named.values()))
     views = {name: duck.parquet(table) for name, table in stored.items()}
     views |= {bare: f"from {duck.dotted(full)}" for bare, full in named.items() if bare != full}
-    room = duck.reading_room([file for table in stored.values() for file in table.files], views)
+    files = [file for table in stored.values() for file in table.files]
+    with blaming(stored.values()):  # what is no Parquet file is told when views are made of it
+        room = duck.reading_room(files, views)
     try:
-        answer = room.execute(sql)
-        yield _unique([column[0] for column in answer.description or ()]), _rows(answer)
+        with blaming(stored.values()):
+            answer = room.execute(sql)
+            yield _unique([column[0] for column in answer.description or ()]), _rows(answer)
     except duckdb.Error as error:
         raise QueryRefused(str(error).strip()) from error
     except RuntimeError as error:  # how DuckDB says that Ctrl-C interrupted it
@@ -48,8 +52,9 @@ def first_rows(table: Table, count: int, sensitive: Sequence[str] = ()) -> tuple
     hide = ", ".join(f"'(sensitive)' as {duck.identifier(name)}" for name in sensitive)
     chosen = f"select * replace ({hide})" if hide else ""
     try:
-        answer = room.execute(f"{chosen} {duck.parquet(table)} limit {count}")
-        return [column[0] for column in answer.description or ()], answer.fetchall()
+        with blaming([table]):
+            answer = room.execute(f"{chosen} {duck.parquet(table)} limit {count}")
+            return [column[0] for column in answer.description or ()], answer.fetchall()
     except duckdb.Error as error:
         raise StoreError(f"cannot read {table.files[0]}: {str(error).splitlines()[0]}") from None
     finally:

@@ -10,6 +10,7 @@ from assay.catalog import shared_catalog
 from assay.config import Config, find_config
 from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
+from assay.engines.blame import blaming
 from assay.engines.feed import Table, split_of, stored
 from assay.errors import UsageError
 from assay.graph import nearest
@@ -51,13 +52,15 @@ def connect(
     import duckdb
 
     seen = published(_config(project), env, as_of)
-    views = {name: duck.parquet(stored) for name, stored in seen.stored(seen.tables).items()}
+    tables = seen.stored(seen.tables)
+    views = {name: duck.parquet(table) for name, table in tables.items()}
     bare = [name.partition(".")[2] for name in views]
     views |= {
         short: f"from {duck.dotted(n)}" for n, short in zip(list(views), bare, strict=True) if bare.count(short) == 1
     }
     connection = duckdb.connect()
-    duck.create_views(connection, views)
+    with blaming(tables.values()):
+        duck.create_views(connection, views)
     return connection
 
 
@@ -101,7 +104,7 @@ def table_of(version: Version, storage: Storage) -> Table:
 
     Where files lie in folders that tell the value of a column, the table says so.
     """
-    found = stored([part for part in version.parts if version.in_parts or part.key != QUARANTINE], storage)
+    found = stored(version, storage, [p for p in version.parts if version.in_parts or p.key != QUARANTINE])
     # Engines read every folder of a path, also those that the store lies in.
     told = split_of(found.files) if version.in_parts and "=" not in str(storage.root) else set()
     types = {column.name: column.type for column in version.columns if not column.logical}

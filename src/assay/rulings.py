@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from assay.catalog import Catalog
+from assay.engines.blame import blaming
 from assay.engines.duckdb import parquet
 from assay.engines.feed import Table
 from assay.engines.totals import TOTALS, Split
@@ -18,6 +19,7 @@ from assay.rules import by_duckdb, by_query
 from assay.rules.answer import first_line
 from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole
 from assay.rules.judge import failing_rows, ways_of
+from assay.rules.schema import Schema
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -152,8 +154,12 @@ def failures(
     project.vouch([product.name])
     evidence = shelf.evidence(product, version)
     engine = shelf.engine()
+
+    def schema() -> Schema:
+        return project.definitions()[product.name].schema
+
     try:
-        with failing_rows(product, rule, evidence, engine, lambda: project.definitions()[product.name].schema) as found:
+        with blaming([evidence.this]), failing_rows(product, rule, evidence, engine, schema) as found:
             yield found
     except duckdb.Error as error:
         words = "" if any(evidence.sensitive.values()) else f": {first_line(error)}"

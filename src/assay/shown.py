@@ -1,18 +1,27 @@
-"""Which version of a product is shown, and a copy of it as one file."""
+"""Which version of a product is shown, its rows or a copy of it as one file, and how far something is."""
 
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
+
+import click
 
 from assay.decision import Blocked, Check, Decision, Keep, Publish
 from assay.engines import polars as lazy
+from assay.engines.blame import blaming
 from assay.engines.feed import Table
 from assay.errors import UsageError
 from assay.fingerprint import key_of
 from assay.history import version_of
 from assay.model import Version
 from assay.read import published
+from assay.report import table, to_json, write_csv
 from assay.session import Session
+from assay.story import clean
 
 
 def version_shown(
@@ -40,6 +49,44 @@ def version_shown(
     return published(session.project.config, session.environment).version(name)
 
 
+def show_rows(
+    names: Sequence[str], rows: Iterable[Sequence[Any]], count: int | None, as_json: bool, to: Path | None
+) -> None:
+    """Show failing rows as they come, or write them all to a CSV file."""
+    if to:
+        if to.suffix.lower() != ".csv":
+            raise UsageError(f"failing rows are written as CSV; --to {to.name} would be something else")
+        with to.open("w", encoding="utf-8", newline="") as out:
+            write_csv(names, rows, out)
+        click.echo(to_json({"file": str(to)}, indent=2) if as_json else clean(f"  wrote  {to}"))
+        return
+    first = list(islice(rows, count))
+    more = next(iter(rows), None)
+    if as_json:
+        click.echo(to_json([dict(zip(names, row, strict=True)) for row in first], indent=2))
+        return
+    table(names, first)
+    if not first and count:
+        click.echo("  no row fails", err=True)
+    if more is not None:
+        click.echo(f"  the first {count}; -n shows more, --to FILE.csv writes all", err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[int, int], None]]:
+    """Give what is told how many bytes were read, and of how many; on a terminal, that is drawn as a bar."""
+    if not sys.stderr.isatty():
+        yield lambda _, __: None
+        return
+    with click.progressbar(length=1, label="  reading", file=sys.stderr) as bar:
+
+        def told(step: int, of: int) -> None:
+            bar.length = max(of, 1)
+            bar.update(step)
+
+        yield told
+
+
 def copy_out(name: str, table: Table, to: Path) -> None:
     """Write a product to one file; UsageError when that would be something else by its name."""
     suffix = table.files[0].suffix
@@ -47,5 +94,6 @@ def copy_out(name: str, table: Table, to: Path) -> None:
         raise UsageError(f"{name} is stored as {suffix}; --to {to.name} would be something else")
     if len(table.files) == 1 and not table.cuts:
         shutil.copyfile(table.files[0], to)
-    else:
+        return
+    with blaming([table]):
         lazy.parquet(table).sink_parquet(to, compression="zstd", compression_level=1, statistics=False)

@@ -26,8 +26,8 @@ class Storage(Protocol):
     def prepare(self, path: str) -> Path:
         """Make room for a file to be written and return where."""
 
-    def seal(self, path: str) -> tuple[int, str]:
-        """Make a written file read-only, and return its size in bytes and its SHA-256."""
+    def seal(self, path: str) -> tuple[int, str, int]:
+        """Make a written file read-only, and return its size in bytes, its SHA-256, and when it was written (ns)."""
 
     def flush(self, paths: Collection[str]) -> None:
         """Make sealed files durable: they are there, whole, whatever happens to the machine after this."""
@@ -36,7 +36,16 @@ class Storage(Protocol):
         """Return where a part can be read; StoreError when it is not there whole."""
 
     def holds(self, parts: Sequence[Part]) -> bool:
-        """Say whether every file of these parts is there, at its full size."""
+        """Say whether every file of these parts is there, and is what was written as far as `damage` can tell."""
+
+    def damage(self, part: Part) -> str:
+        """Say what is wrong with the file of a part, as what follows its name; '' for nothing.
+
+        Of the size and time recorded, it is taken for what was written; of another time, its SHA-256 decides.
+        """
+
+    def set_aside(self, path: str) -> Path:
+        """Move a file or folder out of the store, to where nothing reads it, and return where it is."""
 
     def remove(self, path: str, keep: Collection[str] = ()) -> None:
         """Remove a file or folder, but for the files to `keep`, and the folders it leaves empty."""
@@ -47,6 +56,7 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._hashed: dict[str, tuple[int, int, str]] = {}  # of files with another time: size, time and SHA-256
 
     @property
     def root(self) -> Path:
@@ -57,11 +67,12 @@ class LocalStorage:
         full.parent.mkdir(parents=True, exist_ok=True)
         return full
 
-    def seal(self, path: str) -> tuple[int, str]:
+    def seal(self, path: str) -> tuple[int, str, int]:
         full = self._full(path)
         checksum = file_digest(full)
         full.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
-        return full.stat().st_size, checksum
+        found = full.stat()
+        return found.st_size, checksum, found.st_mtime_ns
 
     def flush(self, paths: Collection[str]) -> None:
         files = [self._full(path) for path in paths]
@@ -85,16 +96,50 @@ class LocalStorage:
 
     def locate(self, part: Part) -> Path:
         full = self._full(part.path)
-        if not _is_whole(str(full), part):
-            raise StoreError(
-                f"{full} is missing or is not the {part.bytes:,} bytes that the catalog knows",
-                hint="`products materialize` builds it again.",
-            )
+        if wrong := self.damage(part):
+            raise StoreError(f"{full} {wrong}", hint="`products verify` looks at all that is stored.")
         return full
 
     def holds(self, parts: Sequence[Part]) -> bool:
         root = self._root  # no Path is made for each of very many files: that costs more than to look at it
-        return bool(parts) and all(_is_whole(f"{root}/{part.path}", part) for part in parts)
+        return bool(parts) and all(not self._damage(f"{root}/{part.path}", part) for part in parts)
+
+    def damage(self, part: Part) -> str:
+        return self._damage(str(self._full(part.path)), part)
+
+    def _damage(self, full: str, part: Part) -> str:
+        try:
+            found = os.stat(full)  # noqa: PTH116
+            if found.st_size != part.bytes:
+                return f"has {found.st_size:,} bytes, and {part.bytes:,} were written"
+            if part.modified in (0, found.st_mtime_ns) or self._digest(full, found, part) == part.checksum:
+                return ""
+        except (FileNotFoundError, NotADirectoryError):
+            return "is missing"
+        except (OSError, ValueError) as error:
+            return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        return "is not what was written: its SHA-256 is another"
+
+    def _digest(self, full: str, found: os.stat_result, part: Part) -> str:
+        """Return the SHA-256 of a file whose time is not the recorded one; where it is whole, it gets that back."""
+        size, time, digest = self._hashed.get(full, (-1, 0, ""))
+        if (size, time) != (found.st_size, found.st_mtime_ns):
+            digest = file_digest(Path(full))
+            self._hashed[full] = (found.st_size, found.st_mtime_ns, digest)
+            with suppress(OSError):  # not ours, or a store that cannot be written to: it is read again next time
+                if digest == part.checksum and os.stat(full).st_mtime_ns == found.st_mtime_ns:  # noqa: PTH116
+                    os.utime(full, ns=(found.st_atime_ns, part.modified))
+        return digest
+
+    def set_aside(self, path: str) -> Path:
+        full = self._full(path)
+        aside = self._root.with_name("damaged") / path
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        while aside.exists():
+            aside = aside.with_name(f"{aside.name}~")
+        full.rename(aside)
+        self.remove(path)  # the folders that are empty by now
+        return aside
 
     def remove(self, path: str, keep: Collection[str] = ()) -> None:
         full = self._full(path)
@@ -135,13 +180,6 @@ def file_digest(file: Path) -> str:
         while chunk := opened.read(_CHUNK):
             sha.update(chunk)
     return sha.hexdigest()
-
-
-def _is_whole(full: Path | str, part: Part) -> bool:
-    try:
-        return os.stat(full).st_size == part.bytes  # noqa: PTH116
-    except OSError:
-        return False
 
 
 def _folders_up_to(folder: Path, root: Path) -> list[Path]:

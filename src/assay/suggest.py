@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from assay.engines.blame import blaming
 from assay.engines.duckdb import DuckDB, identifier, select
 from assay.engines.feed import Feed
 from assay.engines.types import DECIMAL, INTEGERS
@@ -82,9 +83,10 @@ def suggestion(graph: Graph, shelf: Shelf, name: str) -> Suggestion:
         version = short(pointer.version)
     elif missing := shelf.observed.sources[name].missing:
         raise UsageError(missing)
-    engine = shelf.engine()
+    feed, engine = shelf.published(name), shelf.engine()
     try:
-        return suggest(shelf.published(name), version, graph.sensitive(name), engine)
+        with blaming([feed.table]):
+            return suggest(feed, version, graph.sensitive(name), engine)
     finally:
         engine.close()
 

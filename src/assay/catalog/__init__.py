@@ -2,6 +2,6 @@
 
 from assay.catalog.catalog import Catalog
 from assay.catalog.copying import copy
-from assay.catalog.opening import open_catalog, shared_catalog
+from assay.catalog.opening import MARK, open_catalog, shared_catalog
 
-__all__ = ["Catalog", "copy", "open_catalog", "shared_catalog"]
+__all__ = ["MARK", "Catalog", "copy", "open_catalog", "shared_catalog"]

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from assay.catalog import schema
+from assay.catalog.audit import Audit, audited
 from assay.catalog.claims import check_built, claim, let_go, living
 from assay.catalog.facts import RecordedFacts
 from assay.catalog.protocol import Database, Holds, Remove, T, Writer
@@ -144,6 +145,20 @@ class Catalog:
         """Return parts by their ids."""
         rows = rows_of(self.database, f"select {PART} from parts where id in", sorted(set(ids)))
         return {row[0]: part_of(row) for row in rows}
+
+    def twins(self, part: int) -> Sequence[Part]:
+        """Return the other parts of the same product, by the same name, that hold the same rows; newest first."""
+        like = "select product, digest, key, rows from parts where id = ? and digest <> ''"
+        query = f"select id from parts where (product, digest, key, rows) in ({like}) and id <> ? order by id desc"
+        ids = [id for (id,) in self.database.rows(query, [part, part])]
+        with decoded(self.name):
+            found = self.parts(ids)
+        return [found[id] for id in ids]
+
+    def audit(self) -> Audit:
+        """Return all that the catalog names, as of one moment."""
+        with decoded(self.name):
+            return self.database.still(lambda reader: audited(reader.rows))
 
     def judged(self, parts: Collection[int], rules: str) -> Mapping[int, Mapping[str, Any]]:
         """Return how these rules about single rows came out on these parts, where that is known."""
@@ -333,8 +348,9 @@ class Catalog:
                     [stamp(at), part.id],
                 )
                 writer.execute(
-                    'update parts set path = ?, start = ?, "of" = ?, bytes = ?, checksum = ? where id = ?',
-                    [part.path, part.start, part.of, part.bytes, part.checksum, part.id],
+                    'update parts set path = ?, start = ?, "of" = ?, bytes = ?, checksum = ?, modified = ?'
+                    " where id = ?",
+                    [part.path, part.start, part.of, part.bytes, part.checksum, part.modified, part.id],
                 )
 
         self.write(put)

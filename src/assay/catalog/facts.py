@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from assay.catalog.protocol import Holds
 from assay.catalog.recording import rows_of
-from assay.catalog.rows import PART, decoded, ids_of, part_of
+from assay.catalog.rows import PART, check_place, decoded, ids_of, part_of
 from assay.errors import CatalogError
 from assay.later import later
 from assay.model import Key, Part, Pointer, Status, Verdict, Version
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 # What is known of a part at once: all that finding and reading it takes, so that any thread can.
-_WHERE = ("id", "key", "made_of", "digest", "path", "start", "of", "rows", "bytes")
+_WHERE = ("id", "key", "made_of", "digest", "path", "start", "of", "rows", "bytes", "checksum", "modified")
 # What deciding asks of the versions that readers see; of one in a single part, the part too.
 _SEEN = """
     select v.id, v.product, v.key, v.digest, v.data_as_of, v.held, v.parts,
-      p.id, p.key, p.made_of, p.digest, p.path, p.start, p."of", p.rows, p.bytes
+      p.id, p.key, p.made_of, p.digest, p.path, p.start, p."of", p.rows, p.bytes, p.checksum, p.modified
     from pointers x join versions v on v.id = x.version
     left join parts p on p.id = case when v.parts = '' or v.parts like '%-%' or v.parts like '%,%' then null
       else cast(v.parts as bigint) end
@@ -55,6 +55,8 @@ class RecordedFacts:
 
     def _seen(self, row: Sequence[Any], shared: Mapping[int, Part]) -> Version:
         id, product, key, digest, data_as_of, held, ids, *part = row
+        if part[0] is not None:
+            check_place(*part[4:9])
         known = {
             "id": id,
             "product": product,
@@ -140,7 +142,8 @@ class RecordedFacts:
 
     def files(self, source: str) -> Mapping[str, str] | None:
         rows = self._rows("select files from listings where digest = ?", [source])
-        return json.loads(rows[0][0]) if rows else None
+        with decoded(self._catalog.name):
+            return dict(json.loads(rows[0][0])) if rows else None
 
 
 def _gone(version: str) -> NoReturn:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from assay.catalog.address import scrubbed, shown
-from assay.catalog.protocol import T, Writer
+from assay.catalog.protocol import Reader, T, Writer
 from assay.catalog.schema import extras
 from assay.errors import CatalogError, UsageError
 
@@ -127,6 +127,24 @@ class Postgres:
             return result
 
         return self._steadily(attempt)
+
+    def still(self, look: Callable[[Reader], T]) -> T:
+        def attempt() -> T:
+            self._connection.execute("begin isolation level repeatable read read only")
+            try:
+                return look(_Transaction(self._connection))
+            finally:
+                if not self._connection.closed:
+                    self._connection.execute("rollback")
+
+        return self._steadily(attempt)
+
+    def damage(self) -> Sequence[str]:
+        return ()  # what the server finds damaged, it says when that is read
+
+    def mend(self) -> bool:
+        self._steadily(lambda: self._connection.execute(f"reindex schema {SCHEMA}".encode()))
+        return True
 
     @contextmanager
     def _alone(self, connection: "Connection[Any]") -> Iterator["_Transaction"]:

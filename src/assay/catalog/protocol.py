@@ -9,11 +9,15 @@ from assay.model import Part
 T = TypeVar("T")
 
 
-class Writer(Protocol):
-    """One transaction that writes, alone: no other is in one at the same time, so what it reads stays as it is."""
+class Reader(Protocol):
+    """Something that can be asked."""
 
     def rows(self, sql: str, values: Sequence[Any] = (), /) -> list[Any]:
         """Return the rows of a query; values stand where it has `?`."""
+
+
+class Writer(Reader, Protocol):
+    """One transaction that writes, alone: no other is in one at the same time, so what it reads stays as it is."""
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> int:
         """Carry out a statement and return the number of rows that it changed."""
@@ -47,6 +51,15 @@ class Database(Protocol):
 
     def write(self, work: Callable[[Writer], T]) -> T:
         """Do this in one transaction, all or nothing, and once: where a connection is lost, it may be called again."""
+
+    def still(self, look: Callable[["Reader"], T]) -> T:
+        """Return what is found in one transaction that only reads: all of it as of one moment."""
+
+    def damage(self) -> Sequence[str]:
+        """Return what is wrong with its file or tables, as the database says it; nothing when sound."""
+
+    def mend(self) -> bool:
+        """Make the indexes anew from the rows, where nothing is damaged after that; says whether that was so."""
 
     def hold(self, run: str) -> AbstractContextManager[None]:
         """Show others that a run lives, until it ends or its process dies."""

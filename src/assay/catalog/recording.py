@@ -44,7 +44,7 @@ def add_parts(writer: Writer, parts: Sequence[tuple[str, Part]]) -> list[Part]:
     numbers = count(last + 1)
     numbered = [(product, part if part.id else replace(part, id=next(numbers))) for product, part in parts]
     writer.many(
-        f"insert into parts (product, {PART}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"insert into parts (product, {PART}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [[product, part.id, *part_row(part)] for product, part in numbered if part.id > last],
     )
     return [part for _, part in numbered]

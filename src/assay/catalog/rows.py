@@ -21,12 +21,15 @@ from assay.model import (
     changed,
 )
 
+_MOST_PARTS = 10_000_000  # of one version: a range of more is damage, and would fill the memory
 VERSION = (
     "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run,"
     " rows_in, held, parts"
 )
 VERDICT = "version, contract, against, status, results, judged_at, run, restated, failed_parts"
-PART = 'id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of, path, start, "of", bytes, checksum'
+PART = (
+    'id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of, path, start, "of", bytes, checksum, modified'
+)
 
 
 # ---------------------------------------------------------------------------------------------- to rows
@@ -44,7 +47,7 @@ def part_row(part: Part) -> list[Any]:
     """Return the values of PART but the id."""
     return [part.key, part.made_of, to_json(dict(part.inputs)), part.digest, _columns(part.columns), part.rows,
             part.seconds, _moment(part.data_as_of), part.path, part.start, part.of, part.bytes,
-            part.checksum]  # fmt: skip
+            part.checksum, part.modified]  # fmt: skip
 
 
 def verdict_row(v: Verdict) -> list[Any]:
@@ -88,7 +91,10 @@ def ids_of(text: str) -> list[int]:
     found: list[int] = []
     for told in text.split(",") if text else ():
         low, _, high = told.partition("-")
-        found += range(int(low), int(high or low) + 1)
+        first, last = int(low), int(high or low)
+        if not 0 < first <= last < first + _MOST_PARTS:
+            raise ValueError(f"{told!r} is no range of parts")
+        found += range(first, last + 1)
     return found
 
 
@@ -100,7 +106,7 @@ def decoded(catalog: str) -> Iterator[None]:
     """Say that a catalog is damaged when what is in it is nothing that was written so."""
     try:
         yield
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CatalogError(f"the catalog {catalog} is damaged: {error!r}", hint="Put back a copy of it.") from error
 
 
@@ -133,12 +139,19 @@ def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
 def part_of(row: Sequence[Any]) -> Part:
     """Return the part behind a row of PART."""
     (id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of,
-     path, start, of, size, checksum) = row  # fmt: skip
+     path, start, of, size, checksum, modified) = row  # fmt: skip
+    check_place(path, start, of, rows, size)
     return Part(
         id=id, key=key, made_of=made_of, inputs=json.loads(inputs), digest=digest, columns=_columns_of(columns),
         rows=rows, seconds=seconds, data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
-        path=path, start=start, of=of, bytes=size, checksum=checksum,
+        path=path, start=start, of=of, bytes=size, checksum=checksum, modified=modified,
     )  # fmt: skip
+
+
+def check_place(path: object, start: object, of: object, rows: object, size: object) -> None:
+    """Raise ValueError for what cannot be the place of a part: SQLite keeps whatever a damaged row holds."""
+    if not (type(path) is str and type(start) is type(rows) is type(size) is int and type(of) in {int, type(None)}):
+        raise ValueError(f"a part cannot be at {path!r}, {start!r}")
 
 
 @lru_cache(maxsize=1000)

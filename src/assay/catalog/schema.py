@@ -18,7 +18,7 @@ IN_ORDER = {"verdicts", "listings"}  # tables whose rows have an order of their 
 SCHEMA_VERSION = 4
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
-    3: _creating("claims"),
+    3: [*_creating("claims"), "alter table parts add column modified bigint not null default 0"],
 }
 
 

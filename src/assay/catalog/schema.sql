@@ -67,7 +67,8 @@ create table parts (
   start      bigint not null,             -- its first row in the file
   "of"       bigint,                      -- rows of the file, where it holds other parts as well
   bytes      bigint not null,             -- of the file
-  checksum   text not null                -- SHA-256 of the file
+  checksum   text not null,               -- SHA-256 of the file
+  modified   bigint not null default 0    -- when it was written (ns); 0: not known
 );
 create unique index parts_place on parts (path, start, key);
 create index parts_made on parts (product, made_of);

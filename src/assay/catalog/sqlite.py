@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from assay.catalog.protocol import T, Writer
+from assay.catalog.protocol import Reader, T, Writer
 from assay.catalog.schema import extras
 from assay.errors import CatalogError
 
@@ -20,6 +20,7 @@ class Sqlite:
         """Open the file; without `create`, one that is not there yet reads as an empty one, as None does."""
         self.name = str(file or "of nothing")
         self._locks = file.parent / "locks" if file else Path(os.devnull)
+        self._emptied = bool(file and file.exists() and not file.stat().st_size and (file.parent / "store").exists())
         with _translated(self.name):
             if create:
                 self._locks.mkdir(parents=True, exist_ok=True)
@@ -40,6 +41,8 @@ class Sqlite:
 
     def prepare(self, steps: Callable[[Writer], None]) -> None:
         with self._alone():
+            if not self.found():
+                self._refuse_strange()
             with _translated(self.name):
                 self._db.execute("pragma journal_mode = wal")
             self.write(steps)
@@ -87,6 +90,41 @@ class Sqlite:
                 raise
             return done
 
+    # ------------------------------------------------------------------------------------------ looking after it
+
+    def still(self, look: Callable[[Reader], T]) -> T:
+        with _translated(self.name):
+            self._db.execute("begin")
+            try:
+                return look(self)
+            finally:
+                self._db.execute("rollback")
+
+    def damage(self) -> list[str]:
+        with _translated(self.name):
+            return [text for (text,) in self._db.execute("pragma integrity_check(20)") if text != "ok"]
+
+    def mend(self) -> bool:
+        with _translated(self.name):
+            self._db.execute("begin immediate")
+            try:
+                self._db.execute("reindex")
+                sound = bool(self._db.execute("pragma integrity_check(1)").fetchone() == ("ok",))
+            except sqlite3.Error:
+                self._db.execute("rollback")
+                raise
+            self._db.execute("commit" if sound else "rollback")
+            return sound
+
+    def _refuse_strange(self) -> None:
+        """Make no catalog of a database of something else, or of a file that has lost what was in it."""
+        told = "has lost what was in it: it is empty, and there is a store beside it" if self._emptied else ""
+        if self.rows("select 1 from sqlite_master limit 1"):
+            told = "is a database, and not a catalog"
+        if told:
+            hint = "Put back a copy of it, or move it away to start anew."
+            raise CatalogError(f"{self.name} {told}", hint=hint)
+
     # ------------------------------------------------------------------------------------------ living runs
 
     @contextmanager
@@ -133,6 +171,6 @@ def _translated(name: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         hint = "Is another program holding it, the disk full or the folder read-only?"
-        if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
+        if type(error) is sqlite3.DatabaseError:  # "malformed", "not a database"; what passes has a class of its own
             hint = "The file is damaged or is not a catalog. Put back a copy, or move it away to start anew."
         raise CatalogError(f"cannot use the catalog {name}: {error}", hint=hint) from error

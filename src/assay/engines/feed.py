@@ -9,9 +9,18 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
 
-from assay.errors import BuildError
-from assay.model import Column, Part, Source
+from assay.errors import BuildError, StoreError
+from assay.model import Column, Part, Source, Version, short
 from assay.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Whose a stored table is, and the SHA-256 of each of its files: what is asked when they cannot be read."""
+
+    product: str
+    version: str
+    sums: Mapping[Path, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +28,13 @@ class Table:
     """Parquet files that are one table; of those in `cuts`, only ranges of rows are it (the first, and how many).
 
     `split` is a column, and its type, whose value some files' folders tell (`day=2011-12-05`), so that readers skip
-    those without opening them.
+    those without opening them. `behind` says whose it is.
     """
 
     files: tuple[Path, ...]
     cuts: Mapping[Path, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     split: tuple[str, str] | None = None
+    behind: Behind | None = field(default=None, compare=False, repr=False)
 
     @property
     def told(self) -> list[Path]:
@@ -78,14 +88,27 @@ class Feed:
         return self.table.files
 
 
-def stored(parts: Iterable[Part], storage: Storage) -> Table:
-    """Return where parts are read, in their order; StoreError when one is not there whole."""
+def stored(version: Version, storage: Storage, parts: Iterable[Part] | None = None) -> Table:
+    """Return where a version, or these parts of it, are read, in order; StoreError when a file is not whole."""
     found: dict[str, list[Part]] = {}
-    for part in parts:
+    for part in version.parts if parts is None else parts:
         found.setdefault(part.path, []).append(part)
-    files = {path: storage.locate(of[0]) for path, of in found.items()}
+    try:
+        files = {path: storage.locate(of[0]) for path, of in found.items()}
+    except StoreError as error:
+        raise unreadable(version.product, version.id, error.what) from None
     cuts = {files[path]: cut for path, of in found.items() if (cut := _cut(of))}
-    return Table(tuple(files.values()), cuts)
+    sums = {files[path]: of[0].checksum for path, of in found.items()}
+    return Table(tuple(files.values()), cuts, behind=Behind(version.product, version.id, sums))
+
+
+def unreadable(product: str, version: str, why: str) -> StoreError:
+    """Return what is said of a version that cannot be read."""
+    return StoreError(
+        f"{product} {short(version)} cannot be read: {why}",
+        hint=f"`products verify {product} --repair` looks for another copy; `products materialize {product}` builds it"
+        " again.",
+    )
 
 
 def _cut(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:

@@ -1,0 +1,179 @@
+"""What a catalog names, and where its facts contradict each other: what `verify` asks of it, in standard SQL."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from assay.catalog.rows import PART, VERDICT, VERSION, ids_of, part_of, verdict_of, version_of
+
+Ask = Callable[[str], Sequence[Any]]
+
+# Product, version and environment that are concerned, and what else is to be said.
+_FLAWS = {
+    "readers of {env} are sent to {version}, which is not recorded": """
+        select product, version, environment, '' from pointers where version not in (select id from versions)""",
+    "its pointer in {env} says release #{more}, which is not recorded": """
+        select p.product, p.version, p.environment, p.release from pointers p
+        left join releases r on r.id = p.release and r.environment = p.environment where r.id is null""",
+    "readers of {env} are sent to {version}, which is of {more}": """
+        select p.product, p.version, p.environment, v.product from pointers p
+        join versions v on v.id = p.version where v.product <> p.product""",
+    "readers of {env} see {version}, and no verdict says that it is good": """
+        select p.product, p.version, p.environment, '' from pointers p join versions v on v.id = p.version
+        where not exists
+          (select 1 from verdicts d where d.version = p.version and d.status in ('passed', 'warning'))""",
+    "readers of {env} see {version}, and no release moved them there (the last went to {more})": """
+        select p.product, p.version, p.environment, coalesce(m.version, 'nothing') from pointers p
+        left join moves m on m.product = p.product and m.release = (
+          select max(n.release) from moves n join releases r on r.id = n.release
+          where r.environment = p.environment and n.product = p.product)
+        where m.release is null or m.release <> p.release or m.version <> p.version""",
+    "it was released in {env}, and readers there are sent nowhere": """
+        select distinct m.product, '', r.environment, '' from moves m join releases r on r.id = m.release
+        where not exists (select 1 from pointers p where p.product = m.product and p.environment = r.environment)""",
+    "release #{more} is not recorded, and moved it": """
+        select product, version, '', release from moves where release not in (select id from releases)""",
+    "release #{more} moved it to {version}, which is not recorded": """
+        select product, version, '', release from moves where version not in (select id from versions)""",
+    "there is a verdict on {version}, which is not recorded": """
+        select distinct '', version, '', '' from verdicts where version not in (select id from versions)""",
+    "part {more} is said to be in a file outside the store": """
+        select product, '', '', id from parts
+        where path = '' or path like '/%' or path like '../%' or path like '%/../%' or path like '%/..'""",
+    "parts of it say different things of one file, {more}": """
+        select min(product), '', '', path from parts group by path
+        having min(bytes) <> max(bytes) or min(checksum) <> max(checksum)""",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A file that the catalog names, and the parts that are in it, by id."""
+
+    path: str
+    product: str
+    bytes: int
+    checksum: str
+    modified: int
+    parts: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaw:
+    """A contradiction: the product and the version that it is about, where there are any."""
+
+    says: str
+    product: str = ""
+    version: str = ""
+    environment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What a catalog names at one moment.
+
+    `files` by path; `versions` are product and parts (as ranges) by id, `seen` the environments whose readers see one.
+    `busy` are the paths that living runs may write, `replaced` the files that `gc` will remove.
+    """
+
+    files: Mapping[str, Kept]
+    versions: Mapping[str, tuple[str, str]]
+    seen: Mapping[str, tuple[str, ...]]
+    busy: frozenset[str]
+    replaced: frozenset[str]
+    flaws: tuple[Flaw, ...]
+
+    def versions_of(self, parts: Collection[int]) -> list[tuple[str, str]]:
+        """Return product and id of the versions that have one of these parts, those that readers see first."""
+        found = [(product, id) for id, (product, ids) in self.versions.items() if not _ids(ids).isdisjoint(parts)]
+        return sorted(found, key=lambda version: version[1] not in self.seen)
+
+
+def audited(reader: Ask) -> Audit:
+    """Ask for all that a catalog names; the caller keeps it still meanwhile."""
+
+    def ask(sql: str) -> list[Any]:
+        return [_texts(row) for row in reader(sql)]
+
+    files: dict[str, list[Any]] = {}
+    owners: dict[int, str] = {}
+    for id, product, path, size, checksum, modified in ask(
+        "select id, product, path, bytes, checksum, modified from parts order by id"
+    ):
+        owners[id] = product
+        if not all(type(number) is int for number in (size, modified)):
+            continue  # it is told as a row that cannot be read
+        files.setdefault(path, [product, size, checksum, modified, set()])[4].add(id)
+    versions = {id: (product, ids) for id, product, ids in ask("select id, product, parts from versions order by seq")}
+    seen: dict[str, list[str]] = {}
+    for version, environment in ask("select version, environment from pointers order by environment"):
+        seen.setdefault(version, []).append(environment)
+    return Audit(
+        files={
+            path: Kept(path=path, product=of[0], bytes=of[1], checksum=of[2], modified=of[3], parts=frozenset(of[4]))
+            for path, of in files.items()
+        },
+        versions=versions,
+        seen={version: tuple(found) for version, found in seen.items()},
+        busy=frozenset(path for (path,) in ask("select path from intents")),
+        replaced=frozenset(path for (path,) in ask("select path from replaced")),
+        flaws=(*_flaws(ask), *_partless(versions, owners), *_unreadable(ask)),
+    )
+
+
+def _flaws(ask: Ask) -> Iterator[Flaw]:
+    for says, query in _FLAWS.items():
+        for product, version, environment, more in ask(query):
+            told = says.format(env=environment, version=version[:7], more=str(more)[:7] if "went to" in says else more)
+            yield Flaw(says=told, product=product, version=version, environment=environment)
+
+
+def _partless(versions: Mapping[str, tuple[str, str]], owners: Mapping[int, str]) -> Iterator[Flaw]:
+    """Yield the versions whose parts are not recorded, or are another product's."""
+    for id, (product, text) in versions.items():
+        try:
+            ids = ids_of(text)
+        except ValueError:
+            yield Flaw(says=f"the parts of {id[:7]} cannot be read: {text[:40]!r}", product=product, version=id)
+            continue
+        lost = [number for number in ids if number not in owners]
+        if lost or not ids:
+            what = (
+                f"{len(lost)} of the {len(ids)} parts of {id[:7]} are not recorded" if ids else f"{id[:7]} has no parts"
+            )
+            yield Flaw(says=what, product=product, version=id)
+        elif strange := {owners[number] for number in ids} - {product}:
+            told = f"{id[:7]} has parts of {', '.join(sorted(strange))}"
+            yield Flaw(says=told, product=product, version=id)
+
+
+def _unreadable(ask: Ask) -> Iterator[Flaw]:
+    """Yield the facts that do not say what facts of their kind say: a time that is none, JSON that is not whole."""
+    kinds: list[tuple[str, str, Callable[[Sequence[Any]], object]]] = [
+        ("parts", PART, part_of),
+        ("versions", VERSION, lambda row: version_of([*row[:-1], ""], {})),
+        ("verdicts", VERDICT, verdict_of),
+        ("releases", "id, at", lambda row: datetime.fromisoformat(row[1])),
+    ]
+    for table, columns, reading in kinds:
+        for row in ask(f"select {columns} from {table}"):
+            try:
+                reading(row)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                of = {"parts": "part", "versions": "version", "verdicts": "the verdict on", "releases": "release"}[
+                    table
+                ]
+                yield Flaw(says=f"{of} {str(row[0])[:7]} cannot be read: {error}")
+
+
+def _texts(row: Sequence[Any]) -> list[Any]:
+    """Return a row with text where a damaged one has bytes."""
+    return [value.decode(errors="replace") if isinstance(value, bytes) else value for value in row]
+
+
+def _ids(text: str) -> set[int]:
+    try:
+        return set(ids_of(text))
+    except ValueError:
+        return set()
