@@ -1,0 +1,87 @@
+"""The controls: the same program with one protection taken out. Each must be caught by the same checker."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+def commit_per_product() -> None:
+    """Publish every product in a transaction of its own."""
+    from assay.catalog import SqliteCatalog
+
+    real = SqliteCatalog._move
+
+    def move(self: Any, environment: str, release: int, move: Any) -> None:
+        real(self, environment, release, move)
+        self._db.execute("commit")
+        self._db.execute("begin immediate")
+
+    SqliteCatalog._move = move  # type: ignore[method-assign]
+
+
+def no_intents() -> None:
+    """Write without saying before where."""
+    from assay.catalog import SqliteCatalog
+
+    real = SqliteCatalog.run
+    SqliteCatalog.run = lambda self, id, environment, at, paths, remove: real(self, id, environment, at, (), remove)  # type: ignore[method-assign]
+
+
+def no_flush() -> None:
+    """Trust the machine to keep what was never flushed."""
+    from assay.storage import LocalStorage
+
+    LocalStorage.flush = lambda self, paths: None  # type: ignore[method-assign]
+
+
+def record_before_writing() -> None:
+    """Name files in the catalog before their bytes are in place."""
+    from assay import records
+    from assay.catalog import SqliteCatalog
+    from assay.storage import LocalStorage
+
+    records._WORTH_KEEPING = 0.0  # record one by one, so that what is judged is there
+    late: list[Any] = []
+    real_seal, real_record, real_parts = LocalStorage.seal, SqliteCatalog.record, SqliteCatalog.record_parts
+
+    def seal(self: Any, path: str) -> tuple[int, str]:
+        sealed = real_seal(self, path)
+        full = self._full(path)
+        full.rename(f"{full}.late")
+        late.append(full)
+        return sealed
+
+    def then(real: Callable[..., Any]) -> Callable[..., Any]:
+        def record(self: Any, *given: Any, **named: Any) -> Any:
+            recorded = real(self, *given, **named)
+            while late:
+                full = late.pop()
+                full.with_name(f"{full.name}.late").rename(full)
+            return recorded
+
+        return record
+
+    LocalStorage.seal = seal  # type: ignore[method-assign]
+    LocalStorage.flush = lambda self, paths: None  # type: ignore[method-assign]
+    SqliteCatalog.record = then(real_record)  # type: ignore[method-assign]
+    SqliteCatalog.record_parts = then(real_parts)  # type: ignore[method-assign]
+
+
+def forget_what_was_built() -> None:
+    """Begin again after a crash: what was recorded and not published is not looked at."""
+    from assay.catalog.facts import SqliteFacts
+
+    real = SqliteFacts.find
+    SqliteFacts.find = lambda self, product, key: found if (found := real(self, product, key)) and (p := self.pointer(product)) and p.version == found.id else None  # type: ignore[method-assign]
+
+
+def small_heaps() -> None:
+    """Not a control: let `gc` put together what the tests' project has, which is little."""
+    from assay import compaction
+
+    compaction.YOUNGEST, compaction.FEWEST = 1, 3  # type: ignore[misc]
+
+
+VARIANTS = {
+    made.__name__: made
+    for made in (commit_per_product, no_intents, no_flush, record_before_writing, forget_what_was_built, small_heaps)
+}
