@@ -186,3 +186,23 @@ def test_an_older_catalog_is_migrated_in_one_transaction(tmp_path: Path, monkeyp
     migrated = SqliteCatalog(file)
     assert migrated._rows("select count(*) from more") == [(0,)]
     assert SqliteCatalog(file)._schema_version() == SCHEMA_VERSION + 1
+
+
+def test_a_lock_that_nobody_holds_is_taken_away(catalog: SqliteCatalog, tmp_path: Path) -> None:
+    """Of a run that died before it was recorded, or after it was settled; that of a living one stays."""
+    (tmp_path / "locks/left").touch()
+    with catalog.run("r1", "prod", NOW, [], lambda path, keep=(): None):
+        assert catalog.recover(lambda path, keep=(): None) == []
+        assert [file.name for file in (tmp_path / "locks").iterdir()] == ["r1"]
+    assert not list((tmp_path / "locks").iterdir())
+
+
+def test_what_was_released_when_stays_as_clocks_are_set_back(catalog: SqliteCatalog) -> None:
+    catalog.record([version("v1"), version("v2", code="2")], [verdict("v1"), verdict("v2")])
+    release(catalog, Move(product="d.p", version="v1"))
+    late = release(catalog, Move(product="d.p", version="v2"), at=NOW - timedelta(days=1))
+    assert late.at == NOW
+    assert catalog.pointers("prod", NOW - timedelta(hours=1)) == {}
+    assert catalog.pointers("prod", NOW)["d.p"].version == "v2"
+    elsewhere = release(catalog, Move(product="d.p", version="v1"), at=NOW - timedelta(days=1), environment="dev")
+    assert elsewhere.at == NOW - timedelta(days=1), "an environment has a past of its own"

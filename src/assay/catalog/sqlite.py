@@ -273,9 +273,8 @@ class SqliteCatalog:
 
     @contextmanager
     def run(self, id: str, environment: str, at: datetime, paths: Iterable[str], remove: Remove) -> Iterator[None]:
-        lock = os.open(self._locks / id, os.O_RDWR | os.O_CREAT, 0o644)
+        lock = self._lock(id)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             with _translated(self.file), self._transaction():
                 self._db.execute(
                     "insert into runs values (?, 'running', ?, ?, ?, ?)",
@@ -293,29 +292,47 @@ class SqliteCatalog:
                 (self._locks / id).unlink()
             os.close(lock)
 
+    def _lock(self, run: str) -> int:
+        """Return a lock that tells that a run is alive; one that was taken away as nobody's meanwhile is made again."""
+        while True:
+            with _translated(self.file):
+                lock = os.open(self._locks / run, os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), (self._locks / run).stat()):
+                    return lock
+            os.close(lock)
+
     def _settle(self, run: str, state: str, remove: Remove) -> None:
         for (path,) in self._rows("select path from intents where run = ?", [run]):
             kept = self._rows("select path from parts where path >= ? and path < ?", [f"{path}/", f"{path}0"])
             remove(path, frozenset(file for (file,) in kept))
         with _translated(self.file), self._transaction():
             self._db.execute("delete from intents where run = ?", [run])
-            self._db.execute("update runs set state = ? where id = ?", [state, run])
+            self._db.execute("update runs set state = ? where id = ? and state = 'running'", [state, run])
 
     def recover(self, remove: Remove) -> list[str]:
         dead = [run for (run,) in self._rows("select id from runs where state = 'running'") if self._is_dead(run)]
         for run in dead:
             self._settle(run, "crashed", remove)
-            with suppress(FileNotFoundError):
-                (self._locks / run).unlink()
+        alive = {run for (run,) in self._rows("select id from runs where state = 'running'")}
+        for lock in [
+            file.name for file in self._locks.iterdir()
+        ]:  # of who died before it began, or after it was settled
+            if lock not in alive:
+                self._is_dead(lock, bury=True)
         return dead
 
-    def _is_dead(self, run: str) -> bool:
+    def _is_dead(self, run: str, *, bury: bool = False) -> bool:
+        """Say whether nobody holds the lock of a run; take it away then, if it is to be buried."""
         try:
             lock = os.open(self._locks / run, os.O_RDWR)
         except FileNotFoundError:
             return True
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if bury:
+                (self._locks / run).unlink(missing_ok=True)
         except BlockingIOError:
             return False
         finally:
@@ -421,12 +438,18 @@ class SqliteCatalog:
             for product, expected in expects.items():
                 self._check(environment, product, expected)
             (id,) = self._db.execute("select coalesce(max(id), 0) + 1 from releases").fetchone()
+            at = self._no_earlier(environment, at)
             self._db.execute("insert into releases values (?, ?, ?, ?, ?)", [id, environment, stamp(at), run, why])
             for move in moves:
                 self._move(environment, id, move)
         return Release(
             id=id, environment=environment, at=at, run=run, why=why, moves=tuple((m.product, m.version) for m in moves)
         )
+
+    def _no_earlier(self, environment: str, at: datetime) -> datetime:
+        """Return a moment, or that of the last release where a clock was set back: what was seen stays."""
+        (last,) = self._db.execute("select max(at) from releases where environment = ?", [environment]).fetchone()
+        return max(at, datetime.fromisoformat(last)) if last else at
 
     def _check(self, environment: str, product: str, expected: int) -> None:
         found = self._db.execute(
