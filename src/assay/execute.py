@@ -55,7 +55,7 @@ from assay.plan import (
 from assay.project import Project
 from assay.records import Records
 from assay.resolve import Definition
-from assay.storage import Storage, size_of
+from assay.storage import Storage, drop_spilled, size_of
 
 _Done = Built | Unfinished | Ruling
 _Work = Callable[[], _Done]
@@ -95,6 +95,7 @@ def execute(
     is running; what is done by then is kept for the next run.
     """
     world.catalog.recover(world.storage.remove)
+    drop_spilled(project.config.spill_folder)
     results: dict[str, Result] = {}
     for attempt in range(_ATTEMPTS):
         observed = look_around(project, world, environment)
