@@ -1,9 +1,10 @@
 """What must hold of a project after any fault, stated once.
 
 - `snapshot`: what readers see is one release: all of it carries one generation, and every file is whole.
+- `complete`: every file that is recorded is there, byte for byte.
 - `acknowledged`: what a command said that it published is there.
 - `tidy`: nothing lies about that the catalog does not name: no file, folder, lock, intent, running run or spilled block.
-- `resumed`: nothing that was recorded was built or judged again.
+- `resumed`, `built_once`: nothing that was recorded was built or judged again.
 - `durable`: files were flushed before what names them was recorded (read off a trace: a kill does not lose pages).
 """
 
@@ -90,15 +91,24 @@ def snapshot(root: Path, *, mixed: bool = False) -> Snapshot:
     return Snapshot({name: version.digest for name, version in versions.items()}, generations)
 
 
+def complete(root: Path) -> None:
+    """Raise Wrong when a file that is recorded, published or not, is not there, byte for byte."""
+    for path, size, checksum in rows(root, "select distinct path, bytes, checksum from parts"):
+        _whole(root / ".products/store" / path, size, checksum)
+
+
 def whole(version: Version, storage: LocalStorage) -> None:
     """Raise Wrong when a file of a version is not there, byte for byte."""
     for path, size, checksum in {(p.path, p.bytes, p.checksum) for p in version.parts}:
-        file = storage.root / path
-        content = file.read_bytes() if file.is_file() else b""
-        if len(content) != size or hashlib.sha256(content).hexdigest() != checksum:
-            raise Wrong(f"{path} of {version.product} is not whole")
-        if file.stat().st_mode & 0o222:
-            raise Wrong(f"{path} of {version.product} can be written to")
+        _whole(storage.root / path, size, checksum)
+
+
+def _whole(file: Path, size: int, checksum: str) -> None:
+    content = file.read_bytes() if file.is_file() else b""
+    if len(content) != size or hashlib.sha256(content).hexdigest() != checksum:
+        raise Wrong(f"{file} is recorded, and is not whole")
+    if file.stat().st_mode & 0o222:
+        raise Wrong(f"{file} is recorded, and can be written to")
 
 
 def _generation(name: str, version: Version, storage: LocalStorage) -> int | None:
@@ -196,8 +206,8 @@ def resumed(start: Facts, middle: Facts, end: Facts, events: Iterable[Mapping[st
 
 def built_once(root: Path) -> None:
     """Raise Wrong when there are two versions, or two parts, made of the very same."""
-    for table, key in (("versions", "key"), ("parts", "made_of || key")):
-        query = f"select product, {key}, count(*) from {table} where {key} <> '' group by 1, 2 having count(*) > 1"
+    for table, key, of in (("versions", "key", "key"), ("parts", "made_of || key", "made_of")):
+        query = f"select product, {key}, count(*) from {table} where {of} <> '' group by 1, 2 having count(*) > 1"
         if twice := [product for product, *_ in rows(root, query)]:
             raise Wrong(f"built twice of the very same: {twice}")
 

@@ -5,7 +5,7 @@ Every row carries the number of the *generation* of the drop it came from, and e
 
 from pathlib import Path
 
-DEFINITIONS = '''
+DEFINITIONS = """
 import os
 import polars as pl
 import pandera.polars as pa
@@ -69,7 +69,7 @@ strict = sql_product("strict", "select gen from base", owner="o", rules=[
     rule.sql("the second generation is barred", "select gen from this where gen = 2")])
 
 after_strict = sql_product("after_strict", "select distinct gen from strict", owner="o")
-'''
+"""
 DAYS = [f"2024-01-0{n}" for n in range(1, 6)]
 
 

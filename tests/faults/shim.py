@@ -96,7 +96,9 @@ def _files(shim: Shim) -> None:
     _wrap(shim, os, "open", lambda path, flags, *_, **__: shim.place(path) if flags & WRITING else None)
     _wrap(shim, fcntl, "flock", lambda descriptor, *_: shim.place(descriptor))
     for name in ("copyfile", "copyfileobj", "copy", "copy2"):
-        _wrap(shim, shutil, name, lambda *paths, **_: shim.place(paths[1]) if isinstance(paths[1], str | Path) else None)
+        _wrap(
+            shim, shutil, name, lambda *paths, **_: shim.place(paths[1]) if isinstance(paths[1], str | Path) else None
+        )
 
     def written(file: Any, mode: str = "r", *_: Any, **__: Any) -> str | None:
         return shim.place(file) if set(mode) & set("wax+") else None

@@ -5,7 +5,6 @@ By default at a few of them, another few every day; `ASSAY_FAULTS=ci` at about o
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,18 +12,11 @@ import pytest
 from tests.faults import checker
 from tests.faults.checker import Wrong
 from tests.faults.forge import Forge
-from tests.faults.scenario import MATERIALIZE, SCENES, Scene, begin, examine, setting, spread
+from tests.faults.scenario import MATERIALIZE, SCENES, Scene, begin, examine, report, setting, spread
 
 pytestmark = pytest.mark.faults
-MOST = {"large": 1_000_000, "ci": 60}.get(setting(), 8)
+MOST = {"large": 1_000_000, "ci": 60}.get(setting(), 4)
 SEED = int(os.environ.get("ASSAY_SEED", int(time.time()) // 86_400))
-
-
-@pytest.fixture
-def forge(tmp_path: Path) -> Iterator[Forge]:
-    made = Forge(tmp_path)
-    yield made
-    made.close()
 
 
 def kill_at(scene: Scene, name: str, at: int, *, after: bool) -> bool:
@@ -47,8 +39,9 @@ def test_killed_at_every_step(name: str, forge: Forge, tmp_path: Path) -> None:
     assert scene.points > 8
     points = list(spread(scene.points, MOST, SEED))
     killed = sum(kill_at(scene, name, at, after=after) for at, after in points)
-    print(f"{name}: {scene.points} operations, {killed} kills")
-    assert killed >= len(points) * 0.8, "two workers do things in another order, but not that much"
+    told = f"{name}: {scene.points} operations, {killed} of {len(points)} kills"
+    report(told)
+    assert killed >= len(points) // 2, "small work is recorded in groups, as time goes, but not that much"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +49,7 @@ def test_killed_at_every_step(name: str, forge: Forge, tmp_path: Path) -> None:
     [
         ("commit_per_product", "second", "two releases at once"),
         ("no_intents", "first", "left behind"),
-        ("record_before_writing", "first", "is not whole|not be|failed"),
+        ("record_before_writing", "first", "is not whole"),
         ("forget_what_was_built", "second", "was recorded, and"),
     ],
 )
@@ -71,19 +64,20 @@ def test_the_controls_are_caught(control: str, name: str, words: str, forge: For
 def telling(scene: Scene, control: str) -> list[int]:
     """Return the points at which a control should be caught, so that it need not be looked for."""
     words = {
-        "commit_per_product": "insert into moves",
+        "commit_per_product": "into moves values",
         "no_intents": "chmod",
         "record_before_writing": "rename",
         "forget_what_was_built": "insert into releases",
     }[control]
-    return [n for n, told in enumerate(scene.trace, 1) if words in str(told)][1:]
+    found = [n for n, told in enumerate(scene.trace, 1) if words in str(told)]
+    return sorted({found[index * (len(found) - 1) // 9] for index in range(10)})
 
 
 def test_files_are_flushed_before_they_are_recorded(forge: Forge, tmp_path: Path) -> None:
     scene = begin(forge, tmp_path / "good", "first")
     assert checker.durable(scene.trace) > 15
     control = begin(forge, tmp_path / "bad", "first", ["no_flush"])
-    with pytest.raises(Wrong, match="before .* was flushed"):
+    with pytest.raises(Wrong, match=r"before .* was flushed"):
         checker.durable(control.trace)
 
 

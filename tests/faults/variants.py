@@ -71,7 +71,11 @@ def forget_what_was_built() -> None:
     from assay.catalog.facts import SqliteFacts
 
     real = SqliteFacts.find
-    SqliteFacts.find = lambda self, product, key: found if (found := real(self, product, key)) and (p := self.pointer(product)) and p.version == found.id else None  # type: ignore[method-assign]
+    SqliteFacts.find = lambda self, product, key: (
+        found
+        if (found := real(self, product, key)) and (p := self.pointer(product)) and p.version == found.id
+        else None
+    )  # type: ignore[method-assign]
 
 
 def small_heaps() -> None:
