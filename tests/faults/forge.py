@@ -1,12 +1,14 @@
 """A warm process that runs the command in forks of itself, so that a kill costs no start-up; driven by JSON lines.
 
 A job: `root`, `arguments`, `out` (a folder for what it prints), and optionally `at` and `after` (see `shim`), `trace`
-(count without killing), `seconds` (kill -9 from outside by then) and `variants`. The answer: `code` or `signal`.
+(count without killing), `seconds` (kill -9 from outside by then), `variants`, `limits` (of resources, by name) and `user`
+(a number to be). The answer: `code` or `signal`.
 """
 
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -113,6 +115,11 @@ def _command(job: dict[str, Any]) -> int:
         file = os.open(f"{job['out']}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(file, number)
     os.chdir(job["root"])
+    for name, most in job.get("limits", {}).items():
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (most, most))
+    if job.get("user"):
+        os.setgid(job["user"])
+        os.setuid(job["user"])
     for name in job.get("variants", ()):
         VARIANTS[name]()
     shim = Shim(Path(job["root"]), job.get("at", 0), after=job.get("after", False))

@@ -1,5 +1,6 @@
 """The controls: the same program with one protection taken out. Each must be caught by the same checker."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,19 @@ def commit_per_product() -> None:
         real(self, environment, release, move)
         self._db.execute("commit")
         self._db.execute("begin immediate")
+
+    SqliteCatalog._move = move  # type: ignore[method-assign]
+
+
+def slowly() -> None:
+    """Let time pass between one product's pointer and the next."""
+    from assay.catalog import SqliteCatalog
+
+    real = SqliteCatalog._move
+
+    def move(self: Any, environment: str, release: int, move: Any) -> None:
+        real(self, environment, release, move)
+        time.sleep(0.05)
 
     SqliteCatalog._move = move  # type: ignore[method-assign]
 
@@ -87,5 +101,13 @@ def small_heaps() -> None:
 
 VARIANTS = {
     made.__name__: made
-    for made in (commit_per_product, no_intents, no_flush, record_before_writing, forget_what_was_built, small_heaps)
+    for made in (
+        commit_per_product,
+        slowly,
+        no_intents,
+        no_flush,
+        record_before_writing,
+        forget_what_was_built,
+        small_heaps,
+    )
 }
