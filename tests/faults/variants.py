@@ -1,7 +1,9 @@
 """The controls: the same program with one protection taken out. Each must be caught by the same checker."""
 
+import sqlite3
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 
@@ -92,6 +94,30 @@ def forget_what_was_built() -> None:
     )  # type: ignore[method-assign]
 
 
+def full_catalog() -> None:
+    """Not a control: no page more for the catalog, as on a disk that is full."""
+    real = sqlite3.connect
+
+    def connect(*given: Any, **named: Any) -> sqlite3.Connection:
+        opened = real(*given, **named)
+        opened.execute("pragma max_page_count = 1")  # as many as there are
+        return opened
+
+    sqlite3.connect = connect  # type: ignore[assignment]
+
+
+def set_back() -> None:
+    """Not a control: the clock of this machine was set back by two days."""
+    from assay import session
+
+    class Back(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(days=2)
+
+    session.datetime = Back  # type: ignore[misc]
+
+
 def small_heaps() -> None:
     """Not a control: let `gc` put together what the tests' project has, which is little."""
     from assay import compaction
@@ -102,12 +128,7 @@ def small_heaps() -> None:
 VARIANTS = {
     made.__name__: made
     for made in (
-        commit_per_product,
-        slowly,
-        no_intents,
-        no_flush,
-        record_before_writing,
-        forget_what_was_built,
-        small_heaps,
+        commit_per_product, slowly, no_intents, no_flush, record_before_writing, forget_what_was_built,
+        full_catalog, set_back, small_heaps,
     )
-}
+}  # fmt: skip
