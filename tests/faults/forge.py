@@ -52,6 +52,8 @@ class Forge:
     def run(self, root: Path, *arguments: str, **job: Any) -> Ended:
         """Run the command in a project; see the module for what a job may say besides."""
         assert self.process.stdin and self.process.stdout
+        for name in ("out", "err", "trace"):  # it may die before it gets to that
+            (self.folder / name).write_text("")
         line = json.dumps({"root": str(root), "arguments": arguments, "out": str(self.folder), **job})
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()

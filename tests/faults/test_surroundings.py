@@ -204,6 +204,9 @@ def test_a_store_that_is_read_only(yard: Yard) -> None:
     assert ended.code == 1
     assert "catalog" in ended.err
     assert "read-only" in ended.err or "readonly" in ended.err or "denied" in ended.err
+    asked = yard.powerless("query", "from after_small")
+    assert asked.code in {0, 1}
+    assert asked.code == 0 or "cannot use the catalog" in asked.err
     permit(state)
     assert yard.seen()["t.big"] == 1
     yard.mended(2)
