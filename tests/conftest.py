@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from assay.cli import main
+from tests.server import Server, started
 
 ROOT = Path(__file__).parent.parent
 
@@ -119,3 +121,18 @@ def example(tmp_path: Path) -> Place:
     (tmp_path / "fixtures/retail/2011-12-09.csv.gz").unlink(missing_ok=True)
     shutil.copy(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
     return Place(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server, one for each process of the tests."""
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        running = started(Path(folder))
+        yield running
+        running.stop("immediate")
+
+
+@pytest.fixture
+def address(server: Server) -> str:
+    """The address of a fresh database."""
+    return server.database()

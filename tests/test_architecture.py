@@ -21,7 +21,7 @@ LAYERS = [
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
     {"building", "compaction", "judging", "orders", "records", "execute", "rulings", "status"},
-    {"cli", "session", "shown", "tidying", "__init__", "__main__"},
+    {"cli", "moving", "session", "shown", "tidying", "__init__", "__main__"},
 ]
 PURE = {
     "model",
@@ -40,7 +40,7 @@ PURE = {
     "explain",
 }
 IMPURE = {"duckdb", "polars", "pandera", "sqlite3", "os", "time", "subprocess", "socket", "click", "rich"}
-HEAVY = {"duckdb", "polars", "pandera", "rich", "pyarrow", "pydantic"}
+HEAVY = {"duckdb", "polars", "pandera", "rich", "psycopg", "pyarrow", "pydantic"}
 CLOCKS = {"now", "today", "utcnow", "monotonic", "time_ns"}
 
 

@@ -1,26 +1,51 @@
 """The catalog: atomic, compare-and-swap, judged before published, honest about what it cannot use."""
 
-import sqlite3
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from assay.catalog import SqliteCatalog
-from assay.catalog.sqlite import SCHEMA_VERSION
-from assay.errors import CatalogError, Conflict
+from assay.catalog import Catalog, copy, open_catalog
+from assay.catalog.schema import SCHEMA_VERSION, tables
+from assay.errors import CatalogError, Conflict, UsageError
 from assay.fingerprint import code_of, key_of
-from assay.model import Column, Move, Part, RuleResult, SourceFile, SourceState, Status, Verdict, Version
+from assay.model import Column, Judged, Move, Part, RuleResult, SourceFile, SourceState, Status, Verdict, Version
 
 NOW = datetime(2011, 12, 9, 7, 30, 1, 123456, tzinfo=UTC)
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path | str:
+    """Where a catalog can be made, in each kind of database."""
+    monkeypatch.setattr("assay.catalog.postgres.GRACE", 0)
+    return tmp_path / "catalog.db" if request.param == "sqlite" else request.getfixturevalue("address")
+
+
 @pytest.fixture
-def catalog(tmp_path: Path):
-    opened = SqliteCatalog(tmp_path / "catalog.db")
-    yield opened
-    opened.close()
+def opened(place: Path | str) -> Iterator[Callable[..., Catalog]]:
+    """Opens the catalog there, as often as it is called, each time as another process would."""
+    all_of_them = []
+
+    def another(**options: bool) -> Catalog:
+        all_of_them.append(open_catalog(place, **options))
+        return all_of_them[-1]
+
+    yield another
+    for one in all_of_them:
+        one.close()
+
+
+@pytest.fixture
+def catalog(opened: Callable[..., Catalog]) -> Catalog:
+    return opened()
+
+
+def change(catalog: Catalog, sql: str) -> None:
+    """Change the tables behind the catalog's back."""
+    catalog.database.write(lambda writer: writer.execute(sql))
 
 
 def version(id: str, product: str = "d.p", code: str = "1") -> Version:
@@ -36,14 +61,14 @@ def verdict(id: str, status: Status = Status.PASSED) -> Verdict:
     return Verdict(version=id, contract="c", against="", status=status, results=(result,), judged_at=NOW, run="r1")
 
 
-def release(catalog: SqliteCatalog, *moves: Move, at: datetime = NOW, environment: str = "prod", **expects: int):
+def release(catalog: Catalog, *moves: Move, at: datetime = NOW, environment: str = "prod", **expects: int):
     """Release moves that expect what is there, but for what `expects` says (product d.NAME to release)."""
     there = {name: pointer.release for name, pointer in catalog.pointers(environment).items()}
     wanted = {m.product: there.get(m.product, 0) for m in moves} | {f"d.{n}": r for n, r in expects.items()}
     return catalog.release(environment, moves, wanted, run="r1", at=at, why="test")
 
 
-def test_facts_come_back_as_they_were(catalog: SqliteCatalog) -> None:
+def test_facts_come_back_as_they_were(catalog: Catalog) -> None:
     catalog.record([version("v1")], [verdict("v1")])
     facts = catalog.facts("prod", lambda version: True)
     assert facts.version("v1") == version("v1")
@@ -61,7 +86,7 @@ def test_facts_come_back_as_they_were(catalog: SqliteCatalog) -> None:
     )
 
 
-def test_a_release_is_all_or_nothing(catalog: SqliteCatalog) -> None:
+def test_a_release_is_all_or_nothing(catalog: Catalog) -> None:
     catalog.record([version("v1"), version("w1", "d.q")], [verdict("v1")])
     with pytest.raises(CatalogError, match="unjudged"):
         release(catalog, Move(product="d.p", version="v1"), Move(product="d.q", version="w1"))
@@ -70,7 +95,7 @@ def test_a_release_is_all_or_nothing(catalog: SqliteCatalog) -> None:
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.ERROR])
-def test_nothing_but_a_passing_verdict_lets_a_version_out(catalog: SqliteCatalog, status: Status) -> None:
+def test_nothing_but_a_passing_verdict_lets_a_version_out(catalog: Catalog, status: Status) -> None:
     catalog.record([version("v1"), version("v2")], [verdict("v1"), verdict("v2", status)])
     with pytest.raises(CatalogError, match="unjudged"):
         release(catalog, Move(product="d.p", version="v2"))
@@ -80,7 +105,7 @@ def test_nothing_but_a_passing_verdict_lets_a_version_out(catalog: SqliteCatalog
     assert catalog.pointers("prod")["d.p"].version == "v1"
 
 
-def test_the_loser_of_two_releases_is_told(catalog: SqliteCatalog) -> None:
+def test_the_loser_of_two_releases_is_told(catalog: Catalog) -> None:
     catalog.record([version("v1"), version("v2"), version("w1", "d.q")], [verdict("v1"), verdict("v2"), verdict("w1")])
     release(catalog, Move(product="d.p", version="v1"))
     with pytest.raises(Conflict):
@@ -96,7 +121,7 @@ def test_the_loser_of_two_releases_is_told(catalog: SqliteCatalog) -> None:
         catalog.release("prod", [Move(product="d.q", version="w1")], {}, run="r1", at=NOW, why="test")
 
 
-def test_the_past_is_seen_as_it_was(catalog: SqliteCatalog) -> None:
+def test_the_past_is_seen_as_it_was(catalog: Catalog) -> None:
     catalog.record([version("v1"), version("v2"), version("w1", "d.q")], [verdict("v1"), verdict("v2"), verdict("w1")])
     release(catalog, Move(product="d.p", version="v1"))
     release(catalog, Move(product="d.q", version="w1"), at=NOW + timedelta(hours=1))
@@ -114,34 +139,75 @@ def test_the_past_is_seen_as_it_was(catalog: SqliteCatalog) -> None:
     assert [r.id for r in catalog.releases("d.p", "prod")] == [3, 1]
 
 
-def test_a_crash_is_settled_by_the_next_run(tmp_path: Path) -> None:
-    file = tmp_path / "catalog.db"
-    first, removed = SqliteCatalog(file), []
-    forget = lambda path, keep=(): removed.append(path)  # noqa: E731
-    living = first.run("r1", "prod", NOW, ["d.p/r1", "d.q/r1"], forget)
+def test_a_crash_is_settled_by_the_next_run(opened: Callable[..., Catalog]) -> None:
+    first, second, removed = opened(), opened(), []
+    forget = lambda path, keep=(): removed.append((path, *sorted(keep)))  # noqa: E731
+    living = first.run("v1", "prod", NOW, {"d.p": "k", "d.q": ""}, forget, recorded=0)
     living.__enter__()
-    first.record([version("v1")], [])
-    second = SqliteCatalog(file)
+    first.record([replace(version("v1"), run="r0")], [])
     assert second.recover(forget) == [], "a living run is left alone"
-    first._db.execute("update intents set path = 'd.p/v1' where path = 'd.p/r1'")
-    dead = SqliteCatalog(file)
-    first._db.execute("insert into runs values ('r0', 'running', '', '', '', 0)")
-    first._db.execute("insert into intents values ('d.x/r0', 'r0')")
-    assert dead.recover(forget) == ["r0"]
-    assert removed == ["d.x/r0"]
+    change(second, "insert into runs values ('r0', 'running', '', '', '', 0)")
+    change(second, "insert into intents values ('d.x/r0', 'r0')")
+    assert opened().recover(forget) == ["r0"]
+    assert removed == [("d.x/r0",)]
     living.__exit__(None, None, None)
-    assert removed == ["d.x/r0", "d.p/v1", "d.q/r1"]
-    assert dead.recover(forget) == []
+    assert removed == [("d.x/r0",), ("d.p/v1", "d.p/v1/data.parquet"), ("d.q/v1",)]
+    assert second.recover(forget) == []
+    change(second, "insert into intents values ('d.x/r0', 'r0')")
+    assert second.recover(forget) == ["r0"], "whoever settled it died on the way"
 
 
-def test_intents_of_what_is_recorded_are_dropped(catalog: SqliteCatalog) -> None:
+def test_a_run_that_was_taken_for_dead_stops(opened: Callable[..., Catalog]) -> None:
+    first, second, removed = opened(), opened(), []
+    forget = lambda path, keep=(): removed.append((path, *sorted(keep)))  # noqa: E731
+    with pytest.raises(CatalogError, match=r"v1 was taken for dead[\s\S]*run it again"), first.run("v1", "prod", NOW, {"d.p": "k", "d.q": ""}, forget, recorded=0):  # fmt: skip
+        first.record([replace(version("v1"), run="v1")], [verdict("v1")])
+        change(second, "update runs set state = 'crashed' where id = 'v1'")
+        assert second.recover(forget) == ["v1"]
+        assert removed == [("d.q/v1",)]
+        release(first, Move(product="d.p", version="v1"))
+    assert removed[1:] == [("d.p/v1", "d.p/v1/data.parquet"), ("d.q/v1",)], "what it wrote since is removed too"
+    assert second.pointers("prod") == {}
+    with second.run("r2", "prod", NOW, {}, forget, recorded=0):
+        release(second, Move(product="d.p", version="v1"))
+
+
+def test_intents_of_what_is_recorded_are_dropped(catalog: Catalog) -> None:
     removed: list[str] = []
-    with catalog.run("r1", "prod", NOW, ["d.p/v1", "d.q/r1"], lambda path, keep=(): removed.append(path)):
-        catalog.record([version("v1")], [])
-    assert removed == ["d.q/r1"]
+    with catalog.run(
+        "v1", "prod", NOW, {"d.p": "k", "d.q": ""}, lambda path, keep=(): removed.append(path), recorded=0
+    ):
+        catalog.record([replace(version("v1"), run="v1")], [])
+    assert removed == ["d.q/v1"]
 
 
-def test_what_was_read_is_remembered(catalog: SqliteCatalog) -> None:
+def test_what_a_living_run_may_build_nobody_else_builds(opened: Callable[..., Catalog]) -> None:
+    first, second = opened(), opened()
+    keep = lambda path, keep=(): None  # noqa: E731
+    with first.run("r1", "prod", NOW, {"d.p": "k", "d.q": "", "d.r": "k"}, keep, recorded=0) as held:
+        assert held == {}
+        wanted = {"d.p": "k", "d.q": "k", "d.r": "other", "d.s": "k"}
+        with second.run("r2", "dev", NOW + timedelta(seconds=1), wanted, keep, recorded=0) as busy:
+            assert {name: holder.run for name, holder in busy.items()} == {"d.p": "r1", "d.q": "r1"}
+            assert (busy["d.p"].since, busy["d.p"].environment, busy["d.p"].pid) == (NOW, "prod", os.getpid())
+            third = opened()
+            assert {n: h.run for n, h in third.holders({"d.p", "d.r", "d.s", "d.t"}).items()} == {
+                "d.p": "r1", "d.r": "r2", "d.s": "r2"
+            }  # fmt: skip
+        first.record([version("v1")], [verdict("v1")])
+        release(first, Move(product="d.p", version="v1"))
+        with second.run("r3", "prod", NOW, {"d.p": "k", "d.q": "k"}, keep, recorded=1) as late:
+            assert list(late) == ["d.q"], "what is released is free"
+    assert not first.holders({"d.p", "d.q", "d.r", "d.s"})
+    with pytest.raises(Conflict, match=r"d\.p was built by another run"), second.run("r5", "prod", NOW, {"d.p": "k"}, keep, recorded=0):  # fmt: skip
+        raise AssertionError("it decided on what was there before")
+    change(first, "insert into runs values ('r0', 'running', '2020-01-01T00:00:00+00:00', 'prod', 'h', 1)")
+    change(first, "insert into claims values ('d.p', 'k', 'r0')")
+    with second.run("r4", "prod", NOW, {"d.p": "k"}, keep, recorded=1) as held:
+        assert held == {}, "the dead hold nothing"
+
+
+def test_what_was_read_is_remembered(catalog: Catalog) -> None:
     file = SourceFile(path="a", size=1, mtime_ns=2, digest="d")
     states = [SourceState(name="s", digest=f"s{n}", files=(replace(file, digest=f"d{n}"),)) for n in range(8)]
     for state in states:
@@ -152,57 +218,137 @@ def test_what_was_read_is_remembered(catalog: SqliteCatalog) -> None:
     assert facts.files("s0") is None, "only the last few of a source are kept"
 
 
-def test_a_catalog_that_is_not_there_reads_as_empty(tmp_path: Path) -> None:
-    catalog = SqliteCatalog(tmp_path / "no/catalog.db", create=False)
+def test_a_catalog_that_is_not_there_reads_as_empty(opened: Callable[..., Catalog], place: Path | str) -> None:
+    catalog = opened(create=False)
     assert catalog.pointers("prod") == {}
-    assert not (tmp_path / "no").exists()
+    assert catalog.versions("d.p") == []
+    if isinstance(place, Path):
+        assert not place.exists()
+    opened().record([version("v1")])
+    assert opened(create=False).version("v1") == version("v1")
 
 
 def test_a_damaged_catalog_is_told(tmp_path: Path) -> None:
     file = tmp_path / "catalog.db"
     file.write_bytes(b"not a database, and long enough to be taken for one" * 100)
     with pytest.raises(CatalogError, match=r"cannot use the catalog .*catalog\.db"):
-        SqliteCatalog(file)
+        open_catalog(file)
 
 
-def test_a_catalog_of_a_newer_assay_is_told(tmp_path: Path) -> None:
-    file = tmp_path / "catalog.db"
-    SqliteCatalog(file).close()
-    with sqlite3.connect(file) as db:
-        db.execute("update meta set value = '99' where name = 'schema'")
-    with pytest.raises(CatalogError, match="schema version 99; this Assay knows"):
-        SqliteCatalog(file)
+def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[..., Catalog]) -> None:
+    catalog = opened()
+    catalog.record([version("v1")], [verdict("v1")])
+    change(catalog, "drop table claims")
+    change(catalog, "update meta set value = '3' where name = 'schema'")
+    assert opened().version("v1") == catalog.version("v1")
+    assert catalog.holders({"d.p"}) == {}
+    change(catalog, "update meta set value = '2' where name = 'schema'")
+    with pytest.raises(CatalogError, match=r"schema version 2, from before[^$]*Move it"):
+        opened()
+    assert [v.id for v in catalog.versions("d.p")] == ["v1"]
 
 
-def test_an_older_catalog_is_migrated_in_one_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "catalog.db"
-    SqliteCatalog(file).close()
-    monkeypatch.setattr("assay.catalog.sqlite.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+def test_a_catalog_of_a_newer_assay_is_told(opened: Callable[..., Catalog]) -> None:
+    catalog = opened()
+    with pytest.raises(CatalogError, match=r"schema version 99; this Assay knows[^$]*Upgrade"), catalog.run("r1", "prod", NOW, {}, lambda path, keep=(): None, recorded=0):  # fmt: skip
+        change(catalog, "update meta set value = '99' where name = 'schema'")
+        catalog.record([version("v1")])
+    assert catalog.versions("d.p") == [], "also to those who had it open"
+    for create in (True, False):
+        with pytest.raises(CatalogError, match="schema version 99; this Assay knows"):
+            opened(create=create)
+
+
+def test_an_older_catalog_is_migrated_in_one_transaction(
+    opened: Callable[..., Catalog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened().record([version("v1")])
+    monkeypatch.setattr("assay.catalog.schema.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     broken = {SCHEMA_VERSION: ["create table more (x integer)", "create nonsense"]}
-    monkeypatch.setattr("assay.catalog.sqlite.MIGRATIONS", broken)
+    monkeypatch.setattr("assay.catalog.schema.MIGRATIONS", broken)
     with pytest.raises(CatalogError):
-        SqliteCatalog(file)
-    monkeypatch.setattr("assay.catalog.sqlite.MIGRATIONS", {SCHEMA_VERSION: ["create table more (x integer)"]})
-    migrated = SqliteCatalog(file)
-    assert migrated._rows("select count(*) from more") == [(0,)]
-    assert SqliteCatalog(file)._schema_version() == SCHEMA_VERSION + 1
+        opened()
+    monkeypatch.setattr("assay.catalog.schema.MIGRATIONS", {SCHEMA_VERSION: ["create table more (x integer)"]})
+    migrated = opened()
+    assert migrated.database.rows("select count(*) from more") == [(0,)]
+    assert opened().database.found() == SCHEMA_VERSION + 1
+    assert migrated.version("v1") == version("v1")
 
 
-def test_a_lock_that_nobody_holds_is_taken_away(catalog: SqliteCatalog, tmp_path: Path) -> None:
+# ---------------------------------------------------------------------------------------------- copying
+
+
+def full(catalog: Catalog) -> None:
+    """Record something of every kind, in an order that is not that of their keys."""
+    names = ["d.ü", "d.p", "d.Z", "d.a b"]
+    made = [version(f"v{n}", name) for n, name in enumerate(names)]
+    judged = [Judged(part=1, rules="r", results={"a": 1.5})]
+    with catalog.run("r1", "prod", NOW, {"d.p": ""}, lambda path, keep=(): None, recorded=0):
+        for one in made:
+            recorded = catalog.record([one], [verdict(one.id), replace(verdict(one.id), contract="0")], judged)
+    release(catalog, *(Move(product=one.product, version=one.id) for one in made))
+    release(catalog, Move(product="d.p", version="v1"), at=NOW + timedelta(hours=1))
+    catalog.relocate([replace(recorded[0].parts[0], path="else", of=9)], NOW)
+    files = [SourceFile(path=path, size=2**40, mtime_ns=2**62, digest="d") for path in ("z/ü.csv", "Z.csv", "a.csv")]
+    catalog.remember(files, [SourceState(name="s", digest=name, files=()) for name in "zax"])
+
+
+def everything(catalog: Catalog) -> dict[str, list]:
+    return {t.name: sorted(map(str, catalog.database.rows(f"select * from {t.name}"))) for t in tables() if t.name not in {"verdicts", "listings"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 2000])
+def test_a_catalog_is_copied_to_another_database_and_back(tmp_path: Path, address: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr("assay.catalog.copying._CHUNK", chunk)
+    places = [tmp_path / "a/catalog.db", address, tmp_path / "b/catalog.db"]
+    catalogs = [open_catalog(place) for place in places]
+    full(catalogs[0])
+    there = copy(catalogs[0], catalogs[1])
+    back = copy(catalogs[1], catalogs[2])
+    assert there == back
+    assert {item.table: item.rows for item in there} == {
+        "meta": 0, "runs": 1, "intents": 0, "claims": 0, "versions": 4, "parts": 4, "replaced": 1, "judged_parts": 1, "verdicts": 8,
+        "releases": 2, "moves": 5, "pointers": 4, "listings": 3, "seen": 3,
+    }  # fmt: skip
+    assert everything(catalogs[0]) == everything(catalogs[1]) == everything(catalogs[2])
+    for catalog in catalogs:
+        assert [v.contract for v in catalog.verdicts("v1")] == ["0", "c"], "the newest first"
+        assert catalog.pointers("prod", 1).keys() == {"d.ü", "d.p", "d.Z", "d.a b"}
+    release(catalogs[1], Move(product="d.a b", version="v3"), at=NOW + timedelta(hours=2))
+    assert catalogs[1].last_release("prod").id == 3, "it goes on from there"
+    with pytest.raises(UsageError, match="is not empty"):
+        copy(catalogs[0], catalogs[1])
+    for catalog in catalogs:
+        catalog.close()
+
+
+def test_a_lock_that_nobody_holds_is_taken_away(tmp_path: Path) -> None:
     """Of a run that died before it was recorded, or after it was settled; that of a living one stays."""
+    catalog = open_catalog(tmp_path / "catalog.db")
     (tmp_path / "locks/left").touch()
-    with catalog.run("r1", "prod", NOW, [], lambda path, keep=(): None):
+    with catalog.run("r1", "prod", NOW, {}, lambda path, keep=(): None, recorded=0):
         assert catalog.recover(lambda path, keep=(): None) == []
         assert [file.name for file in (tmp_path / "locks").iterdir()] == ["r1"]
     assert not list((tmp_path / "locks").iterdir())
+    catalog.close()
 
 
-def test_what_was_released_when_stays_as_clocks_are_set_back(catalog: SqliteCatalog) -> None:
-    catalog.record([version("v1"), version("v2", code="2")], [verdict("v1"), verdict("v2")])
-    release(catalog, Move(product="d.p", version="v1"))
-    late = release(catalog, Move(product="d.p", version="v2"), at=NOW - timedelta(days=1))
-    assert late.at == NOW
-    assert catalog.pointers("prod", NOW - timedelta(hours=1)) == {}
-    assert catalog.pointers("prod", NOW)["d.p"].version == "v2"
-    elsewhere = release(catalog, Move(product="d.p", version="v1"), at=NOW - timedelta(days=1), environment="dev")
-    assert elsewhere.at == NOW - timedelta(days=1), "an environment has a past of its own"
+def test_what_came_out_as_something_else_is_no_copy(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    source, target = open_catalog(tmp_path / "catalog.db"), open_catalog(address)
+    with pytest.raises(UsageError, match="nothing to copy"):
+        copy(source, target)
+    full(source)
+    with (
+        source.run("r2", "prod", NOW, {}, lambda path, keep=(): None, recorded=0),
+        pytest.raises(UsageError, match="run r2 is using"),
+    ):
+        copy(source, target)
+    target.database.write(lambda w: w.define("create function bad() returns trigger language plpgsql as $$ begin new.why = 'other'; return new; end $$"))  # fmt: skip
+    target.database.write(lambda w: w.define("create trigger bad before insert on releases for each row execute function bad()"))  # fmt: skip
+    with pytest.raises(CatalogError, match="releases came out as something else"):
+        copy(source, target)
+    assert target.versions("d.p") == []
+    change(target, "drop trigger bad on releases")
+    assert copy(source, target)
+    source.close()
+    target.close()

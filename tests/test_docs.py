@@ -31,7 +31,11 @@ def section(name: str) -> str:
 @pytest.mark.parametrize("name", sorted(main.commands))
 def test_every_verb_and_option(name: str) -> None:
     text = section(name)
-    for parameter in main.commands[name].params:
+    command = main.commands[name]
+    below = list(command.commands.values()) if isinstance(command, click.Group) else []
+    for one in below:
+        assert f"### `products {name} {one.name} " in text
+    for parameter in (parameter for one in [command, *below] for parameter in one.params):
         if isinstance(parameter, click.Option):
             assert any(f"`{option}" in text or f"/`{option}`" in text for option in parameter.opts), (
                 name,
@@ -66,7 +70,7 @@ def test_every_kind_of_rule_and_what_it_can_say() -> None:
         assert f"| `rule.{verb}(" in RULES, verb
     for keyword in typing.get_type_hints(AboutRule):
         assert f"`{keyword}`" in RULES, keyword
-    for how in ("schema", "pruned", "fused", "sorted", "polars", "pandera", "sql", "remembered"):
+    for how in ("schema", "pruned", "fused", "sorted", "polars", "pandera", "sql", "totals", "remembered"):
         assert f"| `{how}` |" in RULES, how
 
 

@@ -483,7 +483,7 @@ def until(true, seconds: float = 20) -> None:
 
 def test_two_runs_at_once_end_as_one(place: Place) -> None:
     declare(place, SLOW.replace("1.5", "0.5"))
-    command = [sys.executable, "-m", "assay", "materialize"]
+    command = [sys.executable, "-m", "assay", "materialize", "--wait", "1m"]
     runs = [subprocess.Popen(command, cwd=place.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     assert [r.wait(timeout=60) for r in runs] == [0, 0], [r.communicate() for r in runs]
     told = place.materialize()

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import assay
-from assay.catalog import SqliteCatalog
+from assay.catalog import open_catalog
 from assay.engines.partwise import is_settled, partwise
 from assay.model import Part
 from tests.conftest import ROOT, Place
@@ -74,7 +74,7 @@ def shop(tmp_path: Path) -> Place:
 
 def keys(place: Place, product: str) -> dict[str, Part]:
     """Return the parts that readers see of a product, by key."""
-    catalog = SqliteCatalog(place.root / ".products/catalog.db", create=False)
+    catalog = open_catalog(place.root / ".products/catalog.db", create=False)
     version = catalog.version(catalog.pointers("prod")[product].version)
     catalog.close()
     return {part.key: part for part in version.parts}
@@ -674,33 +674,6 @@ def test_versions_share_what_did_not_change(shop: Place) -> None:
     assert ranges[0].count(",") <= 5
 
 
-def test_a_catalog_of_before_there_were_parts_is_read(place: Place) -> None:
-    place.write(
-        "products/shop.py",
-        "sql_product('p', 'select x from numbers', owner='o', inputs={'numbers': 'sales.numbers'})",
-        header=True,
-    )
-    place.edit("products/shop.py", 'numbers = source.files("data/*.csv", columns={"x": pl.Int64})', "")
-    place.materialize()
-    file = place.root / ".products/catalog.db"
-    database = sqlite3.connect(file, isolation_level=None)
-    database.executescript(
-        """
-        create table old (version text, key text, path text unique, rows bigint, bytes bigint, checksum text, primary key (version, key));
-        insert into old select v.id, p.key, p.path, p.rows, p.bytes, p.checksum from versions v join parts p on p.id = cast(v.parts as integer);
-        drop table parts; drop table judged_parts; drop table replaced; drop table listings;
-        create table listings (digest text primary key, files text not null);
-        alter table old rename to parts;
-        alter table versions drop column held; alter table versions drop column parts;
-        alter table verdicts drop column failed_parts;
-        update meta set value = '2' where name = 'schema';
-        """
-    )
-    database.close()
-    assert {t["result"] for n, t in place.materialize().items() if n} == {"unchanged"}
-    assert place.query("select sum(x)::bigint as x from p") == [{"x": 6}]
-
-
 PARTWISE = {
     "select day, n from this where n > 1000 order by n": (True, True),
     "from this t where t.x not between 1 and 2": (True, True),
@@ -741,6 +714,89 @@ def test_a_query_about_rows_is_remembered_too(shop: Place) -> None:
     drop(shop, 5, 1000)
     [failed] = shop.materialize()["shop.daily"]["rules"]
     assert (failed["text"], failed["failing"], failed["samples"][0]["x"]) == ("small", 1, 1000)
+
+
+TOTALS = """[
+    rule.sql("there is enough", "select sum(x) as x, avg(x) as mean from this having sum(x) < 10"),
+    rule.sql("no day is without", "select day, count(*) as n from this group by all having count(*) < 1"),
+    rule.rows(at_least=3),
+    rule.changes("x", within="60 %"),
+    rule.changes("x", within=40, by=["day"]),
+    rule.changes("count(*)", within="±80 %", against="same weekday, last 4"),
+    rule.reconciles("x", "ledger", "x", within=5),
+    rule.reconciles("x", "book", "x", by=["day"]),
+    rule.fresh_event_time(within="9000 days"),
+]"""
+TWIN = f"""
+lines = product(owner="o", each="raw", event_time="day", rules={TOTALS})(lines)
+book = sql_product("book", "select day, sum(x)::bigint as x from raw group by 1", owner="o")
+ledger = sql_product("ledger", "from book", owner="o", partition_by="day")
+twin = sql_product("twin", "select day, id, x from raw", owner="o", event_time="day", rules={TOTALS})
+"""
+
+
+def told_alike(shop: Place) -> dict[str, dict]:
+    """Return how the rules of the lines came out, which is how those of its twin did, that is in one part."""
+    mine, other = results(shop, "shop.lines"), results(shop, "shop.twin")
+    for text, told in other.items():
+        apart = {"how", "measured"} if text.endswith("old") else {"how"}  # one was judged a moment after the other
+        assert {**mine[text], **dict.fromkeys(apart)} == {**told, **dict.fromkeys(apart)}
+    assert {told["how"] for told in other.values()} == {"sql"}
+    return mine
+
+
+def test_totals_are_put_together_from_those_of_the_parts(shop: Place) -> None:
+    declared = SHOP.replace('@product(owner="o", each="raw", contract=Lines)\n', "")
+    shop.write("products/shop.py", declared + TWIN)
+    shop.materialize()
+    told = told_alike(shop)
+    assert {r["how"] for r in told.values() if r["status"] != "skipped"} == {"totals"}
+    database = sqlite3.connect(shop.root / ".products/catalog.db")
+    count = "select count(*) from judged_parts j join parts p on p.id = j.part where product = 'shop.lines'"
+    judged = database.execute(count).fetchone()[0]
+    drop(shop, 5, 3, 30)
+    shop.materialize()
+    told = told_alike(shop)
+    assert {(r["status"], r["how"]) for r in told.values()} == {("passed", "totals")}
+    assert database.execute(count).fetchone()[0] == judged + judged // 40
+    drop(shop, 6, -3000, 30)
+    shop.materialize()
+    told = told_alike(shop)
+    failed = {text: r["samples"] for text, r in told.items() if r["status"] == "failed"}
+    assert len(failed) == 3
+    assert failed["there is enough"][0]["x"] == sum(
+        r["is_now"] for r in failed["x stays within 60 % of what is published"]
+    )
+    [why] = [t for t in shop.run("why", "lines", "--rules", "--json").json if t["rule"] == "there is enough"]
+    assert (why["how"], why["last"]["how"]) == ("totals", "totals")
+    assert "of each part of this: SELECT sum(x) AS __value0, count(x) AS __value1 FROM __part" in why["query"]
+
+
+@pytest.mark.parametrize(("total", "how"), [("sum(x) < 0 or max(id) is null", "totals"), ("median(x) < 0", "")])
+def test_what_totals_are_in_a_part_is_not_read_again(shop: Place, total: str, how: str) -> None:
+    rules = f"""each="raw", rules=[rule.sql("a total", "select count(*) from this having {total}")])"""
+    shop.edit("products/shop.py", 'each="raw", contract=Lines)', rules)
+    shop.materialize("-s", "lines")
+    for file in (shop.root / ".products/store").rglob("shop.lines/**/*.parquet"):
+        file.chmod(0o644)
+        file.write_bytes(bytes(file.stat().st_size))  # nobody can read it any more
+    drop(shop, 3, 1)
+    told = shop.materialize("-s", "lines")["shop.lines"]
+    assert told["result"] == ("published" if how else "failed")
+    assert not how or results(shop, "shop.lines")["a total"]["how"] == how
+
+
+def test_totals_of_what_is_sensitive_are_not_remembered(shop: Place) -> None:
+    shop.edit("products/shop.py", "x: int = pa.Field(ge=0)", 'x: int = pa.Field(ge=0, metadata={"sensitive": True})')
+    rules = 'rules=[rule.sql("a total", "select max(x) from this having max(x) > 100"), rule.sql("ids", "select max(id) from this having max(id) < 0")]'
+    shop.edit("products/shop.py", "contract=Lines)", f"contract=Lines, {rules})")
+    shop.materialize()
+    told = results(shop, "shop.lines")
+    assert (told["a total"]["how"], told["ids"]["how"]) == ("sql", "totals")
+    database = sqlite3.connect(shop.root / ".products/catalog.db")
+    remembered = "".join(row[0] for row in database.execute("select results from judged_parts"))
+    assert "max(id)" in remembered
+    assert "max(x)" not in remembered
 
 
 # ---------------------------------------------------------------------------------------------- what once went wrong

@@ -24,16 +24,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.catalog import SqliteCatalog
+from assay.catalog import open_catalog
+from assay.catalog.recording import move
 from assay.config import Config
 from assay.decision import Blocked, Build, Held, Keep, Maybe, Publish
 from assay.engines.making import LAZY_FRAME, Recipe
 from assay.errors import AssayError
 from assay.events import Outcome
-from assay.execute import World, execute, look_around
+from assay.execute import Manner, World, execute, look_around
 from assay.fingerprint import code_of, digest
 from assay.graph import Graph
-from assay.model import Column, Contract, Input, Kind, Product, Rule, Source, Where
+from assay.model import Column, Contract, Input, Kind, Move, Product, Rule, Source, Where
 from assay.plan import Plan, Request, plan
 from assay.project import Project
 from assay.resolve import Definition, Resolved
@@ -81,7 +82,6 @@ class Life:
     data: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SOURCES, 0))
     builds: list[str] = field(default_factory=list)
     seconds: int = 0
-    catalog: type[SqliteCatalog] = SqliteCatalog
 
     def write_data(self) -> None:
         for name, value in self.data.items():
@@ -196,12 +196,12 @@ def run(life: Life, *, crash_at: int = 0) -> tuple[Outcome | None, Plan, int]:
     life.seconds += 10
     now = datetime.fromtimestamp(datetime.now(UTC).timestamp() + life.seconds, UTC)
     project, storage = life.project(), LocalStorage(life.root / ".products/store")
-    catalog = life.catalog(life.root / ".products/catalog.db")
+    catalog = open_catalog(life.root / ".products/catalog.db")
     # A dead process writes no more: its catalog connection is made unusable, whoever still holds it.
-    fuse = Fuse(crash_at, lambda: setattr(catalog, "_db", None))
+    fuse = Fuse(crash_at, lambda: setattr(catalog.database, "_db", None))
     events = Doomed(lambda event: None, fuse, {"__call__"})
-    database = catalog._db
-    catalog._db = Doomed(database, fuse, {"execute", "executemany"})  # type: ignore[assignment]
+    database = catalog.database._db
+    catalog.database._db = Doomed(database, fuse, {"execute", "executemany"})
     world = World(
         catalog=catalog,
         storage=Doomed(storage, fuse, {"prepare", "seal"}),
@@ -212,14 +212,14 @@ def run(life: Life, *, crash_at: int = 0) -> tuple[Outcome | None, Plan, int]:
     before = prediction(project, request, life)
     outcome = None
     with suppress(*((Crash, AssayError, AttributeError) if crash_at else ())):
-        outcome = execute(project, request, world, environment="prod", jobs=2)
+        outcome = execute(project, request, world, environment="prod", manner=Manner(jobs=2))
     database.close()
     return outcome, before, fuse.steps
 
 
 def prediction(project: Project, request: Request, life: Life) -> Plan:
     """The plan as it stands, made without writing anything."""
-    catalog = SqliteCatalog(life.root / ".products/catalog.db")
+    catalog = open_catalog(life.root / ".products/catalog.db")
     storage = LocalStorage(life.root / ".products/store")
     world = World(catalog=catalog, storage=storage, reporter=lambda e: None, clock=lambda: datetime.now(UTC))
     made = plan(project.graph, look_around(project, world, "prod"), request)
@@ -229,7 +229,7 @@ def prediction(project: Project, request: Request, life: Life) -> Plan:
 
 def published(life: Life) -> dict[str, list[int]]:
     """What a reader sees of every product."""
-    catalog = SqliteCatalog(life.root / ".products/catalog.db", create=False)
+    catalog = open_catalog(life.root / ".products/catalog.db", create=False)
     found = {}
     for name, pointer in catalog.pointers("prod").items():
         [part] = catalog.version(pointer.version).parts
@@ -243,8 +243,8 @@ def published(life: Life) -> dict[str, list[int]]:
 
 def orphans(life: Life) -> set[str]:
     """Files in the store that no version names."""
-    catalog = SqliteCatalog(life.root / ".products/catalog.db", create=False)
-    named = {path for (path,) in catalog._rows("select path from parts")}
+    catalog = open_catalog(life.root / ".products/catalog.db", create=False)
+    named = {path for (path,) in catalog.database.rows("select path from parts")}
     catalog.close()
     store = life.root / ".products/store"
     return {str(f.relative_to(store)) for f in store.rglob("*") if f.is_file()} - named
@@ -363,25 +363,24 @@ def test_whatever_happens_readers_see_what_passed(made: list[Made], steps: list[
     live(made, steps, release)
 
 
-class Naive(SqliteCatalog):
+def product_by_product(writer: Any, environment: str, release: int, moved: Move) -> None:
     """The control: it publishes product by product, each in a transaction of its own."""
-
-    def _move(self, environment: str, release: int, move: Any) -> None:
-        super()._move(environment, release, move)
-        self._db.execute("commit")
-        self._db.execute("begin immediate")
+    move(writer, environment, release, moved)
+    writer.execute("commit")
+    writer.execute("begin immediate")
 
 
 def test_a_crash_at_every_step_of_one_run(tmp_path: Path) -> None:
-    at_every_step(tmp_path, SqliteCatalog)
+    at_every_step(tmp_path)
 
 
-def test_the_control_is_caught(tmp_path: Path) -> None:
+def test_the_control_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.catalog.catalog.move", product_by_product)
     with pytest.raises(AssertionError, match="half of"):
-        at_every_step(tmp_path, Naive)
+        at_every_step(tmp_path)
 
 
-def at_every_step(folder: Path, catalog: type[SqliteCatalog]) -> None:
+def at_every_step(folder: Path) -> None:
     made = [
         Made(name="d.p0", reads=("s.s0",), lossy=False, sql=True, bar=9),
         Made(name="d.p1", reads=("d.p0",), lossy=False, sql=False, bar=9),
@@ -391,7 +390,7 @@ def at_every_step(folder: Path, catalog: type[SqliteCatalog]) -> None:
     def start(step: int) -> Life:
         root = folder / str(step)
         root.mkdir()
-        life = Life(root=root, made=[Made(**vars(m)) for m in made], release="coherent", catalog=catalog)
+        life = Life(root=root, made=[Made(**vars(m)) for m in made], release="coherent")
         life.write_data()
         run(life)
         life.data["s.s0"] = 5

@@ -20,11 +20,13 @@ from assay import query as queries
 from assay.config import find_config
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
-from assay.execute import execute
+from assay.execute import Manner, execute
 from assay.explain import explain, explain_part
 from assay.history import history_of, restore
 from assay.lineage import as_data, as_mermaid, as_tree
 from assay.model import short
+from assay.moving import catalog_verbs
+from assay.periods import seconds_of
 from assay.plan import plan
 from assay.project import open_project
 from assay.read import published, table_of
@@ -88,6 +90,9 @@ def main() -> None:
     """Data products that are judged before anyone can read them."""
 
 
+main.add_command(catalog_verbs)
+
+
 def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
     if value is None:
         return None
@@ -96,6 +101,13 @@ def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     except ValueError:
         raise click.BadParameter("write it as 2011-12-09T07:00 (UTC unless it says)") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> float:
+    try:
+        return seconds_of(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}: write 90s, 10m or 2h") from None
 
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -150,11 +162,13 @@ def init(folder: Path, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Build again, whatever is there.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="How many products at a time.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first product that fails or is held back.")
+@click.option("--wait", callback=_seconds, default="0s", metavar="TIME", help="Wait so long for other runs: 90s, 10m.")
 @click.option("--restate", multiple=True, metavar="NAME", help="Let settled rows of this product change, once.")
 @click.option("--because", default="", metavar="TEXT", help="Why they change; it is recorded.")
 def materialize(
     names: Sequence[str], select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None,
-    as_json: bool, parts: str, force: bool, jobs: int | None, fail_fast: bool, restate: Sequence[str], because: str,
+    as_json: bool, parts: str, force: bool, jobs: int | None, fail_fast: bool, wait: float, restate: Sequence[str],
+    because: str,
 ) -> None:  # fmt: skip
     """Build what is stale, judge it, and publish what passed; NAMES are selectors, as those of -s."""
     if parts and not (names or select):
@@ -165,21 +179,15 @@ def materialize(
     with open_session(env, now, create=True) as session:
         check_now(session, now)
         observed = session.observe()
-        request = session.request(
-            observed,
-            [*names, *select],
-            exclude,
-            force=force,
-            restate=dict.fromkeys(restate, because.strip()),
-            parts=parts,
-        )
+        restated = dict.fromkeys(restate, because.strip())
+        request = session.request(observed, [*names, *select], exclude, force=force, restate=restated, parts=parts)
         story = Story(session.project.graph, observed.facts)
         reporter = _reporter(story, _width(request.products), as_json)
         try:
             with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
                 outcome = execute(
                 session.project, request, session.world(reporter), environment=session.environment,
-                jobs=jobs or session.project.config.jobs, fail_fast=fail_fast,
+                manner=Manner(jobs=jobs or session.project.config.jobs, fail_fast=fail_fast, wait=wait),
             )  # fmt: skip
         finally:
             reporter.close()
@@ -290,10 +298,10 @@ def why(name: str, env: str | None, now: datetime | None, as_json: bool, rules: 
 def _rules(session: Session, name: str, as_json: bool) -> None:
     """Say how each rule is judged."""
     session.project.vouch([name])
-    decision = session.shelf(session.observe())[1][name]
-    meant = getattr(decision, "version", None) or next(iter(session.catalog.versions(name, 1)), None)
+    shelf, decisions = session.shelf(session.observe())
+    meant = getattr(decisions[name], "version", None) or next(iter(session.catalog.versions(name, 1)), None)
     judged = session.catalog.verdicts(meant.id, session.environment)[:1] if meant else []
-    told = judged_how(session.project.graph.products[name], meant, judged[0].results if judged else ())
+    told = judged_how(shelf, session.project.graph.products[name], meant, judged[0].results if judged else ())
     if as_json:
         return _say(told)
     for item in told:

@@ -37,13 +37,15 @@ def compact(
     catalog: Catalog, storage: Storage, engine: DuckDB, *, environment: str, now: datetime, dry: bool = False
 ) -> list[Compacted]:
     """Put the small files together of every product in parts, as one environment sees it; say what was done."""
+    recorded = catalog.recorded()
     seen = [catalog.version(pointer.version) for pointer in catalog.pointers(environment).values()]
     plan = [(version, list(_heaps(version))) for version in seen if version.in_parts]
     run = f"gc-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     todo = [(version, heaps) for version, heaps in plan if heaps]
     if todo and not dry:
-        paths = [f"{version.product}/{run}" for version, _ in todo]
-        with catalog.run(run, environment, now, paths, storage.remove):
+        wanted = {version.product: version.key.digest for version, _ in todo}
+        with catalog.run(run, environment, now, wanted, storage.remove, recorded=recorded) as busy:
+            todo = [(version, heaps) for version, heaps in todo if version.product not in busy]
             for version, heaps in todo:
                 for index, heap in enumerate(heaps):
                     moved = _rewrite(version, heap, f"{version.product}/{run}/{index}.parquet", storage, engine)

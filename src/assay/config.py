@@ -1,6 +1,7 @@
 """`[tool.products]` of `pyproject.toml`: where a project is and how it wants to be run."""
 
 import difflib
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -11,6 +12,9 @@ from assay.errors import UsageError
 from assay.model import Where
 
 _FILE = "pyproject.toml"
+_CATALOG = "ASSAY_CATALOG"
+_PLACES = "should be postgresql://user@host:port/database, or the path of a file"
+_ADDRESS = re.compile("postgres(ql)?://")
 _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 
 
@@ -18,12 +22,14 @@ _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 class Config:
     """The settings of a project; paths are relative to `root`, the folder of its `pyproject.toml`.
 
-    `reads` names files and environment variables (`$NAME`) that the definition modules read while they load.
+    `reads` names files and environment variables (`$NAME`) that the definition modules read while they load;
+    `catalog` may hold a password, and the environment variable ASSAY_CATALOG goes before it.
     """
 
     root: Path
     definitions: str = "products"
     store: str = ".products"
+    catalog: str = field(default="", repr=False)
     environment: str = "prod"
     release: Literal["coherent", "as_ready"] = "coherent"
     jobs: int = 0
@@ -37,9 +43,14 @@ class Config:
         return self.root / self.store
 
     @property
+    def catalog_place(self) -> Path | str:
+        """The file that holds the catalog, or the address of the database that does."""
+        return catalog_place(self.catalog or f"{self.store}/catalog.db", self.root)
+
+    @property
     def spill_folder(self) -> Path:
-        """The folder for what does not fit into memory."""
-        return self.state / "spill"
+        """The folder for what does not fit into memory, of this machine: processes are known by their number there."""
+        return self.state / "spill" / os.uname().nodename
 
 
 def find_config(start: Path) -> Config:
@@ -81,6 +92,10 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
             f"[tool.products]: {'; '.join(problems)}", where=Where(_FILE), hint=f"Settings: {', '.join(known)}."
         )
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    if told := os.environ.get(_CATALOG):
+        if problem := _wrong("catalog", told, ""):
+            raise UsageError(f"the environment variable {_CATALOG} {problem}")
+        settings["catalog"] = told
     return Config(root=root, **settings)
 
 
@@ -99,11 +114,24 @@ def _wrong(name: str, value: Any, default: Any) -> str:
         return "should be a folder inside the project"
     if name in {"definitions", "store"} and ("\0" in value or Path(value) == Path()):
         return "should be a folder inside the project"
+    if name == "catalog" and _no_place(value):
+        return _PLACES
     if name == "jobs" and not 0 <= value <= 64:
         return "should be between 0 and 64"
     if name in {"memory", "spill"} and value and not _MEMORY.fullmatch(value):
         return 'should be a size such as "2GB"'
     return bad_environment(value) if name == "environment" else ""
+
+
+def catalog_place(told: str, folder: Path) -> Path | str:
+    """Return the file, from a folder, or the address that a text means; UsageError for one that is neither."""
+    if _no_place(told):
+        raise UsageError(f"the catalog {_PLACES}")
+    return told if _ADDRESS.match(told) else folder / told
+
+
+def _no_place(told: str) -> bool:
+    return "\0" in told or ("://" in told and not _ADDRESS.match(told))
 
 
 def bad_environment(name: str) -> str:

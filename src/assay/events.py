@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from assay.decision import Blocked, Decision, Held, Keep, Publish, Reason
@@ -30,6 +31,30 @@ class Unfinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """A run that is under way, and where."""
+
+    run: str
+    environment: str
+    since: datetime
+    host: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"{self.run} on {self.host} (process {self.pid}), since {self.since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Busy:
+    """Another run is building the product: nothing was done for it here."""
+
+    holder: Holder
+
+
+End = Decision | Failed | Left | Unfinished | Busy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """How one product came out of a run: what was decided last, and what was done for it.
 
@@ -37,7 +62,7 @@ class Result:
     """
 
     product: str
-    end: Decision | Failed | Left | Unfinished
+    end: End
     reasons: tuple[Reason, ...] = ()
     built: bool = False
     judged: bool = False
@@ -86,7 +111,14 @@ class Stopping:
     products: tuple[str, ...]
 
 
-Event = Began | Working | Progress | Settled | Stopping
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The run waits for others that build some of its products: who each of them is, by product."""
+
+    holders: Mapping[str, Holder]
+
+
+Event = Began | Working | Progress | Settled | Stopping | Waiting
 
 
 class Reporter(Protocol):
@@ -110,15 +142,15 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 a build failed or a source cannot be read, 3 held back by rules, 130 stopped."""
+        """0 done, 1 failed, a source cannot be read or another run is at it, 3 held back by rules, 130 stopped."""
         ends = [r.end for r in self.results.values()]
         if self.interrupted:
             return 130
-        if any(isinstance(end, Failed) or (isinstance(end, Held) and end.absent) for end in ends):
+        if any(isinstance(end, Failed | Busy) or (isinstance(end, Held) and end.absent) for end in ends):
             return 1
         held = [isinstance(end, Blocked | Held) or held_parts(end) for end in ends]
         return 3 if any(held) else 0
 
     def of(self, kind: type) -> list[str]:
-        """Return the products that ended this way (`Publish`, `Keep`, `Blocked`, `Held`, `Failed`, `Left`)."""
+        """Return the products that ended this way (`Publish`, `Keep`, `Blocked`, `Held`, `Failed`, `Left`, `Busy`)."""
         return [name for name, r in self.results.items() if isinstance(r.end, kind)]

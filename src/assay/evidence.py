@@ -1,6 +1,8 @@
 """Where what a product is made of, and judged by, is read: which version of each input, and its files."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,14 @@ from assay.config import Config
 from assay.decision import Keep, Publish
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed, Table, stored
+from assay.engines.totals import Split
 from assay.errors import BuildError
 from assay.graph import Graph
 from assay.model import PREVIOUS, QUARANTINE, THIS, Input, Kind, Product, SourceState, Version, short
 from assay.partition import Wanted
 from assay.plan import Observed, compared_with, judged_as_of
-from assay.rules.by_parts import PartEvidence
-from assay.rules.judge import Evidence
+from assay.rules.by_totals import Tallies, Tally, asked_of, splits, totals_digest
+from assay.rules.judge import Evidence, PartEvidence
 from assay.storage import Storage
 
 
@@ -32,6 +35,8 @@ class Shelf:
         """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
         outside = {(self.root / f.path).parent for s in self.observed.sources.values() for f in s.files}
         limits = {"memory_limit": self.config.memory, "max_temp_directory_size": self.config.spill}
+        with suppress(OSError):  # DuckDB makes one folder, not two; where nothing may be written nothing is spilled
+            self.config.spill_folder.parent.mkdir(parents=True, exist_ok=True)
         return DuckDB([self.storage.root, *sorted(outside)], self.config.spill_folder, limits)
 
     def feed(self, alias: str, name: str) -> Feed:
@@ -114,11 +119,55 @@ class Shelf:
             for p in version.parts
         ]
 
+    def tallies(
+        self,
+        product: Product,
+        version: Version,
+        judged: Callable[[Collection[int], str], Mapping[int, Mapping[str, Any]]],
+    ) -> Tallies:
+        """Return what the totals of a version in parts are judged by; `judged` says what is remembered, by part."""
+        rules, tables = self.totals(product, version)
+        asked = rules.values()  # those that wait for something to compare with, too: what is remembered stays the same
+        if product.uses_previous and not self._before(product, version):
+            later = {rule.text for rule in product.contract.rules if any(i.name == PREVIOUS for i in rule.inputs)}
+            rules = {text: told for text, told in rules.items() if text not in later}
+        read = {block.table for told in rules.values() for block in told.blocks}
+        found = {}
+        for alias in sorted(read):
+            here = tables[alias]
+            queries = asked_of(asked, {THIS, PREVIOUS} if alias in {THIS, PREVIOUS} else {alias})
+            digest = totals_digest(queries, here.columns)
+            parts = self.parts(here, judged([part.id for part in here.parts], digest))
+            found[alias] = Tally(rules=digest, queries=queries, parts=parts)
+        return Tallies(rules=rules, tables=found)
+
+    def totals(self, product: Product, version: Version) -> tuple[dict[str, Split], dict[str, Version]]:
+        """Return the rules whose totals are put together from those of parts, and all that rules read, by alias."""
+        if not version.in_parts:
+            return {}, {}
+        tables = {THIS: version, PREVIOUS: self._before(product, version) or version}
+        asked = {i.alias: i.name for rule in product.contract.rules for i in rule.inputs}
+        for alias, name in asked.items():
+            if name in self.graph.products:
+                with suppress(BuildError):  # it is not published yet
+                    tables[alias] = self._version(name)
+        return splits(product, tables, self._sensitive(product, set(asked.values()))), tables
+
+    def _before(self, product: Product, version: Version) -> Version | None:
+        """Return the version that rules compare with."""
+        return compared_with(product, version, self.observed.facts) if product.uses_previous else None
+
+    def _sensitive(self, product: Product, names: Iterable[str]) -> dict[str, frozenset[str]]:
+        """Return the columns never to be shown of all that is read, by name."""
+        return {
+            name: frozenset(self.graph.sensitive(product.name if name in {THIS, PREVIOUS} else name)) for name in names
+        }
+
     def evidence(self, product: Product, version: Version, restated: str = "") -> Evidence:
         """Return what a version is judged by."""
         asked = {i.alias: i.name for rule in product.contract.rules for i in rule.inputs}
         others = [self.feed(alias, name) for alias, name in asked.items() if name in self.graph.products]
-        before = compared_with(product, version, self.observed.facts) if product.uses_previous else None
+        before = self._before(product, version)
         if before:
             others.append(self._of(PREVIOUS, PREVIOUS, before))
         read = [feed.name for feed in others if feed.name in self.graph.products]
@@ -132,8 +181,5 @@ class Shelf:
             before=before.columns if before else (),
             now=judged_as_of(version, self.observed),
             restated=restated,
-            sensitive={
-                name: frozenset(self.graph.sensitive(product.name if name in {THIS, PREVIOUS} else name))
-                for name in {THIS, PREVIOUS, *read}
-            },
+            sensitive=self._sensitive(product, {THIS, PREVIOUS, *read}),
         )

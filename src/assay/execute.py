@@ -21,7 +21,10 @@ from assay.engines.duckdb import DuckDB
 from assay.errors import AssayError, Conflict
 from assay.events import (
     Began,
+    Busy,
+    End,
     Failed,
+    Holder,
     Left,
     Outcome,
     Progress,
@@ -30,6 +33,7 @@ from assay.events import (
     Settled,
     Stopping,
     Unfinished,
+    Waiting,
     Working,
 )
 from assay.evidence import Shelf
@@ -59,8 +63,9 @@ from assay.storage import Storage, drop_spilled, size_of
 
 _Done = Built | Unfinished | Ruling
 _Work = Callable[[], _Done]
-_ATTEMPTS = 5
+_ATTEMPTS = 10
 _AHEAD = 2  # products handed to each worker before it asks: what is judged next does not queue behind all that is built
+_LOOK = 0.5  # seconds between looks for whether other runs are done
 _TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
 
 
@@ -86,37 +91,75 @@ def look_around(project: Project, world: World, environment: str) -> Observed:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How a run goes about it: products at a time (0: as many as is good), and how long to `wait` for other runs."""
+
+    jobs: int = 0
+    fail_fast: bool = False
+    wait: float = 0.0  # seconds
+
+
 def execute(
-    project: Project, request: Request, world: World, *, environment: str, jobs: int = 0, fail_fast: bool = False
+    project: Project,
+    request: Request,
+    world: World,
+    *,
+    environment: str,
+    manner: Manner = Manner(),
 ) -> Outcome:
     """Build, judge and publish what is asked for and stale; returns how every product came out.
 
-    What another run publishes meanwhile is observed and decided on again. Ctrl-C (KeyboardInterrupt) stops after what
-    is running; what is done by then is kept for the next run.
+    What another run publishes meanwhile is observed and decided on again. What another run builds is left to it, or
+    waited for and decided on then. Ctrl-C (KeyboardInterrupt) stops after what is running; what is done by then is kept
+    for the next run.
     """
     world.catalog.recover(world.storage.remove)
     drop_spilled(project.config.spill_folder)
     results: dict[str, Result] = {}
-    for attempt in range(_ATTEMPTS):
+    until, attempt = time.monotonic() + manner.wait, 0
+    asked = [name for name in project.graph.order if name in request.products]
+    while True:
         observed = look_around(project, world, environment)
         _remember(observed, world)
         steps = plan(project.graph, observed, request)
         if not steps.work:
             results.update(_as_it_is(steps, results, world.reporter))
-            return Outcome(results={n: results[n] for n in steps.steps})
-        run = _Run(project, request, world, observed=observed, steps=steps, fail_fast=fail_fast)
+            return Outcome(results={n: results[n] for n in asked})
+        left = max(0.0, until - time.monotonic())
+        run = _Run(project, request, world, observed=observed, steps=steps, manner=replace(manner, wait=left))
         try:
-            run.go(jobs or min(4, os.cpu_count() or 1))
+            run.go(manner.jobs or min(4, os.cpu_count() or 1))
         except Conflict:
-            if attempt == _ATTEMPTS - 1:
+            attempt += 1
+            if attempt == _ATTEMPTS:
                 raise
             continue
         finally:
             done = {n: r for n, r in run.results.items() if n not in results or not isinstance(r.end, Keep)}
             results.update(done)
-        told = {n: results[n] for n in steps.steps}
+        request = replace(request, forced=frozenset(run.forced))
+        if left and run.held_up and not run.interrupted:
+            request = replace(request, products=request.products - results.keys())
+            if _wait(world, run.held_up, until):
+                continue
+            stopped = {name: Result(product=name, end=Left()) for name in request.products}
+            world.reporter(Settled(results=tuple(stopped.values())))
+            return Outcome(results=results | stopped, interrupted=True, spilled=run.spilled)
+        told = {n: results[n] for n in asked}
         return Outcome(results=told, interrupted=run.interrupted, spilled=run.spilled)
-    raise AssertionError("unreachable")
+
+
+def _wait(world: World, holders: Mapping[str, Holder], until: float) -> bool:
+    """Wait until no other run builds any of these products, at most until then; False when told to stop."""
+    world.reporter(Waiting(holders=holders))
+    try:
+        while world.catalog.holders(holders) and time.monotonic() < until:
+            time.sleep(_LOOK)
+            world.catalog.recover(world.storage.remove)
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def _as_it_is(steps: Plan, before: Mapping[str, Result], reporter: Reporter) -> dict[str, Result]:
@@ -139,17 +182,18 @@ class _Run:
     """One pass over a plan: products settle in the order of their lineage, and connected ones are released together."""
 
     def __init__(
-        self, project: Project, request: Request, world: World, *, observed: Observed, steps: Plan, fail_fast: bool
+        self, project: Project, request: Request, world: World, *, observed: Observed, steps: Plan, manner: Manner
     ) -> None:
         self.project, self.graph, self.world, self.plan = project, project.graph, world, steps
-        self.forced, self.fail_fast = set(request.forced), fail_fast
+        self.forced, self.fail_fast, self.patient = set(request.forced), manner.fail_fast, manner.wait > 0
+        self.busy: Mapping[str, Holder] = {}  # what others may be building
+        self.held_up: dict[str, Holder] = {}  # what they have kept this run from building
+        self.put_off: set[str] = set()  # that, and what waits for it
         self.id = f"{observed.now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         self.facts = Overlay(observed.facts)
-        self.observed = Observed(
-            now=observed.now, environment=observed.environment, sources=observed.sources, facts=self.facts
-        )
+        self.observed = replace(observed, facts=self.facts)
         self.states: dict[str, InputState] = source_states(observed)
-        self.decisions: dict[str, Decision | Failed | Unfinished] = {}
+        self.decisions: dict[str, Decision | Failed | Unfinished | Busy] = {}
         self.results: dict[str, Result] = {}
         self.released: dict[str, int] = {}
         self.held: dict[str, Held] = {}
@@ -199,15 +243,19 @@ class _Run:
 
     def go(self, jobs: int) -> None:
         gc.enable()  # a command begins without
-        paths = [self._folder(name) for name in self.plan.builds]
         self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
         if any(self.graph.products[name].runs_python for name in self.plan.builds):
             self.project.definitions()
         self.project.vouch(self.plan.builds)
         try:
             with self.world.catalog.run(
-                self.id, self.observed.environment, self.observed.now, paths, self.world.storage.remove
-            ):
+                self.id,
+                self.observed.environment,
+                self.observed.now,
+                self.plan.wanted,
+                self.world.storage.remove,
+                recorded=self.observed.recorded,
+            ) as self.busy:
                 self._work(jobs)
         except KeyboardInterrupt:
             self.interrupted = True
@@ -253,6 +301,8 @@ class _Run:
                 product, self.states, self.observed, forced=name in self.forced, restates=name in self.restated
             )
             match decision:
+                case Build() | Check() if name in self.busy:
+                    self._settle(name, Busy(holder=self.busy[name]))
                 case Build(key=Key() as key, reasons=reasons):
                     self.notes[name].reasons = reasons
                     self._submit(pool, name, "build", partial(self._building, product, key))
@@ -309,15 +359,21 @@ class _Run:
         if future.exception() is None and not isinstance(done := future.result(), Unfinished):
             self._record(name, done)
 
-    def _settle(self, name: str, decision: Decision | Failed | Unfinished) -> None:
+    def _settle(self, name: str, decision: Decision | Failed | Unfinished | Busy) -> None:
         self.decisions[name] = decision
         match decision:
             case Failed():
                 self.states[name] = Unusable(why=f"{name} failed")
+            case Busy(holder=holder):
+                self.held_up[name] = holder
+                self.put_off.add(name)
+                self.states[name] = Unusable(why=f"another run builds {name}")
             case Unfinished(there=there, of=of):
                 self.states[name] = Unusable(why=f"{name} has {there} of {of} parts")
             case _:
                 self.states[name] = output(name, decision)
+        if isinstance(decision, Held) and not self.put_off.isdisjoint(decision.by):
+            self.put_off.add(name)
         for reader in self.graph.below.get(name, ()):
             if reader in self.waiting:
                 self.waiting[reader] -= 1
@@ -333,8 +389,12 @@ class _Run:
     def _leave(self) -> None:
         """Say what became of the products whose set was not released before the run was stopped."""
         left = [name for name in self.plan.steps if name not in self.results]
+        if self.held_up and self.patient and not self.interrupted:
+            return  # their turn comes
         ends = {
-            n: d if isinstance(d := self.decisions.get(n), Failed | Unfinished | Blocked | Held | Keep) else Left()
+            n: d
+            if isinstance(d := self.decisions.get(n), Failed | Unfinished | Busy | Blocked | Held | Keep)
+            else Left()
             for n in left
         }
         self.results |= {name: self._result(name, end) for name, end in ends.items()}
@@ -377,6 +437,7 @@ class _Run:
             run=self.id,
             parts=self.shelf.parts(version, remembered) if rules else (),
             rules=rules,
+            tallies=self.shelf.tallies(product, version, self.world.catalog.judged),
         )
         return lambda: hearing.rule(self._engine, lambda: self._definition(product.name).schema, self.world.clock)
 
@@ -388,9 +449,6 @@ class _Run:
     def _definition(self, name: str) -> Definition:
         with self._reading:
             return self.project.definitions()[name]
-
-    def _folder(self, name: str) -> str:
-        return f"{name}/{self.id}"
 
     @cached_property
     def _duckdb(self) -> DuckDB:
@@ -443,12 +501,16 @@ class _Run:
         ready = [index]
         while ready:
             index = ready.pop()
-            if self.open[index] or self.waits[index]:
+            if self.open[index] or self.waits[index] or self._is_put_off(self.units[index]):
                 continue
             self._release(self.units[index])
             for reader in self.readers[index]:
                 self.waits[reader].discard(index)
                 ready.append(reader)
+
+    def _is_put_off(self, unit: tuple[str, ...]) -> bool:
+        """Say whether a set is released later, when those that others build can be: readers see no half of it."""
+        return self.patient and not self.put_off.isdisjoint(unit)
 
     def _release(self, unit: tuple[str, ...]) -> None:
         """Publish all of a set that may be, in one transaction, and tell how each of it came out."""
@@ -456,7 +518,8 @@ class _Run:
         steps: dict[str, Decision] = {}
         for name in near & self.decisions.keys():
             decision = self.decisions[name]
-            steps[name] = Held(by={name: "it failed"}) if isinstance(decision, Failed | Unfinished) else decision
+            out = isinstance(decision, Failed | Unfinished | Busy)
+            steps[name] = Held(by={name: "it failed"}) if out else decision  # type: ignore[assignment]
         self.held |= withheld(self.graph, steps, self.facts, self.held)
         ends = {name: self.held.get(name, self.decisions[name]) for name in unit}
         moves = [self._move(name, end) for name, end in ends.items() if isinstance(end, Publish)]
@@ -482,7 +545,7 @@ class _Run:
         pointer = self.facts.pointer(name)
         return Move(product=name, version=end.version.id, previous=pointer.version if pointer else "")
 
-    def _result(self, name: str, end: Decision | Failed | Left | Unfinished) -> Result:
+    def _result(self, name: str, end: End) -> Result:
         note = self.notes[name]
         return Result(
             product=name,

@@ -1,15 +1,16 @@
 """Judges one version, as a whole or part by part, and makes the verdict that is recorded."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from assay.engines.duckdb import DuckDB
 from assay.model import Judged, Product, Status, Verdict, Version
 from assay.plan import outcome, restating
-from assay.rules.by_parts import Judgement, PartEvidence, judge_parts, rules_digest
-from assay.rules.judge import Evidence, judge
+from assay.rules.by_parts import Judgement, judge_parts, rules_digest
+from assay.rules.by_totals import Tallies
+from assay.rules.judge import Evidence, PartEvidence, judge
 from assay.rules.schema import Schema
 
 Remembered = Callable[[Collection[int], str], Mapping[int, Mapping[str, Any]]]
@@ -27,7 +28,8 @@ class Ruling:
 class Hearing:
     """What one version is judged by; `against` is the digest of what its rules read besides it.
 
-    `parts` are those of a product in parts, `rules` the digest of the rules that are remembered of them.
+    `parts` are those of a product in parts, `rules` the digest of the rules that are remembered of them; `tallies` is
+    what its totals are put together from.
     """
 
     product: Product
@@ -37,6 +39,7 @@ class Hearing:
     run: str
     parts: Sequence[PartEvidence] = ()
     rules: str = ""
+    tallies: Tallies = field(default_factory=Tallies)
 
     def rule(self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]) -> Ruling:
         """Judge it; raises what is the machinery's failure, and no verdict."""
@@ -55,12 +58,13 @@ class Hearing:
             restated=restated if waived else "",
             failed_parts=found.failed_parts,
         )
-        judged = (Judged(part=id, rules=self.rules, results=told) for id, told in found.judged.items())
-        return Ruling(verdict=verdict, judged=tuple(judged))
+        judged = {(self.rules, id): told for id, told in found.judged.items()} | dict(found.tallied)
+        remember = (Judged(part=id, rules=rules, results=told) for (rules, id), told in judged.items())
+        return Ruling(verdict=verdict, judged=tuple(remember))
 
     def _judge(self, engine: DuckDB, schema: Callable[[], Schema]) -> Judgement:
         if self.parts:
-            return judge_parts(self.product, self.evidence, self.parts, engine, schema)
+            return judge_parts(self.product, self.evidence, self.parts, engine, schema, tallies=self.tallies)
         return Judgement(results=judge(self.product, self.evidence, engine, schema))
 
 

@@ -44,6 +44,7 @@ from assay.model import (
 from assay.periods import settled_before
 
 FILE = "manifest.json"  # one JSON value a line: what deciding needs of all products, then each product whole
+_NOT_READ = {"root", "catalog"}  # settings that declarations do not depend on
 _LIBRARIES = ("duckdb", "polars", "pandera")
 
 
@@ -125,7 +126,7 @@ def relative(config: Config, files: Iterable[Path]) -> list[str]:
 
 def made_from(config: Config, files: Iterable[str]) -> str:
     """Return the digest of everything that the declarations follow from, `files` besides the definition modules."""
-    settings = {name: str(value) for name, value in asdict(config).items() if name != "root"}
+    settings = {name: str(value) for name, value in asdict(config).items() if name not in _NOT_READ}
     modules = [os.path.relpath(f, config.root) for f in definition_files(config)]
     contents = [(file, _bytes_digest(config.root / file)) for file in [*modules, *files]]
     return digest([settings, contents, reads_digest(config), _tools()])

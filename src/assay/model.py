@@ -394,7 +394,7 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """How the `rules` (a digest of them) that look at single rows came out on a part (by id), as plain data."""
+    """What rules (`rules` is a digest of them) found in a part (by id), as plain data: in its rows, or as totals."""
 
     part: int
     rules: str

@@ -29,8 +29,10 @@ def observe(
     now: datetime,
 ) -> Observed:
     """Return the state of the world at `now`: sources by content, and what the catalog holds for an environment."""
+    recorded = catalog.recorded()
     seen = catalog.seen() if sources else {}
     return Observed(
+        recorded=recorded,
         now=now,
         environment=environment,
         sources={name: look(root, source, seen) for name, source in sources.items()},

@@ -4,17 +4,32 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+MOST_RETRIES = 100
 _MOST = 10_000
 _AGO = re.compile(r"(\d{1,9}) (hour|day|week)s? ago")
-_WHILE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(minute|hour|day|week)s?")
+_WHILE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(?:(second|minute|hour|day|week)s?|([smhd]))")
+_SHORT = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
 
 
 def while_of(told: str) -> timedelta:
-    """Return how long "36 hours", "2 days" or "90 minutes" are; ValueError for anything else."""
+    """Return how long "36 hours", "2 days", "90 minutes" or "10m" are; ValueError for anything else."""
     found = _WHILE.fullmatch(told.strip())
     if not found or float(found[1]) > _MOST:
         raise ValueError(f"{told!r} is no length of time")
-    return timedelta(**{f"{found[2]}s": float(found[1])})
+    return timedelta(**{f"{found[2] or _SHORT[found[3]]}s": float(found[1])})
+
+
+def seconds_of(told: str | float) -> float:
+    """Return a length of time, in words or in seconds, in seconds; '' is none."""
+    return while_of(told).total_seconds() if isinstance(told, str) and told else float(told or 0)
+
+
+def shown_while(seconds: float) -> str:
+    """Return a length of time as people write it: 90 s, 10 min, 1.5 h."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length and seconds % (length / 2) == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:.3g} s" if seconds < 1000 else f"{seconds:,.0f} s"
 
 
 def local(now: datetime, tz: str) -> datetime:

@@ -78,12 +78,13 @@ class Facts(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """One read of catalog, sources and clock."""
+    """One read of catalog, sources and clock; versions that are `recorded` later are not in it."""
 
     now: datetime
     environment: str
     sources: Mapping[str, SourceState]
     facts: Facts
+    recorded: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,20 @@ class Plan:
     def builds(self) -> tuple[str, ...]:
         """Products that may be built: an upper bound of what will be."""
         return tuple(n for n, d in self.steps.items() if isinstance(d, Build | Check | Maybe))
+
+    @property
+    def wanted(self) -> Mapping[str, str]:
+        """The digests of the keys that they would be built for, '' where that is not known yet."""
+        return {name: _key_of(self.steps[name]) for name in self.builds}
+
+
+def _key_of(decision: Decision) -> str:
+    match decision:
+        case Build(key=Key() as key):
+            return key.digest
+        case Check(version=version):
+            return version.key.digest
+    return ""
 
 
 def plan(graph: Graph, observed: Observed, request: Request) -> Plan:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from assay.catalog import Catalog, SqliteCatalog
+from assay.catalog import Catalog, shared_catalog
 from assay.config import Config, find_config
 from assay.engines import sql as reader
 from assay.engines.types import storable
@@ -60,7 +60,7 @@ class Project:
 
     def catalog(self, *, create: bool = False) -> Catalog:
         """Open the catalog; without `create`, one that is not there yet reads as empty."""
-        return SqliteCatalog(self.config.state / "catalog.db", create=create)
+        return shared_catalog(self.config, create=create)
 
 
 def _not_a_query(query: str, inputs: Iterable[Input]) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.catalog import SqliteCatalog
+from assay.catalog import shared_catalog
 from assay.config import Config, find_config
 from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
@@ -112,7 +112,7 @@ def table_of(version: Version, storage: Storage) -> Table:
 def published(config: Config, env: str | None = None, as_of: AsOf = None) -> Published:
     """Return what readers see, read from the catalog in one go."""
     environment = env or config.environment
-    catalog = SqliteCatalog(config.state / "catalog.db", create=False)
+    catalog = shared_catalog(config)
     at = moment(as_of)
     try:
         last = catalog.last_release(environment)

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from assay.decision import Keep
-from assay.events import Began, Event, Progress, Result, Settled, Stopping, Working, held_parts
+from assay.events import Began, Event, Progress, Result, Settled, Stopping, Waiting, Working, held_parts
 from assay.story import Story, clean, lines
 
 # What JSON may hold as it is and a terminal should not see: control and direction characters, lone surrogates.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _COLOURS = {
     "published": "green", "held back": "red", "held": "yellow", "failed": "red", "left": "yellow", "unchanged": "dim",
-    "unfinished": "yellow",
+    "unfinished": "yellow", "busy": "yellow",
 }  # fmt: skip
 
 
@@ -30,6 +30,10 @@ class PlainReporter:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Stopping) and event.products:
             self.show("left", [f"  {'stopping':<10} waits for {', '.join(event.products)}"])
+        if isinstance(event, Waiting):
+            for holder in dict.fromkeys(event.holders.values()):
+                names = [name for name, other in event.holders.items() if other == holder]
+                self.show("busy", [clean(f"  {'waiting':<10} for {', '.join(names)}: {holder}")])
         if isinstance(event, Settled):
             for result in event.results:
                 if _is_as_it_was(result):

@@ -8,6 +8,7 @@ from typing import Any
 from assay.catalog import Catalog
 from assay.engines.duckdb import parquet
 from assay.engines.feed import Table
+from assay.engines.totals import TOTALS, Split
 from assay.errors import UsageError
 from assay.evidence import Shelf
 from assay.graph import nearest
@@ -37,24 +38,32 @@ def rule_of(product: Product, words: str) -> Rule:
 # ---------------------------------------------------------------------------------------------- how
 
 
-def judged_how(product: Product, version: Version | None, results: Sequence[RuleResult]) -> list[dict[str, Any]]:
+def judged_how(
+    shelf: Shelf, product: Product, version: Version | None, results: Sequence[RuleResult]
+) -> list[dict[str, Any]]:
     """Return for each rule how it is judged, its query, and how it came out last, as plain data.
 
     Types are those of the newest version, or of the contract before there is any.
     """
     columns: Sequence[Column] = version.columns if version else product.contract.columns
     ways = ways_of(product, columns)
+    totals = shelf.totals(product, version)[0] if version else {}
     last = {result.text: result for result in results}
     types = {column.name.lower(): column.type for column in columns}
     table = parquet(Table(())).replace("[]::varchar[]", "'this'")
     return [
         {
             "rule": rule.text,
-            **_way(rule, ways.get(rule.text), table, types),
+            **(_in_parts(totals[rule.text]) if rule.text in totals else _way(rule, ways.get(rule.text), table, types)),
             "last": {"status": str(found.status), "how": found.how} if (found := last.get(rule.text)) else None,
         }
         for rule in product.contract.rules
     ]
+
+
+def _in_parts(totals: Split) -> dict[str, str]:
+    asked = [f"{TOTALS}{n}, of each part of {b.table}: {b.query}" for n, b in enumerate(totals.blocks)]
+    return {"how": "totals", "query": "\n".join([*asked, totals.sql])}
 
 
 def _way(rule: Rule, way: Way | None, table: str, types: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
-from assay.events import Failed, Left, Result, Unfinished, held_parts
+from assay.events import Busy, End, Failed, Left, Result, Unfinished, held_parts
 from assay.fingerprint import key_of
 from assay.graph import Graph
 from assay.model import Freshness, Product, Rule, RuleResult, Status, Verdict, Version, short
@@ -33,7 +33,7 @@ class Story:
             told["parts"] = {"built": result.parts[0], "of": result.parts[1]}
         return {**told, "built": result.built, "judged": result.judged, "seconds": result.seconds}
 
-    def decided(self, name: str, end: Decision | Failed | Left | Unfinished) -> dict[str, Any]:
+    def decided(self, name: str, end: End) -> dict[str, Any]:
         """Return a decision as plain data."""
         told: dict[str, Any] = {"product": name, "result": word(end), **self._held_parts(name, end)}
         match end:
@@ -58,6 +58,9 @@ class Story:
                 told |= {"error": error, "detail": detail, "readers": self.readers(name)}
             case Unfinished(there=there, of=of):
                 told |= {"parts_there": there, "of": of, "readers": self.readers(name)}
+            case Busy(holder=holder):
+                told |= {"run": holder.run, "host": holder.host, "pid": holder.pid, **_moment("since", holder.since)}
+                told |= {"because": f"another run builds it: {holder}", "readers": self.readers(name)}
             case Build(reasons=reasons, parts=parts):
                 told |= {"reasons": [str(reason) for reason in reasons], **self._parts(name, parts)}
             case Check(version=version):
@@ -148,11 +151,11 @@ class Story:
         return [f"{name} ({'; '.join(dict.fromkeys(d))})" if d else name for name, d in found.items()]
 
 
-def word(end: Decision | Failed | Left | Unfinished) -> str:
+def word(end: End) -> str:
     """Return the word for how a product came out, or would."""
     words = {
         Publish: "published", Keep: "unchanged", Blocked: "held back", Held: "held", Failed: "failed", Left: "left",
-        Build: "build", Check: "check", Maybe: "maybe", Unfinished: "unfinished",
+        Build: "build", Check: "check", Maybe: "maybe", Unfinished: "unfinished", Busy: "busy",
     }  # fmt: skip
     return words[type(end)]
 
@@ -183,6 +186,8 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
             detail = [f"{'':13}{line}" for line in str(told["detail"]).splitlines()[:5]]
             error, *more = clean(told["error"], keep_lines=True).splitlines() or [""]
             return [f"{head}{error}", *(f"{'':13}{line}" for line in more), *map(clean, detail)]
+        case "busy":
+            return [f"{head}{clean(told['because'])}; {_readers(told)}"]
         case "left":
             return [f"{head}not finished; the next run goes on from here"]
         case "unchanged":

@@ -18,7 +18,8 @@ from typing import Any
 
 import polars as pl
 
-from assay.catalog import Catalog, SqliteCatalog
+from assay import catalog as catalogs
+from assay.catalog import Catalog
 from assay.model import QUARANTINE, Version
 from assay.storage import LocalStorage
 
@@ -52,7 +53,7 @@ class Facts:
 
 def open_catalog(root: Path) -> Catalog:
     """The catalog of a project, as a reader opens it: the one place that says which kind it is."""
-    return SqliteCatalog(root / ".products/catalog.db", create=False)
+    return catalogs.open_catalog(root / ".products/catalog.db", create=False)
 
 
 def rows(root: Path, query: str) -> list[tuple[Any, ...]]:
@@ -152,7 +153,7 @@ def tidy(root: Path, *, replaced: bool = True) -> None:
         "files that are not there": named - files,
         "empty folders": {f for f in folders if not any(name.startswith(f"{f}/") for name in files)},
         "locks": {f.name for f in (state / "locks").iterdir()},
-        "spilled blocks": {f.name for f in (state / "spill").rglob("*")} if (state / "spill").exists() else set(),
+        "spilled blocks": {f.name for f in (state / "spill").rglob("*") if f.is_file()},
         "other files": {f.name for f in state.iterdir() if f.is_file()} - KEPT,
         "intents": {path for (path,) in rows(root, "select path from intents")},
         "runs that seem to run": {run for (run,) in rows(root, "select id from runs where state = 'running'")},

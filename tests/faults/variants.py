@@ -9,37 +9,37 @@ from typing import Any
 
 def commit_per_product() -> None:
     """Publish every product in a transaction of its own."""
-    from assay.catalog import SqliteCatalog
+    from assay.catalog import catalog
 
-    real = SqliteCatalog._move
+    real = catalog.move
 
-    def move(self: Any, environment: str, release: int, move: Any) -> None:
-        real(self, environment, release, move)
-        self._db.execute("commit")
-        self._db.execute("begin immediate")
+    def move(writer: Any, environment: str, release: int, moved: Any) -> None:
+        real(writer, environment, release, moved)
+        writer.execute("commit")
+        writer.execute("begin immediate")
 
-    SqliteCatalog._move = move  # type: ignore[method-assign]
+    catalog.move = move
 
 
 def slowly() -> None:
     """Let time pass between one product's pointer and the next."""
-    from assay.catalog import SqliteCatalog
+    from assay.catalog import catalog
 
-    real = SqliteCatalog._move
+    real = catalog.move
 
-    def move(self: Any, environment: str, release: int, move: Any) -> None:
-        real(self, environment, release, move)
+    def move(writer: Any, environment: str, release: int, moved: Any) -> None:
+        real(writer, environment, release, moved)
         time.sleep(0.05)
 
-    SqliteCatalog._move = move  # type: ignore[method-assign]
+    catalog.move = move
 
 
 def no_intents() -> None:
     """Write without saying before where."""
-    from assay.catalog import SqliteCatalog
+    from assay.catalog.sqlite import Sqlite
 
-    real = SqliteCatalog.run
-    SqliteCatalog.run = lambda self, id, environment, at, paths, remove: real(self, id, environment, at, (), remove)  # type: ignore[method-assign]
+    real = Sqlite.many
+    Sqlite.many = lambda self, sql, rows: None if "into intents" in sql else real(self, sql, rows)  # type: ignore[method-assign]
 
 
 def no_flush() -> None:
@@ -52,12 +52,12 @@ def no_flush() -> None:
 def record_before_writing() -> None:
     """Name files in the catalog before their bytes are in place."""
     from assay import records
-    from assay.catalog import SqliteCatalog
+    from assay.catalog import Catalog
     from assay.storage import LocalStorage
 
     records._WORTH_KEEPING = 0.0  # record one by one, so that what is judged is there
     late: list[Any] = []
-    real_seal, real_record, real_parts = LocalStorage.seal, SqliteCatalog.record, SqliteCatalog.record_parts
+    real_seal, real_record, real_parts = LocalStorage.seal, Catalog.record, Catalog.record_parts
 
     def seal(self: Any, path: str) -> tuple[int, str]:
         sealed = real_seal(self, path)
@@ -78,16 +78,16 @@ def record_before_writing() -> None:
 
     LocalStorage.seal = seal  # type: ignore[method-assign]
     LocalStorage.flush = lambda self, paths: None  # type: ignore[method-assign]
-    SqliteCatalog.record = then(real_record)  # type: ignore[method-assign]
-    SqliteCatalog.record_parts = then(real_parts)  # type: ignore[method-assign]
+    Catalog.record = then(real_record)  # type: ignore[method-assign]
+    Catalog.record_parts = then(real_parts)  # type: ignore[method-assign]
 
 
 def forget_what_was_built() -> None:
     """Begin again after a crash: what was recorded and not published is not looked at."""
-    from assay.catalog.facts import SqliteFacts
+    from assay.catalog.facts import RecordedFacts
 
-    real = SqliteFacts.find
-    SqliteFacts.find = lambda self, product, key: (
+    real = RecordedFacts.find
+    RecordedFacts.find = lambda self, product, key: (
         found
         if (found := real(self, product, key)) and (p := self.pointer(product)) and p.version == found.id
         else None

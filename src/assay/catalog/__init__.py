@@ -1,6 +1,7 @@
 """What is recorded: immutable facts, and the pointers that readers follow."""
 
-from assay.catalog.protocol import Catalog
-from assay.catalog.sqlite import SqliteCatalog
+from assay.catalog.catalog import Catalog
+from assay.catalog.copying import copy
+from assay.catalog.opening import open_catalog, shared_catalog
 
-__all__ = ["Catalog", "SqliteCatalog"]
+__all__ = ["Catalog", "copy", "open_catalog", "shared_catalog"]

@@ -7,13 +7,14 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from assay.catalog.protocol import Holds
-from assay.catalog.rows import PART, ids_of, part_of
+from assay.catalog.recording import rows_of
+from assay.catalog.rows import PART, decoded, ids_of, part_of
 from assay.errors import CatalogError
 from assay.later import later
 from assay.model import Key, Part, Pointer, Status, Verdict, Version
 
 if TYPE_CHECKING:
-    from assay.catalog.sqlite import SqliteCatalog
+    from assay.catalog.catalog import Catalog
 
 
 # What is known of a part at once: all that finding and reading it takes, so that any thread can.
@@ -23,16 +24,18 @@ _SEEN = """
     select v.id, v.product, v.key, v.digest, v.data_as_of, v.held, v.parts,
       p.id, p.key, p.made_of, p.digest, p.path, p.start, p."of", p.rows, p.bytes
     from pointers x join versions v on v.id = x.version
-    left join parts p on p.id = cast(v.parts as integer) and v.parts not glob '*[-,]*'
+    left join parts p on p.id = case when v.parts = '' or v.parts like '%-%' or v.parts like '%,%' then null
+      else cast(v.parts as bigint) end
     where x.environment = ?
 """
 
 
-class SqliteFacts:
+class RecordedFacts:
     """What is recorded, as one environment sees it: what readers see is read at once, all else when asked for."""
 
-    def __init__(self, catalog: "SqliteCatalog", environment: str, holds: Holds) -> None:
+    def __init__(self, catalog: "Catalog", environment: str, holds: Holds) -> None:
         self._catalog, self._environment, self._look = catalog, environment, holds
+        self._rows = catalog.database.rows
         self._whole: dict[str, bool] = {}
         self._made: dict[tuple[str, str], Part | None] = {}
         self._other = cache(catalog.version)
@@ -45,9 +48,9 @@ class SqliteFacts:
     @cached_property
     def _current(self) -> Mapping[str, Version]:
         """The versions that readers see, by id: of each, what deciding asks for; the rest when something else does."""
-        rows = self._catalog._rows(_SEEN, [self._environment])
-        with self._catalog._translated():
-            shared = self._catalog._parts(id for row in rows if row[7] is None for id in ids_of(row[6]))
+        rows = self._rows(_SEEN, [self._environment])
+        with decoded(self._catalog.name):
+            shared = self._catalog.parts(id for row in rows if row[7] is None for id in ids_of(row[6]))
             return {row[0]: self._seen(row, shared) for row in rows}
 
     def _seen(self, row: Sequence[Any], shared: Mapping[int, Part]) -> Version:
@@ -81,7 +84,7 @@ class SqliteFacts:
     def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
         query = f"select {PART} from parts where product = ? and made_of in"
         asked = [made for made in made_of if (product, made) not in self._made]
-        found = sorted(map(part_of, self._catalog._of(query, asked, [product])), key=lambda part: part.id)
+        found = sorted(map(part_of, rows_of(self._catalog.database, query, asked, [product])), key=lambda part: part.id)
         self._made |= dict.fromkeys((product, made) for made in asked)
         self._made |= {(product, part.made_of): part for part in found if self._look([part])}
         return {made: part for made in made_of if (part := self._made[product, made])}
@@ -95,15 +98,13 @@ class SqliteFacts:
         return self._whole[version.id]
 
     def _recorded(self, product: str, key: str) -> list[Version]:
-        return self._catalog._versions("where product = ? and key = ? order by seq desc", [product, key])
+        return self._catalog.versions_where("where product = ? and key = ? order by seq desc", [product, key])
 
     def latest(self, product: str) -> Version | None:
         return next(iter(self._catalog.versions(product, limit=1)), None)
 
     def has_code(self, product: str, code: str) -> bool:
-        return bool(
-            self._catalog._rows("select 1 from versions where product = ? and code = ? limit 1", [product, code])
-        )
+        return bool(self._rows("select 1 from versions where product = ? and code = ? limit 1", [product, code]))
 
     @cached_property
     def _passed(self) -> Mapping[tuple[str, str, str], str]:
@@ -112,20 +113,25 @@ class SqliteFacts:
         query = (
             f"select version, contract, against, status from verdicts where {seen} and status in ('passed', 'warning')"
         )
-        rows = self._catalog._rows(query, [self._environment])
+        rows = self._rows(query, [self._environment])
         return {(version, contract, against): status for version, contract, against, status in rows}
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         if status := self._passed.get((version, contract, against)):
             known = {"version": version, "contract": contract, "against": against, "status": Status(status)}
-            return later(Verdict, lambda: self._catalog._verdict(version, contract, against) or _gone(version), known)
-        return self._catalog._verdict(version, contract, against)
+            return later(Verdict, lambda: self._verdict(version, contract, against) or _gone(version), known)
+        return self._verdict(version, contract, against)
+
+    def _verdict(self, version: str, contract: str, against: str) -> Verdict | None:
+        where = "where version = ? and contract = ? and against = ?"
+        return next(iter(self._catalog.verdicts_where(where, [version, contract, against])), None)
 
     def failed(self, version: str, contract: str) -> Verdict | None:
-        return self._catalog._failed(version, contract)
+        where = "where version = ? and contract = ? and status in ('failed', 'error') order by judged_at desc limit 1"
+        return next(iter(self._catalog.verdicts_where(where, [version, contract])), None)
 
     def restated(self, version: str, against: str) -> str:
-        rows = self._catalog._rows(
+        rows = self._rows(
             "select restated from verdicts where version = ? and against = ? and restated <> ''"
             " order by judged_at desc limit 1",
             [version, against],
@@ -133,7 +139,7 @@ class SqliteFacts:
         return str(rows[0][0]) if rows else ""
 
     def files(self, source: str) -> Mapping[str, str] | None:
-        rows = self._catalog._rows("select files from listings where digest = ?", [source])
+        rows = self._rows("select files from listings where digest = ?", [source])
         return json.loads(rows[0][0]) if rows else None
 
 

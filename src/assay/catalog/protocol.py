@@ -1,83 +1,64 @@
-"""The seam between deciding and remembering."""
+"""The seams of the catalog: the database that it is in, and what it asks of the store."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
-from assay.plan import Facts
+from assay.model import Part
+
+T = TypeVar("T")
 
 
-class Catalog(Protocol):
-    """Immutable facts, one transaction a write. Every method raises CatalogError when the catalog cannot be used."""
+class Writer(Protocol):
+    """One transaction that writes, alone: no other is in one at the same time, so what it reads stays as it is."""
 
-    def facts(self, environment: str, holds: "Holds") -> Facts:
-        """Return what is recorded, as one environment sees it; `holds` says whether a version's files are there."""
+    def rows(self, sql: str, values: Sequence[Any] = (), /) -> list[Any]:
+        """Return the rows of a query; values stand where it has `?`."""
 
-    def pointers(self, environment: str, as_of: datetime | int | None = None) -> Mapping[str, Pointer]:
-        """Return what readers see of every product, now or as of a time or a release, all from one moment."""
+    def execute(self, sql: str, values: Sequence[Any] = (), /) -> int:
+        """Carry out a statement and return the number of rows that it changed."""
 
-    def version(self, id: str) -> Version:
-        """Return a version by id."""
+    def many(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
+        """Carry out a statement once for each of these rows of values."""
 
-    def versions(self, product: str, limit: int | None = None) -> Sequence[Version]:
-        """Return the versions of a product, newest first."""
+    def define(self, sql: str, /) -> None:
+        """Carry out a statement that creates or alters something, written as SQLite takes it."""
 
-    def verdicts(self, version: str, environment: str = "") -> Sequence[Verdict]:
-        """Return how a version was judged, newest first; before all others, in runs of this environment."""
 
-    def releases(self, product: str, environment: str) -> Sequence[Release]:
-        """Return the releases that moved a product, newest first; each with that product's move only."""
+class Database(Protocol):
+    """Where the tables of a catalog are; all of it raises CatalogError, without secrets, when it cannot be used."""
 
-    def last_release(self, environment: str) -> Release | None:
-        """Return the newest release of an environment, without its moves."""
+    @property
+    def name(self) -> str:
+        """What it is called when people are told of it; never with a password."""
 
-    def seen(self) -> Mapping[str, SourceFile]:
-        """Return the source files already read, by path."""
+    @property
+    def extras(self) -> Sequence[str]:
+        """The statements that a new catalog needs in this database, besides those that all need."""
 
-    def run(
-        self, id: str, environment: str, at: datetime, paths: Iterable[str], remove: "Remove"
-    ) -> AbstractContextManager[None]:
-        """Hold a run open: paths it may write are recorded before it; what no version names then is removed after."""
+    def found(self) -> int:
+        """Return the version of the schema that is there, 0 for none."""
 
-    def record(
-        self, versions: Sequence[Version], verdicts: Sequence[Verdict] = (), judged: Sequence[Judged] = ()
-    ) -> Sequence[Version]:
-        """Record facts, and drop the intents of their run that versions now name; return new versions as recorded."""
+    def prepare(self, steps: Callable[[Writer], None]) -> None:
+        """Take the steps to the schema of this code in one transaction, while nobody else does."""
 
-    def record_parts(self, product: str, parts: Sequence[Part]) -> Sequence[Part]:
-        """Record parts before there is a version of them, and return them with their ids; what has one stays."""
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of a query, all as of one moment."""
 
-    def relocate(self, parts: Sequence[Part], at: datetime) -> None:
-        """Record where parts are by now, all or none; the files that they were in are replaced."""
+    def write(self, work: Callable[[Writer], T]) -> T:
+        """Do this in one transaction, all or nothing, and once: where a connection is lost, it may be called again."""
 
-    def replaced(self, before: datetime) -> Sequence[str]:
-        """Return the paths of files that were replaced before a moment, and in which no part is any more."""
+    def hold(self, run: str) -> AbstractContextManager[None]:
+        """Show others that a run lives, until it ends or its process dies."""
 
-    def forget(self, paths: Sequence[str]) -> None:
-        """Drop paths from those that were replaced: they are removed."""
+    def is_dead(self, run: str, reader: "Writer | None" = None) -> bool:
+        """Say whether nobody holds this run any more; as seen inside a transaction, if one is given."""
 
-    def judged(self, parts: Collection[int], rules: str) -> Mapping[int, Mapping[str, Any]]:
-        """Return how these rules about single rows came out on these parts, where that is known."""
-
-    def remember(self, files: Iterable[SourceFile], listings: Sequence[SourceState]) -> None:
-        """Record source files that were read, and the files behind the content of sources: of each, the last few."""
-
-    def release(
-        self, environment: str, moves: Sequence[Move], expects: Mapping[str, int], *, run: str, at: datetime, why: str
-    ) -> Release:
-        """Move pointers, all or none, in one transaction.
-
-        `expects` maps every product moved, and those that these were made of or judged by, to the release that its
-        pointer should be of, 0 for nothing published; Conflict when one is of another by now.
-        """
-
-    def recover(self, remove: "Remove") -> Sequence[str]:
-        """Settle the runs whose process is dead: remove what they intended and no version names. Returns their ids."""
+    def bury(self) -> None:
+        """Take away what shows that runs live whose process is dead, recorded or not."""
 
     def close(self) -> None:
-        """Let go of the catalog."""
+        """Let go of the database."""
 
 
 class Holds(Protocol):

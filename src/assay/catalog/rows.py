@@ -1,11 +1,13 @@
 """How values are written in the catalog's rows, and read back."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from assay.errors import CatalogError
 from assay.model import (
     Code,
     Column,
@@ -91,6 +93,15 @@ def ids_of(text: str) -> list[int]:
 
 
 # ---------------------------------------------------------------------------------------------- from rows
+
+
+@contextmanager
+def decoded(catalog: str) -> Iterator[None]:
+    """Say that a catalog is damaged when what is in it is nothing that was written so."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        raise CatalogError(f"the catalog {catalog} is damaged: {error!r}", hint="Put back a copy of it.") from error
 
 
 def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:

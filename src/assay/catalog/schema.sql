@@ -1,5 +1,6 @@
 -- The catalog: immutable facts (versions, verdicts, releases) and one mutable thing, the pointers.
--- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 3.
+-- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 4.
+-- As SQLite reads it; postgres.py says how PostgreSQL does. What only one of them has is in sqlite.sql and postgres.sql.
 
 create table meta (name text primary key, value text not null);
 
@@ -16,6 +17,14 @@ create table runs (
 create table intents (
   path text primary key,                  -- relative to the store
   run  text not null
+);
+
+-- What a living run may build: nobody else builds the same meanwhile.
+create table claims (
+  product text not null,
+  key     text not null,                  -- digest of code and inputs, '' while it is not known
+  run     text not null,
+  primary key (product, run)
 );
 
 create table versions (
@@ -69,7 +78,7 @@ create table replaced (
   since text not null
 );
 
--- How the rules about single rows came out on a part, once for all versions that have it.
+-- How the rules about single rows came out on a part, and what its totals are, once for all versions that have it.
 create table judged_parts (
   part    bigint not null,
   rules   text not null,                  -- digest of those rules
@@ -117,14 +126,6 @@ create table pointers (
   pinned      integer not null default 0,
   primary key (environment, product)
 );
-
--- What readers see must have been judged good: nothing but a passing verdict lets a version out.
-create trigger pointers_insert_judged before insert on pointers
-when not exists (select 1 from verdicts where version = new.version and status in ('passed', 'warning'))
-begin select raise(abort, 'unjudged version'); end;
-create trigger pointers_update_judged before update of version on pointers
-when not exists (select 1 from verdicts where version = new.version and status in ('passed', 'warning'))
-begin select raise(abort, 'unjudged version'); end;
 
 -- The files behind the last few content digests of each source, to say which of them changed.
 create table listings (

@@ -19,18 +19,18 @@ def partwise(sql: str, split: str) -> bool:
         node = reader.tree(sql)
     except reader.Unreadable:
         return False
-    if node.get("type") != "SELECT_NODE" or not _is_plain(node) or not _is_settled(node):
+    if node.get("type") != "SELECT_NODE" or not _is_plain(node) or not is_settled_node(node):
         return False
     if _is_grouped(node):
         return bool(split) and len(node["group_sets"]) <= 1 and any(_is(key, split, node) for key in _keys(node))
-    return not node["having"] and not _calls(node) & _aggregates()
+    return not node["having"] and not calls(node) & aggregates()
 
 
 @lru_cache(maxsize=4096)
 def is_settled(condition: str) -> bool:
     """Say whether a condition says tomorrow of the same row what it says today; when in doubt, it does not."""
     try:
-        return _is_settled(reader.tree(f"select (\n{condition}\n)"))
+        return is_settled_node(reader.tree(f"select (\n{condition}\n)"))
     except reader.Unreadable:
         return False
 
@@ -42,12 +42,13 @@ def has_window(sql: str) -> bool:
         node = reader.tree(sql)
     except reader.Unreadable:
         return False
-    return any(inner.get("class") == "WINDOW" for inner in _nodes(node))
+    return any(inner.get("class") == "WINDOW" for inner in nodes(node))
 
 
-def _is_settled(node: Mapping[str, Any]) -> bool:
-    names = {str(part).lower() for inner in _nodes(node) for part in inner.get("column_names", ())}
-    return not (_calls(node) | names) & _moving()
+def is_settled_node(node: Any) -> bool:
+    """Say whether a part of a tree says tomorrow of the same row what it says today."""
+    names = {str(part).lower() for inner in nodes(node) for part in inner.get("column_names", ())}
+    return not (calls(node) | names) & _moving()
 
 
 @cache
@@ -65,7 +66,7 @@ def _is_plain(node: Mapping[str, Any]) -> bool:
         return False
     if node.get("cte_map", {}).get("map") or any(m["type"] != "ORDER_MODIFIER" for m in node["modifiers"]):
         return False
-    return not any(inner.get("class") in _ACROSS_ROWS for inner in _nodes(node))
+    return not any(inner.get("class") in _ACROSS_ROWS for inner in nodes(node))
 
 
 def _is_grouped(node: Mapping[str, Any]) -> bool:
@@ -93,21 +94,23 @@ def _is(key: Mapping[str, Any], column: str, node: Mapping[str, Any]) -> bool:
     return name == column.lower() and (not table or (len(table) == 1 and table[0] in known))
 
 
-def _calls(node: Any) -> set[str]:
-    return {str(inner.get("function_name", "")).lower() for inner in _nodes(node) if inner.get("class") == "FUNCTION"}
+def calls(node: Any) -> set[str]:
+    """Return the names of the functions that are called in a part of a tree."""
+    return {str(inner.get("function_name", "")).lower() for inner in nodes(node) if inner.get("class") == "FUNCTION"}
 
 
-def _nodes(node: Any) -> Iterator[Mapping[str, Any]]:
+def nodes(node: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield a part of a tree, and all parts of it."""
     if isinstance(node, Mapping):
         yield node
         for inner in node.values():
-            yield from _nodes(inner)
+            yield from nodes(inner)
     elif isinstance(node, list):
         for inner in node:
-            yield from _nodes(inner)
+            yield from nodes(inner)
 
 
 @cache
-def _aggregates() -> frozenset[str]:
+def aggregates() -> frozenset[str]:
     """Return the names of DuckDB's aggregates."""
     return frozenset(reader.functions("aggregate"))

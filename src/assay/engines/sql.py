@@ -1,6 +1,7 @@
 """Reads SQL with DuckDB's own parser: one query or nothing, its canonical form, and the tables it names."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -117,6 +118,26 @@ def tree(sql: str) -> dict[str, Any]:
     return node
 
 
+def written(node: dict[str, Any]) -> str:
+    """Return a syntax tree as a query; raises Unreadable where DuckDB would not read the same tree from it."""
+    import duckdb
+
+    told = json.dumps({"error": False, "statements": [{"node": node, "named_param_map": list(_parameters(node))}]})
+    try:
+        (text,) = _parser().execute("select json_deserialize_sql(?::json)", [told]).fetchone() or ("",)
+    except duckdb.Error as error:
+        raise Unreadable(str(error).splitlines()[0]) from None
+    if placeless(tree(text)) != placeless(node):
+        raise Unreadable("this cannot be written as it was read")
+    return str(text)
+
+
+def _parameters(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield the parameters of a tree, as DuckDB lists them."""
+    told = re.findall(r'"class": "PARAMETER".*?"identifier": "(\w+)"', json.dumps(node))
+    yield from ({"key": name, "value": number} for number, name in enumerate(dict.fromkeys(told), 1))
+
+
 def moving() -> list[str]:
     """Return the names of DuckDB's functions that can give another answer another time: clocks, chance, settings."""
     asked = "select distinct lower(function_name) from duckdb_functions() where stability <> 'CONSISTENT'"
@@ -203,7 +224,7 @@ def _serialized(sql: str) -> dict[str, Any]:
 
 def _canonical(told: dict[str, Any]) -> str:
     try:
-        return json.dumps(_placeless(told["statements"]), sort_keys=True, separators=(",", ":"))
+        return json.dumps(placeless(told["statements"]), sort_keys=True, separators=(",", ":"))
     except RecursionError:
         raise Unreadable("this is nested too deeply") from None
 
@@ -241,10 +262,11 @@ def _refused(told: dict[str, Any]) -> Unreadable:
     return Unreadable(message.splitlines()[0], int(told.get("position", -1)))
 
 
-def _placeless(node: Any) -> Any:
+def placeless(node: Any) -> Any:
+    """Return a part of a tree without the places where it stands."""
     if isinstance(node, dict):
-        return {k: _placeless(v) for k, v in node.items() if k not in _PLACES}
-    return [_placeless(item) for item in node] if isinstance(node, list) else node
+        return {k: placeless(v) for k, v in node.items() if k not in _PLACES}
+    return [placeless(item) for item in node] if isinstance(node, list) else node
 
 
 def _tables(node: Any, local: frozenset[str]) -> Iterator[Table]:

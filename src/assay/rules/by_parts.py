@@ -11,14 +11,15 @@ from typing import Any
 
 from assay.engines.duckdb import DuckDB, identifier, keyed, parquet
 from assay.engines.feed import Table
-from assay.engines.partwise import is_settled, partwise
+from assay.engines.partwise import is_settled
 from assay.engines.types import INTEGERS
 from assay.fingerprint import digest
 from assay.model import THIS, Column, Product, Rule, RuleResult, Status, changed
-from assay.rules import by_duckdb
+from assay.rules import by_duckdb, by_query
 from assay.rules.answer import Answer
+from assay.rules.by_totals import Tallies, Totals
 from assay.rules.compile import Rows, Text, Unique, Way
-from assay.rules.judge import SAMPLES, Evidence, Judging, ways_of
+from assay.rules.judge import SAMPLES, Evidence, Judging, PartEvidence, ways_of
 from assay.rules.schema import Schema
 from assay.secrecy import secret
 
@@ -27,22 +28,15 @@ _COUNTED = {**dict.fromkeys(INTEGERS, "{}"), "DATE": "epoch({})::bigint", "TIMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartEvidence:
-    """A part as it is judged: its rows, and what is remembered of them, by a rule's text; None when nothing is."""
-
-    key: str
-    id: int
-    table: Table
-    rows: int
-    remembered: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """How each rule came out, what is to be remembered of each part (by id), and which parts alone made it fail."""
+    """How each rule came out, what is to be remembered of each part (by id), and which parts alone made it fail.
+
+    `tallied` is what is to be remembered of totals, by digest and part.
+    """
 
     results: tuple[RuleResult, ...]
     judged: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    tallied: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
     failed_parts: tuple[str, ...] = ()
 
 
@@ -54,10 +48,16 @@ def rules_digest(product: Product, columns: Sequence[Column], sensitive: Collect
 
 
 def judge_parts(
-    product: Product, evidence: Evidence, parts: Sequence[PartEvidence], engine: DuckDB, schema: Callable[[], Schema]
+    product: Product,
+    evidence: Evidence,
+    parts: Sequence[PartEvidence],
+    engine: DuckDB,
+    schema: Callable[[], Schema],
+    *,
+    tallies: Tallies,
 ) -> Judgement:
     """Return how each rule came out on a version in parts; raises as judge() does."""
-    return _InParts(product, evidence, parts, engine, schema).run()
+    return _InParts(product, evidence, parts, engine, schema).run(tallies)
 
 
 class _Chosen:
@@ -66,8 +66,7 @@ class _Chosen:
     def __init__(self, product: Product, columns: Sequence[Column], sensitive: Collection[str]) -> None:
         ways = ways_of(product, columns)
         self.types = {column.name: column.type for column in columns}
-        split = product.partition.names[0] if product.partition and product.partition.in_rows else ""
-        split = split if split in self.types else ""
+        split = by_query.split_of(product, columns)
         rules = product.contract.rules
         self.rows = [rule for rule in rules if _is_about_rows(rule, ways.get(rule.text), split)]
         self.ranged = [r for r in rules if r not in self.rows and self._is_ranged(ways.get(r.text), sensitive)]
@@ -82,8 +81,7 @@ class _Chosen:
 def _is_about_rows(rule: Rule, way: Way | None, split: str) -> bool:
     """Say whether what a rule finds is what it finds in each part, put together."""
     if rule.sql:
-        alone = {i.name for i in rule.inputs} <= {THIS} and not (rule.compares or rule.dated)
-        return alone and partwise(rule.sql, split)
+        return by_query.in_each_part(rule, split)
     if isinstance(way, Rows) and rule.demand and rule.demand.kind == "condition":
         return is_settled(rule.demand.arguments["sql"])
     return isinstance(way, Rows | Text) or (isinstance(way, Unique) and split in way.columns)
@@ -104,7 +102,7 @@ class _InParts:
         self.known: dict[str, dict[str, Any]] = {p.key: dict(p.remembered) for p in parts if p.remembered is not None}
         self.whole = Judging(product, evidence, engine, schema)
 
-    def run(self) -> Judgement:
+    def run(self, tallies: Tallies) -> Judgement:
         if self.fresh and (self.chosen.rows or self.chosen.ranged):
             self._look(self.fresh)
         if len(self.known) == len(self.parts):
@@ -113,9 +111,12 @@ class _InParts:
         for rule in self.chosen.ranged:
             if self._is_apart(rule):
                 self.whole.answers[rule.text] = Answer(how="sorted", failing=0)
+        totals = Totals(self.whole, tallies)
+        totals.answer()
         results = self.whole.run()
         remember = {part.id: self.known[part.key] for part in self.fresh if part.key in self.known}
-        return Judgement(results=results, judged=remember, failed_parts=self._failed(results))
+        failed = self._failed(results)
+        return Judgement(results=results, judged=remember, tallied=totals.judged, failed_parts=failed)
 
     # ------------------------------------------------------------------------------------------ parts not known yet
 

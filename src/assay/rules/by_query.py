@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from assay.engines import sql as reader
 from assay.engines.duckdb import identifier, literal
-from assay.model import Rule
+from assay.engines.partwise import partwise
+from assay.model import THIS, Column, Product, Rule
 from assay.periods import as_seen, settled_before
 from assay.rules.answer import Answer, said
 from assay.rules.business import COMMON, LATEST
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 
 _SPECIAL = "__measured, __fails"
 _NOTHING = "nothing is published yet to compare with"
+
+
+def split_of(product: Product, columns: Iterable[Column]) -> str:
+    """Return the column by whose values the parts of a product are told apart; '' when its rows do not say."""
+    partition = product.partition
+    name = partition.names[0] if partition and partition.in_rows else ""
+    return name if any(column.name == name for column in columns) else ""
+
+
+def in_each_part(rule: Rule, split: str) -> bool:
+    """Say whether what a query finds is what it finds in each part, put together; `split` tells the parts apart."""
+    alone = {i.name for i in rule.inputs} <= {THIS} and not (rule.compares or rule.dated)
+    return bool(rule.sql) and alone and partwise(rule.sql, split)
 
 
 def query_of(rule: Rule, types: Mapping[str, str], common: Sequence[str] = ()) -> str:

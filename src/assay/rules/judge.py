@@ -55,6 +55,17 @@ class Evidence:
     sensitive: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartEvidence:
+    """A part as it is judged: its rows, and what is remembered of them; None when nothing is."""
+
+    key: str
+    id: int
+    table: Table
+    rows: int
+    remembered: Mapping[str, Any] | None = None
+
+
 def judge(
     product: Product, evidence: Evidence, engine: duck.DuckDB, schema: Callable[[], Schema]
 ) -> tuple[RuleResult, ...]:
@@ -287,7 +298,7 @@ class Judging:
                     query = by_query.query_of(rule, self._types, [column.name for column in self.evidence.columns])
                     self.answers[rule.text] = by_query.bind(bench, query, self._clock(rule))
                 else:
-                    self._query(rule, bench)
+                    self.query(rule, bench)
 
     @contextmanager
     def bench(self) -> Iterator["duckdb.DuckDBPyConnection"]:
@@ -343,7 +354,8 @@ class Judging:
     def _types(self) -> dict[str, str]:
         return {column.name.lower(): column.type for column in self.evidence.columns}
 
-    def _query(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
+    def query(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
+        """Answer a rule that is a query on a bench that sees what it reads."""
         clock = self._clock(rule)
         if rule.closes and (unlike := self._unlike()):
             self.answers[rule.text] = Answer(how="sql", holds=False, message=unlike)
