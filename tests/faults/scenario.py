@@ -185,20 +185,26 @@ def settled(scene: Scene, root: Path) -> None:
         raise checker.Wrong(f"there was still something to do: {last.code} {last.out}")
 
 
-def spread(points: int, most: int, seed: int) -> Iterator[tuple[int, bool]]:
+def spread(scene: Scene, most: int, seed: int) -> Iterator[tuple[int, bool]]:
     """Yield points to die at, evenly spread from a start that the seed chooses; every other one after the operation.
 
-    All of them, before and after, where `most` is no fewer.
+    All of them where `most` is no fewer: before each, and after those that change something.
     """
-    if most >= points:
-        for at in range(1, points + 1):
+    if most >= scene.points:
+        for at, told in enumerate(scene.trace, 1):
             yield at, False
-            yield at, True
+            if not _only_reads(told):
+                yield at, True
         return
-    step = points / most
+    step = scene.points / most
     for index in range(most):
         at = 1 + int(index * step + (seed * 0.618 % 1) * step)
-        yield min(at, points), bool((index + seed) % 2)
+        yield min(at, scene.points), bool((index + seed) % 2)
+
+
+def _only_reads(told: Sequence[Any]) -> bool:
+    what, detail = told
+    return what == "sql" and detail[0].lstrip().startswith(("select", "pragma synchronous"))
 
 
 def setting() -> str:

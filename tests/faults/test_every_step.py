@@ -37,9 +37,9 @@ def kill_at(scene: Scene, name: str, at: int, *, after: bool) -> bool:
 def test_killed_at_every_step(name: str, forge: Forge, tmp_path: Path) -> None:
     scene = begin(forge, tmp_path, name)
     assert scene.points > 8
-    points = list(spread(scene.points, MOST, SEED))
+    points = list(spread(scene, MOST, SEED))
     killed = sum(kill_at(scene, name, at, after=after) for at, after in points)
-    told = f"{name}: {scene.points} operations, {killed} of {len(points)} kills"
+    told = f"{name}: {scene.points} operations, {killed} kills at {len(points)} points"
     report(told)
     assert killed >= len(points) // 2, "small work is recorded in groups, as time goes, but not that much"
 

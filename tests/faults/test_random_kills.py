@@ -64,11 +64,15 @@ def test_a_process_of_its_own_is_killed(forge: Forge, tmp_path: Path) -> None:
     chance = random.Random(SEED)
     scene = begin(forge, tmp_path, "second")
     command, killed, told = [sys.executable, "-m", "assay", *scene.command], 0, 0
+    with scene.copy() as root:
+        started = time.monotonic()
+        subprocess.run(command, cwd=root, capture_output=True, check=False)
+        seconds = time.monotonic() - started
     for number in range(REAL):
         with scene.copy() as root:
             running = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             try:
-                out, _ = running.communicate(timeout=(delay := chance.uniform(0.3, 1.5)))
+                out, _ = running.communicate(timeout=(delay := chance.uniform(0.3, 1.1) * seconds))
             except subprocess.TimeoutExpired:
                 running.kill()
                 out, _ = running.communicate()
