@@ -322,6 +322,17 @@ def test_a_catalog_is_copied_to_another_database_and_back(tmp_path: Path, addres
         catalog.close()
 
 
+def test_a_lock_that_nobody_holds_is_taken_away(tmp_path: Path) -> None:
+    """Of a run that died before it was recorded, or after it was settled; that of a living one stays."""
+    catalog = open_catalog(tmp_path / "catalog.db")
+    (tmp_path / "locks/left").touch()
+    with catalog.run("r1", "prod", NOW, {}, lambda path, keep=(): None, recorded=0):
+        assert catalog.recover(lambda path, keep=(): None) == []
+        assert [file.name for file in (tmp_path / "locks").iterdir()] == ["r1"]
+    assert not list((tmp_path / "locks").iterdir())
+    catalog.close()
+
+
 def test_what_came_out_as_something_else_is_no_copy(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     source, target = open_catalog(tmp_path / "catalog.db"), open_catalog(address)
     with pytest.raises(UsageError, match="nothing to copy"):

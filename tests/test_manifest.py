@@ -226,3 +226,17 @@ def test_what_deciding_does_not_need_is_not_read(kept: Place) -> None:
     with pytest.raises(AttributeError):
         object.__getattribute__(graph.products["sales.p"], "sql")
     assert graph.products["sales.p"].sql
+
+
+def test_what_one_who_died_half_wrote_is_written_anew(kept: Place) -> None:
+    state = kept.root / ".products"
+    (state / ".gitignore").write_text("")
+    (state / "manifest.json.tmp").write_text(
+        "much longer than what will be written, if it were only written over" * 1000
+    )
+    (state / "manifest.json").unlink()
+    assert kept.run("status").code == 0
+    assert (state / ".gitignore").read_text() == "*\n"
+    assert sorted(f.name for f in state.glob("manifest*")) == ["manifest.json"]
+    assert kept.run("status").code == 0
+    assert "much longer" not in (state / "manifest.json").read_text()

@@ -1,6 +1,9 @@
 """Version files: written once, whole, inside the store, read-only."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from assay.errors import StoreError
 from assay.model import Part
-from assay.storage import LocalStorage
+from assay.storage import LocalStorage, drop_spilled
 
 
 @pytest.fixture
@@ -66,3 +69,23 @@ def test_removing_leaves_no_empty_folders_and_no_harm(storage: LocalStorage) -> 
     assert storage.locate(kept)
     storage.remove("d.p/r2")
     assert list(storage.root.iterdir()) == []
+
+
+def test_folders_in_which_nothing_is_kept_go(storage: LocalStorage) -> None:
+    kept = put(storage, "d.p/r/part-0/data.parquet", b"abc")
+    storage.prepare("d.p/r/part-1/deep/data.parquet")
+    storage.remove("d.p/r", {kept.path})
+    assert [f.relative_to(storage.root).as_posix() for f in sorted(storage.root.rglob("*"))] == [
+        "d.p", "d.p/r", "d.p/r/part-0", "d.p/r/part-0/data.parquet",
+    ]  # fmt: skip
+
+
+def test_what_the_dead_spilled_is_dropped(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    mine, other = (tmp_path / f"duckdb_temp_{pid}_0_storage_DEFAULT-0.tmp" for pid in (os.getpid(), dead.pid))
+    for file in (mine, other, tmp_path / "else"):
+        file.touch()
+    drop_spilled(tmp_path)
+    drop_spilled(tmp_path / "nowhere")
+    assert {file.name for file in tmp_path.iterdir()} == {mine.name, "else"}

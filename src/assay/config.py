@@ -52,8 +52,8 @@ class Config:
 
     @property
     def spill_folder(self) -> Path:
-        """The folder for what does not fit into memory."""
-        return self.state / "spill"
+        """The folder for what does not fit into memory, of this machine: processes are known by their number there."""
+        return self.state / "spill" / os.uname().nodename
 
 
 def find_config(start: Path) -> Config:

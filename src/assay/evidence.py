@@ -32,6 +32,8 @@ class Shelf:
 
     def engine(self) -> DuckDB:
         """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
+        with suppress(OSError):  # DuckDB makes one folder, not two; where nothing may be written nothing is spilled
+            self.config.spill_folder.parent.mkdir(parents=True, exist_ok=True)
         return DuckDB(self.folders, self.config.spill_folder, self.limits)
 
     @property

@@ -99,6 +99,8 @@ def _maker(task: Task) -> Callable[[bytes], Reply]:
     config, product, recipe = find_config(task.root), task.product, None
     if task.handovers is not None:
         recipe = Recipe(function=_function(config, product), handovers=task.handovers, target=task.takes)
+    with suppress(OSError):
+        task.spill.parent.mkdir(parents=True, exist_ok=True)
     engine = DuckDB(task.folders, task.spill, task.limits)
 
     def made(message: bytes) -> Reply:

@@ -27,7 +27,7 @@ from assay.failure import Elsewhere
 from assay.messages import Reply, Request, Task, reply_from, request_to, task_to
 from assay.model import Product
 from assay.periods import shown_while
-from assay.storage import size_of
+from assay.storage import drop_spilled, size_of
 
 _TICK = 0.1  # seconds between looks for whether the run is being stopped
 _GRACE = 3.0  # seconds for a process to end when it is asked to, before it is killed
@@ -133,10 +133,11 @@ def spill_of(config: Config, name: str) -> Path:
 
 
 def forget_spills(config: Config, runs: Sequence[str]) -> None:
-    """Remove what processes of runs that died have spilled."""
+    """Remove what these runs, which died, and other dead processes have spilled."""
     for run in runs:
-        for folder in config.state.glob(f"spill-{run}-*"):
+        for folder in config.spill_folder.parent.glob(f"spill-{run}-*"):
             shutil.rmtree(folder, ignore_errors=True)
+    drop_spilled(config.spill_folder)
 
 
 def _share(limit: str, jobs: int) -> str:

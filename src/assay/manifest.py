@@ -5,12 +5,12 @@ they import, SQL files, what `[tool.products] reads` names, the configuration, a
 them. It holds no code: nothing in it is ever run except by reading the definitions again.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -82,17 +82,32 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: s
         "order": [index[name] for name in graph.order],
         "heads": [head_of(p) for p in graph.products.values()],
     }
-    temporary = config.state / f"manifest.{os.getpid()}.tmp"
     try:
         body = b"".join(_line(product_to(p)) for p in graph.products.values())
         config.state.mkdir(parents=True, exist_ok=True)
-        if not (config.state / ".gitignore").exists():
-            (config.state / ".gitignore").write_text("*\n", encoding="utf-8")  # it is not for version control
-        temporary.write_bytes(_line({**stored, "body": _sha(body)}) + body)
-        temporary.replace(config.state / FILE)
+        ignore = config.state / ".gitignore"
+        if not ignore.exists() or not ignore.stat().st_size:
+            ignore.write_text("*\n", encoding="utf-8")  # it is not for version control
+        _put(config.state / FILE, _line({**stored, "body": _sha(body)}) + body)
     except (OSError, UnicodeEncodeError):
-        with suppress(OSError):
+        pass
+
+
+def _put(file: Path, content: bytes) -> None:
+    """Write a file as a whole, unless another is just doing that; what one who died left of it is written over."""
+    temporary = file.with_name(f"{file.name}.tmp")
+    with temporary.open("ab") as out:
+        fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(out.fileno()), temporary.stat()):
+            return  # it was put in its place by now
+        try:
+            out.truncate(0)
+            out.write(content)
+            out.flush()
+            temporary.replace(file)
+        except OSError:
             temporary.unlink(missing_ok=True)
+            raise
 
 
 def _line(stored: Any) -> bytes:

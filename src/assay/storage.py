@@ -147,6 +147,9 @@ class LocalStorage:
             kept = {self._full(file) for file in keep}
             for file in [file for file in full.rglob("*") if file.is_file() and file not in kept]:
                 self.remove(file.relative_to(self._root).as_posix())
+            for folder in sorted((f for f in full.rglob("*") if f.is_dir()), reverse=True):
+                with suppress(OSError):  # not empty
+                    folder.rmdir()
             return
         with suppress(FileNotFoundError, NotADirectoryError):  # another run may be clearing up the same
             if full.is_dir():
@@ -171,6 +174,24 @@ def size_of(folder: Path) -> int:
         return sum(entry.stat().st_size for entry in os.scandir(folder))
     except OSError:
         return 0
+
+
+def drop_spilled(folder: Path) -> None:
+    """Remove what DuckDB spilled for processes that are dead: it does so itself only when it next has to spill."""
+    for file in folder.glob("duckdb_temp_*"):
+        process = file.name.split("_")[2]
+        if process.isdecimal() and not _lives(int(process)):
+            file.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def file_digest(file: Path) -> str:

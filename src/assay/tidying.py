@@ -7,6 +7,7 @@ from typing import Any
 
 from assay.compaction import compact, sweep
 from assay.session import Session
+from assay.storage import drop_spilled
 
 
 def tidy(session: Session, *, dry: bool = False) -> dict[str, Any]:
@@ -14,6 +15,7 @@ def tidy(session: Session, *, dry: bool = False) -> dict[str, Any]:
     now, catalog, storage = session.clock(), session.catalog, session.storage
     if not dry:
         catalog.recover(storage.remove)
+        drop_spilled(session.project.config.spill_folder)
     shelf, _ = session.shelf(session.observe())
     with closing(shelf.engine()) as engine:
         done = compact(catalog, storage, engine, environment=session.environment, now=now, dry=dry)

@@ -273,6 +273,7 @@ class Catalog:
         for run in dead:
             self._tidy(run, remove)
             self._settle(run, "crashed")
+        self.database.bury()  # also of those who died before they were recorded, or after they were settled
         return dead
 
     def holders(self, products: Collection[str]) -> Mapping[str, Holder]:

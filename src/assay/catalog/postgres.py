@@ -273,6 +273,9 @@ class Postgres:
                 writer.rows(f"select pg_terminate_backend(pid) from ({_HOLDER}) holder", [key])
                 writer.rows("select pg_advisory_lock(?)", [key])
 
+    def bury(self) -> None:
+        """Nothing is left of a lock: it goes with its connection."""
+
     def is_dead(self, run: str, reader: Writer | None = None) -> bool:
         asked = reader.rows if reader else self.rows
         return asked(

@@ -67,6 +67,9 @@ class Database(Protocol):
     def is_dead(self, run: str, reader: "Writer | None" = None) -> bool:
         """Say whether nobody holds this run any more; as seen inside a transaction, if one is given."""
 
+    def bury(self) -> None:
+        """Take away what shows that runs live whose process is dead, recorded or not."""
+
     def close(self) -> None:
         """Let go of the database."""
 

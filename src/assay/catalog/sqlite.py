@@ -129,15 +129,29 @@ class Sqlite:
 
     @contextmanager
     def hold(self, run: str) -> Iterator[None]:
-        with _translated(self.name):
-            lock = os.open(self._locks / run, os.O_RDWR | os.O_CREAT, 0o644)
+        lock = self._lock(run)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             with suppress(FileNotFoundError):
                 (self._locks / run).unlink()
             os.close(lock)
+
+    def _lock(self, run: str) -> int:
+        """Return a lock that tells that a run lives; one that was taken away meanwhile as nobody's is made again."""
+        while True:
+            with _translated(self.name):
+                lock = os.open(self._locks / run, os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), (self._locks / run).stat()):
+                    return lock
+            os.close(lock)
+
+    def bury(self) -> None:
+        with _translated(self.name):
+            for file in self._locks.iterdir():
+                self.is_dead(file.name)  # which takes its lock away
 
     def is_dead(self, run: str, reader: Writer | None = None) -> bool:
         try:
@@ -146,12 +160,11 @@ class Sqlite:
             return True
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask are not taken for its run
+            (self._locks / run).unlink(missing_ok=True)
         except BlockingIOError:
             return False
         finally:
             os.close(lock)
-        with suppress(FileNotFoundError):
-            (self._locks / run).unlink()
         return True
 
 

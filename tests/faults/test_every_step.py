@@ -1,0 +1,94 @@
+"""kill -9 at every catalog statement and file operation in turn, as a tracing shim counts them.
+
+By default at a few of them, another few every day; `ASSAY_FAULTS=ci` at about one in six, `large` at each, before it and after it.
+"""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults import checker
+from tests.faults.checker import Wrong
+from tests.faults.forge import Forge
+from tests.faults.scenario import MATERIALIZE, SCENES, Scene, begin, examine, report, setting, spread
+
+pytestmark = pytest.mark.faults
+MOST = {"large": 1_000_000, "ci": 60}.get(setting(), 4)
+SEED = int(os.environ.get("ASSAY_SEED", int(time.time()) // 86_400))
+
+
+def kill_at(scene: Scene, name: str, at: int, *, after: bool) -> bool:
+    """Kill the command at one point and check what it left; say whether it got that far."""
+    with scene.copy() as root:
+        ended = scene.run(root, *scene.command, at=at, after=after)
+        try:
+            if ended.killed:
+                examine(scene, name, root, ended)
+        except Wrong as wrong:
+            where = scene.trace[at - 1] if at <= scene.points else "the end"
+            told = f"killed {'after' if after else 'before'} {at} of {scene.points} ({str(where)[:200]}), ASSAY_SEED={SEED}"
+            raise Wrong(f"{wrong}\n{told}\n{root}") from wrong
+        return ended.killed
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_killed_at_every_step(name: str, forge: Forge, tmp_path: Path) -> None:
+    scene = begin(forge, tmp_path, name)
+    assert scene.points > 8
+    points = list(spread(scene, MOST, SEED))
+    killed = sum(kill_at(scene, name, at, after=after) for at, after in points)
+    told = f"{name}: {scene.points} operations, {killed} kills at {len(points)} points"
+    report(told)
+    assert killed >= len(points) // 2, "small work is recorded in groups, as time goes, but not that much"
+
+
+@pytest.mark.parametrize(
+    ("control", "name", "words"),
+    [
+        ("commit_per_product", "second", "two releases at once"),
+        ("no_intents", "first", "left behind"),
+        ("record_before_writing", "first", "is not whole"),
+        ("forget_what_was_built", "second", "was recorded, and"),
+    ],
+)
+def test_the_controls_are_caught(control: str, name: str, words: str, forge: Forge, tmp_path: Path) -> None:
+    """The same checker, of the same program with one protection taken out."""
+    scene = begin(forge, tmp_path, name, [control])
+    with pytest.raises(Wrong, match=words):
+        for at in telling(scene, control):
+            kill_at(scene, name, at, after=False)
+
+
+def telling(scene: Scene, control: str) -> list[int]:
+    """Return the points at which a control should be caught, so that it need not be looked for."""
+    words = {
+        "commit_per_product": "into moves values",
+        "no_intents": "chmod",
+        "record_before_writing": "rename",
+        "forget_what_was_built": "insert into releases",
+    }[control]
+    found = [n for n, told in enumerate(scene.trace, 1) if words in str(told)]
+    return sorted({found[index * (len(found) - 1) // 9] for index in range(10)})
+
+
+def test_files_are_flushed_before_they_are_recorded(forge: Forge, tmp_path: Path) -> None:
+    scene = begin(forge, tmp_path / "good", "first")
+    assert checker.durable(scene.trace) > 15
+    control = begin(forge, tmp_path / "bad", "first", ["no_flush"])
+    with pytest.raises(Wrong, match=r"before .* was flushed"):
+        checker.durable(control.trace)
+
+
+def test_what_the_first_run_does_is_counted_whole(forge: Forge, tmp_path: Path) -> None:
+    """The shim sees every file: what is in the store in the end was made by operations that it counted."""
+    scene = begin(forge, tmp_path, "first")
+    with scene.copy() as root:
+        assert scene.run(root, *MATERIALIZE).code == 0
+        files = {path for (path,) in checker.rows(root, "select path from parts")}
+    sealed = sum(what == "chmod" for what, _ in scene.trace)
+    assert sealed == len(files)
+    assert {"sql", "mkdir", "open", "chmod", "execute", "sink_parquet", "replace", "unlink", "flock"} <= {
+        what for what, _ in scene.trace
+    }

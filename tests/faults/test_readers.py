@@ -1,0 +1,112 @@
+"""Readers beside four publishers: every snapshot is of one release, and nobody waits for anybody.
+
+By default for some seconds, a minute with `ASSAY_FAULTS=ci` or `large`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import assay
+from tests.faults import publisher
+from tests.faults.checker import open_catalog
+from tests.faults.forge import ROOT
+from tests.faults.scenario import report, setting
+
+pytestmark = pytest.mark.faults
+SECONDS = 60.0 if setting() else 5.0
+NAMES = ("t.base", "t.left_side", "t.right_side", "t.joined")
+QUERY = " union all ".join(f"select max(gen) as gen from {name}" for name in NAMES)
+
+
+class Reader:
+    """Takes snapshots, and remembers what is in versions: they never change."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.known = root, dict[str, int]()
+        self.snapshots = self.queries = 0
+        self.seen: set[int] = set()
+        self.wrong: list[object] = []
+        self.slowest = 0.0
+
+    def look(self) -> None:
+        """Take one snapshot: what the pointers say, all from one moment, and what is in the files."""
+        started = time.monotonic()
+        with closing(open_catalog(self.root)) as catalog:
+            pointers = catalog.pointers("prod")
+            found = [self.generation(catalog, pointers[name].version) for name in NAMES if name in pointers]
+        self.slowest = max(self.slowest, time.monotonic() - started)
+        self.take(found)
+        self.snapshots += 1
+
+    def ask(self) -> None:
+        """Take one as a user does: a connection, and one query over all products."""
+        try:
+            with assay.connect(project=self.root) as connection:
+                self.take([gen for (gen,) in connection.execute(QUERY).fetchall()])
+        except assay.errors.AssayError as error:
+            self.wrong.append(error)
+        self.queries += 1
+
+    def take(self, found: list[int]) -> None:
+        if len(set(found)) > 1 or len(found) not in {0, len(NAMES)}:
+            self.wrong.append(found)
+        self.seen.update(found)
+
+    def generation(self, catalog: object, version: str) -> int:
+        if version not in self.known:
+            [part] = catalog.version(version).parts  # type: ignore[attr-defined]
+            self.known[version] = pl.read_parquet(self.root / ".products/store" / part.path)["gen"][0]
+        return self.known[version]
+
+
+def beside_publishers(folder: Path, seconds: float, variants: str = "") -> tuple[Reader, Counter[str]]:
+    roots = [folder / f"p{number}" for number in range(4)]
+    for root in roots:
+        publisher.write(root, folder / "shared")
+    assert (
+        subprocess.run(
+            [sys.executable, "-m", "assay", "materialize"], cwd=roots[0], capture_output=True, check=False
+        ).returncode
+        == 1
+    )
+    (roots[0] / "data/a.csv").write_text("gen,x\n1,1\n")
+    subprocess.run([sys.executable, "-m", "assay", "materialize"], cwd=roots[0], check=True, capture_output=True)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.publisher", str(seconds), *map(str, roots)], cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, env={**os.environ, "FAULTS_VARIANTS": variants},
+    )  # fmt: skip
+    reader = Reader(roots[3])
+    while running.poll() is None:
+        reader.look()
+        if reader.snapshots % 20 == 0:
+            reader.ask()
+    ends: Counter[str] = Counter()
+    for line in running.communicate()[0].splitlines():
+        ends.update(json.loads(line))
+    return reader, ends
+
+
+def test_every_snapshot_is_of_one_release(tmp_path: Path) -> None:
+    reader, ends = beside_publishers(tmp_path, SECONDS)
+    report(
+        f"readers: {reader.snapshots} snapshots and {reader.queries} queries beside 4 publishers in {SECONDS:.0f} s, "
+        f"{len(reader.wrong)} inconsistent, {len(reader.seen)} releases seen, slowest {reader.slowest * 1000:.0f} ms; {dict(ends)}"
+    )
+    assert not reader.wrong
+    assert reader.snapshots > SECONDS * 10
+    assert len(reader.seen) > 3
+    assert not [end for end in ends if not end.startswith("0") and "meanwhile" not in end], ends
+
+
+def test_the_control_is_caught(tmp_path: Path) -> None:
+    reader, _ = beside_publishers(tmp_path, 3, "commit_per_product,slowly")
+    assert reader.wrong

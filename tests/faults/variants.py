@@ -1,0 +1,134 @@
+"""The controls: the same program with one protection taken out. Each must be caught by the same checker."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+
+def commit_per_product() -> None:
+    """Publish every product in a transaction of its own."""
+    from assay.catalog import catalog
+
+    real = catalog.move
+
+    def move(writer: Any, environment: str, release: int, moved: Any) -> None:
+        real(writer, environment, release, moved)
+        writer.execute("commit")
+        writer.execute("begin immediate")
+
+    catalog.move = move
+
+
+def slowly() -> None:
+    """Let time pass between one product's pointer and the next."""
+    from assay.catalog import catalog
+
+    real = catalog.move
+
+    def move(writer: Any, environment: str, release: int, moved: Any) -> None:
+        real(writer, environment, release, moved)
+        time.sleep(0.05)
+
+    catalog.move = move
+
+
+def no_intents() -> None:
+    """Write without saying before where."""
+    from assay.catalog.sqlite import Sqlite
+
+    real = Sqlite.many
+    Sqlite.many = lambda self, sql, rows: None if "into intents" in sql else real(self, sql, rows)  # type: ignore[method-assign]
+
+
+def no_flush() -> None:
+    """Trust the machine to keep what was never flushed."""
+    from assay.storage import LocalStorage
+
+    LocalStorage.flush = lambda self, paths: None  # type: ignore[method-assign]
+
+
+def record_before_writing() -> None:
+    """Name files in the catalog before their bytes are in place."""
+    from assay import records
+    from assay.catalog import Catalog
+    from assay.storage import LocalStorage
+
+    records._WORTH_KEEPING = 0.0  # record one by one, so that what is judged is there
+    late: list[Any] = []
+    real_seal, real_record, real_parts = LocalStorage.seal, Catalog.record, Catalog.record_parts
+
+    def seal(self: Any, path: str) -> tuple[int, str]:
+        sealed = real_seal(self, path)
+        full = self._full(path)
+        full.rename(f"{full}.late")
+        late.append(full)
+        return sealed
+
+    def then(real: Callable[..., Any]) -> Callable[..., Any]:
+        def record(self: Any, *given: Any, **named: Any) -> Any:
+            recorded = real(self, *given, **named)
+            while late:
+                full = late.pop()
+                full.with_name(f"{full.name}.late").rename(full)
+            return recorded
+
+        return record
+
+    LocalStorage.seal = seal  # type: ignore[method-assign]
+    LocalStorage.flush = lambda self, paths: None  # type: ignore[method-assign]
+    Catalog.record = then(real_record)  # type: ignore[method-assign]
+    Catalog.record_parts = then(real_parts)  # type: ignore[method-assign]
+
+
+def forget_what_was_built() -> None:
+    """Begin again after a crash: what was recorded and not published is not looked at."""
+    from assay.catalog.facts import RecordedFacts
+
+    real = RecordedFacts.find
+    RecordedFacts.find = lambda self, product, key: (
+        found
+        if (found := real(self, product, key)) and (p := self.pointer(product)) and p.version == found.id
+        else None
+    )  # type: ignore[method-assign]
+
+
+def full_catalog() -> None:
+    """Not a control: no page more for the catalog, as on a disk that is full."""
+    real = sqlite3.connect
+
+    def connect(*given: Any, **named: Any) -> sqlite3.Connection:
+        opened = real(*given, **named)
+        opened.execute("pragma max_page_count = 1")  # as many as there are
+        return opened
+
+    sqlite3.connect = connect  # type: ignore[assignment]
+
+
+def set_back() -> None:
+    """Not a control: the clock of this machine was set back by two days."""
+    from assay import session
+
+    class Back(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(days=2)
+
+    session.datetime = Back  # type: ignore[misc]
+
+
+def small_heaps() -> None:
+    """Not a control: let `gc` put together what the tests' project has, which is little."""
+    from assay import compaction
+
+    compaction.YOUNGEST, compaction.FEWEST = 1, 3  # type: ignore[misc]
+
+
+VARIANTS = {
+    made.__name__: made
+    for made in (
+        commit_per_product, slowly, no_intents, no_flush, record_before_writing, forget_what_was_built,
+        full_catalog, set_back, small_heaps,
+    )
+}  # fmt: skip
