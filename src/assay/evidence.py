@@ -33,8 +33,7 @@ class Shelf:
     def engine(self) -> DuckDB:
         """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
         outside = {(self.root / f.path).parent for s in self.observed.sources.values() for f in s.files}
-        limits = {"memory_limit": self.config.memory, "max_temp_directory_size": self.config.spill}
-        return DuckDB([self.storage.root, *sorted(outside)], self.config.spill_folder, limits)
+        return DuckDB([self.storage.root, *sorted(outside)], self.config.spill_folder, self.config.limits)
 
     def feed(self, alias: str, name: str) -> Feed:
         """Return a source as observed, or the version of a product that this run goes on with."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from assay.config import Config
 from assay.engines import duckdb as duck
 from assay.engines import sql as reader
 from assay.engines.feed import Table
@@ -28,7 +29,8 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
     stored = seen.stored(set(named.values()))
     views = {name: duck.parquet(table) for name, table in stored.items()}
     views |= {bare: f"from {duck.dotted(full)}" for bare, full in named.items() if bare != full}
-    room = duck.reading_room([file for table in stored.values() for file in table.files], views)
+    files = [file for table in stored.values() for file in table.files]
+    room = duck.reading_room(files, views, seen.config.spill_folder, seen.config.limits)
     try:
         answer = room.execute(sql)
         yield _unique([column[0] for column in answer.description or ()]), _rows(answer)
@@ -40,11 +42,13 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
         room.close()
 
 
-def first_rows(table: Table, count: int, sensitive: Sequence[str] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+def first_rows(
+    table: Table, count: int, config: Config, sensitive: Sequence[str] = ()
+) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Return column names and the first rows of a stored table, values of sensitive columns hidden."""
     import duckdb
 
-    room = duck.reading_room(table.files, {})
+    room = duck.reading_room(table.files, {}, config.spill_folder, config.limits)
     hide = ", ".join(f"'(sensitive)' as {duck.identifier(name)}" for name in sensitive)
     chosen = f"select * replace ({hide})" if hide else ""
     try:

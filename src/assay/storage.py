@@ -94,7 +94,7 @@ class LocalStorage:
 
     def holds(self, parts: Sequence[Part]) -> bool:
         root = self._root  # no Path is made for each of very many files: that costs more than to look at it
-        return bool(parts) and all(_is_whole(f"{root}/{part.path}", part) for part in parts)
+        return bool(parts) and all(_is_inside(part.path) and _is_whole(f"{root}/{part.path}", part) for part in parts)
 
     def remove(self, path: str, keep: Collection[str] = ()) -> None:
         full = self._full(path)
@@ -104,7 +104,7 @@ class LocalStorage:
                 self.remove(file.relative_to(self._root).as_posix())
             return
         with suppress(FileNotFoundError, NotADirectoryError):  # another run may be clearing up the same
-            if full.is_dir():
+            if full.is_dir() and not full.is_symlink():
                 shutil.rmtree(full)
             else:
                 full.unlink(missing_ok=True)
@@ -115,9 +115,24 @@ class LocalStorage:
                 return  # not empty, or not there
 
     def _full(self, path: str) -> Path:
-        if path.startswith("/") or ".." in path.split("/"):
+        """Return where a path is; StoreError when that is not certain to be inside the store, below some folder."""
+        if not _is_inside(path):
             raise StoreError(f"{path!r} is not a path inside the store")
+        place = str(self._root)
+        for folder in path.split("/")[:-1]:
+            place = f"{place}/{folder}"
+            if os.path.islink(place):  # noqa: PTH114 (no Path is made for each of very many)
+                raise StoreError(
+                    f"{place} is a link, and what the store holds is inside it",
+                    hint="Put the folder itself there, or let `store` in pyproject.toml name where it may grow.",
+                )
         return self._root / path
+
+
+def _is_inside(path: str) -> bool:
+    """Say whether a path names something below a folder of the store, and nothing else by detours."""
+    names = path.split("/")
+    return len(names) > 1 and "\0" not in path and not {"", ".", ".."}.intersection(names)
 
 
 def size_of(folder: Path) -> int:
@@ -139,7 +154,8 @@ def file_digest(file: Path) -> str:
 
 def _is_whole(full: Path | str, part: Part) -> bool:
     try:
-        return os.stat(full).st_size == part.bytes  # noqa: PTH116
+        found = os.lstat(full)
+        return stat.S_ISREG(found.st_mode) and found.st_size == part.bytes
     except OSError:
         return False
 

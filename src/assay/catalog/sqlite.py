@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,6 +12,8 @@ from typing import Any
 from assay.catalog.protocol import T, Writer
 from assay.catalog.schema import extras
 from assay.errors import CatalogError
+
+_RUN = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 
 
 class Sqlite:
@@ -92,18 +95,25 @@ class Sqlite:
     @contextmanager
     def hold(self, run: str) -> Iterator[None]:
         with _translated(self.name):
-            lock = os.open(self._locks / run, os.O_RDWR | os.O_CREAT, 0o644)
+            lock = os.open(self._lock(run), os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             with suppress(FileNotFoundError):
-                (self._locks / run).unlink()
+                self._lock(run).unlink()
             os.close(lock)
 
+    def _lock(self, run: str) -> Path:
+        """Return the file that a run has locked; CatalogError for a run that is called like no run of ours."""
+        if not _RUN.fullmatch(run):
+            raise CatalogError(f"the catalog {self.name} is damaged: {run!r} is no run", hint="Put back a copy of it.")
+        return self._locks / run
+
     def is_dead(self, run: str, reader: Writer | None = None) -> bool:
+        file = self._lock(run)
         try:
-            lock = os.open(self._locks / run, os.O_RDWR)
+            lock = os.open(file, os.O_RDWR | os.O_NOFOLLOW)
         except FileNotFoundError:
             return True
         try:
@@ -113,7 +123,7 @@ class Sqlite:
         finally:
             os.close(lock)
         with suppress(FileNotFoundError):
-            (self._locks / run).unlink()
+            file.unlink()
         return True
 
 
