@@ -1,8 +1,10 @@
 """One read-only query over published products, and the first rows of a file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 from assay.config import Config
 from assay.engines import duckdb as duck
@@ -12,6 +14,7 @@ from assay.errors import QueryRefused, StoreError
 from assay.graph import nearest
 from assay.read import Published
 
+T = TypeVar("T")
 _BATCH = 1000
 _NOT_PUBLISHED = "`products ls` lists what is declared; `products materialize` publishes it."
 
@@ -32,13 +35,16 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
     files = [file for table in stored.values() for file in table.files]
     room = duck.reading_room(files, views, seen.config.spill_folder, seen.config.limits)
     try:
-        answer = room.execute(sql)
-        yield _unique([column[0] for column in answer.description or ()]), _rows(answer)
+        answer = _stoppable(room, lambda: room.execute(sql))
+        yield _unique([column[0] for column in answer.description or ()]), _rows(room, answer)
     except duckdb.Error as error:
         raise QueryRefused(str(error).strip()) from error
-    except RuntimeError as error:  # how DuckDB says that Ctrl-C interrupted it
-        raise KeyboardInterrupt from error
-    finally:
+    except KeyboardInterrupt:
+        raise  # closing would wait for what may never end
+    except BaseException:
+        room.close()
+        raise
+    else:
         room.close()
 
 
@@ -95,6 +101,24 @@ def _unique(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _rows(answer: Any) -> Iterator[Sequence[Any]]:
-    while batch := answer.fetchmany(_BATCH):
+def _rows(room: Any, answer: Any) -> Iterator[Sequence[Any]]:
+    while batch := _stoppable(room, lambda: answer.fetchmany(_BATCH)):
         yield from batch
+
+
+def _stoppable(room: Any, work: Callable[[], T]) -> T:
+    """Do this in a thread of its own, so that Ctrl-C is heard also while DuckDB would not look up from a join."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        return done.result()
+    except KeyboardInterrupt:
+        room.interrupt()
+        raise

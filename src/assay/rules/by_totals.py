@@ -28,6 +28,7 @@ _EXACT = re.compile(
     r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|VARCHAR|DATE|TIME"
     r"|TIMESTAMP(_S|_MS|_NS| WITH TIME ZONE)?"
 )
+_PUT_BACK = "Put back a copy of it."
 _NAME = re.compile(r"\w{1,100}", re.ASCII)
 Found = Mapping[str, Mapping[str, Any]]  # what queries found in a part: the types of their columns, and rows as texts
 
@@ -207,16 +208,15 @@ def _is_kept(name: str, type: str) -> bool:
 def _check(found: Mapping[str, Any]) -> None:
     """Raise CatalogError for what nobody remembered: the names and types of its columns become part of a query."""
     for told in found.values():
-        types, rows = (told.get("types"), told.get("rows")) if isinstance(told, dict) else ({}, None)
-        plain = isinstance(types, dict) and all(
-            _NAME.fullmatch(n) and _EXACT.fullmatch(str(t)) for n, t in types.items()
-        )
-        if not (
-            plain and isinstance(rows, list) and all(isinstance(row, list) and len(row) == len(types) for row in rows)
-        ):
-            raise CatalogError(
-                "the catalog is damaged: what it remembers of a part is no total", hint="Put back a copy of it."
-            )
+        if not _is_total(told.get("types"), told.get("rows")):
+            raise CatalogError("the catalog is damaged: what it remembers of a part is no total", hint=_PUT_BACK)
+
+
+def _is_total(types: Any, rows: Any) -> bool:
+    if not isinstance(types, dict) or not isinstance(rows, list):
+        return False
+    plain = all(_NAME.fullmatch(name) and _EXACT.fullmatch(str(type)) for name, type in types.items())
+    return plain and all(isinstance(row, list) and len(row) == len(types) for row in rows)
 
 
 def _is_small(rows: Sequence[Sequence[str | None]]) -> bool:
