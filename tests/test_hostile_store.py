@@ -95,7 +95,9 @@ def test_what_is_remembered_of_parts_is_never_run(shop: Place, told: Any) -> Non
 # ---------------------------------------------------------------------------------------------- nothing outside
 
 
-@pytest.mark.parametrize("path", ["../../victim.txt", "/VICTIM", "a/../../../victim.txt", "..", "", ".", "sales.p", "x/./y", "x\0/y", "a//b"])
+@pytest.mark.parametrize(
+    "path", ["../../victim.txt", "/VICTIM", "a/../../../victim.txt", "..", "", ".", "sales.p", "x/./y", "x\0/y", "a//b"]
+)
 def test_what_a_dead_run_intended_is_removed_in_the_store_alone(shop: Place, path: str) -> None:
     victim = shop.root.parent / "victim.txt"
     before = shop.query("select sum(x)::int as x from p")
@@ -141,7 +143,13 @@ def test_nothing_is_done_through_a_link_in_the_store(tmp_path: Path) -> None:
     storage.root.mkdir()
     (storage.root / "sales.p").symlink_to(tmp_path / "outside")
     part = Part(path="sales.p/run/data.parquet", rows=1, bytes=4, checksum="")
-    acts = (storage.prepare, storage.seal, storage.remove, lambda path: storage.flush([path]), lambda _: storage.locate(part))
+    acts = (
+        storage.prepare,
+        storage.seal,
+        storage.remove,
+        lambda path: storage.flush([path]),
+        lambda _: storage.locate(part),
+    )
     for act in acts:
         with pytest.raises(StoreError, match="is a link"):
             act(part.path)
@@ -170,7 +178,12 @@ ODD: list[Any] = ["", "x", "../../victim.txt", "[]", "{}", "5", "null", '{"a": 1
 def columns(place: Place) -> list[tuple[str, str]]:
     with closing(catalog_of(place)) as catalog:
         tables = [name for (name,) in catalog.execute("select name from sqlite_master where type = 'table'")]
-        return [(t, row[1]) for t in tables if not t.startswith("sqlite") for row in catalog.execute(f"pragma table_info({t})")]
+        return [
+            (t, row[1])
+            for t in tables
+            if not t.startswith("sqlite")
+            for row in catalog.execute(f"pragma table_info({t})")
+        ]
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -52,6 +52,9 @@ class _Group(click.Group):
         except AssayError as error:
             click.echo(clean(str(error), keep_lines=True), err=True)
             ctx.exit(error.exit_code)
+        except click.ClickException as error:
+            error.message = clean(error.message, keep_lines=True)  # it quotes what was typed, or pasted
+            raise
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(130)

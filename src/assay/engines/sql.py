@@ -244,7 +244,7 @@ def _statement(sql: str, meaning: str) -> str:
 
 def place(sql: str, offset: int) -> tuple[int, int, str]:
     """Return line, column (both from 1, in characters) and text of the line at an offset in bytes."""
-    before = sql.encode()[:offset].decode(errors="ignore")
+    before = sql.encode(errors="replace")[:offset].decode(errors="ignore")
     line = before.count("\n") + 1
     column = len(before) - (before.rfind("\n") + 1) + 1
     lines = sql.splitlines() or [""]
