@@ -298,8 +298,8 @@ BITS = ["select", "from", "(", ")", ",", ";", "'", '"', "--", "/*", "*/", "copy"
 )
 def test_sql(shop: Place, query: str, bits: list[tuple[int, str, bool]]) -> None:
     words = query.split(" ")
-    for place, bit, instead in bits:
-        place %= len(words) + 1
+    for at, bit, instead in bits:
+        place = at % (len(words) + 1)
         words[place : place + instead] = [bit]
     text = " ".join(words)
     before = outside(shop)

@@ -52,9 +52,10 @@ class _Group(click.Group):
         except AssayError as error:
             click.echo(clean(str(error), keep_lines=True), err=True)
             ctx.exit(error.exit_code)
-        except click.ClickException as error:
-            error.message = clean(error.message, keep_lines=True)  # it quotes what was typed, or pasted
-            raise
+        except click.UsageError as error:
+            if (said := error.format_message()) == clean(said, keep_lines=True):
+                raise
+            raise click.UsageError(clean(said, keep_lines=True), error.ctx) from None  # it quotes what was typed
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(130)
