@@ -54,6 +54,10 @@ class _Group(click.Group):
         except AssayError as error:
             click.echo(clean(str(error), keep_lines=True), err=True)
             ctx.exit(error.exit_code)
+        except click.UsageError as error:
+            if (said := error.format_message()) == clean(said, keep_lines=True):
+                raise
+            raise click.UsageError(clean(said, keep_lines=True), error.ctx) from None  # it quotes what was typed
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(130)
@@ -266,7 +270,7 @@ def show_plan(
     shown = [t for t in told if t["result"] != "unchanged" or t["pinned"] or t.get("held_parts")]
     for item in shown:
         for line in lines(item, _width(made.steps)):
-            click.echo(line.rstrip())
+            click.echo(clean(line).rstrip())
     if len(told) > len(shown):
         count = len(told) - len(shown)
         click.echo(f"  unchanged  {count} product{'s' if count > 1 else ''}")
@@ -387,11 +391,11 @@ def show(
     elif not version.columns:
         told = {"product": product.name, "version": version.id, "file": str(stored.files[0]), "bytes": version.bytes}
         _say(told) if as_json else click.echo(
-            f"  {product.name} {short(version.id)}: {version.bytes:,} bytes at {stored.files[0]}"
+            clean(f"  {product.name} {short(version.id)}: {version.bytes:,} bytes at {stored.files[0]}")
         )
     else:
         hide = sorted(secret([c.name for c in version.columns], session.project.graph.sensitive(product.name)))
-        names, found = queries.first_rows(stored, count, hide)
+        names, found = queries.first_rows(stored, count, session.project.config, hide)
         _say([dict(zip(names, row, strict=True)) for row in found]) if as_json else table(names, found)
         if not as_json and count < version.rows:
             click.echo(f"  {count} of {version.rows:,} rows; -n {version.rows} shows all", err=True)

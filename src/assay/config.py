@@ -16,6 +16,7 @@ _FILE = "pyproject.toml"
 _CATALOG = "ASSAY_CATALOG"
 _PLACES = "should be postgresql://user@host:port/database, or the path of a file"
 _ADDRESS = re.compile("postgres(ql)?://")
+_CREDENTIALS = re.compile(r"://|^[^/]*:[^/]*@|\b(?:dbname|host|user|password)\s*=", re.IGNORECASE)
 _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 
 
@@ -49,6 +50,11 @@ class Config:
     def catalog_place(self) -> Path | str:
         """The file that holds the catalog, or the address of the database that does."""
         return catalog_place(self.catalog or f"{self.store}/catalog.db", self.root)
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """What DuckDB may use, as it calls it; '' is its own default."""
+        return {"memory_limit": self.memory, "max_temp_directory_size": self.spill}
 
     @property
     def spill_folder(self) -> Path:
@@ -141,7 +147,8 @@ def catalog_place(told: str, folder: Path) -> Path | str:
 
 
 def _no_place(told: str) -> bool:
-    return "\0" in told or ("://" in told and not _ADDRESS.match(told))
+    """Say whether a text is no address, nor the path of a file: one that looks like it has a password is none."""
+    return "\0" in told or bool(_CREDENTIALS.search(told) and not _ADDRESS.match(told))
 
 
 def bad_environment(name: str) -> str:

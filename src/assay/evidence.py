@@ -34,18 +34,13 @@ class Shelf:
         """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
         with suppress(OSError):  # DuckDB makes one folder, not two; where nothing may be written nothing is spilled
             self.config.spill_folder.parent.mkdir(parents=True, exist_ok=True)
-        return DuckDB(self.folders, self.config.spill_folder, self.limits)
+        return DuckDB(self.folders, self.config.spill_folder, self.config.limits)
 
     @property
     def folders(self) -> list[Path]:
         """The folders that an engine may look into: the store, and those of the sources."""
         outside = {(self.root / f.path).parent for s in self.observed.sources.values() for f in s.files}
         return [self.storage.root, *sorted(outside)]
-
-    @property
-    def limits(self) -> dict[str, str]:
-        """The settings of DuckDB that a project may limit."""
-        return {"memory_limit": self.config.memory, "max_temp_directory_size": self.config.spill}
 
     def feed(self, alias: str, name: str) -> Feed:
         """Return a source as observed, or the version of a product that this run goes on with."""

@@ -37,7 +37,7 @@ def explain(graph: Graph, observed: Observed, name: str) -> dict[str, Any]:
     change = _roots(graph, name, steps) if isinstance(decision, Held) else []
     change = change or _what_would_change(graph, name, decision)
     said += ["", "What would change it", *(f"  {line}" for line in change)]
-    return {**told, "ladder": _ladder(decision), "would_change": change, "lines": said}
+    return {**told, "ladder": _ladder(decision), "would_change": change, "lines": [clean(line) for line in said]}
 
 
 def explain_part(graph: Graph, observed: Observed, name: str, key: str) -> dict[str, Any]:

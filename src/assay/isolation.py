@@ -115,7 +115,8 @@ class Hands:
             return make(product, recipe, feeds, target, engine, measure=told)
 
     def _task(self, product: Product, recipe: Recipe | None, spill: Path) -> Task:
-        limits = {**self.shelf.limits, "memory_limit": _share(self.shelf.limits["memory_limit"], self.jobs)}
+        given = self.shelf.config.limits
+        limits = {**given, "memory_limit": _share(given["memory_limit"], self.jobs)}
         return Task(
             root=self.shelf.root,
             product=product,

@@ -23,7 +23,7 @@ def _branches(name: str, nexts: Callable[[str], Iterable[str]]) -> Iterator[str]
     def walk(here: str, depth: int) -> Iterator[str]:
         for other in nexts(here):
             again = " …" if other in seen and list(nexts(other)) else ""
-            yield f"{'  ' * depth}{other}{again}"
+            yield f"{'  ' * depth}{clean(other)}{again}"
             if other not in seen:
                 seen.add(other)
                 yield from walk(other, depth + 1)
@@ -33,7 +33,7 @@ def _branches(name: str, nexts: Callable[[str], Iterable[str]]) -> Iterator[str]
 
 def _label(graph: Graph, name: str) -> str:
     if name in graph.sources:
-        return f"{name}  (source, {graph.sources[name].pattern})"
+        return clean(f"{name}  (source, {graph.sources[name].pattern})")
     product = graph.products[name]
     return clean(f"{name}  ({product.kind}, {product.owner})")
 
@@ -56,5 +56,10 @@ def as_mermaid(graph: Graph, name: str) -> list[str]:
     said = ["flowchart LR"]
     for node in data["nodes"]:
         left, right = shapes.get(node["kind"], ("[", "]"))
-        said.append(f'  {ids[node["name"]]}{left}"{node["name"]}"{right}')
+        said.append(f'  {ids[node["name"]]}{left}"{_quoted(node["name"])}"{right}')
     return said + [f"  {ids[edge['from']]} --> {ids[edge['to']]}" for edge in data["edges"]]
+
+
+def _quoted(name: str) -> str:
+    """Return a name that does not end the quotes that it is put in."""
+    return clean(name).replace("#", "#35;").replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;")

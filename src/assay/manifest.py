@@ -68,7 +68,7 @@ def read_manifest(config: Config) -> Graph | None:
         names = list(products)
         graph.keep_order(names[index] for index in stored["order"])
         return graph
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -155,7 +155,7 @@ def _stat(file: Path) -> list[Any]:
 
 def _bytes_digest(file: Path) -> str:
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"  # a pipe would never end
     except OSError:
         return "missing"
 
@@ -230,7 +230,7 @@ def _later(head: list[Any], line: bytes, file: str) -> Product:
     def whole() -> Product:
         try:
             product = product_from(json.loads(line))
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             product = None
         if product is None or head_of(product) != head:
             raise UsageError(f"the manifest {file} is damaged ({name})", hint="Remove it; it is made again.")

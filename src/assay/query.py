@@ -1,9 +1,12 @@
 """One read-only query over published products, and the first rows of a file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
+from assay.config import Config
 from assay.engines import duckdb as duck
 from assay.engines import sql as reader
 from assay.engines.blame import blaming
@@ -12,6 +15,7 @@ from assay.errors import QueryRefused, StoreError
 from assay.graph import nearest
 from assay.read import Published
 
+T = TypeVar("T")
 _BATCH = 1000
 _NOT_PUBLISHED = "`products ls` lists what is declared; `products materialize` publishes it."
 
@@ -31,24 +35,29 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
     views |= {bare: f"from {duck.dotted(full)}" for bare, full in named.items() if bare != full}
     files = [file for table in stored.values() for file in table.files]
     with blaming(stored.values()):  # what is no Parquet file is told when views are made of it
-        room = duck.reading_room(files, views)
+        room = duck.reading_room(files, views, seen.config.spill_folder, seen.config.limits)
     try:
         with blaming(stored.values()):
-            answer = room.execute(sql)
-            yield _unique([column[0] for column in answer.description or ()]), _rows(answer)
+            answer = _stoppable(room, lambda: room.execute(sql))
+            yield _unique([column[0] for column in answer.description or ()]), _rows(room, answer)
     except duckdb.Error as error:
         raise QueryRefused(str(error).strip()) from error
-    except RuntimeError as error:  # how DuckDB says that Ctrl-C interrupted it
-        raise KeyboardInterrupt from error
-    finally:
+    except KeyboardInterrupt:
+        raise  # closing would wait for what may never end
+    except BaseException:
+        room.close()
+        raise
+    else:
         room.close()
 
 
-def first_rows(table: Table, count: int, sensitive: Sequence[str] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+def first_rows(
+    table: Table, count: int, config: Config, sensitive: Sequence[str] = ()
+) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Return column names and the first rows of a stored table, values of sensitive columns hidden."""
     import duckdb
 
-    room = duck.reading_room(table.files, {})
+    room = duck.reading_room(table.files, {}, config.spill_folder, config.limits)
     hide = ", ".join(f"'(sensitive)' as {duck.identifier(name)}" for name in sensitive)
     chosen = f"select * replace ({hide})" if hide else ""
     try:
@@ -96,6 +105,24 @@ def _unique(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _rows(answer: Any) -> Iterator[Sequence[Any]]:
-    while batch := answer.fetchmany(_BATCH):
+def _rows(room: Any, answer: Any) -> Iterator[Sequence[Any]]:
+    while batch := _stoppable(room, lambda: answer.fetchmany(_BATCH)):
         yield from batch
+
+
+def _stoppable(room: Any, work: Callable[[], T]) -> T:
+    """Do this in a thread of its own, so that Ctrl-C is heard also while DuckDB would not look up from a join."""
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        return done.result()
+    except KeyboardInterrupt:
+        room.interrupt()
+        raise

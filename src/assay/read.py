@@ -67,8 +67,9 @@ def connect(
 class Published:
     """What readers of one environment see at one moment: the version of every product, and where its bytes are."""
 
-    def __init__(self, versions: Mapping[str, Version], storage: LocalStorage, environment: str) -> None:
-        self.versions, self.storage, self.environment = versions, storage, environment
+    def __init__(self, versions: Mapping[str, Version], config: Config, environment: str) -> None:
+        self.versions, self.config, self.environment = versions, config, environment
+        self.storage = LocalStorage(config.state / "store")
 
     def file(self, name: str) -> Path:
         """Return the file of a product given in full or by its bare name; StoreError when it is not there whole."""
@@ -126,7 +127,7 @@ def published(config: Config, env: str | None = None, as_of: AsOf = None) -> Pub
         versions = {name: catalog.version(pointer.version) for name, pointer in pointers.items()}
     finally:
         catalog.close()
-    return Published(versions, LocalStorage(config.state / "store"), environment)
+    return Published(versions, config, environment)
 
 
 def moment(as_of: AsOf) -> datetime | int | None:

@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, TextIO
 
 from assay.decision import Keep
@@ -47,7 +48,7 @@ class PlainReporter:
     def show(self, word: str, said: Sequence[str]) -> None:
         """Print the lines of one result."""
         for line in said:
-            self.out.write(f"{line.rstrip()}\n")
+            self.out.write(f"{clean(line).rstrip()}\n")
         self.out.flush()
 
     def close(self) -> None:
@@ -95,8 +96,8 @@ class RichReporter(PlainReporter):
     def show(self, word: str, said: Sequence[str]) -> None:
         from rich.text import Text
 
-        first, *rest = said
-        self.console.print(Text(first).append("") if word not in _COLOURS else _coloured(first, word), soft_wrap=True)
+        first, *rest = map(clean, said)
+        self.console.print(Text(first) if word not in _COLOURS else _coloured(first, word), soft_wrap=True)
         for line in rest:
             self.console.print(Text(line), soft_wrap=True)
 
@@ -171,10 +172,10 @@ def rounded(value: Any) -> Any:
 
 
 def write_csv(names: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
-    """Write rows as CSV, with a header."""
+    """Write rows as CSV, with a header: every value as it is, but on a terminal, which would obey some of them."""
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
+    for row in chain([names], rows):
+        writer.writerow([_cell(value) for value in row] if out.isatty() else row)
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

@@ -17,6 +17,7 @@ from assay.partition import within
 from assay.plan import Observed, Request, plan
 from assay.project import Project, open_project
 from assay.storage import Storage
+from assay.story import clean
 from assay.world import World, look_around
 
 
@@ -57,7 +58,7 @@ class Session:
         asks = any(word.lstrip("0123456789+").partition(":")[0] in {"stale", "blocked", "state"} for word in words)
         chosen = frozenset(graph.select(select, exclude, self.states(observed) if asks else None))
         if not chosen and terms:
-            click.echo(f"  nothing matches {' '.join(terms)}", err=True)
+            click.echo(clean(f"  nothing matches {' '.join(terms)}"), err=True)
         restated = {graph.resolve(name): because for name, because in (restate or {}).items()}
         for name in restated:
             if not graph.products[name].contract.closes:

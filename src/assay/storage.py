@@ -102,14 +102,18 @@ class LocalStorage:
 
     def holds(self, parts: Sequence[Part]) -> bool:
         root = self._root  # no Path is made for each of very many files: that costs more than to look at it
-        return bool(parts) and all(not self._damage(f"{root}/{part.path}", part) for part in parts)
+        return bool(parts) and all(
+            _is_inside(part.path) and not self._damage(f"{root}/{part.path}", part) for part in parts
+        )
 
     def damage(self, part: Part) -> str:
         return self._damage(str(self._full(part.path)), part)
 
     def _damage(self, full: str, part: Part) -> str:
         try:
-            found = os.stat(full)  # noqa: PTH116
+            found = os.lstat(full)
+            if not stat.S_ISREG(found.st_mode):
+                return "is no file"
             if found.st_size != part.bytes:
                 return f"has {found.st_size:,} bytes, and {part.bytes:,} were written"
             if part.modified in (0, found.st_mtime_ns) or self._digest(full, found, part) == part.checksum:
@@ -152,7 +156,7 @@ class LocalStorage:
                     folder.rmdir()
             return
         with suppress(FileNotFoundError, NotADirectoryError):  # another run may be clearing up the same
-            if full.is_dir():
+            if full.is_dir() and not full.is_symlink():
                 shutil.rmtree(full)
             else:
                 full.unlink(missing_ok=True)
@@ -163,9 +167,24 @@ class LocalStorage:
                 return  # not empty, or not there
 
     def _full(self, path: str) -> Path:
-        if path.startswith("/") or ".." in path.split("/"):
+        """Return where a path is; StoreError when that is not certain to be inside the store, below some folder."""
+        if not _is_inside(path):
             raise StoreError(f"{path!r} is not a path inside the store")
+        place = str(self._root)
+        for folder in path.split("/")[:-1]:
+            place = f"{place}/{folder}"
+            if os.path.islink(place):  # noqa: PTH114 (no Path is made for each of very many)
+                raise StoreError(
+                    f"{place} is a link, and what the store holds is inside it",
+                    hint="Put the folder itself there, or let `store` in pyproject.toml name where it may grow.",
+                )
         return self._root / path
+
+
+def _is_inside(path: str) -> bool:
+    """Say whether a path names something below a folder of the store, and nothing else by detours."""
+    names = path.split("/")
+    return len(names) > 1 and "\0" not in path and not {"", ".", ".."}.intersection(names)
 
 
 def size_of(folder: Path) -> int:

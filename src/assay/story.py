@@ -14,7 +14,7 @@ from assay.model import Freshness, Product, Rule, RuleResult, Status, Verdict, V
 from assay.partition import shown
 from assay.plan import Facts
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)

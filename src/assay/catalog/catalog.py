@@ -14,7 +14,21 @@ from assay.catalog.claims import check_built, claim, let_go, living
 from assay.catalog.facts import RecordedFacts
 from assay.catalog.protocol import Database, Holds, Remove, T, Writer
 from assay.catalog.recording import add_parts, add_verdicts, add_versions, check, move, note, rows_of
-from assay.catalog.rows import PART, VERDICT, VERSION, decoded, ids_of, part_of, stamp, to_json, verdict_of, version_of
+from assay.catalog.rows import (
+    FILE_KINDS,
+    PART,
+    VERDICT,
+    VERSION,
+    checked,
+    decoded,
+    ids_of,
+    judged_of,
+    part_of,
+    stamp,
+    to_json,
+    verdict_of,
+    version_of,
+)
 from assay.errors import CatalogError
 from assay.events import Holder
 from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
@@ -164,7 +178,7 @@ class Catalog:
         """Return how these rules about single rows came out on these parts, where that is known."""
         query = "select part, results from judged_parts where rules = ? and part in"
         with decoded(self.name):
-            return {p: json.loads(results) for p, results in rows_of(self.database, query, list(parts), [rules])}
+            return {p: judged_of(results) for p, results in rows_of(self.database, query, list(parts), [rules])}
 
     def verdicts(self, version: str, environment: str = "") -> Sequence[Verdict]:
         """Return how a version was judged, newest first; before all others, in runs of this environment."""
@@ -204,7 +218,9 @@ class Catalog:
     def seen(self) -> Mapping[str, SourceFile]:
         """Return the source files already read, by path."""
         rows = self.database.rows("select path, size, mtime_ns, digest from seen")
-        return {p: SourceFile(path=p, size=s, ctime_ns=c, digest=d) for p, s, c, d in rows}
+        with decoded(self.name):
+            told = (checked(row, FILE_KINDS) for row in rows)
+            return {p: SourceFile(path=p, size=s, ctime_ns=m, digest=d) for p, s, m, d in told}
 
     def recorded(self) -> int:
         """Return how many versions were ever recorded."""
@@ -305,9 +321,10 @@ class Catalog:
 
     def _remove(self, paths: Iterable[str], remove: Remove) -> None:
         for path in paths:
-            query = "select path from parts where path >= ? and path < ?"
-            kept = self.database.rows(query, [f"{path}/", f"{path}0"])
-            remove(path, frozenset(file for (file,) in kept))
+            query = "select path from parts where path = ? or (path >= ? and path < ?)"
+            kept = frozenset(file for (file,) in self.database.rows(query, [path, f"{path}/", f"{path}0"]))
+            if path not in kept:
+                remove(path, kept)
 
     def _settle(self, run: str, state: str) -> None:
         def settle(writer: Writer) -> None:

@@ -1,6 +1,5 @@
 """Facts for deciding, from the catalog: what readers see is read at once, all else when asked for."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache, cached_property
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from assay.catalog.protocol import Holds
 from assay.catalog.recording import rows_of
-from assay.catalog.rows import PART, check_place, decoded, ids_of, part_of
+from assay.catalog.rows import PART, PLACE_KINDS, SEEN_KINDS, checked, decoded, ids_of, part_of, texts_of
 from assay.errors import CatalogError
 from assay.later import later
 from assay.model import Key, Part, Pointer, Status, Verdict, Version
@@ -55,12 +54,12 @@ class RecordedFacts:
 
     def _seen(self, row: Sequence[Any], shared: Mapping[int, Part]) -> Version:
         id, product, key, digest, data_as_of, held, ids, *part = row
-        if part[0] is not None:
-            check_place(*part[4:9])
+        checked(row[:7], SEEN_KINDS)
+        checked([] if part[0] is None else part, () if part[0] is None else PLACE_KINDS)
         known = {
             "id": id,
             "product": product,
-            "key": later(Key, lambda: self._other(id).key, {"digest": key, "held": json.loads(held)}),
+            "key": later(Key, lambda: self._other(id).key, {"digest": key, "held": texts_of(held)}),
             "digest": digest,
             "data_as_of": datetime.fromisoformat(data_as_of) if data_as_of else None,
             "parts": tuple(shared[number] for number in ids_of(ids))
@@ -86,7 +85,9 @@ class RecordedFacts:
     def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
         query = f"select {PART} from parts where product = ? and made_of in"
         asked = [made for made in made_of if (product, made) not in self._made]
-        found = sorted(map(part_of, rows_of(self._catalog.database, query, asked, [product])), key=lambda part: part.id)
+        with decoded(self._catalog.name):
+            rows = rows_of(self._catalog.database, query, asked, [product])
+            found = sorted(map(part_of, rows), key=lambda part: part.id)
         self._made |= dict.fromkeys((product, made) for made in asked)
         self._made |= {(product, part.made_of): part for part in found if self._look([part])}
         return {made: part for made in made_of if (part := self._made[product, made])}
@@ -143,7 +144,7 @@ class RecordedFacts:
     def files(self, source: str) -> Mapping[str, str] | None:
         rows = self._rows("select files from listings where digest = ?", [source])
         with decoded(self._catalog.name):
-            return dict(json.loads(rows[0][0])) if rows else None
+            return texts_of(rows[0][0]) if rows else None
 
 
 def _gone(version: str) -> NoReturn:

@@ -30,6 +30,8 @@ VERDICT = "version, contract, against, status, results, judged_at, run, restated
 PART = (
     'id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of, path, start, "of", bytes, checksum, modified'
 )
+_TEXT, _COUNT, _LONGER, _MAYBE = (str,), (int,), (int, float), (int, type(None))
+_TEXT_OR_NONE = (str, type(None))
 
 
 # ---------------------------------------------------------------------------------------------- to rows
@@ -107,21 +109,47 @@ def decoded(catalog: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise CatalogError(f"the catalog {catalog} is damaged: {error!r}", hint="Put back a copy of it.") from error
+        told = f"{error!r}"[:200]  # it may quote what is in the catalog, all of it
+        raise CatalogError(f"the catalog {catalog} is damaged: {told}", hint="Put back a copy of it.") from error
+
+
+def checked(row: Sequence[Any], kinds: Sequence[tuple[type, ...]]) -> Sequence[Any]:
+    """Return a row whose values are of these kinds; TypeError where SQLite was told something else."""
+    for value, kind in zip(row, kinds, strict=True):
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r} is no {kind[0].__name__}")
+    return row
+
+
+def texts_of(text: str) -> dict[str, str]:
+    """Return a mapping of names to texts (digests, mostly) from JSON; TypeError for other JSON."""
+    found = json.loads(text)
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise TypeError(f"{text[:80]!r} is no mapping of texts")
+    return found
+
+
+FILE_KINDS = (_TEXT, _COUNT, _COUNT, _TEXT)
+SEEN_KINDS = (*[_TEXT] * 4, _TEXT_OR_NONE, _TEXT, _TEXT)
+PLACE_KINDS = (_COUNT, *[_TEXT] * 4, _COUNT, _MAYBE, _COUNT, _COUNT, _TEXT, _COUNT)
+_VERSION_KINDS = (*[_TEXT] * 8, _COUNT, _COUNT, _TEXT, _LONGER, _TEXT_OR_NONE, _TEXT, _MAYBE, _TEXT, _TEXT)
+_PART_KINDS = (
+    _COUNT, *[_TEXT] * 5, _COUNT, _LONGER, _TEXT_OR_NONE, _TEXT, _COUNT, _MAYBE, _COUNT, _TEXT, _COUNT
+)  # fmt: skip
 
 
 def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
     """Return the version behind a row of VERSION; `parts` holds those it names."""
     (id, product, key, code, code_parts, inputs, digest, columns, rows, size,
-     built_at, seconds, data_as_of, run, rows_in, held, ids) = row  # fmt: skip
+     built_at, seconds, data_as_of, run, rows_in, held, ids) = checked(row, _VERSION_KINDS)  # fmt: skip
     return Version(
         id=id,
         product=product,
         key=Key(
             digest=key,
-            code=Code(digest=code, parts=json.loads(code_parts)),
-            inputs=json.loads(inputs),
-            held=json.loads(held),
+            code=Code(digest=code, parts=texts_of(code_parts)),
+            inputs=texts_of(inputs),
+            held=texts_of(held),
         ),
         digest=digest,
         columns=_columns_of(columns),
@@ -139,29 +167,25 @@ def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
 def part_of(row: Sequence[Any]) -> Part:
     """Return the part behind a row of PART."""
     (id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of,
-     path, start, of, size, checksum, modified) = row  # fmt: skip
-    check_place(path, start, of, rows, size)
+     path, start, of, size, checksum, modified) = checked(row, _PART_KINDS)  # fmt: skip
     return Part(
-        id=id, key=key, made_of=made_of, inputs=json.loads(inputs), digest=digest, columns=_columns_of(columns),
+        id=id, key=key, made_of=made_of, inputs=texts_of(inputs), digest=digest, columns=_columns_of(columns),
         rows=rows, seconds=seconds, data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
         path=path, start=start, of=of, bytes=size, checksum=checksum, modified=modified,
     )  # fmt: skip
 
 
-def check_place(path: object, start: object, of: object, rows: object, size: object) -> None:
-    """Raise ValueError for what cannot be the place of a part: SQLite keeps whatever a damaged row holds."""
-    if not (type(path) is str and type(start) is type(rows) is type(size) is int and type(of) in {int, type(None)}):
-        raise ValueError(f"a part cannot be at {path!r}, {start!r}")
-
-
 @lru_cache(maxsize=1000)
 def _columns_of(text: str) -> tuple[Column, ...]:
-    return tuple(Column(name=name, type=type, logical="".join(more)) for name, type, *more in json.loads(text))
+    found = json.loads(text)
+    if not all(isinstance(told, str) for column in found for told in column):
+        raise TypeError(f"{text[:80]!r} are no columns")
+    return tuple(Column(name=name, type=type, logical="".join(more)) for name, type, *more in found)
 
 
 def verdict_of(row: Sequence[Any]) -> Verdict:
     """Return the verdict behind a row of VERDICT."""
-    version, contract, against, status, results, judged_at, run, restated, failed_parts = row
+    version, contract, against, status, results, judged_at, run, restated, failed_parts = checked(row, [_TEXT] * 9)
     return Verdict(
         version=version,
         contract=contract,
@@ -171,10 +195,36 @@ def verdict_of(row: Sequence[Any]) -> Verdict:
         judged_at=datetime.fromisoformat(judged_at),
         run=run,
         restated=restated,
-        failed_parts=tuple(json.loads(failed_parts)),
+        failed_parts=_texts(json.loads(failed_parts)),
     )
 
 
+def _texts(found: Any) -> tuple[str, ...]:
+    if not isinstance(found, list) or not all(isinstance(told, str) for told in found):
+        raise TypeError(f"{found!r} is no list of texts")
+    return tuple(found)
+
+
+def judged_of(text: str) -> dict[str, dict[str, Any]]:
+    """Return what is remembered of a part, by rule or query; TypeError for what could not be."""
+    found = json.loads(text)
+    checked(list(found.values()), [(dict,)] * len(found))
+    for told in found.values():
+        if "failing" in told:
+            checked([told["failing"], told["samples"]], [_COUNT, (list,)])
+            checked(told["samples"], [(dict,)] * len(told["samples"]))
+        elif "nulls" in told:
+            checked([told["low"], told["high"], told["nulls"]], [(int, *_TEXT_OR_NONE), (int, *_TEXT_OR_NONE), _COUNT])
+    return dict(found)
+
+
+_RESULT_KINDS: dict[str, tuple[type, ...]] = {
+    "failing": _MAYBE, "rows": _MAYBE, "measured": (*_LONGER, *_TEXT_OR_NONE), "samples": (list,),
+}  # fmt: skip
+
+
 def _result(stored: dict[str, Any]) -> RuleResult:
+    checked(list(stored.values()), [_RESULT_KINDS.get(name, _TEXT) for name in stored])
+    checked(stored.get("samples", ()), [(dict,)] * len(stored.get("samples", ())))
     enums = {"status": Status(stored["status"]), "severity": Severity(stored.get("severity", Severity.ERROR))}
     return RuleResult(**{**stored, **enums, "samples": tuple(stored.get("samples", ()))})

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,6 +12,8 @@ from typing import Any
 from assay.catalog.protocol import Reader, T, Writer
 from assay.catalog.schema import extras
 from assay.errors import CatalogError
+
+_RUN = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 
 
 class Sqlite:
@@ -129,38 +132,46 @@ class Sqlite:
 
     @contextmanager
     def hold(self, run: str) -> Iterator[None]:
-        lock = self._lock(run)
+        lock = self._locked(run)
         try:
             yield
         finally:
             with suppress(FileNotFoundError):
-                (self._locks / run).unlink()
+                self._lock(run).unlink()
             os.close(lock)
 
-    def _lock(self, run: str) -> int:
+    def _locked(self, run: str) -> int:
         """Return a lock that tells that a run lives; one that was taken away meanwhile as nobody's is made again."""
         while True:
             with _translated(self.name):
-                lock = os.open(self._locks / run, os.O_RDWR | os.O_CREAT, 0o644)
+                lock = os.open(self._lock(run), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
             fcntl.flock(lock, fcntl.LOCK_EX)
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock), (self._locks / run).stat()):
+                if os.path.samestat(os.fstat(lock), self._lock(run).stat()):
                     return lock
             os.close(lock)
 
     def bury(self) -> None:
         with _translated(self.name):
             for file in self._locks.iterdir():
-                self.is_dead(file.name)  # which takes its lock away
+                if _RUN.fullmatch(file.name):
+                    self.is_dead(file.name)  # which takes its lock away
+
+    def _lock(self, run: str) -> Path:
+        """Return the file that a run has locked; CatalogError for a run that is called like no run of ours."""
+        if not _RUN.fullmatch(run):
+            raise CatalogError(f"the catalog {self.name} is damaged: {run!r} is no run", hint="Put back a copy of it.")
+        return self._locks / run
 
     def is_dead(self, run: str, reader: Writer | None = None) -> bool:
+        file = self._lock(run)
         try:
-            lock = os.open(self._locks / run, os.O_RDWR)
+            lock = os.open(file, os.O_RDWR | os.O_NOFOLLOW)
         except FileNotFoundError:
             return True
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask are not taken for its run
-            (self._locks / run).unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
         except BlockingIOError:
             return False
         finally:

@@ -43,8 +43,7 @@ class DuckDB:
     def __init__(self, folders: Sequence[Path], spill: Path, limits: Mapping[str, str] | None = None) -> None:
         import duckdb
 
-        given = {name: value for name, value in (limits or {}).items() if value}
-        self.limited = "memory_limit" in given
+        self.limited = bool((limits or {}).get("memory_limit"))
         self._lock = threading.Lock()
         self._open: dict[int, duckdb.DuckDBPyConnection] = {}
         self._at: dict[int, int] = {}  # the thread that each is used by
@@ -52,9 +51,7 @@ class DuckDB:
         self._desks: list[_Desk] = []
         self._instance = duckdb.connect(config=_config())
         run = self._instance.execute
-        run(f"set temp_directory = {literal(str(spill))}")
-        for name, value in given.items():  # how much may be spilled counts only when it is set after the folder
-            run(f"set {name} = {literal(value)}")
+        _limit(self._instance, spill, limits)
         run("set python_enable_replacements = false")
         _in_utc(self._instance)
         run(f"set allowed_directories = [{', '.join(literal(f'{folder}/') for folder in folders)}]")
@@ -378,14 +375,18 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def reading_room(files: Sequence[Path], views: Mapping[str, str]) -> "duckdb.DuckDBPyConnection":
+def reading_room(
+    files: Sequence[Path], views: Mapping[str, str], spill: Path, limits: Mapping[str, str] | None = None
+) -> "duckdb.DuckDBPyConnection":
     """Return a connection that can read these files through these views (name: query) and nothing else at all.
 
-    Neither other files, the network and extensions nor its own settings are within reach of what runs on it.
+    Neither other files, the network and extensions nor its own settings are within reach of what runs on it; what
+    does not fit into memory is in `spill` meanwhile, within `limits` (settings of DuckDB).
     """
     import duckdb
 
     room = duckdb.connect(config=_config())
+    _limit(room, spill, limits)
     room.execute("set python_enable_replacements = false")
     _in_utc(room)
     room.execute(f"set allowed_paths = {_list(files)}")
@@ -419,6 +420,13 @@ def _files(files: Sequence[Path]) -> str:
 
 def _config() -> dict[str, Any]:
     return {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+
+
+def _limit(connection: "duckdb.DuckDBPyConnection", spill: Path, limits: Mapping[str, str] | None) -> None:
+    connection.execute(f"set temp_directory = {literal(str(spill))}")
+    for name, value in (limits or {}).items():  # how much may be spilled counts only when it is set after the folder
+        if value:
+            connection.execute(f"set {name} = {literal(value)}")
 
 
 def _in_utc(connection: "duckdb.DuckDBPyConnection") -> None:

@@ -16,7 +16,10 @@ _HARMLESS = {
     "range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree", "regexp_split_to_table",
     "string_split_to_table",
 }  # fmt: skip
-_SETTINGS = {"current_setting", "getvariable", "getenv", "current_query", "write_log"}
+_SETTINGS = {
+    "current_setting", "getvariable", "getenv", "current_query", "write_log", "pg_get_viewdef", "pg_get_constraintdef",
+    "get_block_size",
+}  # fmt: skip
 _CLOCKS = (
     "current_timestamp",
     "current_time",
@@ -241,7 +244,7 @@ def _statement(sql: str, meaning: str) -> str:
 
 def place(sql: str, offset: int) -> tuple[int, int, str]:
     """Return line, column (both from 1, in characters) and text of the line at an offset in bytes."""
-    before = sql.encode()[:offset].decode(errors="ignore")
+    before = sql.encode(errors="replace")[:offset].decode(errors="ignore")
     line = before.count("\n") + 1
     column = len(before) - (before.rfind("\n") + 1) + 1
     lines = sql.splitlines() or [""]
@@ -286,7 +289,7 @@ def _tables(node: Any, local: frozenset[str]) -> Iterator[Table]:
         _check_function(node)
     elif kind == "SHOW_REF" and not node.get("query"):
         raise Unreadable("SHOW looks at the catalog of the connection: name a table, or DESCRIBE one")
-    elif node.get("class") == "FUNCTION" and node.get("function_name") in _SETTINGS:
+    elif str(node.get("function_name")).lower() in _SETTINGS:
         raise Unreadable(
             f"{node['function_name']}() reads settings, which are no input", node.get("query_location", -1)
         )

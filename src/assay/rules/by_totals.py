@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.engines.duckdb import parquet
 from assay.engines.totals import PART, TOTALS, Split, split
+from assay.errors import CatalogError
 from assay.fingerprint import digest
 from assay.model import THIS, Column, Product, Rule, Version
 from assay.rules import by_query
@@ -27,6 +28,8 @@ _EXACT = re.compile(
     r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|VARCHAR|DATE|TIME"
     r"|TIMESTAMP(_S|_MS|_NS| WITH TIME ZONE)?"
 )
+_PUT_BACK = "Put back a copy of it."
+_NAME = re.compile(r"\w{1,100}", re.ASCII)
 Found = Mapping[str, Mapping[str, Any]]  # what queries found in a part: the types of their columns, and rows as texts
 
 
@@ -109,6 +112,8 @@ class Totals:
         broken = False
         for tally in self.tallies.values():
             self.found |= {(tally.rules, p.id): dict(p.remembered) for p in tally.parts if p.remembered is not None}
+        for found in self.found.values():
+            _check(found)
         for tally in self.tallies.values():
             fresh = [part for part in tally.parts if (tally.rules, part.id) not in self.found]
             new: dict[tuple[str, int], dict[str, Any]] = {(tally.rules, part.id): {} for part in fresh}
@@ -198,6 +203,20 @@ def _of_part(query: str, part: PartEvidence) -> str:
 def _is_kept(name: str, type: str) -> bool:
     """Say whether the values of a column are the same after they were remembered, and put together."""
     return bool(_EXACT.fullmatch(type)) and not (name.startswith("__key") and type in _FLOATS)
+
+
+def _check(found: Mapping[str, Any]) -> None:
+    """Raise CatalogError for what nobody remembered: the names and types of its columns become part of a query."""
+    for told in found.values():
+        if not _is_total(told.get("types"), told.get("rows")):
+            raise CatalogError("the catalog is damaged: what it remembers of a part is no total", hint=_PUT_BACK)
+
+
+def _is_total(types: Any, rows: Any) -> bool:
+    if not isinstance(types, dict) or not isinstance(rows, list):
+        return False
+    plain = all(_NAME.fullmatch(name) and _EXACT.fullmatch(str(type)) for name, type in types.items())
+    return plain and all(isinstance(row, list) and len(row) == len(types) for row in rows)
 
 
 def _is_small(rows: Sequence[Sequence[str | None]]) -> bool:
