@@ -15,7 +15,7 @@ import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from importlib.util import resolve_name
@@ -27,6 +27,11 @@ from assay.model import Code, Key
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode  # made once: it is slow
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
+
+
+def changed(value: Any) -> dict[str, Any]:
+    """Return the fields of a value that are not what they are unless given."""
+    return {f.name: told for f in fields(value) if (told := getattr(value, f.name)) != f.default and told != ()}
 
 
 def digest(value: Any) -> str:

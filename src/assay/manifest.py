@@ -20,7 +20,7 @@ from typing import Any
 
 from assay.config import Config
 from assay.errors import UsageError
-from assay.fingerprint import digest
+from assay.fingerprint import changed, digest
 from assay.graph import Graph
 from assay.later import later
 from assay.loading import definition_files
@@ -39,7 +39,6 @@ from assay.model import (
     Severity,
     Source,
     Where,
-    changed,
 )
 from assay.periods import settled_before
 

@@ -1,7 +1,7 @@
 """Every noun of Assay, as frozen values; imports nothing of ours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -488,11 +488,6 @@ class SourceState:
     files: tuple[SourceFile, ...] = ()
     missing: str = ""
     reading: str = ""
-
-
-def changed(value: Any) -> dict[str, Any]:
-    """Return the fields of a value that are not what they are unless given."""
-    return {f.name: told for f in fields(value) if (told := getattr(value, f.name)) != f.default and told != ()}
 
 
 def short(version: str) -> str:

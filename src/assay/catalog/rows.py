@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from assay.errors import CatalogError
+from assay.fingerprint import changed
 from assay.model import (
     Code,
     Column,
@@ -18,7 +19,6 @@ from assay.model import (
     Status,
     Verdict,
     Version,
-    changed,
 )
 
 _MOST_PARTS = 10_000_000  # of one version: a range of more is damage, and would fill the memory

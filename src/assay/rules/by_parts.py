@@ -13,8 +13,8 @@ from assay.engines.duckdb import DuckDB, identifier, keyed, parquet
 from assay.engines.feed import Table
 from assay.engines.partwise import is_settled
 from assay.engines.types import INTEGERS
-from assay.fingerprint import digest
-from assay.model import THIS, Column, Product, Rule, RuleResult, Status, changed
+from assay.fingerprint import changed, digest
+from assay.model import THIS, Column, Product, Rule, RuleResult, Status
 from assay.rules import by_duckdb, by_query
 from assay.rules.answer import Answer
 from assay.rules.by_totals import Tallies, Totals

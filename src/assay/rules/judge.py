@@ -37,9 +37,8 @@ class Evidence:
     """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
 
     `aside` holds the rows that were set aside, of `rows_in` altogether; `good` are rules, by text, that are known to
-    find no row. There is no `previous` on a first release;
-    `before` are its columns. `now` is the moment of judging; `restated` says why settled rows may change this
-    once; `sensitive` are the columns never to be shown, of each that is read, by name.
+    find no row. There is no `previous` on a first release; `before` are its columns. `now` is the moment of judging;
+    `restated` says why settled rows may change this once; `sensitive` are the columns never to be shown, by name.
     """
 
     this: Table
@@ -453,7 +452,6 @@ class Judging:
             message = "too many to set aside" if status is Status.FAILED else f"set aside in {where}"
         if rule.closes and status is Status.FAILED and self.evidence.restated:
             status, message = Status.WARNING, f"restated: {self.evidence.restated}"
-        samples = tuple(self.shown(rule))
         measured = None if rule.sql and self._names_secret(rule) else plain(answer.measured)
         return RuleResult(
             text=rule.text,
@@ -467,7 +465,7 @@ class Judging:
             measured=measured,
             threshold=rule.threshold or allowed(rule.warn_above, rule.fail_above),
             how=answer.how,
-            samples=samples,
+            samples=tuple(self.shown(rule)),
             message=message,
         )
 
