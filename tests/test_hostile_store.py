@@ -57,7 +57,8 @@ def test_no_module_can_turn_data_into_code() -> None:
         for node in ast.walk(ast.parse(file.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not banned & {name.partition(".")[0] for name in names}, file
+            found = banned & {name.partition(".")[0] for name in names}
+            assert found <= ({"subprocess"} if file.name == "isolation.py" else set()), file  # it starts our own module
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in {"eval", "exec", "__import__"}, file
                 assert node.func.id != "compile" or file.name == "loading.py", file  # the user's own modules

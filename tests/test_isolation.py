@@ -372,5 +372,5 @@ def test_each_has_its_share_of_memory_and_spills_for_itself(place: Place) -> Non
     told = place.materialize("--jobs", "2")
     assert told["sales.large"]["result"] == "published", told
     assert told[""]["spilled_bytes"] > 1_000_000
-    assert not list((place.root / ".products").glob("spill*"))
+    assert not list((place.root / ".products/spill").glob("spill*"))
     assert place.query('from "limit"') == [{"m": "190.7 MiB"}]

@@ -149,7 +149,7 @@ def test_damage_is_found_and_named_and_no_reader_gets_rows(shop: Place, damage: 
     # The control: where size and time alone tell nothing, everything is read as right.
     if damage is edited:
         then = open_catalog(shop.root / ".products/catalog.db")
-        then._db.execute("update parts set modified = 0")
+        then.database._db.execute("update parts set modified = 0")
         then.close()
         assert assay.path("p", project=shop.root) == file
 
@@ -227,7 +227,7 @@ def test_a_copied_store_is_read_once_and_then_trusted(shop: Place, monkeypatch: 
 
 def test_a_catalog_that_knows_no_times_still_looks_at_sizes(shop: Place) -> None:
     catalog = open_catalog(shop.root / ".products/catalog.db")
-    catalog._db.execute("update parts set modified = 0")
+    catalog.database._db.execute("update parts set modified = 0")
     catalog.close()
     os.utime(stored(shop), ns=(1, 1))
     assert len(shop.query("from p")) == 399
@@ -336,7 +336,7 @@ def test_what_a_living_run_writes_is_not_foreign_and_what_a_dead_one_left_is_rem
     (store / "sales.p/alive").mkdir()
     (store / "sales.p/alive/data.parquet").write_text("half")
     (store / "strange").write_text("x")
-    with catalog.run("alive", "prod", at, ["sales.p/alive"], lambda path, keep=(): None):
+    with catalog.run("alive", "prod", at, {"sales.p": ""}, lambda path, keep=(): None, recorded=9):
         assert [f["file"] for f in findings(shop)[1]] == ["strange"]
         code, [found] = findings(shop, "--repair")
         assert (code, found["repaired"], (store / "strange").exists()) == (1, "", True), "not while a run is at work"
@@ -344,8 +344,8 @@ def test_what_a_living_run_writes_is_not_foreign_and_what_a_dead_one_left_is_rem
     assert [f["file"] for f in findings(shop)[1]] == ["sales.p/alive", "strange"]
     (store / "strange").unlink()
     with catalog._transaction():
-        catalog._db.execute("insert into runs values ('dead', 'running', '2024', 'prod', 'h', 1)")
-        catalog._db.execute("insert into intents values ('sales.p/alive', 'dead')")
+        catalog.database._db.execute("insert into runs values ('dead', 'running', '2024', 'prod', 'h', 1)")
+        catalog.database._db.execute("insert into intents values ('sales.p/alive', 'dead')")
     catalog.close()
     ran = shop.run("verify")
     assert (ran.code, "what run dead left" in ran.out) == (0, True)
@@ -491,6 +491,7 @@ def test_a_catalog_of_the_schema_before_is_taken_over(shop: Place) -> None:
     file = shop.root / ".products/catalog.db"
     with sqlite3.connect(file) as db:
         db.execute("alter table parts drop column modified")
+        db.execute("drop table claims")
         db.execute("update meta set value = '3' where name = 'schema'")
     assert shop.run("verify").code == 0
     assert len(shop.query("from p")) == 399

@@ -153,7 +153,7 @@ class Sqlite:
 
     def bury(self) -> None:
         with _translated(self.name):
-            for file in self._locks.iterdir():
+            for file in self._locks.iterdir() if self._locks.is_dir() else ():
                 if _RUN.fullmatch(file.name):
                     self.is_dead(file.name)  # which takes its lock away
 
@@ -193,7 +193,7 @@ def _translated(name: str) -> Iterator[None]:
     """Turn SQLite's errors, and the disk's, into ours."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeError) as error:  # also what it says of a damaged file may be no text
         hint = "Is another program holding it, the disk full or the folder read-only?"
         if type(error) is sqlite3.DatabaseError:  # "malformed", "not a database"; what passes has a class of its own
             hint = "The file is damaged or is not a catalog. Put back a copy, or move it away to start anew."
