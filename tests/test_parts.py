@@ -622,8 +622,9 @@ def test_readers_open_the_files_of_the_parts_they_ask_for(shop: Place) -> None:
     assert files_read(shop, "select sum(x) from shop.daily") == 40
     garbled = shop.root / ".products/store" / keys(shop, "shop.daily")[day(20)].path
     garbled.chmod(0o644)
-    size = garbled.stat().st_size
-    garbled.write_bytes(b"x" * size)
+    before = garbled.stat()
+    garbled.write_bytes(b"x" * before.st_size)
+    os.utime(garbled, ns=(before.st_atime_ns, before.st_mtime_ns))  # so that only who opens it notices
     frame = assay.read("shop.daily", project=shop.root).filter(pl.col("day") == pl.date(2024, 1, 5))
     assert frame.collect().height == 1, "another part's file is not even opened"
 
