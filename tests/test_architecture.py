@@ -14,14 +14,14 @@ PACKAGE = Path(assay.__file__).parent
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
     {"model", "later", "decision", "errors", "periods", "secrecy", "tolerance"},
-    {"fingerprint", "graph", "partition", "plan", "events", "overlay"},  # pure: what next
-    {"config", "declare", "shapes", "storage", "catalog", "engines", "story"},
+    {"fingerprint", "graph", "partition", "plan", "events", "overlay", "retention"},  # pure: what next
+    {"config", "declare", "shapes", "storage", "leases", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "read"},
     {"rulebook", "evidence", "failure"},
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
-    {"building", "compaction", "judging", "orders", "records", "execute", "rulings", "status"},
-    {"cli", "moving", "session", "shown", "tidying", "__init__", "__main__"},
+    {"building", "compaction", "judging", "orders", "records", "execute", "restoring", "rulings", "status"},
+    {"cli", "keeping", "moving", "options", "session", "shown", "tidying", "__init__", "__main__"},
 ]
 PURE = {
     "model",
@@ -35,6 +35,7 @@ PURE = {
     "plan",
     "events",
     "overlay",
+    "retention",
     "story",
     "lineage",
     "explain",

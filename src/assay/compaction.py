@@ -1,12 +1,12 @@
 """Rewrites many small files of parts into few; what is in the parts, and so all that was made of them, stays as it is.
 
-A part then is some rows of a file. The files that it replaces are kept for a while, for those who are reading them.
+A part then is some rows of a file. The files that it replaces are removed when nobody can be reading them any more.
 """
 
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from assay.catalog import Catalog
 from assay.engines.duckdb import DuckDB
@@ -20,7 +20,6 @@ SMALL = 16 << 20  # bytes of a file that is worth putting together with others
 LARGE = 128 << 20  # bytes of small files that are put into one
 FEWEST = 8  # files of which it is worth it
 YOUNGEST = 7  # the last parts stay as they are: they are what changes
-GRACE = timedelta(hours=1)  # for how long a file that was replaced can still be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +50,6 @@ def compact(
                     moved = _rewrite(version, heap, f"{version.product}/{run}/{index}.parquet", storage, engine)
                     catalog.relocate(moved, now)
     return [_told(version, heaps) for version, heaps in todo]
-
-
-def sweep(catalog: Catalog, storage: Storage, *, now: datetime, dry: bool = False) -> list[str]:
-    """Remove the files that were replaced long enough ago, and return their paths."""
-    old = catalog.replaced(now - GRACE)
-    if not dry:
-        for path in old:
-            storage.remove(path)
-        catalog.forget(old)
-    return list(old)
 
 
 def _heaps(version: Version) -> Iterator[list[Part]]:

@@ -54,6 +54,9 @@ class Database(Protocol):
     def is_dead(self, run: str, reader: "Writer | None" = None) -> bool:
         """Say whether nobody holds this run any more; as seen inside a transaction, if one is given."""
 
+    def shrink(self) -> None:
+        """Give room that nothing is in any more back to the disk, where that does not come about by itself."""
+
     def close(self) -> None:
         """Let go of the database."""
 
