@@ -235,6 +235,19 @@ def test_a_damaged_catalog_is_told(tmp_path: Path) -> None:
         open_catalog(file)
 
 
+def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[..., Catalog]) -> None:
+    catalog = opened()
+    catalog.record([version("v1")], [verdict("v1")])
+    change(catalog, "drop table claims")
+    change(catalog, "update meta set value = '3' where name = 'schema'")
+    assert opened().version("v1") == catalog.version("v1")
+    assert catalog.holders({"d.p"}) == {}
+    change(catalog, "update meta set value = '2' where name = 'schema'")
+    with pytest.raises(CatalogError, match=r"schema version 2, from before[^$]*Move it"):
+        opened()
+    assert [v.id for v in catalog.versions("d.p")] == ["v1"]
+
+
 def test_a_catalog_of_a_newer_assay_is_told(opened: Callable[..., Catalog]) -> None:
     catalog = opened()
     with pytest.raises(CatalogError, match=r"schema version 99; this Assay knows[^$]*Upgrade"), catalog.run("r1", "prod", NOW, {}, lambda path, keep=(): None, recorded=0):  # fmt: skip

@@ -375,7 +375,8 @@ def told(schema: Any) -> list[Any]:
 @pytest.mark.parametrize("dtype", list(VALUES), ids=str)
 def test_an_empty_frame(engine: DuckDB, file: Path, dtype: Any) -> None:
     frame = pl.DataFrame({"c": pl.Series([], dtype=dtype)})
-    for check in every_check(dtype):
+    every, place = list(every_check(dtype)), list(VALUES).index(dtype)
+    for check in every if LARGE else every[place % 4 :: 4]:  # pandera takes a while to say nothing
         compare(engine, file, frame, pa.DataFrameSchema({"c": pa.Column(dtype, check, unique=True)}))
 
 

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 import assay
+from assay import leases
 from assay.catalog import open_catalog
 from assay.engines.partwise import is_settled, partwise
 from assay.model import Part
@@ -646,6 +647,10 @@ def test_small_files_are_put_together_and_nothing_moves(shop: Place) -> None:
     frame = assay.read("shop.daily", project=shop.root)
     assert frame.filter(pl.col("day") == pl.date(2024, 1, 5)).collect().height == 1
     assert frame.sort("day").collect().rows() == [tuple(_plain(r).values()) for r in rows["daily"]]
+    kept = shop.run("gc", "--json", "--now", "2100-01-01").json
+    assert not kept["removed"], "this process reads them, for all that gc can know"
+    assert [len(item["files"]) for item in kept["waiting"]] == [99]
+    leases._kept.cache_clear()  # as if it ended
     assert len(shop.run("gc", "--json", "--now", "2100-01-01").json["removed"]) == 99
     assert len(list(store.rglob("*.parquet"))) == count + 3 - 99
     drop(shop, 3, 77)
@@ -672,33 +677,6 @@ def test_versions_share_what_did_not_change(shop: Place) -> None:
         "select parts from versions where product = 'shop.lines' order by seq desc limit 1"
     ).fetchone()
     assert ranges[0].count(",") <= 5
-
-
-def test_a_catalog_of_before_there_were_parts_is_read(place: Place) -> None:
-    place.write(
-        "products/shop.py",
-        "sql_product('p', 'select x from numbers', owner='o', inputs={'numbers': 'sales.numbers'})",
-        header=True,
-    )
-    place.edit("products/shop.py", 'numbers = source.files("data/*.csv", columns={"x": pl.Int64})', "")
-    place.materialize()
-    file = place.root / ".products/catalog.db"
-    database = sqlite3.connect(file, isolation_level=None)
-    database.executescript(
-        """
-        create table old (version text, key text, path text unique, rows bigint, bytes bigint, checksum text, primary key (version, key));
-        insert into old select v.id, p.key, p.path, p.rows, p.bytes, p.checksum from versions v join parts p on p.id = cast(v.parts as integer);
-        drop table parts; drop table judged_parts; drop table replaced; drop table listings;
-        create table listings (digest text primary key, files text not null);
-        alter table old rename to parts;
-        alter table versions drop column held; alter table versions drop column parts;
-        alter table verdicts drop column failed_parts;
-        update meta set value = '2' where name = 'schema';
-        """
-    )
-    database.close()
-    assert {t["result"] for n, t in place.materialize().items() if n} == {"unchanged"}
-    assert place.query("select sum(x)::bigint as x from p") == [{"x": 6}]
 
 
 PARTWISE = {

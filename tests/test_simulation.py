@@ -31,7 +31,7 @@ from assay.decision import Blocked, Build, Held, Keep, Maybe, Publish
 from assay.engines.making import LAZY_FRAME, Recipe
 from assay.errors import AssayError
 from assay.events import Outcome
-from assay.execute import World, execute, look_around
+from assay.execute import Manner, World, execute, look_around
 from assay.fingerprint import code_of, digest
 from assay.graph import Graph
 from assay.model import Column, Contract, Input, Kind, Move, Product, Rule, Source, Where
@@ -212,7 +212,7 @@ def run(life: Life, *, crash_at: int = 0) -> tuple[Outcome | None, Plan, int]:
     before = prediction(project, request, life)
     outcome = None
     with suppress(*((Crash, AssayError, AttributeError) if crash_at else ())):
-        outcome = execute(project, request, world, environment="prod", jobs=2)
+        outcome = execute(project, request, world, environment="prod", manner=Manner(jobs=2))
     database.close()
     return outcome, before, fuse.steps
 

@@ -41,6 +41,9 @@ class Catalog:
         version = self.database.found()  # by now: somebody else may have been faster
         if version > schema.SCHEMA_VERSION:
             raise _newer(self.name, version)
+        if 0 < version < min(schema.MIGRATIONS):
+            told = f"{self.name} has schema version {version}, from before this Assay can read it"
+            raise CatalogError(told, hint="Move it and the store away: what can be built is built again.")
         for statement in schema.steps(version, self.database.extras):
             writer.define(statement)
         note(writer, "schema", str(schema.SCHEMA_VERSION))

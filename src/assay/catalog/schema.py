@@ -16,26 +16,8 @@ def _creating(*names: str) -> list[str]:
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows have an order of their own, `rowid`
 SCHEMA_VERSION = 5
-# One entry per step up: MIGRATIONS[1] holds the statements that turn schema 1 into schema 2. PostgreSQL began with 3.
+# One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
-    1: [
-        "alter table verdicts add column restated text not null default ''",
-        "alter table versions add column rows_in bigint",
-    ],
-    2: [
-        "alter table versions add column held text not null default '{}'",
-        "alter table versions add column parts text not null default ''",
-        "alter table verdicts add column failed_parts text not null default '[]'",
-        "drop table listings",
-        "alter table parts rename to parts_2",
-        *_creating("parts", "parts_place", "parts_made", "judged_parts", "listings"),
-        "create table replaced (path text primary key, since text not null)",
-        "insert into parts select p.rowid, v.product, p.key, '', '{}', v.digest, v.columns, p.rows, 0, v.data_as_of,"
-        " p.path, 0, null, p.bytes, p.checksum from parts_2 p join versions v on v.id = p.version",
-        "update versions set parts = (select group_concat(rowid) from"
-        " (select rowid from parts_2 where version = versions.id order by key))",
-        "drop table parts_2",
-    ],
     3: _creating("claims"),
     4: [
         "alter table replaced add column seen text not null default ''",
