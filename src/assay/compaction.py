@@ -4,7 +4,8 @@ A part then is some rows of a file. The files that it replaces are removed when 
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -33,9 +34,12 @@ class Compacted:
 
 
 def compact(
-    catalog: Catalog, storage: Storage, engine: DuckDB, *, environment: str, now: datetime, dry: bool = False
+    catalog: Catalog, storage: Storage, opened: Callable[[], DuckDB], *, environment: str, now: datetime, dry: bool
 ) -> list[Compacted]:
-    """Put the small files together of every product in parts, as one environment sees it; say what was done."""
+    """Put the small files together of every product in parts, as one environment sees it; say what was done.
+
+    An engine is `opened` when there is something to do.
+    """
     recorded = catalog.recorded()
     seen = [catalog.version(pointer.version) for pointer in catalog.pointers(environment).values()]
     plan = [(version, list(_heaps(version))) for version in seen if version.in_parts]
@@ -43,7 +47,10 @@ def compact(
     todo = [(version, heaps) for version, heaps in plan if heaps]
     if todo and not dry:
         wanted = {version.product: version.key.digest for version, _ in todo}
-        with catalog.run(run, environment, now, wanted, storage.remove, recorded=recorded) as busy:
+        with (
+            catalog.run(run, environment, now, wanted, storage.remove, recorded=recorded) as busy,
+            closing(opened()) as engine,
+        ):
             todo = [(version, heaps) for version, heaps in todo if version.product not in busy]
             for version, heaps in todo:
                 for index, heap in enumerate(heaps):

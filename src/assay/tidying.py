@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -25,9 +24,14 @@ def tidy(session: Session, rule: Rule, *, dry: bool = False) -> dict[str, Any]:
         catalog.recover(storage.remove)
     gone = collect(catalog, rule, now, dry=dry)
     files = [*waiting(catalog), *(gone.files if dry else ())]
-    shelf, _ = session.shelf(session.observe())
-    with closing(shelf.engine()) as engine:
-        compacted = compact(catalog, storage, engine, environment=session.environment, now=now, dry=dry)
+    compacted = compact(
+        catalog,
+        storage,
+        lambda: session.shelf(session.observe())[0].engine(),
+        environment=session.environment,
+        now=now,
+        dry=dry,
+    )
     removed, kept = sweep(catalog, storage, files, now=now, dry=dry)
     unread = [path for path in catalog.seen() if not (session.project.config.root / path).exists()]
     if not dry:
