@@ -14,15 +14,40 @@ PACKAGE = Path(assay.__file__).parent
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
     {"model", "later", "decision", "errors", "periods", "secrecy", "tolerance"},
-    {"fingerprint", "graph", "partition", "plan", "events", "overlay"},  # pure: what next
-    {"config", "declare", "shapes", "storage", "catalog", "engines", "story"},
+    {"fingerprint", "graph", "partition", "plan", "events", "overlay", "retention"},  # pure: what next
+    {"config", "declare", "shapes", "storage", "leases", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "read"},
     {"rulebook", "evidence", "failure"},
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},
     {"messages", "retrying", "world", "isolation", "isolated"},
-    {"findings", "building", "compaction", "judging", "orders", "records", "running", "execute", "rulings", "status"},
-    {"cli", "going", "moving", "session", "shown", "repair", "tidying", "verify", "__init__", "__main__"},
+    {
+        "findings",
+        "building",
+        "compaction",
+        "judging",
+        "orders",
+        "records",
+        "running",
+        "execute",
+        "restoring",
+        "rulings",
+        "status",
+    },
+    {
+        "cli",
+        "going",
+        "keeping",
+        "moving",
+        "options",
+        "session",
+        "shown",
+        "repair",
+        "tidying",
+        "verify",
+        "__init__",
+        "__main__",
+    },
 ]
 PURE = {
     "model",
@@ -36,6 +61,7 @@ PURE = {
     "plan",
     "events",
     "overlay",
+    "retention",
     "story",
     "lineage",
     "explain",

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 import assay
+from assay import leases
 from assay.catalog import open_catalog
 from assay.engines.partwise import is_settled, partwise
 from assay.model import Part
@@ -647,6 +648,10 @@ def test_small_files_are_put_together_and_nothing_moves(shop: Place) -> None:
     frame = assay.read("shop.daily", project=shop.root)
     assert frame.filter(pl.col("day") == pl.date(2024, 1, 5)).collect().height == 1
     assert frame.sort("day").collect().rows() == [tuple(_plain(r).values()) for r in rows["daily"]]
+    kept = shop.run("gc", "--json", "--now", "2100-01-01").json
+    assert not kept["removed"], "this process reads them, for all that gc can know"
+    assert [len(item["files"]) for item in kept["waiting"]] == [99]
+    leases._kept.cache_clear()  # as if it ended
     assert len(shop.run("gc", "--json", "--now", "2100-01-01").json["removed"]) == 99
     assert len(list(store.rglob("*.parquet"))) == count + 3 - 99
     drop(shop, 3, 77)

@@ -5,12 +5,12 @@ import gc as cycles
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 
@@ -22,15 +22,22 @@ from assay.explain import explain, explain_part
 from assay.findings import as_data as found_as_data
 from assay.findings import in_words
 from assay.going import end, go
-from assay.history import history_of, restore
+from assay.history import history_of
+from assay.keeping import gc, restore_version
 from assay.lineage import as_data, as_mermaid, as_tree
 from assay.model import short
 from assay.moving import catalog_verbs
+from assay.options import ENV as _ENV
+from assay.options import JSON as _JSON
+from assay.options import NOW as _NOW
+from assay.options import options as _options
+from assay.options import say as _say
 from assay.periods import seconds_of
 from assay.plan import plan
 from assay.project import open_project
 from assay.read import published, table_of
-from assay.report import rounded, table, to_json, write_csv
+from assay.report import rounded, table, write_csv
+from assay.restoring import mixed_by_pins
 from assay.rulings import failures as failures_of
 from assay.rulings import history_of_rule, judged_how, rule_of, sparkline
 from assay.running import Manner
@@ -41,10 +48,8 @@ from assay.start import start_project
 from assay.status import status_of
 from assay.story import Story, about, clean, day, lines, parts_of
 from assay.suggest import suggestion
-from assay.tidying import tidied, tidy
+from assay.tidying import finish
 from assay.verify import verify
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Group(click.Group):
@@ -96,17 +101,8 @@ def main() -> None:
     """Data products that are judged before anyone can read them."""
 
 
-main.add_command(catalog_verbs)
-
-
-def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter("write it as 2011-12-09T07:00 (UTC unless it says)") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+for _verb in (catalog_verbs, gc, restore_version):
+    main.add_command(_verb)
 
 
 def _seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> float:
@@ -116,24 +112,8 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> floa
         raise click.BadParameter(f"{error}: write 90s, 10m or 2h") from None
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_ENV = click.option("--env", metavar="NAME", help="The environment; prod unless configured otherwise.")
-_NOW = click.option("--now", callback=_moment, metavar="TIME", help="Take this moment as now.")
 _SELECT = click.option("-s", "--select", multiple=True, metavar="SELECTOR", help="Which products; all by default.")
 _EXCLUDE = click.option("--exclude", multiple=True, metavar="SELECTOR", help="Which of them not.")
-
-
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def add(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return add
-
-
-def _say(told: Any) -> None:
-    click.echo(to_json(told, indent=2))
 
 
 def _width(names: Iterable[str]) -> int:
@@ -183,6 +163,7 @@ def materialize(
         raise UsageError("--restate NAME and --because TEXT go together", hint="Say why settled rows change.")
     with open_session(env, now, create=True) as session:
         check_now(session, now)
+        finish(session)
         observed = session.observe()
         restated = dict.fromkeys(restate, because.strip())
         request = session.request(observed, [*names, *select], exclude, force=force, restate=restated, parts=parts)
@@ -242,7 +223,13 @@ def status(select: Sequence[str], exclude: Sequence[str], env: str | None, now: 
         story = Story(session.project.graph, observed.facts)
         products = session.project.graph.products
         held, now = story.made_of_held(products), session.clock()
-        told = [status_of(products[n], story.decided(n, d), story, now, held.get(n, ())) for n, d in steps.items()]
+        mixed = mixed_by_pins(session.catalog, session.project.graph, session.environment)
+        told = [
+            status_of(
+                products[n], story.decided(n, d), story, now, made_of_held=held.get(n, ()), mixed=mixed.get(n, ())
+            )
+            for n, d in steps.items()
+        ]
     if as_json:
         return _say(told)
     table(
@@ -402,18 +389,6 @@ def show(
     return None
 
 
-@main.command()
-@_options(_ENV, _NOW, _JSON)
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-def gc(env: str | None, now: datetime | None, as_json: bool, dry_run: bool) -> None:
-    """Put many small files of old parts together into few, and remove those that they replaced an hour ago."""
-    with open_session(env, now, create=True) as session:
-        told = tidy(session, dry=dry_run)
-    if as_json:
-        return _say(told)
-    return click.echo("\n".join(tidied(told, dry=dry_run)))
-
-
 @main.command("verify")
 @click.argument("names", nargs=-1)
 @click.option("--repair", is_flag=True, help="Mend what can be proved; set aside what is damaged or foreign.")
@@ -472,27 +447,4 @@ def lineage(name: str, format: str, as_json: bool) -> None:
         return _say(as_data(graph, full))
     for line in as_mermaid(graph, full) if format == "mermaid" else as_tree(graph, full):
         click.echo(line)
-    return None
-
-
-@main.command("restore")
-@click.argument("name")
-@click.argument("version", required=False)
-@click.option("--unpin", is_flag=True, help="Let it move again with the next run.")
-@_options(_ENV, _NOW, _JSON)
-def restore_version(
-    name: str, version: str | None, unpin: bool, env: str | None, now: datetime | None, as_json: bool
-) -> None:
-    """Put an earlier version of a product before its readers, and pin it there."""
-    if bool(version) == unpin:
-        raise UsageError("give a version to restore, or --unpin", hint=f"`products history {name}` lists versions.")
-    with open_session(env, now) as session:
-        check_now(session, now)
-        full = session.project.graph.resolve(name)
-        told = restore(
-            session.catalog, session.storage, full, version, environment=session.environment, now=session.clock()
-        )
-    if as_json:
-        return _say(told)
-    click.echo(f"  {told['result']}  {full}  {short(told['version'])}  {told['note']}")
     return None

@@ -1,12 +1,13 @@
 """Rewrites many small files of parts into few; what is in the parts, and so all that was made of them, stays as it is.
 
-A part then is some rows of a file. The files that it replaces are kept for a while, for those who are reading them.
+A part then is some rows of a file. The files that it replaces are removed when nobody can be reading them any more.
 """
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from assay.catalog import Catalog
 from assay.engines.blame import blaming
@@ -21,7 +22,6 @@ SMALL = 16 << 20  # bytes of a file that is worth putting together with others
 LARGE = 128 << 20  # bytes of small files that are put into one
 FEWEST = 8  # files of which it is worth it
 YOUNGEST = 7  # the last parts stay as they are: they are what changes
-GRACE = timedelta(hours=1)  # for how long a file that was replaced can still be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +35,12 @@ class Compacted:
 
 
 def compact(
-    catalog: Catalog, storage: Storage, engine: DuckDB, *, environment: str, now: datetime, dry: bool = False
+    catalog: Catalog, storage: Storage, opened: Callable[[], DuckDB], *, environment: str, now: datetime, dry: bool
 ) -> list[Compacted]:
-    """Put the small files together of every product in parts, as one environment sees it; say what was done."""
+    """Put the small files together of every product in parts, as one environment sees it; say what was done.
+
+    An engine is `opened` when there is something to do.
+    """
     recorded = catalog.recorded()
     seen = [catalog.version(pointer.version) for pointer in catalog.pointers(environment).values()]
     plan = [(version, list(_heaps(version))) for version in seen if version.in_parts]
@@ -45,23 +48,16 @@ def compact(
     todo = [(version, heaps) for version, heaps in plan if heaps]
     if todo and not dry:
         wanted = {version.product: version.key.digest for version, _ in todo}
-        with catalog.run(run, environment, now, wanted, storage.remove, recorded=recorded) as busy:
+        with (
+            catalog.run(run, environment, now, wanted, storage.remove, recorded=recorded) as busy,
+            closing(opened()) as engine,
+        ):
             todo = [(version, heaps) for version, heaps in todo if version.product not in busy]
             for version, heaps in todo:
                 for index, heap in enumerate(heaps):
                     moved = _rewrite(version, heap, f"{version.product}/{run}/{index}.parquet", storage, engine)
                     catalog.relocate(moved, now)
     return [_told(version, heaps) for version, heaps in todo]
-
-
-def sweep(catalog: Catalog, storage: Storage, *, now: datetime, dry: bool = False) -> list[str]:
-    """Remove the files that were replaced long enough ago, and return their paths."""
-    old = catalog.replaced(now - GRACE)
-    if not dry:
-        for path in old:
-            storage.remove(path)
-        catalog.forget(old)
-    return list(old)
 
 
 def _heaps(version: Version) -> Iterator[list[Part]]:

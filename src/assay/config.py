@@ -39,6 +39,8 @@ class Config:
     spill: str = ""
     retries: int = 0
     timeout: str = ""
+    keep_versions: int = 10
+    keep_days: int = 30
     reads: tuple[str, ...] = field(default=())
 
     @property
@@ -127,6 +129,10 @@ def _wrong(name: str, value: Any, default: Any) -> str:
         return _PLACES
     if name == "jobs" and not 0 <= value <= 64:
         return "should be between 0 and 64"
+    if name == "keep_versions" and not 1 <= value <= 100_000:
+        return "should be between 1 and 100000: the last version is always kept"
+    if name == "keep_days" and not 0 <= value <= 36_500:
+        return "should be between 0 and 36500"
     if name in {"memory", "spill"} and value and not _MEMORY.fullmatch(value):
         return 'should be a size such as "2GB"'
     if name == "retries" and not 0 <= value <= MOST_RETRIES:

@@ -14,6 +14,7 @@ from assay.engines.blame import blaming
 from assay.engines.feed import Table, split_of, stored
 from assay.errors import UsageError
 from assay.graph import nearest
+from assay.leases import folder_of, keep, reading
 from assay.model import QUARANTINE, Version
 from assay.storage import LocalStorage, Storage
 
@@ -39,7 +40,7 @@ def path(name: str, *, as_of: AsOf = None, env: str | None = None, project: Path
 
     Raises UsageError for a table that is several files, as one in parts may be.
     """
-    return published(_config(project), env, as_of).file(name)
+    return published(_config(project), env, as_of, name).file(name)
 
 
 def connect(
@@ -113,11 +114,21 @@ def table_of(version: Version, storage: Storage) -> Table:
     return replace(found, split=(column, types[column])) if types.get(column) in _TOLD else found
 
 
-def published(config: Config, env: str | None = None, as_of: AsOf = None) -> Published:
-    """Return what readers see, read from the catalog in one go."""
-    environment = env or config.environment
+def published(config: Config, env: str | None = None, as_of: AsOf = None, name: str = "") -> Published:
+    """Return what readers see, read from the catalog in one go.
+
+    The files of all of it, or of the product that is named, stay for as long as this process lives.
+    """
+    storage = LocalStorage(config.state / "store")
+    with reading(storage.root):
+        found = _published(config, storage, env or config.environment, moment(as_of))
+        versions = [found.version(name)] if name else list(found.versions.values())
+        keep(storage.root, (folder_of(part.path) for version in versions for part in version.parts))
+    return found
+
+
+def _published(config: Config, storage: LocalStorage, environment: str, at: datetime | int | None) -> Published:
     catalog = shared_catalog(config)
-    at = moment(as_of)
     try:
         last = catalog.last_release(environment)
         if isinstance(at, int) and at > (last.id if last else 0):
@@ -152,7 +163,7 @@ def _config(project: Path | str | None) -> Config:
 
 
 def _table(name: str, as_of: AsOf, env: str | None, project: Path | str | None) -> Table:
-    found = published(_config(project), env, as_of)
+    found = published(_config(project), env, as_of, name)
     version = found.version(name)
     if not version.columns:
         raise UsageError(

@@ -1,7 +1,7 @@
 """What a command works on: a project with its catalog open, as one environment at one moment."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from assay.config import bad_environment
 from assay.decision import Blocked, Build, Check, Decision, Held, Maybe, Publish
 from assay.errors import UsageError
 from assay.evidence import Shelf
+from assay.leases import reading
 from assay.partition import within
 from assay.plan import Observed, Request, plan
 from assay.project import Project, open_project
@@ -106,14 +107,22 @@ class Session:
 
 
 @contextmanager
-def open_session(env: str | None = None, now: datetime | None = None, *, create: bool = False) -> Iterator[Session]:
+def open_session(
+    env: str | None = None, now: datetime | None = None, *, create: bool = False, reads: bool = True
+) -> Iterator[Session]:
+    """Open the project at or above the working directory; what it may read of the store stays there meanwhile."""
     project = open_project()
-    with closing(project.catalog(create=create)) as catalog:
+    storage, began = project.storage(), now or datetime.now(UTC)
+    with (
+        reading(storage.root, began.isoformat()) if reads else nullcontext(),
+        closing(project.catalog(create=create)) as catalog,
+    ):
+        environment = environment_of(env) or project.config.environment
         yield Session(
             project=project,
             catalog=catalog,
-            storage=project.storage(),
-            environment=environment_of(env) or project.config.environment,
+            storage=storage,
+            environment=environment,
             clock=(lambda: now) if now else (lambda: datetime.now(UTC)),
         )
 

@@ -30,10 +30,17 @@ def _held(parts: Sequence[str]) -> str:
 
 
 def status_of(
-    product: Product, told: Mapping[str, Any], story: Story, now: datetime, made_of_held: Sequence[str] = ()
+    product: Product,
+    told: Mapping[str, Any],
+    story: Story,
+    now: datetime,
+    *,
+    made_of_held: Sequence[str] = (),
+    mixed: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the status of a product as plain data, from what was decided for it; some of what it is made of has parts
-    that are held back.
+    """Return the status of a product as plain data, from what was decided for it.
+
+    Some of what it is made of has parts that are held back; `mixed` says what it is that does not match.
     """
     state = {"unchanged": "up to date", "build": "stale", "check": "stale", "maybe": "stale", "published": "stale"}
     readers = story.readers(product.name)
@@ -46,6 +53,7 @@ def status_of(
         more = f" and {len(held) - 5} more" if len(held) > 5 else ""
         because.append(f"held back: {', '.join(held[:5])}{more} ({'; '.join(r['text'] for r in told['held_by'])})")
     because += [f"parts of {name} that it is made of are held back" for name in made_of_held]
+    because += mixed
     reviews = [
         f"review of {rule.text!r} was due {rule.review_by}{f' ({rule.owner})' if rule.owner else ''}"
         for rule in overdue(product, now.date())

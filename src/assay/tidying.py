@@ -1,33 +1,139 @@
 """Tidies the store of a project up: what `gc` does."""
 
-from collections.abc import Mapping
-from contextlib import closing
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
+from functools import partial
 from typing import Any
 
-from assay.compaction import compact, sweep
+from assay.catalog import Catalog, Collected, Waiting, collect, forget, removable, running, waiting
+from assay.compaction import compact
+from assay.engines.duckdb import DuckDB
+from assay.leases import Lease, living
+from assay.retention import GRACE, Rule
 from assay.session import Session
-from assay.storage import drop_spilled
+from assay.storage import Storage, drop_spilled
 
 
-def tidy(session: Session, *, dry: bool = False) -> dict[str, Any]:
-    """Put small files together, remove those that were replaced long enough ago; return what was done as data."""
+def tidy(session: Session, rule: Rule, *, dry: bool = False) -> dict[str, Any]:
+    """Let go of what need not be kept, put small files together, remove those that nobody can be reading any more.
+
+    Returns what was done, or would be, as data. Wherever it is stopped, the next one goes on from there.
+    """
     now, catalog, storage = session.clock(), session.catalog, session.storage
     if not dry:
         catalog.recover(storage.remove)
         drop_spilled(session.project.config.spill_folder)
-    shelf, _ = session.shelf(session.observe())
-    with closing(shelf.engine()) as engine:
-        done = compact(catalog, storage, engine, environment=session.environment, now=now, dry=dry)
-    removed = sweep(catalog, storage, now=now, dry=dry)
-    return {"compacted": [asdict(item) for item in done], "removed": removed}
+    gone = collect(catalog, rule, now, dry=dry)
+    files = [*waiting(catalog), *(gone.files if dry else ())]
+    compacted = compact(
+        catalog,
+        storage,
+        partial(_engine, session),
+        environment=session.environment,
+        now=now,
+        dry=dry,
+    )
+    removed, kept = sweep(catalog, storage, files, now=now, dry=dry)
+    unread = [path for path in catalog.seen() if not (session.project.config.root / path).exists()]
+    if not dry:
+        forget(catalog, [], unread)
+        catalog.database.shrink()
+    return _told(gone, removed, kept) | {
+        "compacted": [asdict(item) for item in compacted],
+        "source_files": len(unread),
+    }
 
 
-def tidied(told: Mapping[str, Any], *, dry: bool) -> list[str]:
-    """Return what a user reads of what was done, or would be."""
-    said = [
-        f"  {item['product']}: {item['files']:,} files of {item['bytes']:,} bytes into {item['into']}"
-        for item in told["compacted"]
-    ]
-    count = len(told["removed"])
-    return [*said, f"  {count} replaced file{'s' if count != 1 else ''} {'to be ' if dry else ''}removed"]
+def _engine(session: Session) -> DuckDB:
+    return session.shelf(session.observe())[0].engine()
+
+
+def finish(session: Session) -> None:
+    """Remove what is left of what an earlier one was kept from removing, or killed before it had."""
+    if files := waiting(session.catalog):
+        sweep(session.catalog, session.storage, files, now=session.clock())
+
+
+def sweep(
+    catalog: Catalog, storage: Storage, files: Sequence[Waiting], *, now: datetime, dry: bool = False
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Remove the files that no version has any more; return their paths, and those that wait, by what for."""
+    runs = running(catalog) if files else []
+    leases = living(storage.root) if files else []  # after the catalog let go: whoever comes later does not find them
+    removed: list[str] = []
+    kept: dict[str, list[str]] = {}
+    for file in files:
+        reader = next((lease for lease in leases if lease.holds(file.path) and _was_there(lease, file.since)), None)
+        if reader is not None:
+            kept.setdefault(f"{reader.who} may be reading", []).append(file.path)
+        elif not removable(file, now, runs):
+            kept.setdefault("a run may be reading, or readers without a lease", []).append(file.path)
+        else:
+            removed.append(file.path)
+    if not dry:
+        for path in removed:
+            storage.remove(path)
+        forget(catalog, removed)
+    return removed, kept
+
+
+def _was_there(lease: Lease, since: datetime) -> bool:
+    """Say whether a reader may have come before the catalog let go of a file."""
+    try:
+        return not lease.since or datetime.fromisoformat(lease.since) < since + GRACE
+    except (ValueError, TypeError):
+        return True
+
+
+def _told(gone: Collected, removed: Sequence[str], kept: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    return {
+        "dropped": [
+            {"product": v.product, "version": v.id, "built_at": v.built_at.isoformat(), "good": v.good}
+            for v in gone.versions
+        ],
+        "kept": dict(gone.stay),
+        "moves": gone.moves,
+        "runs": gone.runs,
+        "as_of_since": dict(gone.since),
+        "bytes": gone.bytes,
+        "removed": sorted(removed),
+        "waiting": [{"why": why, "files": sorted(paths)} for why, paths in sorted(kept.items())],
+    }
+
+
+def tidied(told: Mapping[str, Any], *, dry: bool) -> Iterator[str]:
+    """Yield what a user reads of what was done, or would be."""
+    be = "to be " if dry else ""
+    for product, count in sorted(Counter(item["product"] for item in told["dropped"]).items()):
+        yield f"  {product}: {_count(count, 'version')} {be}dropped"
+    reasons = Counter(_sort(why) for why in told["kept"].values())
+    if reasons:
+        yield f"  kept {_count(len(told['kept']), 'version')}: {'; '.join(f'{n} {why}' for why, n in reasons.items())}"
+    for environment, release in told["as_of_since"].items():
+        yield f"  {environment} can be seen as of release {release} or later"
+    for item in told["compacted"]:
+        yield f"  {item['product']}: {item['files']:,} files of {item['bytes']:,} bytes into {item['into']}"
+    for item in told["waiting"]:
+        yield f"  {_count(len(item['files']), 'file')} that {item['why']} to be removed later"
+    size = f", {told['bytes']:,} bytes of versions dropped" if told["bytes"] else ""
+    yield f"  {_count(len(told['removed']), 'file')} {be}removed{size}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
+
+
+def _sort(why: str) -> str:
+    """Return a reason without what differs from version to version."""
+    for words in ("readers of", "rules compare", "a run is", "built", "set aside"):
+        if why.startswith(words):
+            return {
+                "readers of": "that readers saw lately" if " saw it " in why else "that readers see",
+                "rules compare": "that rules compare with",
+                "a run is": "of products that are being built",
+                "built": "built lately",
+                "set aside": "of rows set aside",
+            }[words]
+    return f"that are {why}"

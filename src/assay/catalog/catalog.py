@@ -13,7 +13,7 @@ from assay.catalog.audit import Audit, audited
 from assay.catalog.claims import check_built, claim, let_go, living
 from assay.catalog.facts import RecordedFacts
 from assay.catalog.protocol import Database, Holds, Remove, T, Writer
-from assay.catalog.recording import add_parts, add_verdicts, add_versions, check, move, note, rows_of
+from assay.catalog.recording import add_parts, add_verdicts, add_versions, check, check_versions, move, note, rows_of
 from assay.catalog.rows import (
     FILE_KINDS,
     PART,
@@ -29,7 +29,7 @@ from assay.catalog.rows import (
     verdict_of,
     version_of,
 )
-from assay.errors import CatalogError
+from assay.errors import CatalogError, UsageError
 from assay.events import Holder
 from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
 from assay.plan import Facts
@@ -129,12 +129,24 @@ class Catalog:
             }
 
     def _last_release(self, environment: str, as_of: datetime | int) -> int:
-        if isinstance(as_of, int):
-            return as_of
-        rows = self.database.rows(
-            "select max(id) from releases where environment = ? and at <= ?", [environment, stamp(as_of)]
-        )
-        return int(rows[0][0] or 0)
+        """Return the release that readers saw then; UsageError when what they saw is not told any more."""
+        last, first = as_of if isinstance(as_of, int) else 0, self.whole_since(environment)
+        if isinstance(as_of, datetime):
+            query = "select max(id) from releases where environment = ? and at <= ?"
+            last = int(self.database.rows(query, [environment, stamp(as_of)])[0][0] or 0)
+        if last < first:
+            [(at,)] = self.database.rows("select at from releases where id = ?", [first])
+            raise UsageError(
+                f"{environment} can be seen as of release {first} ({at[:19].replace('T', ' ')} UTC) or later: gc has"
+                " removed what was before",
+                hint="keep_days in [tool.products] says how far back it can be asked for.",
+            )
+        return last
+
+    def whole_since(self, environment: str, reader: Writer | None = None) -> int:
+        """Return the first release as of which an environment can be seen; 0 when gc has removed none."""
+        rows = (reader or self.database).rows("select value from meta where name = ?", [f"since {environment}"])
+        return int(rows[0][0]) if rows else 0
 
     def version(self, id: str) -> Version:
         """Return a version by id."""
@@ -201,6 +213,10 @@ class Catalog:
             [product, environment],
         )
         return [self._release_of(row[:5], ((product, row[5]),)) for row in rows]
+
+    def has_release(self, environment: str, id: int) -> bool:
+        """Say whether this was a release of an environment."""
+        return bool(self.database.rows("select 1 from releases where environment = ? and id = ?", [environment, id]))
 
     def last_release(self, environment: str) -> Release | None:
         """Return the newest release of an environment, without its moves."""
@@ -362,8 +378,8 @@ class Catalog:
         def put(writer: Writer) -> None:
             for part in parts:
                 writer.execute(
-                    "insert into replaced select path, ? from parts where id = ? on conflict (path) do nothing",
-                    [stamp(at), part.id],
+                    "insert into replaced select path, ?, ? from parts where id = ? on conflict (path) do nothing",
+                    [stamp(at), stamp(at), part.id],
                 )
                 writer.execute(
                     'update parts set path = ?, start = ?, "of" = ?, bytes = ?, checksum = ?, modified = ?'
@@ -372,17 +388,6 @@ class Catalog:
                 )
 
         self.write(put)
-
-    def replaced(self, before: datetime) -> Sequence[str]:
-        """Return the paths of files that were replaced before a moment, and in which no part is any more."""
-        rows = self.database.rows(
-            "select path from replaced where since < ? and path not in (select path from parts)", [stamp(before)]
-        )
-        return [path for (path,) in rows]
-
-    def forget(self, paths: Sequence[str]) -> None:
-        """Drop paths from those that were replaced: they are removed."""
-        self.write(lambda writer: writer.many("delete from replaced where path = ?", [(path,) for path in paths]))
 
     def unfinished(self, environment: str) -> list[str]:
         """Return the products that the last run of an environment did not bring to an end, sorted."""
@@ -430,6 +435,7 @@ class Catalog:
         def publish(writer: Writer) -> Release:
             for product, expected in expects.items():
                 check(writer, environment, product, expected)
+            check_versions(writer, moves)
             [(id,)] = writer.rows("select coalesce(max(id), 0) + 1 from releases")
             [(last,)] = writer.rows("select max(at) from releases where environment = ?", [environment])
             # The clocks of machines differ; a later release is later, or the past would be seen to change.

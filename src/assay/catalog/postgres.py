@@ -95,6 +95,9 @@ class Postgres:
                 writer.define(f"create schema {SCHEMA}")
             steps(writer)
 
+    def shrink(self) -> None:
+        """The server does so by itself."""
+
     def close(self) -> None:
         with suppress(self._psycopg.Error):
             if not self._connection.closed and next(self._numbers) > 1:

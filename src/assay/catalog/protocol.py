@@ -70,6 +70,9 @@ class Database(Protocol):
     def bury(self) -> None:
         """Take away what shows that runs live whose process is dead, recorded or not."""
 
+    def shrink(self) -> None:
+        """Give room that nothing is in any more back to the disk, where that does not come about by itself."""
+
     def close(self) -> None:
         """Let go of the database."""
 

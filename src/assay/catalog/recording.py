@@ -56,6 +56,7 @@ def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:
     new = [v for v in versions if v.id not in there]
     if not new:
         return []
+    _check_parts(writer, [part.id for v in new for part in v.parts if part.id])
     parts = iter(add_parts(writer, [(v.product, part) for v in new for part in v.parts]))
     whole = [replace(v, parts=tuple(islice(parts, len(v.parts)))) for v in new]
     [(last,)] = writer.rows("select coalesce(max(seq), 0) from versions")
@@ -67,6 +68,20 @@ def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:
     folders = {("/".join(part.path.split("/")[:2]), v.run) for v in new for part in v.parts}
     writer.many("delete from intents where path = ? and run = ?", list(folders))
     return whole
+
+
+def _check_parts(writer: Writer, ids: Sequence[int]) -> None:
+    """Raise Conflict when one of these parts, which a run has found, is there no more."""
+    if set(ids) - {id for (id,) in rows_of(writer, "select id from parts where id in", ids)}:
+        raise Conflict("gc has removed a part that this run was to use again meanwhile")
+
+
+def check_versions(writer: Writer, moves: Sequence[Move]) -> None:
+    """Raise Conflict when a version that readers are to see is there no more."""
+    ids = {move.version: move.product for move in moves}
+    gone = ids.keys() - {id for (id,) in rows_of(writer, "select id from versions where id in", list(ids))}
+    if gone:
+        raise Conflict(f"gc has removed {sorted(gone)[0]} of {ids[sorted(gone)[0]]} meanwhile")
 
 
 def add_verdicts(writer: Writer, verdicts: Iterable[Verdict]) -> None:

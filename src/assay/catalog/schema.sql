@@ -1,5 +1,5 @@
 -- The catalog: immutable facts (versions, verdicts, releases) and one mutable thing, the pointers.
--- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 4.
+-- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 5.
 -- As SQLite reads it; postgres.py says how PostgreSQL does. What only one of them has is in sqlite.sql and postgres.sql.
 
 create table meta (name text primary key, value text not null);
@@ -73,10 +73,11 @@ create table parts (
 create unique index parts_place on parts (path, start, key);
 create index parts_made on parts (product, made_of);
 
--- Files whose parts are in another file by now: kept for a while, for those who are reading them.
+-- Files in which no part is any more: kept until nobody can be reading them.
 create table replaced (
   path  text primary key,
-  since text not null
+  since text not null,                    -- when the catalog let go of it
+  seen  text not null default ''          -- until when readers were sent to it
 );
 
 -- How the rules about single rows came out on a part, and what its totals are, once for all versions that have it.

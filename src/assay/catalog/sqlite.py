@@ -47,6 +47,7 @@ class Sqlite:
             if not self.found():
                 self._refuse_strange()
             with _translated(self.name):
+                self._db.execute("pragma auto_vacuum = incremental")  # counts only before there is anything
                 self._db.execute("pragma journal_mode = wal")
             self.write(steps)
 
@@ -62,6 +63,11 @@ class Sqlite:
             yield
         finally:
             os.close(folder)
+
+    def shrink(self) -> None:
+        with _translated(self.name):
+            self._db.execute("pragma incremental_vacuum").fetchall()
+            self._db.execute("pragma wal_checkpoint(passive)").fetchall()  # it waits for no reader
 
     def close(self) -> None:
         self._db.close()
