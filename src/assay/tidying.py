@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from assay.catalog import Catalog, Collected, Waiting, collect, forget, removable, running, waiting
 from assay.compaction import compact
+from assay.engines.duckdb import DuckDB
 from assay.leases import Lease, living
 from assay.retention import GRACE, Rule
 from assay.session import Session
@@ -24,14 +26,7 @@ def tidy(session: Session, rule: Rule, *, dry: bool = False) -> dict[str, Any]:
         catalog.recover(storage.remove)
     gone = collect(catalog, rule, now, dry=dry)
     files = [*waiting(catalog), *(gone.files if dry else ())]
-    compacted = compact(
-        catalog,
-        storage,
-        lambda: session.shelf(session.observe())[0].engine(),
-        environment=session.environment,
-        now=now,
-        dry=dry,
-    )
+    compacted = compact(catalog, storage, partial(_engine, session), environment=session.environment, now=now, dry=dry)
     removed, kept = sweep(catalog, storage, files, now=now, dry=dry)
     unread = [path for path in catalog.seen() if not (session.project.config.root / path).exists()]
     if not dry:
@@ -41,6 +36,10 @@ def tidy(session: Session, rule: Rule, *, dry: bool = False) -> dict[str, Any]:
         "compacted": [asdict(item) for item in compacted],
         "source_files": len(unread),
     }
+
+
+def _engine(session: Session) -> DuckDB:
+    return session.shelf(session.observe())[0].engine()
 
 
 def finish(session: Session) -> None:
