@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from assay.catalog import Catalog, copy, open_catalog
+from assay.catalog import Catalog, collect, copy, open_catalog, waiting
 from assay.catalog.schema import SCHEMA_VERSION, tables
 from assay.errors import CatalogError, Conflict, UsageError
 from assay.fingerprint import code_of, key_of
 from assay.model import Column, Judged, Move, Part, RuleResult, SourceFile, SourceState, Status, Verdict, Version
+from assay.retention import Rule
 
 NOW = datetime(2011, 12, 9, 7, 30, 1, 123456, tzinfo=UTC)
 
@@ -353,3 +354,32 @@ def test_what_came_out_as_something_else_is_no_copy(tmp_path: Path, address: str
     assert copy(source, target)
     source.close()
     target.close()
+
+
+LATER = NOW + timedelta(days=90)
+
+
+def test_a_run_that_is_to_use_what_is_gone_is_turned_away(opened: Callable[..., Catalog]) -> None:
+    catalog, other = opened(), opened()
+    for id in ("v1", "v2"):
+        catalog.record([version(id)], [verdict(id)])
+        release(catalog, Move(product="d.p", version=id))
+    found = catalog.version("v1")
+    assert [v.id for v in collect(other, Rule(versions=1, days=1), LATER).versions] == ["v1"]
+    assert catalog.database.rows("select version from verdicts") == [("v2",)]
+    with pytest.raises(Conflict, match="gc has removed v1"):
+        release(catalog, Move(product="d.p", version="v1"))
+    with pytest.raises(Conflict, match="gc has removed a part"):
+        catalog.record([replace(version("v3"), parts=found.parts)])
+    assert [v.id for v in catalog.versions("d.p")] == ["v2"]
+    assert [file.path for file in waiting(catalog)] == ["d.p/v1/data.parquet"]
+
+
+def test_parts_of_a_killed_run_go_after_a_day(opened: Callable[..., Catalog]) -> None:
+    catalog = opened()
+    with catalog.run("r1", "prod", NOW, {"d.p": ""}, lambda *_, **__: None, recorded=0):
+        stray = Part(key="1", path="d.p/r1/1.parquet", rows=1, bytes=5, checksum="c", made_of="m", digest="d")
+        catalog.record_parts("d.p", [stray])
+        catalog.record([version("v1")], [verdict("v1")])
+    assert not collect(catalog, Rule(), NOW + timedelta(hours=23)).files
+    assert [file.path for file in collect(catalog, Rule(), NOW + timedelta(hours=25)).files] == ["d.p/r1/1.parquet"]
