@@ -209,7 +209,15 @@ def test_settings(shop: Place, told: dict[str, Any], junk: str) -> None:
     for verb in (["status"], ["ls", "--json"], ["query", "select 1"]):
         ran = is_told(shop, *verb)
         assert "SECRET" not in ran.out + ran.err
-    assert outside(shop) == before
+    store = shop.root / str(told.get("store") or ".products")  # wherever that is inside the project
+    assert {
+        name: made for name, made in outside(shop).items() if not Path(name).is_relative_to(store) or name in before
+    } == before
+    if store.name != ".products" and store.is_relative_to(shop.root) and store != shop.root and store.is_dir():
+        assert ".." not in store.parts
+        assert not {f"{store}/{folder}" for folder in ("sales.py", "a.csv")} & before.keys()
+        for made in {Path(name) for name in outside(shop)} - {Path(name) for name in before}:
+            made.unlink()
     file.write_text("[tool.products]\n")
     check_kept(shop)
 

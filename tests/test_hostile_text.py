@@ -135,3 +135,11 @@ def test_a_password_is_no_name_of_a_file(place: Place, told: str, monkeypatch: p
     assert (ran.code, "SECRET" in ran.out + ran.err) == (2, False)
     assert not [file for file in place.root.rglob("*") if "SECRET" in file.name]
     assert "SECRET" not in repr(Config(root=place.root, catalog=told))
+
+
+@pytest.mark.parametrize("store", ["products", "products/x", "./products"])
+def test_the_store_is_no_folder_of_definitions(place: Place, store: str) -> None:
+    place.write("pyproject.toml", f'[tool.products]\nstore = "{store}"\n')
+    ran = place.run("materialize")
+    assert (ran.code, "apart from the definitions" in ran.err) == (2, True)
+    assert not (place.root / "products/.gitignore").exists()
