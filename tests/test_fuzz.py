@@ -180,28 +180,26 @@ def toml(value: Any) -> str:
     return "{}" if isinstance(value, dict) else "1979-05-27" if value is None else str(value)
 
 
-SETTING = st.one_of(
-    ANYTHING,
-    st.sampled_from(
-        [
-            "products",
-            ".products",
-            "prod",
-            "1GB",
-            "50%",
-            "coherent",
-            "1e9TB",
-            "postgres://x:SECRET@",
-            "a:SECRET@b",
-            "host=x password=SECRET",
-        ]
-    ),
+SETTING = st.one_of(ANYTHING, st.sampled_from(["products", ".products", "prod", "1GB", "50%", "coherent", "1e9TB"]))
+SECRETS = st.sampled_from(
+    [
+        "postgres://x:SECRET@",
+        "a:SECRET@b",
+        "host=x password=SECRET",
+        "mysql://x:SECRET@h",
+        "postgresql://x@:0/?password=SECRET",
+    ]
 )
 
 
 @cases("settings", 40)
-@given(told=st.dictionaries(st.sampled_from(SETTINGS), SETTING, max_size=3), junk=st.one_of(st.just(""), TEXTS))
-def test_settings(shop: Place, told: dict[str, Any], junk: str) -> None:
+@given(
+    told=st.dictionaries(st.sampled_from(SETTINGS), SETTING, max_size=3),
+    catalog=st.one_of(st.none(), SECRETS),
+    junk=st.one_of(st.just(""), TEXTS),
+)
+def test_settings(shop: Place, told: dict[str, Any], catalog: str | None, junk: str) -> None:
+    told |= {"catalog": catalog} if catalog else {}
     lines = "\n".join(f"{name} = {toml(value)}" for name, value in told.items())
     file = shop.root / "pyproject.toml"
     file.write_bytes(f"[tool.products]\n{lines}\n{junk}".encode("utf-8", "replace"))
@@ -209,7 +207,11 @@ def test_settings(shop: Place, told: dict[str, Any], junk: str) -> None:
     for verb in (["status"], ["ls", "--json"], ["query", "select 1"]):
         ran = is_told(shop, *verb)
         assert "SECRET" not in ran.out + ran.err
-    assert outside(shop) == before
+    after = outside(shop)
+    assert {name: after[name] for name in before} == before
+    for new in {Path(name) for name in after.keys() - before.keys()}:
+        assert new.is_relative_to(shop.root / str(told["store"])), new  # the store is where it was set to be
+        new.unlink()
     file.write_text("[tool.products]\n")
     check_kept(shop)
 

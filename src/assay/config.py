@@ -98,6 +98,8 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
             problems.append(f"unknown setting {name!r}" + (f": did you mean {close[0]!r}?" if close else ""))
         elif problem := _wrong(name, value, known[name]):
             problems.append(f"{name} {problem}")
+    if not problems and _overlap(*(str(settings.get(name, known[name])) for name in ("store", "definitions"))):
+        problems.append("store should be a folder apart from the definitions")
     if problems:
         raise UsageError(
             f"[tool.products]: {'; '.join(problems)}", where=Where(_FILE), hint=f"Settings: {', '.join(known)}."
@@ -108,6 +110,12 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
             raise UsageError(f"the environment variable {_CATALOG} {problem}")
         settings["catalog"] = told
     return Config(root=root, **settings)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Say whether one of two folders is, or is in, the other: what is in the store is not for version control."""
+    parts = Path(one).parts, Path(other).parts
+    return all(here == there for here, there in zip(*parts, strict=False))
 
 
 def _wrong(name: str, value: Any, default: Any) -> str:

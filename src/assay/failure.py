@@ -19,6 +19,8 @@ _QUOTE_NO_VALUES = {
     "CatalogError", "Conflict", "SourceReplaced", "TimedOut", "Crashed",
 }  # fmt: skip
 
+_FILE = re.compile(r"\s*file\s*=\s*(\S.*)")  # how DuckDB says, far below, in which CSV file something is wrong
+
 
 class Elsewhere(Exception):
     """What failed in another process: the `kind` of exception, and what that process says of it.
@@ -57,6 +59,8 @@ def said_of(error: BaseException, root: str, product: Product) -> Failed:
     if type(error).__module__.strip("_").startswith("duckdb"):  # its message says what kind of error it is
         # The query stands one line further down in what is run than in what was written.
         more = [re.sub(r"^LINE (\d+):", lambda m: f"LINE {int(m[1]) - 1}:", line) for line in more]
+        file = next((found[1] for line in more if (found := _FILE.fullmatch(line))), "")
+        said += f" ({os.path.relpath(file, root)})" if file else ""
         return Failed(error=f"{place}: {said}{notes}", detail="\n".join(line for line in more if line.strip()))
     detail = (theirs[-1].line or "").strip() if theirs else ""
     return Failed(error=f"{place}: {type(error).__name__}: {said}{notes}", detail=detail)

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 from assay.decision import Keep
@@ -173,7 +174,9 @@ def rounded(value: Any) -> Any:
 
 def write_csv(names: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
     """Write rows as CSV, with a header: every value as it is, but on a terminal, which would obey some of them."""
-    writer = csv.writer(out, lineterminator="\n")
+    # A cell with a carriage return is only put into quotes where lines end with one.
+    lines = SimpleNamespace(write=lambda line: out.write(line.removesuffix("\r\n") + "\n"))
+    writer = csv.writer(lines, lineterminator="\r\n")
     for row in chain([names], rows):
         writer.writerow([_cell(value) for value in row] if out.isatty() else row)
 

@@ -239,7 +239,7 @@ def _statement(sql: str, meaning: str) -> str:
         if _canonical(shorter) != meaning:
             break
         text = head
-    return text.strip()
+    return text.strip(" \t\r\n\f\v")  # what else looks like space may be a name to DuckDB
 
 
 def place(sql: str, offset: int) -> tuple[int, int, str]:
