@@ -241,6 +241,7 @@ def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[...,
     catalog.record([version("v1")], [verdict("v1")])
     change(catalog, "drop table claims")
     change(catalog, "alter table parts drop column modified")
+    change(catalog, "alter table replaced drop column seen")
     change(catalog, "update meta set value = '3' where name = 'schema'")
     assert opened().version("v1") == catalog.version("v1")
     assert catalog.holders({"d.p"}) == {}

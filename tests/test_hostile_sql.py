@@ -46,7 +46,11 @@ def shop(tmp_path: Path) -> Place:
 def world(place: Place, *, but: str = "\0") -> dict[str, str]:
     """Every file in and around the project with its digest."""
     files = (f for f in place.root.parent.rglob("*") if f.is_file() and but not in str(f))
-    return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files if "__pycache__" not in f.parts}
+    return {
+        str(f): hashlib.sha256(f.read_bytes()).hexdigest()
+        for f in files
+        if not {"__pycache__", ".readers"} & {*f.parts}
+    }
 
 
 def attempts(place: Place) -> list[str]:

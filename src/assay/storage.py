@@ -136,13 +136,15 @@ class LocalStorage:
         return digest
 
     def set_aside(self, path: str) -> Path:
-        full = self._full(path)
+        alone = _is_inside(f"store/{path}") and "/" not in path  # what lies in the store itself is nothing of ours
+        full = self._root / path if alone else self._full(path)
         aside = self._root.with_name("damaged") / path
         aside.parent.mkdir(parents=True, exist_ok=True)
         while aside.exists():
             aside = aside.with_name(f"{aside.name}~")
         full.rename(aside)
-        self.remove(path)  # the folders that are empty by now
+        if not alone:
+            self.remove(path)  # the folders that are empty by now
         return aside
 
     def remove(self, path: str, keep: Collection[str] = ()) -> None:

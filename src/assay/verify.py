@@ -15,6 +15,7 @@ from assay.config import Config
 from assay.errors import CatalogError, UsageError
 from assay.findings import Finding, Report
 from assay.graph import nearest
+from assay.leases import FOLDER as READERS
 from assay.repair import mend_catalog, repair
 from assay.storage import LocalStorage, file_digest
 
@@ -157,6 +158,7 @@ def _walk(root: Path) -> Iterator[tuple[str, bool]]:
 def _foreign(audit: Audit, there: Iterable[tuple[str, bool]], chosen: frozenset[str] | None) -> Iterator[Finding]:
     """Yield what nothing names; of a folder in which nothing is named, the folder alone."""
     named = {*audit.files, *audit.replaced, *audit.busy, MARK}
+    there = [(path, folder) for path, folder in there if path.split("/", 1)[0] != READERS]
     above = {path[:end] for path in named for end in range(len(path)) if path[end] == "/"}
     told: set[str] = set()
     for path, folder in sorted(there):
