@@ -45,7 +45,7 @@ def fill(project: Project, versions: int) -> None:
         published: dict[str, tuple[str, int]] = {}
         for back in reversed(range(versions)):
             run, at = f"seeded-{back}", now - timedelta(days=back)
-            with catalog.run(run, ENVIRONMENT, at, [], world.storage.remove):
+            with catalog.run(run, ENVIRONMENT, at, {}, world.storage.remove, recorded=catalog.recorded()):
                 made = list(_versions(todo, sources, model, back, run))
                 catalog.record(made, [_verdict(v, p, verdict) for v, p in zip(made, todo, strict=True)])
                 published = _release(catalog, made, published, run, at)
