@@ -242,6 +242,8 @@ good = sql_product("good", "select x from numbers", owner="o")
 @given(data=st.data())
 def test_csv(shop: Place, data: st.DataObject) -> None:
     shop.write("products/sales.py", CSV)
+    for left in (shop.root / "data").glob("b.csv*"):  # by a case that failed
+        left.unlink()
     content = data.draw(
         st.one_of(
             st.sampled_from(LINES), st.binary(max_size=60), st.text(max_size=40).map(lambda t: t.encode("utf-16"))

@@ -143,3 +143,13 @@ def test_the_store_is_no_folder_of_definitions(place: Place, store: str) -> None
     ran = place.run("materialize")
     assert (ran.code, "apart from the definitions" in ran.err) == (2, True)
     assert not (place.root / "products/.gitignore").exists()
+
+
+@pytest.mark.parametrize("type", ["Int64", "Int8", "Decimal(4, 2)", "UInt64"])
+def test_a_number_that_is_too_large_is_told_with_column_and_file(place: Place, type: str) -> None:
+    place.write("products/sales.py", "sql_product('p', 'select x from numbers', owner='o')", header=True)
+    place.edit("products/sales.py", "pl.Int64", f"pl.{type}")
+    place.write("data/large.csv", f"x\n\n{'9' * 30}\n")
+    ran = place.run("materialize")
+    assert ran.code == 1
+    assert all(word in ran.out for word in ("column 'x' should be", "9" * 30, "data/large.csv"))

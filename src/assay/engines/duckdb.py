@@ -337,10 +337,11 @@ def _number(source: Source, column: Column) -> str:
     digits = rf"(\.[0-9]{{0,{decimal[2]}}}0*)?" if decimal else ""
     told = f"{source.name}: column {column.name!r} should be {column.type}, and a file has "
     wrong = f"error({literal(told)} || {name} || ' (in ' || __file || ')')"
-    fits = f"{name} is null or regexp_full_match(trim({name}), {literal('[+-]?[0-9]+' + digits)})"
+    fits = f"regexp_full_match(trim({name}), {literal('[+-]?[0-9]+' + digits)})"
     if decimal:
         fits += f" or regexp_full_match(trim({name}), {literal('[+-]?[0-9]*' + digits)})"
-    return f"case when {fits} then cast(trim({name}) as {column.type}) else {wrong} end"
+    number = f"coalesce(try_cast(trim({name}) as {column.type}), {wrong})"  # it may be too large
+    return f"case when {name} is null then null when {fits} then {number} else {wrong} end"
 
 
 _KEYS = {"month": "%Y-%m", "year": "%Y", "week": "%G-W%V"}
