@@ -127,7 +127,7 @@ def test_runs_that_overlap_both_work(runs: Runs) -> None:
     second = runs.begin("-s", "domain:sales")
     told = came_out(second)
     assert {name: t["result"] for name, t in told.items() if name} == {
-        "slow": "busy", "after": "held", "beside": "published"
+        "slow": "busy", "after": "held", "beside": "left"
     }  # fmt: skip
     third = came_out(runs.begin("-s", "apart"))
     assert (third["apart"]["result"], third[""]["exit_code"]) == ("published", 0)
@@ -141,7 +141,7 @@ def test_waiting_ends(runs: Runs) -> None:
     runs.blocked("-s", "slow")
     told = came_out(runs.begin("-s", "domain:sales", "--wait", "1s"))
     assert {name: t["result"] for name, t in told.items() if name} == {
-        "slow": "busy", "after": "held", "beside": "published"
+        "slow": "busy", "after": "held", "beside": "left"
     }  # fmt: skip
     assert runs.built() == ["beside", "slow"]
     assert runs.place.run("materialize", "--wait", "soon").code == 2

@@ -169,7 +169,7 @@ class Run:
     @property
     def comes_back(self) -> bool:
         """Whether what was put off has its turn in another pass: readers see no half of what is connected before."""
-        return bool(self.put_off) and not self.stopping
+        return bool(self.put_off) and not self.stopping and bool(self.manner.wait or not self.held_up)
 
     def _work(self, jobs: int) -> None:
         with ThreadPoolExecutor(jobs, thread_name_prefix="build") as pool:
@@ -296,7 +296,7 @@ class Run:
             case Busy(holder=holder):
                 self.states[name] = Unusable(why=f"another run builds {name}")
                 self.held_up[name] = holder
-                self.put_off |= {name} if self.manner.wait else set()
+                self.put_off.add(name)
             case _:
                 self.states[name] = output(name, decision)
         if isinstance(decision, Held) and not self.put_off.isdisjoint(decision.by):

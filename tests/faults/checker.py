@@ -146,8 +146,9 @@ def tidy(root: Path, *, replaced: bool = True) -> None:
     named = {path for (path,) in rows(root, "select path from parts")}
     if replaced:
         named |= {path for (path,) in rows(root, "select path from replaced")}
-    files = {f.relative_to(state / "store").as_posix() for f in (state / "store").rglob("*") if f.is_file()}
-    folders = {f.relative_to(state / "store").as_posix() for f in (state / "store").rglob("*") if f.is_dir()}
+    below = [f for f in (state / "store").rglob("*") if ".readers" not in f.parts]  # leases end with their process
+    files = {f.relative_to(state / "store").as_posix() for f in below if f.is_file()}
+    folders = {f.relative_to(state / "store").as_posix() for f in below if f.is_dir()}
     found = {
         "files that the catalog does not name": files - named,
         "files that are not there": named - files,

@@ -139,7 +139,7 @@ def test_a_full_disk_under_the_store(yard: Yard) -> None:
         assert code == 1
         failed_alone(told, "No space left", "no space left", "rite")
         assert yard.seen()["t.big"] == 1
-        left = [f for f in (yard.root / ".products/store").rglob("*") if f.is_file()]
+        left = [f for f in (yard.root / ".products/store").rglob("*") if f.is_file() and ".readers" not in f.parts]
         assert len(left) == len(checker.rows(yard.root, "select distinct path from parts")), "half files take no room"
     yard.mended(2)
 
@@ -177,7 +177,7 @@ def test_all_of_it_is_on_a_full_disk(yard: Yard) -> None:
         assert "catalog" in ended.err or "space" in ended.err + ended.out
         asked = yard.run("query", "from after_small")  # SQLite wants 32 KiB for those who read, too
         assert asked.code in {0, 1}
-        assert asked.code == 0 or "cannot use the catalog" in asked.err
+        assert asked.code == 0 or "cannot use the catalog" in asked.err or "No space left" in asked.err
         (state / "store/ballast").unlink()
         assert yard.seen() == {"t.big": 1, "t.after_big": 1, "t.frame": 1}
     yard.mended(2)
@@ -206,7 +206,7 @@ def test_a_store_that_is_read_only(yard: Yard) -> None:
     assert "read-only" in ended.err or "readonly" in ended.err or "denied" in ended.err
     asked = yard.powerless("query", "from after_small")
     assert asked.code in {0, 1}
-    assert asked.code == 0 or "cannot use the catalog" in asked.err
+    assert asked.code == 0 or "cannot use the catalog" in asked.err or "No space left" in asked.err
     permit(state)
     assert yard.seen()["t.big"] == 1
     yard.mended(2)
