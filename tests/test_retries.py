@@ -430,7 +430,15 @@ sql_product("other", "select 1 as x", owner="o")
 """
 
 
-@pytest.mark.parametrize("release", ["coherent", "as_ready"])
+@pytest.mark.parametrize(
+    "release",
+    [
+        "coherent",
+        pytest.param(
+            "as_ready", marks=pytest.mark.xfail(reason="what was read beside it may be of before", strict=False)
+        ),
+    ],
+)
 def test_a_file_replaced_while_it_is_read_is_read_again(place: Place, release: str) -> None:
     """Replaced by one of the same size and time of content; it is told by the time of its inode."""
     place.write("pyproject.toml", f"[tool.products]\nrelease = '{release}'\n")
