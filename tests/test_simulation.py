@@ -10,7 +10,9 @@ Python says what a clean rebuild would publish. Held after every run:
 
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,6 +46,7 @@ from assay.world import World, look_around
 
 pytestmark = pytest.mark.faults
 LARGE = os.environ.get("ASSAY_FAULTS") == "large"
+SEED = int(os.environ.get("ASSAY_SEED", int(time.time()) // 86_400))
 HERE = Where("simulated.py", 1)
 SOURCES = ("s.s0", "s.s1")
 
@@ -373,35 +376,39 @@ def product_by_product(writer: Any, environment: str, release: int, moved: Move)
 
 
 def test_a_crash_at_every_step_of_one_run(tmp_path: Path) -> None:
-    at_every_step(tmp_path)
+    """By default at every eighth, others every day: `tests/faults` goes through more of them."""
+    at_steps(tmp_path, lambda last: range(1, last + 1) if LARGE else range(1 + SEED % 8, last + 1, 8))
 
 
 def test_the_control_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assay.catalog.catalog.move", product_by_product)
     with pytest.raises(AssertionError, match="half of"):
-        at_every_step(tmp_path)
+        at_steps(tmp_path, lambda last: range(last, 0, -1))
 
 
-def at_every_step(folder: Path) -> None:
+def at_steps(folder: Path, chosen: Callable[[int], range]) -> None:
+    """Crash a run at each of these of its steps, of as many as it has."""
     made = [
         Made(name="d.p0", reads=("s.s0",), lossy=False, sql=True, bar=9),
         Made(name="d.p1", reads=("d.p0",), lossy=False, sql=False, bar=9),
         Made(name="d.p2", reads=("d.p0", "s.s1"), lossy=True, sql=True, looks_at="d.p1", bar=9),
     ]
+    first = Life(root=folder / "first", made=made, release="coherent")
+    first.root.mkdir()
+    first.write_data()
+    run(first)
 
     def start(step: int) -> Life:
         root = folder / str(step)
-        root.mkdir()
+        shutil.copytree(first.root, root)
         life = Life(root=root, made=[Made(**vars(m)) for m in made], release="coherent")
-        life.write_data()
-        run(life)
         life.data["s.s0"] = 5
         life.write_data()
         return life
 
     _, _, steps = run(start(0))
     assert steps > 40
-    for step in range(1, steps + 1):
+    for step in chosen(steps):
         life = start(step)
         before = published(life)
         run(life, crash_at=step)

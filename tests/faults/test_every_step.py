@@ -66,7 +66,7 @@ def telling(scene: Scene, control: str) -> list[int]:
     words = {
         "commit_per_product": "into moves values",
         "no_intents": "chmod",
-        "record_before_writing": "rename",
+        "record_before_writing": ".late', '",  # from aside into place, after it was recorded
         "forget_what_was_built": "insert into releases",
     }[control]
     found = [n for n, told in enumerate(scene.trace, 1) if words in str(told)]

@@ -174,10 +174,10 @@ def test_all_of_it_is_on_a_full_disk(yard: Yard) -> None:
                 ballast.write(bytes(4096))
         ended = yard.run("materialize")
         assert ended.code == 1
-        assert "catalog" in ended.err or "space" in ended.err + ended.out
+        assert "catalog" in ended.err
         asked = yard.run("query", "from after_small")  # SQLite wants 32 KiB for those who read, too
         assert asked.code in {0, 1}
-        assert asked.code == 0 or "cannot use the catalog" in asked.err or "No space left" in asked.err
+        assert asked.code == 0 or "cannot use the catalog" in asked.err
         (state / "store/ballast").unlink()
         assert yard.seen() == {"t.big": 1, "t.after_big": 1, "t.frame": 1}
     yard.mended(2)
@@ -205,8 +205,7 @@ def test_a_store_that_is_read_only(yard: Yard) -> None:
     assert "catalog" in ended.err
     assert "read-only" in ended.err or "readonly" in ended.err or "denied" in ended.err
     asked = yard.powerless("query", "from after_small")
-    assert asked.code in {0, 1}
-    assert asked.code == 0 or "cannot use the catalog" in asked.err or "No space left" in asked.err
+    assert asked.code == 0 or "cannot use the catalog" in asked.err
     permit(state)
     assert yard.seen()["t.big"] == 1
     yard.mended(2)
