@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from assay.cli import main
+from tests.forge import Forge
 from tests.server import Server, started
 
 ROOT = Path(__file__).parent.parent
@@ -121,6 +122,14 @@ def example(tmp_path: Path) -> Place:
     (tmp_path / "fixtures/retail/2011-12-09.csv.gz").unlink(missing_ok=True)
     shutil.copy(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
     return Place(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    """One warm process for each process of the tests, which runs the command in forks of itself."""
+    made = Forge(tmp_path_factory.mktemp("forge"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -251,7 +251,8 @@ def test_every_check_on_every_type(
     monkeypatch.setattr(by_duckdb, "SMALL", 0)
     assert we_say(judged_file(engine, read, file, types), read.rules) == ours
     wrong = []
-    for index, check in enumerate(checks):
+    for index in range(0, len(checks), 1) if LARGE else range(int(ignore_na), len(checks), 2):  # pandera takes a while
+        check = checks[index]
         said = pandera_says(pa.DataFrameSchema({"c": pa.Column(None, check, nullable=True)}), stored)
         if ours.get(f"check{index}") != said.get("check0"):
             wrong.append((check.name, check._check_kwargs, ours.get(f"check{index}"), said.get("check0")))
@@ -376,7 +377,7 @@ def told(schema: Any) -> list[Any]:
 def test_an_empty_frame(engine: DuckDB, file: Path, dtype: Any) -> None:
     frame = pl.DataFrame({"c": pl.Series([], dtype=dtype)})
     every, place = list(every_check(dtype)), list(VALUES).index(dtype)
-    for check in every if LARGE else every[place % 4 :: 4]:  # pandera takes a while to say nothing
+    for check in every if LARGE else every[place % 8 :: 8]:  # pandera takes a while to say nothing
         compare(engine, file, frame, pa.DataFrameSchema({"c": pa.Column(dtype, check, unique=True)}))
 
 

@@ -1,8 +1,11 @@
 """What counts as other code, and what does not: by editing a small project."""
 
+import json
+
 import pytest
 
 from tests.conftest import Place
+from tests.forge import Forge
 
 PRODUCTS = '''
 import re
@@ -237,17 +240,21 @@ FAR_CHANGES = {
 
 
 @pytest.mark.parametrize("case", BODIES)
-def test_however_code_is_reached_it_counts(place: Place, case: str) -> None:
+def test_however_code_is_reached_it_counts(place: Place, forge: Forge, case: str) -> None:
     top, body = BODIES[case]
     place.write("lib/far.py", FAR)
     place.write("lib/near.py", "from lib import far\n")
     place.write(
         "products/sales.py", f"SPOT = 2\n{top}\n@product(owner='o')\ndef p(numbers):\n    {body}\n", header=True
     )
-    assert place.spawn("materialize").code == 0
-    assert {t["result"] for t in place.spawn("plan", "--json").json} == {"unchanged"}
+
+    def planned() -> set[str]:
+        return {told["result"] for told in json.loads(forge.run(place.root, "plan", "--json").out)}
+
+    assert forge.run(place.root, "materialize").code == 0
+    assert planned() == {"unchanged"}
     place.edit("lib/far.py", *FAR_CHANGES[case])
-    assert {t["result"] for t in place.spawn("plan", "--json").json} == {"build"}
+    assert planned() == {"build"}
 
 
 def test_a_product_that_is_called_counts(place: Place) -> None:

@@ -277,11 +277,11 @@ def test_a_run_finishes_what_a_killed_one_left(shop: Place) -> None:
 def test_the_catalog_stays_as_large_as_what_is_kept(shop: Place, tidied: bool) -> None:
     shop.write("pyproject.toml", "[tool.products]\nkeep_versions = 2\nkeep_days = 5\n")
     sizes = []
-    for number in range(60):
+    for number in range(40):
         night(shop, number)
         if tidied and number % 5 == 4:
             assert shop.run("gc", "--now", day(number + 0.5)).code == 0
-        if number in {29, 59}:
+        if number in {19, 39}:
             sizes.append((shop.root / ".products/catalog.db").stat().st_size)
             sizes.append(
                 sum(count(shop, name) for name in ("versions", "verdicts", "moves", "releases", "runs", "parts"))

@@ -138,7 +138,7 @@ def seen_at(moves: list[Moved], environment: str, last: int) -> dict[str, str]:
     return {m.product: m.version for m in moves if m.environment == environment and m.release <= last}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(histories())
 def test_nothing_that_a_rule_keeps_goes(case: tuple[Stock, Rule, datetime]) -> None:
     keeps_what_it_must(*case)
@@ -168,7 +168,7 @@ def keeps_what_it_must(made: Stock, rule: Rule, now: datetime) -> None:
     }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(histories())
 def test_the_past_is_told_exactly_since_it_is_told(case: tuple[Stock, Rule, datetime]) -> None:
     made, rule, now = case

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.faults import checker, project
 from tests.faults.checker import Facts, Snapshot
-from tests.faults.forge import Ended, Forge
+from tests.forge import Ended, Forge
 
 LATER = ("--now", "2099-01-01T00:00")  # what gc replaced may be removed by then
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.faults import checker
 from tests.faults.checker import Wrong
-from tests.faults.forge import Forge
 from tests.faults.scenario import MATERIALIZE, SCENES, Scene, begin, examine, report, setting, spread
+from tests.forge import Forge
 
 pytestmark = pytest.mark.faults
 MOST = {"large": 1_000_000, "ci": 60}.get(setting(), 4)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checker import Wrong
-from tests.faults.forge import Ended, Forge
 from tests.faults.scenario import Scene, begin, examine, report, setting
+from tests.forge import Ended, Forge
 
 pytestmark = pytest.mark.faults
 KILLS = {"large": 3_000, "ci": 300}.get(setting(), 12)

@@ -18,8 +18,8 @@ import pytest
 import assay
 from tests.faults import publisher
 from tests.faults.checker import open_catalog
-from tests.faults.forge import ROOT
 from tests.faults.scenario import report, setting
+from tests.forge import ROOT
 
 pytestmark = pytest.mark.faults
 SECONDS = 60.0 if setting() else 5.0

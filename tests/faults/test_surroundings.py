@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.faults import checker
-from tests.faults.forge import Ended, Forge
+from tests.forge import Ended, Forge
 
 DEFINITIONS = """
 import polars as pl
