@@ -31,6 +31,11 @@ numbers = source.files("data/*.csv", columns={"x": pl.Int64})
 """
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are processors: some tests wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 @dataclass
 class Ran:
     code: int

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -56,11 +57,20 @@ class Server:
             done = connection.execute(sql)
             return done.fetchall() if done.description else []
 
-    def database(self) -> str:
-        """Make a fresh database, and return its address."""
+    def database(self, like: str = "") -> str:
+        """Make a fresh database, or a copy of the one at an address, and return its address."""
         name = f"d{os.getpid()}_{next(_NUMBERS)}"
-        self.ask(f"create database {name} template template0")
+        self.ask(f"create database {name} template {_name(like) if like else 'template0'}")
         return self.address(name)
+
+    def drop(self, address: str) -> None:
+        self.ask(f"drop database {_name(address)} with (force)")
+
+    def forget(self, address: str) -> None:
+        """Let go of what a killed process had connected, which the server notices by itself some time later."""
+        there = f"from pg_stat_activity where datname = '{_name(address)}'"
+        while self.ask(f"select pg_terminate_backend(pid) {there}"):
+            time.sleep(0.01)
 
 
 def started(folder: Path) -> Server:
@@ -88,6 +98,10 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _name(address: str) -> str:
+    return address.rpartition("/")[2]
 
 
 def _plain() -> dict[str, str]:

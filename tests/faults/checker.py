@@ -10,6 +10,7 @@
 
 import hashlib
 import sqlite3
+import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psycopg
 
 from assay import catalog as catalogs
 from assay.catalog import Catalog
+from assay.catalog.opening import MARK
 from assay.model import QUARANTINE, Version
 from assay.storage import LocalStorage
 
@@ -51,13 +54,25 @@ class Facts:
     log: tuple[str, ...]  # what functions said that they ran
 
 
+def address(root: Path) -> str:
+    """Return the address of a project's catalog, '' where that is a file."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["products"]
+    return str(settings.get("catalog", ""))
+
+
 def open_catalog(root: Path) -> Catalog:
-    """The catalog of a project, as a reader opens it: the one place that says which kind it is."""
-    return catalogs.open_catalog(root / ".products/catalog.db", create=False)
+    """The catalog of a project, as a reader opens it."""
+    return catalogs.open_catalog(address(root) or root / ".products/catalog.db", create=False)
 
 
 def rows(root: Path, query: str) -> list[tuple[Any, ...]]:
     """Ask the catalog directly; nothing when it has no tables yet."""
+    if there := address(root):
+        with psycopg.connect(there, options="-c search_path=assay") as connection:
+            try:
+                return connection.execute(query.encode()).fetchall()
+            except psycopg.errors.UndefinedTable:
+                return []
     if not (root / ".products/catalog.db").exists():
         return []
     with closing(sqlite3.connect(root / ".products/catalog.db")) as db:
@@ -74,8 +89,6 @@ def rows(root: Path, query: str) -> list[tuple[Any, ...]]:
 
 def snapshot(root: Path, *, mixed: bool = False) -> Snapshot:
     """Return what readers see, or raise Wrong where it is of two releases (unless `mixed`), or not whole."""
-    if not (root / ".products/catalog.db").exists():
-        return Snapshot()
     with closing(open_catalog(root)) as catalog:
         pointers = catalog.pointers("prod")
         versions = {name: catalog.version(pointer.version) for name, pointer in pointers.items()}
@@ -146,14 +159,16 @@ def tidy(root: Path, *, replaced: bool = True) -> None:
     named = {path for (path,) in rows(root, "select path from parts")}
     if replaced:
         named |= {path for (path,) in rows(root, "select path from replaced")}
-    below = [f for f in (state / "store").rglob("*") if ".readers" not in f.parts]  # leases end with their process
+    below = [
+        f for f in (state / "store").rglob("*") if ".readers" not in f.parts and f.name != MARK
+    ]  # leases end with their process
     files = {f.relative_to(state / "store").as_posix() for f in below if f.is_file()}
     folders = {f.relative_to(state / "store").as_posix() for f in below if f.is_dir()}
     found = {
         "files that the catalog does not name": files - named,
         "files that are not there": named - files,
         "empty folders": {f for f in folders if not any(name.startswith(f"{f}/") for name in files)},
-        "locks": {f.name for f in (state / "locks").iterdir()},
+        "locks": {f.name for f in (state / "locks").rglob("*")},
         "spilled blocks": {f.name for f in (state / "spill").rglob("*") if f.is_file()},
         "other files": {f.name for f in state.iterdir() if f.is_file()} - KEPT,
         "intents": {path for (path,) in rows(root, "select path from intents")},

@@ -73,10 +73,10 @@ after_strict = sql_product("after_strict", "select distinct gen from strict", ow
 DAYS = [f"2024-01-0{n}" for n in range(1, 6)]
 
 
-def write(root: Path, *, store: str = ".products") -> None:
-    """Write the project, its data as of generation 1."""
+def write(root: Path, catalog: str = "") -> None:
+    """Write the project, its data as of generation 1, its catalog in a file or at an address."""
     (root / "products").mkdir(parents=True)
-    setting = f'store = "{store}"\n' if store != ".products" else ""
+    setting = f'catalog = "{catalog}"\n' if catalog else ""
     (root / "pyproject.toml").write_text(f"[tool.products]\njobs = 2\n{setting}")
     (root / "products/t.py").write_text(DEFINITIONS)
     generation(root, 1)

@@ -28,10 +28,11 @@ joined = sql_product("joined", "select l.gen, l.total from left_side l join righ
 """
 
 
-def write(root: Path, shared: Path) -> None:
+def write(root: Path, shared: Path, catalog: str = "") -> None:
     (root / "products").mkdir(parents=True)
     (root / "data").mkdir()
-    (root / "pyproject.toml").write_text("[tool.products]\njobs = 1\n")
+    setting = f'catalog = "{catalog}"\n' if catalog else ""
+    (root / "pyproject.toml").write_text(f"[tool.products]\njobs = 1\n{setting}")
     (root / "products/t.py").write_text(DEFINITIONS)
     shared.mkdir(exist_ok=True)
     (root / ".products").symlink_to(shared)

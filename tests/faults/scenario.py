@@ -10,6 +10,7 @@ from typing import Any
 from tests.faults import checker, project
 from tests.faults.checker import Facts, Snapshot
 from tests.forge import Ended, Forge
+from tests.server import Server
 
 LATER = ("--now", "2099-01-01T00:00")  # what gc replaced may be removed by then
 
@@ -23,6 +24,7 @@ class Scene:
     command: Sequence[str]
     variants: Sequence[str] = ()
     mixed: bool = False
+    server: Server | None = None  # what has the catalog, where that is not a file
     start: Facts = field(init=False)
     before: Snapshot = field(init=False)
     after: Snapshot = field(init=False)
@@ -36,7 +38,10 @@ class Scene:
         return self.folder / "origin"
 
     def run(self, root: Path, *arguments: str, **job: Any) -> Ended:
-        return self.forge.run(root, *arguments, variants=list(self.variants), **job)
+        ended = self.forge.run(root, *arguments, variants=list(self.variants), **job)
+        if ended.killed and self.server:
+            self.server.forget(checker.address(root))
+        return ended
 
     def learn(self) -> None:
         """Run the command to its end once, and count what it does on the way."""
@@ -49,30 +54,39 @@ class Scene:
 
     def copy(self) -> "Copy":
         self._copies += 1
-        return Copy(self.origin, self.folder / f"copy-{self._copies}")
+        return Copy(self.origin, self.folder / f"copy-{self._copies}", self.server)
 
 
 class Copy:
     """A copy of a project that is removed when it is done with, unless something was wrong."""
 
-    def __init__(self, origin: Path, root: Path) -> None:
-        self.origin, self.root = origin, root
+    def __init__(self, origin: Path, root: Path, server: Server | None) -> None:
+        self.origin, self.root, self.server = origin, root, server
 
     def __enter__(self) -> Path:
         shutil.copytree(self.origin, self.root)
+        if self.server:
+            there = checker.address(self.origin)
+            settings = self.root / "pyproject.toml"
+            settings.write_text(settings.read_text().replace(there, self.server.database(there)))
         return self.root
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
+            if self.server:
+                self.server.drop(checker.address(self.root))
             shutil.rmtree(self.root)
 
 
-def begin(forge: Forge, folder: Path, name: str, variants: Sequence[str] = ()) -> Scene:
-    """Set a scene."""
+def begin(
+    forge: Forge, folder: Path, name: str, variants: Sequence[str] = (), server: Server | None = None
+) -> Scene:  # fmt: skip
+    """Set a scene; its catalog is a file, or on a server."""
     command, make = SCENES[name]
-    scene = Scene(forge, folder, command, ("small_heaps", *variants), name in MIXED)
-    project.write(scene.origin)
-    told = make(Scene(forge, folder, command, ("small_heaps",)))
+    always = ("small_heaps", "no_grace")
+    scene = Scene(forge, folder, command, (*always, *variants), name in MIXED, server)
+    project.write(scene.origin, server.database() if server else "")
+    told = make(Scene(forge, folder, command, always, server=server))
     scene.command = told or command
     scene.learn()
     if name == "recovery":  # what the first of the two killed commands recorded is not to be done again, either

@@ -1,6 +1,6 @@
 """Numbers everything that a process does to the world, and kills it at one of these: nothing of this is in the product.
 
-`install` wraps SQLite's statements, file operations, flushes, DuckDB's COPY and Polars' sinks from outside. An operation
+`install` wraps SQLite's and PostgreSQL's statements, file operations, flushes, DuckDB's COPY and Polars' sinks from outside. An operation
 is numbered as it begins; the process dies (SIGKILL, by its own hand) before it or after it.
 """
 
@@ -143,6 +143,13 @@ def _database(shim: Shim) -> None:
             shim.end(number)
             return result
 
+    import psycopg
+
+    def asked(_: Any, query: bytes | str, *values: Any, **__: Any) -> list[Any]:
+        return [query if isinstance(query, str) else query.decode(), *map(str, values)]
+
+    _wrap(shim, psycopg.Connection, "execute", asked, "sql")
+    _wrap(shim, psycopg.Cursor, "executemany", asked, "sql")
     real = sqlite3.connect
     sqlite3.connect = lambda *given, **named: real(*given, **named, factory=Connection)  # type: ignore[assignment]
 
@@ -158,7 +165,7 @@ def _engines(shim: Shim) -> None:
     _wrap(shim, pl.LazyFrame, "sink_parquet", lambda frame, path, *_, **__: str(path))
 
 
-def _wrap(shim: Shim, owner: Any, name: str, detail: Callable[..., Any]) -> None:
+def _wrap(shim: Shim, owner: Any, name: str, detail: Callable[..., Any], told_as: str = "") -> None:
     if not hasattr(owner, name):
         return
     real = getattr(owner, name)
@@ -169,6 +176,6 @@ def _wrap(shim: Shim, owner: Any, name: str, detail: Callable[..., Any]) -> None
             told = detail(*given, **named)
         except (TypeError, ValueError):
             told = None
-        return shim.around(name, told, lambda: real(*given, **named))
+        return shim.around(told_as or name, told, lambda: real(*given, **named))
 
     setattr(owner, name, call)

@@ -13,6 +13,7 @@ from tests.faults import checker
 from tests.faults.checker import Wrong
 from tests.faults.scenario import MATERIALIZE, SCENES, Scene, begin, examine, report, setting, spread
 from tests.forge import Forge
+from tests.server import Server
 
 pytestmark = pytest.mark.faults
 MOST = {"large": 1_000_000, "ci": 60}.get(setting(), 4)
@@ -35,10 +36,19 @@ def kill_at(scene: Scene, name: str, at: int, *, after: bool) -> bool:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_killed_at_every_step(name: str, forge: Forge, tmp_path: Path) -> None:
-    scene = begin(forge, tmp_path, name)
+    at_every_step(begin(forge, tmp_path, name), name, MOST)
+
+
+@pytest.mark.parametrize("name", ["second", "restore", "gc"])
+def test_killed_at_every_step_beside_a_server(name: str, forge: Forge, tmp_path: Path, server: Server) -> None:
+    """The same, with the catalog in PostgreSQL."""
+    at_every_step(begin(forge, tmp_path, name, server=server), f"{name} on PostgreSQL", max(2, MOST // 3))
+
+
+def at_every_step(scene: Scene, name: str, most: int) -> None:
     assert scene.points > 8
-    points = list(spread(scene, MOST, SEED))
-    killed = sum(kill_at(scene, name, at, after=after) for at, after in points)
+    points = list(spread(scene, most, SEED))
+    killed = sum(kill_at(scene, name.partition(" ")[0], at, after=after) for at, after in points)
     told = f"{name}: {scene.points} operations, {killed} kills at {len(points)} points"
     report(told)
     assert killed >= len(points) // 2, "small work is recorded in groups, as time goes, but not that much"

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import closing
@@ -16,10 +17,12 @@ import polars as pl
 import pytest
 
 import assay
+from assay.errors import AssayError
 from tests.faults import publisher
 from tests.faults.checker import open_catalog
 from tests.faults.scenario import report, setting
 from tests.forge import ROOT
+from tests.server import Server
 
 pytestmark = pytest.mark.faults
 SECONDS = 60.0 if setting() else 5.0
@@ -30,15 +33,29 @@ QUERY = " union all ".join(f"select max(gen) as gen from {name}" for name in NAM
 class Reader:
     """Takes snapshots, and remembers what is in versions: they never change."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.known = root, dict[str, int]()
+    def __init__(self, root: Path, *, outages: bool = False) -> None:
+        self.root, self.known, self.outages = root, dict[str, int](), outages
+        self.refused = 0  # looks that were told that the catalog cannot be reached
         self.snapshots = self.queries = 0
         self.seen: set[int] = set()
         self.wrong: list[object] = []
         self.slowest = 0.0
 
     def look(self) -> None:
-        """Take one snapshot: what the pointers say, all from one moment, and what is in the files."""
+        """Take one snapshot, in one of the two ways."""
+        try:
+            if (self.snapshots + self.refused) % 20 == 19:
+                self.ask()
+            self.see()
+        except AssayError as error:
+            if self.outages and "catalog" in str(error):
+                self.refused += 1
+                time.sleep(0.05)
+            else:
+                self.wrong.append(error)
+
+    def see(self) -> None:
+        """Take one: what the pointers say, all from one moment, and what is in the files."""
         started = time.monotonic()
         with closing(open_catalog(self.root)) as catalog:
             pointers = catalog.pointers("prod")
@@ -49,11 +66,8 @@ class Reader:
 
     def ask(self) -> None:
         """Take one as a user does: a connection, and one query over all products."""
-        try:
-            with assay.connect(project=self.root) as connection:
-                self.take([gen for (gen,) in connection.execute(QUERY).fetchall()])
-        except assay.errors.AssayError as error:
-            self.wrong.append(error)
+        with assay.connect(project=self.root) as connection:
+            self.take([gen for (gen,) in connection.execute(QUERY).fetchall()])
         self.queries += 1
 
     def take(self, found: list[int]) -> None:
@@ -68,10 +82,13 @@ class Reader:
         return self.known[version]
 
 
-def beside_publishers(folder: Path, seconds: float, variants: str = "") -> tuple[Reader, Counter[str]]:
-    roots = [folder / f"p{number}" for number in range(4)]
+def beside_publishers(
+    folder: Path, seconds: float, variants: str = "", server: Server | None = None
+) -> tuple[Reader, Counter[str]]:  # fmt: skip
+    """Read beside four publishers; a server is killed and restarted when half of the time is over."""
+    roots, address = [folder / f"p{number}" for number in range(4)], server.database() if server else ""
     for root in roots:
-        publisher.write(root, folder / "shared")
+        publisher.write(root, folder / "shared", address)
     assert (
         subprocess.run(
             [sys.executable, "-m", "assay", "materialize"], cwd=roots[0], capture_output=True, check=False
@@ -84,11 +101,12 @@ def beside_publishers(folder: Path, seconds: float, variants: str = "") -> tuple
         [sys.executable, "-m", "tests.faults.publisher", str(seconds), *map(str, roots)], cwd=ROOT, text=True,
         stdout=subprocess.PIPE, env={**os.environ, "FAULTS_VARIANTS": variants},
     )  # fmt: skip
-    reader = Reader(roots[3])
+    reader = Reader(roots[3], outages=server is not None)
+    restart = threading.Timer(seconds / 2, lambda: (server.stop("immediate"), server.start()) if server else None)
+    restart.start()
     while running.poll() is None:
         reader.look()
-        if reader.snapshots % 20 == 0:
-            reader.ask()
+    restart.join()
     ends: Counter[str] = Counter()
     for line in running.communicate()[0].splitlines():
         ends.update(json.loads(line))
@@ -106,6 +124,22 @@ def test_every_snapshot_is_of_one_release(tmp_path: Path) -> None:
     assert len(reader.seen) > 3
     # 1, and nothing said on the way: another run was at it.
     assert not [end for end in ends if not end.startswith("0") and end != "1" and "meanwhile" not in end], ends
+    assert [end for end in ends if end.startswith("0")]
+
+
+def test_every_snapshot_is_of_one_release_beside_a_server(tmp_path: Path, server: Server) -> None:
+    """The same with the catalog in PostgreSQL, which dies half-way and comes back."""
+    reader, ends = beside_publishers(tmp_path, SECONDS, server=server)
+    report(
+        f"readers on PostgreSQL: {reader.snapshots} snapshots and {reader.queries} queries beside 4 publishers in "
+        f"{SECONDS:.0f} s, {len(reader.wrong)} inconsistent, {len(reader.seen)} releases seen, {reader.refused} refused "
+        f"while the server was away; {dict(ends)}"
+    )
+    assert not reader.wrong
+    assert reader.snapshots > SECONDS * 5
+    assert reader.refused
+    assert len(reader.seen) > 2
+    assert not [end for end in ends if "Traceback" in end or end[0] not in "01"], ends
     assert [end for end in ends if end.startswith("0")]
 
 

@@ -118,6 +118,13 @@ def set_back() -> None:
     session.datetime = Back  # type: ignore[misc]
 
 
+def no_grace() -> None:
+    """Not a control: take for dead at once what has lost its server, which in tests has just been started."""
+    from assay.catalog import postgres
+
+    postgres.GRACE = 0
+
+
 def small_heaps() -> None:
     """Not a control: let `gc` put together what the tests' project has, which is little."""
     from assay import compaction
@@ -129,6 +136,6 @@ VARIANTS = {
     made.__name__: made
     for made in (
         commit_per_product, slowly, no_intents, no_flush, record_before_writing, forget_what_was_built,
-        full_catalog, set_back, small_heaps,
+        full_catalog, set_back, small_heaps, no_grace,
     )
 }  # fmt: skip
