@@ -341,7 +341,7 @@ def schemas(draw: Any) -> tuple[pl.DataFrame, pa.DataFrameSchema]:
     return frame, pa.DataFrameSchema(columns, checks=checks, unique=unique, strict=strict, ordered=ordered)
 
 
-@settings(max_examples=EXAMPLES * 2, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(case=schemas())
 def test_any_schema(engine: DuckDB, file: Path, case: tuple[pl.DataFrame, pa.DataFrameSchema]) -> None:
     """The verdict on a whole schema is pandera's: patterns of names, order, sets of unique columns, checks of one's own."""

@@ -62,15 +62,32 @@ def drop(place: Place, index: int, *xs: int) -> None:
     place.write(f"data/{day(index)}.csv", "\n".join(["id,x", *rows]) + "\n")
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Place:
-    """Forty days of a shop."""
-    made = Place(tmp_path)
+def _shop(root: Path) -> Place:
+    made = Place(root)
     made.write("pyproject.toml", "[tool.products]\n")
     made.write("products/shop.py", SHOP)
     for index in range(40):
         drop(made, index, index % 7, index % 5)
     return made
+
+
+@pytest.fixture
+def new_shop(tmp_path: Path) -> Place:
+    """Forty days of a shop, of which nothing is built."""
+    return _shop(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = _shop(tmp_path_factory.mktemp("shop"))
+    assert made.materialize()[""]["exit_code"] == 0
+    return made.root
+
+
+@pytest.fixture
+def shop(tmp_path: Path, built: Path) -> Place:
+    """Forty days of a shop, all of them built."""
+    return Place(shutil.copytree(built, tmp_path, dirs_exist_ok=True))
 
 
 def keys(place: Place, product: str) -> dict[str, Part]:
@@ -90,29 +107,29 @@ def moved(before: dict[str, Part], after: dict[str, Part]) -> tuple[set[str], se
 # ---------------------------------------------------------------------------------------------- what moves
 
 
-def test_a_change_moves_its_part_and_what_is_made_of_it(shop: Place) -> None:
-    told = shop.materialize()
+def test_a_change_moves_its_part_and_what_is_made_of_it(new_shop: Place) -> None:
+    told = new_shop.materialize()
     assert {n: t["parts"] for n, t in told.items() if n} == {
         "shop.lines": {"built": 40, "of": 40},
         "shop.daily": {"built": 40, "of": 40},
         "shop.weekly": {"built": 40, "of": 40},
         "shop.monthly": {"built": 2, "of": 2},
     }
-    before = {name: keys(shop, name) for name in told if name}
-    drop(shop, 20, 100, 1)
-    planned = {t["product"]: t["parts"] for t in shop.run("plan", "--json").json}
+    before = {name: keys(new_shop, name) for name in told if name}
+    drop(new_shop, 20, 100, 1)
+    planned = {t["product"]: t["parts"] for t in new_shop.run("plan", "--json").json}
     assert planned["shop.lines"]["to_build"] == [day(20)]
     assert planned["shop.weekly"]["to_build"] == [day(n) for n in range(20, 27)]
     assert planned["shop.monthly"] == {"to_build": ["2024-01"], "of": 2, **_about(planned["shop.monthly"])}
-    told = shop.materialize()
+    told = new_shop.materialize()
     assert {n: t["parts"]["built"] for n, t in told.items() if n} == {
         "shop.lines": 1, "shop.daily": 1, "shop.weekly": 7, "shop.monthly": 1,
     }  # fmt: skip
-    after = {name: keys(shop, name) for name in before}
+    after = {name: keys(new_shop, name) for name in before}
     assert moved(before["shop.daily"], after["shop.daily"]) == ({day(20)}, set())
     assert moved(before["shop.weekly"], after["shop.weekly"]) == ({day(n) for n in range(20, 27)}, set())
-    plain = shop.query(f"select sum(x) as x from lines where day between '{day(15)}' and '{day(21)}'")
-    assert shop.query(f"select x from weekly where day = '{day(21)}'") == plain
+    plain = new_shop.query(f"select sum(x) as x from lines where day between '{day(15)}' and '{day(21)}'")
+    assert new_shop.query(f"select x from weekly where day = '{day(21)}'") == plain
 
 
 def _about(planned: dict) -> dict:
@@ -236,9 +253,9 @@ total = sql_product("total", "select shop, y, sum(x)::bigint as x from raw group
     assert place.materialize("-s", "by_shop")["shop.by_shop"]["parts"] == {"built": 1, "of": 3}
 
 
-def test_a_file_that_is_no_part_is_told(shop: Place) -> None:
-    shop.write("data/2024-02-31.csv", "id,x\n1,2\n")
-    told = shop.materialize()
+def test_a_file_that_is_no_part_is_told(new_shop: Place) -> None:
+    new_shop.write("data/2024-02-31.csv", "id,x\n1,2\n")
+    told = new_shop.materialize()
     assert told[""]["exit_code"] == 1
     assert "data/2024-02-31.csv does not say its day (such as 2011-12-09)" in json.dumps(
         told["shop.lines"]["waits_for"]
@@ -306,12 +323,12 @@ months = sql_product("months", "select strftime(day, '%Y-%m') as month, avg(pric
         seen, before = rows, after
 
 
-def test_rows_of_another_part_are_refused(shop: Place) -> None:
-    shop.edit("products/shop.py", "select day, sum(x)::bigint as x, count(*) as n from lines group by 1",
+def test_rows_of_another_part_are_refused(new_shop: Place) -> None:
+    new_shop.edit("products/shop.py", "select day, sum(x)::bigint as x, count(*) as n from lines group by 1",
               "select day + 1 as day, 1 as x from lines")  # fmt: skip
-    told = shop.materialize()
+    told = new_shop.materialize()
     assert "belong elsewhere: they say so by day" in told["shop.daily"]["error"]
-    assert not list((shop.root / ".products/store").glob("shop.daily/**/*.parquet"))
+    assert not list((new_shop.root / ".products/store").glob("shop.daily/**/*.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -330,11 +347,11 @@ def test_what_cannot_be_cut_is_told(place: Place, sql: str, by: str, words: str)
     assert words in told["shop.p"]["error"]
 
 
-def test_parts_that_are_not_alike_are_told(shop: Place) -> None:
-    shop.edit("products/shop.py", 'return raw.select("day", "id", "x").unique()',
+def test_parts_that_are_not_alike_are_told(new_shop: Place) -> None:
+    new_shop.edit("products/shop.py", 'return raw.select("day", "id", "x").unique()',
               'return raw.select("day", "id", pl.col("x").cast(pl.Int32 if raw.collect()["x"][0] > 3 else pl.Int64))')  # fmt: skip
-    shop.edit("products/shop.py", "contract=Lines", "purpose=''")
-    told = shop.materialize("-s", "lines")
+    new_shop.edit("products/shop.py", "contract=Lines", "purpose=''")
+    told = new_shop.materialize("-s", "lines")
     assert "the parts of shop.lines are not alike" in told["shop.lines"]["error"]
 
 
@@ -502,29 +519,32 @@ def test_a_rule_of_the_whole_holds_the_parts_that_it_names(shop: Place) -> None:
     assert told["shop.daily"]["result"] == "held back", "a rule that does not say of which day a row is holds all"
 
 
-def test_when_every_part_fails_the_product_is_held(shop: Place) -> None:
-    shop.edit("products/shop.py", "contract=Lines)", 'contract=Lines, on_failed_part="hold_part")')
+def test_when_every_part_fails_the_product_is_held(new_shop: Place) -> None:
+    new_shop.edit("products/shop.py", "contract=Lines)", 'contract=Lines, on_failed_part="hold_part")')
     for index in range(40):
-        drop(shop, index, -1)
-    told = shop.materialize()
+        drop(new_shop, index, -1)
+    told = new_shop.materialize()
     assert told["shop.lines"]["result"] == "held back"
-    assert shop.run("query", "from lines").code == 2
+    assert new_shop.run("query", "from lines").code == 2
 
 
 # ---------------------------------------------------------------------------------------------- backfills
 
 
-def test_a_range_is_built_and_the_rest_later(shop: Place) -> None:
-    told = shop.materialize("lines", "--parts", f"{day(5)}..{day(9)}")
+def test_a_range_is_built_and_the_rest_later(new_shop: Place) -> None:
+    told = new_shop.materialize("lines", "--parts", f"{day(5)}..{day(9)}")
     assert told["shop.lines"] | {"seconds": 0} == {
         "product": "shop.lines", "result": "unfinished", "parts_there": 5, "of": 40, "readers": None, "release": None,
         "reasons": ["never built"], "parts": {"built": 5, "of": 40}, "built": False, "judged": False, "seconds": 0,
     }  # fmt: skip
     assert told[""]["exit_code"] == 0
-    assert shop.materialize("lines", "--parts", "2024-02")["shop.lines"]["parts_there"] == 14
-    assert shop.materialize("lines", "--parts", "2024-01..2024-02")["shop.lines"]["parts"] == {"built": 26, "of": 40}
-    assert shop.query("select count(*) as n from lines") == [{"n": 80}]
-    told = shop.materialize("lines", "--parts", f"{day(0)}..{day(1)}", "--force")
+    assert new_shop.materialize("lines", "--parts", "2024-02")["shop.lines"]["parts_there"] == 14
+    assert new_shop.materialize("lines", "--parts", "2024-01..2024-02")["shop.lines"]["parts"] == {
+        "built": 26,
+        "of": 40,
+    }
+    assert new_shop.query("select count(*) as n from lines") == [{"n": 80}]
+    told = new_shop.materialize("lines", "--parts", f"{day(0)}..{day(1)}", "--force")
     assert told["shop.lines"]["parts"] == {"built": 2, "of": 40}
 
 
@@ -547,11 +567,13 @@ def test_a_range_that_is_none(shop: Place, arguments: tuple[str, ...], words: st
     assert words in ran.err
 
 
-def test_parts_that_are_done_survive_a_kill(shop: Place) -> None:
+def test_parts_that_are_done_survive_a_kill(new_shop: Place) -> None:
     body = f"import time\n    if str(raw.select('day').head(1).collect().item()) == '{day(20)}':\n        time.sleep(60)\n    return raw"
-    shop.edit("products/shop.py", "return raw.select", body + ".select")
-    running = subprocess.Popen([sys.executable, "-m", "assay", "materialize"], cwd=shop.root, stdout=subprocess.DEVNULL)
-    store = shop.root / ".products/store/shop.lines"
+    new_shop.edit("products/shop.py", "return raw.select", body + ".select")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "assay", "materialize"], cwd=new_shop.root, stdout=subprocess.DEVNULL
+    )
+    store = new_shop.root / ".products/store/shop.lines"
     for _ in range(300):
         time.sleep(0.1)
         if len(list(store.glob("**/data.parquet"))) >= 20:
@@ -559,27 +581,27 @@ def test_parts_that_are_done_survive_a_kill(shop: Place) -> None:
     time.sleep(0.5)
     running.kill()
     running.wait()
-    shop.edit("products/shop.py", "time.sleep(60)", "time.sleep(0)")
-    shop.edit("products/shop.py", "time.sleep(0)", "time.sleep(60)")  # the code is the very same
-    drop(shop, 20, 1)
-    shop.edit("products/shop.py", f"'{day(20)}'", "'never'")
-    told = shop.materialize("-s", "lines")
+    new_shop.edit("products/shop.py", "time.sleep(60)", "time.sleep(0)")
+    new_shop.edit("products/shop.py", "time.sleep(0)", "time.sleep(60)")  # the code is the very same
+    drop(new_shop, 20, 1)
+    new_shop.edit("products/shop.py", f"'{day(20)}'", "'never'")
+    told = new_shop.materialize("-s", "lines")
     assert told["shop.lines"]["parts"] == {"built": 40, "of": 40}, "other code is another part"
-    shop.edit("products/shop.py", "'never'", f"'{day(20)}'")
-    (shop.root / f"data/{day(20)}.csv").unlink()
-    told = shop.materialize("-s", "lines")
+    new_shop.edit("products/shop.py", "'never'", f"'{day(20)}'")
+    (new_shop.root / f"data/{day(20)}.csv").unlink()
+    told = new_shop.materialize("-s", "lines")
     assert told["shop.lines"]["parts"] == {"built": 19, "of": 39}, "twenty were there, recorded before the kill"
-    named = {p.path for p in keys(shop, "shop.lines").values()}
-    assert all((shop.root / ".products/store" / path).is_file() for path in named)
+    named = {p.path for p in keys(new_shop, "shop.lines").values()}
+    assert all((new_shop.root / ".products/store" / path).is_file() for path in named)
 
 
-def test_one_part_that_fails_keeps_the_others(shop: Place) -> None:
-    shop.write(f"data/{day(30)}.csv", "id,x\n1,two\n")
-    told = shop.materialize()
+def test_one_part_that_fails_keeps_the_others(new_shop: Place) -> None:
+    new_shop.write(f"data/{day(30)}.csv", "id,x\n1,two\n")
+    told = new_shop.materialize()
     assert told["shop.lines"]["result"] == "failed"
     assert "two" in told["shop.lines"]["error"]
-    drop(shop, 30, 2)
-    assert shop.materialize()["shop.lines"]["parts"] == {"built": 10, "of": 40}
+    drop(new_shop, 30, 2)
+    assert new_shop.materialize()["shop.lines"]["parts"] == {"built": 10, "of": 40}
 
 
 def test_a_part_whose_bytes_are_gone_is_built_again(shop: Place) -> None:
@@ -751,29 +773,29 @@ def told_alike(shop: Place) -> dict[str, dict]:
     return mine
 
 
-def test_totals_are_put_together_from_those_of_the_parts(shop: Place) -> None:
+def test_totals_are_put_together_from_those_of_the_parts(new_shop: Place) -> None:
     declared = SHOP.replace('@product(owner="o", each="raw", contract=Lines)\n', "")
-    shop.write("products/shop.py", declared + TWIN)
-    shop.materialize()
-    told = told_alike(shop)
+    new_shop.write("products/shop.py", declared + TWIN)
+    new_shop.materialize()
+    told = told_alike(new_shop)
     assert {r["how"] for r in told.values() if r["status"] != "skipped"} == {"totals"}
-    database = sqlite3.connect(shop.root / ".products/catalog.db")
+    database = sqlite3.connect(new_shop.root / ".products/catalog.db")
     count = "select count(*) from judged_parts j join parts p on p.id = j.part where product = 'shop.lines'"
     judged = database.execute(count).fetchone()[0]
-    drop(shop, 5, 3, 30)
-    shop.materialize()
-    told = told_alike(shop)
+    drop(new_shop, 5, 3, 30)
+    new_shop.materialize()
+    told = told_alike(new_shop)
     assert {(r["status"], r["how"]) for r in told.values()} == {("passed", "totals")}
     assert database.execute(count).fetchone()[0] == judged + judged // 40
-    drop(shop, 6, -3000, 30)
-    shop.materialize()
-    told = told_alike(shop)
+    drop(new_shop, 6, -3000, 30)
+    new_shop.materialize()
+    told = told_alike(new_shop)
     failed = {text: r["samples"] for text, r in told.items() if r["status"] == "failed"}
     assert len(failed) == 3
     assert failed["there is enough"][0]["x"] == sum(
         r["is_now"] for r in failed["x stays within 60 % of what is published"]
     )
-    [why] = [t for t in shop.run("why", "lines", "--rules", "--json").json if t["rule"] == "there is enough"]
+    [why] = [t for t in new_shop.run("why", "lines", "--rules", "--json").json if t["rule"] == "there is enough"]
     assert (why["how"], why["last"]["how"]) == ("totals", "totals")
     assert "of each part of this: SELECT sum(x) AS __value0, count(x) AS __value1 FROM __part" in why["query"]
 
