@@ -42,6 +42,7 @@ LAYERS = [
         "options",
         "session",
         "shown",
+        "rebuilding",
         "repair",
         "tidying",
         "verify",

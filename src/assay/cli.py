@@ -36,6 +36,7 @@ from assay.periods import seconds_of
 from assay.plan import plan
 from assay.project import open_project
 from assay.read import published, table_of
+from assay.rebuilding import rebuilt
 from assay.report import rounded, table, write_csv
 from assay.restoring import mixed_by_pins
 from assay.rulings import failures as failures_of
@@ -391,12 +392,16 @@ def show(
 
 @main.command("verify")
 @click.argument("names", nargs=-1)
-@click.option("--repair", is_flag=True, help="Mend what can be proved; set aside what is damaged or foreign.")
+@click.option(
+    "--repair", is_flag=True, help="Mend what can be proved, or build it again; set aside what is damaged or foreign."
+)
 @_JSON
 def verify_store(names: Sequence[str], repair: bool, as_json: bool) -> None:
     """Look whether the catalog is sound and every stored file still what was written. NAMES: only these products."""
     with progress() as told:
-        found = verify(find_config(Path.cwd()), names, now=datetime.now(UTC), mend=repair, told=told)
+        found = verify(config := find_config(Path.cwd()), names, now=(now := datetime.now(UTC)), mend=repair, told=told)
+    if repair:
+        found = rebuilt(found, config, now=now)
     _say(found_as_data(found)) if as_json else click.echo(clean("\n".join(in_words(found)), keep_lines=True))
     _exit(found.exit_code)
 

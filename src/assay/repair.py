@@ -64,7 +64,11 @@ class _Mending:
                 where = f"It is set aside as {self._told(self.storage.set_aside(kept.path))}. "
         except (OSError, AssayError) as error:
             return replace(finding, do=f"This could not be repaired: {error}")
-        then = f"`products materialize {kept.product}` builds it again." if finding.readers else "It is only history."
+        then = (
+            f"`products materialize {kept.product}` builds what it is now."
+            if finding.readers
+            else "It is only history."
+        )
         return replace(finding, do=f"{where}No other file has its bytes. {then}")
 
     def _same_bytes(self, copy: Path, kept: Kept, folder: str) -> None:

@@ -21,8 +21,8 @@ from assay.storage import LocalStorage, file_digest
 
 _COPY = "Put back a copy of .products/catalog.db. Without one: move it away, and `products materialize` starts anew."
 _FACTS = "Put back a copy of .products/catalog.db, or publish it again: `products materialize` or `products restore`."
-_LOST = "`--repair` looks for another copy; `products materialize` builds it again."
-_CHANGED = "`--repair` looks for another copy, or sets it aside so that `products materialize` builds it again."
+_LOST = "`--repair` looks for another copy, or builds it again of the very same."
+_CHANGED = "`--repair` sets it aside and looks for another copy, or builds it again of the very same."
 _OLD = "`--repair` looks for another copy; readers do not see it, it cannot be restored."
 
 
