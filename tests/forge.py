@@ -1,6 +1,6 @@
 """A warm process that runs the command in forks of itself, so that a kill costs no start-up; driven by JSON lines.
 
-A job: `root`, `arguments`, `out` (a folder for what it prints), and optionally `at` and `after` (see `shim`), `trace`
+A job: `root`, `arguments`, `out` (a folder for what it prints), and optionally `at`, `after` and `words` (see `shim`), `trace`
 (count without killing), `seconds` (kill -9 from outside by then), `variants`, `limits` (of resources, by name) and
 `powerless` (permissions count, also for root). The answer: `code` or `signal`.
 """
@@ -125,7 +125,7 @@ def _command(job: dict[str, Any]) -> int:
         _obey()
     for name in job.get("variants", ()):
         VARIANTS[name]()
-    shim = Shim(Path(job["root"]), job.get("at", 0), after=job.get("after", False))
+    shim = Shim(Path(job["root"]), job.get("at", 0), after=job.get("after", False), words=job.get("words", ""))
     if job.get("at") or job.get("trace"):
         install(shim)
     try:

@@ -24,17 +24,21 @@ NOT_OURS = ("built.log",)  # what the tests' own project writes to tell what ran
 
 
 class Shim:
-    """Counts operations below a folder; at number `at` (0: never) the process dies, before it or `after` it."""
+    """Counts operations below a folder; at number `at` (0: never) the process dies, before it or `after` it.
 
-    def __init__(self, root: Path, at: int = 0, *, after: bool = False) -> None:
-        self.root, self.at, self.after = f"{root}/", at, after
+    With `words` only operations that are told with them count.
+    """
+
+    def __init__(self, root: Path, at: int = 0, *, after: bool = False, words: str = "") -> None:
+        self.root, self.at, self.after, self.words, self._count = f"{root}/", at, after, words, 0
         self.told: list[list[Any]] = []
         self._lock, self._busy = threading.Lock(), threading.local()
 
     def begin(self, what: str, detail: Any) -> int:
         with self._lock:
             self.told.append([what, detail])
-            number = len(self.told)
+            self._count += self.words in str(self.told[-1])
+            number = self._count if self.words in str(self.told[-1]) else -1
             if number == self.at and not self.after:
                 die()
         return number
