@@ -1,5 +1,7 @@
 """The manifest can never lie: whatever it was made from, a change of it is seen."""
 
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -9,6 +11,7 @@ import pytest
 
 from assay import manifest
 from assay.config import find_config
+from assay.engines import sql as reader
 from assay.manifest import head_of, product_from, read_manifest
 from tests.conftest import Place
 
@@ -103,6 +106,51 @@ def test_a_manifest_of_someone_else_runs_nothing(kept: Place) -> None:
 
     kept.forge(change)
     assert stale(kept) == set()
+
+
+QUERIES = ".products/queries.json"
+
+
+def test_queries_are_parsed_once(kept: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new process asks DuckDB about what is new alone; the keys are the same as if it had asked about all."""
+    kept.write("products/more.py", "from assay import sql_product\n"
+               + "".join(f"sql_product('r{n}', 'select {n} as n from p', domain='sales', owner='o')\n" for n in range(5)))  # fmt: skip
+    kept.materialize()
+    asked: list[str] = []
+    real = reader._serialized
+    monkeypatch.setattr(reader, "_serialized", lambda text: (asked.append(text), real(text))[1])
+    kept.edit("products/more.py", "select 3 as n", "select 33 as n")
+    reader._parse.cache_clear()
+    assert stale(kept) == {"sales.r3"}
+    assert {text for text in asked if "from p" in text} == {"select 33 as n from p"}
+    assert "select 3 as" not in (kept.root / QUERIES).read_text(), "what is gone is forgotten"
+
+
+@pytest.mark.parametrize("body", ["", "{}", '{"select x from numbers": 3}', "[]", '{"a": ["m", [[1]]]}', "\0"])
+def test_damaged_queries_are_parsed_anew(kept: Place, body: str) -> None:
+    first, _, _ = (kept.root / QUERIES).read_text().partition("\n")
+    forged = json.dumps([json.loads(first)[0], hashlib.sha256(body.encode()).hexdigest()])
+    for text in (body, f"{first}\n{body}", f"{forged}\n{body}"):
+        (kept.root / QUERIES).write_text(text)
+        kept.edit("products/sales.py", "import os\n", "import os\n# again\n")
+        assert stale(kept) == set()
+
+
+def test_queries_of_someone_else_run_nothing(kept: Place) -> None:
+    """What runs is the text of the definitions; a lie about its meaning is one about what has changed."""
+    file = kept.root / QUERIES
+    first, _, body = file.read_text().partition("\n")
+    told = {text: ["0" * 32, [["", "/etc/passwd", 3], *tables]] for text, (_, tables) in json.loads(body).items()}
+    told |= {f"{text};": said for text, said in told.items()}
+    body = json.dumps(told, separators=(",", ":")) + "\n"
+    file.write_text(json.dumps([json.loads(first)[0], hashlib.sha256(body.encode()).hexdigest()]) + "\n" + body)
+    kept.edit("products/sales.py", "import os\n", "import os\n# again\n")
+    ran = kept.run("materialize")
+    assert ran.code == 2
+    assert "/etc/passwd" in ran.err
+    assert "root:" not in ran.out + ran.err
+    file.unlink()
+    assert kept.materialize()[""]["exit_code"] == 0
 
 
 def test_a_folder_that_cannot_be_written_to_is_only_slower(kept: Place) -> None:

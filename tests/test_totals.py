@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from assay.engines.duckdb import DuckDB, literal
 from assay.engines.feed import Feed, Table
 from assay.engines.totals import split
-from assay.model import PREVIOUS, THIS, Code, Column, Contract, Input, Kind, Product, Rule, Where
+from assay.model import PREVIOUS, THIS, Code, Column, Contract, Input, Kind, Product, Rule, Status, Where
 from assay.rules.by_totals import Tallies, Tally, Totals, asked_of, totals_digest
 from assay.rules.judge import Evidence, Judging, PartEvidence, judge
 
@@ -151,9 +152,10 @@ def over_all(sql: str, **tables: Sequence[PartEvidence]) -> Any:
 
 
 def told(result: Any) -> Any:
-    """What a rule's result says; of groups, which are in no order, a few are shown."""
+    """What a rule's result says; of groups, which are in no order, a few are shown, and errors meet any of them first."""
     samples = sorted(map(repr, result.samples)) if (result.failing or 0) <= 5 else len(result.samples)
-    return result.status, result.failing, result.measured, result.message, samples
+    message = re.sub(r"-?\d+", "N", result.message) if result.status is Status.ERROR else result.message
+    return result.status, result.failing, result.measured, message, samples
 
 
 def memory(totals: Totals, some: set[int]) -> dict[int, Any]:

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, fields, is_dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.config import Config
+from assay.engines.sql import Parsed, Table, bare
 from assay.errors import UsageError
 from assay.fingerprint import changed, digest
 from assay.graph import Graph
@@ -42,6 +44,7 @@ from assay.model import (
 )
 from assay.periods import settled_before
 
+QUERIES = "queries.json"
 FILE = "manifest.json"  # one JSON value a line: what deciding needs of all products, then each product whole
 _NOT_READ = {"root", "catalog"}  # settings that declarations do not depend on
 _LIBRARIES = ("duckdb", "polars", "pandera")
@@ -90,6 +93,39 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: s
         _put(config.state / FILE, _line({**stored, "body": _sha(body)}) + body)
     except (OSError, UnicodeEncodeError):
         pass
+
+
+def recall(config: Config) -> dict[str, Parsed]:
+    """Return what the queries of the definitions were parsed to when they were read last, by the same libraries.
+
+    What would run is never taken from there: the statement is made of the text that is asked about.
+    """
+    try:
+        first, _, body = (config.state / QUERIES).read_bytes().partition(b"\n")
+        if json.loads(first) != [digest(_tools()), _sha(body)]:
+            return {}
+        return {
+            text: Parsed(meaning=str(meaning), statement=bare(text), tables=tuple(_table(*table) for table in tables))
+            for text, (meaning, tables) in json.loads(body).items()
+            if ";" not in text
+        }
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def keep(config: Config, parsed: Mapping[str, Parsed]) -> None:
+    """Keep what queries were parsed to for the next time that definitions are read, which is most of reading them."""
+    stored = {
+        text: [p.meaning, [[t.schema, t.name, t.offset] for t in p.tables]]
+        for text, p in parsed.items() if ";" not in text
+    }  # fmt: skip
+    with suppress(OSError, UnicodeEncodeError):
+        body = _line(stored)
+        _put(config.state / QUERIES, _line([digest(_tools()), _sha(body)]) + body)
+
+
+def _table(schema: Any, name: Any, offset: Any) -> Table:
+    return Table(str(schema), str(name), int(offset))
 
 
 def _put(file: Path, content: bytes) -> None:

@@ -11,7 +11,7 @@ from assay.engines.types import storable
 from assay.errors import Conflict, UsageError
 from assay.graph import Graph
 from assay.loading import Local, load
-from assay.manifest import made_from, read_manifest, reads_digest, relative, write_manifest
+from assay.manifest import keep, made_from, read_manifest, reads_digest, recall, relative, write_manifest
 from assay.model import PREVIOUS, THIS, Input, Product
 from assay.resolve import Definition, Resolved, resolve
 from assay.storage import LocalStorage, Storage
@@ -96,9 +96,13 @@ def _read(config: Config) -> Resolved:
     before = made_from(config, ())
     local = Local(config)
     loaded = load(config, local)
-    resolved = resolve(config, loaded, local, reads_digest(config))
+    known = recall(config)
+    with reader.recalling(known) as parsed:
+        resolved = resolve(config, loaded, local, reads_digest(config))
     files = [*loaded.files, *resolved.files, *local.looked_at, *local.absent]
     stamp = made_from(config, relative(config, files))
     if before == made_from(config, ()):  # nothing was edited while it was being read
         write_manifest(config, resolved.graph, files, stamp)
+        if parsed.keys() != known.keys():
+            keep(config, parsed)
     return resolved

@@ -361,7 +361,7 @@ class _Resolver:
         tables = {str(table) for table in parsed.tables}
         if unused := set(declared.inputs) - tables:
             self.problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no table of its SQL", where)
-        return _Made(sql=parsed.statement, inputs=tuple(inputs), parts={"sql": digest(parsed.canonical)})
+        return _Made(sql=parsed.statement, inputs=tuple(inputs), parts={"sql": parsed.meaning})
 
     def parse(self, text: str, what: str, where: Where, *, in_file: bool) -> reader.Parsed | None:
         try:

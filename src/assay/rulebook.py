@@ -133,7 +133,7 @@ class Rulebook:
         inputs = [i for table in map(str, parsed.tables) if (i := self._input(table, label, rule.where))]
         limits = [rule.warn_above, rule.fail_above, rule.quarantines]
         dates = [rule.closes, rule.dated, rule.tz]
-        told = [rule.text, parsed.canonical, sorted([i.alias, i.name] for i in inputs)]
+        told = [rule.text, parsed.meaning, sorted([i.alias, i.name] for i in inputs)]
         self.told.append([*told, limits, dates])
         if rule.quarantines:
             self.aside.append(told)

@@ -282,7 +282,8 @@ def test_the_process_may_have_no_more_memory(yard: Yard, more: int) -> None:
     """Where even an error finds no room the process dies: as after a kill, the next command goes on."""
     used = int(Path(f"/proc/{yard.forge.process.pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     ended = yard.run("materialize", limits={"AS": used + more * 2**20, "CORE": 0})
-    assert ended.code in {None, 0, 1, 127}, "127: the C library gave up"
+    began = ended.code != 70 or ended.out or ended.err  # where there is no room for the tests' own process to begin
+    assert not began or ended.code in {None, 0, 1, 127}, "127: the C library gave up"
     assert 1 <= yard.seen()["t.after_big"] <= yard.seen()["t.big"] <= 2, "never made of what is not out"
     yard.mended(2)
 

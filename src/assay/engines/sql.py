@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
+
+from assay.fingerprint import digest
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,6 +31,7 @@ _CLOCKS = (
 )  # not known as functions, or as such
 _PLACES = {"query_location", "query_location_length"}
 _ahead: dict[str, str] = {}  # what DuckDB said of the texts that are being read together
+_together: list[list[str]] = []  # texts to be read when the first of them is
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A query: `canonical` is the same for the same meaning; `statement` is its text without a closing semicolon."""
+    """A query: `meaning` (a digest) is the same for the same; `statement` is its text without a closing semicolon."""
 
-    canonical: str
+    meaning: str
     statement: str
     tables: tuple[Table, ...]
 
@@ -64,6 +67,10 @@ class Columns:
     opaque: bool
 
 
+_known: dict[str, Parsed] = {}  # what is recalled of texts
+_takers: list[dict[str, Parsed]] = []  # where what is parsed is noted
+
+
 class Unreadable(ValueError):
     """SQL that is not one readable query: what is wrong, and the offset in bytes (UTF-8) where (-1: nowhere)."""
 
@@ -76,23 +83,52 @@ class Unreadable(ValueError):
 def read_ahead(texts: Iterable[str]) -> Iterator[None]:
     """Have DuckDB read many texts at once that are to be parsed one by one: that is ten times cheaper.
 
-    What can't be read so is read when its turn comes, and told then.
+    What can't be read so is read when its turn comes, and told then; what is known, only when more of it is asked.
     """
-    import duckdb
-
-    asked = list(dict.fromkeys(texts))
-    query = "select s, json_serialize_sql(s) from (select unnest(?::varchar[]) as s)"
-    with suppress(duckdb.Error, UnicodeError):
-        _ahead.update(_parser().execute(query, [asked]).fetchall() if asked else [])
+    every = dict.fromkeys(texts)
+    _together.extend(([t for t in every if t not in _known], [t for t in every if t in _known]))
     try:
         yield
     finally:
+        _together.clear()
         _ahead.clear()
 
 
-@lru_cache(maxsize=4096)
+def _read_together(sql: str) -> str | None:
+    """Return what DuckDB says of a text, read with all those that it is to be read with; None where it is alone."""
+    import duckdb
+
+    if asked := next((texts for texts in _together if sql in texts), None):
+        query = "select s, json_serialize_sql(s) from (select unnest(?::varchar[]) as s)"
+        with suppress(duckdb.Error, UnicodeError):
+            _ahead.update(_parser().execute(query, [asked]).fetchall())
+        asked.clear()
+    return _ahead.get(sql)
+
+
+@contextmanager
+def recalling(known: Mapping[str, Parsed]) -> Iterator[dict[str, Parsed]]:
+    """Parse by what is known of some texts; yields all that are parsed meanwhile, those included."""
+    taken: dict[str, Parsed] = {}
+    _known.update(known)
+    _takers.append(taken)
+    try:
+        yield taken
+    finally:
+        _takers.remove(taken)
+        _known.clear()
+
+
 def parse(sql: str) -> Parsed:
     """Parse one SELECT; raises Unreadable for anything else, also for one that writes or reads files on its own."""
+    parsed = _known.get(sql) or _parse(sql)
+    for taken in _takers:
+        taken[sql] = parsed
+    return parsed
+
+
+@lru_cache(maxsize=4096)
+def _parse(sql: str) -> Parsed:
     told = _serialized(sql)
     if told["error"]:
         raise _refused(told)
@@ -101,7 +137,7 @@ def parse(sql: str) -> Parsed:
     node = told["statements"][0]["node"]
     tables = tuple(dict.fromkeys(_tables(node, frozenset())))
     canonical = _canonical(told)
-    return Parsed(canonical=canonical, statement=_statement(sql, canonical), tables=tables)
+    return Parsed(meaning=digest(canonical), statement=_statement(sql, canonical), tables=tables)
 
 
 @lru_cache(maxsize=4096)
@@ -216,7 +252,7 @@ def _serialized(sql: str) -> dict[str, Any]:
     import duckdb
 
     try:
-        if (told := _ahead.get(sql)) is None:
+        if (told := _ahead.get(sql) or _read_together(sql)) is None:
             (told,) = _parser().execute("select json_serialize_sql(?::varchar)", [sql]).fetchone() or ("",)
         return json.loads(told)  # type: ignore[no-any-return]
     except (duckdb.Error, UnicodeError) as error:
@@ -239,7 +275,12 @@ def _statement(sql: str, meaning: str) -> str:
         if _canonical(shorter) != meaning:
             break
         text = head
-    return text.strip(" \t\r\n\f\v")  # what else looks like space may be a name to DuckDB
+    return bare(text)
+
+
+def bare(text: str) -> str:
+    """Return a text without the space around it; what else looks like space may be a name to DuckDB."""
+    return text.strip(" \t\r\n\f\v")
 
 
 def place(sql: str, offset: int) -> tuple[int, int, str]:
