@@ -6,7 +6,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from duckdb import InvalidInputException
 
 from assay.engines import duckdb, polars
 from assay.engines.duckdb import DuckDB
@@ -260,44 +259,44 @@ def test_columns_are_recorded_as_they_are_read(tmp_path: Path, type: str, rows: 
     engine.close()
 
 
-def test_a_room_shows_what_is_read_and_nothing_else(tmp_path: Path) -> None:
-    engine = DuckDB([tmp_path], tmp_path / "spill")
-    feeds = {}
-    for name in ("d.a", "d.b"):
-        pl.DataFrame({"x": [name]}).write_parquet(tmp_path / f"{name}.parquet")
-        feeds[name] = Feed(alias=name.partition(".")[2], name=name, table=Table((tmp_path / f"{name}.parquet",)))
-
-    def seen(*names: str) -> tuple[str, list[str]]:
-        with engine.desk([feeds[name] for name in names], "d") as desk:
-            ((room,),) = desk.execute("select current_database()").fetchall()
-            found = desk.execute("select view_name from duckdb_views() where database_name = current_database()")
-            views = sorted(row[0] for row in found.fetchall())
-            desk.execute("select setseed(0.5)").fetchall()
-            assert all(desk.execute(f"select x from {view}").fetchall() for view in views)
-        return room, views
-
-    first, other, again = seen("d.a"), seen("d.a", "d.b"), seen("d.a")
-    assert (first, other[1]) == (again, ["a", "b"])
-    assert first[1] == ["a"]
-    assert other[0] != first[0]
-    with pytest.raises(InvalidInputException, match="no"), engine.desk([feeds["d.a"]], "d") as desk:
-        desk.execute("select error('no')").fetchall()
-    assert seen("d.a")[0] != first[0]
-    engine.close()
-
-
-def test_many_rooms_are_not_kept_for_ever(tmp_path: Path) -> None:
+def test_a_bench_shows_what_is_read_and_nothing_else(tmp_path: Path) -> None:
     engine = DuckDB([tmp_path], tmp_path / "spill")
     pl.DataFrame({"x": [1]}).write_parquet(tmp_path / "f.parquet")
-    for number in range(40):
-        with engine.desk([Feed(alias=f"t{number}", name=f"d.t{number}", table=Table((tmp_path / "f.parquet",)))], "d"):
-            pass
+    for number in range(3):
+        feed = Feed(alias=f"t{number}", name=f"d.t{number}", table=Table((tmp_path / "f.parquet",)))
+        with engine.bench([feed], "d") as bench:
+            found = bench.execute("select view_name from duckdb_views() where not internal").fetchall()
+            assert found == [(f"t{number}",)]
     with engine.cursor() as cursor:
-        ((rooms,),) = cursor.execute(
-            "select count(*) from duckdb_databases() where database_name like 'room%'"
-        ).fetchall()
-    assert rooms <= 16
+        rooms = "select count(*) from duckdb_databases() where database_name like 'room%'"
+        assert cursor.execute(rooms).fetchall() == [(0,)]
     engine.close()
+
+
+# How a query may name what it reads; `p` holds 1, 2 and 3.
+NAMED = {
+    "plainly": ("select x from p", [1, 2, 3]),
+    "in other case, quoted": ('select "P".X from "P"', [1, 2, 3]),
+    "in full": ("select x from sales.p", [1, 2, 3]),
+    "a column in full": ("select sales.p.x from p", [1, 2, 3]),
+    "twice": ("select a.x from p a join p b on a.x = b.x + 1", [2, 3]),
+    "shadowed": ("with p as (select x + 1 as x from p) select x from p", [2, 3, 4]),
+    "shadowed by what does not read it": ("with p as (select 7 as x) select p.x from p, sales.p as q", [7, 7, 7]),
+    "below itself": ("with recursive r as (select min(x) as x from p union all select x + 1 from r where x < 3) from r", [1, 2, 3]),
+    "in a condition": ("select x from (values (1), (9)) v(x) where exists (from p where p.x = v.x)", [1]),
+    "beside": ("select p.x from p, lateral (select max(x) as m from p q where q.x <= p.x) where m > 1", [2, 3]),
+    "with a comment at its end": ("select x from p -- all of it", [1, 2, 3]),
+    "turned": ("select x from (pivot p on x in (1, 2) using count(*)) t(x, y)", [1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_a_query_reads_by_whatever_name(place: Place, case: str) -> None:
+    query, rows = NAMED[case]
+    declared = "sql_product('p', 'select x from numbers', owner='o')\n"
+    place.write("products/sales.py", f"{declared}sql_product('q', {query!r}, owner='o')\n", header=True)
+    assert place.materialize()["sales.q"]["result"] == "published"
+    assert place.query("select list(x order by x) as l from q") == [{"l": rows}]
 
 
 def test_measuring_a_little_file_tells_which_queries_find_nothing(tmp_path: Path) -> None:

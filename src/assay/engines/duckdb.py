@@ -4,7 +4,6 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +19,6 @@ if TYPE_CHECKING:
 # The path is new, nobody reads it before the catalog names it, and it is removed when this fails: no detour is needed.
 _GLOB = re.compile(r"[*?\[]")
 COPY = "(format parquet, compression zstd, compression_level 1, parquet_version v2, use_tmp_file false)"
-_Views = tuple[list[str], dict[str, str]]
-_DESKS = 16  # that are kept furnished for the next query that reads the same
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Desk:
-    """A connection that sees the views of a room of its own."""
-
-    number: int
-    cursor: "duckdb.DuckDBPyConnection"
-    views: _Views
-
-    @property
-    def room(self) -> str:
-        return f"room{self.number}"
 
 
 class DuckDB:
@@ -48,7 +32,6 @@ class DuckDB:
         self._open: dict[int, duckdb.DuckDBPyConnection] = {}
         self._at: dict[int, int] = {}  # the thread that each is used by
         self._count = 0
-        self._desks: list[_Desk] = []
         self._instance = duckdb.connect(config=_config())
         run = self._instance.execute
         _limit(self._instance, spill, limits)
@@ -67,51 +50,11 @@ class DuckDB:
         with self._numbered() as (number, bench):
             room = f"room{number}"
             try:
-                _furnish(bench, room, _views(feeds, domain))
+                _furnish(bench, room, feeds, domain)
                 bench.execute(f"use {room}.{identifier(domain)}")
                 yield bench
             finally:
                 _clear(bench, room)
-
-    @contextmanager
-    def desk(self, feeds: Sequence[Feed], domain: str) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """Open such a connection for one query, which leaves nothing behind: the next that reads the same is there."""
-        views = _views(feeds, domain)
-        desk = self._left(views) or self._furnished(views, domain)
-        gone: _Desk | None = desk
-        try:
-            yield desk.cursor
-            with self._lock:
-                self._desks.append(desk)
-                self._at[desk.number] = 0
-                gone = self._desks.pop(0) if len(self._desks) > _DESKS else None
-        finally:
-            if gone:
-                self._put_away(gone)
-
-    def _left(self, views: _Views) -> "_Desk | None":
-        """Take a desk with exactly these views that nobody is at."""
-        with self._lock:
-            found = next((desk for desk in self._desks if desk.views == views), None)
-            if found:
-                self._desks.remove(found)
-                self._at[found.number] = threading.get_ident()
-        return found
-
-    def _furnished(self, views: _Views, domain: str) -> "_Desk":
-        number, cursor = self._opened()
-        desk = _Desk(number, cursor, views)
-        try:
-            _furnish(cursor, desk.room, views)
-            cursor.execute(f"use {desk.room}.{identifier(domain)}")
-        except BaseException:
-            self._put_away(desk)
-            raise
-        return desk
-
-    def _put_away(self, desk: "_Desk") -> None:
-        _clear(desk.cursor, desk.room)
-        self._closed(desk.number)
 
     @contextmanager
     def cursor(self) -> Iterator["duckdb.DuckDBPyConnection"]:
@@ -149,8 +92,6 @@ class DuckDB:
 
     def close(self) -> None:
         """Let go of the instance and its memory."""
-        for desk in self._desks:
-            desk.cursor.close()
         self._instance.close()
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
@@ -173,19 +114,12 @@ class DuckDB:
             cursor.execute(f"copy ({every}) to {literal(str(target))} {COPY}")
 
 
-def _views(feeds: Sequence[Feed], domain: str) -> _Views:
-    """Return what a room holds: its schemas, and the query of each view by quoted name."""
-    schemas = {domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}
-    return sorted(schemas), {name: select(feed) for name, feed in _named(feeds, domain).items()}
-
-
-def _furnish(bench: "duckdb.DuckDBPyConnection", room: str, views: _Views) -> None:
+def _furnish(bench: "duckdb.DuckDBPyConnection", room: str, feeds: Sequence[Feed], domain: str) -> None:
     bench.execute(f"attach ':memory:' as {room}")
-    schemas, queries = views
-    for schema in schemas:
+    for schema in sorted({domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}):
         bench.execute(f"create schema {room}.{identifier(schema)}")
-    for name, query in queries.items():
-        bench.execute(f"create view {room}.{name} as {query}")
+    for name, feed in _named(feeds, domain).items():
+        bench.execute(f"create view {room}.{name} as {select(feed)}")
 
 
 def _clear(bench: "duckdb.DuckDBPyConnection", room: str) -> None:
@@ -207,30 +141,45 @@ def _named(feeds: Sequence[Feed], domain: str) -> dict[str, Feed]:
     return named
 
 
-def stage(bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Mapping[str, str]) -> dict[str, str]:
+def before(query: str, feeds: Sequence[Feed], domain: str) -> str:
+    """Return what lets a query read feeds by alias where there are no views, to be put before it.
+
+    It is quicker than making views. '' for a query that may name them otherwise: that needs a bench.
+    """
+    qualified = domain.lower() in query.lower() or any("." in feed.alias for feed in feeds)
+    named = (f"{identifier(feed.alias)} as not materialized ({select(feed)})" for feed in feeds)
+    return "" if qualified or not feeds else f"with {', '.join(named)} "
+
+
+def stage(
+    bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Mapping[str, str], before: str = ""
+) -> dict[str, str]:
     """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact.
 
     Returns the types that the columns were written in.
     """
-    described = _described(bench, query)
+    described = _described(bench, query, before)
     check_names([name for name, _ in described])
     have = dict(described)
     changed = casts(have, want)
     named = (
         f"cast({identifier(n)} as {changed[n]}) as {identifier(n)}" if n in changed else identifier(n) for n in have
     )
-    bench.execute(f"copy (select {', '.join(named)} from (\n{query}\n)) to {literal(str(target))} {COPY}")
+    bench.execute(f"copy ({before}select {', '.join(named)} from (\n{query}\n)) to {literal(str(target))} {COPY}")
     return have | changed
 
 
-def _described(bench: "duckdb.DuckDBPyConnection", query: str) -> list[tuple[str, str]]:
+def _described(bench: "duckdb.DuckDBPyConnection", query: str, before: str) -> list[tuple[str, str]]:
     """Return name and type of each column of a query."""
     import duckdb
 
     try:
-        relation = bench.sql(f"(\n{query}\n)")
+        relation = bench.sql(f"{before}(\n{query}\n)")
         return list(zip(relation.columns, map(str, relation.types), strict=True))
-    except duckdb.ProgrammingError:  # said in full, with the line, only by what is executed
+    except duckdb.ProgrammingError:
+        if before:
+            raise
+        # It is said in full, with the line, only by what is executed.
         return [(row[0], row[1]) for row in bench.execute(f"describe (\n{query}\n)").fetchall()]
 
 

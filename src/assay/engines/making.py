@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,9 +48,8 @@ def make(
         return measure(engine, target)
     making = _Making(product, feeds, engine, target)
     if recipe is None:
-        seeds = "setseed" in product.sql.lower()  # that would be left for the next query
-        with (engine.bench if seeds else engine.desk)(making.tables, product.domain) as desk:
-            types = duck.stage(desk, product.sql, target, making.want)
+        with making.open:
+            types = making.query()
         return measure(engine, target, product.event_time, types)
     with making.open:
         if product.kind is Kind.FILE:
@@ -78,6 +77,16 @@ class _Making:
     def bench(self) -> "duckdb.DuckDBPyConnection":
         return self.open.enter_context(self.engine.bench(self.tables, self.product.domain))
 
+    def query(self) -> dict[str, str]:
+        """Run the query of a product, and return the types that its columns were written in."""
+        import duckdb
+
+        product = self.product
+        if before := duck.before(product.sql, self.tables, product.domain):
+            with suppress(duckdb.ProgrammingError), self.engine.cursor() as cursor:  # views tell it as users know it
+                return duck.stage(cursor, product.sql, self.target, self.want, before)
+        return duck.stage(self.bench, product.sql, self.target, self.want)
+
     def call(self, recipe: Recipe, target: Path) -> Any:
         given = {name: self._hand_over(name, how) for name, how in recipe.handovers.items() if name != recipe.target}
         return recipe.function(**given, **({recipe.target: target} if recipe.target else {}))
@@ -100,8 +109,9 @@ class _Making:
             return lazy.scan(feed)
         # Text is read by one engine, so to one value for all; what it read passes through a file, not through memory.
         aside = self._aside(feed.alias)
-        read = f"from {duck.identifier(feed.alias)}"
-        self.bench.execute(f"copy ({read}) to {duck.literal(str(aside))} (format parquet, compression lz4_raw)")
+        copy = f"copy ({duck.select(feed)}) to {duck.literal(str(aside))} (format parquet, compression lz4_raw)"
+        with self.engine.cursor() as cursor:
+            cursor.execute(copy)
         return lazy.scan(Feed(alias=feed.alias, name=feed.name, table=Table((aside,))))
 
     def _aside(self, name: str) -> Path:
