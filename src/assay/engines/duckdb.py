@@ -31,6 +31,7 @@ class DuckDB:
         self._lock = threading.Lock()
         self._open: dict[int, duckdb.DuckDBPyConnection] = {}
         self._at: dict[int, int] = {}  # the thread that each is used by
+        self._idle: list[int] = []  # cursors for whoever wants one next
         self._count = 0
         self._instance = duckdb.connect(config=_config())
         run = self._instance.execute
@@ -47,28 +48,36 @@ class DuckDB:
 
         What is made there is gone with it.
         """
-        with self._numbered() as (number, bench):
-            room = f"room{number}"
-            try:
-                _furnish(bench, room, feeds, domain)
-                bench.execute(f"use {room}.{identifier(domain)}")
-                yield bench
-            finally:
-                _clear(bench, room)
+        number, bench = self._opened()
+        room = f"room{number}"
+        try:
+            _furnish(bench, room, feeds, domain)
+            bench.execute(f"use {room}.{identifier(domain)}")
+            yield bench
+        finally:
+            _clear(bench, room)
+            self._closed(number)
 
     @contextmanager
     def cursor(self) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """Open a connection of its own that sees no views: files are read by their paths."""
-        with self._numbered() as (_, cursor):
-            yield cursor
-
-    @contextmanager
-    def _numbered(self) -> Iterator[tuple[int, "duckdb.DuckDBPyConnection"]]:
-        number, cursor = self._opened()
+        """Lend a connection that sees no views: files are read by their paths. Nothing is made or set there."""
+        number, cursor = self._again() or self._opened()
         try:
-            yield number, cursor
-        finally:
+            yield cursor
+        except BaseException:
             self._closed(number)
+            raise
+        with self._lock:
+            self._at[number] = 0
+            self._idle.append(number)
+
+    def _again(self) -> tuple[int, "duckdb.DuckDBPyConnection"] | None:
+        with self._lock:
+            if not self._idle:
+                return None
+            number = self._idle.pop()
+            self._at[number] = threading.get_ident()
+            return number, self._open[number]
 
     def _opened(self) -> tuple[int, "duckdb.DuckDBPyConnection"]:
         with self._lock:
@@ -92,6 +101,8 @@ class DuckDB:
 
     def close(self) -> None:
         """Let go of the instance and its memory."""
+        for number in self._idle:
+            self._closed(number)
         self._instance.close()
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
@@ -144,11 +155,12 @@ def _named(feeds: Sequence[Feed], domain: str) -> dict[str, Feed]:
 def before(query: str, feeds: Sequence[Feed], domain: str) -> str:
     """Return what lets a query read feeds by alias where there are no views, to be put before it.
 
-    It is quicker than making views. '' for a query that may name them otherwise: that needs a bench.
+    It is quicker than making views. '' for a query that may name them otherwise, or leaves something: it needs a bench.
     """
-    qualified = domain.lower() in query.lower() or any("." in feed.alias for feed in feeds)
-    named = (f"{identifier(feed.alias)} as not materialized ({select(feed)})" for feed in feeds)
-    return "" if qualified or not feeds else f"with {', '.join(named)} "
+    named = (domain.lower(), "setseed")  # a seed is not left for the next query
+    apart = any(name in query.lower() for name in named) or any("." in feed.alias for feed in feeds)
+    read = (f"{identifier(feed.alias)} as not materialized ({select(feed)})" for feed in feeds)
+    return "" if apart or not feeds else f"with {', '.join(read)} "
 
 
 def stage(
