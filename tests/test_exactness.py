@@ -29,7 +29,7 @@ from tests.judging import judged_file, product_of
 
 HERE = Where("x.py", 1)
 LARGE = os.environ.get("ASSAY_EXACTNESS") == "large"
-EXAMPLES = 1500 if LARGE else 40
+EXAMPLES = 1500 if LARGE else 25
 C = pa.Check
 NAN, INF = float("nan"), float("inf")
 D = decimal.Decimal

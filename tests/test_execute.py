@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from assay import running
 from tests.conftest import Place
 
 
@@ -499,6 +500,18 @@ def test_recorded_in_another_time(place: Place) -> None:
     assert place.run("query", "--json", "--as-of", "1", "select count(*) as n from p").json == [{"n": 3}]
     assert place.run("query", "--json", "select count(*) as n from p").json == [{"n": 1}]
     assert place.run("query", "--as-of", "2011-12-07", "from p").code == 2
+
+
+def test_ctrl_c_waits_until_a_thread_is_known() -> None:
+    """A thread that is stopped half-way into being started would go on, and nobody would wait for it."""
+    reached = []
+    with pytest.raises(KeyboardInterrupt), running._unstopped():
+        signal.raise_signal(signal.SIGINT)
+        reached.append(True)
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with running._unstopped():
+        pass
 
 
 def test_stopping_does_not_wait_for_what_never_began(place: Place) -> None:

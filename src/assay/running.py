@@ -2,16 +2,17 @@
 
 import gc
 import os
+import signal
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 
 from assay.building import Built, Workshop, without
 from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Reason, Unusable
@@ -233,8 +234,9 @@ class Run:
             self._settle(name, failure(error, self.project.config.root, self.graph, name))
             return
         self.world.reporter(Working(product=name, what=what))
-        future = pool.submit(work)
-        self.running[future] = name
+        with _unstopped():
+            future = pool.submit(work)
+            self.running[future] = name
         future.add_done_callback(self.done.put)
 
     def _come_out(self) -> list["Future[_Done]"]:
@@ -472,3 +474,21 @@ class _Note:
     seconds: float = 0.0
     parts: tuple[int, int] | None = None
     tries: int = 0
+
+
+@contextmanager
+def _unstopped() -> Iterator[None]:
+    """Let Ctrl-C wait until this is over: a thread that is stopped half-way into being started is known to nobody."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    asked: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda it, _: asked.append(it)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+    if asked:
+        signal.raise_signal(asked[0])

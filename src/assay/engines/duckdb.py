@@ -101,7 +101,7 @@ class DuckDB:
 
     def close(self) -> None:
         """Let go of the instance and its memory."""
-        for number in self._idle:
+        for number in [*self._idle]:
             self._closed(number)
         self._instance.close()
 
