@@ -942,6 +942,13 @@ def test_what_a_clock_says_is_not_remembered(shop: Place) -> None:
     assert not is_settled("ts < current_timestamp and x > 0")
     assert is_settled("x > 0 and lower(y) = 'a'")
     assert not partwise("select day from this where day > current_date", "day")
+    assert not is_settled("age(day) > interval 1 day")
+
+
+def test_a_column_called_as_a_function_is_no_clock(shop: Place) -> None:
+    """`day(timestamptz)` hangs on the time zone; a column `day`, and `+`, do not."""
+    assert partwise("select id, day from this group by all having count(*) > 1", "day")
+    assert is_settled("year + 1 > month(day)")
 
 
 def test_links_are_not_gone_through_and_files_counted_once(place: Place) -> None:

@@ -96,7 +96,7 @@ class LocalStorage:
 
     def locate(self, part: Part) -> Path:
         full = self._full(part.path)
-        if wrong := self.damage(part):
+        if wrong := self._damage(str(full), part):
             raise StoreError(f"{full} {wrong}", hint="`products verify` looks at all that is stored.")
         return full
 

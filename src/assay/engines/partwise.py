@@ -48,12 +48,12 @@ def has_window(sql: str) -> bool:
 def is_settled_node(node: Any) -> bool:
     """Say whether a part of a tree says tomorrow of the same row what it says today."""
     names = {str(part).lower() for inner in nodes(node) for part in inner.get("column_names", ())}
-    return not (calls(node) | names) & _moving()
+    return not calls(node) & _moving() and not names.intersection(reader.CLOCKS)
 
 
 @cache
 def _moving() -> frozenset[str]:
-    """Return the names of functions (some stand without parentheses) that can give another answer another time."""
+    """Return the names of functions that can give another answer another time."""
     return frozenset(reader.moving())
 
 

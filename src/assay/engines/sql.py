@@ -22,13 +22,8 @@ _SETTINGS = {
     "current_setting", "getvariable", "getenv", "current_query", "write_log", "pg_get_viewdef", "pg_get_constraintdef",
     "get_block_size",
 }  # fmt: skip
-_CLOCKS = (
-    "current_timestamp",
-    "current_time",
-    "localtimestamp",
-    "localtime",
-    "age",
-)  # not known as functions, or as such
+CLOCKS = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")  # without parentheses
+_ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS", "TIME WITH TIME ZONE")
 _PLACES = {"query_location", "query_location_length"}
 _ahead: dict[str, str] = {}  # what DuckDB said of the texts that are being read together
 _together: list[list[str]] = []  # texts to be read when the first of them is
@@ -178,9 +173,14 @@ def _parameters(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def moving() -> list[str]:
-    """Return the names of DuckDB's functions that can give another answer another time: clocks, chance, settings."""
-    asked = "select distinct lower(function_name) from duckdb_functions() where stability <> 'CONSISTENT'"
-    return [*_CLOCKS, *(name for (name,) in _parser().execute(asked).fetchall())]
+    """Return the names of DuckDB's functions that can give another answer another time: clocks, chance, settings.
+
+    That of `day(timestamptz)` hangs on the time zone alone, which is always UTC here: it is none of them.
+    """
+    asked = "select distinct lower(function_name) from duckdb_functions() where stability = 'VOLATILE'"
+    zoned = "stability <> 'CONSISTENT' and not list_has_any(parameter_types, ?)"
+    found = _parser().execute(f"{asked} or ({zoned})", [list(_ZONED)]).fetchall()
+    return [*CLOCKS, "age", *(name for (name,) in found)]  # of one argument, age() counts from today
 
 
 def functions(kind: str) -> list[str]:
