@@ -945,7 +945,7 @@ def test_what_a_clock_says_is_not_remembered(shop: Place) -> None:
     assert not is_settled("age(day) > interval 1 day")
 
 
-def test_a_column_called_as_a_function_is_no_clock(shop: Place) -> None:
+def test_a_column_called_as_a_function_is_no_clock() -> None:
     """`day(timestamptz)` hangs on the time zone; a column `day`, and `+`, do not."""
     assert partwise("select id, day from this group by all having count(*) > 1", "day")
     assert is_settled("year + 1 > month(day)")
