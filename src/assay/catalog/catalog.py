@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -148,9 +149,9 @@ class Catalog:
         rows = (reader or self.database).rows("select value from meta where name = ?", [f"since {environment}"])
         return int(rows[0][0]) if rows else 0
 
-    def version(self, id: str) -> Version:
-        """Return a version by id."""
-        found = self.versions_where("where id = ?", [id])
+    def version(self, id: str, known: dict[int, Part] | None = None) -> Version:
+        """Return a version by id; parts that are `known` are not read again."""
+        found = self.versions_where("where id = ?", [id], known)
         if not found:
             raise CatalogError(f"the catalog has no version {id}", hint=f"{self.name} may be damaged.")
         return found[0]
@@ -160,12 +161,14 @@ class Catalog:
         most = _ALL if limit is None else limit
         return self.versions_where("where product = ? order by seq desc limit ?", [product, most])
 
-    def versions_where(self, condition: str, values: Sequence[Any]) -> list[Version]:
-        """Return the versions that meet a condition in SQL."""
+    def versions_where(
+        self, condition: str, values: Sequence[Any], known: dict[int, Part] | None = None
+    ) -> list[Version]:
+        """Return the versions that meet a condition in SQL; parts that are `known` are not read again."""
         rows = self.database.rows(f"select {VERSION} from versions {condition}", values)
         with decoded(self.name):
-            parts = self.parts(id for row in rows for id in ids_of(row[-1]))
-            return [version_of(row, parts) for row in rows]
+            parts = self.parts(id for row in rows for id in ids_of(row[-1]) if id not in (known or ()))
+            return [version_of(row, ChainMap(parts, known or {})) for row in rows]
 
     def parts(self, ids: Iterable[int]) -> dict[int, Part]:
         """Return parts by their ids."""

@@ -37,7 +37,8 @@ class RecordedFacts:
         self._rows = catalog.database.rows
         self._whole: dict[str, bool] = {}
         self._made: dict[tuple[str, str], Part | None] = {}
-        self._other = cache(catalog.version)
+        self._shared: dict[int, Part] = {}
+        self._other = cache(lambda id: catalog.version(id, self._shared))
         self._of_key = cache(self._recorded)
 
     @cached_property
@@ -49,10 +50,10 @@ class RecordedFacts:
         """The versions that readers see, by id: of each, what deciding asks for; the rest when something else does."""
         rows = self._rows(_SEEN, [self._environment])
         with decoded(self._catalog.name):
-            shared = self._catalog.parts(id for row in rows if row[7] is None for id in ids_of(row[6]))
-            return {row[0]: self._seen(row, shared) for row in rows}
+            self._shared |= self._catalog.parts(id for row in rows if row[7] is None for id in ids_of(row[6]))
+            return {row[0]: self._seen(row) for row in rows}
 
-    def _seen(self, row: Sequence[Any], shared: Mapping[int, Part]) -> Version:
+    def _seen(self, row: Sequence[Any]) -> Version:
         id, product, key, digest, data_as_of, held, ids, *part = row
         checked(row[:7], SEEN_KINDS)
         checked([] if part[0] is None else part, () if part[0] is None else PLACE_KINDS)
@@ -62,7 +63,7 @@ class RecordedFacts:
             "key": later(Key, lambda: self._other(id).key, {"digest": key, "held": texts_of(held)}),
             "digest": digest,
             "data_as_of": datetime.fromisoformat(data_as_of) if data_as_of else None,
-            "parts": tuple(shared[number] for number in ids_of(ids))
+            "parts": tuple(self._shared[number] for number in ids_of(ids))
             if part[0] is None
             else (later(Part, lambda: self._other(id).parts[0], dict(zip(_WHERE, part, strict=True))),),
         }

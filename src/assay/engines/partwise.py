@@ -1,7 +1,7 @@
 """Says whether what a query finds in a table is what it finds in each of its parts, put together."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from assay.engines import sql as reader
@@ -48,13 +48,7 @@ def has_window(sql: str) -> bool:
 def is_settled_node(node: Any) -> bool:
     """Say whether a part of a tree says tomorrow of the same row what it says today."""
     names = {str(part).lower() for inner in nodes(node) for part in inner.get("column_names", ())}
-    return not calls(node) & _moving() and not names.intersection(reader.CLOCKS)
-
-
-@cache
-def _moving() -> frozenset[str]:
-    """Return the names of functions that can give another answer another time."""
-    return frozenset(reader.moving())
+    return not calls(node) & reader.functions()[1] and not names.intersection(reader.CLOCKS)
 
 
 def _is_plain(node: Mapping[str, Any]) -> bool:
@@ -110,7 +104,6 @@ def nodes(node: Any) -> Iterator[Mapping[str, Any]]:
             yield from nodes(inner)
 
 
-@cache
 def aggregates() -> frozenset[str]:
     """Return the names of DuckDB's aggregates."""
-    return frozenset(reader.functions("aggregate"))
+    return reader.functions()[0]

@@ -172,23 +172,19 @@ def _parameters(node: Any) -> Iterator[dict[str, Any]]:
     yield from ({"key": name, "value": number} for number, name in enumerate(dict.fromkeys(told), 1))
 
 
-def moving() -> list[str]:
-    """Return the names of DuckDB's functions that can give another answer another time: clocks, chance, settings.
+@cache
+def functions() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of DuckDB's aggregates, and of what can give another answer another time: clocks, chance.
 
-    That of `day(timestamptz)` hangs on the time zone alone, which is always UTC here: it is none of them.
+    That of `day(timestamptz)` hangs on the time zone alone, which is always UTC here: it is none of the latter.
     """
-    asked = "select distinct lower(function_name) from duckdb_functions() where stability = 'VOLATILE'"
-    zoned = "stability <> 'CONSISTENT' and not list_has_any(parameter_types, ?)"
-    found = _parser().execute(f"{asked} or ({zoned})", [list(_ZONED)]).fetchall()
-    return [*CLOCKS, "age", *(name for (name,) in found)]  # of one argument, age() counts from today
-
-
-def functions(kind: str) -> list[str]:
-    """Return the names of DuckDB's functions of a kind (`aggregate`)."""
-    found = _parser().execute(
-        "select distinct lower(function_name) from duckdb_functions() where function_type = ?", [kind]
+    hangs = "stability = 'VOLATILE' or (stability <> 'CONSISTENT' and not list_has_any(parameter_types, ?))"
+    asked = (
+        f"select lower(function_name), function_type = 'aggregate', coalesce({hangs}, false) from duckdb_functions()"
     )
-    return [name for (name,) in found.fetchall()]
+    rows = _parser().execute(asked, [list(_ZONED)]).fetchall()
+    moving = frozenset([*CLOCKS, "age", *(name for name, _, moves in rows if moves)])  # age(t) counts from today
+    return frozenset(name for name, aggregate, _ in rows if aggregate), moving
 
 
 class _Seen:
