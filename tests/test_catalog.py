@@ -7,8 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from assay.catalog import Catalog, collect, copy, open_catalog, waiting
+from assay.catalog.rows import ids_of, ranges
 from assay.catalog.schema import SCHEMA_VERSION, tables
 from assay.errors import CatalogError, Conflict, UsageError
 from assay.fingerprint import code_of, key_of
@@ -384,3 +387,30 @@ def test_parts_of_a_killed_run_go_after_a_day(opened: Callable[..., Catalog]) ->
         catalog.record([version("v1")], [verdict("v1")])
     assert not collect(catalog, Rule(), NOW + timedelta(hours=23)).files
     assert [file.path for file in collect(catalog, Rule(), NOW + timedelta(hours=25)).files] == ["d.p/r1/1.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [
+        ([], ""),
+        ([4], "4"),
+        ([1, 2, 3, 7], "1-3,7"),
+        ([7, 10, 13], "7-13/3"),
+        ([7, 10], "7,10"),
+        ([1, 5, 6, 7, 3], "1,5-7,3"),
+        ([9, 8, 7], "9,8,7"),
+    ],
+)
+def test_parts_are_kept_as_ranges(ids: list[int], text: str) -> None:
+    assert (ranges(ids), ids_of(text)) == (text, ids)
+
+
+@given(st.lists(st.integers(1, 60), unique=True) | st.sets(st.integers(1, 60)).map(sorted))
+def test_ranges_give_back_the_parts_in_their_order(ids: list[int]) -> None:
+    assert ids_of(ranges(ids)) == ids
+
+
+@pytest.mark.parametrize("text", ["1-9/0", "1-9/-1", "3-1", "0-2", "-2", "1-99999999999", "1,", "1-3/2/2", "a"])
+def test_a_text_that_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        ids_of(text)

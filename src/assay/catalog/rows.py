@@ -42,7 +42,7 @@ def version_row(v: Version) -> list[Any]:
     code, inputs, held = to_json(dict(v.key.code.parts)), to_json(dict(v.key.inputs)), to_json(dict(v.key.held))
     return [v.id, v.product, v.key.digest, v.key.code.digest, code, inputs, v.digest, _columns(v.columns), v.rows,
             v.bytes, stamp(v.built_at), v.seconds, _moment(v.data_as_of), v.run, v.rows_in, held,
-            ranges(p.id for p in v.parts)]  # fmt: skip
+            ranges([p.id for p in v.parts])]  # fmt: skip
 
 
 def part_row(part: Part) -> list[Any]:
@@ -77,26 +77,31 @@ def stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def ranges(ids: Iterable[int]) -> str:
-    """Return ids as ranges, in order: 1, 2, 3, 7 is '1-3,7'."""
-    found: list[list[int]] = []
-    for id in ids:
-        if found and found[-1][1] == id - 1:
-            found[-1][1] = id
-        else:
-            found.append([id, id])
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in found)
+def ranges(ids: Sequence[int]) -> str:
+    """Return ids as ranges, in order: 1, 2, 3, 7 is '1-3,7', and 7, 10, 13 (products built by turns) is '7-13/3'."""
+    found, at = [], 0
+    while at < len(ids):
+        first, end = ids[at], at + 1
+        step = ids[end] - first if end < len(ids) else 0
+        while end < len(ids) and ids[end] - ids[end - 1] == step > 0:
+            end += 1
+        if end - at == 2 and step > 1:
+            end = at + 1  # two are no range: the second may begin one
+        found.append(str(first) if end == at + 1 else f"{first}-{ids[end - 1]}" + (f"/{step}" if step > 1 else ""))
+        at = end
+    return ",".join(found)
 
 
 def ids_of(text: str) -> list[int]:
     """Return the ids behind ranges; ValueError for a text that is none."""
     found: list[int] = []
     for told in text.split(",") if text else ():
-        low, _, high = told.partition("-")
-        first, last = int(low), int(high or low)
-        if not 0 < first <= last < first + _MOST_PARTS:
+        bounds, _, step = told.partition("/")
+        low, _, high = bounds.partition("-")
+        first, last, every = int(low), int(high or low), int(step or 1)
+        if not 0 < first <= last < first + _MOST_PARTS * every or every < 1:
             raise ValueError(f"{told!r} is no range of parts")
-        found += range(first, last + 1)
+        found += range(first, last + 1, every)
     return found
 
 
