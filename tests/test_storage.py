@@ -71,6 +71,21 @@ def test_removing_leaves_no_empty_folders_and_no_harm(storage: LocalStorage) -> 
     assert list(storage.root.iterdir()) == []
 
 
+def test_room_is_made_while_others_remove_what_is_empty(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends removes the product's folder, just as this one is about to make its own below it."""
+    real, left = os.mkdir, [3]
+
+    def mkdir(path: str | Path, mode: int = 0o777) -> None:
+        real(path, mode)
+        if Path(path).name == "d.p" and left[0]:
+            left[0] -= 1
+            LocalStorage(storage.root).remove("d.p/of-another")
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    put(storage, "d.p/r/data.parquet", b"abc")
+    assert left == [0]
+
+
 def test_folders_in_which_nothing_is_kept_go(storage: LocalStorage) -> None:
     kept = put(storage, "d.p/r/part-0/data.parquet", b"abc")
     storage.prepare("d.p/r/part-1/deep/data.parquet")

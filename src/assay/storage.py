@@ -13,6 +13,7 @@ from assay.errors import StoreError
 from assay.model import Part
 
 _CHUNK = 1 << 20
+_ATTEMPTS = 100  # at making a folder below one that others remove when it is empty
 _ONE_BY_ONE = 8  # files that are flushed each on its own; of more, all at once
 
 
@@ -64,6 +65,10 @@ class LocalStorage:
 
     def prepare(self, path: str) -> Path:
         full = self._full(path)
+        for _ in range(_ATTEMPTS):
+            with suppress(FileNotFoundError):  # another run that leaves may take the product's folder with it
+                full.parent.mkdir(parents=True, exist_ok=True)
+                return full
         full.parent.mkdir(parents=True, exist_ok=True)
         return full
 
