@@ -22,7 +22,7 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.model import RuleResult, Status, Where
 from assay.rulebook import told_apart
-from assay.rules import by_duckdb, judge
+from assay.rules import by_duckdb
 from assay.rules.judge import ways_of
 from assay.rules.schema import read_schema
 from tests.judging import judged_file, product_of
@@ -175,8 +175,14 @@ def compare(engine: DuckDB, file: Path, frame: pl.DataFrame, schema: pa.DataFram
     results = judged_file(engine, read, file, types)
     with pytest.MonkeyPatch.context() as patch:  # as a large file is judged: statistics, and uniqueness on its own
         patch.setattr(by_duckdb, "SMALL", 0)
-        for limit in (100, 0):  # sorted in memory, and as under a memory limit
-            patch.setattr(judge, "_IN_MEMORY", (0, limit))
+        ways = {
+            "a bit for each": (0, by_duckdb._MOST_BITS),
+            "sorted in memory": (100, 0),
+            "as under a memory limit": (0, 0),
+        }
+        for rows, bits in ways.values():
+            patch.setattr(by_duckdb, "_IN_MEMORY", (0, rows))
+            patch.setattr(by_duckdb, "_MOST_BITS", bits)
             large = judged_file(engine, read, file, types)
             assert we_say(large, read.rules) == we_say(results, read.rules), (frame, schema, large)
     try:

@@ -14,6 +14,7 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.fingerprint import Reach
 from assay.model import Status, Where
+from assay.rules import by_duckdb
 from assay.rules.schema import NotASchema, read_schema, schema_digest
 from tests.conftest import Place
 from tests.judging import judged_file
@@ -304,3 +305,23 @@ def test_hostile_values_stay_text(place: Place) -> None:
         assert "\\x1b[31mred" in ran.out
         assert "\x1b" not in ran.out
         assert "\u202e" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("values", "apart"),
+    [
+        ([3, 1, 2], True),
+        ([-5, 0, None, 7], True),
+        ([1, 2, 1], False),
+        ([1, None, None], False),
+        ([0, 10**12], False),  # too far apart to tell
+        ([None], False),
+        ([2**63 - 1, 2**63 - 2, -(2**63)], False),
+    ],
+)
+def test_a_bit_for_each_number_tells_whether_one_is_there_twice(values: list[int | None], apart: bool) -> None:
+    import duckdb
+
+    rows = ", ".join(f"(({'null' if v is None else v})::bigint)" for v in values)
+    table = f"from (values {rows}) t(x)"
+    assert by_duckdb._apart(duckdb.connect(), "x", table) is apart

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from assay.engines.duckdb import identifier, parquet
 from assay.engines.feed import Table
+from assay.engines.types import INTEGERS
 from assay.rules.by_polars import alike
 from assay.rules.compile import Rows, Unique, Way, Whole
 
 if TYPE_CHECKING:
     import duckdb
 
+_COUNTED = INTEGERS - {"HUGEINT", "UHUGEINT", "UBIGINT"}  # numbers that a bit for each can tell apart
+_SORTED = INTEGERS | {"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
+_IN_MEMORY = (2_000_000, 50_000_000)  # values of eight bytes that are worth sorting there, where no limit is set
+_BITS, _MOST_BITS = 64, 800_000_000  # for each row, and altogether (100 MB in each thread), that numbers may take
 SMALL = 100_000  # rows up to which reading them once is cheaper than looking at statistics for each rule
 
 
@@ -60,19 +65,31 @@ def condition(way: Way, table: str) -> str:
     return ""
 
 
-def unique(cursor: "duckdb.DuckDBPyConnection", way: Unique, table: Table, *, in_memory: bool) -> int:
+def unique(cursor: "duckdb.DuckDBPyConnection", way: Unique, table: Table, *, type: str = "", fits: int = 0) -> int:
     """Return how many rows are not the only one of their kind.
 
-    First, whether the columns increase from row to row (no memory at all); then, `in_memory` where they fit, the values
-    sorted, or hashes of them (it spills, and no repeated hash proves it); only when one is repeated, groups.
+    First, whether the columns increase from row to row (no memory at all); then, of whole numbers that lie close
+    together, a bit for each; then the values sorted in memory, where they are of a `type` and number that `fits`, or
+    hashes of them (it spills, and no repeated hash proves it); only when one is repeated, groups.
     """
     read = parquet(table)
     if _may_increase(cursor, way, table) and _one(cursor, increasing(way, read))[0] <= 1:
         return 0
-    if in_memory:
+    if type in _COUNTED and _apart(cursor, identifier(way.columns[0]), read):
+        return 0
+    if type in _SORTED and _IN_MEMORY[0] <= fits <= _IN_MEMORY[1]:
         return alike(table, way.columns[0])
     same, disordered = _one(cursor, hashes(way, read))
     return 0 if not same and not disordered else int(_one(cursor, repeats(way, read))[0])
+
+
+def _apart(cursor: "duckdb.DuckDBPyConnection", name: str, table: str) -> bool:
+    """Say whether a bit for each number shows that none is there twice; False where they lie too far apart to tell."""
+    low, high, there, rows = _one(cursor, f"select min({name}), max({name}), count({name}), count(*) {table}")
+    if not there or rows - there > 1 or high - low >= min(_BITS * rows, _MOST_BITS):
+        return False
+    bits = f"bitstring_agg({name}::bigint, ({low})::bigint, ({high})::bigint)"
+    return bool(_one(cursor, f"select bit_count({bits}) {table}")[0] == there)
 
 
 def increasing(way: Unique, table: str) -> str:

@@ -151,7 +151,7 @@ class _InParts:
             way = self.chosen.ways[rule.text]
             assert isinstance(way, Unique)
             with self.engine.cursor() as cursor:
-                if by_duckdb.unique(cursor, way, table, in_memory=False):
+                if by_duckdb.unique(cursor, way, table):
                     continue
                 name = identifier(way.columns[0])
                 value = _COUNTED[self.chosen.types[way.columns[0]]].format(name)

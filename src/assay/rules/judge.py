@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.engines import duckdb as duck
 from assay.engines.feed import Feed, Table
-from assay.engines.types import INTEGERS, exact
+from assay.engines.types import exact
 from assay.errors import BuildError
 from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, Product, Rule, RuleResult, Status
 from assay.rules import by_duckdb, by_pandera, by_polars, by_query
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import duckdb
 
 SAMPLES = 5
-_IN_MEMORY = (2_000_000, 50_000_000)  # values of eight bytes that are worth sorting there, where no limit is set
 HIDDEN = "(sensitive)"
 
 
@@ -174,7 +173,8 @@ class Judging:
             if self._many:
                 for text, way in left.items():
                     if isinstance(way, Unique):
-                        failing = by_duckdb.unique(cursor, way, self.evidence.this, in_memory=self._fits_in_memory(way))
+                        fits, type = 0 if self.engine.limited else self.evidence.rows, self._type_of(way)
+                        failing = by_duckdb.unique(cursor, way, self.evidence.this, type=type, fits=fits)
                         self.answers[text] = Answer(how="sorted", failing=failing)
             if reading := {text: way for text, way in left.items() if text not in self.answers}:
                 self._fused(cursor, reading)
@@ -182,11 +182,10 @@ class Judging:
                 if self.answers[text].failing:
                     self._sample(cursor, text, way)
 
-    def _fits_in_memory(self, way: Unique) -> bool:
-        """Say whether a column of numbers or times may be sorted in memory: it is small, and nothing limits it."""
+    def _type_of(self, way: Unique) -> str:
+        """Return the type of the one column that it is about; '' for several."""
         types = [column.type for column in self.evidence.columns if column.name in way.columns]
-        sortable = len(types) == 1 and types[0] in INTEGERS | {"DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
-        return sortable and not self.engine.limited and _IN_MEMORY[0] <= self.evidence.rows <= _IN_MEMORY[1]
+        return types[0] if len(types) == 1 else ""
 
     @property
     def _many(self) -> bool:
