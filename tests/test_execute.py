@@ -662,3 +662,23 @@ def test_what_does_not_fit_into_memory_is_spilled_and_told(place: Place) -> None
     place.write("pyproject.toml", '[tool.products]\nmemory = "150MB"\nspill = "1MB"\n')
     told = place.materialize("-s", "big", "--force")
     assert told["sales.big"]["result"] == "failed", "what may be spilled is bounded"
+
+
+def test_an_exception_that_cannot_tell_its_message_fails_its_product_alone(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+        class Mute(Exception):
+            def __str__(self): raise RuntimeError("no words")
+
+        @product(owner="o")
+        def mute(numbers): raise Mute()
+
+        @product(owner="o")
+        def fine(numbers): return numbers
+        """,
+        header=True,
+    )
+    told = place.materialize()
+    assert (told["sales.mute"]["result"], told["sales.fine"]["result"]) == ("failed", "published")
+    assert "Mute: its message cannot be told (RuntimeError)" in told["sales.mute"]["error"]

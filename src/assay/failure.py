@@ -44,6 +44,14 @@ def failure(error: BaseException, root: Path, graph: Graph, name: str) -> Failed
     return Failed(error=f"{place}: {kind}: {HUSHED}{notes}")
 
 
+def _words(error: BaseException) -> str:
+    """Return the message of an exception, of whatever class of the user's."""
+    try:
+        return str(error)
+    except Exception as worse:
+        return f"its message cannot be told ({type(worse).__name__})"
+
+
 def said_of(error: BaseException, root: str, product: Product) -> Failed:
     """Return what a user reads of an exception: ours as worded, theirs with the place in their own code."""
     notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
@@ -55,7 +63,7 @@ def said_of(error: BaseException, root: str, product: Product) -> Failed:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(f"{root}/")]
     theirs = [f for f in frames if not f.filename.startswith(ours) and "site-packages" not in f.filename]
     place = f"{os.path.relpath(theirs[-1].filename, root)}:{theirs[-1].lineno}" if theirs else str(product.where)
-    said, *more = str(error).strip().splitlines() or [""]
+    said, *more = _words(error).strip().splitlines() or [""]
     if type(error).__module__.strip("_").startswith("duckdb"):  # its message says what kind of error it is
         # The query stands one line further down in what is run than in what was written.
         more = [re.sub(r"^LINE (\d+):", lambda m: f"LINE {int(m[1]) - 1}:", line) for line in more]
