@@ -217,7 +217,7 @@ def run(life: Life, *, crash_at: int = 0) -> tuple[Outcome | None, Plan, int]:
     before = prediction(project, request, life)
     outcome = None
     with suppress(*((Crash, AssayError, AttributeError) if crash_at else ())):
-        outcome = execute(project, request, world, environment="prod", manner=Manner(jobs=2))
+        outcome = execute(project, request, world, look_around(project, world, "prod"), manner=Manner(jobs=2))
     database.close()
     return outcome, before, fuse.steps
 

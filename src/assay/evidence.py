@@ -166,6 +166,10 @@ class Shelf:
             name: frozenset(self.graph.sensitive(product.name if name in {THIS, PREVIOUS} else name)) for name in names
         }
 
+    def settled(self, version: Version, good: frozenset[str]) -> Evidence:
+        """Return the evidence of a version of which all rules are known to find nothing: no file is looked at."""
+        return Evidence(this=Table(()), columns=version.columns, rows=version.rows, now=self.observed.now, good=good)
+
     def evidence(self, product: Product, version: Version, restated: str = "") -> Evidence:
         """Return what a version is judged by."""
         asked = {i.alias: i.name for rule in product.contract.rules for i in rule.inputs}

@@ -8,7 +8,7 @@ from assay.decision import Keep
 from assay.errors import Conflict
 from assay.events import Holder, Left, Outcome, Reporter, Result, Settled, Waiting
 from assay.isolation import forget_spills
-from assay.plan import Plan, Request, plan
+from assay.plan import Observed, Plan, Request, plan
 from assay.project import Project
 from assay.running import Manner, Run
 from assay.world import World, kept, look_around, remember
@@ -17,8 +17,8 @@ _ATTEMPTS = 10
 _LOOK = 0.5  # seconds between looks for whether other runs are done
 
 
-def execute(project: Project, request: Request, world: World, *, environment: str, manner: Manner) -> Outcome:
-    """Build, judge and publish what is asked for and stale; returns how every product came out.
+def execute(project: Project, request: Request, world: World, observed: Observed, *, manner: Manner) -> Outcome:
+    """Build, judge and publish what is asked for and stale, as observed; returns how every product came out.
 
     What another run publishes meanwhile is observed and decided on again; so is, once, a source of which a file was
     replaced while it was read. What another run builds is left to it, or waited for and decided on then. Ctrl-C
@@ -26,10 +26,9 @@ def execute(project: Project, request: Request, world: World, *, environment: st
     """
     forget_spills(project.config, world.catalog.recover(world.storage.remove))
     results: dict[str, Result] = {}
-    until, attempt = time.monotonic() + manner.wait, 0
+    until, attempt, environment = time.monotonic() + manner.wait, 0, observed.environment
     asked = [name for name in project.graph.order if name in request.products]
     while True:
-        observed = look_around(project, world, environment)
         remember(observed, world)
         steps = plan(project.graph, observed, request)
         if not steps.work:
@@ -43,6 +42,7 @@ def execute(project: Project, request: Request, world: World, *, environment: st
             attempt += 1
             if attempt == _ATTEMPTS:
                 raise
+            observed = look_around(project, world, environment)
             continue
         finally:
             done = {n: r for n, r in run.results.items() if n not in results or not isinstance(r.end, Keep)}
@@ -53,6 +53,7 @@ def execute(project: Project, request: Request, world: World, *, environment: st
             request = replace(request, products=products, forced=frozenset(run.forced))
             manner = replace(manner, looks_again=manner.looks_again and bool(run.held_up))
             if not run.held_up or _wait(world, run.held_up, until):
+                observed = look_around(project, world, environment)
                 continue
             stopped, left = True, {name: Result(product=name, end=Left()) for name in products}
             world.reporter(Settled(results=tuple(left.values())))

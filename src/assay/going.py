@@ -20,12 +20,13 @@ from assay.story import Story
 def go(session: Session, observed: Observed, request: Request, *, as_json: bool, manner: Manner) -> Outcome:
     """Do what is asked for, and tell of it on the way."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    story, width = Story(session.project.graph, observed.facts), max(map(len, request.products), default=0)
+    facts = session.catalog.facts(session.environment, session.storage.holds)  # also of what the run makes
+    story, width = Story(session.project.graph, facts), max(map(len, request.products), default=0)
     reporter = _reporter(story, width, as_json)
     try:
         with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
             return execute(
-                session.project, request, session.world(reporter), environment=session.environment,
+                session.project, request, session.world(reporter), observed,
                 manner=replace(manner, jobs=manner.jobs or session.project.config.jobs),
             )  # fmt: skip
     finally:

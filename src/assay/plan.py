@@ -230,7 +230,9 @@ def _not_in_parts(product: Product, states: Mapping[str, InputState]) -> dict[st
 
 def _parts(product: Product, states: Mapping[str, InputState], facts: Facts, *, forced: bool) -> dict[str, str]:
     """Return the parts that a product should have: the digest of each that is there, '' for one to be built."""
-    parts = (wanted(product, states) if product.follows else None) or []
+    if not product.follows:
+        return {}
+    parts = wanted(product, states) or []
     there = {} if forced else facts.parts(product.name, [p.made_of for p in parts if p.made_of])
     return {p.key: there[p.made_of].digest if p.made_of in there else "" for p in parts}
 

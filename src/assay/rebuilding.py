@@ -53,9 +53,7 @@ def _built(session: Session, products: Iterable[str]) -> set[str]:
         left -= same
         if not same:
             break
-        outcome = execute(
-            session.project, Request(products=same), session.world(), environment=session.environment, manner=manner
-        )
+        outcome = execute(session.project, Request(products=same), session.world(), observed, manner=manner)
         done |= {name for name in same if isinstance(outcome.results[name].end, Publish)}
     return done
 

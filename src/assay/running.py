@@ -351,27 +351,30 @@ class Run:
         restated = self.restated.get(product.name, "") if product.contract.closes else ""
         if product.contract.closes and not restated:
             restated = self.facts.restated(version.id, restating(compared))
-        rules, remembered = remembered_by(
-            product, version, self.graph.sensitive(product.name), self.world.catalog.judged
-        )
         hearing = Hearing(
             product=product,
             version=version,
-            evidence=replace(
-                self.shelf.evidence(product, version, restated), good=self.good.get(version.id, frozenset())
-            ),
+            evidence=self.shelf.settled(version, self.good.get(version.id, frozenset())),
             against=compared,
             run=self.id,
-            parts=self.shelf.parts(version, remembered) if rules else (),
-            rules=rules,
-            tallies=self.shelf.tallies(product, version, self.world.catalog.judged),
         )
+        if self._is_open(product, version):
+            rules, remembered = remembered_by(
+                product, version, self.graph.sensitive(product.name), self.world.catalog.judged
+            )
+            hearing = replace(
+                hearing,
+                evidence=replace(self.shelf.evidence(product, version, restated), good=hearing.evidence.good),
+                parts=self.shelf.parts(version, remembered) if rules else (),
+                rules=rules,
+                tallies=self.shelf.tallies(product, version, self.world.catalog.judged),
+            )
         return lambda: hearing.rule(self.hands.engine, lambda: self._definition(product.name).schema, self.world.clock)
 
     def _is_open(self, product: Product, version: Version) -> bool:
         """Say whether anything has to be looked at to judge a version that is made of one part."""
         known = self.good.get(version.id, frozenset())
-        return version.in_parts or any(rule.text not in known for rule in product.contract.rules)
+        return version.in_parts or product.quarantines or any(r.text not in known for r in product.contract.rules)
 
     def _definition(self, name: str) -> Definition:
         with self._reading:

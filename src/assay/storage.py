@@ -57,6 +57,7 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._own: set[str] = set()  # folders that were seen to be no links
         self._hashed: dict[str, tuple[int, int, str]] = {}  # of files with another time: size, time and SHA-256
 
     @property
@@ -65,11 +66,13 @@ class LocalStorage:
 
     def prepare(self, path: str) -> Path:
         full = self._full(path)
-        for _ in range(_ATTEMPTS):
-            with suppress(FileNotFoundError):  # another run that leaves may take the product's folder with it
-                full.parent.mkdir(parents=True, exist_ok=True)
-                return full
-        full.parent.mkdir(parents=True, exist_ok=True)
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                os.makedirs(full.parent, exist_ok=True)  # noqa: PTH103 (it looks for folders before it makes them)
+                break
+            except FileNotFoundError:  # another run that leaves may take the product's folder with it
+                if not left:
+                    raise
         return full
 
     def seal(self, path: str) -> tuple[int, str, int]:
@@ -177,15 +180,19 @@ class LocalStorage:
         """Return where a path is; StoreError when that is not certain to be inside the store, below some folder."""
         if not _is_inside(path):
             raise StoreError(f"{path!r} is not a path inside the store")
-        place = str(self._root)
-        for folder in path.split("/")[:-1]:
-            place = f"{place}/{folder}"
-            if os.path.islink(place):  # noqa: PTH114 (no Path is made for each of very many)
-                raise StoreError(
-                    f"{place} is a link, and what the store holds is inside it",
-                    hint="Put the folder itself there, or let `store` in pyproject.toml name where it may grow.",
-                )
-        return self._root / path
+        full = f"{self._root}/{path}"  # no Path is made for each folder of very many files
+        at = full.find("/", len(full) - len(path))
+        while at >= 0:
+            folder = full[:at]
+            if folder not in self._own:
+                if os.path.islink(folder):  # noqa: PTH114
+                    raise StoreError(
+                        f"{folder} is a link, and what the store holds is inside it",
+                        hint="Put the folder itself there, or let `store` in pyproject.toml name where it may grow.",
+                    )
+                self._own.add(folder)
+            at = full.find("/", at + 1)
+        return Path(full)
 
 
 def _is_inside(path: str) -> bool:

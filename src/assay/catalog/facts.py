@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from assay.catalog.protocol import Holds
 from assay.catalog.recording import rows_of
-from assay.catalog.rows import PART, PLACE_KINDS, SEEN_KINDS, checked, decoded, ids_of, part_of, texts_of
+from assay.catalog.rows import PLACE_KINDS, SEEN_KINDS, checked, decoded, ids_of, texts_of
 from assay.errors import CatalogError
 from assay.later import later
 from assay.model import Key, Part, Pointer, Status, Verdict, Version
@@ -40,6 +40,7 @@ class RecordedFacts:
         self._shared: dict[int, Part] = {}
         self._other = cache(lambda id: catalog.version(id, self._shared))
         self._of_key = cache(self._recorded)
+        self._known = cache(self._has_any)
 
     @cached_property
     def _pointers(self) -> Mapping[str, Pointer]:
@@ -84,11 +85,12 @@ class RecordedFacts:
         return next((v for v in self._of_key(product, key) if self._holds(v)), None)
 
     def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
-        query = f"select {PART} from parts where product = ? and made_of in"
+        query = "select id from parts where product = ? and made_of in"
         asked = [made for made in made_of if (product, made) not in self._made]
         with decoded(self._catalog.name):
-            rows = rows_of(self._catalog.database, query, asked, [product])
-            found = sorted(map(part_of, rows), key=lambda part: part.id)
+            ids = {id for (id,) in rows_of(self._catalog.database, query, asked, [product])}
+            self._shared |= self._catalog.parts(ids - self._shared.keys())
+            found = [self._shared[id] for id in sorted(ids)]
         self._made |= dict.fromkeys((product, made) for made in asked)
         self._made |= {(product, part.made_of): part for part in found if self._look([part])}
         return {made: part for made in made_of if (part := self._made[product, made])}
@@ -101,14 +103,24 @@ class RecordedFacts:
             self._whole[version.id] = self._look(version.parts)
         return self._whole[version.id]
 
+    def _has_any(self, product: str) -> bool:
+        """Say whether there is any version of a product: of one that was never built nothing more is asked."""
+        query = "select 1 from versions where product = ? limit 1"
+        return product in self._pointers or bool(self._rows(query, [product]))
+
     def _recorded(self, product: str, key: str) -> list[Version]:
+        if not self._known(product):
+            return []
         return self._catalog.versions_where("where product = ? and key = ? order by seq desc", [product, key])
 
     def latest(self, product: str) -> Version | None:
+        if not self._known(product):
+            return None
         return next(iter(self._catalog.versions(product, limit=1)), None)
 
     def has_code(self, product: str, code: str) -> bool:
-        return bool(self._rows("select 1 from versions where product = ? and code = ? limit 1", [product, code]))
+        query = "select 1 from versions where product = ? and code = ? limit 1"
+        return self._known(product) and bool(self._rows(query, [product, code]))
 
     @cached_property
     def _passed(self) -> Mapping[tuple[str, str, str], str]:
