@@ -325,3 +325,11 @@ def test_a_bit_for_each_number_tells_whether_one_is_there_twice(values: list[int
     rows = ", ".join(f"(({'null' if v is None else v})::bigint)" for v in values)
     table = f"from (values {rows}) t(x)"
     assert by_duckdb._apart(duckdb.connect(), "x", table) is apart
+
+
+def test_bits_that_find_no_room_tell_nothing() -> None:
+    import duckdb
+
+    table = "from (select i * 60 as x from range(12_000_000) t(i))"  # 90 MB of bits
+    assert by_duckdb._apart(duckdb.connect(), "x", table)
+    assert not by_duckdb._apart(duckdb.connect(config={"memory_limit": "40MB"}), "x", table)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +86,15 @@ def unique(cursor: "duckdb.DuckDBPyConnection", way: Unique, table: Table, *, ty
 
 def _apart(cursor: "duckdb.DuckDBPyConnection", name: str, table: str) -> bool:
     """Say whether a bit for each number shows that none is there twice; False where they lie too far apart to tell."""
+    import duckdb
+
     low, high, there, rows = _one(cursor, f"select min({name}), max({name}), count({name}), count(*) {table}")
     if not there or rows - there > 1 or high - low >= min(_BITS * rows, _MOST_BITS):
         return False
     bits = f"bitstring_agg({name}::bigint, ({low})::bigint, ({high})::bigint)"
-    return bool(_one(cursor, f"select bit_count({bits}) {table}")[0] == there)
+    with suppress(duckdb.OutOfMemoryException):  # bits do not spill; sorting does
+        return bool(_one(cursor, f"select bit_count({bits}) {table}")[0] == there)
+    return False
 
 
 def increasing(way: Unique, table: str) -> str:
