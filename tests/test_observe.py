@@ -1,6 +1,7 @@
 """Sources as observed: by content, at the cost of a look."""
 
 import os
+import resource
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,6 +67,18 @@ def test_no_files_and_files_that_vanish(root: Path) -> None:
     assert changed_since(seen, seen, datetime.now(UTC)) == "data/a.csv"
     (root / "data/deep/b.csv").unlink()
     assert look(root, SOURCE, {}).missing == "s.raw: no file matches data/**/*.csv"
+
+
+def test_a_file_that_nobody_can_look_at_is_not_taken_for_another(root: Path) -> None:
+    state = look(root, SOURCE, {})
+    seen = {root / file.path: file for file in state.files}
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        with pytest.raises(OSError, match="Too many open files"):
+            changed_since(seen, seen, datetime.now(UTC))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(root: Path) -> None:

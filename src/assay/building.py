@@ -258,7 +258,8 @@ def _as_observed(order: Order, feeds: Sequence[Feed]) -> Iterator[None]:
         yield
     except Exception as error:
         try:
-            order.check(feeds)
+            with suppress(OSError):  # nobody can look; what failed says why
+                order.check(feeds)
         except SourceReplaced as replaced:
             raise replaced from error
         raise

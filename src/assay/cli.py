@@ -19,6 +19,7 @@ from assay.config import find_config
 from assay.errors import AssayError, UsageError
 from assay.events import Outcome
 from assay.explain import explain, explain_part
+from assay.failure import remedy
 from assay.findings import as_data as found_as_data
 from assay.findings import in_words
 from assay.going import end, go
@@ -70,8 +71,15 @@ class _Group(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:
-            click.echo(clean(f"{error.strerror or error}: {error.filename}"), err=True)
+            where = f": {error.filename}" if error.filename else ""
+            click.echo(clean(f"{error.strerror or error}{where}"), err=True)
+            _hint(error)
             ctx.exit(1)
+
+
+def _hint(error: BaseException) -> None:
+    if hint := remedy(error):
+        click.echo(f"  {hint}", err=True)
 
 
 def run() -> None:

@@ -19,6 +19,16 @@ _QUOTE_NO_VALUES = {
     "CatalogError", "Conflict", "SourceReplaced", "TimedOut", "Crashed",
 }  # fmt: skip
 
+# What the system ran out of, by words of whoever noticed; and what to do about it.
+_LACKS = (
+    (("Too many open files",), "Raise the limit on open files (`ulimit -n 4096`)."),
+    (("No space left on device", "disk is full"), "Make room on that disk; `products gc` drops what need not be kept."),
+    (
+        ("Out of Memory", "annot allocate memory", "can't start new thread", "failed to map segment", "MemoryError"),
+        "Give it more memory (`memory` in pyproject.toml, `ulimit -v`), or do less at a time (`jobs`).",
+    ),
+)  # fmt: skip
+
 _FILE = re.compile(r"\s*file\s*=\s*(\S.*)")  # how DuckDB says, far below, in which CSV file something is wrong
 
 
@@ -52,8 +62,20 @@ def _words(error: BaseException) -> str:
         return f"its message cannot be told ({type(worse).__name__})"
 
 
+def remedy(error: BaseException) -> str:
+    """Return what to do about an error that is for want of files, room, memory or threads; '' for any other."""
+    said = f"{type(error).__name__}: {_words(error)}"
+    return next((hint for words, hint in _LACKS if any(word in said for word in words)), "")
+
+
 def said_of(error: BaseException, root: str, product: Product) -> Failed:
     """Return what a user reads of an exception: ours as worded, theirs with the place in their own code."""
+    failed = _said_of(error, root, product)
+    hint = "" if isinstance(error, Elsewhere) else remedy(error)
+    return replace(failed, error=f"{failed.error}\n{hint}") if hint else failed
+
+
+def _said_of(error: BaseException, root: str, product: Product) -> Failed:
     notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
     if isinstance(error, Elsewhere):
         return replace(error.failed, error=f"{error.failed.error}{notes}")

@@ -119,7 +119,8 @@ def _same(file: SourceFile, known: SourceFile | None) -> bool:
 def changed_since(seen: Mapping[Path, SourceFile], files: Iterable[Path], now: datetime) -> str:
     """Return the first of these files that is no longer what was observed `now`; '' when all are.
 
-    A file whose time could not tell, because it was new then, is read again.
+    A file whose time could not tell, because it was new then, is read again. Raises OSError where nobody can look:
+    that says nothing of the file.
     """
     for file in files:
         known = seen[file]
@@ -128,6 +129,6 @@ def changed_since(seen: Mapping[Path, SourceFile], files: Iterable[Path], now: d
             same = (stat.st_size, stat.st_ctime_ns) == (known.size, known.ctime_ns)
             if not same or (_is_racy(known, now) and file_digest(file) != known.digest):
                 return known.path
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return known.path
     return ""
