@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -104,3 +106,11 @@ def test_one_moment_for_all(shop: Place) -> None:
     shop.materialize()
     assert shop.run("query", "--as-of", "1", "--json", "select count(*) as n from p").json == [{"n": 3}]
     assert shop.run("query", "--as-of", "noon", "from p").code == 2
+
+
+@pytest.mark.parametrize("most", [150, 400, 700])
+def test_no_memory_is_told_in_words(shop: Place, most: int) -> None:
+    command = f"ulimit -c 0; ulimit -v {most}000; exec {sys.executable} -m assay query 'from p'"
+    done = subprocess.run(["bash", "-c", command], cwd=shop.root, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode not in {1, 2} or (done.returncode, "`ulimit -v`" in done.stderr) == (1, True), done.stderr

@@ -72,14 +72,16 @@ class _Group(click.Group):
             raise
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
-            click.echo(clean(f"{error.strerror or error}{where}"), err=True)
-            _hint(error)
-            ctx.exit(1)
+            return _lacking(ctx, f"{error.strerror or error}{where}", remedy(error))
+        except Exception as error:
+            if hint := remedy(error):
+                return _lacking(ctx, str(error).partition("\n")[0] or type(error).__name__, hint)
+            raise
 
 
-def _hint(error: BaseException) -> None:
-    if hint := remedy(error):
-        click.echo(f"  {hint}", err=True)
+def _lacking(ctx: click.Context, said: str, hint: str) -> NoReturn:
+    click.echo(clean(said) + (f"\n  {hint}" if hint else ""), err=True)
+    ctx.exit(1)
 
 
 def run() -> None:

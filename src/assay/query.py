@@ -40,6 +40,9 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
         with blaming(stored.values()):
             answer = _stoppable(room, lambda: room.execute(sql))
             yield _unique([column[0] for column in answer.description or ()]), _rows(room, answer)
+    except duckdb.OutOfMemoryException:
+        room.close()
+        raise  # that is no fault of the query
     except duckdb.Error as error:
         raise QueryRefused(str(error).strip()) from error
     except KeyboardInterrupt:
@@ -64,6 +67,8 @@ def first_rows(
         with blaming([table]):
             answer = room.execute(f"{chosen} {duck.parquet(table)} limit {count}")
             return [column[0] for column in answer.description or ()], answer.fetchall()
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error as error:
         raise StoreError(f"cannot read {table.files[0]}: {str(error).splitlines()[0]}") from None
     finally:

@@ -251,6 +251,8 @@ def _serialized(sql: str) -> dict[str, Any]:
         if (told := _ahead.get(sql) or _read_together(sql)) is None:
             (told,) = _parser().execute("select json_serialize_sql(?::varchar)", [sql]).fetchone() or ("",)
         return json.loads(told)  # type: ignore[no-any-return]
+    except duckdb.OutOfMemoryException:
+        raise  # that says nothing of the query
     except (duckdb.Error, UnicodeError) as error:
         raise Unreadable(str(error).splitlines()[0]) from None
     except RecursionError:
