@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -338,3 +340,40 @@ def test_a_rule_that_fails_and_one_that_cannot_be_judged_are_told_apart(shop: Pl
     )
     shop.edit("products/sales.py", "total > 10", "total > 1")
     assert "1 of 2 rules failed, 1 could not be judged" in shop.run("materialize").out
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_hears_nothing_and_hurts_nobody(shop: Place, closed: str) -> None:
+    assay = f"{sys.executable} -m assay"
+    command = f"{assay} ls {closed} && {assay} materialize --force {closed} && ! {assay} why nobody {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=shop.root, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert ("published" in done.stdout, "nobody" in done.stderr) == (closed == "2>&-", "2" not in closed)
+    assert shop.run("verify").code == 0
+
+
+def test_output_that_cannot_be_written_is_a_failure(shop: Place) -> None:
+    command = [sys.executable, "-m", "assay", "status"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=shop.root, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("No space left on device"), "None" in done.stderr) == (1, 1, False)
+
+
+def test_only_the_command_writes_to_standard_output(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+        import os, subprocess, sys
+        os.write(1, b"imported\\n")
+        @product(owner="o")
+        def p(numbers):
+            os.write(1, b"raw\\n")
+            subprocess.run(["echo", "child"])
+            print("inner", file=sys.__stdout__)
+            return numbers
+        """,
+        header=True,
+    )
+    ran = place.spawn("materialize", "--json")
+    assert [event.get("result") for event in ran.events] == ["published", None]
+    assert {"imported", "raw", "child", "inner"} <= set(ran.err.split())

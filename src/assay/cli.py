@@ -93,6 +93,7 @@ def run() -> None:
     """
     cycles.disable()
     code = 1
+    _speak_alone()
     try:
         main(prog_name="products")
     except SystemExit as exit:
@@ -100,10 +101,32 @@ def run() -> None:
     except BaseException:
         traceback.print_exc()
     atexit._run_exitfuncs()
-    with suppress(OSError):
+    try:
         sys.stdout.flush()
+    except BrokenPipeError:
+        pass  # who listened has heard enough
+    except OSError as error:
+        if not code:
+            click.echo(f"what there is to say could not be written: {error.strerror}", err=True)
+        code = code or 1
+    with suppress(OSError):
         sys.stderr.flush()
     os._exit(code)
+
+
+def _speak_alone() -> None:
+    """Keep standard output to what we say: whatever else writes to descriptor 1 meanwhile, a library or a process that
+    users' code starts, writes beside it.
+
+    A stream that is closed leads nowhere instead, so that no file of ours gets its number and hears what is said.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number that is free: this one
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+    before, ours = sys.stdout, os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = open(ours, "w", 1 if before.isatty() else -1, before.encoding, before.errors)  # noqa: PTH123, SIM115
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
