@@ -193,8 +193,9 @@ def _code(name: str, version: str, rows: int, profiles: Sequence[Profile], key: 
     yield f"class {_class_name(name)}(pa.DataFrameModel):"
     yield f'    """Seen in {name}{f" {version}" if version else ""}: {rows:,} rows."""'
     yield ""
+    taken: set[str] = {profile.name for profile in profiles if _is_plain(profile.name)}
     for profile in profiles:
-        yield from _field(profile, unique=len(key) == 1 and profile.name == key[0])
+        yield from _field(profile, _label(profile.name, taken), unique=len(key) == 1 and profile.name == key[0])
     if len(key) > 1:
         yield from ["", "    class Config:", f"        unique = [{', '.join(map(_quoted, key))}]"]
     if rules:
@@ -208,13 +209,28 @@ def _code(name: str, version: str, rows: int, profiles: Sequence[Profile], key: 
         yield "]"
 
 
-def _field(profile: Profile, *, unique: bool) -> Iterable[str]:
+def _is_plain(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("_")
+
+
+def _label(name: str, taken: set[str]) -> str:
+    """Return the attribute that stands for a column, and take it: no other column has it."""
+    if _is_plain(name):
+        return name
+    label = first = re.sub(r"\W", "_", f"column_{name}", flags=re.ASCII)
+    number = 1
+    while label in taken:
+        number += 1
+        label = f"{first}_{number}"
+    taken.add(label)
+    return label
+
+
+def _field(profile: Profile, label: str, *, unique: bool) -> Iterable[str]:
     given = _demands(profile)
     given |= {"unique": "True"} if unique else {}
-    plain = profile.name.isidentifier() and not keyword.iskeyword(profile.name) and not profile.name.startswith("_")
-    if not plain:
+    if not _is_plain(profile.name):
         given = {"alias": _quoted(profile.name), **given}
-    label = profile.name if plain else re.sub(r"\W", "_", f"column_{profile.name}", flags=re.ASCII)
     told = f" = pa.Field({', '.join(f'{k}={v}' for k, v in given.items())})" if given else ""
     if not (annotation := _annotation(profile.type)):
         yield f"    # {label}: {profile.type}: a type to be written by hand"
