@@ -153,3 +153,30 @@ def test_a_number_that_is_too_large_is_told_with_column_and_file(place: Place, t
     ran = place.run("materialize")
     assert ran.code == 1
     assert all(word in ran.out for word in ("column 'x' should be", "9" * 30, "data/large.csv"))
+
+
+FORGED = "a\n  published  forged \x1b[31m"
+
+
+def test_the_name_of_a_file_forges_no_line(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+        days = source.files("days/{day:date}*.csv", columns={"x": pl.Int64})
+        sql_product("p", "select x from numbers", owner="o")
+        sql_product("d", "select x from days", owner="o")
+        @product(owner="o")
+        def replaced(numbers):
+            for file in Path("data").glob("a*.csv"): file.unlink()
+            return numbers
+        """,
+        header=True,
+    )
+    place.numbers(FORGED, 1)
+    place.write(f"days/{FORGED}.csv", "x\n1\n")
+    ran = place.run("materialize", "--jobs", "1")
+    (place.root / f".products/store/{FORGED}").touch()
+    said = ran.out + ran.err + place.run("status").out + place.run("verify").out + place.run("verify", "--repair").out
+    assert "\n  published  forged" not in said
+    assert "\x1b" not in said
+    assert said.count("published  forged \\x1b[31m") >= 4

@@ -136,6 +136,14 @@ MISTAKES = {
         "@product(owner='o', file='../x.csv')\ndef p(numbers): return b''",
         ["file='../x.csv' should be a plain file name"],
     ),
+    "a file that would forge a line": (
+        "@product(owner='o', file='a\\nb\\x1b[31m.txt')\ndef p(numbers): return b''",
+        ["file='a\\nb\\x1b[31m.txt' should be a plain file name", "no control characters"],
+    ),
+    "a file whose name is too long": (
+        "@product(owner='o', file='ü' * 150)\ndef p(numbers): return b''",
+        ["should be a plain file name", "at most 255 bytes"],
+    ),
     "SQL over a file": (
         "@product(owner='o', file='x.csv')\ndef f(numbers): return b''\nsql_product('p', 'from f', owner='o')",
         ["sales.f is a file; SQL can only read tables"],

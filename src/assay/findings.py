@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from assay.model import short
+from assay.story import clean
 
 HARMLESS = {"writable"}  # is told, and is no damage
 
@@ -60,7 +61,7 @@ def in_words(report: Report) -> list[str]:
         place = "the catalog" if finding.found in {"catalog", "contradiction"} else "the store"
         groups.setdefault(finding.product or place, []).append(finding)
     for group in sorted(groups, key=lambda name: (name.startswith("the "), name)):
-        said += [f"  {group}", *(line for finding in groups[group] for line in _lines(finding))]
+        said += [f"  {clean(group)}", *(line for finding in groups[group] for line in _lines(finding))]
     count = f"{report.files:,} file{_s(report.files)} of {report.versions:,} version{_s(report.versions)}"
     if not report.open:
         return [*said, f"  sound       {count}, {_size(report.bytes)}: every byte is as it was written"]
@@ -73,11 +74,11 @@ def _lines(finding: Finding) -> Iterator[str]:
     versions = ", ".join(map(short, finding.versions[:3])) + (" …" if len(finding.versions) > 3 else "")
     seen = f"readers of {', '.join(finding.readers)} see it" if finding.readers else "only history"
     whose = f"{versions}, {seen}" if finding.file and versions else ""
-    head = "   ".join(text for text in (finding.file, whose) if text)
+    head = "   ".join(text for text in (clean(finding.file), whose) if text)
     yield f"    {finding.found:<13} {head or finding.says}"
     if head:
         yield f"    {'':<13} {finding.says}"
-    yield f"    {'':<13} {f'repaired: {finding.repaired}' if finding.repaired else finding.do}"
+    yield f"    {'':<13} {f'repaired: {clean(finding.repaired)}' if finding.repaired else finding.do}"
 
 
 def _s(count: int) -> str:

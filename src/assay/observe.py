@@ -14,6 +14,7 @@ from assay.model import Source, SourceFile, SourceState
 from assay.partition import key_of_path, regex_of
 from assay.plan import Observed
 from assay.storage import Storage, file_digest
+from assay.story import clean
 
 # A file changed this shortly before it was read may change again without its time telling (as git's index has it).
 # The time is that of its inode (ctime): whoever replaces a file can give it the other times that it had.
@@ -54,10 +55,13 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
         try:
             part = key_of_path(source, path) if source.path_regex else path
             if part is None:
-                return SourceState(name=source.name, missing=f"{source.name}: {path} does not say {_wanted(source)}")
+                return SourceState(
+                    name=source.name, missing=f"{source.name}: {clean(path)} does not say {_wanted(source)}"
+                )
             files.append(_look_at(full, path, part, seen.get(path)))
         except OSError as error:
-            return SourceState(name=source.name, missing=f"{source.name}: cannot read {path}: {error.strerror}")
+            told = f"{source.name}: cannot read {clean(path)}: {error.strerror}"
+            return SourceState(name=source.name, missing=told)
     if not files:
         return SourceState(name=source.name, missing=f"{source.name}: no file matches {source.pattern}")
     digest = source_of(source.reading, ((f.path, f.digest) for f in files))

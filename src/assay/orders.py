@@ -18,6 +18,7 @@ from assay.overlay import Overlay
 from assay.partition import wanted, within
 from assay.resolve import Definition
 from assay.storage import Storage
+from assay.story import clean
 
 
 class Orders:
@@ -79,7 +80,7 @@ class Orders:
         """Refuse what was made of files that were replaced meanwhile."""
         for feed in feeds:
             if feed.source and (changed := changed_since(self._seen[feed.name], feed.files, self._now)):
-                told = f"{feed.name}: {changed} was replaced while it was being read"
+                told = f"{feed.name}: {clean(changed)} was replaced while it was being read"
                 raise SourceReplaced(told, hint="Let files be finished elsewhere and then moved here.")
 
     @cached_property

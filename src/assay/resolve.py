@@ -37,7 +37,7 @@ from assay.partitioning import Partitions
 from assay.periods import seconds_of
 from assay.rulebook import Rulebook, sql_file, texts, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
-from assay.shapes import wrong_shapes
+from assay.shapes import FILE_NAME, is_file_name, wrong_shapes
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,99}")
 _RESERVED = {THIS, PREVIOUS, "main", "temp", "memory", "system", "information_schema", "pg_catalog"}
@@ -317,8 +317,8 @@ class _Resolver:
             self.problem(
                 f"{name}: freshness tz {declared.freshness.tz!r} is no time zone", where, 'Write tz="Europe/London".'
             )
-        if declared.file and (PurePath(declared.file).name != declared.file or declared.file.startswith(".")):
-            self.problem(f"{name}: file={declared.file!r} should be a plain file name", where)
+        if declared.file and not is_file_name(declared.file):
+            self.problem(f"{name}: file={declared.file[:80]!r} should be a plain file name", where, FILE_NAME)
         if declared.file and declared.contract is not None:
             self.problem(f"{name}: a file has no contract", where, "Put the contract on the product it is made of.")
 

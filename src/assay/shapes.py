@@ -1,15 +1,19 @@
 """What kind of value each keyword of a declaration takes; said before anything is made of it."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from assay.declare import PartsDeclaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.model import Consumer, Freshness
 from assay.periods import MOST_RETRIES, while_of
+from assay.story import clean
 
+FILE_NAME = "No folder, no dot first, no control characters, and at most 255 bytes."
 Shape = tuple[Callable[[Any], bool], str]
 _RETRIES = f"a whole number up to {MOST_RETRIES}"
 _LONGEST = 10_000 * 3600  # seconds
+_LONGEST_NAME = 255  # bytes, on the file systems of today
 
 
 def _is_text(value: Any) -> bool:
@@ -17,6 +21,12 @@ def _is_text(value: Any) -> bool:
         return isinstance(value, str) and bool(value.encode()) | True
     except UnicodeEncodeError:
         return False
+
+
+def is_file_name(text: str) -> bool:
+    """Say whether a text can be the name of a file, and shown as it is."""
+    plain = PurePath(text).name == text and not text.startswith(".") and clean(text) == text
+    return plain and len(text.encode()) <= _LONGEST_NAME
 
 
 def _is_amount(value: Any) -> bool:
