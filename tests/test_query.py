@@ -114,3 +114,39 @@ def test_no_memory_is_told_in_words(shop: Place, most: int) -> None:
     done = subprocess.run(["bash", "-c", command], cwd=shop.root, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert done.returncode not in {1, 2} or (done.returncode, "`ulimit -v`" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_table_shows_the_first_rows_and_says_so(shop: Place) -> None:
+    many = "select i from range(1500) t(i)"
+    for asked, rows, told in (
+        ([], 1000, "the first 1,000 rows"),
+        (["-n", "3"], 3, "the first 3"),
+        (["-n", "1500"], 1500, ""),
+    ):
+        ran = shop.run("query", many, *asked)
+        assert (len(ran.out.splitlines()), told in ran.err, bool(ran.err)) == (rows + 1, True, bool(told))
+    for format in ("csv", "json"):
+        ran = shop.run("query", many, "--format", format)
+        assert (ran.out.count("1499"), ran.err) == (1, "")
+        assert "1499" not in shop.run("query", many, "--format", format, "-n", "3").out
+    for count in (0, 1, 2):
+        sql = f"select 'a' || chr(10) || 'b' as x, [{{i: i}}] as l from range({count}) t(i)"
+        assert shop.run("query", "--json", sql).json == [{"x": "a\nb", "l": [{"i": i}]} for i in range(count)]
+
+
+@pytest.mark.parametrize("format", ["table", "json"])
+def test_the_rows_of_an_answer_are_not_held_in_memory(shop: Place, format: str) -> None:
+    code = """
+import gc, re, sys
+from assay.cli import main
+gc.disable()  # as the command does
+try: main(["query", "--format", sys.argv[1], f"select i, i::varchar as t from range({sys.argv[2]}) t(i)"])
+except SystemExit: pass
+print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
+"""
+    peak = []
+    for rows in ("1000", "150000"):
+        command = [sys.executable, "-c", code, format, rows]
+        done = subprocess.run(command, cwd=shop.root, capture_output=True, text=True, check=False)
+        peak.append(int(done.stderr.split()[-1]) / 1024)
+    assert peak[1] - peak[0] < 20, "MiB"

@@ -38,14 +38,14 @@ from assay.plan import plan
 from assay.project import open_project
 from assay.read import published, table_of
 from assay.rebuilding import rebuilt
-from assay.report import rounded, table, write_csv
+from assay.report import rounded, table
 from assay.restoring import mixed_by_pins
 from assay.rulings import failures as failures_of
 from assay.rulings import history_of_rule, judged_how, rule_of, sparkline
 from assay.running import Manner
 from assay.secrecy import secret
 from assay.session import Session, check_now, environment_of, open_session
-from assay.shown import copy_out, progress, show_rows, version_shown
+from assay.shown import copy_out, progress, show_answer, show_rows, version_shown
 from assay.start import start_project
 from assay.status import status_of
 from assay.story import Story, about, clean, day, lines, parts_of
@@ -461,16 +461,12 @@ def suggest_contract(name: str, env: str | None, as_json: bool) -> None:
 @click.option("--as-of", metavar="TIME", help="As readers saw it then: a moment, or a release number.")
 @click.option("--format", "format", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-def query(sql: str, env: str | None, as_of: str | None, format: str, as_json: bool) -> None:
+@click.option("-n", "--rows", "count", type=click.IntRange(0), help="So many rows; all, but of a table the first 1000.")
+def query(sql: str, env: str | None, as_of: str | None, format: str, as_json: bool, count: int | None) -> None:
     """Ask the published products in SQL. It can read them, and nothing else."""
     seen = published(find_config(Path.cwd()), environment_of(env), as_of)
     with queries.run(sql, seen) as (names, rows):
-        if as_json or format == "json":
-            _say([dict(zip(names, row, strict=True)) for row in rows])
-        elif format == "csv":
-            write_csv(names, rows, sys.stdout)
-        else:
-            table(names, rows)
+        show_answer(names, rows, count, "json" if as_json else format)
 
 
 @main.command()

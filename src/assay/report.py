@@ -181,6 +181,15 @@ def write_csv(names: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) 
         writer.writerow([_cell(value) for value in row] if out.isatty() else row)
 
 
+def write_json(rows: Iterable[Any], out: TextIO) -> None:
+    """Write a list as JSON, as its items come: each on a line, as only that is quick and leaves no garbage."""
+    before = "["
+    for row in rows:
+        out.write(f"{before}\n  {to_json(row)}")
+        before = ","
+    out.write("[]\n" if before == "[" else "\n]\n")
+
+
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """Return JSON; what JSON has no type for (dates, decimals) as text."""
     told = json.dumps(_plain(value), ensure_ascii=False, default=str, indent=indent, allow_nan=False)

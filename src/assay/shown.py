@@ -19,9 +19,11 @@ from assay.fingerprint import key_of
 from assay.history import version_of
 from assay.model import Version
 from assay.read import published
-from assay.report import table, to_json, write_csv
+from assay.report import table, to_json, write_csv, write_json
 from assay.session import Session
 from assay.story import clean
+
+_TABLE = 1000  # rows of an answer that a table shows unless it is told
 
 
 def version_shown(
@@ -47,6 +49,20 @@ def version_shown(
     if version_id:
         return version_of(session.catalog, name, version_id)
     return published(session.project.config, session.environment).version(name)
+
+
+def show_answer(names: Sequence[str], rows: Iterator[Sequence[Any]], count: int | None, format: str) -> None:
+    """Show the rows of a query as they come; a table has to hold all that it shows, so it shows the first alone."""
+    shown = islice(rows, count)
+    if format == "json":
+        write_json((dict(zip(names, row, strict=True)) for row in shown), sys.stdout)
+    elif format == "csv":
+        write_csv(names, shown, sys.stdout)
+    else:
+        table(names, islice(shown, _TABLE if count is None else count))
+        if next(rows, None) is not None:
+            some = f"{_TABLE if count is None else count:,}"
+            click.echo(f"  the first {some} rows; -n shows more, --format csv or json all", err=True)
 
 
 def show_rows(
