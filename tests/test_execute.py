@@ -682,3 +682,34 @@ def test_an_exception_that_cannot_tell_its_message_fails_its_product_alone(place
     told = place.materialize()
     assert (told["sales.mute"]["result"], told["sales.fine"]["result"]) == ("failed", "published")
     assert "Mute: its message cannot be told (RuntimeError)" in told["sales.mute"]["error"]
+
+
+def test_what_users_exceptions_say_is_told_whole_and_no_password_with_it(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+        @product(owner="o")
+        def lines(numbers): raise ValueError("first\\nsecond \\x1b[31m")
+        @product(owner="o")
+        def group(numbers): raise ExceptionGroup("both", [KeyError("one"), OSError("two")])
+        @product(owner="o")
+        def large(numbers): raise ValueError("x" * 2_000_000)
+        @product(owner="o")
+        def address(numbers): raise ValueError("no answer from postgresql://me:SE@CRET/1@host:5/d")
+        @product(owner="o", isolate=True)
+        def apart(numbers):
+            error = ValueError("mysql://me:SECRET@host/d is away")
+            error.add_note("redis://:SECRET@host")
+            raise error
+        """,
+        header=True,
+    )
+    ran = place.run("materialize", "--jobs", "1")
+    assert ran.code == 1
+    assert "ValueError: first\n             second \\x1b[31m\n" in ran.out
+    assert all(word in ran.out for word in ("ExceptionGroup: both", "KeyError: 'one'", "OSError: two"))
+    assert "… (2,000,000 letters in all)" in ran.out
+    assert len(ran.out) < 5000
+    assert "postgresql://me:…@host:5/d" in ran.out
+    assert "mysql://me:…@host/d is away" in ran.out
+    assert "CRET" not in ran.out + ran.err

@@ -18,6 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.model import Where
+from assay.secrecy import masked
+
+_LINES, _LETTERS, _LOOKED_AT = 12, 2000, 20_000  # of a message of somebody else's
 
 
 class AssayError(Exception):
@@ -102,3 +105,19 @@ class StoreError(AssayError):
 
 class Conflict(AssayError):
     """A pointer no longer holds what this run decided on; observe and decide again."""
+
+
+def words_of(error: BaseException) -> str:
+    """Return what an exception of anybody's says: as much as people read, and no password of an address."""
+    try:
+        text = str(error)
+    except Exception as worse:
+        return f"its message cannot be told ({type(worse).__name__})"
+    text = masked(text[:_LOOKED_AT]) + text[_LOOKED_AT:]
+    if isinstance(error, BaseExceptionGroup):
+        text = "\n".join([text, *(f"{type(one).__name__}: {words_of(one)}" for one in error.exceptions[:_LINES])])
+    lines = text.strip().splitlines()
+    told = "\n".join(lines[:_LINES])
+    if len(lines) <= _LINES and len(told) <= _LETTERS:
+        return told
+    return f"{told[:_LETTERS]} … ({len(text):,} letters in all)"

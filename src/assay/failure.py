@@ -6,11 +6,11 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from assay.errors import AssayError
+from assay.errors import AssayError, words_of
 from assay.events import Failed
 from assay.graph import Graph
 from assay.model import Product
-from assay.secrecy import HUSHED
+from assay.secrecy import HUSHED, masked
 
 # Exceptions whose words are about names and places, never about values.
 _QUOTE_NO_VALUES = {
@@ -28,6 +28,8 @@ _LACKS = (
         "Give it more memory (`memory` in pyproject.toml, `ulimit -v`), or do less at a time (`jobs`).",
     ),
 )  # fmt: skip
+
+_NOTES, _LONGEST = 1000, 4000  # letters of what others say
 
 _FILE = re.compile(r"\s*file\s*=\s*(\S.*)")  # how DuckDB says, far below, in which CSV file something is wrong
 
@@ -50,21 +52,14 @@ def failure(error: BaseException, root: Path, graph: Graph, name: str) -> Failed
     if not graph.sensitive(name) or kind in _QUOTE_NO_VALUES:
         return failed
     place = failed.error.partition(": ")[0]
+    place = "" if place == kind else f"{place}: "
     notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-    return Failed(error=f"{place}: {kind}: {HUSHED}{notes}")
-
-
-def _words(error: BaseException) -> str:
-    """Return the message of an exception, of whatever class of the user's."""
-    try:
-        return str(error)
-    except Exception as worse:
-        return f"its message cannot be told ({type(worse).__name__})"
+    return Failed(error=f"{place}{kind}: {HUSHED}{notes}")
 
 
 def remedy(error: BaseException) -> str:
     """Return what to do about an error that is for want of files, room, memory or threads; '' for any other."""
-    said = f"{type(error).__name__}: {_words(error)}"
+    said = f"{type(error).__name__}: {words_of(error)}"
     return next((hint for words, hint in _LACKS if any(word in said for word in words)), "")
 
 
@@ -76,21 +71,28 @@ def said_of(error: BaseException, root: str, product: Product) -> Failed:
 
 
 def _said_of(error: BaseException, root: str, product: Product) -> Failed:
-    notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+    notes = masked("".join(f"\n{note}" for note in getattr(error, "__notes__", ()))[:_NOTES])
     if isinstance(error, Elsewhere):
         return replace(error.failed, error=f"{error.failed.error}{notes}")
     if isinstance(error, AssayError):
-        return Failed(error=f"{error}{notes}")
+        return Failed(error=f"{masked(str(error))}{notes}")
     ours = str(__file__).rpartition("/")[0]
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(f"{root}/")]
     theirs = [f for f in frames if not f.filename.startswith(ours) and "site-packages" not in f.filename]
-    place = f"{os.path.relpath(theirs[-1].filename, root)}:{theirs[-1].lineno}" if theirs else str(product.where)
-    said, *more = _words(error).strip().splitlines() or [""]
-    if type(error).__module__.strip("_").startswith("duckdb"):  # its message says what kind of error it is
+    place = f"{os.path.relpath(theirs[-1].filename, root)}:{theirs[-1].lineno}: " if theirs else f"{product.where}: "
+    if not theirs and remedy(error):
+        place = ""  # it is no fault of what was declared there
+    whose = type(error).__module__.strip("_").partition(".")[0]
+    if whose == "duckdb":  # its message says what kind of error it is
+        said, *more = masked(str(error)).strip().splitlines() or [""]
         # The query stands one line further down in what is run than in what was written.
         more = [re.sub(r"^LINE (\d+):", lambda m: f"LINE {int(m[1]) - 1}:", line) for line in more]
         file = next((found[1] for line in more if (found := _FILE.fullmatch(line))), "")
         said += f" ({os.path.relpath(file, root)})" if file else ""
-        return Failed(error=f"{place}: {said}{notes}", detail="\n".join(line for line in more if line.strip()))
-    detail = (theirs[-1].line or "").strip() if theirs else ""
-    return Failed(error=f"{place}: {type(error).__name__}: {said}{notes}", detail=detail)
+        detail = "\n".join(line for line in more if line.strip())
+        return Failed(error=f"{place}{said[:_LONGEST]}{notes}", detail=detail[:_LONGEST])
+    said = words_of(error)
+    if whose in {"polars", "pyo3_runtime"}:  # below its first line is a plan
+        said = said.partition("\n")[0]
+    detail = masked((theirs[-1].line or "").strip()[:_LONGEST]) if theirs else ""
+    return Failed(error=f"{place}{type(error).__name__}: {said}{notes}", detail=detail)

@@ -14,7 +14,7 @@ from types import CodeType, ModuleType
 
 from assay.config import Config
 from assay.declare import Declaration, collecting
-from assay.errors import Problem
+from assay.errors import Problem, words_of
 from assay.fingerprint import SourceTree
 from assay.model import Where
 
@@ -92,7 +92,7 @@ def _failure(error: BaseException, file: Path, root: Path) -> Problem:
         return Problem(what=f"cannot be imported: {error.msg}", where=where, hint=(error.text or "").strip())
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(root)]
     frames = [f for f in frames if not f.filename.startswith(_OURS)]
-    what = f"cannot be imported: {type(error).__name__}: {error}"
+    what = f"cannot be imported: {type(error).__name__}: {words_of(error)}"
     if not frames:
         return Problem(what=what, where=Where(relative))
     last = frames[-1]

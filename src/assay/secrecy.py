@@ -4,7 +4,13 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+_PASSWORD = re.compile(r"(://[^\s:/@'\"]*:)[^\s'\"]*@")
 HUSHED = "what went wrong is not told: its words may hold sensitive values"
+
+
+def masked(text: str) -> str:
+    """Return a text without the passwords of the addresses in it (`scheme://user:…@host`)."""
+    return _PASSWORD.sub(r"\1…@", text)
 
 
 @lru_cache(maxsize=4096)

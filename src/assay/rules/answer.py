@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from assay.errors import words_of
+
 WHOLE = "the check says no to the whole column"
 
 
@@ -29,4 +31,4 @@ def said(error: BaseException) -> str:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of what an exception says."""
-    return next(iter(str(error).strip().splitlines()), "")
+    return words_of(error).partition("\n")[0]

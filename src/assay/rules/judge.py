@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from assay.engines import duckdb as duck
 from assay.engines.feed import Feed, Table
 from assay.engines.types import exact
-from assay.errors import BuildError
+from assay.errors import BuildError, words_of
 from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, Product, Rule, RuleResult, Status
 from assay.rules import by_duckdb, by_pandera, by_polars, by_query
 from assay.rules.answer import Answer, said
@@ -128,7 +128,7 @@ class Judging:
             self._polars(ways)
             self._pandera(ways)
         except (MemoryError, OSError) as error:  # the machinery's failure, and no verdict on the data
-            raise BuildError(f"the rules cannot be judged now: {error or type(error).__name__}") from error
+            raise BuildError(f"the rules cannot be judged now: {words_of(error) or type(error).__name__}") from error
         self._alone([rule for rule in self.product.contract.rules if rule.text not in self.answers])
         if queries := [rule for rule in self.product.contract.rules if rule.text not in self.answers]:
             self._queries(queries)
