@@ -713,3 +713,22 @@ def test_what_users_exceptions_say_is_told_whole_and_no_password_with_it(place: 
     assert "postgresql://me:…@host:5/d" in ran.out
     assert "mysql://me:…@host/d is away" in ran.out
     assert "CRET" not in ran.out + ran.err
+
+
+def test_an_interrupt_that_nobody_sent_fails_its_product_alone(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+        sql_product("good", "from numbers", owner="o")
+        @product(owner="o")
+        def p(numbers): raise KeyboardInterrupt
+        """,
+        header=True,
+    )
+    told = place.materialize()
+    assert (told[""]["exit_code"], told["sales.good"]["result"], told["sales.p"]["result"]) == (
+        1,
+        "published",
+        "failed",
+    )
+    assert "KeyboardInterrupt" in told["sales.p"]["error"]

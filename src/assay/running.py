@@ -251,9 +251,7 @@ class Run:
     def _finish(self, future: "Future[_Done]") -> None:
         name = self.running.pop(future)
         error = future.exception()
-        if isinstance(error, KeyboardInterrupt):
-            raise error
-        if error is not None:
+        if error is not None:  # also KeyboardInterrupt: of Ctrl-C this thread hears, and no other
             self._fail(name, error)
             return
         self._take(name, future.result())
