@@ -34,7 +34,7 @@ def run() -> None:
     _end_with(parent, lifeline, requests, replies)
     for pipe in (requests, replies):
         os.set_inheritable(pipe, False)
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)  # of a crash, the thread that did: others are ours
     with os.fdopen(requests, "rb") as messages, redirect_stdout(sys.stderr):  # what users' code prints is no reply
         if opening := messages.readline():
             _serve(messages, replies, task_from(opening))
