@@ -150,3 +150,13 @@ print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=
         done = subprocess.run(command, cwd=shop.root, capture_output=True, text=True, check=False)
         peak.append(int(done.stderr.split()[-1]) / 1024)
     assert peak[1] - peak[0] < 20, "MiB"
+
+
+def test_what_was_not_there_then_is_told_with_the_moment(shop: Place) -> None:
+    shop.write("products/later.py", "sql_product('late', 'select 1 as x', owner='o')", header=True)
+    shop.materialize()
+    assert "no published table 'late' at release 1" in shop.run("query", "--as-of", "1", "from late").err
+    assert (
+        "no published table 'p' as of 2001-02-03 00:00:00 UTC"
+        in shop.run("query", "--as-of", "2001-02-03", "from p").err
+    )

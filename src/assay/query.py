@@ -92,8 +92,10 @@ def _tables(sql: str, seen: Published) -> dict[str, str]:
                 f"{found[0]} is a file, not a table", hint=f"`products show {found[0]}` says where it is."
             )
         if len(found) != 1:
-            told = f"{table!r} could be {' or '.join(sorted(found))}" if found else f"no published table {table!r}"
-            raise QueryRefused(told, hint=nearest(table, tables) or _NOT_PUBLISHED)
+            none = f"no published table {table!r}{seen.when}"
+            told = f"{table!r} could be {' or '.join(sorted(found))}" if found else none
+            hint = "`products history NAME` says when it was published." if seen.when else _NOT_PUBLISHED
+            raise QueryRefused(told, hint=nearest(table, tables) or hint)
         named[table] = found[0]
     return named
 

@@ -68,8 +68,12 @@ def connect(
 class Published:
     """What readers of one environment see at one moment: the version of every product, and where its bytes are."""
 
-    def __init__(self, versions: Mapping[str, Version], config: Config, environment: str) -> None:
+    def __init__(
+        self, versions: Mapping[str, Version], config: Config, environment: str, at: datetime | int | None = None
+    ) -> None:
         self.versions, self.config, self.environment = versions, config, environment
+        when = f"as of {at:%Y-%m-%d %H:%M:%S} UTC" if isinstance(at, datetime) else f"at release {at}"
+        self.when = "" if at is None else f" {when}"
         self.storage = LocalStorage(config.state / "store")
 
     def file(self, name: str) -> Path:
@@ -87,7 +91,8 @@ class Published:
         """Return the version of a product given in full or by its bare name."""
         found = [n for n in self.versions if name in {n, n.partition(".")[2]}]
         if len(found) != 1:
-            what = f"could be {' or '.join(sorted(found))}" if found else f"is not published in {self.environment}"
+            there = f"is not published in {self.environment}{self.when}"
+            what = f"could be {' or '.join(sorted(found))}" if found else there
             raise UsageError(f"{name!r} {what}", hint=nearest(name, self.versions) or "`products status` says what is.")
         return self.versions[found[0]]
 
@@ -138,7 +143,7 @@ def _published(config: Config, storage: LocalStorage, environment: str, at: date
         versions = {name: catalog.version(pointer.version) for name, pointer in pointers.items()}
     finally:
         catalog.close()
-    return Published(versions, config, environment)
+    return Published(versions, config, environment, at)
 
 
 def moment(as_of: AsOf) -> datetime | int | None:
