@@ -377,3 +377,13 @@ def test_only_the_command_writes_to_standard_output(place: Place) -> None:
     ran = place.spawn("materialize", "--json")
     assert [event.get("result") for event in ran.events] == ["published", None]
     assert {"imported", "raw", "child", "inner"} <= set(ran.err.split())
+
+
+def test_status_says_what_the_last_run_did_not_finish(place: Place) -> None:
+    place.write("products/sales.py", "sql_product('p', 'select error(1) as x from numbers', owner='o')", header=True)
+    assert "did not finish" not in place.run("status").out
+    assert place.run("materialize").code == 1
+    assert "the last run did not finish it: `products retry`" in place.run("status").out
+    place.edit("products/sales.py", "error(1) as x", "x")
+    assert place.run("materialize").code == 0
+    assert "did not finish" not in place.run("status").out

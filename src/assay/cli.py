@@ -258,12 +258,14 @@ def status(select: Sequence[str], exclude: Sequence[str], env: str | None, now: 
         products = session.project.graph.products
         held, now = story.made_of_held(products), session.clock()
         mixed = mixed_by_pins(session.catalog, session.project.graph, session.environment)
+        left = set(session.catalog.unfinished(session.environment))
         told = [
             status_of(
-                products[n], story.decided(n, d), story, now, made_of_held=held.get(n, ()), mixed=mixed.get(n, ())
+                products[n], story.decided(n, d), story, now,
+                made_of_held=held.get(n, ()), mixed=mixed.get(n, ()), left=n in left,
             )
             for n, d in steps.items()
-        ]
+        ]  # fmt: skip
     if as_json:
         return _say(told)
     table(

@@ -37,10 +37,12 @@ def status_of(
     *,
     made_of_held: Sequence[str] = (),
     mixed: Sequence[str] = (),
+    left: bool = False,
 ) -> dict[str, Any]:
     """Return the status of a product as plain data, from what was decided for it.
 
-    Some of what it is made of has parts that are held back; `mixed` says what it is that does not match.
+    Some of what it is made of has parts that are held back; `mixed` says what it is that does not match, `left` whether
+    the last run began with it and did not finish.
     """
     state = {"unchanged": "up to date", "build": "stale", "check": "stale", "maybe": "stale", "published": "stale"}
     readers = story.readers(product.name)
@@ -54,6 +56,8 @@ def status_of(
         because.append(f"held back: {', '.join(held[:5])}{more} ({'; '.join(r['text'] for r in told['held_by'])})")
     because += [f"parts of {name} that it is made of are held back" for name in made_of_held]
     because += mixed
+    if left and state.get(told["result"]) == "stale":
+        because.append("the last run did not finish it: `products retry` tries again, and says why")
     reviews = [
         f"review of {rule.text!r} was due {rule.review_by}{f' ({rule.owner})' if rule.owner else ''}"
         for rule in overdue(product, now.date())
