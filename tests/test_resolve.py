@@ -136,6 +136,10 @@ MISTAKES = {
         "@product(owner='o', file='../x.csv')\ndef p(numbers): return b''",
         ["file='../x.csv' should be a plain file name"],
     ),
+    "each= with a typo": (
+        "sql_product('p', 'from numbers', owner='o', each='numers')",
+        ["each='numers' is no name of an input", "Did you mean sales.numbers?"],
+    ),
     "a file that would forge a line": (
         "@product(owner='o', file='a\\nb\\x1b[31m.txt')\ndef p(numbers): return b''",
         ["file='a\\nb\\x1b[31m.txt' should be a plain file name", "no control characters"],

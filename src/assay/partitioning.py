@@ -6,7 +6,7 @@ from typing import Protocol
 
 from assay.declare import Declaration, PartsDeclaration, ProductDeclaration, SourceDeclaration
 from assay.engines.partwise import has_window
-from assay.graph import Graph
+from assay.graph import Graph, nearest
 from assay.model import Contract, Input, Partition, Where
 from assay.partition import alike, coarser, partition_by, shown, template
 from assay.secrecy import secret
@@ -70,7 +70,8 @@ class Partitions:
             self.wrong.add(name)
         if found is None and followed not in self.wrong:
             told = f"{followed} is not in parts" if followed else "is no name of an input"
-            self.declared.problem(f"{name}: each={_called(table.each)} {told}", where)
+            hint = "" if followed or not isinstance(table.each, str) else nearest(table.each, self.declared.named)
+            self.declared.problem(f"{name}: each={_called(table.each)} {told}", where, hint)
         return replace(found, in_rows=False) if found else None
 
     def _of_source(self, name: str, source: SourceDeclaration) -> Partition | None:
