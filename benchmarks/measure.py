@@ -75,6 +75,12 @@ def _wait(process: int, watch: Callable[[], object] | None) -> tuple[int, resour
     return (status, used) if ended else os.wait4(process, 0)[1:]
 
 
+def aside(folder: Path) -> None:
+    """Take what an earlier run made out of the way; to delete it just before a run would slow down the file system."""
+    if folder.exists():
+        folder.rename(Path(tempfile.mkdtemp(prefix="before-", dir=folder.parent)) / folder.name)
+
+
 def measure(sides: Sequence[Side], runs: int) -> list[Usage]:
     """Return the medians of each side, run in turn so that what else the machine does falls on all of them."""
     found: list[list[Usage]] = [[] for _ in sides]

@@ -6,7 +6,6 @@ The project of `benchmarks.days`: a source of one file a day, lines and sums in 
 One file is replaced. The bar is a three-hundredth of the full build and half a second.
 """
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +13,7 @@ from itertools import count as counting
 from pathlib import Path
 
 from benchmarks.days import write_day, write_project
-from benchmarks.measure import Usage, assay, head, measure, options, plot, row
+from benchmarks.measure import Usage, aside, assay, head, measure, options, plot, row
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def changes(root: Path, count: int, rows: int, runs: int, *, whole: bool) -> Seq
     for day in range(count):
         write_day(root, day, rows)
     salts = counting(1)
-    clear = partial(shutil.rmtree, root / ".products", ignore_errors=True)
+    clear = partial(aside, root / ".products")
     [full] = measure([assay("", root, "materialize", prepare=clear)], runs)
 
     def replace() -> None:

@@ -8,7 +8,6 @@ Each rule is a query of its own, on both sides; with `--contracts` the rules are
 asks one query a table. The raw script pays for no durability and keeps no evidence.
 """
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from itertools import count as counting
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.measure import COLUMNS, Side, assay, compare, head, options
+from benchmarks.measure import COLUMNS, Side, aside, assay, compare, head, options
 from benchmarks.pipeline import Check, Model, Pipeline, Table, put, write_assay, write_modules, write_raw
 
 ROWS = 1000
@@ -90,7 +89,7 @@ class _Tiny:
 
     def _clear(self) -> None:
         for folder in (self.ours / ".products", self.raw / "out"):
-            shutil.rmtree(folder, ignore_errors=True)
+            aside(folder)
 
 
 def pipeline(count: int, changed: Mapping[int, str]) -> Pipeline:
