@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib.util import find_spec
@@ -80,17 +80,17 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: s
     stored = {
         "made_from": stamp,
         "files": relative(config, files),
-        "sources": [asdict(s) for s in graph.sources.values()],
+        "sources": list(graph.sources.values()),
         "order": [index[name] for name in graph.order],
         "heads": [head_of(p) for p in graph.products.values()],
     }
     try:
-        body = b"".join(_line(product_to(p)) for p in graph.products.values())
+        body = b"".join(to_line(p) for p in graph.products.values())
         config.state.mkdir(parents=True, exist_ok=True)
         ignore = config.state / ".gitignore"
         if not ignore.exists() or not ignore.stat().st_size:
             ignore.write_text("*\n", encoding="utf-8")  # it is not for version control
-        _put(config.state / FILE, _line({**stored, "body": _sha(body)}) + body)
+        _put(config.state / FILE, to_line({**stored, "body": _sha(body)}) + body)
     except (OSError, UnicodeEncodeError):
         pass
 
@@ -120,8 +120,8 @@ def keep(config: Config, parsed: Mapping[str, Parsed]) -> None:
         for text, p in parsed.items() if ";" not in text
     }  # fmt: skip
     with suppress(OSError, UnicodeEncodeError):
-        body = _line(stored)
-        _put(config.state / QUERIES, _line([digest(_tools()), _sha(body)]) + body)
+        body = to_line(stored)
+        _put(config.state / QUERIES, to_line([digest(_tools()), _sha(body)]) + body)
 
 
 def _table(schema: Any, name: Any, offset: Any) -> Table:
@@ -143,10 +143,6 @@ def _put(file: Path, content: bytes) -> None:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-
-
-def _line(stored: Any) -> bytes:
-    return json.dumps(stored, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _sha(content: bytes) -> str:
@@ -198,25 +194,27 @@ def _bytes_digest(file: Path) -> str:
 # ---------------------------------------------------------------------------------------------- to JSON
 
 
-def product_to(product: Product) -> dict[str, Any]:
-    """Return a product as JSON can hold it; of its rules, which are many, only what is not as by default."""
-    rules = [{**_plain_rule(rule), "where": plain(rule.where)} for rule in product.contract.rules]
-    return {**plain(product), "contract": {**plain(product.contract), "rules": rules}}
-
-
-_WORKED_OUT = {"reads", "rule_inputs", "closes", "rules"}  # and the rules of a contract, which are told on their own
+_WORKED_OUT = {Product: {"reads", "rule_inputs"}, Contract: {"reads", "closes"}}
 
 
 @cache
 def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind) if f.name not in _WORKED_OUT)
+    return tuple(f.name for f in fields(kind) if f.name not in _WORKED_OUT.get(kind, ()))
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it; asdict() would copy every text in it."""
-    if is_dataclass(value):
-        return {name: plain(getattr(value, name)) for name in _names(value.__class__)}
-    return [plain(inner) for inner in value] if isinstance(value, tuple) else value
+def _told(value: Any) -> dict[str, Any]:
+    """Return what JSON should hold of a value of ours; of rules, which are many, only what is not as by default."""
+    if isinstance(value, Rule | Demand):
+        return changed(value)
+    return {name: getattr(value, name) for name in _names(value.__class__)}
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_told).encode  # making one is slow
+
+
+def to_line(stored: Any) -> bytes:
+    """Return a line of JSON for values made of JSON's types and ours; asdict() would copy every text in them."""
+    return _encode(stored).encode() + b"\n"
 
 
 def head_of(product: Product) -> list[Any]:
@@ -225,15 +223,6 @@ def head_of(product: Product) -> list[Any]:
     inputs = [[i.alias, i.name, i.grain, i.back] for i in product.inputs]
     told = [product.name, code.digest, dict(code.parts), inputs, product.release_group]
     return [*told, contract.digest, list(contract.reads), bool(contract.closes), list(product.rule_inputs)]
-
-
-def _plain_rule(rule: Rule) -> dict[str, Any]:
-    told = changed(rule)
-    if rule.demand is not None:
-        told["demand"] = changed(rule.demand)
-    if rule.inputs:
-        told["inputs"] = [plain(i) for i in rule.inputs]
-    return told
 
 
 # ---------------------------------------------------------------------------------------------- from JSON

@@ -11,7 +11,7 @@ from assay.engines.feed import Feed, Measured, Table
 from assay.engines.measuring import Stranger
 from assay.events import Failed
 from assay.failure import Elsewhere
-from assay.manifest import plain, product_from, product_to, source_from
+from assay.manifest import product_from, source_from, to_line
 from assay.model import Column, Product
 
 
@@ -45,23 +45,18 @@ class Request:
 Reply = Measured | Elsewhere | None
 
 
-def line(told: Mapping[str, Any]) -> bytes:
-    """Return a message as it is sent."""
-    return json.dumps(told, separators=(",", ":"), default=str).encode() + b"\n"
-
-
 def task_to(task: Task) -> bytes:
     """Return a task as it is sent."""
     told = {
-        "root": task.root,
-        "product": product_to(task.product),
+        "root": str(task.root),
+        "product": task.product,
         "handovers": None if task.handovers is None else dict(task.handovers),
         "takes": task.takes,
-        "folders": list(task.folders),
-        "spill": task.spill,
+        "folders": [str(folder) for folder in task.folders],
+        "spill": str(task.spill),
         "limits": dict(task.limits),
     }
-    return line(told)
+    return to_line(told)
 
 
 def task_from(message: bytes) -> Task:
@@ -74,7 +69,8 @@ def task_from(message: bytes) -> Task:
 def request_to(request: Request) -> bytes:
     """Return a request as it is sent."""
     feeds = [_feed_to(feed) for feed in request.feeds]
-    return line({"feeds": feeds, "target": request.target, "stranger": request.stranger, "ask": list(request.ask)})
+    target = str(request.target)
+    return to_line({"feeds": feeds, "target": target, "stranger": request.stranger, "ask": list(request.ask)})
 
 
 def request_from(message: bytes) -> Request:
@@ -94,8 +90,7 @@ def _feed_to(feed: Feed) -> dict[str, Any]:
         "cuts": [[str(file), ranges] for file, ranges in feed.table.cuts.items()],
         "split": feed.table.split,
     }
-    source = asdict(feed.source) if feed.source else None
-    return {"alias": feed.alias, "name": feed.name, "table": table, "source": source, "root": feed.root}
+    return {"alias": feed.alias, "name": feed.name, "table": table, "source": feed.source, "root": feed.root}
 
 
 def _feed_from(told: Mapping[str, Any]) -> Feed:
@@ -112,11 +107,11 @@ def reply_to(reply: Reply) -> bytes:
     match reply:
         case Measured():
             at = reply.data_as_of.isoformat() if reply.data_as_of else None
-            return line({"made": {**plain(reply), "data_as_of": at}})
+            return to_line({"made": {**asdict(reply), "data_as_of": at}})
         case Elsewhere(kind=kind, failed=failed, again=again):
-            return line({"failed": {"kind": kind, "error": failed.error, "detail": failed.detail, "again": again}})
+            return to_line({"failed": {"kind": kind, "error": failed.error, "detail": failed.detail, "again": again}})
         case None:
-            return line({})
+            return to_line({})
 
 
 def reply_from(message: bytes) -> Reply:

@@ -228,7 +228,7 @@ def told_apart(rules: Iterable[Rule]) -> tuple[Rule, ...]:
         while text in found:
             number += 1
             text = f"{rule.text} ({number})"
-        found[text] = replace(rule, text=text)
+        found[text] = rule if text is rule.text else replace(rule, text=text)
     return tuple(found.values())
 
 

@@ -143,6 +143,7 @@ class Run:
 
     def go(self) -> None:
         """Do what is to be done; raises Conflict when the world is not as observed any more."""
+        gc.freeze()  # what the definitions became stays to the end
         gc.enable()  # a command begins without
         self.hands.jobs = jobs = self.manner.jobs or min(4, os.cpu_count() or 1)
         self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
