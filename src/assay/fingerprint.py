@@ -6,7 +6,6 @@ value counts by the statements that mention it, or by the whole file that it sta
 """
 
 import ast
-import copy
 import enum
 import functools
 import hashlib
@@ -14,7 +13,8 @@ import json
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -25,6 +25,9 @@ from typing import Any
 from assay.model import Code, Key
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_DOCUMENTED = (*_DEFINITIONS, ast.Module)
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+_UNSAID = {"ctx", "kind", "type_comment", "type_ignores"}
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode  # made once: it is slow
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
 
@@ -68,7 +71,7 @@ class SourceTree:
         self.module = ast.parse(text, file)
         self.functions: dict[int, ast.AST] = {}
         self.classes: dict[str, list[ast.AST]] = {}
-        for node in ast.walk(self.module):
+        for node in _statements(self.module):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 self.functions[min([node.lineno, *(d.lineno for d in node.decorator_list)])] = node
             elif isinstance(node, ast.ClassDef):
@@ -77,7 +80,7 @@ class SourceTree:
     @functools.cached_property
     def whole(self) -> str:
         """The digest of the file as a whole."""
-        return digest(_text(self.module, {}))
+        return digest(_read(self.module, {}).text)
 
     def at(self, line: int) -> ast.AST | None:
         """Return the function whose definition starts at this line, the lambda on it, or the statement around it."""
@@ -111,6 +114,18 @@ class SourceTree:
         """Return the class of this name, or the whole file when it is not the only one."""
         found = self.classes.get(qualname.rpartition(".")[2], [])
         return found[0] if len(found) == 1 else self.module
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a piece of source says, the dotted names in it (`lib.scale.by`), and what it imports.
+
+    Said is its syntax tree without what does not count: comments, layout, docstrings and our own decorators.
+    """
+
+    text: str
+    names: set[str]
+    imports: list[ast.Import | ast.ImportFrom]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +223,9 @@ class Reach:
         if tree is not None:
             node = tree.at(function.__code__.co_firstlineno)
             space = function.__globals__
-            self._add(name, _text(node, space) if node else _bytecode(function.__code__))
-            self._reached(node or tree.module, space, file)
+            said = _read(node or tree.module, space)
+            self._add(name, said.text if node else _bytecode(function.__code__))
+            self._reached(said, space, file)
             self._values_of(name, vars(function), file)
         elif file.startswith("<"):  # made by exec: there is no file to read
             self._add(name, _bytecode(function.__code__))
@@ -232,9 +248,9 @@ class Reach:
         if tree is None:
             self._foreign.add(name)
             return
-        node = tree.named(cls.__qualname__)
-        self._add(name, _text(node, space))
-        self._reached(node, space, file)
+        said = _read(tree.named(cls.__qualname__), space)
+        self._add(name, said.text)
+        self._reached(said, space, file)
         for value in map(_underlying, vars(cls).values()):
             if isinstance(value, types.FunctionType):
                 self.visit(name, value, file)
@@ -255,20 +271,20 @@ class Reach:
             self._foreign.add(module.__name__)
             return
         self._add(module.__name__, tree.whole)
-        self._reached(tree.module, vars(module), file)
+        self._reached(_read(tree.module, vars(module)), vars(module), file)
         for name, value in sorted(vars(module).items()):
             if isinstance(value, types.ModuleType | types.FunctionType | type) and not name.startswith("__"):
                 self.visit(f"{module.__name__}.{name}", value, file)
 
-    def _reached(self, node: ast.AST, space: Mapping[str, Any], file: str) -> None:
+    def _reached(self, said: _Said, space: Mapping[str, Any], file: str) -> None:
         """Visit what the names in a piece of source stand for, and what it imports when it runs."""
-        for name in sorted(_names(node, space)):
+        for name in sorted(said.names):
             self._name(name.split("."), space, file)
-        for inner in ast.walk(node):
+        for inner in said.imports:
             if isinstance(inner, ast.Import):
                 for alias in inner.names:
                     self.visit(alias.name, self.load(alias.name), file)
-            elif isinstance(inner, ast.ImportFrom):
+            else:
                 self._imported(inner, space, file)
 
     def _imported(self, node: ast.ImportFrom, space: Mapping[str, Any], file: str) -> None:
@@ -326,11 +342,12 @@ class Reach:
             told += self._told_of(origin, module, through)
         statements = [s for s in tree.mentions(bound.name) if not _is_ours(getattr(s, "value", None), bound.space)]
         for statement in statements:
-            told.append(digest(_text(statement, bound.space)))
-            for name in _names(statement, bound.space) - {bound.name}:
+            said = _read(statement, bound.space)
+            told.append(digest(said.text))
+            for name in said.names - {bound.name}:
                 self._name(name.split("."), bound.space, bound.file)
         if not told:
-            self._reached(tree.module, bound.space, bound.file)
+            self._reached(_read(tree.module, bound.space), bound.space, bound.file)
         return told or [tree.whole]
 
     def _add(self, name: str, content: Any) -> None:
@@ -348,30 +365,55 @@ def _sorting(value: Any) -> str:
     return repr(value) if _is_plain(value) else type(value).__qualname__
 
 
-def _text(node: ast.AST, space: Mapping[str, Any]) -> str:
-    """Return source without comments, layout, docstrings and our own decorators."""
-    if decorators := getattr(node, "decorator_list", None):  # with all their rules: most of what there is to write out
-        node = copy.copy(node)
-        node.decorator_list = [d for d in decorators if not _is_ours(d, space)]  # type: ignore[attr-defined]
-    return ast.unparse(_Bare(space).visit(ast.parse(ast.unparse(node))))
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements inside a node, outside in; most of a syntax tree is expressions."""
+    inside = deque([node])
+    while inside:
+        here = inside.popleft()
+        for label in _BLOCKS:
+            inside += getattr(here, label, None) or ()
+        yield here
 
 
-class _Bare(ast.NodeTransformer):
-    """Drops docstrings and the decorators that only declare."""
+def _read(piece: ast.AST, space: Mapping[str, Any]) -> _Said:
+    """Return what a piece of source says; in one walk, as every function of every definition is read."""
+    told: list[str] = []
+    names: set[str] = set()
+    imports: list[ast.Import | ast.ImportFrom] = []
 
-    def __init__(self, space: Mapping[str, Any]) -> None:
-        self.space = space
+    def read(node: ast.AST) -> None:
+        if isinstance(node, ast.Attribute | ast.Name) and (chain := _chain(node)):
+            names.add(chain)
+            told.append(chain)
+            return
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imports.append(node)
+        told.append(f"({type(node).__name__}")
+        for label in node._fields:
+            value: Any = getattr(node, label, None)
+            if label == "decorator_list":
+                value = [d for d in value if not _is_ours(d, space)]
+            elif label == "body" and isinstance(node, _DOCUMENTED):
+                value = _without_docstring(value)
+            if value is None or value == [] or label in _UNSAID:
+                continue  # so that a field that only a later Python knows changes nothing
+            told.append(f"{label}=")
+            for inner in value if isinstance(value, list) else (value,):
+                if isinstance(inner, ast.AST):
+                    read(inner)
+                else:
+                    told.append(repr(inner))
+        told.append(")")
 
-    def _strip(self, node: Any) -> Any:
-        self.generic_visit(node)
-        first = node.body[0] if node.body else None
-        match first:
-            case ast.Expr(value=ast.Constant(value=str())):
-                node.body = node.body[1:] or [ast.Pass()]
-        node.decorator_list = [d for d in getattr(node, "decorator_list", []) if not _is_ours(d, self.space)]
-        return node
+    read(piece)
+    return _Said(" ".join(told), names, imports)
 
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Module = _strip  # noqa: N815
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    match body:
+        case [ast.Expr(value=ast.Constant(value=str())), *others]:
+            return others or [ast.Pass()]
+    return body
 
 
 def _is_ours(expression: ast.expr | None, space: Mapping[str, Any]) -> bool:
@@ -385,20 +427,6 @@ def _is_ours(expression: ast.expr | None, space: Mapping[str, Any]) -> bool:
 
 def _binds(statement: ast.stmt, name: str) -> bool:
     return any(isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for n in ast.walk(statement))
-
-
-def _names(node: ast.AST, space: Mapping[str, Any]) -> set[str]:
-    """Return the dotted names in a piece of source (`lib.scale.by`), without those in decorators that only declare."""
-    found: set[str] = set()
-    stack = [node]
-    while stack:
-        here = stack.pop()
-        ours = {id(d) for d in getattr(here, "decorator_list", ()) if _is_ours(d, space)}
-        if isinstance(here, ast.Attribute | ast.Name) and (chain := _chain(here)):
-            found.add(chain)
-        else:
-            stack += [child for child in ast.iter_child_nodes(here) if id(child) not in ours]
-    return found
 
 
 def _chain(node: ast.expr) -> str:
