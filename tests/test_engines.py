@@ -324,3 +324,29 @@ def test_a_seed_is_not_left_for_the_next_query(place: Place) -> None:
         place.materialize("--force", "--jobs", "1")
         found.add(place.query("select r from b")[0]["r"])
     assert len(found) == 3
+
+
+def test_little_is_made_by_one_thread_each_and_more_by_all(place: Place) -> None:
+    asked = "select current_setting('threads') as threads"
+    engine = DuckDB([], place.root / "spill")
+    with engine.cursor() as cursor:
+        everyone = [{"threads": cursor.execute(asked).fetchone()[0]}]
+    declared = f"""
+        import duckdb
+
+        @product(owner="o")
+        def p(numbers: duckdb.DuckDBPyRelation):
+            return numbers.limit(1).query("v", "{asked} from v")
+    """
+    place.write("products/sales.py", declared, header=True)
+    place.materialize()
+    assert place.query("from p") == [{"threads": 1}]
+
+    place.numbers("numbers", *range(200_000))
+    place.materialize()
+    assert place.query("from p") == everyone, "a source is large"
+
+    (place.root / "data/numbers.csv").unlink()
+    place.write("products/other.py", "sql_product('days', 'from range(3)', owner='o')\n", header=True)
+    place.materialize("--force")
+    assert place.query("from p") == everyone, "who knows how much is made of nothing"

@@ -20,6 +20,8 @@ from assay.rules.by_totals import Tallies, Tally, asked_of, splits, totals_diges
 from assay.rules.judge import Evidence, PartEvidence
 from assay.storage import Storage
 
+_LITTLE = 2**20  # bytes of a source: about what DuckDB gives one thread at a time
+
 
 class Shelf:
     """The files behind every name, as observed and as decided so far (`decisions` may grow)."""
@@ -34,7 +36,14 @@ class Shelf:
         """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
         with suppress(OSError):  # DuckDB makes one folder, not two; where nothing may be written nothing is spilled
             self.config.spill_folder.parent.mkdir(parents=True, exist_ok=True)
-        return DuckDB(self.folders, self.config.spill_folder, self.config.limits)
+        limits = {**self.config.limits, **({"threads": "1"} if self._is_little else {})}
+        return DuckDB(self.folders, self.config.spill_folder, limits)
+
+    @property
+    def _is_little(self) -> bool:
+        """Whether all is made of so little that a query is soonest done by one thread: others run beside it."""
+        sizes = (sum(f.size for f in source.files) for source in self.observed.sources.values())
+        return max(sizes, default=_LITTLE) < _LITTLE and all(p.inputs for p in self.graph.products.values())
 
     @property
     def folders(self) -> list[Path]:
