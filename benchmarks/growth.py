@@ -1,9 +1,10 @@
 """Many daily runs in a row, each with one more file: what the last costs beside the first, and what has grown.
 
-    python -m benchmarks.growth --days 1000 [--whole] [--plot]
+    python -m benchmarks.growth --days 1000 [--gc 7] [--whole] [--plot]
 
 A small project (`benchmarks.days`) whose products are made in parts of a day; with `--whole` they are made whole. Each
-day one file is added and `materialize` run as a process of its own. Catalog and store should grow by what changed.
+day one file is added and `materialize` run as a process of its own, every so many days (`--gc`) `gc` after it. Catalog
+and store should grow by what changed.
 """
 
 import statistics
@@ -21,15 +22,17 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--days", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=1000, help="rows of a file")
+    parser.add_argument("--gc", type=int, default=7, help="days after which `gc` is run; 0: never")
     parser.add_argument("--whole", action="store_true", help="make products whole instead of in parts")
     parser.add_argument("--plot", action="store_true", help="draw CPU seconds, catalog and store against days")
     told = parser.parse_args()
     made = "whole" if told.whole else "in parts"
-    title = f"One more file of {told.rows:,} rows a day, made {made}; CPU s is the median of {NEAR} runs"
-    head(title, ["run", "CPU s", "catalog MiB", "store MiB"])
+    tidied = f", `gc` every {told.gc} days" if told.gc else ""
+    title = f"One more file of {told.rows:,} rows a day, made {made}{tidied}; CPU s is the median of {NEAR} runs"
+    head(title, ["run", "CPU s", "`gc`: CPU s", "catalog MiB", "store MiB"])
     with tempfile.TemporaryDirectory() as folder:
-        seconds, sizes = live(Path(folder), told.days, told.rows, whole=told.whole)
-    row(["last / first", around(seconds, told.days) / around(seconds, min(NEAR, told.days)), "", ""])
+        seconds, sizes = live(Path(folder), told.days, told.rows, every=told.gc, whole=told.whole)
+    row(["last / first", around(seconds, told.days) / around(seconds, min(NEAR, told.days)), "", "", ""])
     if told.plot:
         draw(seconds, sizes, f"growth-{'whole' if told.whole else 'parts'}")
 
@@ -37,16 +40,18 @@ def main() -> None:
 Sizes = dict[int, tuple[float, float]]
 
 
-def live(root: Path, days: int, rows: int, *, whole: bool) -> tuple[list[float], Sizes]:
+def live(root: Path, days: int, rows: int, *, every: int, whole: bool) -> tuple[list[float], Sizes]:
     """Return the CPU seconds of each run, and the size of catalog and store (MiB) after some of them; print those."""
     write_project(root, whole=whole)
-    seconds, sizes = [], {}
+    seconds, sizes, tidying = [], {}, 0.0
     for day in range(1, days + 1):
         write_day(root, day - 1, rows)
         seconds.append(run(assay("", root, "materialize").command, root).seconds)
+        if every and day % every == 0:
+            tidying = run(assay("", root, "gc").command, root).seconds
         if day in {1, NEAR, days} or day % max(1, days // 20) == 0:
             sizes[day] = (catalog_size(root), size(root / ".products/store"))
-            row([day, around(seconds, day), *sizes[day]])
+            row([day, around(seconds, day), tidying, *sizes[day]])
     return seconds, sizes
 
 
