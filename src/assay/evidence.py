@@ -1,5 +1,6 @@
 """Where what a product is made of, and judged by, is read: which version of each input, and its files."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -48,8 +49,8 @@ class Shelf:
     @property
     def folders(self) -> list[Path]:
         """The folders that an engine may look into: the store, and those of the sources."""
-        outside = {(self.root / f.path).parent for s in self.observed.sources.values() for f in s.files}
-        return [self.storage.root, *sorted(outside)]
+        outside = {os.path.dirname(f.path) for s in self.observed.sources.values() for f in s.files}  # noqa: PTH120
+        return [self.storage.root, *sorted(self.root / folder for folder in outside)]
 
     def feed(self, alias: str, name: str) -> Feed:
         """Return a source as observed, or the version of a product that this run goes on with."""
