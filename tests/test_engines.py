@@ -350,3 +350,14 @@ def test_little_is_made_by_one_thread_each_and_more_by_all(place: Place) -> None
     place.write("products/other.py", "sql_product('days', 'from range(3)', owner='o')\n", header=True)
     place.materialize("--force")
     assert place.query("from p") == everyone, "who knows how much is made of nothing"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_name_of_a_parquet_source_stands_for_itself(place: Place, engine: str) -> None:
+    (place.root / "in").mkdir()
+    pl.DataFrame({"x": [1]}).write_parquet(place.root / "in/a[1].parquet")
+    pl.DataFrame({"y": [2]}).write_parquet(place.root / "in/a1.parquet")
+    declared = f"s = source.files('in/a[[]*.parquet', columns={{'x': pl.Int64}})\n{ENGINES[engine]}"
+    place.write("products/sales.py", declared, header=True)
+    assert place.materialize()["sales.p"]["result"] == "published"
+    assert place.query("from p") == [{"x": 1}]

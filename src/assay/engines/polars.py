@@ -62,7 +62,8 @@ def by_schema(source: Source, files: Sequence[Path]) -> list[list[Path]]:
     groups: dict[tuple[tuple[str, str], ...], list[Path]] = {}
     for file in files:
         try:
-            has = pl.read_parquet_schema(file)
+            with file.open("rb") as content:  # letters of a path would be taken for wildcards
+                has = pl.read_parquet_schema(content)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise BuildError(f"{source.name}: cannot read {file.name!r}: {error}") from error
         types = {column.name: _spelled(has, column.name) for column in source.columns}
