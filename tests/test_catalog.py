@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from assay.catalog import Catalog, collect, copy, open_catalog, waiting
 from assay.catalog.rows import ids_of, ranges
 from assay.catalog.schema import SCHEMA_VERSION, tables
-from assay.errors import CatalogError, Conflict, UsageError
+from assay.errors import CatalogDamaged, CatalogError, Conflict, UsageError
 from assay.fingerprint import code_of, key_of
 from assay.model import Column, Judged, Move, Part, RuleResult, SourceFile, SourceState, Status, Verdict, Version
 from assay.retention import Rule
@@ -263,6 +263,13 @@ def test_a_catalog_of_a_newer_assay_is_told(opened: Callable[..., Catalog]) -> N
     for create in (True, False):
         with pytest.raises(CatalogError, match="schema version 99; this Assay knows"):
             opened(create=create)
+
+
+def test_tables_that_are_not_of_the_schema_they_say_are_damage(opened: Callable[..., Catalog]) -> None:
+    """As of a catalog that was forged, or put together from two."""
+    change(opened(), "update meta set value = '3' where name = 'schema'")
+    with pytest.raises(CatalogDamaged, match=r"already exists[\s\S]*not those that this Assay makes[\s\S]*Without one"):
+        opened()
 
 
 def test_an_older_catalog_is_migrated_in_one_transaction(

@@ -6,7 +6,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -310,6 +310,28 @@ def test_other_rows_of_the_very_same_are_told(place: Place) -> None:
     assert (code, found["repaired"]) == (1, "")
     assert "other rows came out" in found["do"]
     assert len(place.query("from p")) == 3
+
+
+def test_history_that_is_lost_is_let_go_of_by_gc(shop: Place) -> None:
+    old = stored(shop)
+    for last in (2, 3):  # the version before is one that rules may compare with
+        shop.numbers("a", 1, last)
+        assert shop.run("materialize").code == 0
+    old.unlink()
+    code, [found] = findings(shop)
+    assert (code, "products gc" in found["do"], found["readers"]) == (1, True, [])
+    code, [found] = findings(shop, "--repair")
+    assert (code, "products gc" in found["do"]) == (1, True)
+    later = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    assert shop.run("gc", "--keep", "1", "--days", "0", "--now", later).code == 0
+    assert findings(shop) == (0, [])
+
+
+def test_what_stops_verify_is_no_damage(shop: Place) -> None:
+    with sqlite3.connect(shop.root / ".products/catalog.db") as db:
+        db.execute("update meta set value = '99' where name = 'schema'")
+    ran = shop.run("verify", "--repair")
+    assert (ran.code, ran.out, "Upgrade Assay" in ran.err) == (1, "", True)
 
 
 def test_rows_that_another_file_holds_prove_it_too(shop: Place) -> None:

@@ -9,7 +9,8 @@ AssayError                     what is wrong, where, what to do; the exit code i
 │   ├── SourceReplaced     1   a file of a source was replaced while it was being read
 │   ├── TimedOut           1   making a product took longer than its timeout
 │   └── Crashed            1   the process that made a product is gone
-├── CatalogError           1   the catalog cannot be opened, is of another version, or is damaged
+├── CatalogError           1   the catalog cannot be opened, is of another version, or is that of another store
+│   └── CatalogDamaged     1   what is in the catalog is not what was written, or was not written by us
 ├── StoreError             1   a stored file is missing or is not what the catalog says
 └── Conflict               1   another run moved a pointer first (the loser observes and decides again)
 """
@@ -96,7 +97,11 @@ class Crashed(BuildError):
 
 
 class CatalogError(AssayError):
-    """The catalog cannot be opened, has another schema version, or is damaged."""
+    """The catalog cannot be opened, has another schema version, or is that of another store."""
+
+
+class CatalogDamaged(CatalogError):
+    """What is in the catalog is not what was written, or was not written by us."""
 
 
 class StoreError(AssayError):

@@ -15,6 +15,7 @@ from assay.findings import Finding
 from assay.model import Part
 from assay.storage import LocalStorage, file_digest
 
+HISTORY = "`products gc` lets go of it, once it need not be kept (sooner: `--keep N`, `--days D`)."
 _DAMAGED = {"missing", "truncated", "edited", "unreadable"}
 
 
@@ -67,7 +68,7 @@ class _Mending:
         then = (
             f"`products materialize {kept.product}` builds what it is now."
             if finding.readers
-            else "It is only history."
+            else f"It is only history. {HISTORY}"
         )
         return replace(finding, do=f"{where}No other file has its bytes. {then}")
 

@@ -10,20 +10,20 @@ from datetime import datetime
 from pathlib import Path
 
 from assay.catalog import MARK, Catalog, shared_catalog
+from assay.catalog.address import put_back
 from assay.catalog.audit import Audit, Flaw, Kept
 from assay.config import Config
-from assay.errors import CatalogError, UsageError
+from assay.errors import CatalogDamaged, UsageError
 from assay.findings import Finding, Report
 from assay.graph import nearest
 from assay.leases import FOLDER as READERS
-from assay.repair import mend_catalog, repair
+from assay.repair import HISTORY, mend_catalog, repair
 from assay.storage import LocalStorage, file_digest
 
-_COPY = "Put back a copy of .products/catalog.db. Without one: move it away, and `products materialize` starts anew."
-_FACTS = "Put back a copy of .products/catalog.db, or publish it again: `products materialize` or `products restore`."
+_FACTS = "Put back a copy of the catalog, or publish it again: `products materialize` or `products restore`."
 _LOST = "`--repair` looks for another copy, or builds it again of the very same."
 _CHANGED = "`--repair` sets it aside and looks for another copy, or builds it again of the very same."
-_OLD = "`--repair` looks for another copy; readers do not see it, it cannot be restored."
+_OLD = f"`--repair` looks for another copy; readers do not see it, it cannot be restored. {HISTORY}"
 
 
 Told = Callable[[int, int], None]  # bytes read since it was told last, and bytes to read altogether
@@ -38,7 +38,9 @@ def verify(config: Config, names: Sequence[str], *, now: datetime, mend: bool = 
     try:
         with closing(shared_catalog(config)) as catalog:
             recovered = catalog.recover(storage.remove)
-            sick = [Finding(found="catalog", says=text, do=_COPY) for text in catalog.database.damage()]
+            sick = [
+                Finding(found="catalog", says=text, do=put_back(catalog.name)) for text in catalog.database.damage()
+            ]
             if sick and mend:
                 sick = mend_catalog(catalog, sick)
             there = list(_walk(storage.root))  # before the catalog is read: what it names later is not foreign
@@ -48,8 +50,8 @@ def verify(config: Config, names: Sequence[str], *, now: datetime, mend: bool = 
             if mend:
                 findings = repair(catalog, storage, audit, report.findings, now=now)
                 report = replace(report, findings=tuple(findings))
-    except CatalogError as error:
-        return Report(findings=(Finding(found="catalog", says=error.what, do=error.hint or _COPY),))
+    except CatalogDamaged as error:
+        return Report(findings=(Finding(found="catalog", says=error.what, do=error.hint),))
     return replace(report, findings=(*sick, *report.findings), recovered=tuple(recovered))
 
 

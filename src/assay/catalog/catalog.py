@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from assay.catalog import schema
+from assay.catalog.address import put_back
 from assay.catalog.audit import Audit, audited
 from assay.catalog.claims import check_built, claim, let_go, living
 from assay.catalog.facts import RecordedFacts
@@ -30,7 +31,7 @@ from assay.catalog.rows import (
     verdict_of,
     version_of,
 )
-from assay.errors import CatalogError, UsageError
+from assay.errors import CatalogDamaged, CatalogError, UsageError
 from assay.events import Holder
 from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
 from assay.plan import Facts
@@ -153,7 +154,7 @@ class Catalog:
         """Return a version by id; parts that are `known` are not read again."""
         found = self.versions_where("where id = ?", [id], known)
         if not found:
-            raise CatalogError(f"the catalog has no version {id}", hint=f"{self.name} may be damaged.")
+            raise CatalogDamaged(f"the catalog {self.name} has no version {id}", hint=put_back(self.name))
         return found[0]
 
     def versions(self, product: str, limit: int | None = None) -> Sequence[Version]:

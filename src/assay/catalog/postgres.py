@@ -23,10 +23,10 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from assay.catalog.address import scrubbed, shown
+from assay.catalog.address import is_split, put_back, scrubbed, shown
 from assay.catalog.protocol import Reader, T, Writer
 from assay.catalog.schema import extras
-from assay.errors import CatalogError, UsageError
+from assay.errors import CatalogDamaged, CatalogError, UsageError
 
 if TYPE_CHECKING:
     from psycopg import Connection, Error
@@ -49,6 +49,13 @@ _HOLDER = (
     " and ((classid::bigint << 32) | objid::bigint) = ?"
 )
 _KEPT = "What is recorded is kept; run it again when the server is back."
+_DAMAGED = (
+    "42",
+    "XX001",
+    "XX002",
+)  # how SQLSTATE begins where tables are other ones than ours, or their bytes are wrong
+_FORBIDDEN = "42501"
+_SPELLED = "Write postgresql://user@host:port/database; @ : / ? in a password as %40 %3A %2F %3F."
 # What to do, by what the server or the library says.
 _HINTS = {
     "lock timeout": "Another process has been writing to the catalog for a minute. Is one of them stopped half-way?",
@@ -65,6 +72,10 @@ _HINTS = {
         "The user must own the schema assay, or be allowed to make it: grant create on database NAME to USER"
     ),
     "No space left|could not extend": "The server's disk is full. Nothing was changed; make room, and run it again.",
+    "no schema has been selected": (
+        "Something between here and the server forgets the settings of a session, or the schema assay was dropped"
+        " meanwhile: connect to the server itself."
+    ),
     "read-only transaction": "This is a standby, or set read-only; name the primary server.",
 }
 
@@ -215,13 +226,15 @@ class Postgres:
 
     def _worded(self, error: "Error | UnicodeError") -> CatalogError:
         if isinstance(error, UnicodeError | self._psycopg.ProgrammingError) and not getattr(error, "sqlstate", None):
-            return CatalogError(
-                f"cannot read the address of the catalog {self.name}",
-                hint="Write postgresql://user@host:port/database; @ : / ? in a password as %40 %3A %2F %3F.",
-            )
+            return CatalogError(f"cannot read the address of the catalog {self.name}", hint=_SPELLED)
         said = self._said(error)
         hint = next((hint for words, hint in _HINTS.items() if re.search(words, said)), "")
-        return CatalogError(f"cannot use the catalog {self.name}: {said}", hint=hint)
+        hint = _SPELLED if is_split(self._address) else hint
+        told, state = f"cannot use the catalog {self.name}: {said}", getattr(error, "sqlstate", None) or ""
+        if state.startswith(_DAMAGED) and state != _FORBIDDEN:
+            hint = f"It is damaged, or its tables are not those that this Assay makes. {put_back(self.name)}"
+            return CatalogDamaged(told, hint=hint)
+        return CatalogError(told, hint=hint)
 
     def _said(self, error: Exception) -> str:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from assay.errors import CatalogError
+from assay.catalog.address import put_back
+from assay.errors import CatalogDamaged
 from assay.fingerprint import changed
 from assay.model import (
     Code,
@@ -115,7 +116,7 @@ def decoded(catalog: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         told = f"{error!r}"[:200]  # it may quote what is in the catalog, all of it
-        raise CatalogError(f"the catalog {catalog} is damaged: {told}", hint="Put back a copy of it.") from error
+        raise CatalogDamaged(f"the catalog {catalog} is damaged: {told}", hint=put_back(catalog)) from error
 
 
 def checked(row: Sequence[Any], kinds: Sequence[tuple[type, ...]]) -> Sequence[Any]:

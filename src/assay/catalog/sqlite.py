@@ -1,5 +1,6 @@
 """A catalog in one SQLite file: write-ahead log, full sync, and locks on files that tell living runs from dead ones."""
 
+import errno
 import fcntl
 import os
 import re
@@ -9,10 +10,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from assay.catalog.address import put_back
 from assay.catalog.protocol import Reader, T, Writer
 from assay.catalog.schema import extras
-from assay.errors import CatalogError
+from assay.errors import CatalogDamaged, CatalogError
 
+_STRANGE = re.compile("no such (table|column)|already exists|duplicate column|Could not decode")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_ROOM = 64 * 1024  # bytes
 _RUN = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 
 
@@ -131,8 +136,7 @@ class Sqlite:
         if self.rows("select 1 from sqlite_master limit 1"):
             told = "is a database, and not a catalog"
         if told:
-            hint = "Put back a copy of it, or move it away to start anew."
-            raise CatalogError(f"{self.name} {told}", hint=hint)
+            raise CatalogDamaged(f"{self.name} {told}", hint=put_back(self.name))
 
     # ------------------------------------------------------------------------------------------ living runs
 
@@ -166,7 +170,8 @@ class Sqlite:
     def _lock(self, run: str) -> Path:
         """Return the file that a run has locked; CatalogError for a run that is called like no run of ours."""
         if not _RUN.fullmatch(run):
-            raise CatalogError(f"the catalog {self.name} is damaged: {run!r} is no run", hint="Put back a copy of it.")
+            told = f"the catalog {self.name} is damaged: {run!r} is no run"
+            raise CatalogDamaged(told, hint=put_back(self.name))
         return self._locks / run
 
     def is_dead(self, run: str, reader: Writer | None = None) -> bool:
@@ -199,8 +204,29 @@ def _translated(name: str) -> Iterator[None]:
     """Turn SQLite's errors, and the disk's, into ours."""
     try:
         yield
-    except (sqlite3.Error, OSError, UnicodeError) as error:  # also what it says of a damaged file may be no text
-        hint = "Is another program holding it, the disk full or the folder read-only?"
-        if type(error) is sqlite3.DatabaseError:  # "malformed", "not a database"; what passes has a class of its own
-            hint = "The file is damaged or is not a catalog. Put back a copy, or move it away to start anew."
-        raise CatalogError(f"cannot use the catalog {name}: {error}", hint=hint) from error
+    except (sqlite3.Error, OSError, UnicodeError) as error:
+        raise _worded(name, error) from error
+
+
+def _worded(name: str, error: Exception) -> CatalogError:
+    told, code = f"cannot use the catalog {name}: {error}", getattr(error, "sqlite_errorcode", 0) & 0xFF
+    # "malformed", "not a database": what passes has a class of its own. What it says of a damaged file may be no text.
+    if type(error) is sqlite3.DatabaseError or isinstance(error, UnicodeDecodeError) or _STRANGE.search(str(error)):
+        hint = f"It is damaged, or its tables are not those that this Assay makes. {put_back(name)}"
+        return CatalogDamaged(told, hint=hint)
+    speechless = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+    full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in _NO_ROOM
+    if full or (speechless and _is_full(Path(name).parent)):
+        return CatalogError(told, hint="The disk is full. What was recorded is kept: make room, and run it again.")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return CatalogError(told, hint="Another program has been holding it for a minute. Is it stopped half-way?")
+    return CatalogError(told, hint="Is another program holding it, or the file or its folder read-only?")
+
+
+def _is_full(folder: Path) -> bool:
+    """Say whether a disk has no room for what SQLite wants beside a catalog: it speaks of other things then."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _ROOM
