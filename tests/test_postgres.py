@@ -17,6 +17,7 @@ from assay.catalog import open_catalog
 from assay.catalog.address import scrubbed, shown
 from assay.catalog.opening import MARK
 from assay.catalog.postgres import Postgres
+from assay.catalog.protocol import Writer
 from assay.errors import CatalogError, Conflict
 from assay.leases import FOLDER
 from assay.model import Move
@@ -406,7 +407,8 @@ def test_a_message_that_quotes_a_secret_is_scrubbed() -> None:
         ("postgresql://assay:WRONG@127.0.0.1:PORT/none?pasword=WRONG", "cannot read the address", "%40"),
         ("postgresql://assay:s3cr3t?WRONG@127.0.0.1:PORT/none", "", ""),
         ("postgresql://assay:s3cr3t#WRONG@127.0.0.1:PORT/none", "", ""),
-        ("postgresql://assay:s3cr3t/WRONG@127.0.0.1:PORT/none", "", ""),
+        ("postgresql://assay:s3cr3t/WRONG@127.0.0.1:PORT/none", "cannot ", "%2F"),
+        ("postgresql://assay:1/WRONG@127.0.0.1:PORT/none", "cannot ", "%2F"),
         ("postgresql://assay:s3cr3t@WRONG@127.0.0.1:PORT/none", "", ""),
         ("postgresql://assay:%zzWRONG@127.0.0.1:PORT/none", "cannot read the address", "%40"),
         ("mysql://assay:WRONG@h/d", "should be postgresql://", ""),
@@ -479,6 +481,62 @@ def test_a_reader_needs_no_right_to_write(team: Place, server: Server) -> None:
     assert json.loads(team.run("status", "--json").out)
     ran = team.run("materialize", "--force")
     assert (ran.code, "permission denied" in ran.err, "grant" in ran.err) == (1, True, True)
+
+
+@pytest.mark.parametrize("granted", ["", "select on all tables in schema assay", "create on database"])
+def test_a_schema_that_may_not_be_looked_into_is_not_taken_for_an_empty_one(team: Place, server: Server, granted: str) -> None:  # fmt: skip
+    (team.root / "go").touch()
+    team.materialize()
+    name = address_of(team).rpartition("/")[2]
+    if granted:
+        server.ask(f"grant {granted}{f' {name}' if 'database' in granted else ''} to locked", name)
+    team.edit("pyproject.toml", "//assay@", "//locked:hunter2-Opensesame@")
+    for verb in (["status"], ["query", SUM], ["verify", "--repair"], ["materialize"], ["gc"]):
+        ran = team.run(*verb)
+        assert (ran.code, ran.out) == (1, ""), verb
+        assert "the user locked may not look into the schema assay" in ran.err
+        assert "grant usage on schema assay to locked" in ran.err
+    assert not (team.root / ".products/damaged").exists()
+
+
+def test_a_schema_that_is_gone_is_told(address: str) -> None:
+    """As where something between here and the server forgets the settings of a session."""
+    catalog = open_catalog(address)
+    with pytest.raises(CatalogError, match=r"no schema has been selected[\s\S]*connect to the server itself"):
+        catalog.database.prepare(forgetful)
+    catalog.close()
+
+
+def forgetful(writer: Writer) -> None:
+    writer.define("set local search_path to nothing")
+    writer.define("create table more (x integer)")
+
+
+def test_what_stops_verify_is_no_damage(team: Place, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    (team.root / "go").touch()
+    team.materialize()
+    good = address_of(team)
+    wrong = {"locked:Pa55wort@": "password", "assay@": "Upgrade Assay"}
+    with psycopg.connect(good, autocommit=True) as connection:
+        connection.execute("update assay.meta set value = '99' where name = 'schema'")
+    for who, words in wrong.items():
+        monkeypatch.setenv("ASSAY_CATALOG", good.replace("assay@", who))
+        for verb in (["verify"], ["verify", "--repair", "--json"]):
+            ran = team.run(*verb)
+            assert (ran.code, ran.out, words in ran.err) == (1, "", True), ran.err
+
+
+def test_damage_names_no_file_of_another_database(team: Place) -> None:
+    (team.root / "go").touch()
+    team.materialize()
+    with psycopg.connect(address_of(team), autocommit=True) as connection:
+        connection.execute("update assay.versions set built_at = 'yesterday'")
+    ran = team.run("verify")
+    assert (ran.code, "cannot be read" in ran.out, "catalog.db" in ran.out) == (1, True, False)
+    with psycopg.connect(address_of(team), autocommit=True) as connection:
+        connection.execute("alter table assay.versions drop column built_at")
+    ran = team.run("verify")
+    assert (ran.code, "Restore the schema assay" in ran.out, "catalog.db" in ran.out) == (1, True, False)
 
 
 def test_a_server_that_is_full_is_told(address: str) -> None:

@@ -95,10 +95,24 @@ class Postgres:
 
     def found(self) -> int:
         with self._told():
-            if self._fetch("select to_regclass('meta')") == [(None,)]:
+            [(there, allowed, user)] = self._fetch(
+                "select to_regclass('meta') is not null, (select has_schema_privilege(oid, 'usage') from pg_namespace"
+                f" where nspname = '{SCHEMA}'), current_user"
+            )
+            if allowed is False:
+                raise self._kept_out(user)
+            if not there:
                 return 0
             [(version,)] = self._fetch("select value from meta where name = 'schema'") or [("nothing",)]
         return int(version)
+
+    def _kept_out(self, user: str) -> CatalogError:
+        """Return the error for a user who is not shown what is in the schema: to them it looks like an empty one."""
+        return CatalogError(
+            f"the user {user} may not look into the schema {SCHEMA} of the catalog {self.name}",
+            hint=f"Its owner can allow it: grant usage on schema {SCHEMA} to {user}; grant select on all tables in"
+            f" schema {SCHEMA} to {user} (to read; all privileges to record as well).",
+        )
 
     def prepare(self, steps: Callable[[Writer], None]) -> None:
         with self._told(), self._alone(self._connection) as writer:
