@@ -116,6 +116,11 @@ def test_a_file_that_is_no_csv_is_named(place: Place) -> None:
         "PASSWORD = SECRET",
         "mysql://u:SECRET@h",
         "postgresql+x://u:SECRET@h",
+        "postgresql:/u:SECRET@h/d",
+        "postgres:/u:SECRET@h/d",
+        "postgres:u:SECRET@h/d",
+        "postgresql//u:SECRET@h/d",
+        "Postgresql:/SECRET@h/d",
     ],
 )
 def test_a_password_is_no_name_of_a_file(place: Place, told: str, monkeypatch: pytest.MonkeyPatch) -> None:

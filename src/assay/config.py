@@ -16,7 +16,7 @@ _FILE = "pyproject.toml"
 _CATALOG = "ASSAY_CATALOG"
 _PLACES = "should be postgresql://user@host:port/database, or the path of a file"
 _ADDRESS = re.compile("postgres(ql)?://")
-_CREDENTIALS = re.compile(r"://|^[^/]*:[^/]*@|\b(?:dbname|host|user|password)\s*=", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"://|^postgres(ql)?:|:.*@|\b(?:dbname|host|user|password)\s*=", re.IGNORECASE)
 _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 
 
