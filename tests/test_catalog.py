@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.catalog import Catalog, collect, copy, open_catalog, waiting
+from assay.catalog.belonging import owner
 from assay.catalog.rows import ids_of, ranges
 from assay.catalog.schema import SCHEMA_VERSION, tables
 from assay.errors import CatalogDamaged, CatalogError, Conflict, UsageError
@@ -307,7 +309,7 @@ def full(catalog: Catalog) -> None:
 
 
 def everything(catalog: Catalog) -> dict[str, list]:
-    return {t.name: sorted(map(str, catalog.database.rows(f"select * from {t.name}"))) for t in tables() if t.name not in {"verdicts", "listings"}}  # fmt: skip
+    return {t.name: sorted(map(str, catalog.database.rows(f"select * from {t.name}"))) for t in tables() if t.name not in {"verdicts", "listings", "meta"}}  # fmt: skip
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 2000])
@@ -316,21 +318,26 @@ def test_a_catalog_is_copied_to_another_database_and_back(tmp_path: Path, addres
     places = [tmp_path / "a/catalog.db", address, tmp_path / "b/catalog.db"]
     catalogs = [open_catalog(place) for place in places]
     full(catalogs[0])
-    there = copy(catalogs[0], catalogs[1])
-    back = copy(catalogs[1], catalogs[2])
+    there = copy(catalogs[0], catalogs[1], tmp_path / "store")
+    back = copy(catalogs[1], catalogs[2], tmp_path / "store")
     assert there == back
     assert {item.table: item.rows for item in there} == {
         "meta": 0, "runs": 1, "intents": 0, "claims": 0, "versions": 4, "parts": 4, "replaced": 1, "judged_parts": 1, "verdicts": 8,
         "releases": 2, "moves": 5, "pointers": 4, "listings": 3, "seen": 3,
     }  # fmt: skip
     assert everything(catalogs[0]) == everything(catalogs[1]) == everything(catalogs[2])
+    assert catalogs[0].note("moved") == catalogs[1].name
+    assert catalogs[2].note("store") == owner(tmp_path / "store").id
     for catalog in catalogs:
         assert [v.contract for v in catalog.verdicts("v1")] == ["0", "c"], "the newest first"
         assert catalog.pointers("prod", 1).keys() == {"d.ü", "d.p", "d.Z", "d.a b"}
-    release(catalogs[1], Move(product="d.a b", version="v3"), at=NOW + timedelta(hours=2))
-    assert catalogs[1].last_release("prod").id == 3, "it goes on from there"
+    release(catalogs[2], Move(product="d.a b", version="v3"), at=NOW + timedelta(hours=2))
+    assert catalogs[2].last_release("prod").id == 3, "it goes on from there"
+    for old, new in pairwise(catalogs):
+        with pytest.raises(CatalogError, match=f"was moved to {new.name}"):
+            release(old, Move(product="d.a b", version="v3"), at=NOW + timedelta(hours=2))
     with pytest.raises(UsageError, match="is not empty"):
-        copy(catalogs[0], catalogs[1])
+        copy(catalogs[0], catalogs[1], tmp_path / "store")
     for catalog in catalogs:
         catalog.close()
 
@@ -349,20 +356,20 @@ def test_a_lock_that_nobody_holds_is_taken_away(tmp_path: Path) -> None:
 def test_what_came_out_as_something_else_is_no_copy(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     source, target = open_catalog(tmp_path / "catalog.db"), open_catalog(address)
     with pytest.raises(UsageError, match="nothing to copy"):
-        copy(source, target)
+        copy(source, target, tmp_path / "store")
     full(source)
     with (
         source.run("r2", "prod", NOW, {}, lambda path, keep=(): None, recorded=0),
         pytest.raises(UsageError, match="run r2 is using"),
     ):
-        copy(source, target)
+        copy(source, target, tmp_path / "store")
     target.database.write(lambda w: w.define("create function bad() returns trigger language plpgsql as $$ begin new.why = 'other'; return new; end $$"))  # fmt: skip
     target.database.write(lambda w: w.define("create trigger bad before insert on releases for each row execute function bad()"))  # fmt: skip
     with pytest.raises(CatalogError, match="releases came out as something else"):
-        copy(source, target)
+        copy(source, target, tmp_path / "store")
     assert target.versions("d.p") == []
     change(target, "drop trigger bad on releases")
-    assert copy(source, target)
+    assert copy(source, target, tmp_path / "store")
     source.close()
     target.close()
 

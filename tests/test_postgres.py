@@ -15,7 +15,7 @@ import pytest
 
 from assay.catalog import open_catalog
 from assay.catalog.address import scrubbed, shown
-from assay.catalog.opening import MARK
+from assay.catalog.belonging import MARK
 from assay.catalog.postgres import Postgres
 from assay.catalog.protocol import Writer
 from assay.errors import CatalogError, Conflict
@@ -438,13 +438,10 @@ def test_no_secret_is_kept_or_told(team: Place, server: Server, monkeypatch: pyt
     address = f"postgresql://locked:hunter2-Opensesame@127.0.0.1:{server.port}/{name}"
     (team.root / "go").touch()
     team.edit("pyproject.toml", address_of(team), address)
-    said = "".join(
-        str(vars(team.run(*verb))) for verb in (["materialize", "--json"], ["status"], ["catalog", "copy", "x.db"])
-    )
+    said = "".join(str(vars(team.run(*verb))) for verb in (["materialize", "--json"], ["status"]))
     assert "hunter2" not in said
     for file in (team.root / ".products").rglob("*"):
         assert file.is_dir() or b"hunter2" not in file.read_bytes(), file
-    assert b"hunter2" not in (team.root / "x.db").read_bytes()
     stamp = (team.root / ".products/manifest.json").read_bytes()
     team.write("pyproject.toml", "[tool.products]\n")
     for variables in ({"ASSAY_CATALOG": address}, {"ASSAY_CATALOG": address.replace(":hunter2-Opensesame", ""), "PGPASSWORD": "hunter2-Opensesame"}):  # fmt: skip
@@ -453,6 +450,13 @@ def test_no_secret_is_kept_or_told(team: Place, server: Server, monkeypatch: pyt
                 patched.setenv(variable, value)
             assert {t["result"] for n, t in team.materialize().items() if n} == {"unchanged"}
     assert (team.root / ".products/manifest.json").read_bytes() == stamp, "another catalog is no other declaration"
+    back = team.spawn("catalog", "copy", "x.db", ASSAY_CATALOG=address)
+    assert (back.code, "hunter2" in back.out + back.err) == (0, False)
+    moved = team.spawn(
+        "catalog", "copy", server.database().replace("assay@", "locked:hunter2-Opensesame@"), ASSAY_CATALOG="x.db"
+    )
+    assert "hunter2" not in moved.out + moved.err
+    assert b"hunter2" not in (team.root / "x.db").read_bytes() + (team.root / ".products/store" / MARK).read_bytes()
 
 
 def test_a_traceback_does_not_quote_it(server: Server) -> None:

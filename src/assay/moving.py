@@ -25,7 +25,7 @@ def copy_catalog(to: str, as_json: bool) -> None:
     config = find_config(Path.cwd())
     place = catalog_place(to, Path.cwd())
     with closing(shared_catalog(config)) as source, closing(open_catalog(place)) as target:
-        copied = copy(source, target)
+        copied = copy(source, target, config.state / "store")
         told = {"from": source.name, "to": target.name, "tables": [asdict(item) for item in copied]}
         then = _next(config, place, target.name)
     if as_json:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from assay.catalog import MARK, Catalog, shared_catalog
+from assay.catalog import OF_MARK, Catalog, shared_catalog
 from assay.catalog.address import put_back
 from assay.catalog.audit import Audit, Flaw, Kept
 from assay.config import Config
@@ -159,7 +159,7 @@ def _walk(root: Path) -> Iterator[tuple[str, bool]]:
 
 def _foreign(audit: Audit, there: Iterable[tuple[str, bool]], chosen: frozenset[str] | None) -> Iterator[Finding]:
     """Yield what nothing names; of a folder in which nothing is named, the folder alone."""
-    named = {*audit.files, *audit.replaced, *audit.busy, MARK}
+    named = {*audit.files, *audit.replaced, *audit.busy, *OF_MARK}
     there = [(path, folder) for path, folder in there if path.split("/", 1)[0] != READERS]
     above = {path[:end] for path in named for end in range(len(path)) if path[end] == "/"}
     told: set[str] = set()

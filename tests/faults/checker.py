@@ -22,7 +22,7 @@ import psycopg
 
 from assay import catalog as catalogs
 from assay.catalog import Catalog
-from assay.catalog.opening import MARK
+from assay.catalog.belonging import MARK
 from assay.model import QUARANTINE, Version
 from assay.storage import LocalStorage
 

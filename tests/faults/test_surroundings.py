@@ -142,7 +142,7 @@ def test_a_full_disk_under_the_store(yard: Yard) -> None:
         assert full
         assert all("`products gc`" in error and "t.py:" not in error for error in full), "no line of the user's did it"
         assert yard.seen()["t.big"] == 1
-        left = [f for f in (yard.root / ".products/store").rglob("*") if f.is_file() and ".readers" not in f.parts]
+        left = [f for f in (yard.root / ".products/store").rglob("*/**/*") if f.is_file() and ".readers" not in f.parts]
         assert len(left) == len(checker.rows(yard.root, "select distinct path from parts")), "half files take no room"
     yard.mended(2)
 

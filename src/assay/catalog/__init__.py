@@ -1,12 +1,13 @@
 """What is recorded: immutable facts, and the pointers that readers follow."""
 
+from assay.catalog.belonging import OF_MARK
 from assay.catalog.catalog import Catalog
 from assay.catalog.collecting import Collected, Waiting, collect, forget, removable, running, waiting
 from assay.catalog.copying import copy
-from assay.catalog.opening import MARK, open_catalog, shared_catalog
+from assay.catalog.opening import open_catalog, shared_catalog
 
 __all__ = [
-    "MARK",
+    "OF_MARK",
     "Catalog",
     "Collected",
     "Waiting",

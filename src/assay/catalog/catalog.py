@@ -79,11 +79,15 @@ class Catalog:
         """Do this in one transaction, if the schema is still this code's, and the run that is open is not settled."""
 
         def checked(writer: Writer) -> T:
-            [(version, state)] = writer.rows(
-                "select value, (select state from runs where id = ?) from meta where name = 'schema'", [self._run]
+            [(version, state, moved)] = writer.rows(
+                "select value, (select state from runs where id = ?),"
+                " (select value from meta where name = 'moved') from meta where name = 'schema'",
+                [self._run],
             )
             if int(version) != schema.SCHEMA_VERSION:
                 raise _newer(self.name, int(version))
+            if moved is not None:
+                raise moved_to(self.name, moved)
             if self._run and state != "running":
                 raise CatalogError(
                     f"the run {self._run} was taken for dead by another, which has tidied up after it"
@@ -251,15 +255,6 @@ class Catalog:
         """Return a note about the catalog as a whole; '' for none."""
         rows = self.database.rows("select value from meta where name = ?", [name])
         return str(rows[0][0]) if rows else ""
-
-    def note_down(self, name: str, value: str) -> str:
-        """Keep a note, unless there is one of that name by now; return the one that stands."""
-
-        def keep(writer: Writer) -> str:
-            writer.execute("insert into meta values (?, ?) on conflict (name) do nothing", [name, value])
-            return str(writer.rows("select value from meta where name = ?", [name])[0][0])
-
-        return self.write(keep)
 
     # ------------------------------------------------------------------------------------------ runs
 
@@ -452,6 +447,14 @@ class Catalog:
             return Release(id=id, environment=environment, at=moment, run=run, why=why, moves=told)
 
         return self.write(publish)
+
+
+def moved_to(name: str, to: str, more: str = "") -> CatalogError:
+    """Return the error about a catalog that was copied to another, which the store belongs to since."""
+    return CatalogError(
+        f"the catalog {name} was moved to {to}",
+        hint=f"Set that as `catalog` in [tool.products], or as ASSAY_CATALOG.{more}",
+    )
 
 
 def _newer(name: str, version: int) -> CatalogError:

@@ -1,17 +1,26 @@
-"""Copies a catalog into another, empty one, in one transaction, and reads back what came out."""
+"""Copies a catalog into another, empty one, in one transaction, and reads back what came out.
+
+Then the store is given to the copy, and only then the old one is marked as moved. Whoever opens a catalog looks whose
+the store is, so wherever this is killed, one of them is used, and never both.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from assay.catalog.belonging import Owner, give
 from assay.catalog.catalog import Catalog
 from assay.catalog.protocol import Writer
+from assay.catalog.recording import note
 from assay.catalog.rows import to_json
 from assay.catalog.schema import Table, tables
 from assay.errors import CatalogError, UsageError
 
 _CHUNK = 2000  # rows that are in memory at a time
+_OWN = "('schema', 'store', 'moved')"  # notes that each catalog has of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,20 +32,29 @@ class Copied:
     digest: str
 
 
-def copy(source: Catalog, target: Catalog) -> list[Copied]:
-    """Copy everything, while nobody writes to either; UsageError when the target has something, or a run is alive."""
+def copy(source: Catalog, target: Catalog, store: Path) -> list[Copied]:
+    """Copy everything, while nobody writes to either, and give the store to the copy: the source is only read since.
+
+    UsageError when the target has something, or a run is alive.
+    """
     if source.database.rows("select 1 from runs limit 1") == []:
         raise UsageError(f"there is nothing to copy in the catalog {source.name}")
     _refuse_full(target)
 
-    def read(reader: Writer) -> list[Copied]:
+    id, copied = uuid4().hex, list[Copied]()
+
+    def hand_over(reader: Writer) -> None:
         if alive := source.living(reader):
             raise UsageError(
                 f"the run {alive[0]} is using the catalog {source.name}", hint="Let it finish, then copy again."
             )
-        return target.write(lambda writer: [_copy(table, reader, writer, target.name) for table in tables()])
+        if not copied:  # done already where the connection of the source is lost after it
+            copied.extend(target.write(lambda writer: _copy_all(reader, writer, target.name, id)))
+        give(store, Owner(id=id, name=target.name))
+        note(reader, "moved", target.name)
 
-    return source.write(read)
+    source.write(hand_over)
+    return copied
 
 
 def _refuse_full(target: Catalog) -> None:
@@ -45,8 +63,14 @@ def _refuse_full(target: Catalog) -> None:
         if target.database.rows(f"select 1 from {table.name}{others} limit 1"):
             raise UsageError(
                 f"the catalog {target.name} is not empty: something is recorded in {table.name}",
-                hint="Copy to a database, or a file, that is new.",
+                hint="Copy to a database, or a file, that is new. What a copy left that was stopped may be removed.",
             )
+
+
+def _copy_all(reader: Writer, writer: Writer, name: str, id: str) -> list[Copied]:
+    copied = [_copy(table, reader, writer, name) for table in tables()]
+    note(writer, "store", id)
+    return copied
 
 
 def _copy(table: Table, reader: Writer, writer: Writer, name: str) -> Copied:
@@ -73,7 +97,7 @@ def _chunks(table: Table, asked: Writer) -> Iterator[list[Sequence[Any]]]:
     """Yield the rows of a table, so many at a time, in an order that is the same in all databases."""
     key, width = ", ".join(table.key), len(table.key)
     columns = ", ".join(f'"{column}"' for column in table.columns)
-    others = " and name <> 'schema'" if table.name == "meta" else ""
+    others = f" and name not in {_OWN}" if table.name == "meta" else ""
     after: Sequence[Any] = ()
     while True:
         where = f"({key}) > ({', '.join('?' * width)})" if after else "1 = 1"

@@ -24,15 +24,15 @@ _RUN = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 class Sqlite:
     """A catalog file and, beside it, a folder of locks; each transaction that writes begins alone."""
 
-    def __init__(self, file: Path | None, *, create: bool = True) -> None:
+    def __init__(self, file: Path | None, *, create: bool = True, name: str = "") -> None:
         """Open the file; without `create`, one that is not there yet reads as an empty one, as None does."""
-        self.name = str(file or "of nothing")
-        self._locks = file.parent / "locks" if file else Path(os.devnull)
+        self.name = name or str(file)
+        there = file and (create or file.exists())
+        self._locks = file.parent / "locks" if file and there else Path(os.devnull)
         self._emptied = bool(file and file.exists() and not file.stat().st_size and (file.parent / "store").exists())
         with _translated(self.name):
-            if create:
-                self._locks.mkdir(parents=True, exist_ok=True)
-            there = file and (create or file.exists())
+            if create and file:
+                file.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(file if file and there else ":memory:", isolation_level=None, timeout=60)
             self._db.execute("pragma synchronous = full")
 
@@ -48,6 +48,7 @@ class Sqlite:
             return int(version)
 
     def prepare(self, steps: Callable[[Writer], None]) -> None:
+        self._make_locks()
         with self._alone():
             if not self.found():
                 self._refuse_strange()
@@ -55,6 +56,12 @@ class Sqlite:
                 self._db.execute("pragma auto_vacuum = incremental")  # counts only before there is anything
                 self._db.execute("pragma journal_mode = wal")
             self.write(steps)
+
+    def _make_locks(self) -> None:
+        """Make the folder of locks only where something is recorded: a catalog that is refused is left as it was."""
+        with _translated(self.name):
+            if self._locks != Path(os.devnull):
+                self._locks.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -152,6 +159,7 @@ class Sqlite:
 
     def _locked(self, run: str) -> int:
         """Return a lock that tells that a run lives; one that was taken away meanwhile as nobody's is made again."""
+        self._make_locks()
         while True:
             with _translated(self.name):
                 lock = os.open(self._lock(run), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
