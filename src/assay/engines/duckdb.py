@@ -41,6 +41,7 @@ class DuckDB:
         run(f"set allowed_directories = [{', '.join(literal(f'{folder}/') for folder in folders)}]")
         run("set enable_external_access = false")
         run("set lock_configuration = true")
+        self.version = str(run("select version()").fetchall()[0][0])  # another may hash rows otherwise
 
     @contextmanager
     def bench(self, feeds: Sequence[Feed], domain: str) -> Iterator["duckdb.DuckDBPyConnection"]:

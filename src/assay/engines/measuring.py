@@ -44,28 +44,32 @@ def measure(
     staged = parquet([file])
     with engine.cursor() as cursor:
         columns = _columns(cursor, staged, types or {})
-        strange = f"count_if({condition})" if (condition := strange_to(stranger, columns)) else "0"
-        measures = f"{_measures(columns, event_time)}, {strange}"
+        measures = _measures(columns, event_time)
+        strange = strange_to(stranger, columns)
+        if strange:
+            measures.append(f"count_if({strange})")
         if ask and file.stat().st_size <= _LITTLE:
             row, none = _with_answers(cursor, staged, measures, ask)
         else:
-            row, none = _one(cursor, f"select {measures} {staged}"), ()
-    return replace(_measured(columns, row), strangers=row[4], none=none)
+            row, none = _one(cursor, f"select {', '.join(measures)} {staged}"), ()
+    found = _measured(engine, columns, event_time, row)
+    return replace(found, strangers=row[-1] if strange else 0, none=none)
 
 
 def _with_answers(
-    cursor: "duckdb.DuckDBPyConnection", staged: str, measures: str, ask: Sequence[str]
+    cursor: "duckdb.DuckDBPyConnection", staged: str, measures: Sequence[str], ask: Sequence[str]
 ) -> tuple[Sequence[Any], tuple[int, ...]]:
     """Return what is measured, and which queries find no row; none of them, when one cannot be answered."""
     import duckdb
 
-    counted = (f"select {n}, count(*), null, null, null, null from (\n{query}\n)" for n, query in enumerate(ask))
-    measured = f"select -1, {measures} from this"
+    rest = ", null" * (len(measures) - 1)  # each costs DuckDB a little in every query
+    counted = (f"select {n}, count(*){rest} from (\n{query}\n)" for n, query in enumerate(ask))
+    measured = f"select -1, {', '.join(measures)} from this"
     with suppress(duckdb.Error):  # each will say why when it is asked on its own
         every = f"with this as materialized ({staged}) {' union all '.join([measured, *counted])}"
         found = {row[0]: row[1:] for row in cursor.execute(every).fetchall()}
         return found.pop(-1), tuple(n for n, row in found.items() if row[0] == 0)
-    return _one(cursor, f"select {measures} {staged}"), ()
+    return _one(cursor, f"select {', '.join(measures)} {staged}"), ()
 
 
 def _one(cursor: "duckdb.DuckDBPyConnection", query: str) -> Sequence[Any]:
@@ -78,21 +82,23 @@ def measure_by(
     engine: DuckDB, file: Path, key: str, columns: Sequence[Column], event_time: str = ""
 ) -> dict[str | None, Measured]:
     """Read a staged Parquet file once: what the rows of each value of `key` (SQL of a text) hold, in order."""
-    grouped = f"select {_measures(columns, event_time)}, {key} {parquet([file])} group by {key} order by {key}"
+    measures = ", ".join(_measures(columns, event_time))
+    grouped = f"select {measures}, {key} {parquet([file])} group by {key} order by {key}"
     with engine.cursor() as cursor:
         rows = cursor.execute(grouped).fetchall()
-    return {row[-1]: _measured(columns, row) for row in rows}
+    return {row[-1]: _measured(engine, columns, event_time, row) for row in rows}
 
 
 def measure_tables(engine: DuckDB, tables: Sequence[Table], columns: Sequence[Column]) -> list[Measured]:
     """Return what each of some stored tables of the same columns holds."""
     found: list[Any] = []
+    measures = ", ".join(_measures(columns, ""))
     with engine.cursor() as cursor:
         for start in range(0, len(tables), 100):
             some = enumerate(tables[start : start + 100], start)
-            every = " union all ".join(f"select {_measures(columns, '')}, {n} {parquet(t)}" for n, t in some)
+            every = " union all ".join(f"select {measures}, {n} {parquet(t)}" for n, t in some)
             found += cursor.execute(every).fetchall()
-    return [_measured(columns, row) for row in sorted(found, key=lambda row: row[-1])]
+    return [_measured(engine, columns, "", row) for row in sorted(found, key=lambda row: row[-1])]
 
 
 def strange_to(part: Stranger | None, columns: Sequence[Column]) -> str:
@@ -102,16 +108,17 @@ def strange_to(part: Stranger | None, columns: Sequence[Column]) -> str:
     return f"{keyed(identifier(found.name), grain, found.type)} is distinct from {literal(key)}" if found else ""
 
 
-def _measures(columns: Sequence[Column], event_time: str) -> str:
-    """Return the select list of what is measured of rows: how many, the sum of their hashes, the last event time."""
-    latest = f"max({identifier(event_time)})" if event_time else "null"
-    return f"count(*), sum(hash({', '.join(_hashed(c) for c in columns)})), {latest}, version()"
+def _measures(columns: Sequence[Column], event_time: str) -> list[str]:
+    """Return what is measured of rows: how many, the sum of their hashes, the last event time where there is one."""
+    latest = [f"max({identifier(event_time)})"] if event_time else []
+    return ["count(*)", f"sum(hash({', '.join(_hashed(c) for c in columns)}))", *latest]
 
 
-def _measured(columns: Sequence[Column], row: Sequence[Any]) -> Measured:
-    rows, total, last, version, *_ = row
-    content = digest([version, [[c.name, c.type, c.logical] for c in columns], rows, str(total)])
-    return Measured(rows=rows, columns=tuple(columns), digest=content, data_as_of=_moment(last))
+def _measured(engine: DuckDB, columns: Sequence[Column], event_time: str, row: Sequence[Any]) -> Measured:
+    rows, total = row[:2]
+    content = digest([engine.version, [[c.name, c.type, c.logical] for c in columns], rows, str(total)])
+    last = _moment(row[2]) if event_time else None
+    return Measured(rows=rows, columns=tuple(columns), digest=content, data_as_of=last)
 
 
 def _columns(cursor: "duckdb.DuckDBPyConnection", staged: str, types: Mapping[str, str]) -> tuple[Column, ...]:
