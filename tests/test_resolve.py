@@ -345,3 +345,9 @@ def test_no_value_inside_a_value_ends_in_a_traceback(place: Place, what: str) ->
         given = keyword.format(what.format(value))
         place.write("products/sales.py", f"sql_product('p', 'from numbers', owner='o', {given})", header=True)
         assert place.run("status").code in {0, 2}, (what, value)
+
+
+def test_a_lack_of_memory_is_no_mistake_in_the_declarations(place: Place) -> None:
+    place.write("products/sales.py", "raise MemoryError\n")
+    ran = place.run("plan")
+    assert (ran.code, "mistake" in ran.err, "`ulimit -v`" in ran.err) == (1, False, True), ran

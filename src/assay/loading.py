@@ -78,6 +78,8 @@ def _import(file: Path, config: Config, loaded: Loaded) -> None:
     name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     try:
         loaded.modules[name] = importlib.import_module(name)
+    except MemoryError:  # it is no mistake in there
+        raise
     except (Exception, SystemExit) as error:
         loaded.broken.add(name)
         loaded.problems.append(_failure(error, file, config.root))
