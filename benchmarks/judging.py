@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.engines.duckdb import DuckDB, parquet
 from assay.engines.feed import Table
-from assay.manifest import product_from, product_to
+from assay.manifest import product_from, to_line
 from assay.model import Code, Column, Contract, Kind, Product, Where
 from assay.rules.judge import Evidence
 
@@ -23,7 +23,7 @@ def keep(schema: Any, file: Path) -> None:
     """Read a pandera schema and keep it as the manifest does."""
     from assay.rules.schema import read_schema
 
-    file.write_text(json.dumps(product_to(product_of(read_schema(schema, Where("x.py", 1))))))
+    file.write_bytes(to_line(product_of(read_schema(schema, Where("x.py", 1)))))
 
 
 def load(file: Path) -> Product:
