@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -13,10 +14,11 @@ from pathlib import Path
 import pytest
 
 import assay
-from assay import leases
+from assay import compaction, leases
 from assay.catalog import Catalog, shared_catalog, waiting
 from assay.config import find_config
 from assay.errors import UsageError
+from assay.model import Part
 from tests.conftest import Place
 from tests.test_execute import until
 
@@ -132,7 +134,7 @@ def test_the_window_is_whole_after_gc(shop: Place) -> None:
 
 READER = """
 import sys, assay
-from assay import leases
+from assay import compaction, leases
 if sys.argv[1] == "bare": leases._new = lambda store, since: None
 frame, connection = assay.read("total").select("x"), assay.connect()
 print("open", flush=True)
@@ -414,3 +416,23 @@ def test_who_may_not_write_reads_without_a_lease(tmp_path: Path) -> None:
     with leases.reading(tmp_path):
         leases.keep(tmp_path, ["d.p/r1"])
     assert leases.living(tmp_path) == []
+
+
+def test_a_part_is_rewritten_a_few_times_at_most() -> None:
+    """A file a day, put together every week: without a measure, the last week would rewrite all that there is."""
+    files: dict[int, str] = {}
+    most = rewritten = 0
+    for day in range(1, 1001):
+        files[day] = f"d.p/r{day}/data.parquet"
+        if day % 7:
+            continue
+        held = Counter(files.values())
+        parts = [Part(path=path, key=str(d), rows=1, bytes=held[path] * 1000, checksum="") for d, path in files.items()]
+        together = compaction._small(parts[: -compaction.YOUNGEST])
+        if len(together) >= compaction.FEWEST:
+            moved = [d for d, path in files.items() if path in together]
+            rewritten += len(moved)
+            files |= dict.fromkeys(moved, f"d.p/gc{day}/0.parquet")
+        most = max(most, len(set(files.values())))
+    assert rewritten < 8 * len(files), "each a few times"
+    assert most < 40, "and there are few files to open"

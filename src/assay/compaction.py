@@ -4,6 +4,7 @@ A part then is some rows of a file. The files that it replaces are removed when 
 """
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -65,8 +66,10 @@ def _heaps(version: Version) -> Iterator[list[Part]]:
     if any(column.logical or column.name.lower() == "file_row_number" for column in version.columns):
         return
     heap: list[Part] = []
-    for part in version.parts[:-YOUNGEST]:
-        if part.bytes > SMALL:
+    parts = version.parts[:-YOUNGEST]
+    small = _small(parts)
+    for part in parts:
+        if part.path not in small:
             continue
         heap.append(part)
         if _bytes(heap) >= LARGE:
@@ -74,6 +77,22 @@ def _heaps(version: Version) -> Iterator[list[Part]]:
             heap = []
     if _files(heap) >= FEWEST:
         yield heap
+
+
+def _small(parts: Sequence[Part]) -> set[str]:
+    """Return the files worth putting together.
+
+    What was put together before stays until as much has come since, so that a part is rewritten a few times at most.
+    """
+    held, sizes = Counter(part.path for part in parts), {part.path: part.bytes for part in parts}
+    small = {path for path, count in held.items() if count == 1 and sizes[path] <= SMALL}
+    total = sum(sizes[path] for path in small)
+    for path in sorted(held.keys() - small, key=lambda path: sizes[path]):
+        if sizes[path] > min(total, SMALL):
+            break
+        small.add(path)
+        total += sizes[path]
+    return small
 
 
 def _files(heap: Sequence[Part]) -> int:
