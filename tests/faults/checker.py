@@ -23,6 +23,7 @@ import psycopg
 from assay import catalog as catalogs
 from assay.catalog import Catalog
 from assay.catalog.belonging import MARK
+from assay.catalog.rows import ids_of
 from assay.model import QUARANTINE, Version
 from assay.storage import LocalStorage
 
@@ -185,9 +186,7 @@ def _loose(root: Path) -> set[str]:
     """Return the parts that belong to no version, and that no version of this code could ever take up again."""
     used: set[int] = set()
     for (told,) in rows(root, "select parts from versions"):
-        for piece in told.split(",") if told else ():
-            first, _, last = piece.partition("-")
-            used |= set(range(int(first), int(last or first) + 1))
+        used.update(ids_of(told))
     return {f"{id}" for id, made in rows(root, "select id, made_of from parts") if id not in used and not made}
 
 
