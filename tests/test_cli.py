@@ -353,7 +353,7 @@ def test_a_closed_stream_hears_nothing_and_hurts_nobody(shop: Place, closed: str
 
 
 def test_output_that_cannot_be_written_is_a_failure(shop: Place) -> None:
-    command = [sys.executable, "-m", "assay", "status"]
+    command = ["env", "-u", "PYTHONUNBUFFERED", sys.executable, "-m", "assay", "status"]  # unbuffered, it fails anyway
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, cwd=shop.root, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr.count("No space left on device"), "None" in done.stderr) == (1, 1, False)
