@@ -16,10 +16,9 @@ import click
 
 from assay import query as queries
 from assay.config import find_config
-from assay.errors import AssayError, UsageError
+from assay.errors import AssayError, UsageError, remedy
 from assay.events import Outcome
 from assay.explain import explain, explain_part
-from assay.failure import remedy
 from assay.findings import as_data as found_as_data
 from assay.findings import in_words
 from assay.going import end, go

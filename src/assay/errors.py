@@ -21,6 +21,16 @@ from dataclasses import dataclass
 from assay.model import Where
 from assay.secrecy import masked
 
+# What the system ran out of, by words of whoever noticed; and what to do about it.
+_LACKS = (
+    (("Too many open files",), "Raise the limit on open files (`ulimit -n 4096`)."),
+    (("No space left on device", "disk is full"), "Make room on that disk; `products gc` drops what need not be kept."),
+    (
+        ("Out of Memory", "annot allocate memory", "can't start new thread", "failed to map segment", "MemoryError"),
+        "Give it more memory (`memory` in pyproject.toml, `ulimit -v`), or do less at a time (`jobs`).",
+    ),
+)  # fmt: skip
+
 _LINES, _LETTERS, _LOOKED_AT = 12, 2000, 20_000  # of a message of somebody else's
 
 
@@ -126,3 +136,9 @@ def words_of(error: BaseException) -> str:
     if len(lines) <= _LINES and len(told) <= _LETTERS:
         return told
     return f"{told[:_LETTERS]} … ({len(text):,} letters in all)"
+
+
+def remedy(error: BaseException) -> str:
+    """Return what to do about an error that is for want of files, room, memory or threads; '' for any other."""
+    said = f"{type(error).__name__}: {words_of(error)}"
+    return next((hint for words, hint in _LACKS if any(word in said for word in words)), "")

@@ -6,7 +6,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from assay.errors import AssayError, words_of
+from assay.errors import AssayError, remedy, words_of
 from assay.events import Failed
 from assay.graph import Graph
 from assay.model import Product
@@ -18,16 +18,6 @@ _QUOTE_NO_VALUES = {
     "SchemaFieldNotFoundError", "ModuleNotFoundError", "NameError", "AttributeError", "TypeRefused", "StoreError",
     "CatalogError", "Conflict", "SourceReplaced", "TimedOut", "Crashed",
 }  # fmt: skip
-
-# What the system ran out of, by words of whoever noticed; and what to do about it.
-_LACKS = (
-    (("Too many open files",), "Raise the limit on open files (`ulimit -n 4096`)."),
-    (("No space left on device", "disk is full"), "Make room on that disk; `products gc` drops what need not be kept."),
-    (
-        ("Out of Memory", "annot allocate memory", "can't start new thread", "failed to map segment", "MemoryError"),
-        "Give it more memory (`memory` in pyproject.toml, `ulimit -v`), or do less at a time (`jobs`).",
-    ),
-)  # fmt: skip
 
 _NOTES, _LONGEST = 1000, 4000  # letters of what others say
 
@@ -55,12 +45,6 @@ def failure(error: BaseException, root: Path, graph: Graph, name: str) -> Failed
     place = "" if place == kind else f"{place}: "
     notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
     return Failed(error=f"{place}{kind}: {HUSHED}{notes}")
-
-
-def remedy(error: BaseException) -> str:
-    """Return what to do about an error that is for want of files, room, memory or threads; '' for any other."""
-    said = f"{type(error).__name__}: {words_of(error)}"
-    return next((hint for words, hint in _LACKS if any(word in said for word in words)), "")
 
 
 def said_of(error: BaseException, root: str, product: Product) -> Failed:

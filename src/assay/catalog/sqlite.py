@@ -13,7 +13,7 @@ from typing import Any
 from assay.catalog.address import put_back
 from assay.catalog.protocol import Reader, T, Writer
 from assay.catalog.schema import extras
-from assay.errors import CatalogDamaged, CatalogError
+from assay.errors import CatalogDamaged, CatalogError, remedy
 
 _STRANGE = re.compile("no such (table|column)|already exists|duplicate column|Could not decode")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -226,8 +226,8 @@ def _worded(name: str, error: Exception) -> CatalogError:
     full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in _NO_ROOM
     if full or (speechless and _is_full(Path(name).parent)):
         return CatalogError(told, hint="The disk is full. What was recorded is kept: make room, and run it again.")
-    if getattr(error, "errno", 0) in (errno.EMFILE, errno.ENFILE):
-        return CatalogError(told, hint="Raise the limit on open files (`ulimit -n 4096`).")
+    if hint := remedy(error):
+        return CatalogError(told, hint=hint)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return CatalogError(told, hint="Another program has been holding it for a minute. Is it stopped half-way?")
     return CatalogError(told, hint="Is another program holding it, or the file or its folder read-only?")
