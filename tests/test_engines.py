@@ -1,15 +1,17 @@
 """Reading and storing exactly: one value for all engines, nothing lost or changed on the way."""
 
 import datetime as dt
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from assay.engines import duckdb, polars
+from assay.engines import blame, duckdb, polars
 from assay.engines.duckdb import DuckDB
-from assay.engines.feed import Feed, Table
+from assay.engines.feed import Behind, Feed, Table
 from assay.engines.measuring import measure
 from assay.engines.types import casts, exact, from_polars, storable, to_polars, told_in_full
 from assay.errors import TypeRefused
@@ -361,3 +363,16 @@ def test_the_name_of_a_parquet_source_stands_for_itself(place: Place, engine: st
     place.write("products/sales.py", declared, header=True)
     assert place.materialize()["sales.p"]["result"] == "published"
     assert place.query("from p") == [{"x": 1}]
+
+
+@pytest.mark.parametrize(
+    ("lack", "told"), [("EMFILE", None), ("EACCES", "Permission denied"), ("ENOENT", "No such file")]
+)
+def test_want_of_open_files_is_no_damage(monkeypatch: pytest.MonkeyPatch, lack: str, told: str | None) -> None:
+    def refuse(file: Path) -> str:
+        raise OSError(getattr(errno, lack), os.strerror(getattr(errno, lack)), str(file))
+
+    monkeypatch.setattr(blame, "file_digest", refuse)
+    file = Path("data.parquet")
+    found = blame.damaged([Table((file,), behind=Behind("d.p", "v1", {file: "c"}))])
+    assert (found is None) if told is None else (told in str(found)), found

@@ -1,10 +1,10 @@
 """Tells whether an engine stumbled over a stored file that is not what was written, and which product's it is."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from assay.engines.feed import Table, unreadable
-from assay.errors import StoreError
+from assay.errors import StoreError, remedy
 from assay.storage import file_digest
 
 _ENGINES = {"duckdb", "_duckdb", "polars", "pyo3_runtime", "pyarrow", "builtins"}
@@ -36,10 +36,12 @@ def damaged(tables: Iterable[Table]) -> StoreError | None:
         if table.behind is None:
             continue
         for file, checksum in table.behind.sums.items():
-            found = ""
-            with suppress(OSError):
-                found = file_digest(file)
-            if found != checksum:
-                wrong = "is not what was written: its SHA-256 is another" if found else "cannot be read"
+            try:
+                wrong = "" if file_digest(file) == checksum else "is not what was written: its SHA-256 is another"
+            except OSError as error:
+                if remedy(error):
+                    return None  # want of open files, say, is no fault of this one
+                wrong = f"cannot be read: {error.strerror or error}"
+            if wrong:
                 return unreadable(table.behind.product, table.behind.version, f"{file} {wrong}")
     return None
