@@ -22,6 +22,7 @@ from assay.rules.judge import Evidence, PartEvidence
 from assay.storage import Storage
 
 _LITTLE = 2**20  # bytes of a source: about what DuckDB gives one thread at a time
+_ALONE = {"threads": "1", "async_threads": "0"}  # a query is done, and its file written, by the thread that asks
 
 
 class Shelf:
@@ -37,7 +38,7 @@ class Shelf:
         """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
         with suppress(OSError):  # DuckDB makes one folder, not two; where nothing may be written nothing is spilled
             self.config.spill_folder.parent.mkdir(parents=True, exist_ok=True)
-        limits = {**self.config.limits, **({"threads": "1"} if self._is_little else {})}
+        limits = {**self.config.limits, **(_ALONE if self._is_little else {})}
         return DuckDB(self.folders, self.config.spill_folder, limits)
 
     @property
