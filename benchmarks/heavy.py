@@ -24,7 +24,7 @@ CURRENCIES = ("USD", "EUR", "GBP", "JPY", "CHF", "SEK")
 STATES = ("new", "paid", "shipped", "returned")
 BYTES_A_ROW = 120  # of disk: what is read, both sides' tables, and what is spilled
 
-INT, DOUBLE, TEXT = ("Int64", "BIGINT"), ("Float64", "DOUBLE"), ("String", "VARCHAR")
+INT, DOUBLE, TEXT = "BIGINT", "DOUBLE", "VARCHAR"
 TABLES = {
     "customers": Table("data/customers.parquet", {"customer_id": INT, "country": TEXT, "segment": TEXT}),
     "orders": Table(
@@ -32,7 +32,7 @@ TABLES = {
         {
             "order_id": INT,
             "customer_id": INT,
-            "ordered_at": ("Datetime('us')", "TIMESTAMP"),
+            "ordered_at": "TIMESTAMP",
             "currency": TEXT,
             "status": TEXT,
         },
@@ -43,12 +43,12 @@ TABLES = {
             "line_id": INT,
             "order_id": INT,
             "product_id": INT,
-            "quantity": ("Int32", "INTEGER"),
+            "quantity": "INTEGER",
             "price": DOUBLE,
             "discount": DOUBLE,
         },
     ),
-    "rates": Table("data/rates.parquet", {"day": ("Date", "DATE"), "currency": TEXT, "rate": DOUBLE}),
+    "rates": Table("data/rates.parquet", {"day": "DATE", "currency": TEXT, "rate": DOUBLE}),
 }
 
 GENERATE = """

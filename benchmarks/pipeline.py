@@ -47,17 +47,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Table:
-    """A table made elsewhere: one CSV or Parquet file, and its columns with their types as Polars and DuckDB say."""
+    """A table made elsewhere: one CSV or Parquet file, and its columns with their types."""
 
     file: str
-    columns: Mapping[str, tuple[str, str]]
+    columns: Mapping[str, str]
 
     def read(self, folder: str = "") -> str:
         """Return the call by which DuckDB reads it."""
         file = f"{folder}{self.file}"
         if file.endswith(".parquet"):
             return f"read_parquet('{file}')"
-        types = ", ".join(f"'{name}': '{type}'" for name, (_, type) in self.columns.items())
+        types = ", ".join(f"'{name}': '{type}'" for name, type in self.columns.items())
         return f"read_csv('{file}', columns={{{types}}}, header=true)"
 
 
@@ -127,7 +127,9 @@ def write_assay(root: Path, pipeline: Pipeline, settings: str = "", *, contracts
 def write_modules(root: Path, pipeline: Pipeline, products: Sequence[str]) -> None:
     """Write definition modules of a hundred products each, the sources in the first."""
     for start in range(0, len(products), MODULE):
-        lines = ["import polars as pl", "from assay import product, rule, source, sql_product"]
+        lines = ["from assay import product, rule, source, sql_product"]
+        if any("pl." in text for text in products):
+            lines.insert(0, "import polars as pl")
         if any("pa." in text for text in products):
             lines.insert(0, "import pandera.polars as pa")
         if start == 0:
@@ -136,8 +138,7 @@ def write_modules(root: Path, pipeline: Pipeline, products: Sequence[str]) -> No
 
 
 def _source(name: str, table: Table, domain: str) -> str:
-    columns = ", ".join(f"{column!r}: pl.{type}" for column, (type, _) in table.columns.items())
-    return f"{name} = source.files({table.file!r}, columns={{{columns}}}, domain={domain!r})"
+    return f"{name} = source.files({table.file!r}, columns={table.columns!r}, domain={domain!r})"
 
 
 def rule_product(model: Model, domain: str) -> str:

@@ -20,7 +20,7 @@ from benchmarks.measure import COLUMNS, Side, aside, assay, compare, head, optio
 from benchmarks.pipeline import Check, Model, Pipeline, Table, put, write_assay, write_modules, write_raw
 
 ROWS = 1000
-NUMBERS = Table("data/numbers.csv", {"id": ("Int64", "BIGINT"), "x": ("Int64", "BIGINT")})
+NUMBERS = Table("data/numbers.csv", {"id": "BIGINT", "x": "BIGINT"})
 CHECKS = (Check("null", "id"), Check("unique", "id"))
 
 

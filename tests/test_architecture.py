@@ -160,3 +160,16 @@ def test_looking_and_doing_nothing_load_no_engine(place) -> None:
         assert not loaded_by(command(*verb), place.root) & HEAVY, verb
     place.edit("products/sales.py", "return numbers", "return numbers.head(1)")
     assert loaded_by(command("status"), place.root) & HEAVY, "the control: an edited module is read again"
+
+
+def test_a_project_of_sql_loads_no_polars(place) -> None:
+    place.write(
+        "products/sales.py", """
+        from assay import rule, source, sql_product
+
+        numbers = source.files("data/*.csv", columns={"x": "bigint"})
+        sql_product("p", "from numbers", owner="o", rules=[rule.sql("none is null", "from this where x is null")])
+        """,
+    )  # fmt: skip
+    assert loaded_by(command("materialize"), place.root) & HEAVY == {"duckdb"}
+    assert place.query("from p order by x") == [{"x": 1}, {"x": 2}, {"x": 3}]

@@ -13,7 +13,7 @@ from assay.engines import blame, duckdb, polars
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Behind, Feed, Table
 from assay.engines.measuring import measure
-from assay.engines.types import casts, exact, from_polars, storable, to_polars, told_in_full
+from assay.engines.types import casts, exact, from_polars, from_sql, storable, to_polars, told_in_full
 from assay.errors import TypeRefused
 from tests.conftest import Place
 
@@ -194,6 +194,30 @@ def test_types_are_spelled_there_and_back(dtype) -> None:
     assert storable(spelled)
     assert to_polars(spelled) == dtype
     assert told_in_full(dtype)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bool", "int1", "int2", "short", "int", "int4", "signed", "int8", "long", "float4", "real", "float8", "text",
+        "double precision", "string", "char", "bytea", "binary", "varbinary", "datetime", "timestamptz", "timestamp_ms",
+        "timestamp_ns", "time", "date", "ubigint", "Timestamp  with time zone", "NUMERIC( 18 ,2)", "decimal(5)",
+    ],
+)  # fmt: skip
+def test_types_of_sql_are_spelled_as_duckdb_does_and_polars_has_them(text: str) -> None:
+    spelled = from_sql(text)
+    engine = DuckDB([], Path())
+    with engine.cursor() as cursor:
+        assert spelled == str(cursor.sql(f"select null::{text} as x").types[0])
+    engine.close()
+    assert from_polars(to_polars(spelled)) == spelled
+
+
+@pytest.mark.parametrize(
+    "text", ["", "hugeint", "decimal", "decimal(39,2)", "decimal(2,3)", "varchar(9)", "a; b", "x[]"]
+)
+def test_texts_that_are_no_types(text: str) -> None:
+    assert from_sql(text) is None
 
 
 @pytest.mark.parametrize(

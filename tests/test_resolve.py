@@ -76,6 +76,14 @@ MISTAKES = {
         "s = source.files('x.csv', columns={'a': pl.Object})",
         ["column 'a' cannot be read as Object"],
     ),
+    "a source column of no type of SQL": (
+        "s = source.files('x.csv', columns={'a': 'bigintt'})",
+        ["column 'a' cannot be read as 'bigintt'", "as in SQL, such as 'bigint'"],
+    ),
+    "a source column that cannot be stored": (
+        "s = source.files('x.csv', columns={'a': pl.Int128})",
+        ["column 'a' cannot be read as Int128"],
+    ),
     "a source of no format": ("s = source.files('x.dat', columns={'a': pl.Int64})", ["no format follows from 'x.dat'"]),
     "a rule of an unknown table": (
         "sql_product('p', 'from numbers', owner='o', rules=[rule.sql('r', 'from nope')])",

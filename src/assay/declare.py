@@ -206,9 +206,10 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         `"sales/shop={shop}/{month:month}.parquet"`; date, month, year, int or str), all files of the same value, which
         is then a column as well, unless `columns` has it.
 
-        `columns` maps the columns to read to Polars data types; they are read by name, exactly as declared, never
-        sniffed, and other columns are left alone. The format follows from the suffix (`.csv`, `.csv.gz`, `.parquet`,
-        `.jsonl`, `.ndjson`, `.jsonl.gz`) unless given. In CSV an empty field is null, and so are `null_values`.
+        `columns` maps the columns to read to their types, of SQL (`"bigint"`) or of Polars (`pl.Int64`); they are read
+        by name, exactly as declared, never sniffed, and other columns are left alone. The format follows from the
+        suffix (`.csv`, `.csv.gz`, `.parquet`, `.jsonl`, `.ndjson`, `.jsonl.gz`) unless given. In CSV an empty field is
+        null, and so are `null_values`.
         """
         where, module = _caller()
         return _collect(

@@ -13,7 +13,7 @@ from assay.config import Config
 from assay.declare import Declaration, ProductDeclaration, SourceDeclaration
 from assay.engines import sql as reader
 from assay.engines.making import FILE, HANDOVERS, LAZY_FRAME, Recipe
-from assay.engines.types import from_polars
+from assay.engines.types import from_polars, from_sql, storable
 from assay.errors import DeclarationError, Problem
 from assay.fingerprint import Reach, code_of, digest
 from assay.graph import Graph, nearest
@@ -221,16 +221,11 @@ class _Resolver:
     def _source_columns(self, name: str, declared: SourceDeclaration, where: Where) -> Iterator[Column]:
         for column, dtype in declared.columns.items():
             try:
-                type = from_polars(dtype)
+                type = from_sql(dtype) if isinstance(dtype, str) else from_polars(dtype)
             except (AttributeError, TypeError):
                 type = None
-            if (
-                type is None
-                or type.endswith("]")
-                or type.startswith("STRUCT")
-                or type in {"NULL", "OBJECT", "DURATION"}
-            ):
-                hint = "Give a Polars data type such as pl.String, pl.Int64, pl.Date or pl.Decimal(18, 2)."
+            if type is None or type.endswith("]") or type.startswith("STRUCT") or not storable(type):
+                hint = "Give a type as in SQL, such as 'bigint' or 'decimal(18, 2)', or of Polars, such as pl.Int64."
                 self.problem(f"{name}: column {column!r} cannot be read as {dtype!r}", where, hint)
             else:
                 yield Column(name=str(column), type=type)

@@ -17,11 +17,18 @@ _NAMES = {
 }  # fmt: skip
 _UNITS = {"us": "TIMESTAMP", "ms": "TIMESTAMP_MS", "ns": "TIMESTAMP_NS"}
 _ZONED = "TIMESTAMP WITH TIME ZONE"
-_STORABLE = {*_NAMES.values(), *_UNITS.values(), "TIMESTAMP_S", "TIME_NS", _ZONED} - {"HUGEINT"}
+_SPELLED = {*_NAMES.values(), *_UNITS.values(), _ZONED} - {"HUGEINT"}  # as Polars has them, too
+_STORABLE = {*_SPELLED, "TIMESTAMP_S", "TIME_NS"}
 INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
             "UHUGEINT"}  # fmt: skip
 _PLAIN_NAME = re.compile(r"\w+")
 DECIMAL = re.compile(r"^DECIMAL\((\d+), ?(\d+)\)$")
+_ALSO = {
+    "BOOL": "BOOLEAN", "INT1": "TINYINT", "INT2": "SMALLINT", "SHORT": "SMALLINT", "INT": "INTEGER", "INT4": "INTEGER",
+    "SIGNED": "INTEGER", "INT8": "BIGINT", "LONG": "BIGINT", "FLOAT4": "FLOAT", "REAL": "FLOAT", "FLOAT8": "DOUBLE",
+    "DOUBLE PRECISION": "DOUBLE", "TEXT": "VARCHAR", "STRING": "VARCHAR", "CHAR": "VARCHAR", "BYTEA": "BLOB",
+    "VARBINARY": "BLOB", "BINARY": "BLOB", "DATETIME": "TIMESTAMP", "TIMESTAMPTZ": _ZONED,
+}  # fmt: skip
 _HINTS = {
     "HUGEINT": "cast it (`sum(x)::bigint`) or declare an integer type in the contract",
     "UHUGEINT": "cast it (`sum(x)::bigint`) or declare an integer type in the contract",
@@ -29,6 +36,17 @@ _HINTS = {
     "DURATION": "store a number of seconds or days instead",
     "NULL": "every value is null, so it has no type: cast it",
 }
+
+
+def from_sql(text: str) -> str | None:
+    """Return DuckDB's spelling of a type of a column as SQL has it (`bigint`, `numeric(18, 2)`); None for no such."""
+    told = re.sub(r"\s+", " ", text.strip().upper())
+    decimal = re.fullmatch(r"(?:DECIMAL|NUMERIC) ?\( ?(\d+) ?(?:, ?(\d+) ?)?\)", told)
+    if decimal:
+        width, scale = int(decimal[1]), int(decimal[2] or 0)
+        return f"DECIMAL({width},{scale})" if 0 < width <= 38 and scale <= width else None
+    named = _ALSO.get(told, told)
+    return named if named in _SPELLED else None
 
 
 def from_polars(dtype: Any) -> str | None:
