@@ -25,6 +25,7 @@ _SETTINGS = {
 CLOCKS = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")  # without parentheses
 _ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS", "TIME WITH TIME ZONE")
 _PLACES = {"query_location", "query_location_length"}
+_PLACED = re.compile(r'"query_location(?:_length)?":\d+,?')
 _ahead: dict[str, str] = {}  # what DuckDB said of the texts that are being read together
 _together: list[list[str]] = []  # texts to be read when the first of them is
 
@@ -129,10 +130,13 @@ def _parse(sql: str) -> Parsed:
         raise _refused(told)
     if len(told["statements"]) != 1:
         raise Unreadable(f"this is {len(told['statements'])} statements; give one query")
-    node = told["statements"][0]["node"]
-    tables = tuple(dict.fromkeys(_tables(node, frozenset())))
-    canonical = _canonical(told)
-    return Parsed(meaning=digest(canonical), statement=_statement(sql, canonical), tables=tables)
+    found: list[Table] = []
+    try:
+        _gather(told["statements"][0]["node"], frozenset(), found)
+    except RecursionError:
+        raise Unreadable("this is nested too deeply") from None
+    canonical = _canonical(sql)
+    return Parsed(meaning=digest(canonical), statement=_statement(sql, canonical), tables=tuple(dict.fromkeys(found)))
 
 
 @lru_cache(maxsize=4096)
@@ -245,33 +249,35 @@ def is_expression(sql: str) -> bool:
 
 
 def _serialized(sql: str) -> dict[str, Any]:
+    try:
+        return json.loads(_said(sql))  # type: ignore[no-any-return]
+    except RecursionError:
+        raise Unreadable("this is nested too deeply") from None
+
+
+def _said(sql: str) -> str:
+    """Return what DuckDB says of a text, as JSON."""
     import duckdb
 
     try:
         if (told := _ahead.get(sql) or _read_together(sql)) is None:
             (told,) = _parser().execute("select json_serialize_sql(?::varchar)", [sql]).fetchone() or ("",)
-        return json.loads(told)  # type: ignore[no-any-return]
+        return str(told)
     except duckdb.OutOfMemoryException:
         raise  # that says nothing of the query
     except (duckdb.Error, UnicodeError) as error:
         raise Unreadable(str(error).splitlines()[0]) from None
-    except RecursionError:
-        raise Unreadable("this is nested too deeply") from None
 
 
-def _canonical(told: dict[str, Any]) -> str:
-    try:
-        return json.dumps(placeless(told["statements"]), sort_keys=True, separators=(",", ":"))
-    except RecursionError:
-        raise Unreadable("this is nested too deeply") from None
+def _canonical(sql: str) -> str:
+    """Return what DuckDB says of a text but for the places; inside a text of JSON no quote is without a backslash."""
+    return _PLACED.sub("", _said(sql))
 
 
 def _statement(sql: str, meaning: str) -> str:
     """Return the text up to its closing semicolon: what may stand in parentheses on lines of its own."""
     text = sql
-    while (head := text.rpartition(";")[0]) and not (shorter := _serialized(head))["error"]:
-        if _canonical(shorter) != meaning:
-            break
+    while (head := text.rpartition(";")[0]) and _canonical(head) == meaning:
         text = head
     return bare(text)
 
@@ -311,38 +317,35 @@ def placeless(node: Any) -> Any:
     return [placeless(item) for item in node] if isinstance(node, list) else node
 
 
-def _tables(node: Any, local: frozenset[str]) -> Iterator[Table]:
-    """Yield the tables below a node that are not names local to the query (common table expressions)."""
+def _gather(node: Any, local: frozenset[str], found: list[Table]) -> None:
+    """Gather the tables below a node that are not names local to the query (common table expressions)."""
     if isinstance(node, list):
         for item in node:
-            yield from _tables(item, local)
-        return
-    if not isinstance(node, dict):
+            if isinstance(item, dict | list):
+                _gather(item, local, found)
         return
     kind = node.get("type")
     if isinstance(kind, str) and kind.endswith("_QUERY_NODE"):
         raise Unreadable("this writes: give a query that only reads")
     if kind == "BASE_TABLE":
-        yield from _base_table(node, local)
+        found.extend(_base_table(node, local))
     elif kind == "TABLE_FUNCTION":
         _check_function(node)
     elif kind == "SHOW_REF" and not node.get("query"):
         raise Unreadable("SHOW looks at the catalog of the connection: name a table, or DESCRIBE one")
-    elif str(node.get("function_name")).lower() in _SETTINGS:
-        raise Unreadable(
-            f"{node['function_name']}() reads settings, which are no input", node.get("query_location", -1)
-        )
+    elif (called := node.get("function_name")) and str(called).lower() in _SETTINGS:
+        raise Unreadable(f"{called}() reads settings, which are no input", node.get("query_location", -1))
     for entry in node.get("cte_map", {}).get("map", ()):
         name = entry["key"].lower()
         inner = entry["value"].get("query_node") or entry["value"].get("query") or entry["value"]
         recursive = isinstance(inner, dict) and "RECURSIVE" in str(inner.get("type", inner.get("node", {}).get("type")))
-        yield from _tables(entry["value"], local | {name} if recursive else local)
+        _gather(entry["value"], local | {name} if recursive else local, found)
         local |= {name}
     if kind == "RECURSIVE_CTE_NODE":
         local |= {str(node.get("cte_name", "")).lower()}
     for key, value in node.items():
-        if key != "cte_map":
-            yield from _tables(value, local)
+        if value and isinstance(value, dict | list) and key != "cte_map":
+            _gather(value, local, found)
 
 
 def _base_table(node: dict[str, Any], local: frozenset[str]) -> Iterator[Table]:
