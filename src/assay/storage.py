@@ -65,21 +65,29 @@ class LocalStorage:
         return self._root
 
     def prepare(self, path: str) -> Path:
-        full = self._full(path)
         for left in reversed(range(_ATTEMPTS)):
             try:
-                os.makedirs(full.parent, exist_ok=True)  # noqa: PTH103 (it looks for folders before it makes them)
+                for folder in self._folders(path):
+                    self._make(folder)
                 break
             except FileNotFoundError:  # another run that leaves may take the product's folder with it
                 if not left:
                     raise
-        return full
+                self._root.mkdir(parents=True, exist_ok=True)
+        return Path(f"{self._root}/{path}")
+
+    def _make(self, folder: str) -> None:
+        try:
+            os.mkdir(folder)  # noqa: PTH102 (no Path is made for each)
+            self._own.add(folder)
+        except FileExistsError:
+            self._check(folder)
 
     def seal(self, path: str) -> tuple[int, str, int]:
-        full = self._full(path)
-        checksum = file_digest(full)
-        full.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
-        found = full.stat()
+        with _opened(self._full(path)) as file:
+            checksum = _digest_of(file)
+            os.chmod(file, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)  # noqa: PTH101 (no path is looked up again)
+            found = os.fstat(file)
         return found.st_size, checksum, found.st_mtime_ns
 
     def flush(self, paths: Collection[str]) -> None:
@@ -178,21 +186,29 @@ class LocalStorage:
 
     def _full(self, path: str) -> Path:
         """Return where a path is; StoreError when that is not certain to be inside the store, below some folder."""
+        for folder in self._folders(path):
+            self._check(folder)
+        return Path(f"{self._root}/{path}")
+
+    def _folders(self, path: str) -> Iterator[str]:
+        """Yield the folders that lead to a path, from the store on; StoreError for a path that leads elsewhere."""
         if not _is_inside(path):
             raise StoreError(f"{path!r} is not a path inside the store")
         full = f"{self._root}/{path}"  # no Path is made for each folder of very many files
         at = full.find("/", len(full) - len(path))
         while at >= 0:
-            folder = full[:at]
-            if folder not in self._own:
-                if os.path.islink(folder):  # noqa: PTH114
-                    raise StoreError(
-                        f"{folder} is a link, and what the store holds is inside it",
-                        hint="Put the folder itself there, or let `store` in pyproject.toml name where it may grow.",
-                    )
-                self._own.add(folder)
+            yield full[:at]
             at = full.find("/", at + 1)
-        return Path(full)
+
+    def _check(self, folder: str) -> None:
+        if folder in self._own:
+            return
+        if os.path.islink(folder):  # noqa: PTH114
+            raise StoreError(
+                f"{folder} is a link, and what the store holds is inside it",
+                hint="Put the folder itself there, or let `store` in pyproject.toml name where it may grow.",
+            )
+        self._own.add(folder)
 
 
 def _is_inside(path: str) -> bool:
@@ -229,10 +245,14 @@ def _lives(process: int) -> bool:
 
 def file_digest(file: Path) -> str:
     """Return the SHA-256 of a file, in hex; reads it once, in chunks of 1 MiB."""
+    with _opened(file) as opened:
+        return _digest_of(opened)
+
+
+def _digest_of(descriptor: int) -> str:
     sha = hashlib.sha256()
-    with file.open("rb") as opened:
-        while chunk := opened.read(_CHUNK):
-            sha.update(chunk)
+    while chunk := os.read(descriptor, _CHUNK):
+        sha.update(chunk)
     return sha.hexdigest()
 
 

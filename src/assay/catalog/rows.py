@@ -22,6 +22,7 @@ from assay.model import (
     Version,
 )
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once: it is slow
 _MOST_PARTS = 10_000_000  # of one version: a range of more is damage, and would fill the memory
 VERSION = (
     "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run,"
@@ -70,7 +71,7 @@ def _moment(at: datetime | None) -> str | None:
 
 def to_json(value: Any) -> str:
     """Return canonical JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def stamp(at: datetime) -> str:
