@@ -353,10 +353,10 @@ def test_a_seed_is_not_left_for_the_next_query(place: Place) -> None:
 
 
 def test_little_is_made_by_one_thread_each_and_more_by_all(place: Place) -> None:
-    asked = "select current_setting('threads') as threads"
+    asked = "select current_setting('threads') as threads, current_setting('async_threads') as for_files"
     engine = DuckDB([], place.root / "spill")
     with engine.cursor() as cursor:
-        everyone = [{"threads": cursor.execute(asked).fetchone()[0]}]
+        everyone = [dict(zip(("threads", "for_files"), cursor.execute(asked).fetchone(), strict=True))]
     declared = f"""
         import duckdb
 
@@ -366,7 +366,7 @@ def test_little_is_made_by_one_thread_each_and_more_by_all(place: Place) -> None
     """
     place.write("products/sales.py", declared, header=True)
     place.materialize()
-    assert place.query("from p") == [{"threads": 1}]
+    assert place.query("from p") == [{"threads": 1, "for_files": 0}]
 
     place.numbers("numbers", *range(200_000))
     place.materialize()

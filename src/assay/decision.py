@@ -133,8 +133,8 @@ class Maybe:
 class Build:
     """Rung 2: no version exists for the wanted key.
 
-    Of a product that follows its inputs in `parts`, those that are there are told with their digests; the others, '',
-    are to be built.
+    In a plan, of a product that follows its inputs in `parts`, those that are there are told with their digests; the
+    others, '', are to be built.
     """
 
     reasons: tuple[Reason, ...]

@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -47,18 +48,19 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
     paths = sorted(set(_matching(root, source.pattern)))
     files: list[SourceFile] = []
     for path in paths:
-        full = root / path
-        if full.is_dir():
-            continue
+        full = os.path.join(root, path)  # noqa: PTH118 (no Path is made for each of very many files)
         if not _is_text(path):
             return SourceState(name=source.name, missing=f"{source.name}: a file's name is not UTF-8: {path!a}")
         try:
+            found = os.stat(full)  # noqa: PTH116
+            if stat.S_ISDIR(found.st_mode):
+                continue
             part = key_of_path(source, path) if source.path_regex else path
             if part is None:
                 return SourceState(
                     name=source.name, missing=f"{source.name}: {clean(path)} does not say {_wanted(source)}"
                 )
-            files.append(_look_at(full, path, part, seen.get(path)))
+            files.append(_look_at(full, found, path, part, seen.get(path)))
         except OSError as error:
             told = f"{source.name}: cannot read {clean(path)}: {error.strerror}"
             return SourceState(name=source.name, missing=told)
@@ -100,11 +102,10 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def _look_at(full: Path, path: str, part: str, known: SourceFile | None) -> SourceFile:
-    stat = full.stat()
-    same = known and (known.size, known.ctime_ns) == (stat.st_size, stat.st_ctime_ns)
-    digest = known.digest if known and same else file_digest(full)
-    return SourceFile(path=path, size=stat.st_size, ctime_ns=stat.st_ctime_ns, digest=digest, part=part)
+def _look_at(full: str, found: os.stat_result, path: str, part: str, known: SourceFile | None) -> SourceFile:
+    same = known and (known.size, known.ctime_ns) == (found.st_size, found.st_ctime_ns)
+    digest = known.digest if known and same else file_digest(Path(full))
+    return SourceFile(path=path, size=found.st_size, ctime_ns=found.st_ctime_ns, digest=digest, part=part)
 
 
 def settled(states: Iterable[SourceState], seen: Mapping[str, SourceFile], now: datetime) -> list[SourceFile]:
@@ -129,8 +130,8 @@ def changed_since(seen: Mapping[Path, SourceFile], files: Iterable[Path], now: d
     for file in files:
         known = seen[file]
         try:
-            stat = file.stat()
-            same = (stat.st_size, stat.st_ctime_ns) == (known.size, known.ctime_ns)
+            now_there = file.stat()
+            same = (now_there.st_size, now_there.st_ctime_ns) == (known.size, known.ctime_ns)
             if not same or (_is_racy(known, now) and file_digest(file) != known.digest):
                 return known.path
         except (FileNotFoundError, NotADirectoryError):

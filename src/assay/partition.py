@@ -250,15 +250,15 @@ def wanted(product: Product, states: Mapping[str, InputState]) -> list[Wanted] |
             followed[i.alias] = (i, _by_place(parts, i, product.partition))
     own = {place: key for _, places in followed.values() for place, (key, _) in places.items()}
     whole = {i.alias: digest_of(states[i.name]) for i in product.inputs if i.grain is None}
-    found = []
-    for place in sorted(own):
-        made_from, uses = dict(whole), {}
+    code, found = product.code.digest, []
+    for place, key in sorted(own.items()):
+        made_from, uses = {**whole}, {}
         for alias, (i, places) in followed.items():
             used = _window(places, place, i)
             uses[alias] = tuple(used)
             made_from[alias] = _digest(tuple(sorted(used.items()))) if all(used.values()) else ""
-        made_of = _made_of(product.code.digest, own[place], tuple(made_from.items()))
-        found.append(Wanted(key=own[place], made_of=made_of, inputs=made_from, uses=uses))
+        made_of = _made_of(code, key, tuple(made_from.items()))
+        found.append(Wanted(key=key, made_of=made_of, inputs=made_from, uses=uses))
     return found
 
 

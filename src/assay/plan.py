@@ -6,7 +6,7 @@ code are therefore not features: they are what the ladder answers.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -142,13 +142,25 @@ def planned(graph: Graph, observed: Observed, request: Request) -> tuple[Plan, M
     for name in graph.order:
         product = graph.products[name]
         if name in request.products:
-            steps[name] = decide(
-                product, states, observed, forced=name in request.forced, restates=name in request.restated
-            )
+            forced = name in request.forced
+            step = decide(product, states, observed, forced=forced, restates=name in request.restated)
+            steps[name] = _in_parts(product, step, states, observed.facts, forced=forced)
             states[name] = output(name, steps[name])
         else:
             states[name] = published(name, observed.facts)
     return Plan(steps={**steps, **withheld(graph, steps, observed.facts)}), states
+
+
+def _in_parts(
+    product: Product, step: Decision, states: Mapping[str, InputState], facts: Facts, *, forced: bool
+) -> Decision:
+    """Return what is planned with the parts that a product should have: the digests of those there, '' for others."""
+    without = isinstance(step, Build) and step.key is not None and step.key.held
+    if not product.follows or without or not isinstance(step, Build | Maybe):
+        return step
+    parts = wanted(product, states) or []
+    there = {} if forced else facts.parts(product.name, [p.made_of for p in parts if p.made_of])
+    return replace(step, parts={p.key: there[p.made_of].digest if p.made_of in there else "" for p in parts})
 
 
 def decide(
@@ -171,16 +183,15 @@ def decide(
     if bad := {name: state for name, state in read.items() if isinstance(state, Unusable)}:
         return Held(by={name: s.why for name, s in bad.items()}, absent=any(s.absent for s in bad.values()))
     if unknown := tuple(name for name, state in read.items() if isinstance(state, Unknown)):
-        parts = _parts(product, states, facts, forced=forced)
         if not facts.has_code(product.name, product.code.digest):
-            return Build(reasons=_unlike(product, {}, facts, unknown=unknown), parts=parts)
-        return Maybe(inputs=unknown, parts=parts)
+            return Build(reasons=_unlike(product, {}, facts, unknown=unknown))
+        return Maybe(inputs=unknown)
     known = {name: state.digest for name, state in read.items() if isinstance(state, Known)}
     key = key_of(product.code, {i.name: known[i.name] for i in product.inputs})
     version = facts.find(product.name, key.digest)
     if version is None or forced:
         reasons = (Forced(),) if forced else _reasons(product, key, observed)
-        return Build(reasons=reasons, key=key, parts=_parts(product, states, facts, forced=forced))
+        return Build(reasons=reasons, key=key)
     decision = _judged(product, version, known, observed, restates=restates)
     if isinstance(decision, Blocked) and (held := _held_parts(product, decision, facts)):
         key = key_of(key.code, key.inputs, held, of=decision.version.digest)
@@ -226,15 +237,6 @@ def _not_in_parts(product: Product, states: Mapping[str, InputState]) -> dict[st
         for name in followed
         if isinstance(state := states[name], Known) and isinstance(state.behind, Version) and not state.behind.in_parts
     }
-
-
-def _parts(product: Product, states: Mapping[str, InputState], facts: Facts, *, forced: bool) -> dict[str, str]:
-    """Return the parts that a product should have: the digest of each that is there, '' for one to be built."""
-    if not product.follows:
-        return {}
-    parts = wanted(product, states) or []
-    there = {} if forced else facts.parts(product.name, [p.made_of for p in parts if p.made_of])
-    return {p.key: there[p.made_of].digest if p.made_of in there else "" for p in parts}
 
 
 def _held_parts(product: Product, blocked: Blocked, facts: Facts) -> dict[str, str]:

@@ -36,6 +36,7 @@ class RecordedFacts:
         self._catalog, self._environment, self._look = catalog, environment, holds
         self._rows = catalog.database.rows
         self._whole: dict[str, bool] = {}
+        self._files: dict[tuple[str, int, int, str], bool] = {}
         self._made: dict[tuple[str, str], Part | None] = {}
         self._shared: dict[int, Part] = {}
         self._other = cache(lambda id: catalog.version(id, self._shared))
@@ -92,8 +93,15 @@ class RecordedFacts:
             self._shared |= self._catalog.parts(ids - self._shared.keys())
             found = [self._shared[id] for id in sorted(ids)]
         self._made |= dict.fromkeys((product, made) for made in asked)
-        self._made |= {(product, part.made_of): part for part in found if self._look([part])}
+        self._made |= {(product, part.made_of): part for part in found if self._there(part)}
         return {made: part for made in made_of if (part := self._made[product, made])}
+
+    def _there(self, part: Part) -> bool:
+        """Say whether the file of a part is there; it is looked at once for all the parts that share it."""
+        file = (part.path, part.bytes, part.modified, part.checksum)
+        if file not in self._files:
+            self._files[file] = self._look([part])
+        return self._files[file]
 
     def lost(self, product: str, key: str) -> Version | None:
         return next((v for v in self._of_key(product, key) if not self._holds(v)), None)
