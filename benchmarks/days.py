@@ -13,15 +13,14 @@ from benchmarks.pipeline import put
 
 FIRST = date(2022, 1, 1)
 HOUR_NS = 3_600_000_000_000
-COLUMNS = "{'id': pl.Int64, 'booked': pl.Date, 'shop': pl.String, 'amount': pl.Decimal(12, 2)}"
+COLUMNS = {"id": "bigint", "booked": "date", "shop": "varchar", "amount": "decimal(12, 2)"}
 PARTS = {"source": "{day:date}", "day": "day", "lines": ", partition_by='day'", "daily": ", partition_by='day'"}
 WHOLE = {"source": "*", "day": "booked as day", "lines": "", "daily": ""}
 
 
 def project(source: str, day: str, lines: str, daily: str) -> str:
     """Return the definition module: how files are named, what the day is called, and how products are parted."""
-    return f"""import polars as pl
-from assay import rule, source, sql_product
+    return f"""from assay import rule, source, sql_product
 
 raw = source.files("data/{source}.csv", columns={COLUMNS})
 sql_product("lines", "select id, {day}, shop, amount from raw", owner="bench"{lines}, rules=[
