@@ -49,12 +49,12 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
     files: list[SourceFile] = []
     for path in paths:
         full = os.path.join(root, path)  # noqa: PTH118 (no Path is made for each of very many files)
-        if not _is_text(path):
-            return SourceState(name=source.name, missing=f"{source.name}: a file's name is not UTF-8: {path!a}")
         try:
             found = os.stat(full)  # noqa: PTH116
             if stat.S_ISDIR(found.st_mode):
                 continue
+            if not _is_text(path):
+                return SourceState(name=source.name, missing=f"{source.name}: a file's name is not UTF-8: {path!a}")
             part = key_of_path(source, path) if source.path_regex else path
             if part is None:
                 return SourceState(
