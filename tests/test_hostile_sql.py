@@ -354,3 +354,17 @@ def test_ctrl_c_stops_what_would_never_end(shop: Place) -> None:
     assert running.returncode == 130, err
     assert b"Traceback" not in err
     assert out == b""
+
+
+def test_only_where_something_stands_in_a_query_does_not_count() -> None:
+    texts = [
+        "select a from t",
+        "select a as query_location from t",
+        "select * replace (1 as query_location) from t",
+        "select * replace (2 as query_location) from t",
+        "select '\"query_location\":5,' as a from t",
+        "select '' as a from t",
+    ]
+    found = [reader.parse(text).meaning for text in texts]
+    assert len(set(found)) == len(texts)
+    assert [reader.parse(f"\n  {text.replace(' from', chr(10) + 'from')} ;").meaning for text in texts] == found

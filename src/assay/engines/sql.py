@@ -25,6 +25,7 @@ _SETTINGS = {
 CLOCKS = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")  # without parentheses
 _ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS", "TIME WITH TIME ZONE")
 _PLACES = {"query_location", "query_location_length"}
+# The same in what DuckDB says as JSON, where no quote inside a text is without a backslash before it.
 _PLACED = re.compile(r'"query_location(?:_length)?":\d+,?')
 _ahead: dict[str, str] = {}  # what DuckDB said of the texts that are being read together
 _together: list[list[str]] = []  # texts to be read when the first of them is
@@ -125,7 +126,8 @@ def parse(sql: str) -> Parsed:
 
 @lru_cache(maxsize=4096)
 def _parse(sql: str) -> Parsed:
-    told = _serialized(sql)
+    said = _said(sql)
+    told = _read(said)
     if told["error"]:
         raise _refused(told)
     if len(told["statements"]) != 1:
@@ -135,7 +137,7 @@ def _parse(sql: str) -> Parsed:
         _gather(told["statements"][0]["node"], frozenset(), found)
     except RecursionError:
         raise Unreadable("this is nested too deeply") from None
-    canonical = _canonical(sql)
+    canonical = _PLACED.sub("", said)
     return Parsed(meaning=digest(canonical), statement=_statement(sql, canonical), tables=tuple(dict.fromkeys(found)))
 
 
@@ -249,8 +251,12 @@ def is_expression(sql: str) -> bool:
 
 
 def _serialized(sql: str) -> dict[str, Any]:
+    return _read(_said(sql))
+
+
+def _read(said: str) -> dict[str, Any]:
     try:
-        return json.loads(_said(sql))  # type: ignore[no-any-return]
+        return json.loads(said)  # type: ignore[no-any-return]
     except RecursionError:
         raise Unreadable("this is nested too deeply") from None
 
@@ -269,15 +275,10 @@ def _said(sql: str) -> str:
         raise Unreadable(str(error).splitlines()[0]) from None
 
 
-def _canonical(sql: str) -> str:
-    """Return what DuckDB says of a text but for the places; inside a text of JSON no quote is without a backslash."""
-    return _PLACED.sub("", _said(sql))
-
-
 def _statement(sql: str, meaning: str) -> str:
     """Return the text up to its closing semicolon: what may stand in parentheses on lines of its own."""
     text = sql
-    while (head := text.rpartition(";")[0]) and _canonical(head) == meaning:
+    while (head := text.rpartition(";")[0]) and _PLACED.sub("", _said(head)) == meaning:
         text = head
     return bare(text)
 
