@@ -332,6 +332,11 @@ class Part:
     data_as_of: datetime | None = None
     modified: int = 0
 
+    @property
+    def file(self) -> tuple[str, int, int, str]:
+        """What is the same for all parts that are rows of the same file, as it was written."""
+        return self.path, self.bytes, self.modified, self.checksum
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:

@@ -118,7 +118,7 @@ class LocalStorage:
 
     def holds(self, parts: Sequence[Part]) -> bool:
         root = self._root  # no Path is made for each of very many files: that costs more than to look at it
-        files = {(part.path, part.bytes, part.modified, part.checksum): part for part in parts}  # many may share one
+        files = {part.file: part for part in parts}  # many may share one
         return bool(parts) and all(
             _is_inside(part.path) and not self._damage(f"{root}/{part.path}", part) for part in files.values()
         )

@@ -98,10 +98,9 @@ class RecordedFacts:
 
     def _there(self, part: Part) -> bool:
         """Say whether the file of a part is there; it is looked at once for all the parts that share it."""
-        file = (part.path, part.bytes, part.modified, part.checksum)
-        if file not in self._files:
-            self._files[file] = self._look([part])
-        return self._files[file]
+        if part.file not in self._files:
+            self._files[part.file] = self._look([part])
+        return self._files[part.file]
 
     def lost(self, product: str, key: str) -> Version | None:
         return next((v for v in self._of_key(product, key) if not self._holds(v)), None)
