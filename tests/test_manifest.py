@@ -117,8 +117,8 @@ def test_queries_are_parsed_once(kept: Place, monkeypatch: pytest.MonkeyPatch) -
                + "".join(f"sql_product('r{n}', 'select {n} as n from p', domain='sales', owner='o')\n" for n in range(5)))  # fmt: skip
     kept.materialize()
     asked: list[str] = []
-    real = reader._serialized
-    monkeypatch.setattr(reader, "_serialized", lambda text: (asked.append(text), real(text))[1])
+    real = reader._said
+    monkeypatch.setattr(reader, "_said", lambda text: (asked.append(text), real(text))[1])
     kept.edit("products/more.py", "select 3 as n", "select 33 as n")
     reader._parse.cache_clear()
     assert stale(kept) == {"sales.r3"}
