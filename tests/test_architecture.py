@@ -16,7 +16,7 @@ LAYERS = [
     {"model", "later", "decision", "errors", "periods", "secrecy", "tolerance"},
     {"fingerprint", "graph", "partition", "plan", "events", "overlay", "retention"},  # pure: what next
     {"config", "declare", "shapes", "storage", "leases", "catalog", "engines", "story"},
-    {"rules", "loading", "observe", "read"},
+    {"rules", "loading", "observe", "packing", "read"},
     {"rulebook", "evidence", "failure"},
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"project"},

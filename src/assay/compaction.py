@@ -7,21 +7,18 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from assay.catalog import Catalog
-from assay.engines.blame import blaming
 from assay.engines.duckdb import DuckDB
-from assay.engines.feed import Table, stored
-from assay.engines.measuring import measure_tables
-from assay.errors import StoreError
+from assay.engines.feed import stored
 from assay.model import Part, Version
+from assay.packing import FEWEST, may_share, put_together
 from assay.storage import Storage
 
 SMALL = 16 << 20  # bytes of a file that is worth putting together with others
 LARGE = 128 << 20  # bytes of small files that are put into one
-FEWEST = 8  # files of which it is worth it
 YOUNGEST = 7  # the last parts stay as they are: they are what changes
 
 
@@ -63,7 +60,7 @@ def compact(
 
 def _heaps(version: Version) -> Iterator[list[Part]]:
     """Yield the parts that go into one file each, neighbours together."""
-    if any(column.logical or column.name.lower() == "file_row_number" for column in version.columns):
+    if not may_share(version.columns):
         return
     heap: list[Part] = []
     parts = version.parts[:-YOUNGEST]
@@ -111,21 +108,7 @@ def _told(version: Version, heaps: Sequence[Sequence[Part]]) -> Compacted:
 
 def _rewrite(version: Version, heap: Sequence[Part], path: str, storage: Storage, engine: DuckDB) -> list[Part]:
     """Write parts to one file and return them as they are there; StoreError when one came out as something else."""
-    target, tables = storage.prepare(path), [stored(version, storage, [part]) for part in heap]
-    with blaming(tables):
-        engine.copy_tables(tables, target)
-    of, starts = sum(part.rows for part in heap), [0]
-    for part in heap:
-        starts.append(starts[-1] + part.rows)
-    cuts = [Table((target,), {target: ((start, part.rows),)}) for start, part in zip(starts, heap, strict=False)]
-    # Both are measured now: the digest that is recorded may be another engine's.
-    were, are = (measure_tables(engine, some, version.columns) for some in (tables, cuts))
-    for part, was, now in zip(heap, were, are, strict=True):
-        if was.digest != now.digest:
-            raise StoreError(f"part {part.key} of {version.product} came out as something else; nothing was changed")
-    size, checksum, modified = storage.seal(path)
+    tables = [stored(version, storage, [part]) for part in heap]
+    moved = put_together(heap, tables, path, storage=storage, engine=engine)
     storage.flush([path])
-    return [
-        replace(part, path=path, start=start, of=of, bytes=size, checksum=checksum, modified=modified)
-        for start, part in zip(starts, heap, strict=False)
-    ]
+    return moved

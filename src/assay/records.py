@@ -1,13 +1,16 @@
 """What a run has found out and not recorded yet: small work is recorded in groups, after its bytes are flushed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
 from assay.catalog import Catalog
+from assay.engines.duckdb import DuckDB
 from assay.judging import Ruling
 from assay.model import Part, Version
 from assay.overlay import Overlay
+from assay.packing import share
 from assay.storage import Storage
 
 _WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
@@ -16,10 +19,11 @@ _WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; 
 class Records:
     """The facts of one run on their way into the catalog; all but `made` is for the thread that has it open."""
 
-    def __init__(self, catalog: Catalog, storage: Storage, facts: Overlay) -> None:
-        self.catalog, self.storage, self.facts = catalog, storage, facts
+    def __init__(self, catalog: Catalog, storage: Storage, facts: Overlay, engine: Callable[[], DuckDB]) -> None:
+        self.catalog, self.storage, self.facts, self.engine = catalog, storage, facts, engine
+        self.many: set[str] = set()  # products of which so many parts are made that they share files
         self._made: SimpleQueue[tuple[str, Part]] = SimpleQueue()
-        self._parts: dict[str, dict[tuple[str, int], Part]] = {}
+        self._parts: dict[str, dict[str, Part]] = {}  # as recorded, by where each was written
         self._pending: list[Version | Ruling] = []
         self._seconds = 0.0
 
@@ -32,27 +36,41 @@ class Records:
         return list(self._parts.get(product, {}).values())
 
     def parts(self) -> list[str]:
-        """Record the parts that were built meanwhile, so that they need not be built again; return whose they are."""
+        """Record the parts that were built meanwhile, so that they need not be built again; return whose they are.
+
+        Where there are very many, those of few rows share files from then on.
+        """
         made: dict[str, list[Part]] = {}
         while not self._made.empty():
             name, part = self._made.get()
             made.setdefault(name, []).append(part)
-        self.storage.flush({part.path for parts in made.values() for part in parts})
-        for name, parts in made.items():
-            for part in self.catalog.record_parts(name, parts):
+        now = {name: self._shared(name, parts) for name, parts in made.items()}
+        self.storage.flush({part.path for parts in now.values() for part in parts.values()})
+        for name, parts in now.items():
+            recorded = self.catalog.record_parts(name, list(parts.values()))
+            for path, part in zip(parts, recorded, strict=True):
                 self.facts.add_part(name, part)
-                self._parts.setdefault(name, {})[part.path, part.start] = part
+                self._parts.setdefault(name, {})[path] = part
+                if part.path != path:
+                    with suppress(OSError):
+                        self.storage.remove(path)
         return list(made)
+
+    def _shared(self, product: str, parts: Sequence[Part]) -> dict[str, Part]:
+        if product in self.many:
+            return share(parts, storage=self.storage, engine=self.engine)
+        return {part.path: part for part in parts}
 
     def version(self, version: Version) -> Version:
         """Take a version that was built, and return it as it will be recorded."""
         if version.in_parts:
             self.parts()
             known = self._parts.get(version.product, {})
-            parts = [known.get((part.path, part.start), part) for part in version.parts]
+            parts = [known.get(part.path, part) for part in version.parts]
             self.storage.flush({part.path for part in parts if not part.id})
             # With its parts, so that none of them is ever left without a version.
-            [version] = self.catalog.record([replace(version, parts=tuple(parts))])
+            size = sum({part.path: part.bytes for part in parts}.values())
+            [version] = self.catalog.record([replace(version, parts=tuple(parts), bytes=size)])
             self.facts.add_version(version)
             return version
         self.facts.add_version(version)

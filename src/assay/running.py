@@ -39,6 +39,7 @@ from assay.judging import Hearing, Ruling, remembered_by
 from assay.model import Key, Kind, Move, Product, Release, Version
 from assay.orders import Orders, todo
 from assay.overlay import Overlay
+from assay.packing import MANY
 from assay.plan import (
     Observed,
     Plan,
@@ -97,10 +98,10 @@ class Run:
         self.running: dict[Future[_Done], str] = {}
         self.done: SimpleQueue[Future[_Done]] = SimpleQueue()
         self.notes: dict[str, _Note] = {name: _Note() for name in steps.steps}
-        self.records = Records(world.catalog, world.storage, self.facts)
         self.shelf = Shelf(self.graph, self.observed, world.storage, project.config, self.decisions)
         self.restated, self.range = request.restated, request.parts
         self.hands = Hands(run=self.id, shelf=self.shelf, timer=time.monotonic)
+        self.records = Records(world.catalog, world.storage, self.facts, lambda: self.hands.engine)
         self.workshop = Workshop(
             storage=world.storage,
             hands=self.hands,
@@ -341,6 +342,8 @@ class Run:
         forced = product.name in self.forced
         order = self.orders.parts(product, key, definition, range=self.range, forced=forced)
         self.notes[product.name].parts = (todo(order), len(order.parts))
+        if todo(order) >= MANY:
+            self.records.many.add(product.name)
         return partial(self.workshop.build, order)
 
     def _judging(self, product: Product, version: Version) -> _Work:

@@ -132,10 +132,17 @@ def small_heaps() -> None:
     compaction.YOUNGEST, compaction.FEWEST = 1, 3  # type: ignore[misc]
 
 
+def few_share() -> None:
+    """Not a control: let few parts share files, as very many do otherwise."""
+    from assay import packing, running
+
+    running.MANY, packing.FEWEST = 4, 2  # type: ignore[misc]
+
+
 VARIANTS = {
     made.__name__: made
     for made in (
         commit_per_product, slowly, no_intents, no_flush, record_before_writing, forget_what_was_built,
-        full_catalog, set_back, small_heaps, no_grace,
+        full_catalog, set_back, small_heaps, few_share, no_grace,
     )
 }  # fmt: skip

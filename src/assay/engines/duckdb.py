@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +122,9 @@ class DuckDB:
 
     def copy_tables(self, tables: Sequence[Table], target: Path) -> None:
         """Copy stored tables of the same columns to one file, in order."""
-        every = " union all ".join(f"({parquet(table)})" for table in tables)
+        runs = [(cut, list(run)) for cut, run in groupby(tables, key=lambda table: bool(table.cuts))]
+        reads = [run if cut else [Table(tuple(file for table in run for file in table.files))] for cut, run in runs]
+        every = " union all ".join(f"({parquet(table)})" for run in reads for table in run)
         with self.cursor() as cursor:
             cursor.execute(f"copy ({every}) to {literal(str(target))} {COPY}")
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ _AS_WRITTEN = re.compile(
     r"BOOLEAN|U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|VARCHAR|BLOB|DATE|TIMESTAMP( WITH TIME ZONE)?"
     r"|DECIMAL\(\d+,\d+\)"
 )
+_RANGES = 64  # ranges of rows that are told apart in one query
 _LITTLE = 256 * 1024  # bytes of a file that is read once for all questions: a query costs more than to keep its rows
 
 
@@ -99,6 +101,21 @@ def measure_tables(engine: DuckDB, tables: Sequence[Table], columns: Sequence[Co
             every = " union all ".join(f"select {measures}, {n} {parquet(t)}" for n, t in some)
             found += cursor.execute(every).fetchall()
     return [_measured(engine, columns, "", row) for row in sorted(found, key=lambda row: row[-1])]
+
+
+def measure_ranges(engine: DuckDB, file: Path, rows: Sequence[int], columns: Sequence[Column]) -> list[Measured]:
+    """Return what the ranges of a staged file hold that follow each other from its first row, of so many rows each."""
+    ends, found = list(accumulate(rows)), dict[int, Any]()
+    measures, nothing = ", ".join(_measures(columns, "")), (0, None)
+    numbered = f"read_parquet({literal(str(file))}, file_row_number = true, hive_partitioning = false)"
+    with engine.cursor() as cursor:
+        for start in range(0, len(rows), _RANGES):
+            some = dict(enumerate(ends[start : start + _RANGES], start))
+            inside = f"file_row_number between {ends[start] - rows[start]} and {ends[start + len(some) - 1] - 1}"
+            range_of = " ".join(f"when file_row_number < {end} then {n}" for n, end in some.items())
+            told = f"select case {range_of} end, {measures} from {numbered} where {inside} group by all"
+            found |= {row[0]: row[1:] for row in cursor.execute(told).fetchall()}
+    return [_measured(engine, columns, "", found.get(n, nothing)) for n in range(len(rows))]
 
 
 def strange_to(part: Stranger | None, columns: Sequence[Column]) -> str:

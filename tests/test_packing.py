@@ -1,0 +1,257 @@
+"""Very many parts that are made at once: those of few rows share files, and are parts like any others."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import assay
+from assay import packing, running
+from assay.catalog import open_catalog
+from assay.engines.duckdb import DuckDB
+from assay.engines.feed import Table
+from assay.engines.measuring import measure
+from assay.errors import StoreError
+from assay.model import Part
+from assay.storage import LocalStorage
+from tests.conftest import Place
+
+SHOP = """
+import polars as pl
+from assay import product, rule, source, sql_product
+
+raw = source.files("data/{number:int}.csv", columns={"x": "bigint"})
+sql_product("lines", "select number, x from raw", owner="o", partition_by="number", rules=[
+    rule.sql("x is there once", "select number, x from this group by all having count(*) > 1"),
+    rule.check("x is small", "x < 1_000_000")])
+sql_product("sums", "select number, sum(x)::bigint as x, count(*) as n from lines group by 1", owner="o",
+            partition_by="number")
+sql_product("total", "select sum(x)::bigint as x, count(*) as n from lines", owner="o")
+"""
+COUNT = 150
+EMPTY, LARGE = (7, 8, 149), 20
+
+
+def rows(number: int) -> int:
+    return 0 if number in EMPTY else 3000 if number == LARGE else 1 + number % 5
+
+
+def drop(place: Place, number: int, count: int, more: int = 0) -> None:
+    place.write(f"data/{number}.csv", "\n".join(["x", *(str(number + n + more) for n in range(count))]) + "\n")
+
+
+def shop(root: Path) -> Place:
+    made = Place(root)
+    made.write("pyproject.toml", "[tool.products]\n")
+    made.write("products/shop.py", SHOP)
+    for number in range(COUNT):
+        drop(made, number, rows(number))
+    return made
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = shop(tmp_path_factory.mktemp("packed"))
+    assert made.materialize()[""]["exit_code"] == 0
+    return made.root
+
+
+@pytest.fixture
+def packed(tmp_path: Path, built: Path) -> Place:
+    return Place(shutil.copytree(built, tmp_path, dirs_exist_ok=True))
+
+
+def parts(place: Place, product: str) -> dict[str, Part]:
+    """Return the parts that readers see of a product, by key."""
+    with closing(open_catalog(place.root / ".products/catalog.db", create=False)) as catalog:
+        version = catalog.version(catalog.pointers("prod")[product].version)
+        return {part.key: part for part in version.parts}
+
+
+def stored(place: Place) -> set[str]:
+    store = place.root / ".products/store"
+    return {str(file.relative_to(store)) for file in store.rglob("*.parquet")}
+
+
+def content(place: Place, product: str) -> list[dict]:
+    return place.query(f"from {product} order by all")
+
+
+def test_parts_of_few_rows_share_files(packed: Place) -> None:
+    found = parts(packed, "shop.lines")
+    held = Counter(part.path for part in found.values())
+    assert len(found) == COUNT
+    assert len(held) < COUNT // 3
+    assert {part.path: part.of for part in found.values()}[found[str(LARGE)].path] is None, "many rows have their own"
+    assert stored(packed) == {
+        part.path for n in ("lines", "sums", "total") for part in parts(packed, f"shop.{n}").values()
+    }
+    assert all((packed.root / ".products/store" / path).stat().st_mode & 0o222 == 0 for path in held)
+    assert packed.query("select number, count(*) as n from lines group by 1 order by 1") == [
+        {"number": n, "n": rows(n)} for n in range(COUNT) if rows(n)
+    ]
+    assert packed.query(f"select x from lines where number = {LARGE + 1} order by 1") == [{"x": 21}, {"x": 22}]
+    frame = assay.read("shop.lines", project=packed.root)
+    assert frame.filter(pl.col("number") == 44).collect()["x"].to_list() == [44, 45, 46, 47, 48]
+    assert frame.collect().height == sum(map(rows, range(COUNT)))
+    assert packed.run("verify").code == 0
+
+
+def test_they_are_what_they_would_be_apart(
+    packed: Place, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "MANY", 10_000)
+    apart = shop(tmp_path_factory.mktemp("apart"))
+    apart.materialize()
+    for name in ("lines", "sums"):
+        these, those = parts(packed, f"shop.{name}"), parts(apart, f"shop.{name}")
+        assert len({part.path for part in those.values()}) == COUNT
+        assert {k: (p.made_of, p.digest, p.rows) for k, p in these.items()} == {
+            k: (p.made_of, p.digest, p.rows) for k, p in those.items()
+        }
+        assert content(packed, name) == content(apart, name)
+
+
+def test_a_change_moves_its_part_alone(packed: Place) -> None:
+    before = parts(packed, "shop.lines")
+    drop(packed, 30, 2, more=500)
+    drop(packed, 7, 1)
+    told = packed.materialize()
+    assert [told[f"shop.{n}"]["parts"] for n in ("lines", "sums")] == [{"built": 2, "of": COUNT}] * 2
+    after = parts(packed, "shop.lines")
+    assert {key for key in after if after[key].id != before[key].id} == {"30", "7"}
+    assert packed.query("select x from lines where number = 30 order by 1") == [{"x": 530}, {"x": 531}]
+    assert packed.query("select n from total") == [{"n": sum(map(rows, range(COUNT))) + 2}]
+    assert {t["result"] for name, t in packed.materialize().items() if name} == {"unchanged"}
+
+
+def test_a_damaged_file_is_built_again_with_all_in_it(packed: Place) -> None:
+    found = parts(packed, "shop.sums")
+    path, count = Counter(part.path for part in found.values()).most_common(1)[0]
+    file = packed.root / ".products/store" / path
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:-1])
+    wanted = content(packed, "lines")
+    told = packed.materialize()
+    assert told["shop.sums"]["parts"] == {"built": count, "of": COUNT}
+    assert content(packed, "lines") == wanted
+    assert packed.query("select count(*) as n from sums") == [{"n": COUNT - len(EMPTY)}]
+
+
+def test_they_are_put_together_further_by_gc(packed: Place) -> None:
+    for number in range(40):
+        drop(packed, number, 1, more=1000)
+    packed.materialize()
+    wanted = content(packed, "lines")
+    before = {key: part.digest for key, part in parts(packed, "shop.lines").items()}
+    assert len({p.path for p in parts(packed, "shop.lines").values()}) > 40, "forty are few: each has a file"
+    packed.run("gc")
+    found = parts(packed, "shop.lines")
+    assert len({part.path for part in found.values()}) < 20
+    assert {key: part.digest for key, part in found.items()} == before
+    assert content(packed, "lines") == wanted
+
+
+def test_a_kill_keeps_what_was_made(tmp_path: Path) -> None:
+    place = shop(tmp_path)
+    place.write("products/shop.py", """
+        import pathlib, time
+        import polars as pl
+        from assay import product, source
+        raw = source.files("data/{number:int}.csv", columns={"x": "bigint"})
+        @product(owner="o", each="raw")
+        def lines(raw: pl.DataFrame) -> pl.DataFrame:
+            if 99 in raw["number"] and not pathlib.Path("go").exists():
+                pathlib.Path("there").touch()
+                time.sleep(60)
+            return raw
+    """)  # fmt: skip
+    running = subprocess.Popen(
+        [sys.executable, "-m", "assay", "materialize"], cwd=place.root, stdout=subprocess.DEVNULL
+    )
+    for _ in range(600):
+        time.sleep(0.1)
+        if (place.root / "there").exists():
+            break
+    time.sleep(1)  # what was made before is recorded by then
+    running.kill()
+    running.wait()
+    assert list((place.root / ".products/store/shop.lines").glob("*/parts-*.parquet"))
+    made = [number for number in range(COUNT) if str(number) < "99"]  # parts are made in the order of their names
+    place.write("go", "")
+    told = place.materialize()
+    assert told["shop.lines"]["parts"] == {"built": COUNT - len(made), "of": COUNT}
+    assert stored(place) == {part.path for part in parts(place, "shop.lines").values()}, "and nothing else is left"
+    assert place.query("select count(*) as n from lines") == [{"n": sum(map(rows, range(COUNT)))}]
+
+
+ODD = {
+    "a zone": ("pl.lit(0).cast(pl.Datetime('us', 'Europe/Paris'))", "when"),
+    "a name that DuckDB has for itself": ("pl.lit(1)", "file_row_number"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_another_engine_would_not_write_alike_is_not_rewritten(what: str, tmp_path: Path) -> None:
+    made, name = ODD[what]
+    place = shop(tmp_path)
+    place.write("products/shop.py", f"""
+        import polars as pl
+        from assay import product, source
+        raw = source.files("data/{{number:int}}.csv", columns={{"x": "bigint"}})
+        @product(owner="o", each="raw")
+        def lines(raw: pl.LazyFrame) -> pl.LazyFrame:
+            return raw.select("number", "x", {made}.alias("{name}"))
+    """)  # fmt: skip
+    assert place.materialize()[""]["exit_code"] == 0
+    assert len({part.path for part in parts(place, "shop.lines").values()}) == COUNT
+
+
+# ---------------------------------------------------------------------------------------------- one file
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> DuckDB:
+    return DuckDB([tmp_path], tmp_path / "spill")
+
+
+def written(storage: LocalStorage, engine: DuckDB, key: str, query: str) -> Part:
+    path = f"d.p/run/{key}/data.parquet"
+    target = storage.prepare(path)
+    with engine.cursor() as cursor:
+        cursor.execute(f"copy ({query}) to '{target}' (format parquet)")
+    found = measure(engine, target)
+    size, checksum, modified = storage.seal(path)
+    return Part(
+        key=key, path=path, rows=found.rows, bytes=size, checksum=checksum, modified=modified, digest=found.digest,
+        columns=found.columns, made_of=key,
+    )  # fmt: skip
+
+
+def test_what_comes_out_otherwise_is_refused(tmp_path: Path, engine: DuckDB) -> None:
+    storage = LocalStorage(tmp_path)
+    some = [written(storage, engine, f"k{n}", f"select {n} as a from range({n})") for n in range(1, 10)]
+    tables = [Table((storage.locate(part),)) for part in some]
+    put = packing.put_together(some, tables, "d.p/run/all.parquet", storage=storage, engine=engine)
+    assert [(part.start, part.rows, part.of) for part in put][-1] == (36, 9, 45)
+    swapped = [tables[1], tables[0], *tables[2:]]
+    with pytest.raises(StoreError, match=r"k1 of .* came out as something else"):
+        packing.put_together(some, swapped, "d.p/run/swapped.parquet", storage=storage, engine=engine)
+    other = [replace(part, digest="another engine's") for part in some]
+    again = packing.put_together(other, tables, "d.p/run/again.parquet", storage=storage, engine=engine)
+    assert [part.start for part in again] == [part.start for part in put]
+
+
+def test_where_it_fails_each_stays_where_it_is(tmp_path: Path, engine: DuckDB) -> None:
+    storage = LocalStorage(tmp_path)
+    some = [written(storage, engine, f"k{n}", f"select {n} as a") for n in range(10)]
+    (tmp_path / some[3].path).unlink()
+    assert packing.share(some, storage=storage, engine=lambda: engine) == {part.path: part for part in some}
+    assert not list((tmp_path / "d.p/run").glob("*.parquet"))
