@@ -1,8 +1,21 @@
 """Assay: data products that are judged before anyone can read them."""
 
-from assay.declare import parts, product, rule, source, sql_product
-from assay.model import Consumer, Freshness
-from assay.read import connect, path, read
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from assay.declare import parts, product, rule, source, sql_product
+    from assay.model import Consumer, Freshness
+    from assay.reading import connect, path, read
 
 __version__ = "0.1.0"
 __all__ = ["Consumer", "Freshness", "connect", "parts", "path", "product", "read", "rule", "source", "sql_product"]
+_FROM = {"Consumer": "model", "Freshness": "model", "connect": "reading", "path": "reading", "read": "reading"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for when it is: whoever declares products reads none, and the command may need neither."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"assay.{_FROM.get(name, 'declare')}"), name)
+    return value

@@ -17,9 +17,12 @@ AssayError                     what is wrong, where, what to do; the exit code i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from assay.model import Where
 from assay.secrecy import masked
+
+if TYPE_CHECKING:
+    from assay.model import Where
 
 # What the system ran out of, by words of whoever noticed; and what to do about it.
 _LACKS = (
@@ -39,7 +42,7 @@ class AssayError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, hint: str = "", where: Where | None = None) -> None:
+    def __init__(self, what: str, *, hint: str = "", where: "Where | None" = None) -> None:
         super().__init__(what)
         self.what, self.hint, self.where = what, hint, where
 
@@ -59,7 +62,7 @@ class Problem:
     """One mistake in a declaration: what is wrong, where, and what to do."""
 
     what: str
-    where: Where
+    where: "Where"
     hint: str = ""
 
     def __str__(self) -> str:

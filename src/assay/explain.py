@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from assay.cleaning import clean
 from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Maybe, Publish, Unusable
 from assay.errors import UsageError
 from assay.graph import Graph
 from assay.model import Part, Product, Version, short
 from assay.partition import Wanted, wanted
 from assay.plan import Observed, Request, plan, planned
-from assay.story import Story, clean, lines
+from assay.story import Story, lines
 
 _RUNGS = (
     (Held, "can what it is made of be used?"),

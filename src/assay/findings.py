@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from assay.cleaning import clean
 from assay.model import short
-from assay.story import clean
 
 HARMLESS = {"writable"}  # is told, and is no damage
 

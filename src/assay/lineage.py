@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from assay.cleaning import clean
 from assay.graph import Graph
-from assay.story import clean
 
 
 def as_tree(graph: Graph, name: str) -> list[str]:

@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 from assay.catalog import Catalog
+from assay.cleaning import clean
 from assay.fingerprint import source_of
 from assay.model import Source, SourceFile, SourceState
 from assay.partition import key_of_path, regex_of
 from assay.plan import Observed
 from assay.storage import Storage, file_digest
-from assay.story import clean
 
 # A file changed this shortly before it was read may change again without its time telling (as git's index has it).
 # The time is that of its inode (ctime): whoever replaces a file can give it the other times that it had.

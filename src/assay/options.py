@@ -23,6 +23,8 @@ def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 ENV = click.option("--env", metavar="NAME", help="The environment; prod unless configured otherwise.")
+SELECT = click.option("-s", "--select", multiple=True, metavar="SELECTOR", help="Which products; all by default.")
+EXCLUDE = click.option("--exclude", multiple=True, metavar="SELECTOR", help="Which of them not.")
 NOW = click.option("--now", callback=_moment, metavar="TIME", help="Take this moment as now.")
 
 

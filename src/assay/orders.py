@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from assay.building import Order
+from assay.cleaning import clean
 from assay.decision import InputState, Known
 from assay.engines.feed import Feed
 from assay.errors import SourceReplaced, UsageError
@@ -18,7 +19,6 @@ from assay.overlay import Overlay
 from assay.partition import wanted, within
 from assay.resolve import Definition
 from assay.storage import Storage
-from assay.story import clean
 
 
 class Orders:

@@ -13,7 +13,7 @@ from assay.engines.blame import blaming
 from assay.engines.feed import Table
 from assay.errors import QueryRefused, StoreError
 from assay.graph import nearest
-from assay.read import Published
+from assay.reading import Published
 
 T = TypeVar("T")
 _BATCH = 1000

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import click
 
+from assay.cleaning import clean
 from assay.config import Config
 from assay.decision import Build, BytesMissing, Publish
 from assay.errors import AssayError
@@ -16,7 +17,6 @@ from assay.findings import Finding, Report
 from assay.plan import Plan, Request, plan
 from assay.running import Manner
 from assay.session import Session, open_session
-from assay.story import clean
 from assay.verify import verify
 
 

@@ -10,9 +10,10 @@ from itertools import chain
 from types import SimpleNamespace
 from typing import Any, TextIO
 
+from assay.cleaning import clean
 from assay.decision import Keep
 from assay.events import Began, Event, Progress, Result, Retrying, Settled, Stopping, Waiting, Working, held_parts
-from assay.story import Story, clean, lines
+from assay.story import Story, lines
 
 # What JSON may hold as it is and a terminal should not see: control and direction characters, lone surrogates.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

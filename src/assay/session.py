@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from assay.catalog import Catalog
+from assay.cleaning import clean
 from assay.config import bad_environment
 from assay.decision import Blocked, Build, Check, Decision, Held, Maybe, Publish
 from assay.errors import UsageError
@@ -18,7 +19,6 @@ from assay.partition import within
 from assay.plan import Observed, Request, plan
 from assay.project import Project, open_project
 from assay.storage import Storage
-from assay.story import clean
 from assay.world import World, look_around
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from assay.cleaning import clean
 from assay.declare import PartsDeclaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.model import Consumer, Freshness
 from assay.periods import MOST_RETRIES, while_of
-from assay.story import clean
 
 FILE_NAME = "No folder, no dot first, no control characters, and at most 255 bytes."
 Shape = tuple[Callable[[Any], bool], str]

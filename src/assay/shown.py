@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from assay.cleaning import clean
 from assay.decision import Blocked, Check, Decision, Keep, Publish
 from assay.engines import polars as lazy
 from assay.engines.blame import blaming
@@ -18,10 +19,9 @@ from assay.errors import UsageError
 from assay.fingerprint import key_of
 from assay.history import version_of
 from assay.model import Version
-from assay.read import published
+from assay.reading import published
 from assay.report import table, to_json, write_csv, write_json
 from assay.session import Session
-from assay.story import clean
 
 _TABLE = 1000  # rows of an answer that a table shows unless it is told
 

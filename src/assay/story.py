@@ -1,11 +1,11 @@
 """Says in words, and as data, what was decided or done for a product; text and JSON come from the same values."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from assay.cleaning import clean
 from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
 from assay.events import Busy, End, Failed, Left, Result, Retrying, Unfinished, held_parts
 from assay.fingerprint import key_of
@@ -13,8 +13,6 @@ from assay.graph import Graph
 from assay.model import Freshness, Product, Rule, RuleResult, Status, Verdict, Version, short
 from assay.partition import shown
 from assay.plan import Facts
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,13 +290,6 @@ def row(sample: Mapping[str, Any], columns: int = 8) -> str:
 
 def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
-
-
-def clean(text: str, *, keep_lines: bool = False) -> str:
-    """Return text from outside with control and direction characters made visible, so that it stays text."""
-    if keep_lines:
-        return "\n".join(clean(line) for line in text.splitlines())
-    return _CONTROL.sub(lambda m: m[0].encode("unicode_escape").decode(), text)
 
 
 def day(moment: str) -> str:

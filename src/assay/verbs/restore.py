@@ -1,4 +1,4 @@
-"""The verbs `products gc` and `products restore`: what is kept of the past, and what is put back of it."""
+"""The verb `products restore`: what is put back of the past, and pinned there."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,33 +6,12 @@ from typing import Any
 
 import click
 
+from assay.cleaning import clean
 from assay.errors import UsageError
 from assay.model import short
 from assay.options import ENV, JSON, NOW, options, say
 from assay.restoring import Readers, restore, restore_release, unpin
-from assay.retention import Rule
 from assay.session import Session, check_now, open_session
-from assay.story import clean
-from assay.tidying import tidied, tidy
-
-
-@click.command()
-@options(ENV, NOW, JSON)
-@click.option("--keep", type=click.IntRange(1, 100_000), metavar="N", help="Keep the last N versions of each product.")
-@click.option("--days", type=click.IntRange(0, 36_500), metavar="D", help="Keep what readers saw within D days.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
-def gc(env: str | None, now: datetime | None, as_json: bool, keep: int | None, days: int | None, dry_run: bool) -> None:
-    """Remove versions that need not be kept, and files that nobody can be reading any more; tidy up small files."""
-    with open_session(env, now, create=True, reads=False) as session:
-        check_now(session, now)
-        config = session.project.config
-        rule = Rule(
-            versions=config.keep_versions if keep is None else keep, days=config.keep_days if days is None else days
-        )
-        told = tidy(session, rule, dry=dry_run)
-    if as_json:
-        return say(told)
-    return click.echo(clean("\n".join(tidied(told, dry=dry_run)), keep_lines=True))
 
 
 @click.command("restore")
@@ -40,7 +19,7 @@ def gc(env: str | None, now: datetime | None, as_json: bool, keep: int | None, d
 @click.option("--release", type=click.IntRange(min=1), metavar="R", help="All that readers saw as of this release.")
 @click.option("--unpin", "loose", is_flag=True, help="Let these products move again with the next run; all by default.")
 @options(ENV, NOW, JSON)
-def restore_version(
+def verb(
     words: Sequence[str], release: int | None, loose: bool, env: str | None, now: datetime | None, as_json: bool
 ) -> None:
     """Put an earlier version of a product, or all of a release, before its readers, and pin it there."""

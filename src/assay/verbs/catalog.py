@@ -7,17 +7,17 @@ from pathlib import Path
 import click
 
 from assay.catalog import copy, open_catalog, shared_catalog
+from assay.cleaning import clean
 from assay.config import Config, catalog_place, find_config
 from assay.report import table, to_json
-from assay.story import clean
 
 
 @click.group("catalog")
-def catalog_verbs() -> None:
+def verb() -> None:
     """Move what is recorded to another database, and back."""
 
 
-@catalog_verbs.command("copy")
+@verb.command("copy")
 @click.argument("to")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def copy_catalog(to: str, as_json: bool) -> None:

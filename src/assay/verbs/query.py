@@ -1,0 +1,26 @@
+"""The verb `products query`: the published products, asked in SQL."""
+
+from pathlib import Path
+
+import click
+
+from assay import query as queries
+from assay.config import find_config
+from assay.options import ENV
+from assay.reading import published
+from assay.session import environment_of
+from assay.shown import show_answer
+
+
+@click.command("query")
+@click.argument("sql")
+@ENV
+@click.option("--as-of", metavar="TIME", help="As readers saw it then: a moment, or a release number.")
+@click.option("--format", "format", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("-n", "--rows", "count", type=click.IntRange(0), help="So many rows; all, but of a table the first 1000.")
+def verb(sql: str, env: str | None, as_of: str | None, format: str, as_json: bool, count: int | None) -> None:
+    """Ask the published products in SQL. It can read them, and nothing else."""
+    seen = published(find_config(Path.cwd()), environment_of(env), as_of)
+    with queries.run(sql, seen) as (names, rows):
+        show_answer(names, rows, count, "json" if as_json else format)

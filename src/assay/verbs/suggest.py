@@ -1,0 +1,26 @@
+"""The verb `products suggest`: a first contract."""
+
+from dataclasses import asdict
+
+import click
+
+from assay.cleaning import clean
+from assay.options import ENV, JSON, options, say
+from assay.session import open_session
+from assay.suggest import suggestion
+
+
+@click.command("suggest")
+@click.argument("name")
+@options(ENV, JSON)
+def verb(name: str, env: str | None, as_json: bool) -> None:
+    """Suggest a contract: what a source or a published product holds, as pandera code to paste."""
+    with open_session(env) as session:
+        graph = session.project.graph
+        full = graph.resolve(name, sources=True)
+        shelf, _ = session.shelf(session.observe())
+        told = suggestion(graph, shelf, full)
+    if as_json:
+        return say(asdict(told))
+    click.echo(clean(told.code, keep_lines=True))
+    return None
