@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.catalog import Catalog, collect, copy, open_catalog, waiting
+from assay.catalog import Catalog, open_catalog
 from assay.catalog.belonging import owner
+from assay.catalog.collecting import collect
+from assay.catalog.copying import copy
+from assay.catalog.removing import waiting
 from assay.catalog.rows import ids_of, ranges
 from assay.catalog.schema import SCHEMA_VERSION, tables
 from assay.errors import CatalogDamaged, CatalogError, Conflict, UsageError

@@ -10,7 +10,8 @@ import pytest
 
 import assay
 from assay import decision, errors
-from assay.cli import main
+from assay.cli import VERBS as SAID
+from assay.cli import verb_of
 from assay.config import Config
 from assay.declare import About, AboutRule, rule
 from tests.conftest import ROOT
@@ -28,10 +29,10 @@ def section(name: str) -> str:
     return found[0]
 
 
-@pytest.mark.parametrize("name", sorted(main.commands))
+@pytest.mark.parametrize("name", SAID)
 def test_every_verb_and_option(name: str) -> None:
     text = section(name)
-    command = main.commands[name]
+    command = verb_of(name)
     below = list(command.commands.values()) if isinstance(command, click.Group) else []
     for one in below:
         assert f"### `products {name} {one.name} " in text
@@ -41,6 +42,13 @@ def test_every_verb_and_option(name: str) -> None:
                 name,
                 parameter.opts,
             )
+
+
+def test_help_says_of_a_verb_what_the_verb_says() -> None:
+    """It is said twice, so that none has to be loaded for `products --help`."""
+    assert {verb_of(name).get_short_help_str(limit=1000) for name in SAID} == {
+        line.partition(". ")[0].rstrip(".") + "." for line in SAID.values()
+    }
 
 
 @pytest.mark.parametrize("union", ["Decision", "Reason"])

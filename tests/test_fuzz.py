@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.cli import main
+from assay.cli import VERBS, verb_of
 from assay.engines import sql as reader
 from tests.conftest import HEADER, Place
 
@@ -328,9 +328,9 @@ UNSAFE = {"--to", "--wait", "--now"}
 
 
 @cases("commands", 40)
-@given(verb=st.sampled_from(sorted(set(main.commands) - {"init", "catalog"})), data=st.data())
+@given(verb=st.sampled_from(sorted(VERBS.keys() - {"init", "catalog"})), data=st.data())
 def test_command_lines(shop: Place, verb: str, data: st.DataObject) -> None:
-    options = [o for p in main.commands[verb].params for o in p.opts if o.startswith("-") and o not in UNSAFE]
+    options = [o for p in verb_of(verb).params for o in p.opts if o.startswith("-") and o not in UNSAFE]
     word = st.one_of(st.sampled_from(WORDS), st.sampled_from(options or ["--json"]), TEXTS)
     before = outside(shop)
     is_told(shop, verb, *data.draw(st.lists(word, max_size=5)))

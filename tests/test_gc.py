@@ -15,7 +15,8 @@ import pytest
 
 import assay
 from assay import compaction, leases
-from assay.catalog import Catalog, shared_catalog, waiting
+from assay.catalog import Catalog, shared_catalog
+from assay.catalog.removing import waiting
 from assay.config import find_config
 from assay.errors import UsageError
 from assay.model import Part
@@ -196,8 +197,8 @@ def test_what_a_run_reads_stays(shop: Place, how: str, monkeypatch: pytest.Monke
         assert shop.run("materialize", "-s", "lines", "-s", "total", "--now", day(number / 7)).code == 0
     if how == "not held":
         monkeypatch.setattr(Catalog, "living", lambda self, reader: [])
-        monkeypatch.setattr("assay.tidying.running", lambda catalog: [])
-        monkeypatch.setattr("assay.tidying.living", lambda store: [])
+        monkeypatch.setattr("assay.sweeping.running", lambda catalog: [])
+        monkeypatch.setattr("assay.sweeping.living", lambda store: [])
     told = shop.run("gc", "--json", "--keep", "1", "--days", "0", "--now", day(3)).json
     (shop.root / "go").touch()
     out, err = running.communicate(timeout=60)

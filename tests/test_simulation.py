@@ -37,10 +37,9 @@ from assay.execute import execute
 from assay.fingerprint import code_of, digest
 from assay.graph import Graph
 from assay.model import Column, Contract, Input, Kind, Move, Product, Rule, Source, Where
-from assay.plan import Plan, Request, plan
+from assay.plan import Manner, Plan, Request, plan
 from assay.project import Project
 from assay.resolve import Definition, Resolved
-from assay.running import Manner
 from assay.storage import LocalStorage
 from assay.world import World, look_around
 

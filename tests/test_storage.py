@@ -11,7 +11,8 @@ import pytest
 
 from assay.errors import StoreError
 from assay.model import Part
-from assay.storage import LocalStorage, drop_spilled
+from assay.spilling import drop_spilled
+from assay.storage import LocalStorage
 
 
 @pytest.fixture

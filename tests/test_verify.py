@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 import assay
+from assay import storage, verify
 from assay.catalog import open_catalog
 from assay.errors import CatalogError, StoreError
 from tests.conftest import Place
@@ -106,7 +107,7 @@ def test_what_is_sound_is_said_to_be_and_costs_one_read_of_each_file(
     shop: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    real = assay.verify.file_digest
+    real = verify.file_digest
     monkeypatch.setattr("assay.verify.file_digest", lambda file: read.append(file) or real(file))
     ran = shop.run("verify")
     assert (ran.code, ran.err) == (0, "")
@@ -215,7 +216,7 @@ def test_a_copied_store_is_read_once_and_then_trusted(shop: Place, monkeypatch: 
     written = file.stat().st_mtime_ns
     os.utime(file, ns=(1, 1))
     read: list[Path] = []
-    real = assay.storage.file_digest
+    real = storage.file_digest
     monkeypatch.setattr("assay.storage.file_digest", lambda file: read.append(file) or real(file))
     assert len(shop.query("from p")) == 399
     assert (read, file.stat().st_mtime_ns) == ([file], written)

@@ -35,15 +35,18 @@ VERBS = {
 }
 
 
+def verb_of(name: str) -> click.Command:
+    """Return one of the VERBS."""
+    verb: click.Command = import_module(f"assay.verbs.{name}").verb
+    return verb
+
+
 class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        verb: click.Command = import_module(f"assay.verbs.{cmd_name}").verb
-        return verb
+        return verb_of(cmd_name) if cmd_name in VERBS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -169,3 +169,9 @@ def bad_environment(name: str) -> str:
     """Return what is wrong with the name of an environment; '' when nothing is."""
     fine = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
     return "" if fine else "should be letters, digits, - and _"
+
+
+def definition_files(config: Config) -> list[Path]:
+    """Return the definition modules of a project, sorted."""
+    folder = config.root / config.definitions
+    return sorted(f for f in folder.rglob("*.py") if not any(p.startswith(".") for p in f.relative_to(folder).parts))

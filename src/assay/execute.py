@@ -7,10 +7,9 @@ from dataclasses import replace
 from assay.decision import Keep
 from assay.errors import Conflict
 from assay.events import Holder, Left, Outcome, Reporter, Result, Settled, Waiting
-from assay.isolation import forget_spills
-from assay.plan import Observed, Plan, Request, plan
+from assay.plan import Manner, Observed, Plan, Request, plan
 from assay.project import Project
-from assay.running import Manner, Run
+from assay.spilling import forget_spills
 from assay.world import World, kept, look_around, remember
 
 _ATTEMPTS = 10
@@ -35,6 +34,8 @@ def execute(project: Project, request: Request, world: World, observed: Observed
             results.update(_as_it_is(steps, results, world.reporter))
             return kept(Outcome(results={n: results[n] for n in asked}), world, environment)
         manner = replace(manner, wait=max(0.0, until - time.monotonic()))
+        from assay.running import Run  # and all that builds and judges: nothing to do is soonest done
+
         run = Run(project, request, world, observed=observed, steps=steps, manner=manner)
         try:
             run.go()

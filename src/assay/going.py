@@ -10,9 +10,8 @@ import click
 
 from assay.events import Outcome
 from assay.execute import execute
-from assay.plan import Observed, Request
+from assay.plan import Manner, Observed, Request
 from assay.report import JsonReporter, PlainReporter, RichReporter, to_json
-from assay.running import Manner
 from assay.session import Session
 from assay.story import Story
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from threading import Event, Lock, Thread, get_ident
 from typing import Protocol
 
-from assay.config import Config
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed, Measured
 from assay.engines.making import Recipe, make
@@ -27,7 +26,7 @@ from assay.failure import Elsewhere
 from assay.messages import Reply, Request, Task, reply_from, request_to, task_to
 from assay.model import Product
 from assay.periods import shown_while
-from assay.storage import drop_spilled, size_of
+from assay.spilling import size_of, spill_of
 
 _TICK = 0.1  # seconds between looks for whether the run is being stopped
 _GRACE = 3.0  # seconds for a process to end when it is asked to, before it is killed
@@ -126,19 +125,6 @@ class Hands:
             spill=spill,
             limits=limits,
         )
-
-
-def spill_of(config: Config, name: str) -> Path:
-    """Return the folder into which a process of its own spills: two engines cannot share one."""
-    return config.spill_folder.with_name(f"spill-{name}")
-
-
-def forget_spills(config: Config, runs: Sequence[str]) -> None:
-    """Remove what these runs, which died, and other dead processes have spilled."""
-    for run in runs:
-        for folder in config.spill_folder.parent.glob(f"spill-{run}-*"):
-            shutil.rmtree(folder, ignore_errors=True)
-    drop_spilled(config.spill_folder)
 
 
 def _share(limit: str, jobs: int) -> str:

@@ -8,8 +8,6 @@ write there leaves no lease.
 import fcntl
 import json
 import os
-import socket
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -118,8 +116,8 @@ def _new(store: Path, since: str) -> _File | None:
     """Take a lease; None where there is nothing to be read yet, or one may not write."""
     if not store.is_dir():
         return None
-    told = {"who": f"process {os.getpid()} on {socket.gethostname()}", "since": since}
-    path = store / FOLDER / uuid.uuid4().hex
+    told = {"who": f"process {os.getpid()} on {os.uname().nodename}", "since": since}
+    path = store / FOLDER / os.urandom(16).hex()
     for _ in range(_ATTEMPTS):
         with suppress(FileNotFoundError):  # the last reader took the folder with it
             try:

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from assay.config import Config
+from assay.config import Config, definition_files
 from assay.declare import Declaration, collecting
 from assay.errors import Problem, words_of
 from assay.fingerprint import SourceTree
@@ -52,12 +52,6 @@ def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
         if local.owns(path) or any(local.contains(place) for place in getattr(module, "__path__", ())):
             setattr(module, _MARK, True)
     return loaded
-
-
-def definition_files(config: Config) -> list[Path]:
-    """Return the definition modules of a project, sorted."""
-    folder = config.root / config.definitions
-    return sorted(f for f in folder.rglob("*.py") if not any(p.startswith(".") for p in f.relative_to(folder).parts))
 
 
 def domain_of(config: Config, module: str) -> str:

@@ -19,13 +19,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from assay.config import Config
+from assay.config import Config, definition_files
 from assay.engines.sql import Parsed, Table, bare
 from assay.errors import UsageError
 from assay.fingerprint import changed, digest
 from assay.graph import Graph
 from assay.later import later
-from assay.loading import definition_files
 from assay.model import (
     Code,
     Column,

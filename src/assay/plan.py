@@ -88,6 +88,18 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a run goes about it: products at a time (0: as many as is good), how long it may `wait` for other runs (in
+    seconds), and whether it looks again at a source of which a file was replaced while it was read.
+    """
+
+    jobs: int = 0
+    fail_fast: bool = False
+    wait: float = 0.0
+    looks_again: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What the user asked for: which products, which of them to build whatever the ladder says, and which, with a
     because, may change settled rows. `parts` are those to build now (`A..B`), '' for all.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from assay.catalog import Catalog, shared_catalog
 from assay.config import Config, find_config
@@ -10,11 +11,12 @@ from assay.engines import sql as reader
 from assay.engines.types import storable
 from assay.errors import Conflict, UsageError
 from assay.graph import Graph
-from assay.loading import Local, load
-from assay.manifest import keep, made_from, read_manifest, reads_digest, recall, relative, write_manifest
+from assay.manifest import read_manifest
 from assay.model import PREVIOUS, THIS, Input, Product
-from assay.resolve import Definition, Resolved, resolve
 from assay.storage import LocalStorage, Storage
+
+if TYPE_CHECKING:
+    from assay.resolve import Definition, Resolved
 
 
 @dataclass
@@ -23,9 +25,9 @@ class Project:
 
     config: Config
     graph: Graph
-    resolved: Resolved | None = field(default=None, repr=False)
+    resolved: "Resolved | None" = field(default=None, repr=False)
 
-    def definitions(self) -> Mapping[str, Definition]:
+    def definitions(self) -> "Mapping[str, Definition]":
         """Return what runs for each product; Conflict when that is no longer what was planned with."""
         if self.resolved is None:
             planned = self.graph
@@ -86,23 +88,7 @@ def open_project(start: Path | None = None) -> Project:
     return Project(config=config, graph=resolved.graph, resolved=resolved)
 
 
-def _read(config: Config) -> Resolved:
-    """Import the definitions, and keep what they say for the next run."""
-    folder = config.root / config.definitions
-    if not folder.is_dir():
-        raise UsageError(
-            f"there is no folder {config.definitions!r} in {config.root}", hint="`products init` makes one."
-        )
-    before = made_from(config, ())
-    local = Local(config)
-    loaded = load(config, local)
-    known = recall(config)
-    with reader.recalling(known) as parsed:
-        resolved = resolve(config, loaded, local, reads_digest(config))
-    files = [*loaded.files, *resolved.files, *local.looked_at, *local.absent]
-    stamp = made_from(config, relative(config, files))
-    if before == made_from(config, ()):  # nothing was edited while it was being read
-        write_manifest(config, resolved.graph, files, stamp)
-        if parsed.keys() != known.keys():
-            keep(config, parsed)
-    return resolved
+def _read(config: Config) -> "Resolved":
+    from assay.declared import read_definitions  # and all that makes products of them: the manifest spares it
+
+    return read_definitions(config)

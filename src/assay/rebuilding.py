@@ -14,8 +14,7 @@ from assay.decision import Build, BytesMissing, Publish
 from assay.errors import AssayError
 from assay.execute import execute
 from assay.findings import Finding, Report
-from assay.plan import Plan, Request, plan
-from assay.running import Manner
+from assay.plan import Manner, Plan, Request, plan
 from assay.session import Session, open_session
 from assay.verify import verify
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from assay.model import QUARANTINE, short
-
-GRACE = timedelta(hours=1)  # how far clocks may differ, and for how long those who leave no trace may go on reading
+from assay.periods import GRACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

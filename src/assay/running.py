@@ -41,6 +41,7 @@ from assay.orders import Orders, todo
 from assay.overlay import Overlay
 from assay.packing import MANY
 from assay.plan import (
+    Manner,
     Observed,
     Plan,
     Request,
@@ -63,18 +64,6 @@ _Settled = Decision | Failed | Unfinished | Busy
 _Work = Callable[[], _Done]
 _AHEAD = 2  # products handed to each worker before it asks: what is judged next does not queue behind all that is built
 _TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manner:
-    """How a run goes about it: products at a time (0: as many as is good), how long it may `wait` for other runs (in
-    seconds), and whether it looks again at a source of which a file was replaced while it was read.
-    """
-
-    jobs: int = 0
-    fail_fast: bool = False
-    wait: float = 0.0
-    looks_again: bool = True
 
 
 class Run:

@@ -11,9 +11,8 @@ import click
 from assay.catalog import Catalog
 from assay.cleaning import clean
 from assay.config import bad_environment
-from assay.decision import Blocked, Build, Check, Decision, Held, Maybe, Publish
+from assay.decision import Blocked, Build, Check, Held, Maybe, Publish
 from assay.errors import UsageError
-from assay.evidence import Shelf
 from assay.leases import reading
 from assay.partition import within
 from assay.plan import Observed, Request, plan
@@ -98,12 +97,6 @@ class Session:
             "blocked": {n for n, d in steps.items() if isinstance(d, Blocked | Held)},
             "state": modified,
         }
-
-    def shelf(self, observed: Observed) -> tuple[Shelf, Mapping[str, Decision]]:
-        """Return where everything is read as of now, and what is next for every product."""
-        graph = self.project.graph
-        steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
-        return Shelf(graph, observed, self.storage, self.project.config, steps), steps
 
 
 @contextmanager

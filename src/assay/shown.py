@@ -16,14 +16,23 @@ from assay.engines import polars as lazy
 from assay.engines.blame import blaming
 from assay.engines.feed import Table
 from assay.errors import UsageError
+from assay.evidence import Shelf
 from assay.fingerprint import key_of
 from assay.history import version_of
 from assay.model import Version
+from assay.plan import Observed, Request, plan
 from assay.reading import published
 from assay.report import table, to_json, write_csv, write_json
 from assay.session import Session
 
 _TABLE = 1000  # rows of an answer that a table shows unless it is told
+
+
+def shelf_of(session: Session, observed: Observed) -> tuple[Shelf, Mapping[str, Decision]]:
+    """Return where everything is read as of now, and what is next for every product."""
+    graph = session.project.graph
+    steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
+    return Shelf(graph, observed, session.storage, session.project.config, steps), steps
 
 
 def version_shown(

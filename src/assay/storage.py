@@ -218,32 +218,6 @@ def _is_inside(path: str) -> bool:
     return len(names) > 1 and "\0" not in path and not {"", ".", ".."}.intersection(names)
 
 
-def size_of(folder: Path) -> int:
-    """Return the bytes of the files in a folder; 0 when there is none."""
-    try:
-        return sum(entry.stat().st_size for entry in os.scandir(folder))
-    except OSError:
-        return 0
-
-
-def drop_spilled(folder: Path) -> None:
-    """Remove what DuckDB spilled for processes that are dead: it does so itself only when it next has to spill."""
-    for file in folder.glob("duckdb_temp_*"):
-        process = file.name.split("_")[2]
-        if process.isdecimal() and not _lives(int(process)):
-            file.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
-
-
 def file_digest(file: Path) -> str:
     """Return the SHA-256 of a file, in hex; reads it once, in chunks of 1 MiB."""
     with _opened(file) as opened:

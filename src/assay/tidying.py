@@ -3,17 +3,18 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from typing import Any
 
-from assay.catalog import Catalog, Collected, Waiting, collect, forget, removable, running, waiting
+from assay.catalog.collecting import Collected, collect
+from assay.catalog.removing import forget, waiting
 from assay.compaction import compact
 from assay.engines.duckdb import DuckDB
-from assay.leases import Lease, living
-from assay.retention import GRACE, Rule
+from assay.retention import Rule
 from assay.session import Session
-from assay.storage import Storage, drop_spilled
+from assay.shown import shelf_of
+from assay.spilling import drop_spilled
+from assay.sweeping import sweep
 
 
 def tidy(session: Session, rule: Rule, *, dry: bool = False) -> dict[str, Any]:
@@ -40,44 +41,7 @@ def tidy(session: Session, rule: Rule, *, dry: bool = False) -> dict[str, Any]:
 
 
 def _engine(session: Session) -> DuckDB:
-    return session.shelf(session.observe())[0].engine()
-
-
-def finish(session: Session) -> None:
-    """Remove what is left of what an earlier one was kept from removing, or killed before it had."""
-    if files := waiting(session.catalog):
-        sweep(session.catalog, session.storage, files, now=session.clock())
-
-
-def sweep(
-    catalog: Catalog, storage: Storage, files: Sequence[Waiting], *, now: datetime, dry: bool = False
-) -> tuple[list[str], dict[str, list[str]]]:
-    """Remove the files that no version has any more; return their paths, and those that wait, by what for."""
-    runs = running(catalog) if files else []
-    leases = living(storage.root) if files else []  # after the catalog let go: whoever comes later does not find them
-    removed: list[str] = []
-    kept: dict[str, list[str]] = {}
-    for file in files:
-        reader = next((lease for lease in leases if lease.holds(file.path) and _was_there(lease, file.since)), None)
-        if reader is not None:
-            kept.setdefault(f"{reader.who} may be reading", []).append(file.path)
-        elif not removable(file, now, runs):
-            kept.setdefault("a run may be reading, or readers without a lease", []).append(file.path)
-        else:
-            removed.append(file.path)
-    if not dry:
-        for path in removed:
-            storage.remove(path)
-        forget(catalog, removed)
-    return removed, kept
-
-
-def _was_there(lease: Lease, since: datetime) -> bool:
-    """Say whether a reader may have come before the catalog let go of a file."""
-    try:
-        return not lease.since or datetime.fromisoformat(lease.since) < since + GRACE
-    except (ValueError, TypeError):
-        return True
+    return shelf_of(session, session.observe())[0].engine()
 
 
 def _told(gone: Collected, removed: Sequence[str], kept: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from assay.catalog import OF_MARK, Catalog, shared_catalog
 from assay.catalog.address import put_back
-from assay.catalog.audit import Audit, Flaw, Kept
+from assay.catalog.audit import Audit, Flaw, Kept, audit_of
 from assay.config import Config
 from assay.errors import CatalogDamaged, UsageError
 from assay.findings import Finding, Report
@@ -44,7 +44,7 @@ def verify(config: Config, names: Sequence[str], *, now: datetime, mend: bool = 
             if sick and mend:
                 sick = mend_catalog(catalog, sick)
             there = list(_walk(storage.root))  # before the catalog is read: what it names later is not foreign
-            audit = catalog.audit()
+            audit = audit_of(catalog)
             report = _compared(audit, storage, there, _chosen(audit, names), told)
             report = _still(report, catalog, storage)
             if mend:
@@ -87,7 +87,7 @@ def _still(report: Report, catalog: Catalog, storage: LocalStorage) -> Report:
     """Leave out what was true only while another run was at work: it has moved on by now."""
     if not any(finding.file for finding in report.findings):
         return report
-    now = catalog.audit()
+    now = audit_of(catalog)
 
     def holds(finding: Finding) -> bool:
         if finding.found == "foreign":

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from assay.catalog.rows import PART, VERDICT, VERSION, ids_of, part_of, verdict_of, version_of
+from assay.catalog.catalog import Catalog
+from assay.catalog.rows import PART, VERDICT, VERSION, decoded, ids_of, part_of, verdict_of, version_of
 
 Ask = Callable[[str], Sequence[Any]]
 
@@ -90,7 +91,13 @@ class Audit:
         return sorted(found, key=lambda version: version[1] not in self.seen)
 
 
-def audited(reader: Ask) -> Audit:
+def audit_of(catalog: Catalog) -> Audit:
+    """Return all that a catalog names, as of one moment."""
+    with decoded(catalog.name):
+        return catalog.database.still(lambda reader: _audited(reader.rows))
+
+
+def _audited(reader: Ask) -> Audit:
     """Ask for all that a catalog names; the caller keeps it still meanwhile."""
 
     def ask(sql: str) -> list[Any]:

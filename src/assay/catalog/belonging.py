@@ -6,8 +6,8 @@ written before the note is committed, so where a process dies between the two, t
 
 import os
 from dataclasses import dataclass
+from os import urandom
 from pathlib import Path
-from uuid import uuid4
 
 from assay.catalog.catalog import Catalog, moved_to
 from assay.catalog.protocol import Reader, Writer
@@ -92,7 +92,7 @@ class Pair:
 
     def settle(self, catalog: Catalog) -> None:
         """Let them know each other; CatalogError when somebody else was faster, or the store may not be written."""
-        fresh = uuid4().hex
+        fresh = urandom(16).hex()
 
         def know(writer: Writer) -> None:
             if self.settled(writer, fresh):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from typing import Any
 
 from assay.catalog import schema
 from assay.catalog.address import put_back
-from assay.catalog.audit import Audit, audited
 from assay.catalog.claims import check_built, claim, let_go, living
 from assay.catalog.facts import RecordedFacts
 from assay.catalog.protocol import Database, Holds, Remove, T, Writer
@@ -189,11 +187,6 @@ class Catalog:
             found = self.parts(ids)
         return [found[id] for id in ids]
 
-    def audit(self) -> Audit:
-        """Return all that the catalog names, as of one moment."""
-        with decoded(self.name):
-            return self.database.still(lambda reader: audited(reader.rows))
-
     def judged(self, parts: Collection[int], rules: str) -> Mapping[int, Mapping[str, Any]]:
         """Return how these rules about single rows came out on these parts, where that is known."""
         query = "select part, results from judged_parts where rules = ? and part in"
@@ -271,7 +264,7 @@ class Catalog:
 
         def begin(writer: Writer) -> dict[str, Holder]:
             check_built(writer, wanted, recorded)
-            here = [id, stamp(at), environment, socket.gethostname(), os.getpid()]
+            here = [id, stamp(at), environment, os.uname().nodename, os.getpid()]
             writer.execute("insert into runs values (?, 'running', ?, ?, ?, ?)", here)
             writer.many("insert into intents values (?, ?)", [(path, id) for path in intended])
             return claim(writer, id, wanted, lambda run: self.database.is_dead(run, writer))

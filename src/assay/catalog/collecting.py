@@ -13,9 +13,10 @@ from typing import Any
 from assay.catalog.catalog import Catalog
 from assay.catalog.protocol import Database, Writer
 from assay.catalog.recording import note
+from assay.catalog.removing import Waiting
 from assay.catalog.rows import decoded, ids_of, stamp
 from assay.model import QUARANTINE
-from assay.retention import GRACE, Moved, Past, Rule, Seen, Sorted, Stock, Stored, shorten, since, sort_out
+from assay.retention import Moved, Past, Rule, Seen, Sorted, Stock, Stored, shorten, since, sort_out
 
 _STRAY = timedelta(days=1)  # for how long parts without a version wait for one
 _VERSIONS = (
@@ -30,15 +31,6 @@ _RUNS = (
     "select id from runs where state <> 'running' and started_at < ? and id not in (select run from intents)"
     " and id not in (select run from versions) and id not in (select run from verdicts)"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A file in which no part is any more: when the catalog let go of it, and until when readers were sent to it."""
-
-    path: str
-    since: datetime
-    seen: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,36 +168,3 @@ def _collect(catalog: Catalog, writer: Writer, rule: Rule, now: datetime) -> Col
         )
     writer.many("delete from runs where id = ?", [(run,) for run in runs])
     return done
-
-
-def waiting(catalog: Catalog) -> list[Waiting]:
-    """Return the files in which no part is any more, and that are not removed yet."""
-    rows = catalog.database.rows(
-        "select path, since, seen from replaced where path not in (select path from parts) order by path"
-    )
-    with decoded(catalog.name):
-        return [Waiting(path=path, since=datetime.fromisoformat(at), seen=seen) for path, at, seen in rows]
-
-
-def removable(file: Waiting, now: datetime, running: Iterable[datetime]) -> bool:
-    """Say whether nobody who left no lease can be reading a file: no run, and none that was sent to it lately."""
-    lately = file.seen and datetime.fromisoformat(file.seen) >= now - GRACE
-    return not lately and all(began >= file.since + GRACE for began in running)
-
-
-def running(catalog: Catalog) -> list[datetime]:
-    """Return the moments at which the living runs began."""
-    rows = catalog.database.rows("select id, started_at from runs where state = 'running'")
-    with decoded(catalog.name):
-        return [datetime.fromisoformat(at) for run, at in rows if not catalog.database.is_dead(run)]
-
-
-def forget(catalog: Catalog, paths: Sequence[str], files: Sequence[str] = ()) -> None:
-    """Drop files of the store that are removed by now, and source files that are gone."""
-
-    def drop(writer: Writer) -> None:
-        writer.many("delete from replaced where path = ?", [(path,) for path in paths])
-        writer.many("delete from seen where path = ?", [(path,) for path in files])
-
-    if paths or files:
-        catalog.write(drop)

@@ -7,9 +7,9 @@ the store is, so wherever this is killed, one of them is used, and never both.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from os import urandom
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from assay.catalog.belonging import Owner, give
 from assay.catalog.catalog import Catalog
@@ -41,7 +41,7 @@ def copy(source: Catalog, target: Catalog, store: Path) -> list[Copied]:
         raise UsageError(f"there is nothing to copy in the catalog {source.name}")
     _refuse_full(target)
 
-    id, copied = uuid4().hex, list[Copied]()
+    id, copied = urandom(16).hex(), list[Copied]()
 
     def hand_over(reader: Writer) -> None:
         if alive := source.living(reader):

@@ -18,10 +18,10 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from hashlib import sha256
 from itertools import count
+from os import urandom
 from threading import Event, Thread
 from time import sleep
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from assay.catalog.address import is_split, put_back, scrubbed, shown
 from assay.catalog.protocol import Reader, T, Writer
@@ -85,7 +85,7 @@ class Postgres:
 
     def __init__(self, address: str) -> None:
         self._address, self.name, self._lost = address, shown(address), ""
-        self._me, self._numbers = uuid4().hex, count(1)
+        self._me, self._numbers = urandom(16).hex(), count(1)
         self._psycopg = _driver()
         self._connection = self._connect()
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from assay.catalog import copy, open_catalog, shared_catalog
+from assay.catalog import open_catalog, shared_catalog
+from assay.catalog.copying import copy
 from assay.cleaning import clean
 from assay.config import Config, catalog_place, find_config
 from assay.report import table, to_json

@@ -9,9 +9,9 @@ from assay.errors import UsageError
 from assay.going import end, go
 from assay.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.periods import seconds_of
-from assay.running import Manner
+from assay.plan import Manner
 from assay.session import check_now, open_session
-from assay.tidying import finish
+from assay.sweeping import finish
 
 
 def _seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> float:

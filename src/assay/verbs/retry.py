@@ -7,7 +7,7 @@ import click
 from assay.events import Outcome
 from assay.going import end, go
 from assay.options import ENV, JSON, NOW, options
-from assay.running import Manner
+from assay.plan import Manner
 from assay.session import check_now, open_session
 
 

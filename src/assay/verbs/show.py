@@ -14,7 +14,7 @@ from assay.rulings import failures as failures_of
 from assay.rulings import rule_of
 from assay.secrecy import secret
 from assay.session import open_session
-from assay.shown import copy_out, show_rows, version_shown
+from assay.shown import copy_out, shelf_of, show_rows, version_shown
 
 
 @click.command("show")
@@ -33,7 +33,7 @@ def verb(
     with open_session(env) as session:
         product = session.project.graph.products[session.project.graph.resolve(name)]
         observed = session.observe()
-        shelf, steps = session.shelf(observed)
+        shelf, steps = shelf_of(session, observed)
         version = version_shown(session, product.name, steps, version_id, held=held)
         if failures is not None:
             rule = rule_of(product, failures)

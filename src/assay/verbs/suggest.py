@@ -7,6 +7,7 @@ import click
 from assay.cleaning import clean
 from assay.options import ENV, JSON, options, say
 from assay.session import open_session
+from assay.shown import shelf_of
 from assay.suggest import suggestion
 
 
@@ -18,7 +19,7 @@ def verb(name: str, env: str | None, as_json: bool) -> None:
     with open_session(env) as session:
         graph = session.project.graph
         full = graph.resolve(name, sources=True)
-        shelf, _ = session.shelf(session.observe())
+        shelf, _ = shelf_of(session, session.observe())
         told = suggestion(graph, shelf, full)
     if as_json:
         return say(asdict(told))

@@ -10,6 +10,7 @@ from assay.model import short
 from assay.options import ENV, JSON, NOW, options, say
 from assay.rulings import judged_how
 from assay.session import Session, open_session
+from assay.shown import shelf_of
 
 
 @click.command("why")
@@ -33,7 +34,7 @@ def verb(name: str, env: str | None, now: datetime | None, as_json: bool, rules:
 def _rules(session: Session, name: str, as_json: bool) -> None:
     """Say how each rule is judged."""
     session.project.vouch([name])
-    shelf, decisions = session.shelf(session.observe())
+    shelf, decisions = shelf_of(session, session.observe())
     meant = getattr(decisions[name], "version", None) or next(iter(session.catalog.versions(name, 1)), None)
     judged = session.catalog.verdicts(meant.id, session.environment)[:1] if meant else []
     told = judged_how(shelf, session.project.graph.products[name], meant, judged[0].results if judged else ())

@@ -1,0 +1,52 @@
+"""Files in which no part is any more: named until they are removed, when nobody can be reading them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from assay.catalog.catalog import Catalog
+from assay.catalog.protocol import Writer
+from assay.catalog.rows import decoded
+from assay.periods import GRACE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A file in which no part is any more: when the catalog let go of it, and until when readers were sent to it."""
+
+    path: str
+    since: datetime
+    seen: str
+
+
+def waiting(catalog: Catalog) -> list[Waiting]:
+    """Return the files in which no part is any more, and that are not removed yet."""
+    rows = catalog.database.rows(
+        "select path, since, seen from replaced where path not in (select path from parts) order by path"
+    )
+    with decoded(catalog.name):
+        return [Waiting(path=path, since=datetime.fromisoformat(at), seen=seen) for path, at, seen in rows]
+
+
+def removable(file: Waiting, now: datetime, running: Iterable[datetime]) -> bool:
+    """Say whether nobody who left no lease can be reading a file: no run, and none that was sent to it lately."""
+    lately = file.seen and datetime.fromisoformat(file.seen) >= now - GRACE
+    return not lately and all(began >= file.since + GRACE for began in running)
+
+
+def running(catalog: Catalog) -> list[datetime]:
+    """Return the moments at which the living runs began."""
+    rows = catalog.database.rows("select id, started_at from runs where state = 'running'")
+    with decoded(catalog.name):
+        return [datetime.fromisoformat(at) for run, at in rows if not catalog.database.is_dead(run)]
+
+
+def forget(catalog: Catalog, paths: Sequence[str], files: Sequence[str] = ()) -> None:
+    """Drop files of the store that are removed by now, and source files that are gone."""
+
+    def drop(writer: Writer) -> None:
+        writer.many("delete from replaced where path = ?", [(path,) for path in paths])
+        writer.many("delete from seen where path = ?", [(path,) for path in files])
+
+    if paths or files:
+        catalog.write(drop)

@@ -1,0 +1,47 @@
+"""Where engines put what does not fit into memory, and what is left there by those that died."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from assay.config import Config
+
+
+def spill_of(config: Config, name: str) -> Path:
+    """Return the folder into which a process of its own spills: two engines cannot share one."""
+    return config.spill_folder.with_name(f"spill-{name}")
+
+
+def forget_spills(config: Config, runs: Sequence[str]) -> None:
+    """Remove what these runs, which died, and other dead processes have spilled."""
+    for run in runs:
+        for folder in config.spill_folder.parent.glob(f"spill-{run}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+    drop_spilled(config.spill_folder)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of the files in a folder; 0 when there is none."""
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder))
+    except OSError:
+        return 0
+
+
+def drop_spilled(folder: Path) -> None:
+    """Remove what DuckDB spilled for processes that are dead: it does so itself only when it next has to spill."""
+    for file in folder.glob("duckdb_temp_*"):
+        process = file.name.split("_")[2]
+        if process.isdecimal() and not _lives(int(process)):
+            file.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
