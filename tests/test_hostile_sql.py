@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -368,3 +369,15 @@ def test_only_where_something_stands_in_a_query_does_not_count() -> None:
     found = [reader.parse(text).meaning for text in texts]
     assert len(set(found)) == len(texts)
     assert [reader.parse(f"\n  {text.replace(' from', chr(10) + 'from')} ;").meaning for text in texts] == found
+
+
+def test_several_threads_are_told_of_their_own_queries() -> None:
+    """Rules are judged beside each other: what one thread asks must not be answered to another."""
+
+    def names(thread: int) -> list[str]:
+        trees = (reader.tree(f"select a{thread}_{number} from t") for number in range(200))
+        return [tree["select_list"][0]["column_names"][0] for tree in trees]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(names, range(4)))
+    assert found == [[f"a{thread}_{number}" for number in range(200)] for thread in range(4)]

@@ -17,6 +17,8 @@ import pytest
 import assay
 from assay import leases
 from assay.catalog import open_catalog
+from assay.engines import partwise as partwise_of
+from assay.engines import sql as reader
 from assay.engines.partwise import is_settled, partwise
 from assay.model import Part
 from tests.conftest import ROOT, Place
@@ -700,6 +702,13 @@ def test_versions_share_what_did_not_change(shop: Place) -> None:
         "select parts from versions where product = 'shop.lines' order by seq desc limit 1"
     ).fetchone()
     assert ranges[0].count(",") <= 5
+
+
+def test_what_is_known_of_functions_is_what_duckdb_says() -> None:
+    aggregates, moving = reader.functions()
+    assert aggregates >= partwise_of._TOTALS
+    assert not (aggregates | moving) & partwise_of._PLAIN
+    assert not moving & partwise_of._TOTALS
 
 
 PARTWISE = {

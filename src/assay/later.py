@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_new, _put = object.__new__, object.__setattr__  # of a large project there are hundreds of thousands
 
 
 def later(kind: type[T], whole: Callable[[], T], known: dict[str, Any]) -> T:
@@ -13,10 +14,10 @@ def later(kind: type[T], whole: Callable[[], T], known: dict[str, Any]) -> T:
 
     It equals, and is taken for, what `whole` returns; that has to agree with what is known.
     """
-    value = object.__new__(_kind(kind))  # type: ignore[arg-type]
+    value = _new(_kind(kind))  # type: ignore[arg-type]
     for name, told in known.items():
-        object.__setattr__(value, name, told)
-    object.__setattr__(value, "_whole", whole)
+        _put(value, name, told)
+    _put(value, "_whole", whole)
     return value  # type: ignore[no-any-return]
 
 
@@ -31,7 +32,7 @@ def _kind(kind: type) -> Any:
             raise AttributeError(name)
         whole = self._whole()
         for field in names:
-            object.__setattr__(self, field, getattr(whole, field))
+            _put(self, field, getattr(whole, field))
         return getattr(whole, name)
 
     # Dataclasses compare, copy and print by what a value says that its class is.

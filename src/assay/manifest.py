@@ -249,17 +249,8 @@ def _later(head: list[Any], line: bytes, file: str) -> Product:
     if not all(isinstance(told, str) for told in (name, code, group, contract, *reads, *others)):
         raise ValueError("something is no text")
 
-    @cache
-    def whole() -> Product:
-        try:
-            product = product_from(json.loads(line))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            product = None
-        if product is None or head_of(product) != head:
-            raise UsageError(f"the manifest {file} is damaged ({name})", hint="Remove it; it is made again.")
-        return product
-
     read = tuple(Input(alias=alias, name=source, grain=grain, back=back) for alias, source, grain, back in inputs)
+    whole = _Whole(head, line, file)
     promise = {"digest": contract, "reads": tuple(reads)} | ({} if closes else {"closes": ()})
     known = {
         "name": name,
@@ -271,6 +262,27 @@ def _later(head: list[Any], line: bytes, file: str) -> Product:
         "reads": tuple(sorted({*others, *(i.name for i in read)})),
     }
     return later(Product, whole, known)
+
+
+class _Whole:
+    """Reads a product whole, once; made for each product of a project, so it is small."""
+
+    __slots__ = ("file", "found", "head", "line")
+
+    def __init__(self, head: list[Any], line: bytes, file: str) -> None:
+        self.head, self.line, self.file = head, line, file
+        self.found: Product | None = None
+
+    def __call__(self) -> Product:
+        if self.found is None:
+            product = None
+            with suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                product = product_from(json.loads(self.line))
+            if product is None or head_of(product) != self.head:
+                told = f"the manifest {self.file} is damaged ({self.head[0]})"
+                raise UsageError(told, hint="Remove it; it is made again.")
+            self.found = product
+        return self.found
 
 
 def product_from(stored: Mapping[str, Any]) -> Product:

@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from assay.engines import sql as reader
-from assay.engines.partwise import aggregates, calls, is_settled_node, nodes
+from assay.engines.partwise import aggregates_in, is_settled_node, nodes
 
 PART, TOTALS = "__part", "__totals"
 _Node = dict[str, Any]
@@ -130,7 +130,7 @@ class _Halves:
         """Yield what is grouped by: as named, by number, by the alias of a column, or all that are no totals."""
         items = node["select_list"]
         if node["aggregate_handling"] == "FORCE_AGGREGATES" and not node["group_expressions"]:
-            yield from (item for item in items if not calls(item) & aggregates())
+            yield from (item for item in items if not aggregates_in(item))
         elif len(node["group_sets"]) > 1:
             raise _Across
         for key in node["group_expressions"]:
@@ -175,7 +175,7 @@ class _Halves:
             raise _Across
         if kind in _ACROSS - {"PARAMETER", "COLLATE"}:
             raise _Across
-        if kind == "FUNCTION" and str(node["function_name"]).lower() in aggregates():
+        if kind == "FUNCTION" and str(node["function_name"]).lower() in aggregates_in(node):
             return self._total(node) | {"alias": node["alias"]}
         return {key: self._outside(value, aliases) for key, value in node.items()}
 
@@ -213,7 +213,7 @@ def _table(node: _Node) -> str:
 
 def _check_row(node: Any) -> None:
     """Refuse what is not about one row, or can say something else of it tomorrow."""
-    if any(inner.get("class") in _ACROSS for inner in nodes(node)) or calls(node) & aggregates():
+    if any(inner.get("class") in _ACROSS for inner in nodes(node)) or aggregates_in(node):
         raise _Across
     if not is_settled_node(node):
         raise _Across
