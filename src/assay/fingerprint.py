@@ -49,8 +49,13 @@ def code_of(parts: Mapping[str, str]) -> Code:
 
 def key_of(code: Code, inputs: Mapping[str, str], held: Mapping[str, str] | None = None, of: str = "") -> Key:
     """Return the key that this code and these input digests want, `held` parts `of` that content left as they were."""
-    told = [code.digest, dict(inputs), *([dict(held), of] if held else [])]
-    return Key(digest=digest(told), code=code, inputs=dict(inputs), held=dict(held or {}))
+    told = digest_of(code, inputs, *([dict(held), of] if held else []))
+    return Key(digest=told, code=code, inputs=dict(inputs), held=dict(held or {}))
+
+
+def digest_of(code: Code, inputs: Mapping[str, str], *more: Any) -> str:
+    """Return the digest of the key that this code and these input digests want, `more` with them."""
+    return digest([code.digest, dict(inputs), *more])
 
 
 def against_of(inputs: Iterable[tuple[str, str]]) -> str:

@@ -32,7 +32,7 @@ from assay.decision import (
     Unknown,
     Unusable,
 )
-from assay.fingerprint import against_of, key_of
+from assay.fingerprint import against_of, digest_of, key_of
 from assay.graph import Graph
 from assay.model import PREVIOUS, Key, Part, Pointer, Product, RuleResult, SourceState, Status, Verdict, Version
 from assay.partition import wanted
@@ -191,28 +191,37 @@ def decide(
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
     if pointer and pointer.pinned:
         return Keep(version=facts.version(pointer.version), pinned=True)
-    read = {name: states[name] for name in product.reads} | _not_in_parts(product, states)
-    if bad := {name: state for name, state in read.items() if isinstance(state, Unusable)}:
-        return Held(by={name: s.why for name, s in bad.items()}, absent=any(s.absent for s in bad.values()))
-    if unknown := tuple(name for name, state in read.items() if isinstance(state, Unknown)):
-        if not facts.has_code(product.name, product.code.digest):
-            return Build(reasons=_unlike(product, {}, facts, unknown=unknown))
-        return Maybe(inputs=unknown)
+    read = {name: states[name] for name in product.reads}
+    if product.follows:
+        read |= _not_in_parts(product, states)
     known = {name: state.digest for name, state in read.items() if isinstance(state, Known)}
-    key = key_of(product.code, {i.name: known[i.name] for i in product.inputs})
-    version = facts.find(product.name, key.digest)
+    if len(known) < len(read):
+        return _unsettled(product, read, facts)
+    inputs = {i.name: known[i.name] for i in product.inputs}
+    version = facts.find(product.name, digest_of(product.code, inputs))
     if version is None or forced:
+        key = key_of(product.code, inputs)
         reasons = (Forced(),) if forced else _reasons(product, key, observed)
         return Build(reasons=reasons, key=key)
     decision = _judged(product, version, known, observed, restates=restates)
     if isinstance(decision, Blocked) and (held := _held_parts(product, decision, facts)):
-        key = key_of(key.code, key.inputs, held, of=decision.version.digest)
+        key = key_of(product.code, inputs, held, of=decision.version.digest)
         patched = facts.find(product.name, key.digest)
         if patched is None:
             return Build(reasons=(PartsHeld(parts=tuple(held)),), key=key)
         without = _judged(product, patched, known, observed, restates=restates)
         return decision if isinstance(without, Blocked) else without
     return decision
+
+
+def _unsettled(product: Product, read: Mapping[str, InputState], facts: Facts) -> Held | Build | Maybe:
+    """Return the rung of a product that reads something nobody knows, or can use: 0 held, 1 maybe (2 build)."""
+    if bad := {name: state for name, state in read.items() if isinstance(state, Unusable)}:
+        return Held(by={name: s.why for name, s in bad.items()}, absent=any(s.absent for s in bad.values()))
+    unknown = tuple(name for name, state in read.items() if isinstance(state, Unknown))
+    if not facts.has_code(product.name, product.code.digest):
+        return Build(reasons=_unlike(product, {}, facts, unknown=unknown))
+    return Maybe(inputs=unknown)
 
 
 def _judged(
