@@ -14,7 +14,17 @@ PACKAGE = Path(assay.__file__).parent
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
     {"model", "later", "decision", "errors", "periods", "secrecy", "tolerance", "cleaning"},
-    {"fingerprint", "graph", "partition", "plan", "events", "overlay", "retention"},  # pure: what next
+    {
+        "fingerprint",
+        "syntax",
+        "reach",
+        "graph",
+        "partition",
+        "plan",
+        "events",
+        "overlay",
+        "retention",
+    },  # pure: what next
     {"config", "declare", "shapes", "spilling", "storage", "leases", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "packing", "reading"},
     {"rulebook", "evidence", "failure"},
@@ -61,6 +71,8 @@ PURE = {
     "periods",
     "tolerance",
     "fingerprint",
+    "reach",
+    "syntax",
     "graph",
     "partition",
     "plan",

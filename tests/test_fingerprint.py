@@ -1,12 +1,17 @@
 """What counts as other code, and what does not: by editing a small project."""
 
+import ast
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
+from assay.project import open_project
 from tests.conftest import Place
 from tests.forge import Forge
 
+KNOWN = ".products/functions.json"
 PRODUCTS = '''
 import re
 from dataclasses import dataclass
@@ -116,12 +121,59 @@ def stale(place: Place) -> set[str]:
     return {t["product"] for t in told if t["result"] == "build"}
 
 
+def codes(place: Place) -> dict[str, dict[str, str]]:
+    """Return the parts of each product's code, as the definitions are read now."""
+    (place.root / ".products/manifest.json").unlink()
+    return {name: dict(product.code.parts) for name, product in open_project(place.root).graph.products.items()}
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_code_it_reaches_counts(coded: Place, change: str) -> None:
     assert stale(coded) == set()
     coded.edit(*CHANGES[change])
     assert "sales.p" in stale(coded)
     assert "sales.untouched" not in stale(coded)
+    by_what_is_known = codes(coded)
+    (coded.root / KNOWN).unlink()
+    assert codes(coded) == by_what_is_known
+
+
+def test_a_file_is_parsed_once_for_each_of_its_texts(coded: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    coded.write("products/other.py", "@product(owner='o')\ndef other(numbers):\n    return numbers\n", header=True)
+    coded.run("ls")
+    parsed: list[str] = []
+    real = ast.parse
+    monkeypatch.setattr(ast, "parse", lambda text, file: (parsed.append(Path(file).name), real(text, file))[1])
+    before = codes(coded)
+    assert "other.py" not in parsed
+    coded.edit("products/other.py", "return numbers", "return numbers.head(1)")
+    parsed.clear()
+    assert {name for name, parts in codes(coded).items() if parts != before[name]} == {"other.other"}
+    assert "other.py" in parsed
+
+
+def test_a_decorator_that_is_ours_no_more(coded: Place) -> None:
+    """The text of a module is the same, and what a name in it stands for is not."""
+    coded.write("lib/deco.py", "from assay import product\n")
+    coded.write("products/more.py", "from lib.deco import product as made\nimport assay\n"
+        "def inner(numbers):\n    @made\n    def f(x): return x\n    return numbers\n"
+        "@assay.product(owner='o', domain='more', name='m')\ndef m(numbers): return inner(numbers)\n", header=True)  # fmt: skip
+    before = codes(coded)["more.m"]
+    coded.write("lib/deco.py", "def product(function): return function\n")
+    known = codes(coded)["more.m"]
+    assert known != before
+    (coded.root / KNOWN).unlink()
+    assert codes(coded)["more.m"] == known
+
+
+@pytest.mark.parametrize("body", ["", "[]", "3", '{"a": 3}', '{"a": {"1": 3}}', '{"a": {"1": ["x", 3, {}]}}', "\0"])
+def test_damaged_knowledge_of_functions_is_made_anew(coded: Place, body: str) -> None:
+    file, before = coded.root / KNOWN, codes(coded)
+    first, _, _ = file.read_text().partition("\n")
+    forged = json.dumps([json.loads(first)[0], hashlib.sha256(body.encode()).hexdigest()])
+    for text in (body, f"{first}\n{body}", f"{forged}\n{body}"):
+        file.write_text(text)
+        assert codes(coded) == before
 
 
 @pytest.mark.parametrize("change", SAME)

@@ -12,8 +12,8 @@ from pandera.errors import SchemaErrors
 
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
-from assay.fingerprint import Reach
 from assay.model import Status, Where
+from assay.reach import Reach
 from assay.rules import by_duckdb
 from assay.rules.schema import NotASchema, read_schema, schema_digest
 from tests.conftest import Place

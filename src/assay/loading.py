@@ -1,10 +1,11 @@
 """Imports the user's definition modules, always from their source, and says where in their own code it failed."""
 
+import hashlib
 import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,8 +16,8 @@ from types import CodeType, ModuleType
 from assay.config import Config, definition_files
 from assay.declare import Declaration, collecting
 from assay.errors import Problem, words_of
-from assay.fingerprint import SourceTree
 from assay.model import Where
+from assay.syntax import Known, SourceTree
 
 _OURS = str(Path(__file__).parent)
 _MARK = "__loaded_by_assay__"
@@ -104,7 +105,9 @@ def _shadows(name: str, module: ModuleType, config: Config) -> bool:
 class Local:
     """What belongs to a project: Python files below its root, other than installed packages and Assay itself."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, recalled: Mapping[str, Known] | None = None) -> None:
+        self._recalled = recalled or {}
+        self.known: dict[str, Known] = {}  # what the functions of files say, by the SHA-256 of a file
         self.root = str(config.root)
         self.looked_at: set[Path] = set()  # files whose syntax was read
         self.absent: set[Path] = set()  # where a module was looked for, and would be found first if it were there
@@ -128,7 +131,11 @@ class Local:
         if not self.owns(file):
             return None
         self.looked_at.add(Path(file))
-        return SourceTree(Path(file).read_bytes(), file)
+        text = Path(file).read_bytes()
+        sha = hashlib.sha256(text).hexdigest()
+        tree = SourceTree(text, file, dict(self._recalled.get(sha, {})))
+        self.known[sha] = tree.known
+        return tree
 
     def load(self, name: str) -> ModuleType | None:
         """Import a module of the project, if it is one: what a function imports only when it runs."""

@@ -42,8 +42,9 @@ from assay.model import (
     Where,
 )
 from assay.periods import settled_before
+from assay.syntax import Known
 
-QUERIES = "queries.json"
+QUERIES, FUNCTIONS = "queries.json", "functions.json"  # what is kept of reading definitions
 FILE = "manifest.json"  # one JSON value a line: what deciding needs of all products, then each product whole
 _NOT_READ = {"root", "catalog"}  # settings that declarations do not depend on
 _LIBRARIES = ("duckdb", "polars", "pandera")
@@ -94,33 +95,60 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: s
         pass
 
 
-def recall(config: Config) -> dict[str, Parsed]:
+def recall_queries(config: Config) -> dict[str, Parsed]:
     """Return what the queries of the definitions were parsed to when they were read last, by the same libraries.
 
     What would run is never taken from there: the statement is made of the text that is asked about.
     """
-    try:
-        first, _, body = (config.state / QUERIES).read_bytes().partition(b"\n")
-        if json.loads(first) != [digest(_tools()), _sha(body)]:
-            return {}
+    with suppress(ValueError, TypeError, AttributeError):
         return {
             text: Parsed(meaning=str(meaning), statement=bare(text), tables=tuple(_table(*table) for table in tables))
-            for text, (meaning, tables) in json.loads(body).items()
+            for text, (meaning, tables) in _kept(config, QUERIES).items()
             if ";" not in text
         }
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return {}
+    return {}
 
 
-def keep(config: Config, parsed: Mapping[str, Parsed]) -> None:
-    """Keep what queries were parsed to for the next time that definitions are read, which is most of reading them."""
+def keep_queries(config: Config, parsed: Mapping[str, Parsed]) -> None:
+    """Keep what queries were parsed to for the next time that definitions are read."""
     stored = {
         text: [p.meaning, [[t.schema, t.name, t.offset] for t in p.tables]]
         for text, p in parsed.items() if ";" not in text
     }  # fmt: skip
+    _keep(config, QUERIES, stored)
+
+
+def recall_functions(config: Config) -> dict[str, Known]:
+    """Return what the functions of each file said when they were read last, by the SHA-256 of the file."""
+    with suppress(ValueError, TypeError, AttributeError):
+        return {
+            sha: {line: _function(*told) for line, told in of.items()} for sha, of in _kept(config, FUNCTIONS).items()
+        }
+    return {}
+
+
+def keep_functions(config: Config, files: Mapping[str, Known]) -> None:
+    """Keep what functions say for the next time that definitions are read."""
+    _keep(config, FUNCTIONS, files)
+
+
+def _kept(config: Config, name: str) -> dict[str, Any]:
+    """Return what was kept in a file, by this code and these libraries."""
+    try:
+        first, _, body = (config.state / name).read_bytes().partition(b"\n")
+        return dict(json.loads(body)) if json.loads(first) == [digest(_tools()), _sha(body)] else {}
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
+
+
+def _keep(config: Config, name: str, stored: Mapping[str, Any]) -> None:
     with suppress(OSError, UnicodeEncodeError):
         body = to_line(stored)
-        _put(config.state / QUERIES, to_line([digest(_tools()), _sha(body)]) + body)
+        _put(config.state / name, to_line([digest(_tools()), _sha(body)]) + body)
+
+
+def _function(text: Any, names: Iterable[Any], roots: Mapping[str, Any]) -> tuple[str, list[str], dict[str, bool]]:
+    return str(text), [str(name) for name in names], {root: bool(ours) for root, ours in roots.items()}
 
 
 def _table(schema: Any, name: Any, offset: Any) -> Table:

@@ -15,7 +15,7 @@ from assay.engines import sql as reader
 from assay.engines.making import FILE, HANDOVERS, LAZY_FRAME, Recipe
 from assay.engines.types import from_polars, from_sql, storable
 from assay.errors import DeclarationError, Problem
-from assay.fingerprint import Reach, code_of, digest
+from assay.fingerprint import code_of, digest
 from assay.graph import Graph, nearest
 from assay.loading import Loaded, Local, domain_of
 from assay.model import (
@@ -35,6 +35,7 @@ from assay.model import (
 from assay.partition import template
 from assay.partitioning import Partitions
 from assay.periods import seconds_of
+from assay.reach import Reach
 from assay.rulebook import Rulebook, sql_file, texts, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
 from assay.shapes import FILE_NAME, is_file_name, wrong_shapes

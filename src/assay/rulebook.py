@@ -12,9 +12,9 @@ from assay.declare import Declaration, ProductDeclaration, RuleDeclaration, Sour
 from assay.engines.sql import Parsed
 from assay.engines.sql import columns as columns_of
 from assay.errors import Problem
-from assay.fingerprint import Reach
 from assay.graph import nearest
 from assay.model import DIMENSIONS, PREVIOUS, THIS, Demand, Input, Rule, Severity, Where
+from assay.reach import Reach
 from assay.rules.business import NotARule, Phrased, phrase, read_of
 from assay.rules.schema import Schema, check_digest, demand_of, is_check
 from assay.tolerance import amount

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.engines.types import from_polars, told_in_full
-from assay.fingerprint import Reach, digest
+from assay.fingerprint import digest
 from assay.model import Column, Demand, Rule, Severity, Where
+from assay.reach import Reach
 from assay.rules.literal import Unspeakable, encode
 
 # What pandera can do to data instead of judging it: rows and values must never change without a trace.

@@ -1,0 +1,282 @@
+"""Digests of Python code, by value and by reach: the function and every project-local function, class and constant that
+it can get to, each by its syntax tree, so that comments, docstrings and layout do not count. What cannot be read by
+value counts by the statements that mention it, or by the whole file that it stands in; when in doubt it builds.
+"""
+
+import ast
+import enum
+import functools
+import re
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any
+
+from assay.fingerprint import digest
+from assay.syntax import Said, SourceTree, absolute, is_ours, say
+
+_PLAIN = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """The module-level name that is being visited: its file, and the module's names."""
+
+    name: str
+    file: str
+    space: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Reach:
+    """One walk over what a function or class can get to.
+
+    `tree_of` gives the syntax tree of a project-local file, or None for one that is not the project's; `load` imports a
+    project-local module that a function imports only when it runs; `origin` is the file that declares; `salt` goes into
+    everything that cannot be read by value (digests of the files and variables the definitions read as they load).
+    """
+
+    tree_of: Callable[[str], SourceTree | None]
+    load: Callable[[str], types.ModuleType | None] = sys.modules.get
+    origin: str = ""
+    salt: str = ""
+    _parts: dict[str, str] = field(default_factory=dict)
+    _foreign: set[str] = field(default_factory=set)
+    _seen: dict[int, Any] = field(default_factory=dict)
+    _bound: _Bound | None = None
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """All that was reached, by name; what is not of this project counts by its names alone."""
+        return {**self._parts, **({"libraries": digest(sorted(self._foreign))} if self._foreign else {})}
+
+    def visit(self, name: str, value: Any, module: str = "") -> None:
+        """Add what `value` is, and all it reaches, to the parts; `module` is the file that refers to it."""
+        if _is_plain(value):
+            self._add(name, repr(value))
+            return
+        if id(value) in self._seen:
+            return
+        self._seen[id(value)] = value  # kept alive, so that no id is used twice
+        match value:
+            case types.FunctionType():
+                self._function(value)
+            case type():
+                self._class(value)
+            case types.ModuleType():
+                self._module(value)
+            case functools.partial():
+                self._all(name, [value.func, value.args, value.keywords], module)
+            case types.MethodType():
+                self._all(name, [value.__func__, value.__self__], module)
+            case classmethod() | staticmethod():
+                self.visit(name, value.__func__, module)
+            case property():
+                self._all(name, [value.fget, value.fset], module)
+            case enum.Enum():
+                self.visit(type(value).__qualname__, type(value), module)
+                self._all(name, [value.name, value.value], module)
+            case list() | tuple() | set() | frozenset() | dict():
+                self._container(name, value, module)
+            case types.BuiltinFunctionType():
+                self._foreign.add(f"{value.__module__}.{value.__qualname__}")
+            case re.Pattern():
+                self._add(name, [value.pattern, value.flags])
+            case types.GenericAlias() | types.UnionType():
+                self._all(name, [value.__args__], module)
+            case _ if type(value).__module__ == "typing":
+                hint = [str(getattr(value, "__origin__", value)), getattr(value, "__args__", ())]
+                self._all(name, [*hint, getattr(value, "__metadata__", ())], module)
+            case _ if type(value).__module__ == "polars.datatypes.classes":
+                self._add(name, repr(value))
+            case _:
+                self._opaque(name, value, module)
+
+    def _all(self, name: str, values: Iterable[Any], module: str) -> None:
+        for index, value in enumerate(values):
+            self.visit(f"{name}.{index}", value, module)
+
+    def _container(self, name: str, value: Any, module: str) -> None:
+        items = list(value.items()) if isinstance(value, dict) else list(value)
+        if isinstance(value, dict | set | frozenset):
+            items.sort(key=lambda item: _sorting(item[0] if isinstance(value, dict) else item))
+        self._add(name, [type(value).__name__, len(items)])
+        self._all(name, items, module)
+        if type(value).__module__ != "builtins":
+            self.visit(type(value).__qualname__, type(value), module)
+            self.visit(f"{name}.default", getattr(value, "default_factory", None), module)
+
+    def _function(self, function: types.FunctionType) -> None:
+        file = function.__code__.co_filename
+        tree = self.tree_of(file)
+        name = f"{function.__module__}.{function.__qualname__}"
+        if tree is not None:
+            space = function.__globals__
+            said = tree.says(function.__code__.co_firstlineno, space)
+            self._note(name, said.digest if said else digest(_bytecode(function.__code__)))
+            self._reached(said or say(tree.module, space), space, file)
+            self._values_of(name, vars(function), file)
+        elif file.startswith("<"):  # made by exec: there is no file to read
+            self._add(name, _bytecode(function.__code__))
+        else:
+            self._foreign.add(name)
+        for label, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            if _filled(cell):
+                self.visit(f"{name}.{label}", cell.cell_contents, file)
+        for label, default in (function.__kwdefaults__ or {}).items():
+            self.visit(f"{name}.{label}", default, file)
+        self._all(f"{name}.defaults", function.__defaults__ or (), file)
+        if hasattr(function, "__wrapped__"):
+            self.visit(name, function.__wrapped__, file)
+
+    def _class(self, cls: type) -> None:
+        name = f"{cls.__module__}.{cls.__qualname__}"
+        space = _module_space(cls)
+        file = str(space.get("__file__") or "")
+        tree = self.tree_of(file)
+        if tree is None:
+            self._foreign.add(name)
+            return
+        said = say(tree.named(cls.__qualname__), space)
+        self._note(name, said.digest)
+        self._reached(said, space, file)
+        for value in map(_underlying, vars(cls).values()):
+            if isinstance(value, types.FunctionType):
+                self.visit(name, value, file)
+        self._values_of(name, vars(cls), file)
+        for base in cls.__bases__:
+            self.visit(name, base, file)
+
+    def _values_of(self, name: str, attributes: Mapping[str, Any], file: str) -> None:
+        """Visit the plain values among attributes: they may have been set elsewhere than in the definition."""
+        for label, value in sorted(attributes.items()):
+            if not label.startswith("__") and (_is_plain(value) or isinstance(value, types.FunctionType)):
+                self.visit(f"{name}.{label}", value, file)
+
+    def _module(self, module: types.ModuleType) -> None:
+        file = getattr(module, "__file__", None) or ""
+        tree = self.tree_of(file)
+        if tree is None:
+            self._foreign.add(module.__name__)
+            return
+        self._add(module.__name__, tree.whole)
+        self._reached(say(tree.module, vars(module)), vars(module), file)
+        for name, value in sorted(vars(module).items()):
+            if isinstance(value, types.ModuleType | types.FunctionType | type) and not name.startswith("__"):
+                self.visit(f"{module.__name__}.{name}", value, file)
+
+    def _reached(self, said: Said, space: Mapping[str, Any], file: str) -> None:
+        """Visit what the names in a piece of source stand for, and what it imports when it runs."""
+        for name in sorted(said.names):
+            self._name(name.split("."), space, file)
+        for inner in said.imports:
+            if isinstance(inner, ast.Import):
+                for alias in inner.names:
+                    self.visit(alias.name, self.load(alias.name), file)
+            else:
+                self._imported(inner, space, file)
+
+    def _imported(self, node: ast.ImportFrom, space: Mapping[str, Any], file: str) -> None:
+        base = absolute(node, space.get("__package__") or "")
+        for alias in node.names:
+            module = self.load(base)
+            if module is not None and alias.name != "*" and hasattr(module, alias.name):
+                self._name([alias.name], vars(module), getattr(module, "__file__", None) or "")
+            else:
+                self.visit(base, module, file)
+                self.visit(f"{base}.{alias.name}", self.load(f"{base}.{alias.name}"), file)
+
+    def _name(self, chain: Sequence[str], space: Mapping[str, Any], file: str) -> None:
+        """Visit what a dotted name stands for, going through the project's own modules to what is meant in them."""
+        name, *rest = chain
+        if name not in space or (name.startswith("__") and name.endswith("__")):
+            return
+        value = space[name]
+        if isinstance(value, types.ModuleType) and rest and self._is_own(value):
+            self._name(rest, vars(value), getattr(value, "__file__", None) or "")
+            return
+        before, self._bound = self._bound, _Bound(name, file, space)
+        self.visit(f"{space.get('__name__', '')}.{name}", value, file)
+        self._bound = before
+
+    def _is_own(self, module: types.ModuleType) -> bool:
+        """Say whether a module is the project's: by its file, or, without one, as a folder of modules."""
+        file = getattr(module, "__file__", None)
+        return file is None or self.tree_of(file) is not None
+
+    def _opaque(self, name: str, value: Any, module: str) -> None:
+        kind = type(value)
+        if kind.__module__.partition(".")[0] == "assay":  # a declaration of ours: an input by name, or metadata,
+            self.visit(name, getattr(value, "make", None), module)  # but a product's function can be called
+            return
+        self.visit(name, getattr(value, "__wrapped__", None), module)
+        self.visit(f"{kind.__module__}.{kind.__qualname__}", kind, module)
+        self._add(name, [kind.__qualname__, self._told_of(self._bound, module, frozenset()), self.salt])
+        if self.tree_of(str(_module_space(kind).get("__file__") or "")):
+            names = [*getattr(value, "__dict__", ()), *getattr(kind, "__slots__", ())]
+            for label in sorted(names):
+                self.visit(f"{name}.{label}", getattr(value, label, None), module)
+
+    def _told_of(self, bound: _Bound | None, module: str, through: frozenset[tuple[str, str]]) -> list[str]:
+        """Return digests of the source that tells what a value is: the statements on its name, or whole files."""
+        if bound is None:
+            return [tree.whole for file in (module, self.origin) if (tree := self.tree_of(file))]
+        tree = self.tree_of(bound.file)
+        if tree is None or (bound.file, bound.name) in through:
+            return []
+        through |= {(bound.file, bound.name)}
+        told = []
+        for there, name in tree.imported(bound.name, bound.space.get("__package__") or ""):
+            origin = _Bound(name, getattr(there, "__file__", None) or "", vars(there))
+            told += self._told_of(origin, module, through)
+        statements = [s for s in tree.mentions(bound.name) if not is_ours(getattr(s, "value", None), bound.space)]
+        for statement in statements:
+            said = say(statement, bound.space)
+            told.append(said.digest)
+            for name in said.names - {bound.name}:
+                self._name(name.split("."), bound.space, bound.file)
+        if not told:
+            self._reached(say(tree.module, bound.space), bound.space, bound.file)
+        return told or [tree.whole]
+
+    def _add(self, name: str, content: Any) -> None:
+        self._note(name, digest(content))
+
+    def _note(self, name: str, told: str) -> None:
+        """Add a part by its digest; two things of one name (lambdas, say) count together."""
+        self._parts[name] = digest([self._parts[name], told]) if name in self._parts else told
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) in _PLAIN or isinstance(value, PurePath)
+
+
+def _sorting(value: Any) -> str:
+    """Return what to sort members of sets and dicts by, so that two processes agree."""
+    return repr(value) if _is_plain(value) else type(value).__qualname__
+
+
+def _module_space(cls: type) -> Mapping[str, Any]:
+    module = sys.modules.get(cls.__module__)
+    return vars(module) if module else {}
+
+
+def _underlying(value: Any) -> Any:
+    return getattr(value, "__func__", getattr(value, "fget", value))
+
+
+def _bytecode(code: types.CodeType) -> str:
+    consts = [_bytecode(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    return repr((code.co_code, consts, code.co_names, code.co_varnames))
+
+
+def _filled(cell: types.CellType) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True
