@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 import assay
-from assay import packing, running
+from assay import compaction, leases, packing, running
 from assay.catalog import open_catalog
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Table
@@ -107,7 +107,8 @@ def test_parts_of_few_rows_share_files(packed: Place) -> None:
 def test_they_are_what_they_would_be_apart(
     packed: Place, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "MANY", 10_000)
+    for module in (running, compaction):
+        monkeypatch.setattr(module, "MANY", 10_000)
     apart = shop(tmp_path_factory.mktemp("apart"))
     apart.materialize()
     for name in ("lines", "sums"):
@@ -157,6 +158,34 @@ def test_they_are_put_together_further_by_gc(packed: Place) -> None:
     assert len({part.path for part in found.values()}) < 20
     assert {key: part.digest for key, part in found.items()} == before
     assert content(packed, "lines") == wanted
+
+
+def test_files_of_few_rows_do_not_become_ever_more(tmp_path: Path) -> None:
+    """A run after the other makes a few parts; without `gc`, what reads all of them would open ever more files."""
+    place = shop(tmp_path)
+    late = [place.root / f"data/{number}.csv" for number in range(90, COUNT)]
+    texts = [file.read_text() for file in late]
+    for file in late:
+        file.unlink()
+    place.materialize()
+    assert len({part.path for part in parts(place, "shop.sums").values()}) == 90, "so few have a file each"
+    for file, text in zip(late, texts, strict=True):
+        file.write_text(text)
+    place.materialize()
+    found = parts(place, "shop.sums")
+    held = Counter(part.path for part in found.values())
+    assert sorted(held.values()) == [1] * 7 + [COUNT - 7], "but for the last ones"
+    assert found[str(LARGE)].path in held
+    lines = parts(place, "shop.lines")
+    assert Counter(part.path for part in lines.values())[lines[str(LARGE)].path] == 1, "many rows have their own"
+    wanted = content(place, "lines")
+    assert {t["result"] for name, t in place.materialize().items() if name} == {"unchanged"}
+    before = len(stored(place))
+    leases._kept.cache_clear()
+    place.run("materialize", "--now", "2100-01-01")
+    assert len(stored(place)) == before - 2 * (COUNT - 7) + 1, "what they were in is removed by a later run"
+    assert content(place, "lines") == wanted
+    assert place.run("verify").code == 0
 
 
 def test_a_kill_keeps_what_was_made(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from assay.catalog import Catalog
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import stored
 from assay.model import Part, Version
-from assay.packing import FEWEST, may_share, put_together
+from assay.packing import FEW_ROWS, FEWEST, MANY, may_share, put_together, undone
 from assay.storage import Storage
 
 SMALL = 16 << 20  # bytes of a file that is worth putting together with others
@@ -41,7 +41,7 @@ def compact(
     """
     recorded = catalog.recorded()
     seen = [catalog.version(pointer.version) for pointer in catalog.pointers(environment).values()]
-    plan = [(version, list(_heaps(version))) for version in seen if version.in_parts]
+    plan = [(version, list(_heaps(version.parts))) for version in seen if version.in_parts and _may(version)]
     run = f"gc-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     todo = [(version, heaps) for version, heaps in plan if heaps]
     if todo and not dry:
@@ -58,12 +58,28 @@ def compact(
     return [_told(version, heaps) for version, heaps in todo]
 
 
-def _heaps(version: Version) -> Iterator[list[Part]]:
-    """Yield the parts that go into one file each, neighbours together."""
-    if not may_share(version.columns):
+def keep_few(version: Version, catalog: Catalog, *, run: str, storage: Storage, engine: DuckDB, now: datetime) -> None:
+    """Put the files together of parts of few rows, where a run after the other has left MANY of them.
+
+    That costs a run now and then little, and every one that reads all of the parts less. Where it fails they stay.
+    """
+    few = [part for part in version.parts if part.rows <= FEW_ROWS]
+    if not _may(version) or Counter(Counter(part.path for part in few).values())[1] < MANY + YOUNGEST:
         return
+    for heap in _heaps(few):
+        path = f"{version.product}/{run}/together-{uuid.uuid4().hex[:8]}.parquet"
+        with undone(path, storage):
+            catalog.relocate(_rewrite(version, heap, path, storage, engine), now)
+
+
+def _may(version: Version) -> bool:
+    return may_share(version.columns)
+
+
+def _heaps(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Yield the parts that go into one file each, neighbours together; the last ones in none."""
     heap: list[Part] = []
-    parts = version.parts[:-YOUNGEST]
+    parts = parts[:-YOUNGEST]
     small = _small(parts)
     for part in parts:
         if part.path not in small:

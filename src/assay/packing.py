@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import accumulate
 
@@ -18,8 +18,8 @@ FEWEST = 8  # files of which putting them together is worth it
 MANY = (
     128  # parts made at once that share files from the start; fewer have a file each, which tells of which part it is
 )
-_FEW_ROWS = 2048  # of a part that goes with others: DuckDB reads no fewer at a time
-_MOST, _MOST_ROWS = 64, 8 * _FEW_ROWS  # parts and rows of a file: whoever wants one of the parts reads past the others
+FEW_ROWS = 2048  # of a part that goes with others: DuckDB reads no fewer at a time
+_MOST, _MOST_ROWS = 64, 8 * FEW_ROWS  # parts and rows of a file: whoever wants one of the parts reads past the others
 
 
 def may_share(columns: Sequence[Column]) -> bool:
@@ -65,18 +65,25 @@ def share(parts: Sequence[Part], *, storage: Storage, engine: Callable[[], DuckD
 
 def _shared(parts: list[Part], storage: Storage, engine: Callable[[], DuckDB]) -> list[Part]:
     """Put these together, where that is worth it, and works."""
-    import duckdb
-
     if len(parts) < FEWEST:
         return parts
     path = f"{_folder(parts[0])}/parts-{uuid.uuid4().hex[:8]}.parquet"
-    try:
+    with undone(path, storage):
         tables = [Table((storage.locate(part),)) for part in parts]
         return put_together(parts, tables, path, storage=storage, engine=engine())
+    return parts
+
+
+@contextmanager
+def undone(path: str, storage: Storage) -> Iterator[None]:
+    """Let it be as if a file had not been tried to be written, where that failed: nothing that is good is lost."""
+    import duckdb
+
+    try:
+        yield
     except (StoreError, OSError, duckdb.Error):
         with suppress(StoreError, OSError):
             storage.remove(path)
-        return parts
 
 
 def _folder(part: Part) -> str:
@@ -92,7 +99,7 @@ def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:
         if group and (rows > _MOST_ROWS or len(group) == _MOST or part.columns != group[0].columns):
             yield group
             group = []
-        if part.rows > _FEW_ROWS or not may_share(part.columns):
+        if part.rows > FEW_ROWS or not may_share(part.columns):
             yield [part]
         else:
             group.append(part)

@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, current_thread, main_thread
 
 from assay.building import Built, Workshop, without
+from assay.compaction import keep_few
 from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Reason, Unusable
 from assay.errors import AssayError, SourceReplaced
 from assay.events import (
@@ -151,6 +152,7 @@ class Run:
             ) as self.busy:
                 self.world.catalog.keep_unfinished(self.observed.environment, sorted(self.plan.work))
                 self._work(jobs)
+                self._keep_few()
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
@@ -186,6 +188,15 @@ class Run:
             finally:
                 self._record_parts()
                 self.records.flush()
+
+    def _keep_few(self) -> None:
+        """Let files of few rows not become ever more."""
+        ends = [result.end for result in self.results.values() if result.parts]
+        for version in (end.version for end in ends if isinstance(end, Publish)):
+            keep_few(
+                version, self.world.catalog,
+                run=self.id, storage=self.world.storage, engine=self.hands.engine, now=self.world.clock(),
+            )  # fmt: skip
 
     def _drop_queued(self) -> None:
         """Once stopping, forget what has not begun: a future that was cancelled never counts as done to wait()."""
