@@ -6,13 +6,15 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb as library
 import polars as pl
 import pytest
 
-from assay.engines import blame, duckdb, polars
+from assay.engines import blame, duckdb, polars, sql
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Behind, Feed, Table
 from assay.engines.measuring import measure
+from assay.engines.parser import PARSER
 from assay.engines.types import casts, exact, from_polars, from_sql, storable, to_polars, told_in_full
 from assay.errors import TypeRefused
 from tests.conftest import Place
@@ -400,3 +402,25 @@ def test_want_of_open_files_is_no_damage(monkeypatch: pytest.MonkeyPatch, lack: 
     file = Path("data.parquet")
     found = blame.damaged([Table((file,), behind=Behind("d.p", "v1", {file: "c"}))])
     assert (found is None) if told is None else (told in str(found)), found
+
+
+def test_an_engine_goes_on_with_the_instance_that_queries_were_read_on(tmp_path: Path) -> None:
+    def mark() -> int:
+        [(number,)] = PARSER.ask("select count(*) from duckdb_settings() where name = 'threads' and value = '3'")
+        return int(number)
+
+    PARSER.let_go()
+    assert mark() == 0
+    first = DuckDB([tmp_path], tmp_path / "spill", {"threads": "3"})
+    assert mark() == 1, "they are one"
+    with pytest.raises(library.PermissionException):
+        PARSER.ask("select * from read_csv('/etc/passwd')")
+    second = DuckDB([tmp_path], tmp_path / "spill", {"threads": "2"})
+    assert mark() == 1, "it is lent once"
+    second.close()
+    assert sql.parse("select 1 as x").tables == ()
+    first.close()
+    assert mark() == 0, "another is made, without what was set"
+    with pytest.raises(library.Error, match="nonsense"):
+        DuckDB([tmp_path], tmp_path / "spill", {"threads": "nonsense"})
+    assert mark() == 0

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from assay.engines.feed import Feed, Table, by_header
+from assay.engines.parser import PARSER, connect
 from assay.engines.polars import by_schema
 from assay.engines.types import DECIMAL, INTEGERS, casts, check_names
 from assay.errors import BuildError
@@ -34,7 +35,15 @@ class DuckDB:
         self._at: dict[int, int] = {}  # the thread that each is used by
         self._idle: list[int] = []  # cursors for whoever wants one next
         self._count = 0
-        self._instance = duckdb.connect(config=_config())
+        lent = PARSER.lend()
+        self._is_lent, self._instance = lent is not None, lent or connect()
+        try:
+            self._set_up(folders, spill, limits)
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self, folders: Sequence[Path], spill: Path, limits: Mapping[str, str] | None) -> None:
         run = self._instance.execute
         _limit(self._instance, spill, limits)
         run("set python_enable_replacements = false")
@@ -106,6 +115,8 @@ class DuckDB:
         for number in [*self._idle]:
             self._closed(number)
         self._instance.close()
+        if self._is_lent:
+            PARSER.let_go()
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
         """Copy the rows of these values of `key` (SQL of a text), sorted by it, and as they were otherwise."""
@@ -349,9 +360,8 @@ def reading_room(
     Neither other files, the network and extensions nor its own settings are within reach of what runs on it; what
     does not fit into memory is in `spill` meanwhile, within `limits` (settings of DuckDB).
     """
-    import duckdb
 
-    room = duckdb.connect(config=_config())
+    room = connect()
     _limit(room, spill, limits)
     room.execute("set python_enable_replacements = false")
     _in_utc(room)
@@ -382,10 +392,6 @@ def _plainly(files: Sequence[Path]) -> str:
 def _files(files: Sequence[Path]) -> str:
     """Return what to read; a list takes DuckDB longer to bind."""
     return literal(str(files[0])) if len(files) == 1 else _list(files)
-
-
-def _config() -> dict[str, Any]:
-    return {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 
 def _limit(connection: "duckdb.DuckDBPyConnection", spill: Path, limits: Mapping[str, str] | None) -> None:

@@ -2,17 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from assay.engines.parser import PARSER
 from assay.fingerprint import digest
 
 if TYPE_CHECKING:
-    import duckdb
+    pass
 
 # Table functions that make rows out of their arguments alone; every other one reads something that is not an input.
 _HARMLESS = {
@@ -29,7 +29,6 @@ _PLACES = {"query_location", "query_location_length"}
 # The same in what DuckDB says as JSON, where no quote inside a text is without a backslash before it.
 _PLACED = re.compile(r'"query_location(?:_length)?":\d+,?')
 _ahead: dict[str, str] = {}  # what DuckDB said of the texts that are being read together
-_asking = Lock()
 _together: list[list[str]] = []  # texts to be read when the first of them is
 
 
@@ -100,7 +99,7 @@ def _read_together(sql: str) -> str | None:
     if asked := next((texts for texts in _together if sql in texts), None):
         query = "select s, json_serialize_sql(s) from (select unnest(?::varchar[]) as s)"
         with suppress(duckdb.Error, UnicodeError):
-            _ahead.update(_ask(query, [asked]))
+            _ahead.update(PARSER.ask(query, [asked]))
         asked.clear()
     return _ahead.get(sql)
 
@@ -166,7 +165,7 @@ def written(node: dict[str, Any]) -> str:
 
     told = json.dumps({"error": False, "statements": [{"node": node, "named_param_map": list(_parameters(node))}]})
     try:
-        [(text,)] = _ask("select json_deserialize_sql(?::json)", [told])
+        [(text,)] = PARSER.ask("select json_deserialize_sql(?::json)", [told])
     except duckdb.Error as error:
         raise Unreadable(str(error).splitlines()[0]) from None
     if placeless(tree(text)) != placeless(node):
@@ -190,7 +189,7 @@ def functions() -> tuple[frozenset[str], frozenset[str]]:
     asked = (
         f"select lower(function_name), function_type = 'aggregate', coalesce({hangs}, false) from duckdb_functions()"
     )
-    rows = _ask(asked, [list(_ZONED)])
+    rows = PARSER.ask(asked, [list(_ZONED)])
     moving = frozenset([*CLOCKS, "age", *(name for name, _, moves in rows if moves)])  # age(t) counts from today
     return frozenset(name for name, aggregate, _ in rows if aggregate), moving
 
@@ -269,7 +268,7 @@ def _said(sql: str) -> str:
 
     try:
         if (told := _ahead.get(sql) or _read_together(sql)) is None:
-            [(told,)] = _ask("select json_serialize_sql(?::varchar)", [sql])
+            [(told,)] = PARSER.ask("select json_serialize_sql(?::varchar)", [sql])
         return str(told)
     except duckdb.OutOfMemoryException:
         raise  # that says nothing of the query
@@ -297,19 +296,6 @@ def place(sql: str, offset: int) -> tuple[int, int, str]:
     column = len(before) - (before.rfind("\n") + 1) + 1
     lines = sql.splitlines() or [""]
     return line, column, lines[min(line, len(lines)) - 1]
-
-
-def _ask(query: str, values: Sequence[Any]) -> list[Any]:
-    """Return what the parser answers: to one thread after the other, because a connection holds one answer."""
-    with _asking:
-        return _parser().execute(query, values).fetchall()
-
-
-@cache
-def _parser() -> "duckdb.DuckDBPyConnection":
-    import duckdb
-
-    return duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
 
 
 def _refused(told: dict[str, Any]) -> Unreadable:
