@@ -123,9 +123,11 @@ def beside_publishers(
 
 
 def test_every_snapshot_is_of_one_release(tmp_path: Path) -> None:
-    reader, ends = beside_publishers(tmp_path, SECONDS)
+    reader, ends = beside_publishers(tmp_path / "short", SECONDS)
+    if len(reader.seen) <= 3:  # a very busy machine: it takes the publishers longer to get anywhere
+        reader, ends = beside_publishers(tmp_path / "long", 6 * SECONDS)
     report(
-        f"readers: {reader.snapshots} snapshots and {reader.queries} queries beside 4 publishers in {SECONDS:.0f} s, "
+        f"readers: {reader.snapshots} snapshots and {reader.queries} queries beside 4 publishers, "
         f"{len(reader.wrong)} inconsistent, {len(reader.seen)} releases seen, slowest {reader.slowest * 1000:.0f} ms; {dict(ends)}"
     )
     assert not reader.wrong
