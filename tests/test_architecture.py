@@ -31,7 +31,7 @@ LAYERS = [
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"declared"},
     {"project"},
-    {"messages", "retrying", "world", "isolation", "isolated"},
+    {"interrupts", "messages", "retrying", "world", "isolation", "isolated"},
     {
         "findings",
         "building",

@@ -342,3 +342,60 @@ def test_sets_are_the_same_in_every_process(place: Place) -> None:
         assert ran.code == 0, ran.err
         (place.root / ".products/manifest.json").unlink(missing_ok=True)
     assert {t["result"] for t in place.spawn("plan", "--json", PYTHONHASHSEED="4").json} == {"unchanged"}
+
+
+SWAPPED = {
+    "names of an import": ("from lib.h import net as left, gross as right", "from lib.h import gross as left, net as right"),
+    "names of values": ("A, B = net, gross", "A, B = gross, net"),
+    "members of a list": ("[net, gross]", "[gross, net]"),
+    "values of a mapping": ('{"a": net, "b": gross}', '{"a": gross, "b": net}'),
+    "arguments of a partial": ("partial(two, net, gross)", "partial(two, gross, net)"),
+    "classes": ("K, L = Net, Gross", "K, L = Gross, Net"),
+    "what classes hold": ("H = [Net(), Gross()]", "H = [Gross(), Net()]"),
+    "what two names of a list are": ("X, Y = [net], [gross]\nP, Q = X, Y", "X, Y = [net], [gross]\nP, Q = Y, X"),
+    "modules": ("import lib.h as h, lib.g as g", "import lib.g as h, lib.h as g"),
+    "functions of a library": ("from math import floor as f, ceil as c", "from math import ceil as f, floor as c"),
+    "functions that one function makes": ("M, N = made(net), made(gross)\nO = [M, N]", "M, N = made(net), made(gross)\nO = [N, M]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SWAPPED)
+def test_what_changes_places_counts(place: Place, what: str) -> None:
+    """All that is reached is what it was; what a name stands for is not."""
+    before, after = SWAPPED[what]
+    names = sorted({"left", "right", "A", "B", "K", "L", "H", "P", "Q", "f", "c", "O", "VALUE"})
+    place.write("lib/g.py", "def net(n): return n.tail(1)\n")
+    place.write("lib/h.py", "def net(n): return n.head(1)\ndef gross(n): return n.head(2)\n"
+        "class Net:\n    def of(self, n): return n\nclass Gross:\n    def of(self, n): return n.head(1)\n")  # fmt: skip
+    bound = [name for name in names if f"{name} " in f"{before} ".replace(",", " ")]
+    value = f"VALUE = {before}\n" if before[0] in "[{p" else f"{before}\n"
+    uses = "VALUE" if value.startswith("VALUE") else ", ".join(bound) or "h.net, g.net"
+    place.write(
+        "products/s.py",
+        "from functools import partial\nfrom lib.h import net, gross, Net, Gross\ndef two(a, b, n): return a(b(n))\n"
+        f"def made(how):\n    def inner(n): return how(n)\n    return inner\n{value}"
+        f"@product(owner='o')\ndef p(numbers):\n    return numbers.head(len([net, gross, Net, Gross, {uses}]))\n",
+        header=True,
+    )
+    place.materialize()
+    assert stale(place) == set()
+    place.edit("products/s.py", before, after)
+    assert stale(place) == {"s.p"}
+    place.edit("products/s.py", after, before)
+    assert stale(place) == set()
+
+
+def test_what_is_made_by_exec_and_what_a_module_answers_for_count(place: Place) -> None:
+    place.write("lib/h.py", "def k(): return 3\ndef __getattr__(name): return 1\n")
+    place.write(
+        "products/s.py",
+        "from lib.h import k\nimport lib.h\nexec('def f(n): return n.head(k())')\n"
+        "@product(owner='o')\ndef p(numbers): return f(numbers)\n"
+        "@product(owner='o')\ndef q(numbers): return numbers.head(lib.h.many)\n",
+        header=True,
+    )
+    place.materialize()
+    place.edit("lib/h.py", "return 3", "return 2")
+    assert stale(place) == {"s.p"}
+    place.edit("lib/h.py", "return 1", "return 2")
+    assert stale(place) == {"s.p", "s.q"}

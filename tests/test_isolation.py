@@ -374,3 +374,18 @@ def test_each_has_its_share_of_memory_and_spills_for_itself(place: Place) -> Non
     assert told[""]["spilled_bytes"] > 1_000_000
     assert not list((place.root / ".products/spill").glob("spill*"))
     assert place.query('from "limit"') == [{"m": "190.7 MiB"}]
+
+
+def test_a_part_without_rows_is_made_in_a_process_of_its_own(place: Place) -> None:
+    place.write("products/sales.py", """
+        import polars as pl
+        from assay import product, source
+        drops = source.files("drops/{day:date}.csv", columns={"x": "bigint"})
+        @product(owner="o", partition_by="day", isolate=True)
+        def p(drops: pl.LazyFrame) -> pl.LazyFrame:
+            return drops.select("day", "x")
+    """)  # fmt: skip
+    place.write("drops/2024-01-01.csv", "x\n1\n")
+    place.write("drops/2024-01-02.csv", "x\n")
+    assert place.materialize()[""]["exit_code"] == 0
+    assert place.query("from p") == [{"day": "2024-01-01", "x": 1}]

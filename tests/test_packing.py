@@ -1,6 +1,7 @@
 """Very many parts that are made at once: those of few rows share files, and are parts like any others."""
 
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -221,6 +222,66 @@ def test_a_kill_keeps_what_was_made(tmp_path: Path) -> None:
     assert place.query("select count(*) as n from lines") == [{"n": sum(map(rows, range(COUNT)))}]
 
 
+INTERRUPTED = """
+import os, signal, sys
+from assay.engines.duckdb import DuckDB
+real = DuckDB.copy_tables
+def copy_tables(*given):
+    os.kill(os.getpid(), signal.SIGINT)
+    return real(*given)
+DuckDB.copy_tables = copy_tables
+from assay.cli import run
+run()
+"""
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_ctrl_c_while_parts_are_put_together(tmp_path: Path, late: bool) -> None:
+    place = shop(tmp_path)
+    if late:  # then it is what many runs have left
+        hidden = [
+            (file, file.read_text()) for file in (place.root / f"data/{number}.csv" for number in range(90, COUNT))
+        ]
+        for file, _ in hidden:
+            file.unlink()
+        place.materialize()
+        for file, text in hidden:
+            file.write_text(text)
+    ran = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "materialize"], cwd=place.root, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, "Traceback" in ran.stderr) == (130, False), ran.stderr
+    assert place.materialize()[""]["exit_code"] == 0
+    told = place.run("verify")
+    assert told.code == 0, f"nothing is left that nobody knows of: {told.out}"
+
+
+def test_ctrl_c_is_heard_between_parts(tmp_path: Path) -> None:
+    place = shop(tmp_path)
+    place.write("products/shop.py", """
+        import pathlib, time
+        import polars as pl
+        from assay import product, source
+        raw = source.files("data/{number:int}.csv", columns={"x": "bigint"})
+        @product(owner="o", each="raw")
+        def lines(raw: pl.DataFrame) -> pl.DataFrame:
+            pathlib.Path("there").touch()
+            time.sleep(0.2)
+            return raw
+    """)  # fmt: skip
+    running = subprocess.Popen([sys.executable, "-m", "assay", "materialize"], cwd=place.root, stderr=subprocess.PIPE)
+    while not (place.root / "there").exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=20)  # all of it would take thirty seconds
+    assert (running.returncode, b"what was finished is kept" in err) == (130, True)
+    place.edit("products/shop.py", "time.sleep(0.2)", "time.sleep(0.0)")
+    place.edit("products/shop.py", "time.sleep(0.0)", "time.sleep(0.2)")
+    [planned] = place.run("plan", "--json").json
+    assert 0 < len(planned["parts"]["to_build"]) < COUNT, "what was made is kept"
+
+
 ODD = {
     "a zone": ("pl.lit(0).cast(pl.Datetime('us', 'Europe/Paris'))", "when"),
     "a name that DuckDB has for itself": ("pl.lit(1)", "file_row_number"),
@@ -273,6 +334,9 @@ def test_what_comes_out_otherwise_is_refused(tmp_path: Path, engine: DuckDB) -> 
     swapped = [tables[1], tables[0], *tables[2:]]
     with pytest.raises(StoreError, match=r"k1 of .* came out as something else"):
         packing.put_together(some, swapped, "d.p/run/swapped.parquet", storage=storage, engine=engine)
+    damaged = [*some[:-1], replace(some[-1], digest="what it was", checksum="0" * 64)]
+    with pytest.raises(StoreError, match=r"k9 of .* came out as something else"):
+        packing.put_together(damaged, tables, "d.p/run/damaged.parquet", storage=storage, engine=engine)
     other = [replace(part, digest="another engine's") for part in some]
     again = packing.put_together(other, tables, "d.p/run/again.parquet", storage=storage, engine=engine)
     assert [part.start for part in again] == [part.start for part in put]

@@ -185,6 +185,8 @@ class Workshop:
         parts: list[Part] = []
         with self.hands.at(order.product, order.definition.recipe) as make:
             for index, wanted in enumerate(order.parts):
+                if self.hands.stopping.is_set():
+                    break  # what is done is kept
                 part = order.there.get(wanted.made_of)
                 if part is None and (order.only is None or wanted.key in order.only):
                     part = self._part(order, wanted, index, make)

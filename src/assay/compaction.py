@@ -5,17 +5,20 @@ A part then is some rows of a file. The files that it replaces are removed when 
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from assay.catalog import Catalog
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import stored
+from assay.errors import Conflict, StoreError
+from assay.interrupts import unstopped
 from assay.model import Part, Version
-from assay.packing import FEW_ROWS, FEWEST, MANY, may_share, put_together, undone
+from assay.packing import FEW_ROWS, FEWEST, MANY, may_share, put_together
 from assay.storage import Storage
+from assay.world import World
 
 SMALL = 16 << 20  # bytes of a file that is worth putting together with others
 LARGE = 128 << 20  # bytes of small files that are put into one
@@ -42,34 +45,57 @@ def compact(
     recorded = catalog.recorded()
     seen = [catalog.version(pointer.version) for pointer in catalog.pointers(environment).values()]
     plan = [(version, list(_heaps(version.parts))) for version in seen if version.in_parts and _may(version)]
-    run = f"gc-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     todo = [(version, heaps) for version, heaps in plan if heaps]
     if todo and not dry:
-        wanted = {version.product: version.key.digest for version, _ in todo}
-        with (
-            catalog.run(run, environment, now, wanted, storage.remove, recorded=recorded) as busy,
-            closing(opened()) as engine,
-        ):
-            todo = [(version, heaps) for version, heaps in todo if version.product not in busy]
-            for version, heaps in todo:
-                for index, heap in enumerate(heaps):
-                    moved = _rewrite(version, heap, f"{version.product}/{run}/{index}.parquet", storage, engine)
-                    catalog.relocate(moved, now)
+        with closing(opened()) as engine:
+            todo = _rewritten(todo, catalog, storage, engine, run=_run("gc", now), environment=environment, now=now,
+                              recorded=recorded)  # fmt: skip
     return [_told(version, heaps) for version, heaps in todo]
 
 
-def keep_few(version: Version, catalog: Catalog, *, run: str, storage: Storage, engine: DuckDB, now: datetime) -> None:
+def keep_few(versions: Iterable[Version], world: World, engine: Callable[[], DuckDB], *, environment: str) -> None:
     """Put the files together of parts of few rows, where a run after the other has left MANY of them.
 
     That costs a run now and then little, and every one that reads all of the parts less. Where it fails they stay.
     """
-    few = [part for part in version.parts if part.rows <= FEW_ROWS]
-    if not _may(version) or Counter(Counter(part.path for part in few).values())[1] < MANY + YOUNGEST:
+    import duckdb
+
+    todo = [(version, list(_heaps(few))) for version in versions if (few := _few(version))]
+    if not todo:
         return
-    for heap in _heaps(few):
-        path = f"{version.product}/{run}/together-{uuid.uuid4().hex[:8]}.parquet"
-        with undone(path, storage):
-            catalog.relocate(_rewrite(version, heap, path, storage, engine), now)
+    now, catalog = world.clock(), world.catalog
+    with suppress(StoreError, Conflict, OSError, duckdb.Error), unstopped():
+        _rewritten(todo, catalog, world.storage, engine(), run=_run("few", now), environment=environment, now=now,
+                   recorded=catalog.recorded())  # fmt: skip
+
+
+def _few(version: Version) -> list[Part]:
+    """Return the parts of few rows, where many of them have a file each."""
+    few = [part for part in version.parts if part.rows <= FEW_ROWS] if version.in_parts and _may(version) else []
+    alone = Counter(Counter(part.path for part in few).values())[1]
+    return few if alone >= MANY + YOUNGEST else []
+
+
+_Todo = list[tuple[Version, list[list[Part]]]]
+
+
+def _run(what: str, now: datetime) -> str:
+    return f"{what}-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+
+
+def _rewritten(
+    todo: _Todo, catalog: Catalog, storage: Storage, engine: DuckDB, *, run: str, environment: str, now: datetime,
+    recorded: int,
+) -> _Todo:  # fmt: skip
+    """Put parts together, as a run of its own; returns what was: not what others are building."""
+    wanted = {version.product: version.key.digest for version, _ in todo}
+    with catalog.run(run, environment, now, wanted, storage.remove, recorded=recorded) as busy:
+        done = [(version, heaps) for version, heaps in todo if version.product not in busy]
+        for version, heaps in done:
+            for index, heap in enumerate(heaps):
+                moved = _rewrite(version, heap, f"{version.product}/{run}/{index}.parquet", storage, engine)
+                catalog.relocate(moved, now)
+    return done
 
 
 def _may(version: Version) -> bool:

@@ -12,13 +12,14 @@ from assay.engines.feed import Table
 from assay.engines.measuring import measure_ranges, measure_tables
 from assay.errors import StoreError
 from assay.model import Column, Part
-from assay.storage import Storage
+from assay.storage import Storage, file_digest
 
 FEWEST = 8  # files of which putting them together is worth it
 MANY = (
     128  # parts made at once that share files from the start; fewer have a file each, which tells of which part it is
 )
 FEW_ROWS = 2048  # of a part that goes with others: DuckDB reads no fewer at a time
+_FEW_BYTES = 1 << 20  # of its file: rows may be large
 _MOST, _MOST_ROWS = 64, 8 * FEW_ROWS  # parts and rows of a file: whoever wants one of the parts reads past the others
 
 
@@ -41,7 +42,7 @@ def put_together(
     # A digest that was recorded may be another engine's: what differs is measured once more where it was.
     odd = [n for n, (part, now) in enumerate(zip(parts, found, strict=True)) if part.digest != now.digest]
     for n, was in zip(odd, measure_tables(engine, [tables[n] for n in odd], columns), strict=True):
-        if was.digest != found[n].digest:
+        if was.digest != found[n].digest or file_digest(tables[n].files[0]) != parts[n].checksum:
             name = path.partition("/")[0]
             raise StoreError(f"part {parts[n].key} of {name} came out as something else; nothing was changed")
     size, checksum, modified = storage.seal(path)
@@ -81,9 +82,11 @@ def undone(path: str, storage: Storage) -> Iterator[None]:
 
     try:
         yield
-    except (StoreError, OSError, duckdb.Error):
+    except BaseException as error:
         with suppress(StoreError, OSError):
             storage.remove(path)
+        if not isinstance(error, StoreError | OSError | duckdb.Error):
+            raise
 
 
 def _folder(part: Part) -> str:
@@ -99,7 +102,7 @@ def _groups(parts: Iterable[Part]) -> Iterator[list[Part]]:
         if group and (rows > _MOST_ROWS or len(group) == _MOST or part.columns != group[0].columns):
             yield group
             group = []
-        if part.rows > FEW_ROWS or not may_share(part.columns):
+        if part.rows > FEW_ROWS or part.bytes > _FEW_BYTES or not may_share(part.columns):
             yield [part]
         else:
             group.append(part)

@@ -9,7 +9,8 @@ import functools
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -19,6 +20,7 @@ from typing import Any
 from assay.fingerprint import digest
 from assay.syntax import Said, SourceTree, absolute, is_ours, say
 
+_AT_HOME = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)  # they say where they are from
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
 
 
@@ -46,22 +48,31 @@ class Reach:
     salt: str = ""
     _parts: dict[str, str] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)
-    _seen: dict[int, Any] = field(default_factory=dict)
+    _seen: dict[int, tuple[Any, str]] = field(default_factory=dict)  # by id: a value, and what it is called
+    _homes: Counter[str] = field(default_factory=Counter)
+    _meant: list[tuple[str, str]] = field(default_factory=list)  # names, and what they stand for, where that differs
     _bound: _Bound | None = None
 
     @property
     def parts(self) -> dict[str, str]:
-        """All that was reached, by name; what is not of this project counts by its names alone."""
-        return {**self._parts, **({"libraries": digest(sorted(self._foreign))} if self._foreign else {})}
+        """All that was reached, by name; what is not of this project counts by its names alone.
+
+        What names stand for is a part of its own: two things that are reached may change places.
+        """
+        names = [sorted(self._foreign), self._meant]
+        return {**self._parts, **({"names": digest(names)} if any(names) else {})}
 
     def visit(self, name: str, value: Any, module: str = "") -> None:
         """Add what `value` is, and all it reaches, to the parts; `module` is the file that refers to it."""
         if _is_plain(value):
             self._add(name, repr(value))
             return
-        if id(value) in self._seen:
+        known = self._seen.get(id(value))
+        _, called = self._seen[id(value)] = known or (value, self._called(name, value))  # alive, so no id is used twice
+        if called != name and not called.endswith(f".{name}"):
+            self._meant.append((name, called))
+        if known:
             return
-        self._seen[id(value)] = value  # kept alive, so that no id is used twice
         match value:
             case types.FunctionType():
                 self._function(value)
@@ -96,6 +107,14 @@ class Reach:
             case _:
                 self._opaque(name, value, module)
 
+    def _called(self, name: str, value: Any) -> str:
+        """Return what tells a value from all others that are reached: where it is at home, or who first named it."""
+        if not isinstance(value, _AT_HOME):
+            return name
+        home = value.__name__ if isinstance(value, types.ModuleType) else f"{value.__module__}.{value.__qualname__}"
+        self._homes[home] += 1
+        return home if self._homes[home] == 1 else f"{home} {self._homes[home]}"
+
     def _all(self, name: str, values: Iterable[Any], module: str) -> None:
         for index, value in enumerate(values):
             self.visit(f"{name}.{index}", value, module)
@@ -122,6 +141,7 @@ class Reach:
             self._values_of(name, vars(function), file)
         elif file.startswith("<"):  # made by exec: there is no file to read
             self._add(name, _bytecode(function.__code__))
+            self._reached(Said("", set(_names(function.__code__)), [], {}), function.__globals__, file)
         else:
             self._foreign.add(name)
         for label, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -193,10 +213,13 @@ class Reach:
     def _name(self, chain: Sequence[str], space: Mapping[str, Any], file: str) -> None:
         """Visit what a dotted name stands for, going through the project's own modules to what is meant in them."""
         name, *rest = chain
+        if name not in space and "__getattr__" in space:
+            self.visit(f"{space.get('__name__', '')}.__getattr__", space["__getattr__"], file)
         if name not in space or (name.startswith("__") and name.endswith("__")):
             return
         value = space[name]
         if isinstance(value, types.ModuleType) and rest and self._is_own(value):
+            self._meant.append((name, value.__name__))
             self._name(rest, vars(value), getattr(value, "__file__", None) or "")
             return
         before, self._bound = self._bound, _Bound(name, file, space)
@@ -272,6 +295,14 @@ def _underlying(value: Any) -> Any:
 def _bytecode(code: types.CodeType) -> str:
     consts = [_bytecode(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
     return repr((code.co_code, consts, code.co_names, code.co_varnames))
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """Yield the names in a function's bytecode, and in that of the functions inside it."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _names(inner)
 
 
 def _filled(cell: types.CellType) -> bool:

@@ -7,6 +7,7 @@ from queue import SimpleQueue
 
 from assay.catalog import Catalog
 from assay.engines.duckdb import DuckDB
+from assay.interrupts import unstopped
 from assay.judging import Ruling
 from assay.model import Part, Version
 from assay.overlay import Overlay
@@ -40,6 +41,10 @@ class Records:
 
         Where there are very many, those of few rows share files from then on.
         """
+        with unstopped():
+            return self._parts_made()
+
+    def _parts_made(self) -> list[str]:
         made: dict[str, list[Part]] = {}
         while not self._made.empty():
             name, part = self._made.get()

@@ -2,17 +2,16 @@
 
 import gc
 import os
-import signal
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Lock, current_thread, main_thread
+from threading import Lock
 
 from assay.building import Built, Workshop, without
 from assay.compaction import keep_few
@@ -35,6 +34,7 @@ from assay.events import (
 )
 from assay.evidence import Shelf
 from assay.failure import failure
+from assay.interrupts import unstopped
 from assay.isolation import Hands
 from assay.judging import Hearing, Ruling, remembered_by
 from assay.model import Key, Kind, Move, Product, Release, Version
@@ -152,7 +152,7 @@ class Run:
             ) as self.busy:
                 self.world.catalog.keep_unfinished(self.observed.environment, sorted(self.plan.work))
                 self._work(jobs)
-                self._keep_few()
+            self._keep_few()
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
@@ -192,11 +192,8 @@ class Run:
     def _keep_few(self) -> None:
         """Let files of few rows not become ever more."""
         ends = [result.end for result in self.results.values() if result.parts]
-        for version in (end.version for end in ends if isinstance(end, Publish)):
-            keep_few(
-                version, self.world.catalog,
-                run=self.id, storage=self.world.storage, engine=self.hands.engine, now=self.world.clock(),
-            )  # fmt: skip
+        versions = [end.version for end in ends if isinstance(end, Publish)]
+        keep_few(versions, self.world, lambda: self.hands.engine, environment=self.observed.environment)
 
     def _drop_queued(self) -> None:
         """Once stopping, forget what has not begun: a future that was cancelled never counts as done to wait()."""
@@ -236,7 +233,7 @@ class Run:
             self._settle(name, failure(error, self.project.config.root, self.graph, name))
             return
         self.world.reporter(Working(product=name, what=what))
-        with _unstopped():
+        with unstopped():
             future = pool.submit(work)
             self.running[future] = name
         future.add_done_callback(self.done.put)
@@ -479,21 +476,3 @@ class _Note:
     seconds: float = 0.0
     parts: tuple[int, int] | None = None
     tries: int = 0
-
-
-@contextmanager
-def _unstopped() -> Iterator[None]:
-    """Let Ctrl-C wait until this is over: a thread that is stopped half-way into being started is known to nobody."""
-    if current_thread() is not main_thread():
-        yield
-        return
-    asked: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda it, _: asked.append(it)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-    if asked:
-        signal.raise_signal(asked[0])

@@ -49,7 +49,7 @@ def test_killed_at_every_step_beside_a_server(name: str, forge: Forge, tmp_path:
 def test_killed_at_every_step_where_parts_share_files(name: str, forge: Forge, tmp_path: Path) -> None:
     """The same, with the parts that are made at once put together."""
     scene = begin(forge, tmp_path, name, ["few_share"])
-    word = "/parts-" if name != "second" else "/together-"
+    word = "/parts-" if name != "second" else "/few-"
     assert any(word in str(told) for what, told in scene.trace)
     at_every_step(scene, name, max(2, MOST // 3))
 

@@ -55,7 +55,7 @@ def measure(
         else:
             row, none = _one(cursor, f"select {', '.join(measures)} {staged}"), ()
     found = _measured(engine, columns, event_time, row)
-    return replace(found, strangers=row[-1] if strange else 0, none=none)
+    return replace(found, strangers=(row[-1] or 0) if strange else 0, none=none)
 
 
 def _with_answers(
