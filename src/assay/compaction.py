@@ -8,9 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import datetime
 
-from assay.catalog import Catalog
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import stored
 from assay.errors import Conflict, StoreError
@@ -35,21 +33,18 @@ class Compacted:
     into: int
 
 
-def compact(
-    catalog: Catalog, storage: Storage, opened: Callable[[], DuckDB], *, environment: str, now: datetime, dry: bool
-) -> list[Compacted]:
+def compact(world: World, opened: Callable[[], DuckDB], *, environment: str, dry: bool) -> list[Compacted]:
     """Put the small files together of every product in parts, as one environment sees it; say what was done.
 
     An engine is `opened` when there is something to do.
     """
-    recorded = catalog.recorded()
+    recorded, catalog = world.catalog.recorded(), world.catalog
     seen = [catalog.version(pointer.version) for pointer in catalog.pointers(environment).values()]
     plan = [(version, list(_heaps(version.parts))) for version in seen if version.in_parts and _may(version)]
     todo = [(version, heaps) for version, heaps in plan if heaps]
     if todo and not dry:
         with closing(opened()) as engine:
-            todo = _rewritten(todo, catalog, storage, engine, run=_run("gc", now), environment=environment, now=now,
-                              recorded=recorded)  # fmt: skip
+            todo = _rewritten("gc", todo, world, engine, environment=environment, recorded=recorded)
     return [_told(version, heaps) for version, heaps in todo]
 
 
@@ -63,10 +58,9 @@ def keep_few(versions: Iterable[Version], world: World, engine: Callable[[], Duc
     todo = [(version, list(_heaps(few))) for version in versions if (few := _few(version))]
     if not todo:
         return
-    now, catalog = world.clock(), world.catalog
     with suppress(StoreError, Conflict, OSError, duckdb.Error), unstopped():
-        _rewritten(todo, catalog, world.storage, engine(), run=_run("few", now), environment=environment, now=now,
-                   recorded=catalog.recorded())  # fmt: skip
+        recorded = world.catalog.recorded()
+        _rewritten("few", todo, world, engine(), environment=environment, recorded=recorded)
 
 
 def _few(version: Version) -> list[Part]:
@@ -79,22 +73,17 @@ def _few(version: Version) -> list[Part]:
 _Todo = list[tuple[Version, list[list[Part]]]]
 
 
-def _run(what: str, now: datetime) -> str:
-    return f"{what}-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-
-
-def _rewritten(
-    todo: _Todo, catalog: Catalog, storage: Storage, engine: DuckDB, *, run: str, environment: str, now: datetime,
-    recorded: int,
-) -> _Todo:  # fmt: skip
-    """Put parts together, as a run of its own; returns what was: not what others are building."""
+def _rewritten(what: str, todo: _Todo, world: World, engine: DuckDB, *, environment: str, recorded: int) -> _Todo:
+    """Put parts together, as a run of its own called `what`; returns what was: not what others are building."""
+    now, storage = world.clock(), world.storage
+    run = f"{what}-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     wanted = {version.product: version.key.digest for version, _ in todo}
-    with catalog.run(run, environment, now, wanted, storage.remove, recorded=recorded) as busy:
+    with world.catalog.run(run, environment, now, wanted, storage.remove, recorded=recorded) as busy:
         done = [(version, heaps) for version, heaps in todo if version.product not in busy]
         for version, heaps in done:
             for index, heap in enumerate(heaps):
                 moved = _rewrite(version, heap, f"{version.product}/{run}/{index}.parquet", storage, engine)
-                catalog.relocate(moved, now)
+                world.catalog.relocate(moved, now)
     return done
 
 

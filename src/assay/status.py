@@ -35,14 +35,13 @@ def status_of(
     story: Story,
     now: datetime,
     *,
-    made_of_held: Sequence[str] = (),
-    mixed: Sequence[str] = (),
+    also: Sequence[str] = (),
     left: bool = False,
 ) -> dict[str, Any]:
     """Return the status of a product as plain data, from what was decided for it.
 
-    Some of what it is made of has parts that are held back; `mixed` says what it is that does not match, `left` whether
-    the last run began with it and did not finish.
+    `also` says what of what it is made of is held back, or does not match; `left` whether the last run began with it
+    and did not finish.
     """
     state = {"unchanged": "up to date", "build": "stale", "check": "stale", "maybe": "stale", "published": "stale"}
     readers = story.readers(product.name)
@@ -54,8 +53,7 @@ def status_of(
     if held:
         more = f" and {len(held) - 5} more" if len(held) > 5 else ""
         because.append(f"held back: {', '.join(held[:5])}{more} ({'; '.join(r['text'] for r in told['held_by'])})")
-    because += [f"parts of {name} that it is made of are held back" for name in made_of_held]
-    because += mixed
+    because += also
     if left and state.get(told["result"]) == "stale":
         because.append("the last run did not finish it: `products retry` tries again, and says why")
     reviews = [

@@ -28,7 +28,7 @@ def tidy(session: Session, rule: Rule, *, dry: bool = False) -> dict[str, Any]:
         drop_spilled(session.project.config.spill_folder)
     gone = collect(catalog, rule, now, dry=dry)
     files = [*waiting(catalog), *(gone.files if dry else ())]
-    compacted = compact(catalog, storage, partial(_engine, session), environment=session.environment, now=now, dry=dry)
+    compacted = compact(session.world(), partial(_engine, session), environment=session.environment, dry=dry)
     removed, kept = sweep(catalog, storage, files, now=now, dry=dry)
     unread = [path for path in catalog.seen() if not (session.project.config.root / path).exists()]
     if not dry:

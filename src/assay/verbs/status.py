@@ -25,12 +25,13 @@ def verb(select: Sequence[str], exclude: Sequence[str], env: str | None, now: da
         story = Story(session.project.graph, observed.facts)
         products = session.project.graph.products
         held, now = story.made_of_held(products), session.clock()
+        also = {n: [f"parts of {one} that it is made of are held back" for one in of] for n, of in held.items()}
         mixed = mixed_by_pins(session.catalog, session.project.graph, session.environment)
         left = set(session.catalog.unfinished(session.environment))
         told = [
             status_of(
                 products[n], story.decided(n, d), story, now,
-                made_of_held=held.get(n, ()), mixed=mixed.get(n, ()), left=n in left,
+                also=[*also.get(n, ()), *mixed.get(n, ())], left=n in left,
             )
             for n, d in steps.items()
         ]  # fmt: skip
