@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 # What is known of a part at once: all that finding and reading it takes, so that any thread can.
+_SEEN_ALL = (*SEEN_KINDS, *PLACE_KINDS)
 _WHERE = ("id", "key", "made_of", "digest", "path", "start", "of", "rows", "bytes", "checksum", "modified")
 # What deciding asks of the versions that readers see; of one in a single part, the part too.
 _SEEN = """
@@ -57,8 +58,10 @@ class RecordedFacts:
 
     def _seen(self, row: Sequence[Any]) -> Version:
         id, product, key, digest, data_as_of, held, ids, *part = row
-        checked(row[:7], SEEN_KINDS)
-        checked([] if part[0] is None else part, () if part[0] is None else PLACE_KINDS)
+        if part[0] is None:
+            checked(row[:7], SEEN_KINDS)
+        else:
+            checked(row, _SEEN_ALL)
         known = {
             "id": id,
             "product": product,
