@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from assay import running
+from assay.interrupts import unstopped
 from tests.conftest import Place
 
 
@@ -505,12 +505,12 @@ def test_recorded_in_another_time(place: Place) -> None:
 def test_ctrl_c_waits_until_a_thread_is_known() -> None:
     """A thread that is stopped half-way into being started would go on, and nobody would wait for it."""
     reached = []
-    with pytest.raises(KeyboardInterrupt), running._unstopped():
+    with pytest.raises(KeyboardInterrupt), unstopped():
         signal.raise_signal(signal.SIGINT)
         reached.append(True)
     assert reached
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with running._unstopped():
+    with unstopped():
         pass
 
 

@@ -359,7 +359,7 @@ def torn_sets(life: Life, before: dict[str, list[int]], between: dict[str, list[
 
 
 @settings(
-    max_examples=400 if LARGE else 8, deadline=None,
+    max_examples=400 if LARGE else 6, deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], print_blob=True,
 )  # fmt: skip
 @given(made=lives(), steps=STEPS, release=st.sampled_from(["coherent", "coherent", "as_ready"]))

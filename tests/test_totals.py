@@ -163,7 +163,7 @@ def memory(totals: Totals, some: set[int]) -> dict[int, Any]:
     return {id: json.loads(json.dumps(found)) for (_, id), found in totals.judged.items() if id in some}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(queries(), TABLES, st.sets(st.integers(0, 3)))
 def test_totals_by_parts_are_those_of_all(sql: str, tables: Sequence[Any], some: set[int]) -> None:
     parts = [bench().part(rows) for rows in tables]
@@ -175,7 +175,7 @@ def test_totals_by_parts_are_those_of_all(sql: str, tables: Sequence[Any], some:
     assert again.how == fresh.how
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(TABLES, st.sets(st.integers(0, 3)), st.sampled_from(["sum(f)", "avg(f)", "avg(f) filter (where k > 0)"]))
 def test_a_sum_of_floats_does_not_depend_on_what_is_remembered(
     tables: Sequence[Any], some: set[int], total: str

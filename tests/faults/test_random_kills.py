@@ -20,7 +20,7 @@ from tests.server import Server
 
 pytestmark = pytest.mark.faults
 KILLS = {"large": 3_000, "ci": 300}.get(setting(), 6)
-REAL = {"large": 60, "ci": 20}.get(setting(), 3)
+REAL = {"large": 60, "ci": 20}.get(setting(), 2)
 SEED = os.environ.get("ASSAY_SEED", str(time.time_ns()))
 NAMES = (("first", "second"), ("recoded", "gc"))
 
