@@ -1,6 +1,6 @@
 """kill -9 at every catalog statement and file operation in turn, as a tracing shim counts them.
 
-By default at a few of them, another few every day; `ASSAY_FAULTS=ci` at thirty of each, `large` at each, before it and after it.
+By default at a few of them, another few every day; `ASSAY_FAULTS=ci` at two dozen of each, `large` at each, before it and after it.
 """
 
 import os
@@ -16,7 +16,7 @@ from tests.forge import Forge
 from tests.server import Server
 
 pytestmark = pytest.mark.faults
-MOST = {"large": 1_000_000, "ci": 30}.get(setting(), 3)
+MOST = {"large": 1_000_000, "ci": 24}.get(setting(), 3)
 SEED = int(os.environ.get("ASSAY_SEED", int(time.time()) // 86_400))
 
 
@@ -51,7 +51,7 @@ def test_killed_at_every_step_where_parts_share_files(name: str, forge: Forge, t
     scene = begin(forge, tmp_path, name, ["few_share"])
     word = "/parts-" if name != "second" else "/few-"
     assert any(word in str(told) for what, told in scene.trace)
-    at_every_step(scene, name, max(2, MOST // 3))
+    at_every_step(scene, name, max(2, MOST // 6))
 
 
 def at_every_step(scene: Scene, name: str, most: int) -> None:

@@ -19,8 +19,8 @@ from tests.forge import Ended, Forge
 from tests.server import Server
 
 pytestmark = pytest.mark.faults
-KILLS = {"large": 3_000, "ci": 300}.get(setting(), 6)
-REAL = {"large": 60, "ci": 20}.get(setting(), 2)
+KILLS = {"large": 3_000, "ci": 220}.get(setting(), 6)
+REAL = {"large": 60, "ci": 14}.get(setting(), 2)
 SEED = os.environ.get("ASSAY_SEED", str(time.time_ns()))
 NAMES = (("first", "second"), ("recoded", "gc"))
 
