@@ -3,6 +3,9 @@
 import ast
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -342,6 +345,31 @@ def test_sets_are_the_same_in_every_process(place: Place) -> None:
         assert ran.code == 0, ran.err
         (place.root / ".products/manifest.json").unlink(missing_ok=True)
     assert {t["result"] for t in place.spawn("plan", "--json", PYTHONHASHSEED="4").json} == {"unchanged"}
+
+
+def test_sets_of_functions_and_classes_are_the_same_wherever_those_are_in_memory(place: Place) -> None:
+    place.write(
+        "lib/h.py",
+        "import os\nBEFORE = [(lambda: k) for k in range(int(os.environ.get('BEFORE', '0')))]\n"
+        "class A: pass\nclass B: pass\nclass C: pass\ndef f(n): return n\ndef g(n): return n\n"
+        "KINDS = {A, B, C, int, str}\nHOW = frozenset({f, g, lambda n: n.head(1), lambda n: n.head(2)})\n",
+    )
+    place.write(
+        "products/s.py",
+        "from lib.h import KINDS, HOW\n"
+        "@product(owner='o')\ndef p(numbers): return numbers.head(len(KINDS) + len(HOW))\n",
+        header=True,
+    )
+    told = "from assay.project import open_project as o; print(o().graph.products['s.p'].code.digest)"
+    found = set()
+    for count in (0, 37, 74, 111, 148):
+        (place.root / ".products/manifest.json").unlink(missing_ok=True)
+        environment = {**os.environ, "BEFORE": str(count)}
+        ran = subprocess.run(
+            [sys.executable, "-c", told], cwd=place.root, env=environment, capture_output=True, text=True, check=True
+        )
+        found.add(ran.stdout)
+    assert len(found) == 1
 
 
 SWAPPED = {

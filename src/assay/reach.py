@@ -20,7 +20,7 @@ from typing import Any
 from assay.fingerprint import digest
 from assay.syntax import Said, SourceTree, absolute, is_ours, say
 
-_AT_HOME = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)  # they say where they are from
+_AT_HOME = (types.FunctionType, types.BuiltinFunctionType, type)
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
 
 
@@ -109,9 +109,8 @@ class Reach:
 
     def _called(self, name: str, value: Any) -> str:
         """Return what tells a value from all others that are reached: where it is at home, or who first named it."""
-        if not isinstance(value, _AT_HOME):
+        if not (home := _home(value)):
             return name
-        home = value.__name__ if isinstance(value, types.ModuleType) else f"{value.__module__}.{value.__qualname__}"
         self._homes[home] += 1
         return home if self._homes[home] == 1 else f"{home} {self._homes[home]}"
 
@@ -278,8 +277,18 @@ def _is_plain(value: Any) -> bool:
     return type(value) in _PLAIN or isinstance(value, PurePath)
 
 
+def _home(value: Any) -> str:
+    """Return where a function, class or module says that it is from; '' for anything else."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    return f"{value.__module__}.{value.__qualname__}" if isinstance(value, _AT_HOME) else ""
+
+
 def _sorting(value: Any) -> str:
     """Return what to sort members of sets and dicts by, so that two processes agree."""
+    if home := _home(value):
+        line = value.__code__.co_firstlineno if isinstance(value, types.FunctionType) else 0  # lambdas share a name
+        return f"{home} {line:9}"
     return repr(value) if _is_plain(value) else type(value).__qualname__
 
 
