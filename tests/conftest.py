@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -16,7 +17,9 @@ from textwrap import dedent
 import pytest
 from click.testing import CliRunner
 
+from assay.catalog import open_catalog
 from assay.cli import main
+from assay.model import Part
 from tests.forge import Forge
 from tests.server import Server, started
 
@@ -109,6 +112,12 @@ class Place:
         body = "".join(json.dumps(product) + "\n" for product in products)
         first["body"] = hashlib.sha256(body.encode()).hexdigest()
         file.write_text(f"{json.dumps(first)}\n{body}")
+
+    def parts(self, product: str) -> dict[str, Part]:
+        """Return the parts that readers see of a product, by key."""
+        with closing(open_catalog(self.root / ".products/catalog.db", create=False)) as catalog:
+            version = catalog.version(catalog.pointers("prod")[product].version)
+        return {part.key: part for part in version.parts}
 
     def query(self, sql: str) -> list[dict]:
         ran = self.run("query", "--json", sql)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pytest
 
 import assay
 from assay import compaction, leases, packing, running
-from assay.catalog import open_catalog
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Table
 from assay.engines.measuring import measure
@@ -69,13 +67,6 @@ def packed(tmp_path: Path, built: Path) -> Place:
     return Place(shutil.copytree(built, tmp_path, dirs_exist_ok=True))
 
 
-def parts(place: Place, product: str) -> dict[str, Part]:
-    """Return the parts that readers see of a product, by key."""
-    with closing(open_catalog(place.root / ".products/catalog.db", create=False)) as catalog:
-        version = catalog.version(catalog.pointers("prod")[product].version)
-        return {part.key: part for part in version.parts}
-
-
 def stored(place: Place) -> set[str]:
     store = place.root / ".products/store"
     return {str(file.relative_to(store)) for file in store.rglob("*.parquet")}
@@ -86,13 +77,13 @@ def content(place: Place, product: str) -> list[dict]:
 
 
 def test_parts_of_few_rows_share_files(packed: Place) -> None:
-    found = parts(packed, "shop.lines")
+    found = packed.parts("shop.lines")
     held = Counter(part.path for part in found.values())
     assert len(found) == COUNT
     assert len(held) < COUNT // 3
     assert {part.path: part.of for part in found.values()}[found[str(LARGE)].path] is None, "many rows have their own"
     assert stored(packed) == {
-        part.path for n in ("lines", "sums", "total") for part in parts(packed, f"shop.{n}").values()
+        part.path for n in ("lines", "sums", "total") for part in packed.parts(f"shop.{n}").values()
     }
     assert all((packed.root / ".products/store" / path).stat().st_mode & 0o222 == 0 for path in held)
     assert packed.query("select number, count(*) as n from lines group by 1 order by 1") == [
@@ -113,7 +104,7 @@ def test_they_are_what_they_would_be_apart(
     apart = shop(tmp_path_factory.mktemp("apart"))
     apart.materialize()
     for name in ("lines", "sums"):
-        these, those = parts(packed, f"shop.{name}"), parts(apart, f"shop.{name}")
+        these, those = packed.parts(f"shop.{name}"), apart.parts(f"shop.{name}")
         assert len({part.path for part in those.values()}) == COUNT
         assert {k: (p.made_of, p.digest, p.rows) for k, p in these.items()} == {
             k: (p.made_of, p.digest, p.rows) for k, p in those.items()
@@ -122,12 +113,12 @@ def test_they_are_what_they_would_be_apart(
 
 
 def test_a_change_moves_its_part_alone(packed: Place) -> None:
-    before = parts(packed, "shop.lines")
+    before = packed.parts("shop.lines")
     drop(packed, 30, 2, more=500)
     drop(packed, 7, 1)
     told = packed.materialize()
     assert [told[f"shop.{n}"]["parts"] for n in ("lines", "sums")] == [{"built": 2, "of": COUNT}] * 2
-    after = parts(packed, "shop.lines")
+    after = packed.parts("shop.lines")
     assert {key for key in after if after[key].id != before[key].id} == {"30", "7"}
     assert packed.query("select x from lines where number = 30 order by 1") == [{"x": 530}, {"x": 531}]
     assert packed.query("select n from total") == [{"n": sum(map(rows, range(COUNT))) + 2}]
@@ -135,7 +126,7 @@ def test_a_change_moves_its_part_alone(packed: Place) -> None:
 
 
 def test_a_damaged_file_is_built_again_with_all_in_it(packed: Place) -> None:
-    found = parts(packed, "shop.sums")
+    found = packed.parts("shop.sums")
     path, count = Counter(part.path for part in found.values()).most_common(1)[0]
     file = packed.root / ".products/store" / path
     file.chmod(0o644)
@@ -152,10 +143,10 @@ def test_they_are_put_together_further_by_gc(packed: Place) -> None:
         drop(packed, number, 1, more=1000)
     packed.materialize()
     wanted = content(packed, "lines")
-    before = {key: part.digest for key, part in parts(packed, "shop.lines").items()}
-    assert len({p.path for p in parts(packed, "shop.lines").values()}) > 40, "forty are few: each has a file"
+    before = {key: part.digest for key, part in packed.parts("shop.lines").items()}
+    assert len({p.path for p in packed.parts("shop.lines").values()}) > 40, "forty are few: each has a file"
     packed.run("gc")
-    found = parts(packed, "shop.lines")
+    found = packed.parts("shop.lines")
     assert len({part.path for part in found.values()}) < 20
     assert {key: part.digest for key, part in found.items()} == before
     assert content(packed, "lines") == wanted
@@ -169,15 +160,15 @@ def test_files_of_few_rows_do_not_become_ever_more(tmp_path: Path) -> None:
     for file in late:
         file.unlink()
     place.materialize()
-    assert len({part.path for part in parts(place, "shop.sums").values()}) == 90, "so few have a file each"
+    assert len({part.path for part in place.parts("shop.sums").values()}) == 90, "so few have a file each"
     for file, text in zip(late, texts, strict=True):
         file.write_text(text)
     place.materialize()
-    found = parts(place, "shop.sums")
+    found = place.parts("shop.sums")
     held = Counter(part.path for part in found.values())
     assert sorted(held.values()) == [1] * 7 + [COUNT - 7], "but for the last ones"
     assert found[str(LARGE)].path in held
-    lines = parts(place, "shop.lines")
+    lines = place.parts("shop.lines")
     assert Counter(part.path for part in lines.values())[lines[str(LARGE)].path] == 1, "many rows have their own"
     wanted = content(place, "lines")
     assert {t["result"] for name, t in place.materialize().items() if name} == {"unchanged"}
@@ -218,7 +209,7 @@ def test_a_kill_keeps_what_was_made(tmp_path: Path) -> None:
     place.write("go", "")
     told = place.materialize()
     assert told["shop.lines"]["parts"] == {"built": COUNT - len(made), "of": COUNT}
-    assert stored(place) == {part.path for part in parts(place, "shop.lines").values()}, "and nothing else is left"
+    assert stored(place) == {part.path for part in place.parts("shop.lines").values()}, "and nothing else is left"
     assert place.query("select count(*) as n from lines") == [{"n": sum(map(rows, range(COUNT)))}]
 
 
@@ -301,7 +292,7 @@ def test_what_another_engine_would_not_write_alike_is_not_rewritten(what: str, t
             return raw.select("number", "x", {made}.alias("{name}"))
     """)  # fmt: skip
     assert place.materialize()[""]["exit_code"] == 0
-    assert len({part.path for part in parts(place, "shop.lines").values()}) == COUNT
+    assert len({part.path for part in place.parts("shop.lines").values()}) == COUNT
 
 
 # ---------------------------------------------------------------------------------------------- one file

@@ -16,7 +16,6 @@ import pytest
 
 import assay
 from assay import leases
-from assay.catalog import open_catalog
 from assay.engines import partwise as partwise_of
 from assay.engines import sql as reader
 from assay.engines.partwise import is_settled, partwise
@@ -92,14 +91,6 @@ def shop(tmp_path: Path, built: Path) -> Place:
     return Place(shutil.copytree(built, tmp_path, dirs_exist_ok=True))
 
 
-def keys(place: Place, product: str) -> dict[str, Part]:
-    """Return the parts that readers see of a product, by key."""
-    catalog = open_catalog(place.root / ".products/catalog.db", create=False)
-    version = catalog.version(catalog.pointers("prod")[product].version)
-    catalog.close()
-    return {part.key: part for part in version.parts}
-
-
 def moved(before: dict[str, Part], after: dict[str, Part]) -> tuple[set[str], set[str]]:
     """Return the parts that are others now, or new, and those that are gone."""
     other = {key for key in after if key not in before or before[key].id != after[key].id}
@@ -117,7 +108,7 @@ def test_a_change_moves_its_part_and_what_is_made_of_it(new_shop: Place) -> None
         "shop.weekly": {"built": 40, "of": 40},
         "shop.monthly": {"built": 2, "of": 2},
     }
-    before = {name: keys(new_shop, name) for name in told if name}
+    before = {name: new_shop.parts(name) for name in told if name}
     drop(new_shop, 20, 100, 1)
     planned = {t["product"]: t["parts"] for t in new_shop.run("plan", "--json").json}
     assert planned["shop.lines"]["to_build"] == [day(20)]
@@ -127,7 +118,7 @@ def test_a_change_moves_its_part_and_what_is_made_of_it(new_shop: Place) -> None
     assert {n: t["parts"]["built"] for n, t in told.items() if n} == {
         "shop.lines": 1, "shop.daily": 1, "shop.weekly": 7, "shop.monthly": 1,
     }  # fmt: skip
-    after = {name: keys(new_shop, name) for name in before}
+    after = {name: new_shop.parts(name) for name in before}
     assert moved(before["shop.daily"], after["shop.daily"]) == ({day(20)}, set())
     assert moved(before["shop.weekly"], after["shop.weekly"]) == ({day(n) for n in range(20, 27)}, set())
     plain = new_shop.query(f"select sum(x) as x from lines where day between '{day(15)}' and '{day(21)}'")
@@ -154,12 +145,12 @@ def test_the_same_bytes_under_a_new_time_or_name_move_nothing(shop: Place) -> No
     assert {t["result"] for n, t in shop.materialize().items() if n} == {"unchanged"}
     shop.edit("products/shop.py", "data/{day:date}.csv", "data/**/{day:date}.csv")
     shop.materialize()
-    before = keys(shop, "shop.lines")
+    before = shop.parts("shop.lines")
     (shop.root / "data/deep").mkdir()
     shutil.move(file, shop.root / "data/deep")
     told = shop.materialize()
     assert told["shop.lines"]["parts"] == {"built": 0, "of": 40}, "what a file is called is not what is in it"
-    assert moved(before, keys(shop, "shop.lines")) == (set(), set())
+    assert moved(before, shop.parts("shop.lines")) == (set(), set())
 
 
 def test_a_day_removed_and_one_added(shop: Place) -> None:
@@ -168,7 +159,7 @@ def test_a_day_removed_and_one_added(shop: Place) -> None:
     drop(shop, 40, 5)
     told = shop.materialize()
     assert told["shop.lines"]["parts"] == {"built": 1, "of": 40}
-    assert set(keys(shop, "shop.daily")) == {day(n) for n in range(41) if n != 39}
+    assert set(shop.parts("shop.daily")) == {day(n) for n in range(41) if n != 39}
     assert told["shop.weekly"]["parts"] == {"built": 1, "of": 40}
     [seen] = shop.query(f"select x from weekly where day = '{day(40)}'")
     assert seen == shop.query(f"select sum(x) as x from daily where day > '{day(33)}'")[0]
@@ -223,7 +214,7 @@ def doubled(raw: pl.LazyFrame) -> pl.LazyFrame:
 """)  # fmt: skip
     place.numbers("b", 4)
     place.materialize("-s", "doubled")
-    assert set(keys(place, "shop.doubled")) == {"data/a.csv", "data/b.csv"}
+    assert set(place.parts("shop.doubled")) == {"data/a.csv", "data/b.csv"}
     place.numbers("b", 5)
     assert place.materialize("-s", "doubled")["shop.doubled"]["parts"] == {"built": 1, "of": 2}
     assert place.query("select sum(x) as x from doubled") == [{"x": 22}]
@@ -243,7 +234,7 @@ total = sql_product("total", "select shop, y, sum(x)::bigint as x from raw group
         for n in range(2):
             pl.DataFrame({"x": [x]}).write_parquet(folder / f"{n}.parquet")
     place.materialize("-s", "domain:shop")
-    assert set(keys(place, "shop.by_shop")) == {"london/2023", "london/2024", "paris/2024"}
+    assert set(place.parts("shop.by_shop")) == {"london/2023", "london/2024", "paris/2024"}
     rows = [
         {"shop": "london", "y": 2023, "x": 2},
         {"shop": "london", "y": 2024, "x": 4},
@@ -272,13 +263,13 @@ sums = sql_product("sums", "select rest, sum(x)::bigint as x from by_rest group 
 """)  # fmt: skip
     place.numbers("a", *range(9))
     place.materialize("-s", "domain:shop")
-    before = keys(place, "shop.by_rest"), keys(place, "shop.sums")
+    before = place.parts("shop.by_rest"), place.parts("shop.sums")
     assert set(before[0]) == {"0", "1", "2"}
     assert len({part.path for part in before[0].values()}) == 1, "what is cut at once is in one file"
     place.numbers("b", 10)
     told = place.materialize("-s", "domain:shop")
     assert told["shop.by_rest"]["parts"] == told["shop.sums"]["parts"] == {"built": 1, "of": 3}
-    assert moved(before[0], keys(place, "shop.by_rest")) == ({"1"}, set())
+    assert moved(before[0], place.parts("shop.by_rest")) == ({"1"}, set())
     assert place.query("from sums order by rest") == [{"rest": 0, "x": 9}, {"rest": 1, "x": 22}, {"rest": 2, "x": 15}]
     assert assay.read("shop.by_rest", project=place.root).collect().height == 10
     place.numbers("a")
@@ -310,7 +301,7 @@ months = sql_product("months", "select strftime(day, '%Y-%m') as month, avg(pric
         rows = dict(line.split(",") for line in text.splitlines()[1:])
         told = place.materialize("-s", "domain:oil")
         assert told[""]["exit_code"] == 0, told
-        after = {name: keys(place, name) for name in before}
+        after = {name: place.parts(name) for name in before}
         restated = {d for d in rows if d in seen and float(rows[d]) != float(seen[d])}
         new, gone = rows.keys() - seen.keys(), seen.keys() - rows.keys()
         assert night not in expected or expected[night] == (restated, gone)
@@ -593,7 +584,7 @@ def test_parts_that_are_done_survive_a_kill(new_shop: Place) -> None:
     (new_shop.root / f"data/{day(20)}.csv").unlink()
     told = new_shop.materialize("-s", "lines")
     assert told["shop.lines"]["parts"] == {"built": 19, "of": 39}, "twenty were there, recorded before the kill"
-    named = {p.path for p in keys(new_shop, "shop.lines").values()}
+    named = {p.path for p in new_shop.parts("shop.lines").values()}
     assert all((new_shop.root / ".products/store" / path).is_file() for path in named)
 
 
@@ -608,7 +599,7 @@ def test_one_part_that_fails_keeps_the_others(new_shop: Place) -> None:
 
 def test_a_part_whose_bytes_are_gone_is_built_again(shop: Place) -> None:
     shop.materialize()
-    lost = keys(shop, "shop.daily")[day(9)]
+    lost = shop.parts("shop.daily")[day(9)]
     file = shop.root / ".products/store" / lost.path
     file.parent.chmod(0o755)
     file.unlink()
@@ -645,7 +636,7 @@ def test_readers_open_the_files_of_the_parts_they_ask_for(shop: Place) -> None:
     assert files_read(shop, f"select sum(x) from shop.daily where day = date '{day(9)}'") == 1
     assert files_read(shop, f"select sum(x) from shop.daily where day >= date '{day(38)}'") == 2
     assert files_read(shop, "select sum(x) from shop.daily") == 40
-    garbled = shop.root / ".products/store" / keys(shop, "shop.daily")[day(20)].path
+    garbled = shop.root / ".products/store" / shop.parts("shop.daily")[day(20)].path
     garbled.chmod(0o644)
     before = garbled.stat()
     garbled.write_bytes(b"x" * before.st_size)
@@ -657,7 +648,7 @@ def test_readers_open_the_files_of_the_parts_they_ask_for(shop: Place) -> None:
 def test_small_files_are_put_together_and_nothing_moves(shop: Place) -> None:
     shop.materialize()
     rows = {name: shop.query(f"from {name} order by all") for name in ("lines", "daily", "weekly")}
-    parts = {name: {k: p.digest for k, p in keys(shop, f"shop.{name}").items()} for name in rows}
+    parts = {name: {k: p.digest for k, p in shop.parts(f"shop.{name}").items()} for name in rows}
     dry = shop.run("gc", "--dry-run", "--json").json
     store = shop.root / ".products/store"
     assert {item["product"]: (item["files"], item["into"]) for item in dry["compacted"]} == {
@@ -666,7 +657,7 @@ def test_small_files_are_put_together_and_nothing_moves(shop: Place) -> None:
     count = len(list(store.rglob("*.parquet")))
     assert shop.run("gc", "--json").json == dry
     assert len(list(store.rglob("*.parquet"))) == count + 3, "whoever is reading the old files still can"
-    assert {n: {k: p.digest for k, p in keys(shop, f"shop.{n}").items()} for n in rows} == parts
+    assert {n: {k: p.digest for k, p in shop.parts(f"shop.{n}").items()} for n in rows} == parts
     assert {t["result"] for n, t in shop.materialize().items() if n} == {"unchanged"}
     assert {name: shop.query(f"from {name} order by all") for name in rows} == rows
     frame = assay.read("shop.daily", project=shop.root)
@@ -906,10 +897,10 @@ by_month = sql_product("by_month", "select m, x from months", owner="o", partiti
     ):
         place.write(path, "x\n1\n")
     assert place.materialize("-s", "domain:shop")[""]["exit_code"] == 0
-    assert set(keys(place, "shop.each")) == {"2024-01/7"}
+    assert set(place.parts("shop.each")) == {"2024-01/7"}
     assert place.query("select n, count(*) as c from each group by 1") == [{"n": 7, "c": 2}]
     assert place.query("select y from by_year") == [{"y": 2024}]
-    assert set(keys(place, "shop.by_month")) == {"2024-01", "2024-02"}
+    assert set(place.parts("shop.by_month")) == {"2024-01", "2024-02"}
 
 
 def test_a_text_that_is_no_day_as_written_is_refused(shop: Place) -> None:
@@ -925,7 +916,7 @@ lines = sql_product("lines", "select day, x from raw", owner="o", each="raw")
 """)  # fmt: skip
     place.write("in/2024-01-01.csv", "day,x\n2023-12-31,1\n")
     place.materialize("-s", "lines")
-    assert set(keys(place, "shop.lines")) == {"2024-01-01"}
+    assert set(place.parts("shop.lines")) == {"2024-01-01"}
     assert place.query("from lines") == [{"day": "2023-12-31", "x": 1}]
 
 

@@ -117,7 +117,7 @@ def _new(store: Path, since: str) -> _File | None:
     if not store.is_dir():
         return None
     told = {"who": f"process {os.getpid()} on {os.uname().nodename}", "since": since}
-    path = store / FOLDER / os.urandom(16).hex()
+    path = store / FOLDER / os.urandom(16).hex()  # to import uuid takes longer than a lease
     for _ in range(_ATTEMPTS):
         with suppress(FileNotFoundError):  # the last reader took the folder with it
             try:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from itertools import accumulate
 
@@ -63,28 +63,19 @@ def share(parts: Sequence[Part], *, storage: Storage, engine: Callable[[], DuckD
 
 
 def _shared(parts: list[Part], storage: Storage, engine: Callable[[], DuckDB]) -> list[Part]:
-    """Put these together, where that is worth it, and works."""
+    """Put these together, where that is worth it, and works; the caller lets Ctrl-C wait."""
+    import duckdb
+
     if len(parts) < FEWEST:
         return parts
     path = f"{_folder(parts[0])}/parts-{uuid.uuid4().hex[:8]}.parquet"
-    with undone(path, storage):
+    try:
         tables = [Table((storage.locate(part),)) for part in parts]
         return put_together(parts, tables, path, storage=storage, engine=engine())
-    return parts
-
-
-@contextmanager
-def undone(path: str, storage: Storage) -> Iterator[None]:
-    """Let it be as if a file had not been tried to be written, where that failed: nothing that is good is lost."""
-    import duckdb
-
-    try:
-        yield
-    except BaseException as error:
+    except (StoreError, OSError, duckdb.Error):
         with suppress(StoreError, OSError):
             storage.remove(path)
-        if not isinstance(error, StoreError | OSError | duckdb.Error):
-            raise
+        return parts
 
 
 def _folder(part: Part) -> str:

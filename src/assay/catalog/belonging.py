@@ -6,7 +6,6 @@ written before the note is committed, so where a process dies between the two, t
 
 import os
 from dataclasses import dataclass
-from os import urandom
 from pathlib import Path
 
 from assay.catalog.catalog import Catalog, moved_to
@@ -92,7 +91,7 @@ class Pair:
 
     def settle(self, catalog: Catalog) -> None:
         """Let them know each other; CatalogError when somebody else was faster, or the store may not be written."""
-        fresh = urandom(16).hex()
+        fresh = os.urandom(16).hex()
 
         def know(writer: Writer) -> None:
             if self.settled(writer, fresh):

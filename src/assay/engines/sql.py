@@ -6,13 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from assay.engines.parser import PARSER
 from assay.fingerprint import digest
-
-if TYPE_CHECKING:
-    pass
 
 # Table functions that make rows out of their arguments alone; every other one reads something that is not an input.
 _HARMLESS = {
