@@ -1,13 +1,13 @@
 """A contract kept as data and judged without its definitions, as a run does whose manifest is there."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec.json import decode, encode
+
 from assay.engines.duckdb import DuckDB, parquet
 from assay.engines.feed import Table
-from assay.manifest import product_from, to_line
 from assay.model import Code, Column, Contract, Kind, Product, Where
 from assay.rules.judge import Evidence
 
@@ -23,12 +23,12 @@ def keep(schema: Any, file: Path) -> None:
     """Read a pandera schema and keep it as the manifest does."""
     from assay.rules.schema import read_schema
 
-    file.write_bytes(to_line(product_of(read_schema(schema, Where("x.py", 1)))))
+    file.write_bytes(encode(product_of(read_schema(schema, Where("x.py", 1)))))
 
 
 def load(file: Path) -> Product:
     """Return what was kept."""
-    return product_from(json.loads(file.read_text()))
+    return decode(file.read_bytes(), type=Product)
 
 
 def evidence_of(file: Path, engine: DuckDB) -> Evidence:

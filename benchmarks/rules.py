@@ -173,7 +173,7 @@ def queries(file: Path, kinds: Sequence[str]) -> str:
 def contracts(count: int) -> None:
     """Print what it costs to read and compile contracts, and to read them again as kept."""
     text = SCHEMA + (
-        "import time\nfrom dataclasses import replace\nfrom benchmarks.judging import product_of\n"
+        "import time\nfrom msgspec.structs import replace\nfrom benchmarks.judging import product_of\n"
         "from assay.model import Where\nfrom assay.rules.judge import ways_of\n"
         "from assay.rules.schema import read_schema\n"
         "schemas = [pa.DataFrameSchema(COLUMNS, unique=['batch', 'line_no']) for _ in range(COUNT)]\n"

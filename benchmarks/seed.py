@@ -10,9 +10,10 @@ import argparse
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from assay.catalog import Catalog
 from assay.fingerprint import digest, key_of

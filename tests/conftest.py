@@ -104,12 +104,12 @@ class Place:
         *events, last = ran.events
         return {event["product"]: event for event in events} | {"": last}
 
-    def forge(self, change: Callable[[dict, list[dict]], object]) -> None:
-        """Change what the manifest holds, its first line and its products, so that all digests agree."""
+    def forge(self, change: Callable[[dict, dict], object]) -> None:
+        """Change what the manifest holds, what it was made from and what is declared, so that all digests agree."""
         file = self.root / ".products/manifest.json"
-        first, *products = map(json.loads, file.read_text().splitlines())
-        change(first, products)
-        body = "".join(json.dumps(product) + "\n" for product in products)
+        first, declared = map(json.loads, file.read_text().splitlines())
+        change(first, declared)
+        body = json.dumps(declared)
         first["body"] = hashlib.sha256(body.encode()).hexdigest()
         file.write_text(f"{json.dumps(first)}\n{body}")
 

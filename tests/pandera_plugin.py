@@ -75,9 +75,8 @@ def passes(schema: Any, frame: pl.DataFrame) -> bool:
 
 
 def judged(read: Any, file: Path, types: Any) -> Any:
-    from dataclasses import replace
-
     from judging import judged_file  # beside this file: pandera has a `tests` of its own
+    from msgspec.structs import replace
 
     with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
         return judged_file(ENGINE, replace(read, rules=told_apart(read.rules)), file, types)

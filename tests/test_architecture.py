@@ -13,7 +13,7 @@ PACKAGE = Path(assay.__file__).parent
 
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
-    {"model", "later", "decision", "errors", "periods", "secrecy", "tolerance", "cleaning"},
+    {"model", "decision", "errors", "periods", "secrecy", "tolerance", "cleaning"},
     {
         "fingerprint",
         "syntax",
@@ -66,7 +66,6 @@ LATE = {("project", "declared"), ("execute", "running")}
 PURE = {
     "cleaning",
     "model",
-    "later",
     "errors",
     "periods",
     "tolerance",

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from assay.catalog import Catalog, open_catalog
 from assay.catalog.belonging import owner
@@ -65,6 +65,11 @@ def version(id: str, product: str = "d.p", code: str = "1") -> Version:
     )  # fmt: skip
 
 
+def told(version: Version | None) -> Version | None:
+    """Return a version as it was recorded: without the numbers that its parts have in the catalog."""
+    return version and replace(version, parts=tuple(replace(part, id=0) for part in version.parts))
+
+
 def verdict(id: str, status: Status = Status.PASSED) -> Verdict:
     result = RuleResult(text="r", status=status, failing=1, samples=({"a": None, "b": "ü"},), because="why", owner="o")
     return Verdict(version=id, contract="c", against="", status=status, results=(result,), judged_at=NOW, run="r1")
@@ -80,19 +85,17 @@ def release(catalog: Catalog, *moves: Move, at: datetime = NOW, environment: str
 def test_facts_come_back_as_they_were(catalog: Catalog) -> None:
     catalog.record([version("v1")], [verdict("v1")])
     facts = catalog.facts("prod", lambda version: True)
-    assert facts.version("v1") == version("v1")
+    assert told(facts.version("v1")) == version("v1")
     assert facts.verdict("v1", "c", "") == verdict("v1")
-    assert facts.find("d.p", version("v1").key.digest) == version("v1")
-    assert facts.latest("d.p") == version("v1")
+    assert told(facts.find("d.p", version("v1").key.digest)) == version("v1")
+    assert told(facts.latest("d.p")) == version("v1")
     assert facts.has_code("d.p", version("v1").key.code.digest)
     assert not facts.has_code("d.p", "else")
     assert facts.find("d.p", "else") is None
     assert facts.verdict("v1", "other", "") is None
     gone = catalog.facts("prod", lambda version: False)
-    assert (gone.find("d.p", version("v1").key.digest), gone.lost("d.p", version("v1").key.digest)) == (
-        None,
-        version("v1"),
-    )
+    assert gone.find("d.p", version("v1").key.digest) is None
+    assert told(gone.lost("d.p", version("v1").key.digest)) == version("v1")
 
 
 def test_a_release_is_all_or_nothing(catalog: Catalog) -> None:
@@ -234,7 +237,7 @@ def test_a_catalog_that_is_not_there_reads_as_empty(opened: Callable[..., Catalo
     if isinstance(place, Path):
         assert not place.exists()
     opened().record([version("v1")])
-    assert opened(create=False).version("v1") == version("v1")
+    assert told(opened(create=False).version("v1")) == version("v1")
 
 
 def test_a_damaged_catalog_is_told(tmp_path: Path) -> None:
@@ -290,7 +293,7 @@ def test_an_older_catalog_is_migrated_in_one_transaction(
     migrated = opened()
     assert migrated.database.rows("select count(*) from more") == [(0,)]
     assert opened().database.found() == SCHEMA_VERSION + 1
-    assert migrated.version("v1") == version("v1")
+    assert told(migrated.version("v1")) == version("v1")
 
 
 # ---------------------------------------------------------------------------------------------- copying

@@ -2,11 +2,11 @@
 
 import re
 import typing
-from dataclasses import fields
 from pathlib import Path
 
 import click
 import pytest
+from msgspec.structs import fields
 
 import assay
 from assay import decision, errors

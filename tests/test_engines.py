@@ -3,12 +3,12 @@
 import datetime as dt
 import errno
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb as library
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from assay.engines import blame, duckdb, polars, sql
 from assay.engines.duckdb import DuckDB

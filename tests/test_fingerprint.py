@@ -320,6 +320,21 @@ def test_a_product_that_is_called_counts(place: Place) -> None:
     assert stale(place) == {"sales.p", "sales.q"}
 
 
+@pytest.mark.parametrize("slots", ["('f',)", "'f'"])
+def test_what_is_in_the_slot_of_a_class_above_counts(place: Place, slots: str) -> None:
+    place.write("lib/held.py", "def twice(x):\n    return x.head(1)\n")
+    place.write(
+        "products/sales.py",
+        f"from lib import held\nNAME = 'twice'\nclass Holds:\n    __slots__ = {slots}\n"
+        "class Held(Holds):\n    __slots__ = ()\n    def __init__(self):\n        self.f = vars(held)[NAME]\n"
+        "HELD = Held()\n@product(owner='o')\ndef p(numbers):\n    return HELD.f(numbers)\n",
+        header=True,
+    )
+    place.materialize()
+    place.edit("lib/held.py", "head(1)", "head(2)")
+    assert stale(place) == {"sales.p"}
+
+
 def test_what_declares_is_not_code(place: Place) -> None:
     place.write(
         "products/sales.py",

@@ -9,7 +9,7 @@ from tests.test_plan import product
 
 
 def of(**reads: str) -> Graph:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     products = {}
     for name, above in reads.items():
@@ -72,7 +72,7 @@ def test_connected_sets_share_lineage_through_sources_too() -> None:
 
 
 def test_units_are_ordered_and_tied_groups_go_together() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     products = dict(of(m__a="s.raw", m__b="m.a", m__c="m.b", m__d="m.c").products)
     for name in ("m.a", "m.c"):

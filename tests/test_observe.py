@@ -33,7 +33,7 @@ def test_content_counts_and_times_do_not(root: Path) -> None:
 
 
 def test_how_it_is_read_counts(root: Path) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     assert look(root, SOURCE, {}).digest != look(root, replace(SOURCE, reading="other"), {}).digest
 
@@ -94,7 +94,7 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(root: Path)
 
 
 def test_a_file_that_was_new_when_it_was_observed_is_read_again(root: Path) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     file, state = root / "data/a.csv", look(root, SOURCE, {})
     file.write_text("9")  # within one tick of the clock of the file system, as far as anybody can tell

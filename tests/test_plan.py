@@ -95,6 +95,10 @@ class Recorded:
     def has_code(self, product, code):
         return any(v.product == product and v.key.code.digest == code for v in self.versions.values())
 
+    def passed(self, version, contract, against):
+        found = self.verdict(version, contract, against)
+        return bool(found and found.passed)
+
     def verdict(self, version, contract, against):
         return self.verdicts.get((version, contract, against))
 

@@ -1,11 +1,11 @@
 """Which versions may go: a table of cases, and properties that hold of every history."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from assay.retention import GRACE, Moved, Past, Rule, Seen, Stock, Stored, shorten, since, sort_out
 

@@ -7,10 +7,12 @@ what was made as a whole is cut, and the parts that came out as before stay what
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assay.engines.blame import blaming
 from assay.engines.cutting import Cut, cut, write
@@ -32,8 +34,7 @@ _NOT_TOLD = {"", "NULL", "__HIVE_DEFAULT_PARTITION__"}  # as the name of a folde
 _LONGEST = 100  # letters of a value that may be the name of a folder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """What is to be built: `feeds` gives what it, or one part of it, is made of, and `check` raises when that changed.
 
     Of a product in parts, `parts` are those it follows (none: it is split), `there` those that are there already, by
@@ -57,16 +58,14 @@ class Order:
         return f"{self.product.name}/{self.run}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class Built(Struct, frozen=True, kw_only=True):
     """A version, and the rules (by text) that are known to find nothing wrong with it: measuring it told so."""
 
     version: Version
     good: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
+class Workshop(Struct, frozen=True, kw_only=True):
     """Where versions are built; `done` is told of every part as soon as it is. `timer` tells seconds."""
 
     storage: Storage

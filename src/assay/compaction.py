@@ -7,7 +7,8 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import stored
@@ -23,8 +24,7 @@ LARGE = 128 << 20  # bytes of small files that are put into one
 YOUNGEST = 7  # the last parts stay as they are: they are what changes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compacted:
+class Compacted(Struct, frozen=True, kw_only=True):
     """What was put together, or would be: of which product, how many files of how many bytes, into how many."""
 
     product: str

@@ -4,9 +4,11 @@ import difflib
 import os
 import re
 import tomllib
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from assay.errors import UsageError
 from assay.model import Where
@@ -20,8 +22,7 @@ _CREDENTIALS = re.compile(r"://|^postgres(ql)?:|:.*@|\b(?:dbname|host|user|passw
 _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Struct, frozen=True, kw_only=True):
     """The settings of a project; paths are relative to `root`, the folder of its `pyproject.toml`.
 
     `reads` names files and environment variables (`$NAME`) that the definition modules read while they load;
@@ -31,7 +32,7 @@ class Config:
     root: Path
     definitions: str = "products"
     store: str = ".products"
-    catalog: str = field(default="", repr=False)
+    catalog: str = ""
     environment: str = "prod"
     release: Literal["coherent", "as_ready"] = "coherent"
     jobs: int = 0
@@ -41,7 +42,10 @@ class Config:
     timeout: str = ""
     keep_versions: int = 10
     keep_days: int = 30
-    reads: tuple[str, ...] = field(default=())
+    reads: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Config({str(self.root)!r})"
 
     @property
     def state(self) -> Path:

@@ -1,14 +1,14 @@
 """What can be known of an input, decided for a product, and said for a reason: the words of the ladder, frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from assay.model import Key, SourceState, Verdict, Version, short
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Struct, frozen=True, kw_only=True):
     """An input whose content is known: by digest, with the business time it reaches, and `behind` it the parts."""
 
     digest: str
@@ -16,8 +16,7 @@ class Known:
     behind: Version | SourceState | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
+class Unknown(Struct, frozen=True, kw_only=True):
     """An input that will be known only when something else has run (in a plan).
 
     Of an input in parts, the digests of `parts` are told, '' for those not known yet; None: no part is known.
@@ -26,8 +25,7 @@ class Unknown:
     parts: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unusable:
+class Unusable(Struct, frozen=True, kw_only=True):
     """An input that is held back, failed, held or not there (`absent`: because of a source), and why."""
 
     why: str
@@ -37,16 +35,14 @@ class Unusable:
 InputState = Known | Unknown | Unusable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstBuild:
+class FirstBuild(Struct, frozen=True, kw_only=True):
     """Nothing was ever built."""
 
     def __str__(self) -> str:
         return "never built"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeChanged:
+class CodeChanged(Struct, frozen=True, kw_only=True):
     """The code, or something it reaches, differs from what made the version compared with."""
 
     parts: tuple[str, ...]
@@ -55,8 +51,7 @@ class CodeChanged:
         return "code changed" + (f" ({', '.join(self.parts)})" if self.parts else "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputChanged:
+class InputChanged(Struct, frozen=True, kw_only=True):
     """An input's content differs; for a source, with the files that did."""
 
     name: str
@@ -70,8 +65,7 @@ class InputChanged:
         return f"input {self.name} changed" + (f" ({said})" if said else "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputsDiffer:
+class InputsDiffer(Struct, frozen=True, kw_only=True):
     """The set of inputs differs: some are new, some are gone."""
 
     gained: tuple[str, ...]
@@ -82,8 +76,7 @@ class InputsDiffer:
         return ", ".join(said)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BytesMissing:
+class BytesMissing(Struct, frozen=True, kw_only=True):
     """A version of this key was built, but its files are gone or were not kept whole."""
 
     version: str
@@ -92,16 +85,14 @@ class BytesMissing:
         return f"the bytes of {short(self.version)} are missing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forced:
+class Forced(Struct, frozen=True, kw_only=True):
     """The user asked for it."""
 
     def __str__(self) -> str:
         return "forced"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartsHeld:
+class PartsHeld(Struct, frozen=True, kw_only=True):
     """Some parts break a rule: all others can go out, and the last good ones stand in for these."""
 
     parts: tuple[str, ...]
@@ -113,24 +104,21 @@ class PartsHeld:
 Reason = FirstBuild | CodeChanged | InputChanged | InputsDiffer | BytesMissing | Forced | PartsHeld
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Held(Struct, frozen=True, kw_only=True):
     """Rung 0: something it is made of cannot be used; `by` maps each to why. `absent`: a source cannot be read."""
 
     by: Mapping[str, str]
     absent: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Maybe:
+class Maybe(Struct, frozen=True, kw_only=True):
     """Rung 1: it cannot be known before these have run. `parts` as in Build: at most those without a digest."""
 
     inputs: tuple[str, ...]
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class Build(Struct, frozen=True, kw_only=True):
     """Rung 2: no version exists for the wanted key.
 
     In a plan, of a product that follows its inputs in `parts`, those that are there are told with their digests; the
@@ -142,31 +130,27 @@ class Build:
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """Rung 3: the version has no verdict under today's contract."""
 
     version: Version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked:
+class Blocked(Struct, frozen=True, kw_only=True):
     """Rung 4: the verdict failed; readers keep what they have."""
 
     version: Version
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publish:
+class Publish(Struct, frozen=True, kw_only=True):
     """Rung 5: it passed and is not what is published."""
 
     version: Version
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
+class Keep(Struct, frozen=True, kw_only=True):
     """Rung 6: what is published is what is wanted (or is pinned)."""
 
     version: Version

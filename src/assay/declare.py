@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
+
+from msgspec import Struct, field
 
 from assay.model import Consumer, Freshness, Where
 
@@ -19,8 +20,7 @@ _PACKAGE = str(Path(__file__).parent)
 _collected: ContextVar["list[Declaration] | None"] = ContextVar("assay_declarations", default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SourceDeclaration:
+class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     """Files made elsewhere. Its name is the module-level name that it is bound to, unless given."""
 
     where: Where
@@ -36,8 +36,7 @@ class SourceDeclaration:
     purpose: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RuleDeclaration:
+class RuleDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     """A rule as it was written: which one of `rule`, what it was given, and what it says of itself."""
 
     where: Where
@@ -54,8 +53,7 @@ class RuleDeclaration:
     on_failure: str = "hold"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PartsDeclaration:
+class PartsDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     """An input that is followed part by part, as `parts()` was called."""
 
     of: Any
@@ -63,8 +61,7 @@ class PartsDeclaration:
     all: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ProductDeclaration:
+class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     """A product as it was written. `make` is a function, or the SQL (or name of the `.sql` file) that makes it."""
 
     where: Where

@@ -16,8 +16,9 @@ AssayError                     what is wrong, where, what to do; the exit code i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from assay.secrecy import masked
 
@@ -57,8 +58,7 @@ class UsageError(AssayError):
     exit_code = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One mistake in a declaration: what is wrong, where, and what to do."""
 
     what: str

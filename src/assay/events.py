@@ -1,16 +1,16 @@
 """What a run tells as it goes, and what it leaves: values for reporters, exit codes and tests."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from assay.decision import Blocked, Decision, Held, Keep, Publish, Reason
 from assay.model import Release
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(Struct, frozen=True, kw_only=True):
     """The machinery failed: an exception in user code, a full disk. Nothing was recorded; the next run tries again."""
 
     error: str
@@ -18,21 +18,18 @@ class Failed:
     tries: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Left(Struct, frozen=True, kw_only=True):
     """The run was stopped before this product's turn was over."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unfinished:
+class Unfinished(Struct, frozen=True, kw_only=True):
     """Only some parts were to be built: how many are there now, of all that it should have."""
 
     there: int
     of: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class Holder(Struct, frozen=True, kw_only=True):
     """A run that is under way, and where."""
 
     run: str
@@ -45,8 +42,7 @@ class Holder:
         return f"{self.run} on {self.host} (process {self.pid}), since {self.since:%Y-%m-%d %H:%M:%S} UTC"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Busy:
+class Busy(Struct, frozen=True, kw_only=True):
     """Another run is building the product: nothing was done for it here."""
 
     holder: Holder
@@ -55,8 +51,7 @@ class Busy:
 End = Decision | Failed | Left | Unfinished | Busy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """How one product came out of a run: what was decided last, and what was done for it.
 
     `parts` are, of a product in parts, how many were built, and how many it has.
@@ -71,24 +66,21 @@ class Result:
     parts: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Began:
+class Began(Struct, frozen=True, kw_only=True):
     """A run began, with this much that may have to be done."""
 
     run: str
     products: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Working:
+class Working(Struct, frozen=True, kw_only=True):
     """A product is being built or judged."""
 
     product: str
     what: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, frozen=True, kw_only=True):
     """One more part of a product is built: so many of those that have to be, and how long that took (seconds)."""
 
     product: str
@@ -97,8 +89,7 @@ class Progress:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retrying:
+class Retrying(Struct, frozen=True, kw_only=True):
     """What failed is tried again after so many `seconds`: the first, second … of so many tries more."""
 
     product: str
@@ -108,23 +99,20 @@ class Retrying:
     of: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(Struct, frozen=True, kw_only=True):
     """Products that share lineage have come out; what could be published now is."""
 
     results: tuple[Result, ...]
     release: Release | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopping:
+class Stopping(Struct, frozen=True, kw_only=True):
     """The run was told to stop, and waits for what cannot be interrupted."""
 
     products: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(Struct, frozen=True, kw_only=True):
     """The run waits for others that build some of its products: who each of them is, by product."""
 
     holders: Mapping[str, Holder]
@@ -144,8 +132,7 @@ def held_parts(end: object) -> Mapping[str, str]:
     return end.version.key.held if isinstance(end, Publish | Keep) else {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """What a run left: a result for each product asked for, whether it was stopped, and the most bytes it spilled."""
 
     results: Mapping[str, Result] = field(default_factory=dict)

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from assay.config import Config
 from assay.decision import Keep, Publish

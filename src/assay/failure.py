@@ -3,8 +3,9 @@
 import os
 import re
 import traceback
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from assay.errors import AssayError, remedy, words_of
 from assay.events import Failed

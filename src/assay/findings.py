@@ -1,8 +1,10 @@
 """What `verify` found, as data and in words."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from assay.cleaning import clean
 from assay.model import short
@@ -10,8 +12,7 @@ from assay.model import short
 HARMLESS = {"writable"}  # is told, and is no damage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """One thing that is not as it should be: `found` is its kind, `do` what can be done, `repaired` what was done.
 
     `readers` are the environments whose readers see it now; none: it is only history.
@@ -27,8 +28,7 @@ class Finding:
     repaired: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """What was looked at (`bytes` were read), and what was found; `recovered` are runs that had died."""
 
     findings: tuple[Finding, ...]

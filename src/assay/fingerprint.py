@@ -3,22 +3,32 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from functools import cache
 from typing import Any
+
+from msgspec import Struct
+from msgspec.json import Encoder
+from msgspec.structs import fields
 
 from assay.model import Code, Key
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode  # made once: it is slow
+_canonical = Encoder(order="deterministic").encode
+_fields = cache(fields)
 
 
-def changed(value: Any) -> dict[str, Any]:
+def changed(value: Struct) -> dict[str, Any]:
     """Return the fields of a value that are not what they are unless given."""
-    return {f.name: told for f in fields(value) if (told := getattr(value, f.name)) != f.default and told != ()}
+    known = _fields(type(value))
+    return {f.name: told for f in known if (told := getattr(value, f.name)) != f.default and told != ()}
 
 
 def digest(value: Any) -> str:
-    """Return 32 hex digits for a value made of JSON's types; mappings count by content, not by order."""
-    return hashlib.sha256(_canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    """Return 32 hex digits for a value made of JSON's types (and ours); mappings count by content, not by order."""
+    try:
+        told = _canonical(value)
+    except UnicodeEncodeError:  # half a character, which UTF-8 cannot say
+        told = json.dumps(value, sort_keys=True).encode()
+    return hashlib.sha256(told).hexdigest()[:32]
 
 
 def code_of(parts: Mapping[str, str]) -> Code:

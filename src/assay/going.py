@@ -3,10 +3,10 @@
 import signal
 import sys
 from contextlib import redirect_stdout
-from dataclasses import replace
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from assay.events import Outcome
 from assay.execute import execute

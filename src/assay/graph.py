@@ -3,10 +3,11 @@
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+
+from msgspec import Struct
 
 from assay.errors import UsageError
 from assay.model import Product, Source
@@ -14,8 +15,7 @@ from assay.model import Product, Source
 _TERM = re.compile(r"^(?P<up>\d{0,4}\+)?(?P<body>.+?)(?P<down>\+\d{0,4})?$")
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(Struct, frozen=True, dict=True):
     """Products and sources by full name; edges follow what building and judging read."""
 
     products: Mapping[str, Product]

@@ -10,11 +10,12 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread, get_ident
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed, Measured
@@ -43,8 +44,7 @@ class Make(Protocol):
     ) -> Measured: ...
 
 
-@dataclass(kw_only=True)
-class Hands:
+class Hands(Struct, kw_only=True):
     """What makes the products of one run; `jobs` of them at a time share the memory. `timer` tells seconds."""
 
     run: str

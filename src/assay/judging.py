@@ -1,9 +1,10 @@
 """Judges one version, as a whole or part by part, and makes the verdict that is recorded."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct, field
 
 from assay.engines.blame import blaming, damaged
 from assay.engines.duckdb import DuckDB
@@ -17,16 +18,14 @@ from assay.rules.schema import Schema
 Remembered = Callable[[Collection[int], str], Mapping[int, Mapping[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class Ruling(Struct, frozen=True, kw_only=True):
     """A verdict, and what is to be remembered of parts besides."""
 
     verdict: Verdict
     judged: tuple[Judged, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hearing:
+class Hearing(Struct, frozen=True, kw_only=True):
     """What one version is judged by; `against` is the digest of what its rules read besides it.
 
     `parts` are those of a product in parts, `rules` the digest of the rules that are remembered of them; `tallies` is

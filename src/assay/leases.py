@@ -10,17 +10,17 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from weakref import finalize
+
+from msgspec import Struct, field
 
 FOLDER = ".readers"  # in the store; no product is called so
 _ATTEMPTS = 100  # to take a lease
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(Struct, frozen=True, kw_only=True):
     """A living reader: who it is, and what it holds; no `folders` are all there are, of what was there at `since`."""
 
     who: str

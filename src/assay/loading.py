@@ -7,11 +7,12 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
+
+from msgspec import Struct, field
 
 from assay.config import Config, definition_files
 from assay.declare import Declaration, collecting
@@ -23,8 +24,7 @@ _OURS = str(Path(__file__).parent)
 _MARK = "__loaded_by_assay__"
 
 
-@dataclass(slots=True)
-class Loaded:
+class Loaded(Struct):
     """The definition modules as imported: what they declared, what went wrong, and the files that they are made of."""
 
     modules: dict[str, ModuleType] = field(default_factory=dict)

@@ -1,22 +1,20 @@
 """What is said between a run and the processes in which it lets products be made: JSON, a line a message."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from assay.engines.feed import Feed, Measured, Table
+from msgspec import MsgspecError, Struct, field
+from msgspec.json import Encoder, decode
+from msgspec.structs import replace
+
+from assay.engines.feed import Feed, Measured
 from assay.engines.measuring import Stranger
 from assay.events import Failed
 from assay.failure import Elsewhere
-from assay.manifest import product_from, source_from, to_line
-from assay.model import Column, Product
+from assay.model import Product
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(Struct, frozen=True, kw_only=True):
     """What a process is for: one product of the project at `root`, and how wide its engine may open its eyes.
 
     `handovers` are how each parameter of the function is handed over (None: SQL makes it), `takes` is the parameter
@@ -32,8 +30,7 @@ class Task:
     limits: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One file to be made, of what, and what is asked of it besides (as in `measure`)."""
 
     feeds: Sequence[Feed]
@@ -42,95 +39,68 @@ class Request:
     ask: Sequence[str] = ()
 
 
+class _Failure(Struct, frozen=True):
+    kind: str
+    error: str
+    detail: str
+    again: bool
+
+
+class _Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    made: Measured | None = None
+    failed: _Failure | None = None
+
+
 Reply = Measured | Elsewhere | None
+_encode = Encoder(enc_hook=str).encode  # paths
+
+
+def _to(kind: type, told: object) -> object:
+    """Return what was said as what is no plain value: a path."""
+    if kind is not Path:
+        raise TypeError(f"{kind.__name__} was not sent")
+    return Path(str(told))
 
 
 def task_to(task: Task) -> bytes:
     """Return a task as it is sent."""
-    told = {
-        "root": str(task.root),
-        "product": task.product,
-        "handovers": None if task.handovers is None else dict(task.handovers),
-        "takes": task.takes,
-        "folders": [str(folder) for folder in task.folders],
-        "spill": str(task.spill),
-        "limits": dict(task.limits),
-    }
-    return to_line(told)
+    return _encode(task) + b"\n"
 
 
 def task_from(message: bytes) -> Task:
     """Return the task that was sent."""
-    told = json.loads(message)
-    paths = {"root": Path(told["root"]), "spill": Path(told["spill"]), "folders": [Path(f) for f in told["folders"]]}
-    return Task(**{**told, **paths, "product": product_from(told["product"])})
+    return decode(message, type=Task, dec_hook=_to)
 
 
 def request_to(request: Request) -> bytes:
-    """Return a request as it is sent."""
-    feeds = [_feed_to(feed) for feed in request.feeds]
-    target = str(request.target)
-    return to_line({"feeds": feeds, "target": target, "stranger": request.stranger, "ask": list(request.ask)})
+    """Return a request as it is sent: whose the tables are stays here."""
+    feeds = [replace(feed, table=replace(feed.table, behind=None)) for feed in request.feeds]
+    return _encode(replace(request, feeds=feeds)) + b"\n"
 
 
 def request_from(message: bytes) -> Request:
     """Return the request that was sent."""
-    told = json.loads(message)
-    return Request(
-        feeds=[_feed_from(feed) for feed in told["feeds"]],
-        target=Path(told["target"]),
-        stranger=tuple(told["stranger"]) if told["stranger"] else None,
-        ask=tuple(told["ask"]),
-    )
-
-
-def _feed_to(feed: Feed) -> dict[str, Any]:
-    table = {
-        "files": [str(file) for file in feed.table.files],
-        "cuts": [[str(file), ranges] for file, ranges in feed.table.cuts.items()],
-        "split": feed.table.split,
-    }
-    return {"alias": feed.alias, "name": feed.name, "table": table, "source": feed.source, "root": feed.root}
-
-
-def _feed_from(told: Mapping[str, Any]) -> Feed:
-    table = told["table"]
-    cuts = {Path(file): tuple((first, rows) for first, rows in ranges) for file, ranges in table["cuts"]}
-    split = tuple(table["split"]) if table["split"] else None
-    found = Table(tuple(Path(file) for file in table["files"]), cuts, split)
-    source = source_from(told["source"]) if told["source"] else None
-    return Feed(alias=told["alias"], name=told["name"], table=found, source=source, root=told["root"])
+    return decode(message, type=Request, dec_hook=_to)
 
 
 def reply_to(reply: Reply) -> bytes:
     """Return a reply as it is sent: what was made, what failed, or (None) that it is ready."""
     match reply:
         case Measured():
-            at = reply.data_as_of.isoformat() if reply.data_as_of else None
-            return to_line({"made": {**asdict(reply), "data_as_of": at}})
+            said = _Said(made=reply)
         case Elsewhere(kind=kind, failed=failed, again=again):
-            return to_line({"failed": {"kind": kind, "error": failed.error, "detail": failed.detail, "again": again}})
+            said = _Said(failed=_Failure(kind, failed.error, failed.detail, again))
         case None:
-            return to_line({})
+            said = _Said()
+    return _encode(said) + b"\n"
 
 
 def reply_from(message: bytes) -> Reply:
     """Return what a process replied; ValueError for what is none: code of the user's runs in there."""
     try:
-        told = json.loads(message)
-        if "failed" in told:
-            kind, error, detail, again = (told["failed"][name] for name in ("kind", "error", "detail", "again"))
-            return Elsewhere(str(kind), Failed(error=str(error), detail=str(detail)), again=bool(again))
-        if not told:
-            return None
-        made = told["made"]
-        return Measured(
-            rows=int(made["rows"]),
-            columns=tuple(Column(**{name: str(told) for name, told in c.items()}) for c in made["columns"]),
-            digest=str(made["digest"]),
-            data_as_of=datetime.fromisoformat(made["data_as_of"]) if made["data_as_of"] else None,
-            strangers=int(made["strangers"]),
-            none=tuple(int(n) for n in made["none"]),
-        )
-    except (LookupError, TypeError, AttributeError) as error:
+        said = decode(message, type=_Said)
+    except (MsgspecError, RecursionError) as error:
         raise ValueError(f"not a reply: {error!r}") from error
+    if told := said.failed:
+        return Elsewhere(told.kind, Failed(error=told.error, detail=told.detail), again=told.again)
+    return said.made

@@ -1,10 +1,12 @@
 """Every noun of Assay, as frozen values; imports nothing of ours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
+
+from msgspec import Struct, field
 
 PREVIOUS = "previous"
 QUARANTINE = "quarantine"
@@ -12,8 +14,7 @@ THIS = "this"
 DIMENSIONS = ("accuracy", "completeness", "conformity", "consistency", "coverage", "timeliness", "uniqueness")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Where:
+class Where(Struct, frozen=True, order=True):
     """A place in the user's project: a file, relative to the project root, and a line (from 1; 0 is the whole file)."""
 
     file: str
@@ -42,8 +43,7 @@ class Kind(StrEnum):
     QUARANTINE = "quarantine"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consumer:
+class Consumer(Struct, frozen=True, kw_only=True):
     """Someone who decides something from a product."""
 
     name: str
@@ -51,8 +51,7 @@ class Consumer:
     contact: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Freshness:
+class Freshness(Struct, frozen=True, kw_only=True):
     """A promise: the data `covers` a period and is there `by` a local time (`HH:MM`) on the days of a calendar."""
 
     by: str
@@ -66,8 +65,7 @@ class Freshness:
         return f"by {self.by} {self.tz}{days}{covers}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(Struct, frozen=True, kw_only=True):
     """A column and its type, spelled as DuckDB spells it (`DECIMAL(18,2)`).
 
     `logical` is the Polars type of a stored column where DuckDB's spelling leaves some out (a zone).
@@ -78,8 +76,7 @@ class Column:
     logical: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
+class Partition(Struct, frozen=True, kw_only=True):
     """What a table is split by: columns (or placeholders of a path), or, in time, how much of it a part holds.
 
     `grain` is day, week, month, quarter or year; '' for the value itself. `in_rows`: where a table has the column,
@@ -92,8 +89,7 @@ class Partition:
     in_rows: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
+class Input(Struct, frozen=True, kw_only=True):
     """One input of a product: the name its code uses and the full name of the product or source behind it.
 
     `grain` is set where the product follows it part by part: how coarse its parts are. For each of its own parts, the
@@ -106,8 +102,7 @@ class Input:
     back: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class Demand(Struct, frozen=True, kw_only=True):
     """One thing that is demanded of every row, or of the columns, as data that JSON can hold.
 
     `kind` is `type`, `null`, `unique`, `strict`, `ordered`, `condition` (SQL), the name of a built-in check of pandera,
@@ -123,8 +118,7 @@ class Demand:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """A statement in business words that data can pass or fail.
 
     It has a `demand`, or `sql`: a query that returns the violating rows and reads `inputs` (`this`, `previous` and
@@ -153,12 +147,10 @@ class Rule:
     inputs: tuple[Input, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
+class Contract(Struct, frozen=True, kw_only=True, dict=True):
     """What a product promises: columns and types, key, and rules. `digest` names the promise as a whole.
 
-    Values of the columns that a regular expression in `sensitive` matches are never shown, stored or logged. Worked out
-    once, for deciding: the names that its rules `read`, sorted, and its rules about settled rows.
+    Values of the columns that a regular expression in `sensitive` matches are never shown, stored or logged.
     """
 
     digest: str
@@ -166,25 +158,26 @@ class Contract:
     key: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     sensitive: tuple[str, ...] = ()
-    reads: tuple[str, ...] = field(init=False, compare=False, repr=False)
-    closes: tuple[Rule, ...] = field(init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        reads = sorted({i.name for rule in self.rules for i in rule.inputs})
-        object.__setattr__(self, "reads", tuple(reads))
-        object.__setattr__(self, "closes", tuple(rule for rule in self.rules if rule.closes))
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """The names that its rules read, sorted."""
+        return tuple(sorted({i.name for rule in self.rules for i in rule.inputs}))
+
+    @cached_property
+    def closes(self) -> tuple[Rule, ...]:
+        """Its rules about settled rows."""
+        return tuple(rule for rule in self.rules if rule.closes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
+class Code(Struct, frozen=True, kw_only=True):
     """What makes a product, digested; `parts` maps each thing the code reaches to its own digest."""
 
     digest: str
     parts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """Files made elsewhere: observed, never built. `reading` digests how they are read.
 
     `pattern` is a glob; `path_regex` finds in a path what its part is called, and the values of `path_columns`.
@@ -211,14 +204,10 @@ class Source:
         return tuple((column, names.index(column.name) + 1) for column in self.path_columns)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
+class Product(Struct, frozen=True, kw_only=True, dict=True):
     """A table or file that this project makes, as plain data: all that deciding needs, nothing that runs.
 
-    `timeout` is how long (seconds; 0: any time) making it, or one part of it, may take.
-    Worked out once: full names of the other products that its rules read, and of all that it `reads`, for building or
-    for judging; sorted.
-    """
+    `timeout` is how long (seconds; 0: any time) making it, or one part of it, may take."""
 
     name: str
     where: Where
@@ -240,13 +229,16 @@ class Product:
     retries: int = 0
     timeout: float = 0.0
     isolate: bool = False
-    rule_inputs: tuple[str, ...] = field(init=False, compare=False, repr=False)
-    reads: tuple[str, ...] = field(init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        rule_inputs = {*self.contract.reads} - {THIS, PREVIOUS, self.name}
-        object.__setattr__(self, "rule_inputs", tuple(sorted(rule_inputs)))
-        object.__setattr__(self, "reads", tuple(sorted({i.name for i in self.inputs} | rule_inputs)))
+    @cached_property
+    def rule_inputs(self) -> tuple[str, ...]:
+        """Full names of the other products that its rules read, sorted."""
+        return tuple(name for name in self.contract.reads if name not in {THIS, PREVIOUS, self.name})
+
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """Full names of all that it reads, for building or for judging; sorted."""
+        return tuple(sorted({*self.rule_inputs, *(i.name for i in self.inputs)}))
 
     @property
     def follows(self) -> bool:
@@ -293,8 +285,7 @@ class Product:
 # ---------------------------------------------------------------------------------------------- recorded facts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class Key(Struct, frozen=True, kw_only=True):
     """What would be built: the code and the content of every input, by digest.
 
     `held` are parts that are held back: each with the digest of the part that stands in for it, '' for none.
@@ -306,8 +297,7 @@ class Key:
     held: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """Immutable rows of one or more versions: a file, or rows of one. An unpartitioned version has one part, ''.
 
     `path` is relative to the store; `bytes`, `checksum` and `modified` (when it was written, in ns; 0: not known) are
@@ -321,7 +311,7 @@ class Part:
     rows: int
     bytes: int
     checksum: str
-    id: int = field(default=0, compare=False)
+    id: int = 0
     start: int = 0
     of: int | None = None
     made_of: str = ""
@@ -338,8 +328,7 @@ class Part:
         return self.path, self.bytes, self.modified, self.checksum
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class Version(Struct, frozen=True, kw_only=True):
     """The immutable bytes of one build. `digest` is that of the content, whatever the order of rows or files.
 
     `rows_in` is how many rows there were before some were set aside, in a part called `quarantine`; None: none can be.
@@ -379,8 +368,7 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuleResult:
+class RuleResult(Struct, frozen=True, kw_only=True):
     """How one rule came out on one version.
 
     `failing` rows of `rows` are counted and up to five sampled, each with the key and the offending columns. A rule
@@ -403,8 +391,7 @@ class RuleResult:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Judged(Struct, frozen=True, kw_only=True):
     """What rules (`rules` is a digest of them) found in a part (by id), as plain data: in its rows, or as totals."""
 
     part: int
@@ -412,8 +399,7 @@ class Judged:
     results: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """A version judged under a contract, `against` the digests of what its rules read besides it.
 
     `restated` says why rows that were settled may have changed in it. `failed_parts` are the parts that made it fail,
@@ -436,8 +422,7 @@ class Verdict:
         return self.status in {Status.PASSED, Status.WARNING}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pointer:
+class Pointer(Struct, frozen=True, kw_only=True):
     """What readers of one environment see of a product: `previous` is the version that this one replaced."""
 
     product: str
@@ -448,8 +433,7 @@ class Pointer:
     pinned: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Move(Struct, frozen=True, kw_only=True):
     """One pointer to be moved by a release; `previous` is what it replaces, '' when nothing was published."""
 
     product: str
@@ -458,8 +442,7 @@ class Move:
     pinned: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(Struct, frozen=True, kw_only=True):
     """The one atomic act that moved pointers, of one or many products."""
 
     id: int
@@ -470,8 +453,7 @@ class Release:
     moves: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFile:
+class SourceFile(Struct, frozen=True, kw_only=True):
     """One file of a source as observed: path relative to the project root, size in bytes, ctime in ns, SHA-256.
 
     `part` is the part of the source that it belongs to.
@@ -484,8 +466,7 @@ class SourceFile:
     part: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceState:
+class SourceState(Struct, frozen=True, kw_only=True):
     """A source as observed: the digest of what it holds and how it is read; or `missing`, why it can't be read."""
 
     name: str

@@ -1,10 +1,11 @@
 """Decisions to build, made orders: what a version, and each part of it, is made of, and what is there already."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from assay.building import Order
 from assay.cleaning import clean

@@ -1,14 +1,14 @@
 """The facts as they were observed, and those of a run on top of them."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from assay.model import Part, Pointer, Verdict, Version
 from assay.plan import Facts
 
 
-@dataclass
-class Overlay:
+class Overlay(Struct):
     """The facts as observed, and those of this run on top."""
 
     below: Facts
@@ -43,6 +43,9 @@ class Overlay:
 
     def has_code(self, product: str, code: str) -> bool:
         return self.below.has_code(product, code)
+
+    def passed(self, version: str, contract: str, against: str) -> bool:
+        return version not in self.versions and self.below.passed(version, contract, against)
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         found = self.verdicts.get((version, contract, against))

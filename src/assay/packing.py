@@ -3,8 +3,9 @@
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from itertools import accumulate
+
+from msgspec.structs import replace
 
 from assay.engines.blame import blaming
 from assay.engines.duckdb import DuckDB

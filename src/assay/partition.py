@@ -6,10 +6,11 @@ placeholder in its pattern, by the path of its file.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache, lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from assay.decision import InputState, Known, Unknown
 from assay.fingerprint import digest
@@ -41,8 +42,7 @@ def partition_by(text: str) -> Partition:
     return Partition(names=(found["inner"] or found["column"],), grain=found["grain"] or "", in_rows=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
+class Template(Struct, frozen=True, kw_only=True):
     """A pattern of paths with placeholders: the glob, a regular expression with a group for each, and their types."""
 
     glob: str
@@ -225,8 +225,7 @@ def _last_day(key: str, grain: str) -> date:
 # ---------------------------------------------------------------------------------------------- needs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A part that should be there: what it is made of, and which parts of which inputs (by alias) that uses.
 
     An input that is not followed part by part is used as a whole: it is not in `uses`. '' as a digest: not known yet.

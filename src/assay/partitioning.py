@@ -1,8 +1,9 @@
 """Declared partitions to partitions: what each table is split by, and which of its inputs a product follows."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from assay.declare import Declaration, PartsDeclaration, ProductDeclaration, SourceDeclaration
 from assay.engines.partwise import has_window

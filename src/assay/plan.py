@@ -6,9 +6,11 @@ code are therefore not features: they are what the ladder answers.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assay.decision import (
     Blocked,
@@ -63,6 +65,9 @@ class Facts(Protocol):
     def has_code(self, product: str, code: str) -> bool:
         """Say whether any version was made by this code."""
 
+    def passed(self, version: str, contract: str, against: str) -> bool:
+        """Say whether a version that readers see is known to have passed; False also where that takes more to tell."""
+
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         """Return how a version was judged."""
 
@@ -76,8 +81,7 @@ class Facts(Protocol):
         """Return the files (path to digest) behind the content digest of a source, if they were recorded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class Observed(Struct, frozen=True, kw_only=True):
     """One read of catalog, sources and clock; versions that are `recorded` later are not in it."""
 
     now: datetime
@@ -87,8 +91,7 @@ class Observed:
     recorded: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
+class Manner(Struct, frozen=True, kw_only=True):
     """How a run goes about it: products at a time (0: as many as is good), how long it may `wait` for other runs (in
     seconds), and whether it looks again at a source of which a file was replaced while it was read.
     """
@@ -99,8 +102,7 @@ class Manner:
     looks_again: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """What the user asked for: which products, which of them to build whatever the ladder says, and which, with a
     because, may change settled rows. `parts` are those to build now (`A..B`), '' for all.
     """
@@ -111,8 +113,7 @@ class Request:
     parts: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """A decision for each product asked for, each after what it is made of."""
 
     steps: Mapping[str, Decision] = field(default_factory=dict)
@@ -230,6 +231,8 @@ def _judged(
     """Return the rung of a version that is there: 3 check, 4 blocked, 5 publish, 6 keep."""
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
     compared = against(product, version, known, observed)
+    if pointer and pointer.version == version.id and facts.passed(version.id, product.contract.digest, compared):
+        return Keep(version=version)
     verdict = facts.verdict(version.id, product.contract.digest, compared)
     if product.contract.closes and (verdict is None or not verdict.passed):
         waived = facts.verdict(version.id, product.contract.digest, restating(compared))

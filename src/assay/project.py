@@ -1,9 +1,10 @@
 """A project: its configuration, its graph, and, once something has to run, its definitions."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from assay.catalog import Catalog, shared_catalog
 from assay.config import Config, find_config
@@ -19,13 +20,12 @@ if TYPE_CHECKING:
     from assay.resolve import Definition, Resolved
 
 
-@dataclass
-class Project:
+class Project(Struct):
     """A project as declared. `definitions()` imports the user's modules, if the manifest spared that so far."""
 
     config: Config
     graph: Graph
-    resolved: "Resolved | None" = field(default=None, repr=False)
+    resolved: "Resolved | None" = None
 
     def definitions(self) -> "Mapping[str, Definition]":
         """Return what runs for each product; Conflict when that is no longer what was planned with."""

@@ -11,11 +11,12 @@ import sys
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
+
+from msgspec import Struct, field
 
 from assay.fingerprint import digest
 from assay.syntax import Said, SourceTree, absolute, is_ours, say
@@ -24,8 +25,7 @@ _AT_HOME = (types.FunctionType, types.BuiltinFunctionType, type)
 _PLAIN = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
 
 
-@dataclass(frozen=True, slots=True)
-class _Bound:
+class _Bound(Struct, frozen=True):
     """The module-level name that is being visited: its file, and the module's names."""
 
     name: str
@@ -33,8 +33,7 @@ class _Bound:
     space: Mapping[str, Any]
 
 
-@dataclass(slots=True)
-class Reach:
+class Reach(Struct):
     """One walk over what a function or class can get to.
 
     `tree_of` gives the syntax tree of a project-local file, or None for one that is not the project's; `load` imports a
@@ -239,8 +238,7 @@ class Reach:
         self.visit(f"{kind.__module__}.{kind.__qualname__}", kind, module)
         self._add(name, [kind.__qualname__, self._told_of(self._bound, module, frozenset()), self.salt])
         if self.tree_of(str(_module_space(kind).get("__file__") or "")):
-            names = [*getattr(value, "__dict__", ()), *getattr(kind, "__slots__", ())]
-            for label in sorted(names):
+            for label in sorted(_labels(value)):
                 self.visit(f"{name}.{label}", getattr(value, label, None), module)
 
     def _told_of(self, bound: _Bound | None, module: str, through: frozenset[tuple[str, str]]) -> list[str]:
@@ -295,6 +293,12 @@ def _sorting(value: Any) -> str:
 def _module_space(cls: type) -> Mapping[str, Any]:
     module = sys.modules.get(cls.__module__)
     return vars(module) if module else {}
+
+
+def _labels(value: Any) -> set[str]:
+    """Return what a value has: in its dictionary, and in the slots of all its classes."""
+    slots = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
+    return {*getattr(value, "__dict__", ()), *(name for of in slots for name in ([of] if isinstance(of, str) else of))}
 
 
 def _underlying(value: Any) -> Any:

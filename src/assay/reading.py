@@ -1,10 +1,11 @@
 """Reading published products from Python: `read`, `connect` and `path`. None of it imports the user's modules."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from assay.catalog import shared_catalog
 from assay.config import Config, find_config

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Iterable
 from contextlib import redirect_stdout
-from dataclasses import replace
 from datetime import datetime
 
 import click
+from msgspec.structs import replace
 
 from assay.cleaning import clean
 from assay.config import Config

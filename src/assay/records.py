@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from queue import SimpleQueue
+
+from msgspec.structs import replace
 
 from assay.catalog import Catalog
 from assay.engines.duckdb import DuckDB

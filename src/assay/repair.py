@@ -4,9 +4,10 @@ import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from assay.catalog import Catalog
 from assay.catalog.audit import Audit, Kept

@@ -4,10 +4,12 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from assay.config import Config
 from assay.declare import Declaration, ProductDeclaration, SourceDeclaration
@@ -46,16 +48,14 @@ _FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": 
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Definition:
+class Definition(Struct, frozen=True, kw_only=True):
     """What runs for a product: `recipe` makes it (None: its SQL does), `schema` holds the checks behind its rules."""
 
     recipe: Recipe | None = None
     schema: Schema = field(default_factory=Schema)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
+class _Made(Struct, frozen=True, kw_only=True):
     """How a product is made: by a recipe or SQL, of which inputs; `parts` digests the code."""
 
     recipe: Recipe | None = None
@@ -64,8 +64,7 @@ class _Made:
     parts: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Resolved:
+class Resolved(Struct):
     """A project's graph, what runs for each product, and the files besides modules that they were read from."""
 
     graph: Graph

@@ -1,9 +1,10 @@
 """Puts an earlier version of a product, or the whole set of a release, back before its readers, and pins it there."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from assay.catalog import Catalog
 from assay.errors import Conflict, StoreError, UsageError
@@ -16,8 +17,7 @@ _ATTEMPTS = 10
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readers:
+class Readers(Struct, frozen=True, kw_only=True):
     """What is put before whose readers: the environment, and where everything is."""
 
     catalog: Catalog

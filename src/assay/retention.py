@@ -2,23 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from msgspec import Struct, field
 
 from assay.model import QUARANTINE, short
 from assay.periods import GRACE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """What is kept of each product: its last `versions` (at least one), and what readers saw within so many `days`."""
 
     versions: int = 10
     days: int = 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(Struct, frozen=True, kw_only=True):
     """A version as far as keeping it goes; of rows set aside, `of` is the content that they are apart from."""
 
     id: str
@@ -30,8 +29,7 @@ class Stored:
     of: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class Moved(Struct, frozen=True, kw_only=True):
     """A move of one pointer by a release, at a moment."""
 
     environment: str
@@ -41,8 +39,7 @@ class Moved:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(Struct, frozen=True, kw_only=True):
     """What readers of an environment see of a product, and what that replaced ('' for nothing)."""
 
     environment: str
@@ -51,8 +48,7 @@ class Seen:
     previous: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stock:
+class Stock(Struct, frozen=True, kw_only=True):
     """What is there: versions in the order in which they were recorded, pointers, moves in the order of releases.
 
     `running` are the moments at which the living runs began, `claimed` what they build: product and key, '' for any.
@@ -65,8 +61,7 @@ class Stock:
     claimed: Collection[tuple[str, str]] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sorted:
+class Sorted(Struct, frozen=True, kw_only=True):
     """The versions that stay, each with why, and those that go, each with the moment until when readers saw it."""
 
     stay: Mapping[str, str] = field(default_factory=dict)
@@ -162,8 +157,7 @@ def _beside(versions: Sequence[Stored], stay: Mapping[str, str]) -> dict[str, st
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class Past(Struct, frozen=True, kw_only=True):
     """The moves that are no longer told, and, of each environment that lost any, the first release that is whole."""
 
     moves: Sequence[Moved] = ()

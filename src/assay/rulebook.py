@@ -3,10 +3,11 @@
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from assay.declare import Declaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.engines.sql import Parsed

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.building import Built, Workshop, without
 from assay.compaction import keep_few
@@ -466,8 +468,7 @@ class Run:
         )
 
 
-@dataclass
-class _Note:
+class _Note(Struct):
     """What was done for one product in this run."""
 
     reasons: tuple[Reason, ...] = ()

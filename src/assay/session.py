@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from assay.catalog import Catalog
 from assay.cleaning import clean
@@ -21,8 +21,7 @@ from assay.storage import Storage
 from assay.world import World, look_around
 
 
-@dataclass
-class Session:
+class Session(Struct):
     """A project with its catalog open, as one environment at one moment."""
 
     project: Project

@@ -1,9 +1,10 @@
 """Says in words, and as data, what was decided or done for a product; text and JSON come from the same values."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from assay.cleaning import clean
 from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
@@ -15,8 +16,7 @@ from assay.partition import shown
 from assay.plan import Facts
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
+class Story(Struct, frozen=True):
     """Tells of products with what the graph and the recorded facts say around them."""
 
     graph: Graph

@@ -3,9 +3,10 @@
 import keyword
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from assay.engines.blame import blaming
 from assay.engines.duckdb import DuckDB, identifier, select
@@ -40,8 +41,7 @@ _READS_AS = {
 _SPECIAL = set(r"\.+*?()|[]{}^$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class Profile(Struct, frozen=True, kw_only=True):
     """What a column holds: of `rows`, how many are null; least and greatest; its values where they are few.
 
     `shapes` are regular expressions with the share of the texts that have them, the most frequent first. `reads_as` is
@@ -61,8 +61,7 @@ class Profile:
     secret: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suggestion:
+class Suggestion(Struct, frozen=True, kw_only=True):
     """A contract as pandera code, and what it was made of."""
 
     code: str

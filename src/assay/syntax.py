@@ -6,9 +6,10 @@ import sys
 import types
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.util import resolve_name
 from typing import Any
+
+from msgspec import Struct
 
 from assay.fingerprint import digest
 
@@ -21,8 +22,7 @@ _UNSAID = {"ctx", "kind", "type_comment", "type_ignores"}
 Known = dict[str, tuple[str, list[str], dict[str, bool]]]  # of functions by line: digest, names, roots of decorators
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """What a piece of source says (its digest), the dotted names in it (`lib.scale.by`), and what it imports.
 
     Said is its syntax tree without what does not count: comments, layout, docstrings and our own decorators. `roots`

@@ -1,14 +1,14 @@
 """Amounts that rules allow: rows or shares of rows, absolute or relative differences; pure."""
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
+
+from msgspec import Struct
 
 _AMOUNT = re.compile(r"(?:±|\+/-)?\s*(\d{1,30}(?:_\d+)*(?:\.\d{1,30})?(?:e-?\d\d?)?)\s*(%?)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(Struct, frozen=True):
     """A number, or a percentage."""
 
     number: Decimal

@@ -5,9 +5,10 @@ import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from assay.catalog import OF_MARK, Catalog, shared_catalog
 from assay.catalog.address import put_back

@@ -1,8 +1,9 @@
 """Everything that a run sees and goes through: the world, read once, and what is remembered of having read it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from assay.catalog import Catalog
 from assay.events import Outcome, Reporter
@@ -12,8 +13,7 @@ from assay.project import Project
 from assay.storage import Storage
 
 
-@dataclass(frozen=True, kw_only=True)
-class World:
+class World(Struct, frozen=True, kw_only=True):
     """Everything that effects go through."""
 
     catalog: Catalog

@@ -1,9 +1,10 @@
 """What a catalog names, and where its facts contradict each other: what `verify` asks of it, in standard SQL."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from assay.catalog.catalog import Catalog
 from assay.catalog.rows import PART, VERDICT, VERSION, decoded, ids_of, part_of, verdict_of, version_of
@@ -48,8 +49,7 @@ _FLAWS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(Struct, frozen=True, kw_only=True):
     """A file that the catalog names, and the parts that are in it, by id."""
 
     path: str
@@ -60,8 +60,7 @@ class Kept:
     parts: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flaw:
+class Flaw(Struct, frozen=True, kw_only=True):
     """A contradiction: the product and the version that it is about, where there are any."""
 
     says: str
@@ -70,8 +69,7 @@ class Flaw:
     environment: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
+class Audit(Struct, frozen=True, kw_only=True):
     """What a catalog names at one moment.
 
     `files` by path; `versions` are product and parts (as ranges) by id, `seen` the environments whose readers see one.

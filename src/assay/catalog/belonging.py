@@ -5,8 +5,9 @@ written before the note is committed, so where a process dies between the two, t
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from assay.catalog.catalog import Catalog, moved_to
 from assay.catalog.protocol import Reader, Writer
@@ -20,8 +21,7 @@ _MOST = 4096  # bytes of it that are read
 _ANEW = "`products materialize` then starts anew, and `products verify --repair` sets aside what was stored."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(Struct, frozen=True, kw_only=True):
     """The catalog that a store belongs to: its id ('': nobody's), and what it was called then."""
 
     id: str = ""
@@ -65,8 +65,7 @@ def give(store: Path, to: Owner) -> None:
         raise CatalogError(f"cannot write {file}: {error.strerror or error}", hint=hint) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class Pair(Struct, frozen=True, kw_only=True):
     """A catalog, as it is called, and the store that it is used with; `beside`: it is a file of the same folder."""
 
     name: str

@@ -6,9 +6,10 @@ is one that nobody can look up any more, wherever this stopped.
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
 
 from assay.catalog.catalog import Catalog
 from assay.catalog.protocol import Database, Writer
@@ -33,8 +34,7 @@ _RUNS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collected:
+class Collected(Struct, frozen=True, kw_only=True):
     """What was let go of, or would be: versions, with why each other one stays; moves, runs; files of so many bytes.
 
     `since` are the first releases that environments can be seen as of, where that has changed.
@@ -49,8 +49,7 @@ class Collected:
     since: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
+class _Parts(Struct, frozen=True, kw_only=True):
     """Parts that no version has any more, and the files that are then empty, of so many bytes."""
 
     ids: Sequence[int]

@@ -5,11 +5,12 @@ the store is, so wherever this is killed, one of them is used, and never both.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from os import urandom
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from assay.catalog.belonging import Owner, give
 from assay.catalog.catalog import Catalog
@@ -23,8 +24,7 @@ _CHUNK = 2000  # rows that are in memory at a time
 _OWN = "('schema', 'store', 'moved')"  # notes that each catalog has of its own
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copied:
+class Copied(Struct, frozen=True, kw_only=True):
     """A table that was copied: how many rows, and the SHA-256 of them in order, the same on both sides."""
 
     table: str

@@ -1,33 +1,28 @@
 """Facts for deciding, from the catalog: what readers see is read at once, all else when asked for."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from assay.catalog.protocol import Holds
 from assay.catalog.recording import rows_of
-from assay.catalog.rows import PLACE_KINDS, SEEN_KINDS, checked, decoded, ids_of, texts_of
-from assay.errors import CatalogError
-from assay.later import later
-from assay.model import Key, Part, Pointer, Status, Verdict, Version
+from assay.catalog.rows import PART, VERSION, decoded, ids_of, part_of, texts_of, version_of
+from assay.model import Part, Pointer, Verdict, Version
 
 if TYPE_CHECKING:
     from assay.catalog.catalog import Catalog
 
 
-# What is known of a part at once: all that finding and reading it takes, so that any thread can.
-_SEEN_ALL = (*SEEN_KINDS, *PLACE_KINDS)
-_WHERE = ("id", "key", "made_of", "digest", "path", "start", "of", "rows", "bytes", "checksum", "modified")
-# What deciding asks of the versions that readers see; of one in a single part, the part too.
-_SEEN = """
-    select v.id, v.product, v.key, v.digest, v.data_as_of, v.held, v.parts,
-      p.id, p.key, p.made_of, p.digest, p.path, p.start, p."of", p.rows, p.bytes, p.checksum, p.modified
+# The versions that readers see; of one in a single part, the part too.
+_SEEN = f"""
+    select {", ".join(f"v.{name.strip()}" for name in VERSION.split(","))},
+      {", ".join(f"p.{name.strip()}" for name in PART.split(","))}
     from pointers x join versions v on v.id = x.version
     left join parts p on p.id = case when v.parts = '' or v.parts like '%-%' or v.parts like '%,%' then null
       else cast(v.parts as bigint) end
     where x.environment = ?
 """
+_WIDE = VERSION.count(",") + 1
 
 
 class RecordedFacts:
@@ -50,29 +45,16 @@ class RecordedFacts:
 
     @cached_property
     def _current(self) -> Mapping[str, Version]:
-        """The versions that readers see, by id: of each, what deciding asks for; the rest when something else does."""
+        """The versions that readers see, by id."""
         rows = self._rows(_SEEN, [self._environment])
         with decoded(self._catalog.name):
-            self._shared |= self._catalog.parts(id for row in rows if row[7] is None for id in ids_of(row[6]))
+            many = (row[_WIDE - 1] for row in rows if row[_WIDE] is None)
+            self._shared |= self._catalog.parts(id for ids in many for id in ids_of(ids))
             return {row[0]: self._seen(row) for row in rows}
 
     def _seen(self, row: Sequence[Any]) -> Version:
-        id, product, key, digest, data_as_of, held, ids, *part = row
-        if part[0] is None:
-            checked(row[:7], SEEN_KINDS)
-        else:
-            checked(row, _SEEN_ALL)
-        known = {
-            "id": id,
-            "product": product,
-            "key": later(Key, lambda: self._other(id).key, {"digest": key, "held": texts_of(held)}),
-            "digest": digest,
-            "data_as_of": datetime.fromisoformat(data_as_of) if data_as_of else None,
-            "parts": tuple(self._shared[number] for number in ids_of(ids))
-            if part[0] is None
-            else (later(Part, lambda: self._other(id).parts[0], dict(zip(_WHERE, part, strict=True))),),
-        }
-        return later(Version, lambda: self._other(id), known)
+        part = row[_WIDE:]
+        return version_of(row[:_WIDE], self._shared if part[0] is None else {part[0]: part_of(part)})
 
     def version(self, id: str) -> Version:
         return self._current.get(id) or self._other(id)
@@ -133,22 +115,16 @@ class RecordedFacts:
         return self._known(product) and bool(self._rows(query, [product, code]))
 
     @cached_property
-    def _passed(self) -> Mapping[tuple[str, str, str], str]:
-        """How the versions that readers see came out, where they passed, by version, contract and against."""
+    def _passed(self) -> Collection[tuple[str, str, str]]:
+        """The verdicts that the versions that readers see passed, by version, contract and against."""
         seen = "version in (select version from pointers where environment = ?)"
-        query = (
-            f"select version, contract, against, status from verdicts where {seen} and status in ('passed', 'warning')"
-        )
-        rows = self._rows(query, [self._environment])
-        return {(version, contract, against): status for version, contract, against, status in rows}
+        query = f"select version, contract, against from verdicts where {seen} and status in ('passed', 'warning')"
+        return set(self._rows(query, [self._environment]))
+
+    def passed(self, version: str, contract: str, against: str) -> bool:
+        return (version, contract, against) in self._passed
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
-        if status := self._passed.get((version, contract, against)):
-            known = {"version": version, "contract": contract, "against": against, "status": Status(status)}
-            return later(Verdict, lambda: self._verdict(version, contract, against) or _gone(version), known)
-        return self._verdict(version, contract, against)
-
-    def _verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         where = "where version = ? and contract = ? and against = ?"
         return next(iter(self._catalog.verdicts_where(where, [version, contract, against])), None)
 
@@ -168,7 +144,3 @@ class RecordedFacts:
         rows = self._rows("select files from listings where digest = ?", [source])
         with decoded(self._catalog.name):
             return texts_of(rows[0][0]) if rows else None
-
-
-def _gone(version: str) -> NoReturn:
-    raise CatalogError(f"the verdict on {version} is gone", hint="Has somebody put back a copy of the catalog?")

@@ -1,9 +1,10 @@
 """What is done inside a transaction that writes: facts are added, pointers move if they are where they should be."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import count, islice
 from typing import Any
+
+from msgspec.structs import replace
 
 from assay.catalog.protocol import Database, Writer
 from assay.catalog.rows import PART, VERDICT, VERSION, part_row, verdict_row, version_row

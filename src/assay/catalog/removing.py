@@ -1,8 +1,9 @@
 """Files in which no part is any more: named until they are removed, when nobody can be reading them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from assay.catalog.catalog import Catalog
 from assay.catalog.protocol import Writer
@@ -10,8 +11,7 @@ from assay.catalog.rows import decoded
 from assay.periods import GRACE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(Struct, frozen=True, kw_only=True):
     """A file in which no part is any more: when the catalog let go of it, and until when readers were sent to it."""
 
     path: str

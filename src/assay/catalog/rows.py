@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from msgspec import MsgspecError, convert
+from msgspec.json import Decoder, decode
+
 from assay.catalog.address import put_back
 from assay.errors import CatalogDamaged
 from assay.fingerprint import changed
@@ -16,7 +19,6 @@ from assay.model import (
     Key,
     Part,
     RuleResult,
-    Severity,
     Status,
     Verdict,
     Version,
@@ -32,6 +34,7 @@ VERDICT = "version, contract, against, status, results, judged_at, run, restated
 PART = (
     'id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of, path, start, "of", bytes, checksum, modified'
 )
+_texts_of = Decoder(dict[str, str])
 _TEXT, _COUNT, _LONGER, _MAYBE = (str,), (int,), (int, float), (int, type(None))
 _TEXT_OR_NONE = (str, type(None))
 
@@ -115,7 +118,7 @@ def decoded(catalog: str) -> Iterator[None]:
     """Say that a catalog is damaged when what is in it is nothing that was written so."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (MsgspecError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         told = f"{error!r}"[:200]  # it may quote what is in the catalog, all of it
         raise CatalogDamaged(f"the catalog {catalog} is damaged: {told}", hint=put_back(catalog)) from error
 
@@ -129,18 +132,11 @@ def checked(row: Sequence[Any], kinds: Sequence[tuple[type, ...]]) -> Sequence[A
 
 
 def texts_of(text: str) -> dict[str, str]:
-    """Return a mapping of names to texts (digests, mostly) from JSON; TypeError for other JSON."""
-    if text == "{}":  # most are, and there may be hundreds of thousands
-        return {}
-    found = json.loads(text)
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise TypeError(f"{text[:80]!r} is no mapping of texts")
-    return found
+    """Return a mapping of names to texts (digests, mostly) from JSON; ValidationError for other JSON."""
+    return _texts_of.decode(text)
 
 
 FILE_KINDS = (_TEXT, _COUNT, _COUNT, _TEXT)
-SEEN_KINDS = (*[_TEXT] * 4, _TEXT_OR_NONE, _TEXT, _TEXT)
-PLACE_KINDS = (_COUNT, *[_TEXT] * 4, _COUNT, _MAYBE, _COUNT, _COUNT, _TEXT, _COUNT)
 _VERSION_KINDS = (*[_TEXT] * 8, _COUNT, _COUNT, _TEXT, _LONGER, _TEXT_OR_NONE, _TEXT, _MAYBE, _TEXT, _TEXT)
 _PART_KINDS = (
     _COUNT, *[_TEXT] * 5, _COUNT, _LONGER, _TEXT_OR_NONE, _TEXT, _COUNT, _MAYBE, _COUNT, _TEXT, _COUNT
@@ -186,9 +182,7 @@ def part_of(row: Sequence[Any]) -> Part:
 
 @lru_cache(maxsize=1000)
 def _columns_of(text: str) -> tuple[Column, ...]:
-    found = json.loads(text)
-    if not all(isinstance(told, str) for column in found for told in column):
-        raise TypeError(f"{text[:80]!r} are no columns")
+    found = decode(text, type=list[list[str]])
     return tuple(Column(name=name, type=type, logical="".join(more)) for name, type, *more in found)
 
 
@@ -200,18 +194,12 @@ def verdict_of(row: Sequence[Any]) -> Verdict:
         contract=contract,
         against=against,
         status=Status(status),
-        results=tuple(_result(r) for r in json.loads(results)),
+        results=convert(json.loads(results), tuple[RuleResult, ...]),
         judged_at=datetime.fromisoformat(judged_at),
         run=run,
         restated=restated,
-        failed_parts=_texts(json.loads(failed_parts)),
+        failed_parts=decode(failed_parts, type=tuple[str, ...]),
     )
-
-
-def _texts(found: Any) -> tuple[str, ...]:
-    if not isinstance(found, list) or not all(isinstance(told, str) for told in found):
-        raise TypeError(f"{found!r} is no list of texts")
-    return tuple(found)
 
 
 def judged_of(text: str) -> dict[str, dict[str, Any]]:
@@ -225,15 +213,3 @@ def judged_of(text: str) -> dict[str, dict[str, Any]]:
         elif "nulls" in told:
             checked([told["low"], told["high"], told["nulls"]], [(int, *_TEXT_OR_NONE), (int, *_TEXT_OR_NONE), _COUNT])
     return dict(found)
-
-
-_RESULT_KINDS: dict[str, tuple[type, ...]] = {
-    "failing": _MAYBE, "rows": _MAYBE, "measured": (*_LONGER, *_TEXT_OR_NONE), "samples": (list,),
-}  # fmt: skip
-
-
-def _result(stored: dict[str, Any]) -> RuleResult:
-    checked(list(stored.values()), [_RESULT_KINDS.get(name, _TEXT) for name in stored])
-    checked(stored.get("samples", ()), [(dict,)] * len(stored.get("samples", ())))
-    enums = {"status": Status(stored["status"]), "severity": Severity(stored.get("severity", Severity.ERROR))}
-    return RuleResult(**{**stored, **enums, "samples": tuple(stored.get("samples", ()))})

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 _FOLDER = Path(__file__).parent
 _SCHEMA = [f"{statement};" for statement in (_FOLDER / "schema.sql").read_text(encoding="utf-8").split(";\n")[:-1]]
@@ -41,8 +42,7 @@ def steps(version: int, extras: Sequence[str]) -> Iterator[str]:
             yield from MIGRATIONS[step]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(Struct, frozen=True, kw_only=True):
     """A table of the schema: its columns, and those that its rows are ordered by."""
 
     name: str

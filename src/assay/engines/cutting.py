@@ -1,9 +1,10 @@
 """Cuts a staged table into parts by what a column says."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from assay.engines.duckdb import DuckDB, identifier, keyed
 from assay.engines.feed import Measured
@@ -15,8 +16,7 @@ from assay.partition import is_key
 MOST = 50_000  # parts of one table
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
+class Cut(Struct, frozen=True, kw_only=True):
     """The rows of a staged table that are one part: how many, and the digest of what they hold."""
 
     key: str

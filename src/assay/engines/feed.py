@@ -4,18 +4,18 @@ import csv
 import gzip
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
+
+from msgspec import Struct, field
 
 from assay.errors import BuildError, StoreError
 from assay.model import Column, Part, Source, Version, short
 from assay.storage import Storage
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
+class Behind(Struct, frozen=True):
     """Whose a stored table is, and the SHA-256 of each of its files: what is asked when they cannot be read."""
 
     product: str
@@ -23,8 +23,7 @@ class Behind:
     sums: Mapping[Path, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """Parquet files that are one table; of those in `cuts`, only ranges of rows are it (the first, and how many).
 
     `split` is a column, and its type, whose value some files' folders tell (`day=2011-12-05`), so that readers skip
@@ -34,7 +33,7 @@ class Table:
     files: tuple[Path, ...]
     cuts: Mapping[Path, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     split: tuple[str, str] | None = None
-    behind: Behind | None = field(default=None, compare=False, repr=False)
+    behind: Behind | None = None
 
     @property
     def told(self) -> list[Path]:
@@ -62,8 +61,7 @@ def _column_of(file: Path) -> str:
     return unquote(name) if equals else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feed:
+class Feed(Struct, frozen=True, kw_only=True):
     """One input as files: `alias` is what the code calls it, `source` how to read files that are not ours.
 
     `root` is the folder of the project, below which those are.
@@ -124,8 +122,7 @@ def _cut(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
     return () if ranges == [(0, parts[0].of)] else tuple(ranges)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Measured(Struct, frozen=True, kw_only=True):
     """What a staged file holds: rows, columns as stored, content digest, and the last event time.
 
     `strangers` are rows that belong to another part; `none` the queries that were asked besides and find no row, by

@@ -3,10 +3,11 @@
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
@@ -26,8 +27,7 @@ RELATION, TABLE, FILE = "duckdb.DuckDBPyRelation", "pyarrow.Table", "pathlib.Pat
 HANDOVERS = (LAZY_FRAME, DATA_FRAME, RELATION, TABLE, FILE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(Struct, frozen=True, kw_only=True):
     """What runs when a product is made: a function, how each parameter is handed over, which takes the file's path."""
 
     function: Callable[..., Any]

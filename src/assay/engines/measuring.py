@@ -3,11 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import date, datetime
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from assay.engines.duckdb import DuckDB, identifier, keyed, literal, parquet
 from assay.engines.feed import Measured, Table

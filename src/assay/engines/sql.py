@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from assay.engines.parser import PARSER
 from assay.fingerprint import digest
@@ -29,8 +30,7 @@ _ahead: dict[str, str] = {}  # what DuckDB said of the texts that are being read
 _together: list[list[str]] = []  # texts to be read when the first of them is
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table that a query names, as (`schema`, `name`), with the offset in bytes (UTF-8) where it stands."""
 
     schema: str
@@ -41,8 +41,7 @@ class Table:
         return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """A query: `meaning` (a digest) is the same for the same; `statement` is its text without a closing semicolon."""
 
     meaning: str
@@ -50,8 +49,7 @@ class Parsed:
     tables: tuple[Table, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """The columns that a query names, in lower case.
 
     `opaque`: columns may reach its result that it does not name, under other names; plainly taking all columns of one

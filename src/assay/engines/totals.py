@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
+
+from msgspec import Struct, field
 
 from assay.engines import sql as reader
 from assay.engines.partwise import aggregates_in, is_settled_node, nodes
@@ -26,16 +27,14 @@ _MERGED = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class Block(Struct, frozen=True, kw_only=True):
     """Totals of one table: `query` asks `__part` for them."""
 
     table: str
     query: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class Split(Struct, frozen=True, kw_only=True):
     """A query over what was found in the parts: `__totals0` holds what the first block's query found in each.
 
     `tables` are those that it reads besides, as they are.
@@ -95,8 +94,7 @@ class _Splitting:
         return merged
 
 
-@dataclass
-class _Halves:
+class _Halves(Struct):
     """One SELECT of totals: what is asked of each part, and of all that was found."""
 
     node: _Node

@@ -1,14 +1,13 @@
 """What one way of judging has to say about one rule."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from assay.errors import words_of
 
 WHOLE = "the check says no to the whole column"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """`failing` rows where it is about rows, whether it `holds` where it is not; `error`: it could not be judged.
 
     `holds` is None where there was nothing to judge. `measured` is what a rule that compares found. `how` names the way

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 from assay.declare import RuleDeclaration
 from assay.engines.duckdb import dotted, identifier
@@ -23,8 +24,7 @@ class NotARule(ValueError):
     """A rule that does not say what it has to; says what is wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phrased:
+class Phrased(Struct, frozen=True, kw_only=True):
     """A rule as a query (or, `condition`, as what every row must meet), in words, and what it allows.
 
     `columns` are the offending ones; `dated` is the column whose times are compared with now.

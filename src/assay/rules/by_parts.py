@@ -5,9 +5,11 @@ rows alike would be in one part, or where the parts' values do not overlap.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assay.engines.duckdb import DuckDB, identifier, keyed, parquet
 from assay.engines.feed import Table
@@ -27,8 +29,7 @@ _AT_ONCE = 200  # parts asked about in one query
 _COUNTED = {**dict.fromkeys(INTEGERS, "{}"), "DATE": "epoch({})::bigint", "TIMESTAMP": "epoch_us({})", "VARCHAR": "{}"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Judgement(Struct, frozen=True, kw_only=True):
     """How each rule came out, what is to be remembered of each part (by id), and which parts alone made it fail.
 
     `tallied` is what is to be remembered of totals, by digest and part.

@@ -2,9 +2,10 @@
 
 import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from assay.engines import polars as lazy
 from assay.engines.feed import Table
@@ -19,8 +20,7 @@ K = TypeVar("K", bound=Hashable)
 _FAILS = "fails"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lazy:
+class Lazy(Struct, frozen=True, kw_only=True):
     """A check of pandera's on a column ('' is the frame), which pandera itself applies to the lazy frame."""
 
     check: Any

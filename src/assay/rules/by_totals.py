@@ -6,8 +6,10 @@ that of the sums of the parts, in their order.
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assay.engines.duckdb import parquet
 from assay.engines.totals import PART, TOTALS, Split, split
@@ -33,8 +35,7 @@ _NAME = re.compile(r"\w{1,100}", re.ASCII)
 Found = Mapping[str, Mapping[str, Any]]  # what queries found in a part: the types of their columns, and rows as texts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class Tally(Struct, frozen=True, kw_only=True):
     """A table in parts as totals of it are judged: what is asked of each part, and the parts.
 
     `rules` is the digest under which what was found in a part is remembered.
@@ -45,8 +46,7 @@ class Tally:
     parts: Sequence[PartEvidence]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tallies:
+class Tallies(Struct, frozen=True, kw_only=True):
     """The rules about totals that can be put together, by text, and the tables in parts that they read, by alias."""
 
     rules: Mapping[str, Split] = field(default_factory=dict)

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.engines.duckdb import identifier
 from assay.engines.types import INTEGERS
@@ -23,16 +25,14 @@ _COMPARE = {
 _PLAIN_PATTERN = re.compile(r"\^?([A-Za-z0-9_]|\[[A-Za-z0-9_-]+\]|\.|[*+?]|\{\d+\}|\\d)*\$?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Struct, frozen=True, kw_only=True):
     """What the columns' names and types alone say: whether it holds, and if not, why. None: it cannot be asked."""
 
     holds: bool | None
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class Rows(Struct, frozen=True, kw_only=True):
     """A condition in SQL that is true of exactly the failing rows.
 
     `prunes`: looking for these rows alone, DuckDB skips what statistics and dictionaries rule out. `text` is the same
@@ -45,23 +45,20 @@ class Rows:
     text: "Text | None" = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
+class Whole(Struct, frozen=True, kw_only=True):
     """An aggregate in SQL that is true when the column as a whole is good."""
 
     passes: str
     columns: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unique:
+class Unique(Struct, frozen=True, kw_only=True):
     """No two rows may be alike in these columns; nulls, and not-a-numbers, are alike."""
 
     columns: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
+class Text(Struct, frozen=True, kw_only=True):
     """Texts as Polars judges them: `contains` a regular expression, or starts_with, ends_with, length.
 
     `bounds` are those of a length, each None for none.
@@ -74,8 +71,7 @@ class Text:
     ignore_na: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """Pandera itself has to be asked, and why."""
 
     why: str

@@ -7,10 +7,11 @@ the rules that are queries. Nothing here changes data: types are compared as the
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from assay.engines import duckdb as duck
 from assay.engines.feed import Feed, Table
@@ -31,8 +32,7 @@ SAMPLES = 5
 HIDDEN = "(sensitive)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(Struct, frozen=True, kw_only=True):
     """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
 
     `aside` holds the rows that were set aside, of `rows_in` altogether; `good` are rules, by text, that are known to
@@ -53,8 +53,7 @@ class Evidence:
     sensitive: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartEvidence:
+class PartEvidence(Struct, frozen=True, kw_only=True):
     """A part as it is judged: its rows, and what is remembered of them; None when nothing is."""
 
     key: str
@@ -105,8 +104,7 @@ def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
     }
 
 
-@dataclass
-class Judging:
+class Judging(Struct):
     """One judging: the answer to every rule, and where the failing rows of each are found."""
 
     product: Product

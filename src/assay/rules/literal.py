@@ -20,8 +20,10 @@ class Unspeakable(ValueError):
 def encode(value: Any) -> Any:
     """Return a value as JSON can hold it, so that `decode()` gives it back with its type."""
     match value:
-        case None | bool() | int() | str():
+        case None | bool() | str():
             return value
+        case int():
+            return value if -(2**63) <= value < 2**63 else {"int": str(value)}
         case float():
             return value if math.isfinite(value) else {"float": repr(value)}
         case Decimal():
@@ -41,6 +43,8 @@ def decode(stored: Any) -> Any:
         return stored
     ((kind, told),) = stored.items()
     match kind:
+        case "int":
+            return int(told)
         case "float":
             return float(told)
         case "decimal":

@@ -1,9 +1,10 @@
 """Sets the rows aside that break a rule, so that the rest can be published; no row is lost on the way."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from assay.engines import duckdb as duck
 from assay.engines.feed import Table
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 BROKE = "broke"  # the column of a row that was set aside: the rules that it broke
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class Split(Struct, frozen=True, kw_only=True):
     """The file of the rows that are kept, the file of those set aside, and how many there were before."""
 
     kept: Path

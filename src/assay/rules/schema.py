@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from assay.engines.types import from_polars, told_in_full
 from assay.fingerprint import digest
@@ -36,8 +37,7 @@ class NotASchema(TypeError):
     """Something that is no pandera.polars schema, or one that would change data; says what to write instead."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schema:
+class Schema(Struct, frozen=True, kw_only=True):
     """A schema as it was read: columns with a type, key, columns that must not be shown, rules.
 
     `pandera` is the schema itself (None: there is none), `checks` the checks behind its demands and those of

@@ -1,10 +1,10 @@
 """The verb `products catalog`: where what is recorded is kept, and how it gets elsewhere."""
 
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
 import click
+from msgspec.structs import asdict
 
 from assay.catalog import open_catalog, shared_catalog
 from assay.catalog.copying import copy

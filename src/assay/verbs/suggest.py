@@ -1,8 +1,7 @@
 """The verb `products suggest`: a first contract."""
 
-from dataclasses import asdict
-
 import click
+from msgspec.structs import asdict
 
 from assay.cleaning import clean
 from assay.options import ENV, JSON, options, say
