@@ -325,8 +325,8 @@ def test_what_is_in_the_slot_of_a_class_above_counts(place: Place, slots: str) -
     place.write("lib/held.py", "def twice(x):\n    return x.head(1)\n")
     place.write(
         "products/sales.py",
-        f"from lib import held\nNAME = 'twice'\nclass Holds:\n    __slots__ = {slots}\n"
-        "class Held(Holds):\n    __slots__ = ()\n    def __init__(self):\n        self.f = vars(held)[NAME]\n"
+        f"import sys, lib.held\nclass Holds:\n    __slots__ = {slots}\n"
+        "class Held(Holds):\n    __slots__ = ()\n    def __init__(self):\n        self.f = sys.modules['lib.held'].twice\n"
         "HELD = Held()\n@product(owner='o')\ndef p(numbers):\n    return HELD.f(numbers)\n",
         header=True,
     )

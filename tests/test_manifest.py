@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
 import pytest
 
@@ -248,6 +249,15 @@ def test_another_version_of_a_library(kept: Place, monkeypatch: pytest.MonkeyPat
     other = kept.write(f"elsewhere/{library}/__init__.py", "")
     monkeypatch.setattr(manifest, "find_spec", lambda name: ModuleSpec(name, None, origin=str(other)))
     assert read_manifest(find_config(kept.root)) is None
+
+
+def test_a_module_of_another_project_in_the_same_process_is_none_of_this_one(tmp_path: Path) -> None:
+    first, second = Place(tmp_path / "first"), Place(tmp_path / "second")
+    for place, lib in ((first, "lib.py"), (second, "lib/far.py")):
+        place.write("pyproject.toml", "[tool.products]\n")
+        place.write(lib, "N = 1\n")
+        place.write("products/s.py", f"from {lib[:-3].replace('/', '.')} import N\n", header=True)
+        assert place.run("ls").code == 0
 
 
 def test_whole_numbers_of_any_size(place: Place) -> None:

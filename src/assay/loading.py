@@ -22,6 +22,7 @@ from assay.syntax import Known, SourceTree
 
 _OURS = str(Path(__file__).parent)
 _MARK = "__loaded_by_assay__"
+_roots = set[str]()  # of projects, that were put on the path by us
 
 
 class Loaded(Struct):
@@ -167,7 +168,10 @@ class Local:
         A compiled file is found valid by whole seconds and size alone, so it can be that of an earlier edit.
         """
         importlib.invalidate_caches()
-        sys.path[:] = [self.root, *(place for place in sys.path if place != self.root)]
+        if self.root not in sys.path:
+            _roots.add(self.root)
+        others = _roots - {self.root}  # a module of another project is none of this one
+        sys.path[:] = [self.root, *(place for place in sys.path if place not in {self.root, *others})]
         finder = _FromSource(self)
         sys.meta_path.insert(0, finder)
         try:

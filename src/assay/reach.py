@@ -66,6 +66,8 @@ class Reach(Struct):
         if _is_plain(value):
             self._add(name, repr(value))
             return
+        if value is sys.modules:  # what else is loaded differs from process to process
+            return
         known = self._seen.get(id(value))
         _, called = self._seen[id(value)] = known or (value, self._called(name, value))  # alive, so no id is used twice
         if called != name and not called.endswith(f".{name}"):
