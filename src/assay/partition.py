@@ -248,26 +248,29 @@ def wanted(product: Product, states: Mapping[str, InputState]) -> list[Wanted] |
                 return None
             followed[i.alias] = (i, _by_place(parts, i, product.partition))
     own = {place: key for _, places in followed.values() for place, (key, _) in places.items()}
-    whole = {i.alias: digest_of(states[i.name]) for i in product.inputs if i.grain is None}
-    code, found = product.code.digest, []
+    whole = tuple((i.alias, digest_of(states[i.name])) for i in product.inputs if i.grain is None)
+    found = []
     for place, key in sorted(own.items()):
-        made_from, uses = {**whole}, {}
-        for alias, (i, places) in followed.items():
-            used = _window(places, place, i)
-            uses[alias] = tuple(used)
-            made_from[alias] = _digest(tuple(sorted(used.items()))) if all(used.values()) else ""
-        made_of = _made_of(code, key, tuple(made_from.items()))
-        found.append(Wanted(key=key, made_of=made_of, inputs=made_from, uses=uses))
+        used = tuple((alias, _window(places, place, i)) for alias, (i, places) in followed.items())
+        found.append(_part(product.code.digest, key, whole, used))
     return found
 
 
 # A run asks for the same parts when it plans, decides and orders: what they are made of is worked out once.
 _digest = lru_cache(maxsize=1 << 16)(digest)
+_Pairs = tuple[tuple[str, str], ...]  # names and digests
 
 
 @lru_cache(maxsize=1 << 16)
-def _made_of(code: str, key: str, made_from: tuple[tuple[str, str], ...]) -> str:
-    return digest([code, key, dict(made_from)]) if all(told for _, told in made_from) else ""
+def _part(code: str, key: str, whole: _Pairs, used: tuple[tuple[str, _Pairs], ...]) -> Wanted:
+    """Return a part, made by this code of inputs as a whole and of these parts of others."""
+    inputs = dict(whole) | {a: digest(sorted(parts)) if all(told for _, told in parts) else "" for a, parts in used}
+    return Wanted(
+        key=key,
+        made_of=digest([code, key, inputs]) if all(inputs.values()) else "",
+        inputs=inputs,
+        uses={alias: tuple(name for name, _ in parts) for alias, parts in used},
+    )
 
 
 def parts_of(state: InputState) -> Mapping[str, str] | None:
@@ -297,22 +300,22 @@ def digest_of(state: InputState) -> str:
 
 # Parts in time are numbered; those of other tables stand in the order of what they are called.
 _Place = Any
-_Places = dict[_Place, tuple[str, dict[str, str]]]
+_Places = dict[_Place, tuple[str, _Pairs]]
 
 
 def _by_place(parts: Mapping[str, str], given: Input, partition: Partition) -> _Places:
     """Return the parts of an input by where they stand among those of the product: each one's key, and digests."""
-    found: _Places = {}
+    found: dict[_Place, tuple[str, list[tuple[str, str]]]] = {}
     for key, told in sorted(parts.items()):
         timed = partition.grain and key  # the only part of a table without rows is called ''
         own = coarsen(key, given.grain or "", partition.grain) if timed else key
         place: _Place = ordinal(own, partition.grain) if timed else 0 if partition.grain else own
-        found.setdefault(place, (own, {}))[1][key] = told
-    return found
+        found.setdefault(place, (own, []))[1].append((key, told))
+    return {place: (own, tuple(told)) for place, (own, told) in found.items()}
 
 
-def _window(places: _Places, place: _Place, given: Input) -> dict[str, str]:
+def _window(places: _Places, place: _Place, given: Input) -> _Pairs:
     if not given.back or isinstance(place, str):
-        return dict(places[place][1]) if place in places else {}
+        return places[place][1] if place in places else ()
     at = [n for n in range(place - given.back, place + 1) if n in places]
-    return {key: told for n in at for key, told in places[n][1].items()}
+    return tuple(pair for n in at for pair in places[n][1])

@@ -19,7 +19,6 @@ from assay.catalog.rows import (
     PART,
     VERDICT,
     VERSION,
-    checked,
     decoded,
     ids_of,
     judged_of,
@@ -236,7 +235,7 @@ class Catalog:
         """Return the source files already read, by path."""
         rows = self.database.rows("select path, size, mtime_ns, digest from seen")
         with decoded(self.name):
-            told = (checked(row, FILE_KINDS) for row in rows)
+            told = (FILE_KINDS.check(row) for row in rows)
             return {p: SourceFile(path=p, size=s, ctime_ns=m, digest=d) for p, s, m, d in told}
 
     def recorded(self) -> int:

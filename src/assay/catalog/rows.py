@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from msgspec import MsgspecError, convert
+from msgspec import MsgspecError, Struct, convert
 from msgspec.json import Decoder, decode
 
 from assay.catalog.address import put_back
@@ -34,7 +34,7 @@ VERDICT = "version, contract, against, status, results, judged_at, run, restated
 PART = (
     'id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of, path, start, "of", bytes, checksum, modified'
 )
-_texts_of = Decoder(dict[str, str])
+_texts_of, _judged = Decoder(dict[str, str]), Decoder(dict[str, dict[str, Any]])
 _TEXT, _COUNT, _LONGER, _MAYBE = (str,), (int,), (int, float), (int, type(None))
 _TEXT_OR_NONE = (str, type(None))
 
@@ -123,12 +123,21 @@ def decoded(catalog: str) -> Iterator[None]:
         raise CatalogDamaged(f"the catalog {catalog} is damaged: {told}", hint=put_back(catalog)) from error
 
 
-def checked(row: Sequence[Any], kinds: Sequence[tuple[type, ...]]) -> Sequence[Any]:
-    """Return a row whose values are of these kinds; TypeError where SQLite was told something else."""
-    for value, kind in zip(row, kinds, strict=True):
-        if not isinstance(value, kind):
-            raise TypeError(f"{value!r} is no {kind[0].__name__}")
-    return row
+class Kinds:
+    """The types that the values of a row may have: SQLite may have been told something else."""
+
+    def __init__(self, *kinds: tuple[type, ...]) -> None:
+        self._kinds, self._known = kinds, set[tuple[type, ...]]()
+
+    def check(self, row: Sequence[Any]) -> Sequence[Any]:
+        """Return a row whose values are of these; TypeError for any other."""
+        types = tuple(map(type, row))
+        if types not in self._known:  # there may be hundreds of thousands of rows
+            for value, kind in zip(row, self._kinds, strict=True):
+                if not isinstance(value, kind):
+                    raise TypeError(f"{value!r} is no {kind[0].__name__}")
+            self._known.add(types)
+        return row
 
 
 def texts_of(text: str) -> dict[str, str]:
@@ -136,17 +145,18 @@ def texts_of(text: str) -> dict[str, str]:
     return _texts_of.decode(text)
 
 
-FILE_KINDS = (_TEXT, _COUNT, _COUNT, _TEXT)
-_VERSION_KINDS = (*[_TEXT] * 8, _COUNT, _COUNT, _TEXT, _LONGER, _TEXT_OR_NONE, _TEXT, _MAYBE, _TEXT, _TEXT)
-_PART_KINDS = (
+FILE_KINDS = Kinds(_TEXT, _COUNT, _COUNT, _TEXT)
+_VERSION_KINDS = Kinds(*[_TEXT] * 8, _COUNT, _COUNT, _TEXT, _LONGER, _TEXT_OR_NONE, _TEXT, _MAYBE, _TEXT, _TEXT)
+_PART_KINDS = Kinds(
     _COUNT, *[_TEXT] * 5, _COUNT, _LONGER, _TEXT_OR_NONE, _TEXT, _COUNT, _MAYBE, _COUNT, _TEXT, _COUNT
-)  # fmt: skip
+)
+_VERDICT_KINDS = Kinds(*[_TEXT] * 9)
 
 
 def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
     """Return the version behind a row of VERSION; `parts` holds those it names."""
     (id, product, key, code, code_parts, inputs, digest, columns, rows, size,
-     built_at, seconds, data_as_of, run, rows_in, held, ids) = checked(row, _VERSION_KINDS)  # fmt: skip
+     built_at, seconds, data_as_of, run, rows_in, held, ids) = _VERSION_KINDS.check(row)  # fmt: skip
     return Version(
         id=id,
         product=product,
@@ -172,7 +182,7 @@ def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
 def part_of(row: Sequence[Any]) -> Part:
     """Return the part behind a row of PART."""
     (id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of,
-     path, start, of, size, checksum, modified) = checked(row, _PART_KINDS)  # fmt: skip
+     path, start, of, size, checksum, modified) = _PART_KINDS.check(row)  # fmt: skip
     return Part(
         id=id, key=key, made_of=made_of, inputs=texts_of(inputs), digest=digest, columns=_columns_of(columns),
         rows=rows, seconds=seconds, data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
@@ -188,7 +198,7 @@ def _columns_of(text: str) -> tuple[Column, ...]:
 
 def verdict_of(row: Sequence[Any]) -> Verdict:
     """Return the verdict behind a row of VERDICT."""
-    version, contract, against, status, results, judged_at, run, restated, failed_parts = checked(row, [_TEXT] * 9)
+    version, contract, against, status, results, judged_at, run, restated, failed_parts = _VERDICT_KINDS.check(row)
     return Verdict(
         version=version,
         contract=contract,
@@ -202,14 +212,23 @@ def verdict_of(row: Sequence[Any]) -> Verdict:
     )
 
 
+class _Failing(Struct):
+    failing: int
+    samples: list[dict[str, Any]]
+
+
+class _Between(Struct):
+    low: int | str | None
+    high: int | str | None
+    nulls: int
+
+
 def judged_of(text: str) -> dict[str, dict[str, Any]]:
-    """Return what is remembered of a part, by rule or query; TypeError for what could not be."""
-    found = json.loads(text)
-    checked(list(found.values()), [(dict,)] * len(found))
+    """Return what is remembered of a part, by rule or query; ValidationError for what could not be."""
+    found = _judged.decode(text)
     for told in found.values():
         if "failing" in told:
-            checked([told["failing"], told["samples"]], [_COUNT, (list,)])
-            checked(told["samples"], [(dict,)] * len(told["samples"]))
+            convert(told, _Failing)
         elif "nulls" in told:
-            checked([told["low"], told["high"], told["nulls"]], [(int, *_TEXT_OR_NONE), (int, *_TEXT_OR_NONE), _COUNT])
-    return dict(found)
+            convert(told, _Between)
+    return found
