@@ -97,6 +97,8 @@ def test_nothing_is_told_of_sensitive_columns(place: Place) -> None:
     assert 'who: str = pa.Field(metadata={"sensitive": True})  # in every row' in ran.out
     assert "X1" not in ran.out + str(place.run("suggest", "p", "--json").json)
     assert "[A-Z]" not in ran.out
+    [column] = place.run("suggest", "p", "--json").json["columns"]
+    assert (column["name"], column["type"], column["secret"]) == ("who", "VARCHAR", True)
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 def as_data(report: Report) -> dict[str, Any]:
     """Return a report as plain data."""
-    told = {name: value for name, value in asdict(report).items() if name != "findings"}
-    return {"sound": not report.exit_code, **told, "findings": [asdict(finding) for finding in report.findings]}
+    return {"sound": not report.exit_code, **asdict(report)}
 
 
 def in_words(report: Report) -> list[str]:

@@ -10,6 +10,9 @@ from itertools import chain
 from types import SimpleNamespace
 from typing import Any, TextIO
 
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from assay.cleaning import clean
 from assay.decision import Keep
 from assay.events import Began, Event, Progress, Result, Retrying, Settled, Stopping, Waiting, Working, held_parts
@@ -200,6 +203,8 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
 def _plain(value: Any) -> Any:
     """Return a value with what JSON has no number or key for as text."""
     match value:
+        case Struct():
+            return _plain(asdict(value))
         case dict():
             return {str(key): _plain(inner) for key, inner in value.items()}
         case list() | tuple():

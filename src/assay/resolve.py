@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct, field
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from assay.config import Config
 from assay.declare import Declaration, ProductDeclaration, SourceDeclaration
@@ -249,7 +249,7 @@ class _Resolver:
         if partition:
             self._check_parts(name, declared, where, aside=bool(aside))
             follows = [[i.alias, i.grain, i.back] for i in inputs]
-            parts["partition"] = digest([asdict(partition), follows, declared.event_time])
+            parts["partition"] = digest([partition, follows, declared.event_time])
         parts |= {"file": digest(declared.file)} if declared.file else {}
         self.resolved.definitions[name] = Definition(recipe=made.recipe, schema=schema)
         return Product(

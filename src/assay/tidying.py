@@ -5,8 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from msgspec.structs import asdict
-
 from assay.catalog.collecting import Collected, collect
 from assay.catalog.removing import forget, waiting
 from assay.compaction import compact
@@ -36,7 +34,7 @@ def tidy(session: Session, rule: Rule, *, dry: bool = False) -> dict[str, Any]:
         forget(catalog, [], unread)
         catalog.database.shrink()
     return _told(gone, removed, kept) | {
-        "compacted": [asdict(item) for item in compacted],
+        "compacted": compacted,
         "source_files": len(unread),
     }
 
@@ -72,7 +70,7 @@ def tidied(told: Mapping[str, Any], *, dry: bool) -> Iterator[str]:
     for environment, release in told["as_of_since"].items():
         yield f"  {environment} can be seen as of release {release} or later"
     for item in told["compacted"]:
-        yield f"  {item['product']}: {item['files']:,} files of {item['bytes']:,} bytes into {item['into']}"
+        yield f"  {item.product}: {item.files:,} files of {item.bytes:,} bytes into {item.into}"
     for item in told["waiting"]:
         yield f"  {_count(len(item['files']), 'file')} that {item['why']} to be removed later"
     size = f", {told['bytes']:,} bytes of versions dropped" if told["bytes"] else ""

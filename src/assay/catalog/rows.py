@@ -147,9 +147,7 @@ def texts_of(text: str) -> dict[str, str]:
 
 FILE_KINDS = Kinds(_TEXT, _COUNT, _COUNT, _TEXT)
 _VERSION_KINDS = Kinds(*[_TEXT] * 8, _COUNT, _COUNT, _TEXT, _LONGER, _TEXT_OR_NONE, _TEXT, _MAYBE, _TEXT, _TEXT)
-_PART_KINDS = Kinds(
-    _COUNT, *[_TEXT] * 5, _COUNT, _LONGER, _TEXT_OR_NONE, _TEXT, _COUNT, _MAYBE, _COUNT, _TEXT, _COUNT
-)
+_PART_KINDS = Kinds(_COUNT, *[_TEXT] * 5, _COUNT, _LONGER, _TEXT_OR_NONE, _TEXT, _COUNT, _MAYBE, _COUNT, _TEXT, _COUNT)
 _VERDICT_KINDS = Kinds(*[_TEXT] * 9)
 
 

@@ -4,7 +4,6 @@ from contextlib import closing
 from pathlib import Path
 
 import click
-from msgspec.structs import asdict
 
 from assay.catalog import open_catalog, shared_catalog
 from assay.catalog.copying import copy
@@ -27,7 +26,7 @@ def copy_catalog(to: str, as_json: bool) -> None:
     place = catalog_place(to, Path.cwd())
     with closing(shared_catalog(config)) as source, closing(open_catalog(place)) as target:
         copied = copy(source, target, config.state / "store")
-        told = {"from": source.name, "to": target.name, "tables": [asdict(item) for item in copied]}
+        told = {"from": source.name, "to": target.name, "tables": copied}
         then = _next(config, place, target.name)
     if as_json:
         return click.echo(to_json({**told, "next": then}, indent=2))

@@ -1,7 +1,6 @@
 """The verb `products suggest`: a first contract."""
 
 import click
-from msgspec.structs import asdict
 
 from assay.cleaning import clean
 from assay.options import ENV, JSON, options, say
@@ -21,6 +20,6 @@ def verb(name: str, env: str | None, as_json: bool) -> None:
         shelf, _ = shelf_of(session, session.observe())
         told = suggestion(graph, shelf, full)
     if as_json:
-        return say(asdict(told))
+        return say(told)
     click.echo(clean(told.code, keep_lines=True))
     return None
