@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.measure import ROOT, Points, Side, Usage, assay, head, measure, options, plot, program, row, run
-from benchmarks.pipeline import put, write_assay
-from benchmarks.tiny import NUMBERS, pipeline
+from benchmarks.pipeline import put
 
 BARS = {1000: (0.30, 100), 10_000: (0.9, 250), 100_000: (8, 1500)}
 VERBS = ("materialize", "plan", "status")
@@ -79,11 +78,7 @@ def nothing_changed(count: int, versions: int, runs: int) -> Mapping[str, Usage]
 
 def seed(place: Path, count: int, versions: int) -> None:
     """Make a project in which everything is built, and check that it is."""
-    lines = "".join(f"{n},{n % 7}\n" for n in range(10))
-    put(place / NUMBERS.file, f"id,x\n{lines}")
-    write_assay(place, pipeline(count, {}))
-    run(assay("", place, "materialize", "--select", "tiny.p0").command, place)
-    run([sys.executable, "-m", "benchmarks.seed", ".", "--versions", str(versions)], place)
+    run([sys.executable, "-m", "benchmarks.seed", ".", "--products", str(count), "--versions", str(versions)], place)
     command = assay("", place, "materialize").command
     told = subprocess.run(command, cwd=place, check=True, capture_output=True, text=True).stdout
     if f"unchanged  {count} products" not in told.replace(",", ""):

@@ -1,9 +1,10 @@
-"""Fills catalog and store of a project with what a run that builds all its products would have recorded.
+"""Makes a project of tiny products, its catalog and store filled with what a run that builds all would have recorded.
 
-    python -m benchmarks.seed FOLDER [--versions 100]
+    python -m benchmarks.seed FOLDER --products 1000 [--versions 100]
 
-One product must have been built by a real run: what was recorded of that, version, verdict and file, is recorded of
-every other under its own name and key. Files of old versions are not made. Run by `benchmarks.noop`.
+One product is built by a real run: what was recorded of that, version, verdict and file, is recorded of every other
+under its own name and key. Files of old versions are not made. `benchmarks.noop` runs it as a process of its own: what
+a process starts is told to have used as much memory as the process that started it had.
 """
 
 import argparse
@@ -20,6 +21,9 @@ from assay.fingerprint import digest, key_of
 from assay.model import Move, Part, Product, Verdict, Version
 from assay.project import Project, open_project
 from assay.world import World, look_around
+from benchmarks.measure import assay, run
+from benchmarks.pipeline import put, write_assay
+from benchmarks.tiny import NUMBERS, pipeline
 
 ENVIRONMENT = "prod"
 
@@ -27,9 +31,15 @@ ENVIRONMENT = "prod"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--products", type=int, default=1000)
     parser.add_argument("--versions", type=int, default=1)
     told = parser.parse_args()
-    fill(open_project(told.folder.absolute()), told.versions)
+    place = told.folder.absolute()
+    lines = "".join(f"{n},{n % 7}\n" for n in range(10))
+    put(place / NUMBERS.file, f"id,x\n{lines}")
+    write_assay(place, pipeline(told.products, {}))
+    run(assay("", place, "materialize", "--select", "tiny.p0").command, place)
+    fill(open_project(place), told.versions)
 
 
 def fill(project: Project, versions: int) -> None:
