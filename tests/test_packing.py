@@ -152,6 +152,57 @@ def test_they_are_put_together_further_by_gc(packed: Place) -> None:
     assert content(packed, "lines") == wanted
 
 
+def test_a_part_held_back_is_as_readers_have_it(packed: Place) -> None:
+    packed.edit(
+        "products/shop.py", 'partition_by="number", rules', 'partition_by="number", on_failed_part="hold_part", rules'
+    )
+    packed.materialize()
+    before = packed.parts("shop.lines")
+    for number in range(COUNT):
+        if number not in (*EMPTY, LARGE):
+            drop(packed, number, rows(number), more=10_000_000 if number % 50 == 1 else 5)
+    ran = packed.materialize()
+    held = {"1", "51", "101"}
+    assert ran[""]["exit_code"] == 3
+    after = packed.parts("shop.lines")
+    assert {key for key in after if after[key].id == before[key].id} == held | {str(n) for n in (*EMPTY, LARGE)}
+    assert len({part.path for part in after.values()}) < COUNT // 3
+    for number in (1, 51, 52, 101):
+        more = 0 if str(number) in held else 5
+        assert packed.query(f"select x from lines where number = {number} order by 1") == [
+            {"x": number + n + more} for n in range(rows(number))
+        ]
+    assert packed.run("verify").code == 0
+
+
+def test_restored_and_tidied_up_it_is_as_it_was(packed: Place) -> None:
+    first, was = packed.run("history", "lines", "--json").json[0]["version"], content(packed, "lines")
+    for number in range(COUNT):
+        drop(packed, number, rows(number), more=7)
+    packed.materialize()
+    assert content(packed, "lines") != was
+    assert packed.run("gc").code == 0
+    assert packed.run("restore", "lines", first).code == 0
+    assert content(packed, "lines") == was
+    assert packed.run("gc", "--keep", "1", "--days", "0", "--now", "2099-01-01").code == 0
+    assert content(packed, "lines") == was
+    assert packed.run("verify").code == 0
+
+
+def test_with_a_catalog_in_postgresql(tmp_path: Path, address: str) -> None:
+    place = shop(tmp_path)
+    place.write("pyproject.toml", f'[tool.products]\ncatalog = "{address}"\n')
+    place.materialize()
+    files = stored(place)
+    assert len(files) < COUNT // 2
+    drop(place, 30, 2, more=500)
+    told = place.materialize()
+    assert [told[f"shop.{n}"]["parts"] for n in ("lines", "sums")] == [{"built": 1, "of": COUNT}] * 2
+    assert place.query("select x from lines where number = 30 order by 1") == [{"x": 530}, {"x": 531}]
+    assert place.query("select n from total") == [{"n": sum(map(rows, range(COUNT))) + 2 - rows(30)}]
+    assert place.run("verify").code == 0
+
+
 def test_files_of_few_rows_do_not_become_ever_more(tmp_path: Path) -> None:
     """A run after the other makes a few parts; without `gc`, what reads all of them would open ever more files."""
     place = shop(tmp_path)
