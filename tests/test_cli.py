@@ -245,6 +245,8 @@ def test_a_damaged_catalog_is_told(shop: Place) -> None:
 
 
 ODD = {
+    "a verb that is mistyped": (["materialise"], 2, "Did you mean 'materialize'?"),
+    "a verb with letters of a terminal": (["stat\x1b[31mus"], 2, "'stat\\x1b[31mus'"),
     "an environment with a path": (["status", "--env", "x.y/z"], 2, "--env should be letters"),
     "a moment beyond time": (["query", "--as-of", "9999-12-31T23:59-14:00", "from total"], 2, "is no moment"),
     "a number beyond numbers": (["query", "--as-of", "9" * 30, "from total"], 2, "is no moment"),
