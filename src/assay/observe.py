@@ -46,10 +46,10 @@ def observe(
 
 def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceState:
     """Return a source as it is now; a file whose size and time are those of one already read is not read again."""
-    paths = sorted(set(_matching(root, source.pattern)))
+    paths = sorted(set(_matching(root, source.pattern)))  # no Path is made for each: there may be very many
     files: list[SourceFile] = []
     for path in paths:
-        full = os.path.join(root, path)  # noqa: PTH118 (no Path is made for each of very many files)
+        full = path if path.startswith("/") else f"{root}/{path}"
         try:
             found = os.stat(full)  # noqa: PTH116
             if stat.S_ISDIR(found.st_mode):

@@ -30,7 +30,8 @@ class Orders:
 
     def whole(self, product: Product, key: Key, definition: Definition) -> Order:
         """Return the order of a product that is made as a whole; of one that is then cut, with the parts there were."""
-        there = {part.made_of: part for part in self._parts_before(product)} if product.partition else {}
+        cut = product.partition and not product.follows
+        there = {part.made_of: part for part in self._parts_before(product)} if cut else {}
         return Order(
             product=product,
             key=key,

@@ -95,13 +95,15 @@ def key_of_path(source: Source, path: str) -> str | None:
     found, partition = _compiled(source.path_regex).fullmatch(path), source.partition
     if not found or partition is None:
         return None
+    if partition.grain:
+        key = "/".join(found.groups())
+        return key if is_key(key, partition.grain) else None
     types = {column.name: column.type for column in source.path_columns}
     values = zip(partition.names, found.groups(), strict=True)
     told = [str(int(value)) if types.get(name) == "BIGINT" else value for name, value in values]
     if any(types.get(n) == "BIGINT" and abs(int(v)) >= 2**63 for n, v in zip(partition.names, told, strict=True)):
         return None
-    key = "/".join(found.groups() if partition.grain else told)
-    return key if not partition.grain or is_key(key, partition.grain) else None
+    return "/".join(told)
 
 
 def shown(partition: Partition) -> str:
@@ -225,16 +227,29 @@ def _last_day(key: str, grain: str) -> date:
 # ---------------------------------------------------------------------------------------------- needs
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
-    """A part that should be there: what it is made of, and which parts of which inputs (by alias) that uses.
+_Pairs = tuple[tuple[str, str], ...]  # names and digests
 
-    An input that is not followed part by part is used as a whole: it is not in `uses`. '' as a digest: not known yet.
+
+class Wanted(Struct, frozen=True):
+    """A part that should be there, `made_of` these inputs (by alias) by digest; '': not known yet.
+
+    `used` are the parts of the inputs that are followed part by part, by alias; others are used as a whole.
     """
 
     key: str
     made_of: str
-    inputs: Mapping[str, str]
-    uses: Mapping[str, tuple[str, ...]]
+    made_from: _Pairs
+    used: tuple[tuple[str, _Pairs], ...]
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """The digest of what it uses of each input, by alias."""
+        return dict(self.made_from)
+
+    @property
+    def uses(self) -> Mapping[str, tuple[str, ...]]:
+        """The parts that it uses of each input that is followed, by alias."""
+        return {alias: tuple(name for name, _ in parts) for alias, parts in self.used}
 
 
 def wanted(product: Product, states: Mapping[str, InputState]) -> list[Wanted] | None:
@@ -258,19 +273,14 @@ def wanted(product: Product, states: Mapping[str, InputState]) -> list[Wanted] |
 
 # A run asks for the same parts when it plans, decides and orders: what they are made of is worked out once.
 _digest = lru_cache(maxsize=1 << 16)(digest)
-_Pairs = tuple[tuple[str, str], ...]  # names and digests
 
 
 @lru_cache(maxsize=1 << 16)
 def _part(code: str, key: str, whole: _Pairs, used: tuple[tuple[str, _Pairs], ...]) -> Wanted:
     """Return a part, made by this code of inputs as a whole and of these parts of others."""
-    inputs = dict(whole) | {a: digest(sorted(parts)) if all(told for _, told in parts) else "" for a, parts in used}
-    return Wanted(
-        key=key,
-        made_of=digest([code, key, inputs]) if all(inputs.values()) else "",
-        inputs=inputs,
-        uses={alias: tuple(name for name, _ in parts) for alias, parts in used},
-    )
+    made_from = *whole, *((a, digest(sorted(parts)) if all(told for _, told in parts) else "") for a, parts in used)
+    made_of = digest([code, key, dict(made_from)]) if all(told for _, told in made_from) else ""
+    return Wanted(key, made_of, made_from, used)
 
 
 def parts_of(state: InputState) -> Mapping[str, str] | None:

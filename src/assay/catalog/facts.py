@@ -1,5 +1,6 @@
 """Facts for deciding, from the catalog: what readers see is read at once, all else when asked for."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ class RecordedFacts:
         self._rows = catalog.database.rows
         self._whole: dict[str, bool] = {}
         self._files: dict[tuple[str, int, int, str], bool] = {}
-        self._made: dict[tuple[str, str], Part | None] = {}
+        self._made: dict[str, dict[str, Part | None]] = defaultdict(dict)  # by product, and what it was made of
         self._shared: dict[int, Part] = {}
         self._other = cache(lambda id: catalog.version(id, self._shared))
         self._of_key = cache(self._recorded)
@@ -72,14 +73,14 @@ class RecordedFacts:
 
     def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
         query = "select id from parts where product = ? and made_of in"
-        asked = [made for made in made_of if (product, made) not in self._made]
+        known = self._made[product]
+        asked = [made for made in made_of if made not in known]
         with decoded(self._catalog.name):
             ids = {id for (id,) in rows_of(self._catalog.database, query, asked, [product])}
             self._shared |= self._catalog.parts(ids - self._shared.keys())
             found = [self._shared[id] for id in sorted(ids)]
-        self._made |= dict.fromkeys((product, made) for made in asked)
-        self._made |= {(product, part.made_of): part for part in found if self._there(part)}
-        return {made: part for made in made_of if (part := self._made[product, made])}
+        known |= dict.fromkeys(asked) | {part.made_of: part for part in found if self._there(part)}
+        return {made: part for made in made_of if (part := known[made])}
 
     def _there(self, part: Part) -> bool:
         """Say whether the file of a part is there; it is looked at once for all the parts that share it."""
