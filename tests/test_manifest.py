@@ -244,7 +244,7 @@ def test_what_no_declaration_could_have_made_is_made_anew(kept: Place, change: C
     assert read_manifest(find_config(kept.root)) is not None
 
 
-@pytest.mark.parametrize("library", ["duckdb", "polars", "pandera"])
+@pytest.mark.parametrize("library", ["duckdb", "polars", "pandera", "msgspec"])
 def test_another_version_of_a_library(kept: Place, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     other = kept.write(f"elsewhere/{library}/__init__.py", "")
     monkeypatch.setattr(manifest, "find_spec", lambda name: ModuleSpec(name, None, origin=str(other)))
