@@ -7,12 +7,11 @@ from functools import cache
 from typing import Any
 
 from msgspec import Struct
-from msgspec.json import Encoder
 from msgspec.structs import fields
 
+from assay.encoding import canonical
 from assay.model import Code, Key
 
-_canonical = Encoder(order="deterministic").encode
 _fields = cache(fields)
 
 
@@ -25,7 +24,7 @@ def changed(value: Struct) -> dict[str, Any]:
 def digest(value: Any) -> str:
     """Return 32 hex digits for a value made of JSON's types (and ours); mappings count by content, not by order."""
     try:
-        told = _canonical(value)
+        told = canonical(value)
     except UnicodeEncodeError:  # half a character, which UTF-8 cannot say
         told = json.dumps(value, sort_keys=True).encode()
     return hashlib.sha256(told).hexdigest()[:32]

@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -22,7 +22,7 @@ from assay.syntax import Known, SourceTree
 
 _OURS = str(Path(__file__).parent)
 _MARK = "__loaded_by_assay__"
-_roots = set[str]()  # of projects, that were put on the path by us
+_roots: dict[str, bool] = {}  # of the projects of this process: whether it was us who put it on the path
 
 
 class Loaded(Struct):
@@ -38,7 +38,7 @@ class Loaded(Struct):
 def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
     """Import every module under the definitions folder, sub-folders too, in order of their paths; or `only` one."""
     loaded = Loaded()
-    for name in [n for n, m in sys.modules.items() if getattr(m, _MARK, False) or _shadows(n, m, config)]:
+    for name in [n for n, m in sys.modules.items() if _is_from_before(m) or _shadows(n, m, config)]:
         del sys.modules[name]
     before = set(sys.modules)
     with local.importing(), collecting() as declarations:
@@ -51,8 +51,6 @@ def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
         path = str(getattr(module, "__file__", None) or "")
         if local.owns(path):
             loaded.files.append(Path(path))
-        if local.owns(path) or any(local.contains(place) for place in getattr(module, "__path__", ())):
-            setattr(module, _MARK, True)
     return loaded
 
 
@@ -98,9 +96,20 @@ def _failure(error: BaseException, file: Path, root: Path) -> Problem:
     return Problem(what=what, where=where, hint=(last.line or "").strip())
 
 
+def _is_from_before(module: ModuleType) -> bool:
+    """Say whether a module is of a project as it was read before, this one or another, whoever imported it since."""
+    folders = () if getattr(module, "__file__", None) else getattr(module, "__path__", ())
+    return getattr(module, _MARK, False) or any(_is_below(root, place) for root in _roots for place in folders)
+
+
 def _shadows(name: str, module: ModuleType, config: Config) -> bool:
     """Say whether a module loaded before stands where a definition module (of another project, say) would."""
     return name.partition(".")[0] == Path(config.definitions).parts[0] and not name.startswith("assay")
+
+
+def _is_below(root: str, path: str) -> bool:
+    """Say whether a path is a project's own: not that of an installed package, or of Assay."""
+    return path.startswith(f"{root}/") and "site-packages" not in path and not path.startswith(_OURS)
 
 
 class Local:
@@ -121,7 +130,7 @@ class Local:
 
     def contains(self, path: str) -> bool:
         """Say whether a path is the project's own."""
-        return path.startswith(f"{self.root}/") and "site-packages" not in path and not path.startswith(_OURS)
+        return _is_below(self.root, path)
 
     def _inside(self, file: str) -> str:
         """Return a file as told from the root, when it is below that."""
@@ -163,42 +172,51 @@ class Local:
 
     @contextmanager
     def importing(self) -> Iterator[None]:
-        """Let the project's modules be imported from the root, from source, whatever compiled files say.
-
-        A compiled file is found valid by whole seconds and size alone, so it can be that of an earlier edit.
-        """
+        """Let the project's modules be imported from the root, from source; also those that functions import later."""
         importlib.invalidate_caches()
-        if self.root not in sys.path:
-            _roots.add(self.root)
-        others = _roots - {self.root}  # a module of another project is none of this one
+        _roots.setdefault(self.root, self.root not in sys.path)
+        others = {root for root, ours in _roots.items() if ours}  # a module of another project is none of this one
         sys.path[:] = [self.root, *(place for place in sys.path if place not in {self.root, *others})]
-        finder = _FromSource(self)
-        sys.meta_path.insert(0, finder)
+        finder = _FromSource(self.root, self.note_absent)
+        finders = [other for other in sys.meta_path if not isinstance(other, _FromSource)]
+        at = finders.index(PathFinder) if PathFinder in finders else len(finders)
+        sys.meta_path[:] = [*finders[:at], finder, *finders[at:]]
         try:
             with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
                 yield
         finally:
-            sys.meta_path.remove(finder)
+            finder.note = None
 
 
 class _FromSource:
-    def __init__(self, local: Local) -> None:
-        self.local = local
+    """Finds what Python's own finder does, and lets a project's modules be compiled, whatever compiled files say.
+
+    Those are found valid by whole seconds and size alone, so they can be of an earlier edit.
+    """
+
+    def __init__(self, root: str, note: Callable[[str, Sequence[str] | None, str | None], None]) -> None:
+        self.root = root
+        self.note: Callable[[str, Sequence[str] | None, str | None], None] | None = note
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         spec = PathFinder.find_spec(name, path, target)
-        if spec is None or self.local.owns(spec.origin or ""):
-            self.local.note_absent(name, path, spec.origin if spec else None)
-        if spec and spec.origin and self.local.owns(spec.origin) and isinstance(spec.loader, SourceFileLoader):
-            spec.loader = _SourceLoader(name, spec.origin)
+        origin = (spec.origin if spec else None) or ""
+        ours = origin.endswith(".py") and _is_below(self.root, origin)
+        if self.note and (ours or spec is None):
+            self.note(name, path, origin or None)
+        if spec and ours and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _SourceLoader(name, origin)
             spec.cached = None
-            return spec
-        return None
+        return spec
 
 
 class _SourceLoader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
         return compile(self.get_data(path), path, "exec", dont_inherit=True)
+
+    def exec_module(self, module: ModuleType) -> None:
+        setattr(module, _MARK, True)
+        super().exec_module(module)

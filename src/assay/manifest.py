@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import MsgspecError, Struct
-from msgspec.json import decode, encode
+from msgspec.json import decode
 from msgspec.structs import asdict
 
 from assay.config import Config, definition_files
+from assay.encoding import encode
 from assay.engines.sql import Parsed, Table, bare
 from assay.fingerprint import digest
 from assay.graph import Graph
@@ -70,6 +71,8 @@ def _graph_of(declared: _Declared) -> Graph:
     graph = Graph(products, {source.name: source for source in declared.sources})
     known = {*products, *graph.sources}
     for product in declared.products:
+        if not (product.domain and product.bare):
+            raise ValueError(f"{product.name!r} is no name of a product")
         if not known.issuperset(product.reads):
             raise LookupError(f"{product.name} reads something unknown")
         for rule in product.contract.rules:

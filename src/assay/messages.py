@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import MsgspecError, Struct, field
-from msgspec.json import Encoder, decode
+from msgspec.json import decode
 from msgspec.structs import replace
 
+from assay.cleaning import sayable
+from assay.encoding import encode
 from assay.engines.feed import Feed, Measured
 from assay.engines.measuring import Stranger
 from assay.events import Failed
@@ -52,7 +54,6 @@ class _Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Reply = Measured | Elsewhere | None
-_encode = Encoder(enc_hook=str).encode  # paths
 
 
 def _to(kind: type, told: object) -> object:
@@ -64,7 +65,7 @@ def _to(kind: type, told: object) -> object:
 
 def task_to(task: Task) -> bytes:
     """Return a task as it is sent."""
-    return _encode(task) + b"\n"
+    return encode(task) + b"\n"
 
 
 def task_from(message: bytes) -> Task:
@@ -75,7 +76,7 @@ def task_from(message: bytes) -> Task:
 def request_to(request: Request) -> bytes:
     """Return a request as it is sent: whose the tables are stays here."""
     feeds = [replace(feed, table=replace(feed.table, behind=None)) for feed in request.feeds]
-    return _encode(replace(request, feeds=feeds)) + b"\n"
+    return encode(replace(request, feeds=feeds)) + b"\n"
 
 
 def request_from(message: bytes) -> Request:
@@ -89,10 +90,10 @@ def reply_to(reply: Reply) -> bytes:
         case Measured():
             said = _Said(made=reply)
         case Elsewhere(kind=kind, failed=failed, again=again):
-            said = _Said(failed=_Failure(kind, failed.error, failed.detail, again))
+            said = _Said(failed=_Failure(kind, sayable(failed.error), sayable(failed.detail), again))
         case None:
             said = _Said()
-    return _encode(said) + b"\n"
+    return encode(said) + b"\n"
 
 
 def reply_from(message: bytes) -> Reply:

@@ -6,10 +6,11 @@ value counts by the statements that mention it, or by the whole file that it sta
 import ast
 import enum
 import functools
+import inspect
 import re
 import sys
 import types
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -22,7 +23,8 @@ from assay.fingerprint import digest
 from assay.syntax import Said, SourceTree, absolute, is_ours, say
 
 _AT_HOME = (types.FunctionType, types.BuiltinFunctionType, type)
-_PLAIN = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
+_OF_THE_PROCESS = ("modules", "argv", "path", "path_importer_cache")  # of sys: they differ from one to the next
+_PLAIN: set[Any] = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
 
 
 class _Bound(Struct, frozen=True):
@@ -66,7 +68,7 @@ class Reach(Struct):
         if _is_plain(value):
             self._add(name, repr(value))
             return
-        if value is sys.modules:  # what else is loaded differs from process to process
+        if any(value is getattr(sys, of) for of in _OF_THE_PROCESS):
             return
         known = self._seen.get(id(value))
         _, called = self._seen[id(value)] = known or (value, self._called(name, value))  # alive, so no id is used twice
@@ -92,8 +94,12 @@ class Reach(Struct):
             case enum.Enum():
                 self.visit(type(value).__qualname__, type(value), module)
                 self._all(name, [value.name, value.value], module)
-            case list() | tuple() | set() | frozenset() | dict():
+            case list() | tuple() | set() | frozenset() | dict() | deque():
                 self._container(name, value, module)
+            case types.MappingProxyType():
+                self._container(name, dict(value), module)
+            case types.SimpleNamespace():
+                self._container(name, vars(value), module)
             case types.BuiltinFunctionType():
                 self._foreign.add(f"{value.__module__}.{value.__qualname__}")
             case re.Pattern():
@@ -239,6 +245,11 @@ class Reach(Struct):
         self.visit(name, getattr(value, "__wrapped__", None), module)
         self.visit(f"{kind.__module__}.{kind.__qualname__}", kind, module)
         self._add(name, [kind.__qualname__, self._told_of(self._bound, module, frozenset()), self.salt])
+        for base in _PLAIN - {type(None), bool, range}:
+            if isinstance(value, base):  # a kind of number or text of the user's own
+                self._add(f"{name}.value", base.__repr__(value))
+        if isinstance(value, BaseException):
+            self.visit(f"{name}.args", value.args, module)
         if self.tree_of(str(_module_space(kind).get("__file__") or "")):
             for label in sorted(_labels(value)):
                 self.visit(f"{name}.{label}", getattr(value, label, None), module)
@@ -299,8 +310,8 @@ def _module_space(cls: type) -> Mapping[str, Any]:
 
 def _labels(value: Any) -> set[str]:
     """Return what a value has: in its dictionary, and in the slots of all its classes."""
-    slots = [vars(kind).get("__slots__", ()) for kind in type(value).__mro__]
-    return {*getattr(value, "__dict__", ()), *(name for of in slots for name in ([of] if isinstance(of, str) else of))}
+    slots = (name for kind in type(value).__mro__ for name, of in vars(kind).items() if inspect.ismemberdescriptor(of))
+    return {*(name for name in getattr(value, "__dict__", ()) if isinstance(name, str)), *slots}
 
 
 def _underlying(value: Any) -> Any:

@@ -42,11 +42,8 @@ def _is_while(value: Any) -> bool:
         return False
 
 
-def _list_of(kind: type, words: str) -> Shape:
-    return (
-        lambda value: isinstance(value, list | tuple) and all(isinstance(v, kind) for v in value),
-        f"a list of {words}",
-    )
+def _list_of(fits: Callable[[Any], bool], words: str) -> Shape:
+    return lambda value: isinstance(value, list | tuple) and all(map(fits, value)), f"a list of {words}"
 
 
 def _or_none(shape: Shape) -> Shape:
@@ -72,11 +69,11 @@ _SHAPES: Mapping[type, Mapping[str, Shape]] = {
         "purpose": _TEXT,
         "domain": _or_none(_TEXT),
         "inputs": (_is_inputs, "a mapping of names to names"),
-        "rules": _list_of(RuleDeclaration, "rule.sql(...) or another rule"),
-        "consumers": _list_of(Consumer, "Consumer(...)"),
-        "tags": _list_of(str, "texts"),
+        "rules": _list_of(lambda value: type(value) is RuleDeclaration, "rule.sql(...) or another rule"),
+        "consumers": _list_of(lambda value: type(value) is Consumer, "Consumer(...), and of no kind of your own"),
+        "tags": _list_of(_is_text, "texts"),
         "event_time": _TEXT,
-        "freshness": _or_none((lambda value: isinstance(value, Freshness), "Freshness(by=...)")),
+        "freshness": _or_none((lambda value: type(value) is Freshness, "Freshness(by=...)")),
         "release_group": _TEXT,
         "each": (lambda value: isinstance(value, str | SourceDeclaration | ProductDeclaration), "the name of an input"),
         "partition_by": _TEXT,
@@ -99,7 +96,7 @@ _SHAPES: Mapping[type, Mapping[str, Shape]] = {
         "pattern": (lambda value: _is_text(value) and bool(value) and "\0" not in value, "a glob of files"),
         "columns": (_is_columns, "a mapping of each column to its Polars data type"),
         "format": _or_none(_TEXT),
-        "null_values": _list_of(str, "texts"),
+        "null_values": _list_of(_is_text, "texts"),
         "delimiter": (lambda value: _is_text(value) and len(value) == 1 and value.isascii(), "one character"),
         "owner": _TEXT,
         "purpose": _TEXT,

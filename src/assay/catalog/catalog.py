@@ -56,7 +56,7 @@ class Catalog:
         version = self.database.found()  # by now: somebody else may have been faster
         if version > schema.SCHEMA_VERSION:
             raise _newer(self.name, version)
-        if 0 < version < min(schema.MIGRATIONS):
+        if version and version < min(schema.MIGRATIONS):
             told = f"{self.name} has schema version {version}, from before this Assay can read it"
             raise CatalogError(told, hint="Move it and the store away: what can be built is built again.")
         for statement in schema.steps(version, self.database.extras):

@@ -48,7 +48,8 @@ class DuckDB:
         _limit(self._instance, spill, limits)
         run("set python_enable_replacements = false")
         _in_utc(self._instance)
-        run(f"set allowed_directories = [{', '.join(literal(f'{folder}/') for folder in folders)}]")
+        told = (f"{way}/" for folder in folders for way in dict.fromkeys((str(folder), _plain(folder))))
+        run(f"set allowed_directories = [{', '.join(map(literal, told))}]")
         run("set enable_external_access = false")
         run("set lock_configuration = true")
         self.version = str(run("select version()").fetchall()[0][0])  # another may hash rows otherwise
@@ -386,7 +387,11 @@ def _list(files: Sequence[Path]) -> str:
 
 def _plainly(files: Sequence[Path]) -> str:
     """Return files of the user's as DuckDB takes them: no letter of their names stands for others."""
-    return _files([Path(_GLOB.sub(r"[\g<0>]", str(file))) for file in files])
+    return _files([Path(_plain(file)) for file in files])
+
+
+def _plain(path: Path) -> str:
+    return _GLOB.sub(r"[\g<0>]", str(path))
 
 
 def _files(files: Sequence[Path]) -> str:

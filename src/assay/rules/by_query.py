@@ -80,9 +80,7 @@ def ask(rule: Rule, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mappi
     found = _run(bench, f"select {counted} from (\n{query}\n)", clock)
     if isinstance(found, Answer):
         return found
-    row = found.fetchone()
-    assert row is not None
-    failing, measured, compared = row
+    [(failing, measured, compared)] = found
     if rule.compares and not compared:
         return Answer(how="sql", holds=None, message="there is nothing to compare with")
     return Answer(how="sql", failing=failing, measured=_plain(measured))
@@ -96,7 +94,7 @@ def none_fails(cursor: "duckdb.DuckDBPyConnection", table: str, queries: Sequenc
     counted = (f"select {index}, count(*) from (\n{query}\n)" for index, query in enumerate(queries))
     once = "materialized" if len(queries) > 1 else ""
     found = _run(cursor, f"with this as {once} ({table}) {' union all '.join(counted)}", {})
-    counts = {} if isinstance(found, Answer) else dict(found.fetchall())
+    counts = {} if isinstance(found, Answer) else dict(found)
     return [counts.get(index) == 0 for index in range(len(queries))]
 
 
@@ -111,23 +109,28 @@ def sample(
 ) -> list[dict[str, Any]] | Answer:
     """Return the first rows of a query; counting them may have spared what now turns out not to be computable."""
     found = _run(bench, f"select * from (\n{query}\n) limit {limit}", clock)
-    if isinstance(found, Answer):
-        return found
-    return records(found)
+    return found if isinstance(found, Answer) else _named(bench, found)
 
 
 def records(found: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
     """Return the rows that were found, each by the names of its columns."""
-    names = [column[0] for column in found.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return _named(found, found.fetchall())
 
 
-def _run(bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]) -> Any:
-    """Run a query; what is wrong with it, or with the values it meets, is the rule's own error."""
+def _named(asked: "duckdb.DuckDBPyConnection", rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    names = [column[0] for column in asked.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _run(bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]) -> list[Any] | Answer:
+    """Return the rows of a query; what is wrong with it, or with the values it meets, is the rule's own error.
+
+    Rows are computed as they are fetched, so that such an error may come as late.
+    """
     import duckdb
 
     try:
-        return bench.execute(query, dict(clock) or None)
+        return bench.execute(query, dict(clock) or None).fetchall()
     except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
         raise
     except duckdb.Error as error:

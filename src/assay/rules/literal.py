@@ -20,12 +20,14 @@ class Unspeakable(ValueError):
 def encode(value: Any) -> Any:
     """Return a value as JSON can hold it, so that `decode()` gives it back with its type."""
     match value:
-        case None | bool() | str():
+        case None | bool():
             return value
+        case str():  # of a kind of its own, perhaps, as those of numpy
+            return str.__str__(value)
         case int():
-            return value if -(2**63) <= value < 2**63 else {"int": str(value)}
+            return int(value) if -(2**63) <= value < 2**63 else {"int": str(int(value))}
         case float():
-            return value if math.isfinite(value) else {"float": repr(value)}
+            return float(value) if math.isfinite(value) else {"float": repr(float(value))}
         case Decimal():
             return {"decimal": str(value)}
         case datetime() if value.tzinfo is None or value.utcoffset() == timedelta(0):

@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from assay.cleaning import sayable
+from assay.encoding import encode as written
 from assay.engines.types import from_polars, told_in_full
 from assay.fingerprint import digest
 from assay.model import Column, Demand, Rule, Severity, Where
@@ -59,6 +61,11 @@ def read_schema(contract: Any, where: Where) -> Schema:
     types = [(name, from_polars(dtype.type)) for name, dtype in columns if dtype]
     unique = next(iter(_together(schema)), ())
     found = list(_demands(schema, where))
+    for rule, _ in found:
+        try:
+            written(rule)
+        except UnicodeEncodeError:
+            raise NotASchema(f"half a character is in it ({sayable(rule.text)})") from None
     return Schema(
         pandera=schema,
         columns=tuple(Column(name=name, type=type) for name, type in types if type),
