@@ -13,7 +13,7 @@ PACKAGE = Path(assay.__file__).parent
 
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
-    {"model", "decision", "errors", "periods", "secrecy", "tolerance", "cleaning"},
+    {"model", "decision", "errors", "periods", "secrecy", "tolerance", "cleaning", "encoding"},
     {
         "fingerprint",
         "syntax",
@@ -65,6 +65,7 @@ LAYERS = [
 LATE = {("project", "declared"), ("execute", "running")}
 PURE = {
     "cleaning",
+    "encoding",
     "model",
     "errors",
     "periods",

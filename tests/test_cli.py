@@ -2,8 +2,10 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -242,6 +244,16 @@ def test_a_damaged_catalog_is_told(shop: Place) -> None:
         ran = shop.run(*verb)
         assert ran.code == 1
         assert "cannot use the catalog" in ran.err
+
+
+def test_a_schema_version_that_is_none_is_told(shop: Place) -> None:
+    with closing(sqlite3.connect(shop.root / ".products/catalog.db")) as catalog:
+        catalog.execute("update meta set value = '-1' where name = 'schema'")
+        catalog.commit()
+    for verb in ("status", "materialize"):
+        ran = shop.run(verb)
+        assert ran.code == 1
+        assert "has schema version -1" in ran.err
 
 
 ODD = {

@@ -335,6 +335,49 @@ def test_what_is_in_the_slot_of_a_class_above_counts(place: Place, slots: str) -
     assert stale(place) == {"sales.p"}
 
 
+BOXES = {
+    "a slot of a private name": "class Box:\n    __slots__ = ('__rate',)\n    def __init__(self, rate): self.__rate = rate\n    def get(self): return self.__rate",
+    "slots that were read once": "class Box:\n    __slots__ = iter(['rate'])\n    def __init__(self, rate): self.rate = rate\n    def get(self): return self.rate",
+    "a number": "class Box(float):\n    def get(self): return int(self)",
+    "a decimal": "class Box(decimal.Decimal):\n    def get(self): return int(self)",
+    "a text": "class Box(str):\n    def __new__(cls, rate): return super().__new__(cls, str(rate))\n    def get(self): return int(self)",
+    "an exception": "class Box(Exception):\n    def get(self): return self.args[0]",
+    "a queue": "class Box(collections.deque):\n    def __init__(self, rate): super().__init__([rate])\n    def get(self): return self[0]",
+    "a mapping to look at": "def Box(rate): return types.SimpleNamespace(get=functools.partial(dict.get, types.MappingProxyType({1: rate}) | {}, 1))",
+    "a name space": "def Box(rate): return types.SimpleNamespace(get=functools.partial(getattr, types.SimpleNamespace(rate=rate), 'rate'))",
+    "an attribute that is no name": "class Box:\n    def __init__(self, rate):\n        self.rate = rate\n        self.__dict__[1] = 1\n    def get(self): return self.rate",
+    "a struct": "class Above(msgspec.Struct):\n    rate: int\nclass Box(Above):\n    def get(self): return self.rate",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("box", BOXES)
+def test_what_a_value_holds_counts(place: Place, box: str) -> None:
+    """Nothing in the module of the product or of the value says what it is: only the value does."""
+    place.write("lib/rates.py", "RATE = 1\n")
+    place.write(
+        "lib/make.py",
+        f"import collections, decimal, functools, types, msgspec\nfrom assay import product\n{BOXES[box]}\n"
+        "def make(rate):\n    box = Box(rate)\n    def p(numbers): return numbers.head(box.get())\n"
+        "    return product(owner='o', name='p', domain='sales')(p)\n",
+    )
+    place.write(
+        "products/sales.py", "from lib.make import make\nfrom lib import rates\np = make(rates.RATE)\n", header=True
+    )
+    place.materialize()
+    assert stale(place) == set()
+    place.edit("lib/rates.py", "1", "2")
+    assert stale(place) == {"sales.p"}
+    assert place.materialize()["sales.p"]["rows"] == 2
+
+
+def test_what_a_process_was_started_with_does_not_count(place: Place) -> None:
+    text = "from sys import argv, modules, path\n@product(owner='o')\ndef p(numbers): return numbers.head(len([argv, path, modules]))\n"
+    place.write("products/sales.py", text, header=True)
+    assert place.spawn("materialize").code == 0
+    place.edit("products/sales.py", "@product", "# a comment\n@product")
+    assert stale(place) == set()
+
+
 def test_what_declares_is_not_code(place: Place) -> None:
     place.write(
         "products/sales.py",

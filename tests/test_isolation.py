@@ -27,6 +27,17 @@ ENDS = {
 }
 
 
+def test_words_that_utf8_cannot_say_are_told(place: Place) -> None:
+    declare(
+        place,
+        f"@product(owner='o', isolate=True)\ndef p(numbers):\n    raise ValueError('cannot read caf\\udce9.csv')\n{OTHER}",
+    )
+    told = place.materialize()
+    assert "ValueError: cannot read caf\\udce9.csv" in told["sales.p"]["error"]
+    assert "exit code" not in told["sales.p"]["error"]
+    assert told["sales.other"]["result"] == "published"
+
+
 @pytest.mark.parametrize("case", ["a segfault", "out of memory", "an exit"])
 def test_a_crash_fails_one_product(place: Place, case: str) -> None:
     code, said = ENDS[case]

@@ -333,3 +333,22 @@ def test_bits_that_find_no_room_tell_nothing() -> None:
     table = "from (select i * 60 as x from range(12_000_000) t(i))"  # 90 MB of bits
     assert by_duckdb._apart(duckdb.connect(), "x", table)
     assert not by_duckdb._apart(duckdb.connect(config={"memory_limit": "40MB"}), "x", table)
+
+
+def test_an_error_while_failing_rows_are_fetched_is_the_rules_own(place: Place) -> None:
+    """They are counted without computing what cannot be computed."""
+    place.write(
+        "products/sales.py",
+        """
+        raw = source.files("drop/{day:date}.csv", columns={"k": "bigint", "v": "double"})
+        sql_product("t", "select day, k, v from raw", owner="o", partition_by="day", rules=[rule.sql(
+            "r", "select day, v, k::hugeint * 99999999999999999999 as huge from this where v > 100 or v = 5")])
+        """,
+        header=True,
+    )
+    for day, k in (("01", 1), ("02", 2), ("03", 3), ("04", 9_000_000_000_000_000_000)):
+        place.write(f"drop/2011-11-{day}.csv", f"k,v\n{k},5\n")
+    ran = place.run("materialize")
+    assert ran.code == 3, ran
+    assert "could not be judged: r: OutOfRangeException" in ran.out
+    assert place.run("history", "t", "--json").json[0]["verdict"] == "error"

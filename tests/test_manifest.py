@@ -222,6 +222,7 @@ RULE = {"text": "r", "where": {"file": "x"}}
         lambda told: told.update(order=[0, 7]),
         lambda told: told["products"].pop(),
         lambda told: told["products"][0].pop("owner"),
+        lambda told: told["products"][0].update(name=""),
         lambda told: told["products"][0].update(retries="many"),
         lambda told: told["products"][0].update(release_group=["no", "text"]),
         lambda told: told["products"][0].update(kind="magic"),
@@ -258,6 +259,24 @@ def test_a_module_of_another_project_in_the_same_process_is_none_of_this_one(tmp
         place.write(lib, "N = 1\n")
         place.write("products/s.py", f"from {lib[:-3].replace('/', '.')} import N\n", header=True)
         assert place.run("ls").code == 0
+
+
+LATE = "@product(owner='o')\ndef p(numbers):\n    import helper, importlib\n    return numbers.head(helper.N + importlib.import_module('hidden').N)\n"
+
+
+def test_modules_imported_only_as_a_function_runs_are_those_of_now(tmp_path: Path) -> None:
+    """In one process, as in a notebook: not those of another project, nor of an earlier edit."""
+    for number, name in enumerate(("first", "second"), 1):
+        place = Place(tmp_path / name)
+        place.write("pyproject.toml", "[tool.products]\n")
+        place.numbers("a", 1, 2, 3, 4, 5, 6, 7)
+        place.write("helper.py", f"N = {number}\n")
+        place.write("hidden.py", f"N = {number}\n")
+        place.write("products/sales.py", LATE, header=True)
+        assert place.materialize()["sales.p"]["rows"] == 2 * number
+    place.write("helper.py", "N = 3\n")
+    place.write("hidden.py", "N = 4\n")
+    assert place.materialize()["sales.p"]["rows"] == 7
 
 
 def test_whole_numbers_of_any_size(place: Place) -> None:

@@ -10,6 +10,7 @@ import pytest
 from assay import observe
 from assay.model import Source, Where
 from assay.observe import changed_since, look, settled
+from tests.conftest import Place
 
 SOURCE = Source(name="s.raw", where=Where("x", 1), pattern="data/**/*.csv", format="csv", columns=(), reading="r")
 
@@ -57,6 +58,20 @@ def test_a_file_changed_a_moment_ago_is_not_trusted_by_its_time(root: Path) -> N
     later = datetime.fromtimestamp(now.timestamp() + 60, UTC)
     assert settled([state], {}, later) == list(state.files)
     assert settled([state], {f.path: f for f in state.files}, later) == []
+
+
+def test_folders_whose_names_stand_for_others(tmp_path: Path) -> None:
+    place = Place(tmp_path / "pro[ject] *1?")
+    place.write("pyproject.toml", "[tool.products]\n")
+    place.write("products/s.py", "raw = source.files('drop/shop={shop}/f.csv', columns={'x': 'bigint'})\n"
+                "sql_product('t', 'select shop, x from raw', owner='o', partition_by='shop')\n", header=True)  # fmt: skip
+    for number, shop in enumerate(("*star", "[br]", "what?")):
+        place.write(f"drop/shop={shop}/f.csv", f"x\n{number}\n")
+    place.write("data/a.csv", "x\n1\n")
+    assert place.materialize()[""]["exit_code"] == 0
+    assert place.query("from t order by x") == [
+        {"shop": shop, "x": number} for number, shop in enumerate(("*star", "[br]", "what?"))
+    ]
 
 
 def test_no_files_and_files_that_vanish(root: Path) -> None:

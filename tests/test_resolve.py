@@ -164,6 +164,15 @@ MISTAKES = {
         "@product(owner='o', file='x.csv')\ndef f(numbers): return b''\n@product(owner='o')\ndef p(f: pl.LazyFrame): return f",
         ["parameter 'f' is a file: annotate it pathlib.Path"],
     ),
+    "half a character in a contract": (
+        "@product(owner='o', contract=pa.DataFrameSchema({'x': pa.Column(str, pa.Check.isin(['\\ud800', 'a']))}))\ndef p(numbers): return numbers",
+        ["half a character is in it (x is one of \\ud800, a)"],
+    ),
+    "half a character in a tag": ("sql_product('p', 'from numbers', owner='o', tags=['\\ud800'])", ["tags= should be a list of texts"]),
+    "a consumer of one's own kind": (
+        "class Desk(Consumer): pass\nsql_product('p', 'from numbers', owner='o', consumers=[Desk(name='d')])",
+        ["consumers= should be a list of Consumer(...), and of no kind of your own"],
+    ),
     "a missing .sql file": ("sql_product('p', 'nope.sql', owner='o')", ["cannot read nope.sql"]),
     "a .sql file outside": ("sql_product('p', '../../../etc/x.sql', owner='o')", ["it is outside the project"]),
 }  # fmt: skip
@@ -359,3 +368,31 @@ def test_a_lack_of_memory_is_no_mistake_in_the_declarations(place: Place) -> Non
     place.write("products/sales.py", "raise MemoryError\n")
     ran = place.run("plan")
     assert (ran.code, "mistake" in ran.err, "`ulimit -v`" in ran.err) == (1, False, True), ran
+
+
+def test_texts_and_numbers_of_ones_own_kind_are_what_they_say(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+        import enum
+        import numpy as np
+        class Text(str): pass
+        class Number(float): pass
+        class Shop(enum.StrEnum):
+            HERE = "here"
+        raw = source.files(Text("data/*.csv"), columns={Text("x"): "bigint"}, null_values=[Text("NA")])
+        checks = [pa.Check.isin(list(np.array(["a", "b"])) + [Shop.HERE]), pa.Check.str_length(np.int64(1), Number(9))]
+        schema = pa.DataFrameSchema({Text("a"): pa.Column(str, checks), "y": pa.Column(float, pa.Check.le(np.float64(3.5)))})
+        @product(owner=Text("me"), purpose=Shop.HERE, tags=[Text("t")], isolate=True, contract=schema)
+        def p(raw): return pl.DataFrame({"a": ["here"], "y": [3.5]})
+        sql_product("q", Text("select x from raw"), owner="o", rules=[rule.sql(Text("none"), Text("from this where x > 9"))])
+        """,
+        header=True,
+    )
+    told = place.materialize()
+    assert {name: (t["result"], t["verdict"]) for name, t in told.items() if name} == dict.fromkeys(
+        ["sales.p", "sales.q"], ("published", "passed")
+    )
+    assert {t["result"] for name, t in place.materialize().items() if name} == {"unchanged"}
+    place.numbers("b", 5)
+    assert place.materialize()["sales.p"]["result"] == "published", "as the manifest has it"
