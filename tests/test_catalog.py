@@ -153,7 +153,7 @@ def test_the_past_is_seen_as_it_was(catalog: Catalog) -> None:
 
 def test_a_crash_is_settled_by_the_next_run(opened: Callable[..., Catalog]) -> None:
     first, second, removed = opened(), opened(), []
-    forget = lambda path, keep=(): removed.append((path, *sorted(keep)))  # noqa: E731
+    forget = lambda path, keep=frozenset: removed.append((path, *sorted(keep())))  # noqa: E731
     living = first.run("v1", "prod", NOW, {"d.p": "k", "d.q": ""}, forget, recorded=0)
     living.__enter__()
     first.record([replace(version("v1"), run="r0")], [])
@@ -171,7 +171,7 @@ def test_a_crash_is_settled_by_the_next_run(opened: Callable[..., Catalog]) -> N
 
 def test_a_run_that_was_taken_for_dead_stops(opened: Callable[..., Catalog]) -> None:
     first, second, removed = opened(), opened(), []
-    forget = lambda path, keep=(): removed.append((path, *sorted(keep)))  # noqa: E731
+    forget = lambda path, keep=frozenset: removed.append((path, *sorted(keep())))  # noqa: E731
     with pytest.raises(CatalogError, match=r"v1 was taken for dead[\s\S]*run it again"), first.run("v1", "prod", NOW, {"d.p": "k", "d.q": ""}, forget, recorded=0):  # fmt: skip
         first.record([replace(version("v1"), run="v1")], [verdict("v1")])
         change(second, "update runs set state = 'crashed' where id = 'v1'")
@@ -187,7 +187,7 @@ def test_a_run_that_was_taken_for_dead_stops(opened: Callable[..., Catalog]) -> 
 def test_intents_of_what_is_recorded_are_dropped(catalog: Catalog) -> None:
     removed: list[str] = []
     with catalog.run(
-        "v1", "prod", NOW, {"d.p": "k", "d.q": ""}, lambda path, keep=(): removed.append(path), recorded=0
+        "v1", "prod", NOW, {"d.p": "k", "d.q": ""}, lambda path, keep=frozenset: removed.append(path), recorded=0
     ):
         catalog.record([replace(version("v1"), run="v1")], [])
     assert removed == ["d.q/v1"]
@@ -195,7 +195,7 @@ def test_intents_of_what_is_recorded_are_dropped(catalog: Catalog) -> None:
 
 def test_what_a_living_run_may_build_nobody_else_builds(opened: Callable[..., Catalog]) -> None:
     first, second = opened(), opened()
-    keep = lambda path, keep=(): None  # noqa: E731
+    keep = lambda path, keep=frozenset: None  # noqa: E731
     with first.run("r1", "prod", NOW, {"d.p": "k", "d.q": "", "d.r": "k"}, keep, recorded=0) as held:
         assert held == {}
         wanted = {"d.p": "k", "d.q": "k", "d.r": "other", "d.s": "k"}
@@ -264,7 +264,7 @@ def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[...,
 
 def test_a_catalog_of_a_newer_assay_is_told(opened: Callable[..., Catalog]) -> None:
     catalog = opened()
-    with pytest.raises(CatalogError, match=r"schema version 99; this Assay knows[^$]*Upgrade"), catalog.run("r1", "prod", NOW, {}, lambda path, keep=(): None, recorded=0):  # fmt: skip
+    with pytest.raises(CatalogError, match=r"schema version 99; this Assay knows[^$]*Upgrade"), catalog.run("r1", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0):  # fmt: skip
         change(catalog, "update meta set value = '99' where name = 'schema'")
         catalog.record([version("v1")])
     assert catalog.versions("d.p") == [], "also to those who had it open"
@@ -304,7 +304,7 @@ def full(catalog: Catalog) -> None:
     names = ["d.ü", "d.p", "d.Z", "d.a b"]
     made = [version(f"v{n}", name) for n, name in enumerate(names)]
     judged = [Judged(part=1, rules="r", results={"a": 1.5})]
-    with catalog.run("r1", "prod", NOW, {"d.p": ""}, lambda path, keep=(): None, recorded=0):
+    with catalog.run("r1", "prod", NOW, {"d.p": ""}, lambda path, keep=frozenset: None, recorded=0):
         for one in made:
             recorded = catalog.record([one], [verdict(one.id), replace(verdict(one.id), contract="0")], judged)
     release(catalog, *(Move(product=one.product, version=one.id) for one in made))
@@ -352,8 +352,8 @@ def test_a_lock_that_nobody_holds_is_taken_away(tmp_path: Path) -> None:
     """Of a run that died before it was recorded, or after it was settled; that of a living one stays."""
     catalog = open_catalog(tmp_path / "catalog.db")
     (tmp_path / "locks/left").touch()
-    with catalog.run("r1", "prod", NOW, {}, lambda path, keep=(): None, recorded=0):
-        assert catalog.recover(lambda path, keep=(): None) == []
+    with catalog.run("r1", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0):
+        assert catalog.recover(lambda path, keep=frozenset: None) == []
         assert [file.name for file in (tmp_path / "locks").iterdir()] == ["r1"]
     assert not list((tmp_path / "locks").iterdir())
     catalog.close()
@@ -365,7 +365,7 @@ def test_what_came_out_as_something_else_is_no_copy(tmp_path: Path, address: str
         copy(source, target, tmp_path / "store")
     full(source)
     with (
-        source.run("r2", "prod", NOW, {}, lambda path, keep=(): None, recorded=0),
+        source.run("r2", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0),
         pytest.raises(UsageError, match="run r2 is using"),
     ):
         copy(source, target, tmp_path / "store")

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from assay import manifest
 from assay.config import find_config
 from assay.engines import sql as reader
+from assay.graph import Graph
 from assay.manifest import read_manifest
 from assay.project import open_project
 from tests.conftest import Place
@@ -245,11 +246,28 @@ def test_what_no_declaration_could_have_made_is_made_anew(kept: Place, change: C
     assert read_manifest(find_config(kept.root)) is not None
 
 
+@pytest.fixture
+def anew() -> Iterator[Callable[[Place], Graph | None]]:
+    """Reads a manifest as another process would: what tools there are is looked at once in each."""
+
+    def read(place: Place) -> Graph | None:
+        manifest._tools.cache_clear()
+        return read_manifest(find_config(place.root))
+
+    yield read
+    manifest._tools.cache_clear()
+
+
 @pytest.mark.parametrize("library", ["duckdb", "polars", "pandera", "msgspec"])
-def test_another_version_of_a_library(kept: Place, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+def test_another_version_of_a_library(
+    kept: Place, anew: Callable, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    assert anew(kept) is not None
     other = kept.write(f"elsewhere/{library}/__init__.py", "")
-    monkeypatch.setattr(manifest, "find_spec", lambda name: ModuleSpec(name, None, origin=str(other)))
-    assert read_manifest(find_config(kept.root)) is None
+    real = manifest.find_spec
+    told = ModuleSpec(library, None, origin=str(other))
+    monkeypatch.setattr(manifest, "find_spec", lambda name: told if name == library else real(name))
+    assert anew(kept) is None
 
 
 def test_a_module_of_another_project_in_the_same_process_is_none_of_this_one(tmp_path: Path) -> None:
@@ -290,15 +308,16 @@ def test_whole_numbers_of_any_size(place: Place) -> None:
     assert str(2**200) in told[0]
 
 
-def test_another_version_of_assay(kept: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read_manifest(find_config(kept.root)) is not None
+def test_another_version_of_assay(kept: Place, anew: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert anew(kept) is not None
     monkeypatch.setattr(manifest, "__file__", str(kept.write("elsewhere/assay/manifest.py", "")))
-    assert read_manifest(find_config(kept.root)) is None
+    assert anew(kept) is None
 
 
-def test_another_python(kept: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_python(kept: Place, anew: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert anew(kept) is not None
     monkeypatch.setattr(sys, "version_info", (3, 99, 0))
-    assert read_manifest(find_config(kept.root)) is None
+    assert anew(kept) is None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -203,6 +204,7 @@ def reads_digest(config: Config) -> str:
     return digest(told) if told else ""
 
 
+@cache
 def _tools() -> list[Any]:
     """Return what tells this code and these libraries from others, without importing any."""
     ours = [_stat(file) for file in sorted(Path(__file__).parent.rglob("*.py"))]

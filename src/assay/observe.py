@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from assay.catalog import Catalog
 from assay.cleaning import clean
 from assay.fingerprint import source_of
@@ -119,7 +117,7 @@ def _is_racy(file: SourceFile, now: datetime) -> bool:
 
 
 def _same(file: SourceFile, known: SourceFile | None) -> bool:
-    return known is not None and replace(file, part=known.part) == known
+    return known is not None and (file.size, file.ctime_ns, file.digest) == (known.size, known.ctime_ns, known.digest)
 
 
 def changed_since(seen: Mapping[Path, SourceFile], files: Iterable[Path], now: datetime) -> str:

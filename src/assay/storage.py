@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -48,8 +48,8 @@ class Storage(Protocol):
     def set_aside(self, path: str) -> Path:
         """Move a file or folder out of the store, to where nothing reads it, and return where it is."""
 
-    def remove(self, path: str, keep: Collection[str] = ()) -> None:
-        """Remove a file or folder, but for the files to `keep`, and the folders it leaves empty."""
+    def remove(self, path: str, keep: Callable[[], Collection[str]] = frozenset) -> None:
+        """Remove a file or folder, but for the files to `keep` (asked where it is there), and folders left empty."""
 
 
 class LocalStorage:
@@ -164,7 +164,20 @@ class LocalStorage:
             self.remove(path)  # the folders that are empty by now
         return aside
 
-    def remove(self, path: str, keep: Collection[str] = ()) -> None:
+    def remove(self, path: str, keep: Callable[[], Collection[str]] = frozenset) -> None:
+        folders = [*self._folders(path)]
+        for folder in folders:
+            self._check(folder)
+        if os.path.lexists(f"{self._root}/{path}") and self._leaves_some(path, keep()):
+            return
+        for folder in reversed(folders):
+            try:
+                os.rmdir(folder)  # noqa: PTH106
+            except OSError:
+                return  # not empty, or not there
+
+    def _leaves_some(self, path: str, keep: Collection[str]) -> bool:
+        """Remove a file or folder that is there, and say whether something of it is kept."""
         full = self._full(path)
         if keep:
             kept = {self._full(file) for file in keep}
@@ -173,17 +186,13 @@ class LocalStorage:
             for folder in sorted((f for f in full.rglob("*") if f.is_dir()), reverse=True):
                 with suppress(OSError):  # not empty
                     folder.rmdir()
-            return
+            return True
         with suppress(FileNotFoundError, NotADirectoryError):  # another run may be clearing up the same
             if full.is_dir() and not full.is_symlink():
                 shutil.rmtree(full)
             else:
                 full.unlink(missing_ok=True)
-        for folder in _folders_up_to(full.parent, self._root)[:-1]:
-            try:
-                folder.rmdir()
-            except OSError:
-                return  # not empty, or not there
+        return False
 
     def _full(self, path: str) -> Path:
         """Return where a path is; StoreError when that is not certain to be inside the store, below some folder."""

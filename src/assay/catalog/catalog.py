@@ -6,6 +6,7 @@ from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from assay.catalog import schema
@@ -328,10 +329,12 @@ class Catalog:
 
     def _remove(self, paths: Iterable[str], remove: Remove) -> None:
         for path in paths:
-            query = "select path from parts where path = ? or (path >= ? and path < ?)"
-            kept = frozenset(file for (file,) in self.database.rows(query, [path, f"{path}/", f"{path}0"]))
-            if path not in kept:
-                remove(path, kept)
+            remove(path, partial(self._at, path))
+
+    def _at(self, path: str) -> Collection[str]:
+        """Return the files of parts at or below a path."""
+        query = "select path from parts where path = ? or (path >= ? and path < ?)"
+        return {file for (file,) in self.database.rows(query, [path, f"{path}/", f"{path}0"])}
 
     def _settle(self, run: str, state: str) -> None:
         def settle(writer: Writer) -> None:

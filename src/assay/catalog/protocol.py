@@ -84,6 +84,6 @@ class Holds(Protocol):
 
 
 class Remove(Protocol):
-    """Removes a path from the store, but for the files below it that are to be kept."""
+    """Removes a path from the store, but for what is to be kept of it: that is asked only where there is something."""
 
-    def __call__(self, path: str, keep: Collection[str] = (), /) -> None: ...
+    def __call__(self, path: str, keep: Callable[[], Collection[str]] = frozenset, /) -> None: ...
