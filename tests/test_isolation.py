@@ -7,9 +7,11 @@ import sys
 import time
 from pathlib import Path
 from textwrap import dedent
+from threading import Event, Thread
 
 import pytest
 
+from assay.isolation import Hands
 from tests.conftest import Place
 
 
@@ -400,3 +402,31 @@ def test_a_part_without_rows_is_made_in_a_process_of_its_own(place: Place) -> No
     place.write("drops/2024-01-02.csv", "x\n")
     assert place.materialize()[""]["exit_code"] == 0
     assert place.query("from p") == [{"day": "2024-01-01", "x": 1}]
+
+
+def test_queries_over_much_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    hands, entered, ended = Hands(run="r", shelf=None, timer=time.monotonic), Event(), []  # type: ignore[arg-type]
+
+    def work() -> None:
+        try:
+            with hands.turn(2**30):
+                entered.set()
+        except BaseException as error:
+            ended.append(error)
+
+    with hands.turn(2**30):
+        waiting = Thread(target=work)
+        waiting.start()
+        with hands.turn(1000):
+            assert not entered.wait(0.3), "it waits; what is little does not"
+    waiting.join(10)
+    assert entered.is_set()
+    entered.clear()
+    with hands.turn(2**30):
+        waiting = Thread(target=work)
+        waiting.start()
+        hands.stopping.set()
+        waiting.join(10)
+    assert not entered.is_set(), "a run that is stopped begins nothing"
+    assert [type(error) for error in ended] == [KeyboardInterrupt]

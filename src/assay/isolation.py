@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from threading import Event, Lock, Thread, get_ident
+from threading import Event, Lock, Semaphore, Thread, get_ident
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -29,6 +29,7 @@ from assay.model import Product
 from assay.periods import shown_while
 from assay.spilling import size_of, spill_of
 
+_MUCH = 16 * 2**20  # bytes of files that a query reads: of millions of rows, mostly
 _TICK = 0.1  # seconds between looks for whether the run is being stopped
 _GRACE = 3.0  # seconds for a process to end when it is asked to, before it is killed
 _START = 60.0  # seconds that a process has at least to import what it needs
@@ -54,6 +55,7 @@ class Hands(Struct, kw_only=True):
     stopping: Event = field(default_factory=Event)
     _spills: set[Path] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
+    _turns: Semaphore = field(default_factory=lambda: Semaphore(max(1, (os.cpu_count() or 1) // 4)))
     _engine: DuckDB | None = None
 
     @property
@@ -80,6 +82,20 @@ class Hands(Struct, kw_only=True):
             shutil.rmtree(spill, ignore_errors=True)
             with self._lock:
                 self._spills.discard(spill)
+
+    @contextmanager
+    def turn(self, size: int) -> Iterator[None]:
+        """Wait for the turn of a query over so many bytes: much takes several cores, and two such twice the memory."""
+        if size < _MUCH:
+            yield
+            return
+        while not self._turns.acquire(timeout=_TICK):
+            if self.stopping.is_set():
+                raise KeyboardInterrupt
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def stop(self) -> None:
         """Interrupt what is being made; every process is ended by the thread that waits for it."""

@@ -39,7 +39,7 @@ from assay.failure import failure
 from assay.interrupts import unstopped
 from assay.isolation import Hands
 from assay.judging import Hearing, Ruling, remembered_by
-from assay.model import Key, Kind, Move, Product, Release, Version
+from assay.model import Key, Kind, Move, Product, Release, SourceState, Version
 from assay.orders import Orders, todo
 from assay.overlay import Overlay
 from assay.packing import MANY
@@ -337,7 +337,9 @@ class Run:
         needs = product.kind is not Kind.SQL or product.quarantines
         definition = self._definition(product.name) if needs else Definition()
         if not product.follows:
-            return partial(self.workshop.build, self.orders.whole(product, key, definition))
+            build = partial(self.workshop.build, self.orders.whole(product, key, definition))
+            size = sum(_size(self.states[i.name]) for i in product.inputs)
+            return self._in_turn(size, build) if product.kind is Kind.SQL else build
         forced = product.name in self.forced
         order = self.orders.parts(product, key, definition, range=self.range, forced=forced)
         self.notes[product.name].parts = (todo(order), len(order.parts))
@@ -370,7 +372,15 @@ class Run:
                 rules=rules,
                 tallies=self.shelf.tallies(product, version, self.world.catalog.judged),
             )
-        return lambda: hearing.rule(self.hands.engine, lambda: self._definition(product.name).schema, self.world.clock)
+        schema = lambda: self._definition(product.name).schema  # noqa: E731
+        return self._in_turn(version.bytes, lambda: hearing.rule(self.hands.engine, schema, self.world.clock))
+
+    def _in_turn(self, size: int, work: _Work) -> _Work:
+        def done() -> _Done:
+            with self.hands.turn(size):
+                return work()
+
+        return done
 
     def _is_open(self, product: Product, version: Version) -> bool:
         """Say whether anything has to be looked at to judge a version that is made of one part."""
@@ -466,6 +476,16 @@ class Run:
             seconds=round(note.seconds, 3),
             parts=note.parts,
         )
+
+
+def _size(state: InputState) -> int:
+    """Return how many bytes an input has, as they are stored."""
+    match state:
+        case Known(behind=Version() as version):
+            return version.bytes
+        case Known(behind=SourceState() as source):
+            return sum(file.size for file in source.files)
+    return 0
 
 
 class _Note(Struct):
