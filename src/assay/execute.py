@@ -30,7 +30,7 @@ def execute(project: Project, request: Request, world: World, observed: Observed
     asked = [name for name in project.graph.order if name in request.products]
     while True:
         remember(observed, world)
-        steps = plan(project.graph, observed, request)
+        steps = plan(project.graph, observed, request, in_parts=False)
         if not steps.work:
             results.update(_as_it_is(steps, results, world.reporter))
             return kept(Outcome(results={n: results[n] for n in asked}), world, environment)

@@ -143,13 +143,18 @@ def _key_of(decision: Decision) -> str:
     return ""
 
 
-def plan(graph: Graph, observed: Observed, request: Request) -> Plan:
+def plan(graph: Graph, observed: Observed, request: Request, *, in_parts: bool = True) -> Plan:
     """Return what would be done; pure, so that planning twice says the same."""
-    return planned(graph, observed, request)[0]
+    return planned(graph, observed, request, in_parts=in_parts)[0]
 
 
-def planned(graph: Graph, observed: Observed, request: Request) -> tuple[Plan, Mapping[str, InputState]]:
-    """Return the plan, and what every table is to those made of it once that is done."""
+def planned(
+    graph: Graph, observed: Observed, request: Request, *, in_parts: bool = True
+) -> tuple[Plan, Mapping[str, InputState]]:
+    """Return the plan, and what every table is to those made of it once that is done.
+
+    What is decided does not hang on which parts there are: they need not be told where nobody reads of them.
+    """
     states = source_states(observed)
     steps: dict[str, Decision] = {}
     for name in graph.order:
@@ -157,7 +162,7 @@ def planned(graph: Graph, observed: Observed, request: Request) -> tuple[Plan, M
         if name in request.products:
             forced = name in request.forced
             step = decide(product, states, observed, forced=forced, restates=name in request.restated)
-            steps[name] = _in_parts(product, step, states, observed.facts, forced=forced)
+            steps[name] = _in_parts(product, step, states, observed.facts, forced=forced) if in_parts else step
             states[name] = output(name, steps[name])
         else:
             states[name] = published(name, observed.facts)

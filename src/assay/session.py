@@ -84,7 +84,7 @@ class Session(Struct):
     def states(self, observed: Observed) -> dict[str, set[str]]:
         """Return the products that each state selector means."""
         graph, facts = self.project.graph, observed.facts
-        steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
+        steps = plan(graph, observed, Request(products=frozenset(graph.products)), in_parts=False).steps
         modified = {
             name for name, product in graph.products.items()
             if (pointer := facts.pointer(name)) is None

@@ -31,7 +31,7 @@ _TABLE = 1000  # rows of an answer that a table shows unless it is told
 def shelf_of(session: Session, observed: Observed) -> tuple[Shelf, Mapping[str, Decision]]:
     """Return where everything is read as of now, and what is next for every product."""
     graph = session.project.graph
-    steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
+    steps = plan(graph, observed, Request(products=frozenset(graph.products)), in_parts=False).steps
     return Shelf(graph, observed, session.storage, session.project.config, steps), steps
 
 
