@@ -375,8 +375,8 @@ def product_by_product(writer: Any, environment: str, release: int, moved: Move)
 
 
 def test_a_crash_at_every_step_of_one_run(tmp_path: Path) -> None:
-    """By default at every eighth, others every day: `tests/faults` goes through more of them."""
-    at_steps(tmp_path, lambda last: range(1, last + 1) if LARGE else range(1 + SEED % 8, last + 1, 8))
+    """By default at every twelfth, others every day: `tests/faults` goes through more of them."""
+    at_steps(tmp_path, lambda last: range(1, last + 1) if LARGE else range(1 + SEED % 12, last + 1, 12))
 
 
 def test_the_control_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

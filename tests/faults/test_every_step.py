@@ -16,7 +16,7 @@ from tests.forge import Forge
 from tests.server import Server
 
 pytestmark = pytest.mark.faults
-MOST = {"large": 1_000_000, "ci": 18}.get(setting(), 3)
+MOST = {"large": 1_000_000, "ci": 18}.get(setting(), 2)
 SEED = int(os.environ.get("ASSAY_SEED", int(time.time()) // 86_400))
 
 

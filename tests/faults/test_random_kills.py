@@ -19,7 +19,7 @@ from tests.forge import Ended, Forge
 from tests.server import Server
 
 pytestmark = pytest.mark.faults
-KILLS = {"large": 3_000, "ci": 160}.get(setting(), 6)
+KILLS = {"large": 3_000, "ci": 160}.get(setting(), 4)
 REAL = {"large": 60, "ci": 10}.get(setting(), 2)
 SEED = os.environ.get("ASSAY_SEED", str(time.time_ns()))
 NAMES = (("first", "second"), ("recoded", "gc"))

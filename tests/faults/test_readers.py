@@ -25,7 +25,7 @@ from tests.forge import ROOT
 from tests.server import Server
 
 pytestmark = pytest.mark.faults
-SECONDS = 60.0 if setting() else 5.0
+SECONDS = 60.0 if setting() else 4.0
 NAMES = ("t.base", "t.left_side", "t.right_side", "t.joined")
 QUERY = " union all ".join(f"select max(gen) as gen from {name}" for name in NAMES)
 
