@@ -234,7 +234,11 @@ def test_a_manifest_from_somebody_else_is_made_again(shop: Place) -> None:
 
 @pytest.mark.parametrize("name", ["../../x", "a.b/../../c", "sales.p\x1b[2J", 'sales."; drop', "", "x" * 400])
 def test_a_name_from_a_forged_manifest_leads_nowhere(shop: Place, name: str) -> None:
-    shop.forge(lambda _, declared: declared["products"][0].update(name=name))
+    def change(_: dict, declared: dict) -> None:
+        declared["products"][0]["name"] = name
+        declared["products"][1]["inputs"][0]["name"] = name  # whose only input it is: nothing else would be amiss
+
+    shop.forge(change)
     for verb in (["status"], ["plan"], ["ls"], ["lineage", "q", "--format", "mermaid"], ["materialize"]):
         ran = shop.run(*verb)
         assert ran.code in {0, 1, 2, 3}
