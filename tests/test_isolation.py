@@ -430,3 +430,14 @@ def test_queries_over_much_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
         waiting.join(10)
     assert not entered.is_set(), "a run that is stopped begins nothing"
     assert [type(error) for error in ended] == [KeyboardInterrupt]
+
+
+def test_sql_and_judging_take_turns_and_functions_do_not(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    real = Hands.turn
+    monkeypatch.setattr(Hands, "turn", lambda hands, size: (taken.append(size), real(hands, size))[1])
+    declare(place, f"@product(owner='o')\ndef p(numbers): return numbers\n{OTHER}")
+    assert place.materialize()[""]["exit_code"] == 0
+    read = (place.root / "data/a.csv").stat().st_size
+    made = [file.stat().st_size for file in (place.root / ".products/store").rglob("*.parquet")]
+    assert sorted(taken) == sorted([read, *made]), "one is made by a query; both are judged"
