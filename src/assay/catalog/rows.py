@@ -24,7 +24,8 @@ from assay.model import (
     Version,
 )
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once: it is slow
+# JSON of Python's own: what rules measured may be a whole number of over 64 bits. Made once: that is slow.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _MOST_PARTS = 10_000_000  # of one version: a range of more is damage, and would fill the memory
 VERSION = (
     "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run,"
