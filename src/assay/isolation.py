@@ -93,6 +93,8 @@ class Hands(Struct, kw_only=True):
             if self.stopping.is_set():
                 raise KeyboardInterrupt
         try:
+            if self.stopping.is_set():  # what had the turn before was interrupted
+                raise KeyboardInterrupt
             yield
         finally:
             self._turns.release()
