@@ -27,7 +27,7 @@ LAYERS = [
     },  # pure: what next
     {"config", "declare", "shapes", "spilling", "storage", "leases", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "packing", "reading"},
-    {"rulebook", "evidence", "failure"},
+    {"rulebook", "evidence", "failure", "workload"},
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"declared"},
     {"project"},

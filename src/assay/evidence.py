@@ -22,7 +22,6 @@ from assay.rules.by_totals import Tallies, Tally, asked_of, splits, totals_diges
 from assay.rules.judge import Evidence, PartEvidence
 from assay.storage import Storage
 
-_LITTLE = 2**20  # bytes of a source: about what DuckDB gives one thread at a time
 _ALONE = {"threads": "1", "async_threads": "0"}  # a query is done, and its file written, by the thread that asks
 
 
@@ -35,18 +34,15 @@ class Shelf:
         self.graph, self.observed, self.storage, self.config = graph, observed, storage, config
         self.root, self.decisions = config.root, decisions
 
-    def engine(self) -> DuckDB:
-        """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
+    def engine(self, *, little: bool = False) -> DuckDB:
+        """Return a DuckDB that can read and write the store, and read the sources, and nothing else.
+
+        For queries that all read `little` it has one thread.
+        """
         with suppress(OSError):  # DuckDB makes one folder, not two; where nothing may be written nothing is spilled
             self.config.spill_folder.parent.mkdir(parents=True, exist_ok=True)
-        limits = {**self.config.limits, **(_ALONE if self._is_little else {})}
+        limits = {**self.config.limits, **(_ALONE if little else {})}
         return DuckDB(self.folders, self.config.spill_folder, limits)
-
-    @property
-    def _is_little(self) -> bool:
-        """Whether all is made of so little that a query is soonest done by one thread: others run beside it."""
-        sizes = (sum(f.size for f in source.files) for source in self.observed.sources.values())
-        return max(sizes, default=_LITTLE) < _LITTLE and all(p.inputs for p in self.graph.products.values())
 
     @property
     def folders(self) -> list[Path]:

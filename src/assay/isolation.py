@@ -46,12 +46,16 @@ class Make(Protocol):
 
 
 class Hands(Struct, kw_only=True):
-    """What makes the products of one run; `jobs` of them at a time share the memory. `timer` tells seconds."""
+    """What makes the products of one run; `jobs` of them at a time share the memory. `timer` tells seconds.
+
+    `little`: no query reads much.
+    """
 
     run: str
     shelf: Shelf
     timer: Callable[[], float]
     jobs: int = 1
+    little: bool = False
     stopping: Event = field(default_factory=Event)
     _spills: set[Path] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
@@ -62,7 +66,7 @@ class Hands(Struct, kw_only=True):
     def engine(self) -> DuckDB:
         """The engine of this process; there is none before somebody asks."""
         with self._lock:
-            self._engine = self._engine or self.shelf.engine()
+            self._engine = self._engine or self.shelf.engine(little=self.little)
             return self._engine
 
     @contextmanager

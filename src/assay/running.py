@@ -60,6 +60,7 @@ from assay.project import Project
 from assay.records import Records
 from assay.resolve import Definition
 from assay.retrying import Later, pause, worth_another
+from assay.workload import is_little
 from assay.world import World
 
 _Done = Built | Unfinished | Ruling
@@ -139,6 +140,7 @@ class Run:
         gc.freeze()  # what the definitions became stays to the end
         gc.enable()  # a command begins without
         self.hands.jobs = jobs = self.manner.jobs or min(4, os.cpu_count() or 1)
+        self.hands.little = is_little(self.plan, self.graph, self.observed)
         self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
         if any(self.graph.products[name].runs_python for name in self.plan.builds):
             self.project.definitions()

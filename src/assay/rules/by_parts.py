@@ -48,6 +48,12 @@ def rules_digest(product: Product, columns: Sequence[Column], sensitive: Collect
     return digest([told, sorted(product.contract.key), sorted(sensitive)])
 
 
+def over_all(product: Product, columns: Sequence[Column], sensitive: Collection[str]) -> list[Rule]:
+    """Return the rules that may have to be asked of all parts at once, with columns like these."""
+    chosen = _Chosen(product, columns, sensitive)
+    return [rule for rule in product.contract.rules if rule not in chosen.rows]
+
+
 def judge_parts(
     product: Product,
     evidence: Evidence,
