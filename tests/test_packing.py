@@ -205,19 +205,21 @@ def test_with_a_catalog_in_postgresql(tmp_path: Path, address: str) -> None:
 
 def test_files_of_few_rows_do_not_become_ever_more(tmp_path: Path) -> None:
     """A run after the other makes a few parts; without `gc`, what reads all of them would open ever more files."""
-    place = shop(tmp_path)
-    late = [place.root / f"data/{number}.csv" for number in range(90, COUNT)]
+    place, some = shop(tmp_path), 2 * (packing.MANY - 4)
+    late = [place.root / f"data/{number}.csv" for number in range(some // 2, some)]
+    for number in range(some, COUNT):
+        (place.root / f"data/{number}.csv").unlink()
     texts = [file.read_text() for file in late]
     for file in late:
         file.unlink()
     place.materialize()
-    assert len({part.path for part in place.parts("shop.sums").values()}) == 90, "so few have a file each"
+    assert len({part.path for part in place.parts("shop.sums").values()}) == some // 2, "so few have a file each"
     for file, text in zip(late, texts, strict=True):
         file.write_text(text)
     place.materialize()
     found = place.parts("shop.sums")
     held = Counter(part.path for part in found.values())
-    assert sorted(held.values()) == [1] * 7 + [COUNT - 7], "but for the last ones"
+    assert sorted(held.values()) == [1] * 7 + [some - 7], "but for the last ones"
     assert found[str(LARGE)].path in held
     lines = place.parts("shop.lines")
     assert Counter(part.path for part in lines.values())[lines[str(LARGE)].path] == 1, "many rows have their own"
@@ -226,7 +228,7 @@ def test_files_of_few_rows_do_not_become_ever_more(tmp_path: Path) -> None:
     before = len(stored(place))
     leases._kept.cache_clear()
     place.run("materialize", "--now", "2100-01-01")
-    assert len(stored(place)) == before - 2 * (COUNT - 7) + 1, "what they were in is removed by a later run"
+    assert len(stored(place)) == before - 2 * (some - 7) + 1, "what they were in is removed by a later run"
     assert content(place, "lines") == wanted
     assert place.run("verify").code == 0
 
@@ -281,9 +283,11 @@ run()
 def test_ctrl_c_while_parts_are_put_together(tmp_path: Path, late: bool) -> None:
     place = shop(tmp_path)
     if late:  # then it is what many runs have left
-        hidden = [
-            (file, file.read_text()) for file in (place.root / f"data/{number}.csv" for number in range(90, COUNT))
-        ]
+        some = 2 * (packing.MANY - 4)
+        for number in range(some, COUNT):
+            (place.root / f"data/{number}.csv").unlink()
+        files = [place.root / f"data/{number}.csv" for number in range(some // 2, some)]
+        hidden = [(file, file.read_text()) for file in files]
         for file, _ in hidden:
             file.unlink()
         place.materialize()

@@ -15,13 +15,12 @@ from assay.engines.feed import stored
 from assay.errors import Conflict, StoreError
 from assay.interrupts import unstopped
 from assay.model import Part, Version
-from assay.packing import FEW_ROWS, FEWEST, may_share, put_together
+from assay.packing import FEW_ROWS, FEWEST, MANY, may_share, put_together
 from assay.storage import Storage
 from assay.world import World
 
 SMALL = 16 << 20  # bytes of a file that is worth putting together with others
 LARGE = 128 << 20  # bytes of small files that are put into one
-_VERY_MANY = 32  # files of few rows: to open them takes who reads all about as long as to put them together
 YOUNGEST = 7  # the last parts stay as they are: they are what changes
 
 
@@ -50,7 +49,7 @@ def compact(world: World, opened: Callable[[], DuckDB], *, environment: str, dry
 
 
 def keep_few(versions: Iterable[Version], world: World, engine: Callable[[], DuckDB], *, environment: str) -> None:
-    """Put the files together of parts of few rows, where a run after the other has left very many of them.
+    """Put the files together of parts of few rows, where a run after the other has left MANY of them.
 
     That costs a run now and then little, and every one that reads all of the parts less. Where it fails they stay.
     """
@@ -68,7 +67,7 @@ def _few(version: Version) -> list[Part]:
     """Return the parts of few rows, where many of them have a file each."""
     few = [part for part in version.parts if part.rows <= FEW_ROWS] if version.in_parts and _may(version) else []
     alone = Counter(Counter(part.path for part in few).values())[1]
-    return few if alone >= _VERY_MANY + YOUNGEST else []
+    return few if alone >= MANY + YOUNGEST else []
 
 
 _Todo = list[tuple[Version, list[list[Part]]]]

@@ -9,7 +9,7 @@ from assay.errors import UsageError
 from assay.graph import Graph
 from assay.model import Part, Product, Version, short
 from assay.partition import Wanted, wanted
-from assay.plan import Observed, Request, plan, planned
+from assay.plan import Observed, Request, current, plan, planned
 from assay.story import Story, lines
 
 _RUNGS = (
@@ -50,8 +50,7 @@ def explain_part(graph: Graph, observed: Observed, name: str, key: str) -> dict[
     if product.partition is None:
         raise UsageError(f"{name} is not in parts")
     made, states = planned(graph, observed, Request(products=frozenset(graph.products)))
-    pointer = facts.pointer(name)
-    seen = facts.version(pointer.version) if pointer else None
+    seen = current(name, facts)
     want = next((w for w in _wanted(product, states) if w.key == key), None)
     have = seen.part(key) if seen else None
     if want is None and have is None:

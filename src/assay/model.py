@@ -65,7 +65,7 @@ class Freshness(Struct, frozen=True, kw_only=True):
         return f"by {self.by} {self.tz}{days}{covers}"
 
 
-class Column(Struct, frozen=True, kw_only=True):
+class Column(Struct, frozen=True, kw_only=True, gc=False):
     """A column and its type, spelled as DuckDB spells it (`DECIMAL(18,2)`).
 
     `logical` is the Polars type of a stored column where DuckDB's spelling leaves some out (a zone).
@@ -297,7 +297,7 @@ class Key(Struct, frozen=True, kw_only=True):
     held: Mapping[str, str] = field(default_factory=dict)
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class Part(Struct, frozen=True, kw_only=True, gc=False):
     """Immutable rows of one or more versions: a file, or rows of one. An unpartitioned version has one part, ''.
 
     `path` is relative to the store; `bytes`, `checksum` and `modified` (when it was written, in ns; 0: not known) are
@@ -453,7 +453,7 @@ class Release(Struct, frozen=True, kw_only=True):
     moves: tuple[tuple[str, str], ...] = ()
 
 
-class SourceFile(Struct, frozen=True, kw_only=True):
+class SourceFile(Struct, frozen=True, kw_only=True, gc=False):
     """One file of a source as observed: path relative to the project root, size in bytes, ctime in ns, SHA-256.
 
     `part` is the part of the source that it belongs to.

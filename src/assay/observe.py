@@ -1,5 +1,6 @@
 """One read of catalog, sources and clock: what the ladder decides on."""
 
+import fnmatch
 import glob
 import os
 import re
@@ -39,30 +40,36 @@ def observe(
         environment=environment,
         sources={name: look(root, source, seen) for name, source in sources.items()},
         facts=catalog.facts(environment, storage.holds),
+        seen=seen,
     )
 
 
 def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceState:
     """Return a source as it is now; a file whose size and time are those of one already read is not read again."""
-    paths = sorted(set(_matching(root, source.pattern)))  # no Path is made for each: there may be very many
     files: list[SourceFile] = []
-    for path in paths:
-        full = path if path.startswith("/") else f"{root}/{path}"
-        try:
-            found = os.stat(full)  # noqa: PTH116
-            if stat.S_ISDIR(found.st_mode):
-                continue
-            if not _is_text(path):
-                return SourceState(name=source.name, missing=f"{source.name}: a file's name is not UTF-8: {path!a}")
-            part = key_of_path(source, path) if source.path_regex else path
-            if part is None:
-                return SourceState(
-                    name=source.name, missing=f"{source.name}: {clean(path)} does not say {_wanted(source)}"
-                )
-            files.append(_look_at(full, found, path, part, seen.get(path)))
-        except OSError as error:
-            told = f"{source.name}: cannot read {clean(path)}: {error.strerror}"
-            return SourceState(name=source.name, missing=told)
+    at = os.open(root, os.O_RDONLY)  # paths that begin there are short to look up, and no Path is made for each
+    try:
+        for path in sorted(set(_matching(root, source.pattern))):
+            try:
+                found = os.stat(path, dir_fd=at)
+                if stat.S_ISDIR(found.st_mode):
+                    continue
+                if not _is_text(path):
+                    told = f"{source.name}: a file's name is not UTF-8: {path!a}"
+                    return SourceState(name=source.name, missing=told)
+                part = key_of_path(source, path) if source.path_regex else path
+                if part is None:
+                    told = f"{source.name}: {clean(path)} does not say {_wanted(source)}"
+                    return SourceState(name=source.name, missing=told)
+                size, ctime, known = found.st_size, found.st_ctime_ns, seen.get(path)
+                same = known and known.size == size and known.ctime_ns == ctime
+                digest = known.digest if known and same else file_digest(root / path)
+                files.append(SourceFile(path=path, size=size, ctime_ns=ctime, digest=digest, part=part))
+            except OSError as error:
+                told = f"{source.name}: cannot read {clean(path)}: {error.strerror}"
+                return SourceState(name=source.name, missing=told)
+    finally:
+        os.close(at)
     if not files:
         return SourceState(name=source.name, missing=f"{source.name}: no file matches {source.pattern}")
     digest = source_of(source.reading, ((f.path, f.digest) for f in files))
@@ -79,7 +86,12 @@ def _wanted(source: Source) -> str:
 def _matching(root: Path, pattern: str) -> Iterator[str]:
     """Yield the paths that match a glob; `**` does not go through links to folders, which may be loops."""
     if "**" not in pattern:
-        yield from glob.glob(pattern, root_dir=root)  # noqa: PTH207 (it may be absolute)
+        above, _, last = pattern.rpartition("/")
+        if above and last[:1] != "." and glob.has_magic(last) and not glob.has_magic(above):
+            names = fnmatch.filter(_names(root / above), last)  # as glob does, which takes longer where there are many
+            yield from (f"{above}/{name}" for name in names if name[0] != ".")
+        else:
+            yield from glob.glob(pattern, root_dir=root)  # noqa: PTH207 (it may be absolute)
         return
     fixed = pattern[: re.search(r"[*?[]", pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
     top = f"{root}/{fixed}" if not pattern.startswith("/") else fixed or "/"
@@ -93,18 +105,19 @@ def _matching(root: Path, pattern: str) -> Iterator[str]:
                 yield path
 
 
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 (no Path is made for each)
+    except OSError:
+        return []
+
+
 def _is_text(path: str) -> bool:
     try:
         path.encode()
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _look_at(full: str, found: os.stat_result, path: str, part: str, known: SourceFile | None) -> SourceFile:
-    same = known and (known.size, known.ctime_ns) == (found.st_size, found.st_ctime_ns)
-    digest = known.digest if known and same else file_digest(Path(full))
-    return SourceFile(path=path, size=found.st_size, ctime_ns=found.st_ctime_ns, digest=digest, part=part)
 
 
 def settled(states: Iterable[SourceState], seen: Mapping[str, SourceFile], now: datetime) -> list[SourceFile]:

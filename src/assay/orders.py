@@ -18,6 +18,7 @@ from assay.model import Key, Part, Product, SourceFile, Version
 from assay.observe import changed_since
 from assay.overlay import Overlay
 from assay.partition import wanted, within
+from assay.plan import current
 from assay.resolve import Definition
 from assay.storage import Storage
 
@@ -46,7 +47,7 @@ class Orders:
     def parts(self, product: Product, key: Key, definition: Definition, *, range: str, forced: bool) -> Order:
         """Return the order of a product that follows its inputs: all its parts, those there are, those to build now."""
         assert product.partition is not None
-        parts = wanted(product, self.states) or []
+        parts = wanted(product, self.states, current(product.name, self.facts)) or []
         asked = within([part.key for part in parts], range, product.partition.grain) if range else None
         if asked == []:
             raise UsageError(f"{product.name} has no part in {range}", hint=_some([part.key for part in parts]))
@@ -61,15 +62,12 @@ class Orders:
     def without(self, product: Product, key: Key) -> tuple[Order, Version, Version | None]:
         """Return the order to leave some parts as readers have them, what was made, and what they see."""
         version = self.facts.find(product.name, key_of(key.code, key.inputs).digest)
-        pointer = self.facts.pointer(product.name)
         assert version is not None
-        before = self.facts.version(pointer.version) if pointer else None
-        return self.whole(product, key, Definition()), version, before
+        return self.whole(product, key, Definition()), version, current(product.name, self.facts)
 
     def _parts_before(self, product: Product) -> Iterable[Part]:
         """Return the parts of what readers see, or of what was built last."""
-        pointer = self.facts.pointer(product.name)
-        before = self.facts.version(pointer.version) if pointer else self.facts.latest(product.name)
+        before = current(product.name, self.facts) or self.facts.latest(product.name)
         return before.parts if before and before.in_parts and self._storage.holds(before.parts) else ()
 
     def _inherited(self, product: Product) -> datetime | None:

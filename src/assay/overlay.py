@@ -14,7 +14,7 @@ class Overlay(Struct):
     below: Facts
     versions: dict[str, Version] = field(default_factory=dict)
     of_key: dict[tuple[str, str], Version] = field(default_factory=dict)
-    parts_made: dict[tuple[str, str], Part] = field(default_factory=dict)
+    parts_made: dict[str, dict[str, Part]] = field(default_factory=dict)
     verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
     restatements: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -28,12 +28,13 @@ class Overlay(Struct):
         return self.of_key.get((product, key)) or self.below.find(product, key)
 
     def parts(self, product: str, made_of: Collection[str]) -> Mapping[str, Part]:
-        found = self.below.parts(product, [m for m in made_of if (product, m) not in self.parts_made])
-        return {**found, **self.made(product, made_of)}
+        made = self.made(product, made_of)
+        return {**self.below.parts(product, [m for m in made_of if m not in made] if made else made_of), **made}
 
     def made(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
         """Return the parts, of these, that this run has built."""
-        return {m: p for m in made_of if (p := self.parts_made.get((product, m)))}
+        known = self.parts_made.get(product)
+        return {m: known[m] for m in made_of if m in known} if known else {}
 
     def lost(self, product: str, key: str) -> Version | None:
         return self.below.lost(product, key)
@@ -67,7 +68,7 @@ class Overlay(Struct):
 
     def add_part(self, product: str, part: Part) -> None:
         """Let a part that was just built be found."""
-        self.parts_made[product, part.made_of] = part
+        self.parts_made.setdefault(product, {})[part.made_of] = part
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Let how it was judged be found."""

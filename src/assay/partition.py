@@ -5,16 +5,16 @@ placeholder in its pattern, by the path of its file.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from msgspec import Struct
 
 from assay.decision import InputState, Known, Unknown
 from assay.fingerprint import digest
-from assay.model import Input, Partition, Product, Source, SourceState, Version
+from assay.model import Input, Part, Partition, Product, Source, SourceState, Version
 
 GRAINS = ("day", "week", "month", "quarter", "year")
 _COARSER = {"day": set(GRAINS), "month": {"month", "quarter", "year"}, "quarter": {"quarter", "year"}}
@@ -230,7 +230,7 @@ def _last_day(key: str, grain: str) -> date:
 _Pairs = tuple[tuple[str, str], ...]  # names and digests
 
 
-class Wanted(Struct, frozen=True):
+class Wanted(Struct, frozen=True, gc=False):
     """A part that should be there, `made_of` these inputs (by alias) by digest; '': not known yet.
 
     `used` are the parts of the inputs that are followed part by part, by alias; others are used as a whole.
@@ -252,35 +252,44 @@ class Wanted(Struct, frozen=True):
         return {alias: tuple(name for name, _ in parts) for alias, parts in self.used}
 
 
-def wanted(product: Product, states: Mapping[str, InputState]) -> list[Wanted] | None:
-    """Return the parts of a product that follows its inputs, in order; None when no part of one of them is known."""
+def wanted(product: Product, states: Mapping[str, InputState], before: Version | None = None) -> list[Wanted] | None:
+    """Return the parts of a product that follows its inputs, in order; None when no part of one of them is known.
+
+    What a part is made of need not be digested again where it is that of a version from `before`.
+    """
     assert product.partition is not None
-    followed: dict[str, tuple[Input, _Places]] = {}
+    followed: list[tuple[Input, Mapping[str, str]]] = []
     for i in product.inputs:
         if i.grain is not None:
             parts = parts_of(states[i.name])
             if parts is None:
                 return None
-            followed[i.alias] = (i, _by_place(parts, i, product.partition))
-    own = {place: key for _, places in followed.values() for place, (key, _) in places.items()}
+            followed.append((i, parts))
     whole = tuple((i.alias, digest_of(states[i.name])) for i in product.inputs if i.grain is None)
-    found = []
-    for place, key in sorted(own.items()):
-        used = tuple((alias, _window(places, place, i)) for alias, (i, places) in followed.items())
-        found.append(_part(product.code.digest, key, whole, used))
+    code, found = product.code.digest, []
+    known = {part.key: part for part in _made_alike(product, before)}
+    for key, used in _used(followed, product.partition):
+        made_from = *whole, *[(alias, _told(key, parts)) for alias, parts in used]
+        old = known.get(key)
+        made_of = old.made_of if old and old.inputs == dict(made_from) else _made_of(code, key, made_from)
+        found.append(Wanted(key, made_of, made_from, used))
     return found
 
 
-# A run asks for the same parts when it plans, decides and orders: what they are made of is worked out once.
-_digest = lru_cache(maxsize=1 << 16)(digest)
+def _made_alike(product: Product, before: Version | None) -> Sequence[Part]:
+    """Return the parts of a version that are all made as those of this product are."""
+    return before.parts if before and not before.key.held and before.key.code.digest == product.code.digest else ()
 
 
-@lru_cache(maxsize=1 << 16)
-def _part(code: str, key: str, whole: _Pairs, used: tuple[tuple[str, _Pairs], ...]) -> Wanted:
-    """Return a part, made by this code of inputs as a whole and of these parts of others."""
-    made_from = *whole, *((a, digest(sorted(parts)) if all(told for _, told in parts) else "") for a, parts in used)
-    made_of = digest([code, key, dict(made_from)]) if all(told for _, told in made_from) else ""
-    return Wanted(key, made_of, made_from, used)
+def _told(key: str, parts: _Pairs) -> str:
+    """Return the digest of what a part of this key uses of an input: that of its part, or of several together."""
+    if len(parts) == 1 and parts[0][0] == key:
+        return parts[0][1]
+    return digest(sorted(parts)) if all(told for _, told in parts) else ""
+
+
+def _made_of(code: str, key: str, made_from: _Pairs) -> str:
+    return digest([code, key, dict(made_from)]) if all(told for _, told in made_from) else ""
 
 
 def parts_of(state: InputState) -> Mapping[str, str] | None:
@@ -297,15 +306,32 @@ def parts_of(state: InputState) -> Mapping[str, str] | None:
 
 def source_parts(source: SourceState) -> dict[str, str]:
     """Return the content digest of each part of a source; what its files are called does not count."""
+    alone = {file.part: source.reading + file.digest for file in source.files}
+    if len(alone) == len(source.files):  # mostly, and there may be very many
+        return alone
     found: dict[str, list[str]] = {}
     for file in source.files:
         found.setdefault(file.part, []).append(file.digest)
-    return {key: _digest((source.reading, tuple(sorted(digests)))) for key, digests in found.items()}
+    return {key: source.reading + (told[0] if len(told) == 1 else digest(sorted(told))) for key, told in found.items()}
 
 
 def digest_of(state: InputState) -> str:
     """Return the content digest of an input as a whole, '' when it is not known yet."""
     return state.digest if isinstance(state, Known) else ""
+
+
+def _used(
+    followed: Sequence[tuple[Input, Mapping[str, str]]], partition: Partition
+) -> Iterator[tuple[str, tuple[tuple[str, _Pairs], ...]]]:
+    """Yield the parts that should be there, in order, each with what it uses of the inputs, by alias."""
+    if all(i.grain == partition.grain and not i.back for i, _ in followed):  # each part has one of its own name
+        for key in sorted(set[str]().union(*(parts for _, parts in followed))):
+            yield key, tuple([(i.alias, ((key, parts[key]),) if key in parts else ()) for i, parts in followed])
+        return
+    placed = [(i, _by_place(parts, i, partition)) for i, parts in followed]
+    own = {place: key for _, places in placed for place, (key, _) in places.items()}
+    for place, key in sorted(own.items()):
+        yield key, tuple((i.alias, _window(places, place, i)) for i, places in placed)
 
 
 # Parts in time are numbered; those of other tables stand in the order of what they are called.

@@ -36,7 +36,19 @@ from assay.decision import (
 )
 from assay.fingerprint import against_of, digest_of, key_of
 from assay.graph import Graph
-from assay.model import PREVIOUS, Key, Part, Pointer, Product, RuleResult, SourceState, Status, Verdict, Version
+from assay.model import (
+    PREVIOUS,
+    Key,
+    Part,
+    Pointer,
+    Product,
+    RuleResult,
+    SourceFile,
+    SourceState,
+    Status,
+    Verdict,
+    Version,
+)
 from assay.partition import wanted
 from assay.periods import settled_before
 
@@ -54,7 +66,7 @@ class Facts(Protocol):
         """Return the newest version of this key whose bytes are all there."""
 
     def parts(self, product: str, made_of: Collection[str]) -> Mapping[str, Part]:
-        """Return the newest part, of each of these keys, whose bytes are there, by what it was made of."""
+        """Return the part that readers see, or else the newest, of each of these keys whose bytes are there."""
 
     def lost(self, product: str, key: str) -> Version | None:
         """Return the newest version of this key whose bytes are not there."""
@@ -82,13 +94,17 @@ class Facts(Protocol):
 
 
 class Observed(Struct, frozen=True, kw_only=True):
-    """One read of catalog, sources and clock; versions that are `recorded` later are not in it."""
+    """One read of catalog, sources and clock; versions that are `recorded` later are not in it.
+
+    `seen` are the files of sources that were read before, as they were then.
+    """
 
     now: datetime
     environment: str
     sources: Mapping[str, SourceState]
     facts: Facts
     recorded: int = 0
+    seen: Mapping[str, SourceFile] = field(default_factory=dict)
 
 
 class Manner(Struct, frozen=True, kw_only=True):
@@ -176,7 +192,7 @@ def _in_parts(
     without = isinstance(step, Build) and step.key is not None and step.key.held
     if not product.follows or without or not isinstance(step, Build | Maybe):
         return step
-    parts = wanted(product, states) or []
+    parts = wanted(product, states, current(product.name, facts)) or []
     there = {} if forced else facts.parts(product.name, [p.made_of for p in parts if p.made_of])
     return replace(step, parts={p.key: there[p.made_of].digest if p.made_of in there else "" for p in parts})
 
@@ -273,10 +289,10 @@ def _held_parts(product: Product, blocked: Blocked, facts: Facts) -> dict[str, s
 
     Empty when the others cannot go out without them: nothing would be left, or what readers have is not like it.
     """
-    failed, pointer = blocked.verdict.failed_parts, facts.pointer(product.name)
+    failed = blocked.verdict.failed_parts
     if not (product.holds_parts and failed):
         return {}
-    seen = facts.version(pointer.version) if pointer else None
+    seen = current(product.name, facts)
     before = {part.key: part.digest for part in seen.parts} if seen and seen.in_parts else {}
     if seen and _told_apart(seen) != _told_apart(blocked.version) and before.keys() & set(failed):
         return {}
@@ -342,12 +358,17 @@ def output(name: str, decision: Decision) -> InputState:
             return Unknown(parts={part.key: part.digest for part in version.parts} if version.in_parts else None)
 
 
+def current(name: str, facts: Facts) -> Version | None:
+    """Return the version of a product that readers see."""
+    pointer = facts.pointer(name)
+    return facts.version(pointer.version) if pointer else None
+
+
 def published(name: str, facts: Facts) -> InputState:
     """Return what a product that was not asked for is to those made of it: what readers see."""
-    pointer = facts.pointer(name)
-    if pointer is None:
+    version = current(name, facts)
+    if version is None:
         return Unusable(why=f"{name} was never published and is not selected")
-    version = facts.version(pointer.version)
     return Known(digest=version.digest, data_as_of=version.data_as_of, behind=version)
 
 
@@ -439,8 +460,7 @@ def _unlike(
 
 
 def _before(product: Product, facts: Facts) -> Version | None:
-    pointer = facts.pointer(product.name)
-    return facts.version(pointer.version) if pointer else facts.latest(product.name)
+    return current(product.name, facts) or facts.latest(product.name)
 
 
 def _changed(name: str, before: str, source: SourceState | None, facts: Facts) -> InputChanged:

@@ -5,7 +5,7 @@ from collections import Counter
 from assay.decision import Build, Maybe
 from assay.graph import Graph
 from assay.model import Input, Product, Version
-from assay.plan import Observed, Plan
+from assay.plan import Observed, Plan, current
 from assay.rules.by_parts import over_all
 
 _LITTLE = 2**20  # bytes: about what DuckDB gives one thread at a time
@@ -42,8 +42,7 @@ class _Load:
         return same and isinstance(plan.steps[product.name], Build | Maybe)
 
     def _published(self, name: str) -> Version | None:
-        pointer = self.observed.facts.pointer(name)
-        return self.observed.facts.version(pointer.version) if pointer else None
+        return current(name, self.observed.facts)
 
     def _whole(self, name: str) -> int:
         if name not in self.sizes:

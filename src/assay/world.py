@@ -37,7 +37,7 @@ def look_around(project: Project, world: World, environment: str) -> Observed:
 def remember(observed: Observed, world: World) -> None:
     """Keep what was read of sources, so that it need not be read again."""
     states = [s for s in observed.sources.values() if not s.missing]
-    files = settled(states, world.catalog.seen(), observed.now) if states else []
+    files = settled(states, observed.seen, observed.now)
     listings = [state for state in states if observed.facts.files(state.digest) is None]
     if files or listings:
         world.catalog.remember(files, listings)

@@ -1,6 +1,5 @@
 """Facts for deciding, from the catalog: what readers see is read at once, all else when asked for."""
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -34,7 +33,7 @@ class RecordedFacts:
         self._rows = catalog.database.rows
         self._whole: dict[str, bool] = {}
         self._files: dict[tuple[str, int, int, str], bool] = {}
-        self._made: dict[str, dict[str, Part | None]] = defaultdict(dict)  # by product, and what it was made of
+        self._made: dict[str, dict[str, Part | None]] = {}  # by product, and what it was made of
         self._shared: dict[int, Part] = {}
         self._other = cache(lambda id: catalog.version(id, self._shared))
         self._of_key = cache(self._recorded)
@@ -73,14 +72,26 @@ class RecordedFacts:
 
     def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
         query = "select id from parts where product = ? and made_of in"
-        known = self._made[product]
+        known = self._made.get(product)
+        if known is None:
+            known = self._made[product] = {part.made_of: part for part in self._of_current(product)}
         asked = [made for made in made_of if made not in known]
+        if not asked:
+            return {made: part for made in made_of if (part := known[made])}
         with decoded(self._catalog.name):
             ids = {id for (id,) in rows_of(self._catalog.database, query, asked, [product])}
             self._shared |= self._catalog.parts(ids - self._shared.keys())
             found = [self._shared[id] for id in sorted(ids)]
         known |= dict.fromkeys(asked) | {part.made_of: part for part in found if self._there(part)}
         return {made: part for made in made_of if (part := known[made])}
+
+    def _of_current(self, product: str) -> Sequence[Part]:
+        """Return the parts of what readers see of a product that are there."""
+        pointer = self._pointers.get(product)
+        version = self.version(pointer.version) if pointer else None
+        if version is None or self._holds(version):
+            return version.parts if version else ()
+        return [part for part in version.parts if self._there(part)]
 
     def _there(self, part: Part) -> bool:
         """Say whether the file of a part is there; it is looked at once for all the parts that share it."""

@@ -66,14 +66,16 @@ def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:
         [[seq, *version_row(v)] for seq, v in enumerate(whole, last + 1)],
     )
     # What another run has built of it, that run may not be done with.
-    folders = {("/".join(part.path.split("/")[:2]), v.run) for v in new for part in v.parts}
+    files = {(part.path, v.run) for v in new for part in v.parts}
+    folders = {("/".join(path.split("/")[:2]), run) for path, run in files}
     writer.many("delete from intents where path = ? and run = ?", list(folders))
     return whole
 
 
 def _check_parts(writer: Writer, ids: Sequence[int]) -> None:
     """Raise Conflict when one of these parts, which a run has found, is there no more."""
-    if set(ids) - {id for (id,) in rows_of(writer, "select id from parts where id in", ids)}:
+    known = list(dict.fromkeys(ids))
+    if sum(count for (count,) in rows_of(writer, "select count(*) from parts where id in", known)) < len(known):
         raise Conflict("gc has removed a part that this run was to use again meanwhile")
 
 
