@@ -203,32 +203,44 @@ def test_with_a_catalog_in_postgresql(tmp_path: Path, address: str) -> None:
     assert place.run("verify").code == 0
 
 
-def test_files_of_few_rows_do_not_become_ever_more(tmp_path: Path) -> None:
-    """A run after the other makes a few parts; without `gc`, what reads all of them would open ever more files."""
-    place, some = shop(tmp_path), 2 * (packing.MANY - 4)
-    late = [place.root / f"data/{number}.csv" for number in range(some // 2, some)]
-    for number in range(some, COUNT):
-        (place.root / f"data/{number}.csv").unlink()
-    texts = [file.read_text() for file in late]
-    for file in late:
+def night_after_night(place: Place, last: int) -> None:
+    """Build a few parts at once, and then one a run; the files of those from `last` on are not there yet."""
+    files = [place.root / f"data/{number}.csv" for number in range(COUNT)]
+    later = {file: file.read_text() for file in files[compaction.MANY : last]}
+    for file in files[compaction.MANY :]:
         file.unlink()
     place.materialize()
-    assert len({part.path for part in place.parts("shop.sums").values()}) == some // 2, "so few have a file each"
-    for file, text in zip(late, texts, strict=True):
+    assert len({part.path for part in place.parts("shop.sums").values()}) == compaction.MANY, "so few have a file each"
+    for file, text in later.items():
         file.write_text(text)
+        place.materialize()
+        count = len(place.parts("shop.sums"))
+        assert len({part.path for part in place.parts("shop.sums").values()}) == count, f"as do {count}"
+
+
+def test_files_of_few_rows_do_not_become_ever_more(tmp_path: Path) -> None:
+    """A run after the other makes a few parts; without `gc`, what reads all of them would open ever more files."""
+    place, some = shop(tmp_path), compaction.MANY + compaction.YOUNGEST
+    night_after_night(place, some - 1)
+    drop(place, some - 1, rows(some - 1))
     place.materialize()
     found = place.parts("shop.sums")
     held = Counter(part.path for part in found.values())
     assert sorted(held.values()) == [1] * 7 + [some - 7], "but for the last ones"
     assert found[str(LARGE)].path in held
+    assert len({part.path for part in place.parts("shop.lines").values()}) == some, "one has many rows"
+    drop(place, some, rows(some))
+    place.materialize()
     lines = place.parts("shop.lines")
-    assert Counter(part.path for part in lines.values())[lines[str(LARGE)].path] == 1, "many rows have their own"
+    held = Counter(part.path for part in lines.values())
+    assert sorted(held.values()) == [1] * 8 + [some - 7], "but for the last ones, and that of many rows"
+    assert held[lines[str(LARGE)].path] == 1
     wanted = content(place, "lines")
     assert {t["result"] for name, t in place.materialize().items() if name} == {"unchanged"}
     before = len(stored(place))
     leases._kept.cache_clear()
     place.run("materialize", "--now", "2100-01-01")
-    assert len(stored(place)) == before - 2 * (some - 7) + 1, "what they were in is removed by a later run"
+    assert len(stored(place)) == before - 2 * (some - 7), "what they were in is removed by a later run"
     assert content(place, "lines") == wanted
     assert place.run("verify").code == 0
 
@@ -283,16 +295,9 @@ run()
 def test_ctrl_c_while_parts_are_put_together(tmp_path: Path, late: bool) -> None:
     place = shop(tmp_path)
     if late:  # then it is what many runs have left
-        some = 2 * (packing.MANY - 4)
-        for number in range(some, COUNT):
-            (place.root / f"data/{number}.csv").unlink()
-        files = [place.root / f"data/{number}.csv" for number in range(some // 2, some)]
-        hidden = [(file, file.read_text()) for file in files]
-        for file, _ in hidden:
-            file.unlink()
-        place.materialize()
-        for file, text in hidden:
-            file.write_text(text)
+        last = compaction.MANY + compaction.YOUNGEST - 1
+        night_after_night(place, last)
+        drop(place, last, rows(last))
     ran = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, "materialize"], cwd=place.root, capture_output=True, text=True, check=False
     )

@@ -15,12 +15,13 @@ from assay.engines.feed import stored
 from assay.errors import Conflict, StoreError
 from assay.interrupts import unstopped
 from assay.model import Part, Version
-from assay.packing import FEW_ROWS, FEWEST, MANY, may_share, put_together
+from assay.packing import FEW_ROWS, FEWEST, may_share, put_together
 from assay.storage import Storage
 from assay.world import World
 
 SMALL = 16 << 20  # bytes of a file that is worth putting together with others
 LARGE = 128 << 20  # bytes of small files that are put into one
+MANY = 32  # files of few rows that runs have left: putting them together costs as much as to open them a few times
 YOUNGEST = 7  # the last parts stay as they are: they are what changes
 
 
@@ -64,10 +65,11 @@ def keep_few(versions: Iterable[Version], world: World, engine: Callable[[], Duc
 
 
 def _few(version: Version) -> list[Part]:
-    """Return the parts of few rows, where many of them have a file each."""
+    """Return the parts of few rows, where many of them have a file each, and not all from a first build."""
     few = [part for part in version.parts if part.rows <= FEW_ROWS] if version.in_parts and _may(version) else []
-    alone = Counter(Counter(part.path for part in few).values())[1]
-    return few if alone >= MANY + YOUNGEST else []
+    alone = [path for path, count in Counter([part.path for part in few]).items() if count == 1]
+    runs = {path.split("/")[1] for path in alone}
+    return few if len(alone) >= MANY + YOUNGEST and len(runs) >= FEWEST else []
 
 
 _Todo = list[tuple[Version, list[list[Part]]]]

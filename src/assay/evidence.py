@@ -15,7 +15,7 @@ from assay.engines.feed import Feed, Table, stored
 from assay.engines.totals import Split
 from assay.errors import BuildError
 from assay.graph import Graph
-from assay.model import PREVIOUS, QUARANTINE, THIS, Input, Kind, Product, SourceState, Version, short
+from assay.model import PREVIOUS, QUARANTINE, THIS, Input, Kind, Product, SourceFile, SourceState, Version, short
 from assay.partition import Wanted
 from assay.plan import Observed, compared_with, judged_as_of
 from assay.rules.by_totals import Tallies, Tally, asked_of, splits, totals_digest
@@ -53,12 +53,18 @@ class Shelf:
     def feed(self, alias: str, name: str) -> Feed:
         """Return a source as observed, or the version of a product that this run goes on with."""
         if name in self.observed.sources:
-            files = tuple(self.root / f.path for f in self.observed.sources[name].files)
-            return self._source(alias, name, files)
+            return self._source(alias, name, self.observed.sources[name].files)
         return self._of(alias, name, self._version(name))
 
-    def _source(self, alias: str, name: str, files: tuple[Path, ...]) -> Feed:
-        return Feed(alias=alias, name=name, table=Table(files), source=self.graph.sources[name], root=str(self.root))
+    def _source(self, alias: str, name: str, files: tuple[SourceFile, ...]) -> Feed:
+        return Feed(
+            alias=alias,
+            name=name,
+            table=Table(tuple([self.root / file.path for file in files])),
+            source=self.graph.sources[name],
+            root=str(self.root),
+            observed=files,
+        )
 
     def published(self, name: str) -> Feed:
         """Return a source as observed, or what readers see of a product."""
@@ -102,8 +108,8 @@ class Shelf:
         """Return the parts of these keys of an input; all of it for None."""
         wanted = None if keys is None else set(keys)
         if isinstance(behind, SourceState):
-            files = [self.root / f.path for f in behind.files if wanted is None or f.part in wanted]
-            return self._source(i.alias, i.name, tuple(files))
+            files = behind.files if wanted is None else tuple([f for f in behind.files if f.part in wanted])
+            return self._source(i.alias, i.name, files)
         parts = [part for part in behind.parts if wanted is None or part.key in wanted]
         if not parts:  # no part of it, and yet a table of its columns
             parts = [replace(behind.parts[0], rows=0, start=0, of=behind.parts[0].of or behind.parts[0].rows)]

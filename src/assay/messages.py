@@ -74,8 +74,8 @@ def task_from(message: bytes) -> Task:
 
 
 def request_to(request: Request) -> bytes:
-    """Return a request as it is sent: whose the tables are stays here."""
-    feeds = [replace(feed, table=replace(feed.table, behind=None)) for feed in request.feeds]
+    """Return a request as it is sent: whose the tables are, and how files were found, stays here."""
+    feeds = [replace(feed, table=replace(feed.table, behind=None), observed=()) for feed in request.feeds]
     return encode(replace(request, feeds=feeds)) + b"\n"
 
 

@@ -133,14 +133,14 @@ def _same(file: SourceFile, known: SourceFile | None) -> bool:
     return known is not None and (file.size, file.ctime_ns, file.digest) == (known.size, known.ctime_ns, known.digest)
 
 
-def changed_since(seen: Mapping[Path, SourceFile], files: Iterable[Path], now: datetime) -> str:
+def changed_since(root: Path, files: Iterable[SourceFile], now: datetime) -> str:
     """Return the first of these files that is no longer what was observed `now`; '' when all are.
 
     A file whose time could not tell, because it was new then, is read again. Raises OSError where nobody can look:
     that says nothing of the file.
     """
-    for file in files:
-        known = seen[file]
+    for known in files:
+        file = root / known.path
         try:
             now_there = file.stat()
             same = (now_there.st_size, now_there.st_ctime_ns) == (known.size, known.ctime_ns)

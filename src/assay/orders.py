@@ -2,8 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -14,7 +12,7 @@ from assay.engines.feed import Feed
 from assay.errors import SourceReplaced, UsageError
 from assay.evidence import Shelf
 from assay.fingerprint import key_of
-from assay.model import Key, Part, Product, SourceFile, Version
+from assay.model import Key, Part, Product, Version
 from assay.observe import changed_since
 from assay.overlay import Overlay
 from assay.partition import wanted, within
@@ -79,14 +77,9 @@ class Orders:
     def _check_sources(self, feeds: Sequence[Feed]) -> None:
         """Refuse what was made of files that were replaced meanwhile."""
         for feed in feeds:
-            if feed.source and (changed := changed_since(self._seen[feed.name], feed.files, self._now)):
+            if feed.source and (changed := changed_since(self.shelf.root, feed.observed, self._now)):
                 told = f"{feed.name}: {clean(changed)} was replaced while it was being read"
                 raise SourceReplaced(told, hint="Let files be finished elsewhere and then moved here.")
-
-    @cached_property
-    def _seen(self) -> dict[str, dict[Path, SourceFile]]:
-        sources = self.shelf.observed.sources.items()
-        return {name: {self.shelf.root / file.path: file for file in state.files} for name, state in sources}
 
     @property
     def _now(self) -> datetime:

@@ -16,7 +16,7 @@ from assay.model import Column, Part
 from assay.storage import Storage, file_digest
 
 FEWEST = 8  # files of which putting them together is worth it
-MANY = 64  # parts made at once that share files from the start; fewer have a file each, which tells the value
+MANY = 128  # parts made at once that share files from the start; fewer have a file each, which tells the value
 FEW_ROWS = 2048  # of a part that goes with others: DuckDB reads no fewer at a time
 _FEW_BYTES = 1 << 20  # of its file: rows may be large
 _MOST, _MOST_ROWS = 64, 8 * FEW_ROWS  # parts and rows of a file: whoever wants one of the parts reads past the others

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from msgspec import Struct, field
 
 from assay.errors import BuildError, StoreError
-from assay.model import Column, Part, Source, Version, short
+from assay.model import Column, Part, Source, SourceFile, Version, short
 from assay.storage import Storage
 
 
@@ -64,7 +64,7 @@ def _column_of(file: Path) -> str:
 class Feed(Struct, frozen=True, kw_only=True):
     """One input as files: `alias` is what the code calls it, `source` how to read files that are not ours.
 
-    `root` is the folder of the project, below which those are.
+    `root` is the folder of the project, below which those are, and `observed` how they were found there.
     """
 
     alias: str
@@ -72,6 +72,7 @@ class Feed(Struct, frozen=True, kw_only=True):
     table: Table
     source: Source | None = None
     root: str = ""
+    observed: tuple[SourceFile, ...] = ()
 
     @property
     def path_regex(self) -> str:
