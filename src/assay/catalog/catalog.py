@@ -16,11 +16,11 @@ from assay.catalog.facts import RecordedFacts
 from assay.catalog.protocol import Database, Holds, Remove, T, Writer
 from assay.catalog.recording import add_parts, add_verdicts, add_versions, check, check_versions, move, note, rows_of
 from assay.catalog.rows import (
-    FILE_KINDS,
     PART,
     VERDICT,
     VERSION,
     decoded,
+    file_of,
     ids_of,
     judged_of,
     part_of,
@@ -236,8 +236,7 @@ class Catalog:
         """Return the source files already read, by path."""
         rows = self.database.rows("select path, size, mtime_ns, digest from seen")
         with decoded(self.name):
-            told = (FILE_KINDS.check(row) for row in rows)
-            return {p: SourceFile(path=p, size=s, ctime_ns=m, digest=d) for p, s, m, d in told}
+            return {row[0]: file_of(row) for row in rows}
 
     def recorded(self) -> int:
         """Return how many versions were ever recorded."""

@@ -19,6 +19,7 @@ from assay.model import (
     Key,
     Part,
     RuleResult,
+    SourceFile,
     Status,
     Verdict,
     Version,
@@ -27,17 +28,76 @@ from assay.model import (
 # JSON of Python's own: what rules measured may be a whole number of over 64 bits. Made once: that is slow.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _MOST_PARTS = 10_000_000  # of one version: a range of more is damage, and would fill the memory
-VERSION = (
-    "id, product, key, code, code_parts, inputs, digest, columns, rows, bytes, built_at, seconds, data_as_of, run,"
-    " rows_in, held, parts"
-)
-VERDICT = "version, contract, against, status, results, judged_at, run, restated, failed_parts"
-PART = (
-    'id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of, path, start, "of", bytes, checksum, modified'
-)
+
+
+class _Row(Struct, array_like=True, gc=False):
+    """The values of a row, in order, each of its type: SQLite may have been told something else."""
+
+
+class _VersionRow(_Row):
+    id: str
+    product: str
+    key: str
+    code: str
+    code_parts: str
+    inputs: str
+    digest: str
+    columns: str
+    rows: int
+    bytes: int
+    built_at: str
+    seconds: float
+    data_as_of: str | None
+    run: str
+    rows_in: int | None
+    held: str
+    parts: str
+
+
+class _PartRow(_Row):
+    id: int
+    key: str
+    made_of: str
+    inputs: str
+    digest: str
+    columns: str
+    rows: int
+    seconds: float
+    data_as_of: str | None
+    path: str
+    start: int
+    of: int | None
+    bytes: int
+    checksum: str
+    modified: int
+
+
+class _VerdictRow(_Row):
+    version: str
+    contract: str
+    against: str
+    status: str
+    results: str
+    judged_at: str
+    run: str
+    restated: str
+    failed_parts: str
+
+
+class _FileRow(_Row):
+    path: str
+    size: int
+    ctime_ns: int
+    digest: str
+
+
+def _listed(kind: type[_Row]) -> str:
+    """Return the columns of a row for a query."""
+    return ", ".join('"of"' if name == "of" else name for name in kind.__struct_fields__)
+
+
+VERSION, PART, VERDICT = _listed(_VersionRow), _listed(_PartRow), _listed(_VerdictRow)
 _texts_of, _judged = Decoder(dict[str, str]), Decoder(dict[str, dict[str, Any]])
-_TEXT, _COUNT, _LONGER, _MAYBE = (str,), (int,), (int, float), (int, type(None))
-_TEXT_OR_NONE = (str, type(None))
 
 
 # ---------------------------------------------------------------------------------------------- to rows
@@ -124,69 +184,62 @@ def decoded(catalog: str) -> Iterator[None]:
         raise CatalogDamaged(f"the catalog {catalog} is damaged: {told}", hint=put_back(catalog)) from error
 
 
-class Kinds:
-    """The types that the values of a row may have: SQLite may have been told something else."""
-
-    def __init__(self, *kinds: tuple[type, ...]) -> None:
-        self._kinds, self._known = kinds, set[tuple[type, ...]]()
-
-    def check(self, row: Sequence[Any]) -> Sequence[Any]:
-        """Return a row whose values are of these; TypeError for any other."""
-        types = tuple(map(type, row))
-        if types not in self._known:  # there may be hundreds of thousands of rows
-            for value, kind in zip(row, self._kinds, strict=True):
-                if not isinstance(value, kind):
-                    raise TypeError(f"{value!r} is no {kind[0].__name__}")
-            self._known.add(types)
-        return row
-
-
 def texts_of(text: str) -> dict[str, str]:
     """Return a mapping of names to texts (digests, mostly) from JSON; ValidationError for other JSON."""
     return _texts_of.decode(text)
 
 
-FILE_KINDS = Kinds(_TEXT, _COUNT, _COUNT, _TEXT)
-_VERSION_KINDS = Kinds(*[_TEXT] * 8, _COUNT, _COUNT, _TEXT, _LONGER, _TEXT_OR_NONE, _TEXT, _MAYBE, _TEXT, _TEXT)
-_PART_KINDS = Kinds(_COUNT, *[_TEXT] * 5, _COUNT, _LONGER, _TEXT_OR_NONE, _TEXT, _COUNT, _MAYBE, _COUNT, _TEXT, _COUNT)
-_VERDICT_KINDS = Kinds(*[_TEXT] * 9)
-
-
 def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
     """Return the version behind a row of VERSION; `parts` holds those it names."""
-    (id, product, key, code, code_parts, inputs, digest, columns, rows, size,
-     built_at, seconds, data_as_of, run, rows_in, held, ids) = _VERSION_KINDS.check(row)  # fmt: skip
+    told = convert(row, _VersionRow)
     return Version(
-        id=id,
-        product=product,
+        id=told.id,
+        product=told.product,
         key=Key(
-            digest=key,
-            code=Code(digest=code, parts=texts_of(code_parts)),
-            inputs=texts_of(inputs),
-            held=texts_of(held),
+            digest=told.key,
+            code=Code(digest=told.code, parts=texts_of(told.code_parts)),
+            inputs=texts_of(told.inputs),
+            held=texts_of(told.held),
         ),
-        digest=digest,
-        columns=_columns_of(columns),
-        rows=rows,
-        bytes=size,
-        built_at=datetime.fromisoformat(built_at),
-        seconds=seconds,
-        run=run,
-        parts=tuple(parts[number] for number in ids_of(ids)),
-        data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
-        rows_in=rows_in,
+        digest=told.digest,
+        columns=_columns_of(told.columns),
+        rows=told.rows,
+        bytes=told.bytes,
+        built_at=datetime.fromisoformat(told.built_at),
+        seconds=told.seconds,
+        run=told.run,
+        parts=tuple([parts[number] for number in ids_of(told.parts)]),
+        data_as_of=datetime.fromisoformat(told.data_as_of) if told.data_as_of else None,
+        rows_in=told.rows_in,
     )
 
 
 def part_of(row: Sequence[Any]) -> Part:
     """Return the part behind a row of PART."""
-    (id, key, made_of, inputs, digest, columns, rows, seconds, data_as_of,
-     path, start, of, size, checksum, modified) = _PART_KINDS.check(row)  # fmt: skip
+    told = convert(row, _PartRow)
     return Part(
-        id=id, key=key, made_of=made_of, inputs=texts_of(inputs), digest=digest, columns=_columns_of(columns),
-        rows=rows, seconds=seconds, data_as_of=datetime.fromisoformat(data_as_of) if data_as_of else None,
-        path=path, start=start, of=of, bytes=size, checksum=checksum, modified=modified,
-    )  # fmt: skip
+        id=told.id,
+        key=told.key,
+        made_of=told.made_of,
+        inputs=texts_of(told.inputs),
+        digest=told.digest,
+        columns=_columns_of(told.columns),
+        rows=told.rows,
+        seconds=told.seconds,
+        data_as_of=datetime.fromisoformat(told.data_as_of) if told.data_as_of else None,
+        path=told.path,
+        start=told.start,
+        of=told.of,
+        bytes=told.bytes,
+        checksum=told.checksum,
+        modified=told.modified,
+    )
+
+
+def file_of(row: Sequence[Any]) -> SourceFile:
+    """Return a file that was read, as it is remembered."""
+    told = convert(row, _FileRow)
+    return SourceFile(path=told.path, size=told.size, ctime_ns=told.ctime_ns, digest=told.digest)
 
 
 @lru_cache(maxsize=1000)
@@ -197,17 +250,17 @@ def _columns_of(text: str) -> tuple[Column, ...]:
 
 def verdict_of(row: Sequence[Any]) -> Verdict:
     """Return the verdict behind a row of VERDICT."""
-    version, contract, against, status, results, judged_at, run, restated, failed_parts = _VERDICT_KINDS.check(row)
+    told = convert(row, _VerdictRow)
     return Verdict(
-        version=version,
-        contract=contract,
-        against=against,
-        status=Status(status),
-        results=convert(json.loads(results), tuple[RuleResult, ...]),
-        judged_at=datetime.fromisoformat(judged_at),
-        run=run,
-        restated=restated,
-        failed_parts=decode(failed_parts, type=tuple[str, ...]),
+        version=told.version,
+        contract=told.contract,
+        against=told.against,
+        status=Status(told.status),
+        results=convert(json.loads(told.results), tuple[RuleResult, ...]),
+        judged_at=datetime.fromisoformat(told.judged_at),
+        run=told.run,
+        restated=told.restated,
+        failed_parts=decode(told.failed_parts, type=tuple[str, ...]),
     )
 
 
