@@ -228,6 +228,7 @@ def _last_day(key: str, grain: str) -> date:
 
 
 _Pairs = tuple[tuple[str, str], ...]  # names and digests
+_Uses = tuple[tuple[str, tuple[str, ...]], ...]  # aliases, and the names of parts
 
 
 class Wanted(Struct, frozen=True, gc=False):
@@ -239,7 +240,7 @@ class Wanted(Struct, frozen=True, gc=False):
     key: str
     made_of: str
     made_from: _Pairs
-    used: tuple[tuple[str, _Pairs], ...]
+    used: _Uses
 
     @property
     def inputs(self) -> Mapping[str, str]:
@@ -249,7 +250,7 @@ class Wanted(Struct, frozen=True, gc=False):
     @property
     def uses(self) -> Mapping[str, tuple[str, ...]]:
         """The parts that it uses of each input that is followed, by alias."""
-        return {alias: tuple(name for name, _ in parts) for alias, parts in self.used}
+        return dict(self.used)
 
 
 def wanted(product: Product, states: Mapping[str, InputState], before: Version | None = None) -> list[Wanted] | None:
@@ -258,7 +259,7 @@ def wanted(product: Product, states: Mapping[str, InputState], before: Version |
     What a part is made of need not be digested again where it is that of a version from `before`.
     """
     assert product.partition is not None
-    followed: list[tuple[Input, Mapping[str, str]]] = []
+    followed: list[_Followed] = []
     for i in product.inputs:
         if i.grain is not None:
             parts = parts_of(states[i.name])
@@ -266,10 +267,9 @@ def wanted(product: Product, states: Mapping[str, InputState], before: Version |
                 return None
             followed.append((i, parts))
     whole = tuple((i.alias, digest_of(states[i.name])) for i in product.inputs if i.grain is None)
-    code, found = product.code.digest, []
-    known = {part.key: part for part in _made_alike(product, before)}
-    for key, used in _used(followed, product.partition):
-        made_from = *whole, *[(alias, _told(key, parts)) for alias, parts in used]
+    code, known, found = product.code.digest, {part.key: part for part in _made_alike(product, before)}, []
+    for key, used, told in _used(followed, product.partition):
+        made_from = whole + told
         old = known.get(key)
         made_of = old.made_of if old and old.inputs == dict(made_from) else _made_of(code, key, made_from)
         found.append(Wanted(key, made_of, made_from, used))
@@ -279,13 +279,6 @@ def wanted(product: Product, states: Mapping[str, InputState], before: Version |
 def _made_alike(product: Product, before: Version | None) -> Sequence[Part]:
     """Return the parts of a version that are all made as those of this product are."""
     return before.parts if before and not before.key.held and before.key.code.digest == product.code.digest else ()
-
-
-def _told(key: str, parts: _Pairs) -> str:
-    """Return the digest of what a part of this key uses of an input: that of its part, or of several together."""
-    if len(parts) == 1 and parts[0][0] == key:
-        return parts[0][1]
-    return digest(sorted(parts)) if all(told for _, told in parts) else ""
 
 
 def _made_of(code: str, key: str, made_from: _Pairs) -> str:
@@ -320,18 +313,42 @@ def digest_of(state: InputState) -> str:
     return state.digest if isinstance(state, Known) else ""
 
 
-def _used(
-    followed: Sequence[tuple[Input, Mapping[str, str]]], partition: Partition
-) -> Iterator[tuple[str, tuple[tuple[str, _Pairs], ...]]]:
-    """Yield the parts that should be there, in order, each with what it uses of the inputs, by alias."""
-    if all(i.grain == partition.grain and not i.back for i, _ in followed):  # each part has one of its own name
+_Followed = tuple[Input, Mapping[str, str]]  # an input, and its parts by digest
+
+
+def _used(followed: Sequence[_Followed], partition: Partition) -> Iterator[tuple[str, _Uses, _Pairs]]:
+    """Yield the parts that should be there, in order: each one's key, and what it uses of inputs, with its digest."""
+    if any(i.grain != partition.grain or i.back for i, _ in followed):
+        yield from _used_by_place(followed, partition)
+    elif len(followed) == 1:  # each part is made of one of the same name: there may be very many
+        [(i, parts)] = followed
+        alias = i.alias
+        for key, told in sorted(parts.items()):
+            yield key, ((alias, (key,)),), ((alias, told),)
+    else:
         for key in sorted(set[str]().union(*(parts for _, parts in followed))):
-            yield key, tuple([(i.alias, ((key, parts[key]),) if key in parts else ()) for i, parts in followed])
-        return
+            used = [(i.alias, ((key, parts[key]),) if key in parts else ()) for i, parts in followed]
+            yield _told(key, used)
+
+
+def _used_by_place(followed: Sequence[_Followed], partition: Partition) -> Iterator[tuple[str, _Uses, _Pairs]]:
     placed = [(i, _by_place(parts, i, partition)) for i, parts in followed]
     own = {place: key for _, places in placed for place, (key, _) in places.items()}
     for place, key in sorted(own.items()):
-        yield key, tuple((i.alias, _window(places, place, i)) for i, places in placed)
+        yield _told(key, [(i.alias, _window(places, place, i)) for i, places in placed])
+
+
+def _told(key: str, used: Sequence[tuple[str, _Pairs]]) -> tuple[str, _Uses, _Pairs]:
+    """Return what a part uses of each input: the names of the parts, and the digest of them all."""
+    names = tuple((alias, tuple(name for name, _ in parts)) for alias, parts in used)
+    return key, names, tuple((alias, _together(key, parts)) for alias, parts in used)
+
+
+def _together(key: str, parts: _Pairs) -> str:
+    """Return the digest of what a part of this key uses of an input: that of its part, or of several together."""
+    if len(parts) == 1 and parts[0][0] == key:
+        return parts[0][1]
+    return digest(sorted(parts)) if all(told for _, told in parts) else ""
 
 
 # Parts in time are numbered; those of other tables stand in the order of what they are called.

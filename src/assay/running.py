@@ -139,6 +139,7 @@ class Run:
         """Do what is to be done; raises Conflict when the world is not as observed any more."""
         gc.freeze()  # what the definitions became stays to the end
         gc.enable()  # a command begins without
+        gc.set_threshold(50_000, 20, 20)  # what is made here is mostly plain values: circles are few
         self.hands.jobs = jobs = self.manner.jobs or min(4, os.cpu_count() or 1)
         self.hands.little = is_little(self.plan, self.graph, self.observed)
         self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
