@@ -151,7 +151,7 @@ def test_a_catalog_that_was_copied_is_refused_and_says_where_it_went(shop: Place
     with closing(shared_catalog(find_config(shop.root))) as held_open:
         assert shop.run("catalog", "copy", secret).code == 0
         with pytest.raises(CatalogError, match=f"was moved to .*{target}"):
-            held_open.remember([], [])
+            held_open.remember([])
     refused(shop, "was moved to", target, "[tool.products]")
     assert "hunter2" not in shop.run("status").err
     use(shop, target)

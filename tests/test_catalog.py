@@ -223,8 +223,12 @@ def test_what_was_read_is_remembered(catalog: Catalog) -> None:
     file = SourceFile(path="a", size=1, ctime_ns=2, digest="d")
     states = [SourceState(name="s", digest=f"s{n}", files=(replace(file, digest=f"d{n}"),)) for n in range(8)]
     for state in states:
-        catalog.remember([file], [state])
-    assert catalog.seen() == {"a": file}
+        catalog.remember([state])
+    assert catalog.seen() == {"a": replace(file, digest="d7")}
+    catalog.remember([replace(states[4], files=(replace(file, digest="d4", ctime_ns=3),))])
+    assert catalog.seen() == {"a": replace(file, digest="d4", ctime_ns=3)}, "what was last there, also again"
+    catalog.remember([SourceState(name="t", digest="t", files=(replace(file, path="b"),))])
+    assert catalog.seen().keys() == {"a", "b"}, "of every source"
     facts = catalog.facts("prod", lambda v: True)
     assert facts.files("s7") == {"a": "d7"}
     assert facts.files("s0") is None, "only the last few of a source are kept"
@@ -253,9 +257,12 @@ def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[...,
     change(catalog, "drop table claims")
     change(catalog, "alter table parts drop column modified")
     change(catalog, "alter table replaced drop column seen")
+    change(catalog, "create table seen (path text primary key, size bigint, mtime_ns bigint, digest text)")
+    change(catalog, "insert into listings (digest, source, files) values ('s1', 's', '{\"a.csv\": \"d\"}')")
     change(catalog, "update meta set value = '3' where name = 'schema'")
     assert opened().version("v1") == catalog.version("v1")
     assert catalog.holders({"d.p"}) == {}
+    assert catalog.seen() == {}, "files are read once more"
     change(catalog, "update meta set value = '2' where name = 'schema'")
     with pytest.raises(CatalogError, match=r"schema version 2, from before[^$]*Move it"):
         opened()
@@ -311,7 +318,7 @@ def full(catalog: Catalog) -> None:
     release(catalog, Move(product="d.p", version="v1"), at=NOW + timedelta(hours=1))
     catalog.relocate([replace(recorded[0].parts[0], path="else", of=9)], NOW)
     files = [SourceFile(path=path, size=2**40, ctime_ns=2**62, digest="d") for path in ("z/ü.csv", "Z.csv", "a.csv")]
-    catalog.remember(files, [SourceState(name="s", digest=name, files=()) for name in "zax"])
+    catalog.remember([SourceState(name="s", digest=name, files=tuple(files)) for name in "zax"])
 
 
 def everything(catalog: Catalog) -> dict[str, list]:
@@ -329,7 +336,7 @@ def test_a_catalog_is_copied_to_another_database_and_back(tmp_path: Path, addres
     assert there == back
     assert {item.table: item.rows for item in there} == {
         "meta": 0, "runs": 1, "intents": 0, "claims": 0, "versions": 4, "parts": 4, "replaced": 1, "judged_parts": 1, "verdicts": 8,
-        "releases": 2, "moves": 5, "pointers": 4, "listings": 3, "seen": 3,
+        "releases": 2, "moves": 5, "pointers": 4, "listings": 3,
     }  # fmt: skip
     assert everything(catalogs[0]) == everything(catalogs[1]) == everything(catalogs[2])
     assert catalogs[0].note("moved") == catalogs[1].name

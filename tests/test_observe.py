@@ -2,6 +2,8 @@
 
 import os
 import resource
+import sqlite3
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from assay import observe
 from assay.model import Source, Where
-from assay.observe import changed_since, look, settled
+from assay.observe import changed_since, look, settled, told_anew
 from tests.conftest import Place
 
 SOURCE = Source(name="s.raw", where=Where("x", 1), pattern="data/**/*.csv", format="csv", columns=(), reading="r")
@@ -54,10 +56,45 @@ def test_a_file_known_by_size_and_time_is_not_read_again(root: Path, monkeypatch
 def test_a_file_changed_a_moment_ago_is_not_trusted_by_its_time(root: Path) -> None:
     state = look(root, SOURCE, {})
     now = datetime.now(UTC)
-    assert settled([state], {}, now) == []
+    assert not told_anew(state, {}, now)
+    remembered = settled(state, now)
+    assert {(f.size, f.ctime_ns, f.digest) for f in remembered.files} == {(f.size, 0, f.digest) for f in state.files}
     later = datetime.fromtimestamp(now.timestamp() + 60, UTC)
-    assert settled([state], {}, later) == list(state.files)
-    assert settled([state], {f.path: f for f in state.files}, later) == []
+    assert told_anew(state, {f.path: f for f in remembered.files}, later)
+    assert settled(state, later) == state
+    assert not told_anew(state, {f.path: f for f in state.files}, later)
+
+
+def test_nothing_is_recorded_where_nothing_changed(place: Place) -> None:
+    """Also of files that two sources have, by other names of their parts, and of content that was there before."""
+    for shop in ("a", "b"):
+        place.write(f"data/{shop}.csv", "x\n1\n")
+    declared = """
+        columns = {"x": "bigint"}
+        files, shops = source.files("data/*.csv", columns=columns), source.files("data/{shop}.csv", columns=columns)
+        sql_product("p", "select shop, x from shops union all select '', x from files", owner="o")
+    """
+    place.write("products/s.py", declared, header=True)
+    listed = lambda: sqlite3.connect(place.root / ".products/catalog.db").execute(  # noqa: E731
+        "select rowid, * from listings order by 1"
+    ).fetchall()  # fmt: skip
+    place.materialize()
+    time.sleep(2.1)  # by then their times tell
+    place.materialize()
+    once = listed()
+    assert len(once) == 2 and '",0,"' not in str(once), "their times are told"
+    place.materialize()
+    assert listed() == once
+    place.write("data/a.csv", "x\n2\n")
+    place.materialize()
+    place.write("data/a.csv", "x\n1\n")
+    place.materialize()
+    time.sleep(2.1)
+    place.materialize()
+    again = listed()
+    assert {row[1:3] for row in again} > {row[1:3] for row in once} and again[-1][1] in {row[1] for row in once}
+    place.materialize()
+    assert listed() == again
 
 
 def test_folders_whose_names_stand_for_others(tmp_path: Path) -> None:

@@ -453,10 +453,10 @@ class Release(Struct, frozen=True, kw_only=True):
     moves: tuple[tuple[str, str], ...] = ()
 
 
-class SourceFile(Struct, frozen=True, kw_only=True, gc=False):
+class SourceFile(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One file of a source as observed: path relative to the project root, size in bytes, ctime in ns, SHA-256.
 
-    `part` is the part of the source that it belongs to.
+    `part` is the part of the source that it belongs to. A ctime of 0 does not tell whether it is still the same.
     """
 
     path: str

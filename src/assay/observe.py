@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from assay.catalog import Catalog
 from assay.cleaning import clean
 from assay.fingerprint import source_of
@@ -62,9 +64,11 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
                     told = f"{source.name}: {clean(path)} does not say {_wanted(source)}"
                     return SourceState(name=source.name, missing=told)
                 size, ctime, known = found.st_size, found.st_ctime_ns, seen.get(path)
-                same = known and known.size == size and known.ctime_ns == ctime
-                digest = known.digest if known and same else file_digest(root / path)
-                files.append(SourceFile(path=path, size=size, ctime_ns=ctime, digest=digest, part=part))
+                if known is None or (known.size, known.ctime_ns, known.part) != (size, ctime, part):
+                    same = known and (known.size, known.ctime_ns) == (size, ctime)
+                    digest = known.digest if known and same else file_digest(root / path)
+                    known = SourceFile(path=path, size=size, ctime_ns=ctime, digest=digest, part=part)
+                files.append(known)
             except OSError as error:
                 told = f"{source.name}: cannot read {clean(path)}: {error.strerror}"
                 return SourceState(name=source.name, missing=told)
@@ -120,17 +124,23 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def settled(states: Iterable[SourceState], seen: Mapping[str, SourceFile], now: datetime) -> list[SourceFile]:
-    """Return the files worth remembering: new to `seen`, and not so recently changed that their time can't tell."""
-    return [f for s in states for f in s.files if not _same(f, seen.get(f.path)) and not _is_racy(f, now)]
+def told_anew(state: SourceState, seen: Mapping[str, SourceFile], now: datetime) -> bool:
+    """Say whether something of a source is worth remembering that is not: of a file whose time tells by now."""
+    new = (f for f in state.files if f is not (known := seen.get(f.path)) and not _same(f, known))
+    return any(not _is_racy(f, now) for f in new)
 
 
-def _is_racy(file: SourceFile, now: datetime) -> bool:
-    return file.ctime_ns >= int(now.timestamp() * 1e9) - _RACY_NS
+def settled(state: SourceState, now: datetime) -> SourceState:
+    """Return a source as it is remembered: the time of a file changed so recently that it can't tell is not."""
+    return replace(state, files=tuple([replace(f, ctime_ns=0) if _is_racy(f, now) else f for f in state.files]))
 
 
 def _same(file: SourceFile, known: SourceFile | None) -> bool:
     return known is not None and (file.size, file.ctime_ns, file.digest) == (known.size, known.ctime_ns, known.digest)
+
+
+def _is_racy(file: SourceFile, now: datetime) -> bool:
+    return file.ctime_ns >= int(now.timestamp() * 1e9) - _RACY_NS
 
 
 def changed_since(root: Path, files: Iterable[SourceFile], now: datetime) -> str:

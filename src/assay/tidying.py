@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from assay.catalog.collecting import Collected, collect
-from assay.catalog.removing import forget, waiting
+from assay.catalog.removing import waiting
 from assay.compaction import compact
 from assay.engines.duckdb import DuckDB
 from assay.retention import Rule
@@ -29,14 +29,9 @@ def tidy(session: Session, rule: Rule, *, dry: bool = False) -> dict[str, Any]:
     files = [*waiting(catalog), *(gone.files if dry else ())]
     compacted = compact(session.world(), partial(_engine, session), environment=session.environment, dry=dry)
     removed, kept = sweep(catalog, storage, files, now=now, dry=dry)
-    unread = [path for path in catalog.seen() if not (session.project.config.root / path).exists()]
     if not dry:
-        forget(catalog, [], unread)
         catalog.database.shrink()
-    return _told(gone, removed, kept) | {
-        "compacted": compacted,
-        "source_files": len(unread),
-    }
+    return _told(gone, removed, kept) | {"compacted": compacted}
 
 
 def _engine(session: Session) -> DuckDB:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from assay.catalog import Catalog
 from assay.events import Outcome, Reporter
-from assay.observe import observe, settled
+from assay.observe import observe, settled, told_anew
 from assay.plan import Observed
 from assay.project import Project
 from assay.storage import Storage
@@ -37,10 +37,11 @@ def look_around(project: Project, world: World, environment: str) -> Observed:
 def remember(observed: Observed, world: World) -> None:
     """Keep what was read of sources, so that it need not be read again."""
     states = [s for s in observed.sources.values() if not s.missing]
-    files = settled(states, observed.seen, observed.now)
-    listings = [state for state in states if observed.facts.files(state.digest) is None]
-    if files or listings:
-        world.catalog.remember(files, listings)
+    listings = [
+        s for s in states if told_anew(s, observed.seen, observed.now) or observed.facts.files(s.digest) is None
+    ]
+    if listings:
+        world.catalog.remember([settled(state, observed.now) for state in listings])
 
 
 def kept(outcome: Outcome, world: World, environment: str) -> Outcome:

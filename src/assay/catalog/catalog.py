@@ -20,7 +20,7 @@ from assay.catalog.rows import (
     VERDICT,
     VERSION,
     decoded,
-    file_of,
+    files_of,
     ids_of,
     judged_of,
     part_of,
@@ -29,6 +29,7 @@ from assay.catalog.rows import (
     verdict_of,
     version_of,
 )
+from assay.encoding import encode
 from assay.errors import CatalogDamaged, CatalogError, UsageError
 from assay.events import Holder
 from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
@@ -233,10 +234,10 @@ class Catalog:
             return Release(id=id, environment=environment, at=datetime.fromisoformat(at), run=run, why=why, moves=moves)
 
     def seen(self) -> Mapping[str, SourceFile]:
-        """Return the source files already read, by path."""
-        rows = self.database.rows("select path, size, mtime_ns, digest from seen")
+        """Return the files that sources were last seen to have, by path."""
+        query = "select files from listings where rowid in (select max(rowid) from listings group by source)"
         with decoded(self.name):
-            return {row[0]: file_of(row) for row in rows}
+            return {file.path: file for (files,) in self.database.rows(query) for file in files_of(files)}
 
     def recorded(self) -> int:
         """Return how many versions were ever recorded."""
@@ -392,20 +393,13 @@ class Catalog:
         """Keep them, in place of those before."""
         self.write(lambda writer: note(writer, _UNFINISHED + environment, to_json(list(names))))
 
-    def remember(self, files: Iterable[SourceFile], listings: Sequence[SourceState]) -> None:
-        """Record source files that were read, and the files behind the content of sources: of each, the last few."""
-        read = [(f.path, f.size, f.ctime_ns, f.digest) for f in files]
+    def remember(self, listings: Sequence[SourceState]) -> None:
+        """Record the files behind the content of sources: of each source, the last few."""
+        told = {s.digest: (s.digest, s.name, encode(s.files).decode()) for s in listings}  # two may be of the same
 
         def keep(writer: Writer) -> None:
-            writer.many(
-                "insert into seen values (?, ?, ?, ?) on conflict (path) do update set"
-                " size = excluded.size, mtime_ns = excluded.mtime_ns, digest = excluded.digest",
-                read,
-            )
-            writer.many(
-                "insert into listings values (?, ?, ?) on conflict (digest) do nothing",
-                [(s.digest, s.name, to_json({f.path: f.digest for f in s.files})) for s in listings],
-            )
+            writer.many("delete from listings where digest = ?", [(digest,) for digest in told])
+            writer.many("insert into listings (digest, source, files) values (?, ?, ?)", list(told.values()))
             writer.many(
                 "delete from listings where source = ? and rowid not in"
                 " (select rowid from listings where source = ? order by rowid desc limit ?)",

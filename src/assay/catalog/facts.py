@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.catalog.protocol import Holds
 from assay.catalog.recording import rows_of
-from assay.catalog.rows import PART, VERSION, decoded, ids_of, part_of, texts_of, version_of
+from assay.catalog.rows import PART, VERSION, decoded, files_of, ids_of, part_of, version_of
 from assay.model import Part, Pointer, Verdict, Version
 
 if TYPE_CHECKING:
@@ -155,4 +155,4 @@ class RecordedFacts:
     def files(self, source: str) -> Mapping[str, str] | None:
         rows = self._rows("select files from listings where digest = ?", [source])
         with decoded(self._catalog.name):
-            return texts_of(rows[0][0]) if rows else None
+            return {file.path: file.digest for file in files_of(rows[0][0])} if rows else None

@@ -6,7 +6,6 @@ from datetime import datetime
 from msgspec import Struct
 
 from assay.catalog.catalog import Catalog
-from assay.catalog.protocol import Writer
 from assay.catalog.rows import decoded
 from assay.periods import GRACE
 
@@ -41,12 +40,7 @@ def running(catalog: Catalog) -> list[datetime]:
         return [datetime.fromisoformat(at) for run, at in rows if not catalog.database.is_dead(run)]
 
 
-def forget(catalog: Catalog, paths: Sequence[str], files: Sequence[str] = ()) -> None:
-    """Drop files of the store that are removed by now, and source files that are gone."""
-
-    def drop(writer: Writer) -> None:
-        writer.many("delete from replaced where path = ?", [(path,) for path in paths])
-        writer.many("delete from seen where path = ?", [(path,) for path in files])
-
-    if paths or files:
-        catalog.write(drop)
+def forget(catalog: Catalog, paths: Sequence[str]) -> None:
+    """Drop files of the store that are removed by now."""
+    if paths:
+        catalog.write(lambda writer: writer.many("delete from replaced where path = ?", [(path,) for path in paths]))

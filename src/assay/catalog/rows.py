@@ -84,13 +84,6 @@ class _VerdictRow(_Row):
     failed_parts: str
 
 
-class _FileRow(_Row):
-    path: str
-    size: int
-    ctime_ns: int
-    digest: str
-
-
 def _listed(kind: type[_Row]) -> str:
     """Return the columns of a row for a query."""
     return ", ".join('"of"' if name == "of" else name for name in kind.__struct_fields__)
@@ -98,6 +91,7 @@ def _listed(kind: type[_Row]) -> str:
 
 VERSION, PART, VERDICT = _listed(_VersionRow), _listed(_PartRow), _listed(_VerdictRow)
 _texts_of, _judged = Decoder(dict[str, str]), Decoder(dict[str, dict[str, Any]])
+_files_of = Decoder(tuple[SourceFile, ...])
 
 
 # ---------------------------------------------------------------------------------------------- to rows
@@ -189,6 +183,11 @@ def texts_of(text: str) -> dict[str, str]:
     return _texts_of.decode(text)
 
 
+def files_of(text: str) -> tuple[SourceFile, ...]:
+    """Return the files of a source that were listed; ValidationError for other JSON."""
+    return _files_of.decode(text)
+
+
 def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
     """Return the version behind a row of VERSION; `parts` holds those it names."""
     told = convert(row, _VersionRow)
@@ -234,12 +233,6 @@ def part_of(row: Sequence[Any]) -> Part:
         checksum=told.checksum,
         modified=told.modified,
     )
-
-
-def file_of(row: Sequence[Any]) -> SourceFile:
-    """Return a file that was read, as it is remembered."""
-    told = convert(row, _FileRow)
-    return SourceFile(path=told.path, size=told.size, ctime_ns=told.ctime_ns, digest=told.digest)
 
 
 @lru_cache(maxsize=1000)

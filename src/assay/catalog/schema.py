@@ -16,7 +16,7 @@ def _creating(*names: str) -> list[str]:
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows have an order of their own, `rowid`
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     3: [*_creating("claims"), "alter table parts add column modified bigint not null default 0"],
@@ -24,6 +24,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "alter table replaced add column seen text not null default ''",
         "update replaced set seen = since",
     ],
+    5: ["drop table seen", "delete from listings"],
 }
 
 

@@ -1,5 +1,5 @@
 -- The catalog: immutable facts (versions, verdicts, releases) and one mutable thing, the pointers.
--- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 5.
+-- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 6.
 -- As SQLite reads it; postgres.py says how PostgreSQL does. What only one of them has is in sqlite.sql and postgres.sql.
 
 create table meta (name text primary key, value text not null);
@@ -129,17 +129,10 @@ create table pointers (
   primary key (environment, product)
 );
 
--- The files behind the last few content digests of each source, to say which of them changed.
+-- The files behind the last few content digests of each source, to say which of them changed; those of the last, so that
+-- an unchanged file is only looked at.
 create table listings (
   digest text primary key,
   source text not null,
-  files  text not null                    -- JSON: path -> SHA-256
-);
-
--- Digests of files already read, so that an unchanged file is only looked at.
-create table seen (
-  path     text primary key,              -- relative to the project
-  size     bigint not null,
-  mtime_ns bigint not null,              -- of its inode (ctime): that of the content can be set
-  digest   text not null
+  files  text not null                    -- JSON: [[path, size, ctime (ns; 0: its time does not tell), SHA-256, part], ...]
 );
