@@ -6,16 +6,15 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from assay.catalog import Catalog
 from assay.engines.blame import blaming, damaged
 from assay.engines.duckdb import DuckDB
 from assay.model import Judged, Product, Status, Verdict, Version
 from assay.plan import outcome, restating
-from assay.rules.by_parts import Judgement, judge_parts, rules_digest
+from assay.rules.by_parts import Judgement, found_nothing, judge_parts, rules_digest
 from assay.rules.by_totals import Tallies
 from assay.rules.judge import Evidence, PartEvidence, judge
 from assay.rules.schema import Schema
-
-Remembered = Callable[[Collection[int], str], Mapping[int, Mapping[str, Any]]]
 
 
 class Ruling(Struct, frozen=True, kw_only=True):
@@ -73,10 +72,20 @@ class Hearing(Struct, frozen=True, kw_only=True):
 
 
 def remembered_by(
-    product: Product, version: Version, sensitive: Collection[str], remembered: Remembered
-) -> tuple[str, Mapping[int, Any]]:
-    """Return the digest of the rules that are remembered of a version's parts, and what is, by part."""
+    product: Product, version: Version, sensitive: Collection[str], catalog: Catalog, seen: Version | None
+) -> tuple[str, Mapping[int, Mapping[str, Any]]]:
+    """Return the digest of the rules that are remembered of a version's parts, and what is, by part.
+
+    Of the parts of what readers have `seen` nothing is asked where its verdict says that nothing was found.
+    """
     if not version.in_parts:
         return "", {}
-    rules = rules_digest(product, version.columns, sensitive)
-    return rules, remembered([part.id for part in version.parts], rules)
+    rules, ids = rules_digest(product, version.columns, sensitive), [part.id for part in version.parts]
+    good: set[int] = set()
+    if seen and seen.columns == version.columns:
+        found = [v.results for v in catalog.verdicts(seen.id) if v.contract == product.contract.digest]
+        if any(found_nothing(product, seen.columns, results) for results in found):
+            good = {part.id for part in seen.parts}
+    nothing: Mapping[str, Any] = {}
+    known = {id: nothing for id in ids if id in good}
+    return rules, {**known, **catalog.judged([id for id in ids if id not in good], rules)}

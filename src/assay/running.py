@@ -39,7 +39,7 @@ from assay.failure import failure
 from assay.interrupts import unstopped
 from assay.isolation import Hands
 from assay.judging import Hearing, Ruling, remembered_by
-from assay.model import Key, Kind, Move, Product, Release, SourceState, Version
+from assay.model import Key, Kind, Move, Product, Release, Version
 from assay.orders import Orders, todo
 from assay.overlay import Overlay
 from assay.packing import MANY
@@ -49,6 +49,7 @@ from assay.plan import (
     Plan,
     Request,
     against,
+    current,
     decide,
     output,
     published,
@@ -60,7 +61,7 @@ from assay.project import Project
 from assay.records import Records
 from assay.resolve import Definition
 from assay.retrying import Later, pause, worth_another
-from assay.workload import is_little
+from assay.workload import is_little, size_of
 from assay.world import World
 
 _Done = Built | Unfinished | Ruling
@@ -341,7 +342,7 @@ class Run:
         definition = self._definition(product.name) if needs else Definition()
         if not product.follows:
             build = partial(self.workshop.build, self.orders.whole(product, key, definition))
-            size = sum(_size(self.states[i.name]) for i in product.inputs)
+            size = sum(size_of(self.states[i.name]) for i in product.inputs)
             return self._in_turn(size, build) if product.kind is Kind.SQL else build
         forced = product.name in self.forced
         order = self.orders.parts(product, key, definition, range=self.range, forced=forced)
@@ -366,7 +367,11 @@ class Run:
         )
         if self._is_open(product, version):
             rules, remembered = remembered_by(
-                product, version, self.graph.sensitive(product.name), self.world.catalog.judged
+                product,
+                version,
+                self.graph.sensitive(product.name),
+                self.world.catalog,
+                current(product.name, self.facts),
             )
             hearing = replace(
                 hearing,
@@ -479,16 +484,6 @@ class Run:
             seconds=round(note.seconds, 3),
             parts=note.parts,
         )
-
-
-def _size(state: InputState) -> int:
-    """Return how many bytes an input has, as they are stored."""
-    match state:
-        case Known(behind=Version() as version):
-            return version.bytes
-        case Known(behind=SourceState() as source):
-            return sum(file.size for file in source.files)
-    return 0
 
 
 class _Note(Struct):

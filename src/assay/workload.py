@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from assay.decision import Build, Maybe
+from assay.decision import Build, InputState, Known, Maybe
 from assay.graph import Graph
-from assay.model import Input, Product, Version
+from assay.model import Input, Product, SourceState, Version
 from assay.plan import Observed, Plan, current
 from assay.rules.by_parts import over_all
 
@@ -15,6 +15,16 @@ def is_little(plan: Plan, graph: Graph, observed: Observed) -> bool:
     """Say whether no query reads much that a plan needs; who knows how much is made of nothing."""
     load = _Load(graph, observed)
     return all(load.of(graph.products[name], plan) < _LITTLE for name in plan.builds)
+
+
+def size_of(state: InputState) -> int:
+    """Return how many bytes an input has, as they are stored."""
+    match state:
+        case Known(behind=Version() as version):
+            return version.bytes
+        case Known(behind=SourceState() as source):
+            return sum(file.size for file in source.files)
+    return 0
 
 
 class _Load:

@@ -48,6 +48,12 @@ def rules_digest(product: Product, columns: Sequence[Column], sensitive: Collect
     return digest([told, sorted(product.contract.key), sorted(sensitive)])
 
 
+def found_nothing(product: Product, columns: Sequence[Column], results: Iterable[RuleResult]) -> bool:
+    """Say whether these results of a version say of each part that there is nothing to be remembered of it."""
+    chosen, failing = _Chosen(product, columns, ()), {result.text: result.failing for result in results}
+    return not chosen.ranged and all(failing.get(rule.text) == 0 for rule in chosen.rows)
+
+
 def over_all(product: Product, columns: Sequence[Column], sensitive: Collection[str]) -> list[Rule]:
     """Return the rules that may have to be asked of all parts at once, with columns like these."""
     chosen = _Chosen(product, columns, sensitive)
