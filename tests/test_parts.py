@@ -744,6 +744,53 @@ def test_a_query_about_rows_is_remembered_too(shop: Place) -> None:
     assert (failed["text"], failed["failing"], failed["samples"][0]["x"]) == ("small", 1, 1000)
 
 
+WARNING = 'rules=[rule.sql("small", "select day, x from this where x > 100", severity="warning")]'
+
+
+def test_of_parts_in_which_nothing_was_found_nothing_is_asked(shop: Place) -> None:
+    """What readers see was judged: where that found nothing, its parts are known, whatever is remembered of each."""
+    rules = f'partition_by="day", {WARNING})'
+    shop.edit("products/shop.py", 'group by 1", owner="o", partition_by="day")', f'group by 1", owner="o", {rules}')
+    shop.materialize()
+    database = sqlite3.connect(shop.root / ".products/catalog.db")
+    daily = "select id from parts where product = 'shop.daily'"
+
+    def known(change: str = "") -> int:
+        """Change what is remembered of the parts there are, and return how many there are that anything is of."""
+        with database:
+            if change:
+                database.execute(f"{change} where part in ({daily})")
+            [(count,)] = database.execute(f"select count(*) from judged_parts where part in ({daily})").fetchall()
+        return count
+
+    def small() -> tuple[str, int]:
+        told = results(shop, "shop.daily")["small"]
+        return told["status"], told.get("failing", 0)
+
+    assert known("delete from judged_parts") == 0
+    drop(shop, 40, 1)
+    shop.materialize()
+    assert known() == 1, "one is new"
+    assert small() == ("passed", 0)
+    drop(shop, 41, 1000)
+    shop.materialize()
+    assert small() == ("warning", 1)
+    drop(shop, 42, 2000)
+    shop.materialize()
+    assert small() == ("warning", 2), "then each part is asked for what is remembered of it"
+    assert known() == 43
+    drop(shop, 41, 1)
+    drop(shop, 42, 1)
+    shop.materialize()
+    assert small() == ("passed", 0)
+    assert known("delete from judged_parts") == 0
+    shop.edit("products/shop.py", "x > 100", "x > 5")
+    shop.materialize()
+    [(wanted,)] = [tuple(row.values()) for row in shop.query("select count(*) as n from daily where x > 5")]
+    assert wanted > 5
+    assert small() == ("warning", wanted), "other rules ask all of them"
+
+
 TOTALS = """[
     rule.sql("there is enough", "select sum(x) as x, avg(x) as mean from this having sum(x) < 10"),
     rule.sql("no day is without", "select day, count(*) as n from this group by all having count(*) < 1"),
