@@ -1,6 +1,5 @@
 """Where what a product is made of, and judged by, is read: which version of each input, and its files."""
 
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -47,7 +46,7 @@ class Shelf:
     @property
     def folders(self) -> list[Path]:
         """The folders that an engine may look into: the store, and those of the sources."""
-        outside = {os.path.dirname(f.path) for s in self.observed.sources.values() for f in s.files}  # noqa: PTH120
+        outside = {f.path[: f.path.rfind("/") + 1] for s in self.observed.sources.values() for f in s.files}
         return [self.storage.root, *sorted(self.root / folder for folder in outside)]
 
     def feed(self, alias: str, name: str) -> Feed:

@@ -15,7 +15,7 @@ from assay.catalog import Catalog
 from assay.cleaning import clean
 from assay.fingerprint import source_of
 from assay.model import Source, SourceFile, SourceState
-from assay.partition import key_of_path, regex_of
+from assay.partition import keys_of, regex_of
 from assay.plan import Observed
 from assay.storage import Storage, file_digest
 
@@ -48,7 +48,7 @@ def observe(
 
 def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceState:
     """Return a source as it is now; a file whose size and time are those of one already read is not read again."""
-    files: list[SourceFile] = []
+    files, part_of = list[SourceFile](), keys_of(source)
     at = os.open(root, os.O_RDONLY)  # paths that begin there are short to look up, and no Path is made for each
     try:
         for path in sorted(set(_matching(root, source.pattern))):
@@ -56,10 +56,10 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
                 found = os.stat(path, dir_fd=at)
                 if stat.S_ISDIR(found.st_mode):
                     continue
-                if not _is_text(path):
+                if not path.isascii() and not _is_text(path):
                     told = f"{source.name}: a file's name is not UTF-8: {path!a}"
                     return SourceState(name=source.name, missing=told)
-                part = key_of_path(source, path) if source.path_regex else path
+                part = part_of(path)
                 if part is None:
                     told = f"{source.name}: {clean(path)} does not say {_wanted(source)}"
                     return SourceState(name=source.name, missing=told)
@@ -132,15 +132,21 @@ def told_anew(state: SourceState, seen: Mapping[str, SourceFile], now: datetime)
 
 def settled(state: SourceState, now: datetime) -> SourceState:
     """Return a source as it is remembered: the time of a file changed so recently that it can't tell is not."""
-    return replace(state, files=tuple([replace(f, ctime_ns=0) if _is_racy(f, now) else f for f in state.files]))
+    untold = _racy_from(now)
+    return replace(state, files=tuple([replace(f, ctime_ns=0) if f.ctime_ns >= untold else f for f in state.files]))
 
 
 def _same(file: SourceFile, known: SourceFile | None) -> bool:
     return known is not None and (file.size, file.ctime_ns, file.digest) == (known.size, known.ctime_ns, known.digest)
 
 
+def _racy_from(now: datetime) -> int:
+    """Return the ctime (ns) from which on it does not tell."""
+    return int(now.timestamp() * 1e9) - _RACY_NS
+
+
 def _is_racy(file: SourceFile, now: datetime) -> bool:
-    return file.ctime_ns >= int(now.timestamp() * 1e9) - _RACY_NS
+    return file.ctime_ns >= _racy_from(now)
 
 
 def changed_since(root: Path, files: Iterable[SourceFile], now: datetime) -> str:

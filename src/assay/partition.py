@@ -5,7 +5,7 @@ placeholder in its pattern, by the path of its file.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import cache
 from typing import Any
@@ -85,25 +85,30 @@ def regex_of(glob: str) -> str:
     return "".join(said.get(p) or (p.replace("[!", "[^") if p[:1] == "[" else re.escape(p)) for p in parts)
 
 
-@cache
-def _compiled(regex: str) -> re.Pattern[str]:
-    return re.compile(regex)
+def keys_of(source: Source) -> Callable[[str], str | None]:
+    """Return what tells the part that a file belongs to by its path; None where that does not say (or no real day)."""
+    partition, matches = source.partition, re.compile(source.path_regex).fullmatch
+    if partition is None or not source.path_regex:
+        return lambda path: path
+    if grain := partition.grain:
 
+        def of_time(path: str) -> str | None:
+            found = matches(path)
+            return found[1] if found and is_key(found[1], grain) else None
 
-def key_of_path(source: Source, path: str) -> str | None:
-    """Return the part that a file belongs to; None when its path does not say (or says a day that is none)."""
-    found, partition = _compiled(source.path_regex).fullmatch(path), source.partition
-    if not found or partition is None:
-        return None
-    if partition.grain:
-        key = "/".join(found.groups())
-        return key if is_key(key, partition.grain) else None
+        return of_time
     types = {column.name: column.type for column in source.path_columns}
-    values = zip(partition.names, found.groups(), strict=True)
-    told = [str(int(value)) if types.get(name) == "BIGINT" else value for name, value in values]
-    if any(types.get(n) == "BIGINT" and abs(int(v)) >= 2**63 for n, v in zip(partition.names, told, strict=True)):
-        return None
-    return "/".join(told)
+    numbers = [types.get(name) == "BIGINT" for name in partition.names]
+
+    def of_values(path: str) -> str | None:
+        found = matches(path)
+        values = list(zip(found.groups(), numbers, strict=True)) if found else []
+        told = [str(int(value)) if number else value for value, number in values]
+        if not found or any(number and abs(int(value)) >= 2**63 for value, number in values):
+            return None
+        return "/".join(told)
+
+    return of_values
 
 
 def shown(partition: Partition) -> str:
@@ -118,7 +123,7 @@ def shown(partition: Partition) -> str:
 def is_key(key: str, grain: str) -> bool:
     """Say whether a part of this grain can be called so."""
     try:
-        ordinal(key, grain)
+        first_day(key, grain)
     except ValueError:
         return False
     return True

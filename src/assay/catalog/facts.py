@@ -37,6 +37,7 @@ class RecordedFacts:
         self._shared: dict[int, Part] = {}
         self._other = cache(lambda id: catalog.version(id, self._shared))
         self._of_key = cache(self._recorded)
+        self.files = cache(self._listed)
         self._known = cache(self._has_any)
 
     @cached_property
@@ -152,7 +153,7 @@ class RecordedFacts:
         )
         return str(rows[0][0]) if rows else ""
 
-    def files(self, source: str) -> Mapping[str, str] | None:
+    def _listed(self, source: str) -> Mapping[str, str] | None:
         rows = self._rows("select files from listings where digest = ?", [source])
         with decoded(self._catalog.name):
             return {file.path: file.digest for file in files_of(rows[0][0])} if rows else None

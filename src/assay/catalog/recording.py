@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from assay.catalog.protocol import Database, Writer
-from assay.catalog.rows import PART, VERDICT, VERSION, part_row, verdict_row, version_row
+from assay.catalog.rows import PART, VERDICT, VERSION, ids_of, part_row, verdict_row, version_row
 from assay.errors import Conflict
 from assay.model import Move, Part, Verdict, Version
 
@@ -57,7 +57,7 @@ def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:
     new = [v for v in versions if v.id not in there]
     if not new:
         return []
-    _check_parts(writer, [part.id for v in new for part in v.parts if part.id])
+    _check_parts(writer, new)
     parts = iter(add_parts(writer, [(v.product, part) for v in new for part in v.parts]))
     whole = [replace(v, parts=tuple(islice(parts, len(v.parts)))) for v in new]
     [(last,)] = writer.rows("select coalesce(max(seq), 0) from versions")
@@ -72,9 +72,14 @@ def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:
     return whole
 
 
-def _check_parts(writer: Writer, ids: Sequence[int]) -> None:
-    """Raise Conflict when one of these parts, which a run has found, is there no more."""
-    known = list(dict.fromkeys(ids))
+def _check_parts(writer: Writer, new: Sequence[Version]) -> None:
+    """Raise Conflict when one of their parts, which a run has found, is there no more; those that readers see are."""
+    found: set[int] = set()
+    seen = "select v.parts from pointers p join versions v on v.id = p.version where p.product = ?"
+    for version in new:
+        if ids := {part.id for part in version.parts if part.id}:
+            found |= ids.difference(*(ids_of(text) for (text,) in writer.rows(seen, [version.product])))
+    known = list(found)
     if sum(count for (count,) in rows_of(writer, "select count(*) from parts where id in", known)) < len(known):
         raise Conflict("gc has removed a part that this run was to use again meanwhile")
 
