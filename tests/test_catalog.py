@@ -15,7 +15,7 @@ from assay.catalog import Catalog, open_catalog
 from assay.catalog.belonging import owner
 from assay.catalog.collecting import collect
 from assay.catalog.copying import copy
-from assay.catalog.removing import waiting
+from assay.catalog.removing import forget_sources, waiting
 from assay.catalog.rows import ids_of, ranges
 from assay.catalog.schema import SCHEMA_VERSION, tables
 from assay.errors import CatalogDamaged, CatalogError, Conflict, UsageError
@@ -224,11 +224,16 @@ def test_what_was_read_is_remembered(catalog: Catalog) -> None:
     states = [SourceState(name="s", digest=f"s{n}", files=(replace(file, digest=f"d{n}"),)) for n in range(8)]
     for state in states:
         catalog.remember([state])
-    assert catalog.seen() == {"a": replace(file, digest="d7")}
+    assert catalog.seen(["s"]) == {"a": replace(file, digest="d7")}
     catalog.remember([replace(states[4], files=(replace(file, digest="d4", ctime_ns=3),))])
-    assert catalog.seen() == {"a": replace(file, digest="d4", ctime_ns=3)}, "what was last there, also again"
+    assert catalog.seen(["s"]) == {"a": replace(file, digest="d4", ctime_ns=3)}, "what was last there, also again"
     catalog.remember([SourceState(name="t", digest="t", files=(replace(file, path="b"),))])
-    assert catalog.seen().keys() == {"a", "b"}, "of every source"
+    assert catalog.seen(["t", "s"]).keys() == {"a", "b"}
+    assert catalog.seen(["t"]).keys() == {"b"}
+    assert catalog.seen([]) == {}
+    assert forget_sources(catalog, {"s"}, dry=True) == forget_sources(catalog, {"s"}, dry=False) == ["t"]
+    assert catalog.seen(["t", "s"]).keys() == {"a"}, "what is not declared any more is forgotten"
+    assert forget_sources(catalog, {"s"}, dry=False) == []
     facts = catalog.facts("prod", lambda v: True)
     assert facts.files("s7") == {"a": "d7"}
     assert facts.files("s0") is None, "only the last few of a source are kept"
@@ -262,7 +267,7 @@ def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[...,
     change(catalog, "update meta set value = '3' where name = 'schema'")
     assert opened().version("v1") == catalog.version("v1")
     assert catalog.holders({"d.p"}) == {}
-    assert catalog.seen() == {}, "files are read once more"
+    assert catalog.seen(["s"]) == {}, "files are read once more"
     change(catalog, "update meta set value = '2' where name = 'schema'")
     with pytest.raises(CatalogError, match=r"schema version 2, from before[^$]*Move it"):
         opened()

@@ -35,7 +35,7 @@ def observe(
 ) -> Observed:
     """Return the state of the world at `now`: sources by content, and what the catalog holds for an environment."""
     recorded = catalog.recorded()
-    seen = catalog.seen() if sources else {}
+    seen = catalog.seen(sources)
     return Observed(
         recorded=recorded,
         now=now,

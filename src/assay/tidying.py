@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from assay.catalog.collecting import Collected, collect
-from assay.catalog.removing import waiting
+from assay.catalog.removing import forget_sources, waiting
 from assay.compaction import compact
 from assay.engines.duckdb import DuckDB
 from assay.retention import Rule
@@ -29,9 +29,10 @@ def tidy(session: Session, rule: Rule, *, dry: bool = False) -> dict[str, Any]:
     files = [*waiting(catalog), *(gone.files if dry else ())]
     compacted = compact(session.world(), partial(_engine, session), environment=session.environment, dry=dry)
     removed, kept = sweep(catalog, storage, files, now=now, dry=dry)
+    sources = forget_sources(catalog, session.project.graph.sources.keys(), dry=dry)
     if not dry:
         catalog.database.shrink()
-    return _told(gone, removed, kept) | {"compacted": compacted}
+    return _told(gone, removed, kept) | {"compacted": compacted, "sources": sources}
 
 
 def _engine(session: Session) -> DuckDB:

@@ -233,11 +233,12 @@ class Catalog:
         with decoded(self.name):
             return Release(id=id, environment=environment, at=datetime.fromisoformat(at), run=run, why=why, moves=moves)
 
-    def seen(self) -> Mapping[str, SourceFile]:
-        """Return the files that sources were last seen to have, by path."""
-        query = "select files from listings where rowid in (select max(rowid) from listings group by source)"
+    def seen(self, sources: Collection[str]) -> Mapping[str, SourceFile]:
+        """Return the files that these sources were last seen to have, by path."""
+        last = "rowid in (select max(rowid) from listings group by source)"
+        rows = rows_of(self.database, f"select files from listings where {last} and source in", list(sources))
         with decoded(self.name):
-            return {file.path: file for (files,) in self.database.rows(query) for file in files_of(files)}
+            return {file.path: file for (files,) in rows for file in files_of(files)}
 
     def recorded(self) -> int:
         """Return how many versions were ever recorded."""

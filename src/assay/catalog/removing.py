@@ -1,6 +1,6 @@
 """Files in which no part is any more: named until they are removed, when nobody can be reading them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -44,3 +44,12 @@ def forget(catalog: Catalog, paths: Sequence[str]) -> None:
     """Drop files of the store that are removed by now."""
     if paths:
         catalog.write(lambda writer: writer.many("delete from replaced where path = ?", [(path,) for path in paths]))
+
+
+def forget_sources(catalog: Catalog, declared: Collection[str], *, dry: bool) -> list[str]:
+    """Drop what is remembered of the files of sources that are not declared any more; returns their names, sorted."""
+    listed = {name for (name,) in catalog.database.rows("select distinct source from listings")}
+    gone = sorted(listed.difference(declared))
+    if gone and not dry:
+        catalog.write(lambda writer: writer.many("delete from listings where source = ?", [(name,) for name in gone]))
+    return gone
