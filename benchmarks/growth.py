@@ -29,10 +29,10 @@ def main() -> None:
     made = "whole" if told.whole else "in parts"
     tidied = f", `gc` every {told.gc} days" if told.gc else ""
     title = f"One more file of {told.rows:,} rows a day, made {made}{tidied}; CPU s is the median of {NEAR} runs"
-    head(title, ["run", "CPU s", "`gc`: CPU s", "catalog MiB", "store MiB"])
+    head(title, ["run", "CPU s", "mean since the row before", "most", "`gc`: CPU s", "catalog MiB", "store MiB"])
     with tempfile.TemporaryDirectory() as folder:
         seconds, sizes = live(Path(folder), told.days, told.rows, every=told.gc, whole=told.whole)
-    row(["last / first", around(seconds, told.days) / around(seconds, min(NEAR, told.days)), "", "", ""])
+    row(["last / first", around(seconds, told.days) / around(seconds, min(NEAR, told.days)), *[""] * 5])
     if told.plot:
         draw(seconds, sizes, f"growth-{'whole' if told.whole else 'parts'}")
 
@@ -43,7 +43,7 @@ Sizes = dict[int, tuple[float, float]]
 def live(root: Path, days: int, rows: int, *, every: int, whole: bool) -> tuple[list[float], Sizes]:
     """Return the CPU seconds of each run, and the size of catalog and store (MiB) after some of them; print those."""
     write_project(root, whole=whole)
-    seconds, sizes, tidying = [], {}, 0.0
+    seconds, sizes, tidying, told = [], {}, 0.0, 0
     for day in range(1, days + 1):
         write_day(root, day - 1, rows)
         seconds.append(run(assay("", root, "materialize").command, root).seconds)
@@ -51,7 +51,9 @@ def live(root: Path, days: int, rows: int, *, every: int, whole: bool) -> tuple[
             tidying = run(assay("", root, "gc").command, root).seconds
         if day in {1, NEAR, days} or day % max(1, days // 20) == 0:
             sizes[day] = (catalog_size(root), size(root / ".products/store"))
-            row([day, around(seconds, day), tidying, *sizes[day]])
+            since = seconds[max(told, min(1, day - 1)) :]
+            row([day, around(seconds, day), statistics.mean(since), max(since), tidying, *sizes[day]])
+            told = day
     return seconds, sizes
 
 

@@ -428,7 +428,10 @@ def test_a_part_is_rewritten_a_few_times_at_most() -> None:
         if day % 7:
             continue
         held = Counter(files.values())
-        parts = [Part(path=path, key=str(d), rows=1, bytes=held[path] * 1000, checksum="") for d, path in files.items()]
+        parts = [
+            Part(path=path, key=str(d), rows=1, of=held[path], bytes=1000 + held[path], checksum="")
+            for d, path in files.items()
+        ]
         together = compaction._small(parts[: -compaction.YOUNGEST])
         if len(together) >= compaction.FEWEST:
             moved = [d for d, path in files.items() if path in together]

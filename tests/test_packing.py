@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -379,17 +380,22 @@ def written(storage: LocalStorage, engine: DuckDB, key: str, query: str) -> Part
 def test_what_comes_out_otherwise_is_refused(tmp_path: Path, engine: DuckDB) -> None:
     storage = LocalStorage(tmp_path)
     some = [written(storage, engine, f"k{n}", f"select {n} as a from range({n})") for n in range(1, 10)]
-    tables = [Table((storage.locate(part),)) for part in some]
-    put = packing.put_together(some, tables, "d.p/run/all.parquet", storage=storage, engine=engine)
+
+    def place(run: Sequence[Part]) -> Table:
+        return Table((storage.locate(run[0]),))
+
+    def other(run: Sequence[Part]) -> Table:
+        return place([some[{"k1": 1, "k2": 0}.get(run[0].key, int(run[0].key[1:]) - 1)]])
+
+    put = packing.put_together(some, place, "d.p/run/all.parquet", storage=storage, engine=engine)
     assert [(part.start, part.rows, part.of) for part in put][-1] == (36, 9, 45)
-    swapped = [tables[1], tables[0], *tables[2:]]
     with pytest.raises(StoreError, match=r"k1 of .* came out as something else"):
-        packing.put_together(some, swapped, "d.p/run/swapped.parquet", storage=storage, engine=engine)
+        packing.put_together(some, other, "d.p/run/swapped.parquet", storage=storage, engine=engine)
     damaged = [*some[:-1], replace(some[-1], digest="what it was", checksum="0" * 64)]
     with pytest.raises(StoreError, match=r"k9 of .* came out as something else"):
-        packing.put_together(damaged, tables, "d.p/run/damaged.parquet", storage=storage, engine=engine)
-    other = [replace(part, digest="another engine's") for part in some]
-    again = packing.put_together(other, tables, "d.p/run/again.parquet", storage=storage, engine=engine)
+        packing.put_together(damaged, place, "d.p/run/damaged.parquet", storage=storage, engine=engine)
+    digested = [replace(part, digest="another engine's") for part in some]
+    again = packing.put_together(digested, place, "d.p/run/again.parquet", storage=storage, engine=engine)
     assert [part.start for part in again] == [part.start for part in put]
 
 

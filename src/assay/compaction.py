@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
+from functools import partial
 
 from msgspec import Struct
 
@@ -21,7 +22,7 @@ from assay.world import World
 
 SMALL = 16 << 20  # bytes of a file that is worth putting together with others
 LARGE = 128 << 20  # bytes of small files that are put into one
-MANY = 32  # files of few rows that runs have left: putting them together costs as much as to open them a few times
+MANY = 16  # files of few rows that runs have left: putting them together costs as much as to open them a few times
 YOUNGEST = 7  # the last parts stay as they are: they are what changes
 
 
@@ -112,16 +113,18 @@ def _heaps(parts: Sequence[Part]) -> Iterator[list[Part]]:
 def _small(parts: Sequence[Part]) -> set[str]:
     """Return the files worth putting together.
 
-    What was put together before stays until as much has come since, so that a part is rewritten a few times at most.
+    What was put together before stays until as many rows have come since, so that a part is rewritten a few times at
+    most: a file of few rows is hardly smaller than one of many.
     """
-    held, sizes = Counter(part.path for part in parts), {part.path: part.bytes for part in parts}
-    small = {path for path, count in held.items() if count == 1 and sizes[path] <= SMALL}
-    total = sum(sizes[path] for path in small)
-    for path in sorted(held.keys() - small, key=lambda path: sizes[path]):
-        if sizes[path] > min(total, SMALL):
+    held, files = Counter([part.path for part in parts]), {part.path: part for part in parts}
+    small = {path for path, count in held.items() if count == 1 and files[path].bytes <= SMALL}
+    total = sum(files[path].rows for path in small)
+    rows = {path: files[path].of or files[path].rows for path in held.keys() - small}
+    for path in sorted(rows, key=rows.__getitem__):
+        if rows[path] > total or files[path].bytes > SMALL:
             break
         small.add(path)
-        total += sizes[path]
+        total += rows[path]
     return small
 
 
@@ -141,7 +144,6 @@ def _told(version: Version, heaps: Sequence[Sequence[Part]]) -> Compacted:
 
 def _rewrite(version: Version, heap: Sequence[Part], path: str, storage: Storage, engine: DuckDB) -> list[Part]:
     """Write parts to one file and return them as they are there; StoreError when one came out as something else."""
-    tables = [stored(version, storage, [part]) for part in heap]
-    moved = put_together(heap, tables, path, storage=storage, engine=engine)
+    moved = put_together(heap, partial(stored, version, storage), path, storage=storage, engine=engine)
     storage.flush([path])
     return moved

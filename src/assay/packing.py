@@ -28,20 +28,23 @@ def may_share(columns: Sequence[Column]) -> bool:
 
 
 def put_together(
-    parts: Sequence[Part], tables: Sequence[Table], path: str, *, storage: Storage, engine: DuckDB
+    parts: Sequence[Part], table_of: Callable[[Sequence[Part]], Table], path: str, *, storage: Storage, engine: DuckDB
 ) -> list[Part]:
     """Write parts of the same columns to one file, sealed, and return them as they are there.
 
-    `tables` are where each of them is. Raises StoreError when one would come out as something else.
+    `table_of` says where parts are that follow each other in a file. Raises StoreError when one would come out as
+    something else.
     """
     target, columns = storage.prepare(path), parts[0].columns
+    tables = [table_of(run) for run in _runs(parts)]
     with blaming(tables):
         engine.copy_tables(tables, target)
     found = measure_ranges(engine, target, [part.rows for part in parts], columns)
     # A digest that was recorded may be another engine's: what differs is measured once more where it was.
     odd = [n for n, (part, now) in enumerate(zip(parts, found, strict=True)) if part.digest != now.digest]
-    for n, was in zip(odd, measure_tables(engine, [tables[n] for n in odd], columns), strict=True):
-        if was.digest != found[n].digest or file_digest(tables[n].files[0]) != parts[n].checksum:
+    alone = [table_of([parts[n]]) for n in odd]
+    for n, table, was in zip(odd, alone, measure_tables(engine, alone, columns), strict=True):
+        if was.digest != found[n].digest or file_digest(table.files[0]) != parts[n].checksum:
             name = path.partition("/")[0]
             raise StoreError(f"part {parts[n].key} of {name} came out as something else; nothing was changed")
     size, checksum, modified = storage.seal(path)
@@ -51,6 +54,18 @@ def put_together(
         replace(part, path=path, start=start, of=of, bytes=size, checksum=checksum, modified=modified)
         for part, start in zip(parts, starts, strict=False)
     ]
+
+
+def _runs(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """Yield the parts, in order, those together that follow each other in one file."""
+    run: list[Part] = []
+    for part in parts:
+        if run and (part.path != run[-1].path or part.start != run[-1].start + run[-1].rows):
+            yield run
+            run = []
+        run.append(part)
+    if run:
+        yield run
 
 
 def share(parts: Sequence[Part], *, storage: Storage, engine: Callable[[], DuckDB]) -> dict[str, Part]:
@@ -71,8 +86,7 @@ def _shared(parts: list[Part], storage: Storage, engine: Callable[[], DuckDB]) -
         return parts
     path = f"{_folder(parts[0])}/parts-{uuid.uuid4().hex[:8]}.parquet"
     try:
-        tables = [Table((storage.locate(part),)) for part in parts]
-        return put_together(parts, tables, path, storage=storage, engine=engine())
+        return put_together(parts, lambda run: Table((storage.locate(run[0]),)), path, storage=storage, engine=engine())
     except (StoreError, OSError, duckdb.Error):
         with suppress(StoreError, OSError):
             storage.remove(path)
