@@ -556,6 +556,7 @@ def test_a_catalog_of_the_schema_before_is_taken_over(shop: Place) -> None:
         db.execute("alter table parts drop column modified")
         db.execute("drop table claims")
         db.execute("alter table replaced drop column seen")
+        db.execute("create table seen (path text primary key, size bigint, mtime_ns bigint, digest text)")
         db.execute("update meta set value = '3' where name = 'schema'")
     assert shop.run("verify").code == 0
     assert len(shop.query("from p")) == 399

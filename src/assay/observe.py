@@ -48,32 +48,29 @@ def observe(
 
 def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceState:
     """Return a source as it is now; a file whose size and time are those of one already read is not read again."""
-    files, part_of = list[SourceFile](), keys_of(source)
-    at = os.open(root, os.O_RDONLY)  # paths that begin there are short to look up, and no Path is made for each
-    try:
-        for path in sorted(set(_matching(root, source.pattern))):
-            try:
-                found = os.stat(path, dir_fd=at)
-                if stat.S_ISDIR(found.st_mode):
-                    continue
-                if not path.isascii() and not _is_text(path):
-                    told = f"{source.name}: a file's name is not UTF-8: {path!a}"
-                    return SourceState(name=source.name, missing=told)
-                part = part_of(path)
-                if part is None:
-                    told = f"{source.name}: {clean(path)} does not say {_wanted(source)}"
-                    return SourceState(name=source.name, missing=told)
-                size, ctime, known = found.st_size, found.st_ctime_ns, seen.get(path)
-                if known is None or (known.size, known.ctime_ns, known.part) != (size, ctime, part):
-                    same = known and (known.size, known.ctime_ns) == (size, ctime)
-                    digest = known.digest if known and same else file_digest(root / path)
-                    known = SourceFile(path=path, size=size, ctime_ns=ctime, digest=digest, part=part)
-                files.append(known)
-            except OSError as error:
-                told = f"{source.name}: cannot read {clean(path)}: {error.strerror}"
+    files, part_of, top = list[SourceFile](), keys_of(source), str(root)
+    for path in sorted(set(_matching(root, source.pattern))):  # no Path is made for each: there may be very many
+        full = path if path.startswith("/") else f"{top}/{path}"
+        try:
+            found = os.stat(full)  # noqa: PTH116
+            if stat.S_ISDIR(found.st_mode):
+                continue
+            if not path.isascii() and not _is_text(path):
+                told = f"{source.name}: a file's name is not UTF-8: {path!a}"
                 return SourceState(name=source.name, missing=told)
-    finally:
-        os.close(at)
+            part = part_of(path)
+            if part is None:
+                told = f"{source.name}: {clean(path)} does not say {_wanted(source)}"
+                return SourceState(name=source.name, missing=told)
+            size, ctime, known = found.st_size, found.st_ctime_ns, seen.get(path)
+            if known is None or (known.size, known.ctime_ns, known.part) != (size, ctime, part):
+                same = known and (known.size, known.ctime_ns) == (size, ctime)
+                digest = known.digest if known and same else file_digest(Path(full))
+                known = SourceFile(path=path, size=size, ctime_ns=ctime, digest=digest, part=part)
+            files.append(known)
+        except OSError as error:
+            told = f"{source.name}: cannot read {clean(path)}: {error.strerror}"
+            return SourceState(name=source.name, missing=told)
     if not files:
         return SourceState(name=source.name, missing=f"{source.name}: no file matches {source.pattern}")
     digest = source_of(source.reading, ((f.path, f.digest) for f in files))

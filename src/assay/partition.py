@@ -87,9 +87,10 @@ def regex_of(glob: str) -> str:
 
 def keys_of(source: Source) -> Callable[[str], str | None]:
     """Return what tells the part that a file belongs to by its path; None where that does not say (or no real day)."""
-    partition, matches = source.partition, re.compile(source.path_regex).fullmatch
+    partition = source.partition
     if partition is None or not source.path_regex:
         return lambda path: path
+    matches = re.compile(source.path_regex).fullmatch
     if grain := partition.grain:
 
         def of_time(path: str) -> str | None:

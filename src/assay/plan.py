@@ -468,9 +468,10 @@ def _changed(name: str, before: str, source: SourceState | None, facts: Facts) -
     if source is None or then is None:
         return InputChanged(name=name)
     now = {file.path: file.digest for file in source.files}
+    moved = {path for path, _ in now.items() - then.items()}
     return InputChanged(
         name=name,
-        added=tuple(sorted(now.keys() - then.keys())),
-        replaced=tuple(sorted(p for p in now.keys() & then.keys() if now[p] != then[p])),
+        added=tuple(sorted(moved - then.keys())),
+        replaced=tuple(sorted(moved & then.keys())),
         removed=tuple(sorted(then.keys() - now.keys())),
     )

@@ -31,12 +31,12 @@ class _Load:
     """The bytes that queries read; a table that was never published may hold as much as what it is made of."""
 
     def __init__(self, graph: Graph, observed: Observed) -> None:
-        self.graph, self.observed = graph, observed
+        self.graph, self.sources, self.facts = graph, observed.sources, observed.facts
         self.sizes = {name: sum(f.size for f in state.files) for name, state in observed.sources.items()}
 
     def of(self, product: Product, plan: Plan) -> int:
         """Return the most that one query reads to make or judge a product; those it is made of come before."""
-        version = self._published(product.name)
+        version = current(product.name, self.facts)
         if version and product.follows and self._is_as_before(product, version, plan):
             made = max(self._of_a_part(product, i) for i in product.inputs)
             judged = version.bytes if over_all(product, version.columns, self.graph.sensitive(product.name)) else 0
@@ -51,12 +51,9 @@ class _Load:
         same = version.in_parts and version.key.code.digest == product.code.digest
         return same and isinstance(plan.steps[product.name], Build | Maybe)
 
-    def _published(self, name: str) -> Version | None:
-        return current(name, self.observed.facts)
-
     def _whole(self, name: str) -> int:
         if name not in self.sizes:
-            version = self._published(name)
+            version = current(name, self.facts)
             self.sizes[name] = version.bytes if version else 0
         return self.sizes[name]
 
@@ -64,10 +61,10 @@ class _Load:
         """Return how much of an input one part of a product is made of."""
         if product.partition is None or i.grain != product.partition.grain:
             return self._whole(i.name)
-        if state := self.observed.sources.get(i.name):
+        if state := self.sources.get(i.name):
             sizes = Counter[str]()
             for file in state.files:
                 sizes[file.part] += file.size
             return max(sizes.values(), default=0) * (1 + i.back)
-        version = self._published(i.name)
+        version = current(i.name, self.facts)
         return self._whole(i.name) // max(1, len(version.parts) if version else 1) * (1 + i.back)

@@ -235,10 +235,10 @@ class Catalog:
 
     def seen(self, sources: Collection[str]) -> Mapping[str, SourceFile]:
         """Return the files that these sources were last seen to have, by path."""
-        last = "rowid in (select max(rowid) from listings group by source)"
-        rows = rows_of(self.database, f"select files from listings where {last} and source in", list(sources))
+        query = "select source, files from listings where rowid in (select max(rowid) from listings group by source)"
+        last = [files for source, files in self.database.rows(query) if source in sources] if sources else []
         with decoded(self.name):
-            return {file.path: file for (files,) in rows for file in files_of(files)}
+            return {file.path: file for files in last for file in files_of(files)}
 
     def recorded(self) -> int:
         """Return how many versions were ever recorded."""
