@@ -1,8 +1,11 @@
 """The manifest can never lie: whatever it was made from, a change of it is seen."""
 
+import builtins
 import hashlib
+import importlib.util
 import json
 import os
+import py_compile
 import sys
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
@@ -50,6 +53,67 @@ def test_nothing_changed(kept: Place) -> None:
     assert not made_anew(kept)
     os.utime(kept.root / "products/sales.py")
     assert not made_anew(kept), "bytes count, not times"
+
+
+def compiled(place: Place) -> Path:
+    return Path(importlib.util.cache_from_source(str(place.root / "products/sales.py")))
+
+
+def test_what_was_compiled_of_the_very_source_is_loaded(kept: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded() -> dict:
+        (kept.root / ".products/manifest.json").unlink(missing_ok=True)
+        return kept.run("show", "q", "--json").json
+
+    (kept.root / ".products/manifest.json").unlink()
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    compiled(kept).unlink(missing_ok=True)
+    first = loaded()
+    assert not compiled(kept).exists(), "as Python was told"
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    assert loaded() == first
+    by_hash = compiled(kept).read_bytes()
+    assert by_hash[4:8] == b"\3\0\0\0"
+
+    times: list[str] = []
+    real = builtins.compile
+    monkeypatch.setattr(builtins, "compile", lambda text, name, *more, **told: times.append(str(name)) or real(text, name, *more, **told))  # fmt: skip
+    assert loaded() == first
+    assert not [name for name in times if name.endswith("products/sales.py")], "it is not compiled again"
+
+
+@pytest.mark.parametrize("how", ["of another text, of the same time", "cut", "nonsense", "a folder", "no code"])
+def test_another_compiled_file_is_not_loaded(kept: Place, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file, text = kept.root / "products/sales.py", (kept.root / "products/sales.py").read_text()
+    assert made_anew(kept) is False
+    compiled(kept).parent.mkdir(exist_ok=True)
+    head = importlib.util.MAGIC_NUMBER + b"\3\0\0\0" + importlib.util.source_hash(text.encode())
+    match how:
+        case "of another text, of the same time":
+            file.write_text(text.replace("head(int", "tail(int"))
+            py_compile.compile(
+                str(file), str(compiled(kept)), invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP
+            )
+            stat = file.stat()
+            file.write_text(text)
+            os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        case "cut":
+            py_compile.compile(
+                str(file), str(compiled(kept)), invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH
+            )
+            compiled(kept).write_bytes(compiled(kept).read_bytes()[:-50])
+        case "nonsense":
+            compiled(kept).write_bytes(head + b"\xff nonsense")
+        case "no code":
+            compiled(kept).write_bytes(head + b"N")
+        case "a folder":
+            compiled(kept).unlink(missing_ok=True)
+            compiled(kept).mkdir()
+    (kept.root / ".products/manifest.json").unlink()
+    kept.write("products/more.py", "", header=True)
+    assert stale(kept) == set()
+    assert kept.materialize("--force")["sales.q"]["built"]
+    assert kept.query("from q") == [{"x": 1}]
 
 
 def test_a_definition_edited_within_the_same_second_and_size(kept: Place) -> None:

@@ -3,10 +3,11 @@
 import hashlib
 import importlib
 import importlib.util
+import py_compile
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
@@ -22,6 +23,8 @@ from assay.syntax import Known, SourceTree
 
 _OURS = str(Path(__file__).parent)
 _MARK = "__loaded_by_assay__"
+_BY_HASH = py_compile.PycInvalidationMode.CHECKED_HASH
+_CHECKED = (0b11).to_bytes(4, "little")  # what compiled files say of being so
 _roots: dict[str, bool] = {}  # of the projects of this process: whether it was us who put it on the path
 
 
@@ -189,10 +192,7 @@ class Local:
 
 
 class _FromSource:
-    """Finds what Python's own finder does, and lets a project's modules be compiled, whatever compiled files say.
-
-    Those are found valid by whole seconds and size alone, so they can be of an earlier edit.
-    """
+    """Finds what Python's own finder does, and lets a project's modules be loaded as they are in their files."""
 
     def __init__(self, root: str, note: Callable[[str, Sequence[str] | None, str | None], None]) -> None:
         self.root = root
@@ -213,9 +213,23 @@ class _FromSource:
 
 
 class _SourceLoader(SourceFileLoader):
+    """Loads what was compiled of this very source, by its hash (PEP 552), or compiles it.
+
+    Python finds compiled files valid by whole seconds and size, too, so that they can be of an earlier edit.
+    """
+
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        return compile(self.get_data(path), path, "exec", dont_inherit=True)
+        text, compiled = self.get_data(path), importlib.util.cache_from_source(path)
+        head = importlib.util.MAGIC_NUMBER + _CHECKED + importlib.util.source_hash(text)
+        with suppress(OSError, EOFError, ValueError, TypeError, ImportError):  # it is not there, or damaged
+            if self.get_data(compiled).startswith(head):
+                return super().get_code(fullname)  # type: ignore[return-value]  # it has a source
+        code: CodeType = compile(text, path, "exec", dont_inherit=True)
+        if not sys.dont_write_bytecode:
+            with suppress(OSError, py_compile.PyCompileError):
+                py_compile.compile(path, compiled, doraise=True, invalidation_mode=_BY_HASH)
+        return code
 
     def exec_module(self, module: ModuleType) -> None:
         setattr(module, _MARK, True)
