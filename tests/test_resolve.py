@@ -108,6 +108,12 @@ MISTAKES = {
     "rules that are no rules": ("sql_product('p', 'from numbers', owner='o', rules=['x > 1'])", ["list of rule.sql"]),
     "a module that fails": ("x = 1\ny = x / 0", ["products/sales.py:9: cannot be imported: ZeroDivisionError", "y = x / 0"]),
     "a module that does not parse": ("def f(:\n  pass", ["products/sales.py:8: cannot be imported"]),
+    "a rule that is none": ("rule.chek('a', 'x > 1')", ["products/sales.py:8: cannot be imported", "'chek': did you mean 'check'?"]),
+    "what is like nothing": ("rule.zzzzzz('a', 'x > 1')", ["products/sales.py:8: cannot be imported", "has no attribute 'zzzzzz'\n"]),
+    "a thing that does not say what it has": (
+        "class Odd:\n  def __dir__(self): raise ValueError\nOdd().x",
+        ["products/sales.py:10: cannot be imported: AttributeError: 'Odd' object has no attribute 'x'\n"],
+    ),
     "a module that leaves": ("import sys; sys.exit(3)", ["products/sales.py:8: cannot be imported: SystemExit"]),
     "an unknown keyword": (
         "sql_product('p', 'from numbers', ownr='o')",

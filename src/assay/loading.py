@@ -1,5 +1,6 @@
 """Imports the user's definition modules, always from their source, and says where in their own code it failed."""
 
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -91,12 +92,21 @@ def _failure(error: BaseException, file: Path, root: Path) -> Problem:
         return Problem(what=f"cannot be imported: {error.msg}", where=where, hint=(error.text or "").strip())
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(root)]
     frames = [f for f in frames if not f.filename.startswith(_OURS)]
-    what = f"cannot be imported: {type(error).__name__}: {words_of(error)}"
+    what = f"cannot be imported: {type(error).__name__}: {words_of(error)}{_meant(error)}"
     if not frames:
         return Problem(what=what, where=Where(relative))
     last = frames[-1]
     where = Where(str(Path(last.filename).relative_to(root)), last.lineno or 0)
     return Problem(what=what, where=where, hint=(last.line or "").strip())
+
+
+def _meant(error: BaseException) -> str:
+    """Return what may have been meant by a name that a thing does not have."""
+    close: list[str] = []
+    if isinstance(error, AttributeError) and error.name:
+        with suppress(Exception):  # what a thing says it has may be the user's code, too
+            close = difflib.get_close_matches(error.name, dir(error.obj), n=1)
+    return f": did you mean {close[0]!r}?" if close else ""
 
 
 def _is_from_before(module: ModuleType) -> bool:
