@@ -219,6 +219,23 @@ def test_what_a_living_run_may_build_nobody_else_builds(opened: Callable[..., Ca
         assert held == {}, "the dead hold nothing"
 
 
+def test_a_file_is_replaced_when_the_last_part_leaves_it(catalog: Catalog) -> None:
+    """Some leave it, and hours later the others: until then readers were sent there."""
+    parts = tuple(Part(key=str(n), path="d.p/r1/0.parquet", rows=1, bytes=1, checksum="", of=3, start=n, made_of=f"m{n}") for n in range(3))  # fmt: skip
+    [recorded] = catalog.record([replace(version("v1"), parts=parts)])
+    first, second, third = ([replace(p, path=f"d.p/gc{p.key}/0.parquet")] for p in recorded.parts)
+    catalog.relocate(first, NOW)
+    assert waiting(catalog) == [], "there are others in it"
+    later = NOW + timedelta(hours=5)
+    catalog.relocate([*second, *third], later)
+    [file] = waiting(catalog)
+    assert (file.path, file.since, file.seen) == ("d.p/r1/0.parquet", later, later.isoformat(timespec="microseconds"))
+    catalog.relocate([replace(first[0], path="d.p/r1/0.parquet")], later)  # as a repair may
+    catalog.relocate(first, NOW)
+    [file] = waiting(catalog)
+    assert (file.path, file.since) == ("d.p/r1/0.parquet", later), "never earlier"
+
+
 def test_what_was_read_is_remembered(catalog: Catalog) -> None:
     file = SourceFile(path="a", size=1, ctime_ns=2, digest="d")
     states = [SourceState(name="s", digest=f"s{n}", files=(replace(file, digest=f"d{n}"),)) for n in range(8)]
@@ -231,6 +248,9 @@ def test_what_was_read_is_remembered(catalog: Catalog) -> None:
     assert catalog.seen(["t", "s"]).keys() == {"a", "b"}
     assert catalog.seen(["t"]).keys() == {"b"}
     assert catalog.seen([]) == {}
+    now = (replace(file, digest="now"),)  # of two that are declared alike, one is remembered
+    catalog.remember([SourceState(name="s", digest="both", files=now), SourceState(name="t", digest="both", files=now)])
+    assert catalog.seen(["s", "t"])["a"].digest == "now"
     assert forget_sources(catalog, {"s"}, dry=True) == forget_sources(catalog, {"s"}, dry=False) == ["t"]
     assert catalog.seen(["t", "s"]).keys() == {"a"}, "what is not declared any more is forgotten"
     assert forget_sources(catalog, {"s"}, dry=False) == []

@@ -744,6 +744,56 @@ def test_a_query_about_rows_is_remembered_too(shop: Place) -> None:
     assert (failed["text"], failed["failing"], failed["samples"][0]["x"]) == ("small", 1, 1000)
 
 
+FORCED = (
+    HEADER
+    + """
+raw = source.files("data/{day:date}.csv", columns={"id": pl.Int64, "x": pl.Int64})
+
+class Lines(pa.DataFrameModel):
+    y: int = pa.Field(ge=0)
+
+@product(owner="o", each="raw", contract=Lines, on_failed_part="hold_part")
+def lines(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw.select("day", y=pl.col("x") * int(open("factor").read()))  # which nobody can know of
+"""
+)
+
+
+def test_parts_that_were_forced_are_what_the_next_run_takes(shop: Place) -> None:
+    """Those that readers see were made of the same, as far as can be told; the newest count."""
+    shop.write("products/shop.py", FORCED)
+    for number in range(7, 40):
+        (shop.root / f"data/{day(number)}.csv").unlink()
+    for number in range(7):
+        drop(shop, number, 1)
+    shop.write("factor", "1")
+    assert shop.materialize()[""]["exit_code"] == 0
+    shop.write("factor", "2")
+    drop(shop, 7, 1)
+    told = shop.materialize("lines", "--parts", f"{day(0)}..{day(4)}", "--force")
+    assert told["shop.lines"]["result"] == "unfinished"
+    assert shop.materialize()["shop.lines"]["parts"] == {"built": 3 - 2, "of": 8}
+    assert [row["y"] for row in shop.query("select y from lines order by day")] == [2] * 5 + [1] * 2 + [2]
+
+
+def test_a_part_is_held_until_it_is_good(shop: Place) -> None:
+    shop.write("products/shop.py", FORCED)
+    shop.write("factor", "1")
+    assert shop.materialize()[""]["exit_code"] == 0
+    before = shop.query(f"select y from lines where day = '{day(3)}' order by y")
+    shop.write("factor", "-1")
+    assert shop.materialize("lines", "--parts", day(3), "--force")[""]["exit_code"] == 3
+    shop.write("factor", "1")
+    for number in (40, 41):
+        drop(shop, number, 1)
+        assert shop.materialize()[""]["exit_code"] == 3, "another day is no reason to forget it"
+        assert shop.query(f"select y from lines where day = '{day(3)}' order by y") == before
+        assert len(shop.query(f"from lines where day = '{day(number)}'")) == 1
+    assert shop.materialize("lines", "--parts", day(3), "--force")[""]["exit_code"] == 0
+    drop(shop, 42, 1)
+    assert shop.materialize()[""]["exit_code"] == 0
+
+
 WARNING = 'rules=[rule.sql("small", "select day, x from this where x > 100", severity="warning")]'
 
 

@@ -14,7 +14,17 @@ from assay.catalog.address import put_back
 from assay.catalog.claims import check_built, claim, let_go, living
 from assay.catalog.facts import RecordedFacts
 from assay.catalog.protocol import Database, Holds, Remove, T, Writer
-from assay.catalog.recording import add_parts, add_verdicts, add_versions, check, check_versions, move, note, rows_of
+from assay.catalog.recording import (
+    add_parts,
+    add_verdicts,
+    add_versions,
+    check,
+    check_versions,
+    move,
+    note,
+    replace_files,
+    rows_of,
+)
 from assay.catalog.rows import (
     PART,
     VERDICT,
@@ -235,7 +245,10 @@ class Catalog:
 
     def seen(self, sources: Collection[str]) -> Mapping[str, SourceFile]:
         """Return the files that these sources were last seen to have, by path."""
-        query = "select source, files from listings where rowid in (select max(rowid) from listings group by source)"
+        newest = (
+            "rowid in (select max(rowid) from listings group by source)"  # of a file that two have, the last counts
+        )
+        query = f"select source, files from listings where {newest} order by rowid"
         last = [files for source, files in self.database.rows(query) if source in sources] if sources else []
         with decoded(self.name):
             return {file.path: file for files in last for file in files_of(files)}
@@ -371,11 +384,9 @@ class Catalog:
         """Record where parts are by now, all or none; the files that they were in are replaced."""
 
         def put(writer: Writer) -> None:
+            left = rows_of(writer, "select distinct path from parts where id in", [part.id for part in parts])
+            replace_files(writer, [(path, stamp(at), stamp(at)) for path in {path for (path,) in left}])
             for part in parts:
-                writer.execute(
-                    "insert into replaced select path, ?, ? from parts where id = ? on conflict (path) do nothing",
-                    [stamp(at), stamp(at), part.id],
-                )
                 writer.execute(
                     'update parts set path = ?, start = ?, "of" = ?, bytes = ?, checksum = ?, modified = ?'
                     " where id = ?",

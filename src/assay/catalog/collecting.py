@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from assay.catalog.catalog import Catalog
 from assay.catalog.protocol import Database, Writer
-from assay.catalog.recording import note
+from assay.catalog.recording import note, replace_files
 from assay.catalog.removing import Waiting
 from assay.catalog.rows import decoded, ids_of, stamp
 from assay.model import QUARANTINE
@@ -153,10 +153,7 @@ def _collect(catalog: Catalog, writer: Writer, rule: Rule, now: datetime) -> Col
     # Also those that a run recorded after what they are about was gone.
     writer.execute("delete from verdicts where version not in (select id from versions)")
     writer.execute("delete from judged_parts where part not in (select id from parts)")
-    writer.many(
-        "insert into replaced (path, since, seen) values (?, ?, ?) on conflict (path) do nothing",
-        [(file.path, stamp(file.since), file.seen) for file in done.files],
-    )
+    replace_files(writer, [(file.path, stamp(file.since), file.seen) for file in done.files])
     writer.many("delete from moves where release = ? and product = ?", [(m.release, m.product) for m in past.moves])
     for environment, first in past.first.items():
         known = catalog.whole_since(environment, writer)

@@ -75,7 +75,7 @@ class RecordedFacts:
         query = "select id from parts where product = ? and made_of in"
         known = self._made.get(product)
         if known is None:
-            known = self._made[product] = {part.made_of: part for part in self._of_current(product)}
+            known = self._made[product] = dict(self._newest(product))
         asked = [made for made in made_of if made not in known]
         if not asked:
             return {made: part for made in made_of if (part := known[made])}
@@ -86,13 +86,17 @@ class RecordedFacts:
         known |= dict.fromkeys(asked) | {part.made_of: part for part in found if self._there(part)}
         return {made: part for made in made_of if (part := known[made])}
 
-    def _of_current(self, product: str) -> Sequence[Part]:
-        """Return the parts of what readers see of a product that are there."""
+    def _newest(self, product: str) -> Mapping[str, Part]:
+        """Return the parts of what readers see of a product that are there, and the newest of their keys."""
         pointer = self._pointers.get(product)
         version = self.version(pointer.version) if pointer else None
-        if version is None or self._holds(version):
-            return version.parts if version else ()
-        return [part for part in version.parts if self._there(part)]
+        if version is None or version.key.held or not self._holds(version):
+            return {}  # what is held back is newer than what readers keep of it
+        found = {part.made_of: part for part in version.parts}
+        last = max((part.id for part in version.parts), default=0)
+        for (made_of,) in self._rows("select made_of from parts where product = ? and id > ?", [product, last]):
+            found.pop(made_of, None)
+        return found
 
     def _there(self, part: Part) -> bool:
         """Say whether the file of a part is there; it is looked at once for all the parts that share it."""

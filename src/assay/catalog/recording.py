@@ -51,6 +51,14 @@ def add_parts(writer: Writer, parts: Sequence[tuple[str, Part]]) -> list[Part]:
     return [part for _, part in numbered]
 
 
+def replace_files(writer: Writer, files: Iterable[tuple[str, str, str]]) -> None:
+    """Note files that parts have left, since when, and until when readers were sent there; the last to leave counts."""
+    larger = "case when excluded.{0} > replaced.{0} then excluded.{0} else replaced.{0} end"
+    later = ", ".join(f"{name} = {larger.format(name)}" for name in ("since", "seen"))
+    query = f"insert into replaced (path, since, seen) values (?, ?, ?) on conflict (path) do update set {later}"
+    writer.many(query, list(files))
+
+
 def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:
     """Record versions that are not there yet, and return those as recorded."""
     there = {id for (id,) in rows_of(writer, "select id from versions where id in", [v.id for v in versions])}
