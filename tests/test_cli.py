@@ -388,7 +388,7 @@ def test_only_the_command_writes_to_standard_output(place: Place) -> None:
         """,
         header=True,
     )
-    ran = place.spawn("materialize", "--json")
+    ran = place.spawn("materialize", "--json", PYTHONUNBUFFERED="")  # empty: it waits in Python's buffers
     assert [event.get("result") for event in ran.events] == ["published", None]
     assert {"imported", "raw", "child", "inner"} <= set(ran.err.split())
 

@@ -116,8 +116,10 @@ def run() -> None:
         if not code:
             click.echo(f"what there is to say could not be written: {error.strerror}", err=True)
         code = code or 1
-    with suppress(OSError):
-        sys.stderr.flush()
+    for stream in (sys.__stdout__, sys.stderr):  # users' code may have kept what it has to say for Python's own
+        with suppress(OSError, ValueError):
+            if stream:
+                stream.flush()
     os._exit(code)
 
 
