@@ -21,6 +21,7 @@ from assay.rules.by_totals import Tallies, Tally, asked_of, splits, totals_diges
 from assay.rules.judge import Evidence, PartEvidence
 from assay.storage import Storage
 
+_NOWHERE = Table(())
 _ALONE = {"threads": "1", "async_threads": "0"}  # a query is done, and its file written, by the thread that asks
 
 
@@ -128,7 +129,7 @@ class Shelf:
             PartEvidence(
                 key=p.key,
                 id=p.id,
-                table=Table(()) if p.id in judged else stored(version, self.storage, [p]),
+                table=_NOWHERE if p.id in judged else stored(version, self.storage, [p]),
                 rows=p.rows,
                 remembered=judged.get(p.id),
             )

@@ -57,6 +57,7 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         """Use a database, in which the tables are made, or brought up to this code, if need be."""
         self.database, self._run = database, ""
+        self.listed: Mapping[str, Sequence[SourceFile]] = {}  # the files behind contents of sources, as last read
         with decoded(database.name):
             version = database.found()
         if version > schema.SCHEMA_VERSION:
@@ -248,10 +249,11 @@ class Catalog:
         newest = (
             "rowid in (select max(rowid) from listings group by source)"  # of a file that two have, the last counts
         )
-        query = f"select source, files from listings where {newest} order by rowid"
-        last = [files for source, files in self.database.rows(query) if source in sources] if sources else []
+        query = f"select digest, source, files from listings where {newest} order by rowid"
+        rows = [row for row in self.database.rows(query) if row[1] in sources] if sources else []
         with decoded(self.name):
-            return {file.path: file for files in last for file in files_of(files)}
+            self.listed = {digest: files_of(files) for digest, _, files in rows}
+        return {file.path: file for files in self.listed.values() for file in files}
 
     def recorded(self) -> int:
         """Return how many versions were ever recorded."""

@@ -158,6 +158,9 @@ class RecordedFacts:
         return str(rows[0][0]) if rows else ""
 
     def _listed(self, source: str) -> Mapping[str, str] | None:
-        rows = self._rows("select files from listings where digest = ?", [source])
-        with decoded(self._catalog.name):
-            return {file.path: file.digest for file in files_of(rows[0][0])} if rows else None
+        files = self._catalog.listed.get(source)
+        if files is None:
+            rows = self._rows("select files from listings where digest = ?", [source])
+            with decoded(self._catalog.name):
+                files = files_of(rows[0][0]) if rows else None
+        return None if files is None else {file.path: file.digest for file in files}
