@@ -3,12 +3,13 @@
     python -m benchmarks.growth --days 1000 [--gc 7] [--whole] [--plot]
 
 A small project (`benchmarks.days`) whose products are made in parts of a day; with `--whole` they are made whole. Each
-day one file is added and `materialize` run as a process of its own, every so many days (`--gc`) `gc` after it. Catalog
-and store should grow by what changed.
+day one file is added and `materialize` run as a process of its own, as of that day (what waits an hour to be removed is
+gone by the next), every so many days (`--gc`) `gc` after it. Catalog and store should grow by what changed.
 """
 
 import statistics
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.days import write_day, write_project
@@ -43,12 +44,13 @@ Sizes = dict[int, tuple[float, float]]
 def live(root: Path, days: int, rows: int, *, every: int, whole: bool) -> tuple[list[float], Sizes]:
     """Return the CPU seconds of each run, and the size of catalog and store (MiB) after some of them; print those."""
     write_project(root, whole=whole)
-    seconds, sizes, tidying, told = [], {}, 0.0, 0
+    seconds, sizes, tidying, told, start = [], {}, 0.0, 0, datetime.now(UTC)
     for day in range(1, days + 1):
         write_day(root, day - 1, rows)
-        seconds.append(run(assay("", root, "materialize").command, root).seconds)
+        now = ("--now", (start + timedelta(days=day)).isoformat())
+        seconds.append(run(assay("", root, "materialize", *now).command, root).seconds)
         if every and day % every == 0:
-            tidying = run(assay("", root, "gc").command, root).seconds
+            tidying = run(assay("", root, "gc", *now).command, root).seconds
         if day in {1, NEAR, days} or day % max(1, days // 20) == 0:
             sizes[day] = (catalog_size(root), size(root / ".products/store"))
             since = seconds[max(told, min(1, day - 1)) :]

@@ -117,8 +117,8 @@ class LocalStorage:
         return full
 
     def holds(self, parts: Sequence[Part]) -> bool:
-        root = self._root  # no Path is made for each of very many files: that costs more than to look at it
-        files = parts if len(parts) == 1 else {part.path: part for part in reversed(parts)}.values()  # many may share one
+        root = self._root  # no Path is made for each of very many files, which many parts may share: that costs more
+        files = parts if len(parts) == 1 else {part.path: part for part in reversed(parts)}.values()
         return bool(parts) and all(
             _is_inside(part.path) and not self._damage(f"{root}/{part.path}", part) for part in files
         )
