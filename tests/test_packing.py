@@ -100,8 +100,8 @@ def test_parts_of_few_rows_share_files(packed: Place) -> None:
 def test_they_are_what_they_would_be_apart(
     packed: Place, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (running, compaction):
-        monkeypatch.setattr(module, "MANY", 10_000)
+    monkeypatch.setattr(running, "MANY", 10_000)
+    monkeypatch.setattr(compaction, "LEFT", 10_000)
     apart = shop(tmp_path_factory.mktemp("apart"))
     apart.materialize()
     for name in ("lines", "sums"):
@@ -207,11 +207,11 @@ def test_with_a_catalog_in_postgresql(tmp_path: Path, address: str) -> None:
 def night_after_night(place: Place, last: int) -> None:
     """Build a few parts at once, and then one a run; the files of those from `last` on are not there yet."""
     files = [place.root / f"data/{number}.csv" for number in range(COUNT)]
-    later = {file: file.read_text() for file in files[compaction.MANY : last]}
-    for file in files[compaction.MANY :]:
+    later = {file: file.read_text() for file in files[compaction.LEFT : last]}
+    for file in files[compaction.LEFT :]:
         file.unlink()
     place.materialize()
-    assert len({part.path for part in place.parts("shop.sums").values()}) == compaction.MANY, "so few have a file each"
+    assert len({part.path for part in place.parts("shop.sums").values()}) == compaction.LEFT, "so few have a file each"
     for file, text in later.items():
         file.write_text(text)
         place.materialize()
@@ -221,7 +221,7 @@ def night_after_night(place: Place, last: int) -> None:
 
 def test_files_of_few_rows_do_not_become_ever_more(tmp_path: Path) -> None:
     """A run after the other makes a few parts; without `gc`, what reads all of them would open ever more files."""
-    place, some = shop(tmp_path), compaction.MANY + compaction.YOUNGEST
+    place, some = shop(tmp_path), compaction.LEFT + compaction.YOUNGEST
     night_after_night(place, some - 1)
     drop(place, some - 1, rows(some - 1))
     place.materialize()
@@ -296,7 +296,7 @@ run()
 def test_ctrl_c_while_parts_are_put_together(tmp_path: Path, late: bool) -> None:
     place = shop(tmp_path)
     if late:  # then it is what many runs have left
-        last = compaction.MANY + compaction.YOUNGEST - 1
+        last = compaction.LEFT + compaction.YOUNGEST - 1
         night_after_night(place, last)
         drop(place, last, rows(last))
     ran = subprocess.run(

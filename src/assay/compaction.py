@@ -22,7 +22,7 @@ from assay.world import World
 
 SMALL = 16 << 20  # bytes of a file that is worth putting together with others
 LARGE = 128 << 20  # bytes of small files that are put into one
-MANY = 16  # files of few rows that runs have left: putting them together costs as much as to open them a few times
+LEFT = 16  # files of few rows that runs may leave: putting them together costs as much as to open them a few times
 YOUNGEST = 7  # the last parts stay as they are: they are what changes
 
 
@@ -51,7 +51,7 @@ def compact(world: World, opened: Callable[[], DuckDB], *, environment: str, dry
 
 
 def keep_few(versions: Iterable[Version], world: World, engine: Callable[[], DuckDB], *, environment: str) -> None:
-    """Put the files together of parts of few rows, where a run after the other has left MANY of them.
+    """Put the files together of parts of few rows, where a run after the other has left so many of them.
 
     That costs a run now and then little, and every one that reads all of the parts less. Where it fails they stay.
     """
@@ -70,7 +70,7 @@ def _few(version: Version) -> list[Part]:
     few = [part for part in version.parts if part.rows <= FEW_ROWS] if version.in_parts and _may(version) else []
     alone = [path for path, count in Counter([part.path for part in few]).items() if count == 1]
     runs = {path.split("/")[1] for path in alone}
-    return few if len(alone) >= MANY + YOUNGEST and len(runs) >= FEWEST else []
+    return few if len(alone) >= LEFT + YOUNGEST and len(runs) >= FEWEST else []
 
 
 _Todo = list[tuple[Version, list[list[Part]]]]

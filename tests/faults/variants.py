@@ -137,7 +137,7 @@ def few_share() -> None:
     from assay import compaction, packing, running
 
     running.MANY, packing.FEWEST = 4, 2  # type: ignore[misc]
-    compaction.MANY, compaction.FEWEST = 2, 1  # type: ignore[misc]
+    compaction.LEFT, compaction.FEWEST = 2, 1  # type: ignore[misc]
 
 
 VARIANTS = {

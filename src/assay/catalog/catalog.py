@@ -245,10 +245,8 @@ class Catalog:
             return Release(id=id, environment=environment, at=datetime.fromisoformat(at), run=run, why=why, moves=moves)
 
     def seen(self, sources: Collection[str]) -> Mapping[str, SourceFile]:
-        """Return the files that these sources were last seen to have, by path."""
-        newest = (
-            "rowid in (select max(rowid) from listings group by source)"  # of a file that two have, the last counts
-        )
+        """Return the files that these sources were last seen to have, by path; the last of two counts."""
+        newest = "rowid in (select max(rowid) from listings group by source)"
         query = f"select digest, source, files from listings where {newest} order by rowid"
         rows = [row for row in self.database.rows(query) if row[1] in sources] if sources else []
         with decoded(self.name):
