@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from assay.engines.duckdb import DuckDB, literal
+from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed, Table
+from assay.engines.quoting import literal
 from assay.engines.totals import split
 from assay.model import PREVIOUS, THIS, Code, Column, Contract, Input, Kind, Product, Rule, Status, Where
 from assay.rules.by_totals import Tallies, Tally, Totals, asked_of, totals_digest

@@ -16,9 +16,10 @@ from msgspec.structs import replace
 
 from assay.engines.blame import blaming
 from assay.engines.cutting import Cut, cut, write
-from assay.engines.duckdb import identifier, keyed, literal
+from assay.engines.duckdb import keyed
 from assay.engines.feed import Feed, Measured, Table
 from assay.engines.measuring import Stranger, measure
+from assay.engines.quoting import identifier, literal
 from assay.errors import BuildError, SourceReplaced
 from assay.events import Unfinished
 from assay.fingerprint import digest

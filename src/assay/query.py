@@ -11,6 +11,7 @@ from assay.engines import duckdb as duck
 from assay.engines import sql as reader
 from assay.engines.blame import blaming
 from assay.engines.feed import Table
+from assay.engines.quoting import dotted, identifier
 from assay.errors import QueryRefused, StoreError
 from assay.graph import nearest
 from assay.reading import Published
@@ -32,7 +33,7 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
     named = _tables(sql, seen)
     stored = seen.stored(set(named.values()))
     views = {name: duck.parquet(table) for name, table in stored.items()}
-    views |= {bare: f"from {duck.dotted(full)}" for bare, full in named.items() if bare != full}
+    views |= {bare: f"from {dotted(full)}" for bare, full in named.items() if bare != full}
     files = [file for table in stored.values() for file in table.files]
     with blaming(stored.values()):  # what is no Parquet file is told when views are made of it
         room = duck.reading_room(files, views, seen.config.spill_folder, seen.config.limits)
@@ -61,7 +62,7 @@ def first_rows(
     import duckdb
 
     room = duck.reading_room(table.files, {}, config.spill_folder, config.limits)
-    hide = ", ".join(f"'(sensitive)' as {duck.identifier(name)}" for name in sensitive)
+    hide = ", ".join(f"'(sensitive)' as {identifier(name)}" for name in sensitive)
     chosen = f"select * replace ({hide})" if hide else ""
     try:
         with blaming([table]):

@@ -13,6 +13,7 @@ from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
 from assay.engines.blame import blaming
 from assay.engines.feed import Table, split_of, stored
+from assay.engines.quoting import dotted
 from assay.errors import UsageError
 from assay.graph import nearest
 from assay.leases import folder_of, keep, reading
@@ -57,9 +58,7 @@ def connect(
     tables = seen.stored(seen.tables)
     views = {name: duck.parquet(table) for name, table in tables.items()}
     bare = [name.partition(".")[2] for name in views]
-    views |= {
-        short: f"from {duck.dotted(n)}" for n, short in zip(list(views), bare, strict=True) if bare.count(short) == 1
-    }
+    views |= {short: f"from {dotted(n)}" for n, short in zip(list(views), bare, strict=True) if bare.count(short) == 1}
     connection = duckdb.connect()
     with blaming(tables.values()):
         duck.create_views(connection, views)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from assay.engines.blame import blaming
-from assay.engines.duckdb import DuckDB, identifier, select
+from assay.engines.duckdb import DuckDB, select
 from assay.engines.feed import Feed
+from assay.engines.quoting import identifier
 from assay.engines.types import DECIMAL, INTEGERS
 from assay.errors import UsageError
 from assay.evidence import Shelf

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from assay.engines.duckdb import DuckDB, identifier, keyed
+from assay.engines.duckdb import DuckDB, keyed
 from assay.engines.feed import Measured
 from assay.engines.measuring import measure_by
+from assay.engines.quoting import identifier
 from assay.errors import BuildError
 from assay.model import Column, Partition
 from assay.partition import is_key

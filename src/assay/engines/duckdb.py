@@ -1,25 +1,23 @@
 """DuckDB: one instance a run, a bench of views for each product on it, results copied to Parquet."""
 
-import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.engines.feed import Feed, Table, by_header
+from assay.engines import csvfiles, jsonlines, parquetfiles
+from assay.engines.feed import Feed, Table
 from assay.engines.parser import PARSER, connect
-from assay.engines.polars import by_schema
-from assay.engines.types import DECIMAL, INTEGERS, casts, check_names
+from assay.engines.quoting import as_named, dotted, file_list, files_of, identifier, literal
+from assay.engines.types import casts, check_names
 from assay.errors import BuildError
-from assay.model import Column, Source
 
 if TYPE_CHECKING:
     import duckdb
 
 # The path is new, nobody reads it before the catalog names it, and it is removed when this fails: no detour is needed.
-_GLOB = re.compile(r"[*?\[]")
 COPY = "(format parquet, compression zstd, compression_level 1, parquet_version v2, use_tmp_file false)"
 
 
@@ -48,7 +46,7 @@ class DuckDB:
         _limit(self._instance, spill, limits)
         run("set python_enable_replacements = false")
         _in_utc(self._instance)
-        told = (f"{way}/" for folder in folders for way in dict.fromkeys((str(folder), _plain(folder))))
+        told = (f"{way}/" for folder in folders for way in dict.fromkeys((str(folder), as_named(folder))))
         run(f"set allowed_directories = [{', '.join(map(literal, told))}]")
         run("set enable_external_access = false")
         run("set lock_configuration = true")
@@ -121,7 +119,7 @@ class DuckDB:
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
         """Copy the rows of these values of `key` (SQL of a text), sorted by it, and as they were otherwise."""
-        numbered = f"read_parquet({_list([file])}, file_row_number = true, hive_partitioning = false)"
+        numbered = f"read_parquet({file_list([file])}, file_row_number = true, hive_partitioning = false)"
         chosen = f"where {key} in ({', '.join(map(literal, keys))})" if keys else "where false"
         rows = f"select * exclude (file_row_number) from {numbered} {chosen} order by {key}, file_row_number"
         with self.cursor() as cursor:
@@ -215,27 +213,17 @@ def select(feed: Feed) -> str:
     """Return the query that reads a feed: columns as declared for a source, as stored for a product."""
     if feed.source is None:
         return parquet(feed.table)
-    source = feed.source
     if not feed.files:  # a part that this source has none of
-        columns = (*source.columns, *source.path_columns)
+        columns = (*feed.source.columns, *feed.source.path_columns)
         return f"select {', '.join(f'null::{c.type} as {identifier(c.name)}' for c in columns)} where false"
-    match source.format:
-        case "csv":
-            groups = by_header(source, feed.files).items()
-            return " union all ".join(_select_csv(feed, header, files) for header, files in groups)
-        case "jsonl":
-            spec = ", ".join(f"{literal(c.name)}: {literal(_read_as(c))}" for c in source.columns)
-            options = (
-                f"format = 'newline_delimited', filename = '__file', hive_partitioning = false, columns = {{{spec}}}"
-            )
-            return f"select {_typed(feed)} from read_json({_plainly(feed.files)}, {options})"
-        case _:
-            named = ", ".join(f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in source.columns)
-            groups_of = by_schema(source, feed.files)
-            options = "filename = '__file', hive_partitioning = false"
-            return " union all ".join(
-                f"select {named}{_by_path(feed)} from read_parquet({_plainly(files)}, {options})" for files in groups_of
-            )
+    return _SELECT[feed.source.format](feed)
+
+
+_SELECT: dict[str, Callable[[Feed], str]] = {
+    "csv": csvfiles.select,
+    "jsonl": jsonlines.select,
+    "parquet": parquetfiles.select,
+}
 
 
 def parquet(table: Table | Sequence[Path]) -> str:
@@ -247,78 +235,14 @@ def parquet(table: Table | Sequence[Path]) -> str:
     reads = []
     if table.split and (told := table.told):
         types = f"hive_types = {{{literal(table.split[0])}: {table.split[1]}}}"
-        reads.append(f"from read_parquet({_files(told)}, hive_partitioning = true, {types})")
+        reads.append(f"from read_parquet({files_of(told)}, hive_partitioning = true, {types})")
     if (untold := table.untold) or not table.files:
-        reads.append(f"from read_parquet({_files(untold)}, hive_partitioning = false)")
+        reads.append(f"from read_parquet({files_of(untold)}, hive_partitioning = false)")
     for file, ranges in table.cuts.items():
         inside = " or ".join(f"file_row_number between {first} and {first + rows - 1}" for first, rows in ranges)
-        numbered = f"read_parquet({_files([file])}, file_row_number = true, hive_partitioning = false)"
+        numbered = f"read_parquet({files_of([file])}, file_row_number = true, hive_partitioning = false)"
         reads.append(f"select * exclude (file_row_number) from {numbered} where {inside}")
     return reads[0] if len(reads) == 1 and not table.cuts else f"from ({' union all by name '.join(reads)})"
-
-
-def _by_path(feed: Feed) -> str:
-    """Return what the path of each file tells, as further columns of a select list."""
-    source = feed.source
-    assert source is not None
-    regex = literal(feed.path_regex)
-    return "".join(
-        f", cast(regexp_extract(__file, {regex}, {index}) as {column.type}) as {identifier(column.name)}"
-        for column, index in source.told_by_path
-    )
-
-
-def _select_csv(feed: Feed, header: tuple[str, ...], files: Sequence[Path]) -> str:
-    source = feed.source
-    assert source is not None
-    types = {c.name: _read_as(c) for c in source.columns}
-    # A column that is not declared still takes its place in the line: it is read as text under a name of ours.
-    lower = {name.lower() for name in types}
-    places = [
-        (name, types[name]) if name in types else (_unlike(lower, index), "VARCHAR")
-        for index, name in enumerate(header)
-    ]
-    spec = ", ".join(f"{literal(name)}: {literal(type)}" for name, type in places)
-    nulls = ", ".join(literal(value) for value in ("", *source.null_values))
-    return (
-        f"select {_typed(feed)} from read_csv({_plainly(files)}, auto_detect = false, header = true, "
-        f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
-        f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, columns = {{{spec}}})"
-    )
-
-
-def _unlike(taken: set[str], index: int) -> str:
-    name = f"__undeclared_{index}"
-    while name in taken:
-        name = f"_{name}"
-    return name
-
-
-def _read_as(column: Column) -> str:
-    """Return the type to read text as; whole numbers and decimals are read as text, because DuckDB would round."""
-    return "VARCHAR" if column.type in INTEGERS or DECIMAL.match(column.type) else column.type
-
-
-def _typed(feed: Feed) -> str:
-    """Return the select list that gives columns their declared types; a text that is no such number is an error."""
-    source = feed.source
-    assert source is not None
-    told = ", ".join(f"{_number(source, c)} as {identifier(c.name)}" for c in source.columns)
-    return told + _by_path(feed)
-
-
-def _number(source: Source, column: Column) -> str:
-    name, decimal = identifier(column.name), DECIMAL.match(column.type)
-    if _read_as(column) == column.type:
-        return name
-    digits = rf"(\.[0-9]{{0,{decimal[2]}}}0*)?" if decimal else ""
-    told = f"{source.name}: column {column.name!r} should be {column.type}, and a file has "
-    wrong = f"error({literal(told)} || {name} || ' (in ' || __file || ')')"
-    fits = f"regexp_full_match(trim({name}), {literal('[+-]?[0-9]+' + digits)})"
-    if decimal:
-        fits += f" or regexp_full_match(trim({name}), {literal('[+-]?[0-9]*' + digits)})"
-    number = f"coalesce(try_cast(trim({name}) as {column.type}), {wrong})"  # it may be too large
-    return f"case when {name} is null then null when {fits} then {number} else {wrong} end"
 
 
 _KEYS = {"month": "%Y-%m", "year": "%Y", "week": "%G-W%V"}
@@ -338,21 +262,6 @@ def keyed(value: str, grain: str, type: str) -> str:
     return f"cast(cast({value} as date) as varchar)" if grain == "day" else f"cast({value} as varchar)"
 
 
-def identifier(name: str) -> str:
-    """Quote a name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def dotted(name: str) -> str:
-    """Quote the parts of `domain.name` for SQL."""
-    return ".".join(identifier(part) for part in name.split("."))
-
-
-def literal(text: str) -> str:
-    """Quote a text for SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def reading_room(
     files: Sequence[Path], views: Mapping[str, str], spill: Path, limits: Mapping[str, str] | None = None
 ) -> "duckdb.DuckDBPyConnection":
@@ -366,7 +275,7 @@ def reading_room(
     _limit(room, spill, limits)
     room.execute("set python_enable_replacements = false")
     _in_utc(room)
-    room.execute(f"set allowed_paths = {_list(files)}")
+    room.execute(f"set allowed_paths = {file_list(files)}")
     create_views(room, views)
     room.execute("set enable_external_access = false")
     room.execute("set lock_configuration = true")
@@ -379,24 +288,6 @@ def create_views(connection: "duckdb.DuckDBPyConnection", views: Mapping[str, st
         connection.execute(f"create schema if not exists {identifier(schema)}")
     for name, query in views.items():
         connection.execute(f"create view {dotted(name)} as {query}")
-
-
-def _list(files: Sequence[Path]) -> str:
-    return f"[{', '.join(literal(str(file)) for file in files)}]::varchar[]"
-
-
-def _plainly(files: Sequence[Path]) -> str:
-    """Return files of the user's as DuckDB takes them: no letter of their names stands for others."""
-    return _files([Path(_plain(file)) for file in files])
-
-
-def _plain(path: Path) -> str:
-    return _GLOB.sub(r"[\g<0>]", str(path))
-
-
-def _files(files: Sequence[Path]) -> str:
-    """Return what to read; a list takes DuckDB longer to bind."""
-    return literal(str(files[0])) if len(files) == 1 else _list(files)
 
 
 def _limit(connection: "duckdb.DuckDBPyConnection", spill: Path, limits: Mapping[str, str] | None) -> None:

@@ -1,7 +1,5 @@
 """What engines read and leave behind: an input's files and how to read them; what a staged file holds."""
 
-import csv
-import gzip
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,7 +8,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct, field
 
-from assay.errors import BuildError, StoreError
+from assay.errors import StoreError
 from assay.model import Column, Part, Source, SourceFile, Version, short
 from assay.storage import Storage
 
@@ -136,27 +134,3 @@ class Measured(Struct, frozen=True, kw_only=True):
     data_as_of: datetime | None = None
     strangers: int = 0
     none: tuple[int, ...] = ()
-
-
-def by_header(source: Source, files: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
-    """Return the CSV files of a source by their header line, so that columns are always read by name.
-
-    Raises BuildError for a file that lacks a declared column or has it twice.
-    """
-    groups: dict[tuple[str, ...], list[Path]] = {}
-    for file in files:
-        header = _header(source, file)
-        for column in source.columns:
-            if header.count(column.name) != 1:
-                has = "has it twice" if column.name in header else f"has {', '.join(header) or 'nothing'}"
-                raise BuildError(f"{source.name}: {file.name!r} should have a column {column.name!r}; it {has}")
-        groups.setdefault(header, []).append(file)
-    return groups
-
-
-def _header(source: Source, file: Path) -> tuple[str, ...]:
-    try:
-        with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="") as lines:
-            return tuple(next(csv.reader(lines, delimiter=source.delimiter), ()))
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise BuildError(f"{source.name}: cannot read {file.name!r}: {error}") from error

@@ -13,6 +13,7 @@ from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
 from assay.engines.feed import Feed, Measured, Table
 from assay.engines.measuring import measure
+from assay.engines.quoting import identifier, literal
 from assay.engines.types import casts, check_names
 from assay.errors import BuildError
 from assay.model import Kind, Product
@@ -99,7 +100,7 @@ class _Making:
             case "polars.DataFrame":
                 return self._scan(feed).collect()
             case "duckdb.DuckDBPyRelation":
-                return self.bench.table(duck.identifier(alias))
+                return self.bench.table(identifier(alias))
             case "pyarrow.Table":
                 return self._scan(feed).collect().to_arrow()
         return feed.files[0]
@@ -109,7 +110,7 @@ class _Making:
             return lazy.scan(feed)
         # Text is read by one engine, so to one value for all; what it read passes through a file, not through memory.
         aside = self._aside(feed.alias)
-        copy = f"copy ({duck.select(feed)}) to {duck.literal(str(aside))} (format parquet, compression lz4_raw)"
+        copy = f"copy ({duck.select(feed)}) to {literal(str(aside))} (format parquet, compression lz4_raw)"
         with self.engine.cursor() as cursor:
             cursor.execute(copy)
         return lazy.scan(Feed(alias=feed.alias, name=feed.name, table=Table((aside,))))

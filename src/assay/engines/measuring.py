@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from assay.engines.duckdb import DuckDB, identifier, keyed, literal, parquet
+from assay.engines.duckdb import DuckDB, keyed, parquet
 from assay.engines.feed import Measured, Table
+from assay.engines.quoting import identifier, literal
 from assay.fingerprint import digest
 from assay.model import Column
 

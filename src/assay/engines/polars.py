@@ -1,13 +1,12 @@
 """Polars: scans inputs lazily, streams results to Parquet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from assay.engines import parquetfiles
 from assay.engines.feed import Feed, Table
-from assay.engines.types import casts, exact, from_polars, to_polars, told_in_full
-from assay.errors import BuildError
-from assay.model import Source
+from assay.engines.types import casts, from_polars, to_polars, told_in_full
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +30,7 @@ def scan(feed: Feed) -> "pl.LazyFrame":
         pl.scan_parquet(
             files, glob=False, hive_partitioning=False, include_file_paths="__file" if told else None
         ).select(*(pl.col(name).cast(dtype) for name, dtype in columns.items()), *told)
-        for files in by_schema(feed.source, feed.files)
+        for files in parquetfiles.by_schema(feed.source, feed.files)
     ]
     return pl.concat(frames) if len(frames) > 1 else frames[0]
 
@@ -50,35 +49,6 @@ def parquet(table: Table) -> "pl.LazyFrame":
         cut = pl.scan_parquet(file, glob=False, hive_partitioning=False)
         frames += [cut.slice(start, rows) for start, rows in ranges]
     return pl.concat(frames) if len(frames) > 1 else frames[0]
-
-
-def by_schema(source: Source, files: Sequence[Path]) -> list[list[Path]]:
-    """Return the Parquet files of a source in groups of one schema, so that no file's types are taken for another's.
-
-    Raises BuildError for a file that lacks a declared column, or has it in a type that is not exactly what is declared.
-    """
-    import polars as pl
-
-    groups: dict[tuple[tuple[str, str], ...], list[Path]] = {}
-    for file in files:
-        try:
-            with file.open("rb") as content:  # letters of a path would be taken for wildcards
-                has = pl.read_parquet_schema(content)
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise BuildError(f"{source.name}: cannot read {file.name!r}: {error}") from error
-        types = {column.name: _spelled(has, column.name) for column in source.columns}
-        for column in source.columns:
-            have = types[column.name]
-            if have != column.type and not exact(have, column.type):
-                is_ = f"is {have}" if have else f"is not there; it has {', '.join(has)}"
-                told = f"{file.name!r} should have a column {column.name!r} of type {column.type}; it {is_}"
-                raise BuildError(f"{source.name}: {told}")
-        groups.setdefault(tuple(sorted(types.items())), []).append(file)
-    return list(groups.values())
-
-
-def _spelled(schema: Mapping[str, Any], name: str) -> str:
-    return (from_polars(schema[name]) or str(schema[name])) if name in schema else ""
 
 
 def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> dict[str, str]:

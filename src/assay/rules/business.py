@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from assay.declare import RuleDeclaration
-from assay.engines.duckdb import dotted, identifier
+from assay.engines.quoting import dotted, identifier
 from assay.engines.sql import is_expression
 from assay.periods import settled_before, while_of
 from assay.tolerance import Amount, amount

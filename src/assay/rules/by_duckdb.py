@@ -6,8 +6,9 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from assay.engines.duckdb import identifier, parquet
+from assay.engines.duckdb import parquet
 from assay.engines.feed import Table
+from assay.engines.quoting import identifier
 from assay.engines.types import INTEGERS
 from assay.rules.by_polars import alike
 from assay.rules.compile import Rows, Unique, Way, Whole

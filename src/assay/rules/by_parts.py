@@ -11,9 +11,10 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from assay.engines.duckdb import DuckDB, identifier, keyed, parquet
+from assay.engines.duckdb import DuckDB, keyed, parquet
 from assay.engines.feed import Table
 from assay.engines.partwise import is_settled
+from assay.engines.quoting import identifier
 from assay.engines.types import INTEGERS
 from assay.fingerprint import changed, digest
 from assay.model import THIS, Column, Product, Rule, RuleResult, Status

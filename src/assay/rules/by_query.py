@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from assay.engines import sql as reader
-from assay.engines.duckdb import identifier, literal
 from assay.engines.partwise import partwise
+from assay.engines.quoting import identifier, literal
 from assay.model import THIS, Column, Product, Rule
 from assay.periods import as_seen, settled_before
 from assay.rules.answer import Answer, said

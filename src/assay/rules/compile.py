@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from assay.engines.duckdb import identifier
+from assay.engines.quoting import identifier
 from assay.engines.types import INTEGERS
 from assay.model import Column, Demand
 from assay.rules.literal import Unspeakable, among, beside, builtin_type, decode

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from assay.engines import duckdb as duck
 from assay.engines.feed import Feed, Table
+from assay.engines.quoting import identifier, literal
 from assay.engines.types import exact
 from assay.errors import BuildError, words_of
 from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, Product, Rule, RuleResult, Status
@@ -150,11 +151,11 @@ class Judging(Struct):
             (count,) = cursor.execute(f"select count(*) {aside}").fetchone() or (0,)
             for rule in self.product.contract.rules:
                 if rule.quarantines:
-                    where = f"where list_contains(broke, {duck.literal(rule.text)})"
+                    where = f"where list_contains(broke, {literal(rule.text)})"
                     (failing,) = cursor.execute(f"select count(*) {aside} {where}").fetchone() or (0,)
                     self.answers[rule.text] = Answer(how="fused", failing=failing)
                     if failing:
-                        shown = ", ".join(map(duck.identifier, self._shown(rule.text, None)))
+                        shown = ", ".join(map(identifier, self._shown(rule.text, None)))
                         found = cursor.execute(f"select {shown} {aside} {where} limit {SAMPLES}")
                         self.samples[rule.text] = by_query.records(found)
                 elif rule.demand and rule.demand.kind == "accounted":
@@ -221,7 +222,7 @@ class Judging(Struct):
     def _sample(self, cursor: "duckdb.DuckDBPyConnection", text: str, way: Way) -> None:
         fails = by_duckdb.condition(way, self._table)
         if fails:
-            columns = ", ".join(map(duck.identifier, self._shown(text, way)))
+            columns = ", ".join(map(identifier, self._shown(text, way)))
             found = cursor.execute(f"select {columns} {self._table} where {fails} limit {SAMPLES}")
             self.samples[text] = by_query.records(found)
 
@@ -304,7 +305,7 @@ class Judging(Struct):
             feeds.append(Feed(alias=THIS, name=THIS, table=self.evidence.this))
         with self.engine.bench(feeds, self.product.domain) as bench:
             if self.product.kind is Kind.FILE:
-                name, size = duck.literal(self.product.file), self.evidence.this.files[0].stat().st_size
+                name, size = literal(self.product.file), self.evidence.this.files[0].stat().st_size
                 bench.execute(f"create view this as select {name} as file, {size}::bigint as bytes")
             yield bench
 
@@ -376,7 +377,7 @@ class Judging(Struct):
         """Give all failing rows of a rule, and the columns among them that must not be shown."""
         way = ways_of(self.product, self.evidence.columns).get(rule.text)
         if rule.quarantines and self.evidence.aside:
-            where = f"where list_contains(broke, {duck.literal(rule.text)})"
+            where = f"where list_contains(broke, {literal(rule.text)})"
             with self.engine.cursor() as cursor:
                 found = cursor.execute(f"{duck.parquet([self.evidence.aside])} {where}")
                 names = [column[0] for column in found.description or ()]

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from assay.engines.duckdb import literal
+from assay.engines.quoting import literal
 from assay.engines.types import DECIMAL, INTEGERS
 
 _ZONED = "TIMESTAMP WITH TIME ZONE"

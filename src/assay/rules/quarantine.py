@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from assay.engines import duckdb as duck
 from assay.engines.feed import Table
+from assay.engines.quoting import literal
 from assay.errors import BuildError
 from assay.model import Column, Product, Rule
 from assay.rules import by_polars
@@ -70,11 +71,11 @@ def _mark(
         case None:  # it reads other products
             found = f"{_numbered(staged)} where not (\n{rule.demand.arguments['sql']}\n)"
         case Text() | Asked() if numbers := _by_polars(rule, way, staged, schema):
-            found = f"from read_parquet({duck.literal(str(numbers))})"
+            found = f"from read_parquet({literal(str(numbers))})"
         case _:
             raise BuildError(f"{rule.text!r} is not about single rows, so it sets none aside", where=rule.where)
     try:
-        bench.execute(f"insert into __marks select {duck.literal(rule.text)}, file_row_number {found}")
+        bench.execute(f"insert into __marks select {literal(rule.text)}, file_row_number {found}")
     except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
         raise
     except duckdb.Error as error:
@@ -82,7 +83,7 @@ def _mark(
 
 
 def _numbered(staged: Path) -> str:
-    return f"from read_parquet({duck.literal(str(staged))}, file_row_number = true, hive_partitioning = false)"
+    return f"from read_parquet({literal(str(staged))}, file_row_number = true, hive_partitioning = false)"
 
 
 def _by_polars(rule: Rule, way: Text | Asked, staged: Path, schema: Callable[[], Schema]) -> Path | None:
@@ -122,4 +123,4 @@ def _write(staged: Path, bench: "duckdb.DuckDBPyConnection") -> Split:
 
 
 def _copy(bench: "duckdb.DuckDBPyConnection", query: str, target: Path) -> None:
-    bench.execute(f"copy ({query}) to {duck.literal(str(target))} {duck.COPY}")
+    bench.execute(f"copy ({query}) to {literal(str(target))} {duck.COPY}")
