@@ -25,7 +25,7 @@ LAYERS = [
         "overlay",
         "retention",
     },  # pure: what next
-    {"config", "declare", "shapes", "spilling", "storage", "leases", "catalog", "engines", "story"},
+    {"config", "matching", "declare", "shapes", "spilling", "storage", "leases", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "packing", "reading"},
     {"rulebook", "evidence", "failure", "workload"},
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},

@@ -1,17 +1,23 @@
 """Sources as observed: by content, at the cost of a look."""
 
+import errno
 import os
 import resource
+import socket
 import sqlite3
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from assay import observe
 from assay.model import Source, Where
 from assay.observe import changed_since, look, settled, told_anew
+from assay.storage import file_digest
 from tests.conftest import Place
 
 SOURCE = Source(name="s.raw", where=Where("x", 1), pattern="data/**/*.csv", format="csv", columns=(), reading="r")
@@ -36,21 +42,19 @@ def test_content_counts_and_times_do_not(root: Path) -> None:
 
 
 def test_how_it_is_read_counts(root: Path) -> None:
-    from msgspec.structs import replace
-
     assert look(root, SOURCE, {}).digest != look(root, replace(SOURCE, reading="other"), {}).digest
 
 
 def test_a_file_known_by_size_and_time_is_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = look(root, SOURCE, {})
     seen = {f.path: f for f in first.files}
-    read: list[Path] = []
-    monkeypatch.setattr(observe, "file_digest", lambda file: read.append(file) or "d")
+    read: list[int] = []
+    monkeypatch.setattr(observe, "digest_of", lambda file: read.append(os.fstat(file).st_ino) or "d")
     assert look(root, SOURCE, seen) == first
     assert read == []
     os.utime(root / "data/a.csv", ns=(5, 5))
     look(root, SOURCE, seen)
-    assert read == [root / "data/a.csv"]
+    assert read == [(root / "data/a.csv").stat().st_ino]
 
 
 def test_a_file_changed_a_moment_ago_is_not_trusted_by_its_time(root: Path) -> None:
@@ -144,10 +148,174 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(root: Path)
 
 
 def test_a_file_that_was_new_when_it_was_observed_is_read_again(root: Path) -> None:
-    from msgspec.structs import replace
-
     file, state = root / "data/a.csv", look(root, SOURCE, {})
     file.write_text("9")  # within one tick of the clock of the file system, as far as anybody can tell
     known = replace(state.files[0], ctime_ns=file.stat().st_ctime_ns)
     assert changed_since(root, [known], datetime.now(UTC)) == "data/a.csv"
     assert changed_since(root, [known], datetime(2100, 1, 1, tzinfo=UTC)) == "", "one long settled is not"
+
+
+# ---------------------------------------------------------------------------------------------- what cannot be looked at
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be a user who may read what everybody may, and no more."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def closed(folder: Path) -> None:
+    """Let nobody but root look into a folder; those above it may be passed."""
+    for above in folder.parents:
+        if above.owner() == folder.owner() and len(above.parts) > 2:
+            above.chmod(above.stat().st_mode | 0o555)
+    folder.chmod(0)
+
+
+PATTERNS = ["data/**/*.csv", "data/*/*.csv", "data/deep/*.csv", "data/d*/b.csv", "data/deep/b.csv", "/data/**/*.csv"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_folder_that_may_not_be_read_has_no_known_files(root: Path, pattern: str) -> None:
+    (root / "data/north").mkdir()
+    (root / "data/north/b.csv").write_text("1")
+    pattern = f"{root}{pattern}" if pattern.startswith("/") else pattern
+    source = replace(SOURCE, pattern=pattern)
+    assert look(root, source, {}).digest
+    closed(root / "data/deep")
+    try:
+        with as_nobody():
+            state = look(root, source, {})
+    finally:
+        (root / "data/deep").chmod(0o755)
+    assert "data/deep" in state.missing and state.missing.endswith("Permission denied") and not state.files
+
+
+def test_what_is_made_of_a_folder_that_may_not_be_read_is_held_and_readers_keep_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write("in/north/a.csv", "x\n1\n")
+    place.write("in/south/a.csv", "x\n2\n")
+    place.write("products/s.py", """
+        raw = source.files("in/**/*.csv", columns={"x": "bigint"})
+        sql_product("p", "from raw", owner="o")
+        """, header=True)  # fmt: skip
+    assert place.run("materialize").code == 0
+    with failing(monkeypatch, place.root / "in/south", errno.EACCES):
+        ran = place.run("materialize")
+        status = place.run("status").out
+    assert ran.code == 1 and "s.raw: cannot look into in/south: Permission denied" in ran.out
+    assert "s.raw: cannot look into in/south: Permission denied" in status
+    assert place.query("select count(*) as n from p") == [{"n": 2}]
+    assert "unchanged  1 product" in place.run("materialize").out
+
+
+@contextmanager
+def failing(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> Iterator[None]:
+    """Let looking into a folder fail."""
+
+    def unless_it(look: Callable[[str], object]) -> Callable[[str], object]:
+        def looking(at: str) -> object:
+            if os.path.normpath(at) == str(folder):
+                raise OSError(number, os.strerror(number), str(at))
+            return look(at)
+
+        return looking
+
+    with monkeypatch.context() as patched:
+        for name in ("scandir", "listdir"):
+            patched.setattr(os, name, unless_it(getattr(os, name)))
+        yield
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ESTALE, errno.ELOOP])
+@pytest.mark.parametrize("pattern", ["data/**/*.csv", "data/*/*.csv", "data/*/b.csv", "data/deep/*.csv"])
+def test_any_error_of_looking_is_no_deletion(
+    root: Path, pattern: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = "data" if pattern == "data/*/b.csv" else "data/deep"
+    with failing(monkeypatch, root / folder, number):
+        state = look(root, replace(SOURCE, pattern=pattern), {})
+    assert state.missing == f"s.raw: cannot look into {folder}: {os.strerror(number)}"
+
+
+@pytest.mark.parametrize("pattern", ["data/**/*.csv", "data/*.csv", "data/*/b.csv"])
+def test_a_link_that_loops_is_no_deletion(root: Path, pattern: str) -> None:
+    (root / "data/loop.csv").symlink_to("loop.csv")
+    state = look(root, replace(SOURCE, pattern=pattern), {})
+    assert state.missing.startswith("s.raw: cannot") and "data/loop.csv: Too many levels" in state.missing
+
+
+def test_folders_that_are_not_there_have_no_files(root: Path) -> None:
+    for pattern in ("none/*.csv", "none/**/*.csv", "none/*/x.csv", "none/x.csv", "data/a.csv/*.csv", "data/*/none.csv"):
+        assert look(root, replace(SOURCE, pattern=pattern), {}).missing == f"s.raw: no file matches {pattern}"
+
+
+def test_definitions_that_may_not_be_looked_for_are_not_gone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.write("products/more/s.py", "sql_product('p', 'select 1 as x', owner='o')", header=True)
+    assert place.run("materialize").code == 0
+    with failing(monkeypatch, place.root / "products/more", errno.EACCES):
+        ran = place.run("materialize")
+    assert ran.code == 2 and "cannot look for definitions in products/more: Permission denied" in ran.err
+
+
+# ---------------------------------------------------------------------------------------------- what is no file
+
+
+@pytest.mark.parametrize("pattern", ["data/**/*.csv", "data/*.csv", "data/odd.csv"])
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a device"])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(root: Path, pattern: str, kind: str) -> None:
+    file = root / "data/odd.csv"
+    match kind:
+        case "a named pipe":
+            os.mkfifo(file)
+        case "a socket":
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(os.path.relpath(file))
+        case "a device":
+            file.symlink_to("/dev/zero")
+    state = look(root, replace(SOURCE, pattern=pattern), {})
+    assert state.missing == f"s.raw: data/odd.csv is {kind}, and a source is read from regular files"
+
+
+def test_definitions_that_are_no_regular_files_are_refused_and_not_waited_for(place: Place) -> None:
+    place.write("products/s.py", "sql_product('p', 'p.sql', owner='o')", header=True)
+    os.mkfifo(place.root / "products/p.sql")
+    os.mkfifo(place.root / "products/t.py")
+    ran = place.run("materialize")
+    assert ran.code == 2
+    assert "products/t.py" in ran.err and "a named pipe cannot be imported" in ran.err
+    assert "s.p: cannot read p.sql: it is a named pipe" in ran.err
+
+
+# ---------------------------------------------------------------------------------------------- other files alike
+
+
+def test_a_link_to_another_file_of_the_same_size_and_time_is_noticed(root: Path) -> None:
+    """A folder is switched to the next one, in which whoever put both there gave the files one time."""
+    for name in ("1", "2"):
+        (root / name).mkdir()
+        (root / name / "a.csv").write_text(name)
+    (root / "now").symlink_to("1")
+    source = replace(SOURCE, pattern="now/*.csv")
+    [first] = look(root, source, {}).files
+    known = replace(first, ctime_ns=(root / "2/a.csv").stat().st_ctime_ns)
+    (root / "now").unlink()
+    (root / "now").symlink_to("2")
+    long_after = datetime(2100, 1, 1, tzinfo=UTC)
+    assert changed_since(root, [known], long_after) == "now/a.csv"
+    [second] = look(root, source, {known.path: known}).files
+    assert (first.digest, second.digest) == (file_digest(root / "1/a.csv"), file_digest(root / "2/a.csv"))
+    assert told_anew(look(root, source, {}), {known.path: replace(second, inode=0)}, long_after)
+
+
+def test_a_file_on_another_device_is_read_again(root: Path) -> None:
+    state = look(root, SOURCE, {})
+    elsewhere = {f.path: replace(f, device=f.device + 1, digest="of another") for f in state.files}
+    assert look(root, SOURCE, elsewhere) == state

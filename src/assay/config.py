@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from assay.errors import UsageError
+from assay.matching import files_below
 from assay.model import Where
 from assay.periods import MOST_RETRIES, while_of
 
@@ -176,6 +177,10 @@ def bad_environment(name: str) -> str:
 
 
 def definition_files(config: Config) -> list[Path]:
-    """Return the definition modules of a project, sorted."""
-    folder = config.root / config.definitions
-    return sorted(f for f in folder.rglob("*.py") if not any(p.startswith(".") for p in f.relative_to(folder).parts))
+    """Return the definition modules of a project, sorted; UsageError where it cannot be known which there are."""
+    try:
+        below = [*files_below(f"{config.root}/{config.definitions}")]
+    except OSError as error:
+        folder = os.path.relpath(error.filename, config.root)
+        raise UsageError(f"cannot look for definitions in {folder}: {error.strerror}") from error
+    return sorted(Path(folder, name) for folder, names in below for name in names if name.endswith(".py"))

@@ -20,6 +20,7 @@ from assay.config import Config, definition_files
 from assay.declare import Declaration, collecting
 from assay.errors import Problem, words_of
 from assay.model import Where
+from assay.storage import not_a_file
 from assay.syntax import Known, SourceTree
 
 _OURS = str(Path(__file__).parent)
@@ -74,6 +75,9 @@ def _import(file: Path, config: Config, loaded: Loaded) -> None:
         )
         return
     name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    if kind := not_a_file(file):  # importing it might never end
+        loaded.problems.append(Problem(what=f"{kind} cannot be imported", where=Where(str(relative))))
+        return
     try:
         loaded.modules[name] = importlib.import_module(name)
     except MemoryError:  # it is no mistake in there

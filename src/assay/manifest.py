@@ -28,6 +28,7 @@ from assay.fingerprint import digest
 from assay.graph import Graph
 from assay.model import Product, Rule, Source
 from assay.periods import settled_before
+from assay.storage import stamp_of
 from assay.syntax import Known
 
 QUERIES, FUNCTIONS = "queries.json", "functions.json"  # what is kept of reading definitions
@@ -213,8 +214,7 @@ def _tools() -> list[Any]:
 
 
 def _stat(file: Path) -> list[Any]:
-    stat = file.stat()
-    return [str(file), stat.st_size, stat.st_mtime_ns]
+    return [str(file), *stamp_of(file.stat())]  # whoever builds an image may give all files one mtime
 
 
 def _bytes_digest(file: Path) -> str:

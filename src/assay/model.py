@@ -456,7 +456,8 @@ class Release(Struct, frozen=True, kw_only=True):
 class SourceFile(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One file of a source as observed: path relative to the project root, size in bytes, ctime in ns, SHA-256.
 
-    `part` is the part of the source that it belongs to. A ctime of 0 does not tell whether it is still the same.
+    `part` is the part of the source that it belongs to, `inode` and `device` tell it from another file under the same
+    path (a link that now leads elsewhere). A ctime of 0 does not tell whether it is still the same.
     """
 
     path: str
@@ -464,6 +465,8 @@ class SourceFile(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     ctime_ns: int
     digest: str
     part: str = ""
+    inode: int = 0
+    device: int = 0
 
 
 class SourceState(Struct, frozen=True, kw_only=True):

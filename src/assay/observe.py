@@ -1,9 +1,6 @@
 """One read of catalog, sources and clock: what the ladder decides on."""
 
-import fnmatch
-import glob
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -14,10 +11,11 @@ from msgspec.structs import replace
 from assay.catalog import Catalog
 from assay.cleaning import clean
 from assay.fingerprint import source_of
+from assay.matching import matching
 from assay.model import Source, SourceFile, SourceState
-from assay.partition import keys_of, regex_of
+from assay.partition import keys_of
 from assay.plan import Observed
-from assay.storage import Storage, file_digest
+from assay.storage import Storage, digest_of, file_digest, kind_of, opened
 
 # A file changed this shortly before it was read may change again without its time telling (as git's index has it).
 # The time is that of its inode (ctime): whoever replaces a file can give it the other times that it had.
@@ -47,34 +45,87 @@ def observe(
 
 
 def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceState:
-    """Return a source as it is now; a file whose size and time are those of one already read is not read again."""
-    files, part_of, top = list[SourceFile](), keys_of(source), str(root)
-    for path in sorted(set(_matching(root, source.pattern))):  # no Path is made for each: there may be very many
-        full = path if path.startswith("/") else f"{top}/{path}"
-        try:
-            found = os.stat(full)  # noqa: PTH116
-            if stat.S_ISDIR(found.st_mode):
-                continue
-            if not path.isascii() and not _is_text(path):
-                told = f"{source.name}: a file's name is not UTF-8: {path!a}"
-                return SourceState(name=source.name, missing=told)
-            part = part_of(path)
-            if part is None:
-                told = f"{source.name}: {clean(path)} does not say {_wanted(source)}"
-                return SourceState(name=source.name, missing=told)
-            size, ctime, known = found.st_size, found.st_ctime_ns, seen.get(path)
-            if known is None or (known.size, known.ctime_ns, known.part) != (size, ctime, part):
-                same = known and (known.size, known.ctime_ns) == (size, ctime)
-                digest = known.digest if known and same else file_digest(Path(full))
-                known = SourceFile(path=path, size=size, ctime_ns=ctime, digest=digest, part=part)
-            files.append(known)
-        except OSError as error:
-            told = f"{source.name}: cannot read {clean(path)}: {error.strerror}"
-            return SourceState(name=source.name, missing=told)
+    """Return a source as it is now; a file that is the very one already read is not read again.
+
+    One of which something cannot be looked at is `missing`: what cannot be seen is not known to be gone.
+    """
+    try:
+        files = tuple(_files(root, source, seen))
+    except _Unusable as problem:
+        return SourceState(name=source.name, missing=f"{source.name}: {problem}")
     if not files:
         return SourceState(name=source.name, missing=f"{source.name}: no file matches {source.pattern}")
     digest = source_of(source.reading, ((f.path, f.digest) for f in files))
-    return SourceState(name=source.name, digest=digest, files=tuple(files), reading=source.reading)
+    return SourceState(name=source.name, digest=digest, files=files, reading=source.reading)
+
+
+class _Unusable(Exception):
+    """Why a source cannot be read."""
+
+
+def _files(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    """Yield the files of a source in the order of their paths; _Unusable when that cannot be done for all of them."""
+    part_of, top = keys_of(source), str(root)
+    for path in _paths(root, source.pattern):  # no Path is made for each: there may be very many
+        full = path if path.startswith("/") else f"{top}/{path}"
+        try:
+            status = os.stat(full)  # noqa: PTH116
+            if stat.S_ISDIR(status.st_mode):
+                continue
+            _check(path, status)
+            part = part_of(path)
+            if part is None:
+                raise _Unusable(f"{clean(path)} does not say {_wanted(source)}")
+            known = seen.get(path)
+            if known is None or not _is_same(known, status):
+                yield _read(full, path, part)
+            else:
+                yield known if known.part == part else replace(known, part=part)
+        except OSError as error:
+            raise _Unusable(f"cannot read {clean(path)}: {error.strerror}") from error
+
+
+def _paths(root: Path, pattern: str) -> list[str]:
+    try:
+        return sorted(set(matching(root, pattern)))
+    except OSError as error:
+        folder = os.path.relpath(error.filename, root) if not pattern.startswith("/") else error.filename
+        raise _Unusable(f"cannot look into {clean(folder)}: {error.strerror}") from error
+
+
+def _check(path: str, status: os.stat_result) -> None:
+    """Refuse what can never be read: what is no regular file, and what is called what no text can say."""
+    if not stat.S_ISREG(status.st_mode):
+        raise _Unusable(f"{clean(path)} is {kind_of(status.st_mode)}, and a source is read from regular files")
+    if not path.isascii() and not _is_text(path):
+        raise _Unusable(f"a file's name is not UTF-8: {path!a}")
+
+
+def _read(full: str, path: str, part: str) -> SourceFile:
+    """Return a file as it was when reading it began: what it is changed to meanwhile is another."""
+    with opened(Path(full)) as file:
+        status = os.fstat(file)
+        _check(path, status)
+        digest = digest_of(file)
+    return SourceFile(
+        path=path,
+        size=status.st_size,
+        ctime_ns=status.st_ctime_ns,
+        digest=digest,
+        part=part,
+        inode=status.st_ino,
+        device=status.st_dev,
+    )
+
+
+def _is_same(known: SourceFile, status: os.stat_result) -> bool:
+    """Say whether a file is the very one that was read, as far as anybody can tell without reading it."""
+    return (
+        known.ctime_ns == status.st_ctime_ns
+        and known.inode == status.st_ino
+        and known.size == status.st_size
+        and known.device == status.st_dev
+    )
 
 
 def _wanted(source: Source) -> str:
@@ -82,35 +133,6 @@ def _wanted(source: Source) -> str:
     assert source.partition is not None
     like = {"day": " (such as 2011-12-09)", "month": " (such as 2011-12)", "year": " (such as 2011)"}
     return f"its {', '.join(source.partition.names)}{like.get(source.partition.grain, '')}"
-
-
-def _matching(root: Path, pattern: str) -> Iterator[str]:
-    """Yield the paths that match a glob; `**` does not go through links to folders, which may be loops."""
-    if "**" not in pattern:
-        above, _, last = pattern.rpartition("/")
-        if above and last[:1] != "." and glob.has_magic(last) and not glob.has_magic(above):
-            names = fnmatch.filter(_names(root / above), last)  # as glob does, which takes longer where there are many
-            yield from (f"{above}/{name}" for name in names if name[0] != ".")
-        else:
-            yield from glob.glob(pattern, root_dir=root)  # noqa: PTH207 (it may be absolute)
-        return
-    fixed = pattern[: re.search(r"[*?[]", pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
-    top = f"{root}/{fixed}" if not pattern.startswith("/") else fixed or "/"
-    matches = re.compile(regex_of(pattern))
-    for folder, folders, files in os.walk(top):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = folder if pattern.startswith("/") else os.path.relpath(folder, root)
-        for name in files:
-            path = name if below == "." else f"{below}/{name}"
-            if not name.startswith(".") and matches.fullmatch(path):
-                yield path
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 (no Path is made for each)
-    except OSError:
-        return []
 
 
 def _is_text(path: str) -> bool:
@@ -134,7 +156,7 @@ def settled(state: SourceState, now: datetime) -> SourceState:
 
 
 def _same(file: SourceFile, known: SourceFile | None) -> bool:
-    return known is not None and (file.size, file.ctime_ns, file.digest) == (known.size, known.ctime_ns, known.digest)
+    return known is not None and replace(known, part=file.part) == file
 
 
 def _racy_from(now: datetime) -> int:
@@ -155,9 +177,7 @@ def changed_since(root: Path, files: Iterable[SourceFile], now: datetime) -> str
     for known in files:
         file = root / known.path
         try:
-            now_there = file.stat()
-            same = (now_there.st_size, now_there.st_ctime_ns) == (known.size, known.ctime_ns)
-            if not same or (_is_racy(known, now) and file_digest(file) != known.digest):
+            if not _is_same(known, file.stat()) or (_is_racy(known, now) and file_digest(file) != known.digest):
                 return known.path
         except (FileNotFoundError, NotADirectoryError):
             return known.path

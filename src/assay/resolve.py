@@ -38,7 +38,7 @@ from assay.partition import template
 from assay.partitioning import Partitions
 from assay.periods import seconds_of
 from assay.reach import Reach
-from assay.rulebook import Rulebook, sql_file, texts, told_apart
+from assay.rulebook import Rulebook, sql_file, text_of, texts, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
 from assay.shapes import FILE_NAME, is_file_name, wrong_shapes
 
@@ -342,7 +342,7 @@ class _Resolver:
             try:
                 if not file.resolve().is_relative_to(self.config.root.resolve()):
                     raise OSError(0, "it is outside the project")
-                text = file.read_text(encoding="utf-8")
+                text = text_of(file)
                 self.resolved.files.append(file)
             except (OSError, UnicodeDecodeError) as error:
                 said = getattr(error, "strerror", None) or error

@@ -18,6 +18,7 @@ from assay.model import DIMENSIONS, PREVIOUS, THIS, Demand, Input, Rule, Severit
 from assay.reach import Reach
 from assay.rules.business import NotARule, Phrased, phrase, read_of
 from assay.rules.schema import Schema, check_digest, demand_of, is_check
+from assay.storage import not_a_file
 from assay.tolerance import amount
 
 _ROWWISE = {"check", "references"}
@@ -239,12 +240,19 @@ def sql_file(declared: ProductDeclaration) -> Path | None:
     return Path(declared.where.file).parent / text if text.endswith(".sql") and len(text.split()) == 1 else None
 
 
+def text_of(file: Path) -> str:
+    """Return the text of a file; OSError for what is no regular file, which might have no end."""
+    if kind := not_a_file(file):
+        raise OSError(0, f"it is {kind}")
+    return file.read_text(encoding="utf-8")
+
+
 def texts(declared: ProductDeclaration) -> Iterator[str]:
     """Yield the SQL of a product and its rules that can be had without telling what is wrong with it."""
     if isinstance(declared.make, str):
         file = sql_file(declared)
         with suppress(OSError, UnicodeDecodeError):
-            yield file.read_text(encoding="utf-8") if file else declared.make
+            yield text_of(file) if file else declared.make
     for rule in declared.rules:
         with suppress(NotARule, UnicodeError):  # told when the rule is read
             yield from read_of(rule)

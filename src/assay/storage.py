@@ -58,7 +58,7 @@ class LocalStorage:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._own: set[str] = set()  # folders that were seen to be no links
-        self._hashed: dict[str, tuple[int, int, str]] = {}  # of files with another time: size, time and SHA-256
+        self._hashed: dict[str, tuple[tuple[int, ...], str]] = {}  # of files with another time: stamp and SHA-256
 
     @property
     def root(self) -> Path:
@@ -84,8 +84,8 @@ class LocalStorage:
             self._check(folder)
 
     def seal(self, path: str) -> tuple[int, str, int]:
-        with _opened(self._full(path)) as file:
-            checksum = _digest_of(file)
+        with opened(self._full(path)) as file:
+            checksum = digest_of(file)
             os.chmod(file, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)  # noqa: PTH101 (no path is looked up again)
             found = os.fstat(file)
         return found.st_size, checksum, found.st_mtime_ns
@@ -95,8 +95,8 @@ class LocalStorage:
         if len(files) > _ONE_BY_ONE and self._flush_all():
             return
         for path in [*files, *dict.fromkeys(f for file in files for f in _folders_up_to(file.parent, self._root))]:
-            with _opened(path) as opened:
-                os.fsync(opened)
+            with opened(path) as file:
+                os.fsync(file)
 
     def _flush_all(self) -> bool:
         """Flush the file system that the store is on, where the system can; many files are so flushed at once."""
@@ -105,7 +105,7 @@ class LocalStorage:
         syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
         if syncfs is None:
             return False
-        with _opened(self._root) as root:
+        with opened(self._root) as root:
             if syncfs(root) != 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(self._root))
         return True
@@ -143,10 +143,10 @@ class LocalStorage:
 
     def _digest(self, full: str, found: os.stat_result, part: Part) -> str:
         """Return the SHA-256 of a file whose time is not the recorded one; where it is whole, it gets that back."""
-        size, time, digest = self._hashed.get(full, (-1, 0, ""))
-        if (size, time) != (found.st_size, found.st_mtime_ns):
+        stamp, digest = self._hashed.get(full, ((), ""))
+        if stamp != stamp_of(found):
             digest = file_digest(Path(full))
-            self._hashed[full] = (found.st_size, found.st_mtime_ns, digest)
+            self._hashed[full] = (stamp_of(found), digest)
             with suppress(OSError):  # not ours, or a store that cannot be written to: it is read again next time
                 if digest == part.checksum and os.stat(full).st_mtime_ns == found.st_mtime_ns:  # noqa: PTH116
                     os.utime(full, ns=(found.st_atime_ns, part.modified))
@@ -229,11 +229,12 @@ def _is_inside(path: str) -> bool:
 
 def file_digest(file: Path) -> str:
     """Return the SHA-256 of a file, in hex; reads it once, in chunks of 1 MiB."""
-    with _opened(file) as opened:
-        return _digest_of(opened)
+    with opened(file) as descriptor:
+        return digest_of(descriptor)
 
 
-def _digest_of(descriptor: int) -> str:
+def digest_of(descriptor: int) -> str:
+    """Return the SHA-256, in hex, of what is left to be read of an open file."""
     sha = hashlib.sha256()
     while chunk := os.read(descriptor, _CHUNK):
         sha.update(chunk)
@@ -245,9 +246,29 @@ def _folders_up_to(folder: Path, root: Path) -> list[Path]:
     return [folder, *folder.parents][: max(1, len(folder.parts) - len(root.parts) + 1)]
 
 
+def stamp_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what tells a file from any other, and from itself before it was changed, without reading it."""
+    return status.st_size, status.st_ctime_ns, status.st_mtime_ns, status.st_ino, status.st_dev
+
+
+def kind_of(mode: int) -> str:
+    """Return what a file is by its mode, in words."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a regular file" if stat.S_ISREG(mode) else "a device")
+
+
+def not_a_file(path: Path) -> str:
+    """Return what something that exists is instead of a regular file; '' when it is one, or nobody can say."""
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        return "" if stat.S_ISREG(mode) else kind_of(mode)
+    return ""
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY)
+def opened(path: Path) -> Iterator[int]:
+    """Open a file to be read, for a while; a pipe without a writer does not make anybody wait."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         yield descriptor
     finally:

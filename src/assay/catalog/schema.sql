@@ -134,5 +134,5 @@ create table pointers (
 create table listings (
   digest text primary key,
   source text not null,
-  files  text not null                    -- JSON: [[path, size, ctime (ns; 0: its time does not tell), SHA-256, part], ...]
+  files  text not null                    -- JSON: [[path, size, ctime (ns; 0: its time does not tell), SHA-256, part, inode, device], ...]
 );
