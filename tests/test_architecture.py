@@ -27,7 +27,7 @@ LAYERS = [
     },  # pure: what next
     {"config", "matching", "declare", "shapes", "spilling", "storage", "leases", "catalog", "engines", "story"},
     {"rules", "loading", "observe", "packing", "reading"},
-    {"rulebook", "evidence", "failure", "workload"},
+    {"rulebook", "evidence", "failure"},
     {"partitioning", "resolve", "manifest", "query", "lineage", "history", "explain", "start", "report", "suggest"},
     {"declared"},
     {"project"},

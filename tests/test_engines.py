@@ -3,7 +3,6 @@
 import datetime as dt
 import errno
 import os
-import textwrap
 from pathlib import Path
 
 import duckdb as library
@@ -353,81 +352,6 @@ def test_a_seed_is_not_left_for_the_next_query(place: Place) -> None:
         place.materialize("--force", "--jobs", "1")
         found.add(place.query("select r from b")[0]["r"])
     assert len(found) == 3
-
-
-def test_little_is_made_by_one_thread_each_and_more_by_all(place: Place) -> None:
-    asked = "select current_setting('threads') as threads, current_setting('async_threads') as for_files"
-    engine = DuckDB([], place.root / "spill")
-    with engine.cursor() as cursor:
-        everyone = [dict(zip(("threads", "for_files"), cursor.execute(asked).fetchone(), strict=True))]
-    declared = f"""
-        import duckdb
-
-        @product(owner="o")
-        def p(numbers: duckdb.DuckDBPyRelation):
-            return numbers.limit(1).query("v", "{asked} from v")
-    """
-    place.write("products/sales.py", declared, header=True)
-    place.materialize()
-    assert place.query("from p") == [{"threads": 1, "for_files": 0}]
-
-    place.numbers("numbers", *range(200_000))
-    place.materialize()
-    assert place.query("from p") == everyone, "a source is large"
-
-    (place.root / "data/numbers.csv").unlink()
-    place.write("products/other.py", "sql_product('days', 'from range(3)', owner='o')\n", header=True)
-    place.materialize("--force")
-    assert place.query("from p") == everyone, "who knows how much is made of nothing"
-
-
-THREADS = "select current_setting('threads')::int as threads"
-DAILY = f"""
-    import duckdb
-
-    @product(owner="o", partition_by="day"%s)
-    def p(raw: duckdb.DuckDBPyRelation):
-        return raw.limit(1).query("v", "select day, ({THREADS}) as threads from v")
-"""
-
-
-def test_a_day_more_of_much_is_little(place: Place) -> None:
-    """How many threads there are says what a query reads: of a product in parts, one part."""
-    cores = DuckDB([], place.root / "spill")
-    with cores.cursor() as cursor:
-        [(every,)] = cursor.execute(THREADS).fetchall()
-    cores.close()
-    raw = "raw = source.files('days/{day:date}.csv', columns={'x': pl.Int64, 'text': pl.String})"
-
-    def drop(day: int, rows: int) -> None:
-        place.write(f"days/2024-01-{day:02}.csv", "x,text\n" + "\n".join(f"{n},{'x' * 90}" for n in range(rows)) + "\n")
-
-    def declare(rules: str = "", more: str = "") -> None:
-        place.write("products/sales.py", f"{raw}\n{textwrap.dedent(DAILY % rules)}\n{more}", header=True)
-
-    def built(day: int) -> int:
-        place.materialize()
-        [row] = place.query(f"select threads from p where day = '2024-01-{day:02}'")
-        return row["threads"]
-
-    declare()
-    for number in range(1, 5):
-        drop(number, 4000)
-    assert built(1) == every, "a first build reads and judges all of it"
-    drop(5, 10)
-    assert built(5) == 1
-    drop(6, 12_000)
-    assert built(6) == every, "one day is much"
-    drop(6, 10)
-    drop(7, 10)
-    assert built(7) == 1
-    declare(", rules=[rule.check('there are not many', 'threads < 100000')]")
-    drop(8, 10)
-    assert built(8) == 1, "such a rule is asked of each part"
-    declare(more="sql_product('q', 'select count(*) as n from raw', owner='o')")
-    assert place.materialize()["sales.q"]["result"] == "published"
-    drop(9, 10)
-    assert built(9) == every, "beside it all of the source is read"
 
 
 @pytest.mark.parametrize("engine", ENGINES)

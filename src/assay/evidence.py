@@ -22,7 +22,6 @@ from assay.rules.judge import Evidence, PartEvidence
 from assay.storage import Storage
 
 _NOWHERE = Table(())
-_ALONE = {"threads": "1", "async_threads": "0"}  # a query is done, and its file written, by the thread that asks
 
 
 class Shelf:
@@ -34,15 +33,11 @@ class Shelf:
         self.graph, self.observed, self.storage, self.config = graph, observed, storage, config
         self.root, self.decisions = config.root, decisions
 
-    def engine(self, *, little: bool = False) -> DuckDB:
-        """Return a DuckDB that can read and write the store, and read the sources, and nothing else.
-
-        For queries that all read `little` it has one thread.
-        """
+    def engine(self) -> DuckDB:
+        """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
         with suppress(OSError):  # DuckDB makes one folder, not two; where nothing may be written nothing is spilled
             self.config.spill_folder.parent.mkdir(parents=True, exist_ok=True)
-        limits = {**self.config.limits, **(_ALONE if little else {})}
-        return DuckDB(self.folders, self.config.spill_folder, limits)
+        return DuckDB(self.folders, self.config.spill_folder, self.config.limits)
 
     @property
     def folders(self) -> list[Path]:

@@ -46,16 +46,12 @@ class Make(Protocol):
 
 
 class Hands(Struct, kw_only=True):
-    """What makes the products of one run; `jobs` of them at a time share the memory. `timer` tells seconds.
-
-    `little`: no query reads much.
-    """
+    """What makes the products of one run; `jobs` of them at a time share the memory. `timer` tells seconds."""
 
     run: str
     shelf: Shelf
     timer: Callable[[], float]
     jobs: int = 1
-    little: bool = False
     stopping: Event = field(default_factory=Event)
     _spills: set[Path] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
@@ -66,7 +62,7 @@ class Hands(Struct, kw_only=True):
     def engine(self) -> DuckDB:
         """The engine of this process; there is none before somebody asks."""
         with self._lock:
-            self._engine = self._engine or self.shelf.engine(little=self.little)
+            self._engine = self._engine or self.shelf.engine()
             return self._engine
 
     @contextmanager

@@ -12,7 +12,7 @@ from assay.engines.feed import Feed
 from assay.errors import SourceReplaced, UsageError
 from assay.evidence import Shelf
 from assay.fingerprint import key_of
-from assay.model import Key, Part, Product, Version
+from assay.model import Key, Part, Product, SourceState, Version
 from assay.observe import changed_since
 from assay.overlay import Overlay
 from assay.partition import wanted, within
@@ -98,3 +98,13 @@ def todo(order: Order) -> int:
     """Return how many parts an order has to build now."""
     asked = order.only
     return sum(p.made_of not in order.there and (asked is None or p.key in asked) for p in order.parts)
+
+
+def bytes_of(state: InputState) -> int:
+    """Return how many bytes an input has, as they are stored."""
+    match state:
+        case Known(behind=Version() as version):
+            return version.bytes
+        case Known(behind=SourceState() as source):
+            return sum(file.size for file in source.files)
+    return 0

@@ -40,7 +40,7 @@ from assay.interrupts import unstopped
 from assay.isolation import Hands
 from assay.judging import Hearing, Ruling, remembered_by
 from assay.model import Key, Kind, Move, Product, Release, Version
-from assay.orders import Orders, todo
+from assay.orders import Orders, bytes_of, todo
 from assay.overlay import Overlay
 from assay.packing import MANY
 from assay.plan import (
@@ -61,7 +61,6 @@ from assay.project import Project
 from assay.records import Records
 from assay.resolve import Definition
 from assay.retrying import Later, pause, worth_another
-from assay.workload import is_little, size_of
 from assay.world import World
 
 _Done = Built | Unfinished | Ruling
@@ -142,7 +141,6 @@ class Run:
         gc.enable()  # a command begins without
         gc.set_threshold(50_000, 20, 20)  # what is made here is mostly plain values: circles are few
         self.hands.jobs = jobs = self.manner.jobs or min(4, os.cpu_count() or 1)
-        self.hands.little = is_little(self.plan, self.graph, self.observed)
         self.world.reporter(Began(run=self.id, products=len(self.plan.work)))
         if any(self.graph.products[name].runs_python for name in self.plan.builds):
             self.project.definitions()
@@ -342,7 +340,7 @@ class Run:
         definition = self._definition(product.name) if needs else Definition()
         if not product.follows:
             build = partial(self.workshop.build, self.orders.whole(product, key, definition))
-            size = sum(size_of(self.states[i.name]) for i in product.inputs)
+            size = sum(bytes_of(self.states[i.name]) for i in product.inputs)
             return self._in_turn(size, build) if product.kind is Kind.SQL else build
         forced = product.name in self.forced
         order = self.orders.parts(product, key, definition, range=self.range, forced=forced)

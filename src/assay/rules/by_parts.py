@@ -55,12 +55,6 @@ def found_nothing(product: Product, columns: Sequence[Column], results: Iterable
     return not chosen.ranged and all(failing.get(rule.text) == 0 for rule in chosen.rows)
 
 
-def over_all(product: Product, columns: Sequence[Column], sensitive: Collection[str]) -> list[Rule]:
-    """Return the rules that may have to be asked of all parts at once, with columns like these."""
-    chosen = _Chosen(product, columns, sensitive)
-    return [rule for rule in product.contract.rules if rule not in chosen.rows]
-
-
 def judge_parts(
     product: Product,
     evidence: Evidence,
