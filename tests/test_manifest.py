@@ -414,3 +414,76 @@ def test_what_one_who_died_half_wrote_is_written_anew(kept: Place) -> None:
     assert sorted(f.name for f in state.glob("manifest*")) == ["manifest.json"]
     assert kept.run("status").code == 0
     assert "much longer" not in (state / "manifest.json").read_text()
+
+
+def test_files_that_modules_read_and_folders_that_they_list_are_seen(place: Place) -> None:
+    place.write("sql/a.sql", "select 1 as x")
+    loop = "for f in sorted(Path('sql').glob('*.sql')):\n    sql_product(f.stem, f.read_text(), owner='o')"
+    place.write("products/sales.py", loop, header=True)
+    assert place.materialize()[""]["exit_code"] == 0
+    assert not made_anew(place)
+    place.write("sql/a.sql", "select 2 as x")
+    assert stale(place) == {"sales.a"}
+    place.write("sql/b.sql", "select 3 as x")
+    assert stale(place) == {"sales.a", "sales.b"}
+    place.materialize()
+    assert place.query("from a") == [{"x": 2}]
+    (place.root / "sql/b.sql").unlink()
+    assert [p["product"] for p in place.run("ls", "--json").json] == ["sales.a"]
+    place.write("sql/notes.txt", "")
+    assert made_anew(place) and stale(place) == set()
+    place.write("sql/.a.sql.swp", "")
+    assert not made_anew(place), "what is hidden is an editor's"
+
+
+def test_a_file_counts_for_what_the_module_that_read_it_made_of_it(place: Place) -> None:
+    """The value of a global that cannot be read counts by what its module read; other modules' values do not."""
+    place.write("rate.txt", "2")
+    place.write("lib/__init__.py", "")
+    place.write("lib/files.py", "from pathlib import Path\ndef number(name): return int(Path(name).read_text())")
+    place.write("lib/rates.py", "import polars as pl\nfrom lib.files import number\nRATE = pl.lit(number('rate.txt'))")
+    place.write("lib/plain.py", "import polars as pl\nONE = pl.lit(1)")
+    place.write(
+        "products/sales.py",
+        "from lib.rates import RATE\nfrom lib.plain import ONE\n"
+        "@product(owner='o')\ndef rated(numbers): return numbers.select(x=pl.col('x') * RATE)\n"
+        "@product(owner='o')\ndef plain(numbers): return numbers.select(x=pl.col('x') * ONE)",
+        header=True,
+    )
+    assert place.materialize()[""]["exit_code"] == 0
+    place.write("rate.txt", "3")
+    assert stale(place) == {"sales.rated"}
+    place.materialize()
+    assert place.query("from rated order by x") == [{"x": 3}, {"x": 6}, {"x": 9}]
+
+
+@pytest.mark.parametrize("name", ["sql", "sql/*.txt", "**/rate*.txt", "./sql/rate.txt"])
+def test_reads_takes_folders_and_globs(place: Place, name: str) -> None:
+    place.write("sql/rate.txt", "2")
+    place.write("pyproject.toml", f"[tool.products]\nreads = ['{name}']\n")
+    read = "import subprocess\nRATE = pl.lit(int(subprocess.check_output(['cat', 'sql/rate.txt'])))\n"
+    place.write(
+        "products/sales.py", f"{read}@product(owner='o')\ndef p(numbers): return numbers.select(x=RATE)", header=True
+    )
+    assert place.materialize()[""]["exit_code"] == 0
+    assert not made_anew(place)
+    place.write("sql/rate.txt", "3")
+    assert stale(place) == {"sales.p"}
+
+
+def test_reads_that_match_nothing_are_a_mistake(place: Place) -> None:
+    place.write("sql/rate.txt", "2")
+    text = '[tool.products]\nreads = [\n  "sql/rat.txt",\n  "sqk/*.txt",\n  "$UNSET",\n  "",\n  "zz",\n]\n'
+    place.write("pyproject.toml", text)
+    ran = place.run("ls")
+    assert ran.code == 2
+    for line in [
+        "pyproject.toml:3: 'sql/rat.txt' in reads matches no file",
+        "Did you mean 'sql/rate.txt'?",
+        "pyproject.toml:4: 'sqk/*.txt' in reads matches no file",
+        "Did you mean 'sql'?",
+        "'' in reads matches no file",
+        "pyproject.toml:7: 'zz' in reads matches no file",
+    ]:
+        assert line in ran.err, line
+    assert "UNSET" not in ran.err

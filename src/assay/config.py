@@ -15,7 +15,7 @@ from assay.matching import files_below
 from assay.model import Where
 from assay.periods import MOST_RETRIES, while_of
 
-_FILE = "pyproject.toml"
+FILE = "pyproject.toml"
 _CATALOG = "ASSAY_CATALOG"
 _PLACES = "should be postgresql://user@host:port/database, or the path of a file"
 _ADDRESS = re.compile("postgres(ql)?://")
@@ -26,7 +26,8 @@ _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 class Config(Struct, frozen=True, kw_only=True):
     """The settings of a project; paths are relative to `root`, the folder of its `pyproject.toml`.
 
-    `reads` names files and environment variables (`$NAME`) that the definition modules read while they load;
+    `reads` names files (also by globs and folders) and environment variables (`$NAME`) that the definition modules read
+    while they load, besides the files that they are seen to read;
     `catalog` may hold a password, and the environment variable ASSAY_CATALOG goes before it.
     """
 
@@ -72,11 +73,11 @@ class Config(Struct, frozen=True, kw_only=True):
 def find_config(start: Path) -> Config:
     """Return the configuration of the nearest project at or above a folder; UsageError when there is none."""
     for folder in (start, *start.parents):
-        file = folder / _FILE
+        file = folder / FILE
         if file.is_file() and (settings := _settings(file)) is not None:
             return _config(folder, settings)
     raise UsageError(
-        f"no project here: neither {start} nor a folder above it has a {_FILE} with [tool.products]",
+        f"no project here: neither {start} nor a folder above it has a {FILE} with [tool.products]",
         hint="`products init` makes one.",
     )
 
@@ -107,7 +108,7 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
         problems.append("store should be a folder apart from the definitions")
     if problems:
         raise UsageError(
-            f"[tool.products]: {'; '.join(problems)}", where=Where(_FILE), hint=f"Settings: {', '.join(known)}."
+            f"[tool.products]: {'; '.join(problems)}", where=Where(FILE), hint=f"Settings: {', '.join(known)}."
         )
     settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     if told := os.environ.get(_CATALOG):

@@ -1,20 +1,28 @@
 """Reads what a project declares: imports its definitions, resolves them, and keeps what they say for the next run."""
 
-from assay.config import Config
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+from assay.config import FILE, Config
 from assay.engines import sql as reader
-from assay.errors import UsageError
+from assay.errors import Problem, UsageError
 from assay.loading import Local, load
 from assay.manifest import (
     keep_functions,
     keep_queries,
     made_from,
     reads_digest,
+    reads_files,
     recall_functions,
     recall_queries,
     relative,
     write_manifest,
 )
+from assay.model import Where
 from assay.resolve import Resolved, resolve
+
+_READS = 'Name a file, a folder, a glob such as "sql/**/*.sql", or $VARIABLE; files are relative to the project.'
 
 
 def read_definitions(config: Config) -> Resolved:
@@ -28,9 +36,10 @@ def read_definitions(config: Config) -> Resolved:
     queries, functions = recall_queries(config), recall_functions(config)
     local = Local(config, functions)
     loaded = load(config, local)
+    loaded.problems += _wrong_reads(config)
     with reader.recalling(queries) as parsed:
         resolved = resolve(config, loaded, local, reads_digest(config))
-    files = [*loaded.files, *resolved.files, *local.looked_at, *local.absent]
+    files: list[Path | str] = [*loaded.files, *resolved.files, *local.looked_at, *local.absent, *local.read_by()]
     stamp = made_from(config, relative(config, files))
     if before == made_from(config, ()):  # nothing was edited while it was being read
         write_manifest(config, resolved.graph, files, stamp)
@@ -39,3 +48,25 @@ def read_definitions(config: Config) -> Resolved:
         if local.known != functions:
             keep_functions(config, local.known)
     return resolved
+
+
+def _wrong_reads(config: Config) -> Iterator[Problem]:
+    """Yield a problem for each name in `reads` that names nothing: a change of what was meant would never be seen."""
+    lines = (config.root / FILE).read_text(encoding="utf-8").splitlines()
+    for name in config.reads:
+        if name == "$" or not (name.startswith("$") or reads_files(config, name)):
+            line = next((number for number, text in enumerate(lines, 1) if f"{name!r}"[1:-1] in text), 0)
+            what = f"{name!r} in reads matches no file"
+            yield Problem(what=what, where=Where(FILE, line), hint=_similar(config.root, name) or _READS)
+
+
+def _similar(root: Path, name: str) -> str:
+    """Return what may have been meant by a path: the first part of it that is not there, beside what is."""
+    place = Path()
+    for part in Path(name).parts:
+        if not (root / place / part).exists():
+            names = [path.name for path in (root / place).iterdir()] if (root / place).is_dir() else []
+            close = difflib.get_close_matches(part, names, n=1)
+            return f"Did you mean {str(place / close[0])!r}?" if close else ""
+        place /= part
+    return ""

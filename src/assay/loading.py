@@ -16,6 +16,7 @@ from types import CodeType, ModuleType
 
 from msgspec import Struct, field
 
+from assay.accesses import Accesses, noticing
 from assay.config import Config, definition_files
 from assay.declare import Declaration, collecting
 from assay.errors import Problem, words_of
@@ -136,6 +137,8 @@ class Local:
         self._recalled = recalled or {}
         self.known: dict[str, Known] = {}  # what the functions of files say, by the SHA-256 of a file
         self.root = str(config.root)
+        self.state = str(config.state)
+        self.accesses = Accesses(owns=self.owns, contains=self.contains)  # what modules read while they were imported
         self.looked_at: set[Path] = set()  # files whose syntax was read
         self.absent: set[Path] = set()  # where a module was looked for, and would be found first if it were there
         self.tree_of = cache(self._tree_of)
@@ -177,6 +180,14 @@ class Local:
                 return None
         return sys.modules.get(name)
 
+    def read_by(self, file: str | None = None) -> list[str]:
+        """Return what a module (any, unless given) read while it was imported: files, and folders with a / behind."""
+        files = [path for path, by in self.accesses.files.items() if not file or file in by]
+        folders = [f"{path}/" for path, by in self.accesses.folders.items() if not file or file in by]
+        folders = [path for path in folders if not any(part.startswith(".") for part in Path(self.inside(path)).parts)]
+        apart = f"{self.state}/"
+        return sorted(path for path in [*files, *folders] if "__pycache__" not in path and not path.startswith(apart))
+
     def note_absent(self, name: str, path: Sequence[str] | None, found: str | None) -> None:
         """Note the project's own files that would have been this module, had they been there."""
         tail = name.rpartition(".")[2]
@@ -199,7 +210,7 @@ class Local:
         at = finders.index(PathFinder) if PathFinder in finders else len(finders)
         sys.meta_path[:] = [*finders[:at], finder, *finders[at:]]
         try:
-            with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
+            with redirect_stdout(sys.stderr), noticing(self.accesses):  # what users' code prints is not what we say
                 yield
         finally:
             finder.note = None

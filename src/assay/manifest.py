@@ -1,18 +1,20 @@
 """The declarations as last read, kept as data, so that a run with nothing to do imports neither them nor an engine.
 
 A manifest counts only while every byte it was made from is the same: definition modules and all project-local modules
-they import, SQL files, what `[tool.products] reads` names, the configuration, and the code and libraries that read
-them. It holds no code: nothing in it is ever run except by reading the definitions again.
+they import, SQL files, the files they read and the folders they listed as they were imported, what `[tool.products]
+reads` names, the configuration, and the code and libraries that read them. It holds no code: nothing in it is ever run
+except by reading the definitions again.
 """
 
 import fcntl
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cache
+from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,7 +95,7 @@ def _check(rule: Rule) -> None:
         raise TypeError("a condition is no text")
 
 
-def write_manifest(config: Config, graph: Graph, files: Iterable[Path], stamp: str) -> None:
+def write_manifest(config: Config, graph: Graph, files: Iterable[Path | str], stamp: str) -> None:
     """Keep a graph for the next run; a folder that cannot be written to only makes the next run slower."""
     index = {name: number for number, name in enumerate(graph.products)}
     order = [index[name] for name in graph.order]
@@ -182,27 +184,62 @@ def _sha(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def relative(config: Config, files: Iterable[Path]) -> list[str]:
-    """Return the files that are not definition modules themselves, relative to the root, sorted."""
-    modules = set(definition_files(config))
-    return sorted({os.path.relpath(f, config.root) for f in files if f not in modules})
+def relative(config: Config, files: Iterable[Path | str]) -> list[str]:
+    """Return the files, and folders (with a / behind), besides definition modules, relative to the root, sorted."""
+    modules = {str(file) for file in definition_files(config)}
+    return sorted({from_root(config, file) for file in {str(file) for file in files} - modules})
+
+
+def from_root(config: Config, path: str) -> str:
+    """Return a path relative to the root, a folder with a / behind."""
+    return os.path.relpath(path, config.root) + ("/" if path.endswith("/") else "")
 
 
 def made_from(config: Config, files: Iterable[str]) -> str:
     """Return the digest of everything that the declarations follow from, `files` besides the definition modules."""
     settings = {name: str(value) for name, value in asdict(config).items() if name not in _NOT_READ}
     modules = [os.path.relpath(f, config.root) for f in definition_files(config)]
-    contents = [(file, _bytes_digest(config.root / file)) for file in [*modules, *files]]
+    contents = content_digests(config, [*modules, *files])
     return digest([settings, contents, reads_digest(config), _tools()])
 
 
+def content_digests(config: Config, paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Return each path with a digest of what is there: of a file's bytes, of a folder (with a / behind) its names."""
+    root = config.root
+    return [(p, _names_digest(config, root / p) if p.endswith("/") else _bytes_digest(root / p)) for p in paths]
+
+
 def reads_digest(config: Config) -> str:
-    """Return the digest of the files and environment variables that the definitions read while they load."""
+    """Return the digest of the files and environment variables that the definitions are said to read."""
     told = []
     for name in config.reads:
-        known = os.environ.get(name[1:], "\0") if name.startswith("$") else _bytes_digest(config.root / name)
+        known = os.environ.get(name[1:], "\0") if name.startswith("$") else _reads_of(config, name)
         told.append([name, hashlib.sha256(known.encode("utf-8", "surrogateescape")).hexdigest()])
     return digest(told) if told else ""
+
+
+def _reads_of(config: Config, name: str) -> str:
+    if (config.root / name).is_file():
+        return _bytes_digest(config.root / name)
+    return digest(content_digests(config, [from_root(config, file) for file in reads_files(config, name)]))
+
+
+def reads_files(config: Config, name: str) -> list[str]:
+    """Return the files that a name in `reads` means: one, those below a folder, or those that a glob matches."""
+    root = config.root
+    if (root / name).is_file():
+        return [str(root / name)]
+    matched = [name] if name and (root / name).is_dir() else glob(name, root_dir=root, recursive=True)  # noqa: PTH207 (absolute, too)
+    files = {root / file for place in matched for file in [Path(place), *_below(root, place)]}
+    return sorted(str(f) for f in files if f.is_file() and not f.is_relative_to(config.state))
+
+
+def _below(root: Path, folder: str) -> Iterator[Path]:
+    """Yield what is below a folder, except what is hidden or was compiled there."""
+    for place in (root / folder).rglob("*"):
+        below = place.relative_to(root / folder)
+        if not any(part.startswith(".") or part == "__pycache__" for part in below.parts):
+            yield Path(folder) / below
 
 
 @cache
@@ -215,6 +252,15 @@ def _tools() -> list[Any]:
 
 def _stat(file: Path) -> list[Any]:
     return [str(file), *stamp_of(file.stat())]  # whoever builds an image may give all files one mtime
+
+
+def _names_digest(config: Config, folder: Path) -> str:
+    """Return a digest of the names in a folder, except what is hidden, was compiled, or is the store."""
+    try:
+        names = [path.name for path in folder.iterdir() if path != config.state]
+    except OSError:
+        return "missing"
+    return digest(sorted(name for name in names if not name.startswith(".") and name != "__pycache__"))
 
 
 def _bytes_digest(file: Path) -> str:

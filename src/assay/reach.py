@@ -39,14 +39,14 @@ class Reach(Struct):
     """One walk over what a function or class can get to.
 
     `tree_of` gives the syntax tree of a project-local file, or None for one that is not the project's; `load` imports a
-    project-local module that a function imports only when it runs; `origin` is the file that declares; `salt` goes into
-    everything that cannot be read by value (digests of the files and variables the definitions read as they load).
+    project-local module that a function imports only when it runs; `origin` is the file that declares; `salt_of` gives
+    what goes into values of a file that cannot be read: a digest of what that module read as it was imported.
     """
 
     tree_of: Callable[[str], SourceTree | None]
     load: Callable[[str], types.ModuleType | None] = sys.modules.get
     origin: str = ""
-    salt: str = ""
+    salt_of: Callable[[str], str] = lambda file: ""
     _parts: dict[str, str] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)
     _seen: dict[int, tuple[Any, str]] = field(default_factory=dict)  # by id: a value, and what it is called
@@ -244,7 +244,7 @@ class Reach(Struct):
             return
         self.visit(name, getattr(value, "__wrapped__", None), module)
         self.visit(f"{kind.__module__}.{kind.__qualname__}", kind, module)
-        self._add(name, [kind.__qualname__, self._told_of(self._bound, module, frozenset()), self.salt])
+        self._add(name, [kind.__qualname__, self._told_of(self._bound, module, frozenset())])
         for base in _PLAIN - {type(None), bool, range}:
             if isinstance(value, base):  # a kind of number or text of the user's own
                 self._add(f"{name}.value", base.__repr__(value))
@@ -255,9 +255,12 @@ class Reach(Struct):
                 self.visit(f"{name}.{label}", getattr(value, label, None), module)
 
     def _told_of(self, bound: _Bound | None, module: str, through: frozenset[tuple[str, str]]) -> list[str]:
-        """Return digests of the source that tells what a value is: the statements on its name, or whole files."""
+        """Return digests of the source that tells what a value is, the statements on its name or whole files, and of
+        what that read as it was imported.
+        """
         if bound is None:
-            return [tree.whole for file in (module, self.origin) if (tree := self.tree_of(file))]
+            files = [(file, tree) for file in (module, self.origin) if (tree := self.tree_of(file))]
+            return [told for file, tree in files for told in (tree.whole, self.salt_of(file))]
         tree = self.tree_of(bound.file)
         if tree is None or (bound.file, bound.name) in through:
             return []
@@ -274,7 +277,7 @@ class Reach(Struct):
                 self._name(name.split("."), bound.space, bound.file)
         if not told:
             self._reached(say(tree.module, bound.space), bound.space, bound.file)
-        return told or [tree.whole]
+        return [*(told or [tree.whole]), self.salt_of(bound.file)]
 
     def _add(self, name: str, content: Any) -> None:
         self._note(name, digest(content))

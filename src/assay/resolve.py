@@ -4,6 +4,7 @@ import inspect
 import re
 import typing
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,6 +21,7 @@ from assay.errors import DeclarationError, Problem
 from assay.fingerprint import code_of, digest
 from assay.graph import Graph, nearest
 from assay.loading import Loaded, Local, domain_of
+from assay.manifest import content_digests, from_root
 from assay.model import (
     PREVIOUS,
     QUARANTINE,
@@ -80,6 +82,7 @@ def resolve(config: Config, loaded: Loaded, local: Local, salt: str) -> Resolved
 class _Resolver:
     def __init__(self, config: Config, loaded: Loaded, local: Local, salt: str) -> None:
         self.config, self.loaded, self.local, self.salt = config, loaded, local, salt
+        self.salt_of = cache(self._salt_of)
         self.problems = list(loaded.problems)
         self.named: dict[str, Declaration] = {}
         self.aside: dict[str, str] = {}  # of each product, the digest of the rules that set rows aside
@@ -418,7 +421,12 @@ class _Resolver:
         return _Made(recipe=recipe, inputs=tuple(inputs), parts=dict(reach.parts))
 
     def reach(self, declared: ProductDeclaration) -> Reach:
-        return Reach(tree_of=self.local.tree_of, load=self.local.load, origin=declared.where.file, salt=self.salt)
+        return Reach(tree_of=self.local.tree_of, load=self.local.load, origin=declared.where.file, salt_of=self.salt_of)
+
+    def _salt_of(self, file: str) -> str:
+        """Return the digest of what `reads` names, and of what a module read as it was imported."""
+        read = [from_root(self.config, path) for path in self.local.read_by(file)]
+        return digest([self.salt, content_digests(self.config, read)]) if read else self.salt
 
     def _check_handover(self, name: str, found: Input, handover: str, annotation: Any, where: Where) -> None:
         behind = self.named.get(found.name)
