@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -44,6 +46,17 @@ if (
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are processors: some tests wait."""
     return (os.cpu_count() or 1) + 1
+
+
+LONG = 300.0  # seconds; what hangs would do so for far longer, and nothing is measured by it
+
+
+def until(true: Callable[[], object], seconds: float = LONG) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
 
 
 @dataclass
@@ -118,6 +131,15 @@ class Place:
         with closing(open_catalog(self.root / ".products/catalog.db", create=False)) as catalog:
             version = catalog.version(catalog.pointers("prod")[product].version)
         return {part.key: part for part in version.parts}
+
+    def recorded_parts(self, product: str) -> int:
+        """Return how many parts of a product the catalog (SQLite) has by now, while others write to it."""
+        file = self.root / ".products/catalog.db"
+        try:
+            with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+                return int(connection.execute("select count(*) from parts where product = ?", [product]).fetchone()[0])
+        except sqlite3.OperationalError:  # it is being made
+            return 0
 
     def query(self, sql: str) -> list[dict]:
         ran = self.run("query", "--json", sql)

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.conftest import Place
-from tests.test_execute import until
+from tests.conftest import LONG, Place, until
 
 PRODUCTS = """
 import time
@@ -64,7 +63,7 @@ class Runs:
 
 
 def came_out(run: "subprocess.Popen[str]") -> dict[str, dict]:
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=LONG)
     assert "Traceback" not in err, err
     assert out, err
     *events, last = map(json.loads, out.splitlines())
@@ -112,8 +111,8 @@ def test_the_same_selection_says_who_is_at_it(runs: Runs) -> None:
 
 def test_the_same_selection_waits(runs: Runs) -> None:
     first = runs.blocked("-s", "domain:sales")
-    second = runs.begin("-s", "domain:sales", "--wait", "1m")
-    third = runs.begin("-s", "+after", "--wait", "60s")
+    second = runs.begin("-s", "domain:sales", "--wait", "10m")
+    third = runs.begin("-s", "+after", "--wait", "600s")
     with pytest.raises(subprocess.TimeoutExpired):
         second.wait(timeout=1.5)
     assert runs.place.run("query", "from beside").code == 2, "readers see no half of a night"
@@ -150,7 +149,7 @@ def test_waiting_ends(runs: Runs) -> None:
 @pytest.mark.parametrize("runs", ["sqlite"], indirect=True)
 def test_what_the_dead_were_at_is_taken_over(runs: Runs) -> None:
     first = runs.blocked()
-    second = runs.begin("--wait", "1m")
+    second = runs.begin("--wait", "10m")
     first.kill()
     first.wait()
     runs.go()
@@ -162,7 +161,7 @@ def test_what_the_dead_were_at_is_taken_over(runs: Runs) -> None:
 @pytest.mark.parametrize("runs", ["sqlite"], indirect=True)
 def test_waiting_can_be_stopped(runs: Runs) -> None:
     runs.blocked("-s", "slow")
-    second = runs.begin("-s", "domain:sales", "--wait", "1m")
+    second = runs.begin("-s", "domain:sales", "--wait", "10m")
     until(lambda: "beside" in runs.built())
     time.sleep(1)  # it is recorded, and the run waits
     second.send_signal(2)

@@ -4,12 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from assay.interrupts import unstopped
-from tests.conftest import Place
+from tests.conftest import LONG, Place, until
 
 
 def declare(place: Place, text: str) -> None:
@@ -433,7 +432,8 @@ import time
 def quick(numbers): return numbers
 @product(owner="o")
 def slow(quick):
-    time.sleep(1.5)
+    while not Path("go").exists(): time.sleep(0.01)
+    time.sleep(0.5)
     return quick
 @product(owner="o")
 def after(slow): return slow
@@ -449,7 +449,8 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(place: Place, sent: signa
     )  # fmt: skip
     until(lambda: list((place.root / ".products/store").glob("sales.slow/*")))
     process.send_signal(sent)
-    out, err = process.communicate(timeout=30)
+    place.write("go", "")
+    out, err = process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert "the next run goes on from here" in out
     assert "Traceback" not in err
@@ -466,6 +467,7 @@ def test_kill_9_loses_nothing_that_was_kept(place: Place) -> None:
     until(lambda: list((place.root / ".products/store").glob("sales.slow/*")))
     process.kill()
     process.wait()
+    place.write("go", "")
     assert list((place.root / ".products/store").glob("sales.slow/*")), "an orphan, named by an intent"
     told = place.materialize()
     assert told[""]["exit_code"] == 0
@@ -475,18 +477,12 @@ def test_kill_9_loses_nothing_that_was_kept(place: Place) -> None:
     assert not list((place.root / ".products/locks").iterdir())
 
 
-def until(true, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.02)
-
-
 def test_two_runs_at_once_end_as_one(place: Place) -> None:
-    declare(place, SLOW.replace("1.5", "0.5"))
-    command = [sys.executable, "-m", "assay", "materialize", "--wait", "1m"]
+    declare(place, SLOW)
+    place.write("go", "")
+    command = [sys.executable, "-m", "assay", "materialize", "--wait", "10m"]
     runs = [subprocess.Popen(command, cwd=place.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
-    assert [r.wait(timeout=60) for r in runs] == [0, 0], [r.communicate() for r in runs]
+    assert [r.wait(timeout=LONG) for r in runs] == [0, 0], [r.communicate() for r in runs]
     told = place.materialize()
     assert {t["result"] for n, t in told.items() if n} == {"unchanged"}
 
@@ -524,7 +520,7 @@ def test_stopping_does_not_wait_for_what_never_began(place: Place) -> None:
     process = subprocess.Popen(command, cwd=place.root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until(lambda: list((place.root / ".products/store").glob("sales.*/*")))
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert out.count("not finished; the next run goes on from here") == 6
 
@@ -552,7 +548,7 @@ def while_it_builds(place: Place, *verb: str) -> int:
     ran = place.spawn(*verb)
     assert ran.code == 0, ran.err
     (place.root / "go").touch()
-    process.communicate(timeout=60)
+    process.communicate(timeout=LONG)
     return process.returncode
 
 

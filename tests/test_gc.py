@@ -20,8 +20,7 @@ from assay.catalog.removing import waiting
 from assay.config import find_config
 from assay.errors import UsageError
 from assay.model import Part
-from tests.conftest import Place
-from tests.test_execute import until
+from tests.conftest import LONG, Place, until
 
 FIRST = datetime(2026, 1, 1, 6, tzinfo=UTC)
 DECLARED = """
@@ -201,7 +200,7 @@ def test_what_a_run_reads_stays(shop: Place, how: str, monkeypatch: pytest.Monke
         monkeypatch.setattr("assay.sweeping.living", lambda store: [])
     told = shop.run("gc", "--json", "--keep", "1", "--days", "0", "--now", day(3)).json
     (shop.root / "go").touch()
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=LONG)
     assert "Traceback" not in err, err
     results = {event["product"]: event["result"] for event in map(json.loads, out.splitlines()[:-1])}
     if how == "not held":

@@ -15,7 +15,7 @@ import pytest
 
 from assay.engines import duckdb as duck
 from assay.engines import sql as reader
-from tests.conftest import Place
+from tests.conftest import LONG, Place
 
 CANARY = "CANARY-7f3a"
 
@@ -351,7 +351,7 @@ def test_ctrl_c_stops_what_would_never_end(shop: Place) -> None:
     time.sleep(3)
     assert running.poll() is None
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=20)
+    out, err = running.communicate(timeout=LONG)
     assert running.returncode == 130, err
     assert b"Traceback" not in err
     assert out == b""

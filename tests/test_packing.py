@@ -1,12 +1,13 @@
 """Very many parts that are made at once: those of few rows share files, and are parts like any others."""
 
+import math
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +22,7 @@ from assay.engines.measuring import measure
 from assay.errors import StoreError
 from assay.model import Part
 from assay.storage import LocalStorage
-from tests.conftest import Place
+from tests.conftest import LONG, Place, until
 
 SHOP = """
 import polars as pl
@@ -54,6 +55,14 @@ def shop(root: Path) -> Place:
     for number in range(COUNT):
         drop(made, number, rows(number))
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parts_are_recorded_together() -> Iterator[None]:
+    """Which parts share a file depends on when parts are recorded: here when all of a product are made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "RECORD_EVERY", math.inf)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -257,21 +266,16 @@ def test_a_kill_keeps_what_was_made(tmp_path: Path) -> None:
         def lines(raw: pl.DataFrame) -> pl.DataFrame:
             if 99 in raw["number"] and not pathlib.Path("go").exists():
                 pathlib.Path("there").touch()
-                time.sleep(60)
+                time.sleep(1000)
             return raw
     """)  # fmt: skip
     running = subprocess.Popen(
         [sys.executable, "-m", "assay", "materialize"], cwd=place.root, stdout=subprocess.DEVNULL
     )
-    for _ in range(600):
-        time.sleep(0.1)
-        if (place.root / "there").exists():
-            break
-    time.sleep(1)  # what was made before is recorded by then
+    made = [number for number in range(COUNT) if str(number) < "99"]  # parts are made in the order of their names
+    until(lambda: place.recorded_parts("shop.lines") == len(made))
     running.kill()
     running.wait()
-    assert list((place.root / ".products/store/shop.lines").glob("*/parts-*.parquet"))
-    made = [number for number in range(COUNT) if str(number) < "99"]  # parts are made in the order of their names
     place.write("go", "")
     told = place.materialize()
     assert told["shop.lines"]["parts"] == {"built": COUNT - len(made), "of": COUNT}
@@ -324,12 +328,9 @@ def test_ctrl_c_is_heard_between_parts(tmp_path: Path) -> None:
     running = subprocess.Popen([sys.executable, "-m", "assay", "materialize"], cwd=place.root, stderr=subprocess.PIPE)
     while not (place.root / "there").exists():
         time.sleep(0.05)
-    time.sleep(0.5)
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=20)  # all of it would take thirty seconds
+    _, err = running.communicate(timeout=LONG)
     assert (running.returncode, b"what was finished is kept" in err) == (130, True)
-    place.edit("products/shop.py", "time.sleep(0.2)", "time.sleep(0.0)")
-    place.edit("products/shop.py", "time.sleep(0.0)", "time.sleep(0.2)")
     [planned] = place.run("plan", "--json").json
     assert 0 < len(planned["parts"]["to_build"]) < COUNT, "what was made is kept"
 

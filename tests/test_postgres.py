@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from threading import Thread
@@ -21,7 +20,7 @@ from assay.catalog.protocol import Writer
 from assay.errors import CatalogError, Conflict
 from assay.leases import FOLDER
 from assay.model import Move
-from tests.conftest import Place
+from tests.conftest import LONG, Place, until
 from tests.server import Server
 from tests.test_catalog import NOW, verdict, version
 
@@ -79,14 +78,6 @@ def begun(team: Place) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         process.communicate()
 
 
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if true():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it took too long")
-
-
 def address_of(place: Place) -> str:
     return (place.root / "pyproject.toml").read_text().split('"')[1]
 
@@ -100,7 +91,7 @@ def told(place: Place, sql: str) -> object:
 def ended(place: Place, process: "subprocess.Popen[str]") -> tuple[int, str]:
     """Let a run go on to its end; return its exit code, and what it said of what went wrong."""
     (place.root / "go").touch()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=LONG)
     return process.returncode, err
 
 
@@ -215,10 +206,10 @@ def test_a_run_that_was_taken_for_dead_stops(team: Place, begun: Callable[..., "
 
 def test_two_processes_at_once(team: Place) -> None:
     (team.root / "go").touch()
-    command = [sys.executable, "-m", "assay", "materialize", "--force", "--wait", "1m", "--json"]
+    command = [sys.executable, "-m", "assay", "materialize", "--force", "--wait", "10m", "--json"]
     runs = [subprocess.Popen(command, cwd=team.root, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for process in runs:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=LONG)
         assert process.returncode == 0, out
     finished(team)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import Lock
 
@@ -68,6 +69,7 @@ _Settled = Decision | Failed | Unfinished | Busy
 _Work = Callable[[], _Done]
 _AHEAD = 2  # products handed to each worker before it asks: what is judged next does not queue behind all that is built
 _TICK = 0.2  # seconds between looks for Ctrl-C, which a wait without an end would not notice
+RECORD_EVERY = 0.2  # seconds between recordings of the parts that were built meanwhile
 
 
 class Run:
@@ -104,7 +106,7 @@ class Run:
         )
         self.orders = Orders(self.id, self.shelf, self.states, self.facts)
         self.good: dict[str, frozenset[str]] = {}  # rules known to find nothing, by version
-        self.kept, self.spilled = 0.0, 0  # when parts were last recorded, and the most that was spilled (bytes)
+        self.kept, self.spilled = -inf, 0  # when parts were last recorded, and the most that was spilled (bytes)
         self.stopping = self.interrupted = False
         self.later = Later(time.monotonic)
         self.put_off: set[str] = set()  # what others build, or a file of it was replaced; and what waits for that
@@ -270,7 +272,7 @@ class Run:
             self.world.reporter(replace(told, number=1, of=1))
         elif note.tries <= most and worth_another(error) and not self.stopping:
             seconds = pause(note.tries)
-            self.kept = 0.0  # the parts that it made are recorded before it is decided on again
+            self.kept = -inf  # the parts that it made are recorded before it is decided on again
             self.later.add(name, seconds)
             self.world.reporter(replace(told, seconds=seconds))
             return
@@ -402,7 +404,7 @@ class Run:
     def _record_parts(self) -> None:
         """Record the parts that were built meanwhile, now and then, and tell how far it is."""
         now = time.monotonic()
-        if now - self.kept < _TICK and self.running:
+        if now - self.kept < RECORD_EVERY and self.running:
             return
         self.kept, self.spilled = now, max(self.spilled, self.hands.spilled())
         for name in self.records.parts():
