@@ -131,6 +131,11 @@ class Shelf:
             for p in version.parts
         ]
 
+    def table_of(self, version: Version) -> Callable[[str], Table]:
+        """Return a function that says where a part of a version is read."""
+        parts = {part.key: part for part in version.parts}
+        return lambda key: stored(version, self.storage, [parts[key]])
+
     def tallies(
         self,
         product: Product,

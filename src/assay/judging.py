@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from assay.catalog import Catalog
 from assay.engines.blame import blaming, damaged
 from assay.engines.duckdb import DuckDB
+from assay.engines.feed import Table
 from assay.model import Judged, Product, Status, Verdict, Version
 from assay.plan import outcome, restating
 from assay.rules.by_parts import Judgement, found_nothing, judge_parts, rules_digest
@@ -28,7 +29,7 @@ class Hearing(Struct, frozen=True, kw_only=True):
     """What one version is judged by; `against` is the digest of what its rules read besides it.
 
     `parts` are those of a product in parts, `rules` the digest of the rules that are remembered of them; `tallies` is
-    what its totals are put together from.
+    what its totals are put together from, and `table_of` says where a part is read.
     """
 
     product: Product
@@ -39,6 +40,7 @@ class Hearing(Struct, frozen=True, kw_only=True):
     parts: Sequence[PartEvidence] = ()
     rules: str = ""
     tallies: Tallies = field(default_factory=Tallies)
+    table_of: Callable[[str], Table] = lambda _: Table(())
 
     def rule(self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]) -> Ruling:
         """Judge it; raises what is the machinery's failure, and no verdict."""
@@ -67,7 +69,10 @@ class Hearing(Struct, frozen=True, kw_only=True):
 
     def _judge(self, engine: DuckDB, schema: Callable[[], Schema]) -> Judgement:
         if self.parts:
-            return judge_parts(self.product, self.evidence, self.parts, engine, schema, tallies=self.tallies)
+            return judge_parts(
+                self.product, self.evidence, self.parts, engine, schema,
+                tallies=self.tallies, table_of=self.table_of, held=self.version.key.held,
+            )  # fmt: skip
         return Judgement(results=judge(self.product, self.evidence, engine, schema))
 
 
@@ -82,7 +87,7 @@ def remembered_by(
         return "", {}
     rules, ids = rules_digest(product, version.columns, sensitive), [part.id for part in version.parts]
     good: set[int] = set()
-    if seen and seen.columns == version.columns:
+    if seen and seen.columns == version.columns and not seen.key.held:
         found = [v.results for v in catalog.verdicts(seen.id) if v.contract == product.contract.digest]
         if any(found_nothing(product, seen.columns, results) for results in found):
             good = {part.id for part in seen.parts}

@@ -368,12 +368,21 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
+class PartCount(Struct, frozen=True, kw_only=True):
+    """How many rows of one part fail a rule, of so many."""
+
+    part: str
+    failing: int
+    rows: int
+
+
 class RuleResult(Struct, frozen=True, kw_only=True):
     """How one rule came out on one version.
 
     `failing` rows of `rows` are counted and up to five sampled, each with the key and the offending columns. A rule
     that compares has the largest value `measured` instead. `threshold` says what was allowed, `how` it was judged:
-    schema, pruned, fused, sorted, polars, pandera or sql.
+    schema, pruned, fused, sorted, polars, pandera or sql. A rule that is judged part by part has the worst of the
+    `parts` in which rows fail.
     """
 
     text: str
@@ -389,6 +398,7 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     how: str = ""
     samples: tuple[Mapping[str, Any], ...] = ()
     message: str = ""
+    parts: tuple[PartCount, ...] = ()
 
 
 class Judged(Struct, frozen=True, kw_only=True):

@@ -472,7 +472,7 @@ class _Resolver:
             text = "every row is published or set aside"
             rules += (Rule(text=text, where=where, dimension="completeness", demand=accounted),)
         contract = Contract(
-            digest=digest([*told, *book.told]),
+            digest=digest([*told, *book.told, *([held] if (held := declared.on_failed_part) == "hold_part" else [])]),
             columns=schema.columns,
             key=schema.key,
             rules=rules,

@@ -378,6 +378,7 @@ class Run:
                 evidence=replace(self.shelf.evidence(product, version, restated), good=hearing.evidence.good),
                 parts=self.shelf.parts(version, remembered) if rules else (),
                 rules=rules,
+                table_of=self.shelf.table_of(version),
                 tallies=self.shelf.tallies(product, version, self.world.catalog.judged),
             )
         schema = lambda: self._definition(product.name).schema  # noqa: E731

@@ -274,8 +274,16 @@ def _measure(rule: Mapping[str, Any]) -> str:
         return f": {_number(rule['measured'], percent=rule['threshold'].endswith('%'))}{worst}{allows}"
     if rule["failing"] is None:
         return ""
+    if rule["threshold"] and rule["parts"]:
+        [worst, *_] = rule["parts"]
+        share = f", {worst['failing'] / worst['rows']:.2%} of it" if worst["rows"] else ""
+        return f": {_rows(worst['failing'])} in {worst['part']}{share}{allows}"
     share = f", {rule['failing'] / rule['rows']:.2%}" if allows and rule["rows"] else ""
-    return f": {rule['failing']:,} row{'s' if rule['failing'] != 1 else ''}{share}{allows}"
+    return f": {_rows(rule['failing'])}{share}{allows}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' if count != 1 else ''}"
 
 
 def _number(value: float, *, percent: bool) -> str:
@@ -347,6 +355,7 @@ def judged_rule(result: RuleResult) -> dict[str, Any]:
         "how": result.how,
         "samples": [dict(sample) for sample in result.samples],
         "message": result.message,
+        "parts": [{"part": p.part, "failing": p.failing, "rows": p.rows} for p in result.parts],
     }
 
 

@@ -34,11 +34,11 @@ def exceeds(limit: str, failing: int, rows: int) -> bool:
     return failing * 100 > most.number * rows if most.percent else failing > most.number
 
 
-def allowed(warn_above: str, fail_above: str) -> str:
-    """Return in words what limits allow; '' when no row may fail."""
+def allowed(warn_above: str, fail_above: str, scope: str = "") -> str:
+    """Return in words what limits allow, of what `scope` says; '' when no row may fail."""
     told = [
         f"{word} above {limit}{'' if limit.endswith('%') else ' rows'}"
         for word, limit in (("warns", warn_above), ("fails", fail_above))
         if limit and limit != "0"
     ]
-    return ", ".join(told)
+    return ", ".join(told) + (f" {scope}" if told and scope else "")

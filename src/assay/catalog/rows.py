@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import MsgspecError, Struct, convert
 from msgspec.json import Decoder, decode
+from msgspec.structs import asdict
 
 from assay.catalog.address import put_back
 from assay.errors import CatalogDamaged
@@ -114,9 +115,13 @@ def part_row(part: Part) -> list[Any]:
 
 def verdict_row(v: Verdict) -> list[Any]:
     """Return the values of VERDICT."""
-    results = to_json([changed(result) for result in v.results])
+    results = to_json([_changed(result) for result in v.results])
     return [v.version, v.contract, v.against, v.status, results, stamp(v.judged_at), v.run, v.restated,
             to_json(v.failed_parts)]  # fmt: skip
+
+
+def _changed(result: RuleResult) -> dict[str, Any]:
+    return {**changed(result), **({"parts": [asdict(part) for part in result.parts]} if result.parts else {})}
 
 
 def _columns(columns: Iterable[Column]) -> str:

@@ -1,5 +1,8 @@
 """What one way of judging has to say about one rule."""
 
+import math
+from typing import Any
+
 from msgspec import Struct
 
 from assay.errors import words_of
@@ -31,3 +34,14 @@ def said(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of what an exception says."""
     return words_of(error).partition("\n")[0]
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value)

@@ -11,18 +11,20 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from assay.engines.duckdb import DuckDB, keyed, parquet
+from assay.engines.duckdb import DuckDB, parquet
 from assay.engines.feed import Table
 from assay.engines.partwise import is_settled
 from assay.engines.quoting import identifier
 from assay.engines.types import INTEGERS
 from assay.fingerprint import changed, digest
-from assay.model import THIS, Column, Product, Rule, RuleResult, Status
+from assay.model import THIS, Column, PartCount, Product, Rule, RuleResult, Status
 from assay.rules import by_duckdb, by_query
 from assay.rules.answer import Answer
+from assay.rules.attribution import Attributed, Attribution
 from assay.rules.by_totals import Tallies, Totals
 from assay.rules.compile import Rows, Text, Unique, Way
 from assay.rules.judge import SAMPLES, Evidence, Judging, PartEvidence, ways_of
+from assay.rules.outcome import failed_parts, worst_parts
 from assay.rules.schema import Schema
 from assay.secrecy import secret
 
@@ -31,7 +33,7 @@ _COUNTED = {**dict.fromkeys(INTEGERS, "{}"), "DATE": "epoch({})::bigint", "TIMES
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """How each rule came out, what is to be remembered of each part (by id), and which parts alone made it fail.
+    """How each rule came out, what is to be remembered of each part (by id), and which parts failed a rule.
 
     `tallied` is what is to be remembered of totals, by digest and part.
     """
@@ -63,9 +65,15 @@ def judge_parts(
     schema: Callable[[], Schema],
     *,
     tallies: Tallies,
+    table_of: Callable[[str], Table],
+    held: Collection[str] = (),
 ) -> Judgement:
-    """Return how each rule came out on a version in parts; raises as judge() does."""
-    return _InParts(product, evidence, parts, engine, schema).run(tallies)
+    """Return how each rule came out on a version in parts; raises as judge() does.
+
+    `table_of` says where a part is read. What rules say of parts that are `held` back already does not count.
+    """
+    whole = Judging(product, evidence, engine, schema, scope="of all parts")
+    return _InParts(whole, parts, Attribution(whole, parts, table_of), held).run(tallies)
 
 
 class _Chosen:
@@ -96,19 +104,18 @@ def _is_about_rows(rule: Rule, way: Way | None, split: str) -> bool:
 
 
 class _InParts:
-    def __init__(
-        self,
-        product: Product,
-        evidence: Evidence,
-        parts: Sequence[PartEvidence],
-        engine: DuckDB,
-        schema: Callable[[], Schema],
-    ) -> None:
-        self.product, self.evidence, self.parts, self.engine, self.schema = product, evidence, parts, engine, schema
-        self.chosen = _Chosen(product, evidence.columns, evidence.sensitive.get(THIS, ()))
+    def __init__(self, whole: Judging, parts: Sequence[PartEvidence], attribution: Attribution, held: Collection[str]):
+        self.whole, self.parts, self.attribution = whole, parts, attribution
+        self.product, self.evidence, self.engine, self.schema = (
+            whole.product,
+            whole.evidence,
+            whole.engine,
+            whole.schema,
+        )
+        self.held = frozenset(held)
+        self.chosen = _Chosen(self.product, self.evidence.columns, self.evidence.sensitive.get(THIS, ()))
         self.fresh = [part for part in parts if part.remembered is None]
         self.known: dict[str, dict[str, Any]] = {p.key: dict(p.remembered) for p in parts if p.remembered is not None}
-        self.whole = Judging(product, evidence, engine, schema)
 
     def run(self, tallies: Tallies) -> Judgement:
         if self.fresh and (self.chosen.rows or self.chosen.ranged):
@@ -121,7 +128,11 @@ class _InParts:
                 self.whole.answers[rule.text] = Answer(how="sorted", failing=0)
         totals = Totals(self.whole, tallies)
         totals.answer()
-        results = self.whole.run()
+        self.whole.answer()
+        if self.product.holds_parts:
+            for rule in self.product.contract.rules:
+                self._tell_parts(rule)
+        results = self.whole.results()
         remember = {part.id: self.known[part.key] for part in self.fresh if part.key in self.known}
         failed = self._failed(results)
         return Judgement(results=results, judged=remember, tallied=totals.judged, failed_parts=failed)
@@ -201,38 +212,63 @@ class _InParts:
         spans = sorted((t["low"], t["high"]) for t in told if t and t["low"] is not None)
         return all(before[1] < after[0] for before, after in pairwise(spans))
 
+    # ------------------------------------------------------------------------------------------ part by part
+
+    def _tell_parts(self, rule: Rule) -> None:
+        """Judge a rule part by part, if it says in which parts its failing rows are."""
+        if not self.whole.answers[rule.text].failing:
+            return
+        found = self._attributed(rule)
+        if found is None:
+            return
+        rows = {part.key: part.rows for part in self.parts}
+        strange = sorted(found.failing.keys() - rows.keys() - self.held)
+        if strange:
+            told = f"it fails for {strange[0] or 'no value'}, which is no part of {self.product.name}"
+            self.whole.answers[rule.text] = replace(self.whole.answers[rule.text], message=told)
+            return
+        counted = {key: count for key, count in found.failing.items() if key not in self.held}
+        counts = [PartCount(part=key, failing=count, rows=rows[key]) for key, count in sorted(counted.items())]
+        self._count(rule, counts, found)
+
+    def _count(self, rule: Rule, counts: Sequence[PartCount], found: Attributed) -> None:
+        """Take what a rule says of each part, but not of those that are held back, for what it says."""
+        self.whole.counts[rule.text] = counts
+        if self.held:
+            answer = self.whole.answers[rule.text]
+            values = [value for key, value in found.measured.items() if value is not None and key not in self.held]
+            measured = max(values, key=abs, default=None) if rule.compares else answer.measured
+            failing = sum(count.failing for count in counts)
+            self.whole.answers[rule.text] = replace(answer, failing=failing, measured=measured)
+        failed, worst = failed_parts(rule, counts), [count.part for count in worst_parts(rule, counts)]
+        self._sample(rule, [key for key in worst if key in failed] or worst)
+
+    def _sample(self, rule: Rule, parts: Sequence[str]) -> None:
+        """Let samples come from these parts, those of the first one first."""
+        if not parts:
+            self.whole.samples.pop(rule.text, None)
+        elif rule in self.chosen.rows:
+            rows = [row for key in parts for row in self.known[key][rule.text]["samples"]]
+            self.whole.samples[rule.text] = rows[:SAMPLES]
+        else:
+            self.whole.samples[rule.text] = self.attribution.samples(rule, parts)
+
+    def _attributed(self, rule: Rule) -> Attributed | None:
+        """Return how many rows of each part fail a rule; None when it does not say of which part a row is."""
+        if rule not in self.chosen.rows:
+            return self.attribution.of(rule)
+        if len(self.known) < len(self.parts):
+            return None  # they could not be judged one by one
+        known = {part.key: self.known[part.key].get(rule.text) for part in self.parts}
+        return Attributed(failing={key: told["failing"] for key, told in known.items() if told})
+
     def _failed(self, results: Iterable[RuleResult]) -> tuple[str, ...]:
-        """Return the parts that alone made it fail; () when that cannot be told."""
-        if any(r.status is Status.ERROR for r in results) or not self.product.holds_parts:
-            return ()
+        """Return the parts that failed a rule which is judged part by part."""
         found: set[str] = set()
         for result in results:
             if result.status is Status.FAILED:
-                rule = self.whole.rules[result.text]
-                blamed = self._blamed(rule)
-                if not blamed:
-                    return ()
-                found |= blamed
+                found |= failed_parts(self.whole.rules[result.text], self.whole.counts.get(result.text, ()))
         return tuple(part.key for part in self.parts if part.key in found)
-
-    def _blamed(self, rule: Rule) -> set[str]:
-        """Return the parts whose rows a rule names; none when it does not say of which part a row is."""
-        if rule in self.chosen.rows:
-            return {p.key for p in self.parts if self.known.get(p.key, {}).get(rule.text)}
-        partition = self.product.partition
-        if rule.demand is not None or partition is None or not partition.in_rows:
-            return set()
-        query, clock = self.whole.failing_of(rule)
-        with self.whole.bench() as bench:
-            names = [
-                c[0] for c in bench.execute(f"select * from (\n{query}\n) limit 0", dict(clock) or None).description
-            ]
-            if partition.names[0] not in names or partition.names[0] not in self.chosen.types:
-                return set()
-            key = keyed(identifier(partition.names[0]), partition.grain, self.chosen.types[partition.names[0]])
-            rows = bench.execute(f"select distinct {key} from (\n{query}\n)", dict(clock) or None).fetchall()
-        named = {row[0] for row in rows}
-        return named if named <= {part.key for part in self.parts} else set()
 
 
 def _together(parts: Sequence[PartEvidence]) -> Table:

@@ -112,6 +112,14 @@ def sample(
     return found if isinstance(found, Answer) else _named(bench, found)
 
 
+def some(
+    bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime], limit: int
+) -> list[dict[str, Any]]:
+    """Return the first rows of a query; none, when it cannot be computed."""
+    found = sample(bench, query, clock, limit)
+    return [] if isinstance(found, Answer) else found
+
+
 def records(found: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
     """Return the rows that were found, each by the names of its columns."""
     return _named(found, found.fetchall())

@@ -4,7 +4,6 @@ Names and types first, then DuckDB (what statistics rule out, one aggregate, uni
 the rules that are queries. Nothing here changes data: types are compared as they are stored.
 """
 
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,13 +17,14 @@ from assay.engines.feed import Feed, Table
 from assay.engines.quoting import identifier, literal
 from assay.engines.types import exact
 from assay.errors import BuildError, words_of
-from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, Product, Rule, RuleResult, Status
+from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, PartCount, Product, Rule, RuleResult, Status
 from assay.rules import by_duckdb, by_pandera, by_polars, by_query
-from assay.rules.answer import Answer, said
+from assay.rules.answer import Answer, plain, said
 from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole, compile_demand
+from assay.rules.outcome import status_in_parts, status_of, worst_parts
 from assay.rules.schema import Schema
 from assay.secrecy import HUSHED, secret
-from assay.tolerance import allowed, exceeds
+from assay.tolerance import allowed
 
 if TYPE_CHECKING:
     import duckdb
@@ -114,9 +114,16 @@ class Judging(Struct):
     schema: Callable[[], Schema]
     answers: dict[str, Answer] = field(default_factory=dict)
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    counts: dict[str, Sequence[PartCount]] = field(default_factory=dict)  # of rules that are judged part by part
+    scope: str = ""  # of what tolerances are, where that is not plain
 
     def run(self) -> tuple[RuleResult, ...]:
         """Answer every rule that has no answer yet, and return how each came out."""
+        self.answer()
+        return self.results()
+
+    def answer(self) -> None:
+        """Answer every rule that has no answer yet."""
         self.answers |= {text: Answer(how="sql", failing=0) for text in self.evidence.good}
         ways = ways_of(self.product, self.evidence.columns)
         ways = {t: way for t, way in ways.items() if not self.rules[t].quarantines and t not in self.answers}
@@ -131,6 +138,9 @@ class Judging(Struct):
         self._alone([rule for rule in self.product.contract.rules if rule.text not in self.answers])
         if queries := [rule for rule in self.product.contract.rules if rule.text not in self.answers]:
             self._queries(queries)
+
+    def results(self) -> tuple[RuleResult, ...]:
+        """Return how each rule came out; all are answered."""
         return tuple(self._result(rule) for rule in self.product.contract.rules)
 
     @property
@@ -364,13 +374,17 @@ class Judging(Struct):
             if isinstance(found, Answer):
                 self.answers[rule.text] = found
                 return
-            names = list(found[0])
-            if rule.demand is not None:
-                lower = {n.lower() for n in (*self.product.contract.key, *rule.demand.arguments["columns"])}
-                names = [name for name in names if name.lower() in lower] or names
-            hide = self._hidden(rule, failing, names)
-            self.samples[rule.text] = [{n: HIDDEN if n in hide else row[n] for n in names} for row in found]
+            self.samples[rule.text] = self.as_sample(rule, failing, found)
         self.answers[rule.text] = answer
+
+    def as_sample(self, rule: Rule, query: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return rows that a query found as they are shown: the key and the offending columns, secrets hidden."""
+        names = list(rows[0]) if rows else []
+        if rule.demand is not None:
+            lower = {n.lower() for n in (*self.product.contract.key, *rule.demand.arguments["columns"])}
+            names = [name for name in names if name.lower() in lower] or names
+        hide = self._hidden(rule, query, names)
+        return [{n: HIDDEN if n in hide else row[n] for n in names} for row in rows]
 
     @contextmanager
     def rows_of(self, rule: Rule) -> Iterator[tuple[list[str], Iterator[Sequence[Any]], set[str]]]:
@@ -417,6 +431,10 @@ class Judging(Struct):
         rows = one.rows(rule.text, names) if answer.failing else one.frame.select(names).head(0)
         return rows.collect(engine="streaming")
 
+    def query_of(self, rule: Rule) -> tuple[str, dict[str, datetime]]:
+        """Return the query of the rows that fail a rule, or of all that it compares, and what it takes for now."""
+        return by_query.query_of(rule, self._types, self._common), self._clock(rule)
+
     def failing_of(self, rule: Rule) -> tuple[str, dict[str, datetime]]:
         """Return the query of the rows that fail a rule, and what it takes for now."""
         return by_query.failing_of(rule, self._types, self._common), self._clock(rule)
@@ -442,7 +460,9 @@ class Judging(Struct):
     def _result(self, rule: Rule) -> RuleResult:
         answer = self.answers[rule.text]
         rows = self.evidence.rows_in or self.evidence.rows if rule.quarantines else self.evidence.rows
-        status, message = _status(rule, answer, rows), answer.message
+        counts = self.counts.get(rule.text, ())
+        status = status_in_parts(rule, counts) if counts else status_of(rule, answer, rows)
+        message, scope = answer.message, "of a part" if counts else self.scope if answer.failing else ""
         if answer.error:
             message = self._hushed(rule, answer.error)
         if rule.quarantines and answer.failing:
@@ -461,37 +481,14 @@ class Judging(Struct):
             failing=answer.failing,
             rows=rows if answer.failing is not None and not rule.compares else None,
             measured=measured,
-            threshold=rule.threshold or allowed(rule.warn_above, rule.fail_above),
+            threshold=rule.threshold or allowed(rule.warn_above, rule.fail_above, scope),
             how=answer.how,
             samples=tuple(self.shown(rule)),
             message=message,
+            parts=worst_parts(rule, counts),
         )
 
 
 def _fetched(found: Any) -> Iterator[Sequence[Any]]:
     while batch := found.fetchmany(1000):
         yield from batch
-
-
-def _status(rule: Rule, answer: Answer, rows: int) -> Status:
-    if answer.error:
-        return Status.ERROR
-    if answer.holds is None:
-        return Status.SKIPPED
-    if answer.failing is None or rule.compares:
-        good = answer.holds and not answer.failing
-        return Status.PASSED if good else Status.FAILED if rule.fail_above else Status.WARNING
-    if exceeds(rule.fail_above, answer.failing, rows):
-        return Status.FAILED
-    return Status.WARNING if exceeds(rule.warn_above, answer.failing, rows) else Status.PASSED
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    return str(value)

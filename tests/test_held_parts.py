@@ -1,0 +1,131 @@
+"""Parts held back alone: which ones, why, and what readers see of the product meanwhile."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Place
+
+LINES = """
+from assay import rule, source, sql_product
+raw = source.files("in/{{day:date}}.csv", columns={{"id": "bigint", "customer": "varchar"}})
+lines = sql_product("lines", "select * from raw", owner="o", {parts}, rules=[{rules}])
+"""
+KNOWN = 'rule.check("customer is known", "customer is not null", {})'
+EACH, SPLIT = 'each="raw", on_failed_part="hold_part"', 'partition_by="day", on_failed_part="hold_part"'
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Place:
+    place = Place(tmp_path)
+    place.write("pyproject.toml", "[tool.products]\n")
+    return place
+
+
+def declare(shop: Place, *rules: str, parts: str = EACH, more: str = "") -> None:
+    shop.write("products/shop.py", LINES.format(parts=parts, rules=", ".join(rules)) + more)
+
+
+def drop(shop: Place, day: int, *customers: str) -> None:
+    rows = [f"{day * 1000 + number},{customer}" for number, customer in enumerate(customers)]
+    shop.write(f"in/2024-01-{day:02}.csv", "\n".join(["id,customer", *rows]) + "\n")
+
+
+def lines(shop: Place) -> dict[str, int]:
+    rows = shop.query("select day, count(*) as n from lines group by 1 order by 1")
+    return {row["day"][8:10]: row["n"] for row in rows}
+
+
+def held(told: dict) -> list[str]:
+    return [part["part"][8:10] for part in told.get("held_parts", ())]
+
+
+# ---------------------------------------------------------------------------------------------- tolerances
+
+
+@pytest.mark.parametrize("parts", [EACH, SPLIT])
+def test_a_tolerance_is_of_each_part_where_parts_are_held_alone(shop: Place, parts: str) -> None:
+    declare(shop, KNOWN.format('fail_above="10 %"'), parts=parts)
+    for day in range(1, 11):
+        drop(shop, day, *"cccccccccc", "" if day == 1 else "c")  # 1 of 11 is under 10 %
+    assert shop.materialize()[""]["exit_code"] == 0
+    drop(shop, 11, "", "", "c")
+    told = shop.materialize()
+    assert (told[""]["exit_code"], held(told["shop.lines"])) == (3, ["11"])
+    [rule] = told["shop.lines"]["held_by"]
+    assert rule["threshold"] == "fails above 10 % of a part"
+    assert rule["parts"][0] == {"part": "2024-01-11", "failing": 2, "rows": 3}
+    assert {str(sample["id"]) for sample in rule["samples"] if "id" in sample} <= {"11000", "11001", "1010"}
+    assert "2 rows in 2024-01-11, 66.67% of it (fails above 10 % of a part)" in shop.run("materialize").out
+    assert "11" not in lines(shop)
+
+
+def test_a_tolerance_in_rows_is_of_each_part(shop: Place) -> None:
+    declare(shop, KNOWN.format("fail_above=10"))
+    for day in range(1, 13):
+        drop(shop, day, "c", "")
+    told = shop.materialize()
+    assert told[""]["exit_code"] == 0
+    assert sum(lines(shop).values()) == 24
+    drop(shop, 13, *[""] * 11)
+    assert held(shop.materialize()["shop.lines"]) == ["13"]
+
+
+def test_a_part_warns_by_its_own_tolerance(shop: Place) -> None:
+    declare(shop, KNOWN.format('warn_above="1 %", fail_above="50 %"'))
+    for day in range(1, 5):
+        drop(shop, day, "c", "c", "c")
+    drop(shop, 5, "c", "c", "")
+    [rule] = shop.materialize()["shop.lines"]["rules"]
+    assert (rule["status"], rule["parts"][0]["part"]) == ("warning", "2024-01-05")
+    assert rule["threshold"] == "warns above 1 %, fails above 50 % of a part"
+
+
+def test_a_tolerance_is_of_the_whole_where_the_product_is_held_as_one(shop: Place) -> None:
+    declare(shop, KNOWN.format("fail_above=10"), parts='each="raw"')
+    for day in range(1, 12):
+        drop(shop, day, "c", "")
+    told = shop.materialize()["shop.lines"]
+    assert (told["result"], told["rules"][0]["threshold"]) == ("held back", "fails above 10 rows of all parts")
+    assert "11 rows, 50.00% (fails above 10 rows of all parts)" in shop.run("materialize").out
+
+
+def test_samples_are_of_the_parts_that_failed(shop: Place) -> None:
+    query = 'rule.sql("known", "select day, id from this where customer is null {}", fail_above=5)'
+    for more, count in (("", 6), ("and (select 1) = 1", 7)):  # part by part, and over all of them
+        declare(shop, query.format(more))
+        for day in range(1, 4):
+            drop(shop, day, "", "c", "")
+        drop(shop, 4, *[""] * count)
+        told = shop.materialize()["shop.lines"]
+        assert held(told) == ["04"]
+        assert {sample["day"] for sample in told["held_by"][0]["samples"]} == {"2024-01-04"}
+
+
+# ---------------------------------------------------------------------------------------------- other products
+
+CUSTOMERS = """
+ids = source.files("customers.csv", columns={"id": "varchar"})
+customers = sql_product("customers", "from ids", owner="o")
+"""
+OTHER = """
+counts = sql_product("counts", "select day, count(*) as n from raw group by 1", owner="o", partition_by="day")
+"""
+
+
+@pytest.mark.parametrize("parts", [EACH, SPLIT])
+@pytest.mark.parametrize(("limit", "expected"), [("", ["02", "03"]), (', fail_above="50 %"', ["03"])])
+def test_references_hold_the_parts_whose_rows_refer_to_nothing(
+    shop: Place, parts: str, limit: str, expected: list[str]
+) -> None:
+    shop.write("customers.csv", "id\nc\n")
+    declare(shop, f'rule.references("customer", "customers.id"{limit})', parts=parts, more=CUSTOMERS)
+    drop(shop, 1, "c", "c")
+    drop(shop, 2, "c", "x")
+    drop(shop, 3, "y", "y")
+    told = shop.materialize()["shop.lines"]
+    assert held(told) == expected
+    assert {sample["customer"] for sample in told["held_by"][0]["samples"]} >= {"y"}
+    shop.write("customers.csv", "id\nc\nx\ny\n")
+    assert shop.materialize()[""]["exit_code"] == 0
+    assert lines(shop) == {"01": 2, "02": 2, "03": 2}
