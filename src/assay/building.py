@@ -25,13 +25,13 @@ from assay.events import Unfinished
 from assay.fingerprint import digest
 from assay.isolation import Hands, Make
 from assay.model import QUARANTINE, THIS, Column, Key, Part, Product, Version
-from assay.partition import Wanted, coarsen
+from assay.partition import NULL, Wanted, coarsen
 from assay.resolve import Definition
 from assay.rules.judge import about_this_alone
 from assay.rules.quarantine import split
 from assay.storage import Storage
 
-_NOT_TOLD = {"", "NULL", "__HIVE_DEFAULT_PARTITION__"}  # as the name of a folder, these would be no value
+_NOT_TOLD = {"", "NULL", NULL}  # as the name of a folder, these would be no value
 _LONGEST = 100  # letters of a value that may be the name of a folder
 
 
@@ -237,7 +237,9 @@ class Workshop(Struct, frozen=True, kw_only=True):
                 raise BuildError(
                     f"{measured.strangers:,} rows of {product.name} that were made as {wanted.key} belong elsewhere: "
                     f"they say so by {told[0]}",
-                    hint="A part holds rows of its own alone. Filter them, or follow no parts of that input.",
+                    hint=f"Rows whose {told[0]} is null are of no part: leave them out, or write each= instead."
+                    if wanted.key == NULL
+                    else "A part holds rows of its own alone. Filter them, or follow no parts of that input.",
                     where=product.where,
                 )
             order.check(feeds)

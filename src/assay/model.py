@@ -180,7 +180,8 @@ class Code(Struct, frozen=True, kw_only=True):
 class Source(Struct, frozen=True, kw_only=True):
     """Files made elsewhere: observed, never built. `reading` digests how they are read.
 
-    `pattern` is a glob; `path_regex` finds in a path what its part is called, and the values of `path_columns`.
+    `pattern` is a glob; `path_regex` finds in a path what its part is called, and the values of `path_columns`; those
+    of `path_escaped` are written as in a URL.
     """
 
     name: str
@@ -196,6 +197,7 @@ class Source(Struct, frozen=True, kw_only=True):
     partition: Partition | None = None
     path_regex: str = ""
     path_columns: tuple[Column, ...] = ()
+    path_escaped: tuple[str, ...] = ()
 
     @property
     def told_by_path(self) -> tuple[tuple[Column, int], ...]:

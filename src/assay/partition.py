@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -29,6 +30,8 @@ _KINDS = {
     "year": (r"[0-9]{4}", "BIGINT"),
 }
 _GRAIN_OF = {"date": "day", "month": "month", "year": "year"}
+NULL = "__HIVE_DEFAULT_PARTITION__"  # how Hive, Spark, DuckDB and Polars write null in a folder called `key=value`
+_IN_KEY_VALUE = re.compile(r"(?:^|/)[^/=*?{]+=[^/]*$")
 
 
 # ---------------------------------------------------------------------------------------------- declared
@@ -43,39 +46,61 @@ def partition_by(text: str) -> Partition:
 
 
 class Template(Struct, frozen=True, kw_only=True):
-    """A pattern of paths with placeholders: the glob, a regular expression with a group for each, and their types."""
+    """A pattern of paths with placeholders: the glob, a regular expression with a group for each, and their types.
+
+    `escaped` are the names of those in a folder called `key=value`, where values are written as in a URL.
+    """
 
     glob: str
     regex: str
     names: tuple[str, ...]
     types: tuple[str, ...]
+    escaped: tuple[str, ...] = ()
     grain: str = ""
 
 
 def template(pattern: str) -> Template:
     """Read `retail/{day:date}.csv.gz`; ValueError for a placeholder that is none."""
     pattern = re.sub(r"(?:(?<=/)|^)(?:\./)+", "", re.sub(r"/{2,}", "/", pattern))
-    glob, regex, end = "", "", 0
-    names: list[str] = []
-    kinds: list[str] = []
-    for found in _PLACEHOLDER.finditer(pattern):
-        name, kind = found[1], found[2] or "str"
+    found = list(_PLACEHOLDER.finditer(pattern))
+    names, kinds = [f[1] for f in found], [f[2] or "str" for f in found]
+    for placeholder, name, kind in zip(found, names, kinds, strict=True):
         if kind not in _KINDS:
-            raise ValueError(
-                f"{found[0]} is no placeholder: write one of {', '.join(f'{{{name}:{k}}}' for k in _KINDS)}"
-            )
-        if name in names:
-            raise ValueError(f"{found[0]} is there twice")
-        between = pattern[end : found.start()]
-        glob += f"{between}*"
-        regex += f"{regex_of(between)}({_KINDS[kind][0]})"
-        names, kinds, end = [*names, name], [*kinds, kind], found.end()
-    if set(glob + pattern[end:]) & set("{}"):
+            kinds_of = ", ".join(f"{{{name}:{k}}}" for k in _KINDS)
+            raise ValueError(f"{placeholder[0]} is no placeholder: write one of {kinds_of}")
+        if names.count(name) > 1:
+            raise ValueError(f"{{{name}}} is there twice")
+    literals = _PLACEHOLDER.split(pattern)[:: _PLACEHOLDER.groups + 1]
+    if set("".join(literals)) & set("{}"):
         raise ValueError(f"{pattern!r} has a placeholder that is none: write {{day:date}}, {{shop}} or {{n:int}}")
-    rest, types = pattern[end:], tuple(_KINDS[kind][1] for kind in kinds)
+    escaped = tuple(f[1] for f in found if _IN_KEY_VALUE.search(pattern[: f.start()]) and "/" in pattern[f.end() :])
     grain = _GRAIN_OF.get(kinds[0], "") if len(kinds) == 1 else ""
-    whole = f"{regex}{regex_of(rest)}"
-    return Template(glob=glob + rest, regex=whole, names=tuple(names), types=types, grain=grain)
+    groups = [_group(kind, nullable=name in escaped and not grain) for name, kind in zip(names, kinds, strict=True)]
+    return Template(
+        glob="*".join(literals),
+        regex=regex_of(literals[0]) + "".join(g + regex_of(text) for g, text in zip(groups, literals[1:], strict=True)),
+        names=tuple(names),
+        types=tuple(_KINDS[kind][1] for kind in kinds),
+        escaped=escaped,
+        grain=grain,
+    )
+
+
+def _group(kind: str, *, nullable: bool) -> str:
+    """Return the regular expression of a placeholder; a part in time has to have a time."""
+    looks = _KINDS[kind][0]
+    return f"({looks}|{NULL})" if nullable else f"({looks})"
+
+
+def unescaped(value: str) -> str | None:
+    """Return the value behind that of a folder called `key=value`; None for null.
+
+    Raises ValueError where no text is behind it.
+    """
+    told = None if value == NULL else unquote(value, errors="strict")
+    if told and "\0" in told:
+        raise ValueError(f"{value!r} has a null character")
+    return told
 
 
 def regex_of(glob: str) -> str:
@@ -99,17 +124,29 @@ def keys_of(source: Source) -> Callable[[str], str | None]:
 
         return of_time
     types = {column.name: column.type for column in source.path_columns}
-    numbers = [types.get(name) == "BIGINT" for name in partition.names]
+    kinds = [(types.get(name) == "BIGINT", name in source.path_escaped) for name in partition.names]
+    alone = len(kinds) == 1
 
     def of_values(path: str) -> str | None:
         found = matches(path)
-        values = list(zip(found.groups(), numbers, strict=True)) if found else []
-        told = [str(int(value)) if number else value for value, number in values]
-        if not found or any(number and abs(int(value)) >= 2**63 for value, number in values):
+        try:
+            values = [_value(text, *kind) for text, kind in zip(found.groups(), kinds, strict=True)] if found else []
+        except ValueError:
             return None
-        return "/".join(told)
+        told = values if alone else [value.replace("%", "%25").replace("/", "%2F") for value in values]
+        return "/".join(told) if found else None
 
     return of_values
+
+
+def _value(text: str, is_number: bool, is_escaped: bool) -> str:
+    """Return what the part of a value in a path is called: as the value, and for null as its folder."""
+    value = unescaped(text) if is_escaped else text
+    if value is None:
+        return NULL
+    if is_number and abs(int(value)) >= 2**63:
+        raise ValueError(f"{value} is no BIGINT")
+    return str(int(value)) if is_number else value
 
 
 def shown(partition: Partition) -> str:

@@ -204,7 +204,7 @@ class _Resolver:
         from_path = tuple(Column(name=n, type=type) for n, type in told if n.lower() not in there)
         reading = [[[c.name, c.type] for c in columns], format, list(declared.null_values), declared.delimiter]
         if path.names:
-            reading.append([path.regex, [c.name for c in from_path]])
+            reading.append([path.regex, [c.name for c in from_path], *path.escaped])
         return Source(
             name=name,
             where=where,
@@ -219,6 +219,7 @@ class _Resolver:
             partition=self.partitions.of(name),
             path_regex=path.regex if path.names else "",
             path_columns=from_path,
+            path_escaped=path.escaped,
         )
 
     def _source_columns(self, name: str, declared: SourceDeclaration, where: Where) -> Iterator[Column]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from assay.engines import parquetfiles
 from assay.engines.feed import Feed, Table
+from assay.engines.pathcolumns import path_columns
 from assay.engines.types import casts, from_polars, to_polars, told_in_full
 
 if TYPE_CHECKING:
@@ -22,10 +23,7 @@ def scan(feed: Feed) -> "pl.LazyFrame":
         every = (*feed.source.columns, *feed.source.path_columns)
         return pl.LazyFrame(schema={c.name: to_polars(c.type) for c in every})
     columns = {c.name: to_polars(c.type) for c in feed.source.columns}
-    told = [
-        pl.col("__file").str.extract(feed.path_regex, index).cast(to_polars(c.type)).alias(c.name)
-        for c, index in feed.source.told_by_path
-    ]
+    told = path_columns(feed)
     frames = [
         pl.scan_parquet(
             files, glob=False, hive_partitioning=False, include_file_paths="__file" if told else None
