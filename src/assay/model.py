@@ -68,7 +68,7 @@ class Freshness(Struct, frozen=True, kw_only=True):
 class Column(Struct, frozen=True, kw_only=True, gc=False):
     """A column and its type, spelled as DuckDB spells it (`DECIMAL(18,2)`).
 
-    `logical` is the Polars type of a stored column where DuckDB's spelling leaves some out (a zone).
+    `logical` is the Polars type of a stored or declared column where DuckDB's spelling leaves some out (a zone).
     """
 
     name: str

@@ -9,7 +9,7 @@ from msgspec import Struct
 from assay.catalog import Catalog, shared_catalog
 from assay.config import Config, find_config
 from assay.engines import sql as reader
-from assay.engines.types import storable
+from assay.engines.types import readable, storable
 from assay.errors import Conflict, UsageError
 from assay.graph import Graph
 from assay.manifest import read_manifest
@@ -47,9 +47,10 @@ class Project(Struct):
                 self._vouch_for(product)
 
     def _vouch_for(self, product: Product) -> None:
-        types = [*product.contract.columns]
-        types += [c for i in product.inputs if i.name in self.graph.sources for c in self.graph.sources[i.name].columns]
-        wrong = next((f"a type {column.type!r}" for column in types if not storable(column.type)), "")
+        sources = [self.graph.sources[i.name] for i in product.inputs if i.name in self.graph.sources]
+        types = [column.type for column in product.contract.columns if not storable(column.type)]
+        types += [c.logical or c.type for source in sources for c in source.columns if not readable(c.type, c.logical)]
+        wrong = f"a type {types[0]!r}" if types else ""
         for query, inputs in product.queries:
             wrong = wrong or _not_a_query(query, inputs)
         if wrong:

@@ -16,7 +16,7 @@ from assay.config import Config
 from assay.declare import Declaration, ProductDeclaration, SourceDeclaration
 from assay.engines import sql as reader
 from assay.engines.making import FILE, HANDOVERS, LAZY_FRAME, Recipe
-from assay.engines.types import from_polars, from_sql, storable
+from assay.engines.types import source_column
 from assay.errors import DeclarationError, Problem
 from assay.fingerprint import code_of, digest
 from assay.graph import Graph, nearest
@@ -202,7 +202,12 @@ class _Resolver:
         there = {c.name.lower() for c in columns}
         told = zip(path.names, path.types, strict=True)
         from_path = tuple(Column(name=n, type=type) for n, type in told if n.lower() not in there)
-        reading = [[[c.name, c.type] for c in columns], format, list(declared.null_values), declared.delimiter]
+        reading = [
+            [[c.name, c.type, *([c.logical] if c.logical else [])] for c in columns],
+            format,
+            list(declared.null_values),
+            declared.delimiter,
+        ]
         if path.names:
             reading.append([path.regex, [c.name for c in from_path], *path.escaped])
         return Source(
@@ -223,16 +228,20 @@ class _Resolver:
         )
 
     def _source_columns(self, name: str, declared: SourceDeclaration, where: Where) -> Iterator[Column]:
+        lower = [str(column).lower() for column in declared.columns]
+        if twice := [str(column) for column in declared.columns if lower.count(str(column).lower()) > 1]:
+            told = f"{name}: the columns {' and '.join(map(repr, twice))} differ by case alone: they are one to SQL"
+            self.problem(told, where, "Declare one of them.")
         for column, dtype in declared.columns.items():
             try:
-                type = from_sql(dtype) if isinstance(dtype, str) else from_polars(dtype)
+                made = source_column(str(column), dtype)
             except (AttributeError, TypeError):
-                type = None
-            if type is None or type.endswith("]") or type.startswith("STRUCT") or not storable(type):
+                made = None
+            if made:
+                yield made
+            else:
                 hint = "Give a type as in SQL, such as 'bigint' or 'decimal(18, 2)', or of Polars, such as pl.Int64."
                 self.problem(f"{name}: column {column!r} cannot be read as {dtype!r}", where, hint)
-            else:
-                yield Column(name=str(column), type=type)
 
     # ------------------------------------------------------------------------------------------ products
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from assay.engines import duckdb as duck
+from assay.engines import parquetfiles
 from assay.engines import polars as lazy
-from assay.engines.feed import Feed, Measured, Table
+from assay.engines.feed import Feed, Measured
 from assay.engines.measuring import measure
 from assay.engines.quoting import identifier, literal
 from assay.engines.types import casts, check_names
@@ -106,14 +107,14 @@ class _Making:
         return feed.files[0]
 
     def _scan(self, feed: Feed) -> "pl.LazyFrame":
-        if feed.source is None or feed.source.format == "parquet":
+        if feed.source is None or parquetfiles.alike(feed.source):
             return lazy.scan(feed)
         # Text is read by one engine, so to one value for all; what it read passes through a file, not through memory.
         aside = self._aside(feed.alias)
         copy = f"copy ({duck.select(feed)}) to {literal(str(aside))} (format parquet, compression lz4_raw)"
         with self.engine.cursor() as cursor:
             cursor.execute(copy)
-        return lazy.scan(Feed(alias=feed.alias, name=feed.name, table=Table((aside,))))
+        return lazy.as_declared(aside, feed.source)
 
     def _aside(self, name: str) -> Path:
         """Return a file beside the one being made that is gone when that is made."""

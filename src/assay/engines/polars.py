@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from assay.engines import parquetfiles
 from assay.engines.feed import Feed, Table
 from assay.engines.pathcolumns import path_columns
-from assay.engines.types import casts, from_polars, to_polars, told_in_full
+from assay.engines.types import casts, from_polars, of_column, to_polars, told_in_full
+from assay.model import Source
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,18 +20,26 @@ def scan(feed: Feed) -> "pl.LazyFrame":
 
     if feed.source is None:
         return parquet(feed.table)
+    declared = {column.name: of_column(column) for column in feed.source.columns}
     if not feed.files:  # a part that this source has none of
-        every = (*feed.source.columns, *feed.source.path_columns)
-        return pl.LazyFrame(schema={c.name: to_polars(c.type) for c in every})
-    columns = {c.name: to_polars(c.type) for c in feed.source.columns}
+        by_path = {column.name: of_column(column) for column in feed.source.path_columns}
+        return pl.LazyFrame(schema=declared | by_path)
     told = path_columns(feed)
     frames = [
         pl.scan_parquet(
             files, glob=False, hive_partitioning=False, include_file_paths="__file" if told else None
-        ).select(*(pl.col(name).cast(dtype) for name, dtype in columns.items()), *told)
+        ).select(*(pl.col(name).cast(dtype) for name, dtype in declared.items()), *told)
         for files in parquetfiles.by_schema(feed.source, feed.files)
     ]
     return pl.concat(frames) if len(frames) > 1 else frames[0]
+
+
+def as_declared(file: Path, source: Source) -> "pl.LazyFrame":
+    """Return the rows of a source that DuckDB read and wrote to a file, in the types that are declared for Polars."""
+    import polars as pl
+
+    frame = pl.scan_parquet(file, glob=False, hive_partitioning=False)
+    return frame.with_columns(pl.col(column.name).cast(of_column(column)) for column in source.columns)
 
 
 def parquet(table: Table) -> "pl.LazyFrame":

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from assay.errors import TypeRefused
+from assay.model import Column
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,13 +18,16 @@ _NAMES = {
     "Binary": "BLOB", "Date": "DATE", "Time": "TIME",
 }  # fmt: skip
 _UNITS = {"us": "TIMESTAMP", "ms": "TIMESTAMP_MS", "ns": "TIMESTAMP_NS"}
-_ZONED = "TIMESTAMP WITH TIME ZONE"
+_ZONED, _ZONED_NS = "TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"
 _SPELLED = {*_NAMES.values(), *_UNITS.values(), _ZONED} - {"HUGEINT"}  # as Polars has them, too
-_STORABLE = {*_SPELLED, "TIMESTAMP_S", "TIME_NS"}
+_STORABLE = {*_SPELLED, "TIMESTAMP_S", "TIME_NS", _ZONED_NS}
 INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
             "UHUGEINT"}  # fmt: skip
 _PLAIN_NAME = re.compile(r"\w+")
 DECIMAL = re.compile(r"^DECIMAL\((\d+), ?(\d+)\)$")
+_ENUM = re.compile(r"ENUM\('(?:[^']|'')*'(?:, '(?:[^']|'')*')*\)")
+_ENUM_VALUE = re.compile(r"'((?:[^']|'')*)'")
+_ZONED_IN_FULL = re.compile(r"Datetime\(time_unit='(ms|us|ns)', time_zone='([\w/+-]+)'\)")
 _ALSO = {
     "BOOL": "BOOLEAN", "INT1": "TINYINT", "INT2": "SMALLINT", "SHORT": "SMALLINT", "INT": "INTEGER", "INT4": "INTEGER",
     "SIGNED": "INTEGER", "INT8": "BIGINT", "LONG": "BIGINT", "FLOAT4": "FLOAT", "REAL": "FLOAT", "FLOAT8": "DOUBLE",
@@ -47,6 +52,63 @@ def from_sql(text: str) -> str | None:
         return f"DECIMAL({width},{scale})" if 0 < width <= 38 and scale <= width else None
     named = _ALSO.get(told, told)
     return named if named in _SPELLED else None
+
+
+def source_column(name: str, dtype: Any) -> Column | None:
+    """Return a source's column of a type (of Polars, or as in SQL); None for a type that no source hands over.
+
+    What DuckDB's spelling of it leaves out (a time zone, milliseconds with one) is its `logical` type.
+    """
+    type, logical = (from_sql(dtype), "") if isinstance(dtype, str) else _spelled_for_source(dtype)
+    nested = type is None or type.endswith("]") or type.startswith("STRUCT")
+    return (
+        None if type is None or nested or not readable(type, logical) else Column(name=name, type=type, logical=logical)
+    )
+
+
+def _spelled_for_source(dtype: Any) -> tuple[str | None, str]:
+    import polars as pl
+
+    if isinstance(dtype, pl.Enum):
+        values = ", ".join("'" + value.replace("'", "''") + "'" for value in dtype.categories)
+        return f"ENUM({values})", ""
+    if dtype is pl.Categorical or isinstance(dtype, pl.Categorical):
+        is_plain = dtype is pl.Categorical or dtype == pl.Categorical()  # others are of named categories
+        return ("VARCHAR", "Categorical") if is_plain else (None, "")
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone:
+        type = _ZONED_NS if dtype.time_unit == "ns" else _ZONED
+        return type, "" if to_polars(type) == dtype else str(dtype)
+    return from_polars(dtype), ""
+
+
+def readable(type: str, logical: str = "") -> bool:
+    """Say whether a source can hand over a column of this type, spelled for DuckDB, and this type of Polars."""
+    if logical in {"", "Categorical"}:
+        return bool(_ENUM.fullmatch(type) and "\0" not in type) or storable(type)
+    zoned = _ZONED_IN_FULL.fullmatch(logical)
+    return zoned is not None and type in {_ZONED, _ZONED_NS} and _is_zone(zoned[2])
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError
+        return False
+    return True
+
+
+def enum_values(type: str) -> list[str]:
+    """Return the values of `ENUM('a', 'b')`, in order."""
+    return [value.replace("''", "'") for value in _ENUM_VALUE.findall(type)]
+
+
+def of_column(column: Column) -> "pl.DataType | type[pl.DataType]":
+    """Return the Polars data type of a column, its logical type if it has one."""
+    import polars as pl
+
+    if zoned := _ZONED_IN_FULL.fullmatch(column.logical):
+        return pl.Datetime(zoned[1], zoned[2])  # type: ignore[arg-type]
+    return pl.Categorical() if column.logical == "Categorical" else to_polars(column.type)
 
 
 def from_polars(dtype: Any) -> str | None:
@@ -82,6 +144,10 @@ def to_polars(name: str) -> "pl.DataType | type[pl.DataType]":
         return pl.Decimal(int(decimal[1]), int(decimal[2]))
     if name == _ZONED:
         return pl.Datetime("us", "UTC")
+    if name == _ZONED_NS:
+        return pl.Datetime("ns", "UTC")
+    if name.startswith("ENUM("):
+        return pl.Enum(enum_values(name))
     for unit, spelled in _UNITS.items():
         if name == spelled:
             return pl.Datetime(unit)  # type: ignore[arg-type]
@@ -138,7 +204,10 @@ def casts(have: Mapping[str, str], want: Mapping[str, str]) -> dict[str, str]:
     if not have:
         raise TypeRefused("has no columns, so there is nothing to store")
     check_names(list(have))
-    wanted = {
+    for name, type in have.items():
+        _check_fields(name, type)
+    wanted = {name: "VARCHAR" for name, type in have.items() if type.startswith("ENUM(")}
+    wanted |= {
         name: want[name] for name, type in have.items() if want.get(name, type) != type and exact(type, want[name])
     }
     refused = [(name, type) for name, type in have.items() if name not in wanted and not storable(type)]
@@ -155,6 +224,23 @@ def check_names(names: list[str]) -> None:
     if twice or "" in names:
         what = f"has more than one column {', '.join(twice)}" if twice else "has a column without a name"
         raise TypeRefused(f"{what}, so not all would be stored", hint="Give each column a name of its own.")
+
+
+def _check_fields(column: str, type: str) -> None:
+    """Raise TypeRefused for fields of a struct, however deep, that differ by case alone (they are one to DuckDB)."""
+    inner = re.sub(r"(\[\d*\])+$", "", type)
+    if inner.startswith("MAP("):
+        for part in _split(inner[4:-1]):
+            _check_fields(column, part)
+    if not inner.startswith("STRUCT("):
+        return
+    fields = list(_fields(inner))
+    lower = [name.lower() for name, _ in fields]
+    if twice := sorted({name for name, _ in fields if lower.count(name.lower()) > 1}):
+        told = f"column {column} has more than one field {', '.join(twice)}, so not all would be stored"
+        raise TypeRefused(told, hint="Give each field of a struct a name of its own, also by case.")
+    for name, of_field in fields:
+        _check_fields(f"{column}.{name}", of_field)
 
 
 def _hint(name: str) -> str:
