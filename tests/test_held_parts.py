@@ -129,3 +129,115 @@ def test_references_hold_the_parts_whose_rows_refer_to_nothing(
     shop.write("customers.csv", "id\nc\nx\ny\n")
     assert shop.materialize()[""]["exit_code"] == 0
     assert lines(shop) == {"01": 2, "02": 2, "03": 2}
+
+
+DAILY = """
+from assay import rule, source, sql_product
+raw = source.files("in/{{day:date}}.csv", columns={{"x": "bigint"}})
+lines = sql_product("lines", "select * from raw", owner="o", each="raw")
+daily = sql_product("daily", "select day, sum(x)::bigint as x, min(x) as least from lines group by day", owner="o",
+    partition_by="day"{more}, rules=[rule.check("nothing is negative", "least >= 0"), {rules}])
+"""
+HOLD = ', on_failed_part="hold_part"'
+
+
+def declare_daily(shop: Place, *rules: str, more: str = HOLD) -> None:
+    shop.write("products/shop.py", DAILY.format(more=more, rules=", ".join(rules)))
+
+
+def days(shop: Place, **xs: tuple[int, ...]) -> None:
+    for day, values in xs.items():
+        shop.write(f"in/2024-01-{day[1:]}.csv", "\n".join(["x", *map(str, values)]) + "\n")
+
+
+def daily(shop: Place) -> dict[str, int]:
+    return {row["day"][8:10]: row["x"] for row in shop.query("select day, x from daily order by 1")}
+
+
+def test_parts_are_held_alone_as_soon_as_that_is_declared(shop: Place) -> None:
+    declare_daily(shop, more="")
+    days(shop, d01=(1, 2), d02=(1, -5), d03=(3,))
+    assert shop.materialize()["shop.daily"]["result"] == "held back"
+    declare_daily(shop)
+    told = shop.materialize()
+    assert held(told["shop.daily"]) == ["02"]
+    assert daily(shop) == {"01": 3, "03": 3}
+    assert shop.materialize()["shop.daily"]["result"] == "unchanged"
+    declare_daily(shop, more="")
+    assert shop.materialize()["shop.daily"]["result"] == "held back"
+    assert daily(shop) == {"01": 3, "03": 3}
+
+
+def test_what_is_held_back_is_not_compared_with_other_products(shop: Place) -> None:
+    rules = ['rule.reconciles("x", "lines", "x", by=["day"])', 'rule.changes("x", within="±300 %", by=["day"])']
+    declare_daily(shop, *rules)
+    days(shop, d01=(1, 2), d02=(1, 5), d03=(3,))
+    assert shop.materialize()[""]["exit_code"] == 0
+    days(shop, d02=(1, -5), d03=(4,), d04=(7,), d05=(-1,))
+    told = shop.materialize()["shop.daily"]
+    assert held(told) == ["02", "05"]
+    assert [rule["text"] for rule in told["held_by"]] == ["nothing is negative"]
+    assert daily(shop) == {"01": 3, "02": 6, "03": 4, "04": 7}
+    assert shop.materialize()["shop.daily"]["result"] == "unchanged"
+    days(shop, d01=(900,))
+    told = shop.materialize()["shop.daily"]
+    assert held(told) == ["01", "02", "05"]
+    assert {rule["text"]: rule["measured"] for rule in told["held_by"]}[
+        "x by day stays within 300 % of what is published"
+    ] == 299
+
+
+def test_a_rule_of_the_whole_is_judged_again_without_the_parts_that_failed(shop: Place) -> None:
+    declare_daily(
+        shop, 'rule.changes("x", within="±200 %")', 'rule.sql("no more", "select 1 from this having sum(x) > 99")'
+    )
+    days(shop, d01=(1, 2), d02=(1, 5), d03=(3,))
+    assert shop.materialize()[""]["exit_code"] == 0
+    days(shop, d02=(-1, 5000), d04=(7,))
+    assert held(shop.materialize()["shop.daily"]) == ["02"]
+    assert daily(shop) == {"01": 3, "02": 6, "03": 3, "04": 7}
+
+
+REASONS = {
+    "a total": (
+        'rule.reconciles("x", "lines", "x")',
+        "without 2024-01-02, 'x is x of lines' fails and does not say for which parts",
+        'by=["day"]',
+    ),
+    "a query": (
+        'rule.sql("it is little", "select x from this where x > (select 5)")',
+        "without 2024-01-02, 'it is little' fails and does not say for which parts",
+        "when its query returns day",
+    ),
+    "what cannot be judged": (
+        'rule.sql("odd", "select 1 from this where (select error(\'no\')) = 1")',
+        "without 2024-01-02, 'odd' cannot be judged",
+        "",
+    ),
+    "a part that is not there": (
+        'rule.sql("known", "select date \'2020-01-01\' as day from this where (select count(*) from this) > 0")',
+        "it fails for 2020-01-01, which is no part of shop.daily",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "reason", "hint"), REASONS.values(), ids=REASONS)
+def test_why_a_product_is_held_as_a_whole_is_said(shop: Place, rule: str, reason: str, hint: str) -> None:
+    declare_daily(shop, rule)
+    days(shop, d01=(1, 9), d02=(1, -5), d03=(3,))
+    told = shop.materialize()["shop.daily"]
+    assert told["result"] == "held back"
+    assert reason in told["whole_because"]
+    assert hint in told["whole_hint"]
+    text = shop.run("materialize").out
+    assert f"held as a whole: {told['whole_because']}" in text
+
+
+def test_when_nothing_is_left_that_is_the_reason(shop: Place) -> None:
+    declare_daily(shop)
+    days(shop, d01=(-1,), d02=(-2,))
+    told = shop.materialize()["shop.daily"]
+    assert told["whole_because"] == "every part failed, and readers have none of them yet"
+    days(shop, d03=(3,))
+    assert held(shop.materialize()["shop.daily"]) == ["01", "02"]

@@ -1138,7 +1138,7 @@ def test_held_parts_are_told_to_whom_they_concern(shop: Place) -> None:
     assert told["shop.monthly"]["because"] == "parts of shop.lines that it is made of are held back"
     shop.edit("products/shop.py", 'raw.select("day", "id", "x")', 'raw.select("day", "id", "x", more=pl.lit(1))')
     text = shop.run("materialize", "-s", "lines").out
-    assert "held as a whole: what readers have of these parts has other columns" in text
+    assert f"held as a whole: what readers have of {day(7)} has other columns, so it cannot stand in" in text
 
 
 def test_ls_says_what_products_are_split_by(shop: Place) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 
 from msgspec import Struct, field
 
@@ -136,11 +137,26 @@ class Check(Struct, frozen=True, kw_only=True):
     version: Version
 
 
+class WhyWhole(StrEnum):
+    """Why a version of a product whose parts are held back alone is held back as a whole."""
+
+    UNNAMED = "no rule that failed says which part it failed for"
+    SPLIT = "what readers have of the failed parts is split by something else"
+    COLUMNS = "what readers have of the failed parts has other columns"
+    NOTHING_LEFT = "every part failed, and readers have none of them"
+
+
 class Blocked(Struct, frozen=True, kw_only=True):
-    """Rung 4: the verdict failed; readers keep what they have."""
+    """Rung 4: the verdict failed; readers keep what they have.
+
+    Where parts are held back alone, `why_whole` says why they are not; `without` is the version without the parts
+    that failed at first, if there is one, which could not go out either.
+    """
 
     version: Version
     verdict: Verdict
+    why_whole: WhyWhole | None = None
+    without: "Blocked | None" = None
 
 
 class Publish(Struct, frozen=True, kw_only=True):

@@ -414,8 +414,8 @@ class Judged(Struct, frozen=True, kw_only=True):
 class Verdict(Struct, frozen=True, kw_only=True):
     """A version judged under a contract, `against` the digests of what its rules read besides it.
 
-    `restated` says why rows that were settled may have changed in it. `failed_parts` are the parts that made it fail,
-    where nothing else did.
+    `restated` says why rows that were settled may have changed in it. `failed_parts` are the parts that failed a rule
+    which says so.
     """
 
     version: str

@@ -5,8 +5,9 @@ it says Publish, Keep, Blocked or Held. Explaining, dry runs, resuming after a c
 code are therefore not features: they are what the ladder answers.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -36,6 +37,7 @@ from assay.decision import (
 )
 from assay.fingerprint import against_of, digest_of, key_of
 from assay.graph import Graph
+from assay.holding import parts_to_hold, why_whole
 from assay.model import (
     PREVIOUS,
     Key,
@@ -225,14 +227,30 @@ def decide(
         key = key_of(product.code, inputs)
         reasons = (Forced(),) if forced else _reasons(product, key, observed)
         return Build(reasons=reasons, key=key)
-    decision = _judged(product, version, known, observed, restates=restates)
-    if isinstance(decision, Blocked) and (held := _held_parts(product, decision, facts)):
-        key = key_of(product.code, inputs, held, of=decision.version.digest)
+    judge = partial(_judged, product, known=known, observed=observed, restates=restates)
+    return _without_failed(product, inputs, version, facts, judge)
+
+
+def _without_failed(
+    product: Product,
+    inputs: Mapping[str, str],
+    version: Version,
+    facts: Facts,
+    judge: Callable[[Version], Check | Blocked | Publish | Keep],
+) -> Build | Check | Blocked | Publish | Keep:
+    """Return the rung of a version that is there, or of it without the parts that fail, where others may go out."""
+    first, seen = judge(version), current(product.name, facts)
+    decision = first
+    while isinstance(decision, Blocked) and product.holds_parts:
+        if why := why_whole(decision, seen):
+            without = decision if decision is not first else None
+            return Blocked(version=version, verdict=first.verdict, why_whole=why, without=without)  # type: ignore[union-attr]
+        held = parts_to_hold(decision, seen)
+        key = key_of(product.code, inputs, held, of=version.digest)
         patched = facts.find(product.name, key.digest)
         if patched is None:
             return Build(reasons=(PartsHeld(parts=tuple(held)),), key=key)
-        without = _judged(product, patched, known, observed, restates=restates)
-        return decision if isinstance(without, Blocked) else without
+        decision = judge(patched)
     return decision
 
 
@@ -269,11 +287,6 @@ def _judged(
     return Keep(version=version)
 
 
-def _told_apart(version: Version) -> object:
-    """Return what makes parts of the same name stand for the same: how a version is split, and its columns."""
-    return version.key.code.parts.get("partition"), version.columns
-
-
 def _not_in_parts(product: Product, states: Mapping[str, InputState]) -> dict[str, InputState]:
     """Return the inputs that are followed part by part, and whose readers still see one that is not in parts."""
     followed = [i.name for i in product.inputs if i.grain is not None]
@@ -282,22 +295,6 @@ def _not_in_parts(product: Product, states: Mapping[str, InputState]) -> dict[st
         for name in followed
         if isinstance(state := states[name], Known) and isinstance(state.behind, Version) and not state.behind.in_parts
     }
-
-
-def _held_parts(product: Product, blocked: Blocked, facts: Facts) -> dict[str, str]:
-    """Return the parts that alone made a version fail, each with the digest of what readers keep of it, or ''.
-
-    Empty when the others cannot go out without them: nothing would be left, or what readers have is not like it.
-    """
-    failed = blocked.verdict.failed_parts
-    if not (product.holds_parts and failed):
-        return {}
-    seen = current(product.name, facts)
-    before = {part.key: part.digest for part in seen.parts} if seen and seen.in_parts else {}
-    if seen and _told_apart(seen) != _told_apart(blocked.version) and before.keys() & set(failed):
-        return {}
-    left = {part.key for part in blocked.version.parts} - set(failed) | (before.keys() & set(failed))
-    return {key: before.get(key, "") for key in failed} if left else {}
 
 
 def outcome(results: Iterable[RuleResult]) -> Status:

@@ -1,13 +1,13 @@
 """Says in words, and as data, what was decided or done for a product; text and JSON come from the same values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
 from assay.cleaning import clean
-from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
+from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish, WhyWhole
 from assay.events import Busy, End, Failed, Left, Result, Retrying, Unfinished, held_parts
 from assay.fingerprint import key_of
 from assay.graph import Graph
@@ -51,10 +51,10 @@ class Story(Struct, frozen=True):
             case Keep(version=version, pinned=pinned):
                 told |= {"version": version.id, "rows": version.rows, "pinned": pinned}
                 told |= _moment("data_as_of", version.data_as_of)
-            case Blocked(version=version, verdict=verdict):
+            case Blocked(version=version, verdict=verdict) as blocked:
                 told |= {"version": version.id, "rows": version.rows, **self._judged(name, verdict)}
                 told |= {"readers": self.readers(name), "affects": self.affected(name)}
-                told |= self._held_whole(name, verdict)
+                told |= self._held_whole(name, blocked)
             case Held(by=by):
                 told |= {"waits_for": dict(by), "readers": self.readers(name)}
             case Failed(error=error, detail=detail, tries=tries):
@@ -90,13 +90,32 @@ class Story(Struct, frozen=True):
         about = {"about_seconds": round(sum(took) / len(took) * len(todo), 2)} if took else {}
         return {"parts": {"to_build": todo, "of": len(parts), **about}} if parts else {}
 
-    def _held_whole(self, name: str, verdict: Verdict) -> dict[str, str]:
-        """Return why a product that could hold parts is held as a whole."""
-        if not self.graph.products[name].holds_parts:
-            return {}
-        if not verdict.failed_parts:
-            return {"whole_because": "a rule that failed does not say of which part a row is"}
-        return {"whole_because": "what readers have of these parts has other columns, is split otherwise, or is all"}
+    def _held_whole(self, name: str, blocked: Blocked) -> dict[str, str]:
+        """Return why a product that could hold parts is held as a whole, and what to do about it."""
+        last, partition = blocked.without or blocked, self.graph.products[name].partition
+        failed = last.verdict.failed_parts
+        match blocked.why_whole:
+            case None:
+                return {}
+            case WhyWhole.UNNAMED:
+                column = partition.names[0] if partition else ""
+                return {"whole_because": _unnamed(last), "whole_hint": self._how_to_name(name, last, column)}
+            case WhyWhole.NOTHING_LEFT:
+                return {"whole_because": "every part failed, and readers have none of them yet"}
+            case WhyWhole.SPLIT:
+                told = f"what readers have of {some_parts(failed)} is split by something else, so it cannot stand in"
+            case WhyWhole.COLUMNS:
+                told = f"what readers have of {some_parts(failed)} has other columns, so it cannot stand in"
+        hint = f"Mend {some_parts(failed)}, or let the rule warn until they are."
+        return {"whole_because": told, "whole_hint": hint}
+
+    def _how_to_name(self, name: str, blocked: Blocked, column: str) -> str:
+        """Return how rules that failed can say which parts they failed for."""
+        rules = {rule.text: rule for rule in self.graph.products[name].contract.rules}
+        failed = [rules[result.text] for result in _without_parts(blocked.verdict) if result.text in rules]
+        if any(rule.compares and not rule.dated for rule in failed):
+            return f'A rule that compares says so with by=["{column}"].'
+        return f"A rule.sql says so when its query returns {column}." if any(rule.sql for rule in failed) else ""
 
     def _held_parts(self, name: str, end: object) -> dict[str, Any]:
         """Return the parts that are held back of what readers see, and the rules that hold them."""
@@ -179,7 +198,8 @@ def lines(told: Mapping[str, Any], width: int) -> list[str]:
             failed = [r for r in told["rules"] if r["status"] in {"failed", "error"}]
             return [
                 f"{head}{_counted(failed, told['rule_count'])}; {_readers(told)}",
-                *([f"{'':13}held as a whole: {told['whole_because']}"] if told.get("whole_because") else []),
+                *([f"{'':13}held as a whole: {clean(told['whole_because'])}"] if told.get("whole_because") else []),
+                *([f"{'':15}{clean(told['whole_hint'])}"] if told.get("whole_hint") else []),
                 *_rule_lines(told),
                 *_affects(told),
             ]
@@ -224,9 +244,30 @@ def _held_lines(told: Mapping[str, Any]) -> list[str]:
         held = [p["part"] for p in told.get("held_parts", ()) if p["readers_keep_before"] is keeps]
         if held:
             what = f"{len(held)} part{'s' if len(held) > 1 else ''}"
-            more = f" and {len(held) - 5} more" if len(held) > 5 else ""
-            found.append(f"{'':13}held back: {what} ({clean(', '.join(held[:5]))}{more}); {words}")
+            found.append(f"{'':13}held back: {what} ({clean(some_parts(held))}); {words}")
     return [*found, *_rule_lines({"rules": told.get("held_by", ())}), *(_affects(told) if found else [])]
+
+
+def some_parts(keys: Collection[str]) -> str:
+    """Return the names of a few parts, and how many more there are."""
+    names = sorted(keys)
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _without_parts(verdict: Verdict) -> list[RuleResult]:
+    """Return the results of a verdict that hold a version back, and do not say because of which parts."""
+    return [r for r in verdict.results if r.status in {Status.FAILED, Status.ERROR} and not r.parts]
+
+
+def _unnamed(blocked: Blocked) -> str:
+    """Return which rules hold a version back without saying because of which parts."""
+    held, results = blocked.version.key.held, _without_parts(blocked.verdict)
+    failed = ", ".join(repr(r.text) for r in results if r.status is Status.FAILED)
+    errors = ", ".join(repr(r.text) for r in results if r.status is Status.ERROR)
+    why = "; ".join(r.message for r in results if r.status is Status.FAILED and r.message)
+    told = [f"{failed} fails and does not say for which parts{f' ({why})' if why else ''}"] if failed else []
+    told += [f"{errors} cannot be judged"] if errors else []
+    return (f"without {some_parts(held)}, " if held else "") + ", and ".join(told)
 
 
 def _counted(failed: Sequence[Mapping[str, Any]], count: int) -> str:

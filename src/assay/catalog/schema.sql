@@ -97,7 +97,7 @@ create table verdicts (
   judged_at text not null,
   run       text not null,
   restated  text not null default '',     -- why settled rows were allowed to change
-  failed_parts text not null default '[]',-- JSON: the parts that alone made it fail
+  failed_parts text not null default '[]',-- JSON: the parts that failed a rule
   primary key (version, contract, against)
 );
 
