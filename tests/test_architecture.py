@@ -13,7 +13,7 @@ PACKAGE = Path(assay.__file__).parent
 
 # Each module may import from its own row and from the rows above it.
 LAYERS = [
-    {"model", "decision", "errors", "periods", "secrecy", "tolerance", "cleaning", "encoding"},
+    {"model", "decision", "errors", "periods", "secrecy", "tolerance", "cleaning", "encoding", "veil"},
     {
         "fingerprint",
         "syntax",

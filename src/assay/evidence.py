@@ -180,6 +180,19 @@ class Shelf:
             name: frozenset(self.graph.sensitive(product.name if name in {THIS, PREVIOUS} else name)) for name in names
         }
 
+    def names_in(self, product: Product) -> set[str]:
+        """Return the names of columns, parts and files in all that a product reads."""
+        found: set[str] = set()
+        for name in product.reads:
+            with suppress(BuildError, KeyError):  # it is not published
+                behind = self.observed.sources.get(name) or self._version(name)
+                if isinstance(behind, Version):
+                    found |= {column.name for column in behind.columns} | {part.key for part in behind.parts}
+                else:
+                    paths = [file.path for file in behind.files]
+                    found |= {*paths, *(str(self.root / path) for path in paths), *(f.part for f in behind.files)}
+        return found - {""}
+
     def settled(self, version: Version, good: frozenset[str]) -> Evidence:
         """Return the evidence of a version of which all rules are known to find nothing: no file is looked at."""
         return Evidence(this=Table(()), columns=version.columns, rows=version.rows, now=self.observed.now, good=good)

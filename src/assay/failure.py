@@ -2,50 +2,116 @@
 
 import os
 import re
+import sys
 import traceback
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from assay.engines.making import Recipe
 from assay.errors import AssayError, remedy, words_of
 from assay.events import Failed
+from assay.evidence import Shelf
 from assay.graph import Graph
-from assay.model import Product
-from assay.secrecy import HUSHED, masked
+from assay.model import Product, Where
+from assay.secrecy import masked
+from assay.veil import VEILED, of_function, of_sql, of_trace, veiled
 
-# Exceptions whose words are about names and places, never about values.
-_QUOTE_NO_VALUES = {
-    "BinderException", "CatalogException", "ParserException", "OutOfMemoryException", "ColumnNotFoundError",
-    "SchemaFieldNotFoundError", "ModuleNotFoundError", "NameError", "AttributeError", "TypeRefused", "StoreError",
-    "CatalogError", "Conflict", "SourceReplaced", "TimedOut", "Crashed",
-}  # fmt: skip
+# What only we raise, with names and numbers of files and products in it, and never a value.
+_OURS = ("StoreError", "CatalogError", "CatalogDamaged", "Conflict", "SourceReplaced", "TimedOut", "Crashed")
+_PACKAGE = str(Path(__file__).parent)
+_CARET = re.compile(r"\s*\^\s*")
 
 _NOTES, _LONGEST = 1000, 4000  # letters of what others say
 
+_PLACE = re.compile(r"([^\s:]+):\d+: ")
 _FILE = re.compile(r"\s*file\s*=\s*(\S.*)")  # how DuckDB says, far below, in which CSV file something is wrong
 
 
 class Elsewhere(Exception):
     """What failed in another process: the `kind` of exception, and what that process says of it.
 
-    `again` says whether it may go better another time.
+    `again` says whether it may go better another time; `words` are those of the code that it came through.
     """
 
-    def __init__(self, kind: str, failed: Failed, *, again: bool) -> None:
+    def __init__(self, kind: str, failed: Failed, *, again: bool, words: Collection[str] = ()) -> None:
         super().__init__(failed.error)
-        self.kind, self.failed, self.again = kind, failed, again
+        self.kind, self.failed, self.again, self.words = kind, failed, again, frozenset(words)
 
 
-def failure(error: BaseException, root: Path, graph: Graph, name: str) -> Failed:
-    """Return what is said of a product that failed, without words that might quote a value that must not be shown."""
-    failed = said_of(error, str(root), graph.products[name])
-    kind = error.kind if isinstance(error, Elsewhere) else type(error).__name__
-    if not graph.sensitive(name) or kind in _QUOTE_NO_VALUES:
-        return failed
-    place = failed.error.partition(": ")[0]
-    place = "" if place == kind else f"{place}: "
-    notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-    return Failed(error=f"{place}{kind}: {HUSHED}{notes}")
+class Failures(Struct, frozen=True):
+    """Says of products that failed what a user reads; what may be a value that must not be shown is masked.
+
+    `recipe` gives what runs when a product is made.
+    """
+
+    graph: Graph
+    shelf: Shelf
+    recipe: Callable[[str], Recipe | None]
+
+    def of(self, name: str, error: BaseException) -> Failed:
+        """Return what is said of a product that failed like this."""
+        product = self.graph.products[name]
+        failed = said_of(error, str(self.shelf.root), product)
+        if not self.graph.sensitive(name) or _is_ours(error):
+            return failed
+        recipe = self.recipe(name) if product.runs_python else None
+        code = of_function(recipe.function) if recipe else frozenset()
+        known = {*_names(self.graph, name), *self.shelf.names_in(product), *code, *words_behind(error)}
+        engine = type(error).__module__.strip("_").partition(".")[0] in {"duckdb", "polars"}
+        return veil(failed, known, product.where, counted=engine)
+
+
+def veil(failed: Failed, known: Collection[str], where: Where, *, counted: bool) -> Failed:
+    """Return a failure with everything masked that may be a value, below the place in the code where it was."""
+    head, text = "", failed.error
+    if (found := _PLACE.match(text)) and Path(found[1]).suffix in {".py", ".sql"}:
+        head, text = found[0], text[found.end() :]
+    error = veiled(text, known, counted=counted)
+    if error != text and not head:
+        head = f"{where}: "
+    detail = _without_carets(failed.detail, veiled(failed.detail, known, counted=counted))
+    return replace(failed, error=f"{head}{error}\n{VEILED}" if error != text else failed.error, detail=detail)
+
+
+def _without_carets(before: str, after: str) -> str:
+    """Return lines without those that point into a line of which something was masked."""
+    lines = after.splitlines()
+    return after if before == after else "\n".join(line for line in lines if not _CARET.fullmatch(line))
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Say whether an exception is one of ours that quotes no value, and was raised by our own code."""
+    if isinstance(error, Elsewhere):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    raised_here = not frames or frames[-1].filename.startswith(f"{_PACKAGE}/")
+    return isinstance(error, AssayError) and type(error).__name__ in _OURS and raised_here
+
+
+def words_behind(error: BaseException) -> frozenset[str]:
+    """Return the words of the code that an exception came through."""
+    if isinstance(error, Elsewhere):
+        return error.words
+    kind = type(error)
+    known = getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind  # it is declared under that name
+    return of_trace(error.__traceback__) | ({kind.__name__} if known else set())
+
+
+def _names(graph: Graph, name: str) -> Iterator[str]:
+    """Yield the names in the declarations of a product and of what it reads."""
+    product = graph.products[name]
+    yield from (name, product.file, *of_sql(product.sql))
+    for i in product.inputs:
+        yield from (i.alias, i.name)
+    for read in (name, *product.reads):
+        if read in graph.sources:
+            source = graph.sources[read]
+            yield from (read, source.pattern, *(c.name for c in (*source.columns, *source.path_columns)))
+        else:
+            yield from (read, *(column.name for column in graph.products[read].contract.columns))
 
 
 def said_of(error: BaseException, root: str, product: Product) -> Failed:
@@ -55,8 +121,13 @@ def said_of(error: BaseException, root: str, product: Product) -> Failed:
     return replace(failed, error=f"{failed.error}\n{hint}") if hint else failed
 
 
+def _notes(error: BaseException) -> list[object]:
+    notes = getattr(error, "__notes__", ())
+    return list(notes) if isinstance(notes, list | tuple) else [notes]
+
+
 def _said_of(error: BaseException, root: str, product: Product) -> Failed:
-    notes = masked("".join(f"\n{note}" for note in getattr(error, "__notes__", ()))[:_NOTES])
+    notes = masked("".join(f"\n{note}" for note in _notes(error))[:_NOTES])
     if isinstance(error, Elsewhere):
         return replace(error.failed, error=f"{error.failed.error}{notes}")
     if isinstance(error, AssayError):

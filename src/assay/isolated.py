@@ -17,7 +17,7 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.making import Recipe, make
 from assay.engines.measuring import measure
 from assay.errors import BuildError
-from assay.failure import Elsewhere, said_of
+from assay.failure import Elsewhere, said_of, words_behind
 from assay.loading import Local, domain_of, load
 from assay.manifest import read_manifest
 from assay.messages import Reply, Task, reply_to, request_from, task_from
@@ -91,7 +91,7 @@ def _tried(task: Task, work: Callable[[], Any]) -> Reply:
         return work()  # type: ignore[no-any-return]
     except BaseException as error:
         failed = said_of(error, str(task.root), task.product)
-        return Elsewhere(type(error).__name__, failed, again=worth_another(error))
+        return Elsewhere(type(error).__name__, failed, again=worth_another(error), words=words_behind(error))
 
 
 def _maker(task: Task) -> Callable[[bytes], Reply]:

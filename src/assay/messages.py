@@ -46,6 +46,7 @@ class _Failure(Struct, frozen=True):
     error: str
     detail: str
     again: bool
+    words: Sequence[str] = ()
 
 
 class _Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -89,8 +90,9 @@ def reply_to(reply: Reply) -> bytes:
     match reply:
         case Measured():
             said = _Said(made=reply)
-        case Elsewhere(kind=kind, failed=failed, again=again):
-            said = _Said(failed=_Failure(kind, sayable(failed.error), sayable(failed.detail), again))
+        case Elsewhere(kind=kind, failed=failed, again=again, words=words):
+            sent = [sayable(word) for word in sorted(words)]
+            said = _Said(failed=_Failure(kind, sayable(failed.error), sayable(failed.detail), again, sent))
         case None:
             said = _Said()
     return encode(said) + b"\n"
@@ -103,5 +105,6 @@ def reply_from(message: bytes) -> Reply:
     except (MsgspecError, RecursionError) as error:
         raise ValueError(f"not a reply: {error!r}") from error
     if told := said.failed:
-        return Elsewhere(told.kind, Failed(error=told.error, detail=told.detail), again=told.again)
+        failed = Failed(error=told.error, detail=told.detail)
+        return Elsewhere(told.kind, failed, again=told.again, words=told.words)
     return said.made

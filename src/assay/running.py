@@ -36,7 +36,7 @@ from assay.events import (
     Working,
 )
 from assay.evidence import Shelf
-from assay.failure import failure
+from assay.failure import Failures
 from assay.interrupts import unstopped
 from assay.isolation import Hands
 from assay.judging import Hearing, Ruling, remembered_by
@@ -94,6 +94,7 @@ class Run:
         self.done: SimpleQueue[Future[_Done]] = SimpleQueue()
         self.notes: dict[str, _Note] = {name: _Note() for name in steps.steps}
         self.shelf = Shelf(self.graph, self.observed, world.storage, project.config, self.decisions)
+        self.failures = Failures(self.graph, self.shelf, lambda name: self._definition(name).recipe)
         self.restated, self.range = request.restated, request.parts
         self.hands = Hands(run=self.id, shelf=self.shelf, timer=time.monotonic)
         self.records = Records(world.catalog, world.storage, self.facts, lambda: self.hands.engine)
@@ -236,7 +237,7 @@ class Run:
                 self._take(name, work())
                 return
         except AssayError as error:
-            self._settle(name, failure(error, self.project.config.root, self.graph, name))
+            self._settle(name, self.failures.of(name, error))
             return
         self.world.reporter(Working(product=name, what=what))
         with unstopped():
@@ -265,7 +266,7 @@ class Run:
         """Let what failed be tried again, where that may help and it may be; it is told, or else settled."""
         note, most = self.notes[name], self.graph.products[name].retries
         note.tries += 1
-        failed = replace(failure(error, self.project.config.root, self.graph, name), tries=note.tries)
+        failed = replace(self.failures.of(name, error), tries=note.tries)
         told = Retrying(product=name, error=failed.error, seconds=0.0, number=note.tries, of=most)
         if isinstance(error, SourceReplaced) and self.manner.looks_again and not self.stopping:
             self.put_off.add(name)

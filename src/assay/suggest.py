@@ -11,12 +11,13 @@ from msgspec import Struct, field
 from assay.engines.blame import blaming
 from assay.engines.duckdb import DuckDB, select
 from assay.engines.feed import Feed
-from assay.engines.quoting import identifier
+from assay.engines.quoting import identifier, literal
 from assay.engines.types import DECIMAL, INTEGERS
 from assay.errors import UsageError
 from assay.evidence import Shelf
 from assay.graph import Graph
 from assay.model import short
+from assay.secrecy import PERSONAL, personal
 from assay.secrecy import secret as secret_names
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     """What a column holds: of `rows`, how many are null; least and greatest; its values where they are few.
 
     `shapes` are regular expressions with the share of the texts that have them, the most frequent first. `reads_as` is
-    what all of its texts could be read as.
+    what all of its texts could be read as. Nothing else is known of what is `secret`; `likely`: its
+    name or its values look personal.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     shapes: tuple[tuple[str, float], ...] = ()
     reads_as: str = ""
     secret: bool = False
+    likely: bool = False
 
 
 class Suggestion(Struct, frozen=True, kw_only=True):
@@ -86,20 +89,29 @@ def suggestion(graph: Graph, shelf: Shelf, name: str) -> Suggestion:
     feed, engine = shelf.published(name), shelf.engine()
     try:
         with blaming([feed.table]):
-            return suggest(feed, version, graph.sensitive(name), engine)
+            return suggest(feed, version, _sensitive(graph, name), engine)
     finally:
         engine.close()
 
 
+def _sensitive(graph: Graph, name: str) -> set[str]:
+    """Return the patterns of columns never to be shown: of a source, those that a product made of it keeps."""
+    readers = graph.downstream(name) if name in graph.sources else ()
+    return set(graph.sensitive(name)).union(*(graph.products[reader].contract.sensitive for reader in readers))
+
+
 def suggest(feed: Feed, version: str, sensitive: Iterable[str], engine: DuckDB) -> Suggestion:
-    """Profile a source or a version; of sensitive columns, only type and how many are missing."""
+    """Profile a source or a version; of what is sensitive, or may well be, only type and how many are missing."""
     with engine.cursor() as cursor:
         cursor.execute(f"create or replace temp view profiled as {select(feed)}")
         described = cursor.execute("describe profiled").fetchall()
         (rows,) = cursor.execute("select count(*) from profiled").fetchone() or (0,)
         hide = secret_names([row[0] for row in described], sensitive)
-        profiles = [_profile(cursor, row[0], row[1], rows, secret=row[0] in hide) for row in described]
-        key = _key(cursor, [p for p in profiles if p.name not in hide], rows)
+        likely = _personal(cursor, [(row[0], row[1]) for row in described if row[0] not in hide])
+        profiles = [
+            _profile(cursor, row[0], row[1], rows, secret=row[0] in hide, likely=row[0] in likely) for row in described
+        ]
+        key = _key(cursor, [p for p in profiles if not p.secret], rows)
     code = "\n".join(_code(feed.name, version, rows, profiles, key))
     return Suggestion(code=code, rows=rows, key=key, columns=tuple(profiles))
 
@@ -107,7 +119,23 @@ def suggest(feed: Feed, version: str, sensitive: Iterable[str], engine: DuckDB) 
 # ---------------------------------------------------------------------------------------------- profiling
 
 
-def _profile(cursor: "duckdb.DuckDBPyConnection", name: str, type: str, rows: int, *, secret: bool) -> Profile:
+def _personal(cursor: "duckdb.DuckDBPyConnection", columns: Sequence[tuple[str, str]]) -> set[str]:
+    """Return the columns that by their name, or by some of their texts, hold what is somebody's own."""
+    alike = "|".join(f"({pattern})" for pattern in PERSONAL)
+    texts = [name for name, type in columns if type == "VARCHAR"]
+    some = ", ".join(
+        f"coalesce(bool_or(regexp_full_match(trim({identifier(n)}), {literal(alike)})), false)" for n in texts
+    )
+    found = cursor.execute(f"select {some} from profiled").fetchone() if texts else ()
+    return {name for name, _ in columns if personal(name)} | {
+        n for n, is_so in zip(texts, found or (), strict=True) if is_so
+    }
+
+
+def _profile(
+    cursor: "duckdb.DuckDBPyConnection", name: str, type: str, rows: int, *, secret: bool, likely: bool
+) -> Profile:
+    secret = secret or likely
     column = identifier(name)
     ordered = type in INTEGERS | _FLOATS | {"DATE", "TIMESTAMP"} or bool(DECIMAL.match(type))
     bounds = f"min({column}), max({column})" if ordered and not secret else "null, null"
@@ -118,7 +146,7 @@ def _profile(cursor: "duckdb.DuckDBPyConnection", name: str, type: str, rows: in
     nulls, different, low, high = found
     about: dict[str, Any] = {"name": name, "type": type, "rows": rows, "nulls": nulls, "different": different}
     if secret:
-        return Profile(**{**about, "different": 0}, secret=True)
+        return Profile(**{**about, "different": 0}, secret=True, likely=likely)
     if type != "VARCHAR" or nulls == rows:
         return Profile(**about, low=low, high=high)
     values: tuple[str, ...] = ()
@@ -285,6 +313,8 @@ def _seen(profile: Profile) -> str:
         told.append(
             f"about {profile.different:,} different" if profile.different > _FEW else f"{profile.different} different"
         )
+    if profile.likely:
+        told.append("may be personal: if not, take the mark away")
     if profile.reads_as:
         told.append(f"all can be read as {profile.reads_as}")
     return ", ".join(told)

@@ -10,6 +10,7 @@ from assay.engines.quoting import literal, source_files
 from assay.engines.textual import read_as, typed
 from assay.errors import BuildError
 from assay.model import Source
+from assay.secrecy import names_columns
 
 
 def select(feed: Feed) -> str:
@@ -55,10 +56,18 @@ def by_header(source: Source, files: Sequence[Path]) -> dict[tuple[str, ...], li
         header = _header(source, file)
         for column in source.columns:
             if header.count(column.name) != 1:
-                has = "has it twice" if column.name in header else f"has {', '.join(header) or 'nothing'}"
+                has = "has it twice" if column.name in header else f"has {_listed(header, source)}"
                 raise BuildError(f"{source.name}: {file.name!r} should have a column {column.name!r}; it {has}")
         groups.setdefault(header, []).append(file)
     return groups
+
+
+def _listed(header: Sequence[str], source: Source) -> str:
+    """Return the names of columns in a first line; where it holds a row of values, only how many."""
+    if names_columns(header, [column.name for column in source.columns]):
+        return ", ".join(header)
+    many = f"{len(header)} column{'s' if len(header) != 1 else ''}, and no names of columns in its first line"
+    return many if header else "nothing"
 
 
 def _header(source: Source, file: Path) -> tuple[str, ...]:

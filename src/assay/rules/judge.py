@@ -23,14 +23,14 @@ from assay.rules.answer import Answer, plain, said
 from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole, compile_demand
 from assay.rules.outcome import status_in_parts, status_of, worst_parts
 from assay.rules.schema import Schema
-from assay.secrecy import HUSHED, secret
+from assay.secrecy import HIDDEN, secret
 from assay.tolerance import allowed
+from assay.veil import VEILED, of_sql, veiled
 
 if TYPE_CHECKING:
     import duckdb
 
 SAMPLES = 5
-HIDDEN = "(sensitive)"
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -445,8 +445,13 @@ class Judging(Struct):
             raise BuildError("nothing is published yet to compare with")
 
     def _hushed(self, rule: Rule, words: str) -> str:
-        """Return what went wrong, unless its words might quote a value that must not be shown."""
-        return HUSHED if self._sensitive(rule) else words
+        """Return what went wrong, with what may be a value masked where one might be quoted that must not be shown."""
+        if not self._sensitive(rule):
+            return words
+        columns = [*self.evidence.columns, *self.evidence.before]
+        aliases = [feed.alias for feed in self.evidence.others]
+        shown = veiled(words, {*(column.name for column in columns), *aliases, *of_sql(rule.sql)}, counted=True)
+        return words if shown == words else f"{shown} {VEILED}"
 
     # ------------------------------------------------------------------------------------------ results
 
