@@ -340,14 +340,23 @@ class rule:  # noqa: N801  (a namespace that reads like the noun)
 
     @staticmethod
     def closed(
-        column: str, *, before: str, tz: str = "UTC", text: str = "", **about: Unpack[AboutRule]
+        column: str,
+        *,
+        before: str,
+        grace: str = "",
+        new_rows: str = "",
+        tz: str = "UTC",
+        text: str = "",
+        **about: Unpack[AboutRule],
     ) -> RuleDeclaration:
-        """Declare that settled rows do not change against what is published.
+        """Declare that what readers saw as settled stays as it is.
 
         Rows are settled when `column` is before the "start of month" (or day, week, quarter, year), "7 days ago" or a
-        date. What has to change all the same is released with `materialize --restate NAME --because "..."`.
+        date; with a `grace` ("5 days", "3 working days") that much later. New rows of a period that readers never saw
+        settled are no change; `new_rows="hold"` holds them back too. A change that is meant is released with
+        `materialize --restate NAME --because "..."`.
         """
-        return _rule("closed", about, text=text, column=column, before=before, tz=tz)
+        return _rule("closed", about, text=text, column=column, before=before, grace=grace, new_rows=new_rows, tz=tz)
 
 
 def _rule(kind: str, about: Mapping[str, Any], /, *, text: str, **given: Any) -> RuleDeclaration:

@@ -213,6 +213,7 @@ class Shelf:
             rows_in=version.rows_in,
             others=tuple(others),
             before=before.columns if before else (),
+            built=before.built_at if before else None,
             now=judged_as_of(version, self.observed),
             restated=restated,
             sensitive=self._sensitive(product, {THIS, PREVIOUS, *read}),

@@ -90,7 +90,7 @@ def _check(rule: Rule) -> None:
     if rule.review_by:
         date.fromisoformat(rule.review_by)
     if rule.closes or rule.tz != "UTC":
-        settled_before(rule.closes or "start of day", datetime(2000, 1, 1, tzinfo=UTC), rule.tz)
+        settled_before(rule.closes or "start of day", datetime(2000, 1, 1, tzinfo=UTC), rule.tz, rule.grace)
     if rule.demand and rule.demand.kind == "condition" and not isinstance(rule.demand.arguments["sql"], str):
         raise TypeError("a condition is no text")
 

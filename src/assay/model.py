@@ -124,7 +124,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     It has a `demand`, or `sql`: a query that returns the violating rows and reads `inputs` (`this`, `previous` and
     other products). A query that `compares` returns all it looked at, with a value `__measured` and a boolean
     `__fails`. `warn_above` and `fail_above` say how many failing rows are too many ("10", "0.5 %", "" for any number);
-    `review_by` is a date (ISO 8601); `closes` says up to when rows are settled, by the column `dated` in the zone `tz`.
+    `review_by` is a date (ISO 8601); `closes` says up to when rows are settled, by the column `dated` in the zone `tz`,
+    how long after the end of a period (`grace`), and whether new rows of settled time are held (`holds_new`).
     """
 
     text: str
@@ -142,6 +143,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     compares: bool = False
     threshold: str = ""
     closes: str = ""
+    grace: str = ""
+    holds_new: bool = False
     dated: str = ""
     tz: str = "UTC"
     inputs: tuple[Input, ...] = ()

@@ -8,6 +8,7 @@ GRACE = timedelta(hours=1)  # how far clocks may differ, and for how long those 
 MOST_RETRIES = 100
 _MOST = 10_000
 _AGO = re.compile(r"(\d{1,9}) (hour|day|week)s? ago")
+_WORKING_DAYS = re.compile(r"(\d{1,4}) ?working days?")
 _WHILE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(?:(second|minute|hour|day|week)s?|([smhd]))")
 _SHORT = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
 
@@ -38,9 +39,12 @@ def local(now: datetime, tz: str) -> datetime:
     return now.astimezone(UTC if tz == "UTC" else ZoneInfo(tz)).replace(tzinfo=None)
 
 
-def settled_before(told: str, now: datetime, tz: str = "UTC") -> datetime:
-    """Return the local moment (no zone) before which rows are settled, seen from `now`; ValueError for other words."""
-    here = local(now, tz)
+def settled_before(told: str, now: datetime, tz: str = "UTC", grace: str = "") -> datetime:
+    """Return the local moment (no zone) before which rows are settled, seen from `now`; ValueError for other words.
+
+    With a `grace`, a period is settled only when that has passed since the period ended.
+    """
+    here = before_grace(local(now, tz), grace)
     today = here.replace(hour=0, minute=0, second=0, microsecond=0)
     starts = {
         "day": today,
@@ -55,6 +59,29 @@ def settled_before(told: str, now: datetime, tz: str = "UTC") -> datetime:
         back = timedelta(**{f"{found[2]}s": int(found[1])})
         return here - back if found[2] == "hour" else today - back
     return datetime.combine(date.fromisoformat(told), datetime.min.time())
+
+
+def before_grace(here: datetime, grace: str) -> datetime:
+    """Return the local moment that lies a grace ("5 days", "3 working days") back; ValueError for other words.
+
+    Working days are Monday to Friday, whatever the holidays: a day counts once it is over.
+    """
+    counted = _WORKING_DAYS.fullmatch(grace.strip())
+    if not counted:
+        return here - while_of(grace) if grace else here
+    left = int(counted[1])
+    while left:
+        here -= timedelta(days=1)
+        left -= here.weekday() < 5
+    return here
+
+
+def is_date(told: str) -> bool:
+    """Say whether these words name one day, whatever the day is today."""
+    try:
+        return bool(date.fromisoformat(told))
+    except ValueError:
+        return False
 
 
 def as_seen(moment: datetime, tz: str, *, zoned: bool) -> datetime:

@@ -315,16 +315,19 @@ def compared_with(product: Product, version: Version, facts: Facts) -> Version |
 def against(product: Product, version: Version, known: Mapping[str, str], observed: Observed) -> str:
     """Return the digest of what the product's rules read besides the version itself.
 
-    Rows are settled as of when readers of this environment first saw the version, or as of now.
+    Rows are settled as of when readers of this environment first saw the version, or as of now; new rows of a period
+    count that was settled when what they replace was built.
     """
-    facts = observed.facts
     read = [(name, known[name]) for name in product.rule_inputs]
+    before = compared_with(product, version, observed.facts) if product.uses_previous else None
     if product.contract.closes:
         at = judged_as_of(version, observed)
-        read += [(f"{r.closes} {r.tz}", str(settled_before(r.closes, at, r.tz))) for r in product.contract.closes]
+        for r in product.contract.closes:
+            ends = [at] if r.holds_new or before is None else [at, before.built_at]
+            told = [str(settled_before(r.closes, end, r.tz, r.grace)) for end in ends]
+            read.append((f"{r.closes} {r.grace} {r.tz}", " ".join(told)))
         read.append(("environment", observed.environment))
     if product.uses_previous:
-        before = compared_with(product, version, facts)
         read.append((PREVIOUS, before.digest if before else ""))
     return against_of(read)
 

@@ -92,6 +92,8 @@ class Rulebook:
             compares=phrased.compares,
             threshold=phrased.threshold,
             closes=phrased.closes,
+            grace=phrased.grace,
+            holds_new=phrased.holds_new,
             dated=phrased.dated,
             tz=phrased.tz,
         )
@@ -134,7 +136,7 @@ class Rulebook:
             return None
         inputs = [i for table in map(str, parsed.tables) if (i := self._input(table, label, rule.where))]
         limits = [rule.warn_above, rule.fail_above, rule.quarantines]
-        dates = [rule.closes, rule.dated, rule.tz]
+        dates = [rule.closes, rule.grace, rule.holds_new, rule.dated, rule.tz]
         told = [rule.text, parsed.meaning, sorted([i.alias, i.name] for i in inputs)]
         self.told.append([*told, limits, dates])
         if rule.quarantines:

@@ -71,7 +71,7 @@ def _in_parts(totals: Split) -> dict[str, str]:
 def _way(rule: Rule, way: Way | None, table: str, types: Mapping[str, str]) -> dict[str, str]:
     match way:
         case None:
-            return {"how": "sql", "query": by_query.query_of(rule, types, ["*"]).replace('"*"', "*")}
+            return {"how": "sql", "query": by_query.query_of(rule, types)}
         case Known():
             return {"how": "schema", "query": ""}
         case Rows(prunes=prunes):

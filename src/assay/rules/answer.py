@@ -1,9 +1,10 @@
 """What one way of judging has to say about one rule."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from assay.errors import words_of
 
@@ -14,7 +15,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     """`failing` rows where it is about rows, whether it `holds` where it is not; `error`: it could not be judged.
 
     `holds` is None where there was nothing to judge. `measured` is what a rule that compares found. `how` names the way
-    that told.
+    that told. `digests` are those of the failing rows, by the part that they belong to, where that counts.
     """
 
     how: str
@@ -23,6 +24,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     measured: float | int | None = None
     message: str = ""
     error: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 def said(error: BaseException) -> str:

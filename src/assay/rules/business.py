@@ -11,11 +11,10 @@ from msgspec import Struct
 from assay.declare import RuleDeclaration
 from assay.engines.quoting import dotted, identifier
 from assay.engines.sql import is_expression
-from assay.periods import settled_before, while_of
+from assay.periods import before_grace, is_date, settled_before, while_of
 from assay.tolerance import Amount, amount
 
 _COLUMN = re.compile(r"[A-Za-z_]\w*")
-COMMON = "__columns_of_both"  # stands for the columns that `this` and `previous` share
 LATEST = "__latest_instant"  # stands for the last time, as a moment, whatever type its column has
 _WEEKDAYS = re.compile(r"same weekday, last (\d+)")
 
@@ -37,6 +36,8 @@ class Phrased(Struct, frozen=True, kw_only=True):
     compares: bool = False
     threshold: str = ""
     closes: str = ""
+    grace: str = ""
+    holds_new: bool = False
     dated: str = ""
     tz: str = "UTC"
     dimension: str = ""
@@ -219,7 +220,7 @@ def _fresh(text: str, within: str, column: str, tz: str, event_time: str) -> Phr
                    threshold=f"at most {within}", dated=name, tz=_zone(tz), dimension="timeliness")  # fmt: skip
 
 
-def _closed(text: str, column: str, before: str, tz: str) -> Phrased:
+def _closed(text: str, *, column: str, before: str, grace: str, new_rows: str, tz: str) -> Phrased:
     name, told = _words(column, "column"), _words(before, "before")
     try:
         settled_before(told, datetime(2000, 1, 1, tzinfo=UTC), _zone(tz))
@@ -227,12 +228,20 @@ def _closed(text: str, column: str, before: str, tz: str) -> Phrased:
         raise NotARule(
             f'before={told!r} should be "start of month" (day, week, quarter, year), "7 days ago" or a date'
         ) from None
+    if grace and is_date(told):
+        raise NotARule(f"grace={grace!r} means nothing with a fixed date: write the later date in before=")
+    try:
+        before_grace(datetime(2000, 1, 1), _words(grace, "grace") if grace else "")
+    except ValueError:
+        raise NotARule(f'grace={grace!r} should be a length of time such as "5 days" or "3 working days"') from None
+    if new_rows not in {"", "hold"}:
+        raise NotARule(f'new_rows={new_rows!r} should be "hold", or be left out')
     settled = f"where {identifier(name)} < $cutoff"
-    gone = f"select {COMMON} from previous {settled} except all select {COMMON} from this {settled}"
-    new = f"select {COMMON} from this {settled} except all select {COMMON} from previous {settled}"
-    sql = f"select 'was' as version, * from ({gone}) union all select 'is now', * from ({new})"
-    return Phrased(text=text or f"settled rows do not change (before {told})", sql=sql, closes=told,
-                   dated=name, tz=_zone(tz), dimension="consistency")  # fmt: skip
+    sql = f"select * from previous {settled} except all select * from this {settled}"  # rules/settled asks by key
+    later = f", {grace} of grace" if grace else ""
+    return Phrased(text=text or f"settled rows do not change (before {told}{later})", sql=sql, closes=told,
+                   grace=grace, holds_new=bool(new_rows), dated=name, tz=_zone(tz),
+                   dimension="consistency")  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------- what is given

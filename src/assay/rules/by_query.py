@@ -8,9 +8,8 @@ from assay.engines import sql as reader
 from assay.engines.partwise import partwise
 from assay.engines.quoting import identifier, literal
 from assay.model import THIS, Column, Product, Rule
-from assay.periods import as_seen, settled_before
 from assay.rules.answer import Answer, said
-from assay.rules.business import COMMON, LATEST
+from assay.rules.business import LATEST
 from assay.secrecy import secret
 
 if TYPE_CHECKING:
@@ -33,39 +32,27 @@ def in_each_part(rule: Rule, split: str) -> bool:
     return bool(rule.sql) and alone and partwise(rule.sql, split)
 
 
-def query_of(rule: Rule, types: Mapping[str, str], common: Sequence[str] = ()) -> str:
+def query_of(rule: Rule, types: Mapping[str, str]) -> str:
     """Return the query of a rule's violating rows, or of all that it compares.
 
-    `types` are those of the columns, by name in lower case; `common` the columns that `this` and `previous` share.
+    `types` are those of the columns, by name in lower case.
     """
     if rule.demand is not None:
         return f"select * from this where not (\n{rule.demand.arguments['sql']}\n)"
-    if rule.closes:
-        return rule.sql.replace(COMMON, ", ".join(map(identifier, common)))
-    if rule.dated:
+    if rule.dated and not rule.closes:
         latest = f"max({identifier(rule.dated)})"
         naive = f"timezone({literal(rule.tz)}, cast({latest} as timestamp))"
         return rule.sql.replace(LATEST, latest if _is_zoned(rule, types) else naive)
     return rule.sql
 
 
-def failing_of(rule: Rule, types: Mapping[str, str], common: Sequence[str] = ()) -> str:
+def failing_of(rule: Rule, types: Mapping[str, str]) -> str:
     """Return the query of a rule's violating rows, as they are shown."""
-    query = query_of(rule, types, common)
+    query = query_of(rule, types)
     if not rule.compares:
         return query
     worst = "order by abs(__measured) desc nulls first"
     return f"select * exclude ({_SPECIAL}) from (\n{query}\n) where __fails {worst}"
-
-
-def clock_of(rule: Rule, now: datetime, types: Mapping[str, str]) -> dict[str, datetime]:
-    """Return what a rule's query takes for now, or for the end of what is settled, as its column has times."""
-    if not rule.dated:
-        return {}
-    if rule.closes:
-        zoned = _is_zoned(rule, types)
-        return {"cutoff": as_seen(settled_before(rule.closes, now, rule.tz), rule.tz, zoned=zoned)}
-    return {"now": now}
 
 
 def _is_zoned(rule: Rule, types: Mapping[str, str]) -> bool:

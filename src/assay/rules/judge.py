@@ -1,7 +1,7 @@
 """Judges staged bytes: each rule in the cheapest way that is exact, and says how each came out.
 
 Names and types first, then DuckDB (what statistics rule out, one aggregate, uniqueness), Polars, pandera itself, and
-the rules that are queries. Nothing here changes data: types are compared as they are stored.
+rules that are queries. Nothing here changes data.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,10 +15,9 @@ from msgspec import Struct, field
 from assay.engines import duckdb as duck
 from assay.engines.feed import Feed, Table
 from assay.engines.quoting import identifier, literal
-from assay.engines.types import exact
 from assay.errors import BuildError, words_of
 from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, PartCount, Product, Rule, RuleResult, Status
-from assay.rules import by_duckdb, by_pandera, by_polars, by_query
+from assay.rules import by_duckdb, by_pandera, by_polars, by_query, settled
 from assay.rules.answer import Answer, plain, said
 from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole, compile_demand
 from assay.rules.outcome import status_in_parts, status_of, worst_parts
@@ -37,8 +36,9 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
 
     `aside` holds the rows that were set aside, of `rows_in` altogether; `good` are rules, by text, that are known to
-    find no row. There is no `previous` on a first release; `before` are its columns. `now` is the moment of judging;
-    `restated` says why settled rows may change this once; `sensitive` are the columns never to be shown, by name.
+    find no row. There is no `previous` on a first release; `before` are its columns, `built` is when it was. `now` is
+    the moment of judging; `restated` says why settled rows may change this once; `sensitive` are the columns never to
+    be shown, by name.
     """
 
     this: Table
@@ -48,6 +48,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     rows_in: int | None = None
     others: tuple[Feed, ...] = ()
     before: tuple[Column, ...] = ()
+    built: datetime | None = None
     now: datetime
     restated: str = ""
     good: frozenset[str] = frozenset()
@@ -302,7 +303,7 @@ class Judging(Struct):
                 if absent and any(i.name == PREVIOUS for i in rule.inputs):
                     # A name that is not there is told now, not on the second night.
                     bench.execute("create or replace view previous as from this")
-                    query = by_query.query_of(rule, self._types, [column.name for column in self.evidence.columns])
+                    query = self._compared(rule).sql if rule.closes else by_query.query_of(rule, self._types)
                     self.answers[rule.text] = by_query.bind(bench, query, self._clock(rule))
                 else:
                     self.query(rule, bench)
@@ -319,22 +320,10 @@ class Judging(Struct):
                 bench.execute(f"create view this as select {name} as file, {size}::bigint as bytes")
             yield bench
 
-    @property
-    def _common(self) -> list[str]:
-        """The columns that `this` and `previous` share, whatever the case of their names."""
-        there = {column.name.lower() for column in self.evidence.before}
-        return [column.name for column in self.evidence.columns if column.name.lower() in there]
-
-    def _unlike(self) -> str:
-        """Return which column of `previous` is gone, or of a type that may not hold what it held; '' for none."""
-        now = {column.name.lower(): column.type for column in self.evidence.columns}
-        for column in self.evidence.before:
-            type = now.get(column.name.lower())
-            if type is None:
-                return f"column {column.name} is gone"
-            if type != column.type and not exact(column.type, type):
-                return f"column {column.name} was {column.type} and is {type}"
-        return ""
+    def _compared(self, rule: Rule) -> settled.Comparison:
+        """Return how settled rows are compared; with themselves, while nothing is published."""
+        columns = settled.common(self.evidence.columns, self.evidence.before or self.evidence.columns)
+        return settled.compare(rule, columns, self.product.contract.key, self.product.partition)
 
     def _secret(self, names: Iterable[str]) -> set[str]:
         return secret(names, self.evidence.sensitive.get(THIS, ()))
@@ -348,6 +337,8 @@ class Judging(Struct):
         """Return which columns of a query's result must not be shown."""
         if rule.demand is not None:  # whole rows of `this`, each column under its own name
             return self._secret(names)
+        if rule.closes:
+            return self._compared(rule).hidden(self._sensitive(rule))
         return by_query.hidden(query, names, self._sensitive(rule))
 
     def _names_secret(self, rule: Rule) -> bool:
@@ -355,7 +346,10 @@ class Judging(Struct):
         return rule.compares and bool(sensitive) and by_query.names_secret(rule.sql, sensitive)
 
     def _clock(self, rule: Rule) -> dict[str, datetime]:
-        return by_query.clock_of(rule, self.evidence.now, self._types)
+        """Return what a rule's query takes for now, or for the ends of what is settled, as its column has times."""
+        if rule.closes:
+            return settled.clock_of(rule, self.evidence.now, self.evidence.built, self._types)
+        return {"now": self.evidence.now} if rule.dated else {}
 
     @property
     def _types(self) -> dict[str, str]:
@@ -363,11 +357,11 @@ class Judging(Struct):
 
     def query(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
         """Answer a rule that is a query on a bench that sees what it reads."""
-        clock = self._clock(rule)
-        if rule.closes and (unlike := self._unlike()):
-            self.answers[rule.text] = Answer(how="sql", holds=False, message=unlike)
+        if rule.closes:
+            self._settled(rule, bench)
             return
-        answer = by_query.ask(rule, bench, by_query.query_of(rule, self._types, self._common), clock)
+        query, clock = self.query_of(rule)
+        answer = by_query.ask(rule, bench, query, clock)
         if answer.failing:
             failing, _ = self.failing_of(rule)
             found = by_query.sample(bench, failing, clock, SAMPLES)
@@ -384,7 +378,18 @@ class Judging(Struct):
             lower = {n.lower() for n in (*self.product.contract.key, *rule.demand.arguments["columns"])}
             names = [name for name in names if name.lower() in lower] or names
         hide = self._hidden(rule, query, names)
-        return [{n: HIDDEN if n in hide else row[n] for n in names} for row in rows]
+        if rule.closes:
+            rows = settled.pruned(self._compared(rule), rows)
+        return [{n: HIDDEN if n in hide else row[n] for n in names if n in row} for row in rows]
+
+    def _settled(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
+        """Answer whether settled rows are as readers see them."""
+        if unlike := settled.unlike(self.evidence.columns, self.evidence.before):
+            self.answers[rule.text] = Answer(how="sql", holds=False, message=unlike)
+            return
+        compared = self._compared(rule)
+        answer, rows = settled.ask(compared, bench, self._clock(rule), self._sensitive(rule))
+        self.answers[rule.text], self.samples[rule.text] = answer, self.as_sample(rule, compared.sql, rows)
 
     @contextmanager
     def rows_of(self, rule: Rule) -> Iterator[tuple[list[str], Iterator[Sequence[Any]], set[str]]]:
@@ -397,8 +402,7 @@ class Judging(Struct):
                 names = [column[0] for column in found.description or ()]
                 yield names, _fetched(found), self._secret(names)
             return
-        names = [column.name for column in self.evidence.columns]
-        hide = self._secret(names)
+        hide = self._secret(names := [column.name for column in self.evidence.columns])
         if rule.demand is None or way is None:
             self._check_previous(rule)
             with self.bench() as bench:
@@ -433,11 +437,13 @@ class Judging(Struct):
 
     def query_of(self, rule: Rule) -> tuple[str, dict[str, datetime]]:
         """Return the query of the rows that fail a rule, or of all that it compares, and what it takes for now."""
-        return by_query.query_of(rule, self._types, self._common), self._clock(rule)
+        query = self._compared(rule).sql if rule.closes else by_query.query_of(rule, self._types)
+        return query, self._clock(rule)
 
     def failing_of(self, rule: Rule) -> tuple[str, dict[str, datetime]]:
         """Return the query of the rows that fail a rule, and what it takes for now."""
-        return by_query.failing_of(rule, self._types, self._common), self._clock(rule)
+        query = self._compared(rule).sql if rule.closes else by_query.failing_of(rule, self._types)
+        return query, self._clock(rule)
 
     def _check_previous(self, rule: Rule) -> None:
         there = {feed.alias for feed in self.evidence.others}
