@@ -144,6 +144,18 @@ def test_lineage(shop: Place) -> None:
     assert {"from": "sales.numbers", "to": "sales.lines"} in data["edges"]
 
 
+def test_a_lineage_may_be_deeper_than_the_stack(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        "from assay import sql_product\n"
+        "for i in range(1100):\n"
+        "    sql_product(f'p{i}', f'select v + 1 as v from p{i - 1}' if i else 'select 1 as v', owner='o')\n",
+    )
+    down, up = place.run("lineage", "p0").out.splitlines(), place.run("lineage", "p1099").out.splitlines()
+    assert down[1] == "  makes" and down[-1] == "    " + "  " * 1098 + "sales.p1099"
+    assert up[1] == "  made of" and up[-1] == "    " + "  " * 1098 + "sales.p0"
+
+
 def test_restore_pins_until_unpinned(shop: Place) -> None:
     shop.numbers("a", 4)
     shop.materialize()

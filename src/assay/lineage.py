@@ -18,17 +18,19 @@ def as_tree(graph: Graph, name: str) -> list[str]:
 
 
 def _branches(name: str, nexts: Callable[[str], Iterable[str]]) -> Iterator[str]:
+    """Yield a line for each name below this one, depth first; what stands above is not repeated (`…`).
+
+    A lineage may be deeper than Python's stack: the names still to be listed are kept in a list instead.
+    """
     seen: set[str] = set()
-
-    def walk(here: str, depth: int) -> Iterator[str]:
-        for other in nexts(here):
-            again = " …" if other in seen and list(nexts(other)) else ""
-            yield f"{'  ' * depth}{clean(other)}{again}"
-            if other not in seen:
-                seen.add(other)
-                yield from walk(other, depth + 1)
-
-    return walk(name, 0)
+    waiting = [(other, 0) for other in reversed(list(nexts(name)))]
+    while waiting:
+        here, depth = waiting.pop()
+        below = [] if here in seen else list(nexts(here))
+        again = " …" if here in seen and any(True for _ in nexts(here)) else ""
+        yield f"{'  ' * depth}{clean(here)}{again}"
+        seen.add(here)
+        waiting += [(other, depth + 1) for other in reversed(below)]
 
 
 def _label(graph: Graph, name: str) -> str:
