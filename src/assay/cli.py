@@ -25,6 +25,7 @@ VERBS = {
     "materialize": "Build what is stale, judge it, and publish what passed; NAMES are selectors, as those of -s.",
     "plan": "Say what `materialize` would do, and why. Changes nothing.",
     "query": "Ask the published products in SQL. It can read them, and nothing else.",
+    "retire": "Take products that are no longer declared away from their readers; `restore` brings one back.",
     "restore": "Put an earlier version of a product, or all of a release, before its readers, and pin it there.",
     "retry": "Build again what failed or was left in the last run, and what was held because of that alone.",
     "show": "Show the first rows of what readers see of a product; values of sensitive columns are hidden.",

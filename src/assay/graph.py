@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -141,15 +141,11 @@ class Graph(Struct, frozen=True, dict=True):
     def resolve(self, name: str, *, sources: bool = False) -> str:
         """Return the full name of a product (or source) given in full or, when unique, without its domain."""
         known = [*self.products, *(self.sources if sources else ())]
-        if name in known:
-            return name
-        found: list[str] = [full for full in known if full.partition(".")[2] == name]
-        if len(found) == 1:
-            return found[0]
-        what = "product or source" if sources else "product"
-        if found:
-            raise UsageError(f"{name!r} could be {' or '.join(sorted(found))}", hint="Give the name in full.")
-        raise UsageError(f"there is no {what} {name!r}", hint=nearest(name, known))
+        if full := full_name(name, known):
+            return full
+        raise UsageError(
+            f"there is no {'product or source' if sources else 'product'} {name!r}", hint=nearest(name, known)
+        )
 
     def select(
         self, terms: Iterable[str], exclude: Iterable[str] = (), states: Mapping[str, set[str]] | None = None
@@ -231,6 +227,14 @@ SELECTORS = (
 def _under(file: str, path: str) -> bool:
     folder = path.removeprefix("./").rstrip("/")
     return fnmatchcase(file, path) or file == folder or file.startswith(f"{folder}/")
+
+
+def full_name(name: str, known: Collection[str]) -> str:
+    """Return which of these names is meant, in full or without its domain; '' for none, UsageError for several."""
+    found = [name] if name in known else [full for full in known if full.partition(".")[2] == name]
+    if len(found) > 1:
+        raise UsageError(f"{name!r} could be {' or '.join(sorted(found))}", hint="Give the name in full.")
+    return found[0] if found else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,17 +7,17 @@ from assay.errors import UsageError
 from assay.model import Product, Status, Version, short
 
 
-def history_of(catalog: Catalog, product: Product, environment: str) -> list[dict[str, Any]]:
-    """Return the versions of a product, newest first, with verdicts and releases, as plain data.
+def history_of(catalog: Catalog, name: str, product: Product | None, environment: str) -> list[dict[str, Any]]:
+    """Return the versions of a product (None: it is no longer declared), newest first, with verdicts and releases.
 
     A verdict is that under today's contract, or, where there is none, the last one.
     """
-    releases = catalog.releases(product.name, environment)
-    pointer = catalog.pointers(environment).get(product.name)
+    releases = catalog.releases(name, environment)
+    pointer = catalog.pointers(environment).get(name)
     found = []
-    for version in catalog.versions(product.name):
+    for version in catalog.versions(name):
         judged = catalog.verdicts(version.id, environment)
-        verdicts = [v for v in judged if v.contract == product.contract.digest] or judged
+        verdicts = [v for v in judged if product and v.contract == product.contract.digest] or judged
         results = verdicts[0].results if verdicts else ()
         found.append(
             {

@@ -69,6 +69,18 @@ def read_manifest(config: Config) -> Graph | None:
         return None
 
 
+def last_manifest(config: Config) -> tuple[Graph, datetime] | None:
+    """Return the graph as it was last read without a mistake, whatever changed since, and when that was (UTC)."""
+    file = config.state / FILE
+    try:
+        first, body = _split(file.read_bytes())
+        if decode(first, type=_MadeFrom).body != _sha(body):
+            return None
+        return _graph_of(decode(body, type=_Declared)), datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except _UNLIKE:
+        return None
+
+
 def _graph_of(declared: _Declared) -> Graph:
     """Return the graph that was declared; ValueError, LookupError or TypeError for what no declaration could say."""
     products = {product.name: product for product in declared.products}

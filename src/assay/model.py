@@ -449,7 +449,10 @@ class Pointer(Struct, frozen=True, kw_only=True):
 
 
 class Move(Struct, frozen=True, kw_only=True):
-    """One pointer to be moved by a release; `previous` is what it replaces, '' when nothing was published."""
+    """One pointer to be moved by a release; `previous` is what it replaces, '' when nothing was published.
+
+    A `version` of '' takes the product away from its readers.
+    """
 
     product: str
     version: str

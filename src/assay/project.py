@@ -1,6 +1,7 @@
 """A project: its configuration, its graph, and, once something has to run, its definitions."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,30 @@ from assay.catalog import Catalog, shared_catalog
 from assay.config import Config, find_config
 from assay.engines import sql as reader
 from assay.engines.types import readable, storable
-from assay.errors import Conflict, UsageError
+from assay.errors import Conflict, DeclarationError, UsageError
 from assay.graph import Graph
-from assay.manifest import read_manifest
+from assay.manifest import last_manifest, read_manifest
 from assay.model import PREVIOUS, THIS, Input, Product
 from assay.storage import LocalStorage, Storage
 
 if TYPE_CHECKING:
     from assay.resolve import Definition, Resolved
+
+
+class Outdated(Struct, frozen=True, kw_only=True):
+    """Declarations that cannot be read now (`problem`): those last read without a mistake, `at` that time, stand in."""
+
+    problem: UsageError
+    at: datetime
+
+    def __str__(self) -> str:
+        mistakes = self.problem.problems if isinstance(self.problem, DeclarationError) else ()
+        first = str(mistakes[0] if mistakes else self.problem).partition("\n")[0]
+        more = f", and {len(mistakes) - 1} more" if len(mistakes) > 1 else ""
+        return (
+            f"the declarations cannot be read now ({first}{more}): this goes by those of"
+            f" {self.at:%Y-%m-%d %H:%M:%S} UTC. `products plan` lists every mistake."
+        )
 
 
 class Project(Struct):
@@ -26,9 +43,12 @@ class Project(Struct):
     config: Config
     graph: Graph
     resolved: "Resolved | None" = None
+    outdated: Outdated | None = None
 
     def definitions(self) -> "Mapping[str, Definition]":
         """Return what runs for each product; Conflict when that is no longer what was planned with."""
+        if self.outdated:
+            raise self.outdated.problem
         if self.resolved is None:
             planned = self.graph
             self.resolved = _read(self.config)
@@ -77,15 +97,23 @@ def _not_a_query(query: str, inputs: Iterable[Input]) -> str:
     return f"it reads {foreign[0]}" if foreign else ""
 
 
-def open_project(start: Path | None = None) -> Project:
+def open_project(start: Path | None = None, *, last_good: bool = False) -> Project:
     """Open the project at or above a folder (the working directory unless given).
 
-    Raises UsageError when there is none, DeclarationError with every mistake in its declarations.
+    With `last_good`, declarations that cannot be read give way to those that were last read without a mistake, if they
+    are kept: for who only looks at what is published. Raises UsageError when there is no project, DeclarationError with
+    every mistake in its declarations.
     """
     config = find_config(start or Path.cwd())
     if graph := read_manifest(config):
         return Project(config=config, graph=graph)
-    resolved = _read(config)
+    try:
+        resolved = _read(config)
+    except UsageError as problem:
+        kept = last_manifest(config) if last_good else None
+        if kept is None:
+            raise
+        return Project(config=config, graph=kept[0], outdated=Outdated(problem=problem, at=kept[1]))
     return Project(config=config, graph=resolved.graph, resolved=resolved)
 
 

@@ -78,6 +78,33 @@ def restore(readers: Readers, product: str, id: str) -> dict[str, Any]:
     return _steadily(attempt)
 
 
+def retire(readers: Readers, products: Collection[str], because: str = "") -> dict[str, Any]:
+    """Take products that are no longer declared away from readers, with the rows set aside of them, in one release.
+
+    Their versions are kept as long as others that readers saw. Raises UsageError for one that is still declared (the
+    next run would publish it again) or that readers do not see.
+    """
+
+    def attempt() -> dict[str, Any]:
+        pointers = readers.pointers()
+        if declared := sorted(name for name in products if name in readers.graph.products):
+            where = readers.graph.products[declared[0]].where
+            raise UsageError(
+                f"{declared[0]} is declared ({where}), so the next run would publish it again",
+                hint="Remove its declaration first.",
+            )
+        if unseen := sorted(set(products) - pointers.keys()):
+            raise UsageError(f"readers of {readers.environment} do not see {unseen[0]}: there is nothing to retire")
+        aside = {f"{name}__{QUARANTINE}" for name in products} & pointers.keys()
+        moves = [Move(product=n, version="", previous=pointers[n].version) for n in sorted({*products, *aside})]
+        why = f"retire {', '.join(sorted(products))}" + (f": {because}" if because else "")
+        release = readers.release(moves, pointers, why)
+        retired = [{"product": move.product, "version": move.previous} for move in moves]
+        return {"result": "retired", "release": release, "because": because, "products": retired}
+
+    return _steadily(attempt)
+
+
 def unpin(readers: Readers, products: Collection[str]) -> dict[str, Any]:
     """Let these products (none: all that are pinned) move again with the next run."""
 

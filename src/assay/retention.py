@@ -30,7 +30,7 @@ class Stored(Struct, frozen=True, kw_only=True):
 
 
 class Moved(Struct, frozen=True, kw_only=True):
-    """A move of one pointer by a release, at a moment."""
+    """A move of one pointer by a release, at a moment; a `version` of '' took the product away from its readers."""
 
     environment: str
     product: str
@@ -96,6 +96,8 @@ def seen_until(moves: Iterable[Moved]) -> dict[str, tuple[str, datetime | None]]
     """Return for each version the environment whose readers saw it last, and until when; None: they still do."""
     found: dict[str, tuple[str, datetime | None]] = {}
     for move, then in _with_next(moves):
+        if not move.version:
+            continue
         known = found.get(move.version)
         if known is None or (known[1] is not None and (then is None or then.at > known[1])):
             found[move.version] = (move.environment, then.at if then else None)
@@ -132,9 +134,16 @@ def _reasons(
     for version in stock.versions:
         if version.built_at >= first:
             yield version.id, f"built {version.built_at:%Y-%m-%d %H:%M}"
-    yield from _last(stock.versions, rule.versions, f"one of the last {rule.versions}")
-    good = [version for version in stock.versions if version.good]
+    declared = [version for version in stock.versions if version.product not in _retired(stock.moves)]
+    yield from _last(declared, rule.versions, f"one of the last {rule.versions}")
+    good = [version for version in declared if version.good]
     yield from _last(good, rule.versions, f"one of the last {rule.versions} that are good")
+
+
+def _retired(moves: Iterable[Moved]) -> set[str]:
+    """Return the products that were taken away from readers everywhere: nothing of them is kept beyond its days."""
+    last = {(move.environment, move.product): move.version for move in moves}
+    return {product for _, product in last} - {product for (_, product), version in last.items() if version}
 
 
 def _last(versions: Iterable[Stored], count: int, why: str) -> Iterator[tuple[str, str]]:

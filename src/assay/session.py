@@ -13,7 +13,9 @@ from assay.cleaning import clean
 from assay.config import bad_environment
 from assay.decision import Blocked, Build, Check, Held, Maybe, Publish
 from assay.errors import UsageError
+from assay.graph import full_name
 from assay.leases import reading
+from assay.model import Version
 from assay.partition import within
 from assay.plan import Observed, Request, plan
 from assay.project import Project, open_project
@@ -81,6 +83,17 @@ class Session(Struct):
             except ValueError as error:
                 raise UsageError(f"--parts {parts}: {error}", hint="Write --parts 2011-11-01..2011-11-30.") from None
 
+    def resolve(self, name: str) -> str:
+        """Return the full name of a product that is declared, or has a version recorded; UsageError for none."""
+        graph = self.project.graph
+        return full_name(name, graph.products) or full_name(name, self.catalog.names()) or graph.resolve(name)
+
+    def undeclared(self) -> dict[str, Version]:
+        """Return what readers still see of products that are no longer declared, by name, sorted."""
+        products = self.project.graph.products
+        pointers = self.catalog.pointers(self.environment)
+        return {n: self.catalog.version(pointers[n].version) for n in sorted(pointers.keys() - products.keys())}
+
     def states(self, observed: Observed) -> dict[str, set[str]]:
         """Return the products that each state selector means."""
         graph, facts = self.project.graph, observed.facts
@@ -100,10 +113,20 @@ class Session(Struct):
 
 @contextmanager
 def open_session(
-    env: str | None = None, now: datetime | None = None, *, create: bool = False, reads: bool = True
+    env: str | None = None,
+    now: datetime | None = None,
+    *,
+    create: bool = False,
+    reads: bool = True,
+    last_good: bool = False,
 ) -> Iterator[Session]:
-    """Open the project at or above the working directory; what it may read of the store stays there meanwhile."""
-    project = open_project()
+    """Open the project at or above the working directory; what it may read of the store stays there meanwhile.
+
+    With `last_good`, declarations with mistakes give way to those last read without one, and that is said.
+    """
+    project = open_project(last_good=last_good)
+    if project.outdated:
+        click.echo(clean(f"  note: {project.outdated}"), err=True)
     storage, began = project.storage(), now or datetime.now(UTC)
     with (
         reading(storage.root, began.isoformat()) if reads else nullcontext(),

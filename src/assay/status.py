@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from assay.model import Product
+from assay.model import Product, Version
 from assay.periods import while_of
 from assay.rulings import overdue
-from assay.story import Story
+from assay.story import Story, readers_see
 
 
 def late(product: Product, now: datetime, readers: Mapping[str, Any] | None) -> list[str]:
@@ -23,6 +23,21 @@ def late(product: Product, now: datetime, readers: Mapping[str, Any] | None) -> 
                 hours = (now - latest).total_seconds() / 3600
                 found.append(f"{rule.text!r} is no longer so: it is {hours:,.0f} hours old")
     return found
+
+
+def status_of_undeclared(version: Version) -> dict[str, Any]:
+    """Return the status of a product that is no longer declared, and that readers still see."""
+    readers = readers_see(version)
+    return {
+        "product": version.product,
+        "result": "no longer declared",
+        "state": "no longer declared",
+        "readers": readers,
+        "as_of": readers.get("data_as_of"),
+        "freshness": "",
+        "reviews": [],
+        "because": f"`products retire {version.product}` takes it away from readers",
+    }
 
 
 def _held(parts: Sequence[str]) -> str:

@@ -157,9 +157,7 @@ class Story(Struct, frozen=True):
         pointer = self.facts.pointer(name)
         if pointer is None:
             return None
-        version = self.facts.version(pointer.version)
-        rows = version.rows if version.columns else None
-        return {"version": version.id, "rows": rows, **_moment("data_as_of", version.data_as_of)}
+        return readers_see(self.facts.version(pointer.version))
 
     def affected(self, name: str) -> list[str]:
         """Return who decides from a product or from anything made of it, and what."""
@@ -371,6 +369,22 @@ def about(product: Product) -> dict[str, Any]:
         "rules": [{"text": r.text, "severity": str(r.severity), "because": r.because} for r in product.contract.rules],
         "where": str(product.where),
     }
+
+
+def no_longer_declared(version: Version) -> str:
+    """Return what a user should know of a published product that is no longer declared."""
+    return f"no longer declared, readers still see {short(version.id)}: `products retire {version.product}` ends that"
+
+
+def about_undeclared(version: Version) -> dict[str, Any]:
+    """Return a published product that is no longer declared, as plain data."""
+    return {"product": version.product, "declared": False, "readers": readers_see(version)}
+
+
+def readers_see(version: Version) -> dict[str, Any]:
+    """Return a version that readers see, as plain data."""
+    rows = version.rows if version.columns else None
+    return {"version": version.id, "rows": rows, **_moment("data_as_of", version.data_as_of)}
 
 
 def parts_of(product: Product) -> str:

@@ -97,3 +97,11 @@ def recoded(root: Path) -> None:
     """Change the code of what is made day by day."""
     file = root / "products/t.py"
     file.write_text(file.read_text().replace('select("day", "gen", "x")', 'select("day", "gen", pl.col("x") + 1)'))
+
+
+def undeclared(root: Path) -> None:
+    """Take the declaration of a product away that nobody reads."""
+    file = root / "products/t.py"
+    text = file.read_text()
+    start = text.index('@product(owner="o")\ndef below_steady')
+    file.write_text(text[:start] + text[text.index("strict = ") :])

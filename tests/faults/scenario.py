@@ -140,6 +140,11 @@ def _unpin(scene: Scene) -> list[str]:
     return ["restore", "base", "--unpin", "--json"]
 
 
+def _undeclared(scene: Scene) -> None:
+    _materialized(scene)
+    project.undeclared(scene.origin)
+
+
 def _compacted(scene: Scene) -> None:
     _materialized(scene)
     assert scene.run(scene.origin, "gc").code == 0
@@ -154,11 +159,12 @@ SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
     "recovery": (MATERIALIZE, _recovery),
     "restore": ([], _restore),
     "unpin": ([], _unpin),
+    "retire": (["retire", "below_steady", "--json"], _undeclared),
     "gc": (["gc", "--json"], _materialized),
     "sweep": (["gc", "--json", *LATER], _compacted),
 }
-# A restored product is of another generation than the others: that is what was asked for.
-MIXED = {"restore", "unpin"}
+# A restored product is of another generation than the others: that is what was asked for. A retired one is gone.
+MIXED = {"restore", "unpin", "retire"}
 
 
 def examine(scene: Scene, name: str, root: Path, ended: Ended) -> None:
@@ -170,7 +176,9 @@ def examine(scene: Scene, name: str, root: Path, ended: Ended) -> None:
     checker.acknowledged(root, told)
     middle = checker.facts(root)
     again = scene.run(root, *scene.command)
-    done = scene.mixed and again.code == 2 and seen.contents == scene.after.contents  # "is not pinned": it was done
+    done = (
+        scene.mixed and again.code == 2 and seen.contents == scene.after.contents
+    )  # it was done: "is not pinned", "do not see it"
     if not done and again.code not in {0, 3}:
         raise checker.Wrong(f"the next command failed: {again.code} {again.out} {again.err}")
     if scene.mixed:

@@ -33,11 +33,15 @@ _FLAWS = {
         where m.release is null or m.release <> p.release or m.version <> p.version""",
     "it was released in {env}, and readers there are sent nowhere": """
         select distinct m.product, '', r.environment, '' from moves m join releases r on r.id = m.release
-        where not exists (select 1 from pointers p where p.product = m.product and p.environment = r.environment)""",
+        where not exists (select 1 from pointers p where p.product = m.product and p.environment = r.environment)
+        and m.version <> '' and m.release = (
+          select max(n.release) from moves n join releases q on q.id = n.release
+          where q.environment = r.environment and n.product = m.product)""",
     "release #{more} is not recorded, and moved it": """
         select product, version, '', release from moves where release not in (select id from releases)""",
     "release #{more} moved it to {version}, which is not recorded": """
-        select product, version, '', release from moves where version not in (select id from versions)""",
+        select product, version, '', release from moves
+        where version <> '' and version not in (select id from versions)""",
     "there is a verdict on {version}, which is not recorded": """
         select distinct '', version, '', '' from verdicts where version not in (select id from versions)""",
     "part {more} is said to be in a file outside the store": """

@@ -126,7 +126,8 @@ class Catalog:
         else:
             rows = self.database.rows(
                 "select m.product, m.version, m.release, r.at, m.previous, 0 from moves m"
-                " join releases r on r.id = m.release where r.environment = ? and (m.product, m.release) in"
+                " join releases r on r.id = m.release"
+                " where r.environment = ? and m.version <> '' and (m.product, m.release) in"
                 " (select m.product, max(m.release) from moves m join releases r on r.id = m.release"
                 "  where r.environment = ? and r.id <= ? group by m.product)",
                 [environment, environment, self._last_release(environment, as_of)],
@@ -217,6 +218,10 @@ class Catalog:
         rows = self.database.rows(f"select {VERDICT} from verdicts {condition}", values)
         with decoded(self.name):
             return [verdict_of(row) for row in rows]
+
+    def names(self) -> list[str]:
+        """Return the products of which a version is recorded, declared or not, sorted."""
+        return [name for (name,) in self.database.rows("select distinct product from versions order by 1")]
 
     def releases(self, product: str, environment: str) -> Sequence[Release]:
         """Return the releases that moved a product, newest first; each with that product's move only."""

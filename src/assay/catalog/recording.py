@@ -94,7 +94,7 @@ def _check_parts(writer: Writer, new: Sequence[Version]) -> None:
 
 def check_versions(writer: Writer, moves: Sequence[Move]) -> None:
     """Raise Conflict when a version that readers are to see is there no more."""
-    ids = {move.version: move.product for move in moves}
+    ids = {move.version: move.product for move in moves if move.version}
     gone = ids.keys() - {id for (id,) in rows_of(writer, "select id from versions where id in", list(ids))}
     if gone:
         raise Conflict(f"gc has removed {sorted(gone)[0]} of {ids[sorted(gone)[0]]} meanwhile")
@@ -110,11 +110,14 @@ def add_verdicts(writer: Writer, verdicts: Iterable[Verdict]) -> None:
 
 
 def move(writer: Writer, environment: str, release: int, moved: Move) -> None:
-    """Let readers of an environment see a version from a release on."""
+    """Let readers of an environment see a version, or nothing, of a product from a release on."""
+    writer.execute("insert into moves values (?, ?, ?, ?)", [release, moved.product, moved.version, moved.previous])
+    if not moved.version:
+        writer.execute("delete from pointers where environment = ? and product = ?", [environment, moved.product])
+        return
     writer.execute(
         "insert into pointers (environment, product, version, release, previous, pinned) values (?, ?, ?, ?, ?, ?)"
         " on conflict (environment, product) do update set version = excluded.version, release = excluded.release,"
         " previous = excluded.previous, pinned = excluded.pinned",
         [environment, moved.product, moved.version, release, moved.previous, int(moved.pinned)],
     )
-    writer.execute("insert into moves values (?, ?, ?, ?)", [release, moved.product, moved.version, moved.previous])

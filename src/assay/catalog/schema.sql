@@ -113,7 +113,7 @@ create index releases_when on releases (environment, at);
 create table moves (
   release  bigint not null,
   product  text not null,
-  version  text not null,
+  version  text not null,                 -- '' when the product was taken away from readers
   previous text not null,                 -- what it replaced, '' when nothing was published before
   primary key (release, product)
 );

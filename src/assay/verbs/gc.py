@@ -20,7 +20,7 @@ def verb(
     env: str | None, now: datetime | None, as_json: bool, keep: int | None, days: int | None, dry_run: bool
 ) -> None:
     """Remove versions that need not be kept, and files that nobody can be reading any more; tidy up small files."""
-    with open_session(env, now, create=True, reads=False) as session:
+    with open_session(env, now, create=True, reads=False, last_good=True) as session:
         check_now(session, now)
         config = session.project.config
         rule = Rule(

@@ -21,14 +21,15 @@ from assay.story import day
 @click.option("--rule", metavar="RULE", help="How this rule came out instead: its words, or some of them.")
 def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
     """List the versions of a product: how each was judged, and when readers saw it."""
-    with open_session(env) as session:
-        product = session.project.graph.products[session.project.graph.resolve(name)]
-        if rule is not None:
+    with open_session(env, last_good=True) as session:
+        full = session.resolve(name) if rule is None else session.project.graph.resolve(name)
+        product = session.project.graph.products.get(full)
+        if rule is not None and product:
             chosen = rule_of(product, rule)
             return _history_of_rule(
                 chosen.text, history_of_rule(session.catalog, product, chosen, session.environment), as_json
             )
-        told = history_of(session.catalog, product, session.environment)
+        told = history_of(session.catalog, full, product, session.environment)
     if as_json:
         return say(told)
     table(

@@ -4,7 +4,7 @@ import click
 
 from assay.lineage import as_data, as_mermaid, as_tree
 from assay.options import say
-from assay.project import open_project
+from assay.session import open_session
 
 
 @click.command("lineage")
@@ -13,7 +13,8 @@ from assay.project import open_project
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def verb(name: str, format: str, as_json: bool) -> None:
     """Show what a product or source is made of, and what is made of it."""
-    graph = open_project().graph
+    with open_session(last_good=True) as session:
+        graph = session.project.graph
     full = graph.resolve(name, sources=True)
     if as_json or format == "json":
         return say(as_data(graph, full))

@@ -7,18 +7,20 @@ import click
 from assay.options import ENV, EXCLUDE, JSON, SELECT, options, say
 from assay.report import table
 from assay.session import open_session
-from assay.story import about, parts_of
+from assay.story import about, about_undeclared, no_longer_declared, parts_of
 
 
 @click.command("ls")
 @options(SELECT, EXCLUDE, ENV, JSON)
 def verb(select: Sequence[str], exclude: Sequence[str], env: str | None, as_json: bool) -> None:
     """List the products: what each is for, and whose it is."""
-    with open_session(env) as session:
+    with open_session(env, last_good=True) as session:
         chosen = session.request(session.observe(), select, exclude).products
         products = [session.project.graph.products[n] for n in session.project.graph.order if n in chosen]
+        undeclared = {} if select or exclude else session.undeclared()
     if as_json:
-        return say([about(product) for product in products])
-    told = [(p.name, p.kind, parts_of(p), p.owner, p.purpose) for p in products]
-    table(("product", "made by", "parts", "owner", "purpose"), told)
+        return say([*map(about, products), *(about_undeclared(version) for version in undeclared.values())])
+    rows = [(p.name, str(p.kind), parts_of(p), p.owner, p.purpose) for p in products]
+    rows += [(name, "", "", "", no_longer_declared(version)) for name, version in undeclared.items()]
+    table(("product", "made by", "parts", "owner", "purpose"), rows)
     return None

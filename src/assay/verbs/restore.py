@@ -28,7 +28,7 @@ def verb(
     if not loose and len(words) != (0 if release is not None else 2):
         hint = f"`products history {words[0]}` lists versions." if words else "products restore NAME VERSION"
         raise UsageError("give a product and a version of it, or --release R, or --unpin", hint=hint)
-    with open_session(env, now) as session:
+    with open_session(env, now, last_good=True) as session:
         check_now(session, now)
         told = _restored(session, words, release, loose=loose)
     if as_json:
@@ -48,8 +48,8 @@ def _restored(session: Session, words: Sequence[str], release: int | None, *, lo
     if release is not None:
         return restore_release(readers, release)
     if loose:
-        return unpin(readers, {graph.resolve(name) for name in words})
-    return restore(readers, graph.resolve(words[0]), words[1])
+        return unpin(readers, {session.resolve(name) for name in words})
+    return restore(readers, session.resolve(words[0]), words[1])
 
 
 def _lines(told: dict[str, Any]) -> list[str]:

@@ -30,7 +30,7 @@ def verb(
     to: Path | None,
 ) -> None:  # fmt: skip
     """Show the first rows of what readers see of a product; values of sensitive columns are hidden."""
-    with open_session(env) as session:
+    with open_session(env, last_good=True) as session:
         product = session.project.graph.products[session.project.graph.resolve(name)]
         observed = session.observe()
         shelf, steps = shelf_of(session, observed)

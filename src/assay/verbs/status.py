@@ -11,7 +11,7 @@ from assay.plan import plan
 from assay.report import table
 from assay.restoring import mixed_by_pins
 from assay.session import open_session
-from assay.status import status_of
+from assay.status import status_of, status_of_undeclared
 from assay.story import Story, day
 
 
@@ -19,7 +19,7 @@ from assay.story import Story, day
 @options(SELECT, EXCLUDE, ENV, NOW, JSON)
 def verb(select: Sequence[str], exclude: Sequence[str], env: str | None, now: datetime | None, as_json: bool) -> None:
     """Say for each product what readers see, and whether it is what it should be."""
-    with open_session(env, now) as session:
+    with open_session(env, now, last_good=True) as session:
         observed = session.observe()
         steps = plan(session.project.graph, observed, session.request(observed, select, exclude)).steps
         story = Story(session.project.graph, observed.facts)
@@ -35,6 +35,8 @@ def verb(select: Sequence[str], exclude: Sequence[str], env: str | None, now: da
             )
             for n, d in steps.items()
         ]  # fmt: skip
+        if not (select or exclude):
+            told += [status_of_undeclared(version) for version in session.undeclared().values()]
     if as_json:
         return say(told)
     table(

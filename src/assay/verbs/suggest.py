@@ -14,7 +14,7 @@ from assay.suggest import suggestion
 @options(ENV, JSON)
 def verb(name: str, env: str | None, as_json: bool) -> None:
     """Suggest a contract: what a source or a published product holds, as pandera code to paste."""
-    with open_session(env) as session:
+    with open_session(env, last_good=True) as session:
         graph = session.project.graph
         full = graph.resolve(name, sources=True)
         shelf, _ = shelf_of(session, session.observe())

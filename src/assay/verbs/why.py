@@ -20,7 +20,7 @@ from assay.shown import shelf_of
 @click.option("--part", metavar="PART", help="Say of one part what it is made of, and what is next for it, instead.")
 def verb(name: str, env: str | None, now: datetime | None, as_json: bool, rules: bool, part: str | None) -> None:
     """Say what is next for a product, rung by rung, and what would change it."""
-    with open_session(env, now) as session:
+    with open_session(env, now, last_good=True) as session:
         full = session.project.graph.resolve(name)
         if rules:
             return _rules(session, full, as_json)
