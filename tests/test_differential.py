@@ -208,9 +208,21 @@ def test_parquet(bench: Bench, stored: str) -> None:
             assert len(good) <= 1 or _agree(bench, type, good, dtype), (declared, good)
 
 
-def _agree(bench: Bench, type: pa.DataType, values: Sequence[Any], dtype: Any) -> bool:
+@pytest.mark.parametrize("declared", ["timestamp", "timestamp_ms", "timestamp_ns"])
+def test_times_as_spark_writes_them(bench: Bench, declared: str) -> None:
+    """INT96 tells more than nanoseconds can, and Polars takes it for nanoseconds."""
+    for values, good in (
+        ([dt.datetime(9999, 12, 31), dt.datetime(1, 1, 1), dt.datetime(2024, 1, 1)], declared != "timestamp_ns"),
+        ([dt.datetime(2024, 1, 1, microsecond=7)], declared == "timestamp"),
+    ):
+        assert _agree(bench, pa.timestamp("us"), values, DECLARED[declared], int96=True) is good, values
+    for odd in (2**63 - 1, 1):
+        assert not _agree(bench, pa.timestamp("ns"), [odd], DECLARED[declared], int96=True)
+
+
+def _agree(bench: Bench, type: pa.DataType, values: Sequence[Any], dtype: Any, *, int96: bool = False) -> bool:
     """Say whether both engines hand these values over; fails where they differ, or change one."""
-    file, table = written(bench.folder, type, values)
+    file, table = written(bench.folder, type, values, int96=int96)
     bench.handed = {}
     by_sql, by_function = bench.both(source_of("parquet", x=dtype), [file])
     about = (str(type), str(dtype), values, by_sql, by_function)

@@ -5,6 +5,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from assay.engines.feed import Feed
 from assay.engines.pathcolumns import by_path
 from assay.engines.quoting import identifier, literal, source_files
@@ -22,51 +25,96 @@ _TEXTS = ("String", "Categorical", "Enum")
 _DAY = 86_400 * _PER_SECOND["ns"]
 
 
+class Group(Struct, frozen=True, kw_only=True):
+    """Parquet files of a source that store each declared column (by name) as the same type."""
+
+    source: Source
+    files: tuple[Path, ...]
+    stored: Mapping[str, Any]
+
+    def scan(self, types: Mapping[str, Any], file_column: str | None = None) -> "pl.LazyFrame":
+        """Return the rows; columns whose `types` are not those stored, which are nanoseconds, as microseconds."""
+        import polars as pl
+
+        options: dict[str, Any] = {}
+        if types != self.stored:
+            cast = pl.ScanCastOptions(datetime_cast="nanosecond-downcast")
+            options = {"schema": types, "extra_columns": "ignore", "cast_options": cast}
+        return pl.scan_parquet(
+            [*self.files], glob=False, hive_partitioning=False, include_file_paths=file_column, **options
+        )
+
+    @property
+    def read_as(self) -> dict[str, Any]:
+        """The types that Polars reads columns as.
+
+        What Spark writes (INT96) seems to be nanoseconds to Polars, which cannot tell 9999-12-31. Microseconds can.
+        """
+        import polars as pl
+
+        types = dict(self.stored)
+        for column in self.source.columns:
+            have, want = types[column.name], of_column(column)
+            if (
+                isinstance(have, pl.Datetime)
+                and isinstance(want, pl.Datetime)
+                and have.time_unit == "ns" != want.time_unit
+            ):
+                types[column.name] = pl.Datetime("us", have.time_zone)
+        return types
+
+
 def select(feed: Feed) -> str:
     """Return the query that reads Parquet files of a source."""
     source = feed.source
     assert source is not None
-    named = ", ".join(f"{_value(source, c)} as {identifier(c.name)}" for c in source.columns)
-    options = "filename = '__file', hive_partitioning = false"
-    return " union all ".join(
-        f"select {named}{by_path(feed)} from read_parquet({source_files(files)}, {options})"
-        for files in by_schema(source, feed.files)
-    )
+    options, queries = "filename = '__file', hive_partitioning = false", []
+    for group in by_schema(source, feed.files):
+        named = ", ".join(f"{_value(group, c)} as {identifier(c.name)}" for c in source.columns)
+        files = source_files(group.files)
+        queries.append(f"select {named}{by_path(feed)} from read_parquet({files}, {options})")
+    return " union all ".join(queries)
 
 
-def _value(source: Source, column: Column) -> str:
+def _value(group: Group, column: Column) -> str:
+    """Return the SQL of a value, with what `by_schema()` cannot see because Polars reads it otherwise."""
     name = identifier(column.name)
     value = f"cast({name} as {column.type})"
-    if column.type != "TIME":
-        return value
-    # Polars reads what is no time of a day as null, so times are checked here.
-    told = f"{source.name}: column {column.name!r} should be TIME, to the microsecond, and a file has "
-    wrong = f"error({literal(told)} || {name} || ' (in ' || __file || ')')"
-    nanoseconds = f"epoch_ns(cast({name} as TIME_NS))"
-    return f"case when {nanoseconds} % 1000 <> 0 or {nanoseconds} >= {_DAY} then {wrong} else {value} end"
+    told = f"{group.source.name}: column {column.name!r} should be {column.type}"
+    if column.type == "TIME":  # Polars reads 24:00:00 as null
+        nanoseconds = f"epoch_ns(cast({name} as TIME_NS))"
+        wrong = (
+            f"error({literal(f'{told}, to the microsecond, and a file has ')} || {name} || ' (in ' || __file || ')')"
+        )
+        return f"case when {nanoseconds} % 1000 <> 0 or {nanoseconds} >= {_DAY} then {wrong} else {value} end"
+    if column.type == "TIMESTAMP_NS" and getattr(group.stored[column.name], "time_unit", "") == "ns":
+        wrong = f"error({literal(f'{told}, and is INT96, of which DuckDB reads microseconds (in ')} || __file || ')')"
+        return f"case when typeof({name}) <> 'TIMESTAMP_NS' then {wrong} else {value} end"
+    return value
 
 
 def alike(source: Source) -> bool:
     """Say whether Polars reads every value of a source's Parquet files as DuckDB does."""
-    return source.format == "parquet" and all(column.type != "TIME" for column in source.columns)
+    return source.format == "parquet" and all(c.type not in {"TIME", "TIMESTAMP_NS"} for c in source.columns)
 
 
-def by_schema(source: Source, files: Sequence[Path]) -> list[list[Path]]:
+def by_schema(source: Source, files: Sequence[Path]) -> list[Group]:
     """Return the Parquet files of a source in groups of one schema, so that no file's types are taken for another's.
 
     Raises BuildError for a file that lacks a declared column, has it in a type that is not what is declared, or holds
     a value that the declared type cannot hold exactly.
     """
-    groups: dict[tuple[Any, ...], list[Path]] = {}
+    of_types: dict[tuple[Any, ...], list[Path]] = {}
     for file in files:
-        groups.setdefault(_stored_types(source, file), []).append(file)
-    for types, group in groups.items():
-        kept = {
-            c.name: kept for c, have in zip(source.columns, types, strict=True) if (kept := _kept(c, have)) is not None
-        }
-        if kept:
-            _check_values(source, group, kept)
-    return list(groups.values())
+        of_types.setdefault(_stored_types(source, file), []).append(file)
+    names = [column.name for column in source.columns]
+    groups = [
+        Group(source=source, files=tuple(same), stored=dict(zip(names, types, strict=True)))
+        for types, same in of_types.items()
+    ]
+    for group in groups:
+        _check_values(group)
+    return groups
 
 
 # ---------------------------------------------------------------------------------------------- types
@@ -115,6 +163,72 @@ def _may_be(stored: "pl.DataType", column: Column) -> bool:
 # ---------------------------------------------------------------------------------------------- values
 
 
+def _check_values(group: Group) -> None:
+    """Raise BuildError for the first value that its declared type does not hold exactly."""
+    if not (file := _file_of_wrong(group, group.stored)):
+        return
+    if group.read_as == group.stored:
+        raise BuildError(f"{group.source.name}: {_first_wrong(group, file, group.stored)}")
+    # To Polars, what nanoseconds cannot tell is the largest number of them: it is looked at in microseconds.
+    for types in (group.stored, group.read_as):
+        if file := _file_of_wrong(group, types, but_largest=True):
+            raise BuildError(f"{group.source.name}: {_first_wrong(group, file, types, but_largest=True)}")
+
+
+def _wrong(group: Group, types: Mapping[str, Any], *, but_largest: bool = False) -> dict[str, "pl.Expr"]:
+    """Return, by column, what is true of values that are not exactly of the declared type; only where some may be."""
+    import polars as pl
+
+    found = {}
+    for column in group.source.columns:
+        value, have = pl.col(column.name), types[column.name]
+        kept = _kept(column, have)
+        if but_largest and have != group.read_as[column.name]:
+            assert kept is not None
+            kept |= value.to_physical() == _LARGEST
+        elif but_largest and have != group.stored[column.name]:
+            in_time = value.to_physical() != _LARGEST // 1000
+            kept = in_time if kept is None else kept & in_time
+        if kept is not None:
+            found[column.name] = value.is_not_null() & ~kept
+    return found
+
+
+def _file_of_wrong(group: Group, types: Mapping[str, Any], *, but_largest: bool = False) -> Path | None:
+    """Return the first file with a value that its declared type does not hold exactly."""
+    import polars as pl
+
+    wrong = _wrong(group, types, but_largest=but_largest)
+    if not wrong:
+        return None
+    frame = group.scan(types, _FILE).filter(pl.any_horizontal([*wrong.values()])).select(_FILE).head(1)
+    try:
+        for (path,) in frame.collect(engine="streaming").rows():
+            return Path(path)
+    except pl.exceptions.PolarsError as error:
+        if len(group.files) == 1:
+            raise BuildError(f"{group.source.name}: cannot read {group.files[0].name!r}: {error}") from error
+        for file in group.files:
+            _file_of_wrong(replace(group, files=(file,)), types, but_largest=but_largest)
+        raise
+    return None
+
+
+def _first_wrong(group: Group, file: Path, types: Mapping[str, Any], *, but_largest: bool = False) -> str:
+    """Return where in a file the first value is that its declared type does not hold, and what it is."""
+    import polars as pl
+
+    frame = replace(group, files=(file,)).scan(types).with_row_index(_FILE, 1)
+    declared = {column.name: column.logical or column.type for column in group.source.columns}
+    for name, wrong in _wrong(group, types, but_largest=but_largest).items():
+        is_time = types[name].is_temporal()
+        value = pl.col(name).to_physical() if is_time else pl.col(name)
+        for row, found in frame.filter(wrong).select(_FILE, value).head(1).collect().rows():
+            shown = _moment(found, types[name]) if is_time else repr(found)
+            return f"{file.name!r}, row {row}: column {name!r} should be {declared[name]}; it is {shown}"
+    return f"{file.name!r} was replaced while it was being read"
+
+
 def _kept(column: Column, stored: "pl.DataType") -> "pl.Expr | None":
     """Return what is true of values that the declared type holds exactly; None where that is every value."""
     import polars as pl
@@ -156,43 +270,6 @@ def _bounds(integer: Any) -> tuple[int, int]:
 
     row = pl.select(low=integer.min(), high=integer.max()).row(0)
     return int(row[0]), int(row[1])
-
-
-def _check_values(source: Source, files: Sequence[Path], kept: Mapping[str, "pl.Expr"]) -> None:
-    """Raise BuildError for the first value that its declared type does not hold exactly."""
-    import polars as pl
-
-    wrong = pl.any_horizontal([pl.col(name).is_not_null() & ~expression for name, expression in kept.items()])
-    frame = pl.scan_parquet([*files], glob=False, hive_partitioning=False, include_file_paths=_FILE)
-    try:
-        found = frame.filter(wrong).select(_FILE).head(1).collect(engine="streaming")
-    except pl.exceptions.PolarsError as error:
-        if len(files) == 1:
-            raise BuildError(f"{source.name}: cannot read {files[0].name!r}: {error}") from error
-        for file in files:
-            _check_values(source, [file], kept)
-        raise
-    for path in found.get_column(_FILE):
-        raise BuildError(f"{source.name}: {_first_wrong(source, Path(path), kept)}")
-
-
-def _first_wrong(source: Source, file: Path, kept: Mapping[str, "pl.Expr"]) -> str:
-    """Return where in a file the first value is that its declared type does not hold, and what it is."""
-    import polars as pl
-
-    frame = pl.scan_parquet(file, glob=False, hive_partitioning=False).select(*kept)
-    types = frame.collect_schema()
-    for column in source.columns:
-        if column.name not in kept:
-            continue
-        value = pl.col(column.name)
-        number = value.to_physical() if types[column.name].is_temporal() else value
-        chosen = frame.with_row_index("row", 1).filter(value.is_not_null() & ~kept[column.name])
-        for row, wrong in chosen.select("row", number).head(1).collect().rows():
-            shown = _moment(wrong, types[column.name]) if types[column.name].is_temporal() else repr(wrong)
-            should = f"column {column.name!r} should be {column.logical or column.type}"
-            return f"{file.name!r}, row {row}: {should}; it is {shown}"
-    return f"{file.name!r} was replaced while it was being read"
 
 
 def _moment(number: int, stored: Any) -> str:

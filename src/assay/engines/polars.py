@@ -26,10 +26,10 @@ def scan(feed: Feed) -> "pl.LazyFrame":
         return pl.LazyFrame(schema=declared | by_path)
     told = path_columns(feed)
     frames = [
-        pl.scan_parquet(
-            files, glob=False, hive_partitioning=False, include_file_paths="__file" if told else None
-        ).select(*(pl.col(name).cast(dtype) for name, dtype in declared.items()), *told)
-        for files in parquetfiles.by_schema(feed.source, feed.files)
+        group.scan(group.read_as, "__file" if told else None).select(
+            *(pl.col(name).cast(dtype) for name, dtype in declared.items()), *told
+        )
+        for group in parquetfiles.by_schema(feed.source, feed.files)
     ]
     return pl.concat(frames) if len(frames) > 1 else frames[0]
 
