@@ -160,3 +160,23 @@ def test_what_was_not_there_then_is_told_with_the_moment(shop: Place) -> None:
         "no published table 'p' as of 2001-02-03 00:00:00 UTC"
         in shop.run("query", "--as-of", "2001-02-03", "from p").err
     )
+
+
+def test_nanoseconds_are_shown(place: Place) -> None:
+    times = "timestamp_ns '2024-01-01 10:00:00.123456789' as t, '10:00:00.000000001'::time_ns as c, 1 as t_1"
+    place.write(
+        "products/sales.py",
+        f"sql_product('p', \"\"\"select {times}, '2024-01-01 00:00:00.000000001Z'::timestamptz_ns as z\"\"\", owner='o')",
+        header=True,
+    )
+    place.materialize()
+    row = {
+        "t": "2024-01-01 10:00:00.123456789",
+        "c": "10:00:00.000000001",
+        "t_1": 1,
+        "z": "2024-01-01 00:00:00.000000001+00",
+    }
+    assert place.query("from p order by t; -- all") == [row]
+    assert place.query("select t as x, t as x from p") == [{"x": row["t"], "x_1": row["t"]}]
+    shown = place.run("show", "p").out
+    assert all(text in shown for text in ("10:00:00.123456789", "10:00:00.000000001"))

@@ -18,6 +18,7 @@ from assay.reading import Published
 
 T = TypeVar("T")
 _BATCH = 1000
+_FINER_THAN_PYTHON = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
 _NOT_PUBLISHED = "`products ls` lists what is declared; `products materialize` publishes it."
 
 
@@ -39,8 +40,8 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
         room = duck.reading_room(files, views, seen.config.spill_folder, seen.config.limits)
     try:
         with blaming(stored.values()):
-            answer = _stoppable(room, lambda: room.execute(sql))
-            yield _unique([column[0] for column in answer.description or ()]), _rows(room, answer)
+            names, answer = _stoppable(room, lambda: _answer(room, sql))
+            yield _unique(names), _rows(room, answer)
     except duckdb.OutOfMemoryException:
         room.close()
         raise  # that is no fault of the query
@@ -66,14 +67,27 @@ def first_rows(
     chosen = f"select * replace ({hide})" if hide else ""
     try:
         with blaming([table]):
-            answer = room.execute(f"{chosen} {duck.parquet(table)} limit {count}")
-            return [column[0] for column in answer.description or ()], answer.fetchall()
+            names, answer = _answer(room, f"{chosen} {duck.parquet(table)} limit {count}")
+            return names, answer.fetchall()
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
         raise StoreError(f"cannot read {table.files[0]}: {str(error).splitlines()[0]}") from None
     finally:
         room.close()
+
+
+def _answer(room: Any, sql: str) -> tuple[list[str], Any]:
+    """Run a query; return the names of its columns, and its rows: nanoseconds as text, because Python cuts them."""
+    answer = room.execute(sql)
+    columns = [(column[0], str(column[1])) for column in answer.description or ()]
+    if any(type in _FINER_THAN_PYTHON for _, type in columns):
+        shown = (
+            f"cast(#{n} as varchar)" if t in _FINER_THAN_PYTHON else f"#{n}" for n, (_, t) in enumerate(columns, 1)
+        )
+        room.execute(f"create temp view __answer as {sql}")
+        answer = room.execute(f"select {', '.join(shown)} from __answer")
+    return [name for name, _ in columns], answer
 
 
 def _tables(sql: str, seen: Published) -> dict[str, str]:
