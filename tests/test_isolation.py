@@ -8,9 +8,12 @@ import time
 from pathlib import Path
 from textwrap import dedent
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
+from assay import isolation
+from assay.engines import making
 from assay.isolation import Hands
 from tests.conftest import LONG, Place
 
@@ -259,9 +262,9 @@ def is_gone(place: Place) -> bool:
     return False
 
 
-def begun(place: Place) -> "subprocess.Popen[str]":
+def begun(place: Place, verb: str = "materialize") -> "subprocess.Popen[str]":
     """Begin a run, and return it when its function is at work."""
-    command = [sys.executable, "-m", "assay", "materialize"]
+    command = [sys.executable, "-m", "assay", verb]
     run = subprocess.Popen(command, cwd=place.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for _ in range(1200):
         if (place.root / "pid").exists() and (place.root / "pid").read_text():
@@ -269,6 +272,20 @@ def begun(place: Place) -> "subprocess.Popen[str]":
         time.sleep(0.05)
     run.kill()
     raise AssertionError(run.communicate())
+
+
+def read_until(run: "subprocess.Popen[str]", word: str) -> str:
+    """Return the first line with a word in it that a run writes."""
+    assert run.stdout is not None
+    return next((line for line in run.stdout if word in line), "")
+
+
+def wait_for(place: Place, product: str) -> None:
+    """Wait until a file of a product is there."""
+    for _ in range(1200):
+        if list((place.root / ".products/store").glob(f"{product}/*/*")):
+            return
+        time.sleep(0.05)
 
 
 WAITS = """
@@ -448,3 +465,73 @@ def test_sql_and_judging_take_turns_and_functions_do_not(place: Place, monkeypat
     read = (place.root / "data/a.csv").stat().st_size
     made = [file.stat().st_size for file in (place.root / ".products/store").rglob("*.parquet")]
     assert sorted(taken) == sorted([read, *made]), "one is made by a query; both are judged"
+
+
+# ---------------------------------------------------------------------------- what hangs where no interrupt is heard
+
+
+def test_sql_that_no_interrupt_ends_fails_at_its_timeout(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB may wait for ever, and then hears nothing: the product fails alone, and the run comes to its end."""
+    real = making.duck.stage
+
+    def stage(bench: Any, query: str, *rest: Any) -> Any:
+        return Event().wait() if "deaf" in query else real(bench, query, *rest)
+
+    monkeypatch.setattr(making.duck, "stage", stage)
+    monkeypatch.setattr(isolation, "_GRACE", 0.2)
+    declare(place, f"sql_product('p', 'select x as deaf from numbers', owner='o', timeout=0.1)\n{OTHER}")
+    told = place.materialize("--jobs", "1")
+    assert "sales.p timed out after 0.1 s" in told["sales.p"]["error"]
+    assert "DuckDB did not stop when it was told to" in told["sales.p"]["error"]
+    assert told["sales.other"]["result"] == "published"
+    assert told[""]["exit_code"] == 1
+
+
+# A thread that waits for a lock which it has itself never comes back to Python, and no signal wakes it.
+DEADLOCK = "m = (ctypes.c_char * 64)(); lock = ctypes.CDLL(None).pthread_mutex_lock; lock(m); lock(m)"
+
+
+def test_the_second_ctrl_c_ends_what_hangs(place: Place) -> None:
+    declare(place, WAITS.format(how=DEADLOCK).replace(", isolate=True", "") + OTHER)
+    run = begun(place)
+    wait_for(place, "sales.other")
+    run.send_signal(signal.SIGINT)
+    assert "waits for sales.p" in read_until(run, "stopping")
+    time.sleep(0.4)  # closer together they are one
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=30)
+    assert (run.returncode, err) == (130, "stopped at once, while sales.p did not end\n"), out
+    place.edit("products/sales.py", DEADLOCK, "return numbers")
+    told = place.materialize()
+    assert told[""]["exit_code"] == 0
+    assert not told["sales.other"]["built"], "what was finished was recorded"
+    assert len(list((place.root / ".products/store").glob("sales.p/*"))) == 1, "what was left is gone"
+
+
+def test_sigterm_ends_what_hangs(place: Place) -> None:
+    declare(place, WAITS.format(how=DEADLOCK).replace(", isolate=True", ""))
+    run = begun(place)
+    run.send_signal(signal.SIGTERM)
+    _, err = run.communicate(timeout=30)
+    assert (run.returncode, err) == (130, "stopped at once, while sales.p did not end\n")
+
+
+def test_ctrl_c_ends_a_command_whose_main_thread_hangs(place: Place) -> None:
+    place.write(
+        "products/sales.py", f"import ctypes\nfrom pathlib import Path\nPath('pid').write_text('x')\n{DEADLOCK}\n"
+    )
+    run = begun(place, "ls")
+    run.send_signal(signal.SIGINT)
+    time.sleep(0.4)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+    assert (run.returncode, err) == (130, "stopped at once\n")
+
+
+def test_a_forked_process_hands_no_signal_of_its_own_to_us(place: Place) -> None:
+    forks = (
+        "pid = os.fork()\n    if not pid: os._exit(signal.set_wakeup_fd(-1) + 1)\n    assert os.waitpid(pid, 0)[1] == 0"
+    )
+    declare(place, WAITS.format(how=f"{forks}\n    return numbers").replace(", isolate=True", ""))
+    ran = place.spawn("materialize")
+    assert ran.code == 0, ran

@@ -13,6 +13,7 @@ import click
 
 from assay.cleaning import clean
 from assay.errors import AssayError, remedy
+from assay.interrupts import end_when_deaf, is_left_behind
 
 # What `--help` says of each verb: its module, and all that this works with, is loaded when it is asked for.
 VERBS = {
@@ -100,6 +101,7 @@ def run() -> None:
     that a large project is, hundreds of thousands, unless it goes to work (`execute` turns that on again).
     """
     cycles.disable()
+    end_when_deaf()
     code = 1
     _speak_alone()
     try:
@@ -108,7 +110,8 @@ def run() -> None:
         code = exit.code if isinstance(exit.code, int) else int(exit.code is not None)
     except BaseException:
         traceback.print_exc()
-    atexit._run_exitfuncs()
+    if not is_left_behind():
+        atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
     except BrokenPipeError:

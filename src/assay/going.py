@@ -1,6 +1,5 @@
 """A run as a command makes it: told as it goes, with what it left at the end."""
 
-import signal
 import sys
 from contextlib import redirect_stdout
 from typing import Any
@@ -10,6 +9,7 @@ from msgspec.structs import replace
 
 from assay.events import Outcome
 from assay.execute import execute
+from assay.interrupts import stop_at_sigterm
 from assay.plan import Manner, Observed, Request
 from assay.report import JsonReporter, PlainReporter, RichReporter, to_json
 from assay.session import Session
@@ -18,7 +18,7 @@ from assay.story import Story
 
 def go(session: Session, observed: Observed, request: Request, *, as_json: bool, manner: Manner) -> Outcome:
     """Do what is asked for, and tell of it on the way."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_at_sigterm()
     facts = session.catalog.facts(session.environment, session.storage.holds)  # also of what the run makes
     story, width = Story(session.project.graph, facts), max(map(len, request.products), default=0)
     reporter = _reporter(story, width, as_json)

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from threading import Event, Lock, Semaphore, Thread, get_ident
+from threading import Event, Lock, Semaphore
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -24,6 +25,7 @@ from assay.engines.measuring import Stranger, measure
 from assay.errors import BuildError, Crashed, TimedOut
 from assay.evidence import Shelf
 from assay.failure import Elsewhere
+from assay.interrupts import in_thread
 from assay.messages import Reply, Request, Task, reply_from, request_to, task_to
 from assay.model import Product
 from assay.periods import shown_while
@@ -128,8 +130,8 @@ class Hands(Struct, kw_only=True):
         engine, told = self.engine, partial(measure, stranger=stranger, ask=ask)
         if not product.timeout:
             return make(product, recipe, feeds, target, engine, measure=told)
-        with _Alarm(product, partial(engine.interrupt, get_ident())):
-            return make(product, recipe, feeds, target, engine, measure=told)
+        work = partial(make, product, recipe, feeds, target, engine, measure=told)
+        return _within(product, work, engine.interrupt)
 
     def _task(self, product: Product, recipe: Recipe | None, spill: Path) -> Task:
         given = self.shelf.config.limits
@@ -152,33 +154,29 @@ def _share(limit: str, jobs: int) -> str:
     return f"{float(found[1]) / max(jobs, 1):.3f}{found[2]}"
 
 
-def _late(product: Product) -> TimedOut:
+def _late(product: Product, *, deaf: bool = False) -> TimedOut:
     hint = "Give it more time (timeout=), or find out what it waits for."
+    if deaf:
+        hint += (
+            "\nDuckDB did not stop when it was told to. With isolate=True a process of its own runs it, and is ended."
+        )
     return TimedOut(f"{product.name} timed out after {shown_while(product.timeout)}", hint=hint, where=product.where)
 
 
-class _Alarm:
-    """Interrupts what is running when a product's time is over, until that has noticed."""
-
-    def __init__(self, product: Product, interrupt: Callable[[], None]) -> None:
-        self.product, self.interrupt = product, interrupt
-        self.done, self.over = Event(), False
-        self.thread = Thread(target=self._watch, daemon=True, name=f"timeout of {product.name}")
-
-    def __enter__(self) -> None:
-        self.thread.start()
-
-    def _watch(self) -> None:
-        wait = self.product.timeout
-        while not self.done.wait(wait):
-            self.over, wait = True, _TICK
-            self.interrupt()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        self.done.set()
-        self.thread.join()
-        if self.over and isinstance(error, Exception):
-            raise _late(self.product) from error
+def _within(product: Product, work: Callable[[], Measured], interrupt: Callable[[int | None], None]) -> Measured:
+    """Do this within a product's time; interrupted when that is over, and left alone if it does not hear that."""
+    done, thread = in_thread(work, f"{product.name}, within its time")
+    if wait([done], product.timeout).done:
+        return done.result()
+    for _ in range(int(_GRACE / _TICK)):
+        interrupt(thread.ident)
+        if wait([done], _TICK).done:
+            break
+    else:
+        raise _late(product, deaf=True)
+    if error := done.exception():
+        raise _late(product) from error
+    return done.result()
 
 
 class _Child:

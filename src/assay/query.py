@@ -1,9 +1,7 @@
 """One read-only query over published products, and the first rows of a file."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
-from threading import Thread
 from typing import Any, TypeVar
 
 from assay.config import Config
@@ -14,6 +12,7 @@ from assay.engines.feed import Table
 from assay.engines.quoting import dotted, identifier
 from assay.errors import QueryRefused, StoreError
 from assay.graph import nearest
+from assay.interrupts import in_thread
 from assay.reading import Published
 
 T = TypeVar("T")
@@ -134,15 +133,7 @@ def _rows(room: Any, answer: Any) -> Iterator[Sequence[Any]]:
 
 def _stoppable(room: Any, work: Callable[[], T]) -> T:
     """Do this in a thread of its own, so that Ctrl-C is heard also while DuckDB would not look up from a join."""
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    Thread(target=run, daemon=True).start()
+    done, _ = in_thread(work)
     try:
         return done.result()
     except KeyboardInterrupt:

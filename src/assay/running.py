@@ -37,7 +37,7 @@ from assay.events import (
 )
 from assay.evidence import Shelf
 from assay.failure import Failures
-from assay.interrupts import unstopped
+from assay.interrupts import saying_what_runs, unstopped
 from assay.isolation import Hands
 from assay.judging import Hearing, Ruling, remembered_by
 from assay.model import Key, Kind, Move, Product, Release, Version
@@ -149,14 +149,10 @@ class Run:
             self.project.definitions()
         self.project.vouch(self.plan.builds)
         try:
-            with self.world.catalog.run(
-                self.id,
-                self.observed.environment,
-                self.observed.now,
-                self.plan.wanted,
-                self.world.storage.remove,
+            with saying_what_runs(self.at_work), self.world.catalog.run(
+                self.id, self.observed.environment, self.observed.now, self.plan.wanted, self.world.storage.remove,
                 recorded=self.observed.recorded,
-            ) as self.busy:
+            ) as self.busy:  # fmt: skip
                 self.world.catalog.keep_unfinished(self.observed.environment, sorted(self.plan.work))
                 self._work(jobs)
             self._keep_few()
@@ -171,6 +167,10 @@ class Run:
     def comes_back(self) -> bool:
         """Whether what was put off has its turn in another pass: readers see no half of what is connected before."""
         return bool(self.put_off) and not self.stopping and bool(self.manner.wait or not self.held_up)
+
+    def at_work(self) -> tuple[str, ...]:
+        """Return the names of what is being built or judged."""
+        return tuple(self.running.values())
 
     def _work(self, jobs: int) -> None:
         with ThreadPoolExecutor(jobs, thread_name_prefix="build") as pool:
@@ -187,8 +187,10 @@ class Run:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self.hands.stop()
                 self._drop_queued()
-                self.world.reporter(Stopping(products=tuple(self.running.values())))
+                self.world.reporter(Stopping(products=self.at_work()))
                 while self.running:
+                    with suppress(AssayError):  # what runs may hang: what is done is recorded before
+                        self.records.flush()
                     for future in wait(self.running, timeout=_TICK).done:
                         self._keep(future)
                 raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from assay.engines import csvfiles, jsonlines, parquetfiles
 from assay.engines.feed import Feed, Table
-from assay.engines.parser import PARSER, connect
+from assay.engines.parser import PARSER, close, connect
 from assay.engines.quoting import as_named, dotted, file_list, files_of, identifier, literal
 from assay.engines.types import casts, check_names
 from assay.errors import BuildError
@@ -113,7 +113,7 @@ class DuckDB:
         """Let go of the instance and its memory."""
         for number in [*self._idle]:
             self._closed(number)
-        self._instance.close()
+        close(self._instance)
         if self._is_lent:
             PARSER.let_go()
 
