@@ -70,7 +70,7 @@ def came_out(run: "subprocess.Popen[str]") -> dict[str, dict]:
     return {event["product"].partition(".")[2]: event for event in events} | {"": last}
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
 def runs(place: Place, request: pytest.FixtureRequest) -> Iterator[Runs]:
     if request.param == "postgres":
         place.write("pyproject.toml", f'[tool.products]\ncatalog = "{request.getfixturevalue("address")}"\n')

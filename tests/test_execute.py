@@ -647,6 +647,7 @@ def test_fail_fast_with_nothing_left_to_do_tells_of_everything(place: Place) -> 
     assert told[""]["exit_code"] == 3
 
 
+@pytest.mark.long
 def test_what_does_not_fit_into_memory_is_spilled_and_told(place: Place) -> None:
     place.write("pyproject.toml", '[tool.products]\nmemory = "150MB"\nspill = "2GB"\n')
     sql = "select i, hash(i) as h, md5(i::varchar) as s from range(3000000) t(i) order by h"

@@ -405,6 +405,7 @@ def test_sets_are_the_same_in_every_process(place: Place) -> None:
     assert {t["result"] for t in place.spawn("plan", "--json", PYTHONHASHSEED="4").json} == {"unchanged"}
 
 
+@pytest.mark.long
 def test_sets_of_functions_and_classes_are_the_same_wherever_those_are_in_memory(place: Place) -> None:
     place.write(
         "lib/h.py",

@@ -387,6 +387,7 @@ def test_functions_of_many_modules_and_made_in_loops_are_found(place: Place) -> 
     assert place.query("select (from far.n2) as a, (from near.n2) as b") == [{"a": 2, "b": 2}]
 
 
+@pytest.mark.long
 def test_each_has_its_share_of_memory_and_spills_for_itself(place: Place) -> None:
     place.write("pyproject.toml", "[tool.products]\nmemory = '400MB'\n")
     declare(

@@ -296,6 +296,7 @@ run()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("late", [False, True])
 def test_ctrl_c_while_parts_are_put_together(tmp_path: Path, late: bool) -> None:
     place = shop(tmp_path)

@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 FILES = ("check", "builtin_checks", "container", "components", "model", "nested_model", "dtypes", "dataframe_generic")
 
 
+@pytest.mark.long
 def test_what_pandera_tests_we_judge_alike(tmp_path: Path) -> None:
     release = f"pandera=={version('pandera')}"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "pandera", release]

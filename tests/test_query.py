@@ -134,6 +134,7 @@ def test_a_table_shows_the_first_rows_and_says_so(shop: Place) -> None:
         assert shop.run("query", "--json", sql).json == [{"x": "a\nb", "l": [{"i": i}]} for i in range(count)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("format", ["table", "json"])
 def test_the_rows_of_an_answer_are_not_held_in_memory(shop: Place, format: str) -> None:
     code = """

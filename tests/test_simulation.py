@@ -367,22 +367,29 @@ def test_whatever_happens_readers_see_what_passed(made: list[Made], steps: list[
     live(made, steps, release)
 
 
-def product_by_product(writer: Any, environment: str, release: int, moved: Move) -> None:
-    """The control: it publishes product by product, each in a transaction of its own."""
-    move(writer, environment, release, moved)
-    writer.execute("commit")
-    writer.execute("begin immediate")
-
-
 def test_a_crash_at_every_step_of_one_run(tmp_path: Path) -> None:
     """By default at every twelfth, others every day: `tests/faults` goes through more of them."""
     at_steps(tmp_path, lambda last: range(1, last + 1) if LARGE else range(1 + SEED % 12, last + 1, 12))
 
 
 def test_the_control_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that publishes product by product, each in a transaction of its own, and dies after the first."""
+    dies = []
+
+    def product_by_product(writer: Any, environment: str, release: int, moved: Move) -> None:
+        move(writer, environment, release, moved)
+        writer.execute("commit")
+        if dies:
+            raise Crash
+        writer.execute("begin immediate")
+
+    def once(last: int) -> range:
+        dies.append(True)
+        return range(10 * last, 10 * last + 1)  # no other death comes before
+
     monkeypatch.setattr("assay.catalog.catalog.move", product_by_product)
     with pytest.raises(AssertionError, match="half of"):
-        at_steps(tmp_path, lambda last: range(last * 4 // 5, 0, -1))  # it releases in the last third
+        at_steps(tmp_path, once)
 
 
 def at_steps(folder: Path, chosen: Callable[[int], range]) -> None:

@@ -26,6 +26,7 @@ def published(place: Place, name: str) -> pl.DataFrame:
     return assay.read(name, project=place.root).collect()
 
 
+@pytest.mark.long
 def test_what_it_suggests_for_the_example_holds(example: Place) -> None:
     assert example.spawn("materialize").code == 0
     tables = [p["product"] for p in example.run("ls", "--json").json if p["product"] != "finance.cfo_pack"]

@@ -172,6 +172,7 @@ def test_the_night_when_every_task_was_green(example: Place) -> None:
     assert told["finance.month_close"]["result"] == "held"
 
 
+@pytest.mark.long
 def test_countries_are_not_lost(example: Place) -> None:
     events(example)
     assert ask(example, "select alpha2 from countries_mapped where country = 'Namibia'") == [{"alpha2": "NA"}]
