@@ -143,7 +143,7 @@ class Workshop(Struct, frozen=True, kw_only=True):
     ) -> tuple[dict[str, tuple[str, Measured]], int]:
         """Return the files of the rows that are kept, and of those set aside, and how many there were before."""
         product, engine = order.product, self.hands.engine
-        tables = [feed for feed in feeds if feed.source or feed.files[0].suffix == ".parquet"]
+        tables = [feed for feed in feeds if feed.is_table]
         this = Feed(alias=THIS, name=THIS, table=Table((target,)))
         with engine.bench([*tables, this], product.domain) as bench:
             done = split(product, target, measured.columns, bench, lambda: order.definition.schema)

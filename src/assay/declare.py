@@ -36,6 +36,10 @@ class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     purpose: str
 
 
+class FileDeclaration(SourceDeclaration, frozen=True, kw_only=True, eq=False):
+    """One file made elsewhere that is no table to us: `pattern` is its path."""
+
+
 class RuleDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     """A rule as it was written: which one of `rule`, what it was given, and what it says of itself."""
 
@@ -220,6 +224,31 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
                 format=format,
                 null_values=null_values,
                 delimiter=delimiter,
+                owner=owner,
+                purpose=purpose,
+            )
+        )
+
+    @staticmethod
+    def file(
+        path: str, *, name: str | None = None, domain: str | None = None, owner: str = "", purpose: str = ""
+    ) -> SourceDeclaration:
+        """Declare one file of any kind, relative to the project root: a workbook, a model, a table of rates as YAML.
+
+        A function that names it as an input takes it as a `pathlib.Path`, and is built again when its content changes.
+        """
+        where, module = _caller()
+        return _collect(
+            FileDeclaration(
+                where=where,
+                module=module,
+                name=name,
+                domain=domain,
+                pattern=path,
+                columns={},
+                format=None,
+                null_values=(),
+                delimiter=",",
                 owner=owner,
                 purpose=purpose,
             )

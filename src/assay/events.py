@@ -54,7 +54,8 @@ End = Decision | Failed | Left | Unfinished | Busy
 class Result(Struct, frozen=True, kw_only=True):
     """How one product came out of a run: what was decided last, and what was done for it.
 
-    `parts` are, of a product in parts, how many were built, and how many it has.
+    `parts` are, of a product in parts, how many were built, and how many it has. `undeclared` is what its code read
+    that is no input: files, and environment variables (`$NAME`).
     """
 
     product: str
@@ -64,6 +65,7 @@ class Result(Struct, frozen=True, kw_only=True):
     judged: bool = False
     seconds: float = 0.0
     parts: tuple[int, int] | None = None
+    undeclared: tuple[str, ...] = ()
 
 
 class Began(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from contextlib import redirect_stdout, suppress
 from functools import partial
 from typing import IO, Any
 
+from assay.accesses import noticing
+from assay.cleaning import sayable
 from assay.config import Config, find_config
 from assay.declare import ProductDeclaration
 from assay.engines.duckdb import DuckDB
@@ -20,10 +22,11 @@ from assay.errors import BuildError
 from assay.failure import Elsewhere, said_of, words_behind
 from assay.loading import Local, domain_of, load
 from assay.manifest import read_manifest
-from assay.messages import Reply, Task, reply_to, request_from, task_from
+from assay.messages import Made, Reply, Task, reply_to, request_from, task_from
 from assay.model import Product
 from assay.project import open_project
 from assay.retrying import worth_another
+from assay.undeclared import reading
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
@@ -97,6 +100,7 @@ def _tried(task: Task, work: Callable[[], Any]) -> Reply:
 def _maker(task: Task) -> Callable[[bytes], Reply]:
     """Return what makes a file; what it takes is read before time is counted."""
     config, product, recipe = find_config(task.root), task.product, None
+    local = Local(config)
     if task.handovers is not None:
         recipe = Recipe(function=_function(config, product), handovers=task.handovers, target=task.takes)
     with suppress(OSError):
@@ -106,7 +110,12 @@ def _maker(task: Task) -> Callable[[bytes], Reply]:
     def made(message: bytes) -> Reply:
         asked = request_from(message)
         told = partial(measure, stranger=asked.stranger, ask=asked.ask)
-        return make(product, recipe, asked.feeds, asked.target, engine, measure=told)
+        with noticing(accesses := reading(local)):
+            measured = make(product, recipe, asked.feeds, asked.target, engine, measure=told)
+        files = accesses.files.keys() - accesses.written
+        return Made(
+            measured=measured, files=tuple(map(sayable, files)), variables=tuple(map(sayable, accesses.variables))
+        )
 
     return made
 

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+from assay.accesses import noted
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed, Measured
 from assay.engines.making import Recipe, make
@@ -26,7 +27,7 @@ from assay.errors import BuildError, Crashed, TimedOut
 from assay.evidence import Shelf
 from assay.failure import Elsewhere
 from assay.interrupts import in_thread
-from assay.messages import Reply, Request, Task, reply_from, request_to, task_to
+from assay.messages import Made, Reply, Request, Task, reply_from, request_to, task_to
 from assay.model import Product
 from assay.periods import shown_while
 from assay.spilling import size_of, spill_of
@@ -204,7 +205,8 @@ class _Child:
         made = self._heard(limit)
         if made is None:
             raise self._gone()
-        return made
+        noted(made.files, made.variables)
+        return made.measured
 
     def _start(self) -> None:
         theirs, self.requests = os.pipe()
@@ -232,7 +234,7 @@ class _Child:
         except BrokenPipeError:
             raise self._gone() from None
 
-    def _heard(self, limit: float) -> Measured | None:
+    def _heard(self, limit: float) -> Made | None:
         """Return the next reply; TimedOut when there is none by then (seconds, 0: any time)."""
         until = self.timer() + limit if limit else None
         poll = select.poll()

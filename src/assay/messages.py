@@ -41,6 +41,14 @@ class Request(Struct, frozen=True, kw_only=True):
     ask: Sequence[str] = ()
 
 
+class Made(Struct, frozen=True, kw_only=True):
+    """What was made, and which files and environment variables the user's code read for it."""
+
+    measured: Measured
+    files: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+
 class _Failure(Struct, frozen=True):
     kind: str
     error: str
@@ -50,11 +58,11 @@ class _Failure(Struct, frozen=True):
 
 
 class _Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    made: Measured | None = None
+    made: Made | None = None
     failed: _Failure | None = None
 
 
-Reply = Measured | Elsewhere | None
+Reply = Made | Elsewhere | None
 
 
 def _to(kind: type, told: object) -> object:
@@ -88,7 +96,7 @@ def request_from(message: bytes) -> Request:
 def reply_to(reply: Reply) -> bytes:
     """Return a reply as it is sent: what was made, what failed, or (None) that it is ready."""
     match reply:
-        case Measured():
+        case Made():
             said = _Said(made=reply)
         case Elsewhere(kind=kind, failed=failed, again=again, words=words):
             sent = [sayable(word) for word in sorted(words)]

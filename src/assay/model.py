@@ -184,7 +184,7 @@ class Source(Struct, frozen=True, kw_only=True):
     """Files made elsewhere: observed, never built. `reading` digests how they are read.
 
     `pattern` is a glob; `path_regex` finds in a path what its part is called, and the values of `path_columns`; those
-    of `path_escaped` are written as in a URL.
+    of `path_escaped` are written as in a URL. `format` is csv, parquet, jsonl, or `file` for one that is no table.
     """
 
     name: str
@@ -201,6 +201,10 @@ class Source(Struct, frozen=True, kw_only=True):
     path_regex: str = ""
     path_columns: tuple[Column, ...] = ()
     path_escaped: tuple[str, ...] = ()
+
+    @property
+    def is_file(self) -> bool:  # and no table
+        return self.format == "file"
 
     @property
     def told_by_path(self) -> tuple[tuple[Column, int], ...]:
@@ -474,8 +478,8 @@ class Release(Struct, frozen=True, kw_only=True):
 class SourceFile(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One file of a source as observed: path relative to the project root, size in bytes, ctime in ns, SHA-256.
 
-    `part` is the part of the source that it belongs to, `inode` and `device` tell it from another file under the same
-    path (a link that now leads elsewhere). A ctime of 0 does not tell whether it is still the same.
+    `part` is the part of the source that it belongs to; `inode` and `device` tell it from another under the same path.
+    A ctime of 0 does not tell whether it is still the same.
     """
 
     path: str

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from assay.declare import Declaration, PartsDeclaration, ProductDeclaration, SourceDeclaration
+from assay.declare import Declaration, FileDeclaration, PartsDeclaration, ProductDeclaration, SourceDeclaration
 from assay.engines.partwise import has_window
 from assay.graph import Graph, nearest
 from assay.model import Contract, Input, Partition, Where
@@ -55,7 +55,7 @@ class Partitions:
         return self.found[name]
 
     def _of(self, name: str, table: Declaration | None) -> Partition | None:
-        if isinstance(table, SourceDeclaration):
+        if isinstance(table, SourceDeclaration) and not isinstance(table, FileDeclaration):
             return self._of_source(name, table)
         if not isinstance(table, ProductDeclaration) or not (table.each or table.partition_by):
             return None

@@ -3,7 +3,6 @@
 import inspect
 import re
 import typing
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
@@ -13,10 +12,9 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from assay.config import Config
-from assay.declare import Declaration, ProductDeclaration, SourceDeclaration
+from assay.declare import Declaration, FileDeclaration, ProductDeclaration, SourceDeclaration
 from assay.engines import sql as reader
 from assay.engines.making import FILE, HANDOVERS, LAZY_FRAME, Recipe
-from assay.engines.types import source_column
 from assay.errors import DeclarationError, Problem
 from assay.fingerprint import code_of, digest
 from assay.graph import Graph, nearest
@@ -26,27 +24,25 @@ from assay.model import (
     PREVIOUS,
     QUARANTINE,
     THIS,
-    Column,
     Contract,
     Demand,
     Input,
     Kind,
     Product,
     Rule,
-    Source,
     Where,
 )
-from assay.partition import template
 from assay.partitioning import Partitions
 from assay.periods import seconds_of
 from assay.reach import Reach
 from assay.rulebook import Rulebook, sql_file, text_of, texts, told_apart
 from assay.rules.schema import NotASchema, Schema, read_schema, schema_digest
 from assay.shapes import FILE_NAME, is_file_name, wrong_shapes
+from assay.sources import read_source
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,99}")
 _RESERVED = {THIS, PREVIOUS, "main", "temp", "memory", "system", "information_schema", "pg_catalog"}
-_FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_LISTED = "reads in pyproject.toml"
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -96,7 +92,11 @@ class _Resolver:
         for declaration in self.loaded.declarations:
             if declaration.module not in self.loaded.broken:
                 self._name(declaration)
-        sources = {n: self._source(n, d) for n, d in self.named.items() if isinstance(d, SourceDeclaration)}
+        sources = {
+            n: read_source(n, d, self.here(d.where), self.partitions.of(n), self.problem)
+            for n, d in self.named.items()
+            if isinstance(d, SourceDeclaration)
+        }
         declared = {n: d for n, d in self.named.items() if isinstance(d, ProductDeclaration)}
         with reader.read_ahead(text for d in declared.values() for text in texts(d)):
             products = {n: self._product(n, d) for n, d in declared.items()}
@@ -183,65 +183,6 @@ class _Resolver:
         else:
             hint = nearest(text, self.named) or "Declare it as a product or a source."
         self.problem(f"unknown input {text!r}", where, hint)
-
-    # ------------------------------------------------------------------------------------------ sources
-
-    def _source(self, name: str, declared: SourceDeclaration) -> Source:
-        where = self.here(declared.where)
-        suffixes = [s for s in PurePath(declared.pattern).suffixes if s != ".gz"]
-        try:
-            path = template(declared.pattern)
-        except ValueError as error:
-            self.problem(f"{name}: {error}", where)
-            path = template("")
-        format = declared.format or _FORMATS.get(suffixes[-1] if suffixes else "", "")
-        if format not in _FORMATS.values():
-            self.problem(f"{name}: no format follows from {declared.pattern!r}", where,
-                          'Give format="csv", "parquet" or "jsonl".')  # fmt: skip
-        columns = tuple(self._source_columns(name, declared, where))
-        there = {c.name.lower() for c in columns}
-        told = zip(path.names, path.types, strict=True)
-        from_path = tuple(Column(name=n, type=type) for n, type in told if n.lower() not in there)
-        reading = [
-            [[c.name, c.type, *([c.logical] if c.logical else [])] for c in columns],
-            format,
-            list(declared.null_values),
-            declared.delimiter,
-        ]
-        if path.names:
-            reading.append([path.regex, [c.name for c in from_path], *path.escaped])
-        return Source(
-            name=name,
-            where=where,
-            pattern=path.glob,
-            format=format,
-            columns=columns,
-            null_values=tuple(declared.null_values),
-            delimiter=declared.delimiter,
-            owner=declared.owner,
-            purpose=declared.purpose,
-            reading=digest(reading),
-            partition=self.partitions.of(name),
-            path_regex=path.regex if path.names else "",
-            path_columns=from_path,
-            path_escaped=path.escaped,
-        )
-
-    def _source_columns(self, name: str, declared: SourceDeclaration, where: Where) -> Iterator[Column]:
-        lower = [str(column).lower() for column in declared.columns]
-        if twice := [str(column) for column in declared.columns if lower.count(str(column).lower()) > 1]:
-            told = f"{name}: the columns {' and '.join(map(repr, twice))} differ by case alone: they are one to SQL"
-            self.problem(told, where, "Declare one of them.")
-        for column, dtype in declared.columns.items():
-            try:
-                made = source_column(str(column), dtype)
-            except (AttributeError, TypeError):
-                made = None
-            if made:
-                yield made
-            else:
-                hint = "Give a type as in SQL, such as 'bigint' or 'decimal(18, 2)', or of Polars, such as pl.Int64."
-                self.problem(f"{name}: column {column!r} cannot be read as {dtype!r}", where, hint)
 
     # ------------------------------------------------------------------------------------------ products
 
@@ -390,9 +331,11 @@ class _Resolver:
         if full is None:
             self.unknown(str(asked), domain, where, sql=sql)
             return None
-        behind = self.named.get(full)
-        if sql and isinstance(behind, ProductDeclaration) and behind.file:
-            self.problem(f"{full} is a file; SQL can only read tables", where)
+        if sql and _is_file(self.named.get(full)):
+            hint = (
+                "Read it in a function, @product(...), which takes it as a pathlib.Path, and query what that returns."
+            )
+            self.problem(f"{full} is a file; SQL can only read tables", where, hint)
             return None
         return Input(alias=text, name=full)
 
@@ -428,7 +371,8 @@ class _Resolver:
         reach = self.reach(declared)
         reach.visit(function.__qualname__, function)
         recipe = Recipe(function=function, handovers=handovers, target=target)
-        return _Made(recipe=recipe, inputs=tuple(inputs), parts=dict(reach.parts))
+        listed = {_LISTED: self.salt} if self.salt else {}  # the function may read it when it runs
+        return _Made(recipe=recipe, inputs=tuple(inputs), parts={**reach.parts, **listed})
 
     def reach(self, declared: ProductDeclaration) -> Reach:
         return Reach(tree_of=self.local.tree_of, load=self.local.load, origin=declared.where.file, salt_of=self.salt_of)
@@ -439,8 +383,7 @@ class _Resolver:
         return digest([self.salt, content_digests(self.config, read)]) if read else self.salt
 
     def _check_handover(self, name: str, found: Input, handover: str, annotation: Any, where: Where) -> None:
-        behind = self.named.get(found.name)
-        is_file = isinstance(behind, ProductDeclaration) and bool(behind.file)
+        is_file = _is_file(self.named.get(found.name))
         if handover not in HANDOVERS:
             self.problem(
                 f"{name}: parameter {found.alias!r} cannot be handed over as {_shown(annotation)}", where,
@@ -481,6 +424,8 @@ class _Resolver:
             accounted = Demand(kind="accounted", place=":accounted")
             text = "every row is published or set aside"
             rules += (Rule(text=text, where=where, dimension="completeness", demand=accounted),)
+        if self.salt and any(rule.demand and rule.demand.kind == "custom" for rule in rules):
+            told.append(self.salt)  # a check may read it when it runs
         contract = Contract(
             digest=digest([*told, *book.told, *([held] if (held := declared.on_failed_part) == "hold_part" else [])]),
             columns=schema.columns,
@@ -490,6 +435,11 @@ class _Resolver:
         )
         self.aside[name] = digest(book.aside)
         return replace(schema, checks={**schema.checks, **book.checks}), contract
+
+
+def _is_file(declared: Declaration | None) -> bool:
+    """Say whether something declared is a file, and no table."""
+    return isinstance(declared, FileDeclaration) or (isinstance(declared, ProductDeclaration) and bool(declared.file))
 
 
 def _is_zone(name: str) -> bool:

@@ -62,6 +62,7 @@ from assay.project import Project
 from assay.records import Records
 from assay.resolve import Definition
 from assay.retrying import Later, pause, worth_another
+from assay.undeclared import Undeclared
 from assay.world import World
 
 _Done = Built | Unfinished | Ruling
@@ -109,7 +110,7 @@ class Run:
         self.good: dict[str, frozenset[str]] = {}  # rules known to find nothing, by version
         self.kept, self.spilled = -inf, 0  # when parts were last recorded, and the most that was spilled (bytes)
         self.stopping = self.interrupted = False
-        self.later = Later(time.monotonic)
+        self.later, self.undeclared = Later(time.monotonic), Undeclared(project.config, observed)
         self.put_off: set[str] = set()  # what others build, or a file of it was replaced; and what waits for that
         self._reading = Lock()
         self._prepare()
@@ -234,7 +235,7 @@ class Run:
     def _submit(self, pool: ThreadPoolExecutor | None, name: str, what: str, prepare: Callable[[], _Work]) -> None:
         """Hand work to the pool, or do it here; what the catalog has to say for it is asked here, where it is open."""
         try:
-            work = prepare()
+            work = self.undeclared.watched(self.graph.products[name], prepare())
             if pool is None:
                 self._take(name, work())
                 return
@@ -487,6 +488,7 @@ class Run:
             judged=note.judged,
             seconds=round(note.seconds, 3),
             parts=note.parts,
+            undeclared=self.undeclared.of(name),
         )
 
 

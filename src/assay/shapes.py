@@ -5,7 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 from assay.cleaning import clean
-from assay.declare import PartsDeclaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
+from assay.declare import FileDeclaration, PartsDeclaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.model import Consumer, Freshness
 from assay.periods import MOST_RETRIES, while_of
 
@@ -98,6 +98,13 @@ _SHAPES: Mapping[type, Mapping[str, Shape]] = {
         "format": _or_none(_TEXT),
         "null_values": _list_of(_is_text, "texts"),
         "delimiter": (lambda value: _is_text(value) and len(value) == 1 and value.isascii(), "one character"),
+        "owner": _TEXT,
+        "purpose": _TEXT,
+    },
+    FileDeclaration: {
+        "name": _or_none(_TEXT),
+        "domain": _or_none(_TEXT),
+        "pattern": (lambda value: _is_text(value) and bool(value) and "\0" not in value, "the path of a file"),
         "owner": _TEXT,
         "purpose": _TEXT,
     },

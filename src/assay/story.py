@@ -15,6 +15,8 @@ from assay.model import Freshness, Product, Rule, RuleResult, Status, Verdict, V
 from assay.partition import shown
 from assay.plan import Facts
 
+_SOME = 3  # names that a warning lists
+
 
 class Story(Struct, frozen=True):
     """Tells of products with what the graph and the recorded facts say around them."""
@@ -29,6 +31,8 @@ class Story(Struct, frozen=True):
             told["reasons"] = [str(reason) for reason in result.reasons]
         if result.parts:
             told["parts"] = {"built": result.parts[0], "of": result.parts[1]}
+        if result.undeclared:
+            told["undeclared"] = list(result.undeclared)
         return {**told, "built": result.built, "judged": result.judged, "seconds": result.seconds}
 
     def retrying(self, event: Retrying) -> dict[str, Any]:
@@ -181,7 +185,23 @@ def word(end: End) -> str:
 
 
 def lines(told: Mapping[str, Any], width: int) -> list[str]:
-    """Return what a user reads of a result: one line, and below a held-back or failed product, why."""
+    """Return what a user reads of a result: one line, why below it where something is wrong, and warnings."""
+    return [*_lines(told, width), *_undeclared(told)]
+
+
+def _undeclared(told: Mapping[str, Any]) -> list[str]:
+    """Return the warning about what the code of a product read that is no input of it."""
+    read = told.get("undeclared", ())
+    if not read:
+        return []
+    more = f" and {len(read) - _SOME} more" if len(read) > _SOME else ""
+    which = "which is no input: a change of it goes" if len(read) == 1 else "which are no inputs: a change of them goes"
+    what = f"warning: {told['product']} reads {', '.join(read[:_SOME])}{more}, {which} unnoticed"
+    todo = f'declare it with source.file("{read[0]}"), or list it in reads' if read[0][0] != "$" else "list it in reads"
+    return [f"{'':13}{clean(line)}" for line in (what, f"{todo} (pyproject.toml)")]
+
+
+def _lines(told: Mapping[str, Any], width: int) -> list[str]:
     version = short(told.get("version", ""))
     head = f"  {told['result']:<10} {told['product']:<{width}}  {version:<7}  "
     match told["result"]:

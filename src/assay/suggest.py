@@ -86,6 +86,8 @@ def suggestion(graph: Graph, shelf: Shelf, name: str) -> Suggestion:
         version = short(pointer.version)
     elif missing := shelf.observed.sources[name].missing:
         raise UsageError(missing)
+    elif graph.sources[name].is_file:
+        raise UsageError(f"{name} is a file, so it has no columns", hint="`products show` says where it is.")
     feed, engine = shelf.published(name), shelf.engine()
     try:
         with blaming([feed.table]):

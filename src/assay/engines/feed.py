@@ -80,6 +80,11 @@ class Feed(Struct, frozen=True, kw_only=True):
         return f"^{below}{self.source.path_regex}$"
 
     @property
+    def is_table(self) -> bool:
+        """Whether it is a table, and no file that is handed over as such."""
+        return not self.source.is_file if self.source else self.files[0].suffix == ".parquet"
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files, whatever of them is read."""
         return self.table.files

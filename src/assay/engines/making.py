@@ -73,7 +73,7 @@ class _Making:
 
     @property
     def tables(self) -> list[Feed]:
-        return [feed for feed in self.feeds.values() if feed.source or feed.files[0].suffix == ".parquet"]
+        return [feed for feed in self.feeds.values() if feed.is_table]
 
     @cached_property
     def bench(self) -> "duckdb.DuckDBPyConnection":

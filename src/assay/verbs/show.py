@@ -1,12 +1,15 @@
-"""The verb `products show`: rows of a version, or those that fail a rule."""
+"""The verb `products show`: rows of a version, or those that fail a rule; of a source, what it is."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from assay import query as queries
 from assay.cleaning import clean
-from assay.model import short
+from assay.errors import UsageError
+from assay.model import Source, SourceState, short
 from assay.options import ENV, JSON, options, say
 from assay.reading import table_of
 from assay.report import table
@@ -31,8 +34,16 @@ def verb(
 ) -> None:  # fmt: skip
     """Show the first rows of what readers see of a product; values of sensitive columns are hidden."""
     with open_session(env, last_good=True) as session:
-        product = session.project.graph.products[session.project.graph.resolve(name)]
-        observed = session.observe()
+        graph, observed = session.project.graph, session.observe()
+        full = graph.resolve(name, sources=True)
+        if full in graph.sources:
+            if version_id or held or failures is not None or to:
+                raise UsageError(
+                    f"{full} is a source: it has no versions", hint="`products show` alone says what it is."
+                )
+            source = _source(graph.sources[full], observed.sources[full])
+            return say(source) if as_json else click.echo(clean(_line(source)))
+        product = graph.products[full]
         shelf, steps = shelf_of(session, observed)
         version = version_shown(session, product.name, steps, version_id, held=held)
         if failures is not None:
@@ -56,3 +67,23 @@ def verb(
         if not as_json and count < version.rows:
             click.echo(f"  {count} of {version.rows:,} rows; -n {version.rows} shows all", err=True)
     return None
+
+
+def _source(source: Source, state: SourceState) -> Mapping[str, Any]:
+    """Return what a source is, as plain data."""
+    kind = "file" if source.is_file else source.format
+    files = {"files": [file.path for file in state.files], "bytes": sum(file.size for file in state.files)}
+    return {"source": source.name, "kind": kind, "pattern": source.pattern, **files, "missing": state.missing}
+
+
+def _line(source: Mapping[str, Any]) -> str:
+    """Return what a user reads of a source."""
+    if source["missing"]:
+        return f"  {source['missing']}"
+    size, files = f"{source['bytes']:,} bytes", source["files"]
+    if source["kind"] == "file":
+        return (
+            f"  {source['source']}: {size} at {files[0]}, a file: a function that names it takes it as a pathlib.Path"
+        )
+    count = f"{len(files):,} file{'' if len(files) == 1 else 's'}"
+    return f"  {source['source']}: a source, {count} matching {source['pattern']} ({source['kind']}), {size}"

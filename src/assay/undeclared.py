@@ -1,0 +1,74 @@
+"""What users' functions read when they run that is no input of theirs: a change of it would go unnoticed."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import get_ident
+from typing import TypeVar
+
+from assay.accesses import Accesses, noticing
+from assay.cleaning import sayable
+from assay.config import Config
+from assay.loading import Local
+from assay.manifest import reads_files
+from assay.model import Product
+from assay.plan import Observed
+
+# Variables that say how a process runs, or who it is, and not what it computes.
+_OF_THE_PROCESS = {"HOME", "HOSTNAME", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TERM", "TMPDIR", "TZ", "USER"}
+_CREDENTIAL = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|_KEY$", re.IGNORECASE)
+T = TypeVar("T")
+
+
+class Undeclared:
+    """The files of the project, and the environment variables, that were read for each product and are not declared."""
+
+    def __init__(self, config: Config, observed: Observed) -> None:
+        self.config, self.observed, self.local = config, observed, Local(config)
+        self._found: dict[str, set[str]] = {}
+
+    def of(self, name: str) -> tuple[str, ...]:
+        """Return what was read for a product so far: files as seen from the project, and variables (`$NAME`)."""
+        return tuple(sorted(self._found.get(name, ()), key=lambda path: (path.startswith("$"), path)))
+
+    def watched(self, product: Product, work: Callable[[], T]) -> Callable[[], T]:
+        """Return work that notes what the user's code reads meanwhile, in the thread that does it."""
+        if not product.runs_python:
+            return work
+
+        def done() -> T:
+            accesses = reading(self.local, thread=get_ident())
+            with noticing(accesses):
+                result = work()
+            self._found.setdefault(product.name, set()).update(self._of(product, accesses))
+            return result
+
+        return done
+
+    def _of(self, product: Product, accesses: Accesses) -> Iterator[str]:
+        declared = self._declared(product) if accesses.files else set()
+        for path in accesses.files.keys() - accesses.written:
+            if self.local.contains(path) and not self._is_apart(path) and os.path.realpath(path) not in declared:
+                yield sayable(self.local.inside(path))
+        for name in accesses.variables - _OF_THE_PROCESS:
+            if f"${name}" not in self.config.reads and not _CREDENTIAL.search(name):
+                yield sayable(f"${name}")
+
+    def _declared(self, product: Product) -> set[str]:
+        """Return the files that are inputs of a product, or are listed."""
+        sources = [self.observed.sources[i.name] for i in product.inputs if i.name in self.observed.sources]
+        inputs = [self.config.root / file.path for source in sources for file in source.files]
+        listed = [Path(file) for name in self.config.reads for file in reads_files(self.config, name)]
+        return {os.path.realpath(file) for file in [*inputs, *listed]}
+
+    def _is_apart(self, path: str) -> bool:
+        """Say whether a file is code, hidden, of the store, or none: nothing that a user would declare."""
+        hidden = any(name.startswith(".") or name == "__pycache__" for name in Path(self.local.inside(path)).parts)
+        in_store = path.startswith(f"{self.local.state}/")
+        return hidden or in_store or path.endswith(".py") or not Path(path).is_file()
+
+
+def reading(local: Local, thread: int | None = None) -> Accesses:
+    """Return what notes what the functions of a project read when they run."""
+    return Accesses(owns=local.owns, contains=local.contains, thread=thread, imported=True)
