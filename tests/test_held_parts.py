@@ -241,3 +241,127 @@ def test_when_nothing_is_left_that_is_the_reason(shop: Place) -> None:
     assert told["whole_because"] == "every part failed, and readers have none of them yet"
     days(shop, d03=(3,))
     assert held(shop.materialize()["shop.daily"]) == ["01", "02"]
+
+
+# ---------------------------------------------------------------------------------------------- parts that cannot be made
+
+MADE = """
+import os
+from pathlib import Path
+import polars as pl
+from assay import product, rule, source, sql_product
+raw = source.files("in/{{day:date}}.csv", columns={{"x": "bigint"}})
+
+@product(owner="o", each="raw", {about}, rules=[rule.check("nothing is negative", "x >= 0")])
+def lines(raw: pl.LazyFrame) -> pl.LazyFrame:
+    frame = raw.collect()
+    if frame["x"][0] in {bad}:
+        {how}
+    return frame.lazy()
+
+total = sql_product("total", "select sum(x)::bigint as x from lines", owner="o")
+"""
+
+
+def declare_made(
+    shop: Place, about: str = EACH[12:], how: str = 'raise ValueError("it is odd")', bad: str = "(7,)"
+) -> None:
+    shop.write("products/shop.py", MADE.format(about=about, how=how, bad=bad))
+
+
+def xs(shop: Place) -> dict[str, int]:
+    return {row["day"][8:10]: row["x"] for row in shop.query("select day, x from lines order by 1")}
+
+
+def failed(told: dict) -> list[str]:
+    return [part["part"][8:10] for part in told.get("failed_parts", ())]
+
+
+@pytest.mark.parametrize(
+    ("about", "how", "words"),
+    [
+        (EACH[12:], 'raise ValueError("it is odd")', "products/shop.py:12: ValueError: it is odd"),
+        (EACH[12:] + ", isolate=True", "os._exit(3)", "ended with exit code 3"),
+        (EACH[12:] + ", retries=0, timeout=0.5", "__import__('time').sleep(60)", "timed out"),
+        (EACH[12:], "return frame.lazy().with_columns(more=1)", "are not alike: 2024-01-0"),
+    ],
+    ids=["raises", "crashes", "hangs", "other columns"],
+)
+def test_a_part_that_cannot_be_made_is_held_back_alone(shop: Place, about: str, how: str, words: str) -> None:
+    declare_made(shop, about, how)
+    days(shop, d01=(1,), d02=(2,), d03=(3,))
+    assert shop.materialize()[""]["exit_code"] == 0
+    days(shop, d02=(7,), d03=(4,), d04=(7,), d05=(-5,), d06=(6,))
+    for result in ("published", "unchanged"):
+        told = shop.materialize()
+        assert (told[""]["exit_code"], told["shop.lines"]["result"]) == (1, result)
+        assert (failed(told["shop.lines"]), held(told["shop.lines"])) == (["02", "04"], ["05"])
+        assert words in told["shop.lines"]["failed_parts"][0]["error"]
+        assert [rule["text"] for rule in told["shop.lines"]["held_by"]] == ["nothing is negative"]
+    assert xs(shop) == {"01": 1, "02": 2, "03": 4, "06": 6}
+    assert shop.query("select x from total") == [{"x": 13}]
+    text = shop.run("materialize").out
+    assert "failed: 2024-01-02: " in text
+    assert "held back: 1 part (2024-01-05); readers have nothing of it yet" in text
+    [status] = [t for t in shop.run("status", "--json").json if t["product"] == "shop.lines"]
+    assert status["state"] == "stale, 3 parts held back"
+    days(shop, d02=(8,), d04=(9,))
+    told = shop.materialize()
+    assert (told[""]["exit_code"], failed(told["shop.lines"]), held(told["shop.lines"])) == (3, [], ["05"])
+    assert xs(shop) == {"01": 1, "02": 8, "03": 4, "04": 9, "06": 6}
+
+
+def test_a_source_file_that_cannot_be_read_holds_its_part(shop: Place) -> None:
+    declare_made(shop)
+    days(shop, d01=(1,), d03=(3,))
+    shop.write("in/2024-01-02.csv", "x\ntwo\n")
+    told = shop.materialize()
+    assert (told[""]["exit_code"], failed(told["shop.lines"]), xs(shop)) == (1, ["02"], {"01": 1, "03": 3})
+    assert "2024-01-02.csv" in told["shop.lines"]["failed_parts"][0]["error"]
+    days(shop, d02=(2,))
+    assert shop.run("retry").code == 0
+    assert xs(shop) == {"01": 1, "02": 2, "03": 3}
+
+
+def test_what_failed_is_tried_again_though_nothing_changed(shop: Place) -> None:
+    declare_made(shop, how='if not Path("now").exists(): raise OSError("not yet")')
+    days(shop, d01=(1,), d02=(7,))
+    assert failed(shop.materialize()["shop.lines"]) == ["02"]
+    shop.write("now", "")
+    told = shop.materialize()
+    assert (told[""]["exit_code"], told["shop.lines"]["parts"]) == (0, {"built": 1, "of": 2})
+    assert xs(shop) == {"01": 1, "02": 7}
+
+
+def test_a_part_is_tried_again_within_a_run(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.running.pause", lambda _: 0.0)
+    how = 'with open("tries", "a") as file: file.write("x")\n        if os.path.getsize("tries") < 3: raise OSError("not yet")'
+    declare_made(shop, EACH[12:] + ", retries=2", how)
+    days(shop, d01=(1,), d02=(7,))
+    told = shop.materialize()
+    assert (told[""]["exit_code"], told["shop.lines"]["result"], xs(shop)) == (0, "published", {"01": 1, "02": 7})
+
+
+@pytest.mark.parametrize(
+    ("about", "bad"), [("tags=[]", "(7,)"), (EACH[12:], "(1, 3, 7)")], ids=["held whole", "every part"]
+)
+def test_a_product_fails_where_no_part_goes_out_alone(shop: Place, about: str, bad: str) -> None:
+    declare_made(shop, about, bad=bad)
+    days(shop, d01=(1,), d02=(7,), d03=(3,))
+    told = shop.materialize()
+    assert (told[""]["exit_code"], told["shop.lines"]["result"]) == (1, "failed")
+
+
+def test_a_part_with_other_columns_does_not_stand_in_for_one_that_cannot_be_made(shop: Place) -> None:
+    declare_made(shop, bad="()")
+    days(shop, d01=(1,), d02=(7,), d03=(3,))
+    assert shop.materialize()[""]["exit_code"] == 0
+    declare_made(shop)
+    shop.edit("products/shop.py", "return frame.lazy()", "return frame.lazy().with_columns(more=1)")
+    told = shop.materialize()["shop.lines"]
+    assert told["result"] == "failed"
+    assert (
+        "Nothing of shop.lines goes out without it: what readers have of the failed parts has other columns."
+        in told["error"]
+    )
+    assert xs(shop) == {"01": 1, "02": 7, "03": 3}

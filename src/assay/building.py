@@ -5,6 +5,7 @@ what was made as a whole is cut, and the parts that came out as before stay what
 """
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -20,9 +21,10 @@ from assay.engines.duckdb import keyed
 from assay.engines.feed import Feed, Measured, Table
 from assay.engines.measuring import Stranger, measure
 from assay.engines.quoting import identifier, literal
-from assay.errors import BuildError, SourceReplaced
+from assay.errors import BuildError, SourceReplaced, is_of_the_machine
 from assay.events import Unfinished
-from assay.fingerprint import digest
+from assay.fingerprint import digest, key_of
+from assay.holding import unlike
 from assay.isolation import Hands, Make
 from assay.model import QUARANTINE, THIS, Column, Key, Part, Product, Version
 from assay.partition import NULL, Wanted, coarsen
@@ -39,7 +41,8 @@ class Order(Struct, frozen=True, kw_only=True):
     """What is to be built: `feeds` gives what it, or one part of it, is made of, and `check` raises when that changed.
 
     Of a product in parts, `parts` are those it follows (none: it is split), `there` those that are there already, by
-    what they were made of, and `only` those to build now, where not all are.
+    what they were made of, and `only` those to build now, where not all are. `holds`: a part that cannot be made is
+    held back alone, and what readers have of it in the version `before` stands in for it.
     """
 
     product: Product
@@ -52,6 +55,8 @@ class Order(Struct, frozen=True, kw_only=True):
     there: Mapping[str, Part] = field(default_factory=dict)
     only: Collection[str] | None = None
     inherited: datetime | None = None
+    holds: bool = False
+    before: Version | None = None
 
     @property
     def folder(self) -> str:
@@ -60,10 +65,14 @@ class Order(Struct, frozen=True, kw_only=True):
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """A version, and the rules (by text) that are known to find nothing wrong with it: measuring it told so."""
+    """A version, and the rules (by text) that are known to find nothing wrong with it: measuring it told so.
+
+    `unmade` are the parts that could not be made and are held back alone, each with what was raised.
+    """
 
     version: Version
     good: frozenset[str] = frozenset()
+    unmade: Mapping[str, Exception] = field(default_factory=dict)
 
 
 class Workshop(Struct, frozen=True, kw_only=True):
@@ -182,21 +191,40 @@ class Workshop(Struct, frozen=True, kw_only=True):
     # ------------------------------------------------------------------------------------------ part by part
 
     def _follow(self, order: Order, started: float) -> Built | Unfinished:
-        parts: list[Part] = []
-        with self.hands.at(order.product, order.definition.recipe) as make:
-            for index, wanted in enumerate(order.parts):
-                if self.hands.stopping.is_set():
-                    break  # what is done is kept
-                part = order.there.get(wanted.made_of)
-                if part is None and (order.only is None or wanted.key in order.only):
-                    part = self._part(order, wanted, index, make)
-                    self.done(order.product.name, part)
-                if part is not None:
-                    parts.append(part)
-        if len(parts) < len(order.parts):
+        made, unmade = self._parts(order)
+        if order.holds:
+            unmade |= _odd_ones(order.product, made)
+        parts = [made[wanted.key] for wanted in order.parts if wanted.key in made and wanted.key not in unmade]
+        if unmade and (len(parts) + len(unmade) < len(order.parts) or not parts):
+            raise next(iter(unmade.values()))
+        if len(parts) + len(unmade) < len(order.parts):
             return Unfinished(there=len(parts), of=len(order.parts))
         measured = _altogether(parts, _one_shape(order.product, parts))
-        return Built(version=self._version(order, started, parts, measured))
+        version = self._version(order, started, parts, measured)
+        return Built(version=_stood_in(order, version, unmade) if unmade else version, unmade=unmade)
+
+    def _parts(self, order: Order) -> tuple[dict[str, Part], dict[str, Exception]]:
+        """Make the parts that are not there yet; return those that are there then, and why others could not be made."""
+        made: dict[str, Part] = {}
+        unmade: dict[str, Exception] = {}
+        left = list(enumerate(order.parts))[::-1]
+        while left and not self.hands.stopping.is_set():  # what is done is kept
+            with self.hands.at(order.product, order.definition.recipe) as make:
+                while left and not self.hands.stopping.is_set():
+                    index, wanted = left.pop()
+                    part = order.there.get(wanted.made_of)
+                    if part is None and (order.only is None or wanted.key in order.only):
+                        try:
+                            part = self._part(order, wanted, index, make)
+                        except Exception as error:
+                            if not order.holds or self.hands.stopping.is_set() or is_of_the_machine(error):
+                                raise
+                            unmade[wanted.key] = error
+                            break  # a process that hung or crashed is gone
+                        self.done(order.product.name, part)
+                    if part is not None:
+                        made[wanted.key] = part
+        return made, unmade
 
     def _own(self, product: Product, wanted: Wanted, target: Path, measured: Measured) -> Measured:
         """Drop the rows of the parts before, which were made of a window that is not theirs."""
@@ -286,6 +314,39 @@ def without(order: Order, version: Version, before: Version | None, now: datetim
         bytes=sum({part.path: part.bytes for part in kept}.values()), built_at=now, seconds=0.0, run=order.run,
         data_as_of=whole.data_as_of or version.data_as_of,
     )  # fmt: skip
+
+
+def _stood_in(order: Order, version: Version, unmade: Mapping[str, Exception]) -> Version:
+    """Return a version in which what readers had before stands in for the parts that could not be made, if anything."""
+    old = {part.key: part for part in order.before.parts} if order.before and order.before.in_parts else {}
+    if why := unlike(version, order.before, set(unmade)):
+        error = next(iter(unmade.values()))
+        error.add_note(f"Nothing of {order.product.name} goes out without it: {why}.")
+        raise error
+    held = {key: old[key].digest if key in old else "" for key in unmade}
+    made = {part.key: part for part in version.parts}
+    parts = [part for w in order.parts if (part := old.get(w.key) if w.key in held else made[w.key])]
+    whole = _altogether(parts, version.columns)
+    return replace(
+        version, key=key_of(order.key.code, order.key.inputs, held, of=version.digest), digest=whole.digest,
+        rows=whole.rows, parts=tuple(parts), bytes=sum({part.path: part.bytes for part in parts}.values()),
+        data_as_of=whole.data_as_of or version.data_as_of,
+    )  # fmt: skip
+
+
+def _odd_ones(product: Product, made: Mapping[str, Part]) -> dict[str, Exception]:
+    """Return the parts that have other columns than most, with what is said of each."""
+    if len({part.columns for part in made.values()}) < 2:
+        return {}
+    usual, _ = Counter(part.columns for part in made.values()).most_common(1)[0]
+    like = next(part for part in made.values() if part.columns == usual)
+    found: dict[str, Exception] = {}
+    for key, part in made.items():
+        try:
+            _one_shape(product, [like, part])
+        except BuildError as error:
+            found[key] = error
+    return found
 
 
 def _altogether(parts: Sequence[Part], columns: Sequence[Column]) -> Measured:

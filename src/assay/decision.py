@@ -102,7 +102,16 @@ class PartsHeld(Struct, frozen=True, kw_only=True):
         return f"held back: {', '.join(self.parts)}"
 
 
-Reason = FirstBuild | CodeChanged | InputChanged | InputsDiffer | BytesMissing | Forced | PartsHeld
+class PartsMissing(Struct, frozen=True, kw_only=True):
+    """What readers see is without some parts, or has older ones: these could not be made."""
+
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"could not be made before: {', '.join(self.parts)}"
+
+
+Reason = FirstBuild | CodeChanged | InputChanged | InputsDiffer | BytesMissing | Forced | PartsHeld | PartsMissing
 
 
 class Held(Struct, frozen=True, kw_only=True):

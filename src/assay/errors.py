@@ -145,3 +145,8 @@ def remedy(error: BaseException) -> str:
     """Return what to do about an error that is for want of files, room, memory or threads; '' for any other."""
     said = f"{type(error).__name__}: {words_of(error)}"
     return next((hint for words, hint in _LACKS if any(word in said for word in words)), "")
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Say whether an error is for want of files, room, memory or threads: whatever is made next would meet it, too."""
+    return isinstance(error, CatalogError | MemoryError) or bool(remedy(error))

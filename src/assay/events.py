@@ -7,7 +7,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from assay.decision import Blocked, Decision, Held, Keep, Publish, Reason
-from assay.model import Release
+from assay.model import Release, Version
 
 
 class Failed(Struct, frozen=True, kw_only=True):
@@ -54,8 +54,9 @@ End = Decision | Failed | Left | Unfinished | Busy
 class Result(Struct, frozen=True, kw_only=True):
     """How one product came out of a run: what was decided last, and what was done for it.
 
-    `parts` are, of a product in parts, how many were built, and how many it has. `undeclared` is what its code read
-    that is no input: files, and environment variables (`$NAME`).
+    `parts` are, of a product in parts, how many were built, and how many it has; `unmade` those that could not be made
+    and are held back alone, and `whole` the version that was judged before parts that failed a rule were held back.
+    `undeclared` is what its code read that is no input: files, and environment variables (`$NAME`).
     """
 
     product: str
@@ -66,6 +67,8 @@ class Result(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     parts: tuple[int, int] | None = None
     undeclared: tuple[str, ...] = ()
+    unmade: Mapping[str, Failed] = field(default_factory=dict)
+    whole: Version | None = None
 
 
 class Began(Struct, frozen=True, kw_only=True):
@@ -143,11 +146,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 failed, a source cannot be read or another run is at it, 3 held back by rules, 130 stopped."""
+        """0 done, 1 failed (or a part), no source or another run is at it, 3 held back by rules, 130 stopped."""
         ends = [r.end for r in self.results.values()]
         if self.interrupted:
             return 130
         if any(isinstance(end, Failed | Busy) or (isinstance(end, Held) and end.absent) for end in ends):
+            return 1
+        if any(result.unmade for result in self.results.values()):
             return 1
         held = [isinstance(end, Blocked | Held) or held_parts(end) for end in ends]
         return 3 if any(held) else 0
@@ -155,7 +160,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     @property
     def unfinished(self) -> list[str]:
         """The products that failed or were left, and those that are held because of that alone."""
-        found = {n: True for n, r in self.results.items() if isinstance(r.end, Failed | Left | Busy)}
+        found = {n: True for n, r in self.results.items() if isinstance(r.end, Failed | Left | Busy) or r.unmade}
         held = {n: r.end for n, r in self.results.items() if isinstance(r.end, Held)}
         while more := [n for n, end in held.items() if end.absent or found.keys() >= end.by.keys()]:
             found |= dict.fromkeys(more, True)

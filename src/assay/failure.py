@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -62,6 +62,10 @@ class Failures(Struct, frozen=True):
         known = {*_names(self.graph, name), *self.shelf.names_in(product), *code, *words_behind(error)}
         engine = type(error).__module__.strip("_").partition(".")[0] in {"duckdb", "polars"}
         return veil(failed, known, product.where, counted=engine)
+
+    def of_parts(self, name: str, errors: Mapping[str, BaseException], *, tries: int) -> dict[str, Failed]:
+        """Return what is said of the parts of a product that could not be made, after so many tries."""
+        return {part: replace(self.of(name, error), tries=tries) for part, error in errors.items()}
 
 
 def veil(failed: Failed, known: Collection[str], where: Where, *, counted: bool) -> Failed:

@@ -45,7 +45,8 @@ class Orders:
     def parts(self, product: Product, key: Key, definition: Definition, *, range: str, forced: bool) -> Order:
         """Return the order of a product that follows its inputs: all its parts, those there are, those to build now."""
         assert product.partition is not None
-        parts = wanted(product, self.states, current(product.name, self.facts)) or []
+        seen = current(product.name, self.facts)
+        parts = wanted(product, self.states, seen) or []
         asked = within([part.key for part in parts], range, product.partition.grain) if range else None
         if asked == []:
             raise UsageError(f"{product.name} has no part in {range}", hint=_some([part.key for part in parts]))
@@ -55,11 +56,17 @@ class Orders:
         there = dict(self.facts.parts(product.name, [part.made_of for part in parts if part.key not in again]))
         # What an earlier try of this run has made is not made again.
         there |= self.facts.made(product.name, [part.made_of for part in parts if part.key in again])
-        return replace(self.whole(product, key, definition), parts=parts, there=there, only=asked)
+        return replace(
+            self.whole(product, key, definition), parts=parts, there=there, only=asked,
+            holds=product.holds_parts and not forced, before=seen,
+        )  # fmt: skip
 
-    def without(self, product: Product, key: Key) -> tuple[Order, Version, Version | None]:
-        """Return the order to leave some parts as readers have them, what was made, and what they see."""
-        version = self.facts.find(product.name, key_of(key.code, key.inputs).digest)
+    def without(self, product: Product, key: Key, made: Version | None) -> tuple[Order, Version, Version | None]:
+        """Return the order to leave some parts as readers have them, what was made, and what they see.
+
+        `made` is a version that this run has made without some parts already.
+        """
+        version = made or self.facts.find(product.name, key_of(key.code, key.inputs).digest)
         assert version is not None
         return self.whole(product, key, Definition()), version, current(product.name, self.facts)
 

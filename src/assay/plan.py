@@ -30,6 +30,7 @@ from assay.decision import (
     Known,
     Maybe,
     PartsHeld,
+    PartsMissing,
     Publish,
     Reason,
     Unknown,
@@ -206,8 +207,11 @@ def decide(
     *,
     forced: bool = False,
     restates: bool = False,
+    made: Version | None = None,
 ) -> Decision:
     """Return what is next for one product, given the state of all it reads.
+
+    `made` is what this run has made of it, where some parts could not be made: the others go out without them.
 
     Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is kept, whatever else. A
     version that was blocked is checked once more when it may now change settled rows.
@@ -222,7 +226,7 @@ def decide(
     if len(known) < len(read):
         return _unsettled(product, read, facts)
     inputs = {i.name: known[i.name] for i in product.inputs}
-    version = facts.find(product.name, digest_of(product.code, inputs))
+    version = made or facts.find(product.name, digest_of(product.code, inputs))
     if version is None or forced:
         key = key_of(product.code, inputs)
         reasons = (Forced(),) if forced else _reasons(product, key, observed)
@@ -448,6 +452,8 @@ def _unlike(
     if before is None:
         return (FirstBuild(),)
     reasons: list[Reason] = []
+    if before.key.held and before.key.code.digest == product.code.digest and before.key.inputs == inputs:
+        return (PartsMissing(parts=tuple(before.key.held)),)
     if before.key.code.digest != product.code.digest:
         old, new = before.key.code.parts, product.code.parts
         reasons.append(CodeChanged(parts=tuple(sorted(n for n in {*old, *new} if old.get(n) != new.get(n)))))

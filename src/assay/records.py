@@ -1,13 +1,16 @@
 """What a run has found out and not recorded yet: small work is recorded in groups, after its bytes are flushed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from assay.catalog import Catalog
+from assay.decision import Reason
 from assay.engines.duckdb import DuckDB
+from assay.events import Failed
 from assay.interrupts import unstopped
 from assay.judging import Ruling
 from assay.model import Part, Version
@@ -16,6 +19,19 @@ from assay.packing import share
 from assay.storage import Storage
 
 _WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
+
+
+class Note(Struct):
+    """What was done for one product in this run: see `Result`."""
+
+    reasons: tuple[Reason, ...] = ()
+    built: bool = False
+    judged: bool = False
+    seconds: float = 0.0
+    parts: tuple[int, int] | None = None
+    tries: int = 0
+    unmade: Mapping[str, Failed] = field(default_factory=dict)
+    whole: Version | None = None
 
 
 class Records:

@@ -65,7 +65,8 @@ class PlainReporter:
 def _is_as_it_was(result: Result) -> bool:
     """Say whether nothing is to be told of a product: asked before it is put into words, there may be very many."""
     end = result.end
-    return isinstance(end, Keep) and not (result.judged or result.undeclared or end.pinned or held_parts(end))
+    told = result.judged or result.undeclared or result.unmade
+    return isinstance(end, Keep) and not (told or end.pinned or held_parts(end))
 
 
 class RichReporter(PlainReporter):

@@ -1,9 +1,9 @@
 """Which failures may go better another time, and when that time is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
-from assay.errors import AssayError, Crashed, TimedOut
+from assay.errors import AssayError, Crashed, SourceReplaced, TimedOut
 from assay.failure import Elsewhere
 
 _FIRST, _MOST = 0.5, 300.0  # seconds to wait at least before the first try more, and at most before any
@@ -23,6 +23,12 @@ def worth_another(error: BaseException) -> bool:
     if type(error).__module__.strip("_").startswith("duckdb"):
         return type(error).__name__ in _PASSING
     return isinstance(error, Exception) and not isinstance(error, _WRONG_CODE)
+
+
+def first_worth_another(errors: Iterable[Exception], tries: int, *, looks_again: bool) -> Exception | None:
+    """Return the first of these that another try may not meet; `tries` are left, or one look at replaced files."""
+    again = (e for e in errors if (looks_again if isinstance(e, SourceReplaced) else tries > 0 and worth_another(e)))
+    return next(again, None)
 
 
 def pause(tries: int) -> float:

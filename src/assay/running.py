@@ -13,12 +13,11 @@ from math import inf
 from queue import Empty, SimpleQueue
 from threading import Lock
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.building import Built, Workshop, without
 from assay.compaction import keep_few
-from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Reason, Unusable
+from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Unusable
 from assay.errors import AssayError, SourceReplaced
 from assay.events import (
     Began,
@@ -59,9 +58,9 @@ from assay.plan import (
     withheld,
 )
 from assay.project import Project
-from assay.records import Records
+from assay.records import Note, Records
 from assay.resolve import Definition
-from assay.retrying import Later, pause, worth_another
+from assay.retrying import Later, first_worth_another, pause, worth_another
 from assay.undeclared import Undeclared
 from assay.world import World
 
@@ -93,7 +92,7 @@ class Run:
         self.held: dict[str, Held] = {}
         self.running: dict[Future[_Done], str] = {}
         self.done: SimpleQueue[Future[_Done]] = SimpleQueue()
-        self.notes: dict[str, _Note] = {name: _Note() for name in steps.steps}
+        self.notes: dict[str, Note] = {name: Note() for name in steps.steps}
         self.shelf = Shelf(self.graph, self.observed, world.storage, project.config, self.decisions)
         self.failures = Failures(self.graph, self.shelf, lambda name: self._definition(name).recipe)
         self.restated, self.range = request.restated, request.parts
@@ -218,8 +217,9 @@ class Run:
             name = self.ready.popleft()
             product = self.graph.products[name]
             decision = decide(
-                product, self.states, self.observed, forced=name in self.forced, restates=name in self.restated
-            )
+                product, self.states, self.observed, forced=name in self.forced, restates=name in self.restated,
+                made=self.notes[name].whole,
+            )  # fmt: skip
             match decision:
                 case Build() | Check() if name in self.busy:
                     self._settle(name, Busy(holder=self.busy[name]))
@@ -286,6 +286,11 @@ class Run:
         if isinstance(done, Unfinished):
             self._settle(name, done)
             return
+        if isinstance(done, Built) and done.unmade and not self.stopping:
+            tries = self.graph.products[name].retries - self.notes[name].tries
+            if error := first_worth_another(done.unmade.values(), tries, looks_again=self.manner.looks_again):
+                self._fail(name, error)
+                return
         self._record(name, done)
         self.ready.appendleft(name)
 
@@ -319,19 +324,19 @@ class Run:
         self.open[unit] -= 1
         if not self.open[unit]:
             self._release_closed(unit)
-        if self.manner.fail_fast and isinstance(decision, Failed | Blocked) and name not in self.put_off:
+        if (
+            self.manner.fail_fast
+            and (isinstance(decision, Failed | Blocked) or self.notes[name].unmade)
+            and name not in self.put_off
+        ):
             self.stopping = True
 
     def _leave(self) -> None:
         """Say what became of the products whose set was not released before the run was stopped."""
         left = [name for name in self.plan.steps if name not in self.results]
-        ends = {
-            n: d
-            if isinstance(d := self.decisions.get(n), Failed | Unfinished | Busy | Blocked | Held | Keep)
-            else Left()
-            for n in left
-        }
-        self.results |= {name: self._result(name, end) for name, end in ends.items()}
+        stay = Failed | Unfinished | Busy | Blocked | Held | Keep
+        ends = {name: self.decisions.get(name) for name in left}
+        self.results |= {n: self._result(n, end if isinstance(end, stay) else Left()) for n, end in ends.items()}
         if told := [self.results[name] for name in left]:
             self.world.reporter(Settled(results=tuple(told)))
 
@@ -339,7 +344,7 @@ class Run:
 
     def _building(self, product: Product, key: Key) -> _Work:
         if key.held:
-            order, version, before = self.orders.without(product, key)
+            order, version, before = self.orders.without(product, key, self.notes[product.name].whole)
             made = without(order, version, before, self.world.clock())
             return lambda: Built(version=made)
         needs = product.kind is not Kind.SQL or product.quarantines
@@ -424,7 +429,13 @@ class Run:
             self.records.ruling(fact)
             note.judged = True
             return
+        if fact.unmade:
+            note.unmade = self.failures.of_parts(name, fact.unmade, tries=note.tries + 1)
+            note.whole = self.facts.find(name, fact.version.key.digest)  # as a run before this one made it
+            if note.whole:
+                return
         version = self.records.version(fact.version)
+        note.whole = version if fact.unmade else note.whole
         self.good[version.id] = fact.good
         if version.in_parts and note.parts is None:
             new = sum(part.path.startswith(f"{name}/{self.id}/") for part in version.parts)
@@ -489,15 +500,6 @@ class Run:
             seconds=round(note.seconds, 3),
             parts=note.parts,
             undeclared=self.undeclared.of(name),
+            unmade=note.unmade,
+            whole=note.whole,
         )
-
-
-class _Note(Struct):
-    """What was done for one product in this run."""
-
-    reasons: tuple[Reason, ...] = ()
-    built: bool = False
-    judged: bool = False
-    seconds: float = 0.0
-    parts: tuple[int, int] | None = None
-    tries: int = 0

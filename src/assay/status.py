@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from assay.model import Product, Version
 from assay.periods import while_of
 from assay.rulings import overdue
-from assay.story import Story, readers_see
+from assay.story import Story, readers_see, some_parts
 
 
 def late(product: Product, now: datetime, readers: Mapping[str, Any] | None) -> list[str]:
@@ -40,8 +40,10 @@ def status_of_undeclared(version: Version) -> dict[str, Any]:
     }
 
 
-def _held(parts: Sequence[str]) -> str:
-    return f"{len(parts)} part{'s' if len(parts) > 1 else ''} held back" if parts else ""
+def _state(word: str, held: Sequence[str]) -> str:
+    """Return the state of a product, with how many of its parts are held back."""
+    parts = f"{len(held)} part{'s' if len(held) > 1 else ''} held back" if held else ""
+    return ", ".join(told for told in ("" if held and word == "up to date" else word, parts) if told)
 
 
 def status_of(
@@ -64,10 +66,9 @@ def status_of(
     because += [r["text"] for r in told.get("rules", ()) if told["result"] == "held back" and r["status"] != "warning"]
     if told["result"] == "published":
         because = ["judged good, not released yet"]
-    held = [p["part"] for p in told.get("held_parts", ())]
-    if held:
-        more = f" and {len(held) - 5} more" if len(held) > 5 else ""
-        because.append(f"held back: {', '.join(held[:5])}{more} ({'; '.join(r['text'] for r in told['held_by'])})")
+    held = list((readers or {}).get("held_parts", ()))
+    if told.get("held_parts"):
+        because.append(f"held back: {some_parts(held)} ({'; '.join(r['text'] for r in told['held_by'])})")
     because += also
     if left and state.get(told["result"]) == "stale":
         because.append("the last run did not finish it: `products retry` tries again, and says why")
@@ -78,7 +79,7 @@ def status_of(
     reviews += late(product, now, readers)
     return {
         **told,
-        "state": "pinned" if told.get("pinned") else _held(held) or state.get(told["result"], told["result"]),
+        "state": "pinned" if told.get("pinned") else _state(state.get(told["result"], told["result"]), held),
         "readers": readers,
         "as_of": (readers or {}).get("data_as_of"),
         "freshness": str(product.freshness or ""),

@@ -26,7 +26,13 @@ class Story(Struct, frozen=True):
 
     def of(self, result: Result) -> dict[str, Any]:
         """Return a result as plain data: the word for it, and all that its lines say."""
-        told = self.decided(result.product, result.end)
+        told = self.decided(result.product, result.end, result.whole)
+        if result.unmade:
+            told["held_parts"] = [part for part in told.get("held_parts", ()) if part["part"] not in result.unmade]
+            told["failed_parts"] = [
+                {"part": part, "error": failed.error, "detail": failed.detail, "tries": failed.tries}
+                for part, failed in result.unmade.items()
+            ]
         if result.reasons and not told.get("reasons"):
             told["reasons"] = [str(reason) for reason in result.reasons]
         if result.parts:
@@ -40,9 +46,9 @@ class Story(Struct, frozen=True):
         told = {"in_seconds": round(event.seconds, 1), "number": event.number, "of": event.of}
         return {"product": event.product, "result": "retrying", "error": event.error, **told}
 
-    def decided(self, name: str, end: End) -> dict[str, Any]:
-        """Return a decision as plain data."""
-        told: dict[str, Any] = {"product": name, "result": word(end), **self._held_parts(name, end)}
+    def decided(self, name: str, end: End, whole: Version | None = None) -> dict[str, Any]:
+        """Return a decision as plain data; `whole` is what was judged before parts were held back, where known."""
+        told: dict[str, Any] = {"product": name, "result": word(end), **self._held_parts(name, end, whole)}
         match end:
             case Publish(version=version, verdict=verdict):
                 told |= {
@@ -121,14 +127,14 @@ class Story(Struct, frozen=True):
             return f'A rule that compares says so with by=["{column}"].'
         return f"A rule.sql says so when its query returns {column}." if any(rule.sql for rule in failed) else ""
 
-    def _held_parts(self, name: str, end: object) -> dict[str, Any]:
+    def _held_parts(self, name: str, end: object, whole: Version | None) -> dict[str, Any]:
         """Return the parts that are held back of what readers see, and the rules that hold them."""
         held = held_parts(end)
         if not held:
             return {}
         assert isinstance(end, Publish | Keep)
         key = end.version.key
-        whole = self.facts.find(name, key_of(key.code, key.inputs).digest)
+        whole = whole or self.facts.find(name, key_of(key.code, key.inputs).digest)
         verdict = self.facts.failed(whole.id, self.graph.products[name].contract.digest) if whole else None
         failed = {r.text for r in verdict.results if r.status is Status.FAILED} if verdict else set()
         rules = self._judged(name, verdict)["rules"] if verdict else []
@@ -219,6 +225,7 @@ def _lines(told: Mapping[str, Any], width: int) -> list[str]:
                 *([f"{'':13}held as a whole: {clean(told['whole_because'])}"] if told.get("whole_because") else []),
                 *([f"{'':15}{clean(told['whole_hint'])}"] if told.get("whole_hint") else []),
                 *_rule_lines(told),
+                *_failed_lines(told),
                 *_affects(told),
             ]
         case "held":
@@ -263,7 +270,22 @@ def _held_lines(told: Mapping[str, Any]) -> list[str]:
         if held:
             what = f"{len(held)} part{'s' if len(held) > 1 else ''}"
             found.append(f"{'':13}held back: {what} ({clean(some_parts(held))}); {words}")
-    return [*found, *_rule_lines({"rules": told.get("held_by", ())}), *(_affects(told) if found else [])]
+    found += _rule_lines({"rules": told.get("held_by", ())})
+    found += _failed_lines(told)
+    return [*found, *(_affects(told) if found else [])]
+
+
+def _failed_lines(told: Mapping[str, Any]) -> list[str]:
+    """Return which parts could not be made, and why."""
+    found = []
+    for part in told.get("failed_parts", ())[:5]:
+        said = clean(part["error"], keep_lines=True).splitlines() or [""]
+        error, *more = [line for line in said if not line.startswith("It was making part ")] or [""]
+        found += [f"{'':13}failed: {clean(part['part'])}: {error}", *(f"{'':15}{line}" for line in more)]
+        found += [f"{'':15}{clean(line)}" for line in str(part["detail"]).splitlines()[:5]]
+    if (count := len(told.get("failed_parts", ()))) > 5:
+        found.append(f"{'':13}failed: and {count - 5} more parts")
+    return found
 
 
 def some_parts(keys: Collection[str]) -> str:
@@ -403,8 +425,9 @@ def about_undeclared(version: Version) -> dict[str, Any]:
 
 def readers_see(version: Version) -> dict[str, Any]:
     """Return a version that readers see, as plain data."""
-    rows = version.rows if version.columns else None
-    return {"version": version.id, "rows": rows, **_moment("data_as_of", version.data_as_of)}
+    told = {"version": version.id, "rows": version.rows if version.columns else None}
+    held = {"held_parts": list(version.key.held)} if version.key.held else {}
+    return {**told, **held, **_moment("data_as_of", version.data_as_of)}
 
 
 def parts_of(product: Product) -> str:
