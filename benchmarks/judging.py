@@ -9,7 +9,7 @@ from msgspec.json import decode, encode
 from assay.engines.duckdb import DuckDB, parquet
 from assay.engines.feed import Table
 from assay.model import Code, Column, Contract, Kind, Product, Where
-from assay.rules.judge import Evidence
+from assay.rules.hiding import Evidence
 
 
 def product_of(read: Any) -> Product:

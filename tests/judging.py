@@ -8,7 +8,8 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Table
 from assay.engines.measuring import measure
 from assay.model import Code, Contract, Kind, Product, RuleResult, Where
-from assay.rules.judge import Evidence, judge
+from assay.rules.hiding import Evidence
+from assay.rules.judge import judge
 from assay.rules.schema import Schema
 
 

@@ -130,3 +130,90 @@ def test_a_first_row_is_not_shown_as_names_of_columns(place: Place, verb: list[s
     place.write("people/a.csv", "id,e_mail,since\n2,otto\n")
     ran = place.run(*verb)
     assert "should have a column 'email'; it has id, e_mail, since" in ran.out + ran.err
+
+
+# ---------------------------------------------------------------------------------------------- new names
+
+NEVER = "rules=[rule.check('never', 'id < 0')]"
+FUNCTION = "@product(owner='o')\ndef b(people): return people.select('id', contact='email')\n"
+QUERY = "sql_product('b', 'select id, email as contact from people', owner='o')\n"
+
+
+def renamed(sql: str) -> str:
+    return f"sql_product('c', {sql!r}, owner='o', {NEVER})"
+
+
+RENAMES = {
+    "sql": renamed("select id, email as contact from people"),
+    "sql, changed": renamed("select id, upper(email) as contact from people"),
+    "a common table": renamed("with t as (select id, email as e from people) select id, e as contact from t"),
+    "twice": QUERY + renamed("select id, contact as k from b"),
+    "a union": renamed("select 0 as id, null as contact union all select id, email from people"),
+    "without a name": renamed("select id, upper(email) from people"),
+    "places": renamed("select id, contact from people t(id, contact)"),
+    "whole rows": renamed("select id, t as contact from people t"),
+    "unpivot": renamed("select id, v from people unpivot (v for n in (email))"),
+    "a function": f"@product(owner='o', {NEVER})\ndef c(people): return people.select('id', contact='email')",
+    "a function, changed": f"@product(owner='o', {NEVER})\n"
+    "def c(people): return people.select('id', contact=pl.col('email').str.to_uppercase() + '!')",
+    "a list": f"@product(owner='o', {NEVER})\ndef c(people): return people.select('id', contact=pl.concat_list('email'))",
+    "read by a query": FUNCTION + renamed("select id, contact as k from b"),
+    "references": FUNCTION + "sql_product('none', \"select 'x' as contact\", owner='o')\n"
+    "sql_product('c', 'from b', owner='o', rules=[rule.references('contact', 'none.contact')])",
+    "a rule's query": QUERY
+    + "sql_product('c', 'select 1 as id', owner='o', rules=[rule.sql('never', 'select id, contact as k from b')])",
+    "a rule's query of a function's": FUNCTION
+    + "sql_product('c', 'select 1 as id', owner='o', rules=[rule.sql('never', 'select id, contact as k from b')])",
+    "reconciles": QUERY + "sql_product('c', 'select 1 as id, 0 as n, null::varchar as contact', owner='o',"
+    " rules=[rule.reconciles('sum(n)', 'b', 'count(*)', by=['contact'])])",
+}
+
+
+@pytest.mark.parametrize("kind", RENAMES)
+def test_a_value_keeps_its_secret_under_another_name(place: Place, kind: str) -> None:
+    declare(place, RENAMES[kind])
+    verbs = [["show", "c", "--held"], ["show", "c", "--held", "--json"], ["show", "c", "--held", "--failures", ""]]
+    more = [["show", "b"], ["suggest", "b"]] if kind in {"twice", "read by a query"} else []
+    text = shown(
+        place, ["materialize", "--json"], ["materialize"], ["why", "c"], *verbs, *more, ["history", "c", "--json"]
+    )
+    assert "held back" in text
+    assert "(sensitive)" in text
+    assert_hidden(text)
+
+
+def test_what_is_counted_or_cleared_is_shown(place: Place) -> None:
+    """The control: hiding everything would pass the test above."""
+    query = (
+        "select id, count(email) as n, email is null as none, row_number() over (order by email) as place, "
+        "split_part(email, '@', 2) as domain from people group by id, email"
+    )
+    declare(
+        place,
+        f"""
+class Cleared(pa.DataFrameModel):
+    domain: str = pa.Field(metadata={{"sensitive": False}})
+
+sql_product("c", {query!r}, owner="o", contract=Cleared, {NEVER})
+
+@product(owner="o", {NEVER})
+def d(people): return people.select("id", n=pl.col("email").str.len_chars(), kind=pl.lit("person"))
+""",
+    )
+    place.materialize()
+    rows = place.run("show", "c", "--held", "--json").json
+    assert {"id": 1, "n": 1, "none": False, "place": 2, "domain": "q.example"} in rows
+    assert place.run("show", "d", "--held", "--json").json == [
+        {"id": 1, "n": len(ADDRESS), "kind": "person"},
+        {"id": 2, "n": len(OTHER), "kind": "person"},
+    ]
+
+
+def test_a_mark_that_comes_later_hides_what_was_kept(place: Place) -> None:
+    mark = ' = pa.Field(metadata={"sensitive": True})'
+    rule = "sql_product('c', 'from people', owner='o', rules=[rule.check('r', 'email is null')])"
+    declare(place, rule, READS.replace(mark, ""))
+    place.materialize()
+    assert ADDRESS in place.run("why", "c").out, "the control"
+    place.edit("products/sales.py", "email: str", f"email: str{mark}")
+    assert_hidden(place.run("why", "c").out)

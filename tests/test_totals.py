@@ -22,7 +22,8 @@ from assay.engines.quoting import literal
 from assay.engines.totals import split
 from assay.model import PREVIOUS, THIS, Code, Column, Contract, Input, Kind, Product, Rule, Status, Where
 from assay.rules.by_totals import Tallies, Tally, Totals, asked_of, totals_digest
-from assay.rules.judge import Evidence, Judging, PartEvidence, judge
+from assay.rules.hiding import Evidence
+from assay.rules.judge import Judging, PartEvidence, judge
 
 TYPES = {
     "k": "INTEGER", "i": "BIGINT", "u": "UBIGINT", "d": "DECIMAL(18,3)", "big": "DECIMAL(38,2)", "f": "DOUBLE",

@@ -12,13 +12,16 @@ from assay.decision import Keep, Publish
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed, Table, stored
 from assay.engines.totals import Split
-from assay.errors import BuildError
+from assay.errors import BuildError, StoreError
 from assay.graph import Graph
 from assay.model import PREVIOUS, QUARANTINE, THIS, Input, Kind, Product, SourceFile, SourceState, Version, short
 from assay.partition import Wanted
 from assay.plan import Observed, compared_with, judged_as_of
 from assay.rules.by_totals import Tallies, Tally, asked_of, splits, totals_digest
-from assay.rules.judge import Evidence, PartEvidence
+from assay.rules.hiding import Evidence
+from assay.rules.judge import PartEvidence
+from assay.rules.likeness import Secrets, alike
+from assay.secrecy import secret
 from assay.storage import Storage
 
 _NOWHERE = Table(())
@@ -180,6 +183,37 @@ class Shelf:
             name: frozenset(self.graph.sensitive(product.name if name in {THIS, PREVIOUS} else name)) for name in names
         }
 
+    def secrets(self, product: Product) -> tuple[Secrets, ...]:
+        """Return the sensitive columns that a product, or what its rules read, may hold under other names.
+
+        None where only queries stand between: they tell what they call a column.
+        """
+        graph, names = self.graph, {product.name, *product.rule_inputs}
+        names |= {above for name in names for above in graph.upstream(name)}
+        behind = [graph.products[name] for name in sorted(names) if name in graph.products]
+        functions = (p for p in behind if p.kind is Kind.FUNCTION)
+        if not any(graph.sensitive(i.name) for p in functions for i in p.inputs):
+            return ()
+        found = []
+        for marked in (p for p in behind if p.contract.sensitive):
+            with suppress(BuildError, StoreError):  # it is not published, or not there
+                version = self._version(marked.name)
+                columns = secret([column.name for column in version.columns], graph.sensitive(marked.name))
+                found.append(Secrets(self._of(THIS, marked.name, version).table, tuple(sorted(columns))))
+        return tuple(found)
+
+    def never_shown(self, product: Product, table: Table) -> frozenset[str]:
+        """Return patterns of the columns of a product that must not be shown, by name or by what they hold there."""
+        patterns = self.graph.sensitive(product.name)
+        if not patterns or not (secrets := self.secrets(product)):
+            return patterns
+        engine = self.engine()
+        try:
+            with engine.cursor() as cursor:
+                return patterns | alike(cursor, table, secrets)
+        finally:
+            engine.close()
+
     def names_in(self, product: Product) -> set[str]:
         """Return the names of columns, parts and files in all that a product reads."""
         found: set[str] = set()
@@ -217,4 +251,5 @@ class Shelf:
             now=judged_as_of(version, self.observed),
             restated=restated,
             sensitive=self._sensitive(product, {THIS, PREVIOUS, *read}),
+            secrets=self.secrets(product),
         )

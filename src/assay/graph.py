@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from assay.errors import UsageError
 from assay.model import Product, Source
+from assay.secrecy import unless
 
 _TERM = re.compile(r"^(?P<up>\d{0,4}\+)?(?P<body>.+?)(?P<down>\+\d{0,4})?$")
 
@@ -66,9 +67,7 @@ class Graph(Struct, frozen=True, dict=True):
     def _sensitive(self) -> Mapping[str, frozenset[str]]:
         found: dict[str, frozenset[str]] = {}
         for name in self.order:
-            product = self.products[name]
-            made_of = (found.get(i.name, frozenset()) for i in product.inputs)
-            if patterns := frozenset(product.contract.sensitive).union(*made_of):
+            if patterns := sensitive_in(self.products[name], found):
                 found[name] = patterns
         return found
 
@@ -216,6 +215,13 @@ class Graph(Struct, frozen=True, dict=True):
         if not found:
             raise UsageError(f"no product matches {pattern!r}", hint=SELECTORS)
         return found
+
+
+def sensitive_in(product: Product, found: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """Return the patterns of names whose values must not be shown of a product; `found` are those of its inputs."""
+    made_of = (found.get(i.name, frozenset()) for i in product.inputs)
+    patterns = frozenset((*product.contract.sensitive, *product.renamed)).union(*made_of)
+    return unless(patterns, product.contract.cleared)
 
 
 SELECTORS = (

@@ -14,7 +14,8 @@ from assay.model import Judged, Product, Status, Verdict, Version
 from assay.plan import outcome, restating
 from assay.rules.by_parts import Judgement, found_nothing, judge_parts, rules_digest
 from assay.rules.by_totals import Tallies
-from assay.rules.judge import Evidence, PartEvidence, judge
+from assay.rules.hiding import Evidence
+from assay.rules.judge import PartEvidence, judge
 from assay.rules.schema import Schema
 
 

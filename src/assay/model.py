@@ -153,7 +153,8 @@ class Rule(Struct, frozen=True, kw_only=True):
 class Contract(Struct, frozen=True, kw_only=True, dict=True):
     """What a product promises: columns and types, key, and rules. `digest` names the promise as a whole.
 
-    Values of the columns that a regular expression in `sensitive` matches are never shown, stored or logged.
+    Values of the columns that a regular expression in `sensitive` matches are never shown, stored or logged; those that
+    one in `cleared` matches may be, whatever they are made of.
     """
 
     digest: str
@@ -161,6 +162,7 @@ class Contract(Struct, frozen=True, kw_only=True, dict=True):
     key: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     sensitive: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
@@ -216,7 +218,9 @@ class Source(Struct, frozen=True, kw_only=True):
 class Product(Struct, frozen=True, kw_only=True, dict=True):
     """A table or file that this project makes, as plain data: all that deciding needs, nothing that runs.
 
-    `timeout` is how long (seconds; 0: any time) making it, or one part of it, may take."""
+    `timeout` is how long (seconds; 0: any time) making it, or one part of it, may take. `renamed` are patterns of the
+    names that its query gives to sensitive values.
+    """
 
     name: str
     where: Where
@@ -233,6 +237,7 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     release_group: str = ""
     file: str = ""
     sql: str = ""
+    renamed: tuple[str, ...] = ()
     partition: Partition | None = None
     holds_parts: bool = False
     retries: int = 0

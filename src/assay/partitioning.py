@@ -132,7 +132,11 @@ class Partitions:
             hidden = secret(product.partition.names, graph.sensitive(name)) if product.partition else set()
             if hidden:
                 told = f"{name} is split by {min(hidden)}, which is sensitive: its parts would be called by its values"
-                self.declared.problem(told, product.where, "Split it by something that may be shown.")
+                self.declared.problem(
+                    told,
+                    product.where,
+                    'Split it by something that may be shown. Where the name deceives: metadata={"sensitive": False}.',
+                )
 
     def _follow(self, name: str, own: Partition, product: ProductDeclaration, i: Input, each: str | None) -> Input:
         asked, other = product.inputs.get(i.alias), self.of(i.name)

@@ -15,6 +15,7 @@ from assay.config import Config
 from assay.declare import Declaration, FileDeclaration, ProductDeclaration, SourceDeclaration
 from assay.engines import sql as reader
 from assay.engines.making import FILE, HANDOVERS, LAZY_FRAME, Recipe
+from assay.engines.tracing import traced
 from assay.errors import DeclarationError, Problem
 from assay.fingerprint import code_of, digest
 from assay.graph import Graph, nearest
@@ -109,6 +110,7 @@ class _Resolver:
             )
         if self.problems:
             raise DeclarationError(self.problems)
+        graph = traced(graph)
         self.partitions.check_shown(graph)
         if self.problems:
             raise DeclarationError(self.problems)
@@ -432,6 +434,7 @@ class _Resolver:
             key=schema.key,
             rules=rules,
             sensitive=schema.sensitive,
+            cleared=schema.cleared,
         )
         self.aside[name] = digest(book.aside)
         return replace(schema, checks={**schema.checks, **book.checks}), contract

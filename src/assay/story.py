@@ -1,5 +1,6 @@
 """Says in words, and as data, what was decided or done for a product; text and JSON come from the same values."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,11 +12,14 @@ from assay.decision import Blocked, Build, Check, Decision, Held, Keep, Maybe, P
 from assay.events import Busy, End, Failed, Left, Result, Retrying, Unfinished, held_parts
 from assay.fingerprint import key_of
 from assay.graph import Graph
-from assay.model import Freshness, Product, Rule, RuleResult, Status, Verdict, Version, short
+from assay.model import PREVIOUS, THIS, Freshness, Product, Rule, RuleResult, Status, Verdict, Version, short
 from assay.partition import shown
 from assay.plan import Facts
+from assay.secrecy import HIDDEN, secret
 
 _SOME = 3  # names that a warning lists
+
+_COMPARED = re.compile(r"_(before|after|difference)_*$")  # what a rule that compares calls values of a column
 
 
 class Story(Struct, frozen=True):
@@ -149,7 +153,9 @@ class Story(Struct, frozen=True):
         return {
             "verdict": str(verdict.status),
             "rule_count": len(verdict.results),
-            "rules": [{**judged_rule(result), **_today(rules.get(result.text))} for result in shown],
+            "rules": [
+                {**judged_rule(r, self._hide(name, rules.get(r.text))), **_today(rules.get(r.text))} for r in shown
+            ],
         }
 
     def made_of_held(self, names: Iterable[str]) -> dict[str, list[str]]:
@@ -168,6 +174,12 @@ class Story(Struct, frozen=True):
         if pointer is None:
             return None
         return readers_see(self.facts.version(pointer.version))
+
+    def _hide(self, name: str, rule: Rule | None) -> frozenset[str]:
+        """Return the patterns of columns in a rule's samples not to be shown: they may have been marked since."""
+        product = self.graph.products[name]
+        read = {i.name for i in rule.inputs} if rule and not rule.demand else {name, *product.rule_inputs}
+        return frozenset[str]().union(*(self.graph.sensitive(name if r in {THIS, PREVIOUS} else r) for r in read))
 
     def affected(self, name: str) -> list[str]:
         """Return who decides from a product or from anything made of it, and what."""
@@ -437,8 +449,10 @@ def parts_of(product: Product) -> str:
     return f"by {shown(product.partition)}" + ("" if product.follows else ", cut")
 
 
-def judged_rule(result: RuleResult) -> dict[str, Any]:
-    """Return a rule's result as plain data."""
+def judged_rule(result: RuleResult, hide: Collection[str] = ()) -> dict[str, Any]:
+    """Return a rule's result as plain data; values are hidden of columns that one of these patterns matches."""
+    of = {name: _COMPARED.sub("", name) for sample in result.samples for name in sample}
+    hidden = {name for name, column in of.items() if hide and secret([name, column], hide)}
     return {
         "text": result.text,
         "status": str(result.status),
@@ -451,7 +465,7 @@ def judged_rule(result: RuleResult) -> dict[str, Any]:
         "measured": result.measured,
         "threshold": result.threshold,
         "how": result.how,
-        "samples": [dict(sample) for sample in result.samples],
+        "samples": [{n: HIDDEN if n in hidden else v for n, v in sample.items()} for sample in result.samples],
         "message": result.message,
         "parts": [{"part": p.part, "failing": p.failing, "rows": p.rows} for p in result.parts],
     }

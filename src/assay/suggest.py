@@ -91,7 +91,8 @@ def suggestion(graph: Graph, shelf: Shelf, name: str) -> Suggestion:
     feed, engine = shelf.published(name), shelf.engine()
     try:
         with blaming([feed.table]):
-            return suggest(feed, version, _sensitive(graph, name), engine)
+            hide = _sensitive(graph, name) | (shelf.never_shown(product, feed.table) if product else set())
+            return suggest(feed, version, hide, engine)
     finally:
         engine.close()
 

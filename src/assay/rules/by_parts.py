@@ -23,7 +23,8 @@ from assay.rules.answer import Answer
 from assay.rules.attribution import Attributed, Attribution
 from assay.rules.by_totals import Tallies, Totals
 from assay.rules.compile import Rows, Text, Unique, Way
-from assay.rules.judge import SAMPLES, Evidence, Judging, PartEvidence, ways_of
+from assay.rules.hiding import Evidence
+from assay.rules.judge import SAMPLES, Judging, PartEvidence, ways_of
 from assay.rules.outcome import failed_parts, worst_parts
 from assay.rules.schema import Schema
 from assay.secrecy import secret

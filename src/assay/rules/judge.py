@@ -7,7 +7,6 @@ rules that are queries. Nothing here changes data.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -20,39 +19,16 @@ from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, PartCount, Pro
 from assay.rules import by_duckdb, by_pandera, by_polars, by_query, settled
 from assay.rules.answer import Answer, plain, said
 from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole, compile_demand
+from assay.rules.hiding import Evidence, Hiding
 from assay.rules.outcome import status_in_parts, status_of, worst_parts
 from assay.rules.schema import Schema
-from assay.secrecy import HIDDEN, secret
+from assay.secrecy import HIDDEN
 from assay.tolerance import allowed
-from assay.veil import VEILED, of_sql, veiled
 
 if TYPE_CHECKING:
     import duckdb
 
 SAMPLES = 5
-
-
-class Evidence(Struct, frozen=True, kw_only=True):
-    """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
-
-    `aside` holds the rows that were set aside, of `rows_in` altogether; `good` are rules, by text, that are known to
-    find no row. There is no `previous` on a first release; `before` are its columns, `built` is when it was. `now` is
-    the moment of judging; `restated` says why settled rows may change this once; `sensitive` are the columns never to
-    be shown, by name.
-    """
-
-    this: Table
-    columns: tuple[Column, ...]
-    rows: int
-    aside: Path | None = None
-    rows_in: int | None = None
-    others: tuple[Feed, ...] = ()
-    before: tuple[Column, ...] = ()
-    built: datetime | None = None
-    now: datetime
-    restated: str = ""
-    good: frozenset[str] = frozenset()
-    sensitive: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 class PartEvidence(Struct, frozen=True, kw_only=True):
@@ -116,6 +92,7 @@ class Judging(Struct):
     answers: dict[str, Answer] = field(default_factory=dict)
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     counts: dict[str, Sequence[PartCount]] = field(default_factory=dict)  # of rules that are judged part by part
+    hides: Hiding | None = None
     scope: str = ""  # of what tolerances are, where that is not plain
 
     def run(self) -> tuple[RuleResult, ...]:
@@ -325,25 +302,17 @@ class Judging(Struct):
         columns = settled.common(self.evidence.columns, self.evidence.before or self.evidence.columns)
         return settled.compare(rule, columns, self.product.contract.key, self.product.partition)
 
-    def _secret(self, names: Iterable[str]) -> set[str]:
-        return secret(names, self.evidence.sensitive.get(THIS, ()))
-
-    def _sensitive(self, rule: Rule) -> frozenset[str]:
-        """Return the columns never to be shown of all that a rule reads."""
-        read = {i.name for i in rule.inputs} | ({THIS} if rule.demand else set())
-        return frozenset(pattern for name in read for pattern in self.evidence.sensitive.get(name, ()))
+    @property
+    def hiding(self) -> Hiding:
+        """What must not be shown of all that is judged and read."""
+        self.hides = self.hides or Hiding(self.evidence, self.engine)
+        return self.hides
 
     def _hidden(self, rule: Rule, query: str, names: Sequence[str]) -> set[str]:
         """Return which columns of a query's result must not be shown."""
-        if rule.demand is not None:  # whole rows of `this`, each column under its own name
-            return self._secret(names)
         if rule.closes:
-            return self._compared(rule).hidden(self._sensitive(rule))
-        return by_query.hidden(query, names, self._sensitive(rule))
-
-    def _names_secret(self, rule: Rule) -> bool:
-        sensitive = self._sensitive(rule)
-        return rule.compares and bool(sensitive) and by_query.names_secret(rule.sql, sensitive)
+            return self._compared(rule).hidden(self.hiding.patterns(rule))
+        return self.hiding.in_rows(rule, query, names)
 
     def _clock(self, rule: Rule) -> dict[str, datetime]:
         """Return what a rule's query takes for now, or for the ends of what is settled, as its column has times."""
@@ -388,7 +357,7 @@ class Judging(Struct):
             self.answers[rule.text] = Answer(how="sql", holds=False, message=unlike)
             return
         compared = self._compared(rule)
-        answer, rows = settled.ask(compared, bench, self._clock(rule), self._sensitive(rule))
+        answer, rows = settled.ask(compared, bench, self._clock(rule), self.hiding.patterns(rule))
         self.answers[rule.text], self.samples[rule.text] = answer, self.as_sample(rule, compared.sql, rows)
 
     @contextmanager
@@ -400,9 +369,9 @@ class Judging(Struct):
             with self.engine.cursor() as cursor:
                 found = cursor.execute(f"{duck.parquet([self.evidence.aside])} {where}")
                 names = [column[0] for column in found.description or ()]
-                yield names, _fetched(found), self._secret(names)
+                yield names, _fetched(found), self.hiding.in_this(names)
             return
-        hide = self._secret(names := [column.name for column in self.evidence.columns])
+        hide = self.hiding.in_this(names := [column.name for column in self.evidence.columns])
         if rule.demand is None or way is None:
             self._check_previous(rule)
             with self.bench() as bench:
@@ -426,12 +395,12 @@ class Judging(Struct):
                 return by_pandera.rows_of(self.evidence.this, [], names)
             answer, numbers = by_pandera.ask(rule.demand, self.schema(), self.evidence.this)
             if answer.error:
-                raise BuildError(self._hushed(rule, answer.error))
+                raise BuildError(self.hiding.veiled(rule, answer.error))
             return by_pandera.rows_of(self.evidence.this, numbers, names)
         one = by_polars.Pass(self.evidence.this, {rule.text: ask})
         answer = one.run()[rule.text]
         if answer.error:
-            raise BuildError(self._hushed(rule, answer.error))
+            raise BuildError(self.hiding.veiled(rule, answer.error))
         rows = one.rows(rule.text, names) if answer.failing else one.frame.select(names).head(0)
         return rows.collect(engine="streaming")
 
@@ -450,22 +419,13 @@ class Judging(Struct):
         if PREVIOUS not in there and any(i.name == PREVIOUS for i in rule.inputs):
             raise BuildError("nothing is published yet to compare with")
 
-    def _hushed(self, rule: Rule, words: str) -> str:
-        """Return what went wrong, with what may be a value masked where one might be quoted that must not be shown."""
-        if not self._sensitive(rule):
-            return words
-        columns = [*self.evidence.columns, *self.evidence.before]
-        aliases = [feed.alias for feed in self.evidence.others]
-        shown = veiled(words, {*(column.name for column in columns), *aliases, *of_sql(rule.sql)}, counted=True)
-        return words if shown == words else f"{shown} {VEILED}"
-
     # ------------------------------------------------------------------------------------------ results
 
     def shown(self, rule: Rule) -> list[dict[str, Any]]:
         """Return the samples of a rule as plain data, sensitive values hidden."""
         found = self.samples.get(rule.text, ())
         names = {name for row in found for name in row}
-        hide = self._secret(names) if rule.demand else set()  # of a query's result it is hidden already
+        hide = self.hiding.in_this(names) if rule.demand and found else set()  # a query's are hidden already
         return [{name: HIDDEN if name in hide else plain(value) for name, value in row.items()} for row in found]
 
     def _result(self, rule: Rule) -> RuleResult:
@@ -475,13 +435,13 @@ class Judging(Struct):
         status = status_in_parts(rule, counts) if counts else status_of(rule, answer, rows)
         message, scope = answer.message, "of a part" if counts else self.scope if answer.failing else ""
         if answer.error:
-            message = self._hushed(rule, answer.error)
+            message = self.hiding.veiled(rule, answer.error)
         if rule.quarantines and answer.failing:
             where = f"{self.product.name}__{QUARANTINE}"
             message = "too many to set aside" if status is Status.FAILED else f"set aside in {where}"
         if rule.closes and status is Status.FAILED and self.evidence.restated:
             status, message = Status.WARNING, f"restated: {self.evidence.restated}"
-        measured = None if rule.sql and self._names_secret(rule) else plain(answer.measured)
+        measured = None if rule.sql and self.hiding.is_measured(rule) else plain(answer.measured)
         return RuleResult(
             text=rule.text,
             status=status,

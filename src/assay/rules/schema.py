@@ -50,6 +50,7 @@ class Schema(Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...] = ()
     key: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     checks: Mapping[str, Any] = field(default_factory=dict)
 
@@ -70,14 +71,18 @@ def read_schema(contract: Any, where: Where) -> Schema:
         pandera=schema,
         columns=tuple(Column(name=name, type=type) for name, type in types if type),
         key=unique or tuple(name for name, column in schema.columns.items() if column.unique and not column.regex),
-        sensitive=tuple(
-            name if column.regex else re.escape(name)
-            for name, column in schema.columns.items()
-            if (column.metadata or {}).get("sensitive")
-        ),
+        sensitive=_marked(schema, sensitive=True),
+        cleared=_marked(schema, sensitive=False),
         rules=tuple(rule for rule, _ in found),
         checks={rule.demand.place: check for rule, check in found if rule.demand and check is not None},
     )
+
+
+def _marked(schema: Any, *, sensitive: bool) -> tuple[str, ...]:
+    """Return patterns of the columns that are marked as sensitive, or as not sensitive."""
+    marks = {name: (column.metadata or {}).get("sensitive") for name, column in schema.columns.items()}
+    chosen = [name for name, mark in marks.items() if mark is not None and bool(mark) is sensitive]
+    return tuple(name if schema.columns[name].regex else re.escape(name) for name in chosen)
 
 
 def schema_digest(contract: Any, schema: Schema, reach: Reach) -> str:
@@ -94,7 +99,8 @@ def schema_digest(contract: Any, schema: Schema, reach: Reach) -> str:
         told.append(detail)
     for place, check in schema.checks.items():
         told.append(check_digest(check, place, reach))
-    return digest([told, dict(reach.parts), *([schema.sensitive] if schema.sensitive else [])])
+    marks = [list(schema.sensitive), *([list(schema.cleared)] if schema.cleared else [])]
+    return digest([told, dict(reach.parts), *(marks if schema.sensitive or schema.cleared else [])])
 
 
 def check_digest(check: Any, place: str, reach: Reach) -> list[Any]:

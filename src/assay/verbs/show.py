@@ -61,7 +61,7 @@ def verb(
             clean(f"  {product.name} {short(version.id)}: {version.bytes:,} bytes at {stored.files[0]}")
         )
     else:
-        hide = sorted(secret([c.name for c in version.columns], session.project.graph.sensitive(product.name)))
+        hide = sorted(secret([c.name for c in version.columns], shelf.never_shown(product, stored)))
         names, found = queries.first_rows(stored, count, session.project.config, hide)
         say([dict(zip(names, row, strict=True)) for row in found]) if as_json else table(names, found)
         if not as_json and count < version.rows:

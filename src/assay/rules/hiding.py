@@ -1,0 +1,96 @@
+"""What must not be shown of what is judged: by the names of columns, by what they hold, in what went wrong."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from assay.engines.duckdb import DuckDB
+from assay.engines.feed import Feed, Table
+from assay.model import THIS, Column, Rule
+from assay.rules import by_query
+from assay.rules.likeness import Secrets, alike
+from assay.secrecy import secret
+from assay.veil import VEILED, of_sql, veiled
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
+
+    `aside` holds the rows that were set aside, of `rows_in` altogether; `good` are rules, by text, that are known to
+    find no row. There is no `previous` on a first release; `before` are its columns, `built` is when it was. `now` is
+    the moment of judging; `restated` says why settled rows may change this once; `sensitive` are the columns never to
+    be shown, by name; `secrets` those that may be in what is judged under another name.
+    """
+
+    this: Table
+    columns: tuple[Column, ...]
+    rows: int
+    aside: Path | None = None
+    rows_in: int | None = None
+    others: tuple[Feed, ...] = ()
+    before: tuple[Column, ...] = ()
+    built: datetime | None = None
+    now: datetime
+    restated: str = ""
+    good: frozenset[str] = frozenset()
+    sensitive: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    secrets: Sequence[Secrets] = ()
+
+
+class Hiding(Struct):
+    """What must not be shown of the evidence; columns are compared by value once something is about to be shown."""
+
+    evidence: Evidence
+    engine: DuckDB
+    found: dict[str, frozenset[str]] = field(default_factory=dict)  # patterns of columns alike by value, by table
+
+    def in_this(self, names: Iterable[str]) -> set[str]:
+        """Return which of these columns of `this` must not be shown."""
+        return secret(names, self._patterns({THIS}))
+
+    def in_rows(self, rule: Rule, query: str, names: Sequence[str]) -> set[str]:
+        """Return which columns of the result of a rule's query must not be shown."""
+        if rule.demand is not None:  # whole rows of `this`, each column under its own name
+            return self.in_this(names)
+        return by_query.hidden(query, names, self.patterns(rule))
+
+    def patterns(self, rule: Rule) -> frozenset[str]:
+        """Return patterns of the columns never to be shown of all that a rule reads."""
+        return self._patterns(_read(rule))
+
+    def is_measured(self, rule: Rule) -> bool:
+        """Say whether what a rule measures may be a sensitive value."""
+        sensitive = self._by_name(rule)
+        return rule.compares and bool(sensitive) and by_query.names_secret(rule.sql, sensitive)
+
+    def veiled(self, rule: Rule, words: str) -> str:
+        """Return what went wrong, with what may be a value masked where one might be quoted that must not be shown."""
+        if not self._by_name(rule):
+            return words
+        columns = [*self.evidence.columns, *self.evidence.before]
+        known = {*(c.name for c in columns), *(feed.alias for feed in self.evidence.others), *of_sql(rule.sql)}
+        shown = veiled(words, known, counted=bool(rule.sql))
+        return words if shown == words else f"{shown} {VEILED}"
+
+    def _by_name(self, rule: Rule) -> frozenset[str]:
+        return frozenset(pattern for name in _read(rule) for pattern in self.evidence.sensitive.get(name, ()))
+
+    def _patterns(self, names: Collection[str]) -> frozenset[str]:
+        by_name = (self.evidence.sensitive.get(name, ()) for name in names)
+        return frozenset[str]().union(*by_name, *map(self._alike, names))
+
+    def _alike(self, name: str) -> frozenset[str]:
+        tables = {THIS: self.evidence.this, **{f.name: f.table for f in self.evidence.others if f.source is None}}
+        if not self.evidence.secrets or name not in tables:
+            return frozenset()
+        if name not in self.found:
+            with self.engine.cursor() as cursor:
+                self.found[name] = alike(cursor, tables[name], self.evidence.secrets)
+        return self.found[name]
+
+
+def _read(rule: Rule) -> set[str]:
+    """Return the names of the tables that a rule reads."""
+    return {i.name for i in rule.inputs} | ({THIS} if rule.demand else set())
