@@ -29,6 +29,7 @@ LAYERS = [
     {
         "accesses",
         "config",
+        "exits",
         "interrupts",
         "matching",
         "declare",

@@ -56,8 +56,8 @@ def test_a_crash_fails_one_product(place: Place, case: str) -> None:
 
 
 def test_the_control_a_crash_without_isolation_takes_the_run_with_it(place: Place) -> None:
-    declare(place, f"@product(owner='o')\ndef p(numbers):\n    {ENDS['an exit'][0]}\n{OTHER}")
-    assert place.spawn("materialize").code == 3
+    declare(place, f"@product(owner='o')\ndef p(numbers):\n    {ENDS['a segfault'][0]}\n{OTHER}")
+    assert place.spawn("materialize").code == -signal.SIGSEGV
     assert place.run("query", "from other").code == 2
 
 
@@ -536,3 +536,69 @@ def test_a_forked_process_hands_no_signal_of_its_own_to_us(place: Place) -> None
     declare(place, WAITS.format(how=f"{forks}\n    return numbers").replace(", isolate=True", ""))
     ran = place.spawn("materialize")
     assert ran.code == 0, ran
+
+
+# ---------------------------------------------------------------------------- what would end the whole command
+
+PANDERA = "contract=pa.DataFrameSchema({'x': pa.Column(int, pa.Check(ends, element_wise=True))})"
+PLACES = {
+    "a function": "@product(owner='o')\ndef p(numbers):\n    HOW\n",
+    "a module": "HOW\n@product(owner='o')\ndef p(numbers): return numbers\n",
+    "a check": f"def ends(x):\n    HOW\n@product(owner='o', {PANDERA})\ndef p(numbers): return numbers\n",
+}
+EARLY = {
+    "_exit": ("os._exit(0)", "os._exit() would end the whole command: return, or raise an exception"),
+    "exec": ("os.execvp('true', ['true'])", "os.execv() would end the whole command: return, or raise an exception"),
+    "exit": ("sys.exit(0)", "SystemExit: 0"),
+    "exit of C": ("ctypes.CDLL(None).exit(0)", "a library ended the whole command"),
+    "exit of C, with the interpreter": ("ctypes.PyDLL(None).exit(0)", "a library ended the whole command"),
+}
+
+
+TRIED = [("a function", case) for case in EARLY]
+TRIED += [(place, case) for place in ("a module", "a check") for case in ("_exit", "exit of C")]
+
+
+@pytest.mark.parametrize(("place_of", "case"), TRIED)
+def test_a_run_that_did_not_come_to_its_end_says_so(place: Place, case: str, place_of: str) -> None:
+    how, words = EARLY[case]
+    declare(place, PLACES[place_of].replace("HOW", how) + OTHER)
+    ran = place.spawn("materialize")
+    assert ran.code in {1, 2}
+    assert words in ran.out + ran.err
+    if "of C" not in case:
+        assert "products/sales.py:" in ran.out + ran.err, "and where it is"
+        assert ("other" in ran.out) == (place_of != "a module"), "what has nothing to do with it goes on"
+
+
+def test_any_verb_that_reads_definitions_says_so_too(place: Place) -> None:
+    declare(place, "@product(owner='o')\ndef p(numbers): return numbers\nos._exit(0)")
+    for verb in ("ls", "plan"):
+        ran = place.spawn(verb)
+        assert (ran.code, "os._exit() would end the whole command" in ran.err) == (2, True), verb
+
+
+def test_what_users_code_forks_may_end_as_it_likes(place: Place) -> None:
+    forks = """
+    import multiprocessing, subprocess
+    child = multiprocessing.get_context("fork").Process(target=os._exit, args=(7,)); child.start(); child.join()
+    assert child.exitcode == 7
+    pid = os.fork()
+    if not pid: os.execvp("true", ["true"])
+    assert os.waitpid(pid, 0)[1] == 0
+    pid = os.fork()
+    if not pid: ctypes.CDLL(None).exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+    return numbers
+"""
+    declare(place, f"@product(owner='o')\ndef p(numbers):{forks}")
+    ran = place.spawn("materialize")
+    assert ran.code == 0, ran
+
+
+def test_an_exit_function_does_not_end_it_either(place: Place) -> None:
+    declare(
+        place,
+        "import atexit\natexit.register(os._exit, 0)\nsql_product('p', 'select error(x) from numbers', owner='o')",
+    )
+    assert place.spawn("materialize").code == 1

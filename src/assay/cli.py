@@ -13,7 +13,8 @@ import click
 
 from assay.cleaning import clean
 from assay.errors import AssayError, remedy
-from assay.interrupts import end_when_deaf, is_left_behind
+from assay.exits import hold
+from assay.interrupts import end_now, end_when_deaf, is_left_behind
 
 # What `--help` says of each verb: its module, and all that this works with, is loaded when it is asked for.
 VERBS = {
@@ -102,6 +103,7 @@ def run() -> None:
     """
     cycles.disable()
     end_when_deaf()
+    hold()
     code = 1
     _speak_alone()
     try:
@@ -124,7 +126,7 @@ def run() -> None:
         with suppress(OSError, ValueError):
             if stream:
                 stream.flush()
-    os._exit(code)
+    end_now(code)
 
 
 def _speak_alone() -> None:

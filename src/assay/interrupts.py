@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+end_now = os._exit  # as it is before users' code meets another: see `exits`
 _PATIENCE = 5.0  # seconds that a run has to end by itself after SIGTERM
 _TWICE = 0.3  # seconds: two Ctrl-C closer than that are one, which a terminal and a program around us both sent
 _STOPPED = 130
@@ -96,6 +97,11 @@ def saying_what_runs(running: Callable[[], Iterable[str]]) -> Iterator[None]:
         _running.remove(running)
 
 
+def names_of_what_runs() -> list[str]:
+    """Return the names of what is running now."""
+    return [name for running in _running for name in running()]
+
+
 class _Once:
     """Raises KeyboardInterrupt at the first signal: what stops then is not stopped again half-way."""
 
@@ -121,6 +127,6 @@ def _listen(signals: int) -> None:
 
 
 def _leave() -> None:
-    names = ", ".join(name for running in _running for name in running())
+    names = ", ".join(names_of_what_runs())
     os.write(2, f"stopped at once{f', while {names} did not end' if names else ''}\n".encode())
-    os._exit(_STOPPED)
+    end_now(_STOPPED)

@@ -20,6 +20,7 @@ from assay.accesses import Accesses, noticing
 from assay.config import Config, definition_files
 from assay.declare import Declaration, collecting
 from assay.errors import Problem, words_of
+from assay.exits import guard
 from assay.model import Where
 from assay.storage import not_a_file
 from assay.syntax import Known, SourceTree
@@ -43,6 +44,7 @@ class Loaded(Struct):
 
 def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
     """Import every module under the definitions folder, sub-folders too, in order of their paths; or `only` one."""
+    guard()
     loaded = Loaded()
     for name in [n for n, m in sys.modules.items() if _is_from_before(m) or _shadows(n, m, config)]:
         del sys.modules[name]
