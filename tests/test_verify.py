@@ -288,6 +288,87 @@ def test_what_was_made_of_something_else_is_not_built_again(shop: Place, change:
     assert open_catalog(shop.root / ".products/catalog.db").pointers("prod") == before, "no pointer was moved"
 
 
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_link_in_the_store_is_reported_by_all_alike(shop: Place, deep: bool) -> None:
+    folder = shop.root / ".products/store/sales.p"
+    folder = next(folder.iterdir()) if deep else folder
+    folder.rename(shop.root / "elsewhere")
+    folder.symlink_to(shop.root / "elsewhere")
+    read = shop.run("query", "from p")
+    assert read.code == 1
+    assert f"{folder} is a link, and nothing is read or written through it" in read.err
+    assert "Put the folder itself there" in read.err and "materialize" not in read.err
+    code, found = findings(shop)
+    assert (code, {f["found"] for f in found}) == (1, {"linked"})
+    assert "is a link" in found[0]["says"] and "Put the folder itself there" in found[0]["do"]
+    assert findings(shop, "--repair") == (code, found), "nothing is moved through it"
+    states = {t["product"]: t for t in shop.run("status", "--json").json}
+    assert (states["sales.p"]["state"], "are missing" in states["sales.p"]["because"]) == ("stale", True)
+    told = shop.materialize()["sales.p"]
+    if deep:
+        assert told["result"] in {"published", "unchanged"}, "it is built again beside the link"
+        assert shop.run("query", "from p").code == 0
+    else:
+        assert "is a link" in told["error"]
+        folder.unlink()
+        (shop.root / "elsewhere").rename(folder)
+        assert shop.run("query", "from p").code == 0
+        assert {t["result"] for name, t in shop.materialize().items() if name} == {"unchanged"}
+
+
+COMPARED = """
+raw = source.files("in/{day:date}.csv", columns={"x": "bigint"})
+rules = [rule.changes("x", within="±50 %", by=["day"])]
+sql_product("p", "select day, sum(x)::bigint as x from raw group by 1", owner="o", rules=rules)
+sql_product("q", "select day, sum(x)::bigint as x from raw group by 1", owner="o", rules=rules, partition_by="day")
+"""
+
+
+def lose(place: Place, product: str, keep: int = 0) -> None:
+    for file in sorted((place.root / f".products/store/sales.{product}").rglob("*.parquet"))[keep:]:
+        file.chmod(0o600)
+        file.unlink()
+
+
+@pytest.fixture
+def compared(place: Place) -> Place:
+    for day in ("2024-01-01", "2024-01-02"):
+        place.write(f"in/{day}.csv", "x\n100\n")
+    place.write("products/sales.py", COMPARED, header=True)
+    place.materialize()
+    return place
+
+
+@pytest.mark.parametrize("product", ["p", "q"])
+def test_what_rules_compare_with_is_built_again_of_the_very_same(compared: Place, product: str) -> None:
+    lose(compared, product)
+    told = compared.materialize()
+    assert told[f"sales.{product}"]["result"] == "published"
+    assert compared.query(f"select sum(x)::int as x from {product}") == [{"x": 200}]
+
+
+def test_a_lost_part_is_compared_as_it_is_built_again(compared: Place) -> None:
+    lose(compared, "q", keep=1)
+    compared.write("in/2024-01-01.csv", "x\n120\n")
+    assert compared.materialize()["sales.q"]["result"] == "published"
+    lose(compared, "q")
+    compared.write("in/2024-01-01.csv", "x\n900\n")
+    told = compared.materialize()["sales.q"]
+    assert "which is lost" in told["error"], "the part of 01-01 as it was published is nowhere"
+
+
+def test_what_is_lost_for_good_keeps_nobody_in_a_circle(compared: Place) -> None:
+    lose(compared, "p")
+    compared.write("in/2024-01-01.csv", "x\n900\n")
+    told = compared.materialize()["sales.p"]
+    assert told["result"] == "failed"
+    assert "rules of sales.p compare with the published version v" in told["error"]
+    assert "products retire sales.p" in told["error"] and "products materialize" not in told["error"]
+    assert compared.run("verify", "--repair").code == 1, "there is no other copy, and the input is another"
+    assert compared.run("retire", "p").code == 0
+    assert compared.materialize()["sales.p"]["result"] == "published"
+
+
 def test_what_is_made_of_what_was_lost_is_built_after_it(place: Place) -> None:
     declare = "p = sql_product('p', 'from numbers', owner='o')\nq = sql_product('q', 'select max(x) as x from p', owner='o')\n"
     place.write("products/sales.py", declare, header=True)

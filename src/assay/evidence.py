@@ -174,8 +174,30 @@ class Shelf:
         return splits(product, tables, self._sensitive(product, set(asked.values()))), tables
 
     def _before(self, product: Product, version: Version) -> Version | None:
-        """Return the version that rules compare with."""
-        return compared_with(product, version, self.observed.facts) if product.uses_previous else None
+        """Return the version that rules compare with.
+
+        Files of it that are lost give way to those of the version to be judged that hold the very same rows: what was
+        published and lost is built again, and compared with what it was.
+        """
+        before = compared_with(product, version, self.observed.facts) if product.uses_previous else None
+        if before is None or self.storage.holds(before.parts):
+            return before
+        same = {(part.key, part.digest): part for part in version.parts}
+        parts = [p if self.storage.holds([p]) else same.get((p.key, p.digest), p) for p in before.parts]
+        return replace(before, parts=tuple(parts))
+
+    def _previous(self, before: Version) -> Feed:
+        """Return the version that rules compare with as a table; StoreError when it is lost for good."""
+        try:
+            return self._of(PREVIOUS, PREVIOUS, before)
+        except StoreError as error:
+            name = before.product
+            raise StoreError(
+                f"rules of {name} compare with the published version {short(before.id)}, which is lost: {error.what}",
+                hint=f"`products verify {name} --repair` looks for another copy. Without one, `products restore {name}"
+                " VERSION` publishes an earlier version to compare with, and `products retire"
+                f" {name}` lets the next run publish without comparing.",
+            ) from None
 
     def _sensitive(self, product: Product, names: Iterable[str]) -> dict[str, frozenset[str]]:
         """Return the columns never to be shown of all that is read, by name."""
@@ -237,7 +259,7 @@ class Shelf:
         others = [self.feed(alias, name) for alias, name in asked.items() if name in self.graph.products]
         before = self._before(product, version)
         if before:
-            others.append(self._of(PREVIOUS, PREVIOUS, before))
+            others.append(self._previous(before))
         read = [feed.name for feed in others if feed.name in self.graph.products]
         return Evidence(
             this=self._of(THIS, THIS, version).table,

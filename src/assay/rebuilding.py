@@ -23,7 +23,7 @@ def rebuilt(report: Report, config: Config, *, now: datetime) -> Report:
     """Return the report, with what could be built again of the very same and holds what readers saw before."""
     lost: dict[str, set[str]] = {}
     for finding in report.open:
-        for environment in finding.readers if finding.file else ():
+        for environment in finding.readers if finding.file and finding.found != "linked" else ():
             lost.setdefault(environment, set()).add(finding.product)
     done: set[str] = set()
     for environment, products in sorted(lost.items()):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from assay.catalog import Catalog
+from assay.engines.feed import stored
 from assay.errors import Conflict, StoreError, UsageError
 from assay.graph import Graph
 from assay.history import version_of
@@ -61,8 +62,8 @@ def restore(readers: Readers, product: str, id: str) -> dict[str, Any]:
         beside = catalog.versions(f"{product}__{QUARANTINE}")
         aside = [v for v in beside if v.key.inputs.get(product) == version.digest]
         put, pointers = (version, *aside[:1]), readers.pointers()
-        for part in (part for v in put for part in v.parts):
-            readers.storage.locate(part)
+        for each in put:
+            stored(each, readers.storage)  # StoreError when it is not there whole
         # What is put back is not to be compared with what it takes back.
         moves = [Move(product=v.product, version=v.id, pinned=True) for v in put]
         release = readers.release(moves, pointers, f"restore {short(version.id)}")
@@ -82,12 +83,16 @@ def retire(readers: Readers, products: Collection[str], because: str = "") -> di
     """Take products that are no longer declared away from readers, with the rows set aside of them, in one release.
 
     Their versions are kept as long as others that readers saw. Raises UsageError for one that is still declared (the
-    next run would publish it again) or that readers do not see.
+    next run would publish it again), unless the files that readers are sent to are lost, and for one that readers do
+    not see.
     """
+    catalog, storage = readers.catalog, readers.storage
 
     def attempt() -> dict[str, Any]:
         pointers = readers.pointers()
-        if declared := sorted(name for name in products if name in readers.graph.products):
+        seen = {name: catalog.version(pointers[name].version) for name in products if name in pointers}
+        lost = {name for name, version in seen.items() if not storage.holds(version.parts)}
+        if declared := sorted(name for name in products if name in readers.graph.products and name not in lost):
             where = readers.graph.products[declared[0]].where
             raise UsageError(
                 f"{declared[0]} is declared ({where}), so the next run would publish it again",

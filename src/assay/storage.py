@@ -12,6 +12,8 @@ from typing import Protocol
 from assay.errors import StoreError
 from assay.model import Part
 
+LINK = "is a link, and nothing is read or written through it: what the store holds is inside it"
+UNLINK = "Put the folder itself there, or let `store` in pyproject.toml name where it may grow."
 _CHUNK = 1 << 20
 _ATTEMPTS = 100  # at making a folder below one that others remove when it is empty
 _ONE_BY_ONE = 8  # files that are flushed each on its own; of more, all at once
@@ -49,7 +51,10 @@ class Storage(Protocol):
         """Move a file or folder out of the store, to where nothing reads it, and return where it is."""
 
     def remove(self, path: str, keep: Callable[[], Collection[str]] = frozenset) -> None:
-        """Remove a file or folder, but for the files to `keep` (asked where it is there), and folders left empty."""
+        """Remove a file or folder, but for the files to `keep` (asked where it is there), and folders left empty.
+
+        What lies behind a link stays.
+        """
 
 
 class LocalStorage:
@@ -113,14 +118,15 @@ class LocalStorage:
     def locate(self, part: Part) -> Path:
         full = self._full(part.path)
         if wrong := self._damage(str(full), part):
-            raise StoreError(f"{full} {wrong}", hint="`products verify` looks at all that is stored.")
+            raise StoreError(f"{full} {wrong}")
         return full
 
     def holds(self, parts: Sequence[Part]) -> bool:
         root = self._root  # no Path is made for each of very many files, which many parts may share: that costs more
         files = parts if len(parts) == 1 else {part.path: part for part in reversed(parts)}.values()
         return bool(parts) and all(
-            _is_inside(part.path) and not self._damage(f"{root}/{part.path}", part) for part in files
+            _is_inside(part.path) and not self.link_above(part.path) and not self._damage(f"{root}/{part.path}", part)
+            for part in files
         )
 
     def damage(self, part: Part) -> str:
@@ -165,9 +171,9 @@ class LocalStorage:
         return aside
 
     def remove(self, path: str, keep: Callable[[], Collection[str]] = frozenset) -> None:
+        if self.link_above(path):
+            return  # nothing was written through a link, and who tidies up is not stopped by one
         folders = [*self._folders(path)]
-        for folder in folders:
-            self._check(folder)
         if os.path.lexists(f"{self._root}/{path}") and self._leaves_some(path, keep()):
             return
         for folder in reversed(folders):
@@ -210,15 +216,24 @@ class LocalStorage:
             yield full[:at]
             at = full.find("/", at + 1)
 
-    def _check(self, folder: str) -> None:
+    def link_above(self, path: str) -> str:
+        """Return the first folder on the way to a path that is a link: nothing is read through it; '' for none."""
+        return next((folder for folder in self._folders(path) if self._is_link(folder)), "")
+
+    def _is_link(self, folder: str) -> bool:
+        if not self._own:  # those of the products are looked at all at once
+            with suppress(OSError), os.scandir(self._root) as entries:
+                self._own.update(f"{self._root}/{entry.name}" for entry in entries if not entry.is_symlink())
         if folder in self._own:
-            return
+            return False
         if os.path.islink(folder):  # noqa: PTH114
-            raise StoreError(
-                f"{folder} is a link, and what the store holds is inside it",
-                hint="Put the folder itself there, or let `store` in pyproject.toml name where it may grow.",
-            )
+            return True
         self._own.add(folder)
+        return False
+
+    def _check(self, folder: str) -> None:
+        if self._is_link(folder):
+            raise StoreError(f"{folder} {LINK}", hint=UNLINK)
 
 
 def _is_inside(path: str) -> bool:

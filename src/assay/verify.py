@@ -19,7 +19,7 @@ from assay.findings import Finding, Report
 from assay.graph import nearest
 from assay.leases import FOLDER as READERS
 from assay.repair import HISTORY, mend_catalog, repair
-from assay.storage import LocalStorage, file_digest
+from assay.storage import LINK, UNLINK, LocalStorage, file_digest
 
 _FACTS = "Put back a copy of the catalog, or publish it again: `products materialize` or `products restore`."
 _LOST = "`--repair` looks for another copy, or builds it again of the very same."
@@ -116,6 +116,8 @@ def look(storage: LocalStorage, kept: Kept) -> tuple[str, str] | None:
     """Return what is wrong with a file, which is read whole: the kind, and words for it."""
     full = f"{storage.root}/{kept.path}"
     try:
+        if folder := storage.link_above(kept.path):
+            return "linked", f"{folder} {LINK}"
         found = os.lstat(full)
         if not stat.S_ISREG(found.st_mode):
             return "edited", "it is no file any more, but a link, a folder or the like"
@@ -133,9 +135,10 @@ def look(storage: LocalStorage, kept: Kept) -> tuple[str, str] | None:
 def _about(audit: Audit, kept: Kept, found: str, says: str) -> Finding:
     versions = audit.versions_of(kept.parts)
     readers = sorted({env for _, id in versions for env in audit.seen.get(id, ())})
-    do = {"missing": _LOST, "truncated": _LOST, "writable": "`--repair` makes it read-only again."}.get(found, _CHANGED)
+    do = {"missing": _LOST, "truncated": _LOST, "writable": "`--repair` makes it read-only again.", "linked": UNLINK}
+    help = do.get(found, _CHANGED) if readers or found in {"writable", "linked"} else _OLD
     return Finding(
-        found=found, says=says, do=do if readers or found == "writable" else _OLD, file=kept.path, product=kept.product,
+        found=found, says=says, do=help, file=kept.path, product=kept.product,
         versions=tuple(id for _, id in versions), readers=tuple(readers),
     )  # fmt: skip
 

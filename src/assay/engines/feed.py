@@ -98,17 +98,18 @@ def stored(version: Version, storage: Storage, parts: Iterable[Part] | None = No
     try:
         files = {path: storage.locate(of[0]) for path, of in found.items()}
     except StoreError as error:
-        raise unreadable(version.product, version.id, error.what) from None
+        raise unreadable(version.product, version.id, error.what, error.hint) from None
     cuts = {files[path]: cut for path, of in found.items() if (cut := _cut(of))}
     sums = {files[path]: of[0].checksum for path, of in found.items()}
     return Table(tuple(files.values()), cuts, behind=Behind(version.product, version.id, sums))
 
 
-def unreadable(product: str, version: str, why: str) -> StoreError:
+def unreadable(product: str, version: str, why: str, hint: str = "") -> StoreError:
     """Return what is said of a version that cannot be read."""
     return StoreError(
         f"{product} {short(version)} cannot be read: {why}",
-        hint=f"`products verify {product} --repair` looks for another copy; `products materialize {product}` builds it"
+        hint=hint
+        or f"`products verify {product} --repair` looks for another copy; `products materialize {product}` builds it"
         " again.",
     )
 
