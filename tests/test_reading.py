@@ -47,6 +47,12 @@ def test_connect_shows_every_table_of_one_moment(shop: Place) -> None:
     assert assay.connect(project=shop.root).execute("from q").fetchall() == [(50,)]
 
 
+def test_a_day_is_the_same_on_every_machine(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    day = "select ('2024-01-31 23:30:00+00'::timestamptz)::date::varchar from q"
+    assert assay.connect(project=shop.root).execute(day).fetchall() == [("2024-01-31",)]
+
+
 def test_path_of_a_file(shop: Place) -> None:
     assert assay.path("f", project=shop.root).read_text() == "text"
     with pytest.raises(UsageError, match=r"is a file, not a table\n.*assay\.path"):

@@ -50,7 +50,7 @@ def connect(
 ) -> "duckdb.DuckDBPyConnection":
     """Return a DuckDB connection with a view for every published table, all from one moment.
 
-    A view is called `domain.name`, and by the bare name too where that is clear.
+    A view is called `domain.name`, and by the bare name too where that is clear. It runs in UTC, as products do.
     """
     import duckdb
 
@@ -60,6 +60,7 @@ def connect(
     bare = [name.partition(".")[2] for name in views]
     views |= {short: f"from {dotted(n)}" for n, short in zip(list(views), bare, strict=True) if bare.count(short) == 1}
     connection = duckdb.connect()
+    duck.in_utc(connection)
     with blaming(tables.values()):
         duck.create_views(connection, views)
     return connection

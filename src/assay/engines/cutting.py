@@ -38,7 +38,8 @@ def cut(staged: Path, partition: Partition, measured: Measured, event_time: str,
         raise BuildError(f"it is split by {column}, and has no such column", hint=f"It has {', '.join(there)}.")
     if odd := [f"{c.name} ({c.logical})" for c in measured.columns if c.logical]:
         raise BuildError(
-            f"a table with {', '.join(odd)} cannot be split", hint="Cast it to a type that DuckDB has too."
+            f"a table with {', '.join(odd)} cannot be split",
+            hint='Cast it to a type that DuckDB has too: text, or `.dt.convert_time_zone("UTC")`.',
         )
     if not partition.grain and there[column].startswith(("TIMESTAMP", "DOUBLE", "FLOAT", "TIME", "DECIMAL")):
         hint = (

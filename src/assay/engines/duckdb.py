@@ -45,7 +45,7 @@ class DuckDB:
         run = self._instance.execute
         _limit(self._instance, spill, limits)
         run("set python_enable_replacements = false")
-        _in_utc(self._instance)
+        in_utc(self._instance)
         told = (f"{way}/" for folder in folders for way in dict.fromkeys((str(folder), as_named(folder))))
         run(f"set allowed_directories = [{', '.join(map(literal, told))}]")
         run("set enable_external_access = false")
@@ -274,7 +274,7 @@ def reading_room(
     room = connect()
     _limit(room, spill, limits)
     room.execute("set python_enable_replacements = false")
-    _in_utc(room)
+    in_utc(room)
     room.execute(f"set allowed_paths = {file_list(files)}")
     create_views(room, views)
     room.execute("set enable_external_access = false")
@@ -297,6 +297,6 @@ def _limit(connection: "duckdb.DuckDBPyConnection", spill: Path, limits: Mapping
             connection.execute(f"set {name} = {literal(value)}")
 
 
-def _in_utc(connection: "duckdb.DuckDBPyConnection") -> None:
+def in_utc(connection: "duckdb.DuckDBPyConnection") -> None:
     """Let the day of a moment be the same on every machine."""
     connection.execute("set global TimeZone = 'UTC'")
