@@ -343,8 +343,8 @@ def test_measuring_a_little_file_tells_which_queries_find_nothing(tmp_path: Path
 
 def test_a_seed_is_not_left_for_the_next_query(place: Place) -> None:
     place.write("in/1.csv", "x\n1\n")
-    seeds = "sql_product('a', 'select setseed(0.5) is null as s, x from raw', owner='o')"
-    chance = "sql_product('b', 'select random() as r, x from raw', owner='o')"
+    seeds = "sql_product('a', 'select setseed(0.5) is null as s, x from raw', owner='o', changes_with='never')"
+    chance = "sql_product('b', 'select random() as r, x from raw', owner='o', changes_with='never')"
     declared = f"raw = source.files('in/1.csv', columns={{'x': pl.Int64}})\n{seeds}\n{chance}"
     place.write("products/sales.py", declared, header=True)
     found = set()

@@ -204,7 +204,7 @@ def test_names_of_columns_are_never_run(place: Place) -> None:
     for value in (1, 2):
         place.write(
             "products/sales.py",
-            f"sql_product('p', {f'select {value} as x, current_date as d, 2 as {json.dumps(evil)}'!r}, owner='o', rules=[{rules}])",
+            f"sql_product('p', {f'select {value} as x, current_date as d, 2 as {json.dumps(evil)}'!r}, owner='o', changes_with='day', rules=[{rules}])",
             header=True,
         )
         assert place.run("materialize").code == 0

@@ -253,9 +253,9 @@ def test_domains_and_inputs_across_them(place: Place) -> None:
     told = place.materialize()
     assert told[""]["exit_code"] == 0
     place.edit("products/finance/month/close.py", "inputs={'l': 'sales.lines'}", "inputs={}")
-    assert "unknown input 'l'" in place.run("ls").err
+    assert "unknown input 'l'" in place.run("plan").err
     place.edit("products/finance/month/close.py", "inputs={'lines': 'sales.lines'}", "inputs={}")
-    assert 'Across domains, write inputs={"lines": "sales.lines"}' in place.run("ls").err
+    assert 'Across domains, write inputs={"lines": "sales.lines"}' in place.run("plan").err
 
 
 def test_a_loop_may_declare(place: Place) -> None:

@@ -383,7 +383,9 @@ def test_what_is_made_of_what_was_lost_is_built_after_it(place: Place) -> None:
 
 def test_other_rows_of_the_very_same_are_told(place: Place) -> None:
     place.write(
-        "products/sales.py", "p = sql_product('p', 'select random() as r from numbers', owner='o')\n", header=True
+        "products/sales.py",
+        "p = sql_product('p', 'select random() as r from numbers', owner='o', changes_with='never')\n",
+        header=True,
     )
     assert place.run("materialize").code == 0
     [file] = (place.root / ".products/store").rglob("*.parquet")

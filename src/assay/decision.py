@@ -52,6 +52,15 @@ class CodeChanged(Struct, frozen=True, kw_only=True):
         return "code changed" + (f" ({', '.join(self.parts)})" if self.parts else "")
 
 
+class TimePassed(Struct, frozen=True, kw_only=True):
+    """It changes with time, and another hour, day or month has begun: `now` says which, as in "day 2026-12-08"."""
+
+    now: str
+
+    def __str__(self) -> str:
+        return f"a new {self.now}"
+
+
 class InputChanged(Struct, frozen=True, kw_only=True):
     """An input's content differs; for a source, with the files that did."""
 
@@ -111,7 +120,17 @@ class PartsMissing(Struct, frozen=True, kw_only=True):
         return f"could not be made before: {', '.join(self.parts)}"
 
 
-Reason = FirstBuild | CodeChanged | InputChanged | InputsDiffer | BytesMissing | Forced | PartsHeld | PartsMissing
+Reason = (
+    FirstBuild
+    | CodeChanged
+    | TimePassed
+    | InputChanged
+    | InputsDiffer
+    | BytesMissing
+    | Forced
+    | PartsHeld
+    | PartsMissing
+)
 
 
 class Held(Struct, frozen=True, kw_only=True):

@@ -90,6 +90,7 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     retries: int | None = None
     timeout: str | float | None = None
     isolate: bool = False
+    changes_with: str = ""
 
     def refers(self, alias: str) -> Any:
         """Return what an alias of an input refers to: a name, or a declaration."""
@@ -127,6 +128,7 @@ class About(TypedDict, total=False):
     retries: int
     timeout: str | float
     isolate: bool
+    changes_with: Literal["", "hour", "day", "week", "month", "quarter", "year", "never"]
 
 
 def _known(verb: str, about: Mapping[str, Any], keywords: Collection[str]) -> None:

@@ -24,6 +24,8 @@ def execute(project: Project, request: Request, world: World, observed: Observed
     replaced while it was read. What another run builds is left to it, or waited for and decided on then. Ctrl-C
     (KeyboardInterrupt) stops after what is running; what is done by then is kept for the next run.
     """
+    if project.now is None:
+        project.set_clock(observed.now)
     forget_spills(project.config, world.catalog.recover(world.storage.remove))
     results: dict[str, Result] = {}
     until, attempt, environment = time.monotonic() + manner.wait, 0, observed.environment

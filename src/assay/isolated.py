@@ -24,6 +24,7 @@ from assay.loading import Local, domain_of, load
 from assay.manifest import read_manifest
 from assay.messages import Made, Reply, Task, reply_to, request_from, task_from
 from assay.model import Product
+from assay.moments import at_moment
 from assay.project import open_project
 from assay.retrying import worth_another
 from assay.undeclared import reading
@@ -139,6 +140,7 @@ def _function(config: Config, product: Product) -> Callable[..., Any]:
         recipe = project.definitions()[product.name].recipe if product.name in project.graph.products else None
         graph, found = project.graph, [recipe.function] if recipe else []
     planned = graph.products.get(product.name)
+    planned = at_moment(planned, product.moment) if planned and product.moment else planned
     if not found or planned is None or planned.code.digest != product.code.digest:
         raise BuildError("the definitions changed while they were being used", hint="Run it again.")
     return found[0]

@@ -139,7 +139,7 @@ def keep_queries(config: Config, parsed: Mapping[str, Parsed]) -> None:
     """Keep what queries were parsed to for the next time that definitions are read."""
     stored = {
         text: [p.meaning, [[t.schema, t.name, t.offset] for t in p.tables]]
-        for text, p in parsed.items() if ";" not in text
+        for text, p in parsed.items() if ";" not in text and not p.moving
     }  # fmt: skip
     _keep(config, QUERIES, stored)
 

@@ -126,6 +126,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     `__fails`. `warn_above` and `fail_above` say how many failing rows are too many ("10", "0.5 %", "" for any number);
     `review_by` is a date (ISO 8601); `closes` says up to when rows are settled, by the column `dated` in the zone `tz`,
     how long after the end of a period (`grace`), and whether new rows of settled time are held (`holds_new`).
+    It is `clocked` when it asks what time it is.
     """
 
     text: str
@@ -148,6 +149,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     dated: str = ""
     tz: str = "UTC"
     inputs: tuple[Input, ...] = ()
+    clocked: bool = False
 
 
 class Contract(Struct, frozen=True, kw_only=True, dict=True):
@@ -220,6 +222,8 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
 
     `timeout` is how long (seconds; 0: any time) making it, or one part of it, may take. `renamed` are patterns of the
     names that its query gives to sensitive values.
+    It `changes_with` the "day" (or hour, month …), if what makes it asks for the time it is `clocked`; `moment` is what
+    it takes for now.
     """
 
     name: str
@@ -243,6 +247,9 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     retries: int = 0
     timeout: float = 0.0
     isolate: bool = False
+    changes_with: str = ""
+    clocked: bool = False
+    moment: datetime | None = None
 
     @cached_property
     def rule_inputs(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from assay.decision import (
     PartsMissing,
     Publish,
     Reason,
+    TimePassed,
     Unknown,
     Unusable,
 )
@@ -52,6 +53,7 @@ from assay.model import (
     Verdict,
     Version,
 )
+from assay.moments import CLOCK, judged_at
 from assay.partition import wanted
 from assay.periods import settled_before
 
@@ -331,6 +333,8 @@ def against(product: Product, version: Version, known: Mapping[str, str], observ
             told = [str(settled_before(r.closes, end, r.tz, r.grace)) for end in ends]
             read.append((f"{r.closes} {r.grace} {r.tz}", " ".join(told)))
         read.append(("environment", observed.environment))
+    if moment := judged_at(product):
+        read.append((CLOCK, moment))
     if product.uses_previous:
         read.append((PREVIOUS, before.digest if before else ""))
     return against_of(read)
@@ -456,7 +460,11 @@ def _unlike(
         return (PartsMissing(parts=tuple(before.key.held)),)
     if before.key.code.digest != product.code.digest:
         old, new = before.key.code.parts, product.code.parts
-        reasons.append(CodeChanged(parts=tuple(sorted(n for n in {*old, *new} if old.get(n) != new.get(n)))))
+        unlike = sorted(n for n in {*old, *new} if old.get(n) != new.get(n))
+        if CLOCK in unlike and CLOCK in old and CLOCK in new:
+            unlike.remove(CLOCK)
+            reasons.append(TimePassed(now=new[CLOCK]))
+        reasons += [CodeChanged(parts=tuple(unlike))] if unlike else []
     now, then = {*inputs, *unknown}, set(before.key.inputs)
     if not unknown and now != then:
         reasons.append(InputsDiffer(gained=tuple(sorted(now - then)), lost=tuple(sorted(then - now))))

@@ -15,6 +15,7 @@ from assay.errors import Conflict, DeclarationError, UsageError
 from assay.graph import Graph
 from assay.manifest import last_manifest, read_manifest
 from assay.model import PREVIOUS, THIS, Input, Product
+from assay.moments import graph_at
 from assay.storage import LocalStorage, Storage
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Project(Struct):
     graph: Graph
     resolved: "Resolved | None" = None
     outdated: Outdated | None = None
+    now: datetime | None = None
+
+    def set_clock(self, now: datetime) -> None:
+        """Take this for the moment of all that changes with time."""
+        self.now, self.graph = now, graph_at(self.graph, now)
 
     def definitions(self) -> "Mapping[str, Definition]":
         """Return what runs for each product; Conflict when that is no longer what was planned with."""
@@ -52,7 +58,7 @@ class Project(Struct):
         if self.resolved is None:
             planned = self.graph
             self.resolved = _read(self.config)
-            self.graph = self.resolved.graph
+            self.graph = graph_at(self.resolved.graph, self.now) if self.now else self.resolved.graph
             if self.graph != planned:
                 raise Conflict("the definitions changed while they were being used", hint="Run it again.")
         return self.resolved.definitions

@@ -23,6 +23,10 @@ from assay.fingerprint import digest
 from assay.syntax import Said, SourceTree, absolute, is_ours, say
 
 _AT_HOME = (types.FunctionType, types.BuiltinFunctionType, type)
+_CLOCKS = {
+    "datetime.date.today", "datetime.datetime.now", "datetime.datetime.today", "datetime.datetime.utcnow",
+    "time.time", "time.time_ns",
+}  # fmt: skip
 _OF_THE_PROCESS = ("modules", "argv", "path", "path_importer_cache")  # of sys: they differ from one to the next
 _PLAIN: set[Any] = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
 
@@ -41,12 +45,15 @@ class Reach(Struct):
     `tree_of` gives the syntax tree of a project-local file, or None for one that is not the project's; `load` imports a
     project-local module that a function imports only when it runs; `origin` is the file that declares; `salt_of` gives
     what goes into values of a file that cannot be read: a digest of what that module read as it was imported.
+    `clocks` gathers the calls that ask what time it is: by file and name, the line from which on it stands, and whether
+    that is asked as the module is imported.
     """
 
     tree_of: Callable[[str], SourceTree | None]
     load: Callable[[str], types.ModuleType | None] = sys.modules.get
     origin: str = ""
     salt_of: Callable[[str], str] = lambda file: ""
+    clocks: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
     _parts: dict[str, str] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)
     _seen: dict[int, tuple[Any, str]] = field(default_factory=dict)  # by id: a value, and what it is called
@@ -67,6 +74,8 @@ class Reach(Struct):
         """Add what `value` is, and all it reaches, to the parts; `module` is the file that refers to it."""
         if _is_plain(value):
             self._add(name, repr(value))
+            if isinstance(value, date | time) and self._bound:
+                self._told_of(self._bound, module, frozenset())  # it may be what a clock said
             return
         if any(value is getattr(sys, of) for of in _OF_THE_PROCESS):
             return
@@ -143,7 +152,8 @@ class Reach(Struct):
             space = function.__globals__
             said = tree.says(function.__code__.co_firstlineno, space)
             self._note(name, said.digest if said else digest(_bytecode(function.__code__)))
-            self._reached(said or say(tree.module, space), space, file)
+            at = function.__code__.co_firstlineno if said else None
+            self._reached(said or say(tree.module, space), space, file, at)
             self._values_of(name, vars(function), file)
         elif file.startswith("<"):  # made by exec: there is no file to read
             self._add(name, _bytecode(function.__code__))
@@ -167,9 +177,9 @@ class Reach(Struct):
         if tree is None:
             self._foreign.add(name)
             return
-        said = say(tree.named(cls.__qualname__), space)
+        said = say(node := tree.named(cls.__qualname__), space)
         self._note(name, said.digest)
-        self._reached(said, space, file)
+        self._reached(said, space, file, getattr(node, "lineno", None))
         for value in map(_underlying, vars(cls).values()):
             if isinstance(value, types.FunctionType):
                 self.visit(name, value, file)
@@ -195,9 +205,14 @@ class Reach(Struct):
             if isinstance(value, types.ModuleType | types.FunctionType | type) and not name.startswith("__"):
                 self.visit(f"{module.__name__}.{name}", value, file)
 
-    def _reached(self, said: Said, space: Mapping[str, Any], file: str) -> None:
-        """Visit what the names in a piece of source stand for, and what it imports when it runs."""
+    def _reached(self, said: Said, space: Mapping[str, Any], file: str, line: int | None = None) -> None:
+        """Visit what the names in a piece of source stand for, and what it imports when it runs.
+
+        `line` is where it begins; None for what may hold more than is reached.
+        """
+        imported = dict(_imported(said.imports))
         for name in sorted(said.names):
+            self._clock(name, imported, space, file, (line, False) if line else None)
             self._name(name.split("."), space, file)
         for inner in said.imports:
             if isinstance(inner, ast.Import):
@@ -205,6 +220,15 @@ class Reach(Struct):
                     self.visit(alias.name, self.load(alias.name), file)
             else:
                 self._imported(inner, space, file)
+
+    def _clock(
+        self, name: str, imported: Mapping[str, str], space: Mapping[str, Any], file: str, at: tuple[int, bool] | None
+    ) -> None:
+        """Note a dotted name that stands for a clock."""
+        root, _, rest = name.partition(".")
+        home = imported.get(root) or _home(space.get(root))
+        if at and (f"{home}.{rest}" if rest else home) in _CLOCKS:
+            self.clocks.setdefault((file, name), at)
 
     def _imported(self, node: ast.ImportFrom, space: Mapping[str, Any], file: str) -> None:
         base = absolute(node, space.get("__package__") or "")
@@ -274,6 +298,7 @@ class Reach(Struct):
             said = say(statement, bound.space)
             told.append(said.digest)
             for name in said.names - {bound.name}:
+                self._clock(name, {}, bound.space, bound.file, (statement.lineno, True))
                 self._name(name.split("."), bound.space, bound.file)
         if not told:
             self._reached(say(tree.module, bound.space), bound.space, bound.file)
@@ -296,6 +321,15 @@ def _home(value: Any) -> str:
     if isinstance(value, types.ModuleType):
         return value.__name__
     return f"{value.__module__}.{value.__qualname__}" if isinstance(value, _AT_HOME) else ""
+
+
+def _imported(nodes: Iterable[ast.Import | ast.ImportFrom]) -> Iterator[tuple[str, str]]:
+    """Yield the names that imports give, each with what it stands for."""
+    for node in nodes:
+        for alias in node.names:
+            module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            bound = alias.asname or alias.name.partition(".")[0]
+            yield bound, module + (alias.name if alias.asname or module else bound)
 
 
 def _sorting(value: Any) -> str:

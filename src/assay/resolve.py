@@ -4,21 +4,23 @@ import inspect
 import re
 import typing
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from assay import clockwords
 from assay.config import Config
 from assay.declare import Declaration, FileDeclaration, ProductDeclaration, SourceDeclaration
 from assay.engines import sql as reader
-from assay.engines.making import FILE, HANDOVERS, LAZY_FRAME, Recipe
+from assay.engines.making import FILE, MOMENTS, Recipe
 from assay.engines.tracing import traced
 from assay.errors import DeclarationError, Problem
 from assay.fingerprint import code_of, digest
 from assay.graph import Graph, nearest
+from assay.handovers import handover_of, moment_without_turn, wrong_handover
 from assay.loading import Loaded, Local, domain_of
 from assay.manifest import content_digests, from_root
 from assay.model import (
@@ -33,6 +35,7 @@ from assay.model import (
     Rule,
     Where,
 )
+from assay.moments import NEVER
 from assay.partitioning import Partitions
 from assay.periods import seconds_of
 from assay.reach import Reach
@@ -61,6 +64,7 @@ class _Made(Struct, frozen=True, kw_only=True):
     sql: str = ""
     inputs: tuple[Input, ...] = ()
     parts: dict[str, str] = field(default_factory=dict)
+    clocked: bool = False
 
 
 class Resolved(Struct):
@@ -229,6 +233,8 @@ class _Resolver:
             retries=self.config.retries if declared.retries is None else declared.retries,
             timeout=seconds_of(self.config.timeout if declared.timeout is None else declared.timeout),
             isolate=declared.isolate,
+            changes_with=declared.changes_with,
+            clocked=made.clocked or any(rule.clocked for rule in aside),
         )
 
     def _check_parts(self, name: str, declared: ProductDeclaration, where: Where, *, aside: bool) -> None:
@@ -309,10 +315,14 @@ class _Resolver:
             return _Made(sql=text)
         domain = name.partition(".")[0]
         inputs = [i for t in parsed.tables if (i := self._input(str(t), declared, domain, spot, sql=True))]
+        within = text if spot is not where else ""
+        self.problems += clockwords.in_query(declared, parsed, f"the SQL of {name}", spot, file=within)
         tables = {str(table) for table in parsed.tables}
         if unused := set(declared.inputs) - tables:
             self.problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no table of its SQL", where)
-        return _Made(sql=parsed.statement, inputs=tuple(inputs), parts={"sql": parsed.meaning})
+        return _Made(
+            sql=parsed.statement, inputs=tuple(inputs), parts={"sql": parsed.meaning}, clocked=bool(parsed.moving)
+        )
 
     def parse(self, text: str, what: str, where: Where, *, in_file: bool) -> reader.Parsed | None:
         try:
@@ -359,22 +369,29 @@ class _Resolver:
             if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
                 self.problem(f"{name}: parameter {parameter} cannot be an input", where, "Name each input.")
                 continue
-            handover = _handover(hints.get(alias))
+            handover = handover_of(hints.get(alias))
             if known is None and handover == FILE and declared.file:
                 target = alias
+            elif known is None and handover in MOMENTS and parameter.default is parameter.empty:
+                if not declared.changes_with:
+                    self.problems.append(moment_without_turn(f"{name}: parameter {alias!r}", where))
             elif known is None and parameter.default is not parameter.empty:
                 continue
             elif found := self._input(alias, declared, domain, where, sql=False):
                 inputs.append(found)
-                self._check_handover(name, found, handover, hints.get(alias), where)
+                is_file = _is_file(self.named.get(found.name))
+                wrong = wrong_handover(f"{name}: parameter {alias!r}", hints.get(alias), where, is_file=is_file)
+                self.problems += [wrong] if wrong else []
             handovers[alias] = handover
         if unused := set(declared.inputs) - set(parameters):
             self.problem(f"{name}: inputs= names {', '.join(sorted(unused))}, which is no parameter", where)
         reach = self.reach(declared)
         reach.visit(function.__qualname__, function)
+        self.problems += clockwords.in_code(declared, reach, name, self.local)
         recipe = Recipe(function=function, handovers=handovers, target=target)
+        changes = declared.changes_with not in {"", NEVER}
         listed = {_LISTED: self.salt} if self.salt else {}  # the function may read it when it runs
-        return _Made(recipe=recipe, inputs=tuple(inputs), parts={**reach.parts, **listed})
+        return _Made(recipe=recipe, inputs=tuple(inputs), parts={**reach.parts, **listed}, clocked=changes)
 
     def reach(self, declared: ProductDeclaration) -> Reach:
         return Reach(tree_of=self.local.tree_of, load=self.local.load, origin=declared.where.file, salt_of=self.salt_of)
@@ -383,17 +400,6 @@ class _Resolver:
         """Return the digest of what `reads` names, and of what a module read as it was imported."""
         read = [from_root(self.config, path) for path in self.local.read_by(file)]
         return digest([self.salt, content_digests(self.config, read)]) if read else self.salt
-
-    def _check_handover(self, name: str, found: Input, handover: str, annotation: Any, where: Where) -> None:
-        is_file = _is_file(self.named.get(found.name))
-        if handover not in HANDOVERS:
-            self.problem(
-                f"{name}: parameter {found.alias!r} cannot be handed over as {_shown(annotation)}", where,
-                "Annotate it pl.LazyFrame, pl.DataFrame, duckdb.DuckDBPyRelation or pyarrow.Table.",
-            )  # fmt: skip
-        elif is_file != (handover == FILE):
-            told = "a file: annotate it pathlib.Path" if is_file else "a table: it cannot be handed over as a path"
-            self.problem(f"{name}: parameter {found.alias!r} is {told}", where)
 
     # ------------------------------------------------------------------------------------------ contracts
 
@@ -412,7 +418,8 @@ class _Resolver:
         if declared.contract is not None:
             try:
                 schema = read_schema(declared.contract, where)
-                told.append(schema_digest(declared.contract, schema, self.reach(declared)))
+                told.append(schema_digest(declared.contract, schema, reach := self.reach(declared)))
+                self.problems += clockwords.in_code(declared, reach, f"the contract of {name}", self.local)
             except NotASchema as error:
                 self.problem(f"{name}: {error}", where, "Give a pandera.polars DataFrameModel or DataFrameSchema.")
             except Exception as error:  # pandera reads a model only now, and raises anything for a bad one
@@ -450,16 +457,3 @@ def _is_zone(name: str) -> bool:
         return bool(ZoneInfo(name))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
-
-
-def _handover(annotation: Any) -> str:
-    if annotation is None:
-        return LAZY_FRAME
-    if isinstance(annotation, type) and issubclass(annotation, PurePath):
-        return FILE
-    module = getattr(annotation, "__module__", "").partition(".")[0].lstrip("_")
-    return f"{module}.{getattr(annotation, '__name__', annotation)}"
-
-
-def _shown(annotation: Any) -> str:
-    return getattr(annotation, "__name__", None) or str(annotation)

@@ -9,11 +9,13 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
+from assay import clockwords
 from assay.declare import Declaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.engines.sql import Parsed
 from assay.engines.sql import columns as columns_of
 from assay.errors import Problem
 from assay.graph import nearest
+from assay.loading import Local
 from assay.model import DIMENSIONS, PREVIOUS, THIS, Demand, Input, Rule, Severity, Where
 from assay.reach import Reach
 from assay.rules.business import NotARule, Phrased, phrase, read_of
@@ -30,6 +32,7 @@ class Names(Protocol):
 
     named: dict[str, Declaration]
     problems: list[Problem]
+    local: Local
 
     def problem(self, what: str, where: Where, hint: str = "") -> None: ...
     def here(self, where: Where) -> Where: ...
@@ -115,13 +118,15 @@ class Rulebook:
         reach = self.names.reach(self.declared)
         told = [rule.text, column, check_digest(check, "check", reach), dict(reach.parts)]
         self.told.append([*told, rule.warn_above, rule.fail_above])
+        self.names.problems += clockwords.in_code(self.declared, reach, label, self.names.local)
         self.aside += [told] if rule.quarantines else []
         if self.declared.file:
             self.names.problem(f"{label}: a file has no columns that pandera could check", rule.where)
         elif column and not self._has(column):
             self.names.problem(f"{label}: {column!r} is no column of its contract", rule.where)
         self.checks[place] = check
-        return replace(rule, demand=demand_of(check, place, column=column))
+        clocked = bool(reach.clocks)
+        return replace(rule, demand=demand_of(check, place, column=column), clocked=clocked)
 
     def _has(self, column: str) -> bool:
         """Say whether a contract, if it lists columns, lists this one."""
@@ -134,6 +139,8 @@ class Rulebook:
         parsed = self.names.parse(query, label, rule.where, in_file=False)
         if parsed is None:
             return None
+        self.names.problems += clockwords.in_query(self.declared, parsed, label, rule.where, columns=False)
+        rule = replace(rule, clocked=bool(parsed.moving))
         inputs = [i for table in map(str, parsed.tables) if (i := self._input(table, label, rule.where))]
         limits = [rule.warn_above, rule.fail_above, rule.quarantines]
         dates = [rule.closes, rule.grace, rule.holds_new, rule.dated, rule.tz]

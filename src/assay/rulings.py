@@ -9,6 +9,7 @@ from assay.catalog import Catalog
 from assay.engines.blame import blaming
 from assay.engines.duckdb import parquet
 from assay.engines.feed import Table
+from assay.engines.timed import clock_set
 from assay.engines.totals import TOTALS, Split
 from assay.errors import UsageError
 from assay.evidence import Shelf
@@ -152,6 +153,7 @@ def failures(
     import duckdb
 
     project.vouch([product.name])
+    product, rule = clock_set(product), rule_of(clock_set(product), rule.text)
     evidence = shelf.evidence(product, version)
     engine = shelf.engine()
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from assay.building import Built, Workshop, without
 from assay.compaction import keep_few
 from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Unusable
+from assay.engines.timed import clocks_set
 from assay.errors import AssayError, SourceReplaced
 from assay.events import (
     Began,
@@ -78,7 +79,7 @@ class Run:
     def __init__(
         self, project: Project, request: Request, world: World, *, observed: Observed, steps: Plan, manner: Manner
     ) -> None:
-        self.project, self.graph, self.world, self.plan = project, project.graph, world, steps
+        self.project, self.graph, self.world, self.plan = project, clocks_set(project.graph), world, steps
         self.forced, self.manner = set(request.forced), manner
         self.busy: Mapping[str, Holder] = {}  # what others may be building
         self.held_up: dict[str, Holder] = {}  # what they have kept this run from building

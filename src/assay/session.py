@@ -133,6 +133,7 @@ def open_session(
         closing(project.catalog(create=create)) as catalog,
     ):
         environment = environment_of(env) or project.config.environment
+        project.set_clock(began)
         yield Session(
             project=project,
             catalog=catalog,

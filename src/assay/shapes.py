@@ -7,6 +7,7 @@ from typing import Any
 from assay.cleaning import clean
 from assay.declare import FileDeclaration, PartsDeclaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.model import Consumer, Freshness
+from assay.moments import NEVER, TURNS
 from assay.periods import MOST_RETRIES, while_of
 
 FILE_NAME = "No folder, no dot first, no control characters, and at most 255 bytes."
@@ -84,6 +85,10 @@ _SHAPES: Mapping[type, Mapping[str, Shape]] = {
         "retries": _or_none((lambda value: type(value) is int and 0 <= value <= MOST_RETRIES, _RETRIES)),
         "timeout": _or_none((_is_while, 'a length of time such as "10m", or a number of seconds')),
         "isolate": (lambda value: isinstance(value, bool), "True or False"),
+        "changes_with": (
+            lambda value: value in ("", *TURNS, NEVER) and _is_text(value),
+            '"hour", "day", "week", "month", "quarter", "year" or "never"',
+        ),
     },
     PartsDeclaration: {
         "of": (lambda value: isinstance(value, str | SourceDeclaration | ProductDeclaration), "the name of an input"),

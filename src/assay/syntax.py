@@ -131,7 +131,7 @@ def say(piece: ast.AST, space: Mapping[str, Any]) -> Said:
     roots: dict[str, bool] = {}
 
     def read(node: ast.AST) -> None:
-        if isinstance(node, ast.Attribute | ast.Name) and (chain := _chain(node)):
+        if isinstance(node, ast.Attribute | ast.Name) and (chain := chain_of(node)):
             names.add(chain)
             told.append(chain)
             return
@@ -188,11 +188,11 @@ def _binds(statement: ast.stmt, name: str) -> bool:
     return any(isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Store) for n in ast.walk(statement))
 
 
-def _chain(node: ast.expr) -> str:
+def chain_of(node: ast.expr) -> str:
     """Return `a.b.c` for a name with attributes, '' for an attribute of anything else."""
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute) and (before := _chain(node.value)):
+    if isinstance(node, ast.Attribute) and (before := chain_of(node.value)):
         return f"{before}.{node.attr}"
     return ""
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LAZY_FRAME, DATA_FRAME = "polars.LazyFrame", "polars.DataFrame"
 RELATION, TABLE, FILE = "duckdb.DuckDBPyRelation", "pyarrow.Table", "pathlib.Path"
+MOMENTS = ("datetime.date", "datetime.datetime")
 HANDOVERS = (LAZY_FRAME, DATA_FRAME, RELATION, TABLE, FILE)
 
 
@@ -94,6 +95,9 @@ class _Making:
         return recipe.function(**given, **({recipe.target: target} if recipe.target else {}))
 
     def _hand_over(self, alias: str, how: str) -> Any:
+        if how in MOMENTS:
+            assert self.product.moment is not None
+            return self.product.moment.date() if how == "datetime.date" else self.product.moment
         feed = self.feeds[alias]
         match how:
             case "polars.LazyFrame":

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from assay.engines import sql as reader
+from assay.engines.clock import CLOCKS
 
 # What is called most need not be asked about, which takes DuckDB as long as a small query.
 _TOTALS = {"count", "count_star", "count_if", "sum", "avg", "min", "max", "bool_and", "bool_or"}
@@ -52,7 +53,7 @@ def is_settled_node(node: Any) -> bool:
     """Say whether a part of a tree says tomorrow of the same row what it says today."""
     names = {str(part).lower() for inner in nodes(node) for part in inner.get("column_names", ())}
     called = calls(node) - _TOTALS - _PLAIN
-    return not (called and called & reader.functions()[1]) and not names.intersection(reader.CLOCKS)
+    return not (called and called & reader.functions()[1]) and not names.intersection(CLOCKS)
 
 
 def _is_plain(node: Mapping[str, Any]) -> bool:

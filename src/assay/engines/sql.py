@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from assay.engines.clock import CLOCKS, Moving, moving
 from assay.engines.parser import PARSER
 from assay.fingerprint import digest
 
@@ -21,7 +22,6 @@ _SETTINGS = {
     "current_setting", "getvariable", "getenv", "current_query", "write_log", "pg_get_viewdef", "pg_get_constraintdef",
     "get_block_size",
 }  # fmt: skip
-CLOCKS = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")  # without parentheses
 _ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS", "TIME WITH TIME ZONE")
 _PLACES = {"query_location", "query_location_length"}
 # The same in what DuckDB says as JSON, where no quote inside a text is without a backslash before it.
@@ -42,11 +42,15 @@ class Table(Struct, frozen=True):
 
 
 class Parsed(Struct, frozen=True):
-    """A query: `meaning` (a digest) is the same for the same; `statement` is its text without a closing semicolon."""
+    """A query: `meaning` (a digest) is the same for the same; `statement` is its text without a closing semicolon.
+
+    `moving` are the clocks, and what hangs on chance, that it asks, where they stand in the text that was parsed.
+    """
 
     meaning: str
     statement: str
     tables: tuple[Table, ...]
+    moving: tuple[Moving, ...] = ()
 
 
 class Columns(Struct, frozen=True):
@@ -131,10 +135,16 @@ def _parse(sql: str) -> Parsed:
     found: list[Table] = []
     try:
         _gather(told["statements"][0]["node"], frozenset(), found)
+        spots = moving(told["statements"][0]["node"], said, sql)
     except RecursionError:
         raise Unreadable("this is nested too deeply") from None
     canonical = _PLACED.sub("", said)
-    return Parsed(meaning=digest(canonical), statement=_statement(sql, canonical), tables=tuple(dict.fromkeys(found)))
+    return Parsed(
+        meaning=digest(canonical),
+        statement=_statement(sql, canonical),
+        tables=tuple(dict.fromkeys(found)),
+        moving=spots,
+    )
 
 
 @lru_cache(maxsize=4096)
