@@ -68,6 +68,7 @@ LAYERS = [
         "orders",
         "records",
         "running",
+        "schedule",
         "execute",
         "restoring",
         "rulings",

@@ -126,8 +126,11 @@ def test_runs_that_overlap_both_work(runs: Runs) -> None:
     second = runs.begin("-s", "domain:sales")
     told = came_out(second)
     assert {name: t["result"] for name, t in told.items() if name} == {
-        "slow": "busy", "after": "held", "beside": "left"
+        "slow": "busy", "after": "held", "beside": "held"
     }  # fmt: skip
+    together = "it is published together with sales.slow, which another run builds"
+    assert told["beside"]["waits_for"] == {"sales.slow": together}, "nobody stopped it"
+    assert (told[""]["exit_code"], told[""]["interrupted"]) == (1, False)
     third = came_out(runs.begin("-s", "apart"))
     assert (third["apart"]["result"], third[""]["exit_code"]) == ("published", 0)
     runs.go()
@@ -140,7 +143,7 @@ def test_waiting_ends(runs: Runs) -> None:
     runs.blocked("-s", "slow")
     told = came_out(runs.begin("-s", "domain:sales", "--wait", "1s"))
     assert {name: t["result"] for name, t in told.items() if name} == {
-        "slow": "busy", "after": "held", "beside": "left"
+        "slow": "busy", "after": "held", "beside": "held"
     }  # fmt: skip
     assert runs.built() == ["beside", "slow"]
     assert runs.place.run("materialize", "--wait", "soon").code == 2

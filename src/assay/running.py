@@ -62,6 +62,7 @@ from assay.project import Project
 from assay.records import Note, Records
 from assay.resolve import Definition
 from assay.retrying import Later, first_worth_another, pause, worth_another
+from assay.schedule import Units
 from assay.undeclared import Undeclared
 from assay.world import World
 
@@ -123,19 +124,7 @@ class Run:
         self.waiting = {name: len(names.intersection(self.graph.products[name].reads)) for name in self.plan.steps}
         self.ready = deque(name for name, count in self.waiting.items() if not count)
         coherent = self.project.config.release == "coherent"
-        self.units = self.graph.units(self.plan.steps, coherent=coherent)
-        self.unit_of = {name: index for index, unit in enumerate(self.units) for name in unit}
-        self.open = [len(unit) for unit in self.units]
-        self.waits: list[set[int]] = [self._above(index) for index in range(len(self.units))]
-        self.readers: list[list[int]] = [[] for _ in self.units]
-        for index, above in enumerate(self.waits):
-            for other in above:
-                self.readers[other].append(index)
-
-    def _above(self, index: int) -> set[int]:
-        """Return the sets that a set reads from."""
-        reads = {read for name in self.units[index] for read in self.graph.products[name].reads}
-        return {self.unit_of[read] for read in reads if read in self.unit_of} - {index}
+        self.units = Units(self.graph, self.plan.steps, coherent=coherent)
 
     # ------------------------------------------------------------------------------------------ the loop
 
@@ -321,10 +310,8 @@ class Run:
                 self.waiting[reader] -= 1
                 if not self.waiting[reader]:
                     self.ready.append(reader)
-        unit = self.unit_of[name]
-        self.open[unit] -= 1
-        if not self.open[unit]:
-            self._release_closed(unit)
+        for unit in self.units.settled(name, self.put_off):
+            self._release(unit)
         if (
             self.manner.fail_fast
             and (isinstance(decision, Failed | Blocked) or self.notes[name].unmade)
@@ -333,13 +320,23 @@ class Run:
             self.stopping = True
 
     def _leave(self) -> None:
-        """Say what became of the products whose set was not released before the run was stopped."""
+        """Say what became of the products whose set was not released."""
         left = [name for name in self.plan.steps if name not in self.results]
-        stay = Failed | Unfinished | Busy | Blocked | Held | Keep
-        ends = {name: self.decisions.get(name) for name in left}
-        self.results |= {n: self._result(n, end if isinstance(end, stay) else Left()) for n, end in ends.items()}
-        if told := [self.results[name] for name in left]:
-            self.world.reporter(Settled(results=tuple(told)))
+        self.results |= {name: self._result(name, self._unreleased(name)) for name in left}
+        if left:
+            self.world.reporter(Settled(results=tuple(self.results[name] for name in left)))
+
+    def _unreleased(self, name: str) -> End:
+        """Return how a product came out that was not released: for want of others, or because the run was stopped."""
+        decision = self.decisions.get(name)
+        if isinstance(decision, Failed | Unfinished | Busy | Blocked | Held | Keep):
+            return decision
+        missing = sorted(self.units.with_which(name) & self.put_off)
+        why = {n: "another run builds" for n in missing if n in self.held_up}
+        why = why or {n: "failed" for n in missing if isinstance(self.decisions[n], Failed)}
+        if self.stopping or not why:
+            return Left()
+        return Held(by={n: f"it is published together with {n}, which {what}" for n, what in why.items()})
 
     # ------------------------------------------------------------------------------------------ effects
 
@@ -445,19 +442,7 @@ class Run:
         note.built = True
         note.seconds += version.seconds
 
-    def _release_closed(self, index: int) -> None:
-        """Release a set that has come out and whose inputs are released, and then those that waited for it."""
-        ready = [index]
-        while ready:
-            index = ready.pop()
-            if self.open[index] or self.waits[index] or not self.put_off.isdisjoint(self.units[index]):
-                continue
-            self._release(self.units[index])
-            for reader in self.readers[index]:
-                self.waits[reader].discard(index)
-                ready.append(reader)
-
-    def _release(self, unit: tuple[str, ...]) -> None:
+    def _release(self, unit: Sequence[str]) -> None:
         """Publish all of a set that may be, in one transaction, and tell how each of it came out."""
         near = {*unit, *(read for name in unit for read in self.graph.products[name].reads)}
         steps: dict[str, Decision] = {}
