@@ -1,9 +1,11 @@
 """Parts held back alone: which ones, why, and what readers see of the product meanwhile."""
 
+import warnings
 from pathlib import Path
 
 import pytest
 
+import assay
 from tests.conftest import Place
 
 LINES = """
@@ -365,3 +367,73 @@ def test_a_part_with_other_columns_does_not_stand_in_for_one_that_cannot_be_made
         in told["error"]
     )
     assert xs(shop) == {"01": 1, "02": 7, "03": 3}
+
+
+# ---------------------------------------------------------------------------------------------- what readers are told
+
+TIMED = """
+from assay import rule, source, sql_product
+raw = source.files("in/{{day:date}}.csv", columns={{"x": "bigint"}})
+lines = sql_product("lines", "select * from raw", owner="o", each="raw", event_time="day")
+daily = sql_product("daily", "select day, {group} sum(x)::bigint as x from lines group by all", owner="o",
+    partition_by="{by}", {about} on_failed_part="hold_part", rules=[rule.check("little", "x < 100")])
+total = sql_product("total", "select sum(x)::bigint as x from daily", owner="o")
+"""
+
+
+def as_of(shop: Place) -> dict[str, str]:
+    return {t["product"]: (t["as_of"] or "")[:10] for t in shop.run("status", "--json").json}
+
+
+@pytest.mark.parametrize(
+    ("group", "by", "about", "expected"),
+    [
+        ("", "day", "", "2024-01-03"),
+        ("", "day", "inputs={'lines': parts(all=True)},", "2024-01-03"),
+        ("day(day) % 2 as odd,", "odd", "", "2024-01-04"),
+    ],
+    ids=["followed", "cut", "not by time"],
+)
+def test_as_of_is_that_of_the_parts_that_readers_see(
+    shop: Place, group: str, by: str, about: str, expected: str
+) -> None:
+    shop.write(
+        "products/shop.py", TIMED.format(group=group, by=by, about=about).replace("import rule", "import parts, rule")
+    )
+    days(shop, d01=(10,), d02=(10,), d03=(10,), d04=(999,))
+    assert held(shop.materialize()["shop.daily"])
+    assert as_of(shop) == {"shop.lines": "2024-01-04", "shop.daily": expected, "shop.total": expected}
+    days(shop, d04=(9,))
+    shop.materialize()
+    assert set(as_of(shop).values()) == {"2024-01-04"}
+    days(shop, d02=(999,))
+    shop.materialize()
+    assert as_of(shop)["shop.daily"] == "2024-01-04"
+
+
+def test_readers_are_told_which_parts_are_held_back(shop: Place) -> None:
+    shop.write("products/shop.py", TIMED.format(group="", by="day", about=""))
+    days(shop, d01=(10,), d02=(10,))
+    shop.materialize()
+    days(shop, d02=(999,), d03=(999,), d04=(10,))
+    shop.materialize()
+    told = (
+        "shop.daily has parts that are held back: without 2024-01-03, 2024-01-02 as it was before;"
+        " `products why shop.daily` says why"
+    )
+    assert shop.run("query", "select max(day) from daily").err == f"  {told}\n"
+    assert shop.run("query", "select 1 from lines").err == ""
+    assert told in shop.run("show", "daily").err
+    with pytest.warns(assay.PartsHeldBack, match="without 2024-01-03") as warned:
+        assert assay.read("daily", project=shop.root).collect().height == 3
+    assert warned[0].filename == __file__
+    with pytest.warns(assay.PartsHeldBack):
+        assay.connect(project=shop.root).close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assay.read("lines", project=shop.root)
+    [now, *_] = shop.run("history", "daily", "--json").json
+    assert sorted(now["held_parts"]) == ["2024-01-02", "2024-01-03"]
+    assert "held back: 2024-01-02, 2024-01-03" in shop.run("history", "daily").out
+    assert "held back by a rule" in shop.run("why", "daily", "--part", "2024-01-03").out
+    assert "little: 2 rows" in shop.run("why", "daily").out

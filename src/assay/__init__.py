@@ -6,11 +6,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from assay.declare import parts, product, rule, source, sql_product
     from assay.model import Consumer, Freshness
-    from assay.reading import connect, path, read
+    from assay.reading import PartsHeldBack, connect, path, read
 
 __version__ = "0.1.0"
-__all__ = ["Consumer", "Freshness", "connect", "parts", "path", "product", "read", "rule", "source", "sql_product"]
-_FROM = {"Consumer": "model", "Freshness": "model", "connect": "reading", "path": "reading", "read": "reading"}
+__all__ = [
+    "Consumer",
+    "Freshness",
+    "PartsHeldBack",
+    "connect",
+    "parts",
+    "path",
+    "product",
+    "read",
+    "rule",
+    "source",
+    "sql_product",
+]
+_FROM = {
+    "Consumer": "model",
+    "Freshness": "model",
+    "PartsHeldBack": "reading",
+    "connect": "reading",
+    "path": "reading",
+    "read": "reading",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ from assay.engines.quoting import identifier, literal
 from assay.errors import BuildError, SourceReplaced, is_of_the_machine
 from assay.events import Unfinished
 from assay.fingerprint import digest, key_of
-from assay.holding import unlike
+from assay.holding import as_of_parts, unlike
 from assay.isolation import Hands, Make
 from assay.model import QUARANTINE, THIS, Column, Key, Part, Product, Version
 from assay.partition import NULL, Wanted, coarsen
@@ -42,7 +42,8 @@ class Order(Struct, frozen=True, kw_only=True):
 
     Of a product in parts, `parts` are those it follows (none: it is split), `there` those that are there already, by
     what they were made of, and `only` those to build now, where not all are. `holds`: a part that cannot be made is
-    held back alone, and what readers have of it in the version `before` stands in for it.
+    held back alone, and what readers have of it in the version `before` stands in for it. `inherited`
+    is the business time that the inputs reach, and `part_inherits` that of what one part is made of.
     """
 
     product: Product
@@ -55,6 +56,7 @@ class Order(Struct, frozen=True, kw_only=True):
     there: Mapping[str, Part] = field(default_factory=dict)
     only: Collection[str] | None = None
     inherited: datetime | None = None
+    part_inherits: Callable[[Wanted], datetime | None] = lambda _: None
     holds: bool = False
     before: Version | None = None
 
@@ -114,7 +116,7 @@ class Workshop(Struct, frozen=True, kw_only=True):
             seconds=round(self.timer() - started, 3),
             run=order.run,
             parts=tuple(parts),
-            data_as_of=measured.data_as_of or order.inherited,
+            data_as_of=(measured.data_as_of if order.product.event_time else None) or order.inherited,
         )
 
     # ------------------------------------------------------------------------------------------ as a whole
@@ -279,7 +281,7 @@ class Workshop(Struct, frozen=True, kw_only=True):
             raise
         return replace(
             sealed, made_of=wanted.made_of, inputs=wanted.inputs, columns=measured.columns,
-            seconds=round(self.timer() - started, 3), data_as_of=measured.data_as_of,
+            seconds=round(self.timer() - started, 3), data_as_of=measured.data_as_of or order.part_inherits(wanted),
         )  # fmt: skip
 
 
@@ -312,7 +314,7 @@ def without(order: Order, version: Version, before: Version | None, now: datetim
     return replace(
         version, id=f"v{uuid.uuid4().hex[:16]}", key=order.key, digest=whole.digest, rows=whole.rows, parts=tuple(kept),
         bytes=sum({part.path: part.bytes for part in kept}.values()), built_at=now, seconds=0.0, run=order.run,
-        data_as_of=whole.data_as_of or version.data_as_of,
+        data_as_of=as_of_parts(order.product, kept, version.data_as_of),
     )  # fmt: skip
 
 
@@ -330,7 +332,7 @@ def _stood_in(order: Order, version: Version, unmade: Mapping[str, Exception]) -
     return replace(
         version, key=key_of(order.key.code, order.key.inputs, held, of=version.digest), digest=whole.digest,
         rows=whole.rows, parts=tuple(parts), bytes=sum({part.path: part.bytes for part in parts}.values()),
-        data_as_of=whole.data_as_of or version.data_as_of,
+        data_as_of=as_of_parts(order.product, parts, version.data_as_of),
     )  # fmt: skip
 
 

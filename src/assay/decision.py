@@ -112,12 +112,12 @@ class PartsHeld(Struct, frozen=True, kw_only=True):
 
 
 class PartsMissing(Struct, frozen=True, kw_only=True):
-    """What readers see is without some parts, or has older ones: these could not be made."""
+    """What readers see is without some parts, or has older ones, and some of these could not be made."""
 
     parts: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"could not be made before: {', '.join(self.parts)}"
+        return f"not every part could be made; held back: {', '.join(self.parts)}"
 
 
 Reason = (

@@ -29,6 +29,7 @@ def history_of(catalog: Catalog, name: str, product: Product | None, environment
                 "rows": version.rows if version.columns else None,
                 "bytes": version.bytes,
                 "data_as_of": version.data_as_of.isoformat() if version.data_as_of else None,
+                "held_parts": list(version.key.held),
                 "verdict": str(verdicts[0].status) if verdicts else "not judged",
                 "restated": f"restated: {verdicts[0].restated}" if verdicts and verdicts[0].restated else "",
                 "failed": [r.text for r in results if r.status in {Status.FAILED, Status.ERROR}],

@@ -1,6 +1,6 @@
 """Decisions to build, made orders: what a version, and each part of it, is made of, and what is there already."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from assay.fingerprint import key_of
 from assay.model import Key, Part, Product, SourceState, Version
 from assay.observe import changed_since
 from assay.overlay import Overlay
-from assay.partition import wanted, within
+from assay.partition import Wanted, wanted, within
 from assay.plan import current
 from assay.resolve import Definition
 from assay.storage import Storage
@@ -58,7 +58,7 @@ class Orders:
         there |= self.facts.made(product.name, [part.made_of for part in parts if part.key in again])
         return replace(
             self.whole(product, key, definition), parts=parts, there=there, only=asked,
-            holds=product.holds_parts and not forced, before=seen,
+            holds=product.holds_parts and not forced, before=seen, part_inherits=self._part_inherits(product),
         )  # fmt: skip
 
     def without(self, product: Product, key: Key, made: Version | None) -> tuple[Order, Version, Version | None]:
@@ -78,8 +78,18 @@ class Orders:
     def _inherited(self, product: Product) -> datetime | None:
         """Return the business time that the least advanced of the inputs reaches."""
         states = [self.states[i.name] for i in product.inputs]
-        times = [s.data_as_of for s in states if isinstance(s, Known) and s.data_as_of]
-        return min(times, key=lambda t: t.replace(tzinfo=None)) if times else None
+        return _earliest(s.data_as_of for s in states if isinstance(s, Known))
+
+    def _part_inherits(self, product: Product) -> Callable[[Wanted], datetime | None]:
+        """Return what says which business time the least advanced of the inputs reaches that one part is made of."""
+        whole = {i.alias: s.data_as_of for i in product.inputs if isinstance(s := self.states[i.name], Known)}
+        parts = {i.alias: _times(self.states[i.name]) for i in product.inputs if i.grain is not None}
+
+        def reaches(wanted: Wanted) -> datetime | None:
+            used = {alias: [at for key in keys if (at := parts[alias].get(key))] for alias, keys in wanted.uses.items()}
+            return _earliest(max(used[a]) if used.get(a) else at for a, at in whole.items())
+
+        return reaches
 
     def _check_sources(self, feeds: Sequence[Feed]) -> None:
         """Refuse what was made of files that were replaced meanwhile."""
@@ -95,6 +105,18 @@ class Orders:
     @property
     def _storage(self) -> Storage:
         return self.shelf.storage
+
+
+def _times(state: InputState) -> dict[str, datetime]:
+    """Return the business time that each part of an input reaches, where it says so."""
+    version = state.behind if isinstance(state, Known) else None
+    parts = version.parts if isinstance(version, Version) else ()
+    return {part.key: part.data_as_of for part in parts if part.data_as_of}
+
+
+def _earliest(times: Iterable[datetime | None]) -> datetime | None:
+    known = [at for at in times if at]
+    return min(known, key=lambda at: at.replace(tzinfo=None)) if known else None
 
 
 def _some(keys: Sequence[str]) -> str:

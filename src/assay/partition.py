@@ -198,6 +198,12 @@ def key_of_day(day: date, grain: str) -> str:
     return f"{day.year:04d}"
 
 
+def some_parts(keys: Iterable[str]) -> str:
+    """Return the names of a few parts, and how many more there are."""
+    names = sorted(keys)
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 @cache
 def ordinal(key: str, grain: str) -> int:
     """Return the number of a part in time, so that neighbours differ by one; ValueError for a key that is none."""
@@ -241,7 +247,7 @@ def within(keys: Iterable[str], asked: str, grain: str) -> list[str]:
         last = _span(high)[1] if high else date.max
         if first > last:
             raise ValueError(f"{low} is after {high}")
-        spans = {key: (first_day(key, grain), _last_day(key, grain)) for key in keys if key}
+        spans = {key: (first_day(key, grain), last_day(key, grain)) for key in keys if key}
         return [key for key, (begins, ends) in spans.items() if begins <= last and ends >= first]
     if not dots:
         return [key for key in keys if key == low]
@@ -255,11 +261,11 @@ def _span(text: str) -> tuple[date, date]:
     """Return the first and the last day of a day, week, month, quarter or year."""
     for grain in GRAINS:
         if len(text) >= 4 and is_key(text, grain) and key_of_day(first_day(text, grain), grain) == text:
-            return first_day(text, grain), _last_day(text, grain)
+            return first_day(text, grain), last_day(text, grain)
     raise ValueError(f"{text!r} is no day, week, month, quarter or year")
 
 
-def _last_day(key: str, grain: str) -> date:
+def last_day(key: str, grain: str) -> date:
     """Return the last day of a part in time."""
     first = first_day(key, grain)
     lengths = (n for n in (365, 364, 91, 90, 89, 30, 29, 28, 27, 6) if first.toordinal() + n <= date.max.toordinal())

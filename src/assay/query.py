@@ -30,7 +30,7 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
     """
     import duckdb
 
-    named = _tables(sql, seen)
+    named = tables(sql, seen)
     stored = seen.stored(set(named.values()))
     views = {name: duck.parquet(table) for name, table in stored.items()}
     views |= {bare: f"from {dotted(full)}" for bare, full in named.items() if bare != full}
@@ -89,7 +89,7 @@ def _answer(room: Any, sql: str) -> tuple[list[str], Any]:
     return [name for name, _ in columns], answer
 
 
-def _tables(sql: str, seen: Published) -> dict[str, str]:
+def tables(sql: str, seen: Published) -> dict[str, str]:
     """Return the published tables that a query names, by the names it uses; QueryRefused for any other."""
     try:
         parsed = reader.parse(sql)
@@ -98,10 +98,10 @@ def _tables(sql: str, seen: Published) -> dict[str, str]:
         pointed = f"{shown}\n  {' ' * (column - 1)}^" if error.offset >= 0 else ""
         place = f"line {line} column {column}: " if error.offset >= 0 else ""
         raise QueryRefused(f"{place}{error.what}", hint=pointed) from None
-    named, tables = {}, seen.tables
+    named, known = {}, seen.tables
     for table in map(str, parsed.tables):
         found = [full for full in seen.versions if table in {full, full.partition(".")[2]}]
-        if len(found) == 1 and found[0] not in tables:
+        if len(found) == 1 and found[0] not in known:
             raise QueryRefused(
                 f"{found[0]} is a file, not a table", hint=f"`products show {found[0]}` says where it is."
             )
@@ -109,7 +109,7 @@ def _tables(sql: str, seen: Published) -> dict[str, str]:
             none = f"no published table {table!r}{seen.when}"
             told = f"{table!r} could be {' or '.join(sorted(found))}" if found else none
             hint = "`products history NAME` says when it was published." if seen.when else _NOT_PUBLISHED
-            raise QueryRefused(told, hint=nearest(table, tables) or hint)
+            raise QueryRefused(told, hint=nearest(table, known) or hint)
         named[table] = found[0]
     return named
 

@@ -1,5 +1,6 @@
 """Reading published products from Python: `read`, `connect` and `path`. None of it imports the user's modules."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,8 +17,10 @@ from assay.engines.feed import Table, split_of, stored
 from assay.engines.quoting import dotted
 from assay.errors import UsageError
 from assay.graph import nearest
+from assay.holding import as_before
 from assay.leases import folder_of, keep, reading
 from assay.model import QUARANTINE, Version
+from assay.partition import some_parts
 from assay.storage import LocalStorage, Storage
 
 if TYPE_CHECKING:
@@ -28,13 +31,25 @@ _TOLD = {"DATE", "VARCHAR", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "BOOLEAN
 AsOf = datetime | date | str | int | None
 
 
+class PartsHeldBack(UserWarning):
+    """Parts of what is read are held back: they are missing, or as they were before."""
+
+
 def read(name: str, *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None) -> "pl.LazyFrame":
     """Return the published version of a product as a LazyFrame.
 
     `as_of` is a moment (a datetime, or ISO 8601 text; UTC unless it says) or a release number; `project` is a folder
-    in the project (the working directory unless given). Raises UsageError for a name that is not published.
+    in the project (the working directory unless given). Raises UsageError for a name that is not published, and warns
+    (PartsHeldBack) when parts of it are held back.
     """
-    return lazy.parquet(_table(name, as_of, env, project))
+    found = published(_config(project), env, as_of, name)
+    version = found.version(name)
+    if not version.columns:
+        raise UsageError(
+            f"{version.product} is a file, not a table", hint=f"assay.path({version.product!r}) says where it is."
+        )
+    _warn([version])
+    return lazy.parquet(table_of(version, found.storage))
 
 
 def path(name: str, *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None) -> Path:
@@ -55,6 +70,7 @@ def connect(
     import duckdb
 
     seen = published(_config(project), env, as_of)
+    _warn(seen.versions.values())
     tables = seen.stored(seen.tables)
     views = {name: duck.parquet(table) for name, table in tables.items()}
     bare = [name.partition(".")[2] for name in views]
@@ -168,11 +184,15 @@ def _config(project: Path | str | None) -> Config:
     return find_config(Path(project) if project else Path.cwd())
 
 
-def _table(name: str, as_of: AsOf, env: str | None, project: Path | str | None) -> Table:
-    found = published(_config(project), env, as_of, name)
-    version = found.version(name)
-    if not version.columns:
-        raise UsageError(
-            f"{version.product} is a file, not a table", hint=f"assay.path({version.product!r}) says where it is."
-        )
-    return table_of(version, found.storage)
+def held_back(version: Version) -> str:
+    """Return which parts of what readers see are held back, in words; '' when none is."""
+    missing, before = as_before(version)
+    told = [f"without {some_parts(missing)}"] if missing else []
+    told += [f"{some_parts(before)} as it was before"] if before else []
+    why = f"`products why {version.product}` says why"
+    return f"{version.product} has parts that are held back: {', '.join(told)}; {why}" if told else ""
+
+
+def _warn(versions: Iterable[Version]) -> None:
+    for told in filter(None, map(held_back, versions)):
+        warnings.warn(told, PartsHeldBack, stacklevel=3)

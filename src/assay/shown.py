@@ -21,7 +21,7 @@ from assay.fingerprint import key_of
 from assay.history import version_of
 from assay.model import Version
 from assay.plan import Observed, Request, plan
-from assay.reading import published
+from assay.reading import held_back, published
 from assay.report import table, to_json, write_csv, write_json
 from assay.session import Session
 
@@ -72,6 +72,12 @@ def show_answer(names: Sequence[str], rows: Iterator[Sequence[Any]], count: int 
         if next(rows, None) is not None:
             some = f"{_TABLE if count is None else count:,}"
             click.echo(f"  the first {some} rows; -n shows more, --format csv or json all", err=True)
+
+
+def note_held_back(versions: Iterable[Version]) -> None:
+    """Say beside what is shown which parts of it are held back."""
+    for told in filter(None, map(held_back, versions)):
+        click.echo(clean(f"  {told}"), err=True)
 
 
 def show_rows(

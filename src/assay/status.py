@@ -6,9 +6,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from assay.model import Product, Version
+from assay.partition import some_parts
 from assay.periods import while_of
 from assay.rulings import overdue
-from assay.story import Story, readers_see, some_parts
+from assay.story import Story, readers_see
 
 
 def late(product: Product, now: datetime, readers: Mapping[str, Any] | None) -> list[str]:

@@ -13,7 +13,7 @@ from assay.events import Busy, End, Failed, Left, Result, Retrying, Unfinished, 
 from assay.fingerprint import key_of
 from assay.graph import Graph
 from assay.model import PREVIOUS, THIS, Freshness, Product, Rule, RuleResult, Status, Verdict, Version, short
-from assay.partition import shown
+from assay.partition import shown, some_parts
 from assay.plan import Facts
 from assay.secrecy import HIDDEN, secret
 
@@ -298,12 +298,6 @@ def _failed_lines(told: Mapping[str, Any]) -> list[str]:
     if (count := len(told.get("failed_parts", ()))) > 5:
         found.append(f"{'':13}failed: and {count - 5} more parts")
     return found
-
-
-def some_parts(keys: Collection[str]) -> str:
-    """Return the names of a few parts, and how many more there are."""
-    names = sorted(keys)
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _without_parts(verdict: Verdict) -> list[RuleResult]:

@@ -9,6 +9,7 @@ from assay.cleaning import clean
 from assay.history import history_of
 from assay.model import short
 from assay.options import ENV, JSON, options, say
+from assay.partition import some_parts
 from assay.report import rounded, table
 from assay.rulings import history_of_rule, rule_of, sparkline
 from assay.session import open_session
@@ -32,11 +33,13 @@ def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
         told = history_of(session.catalog, full, product, session.environment)
     if as_json:
         return say(told)
+    held = {t["version"]: f"held back: {some_parts(t['held_parts'])}" for t in told if t["held_parts"]}
     table(
         ("version", "readers", "built", "rows", "as of", "verdict", "failed rules", "released"),
         [
             (short(t["version"]), "pinned" if t["pinned"] else "see this" if t["now"] else "", _second(t["built_at"]),
-             t["rows"], day(t["data_as_of"] or ""), t["verdict"], "; ".join(t["failed"]) or t["restated"],
+             t["rows"], day(t["data_as_of"] or ""), t["verdict"],
+             "; ".join(t["failed"]) or t["restated"] or held.get(t["version"], ""),
              "; ".join(f"#{r['release']} {_second(r['at'])}" for r in t["released"]))
             for t in told
         ],

@@ -9,7 +9,7 @@ from assay.config import find_config
 from assay.options import ENV
 from assay.reading import published
 from assay.session import environment_of
-from assay.shown import show_answer
+from assay.shown import note_held_back, show_answer
 
 
 @click.command("query")
@@ -24,3 +24,4 @@ def verb(sql: str, env: str | None, as_of: str | None, format: str, as_json: boo
     seen = published(find_config(Path.cwd()), environment_of(env), as_of)
     with queries.run(sql, seen) as (names, rows):
         show_answer(names, rows, count, "json" if as_json else format)
+    note_held_back(seen.versions[name] for name in dict.fromkeys(queries.tables(sql, seen).values()))

@@ -17,7 +17,7 @@ from assay.rulings import failures as failures_of
 from assay.rulings import rule_of
 from assay.secrecy import secret
 from assay.session import open_session
-from assay.shown import copy_out, shelf_of, show_rows, version_shown
+from assay.shown import copy_out, note_held_back, shelf_of, show_rows, version_shown
 
 
 @click.command("show")
@@ -66,6 +66,7 @@ def verb(
         say([dict(zip(names, row, strict=True)) for row in found]) if as_json else table(names, found)
         if not as_json and count < version.rows:
             click.echo(f"  {count} of {version.rows:,} rows; -n {version.rows} shows all", err=True)
+    note_held_back([version])
     return None
 
 
