@@ -26,6 +26,7 @@ LAYERS = [
         "events",
         "overlay",
         "retention",
+        "waivers",
     },  # pure: what next
     {
         "accesses",

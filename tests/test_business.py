@@ -305,6 +305,7 @@ def test_a_restatement_is_for_settled_rows_only(place: Place) -> None:
     declare(place, rules, sql=month("date '2024-01-30', 1"))
     judged(place, "--now", "2024-02-03T00:00")
     declare(place, rules, sql=month("date '2024-01-30', 5"))
+    judged(place, "--now", "2024-02-04T00:00")
     told = judged(place, "--now", "2024-02-04T00:00", "--restate", "p", "--because", "why not")
     assert told[""] == "held back"
     assert told["x is small"]["status"] == "failed"

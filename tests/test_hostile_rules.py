@@ -137,6 +137,7 @@ def test_a_restatement_is_of_one_environment(place: Place) -> None:
     judged(place, "--now", "2024-02-03T00:00")
     judged(place, "--now", "2024-02-03T00:00", "--env", "dev")
     declare(place, CLOSED, sql=month("date '2024-01-30', 5"))
+    assert judged(place, "--now", "2024-02-04T00:00", "--env", "dev")[""] == "held back"
     told = judged(place, "--now", "2024-02-04T00:00", "--env", "dev", "--restate", "p", "--because", "an experiment")
     assert told[""] == "published"
     assert judged(place, "--now", "2024-02-05T00:00")[""] == "held back"
@@ -152,6 +153,7 @@ def test_a_restated_version_stays_when_another_rule_is_edited(place: Place) -> N
     declare(place, CLOSED, sql=month("date '2024-01-30', 1"))
     judged(place, "--now", "2024-02-03T00:00")
     declare(place, CLOSED, sql=month("date '2024-01-30', 5"))
+    judged(place, "--now", "2024-02-04T00:00")
     judged(place, "--now", "2024-02-04T00:00", "--restate", "p", "--because", "late")
     declare(place, f"{CLOSED}, rule.rows(at_least=1)", sql=month("date '2024-01-30', 5"))
     told = place.materialize("--now", "2024-02-05T00:00")["sales.p"]

@@ -225,3 +225,98 @@ daily = sql_product("daily", "select day, id, x from raw", owner="o", partition_
     assert place.query("select id, x from daily order by id") == [
         {"id": 0, "x": 1}, {"id": 1, "x": 1}, {"id": 2, "x": 1}, {"id": 9, "x": 1}
     ]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- restated
+
+
+def six_days(place: Place, value: int) -> None:
+    for day in range(1, 7):
+        drop(place, f"2024-01-0{day}", A=value)
+
+
+def restate(place: Place, now: str, *arguments: str) -> tuple[str, str]:
+    """What became of it, and what was said beside."""
+    ran = place.run(
+        "materialize", "daily", "--json", "--now", now, "--restate", "daily", "--because", "recount", *arguments
+    )
+    return ran.events[0]["result"], ran.err
+
+
+def test_a_restatement_is_of_what_was_looked_at(place: Place) -> None:
+    """What changes again before the restatement is not approved with it: it is held, and has to be looked at."""
+    declare(place)
+    six_days(place, 3)
+    night(place, "2024-02-03T00:00")
+    six_days(place, 4)
+    assert found(night(place, "2024-02-04T00:00"))[:2] == ("held back", "6 changed; x 18 -> 24 (+6)")
+    drop(place, "2024-01-03", A=1000)
+    result, said = restate(place, "2024-02-04T01:00")
+    assert (result, "what fails is not what was held back in" in said, "(2024-01-03)" in said) == (
+        "held back",
+        True,
+        True,
+    )
+    assert place.query("select distinct x from daily") == [{"x": 3}]
+    assert restate(place, "2024-02-04T02:00") == ("published", ""), "now it was looked at"
+    assert place.query("select sum(x)::bigint as x from daily") == [{"x": 1020}]
+    [told] = place.run("history", "daily", "--json").json[:1]
+    assert (told["verdict"], told["restated"]) == ("warning", "restated: recount")
+    assert night(place, "2024-03-04T00:00")["result"] == "unchanged", "and it stays so"
+
+
+def test_a_restatement_of_nothing(place: Place) -> None:
+    declare(place)
+    drop(place, "2024-01-01", A=3)
+    night(place, "2024-02-03T00:00")
+    drop(place, "2024-01-01", A=4)
+    result, said = restate(place, "2024-02-04T00:00")
+    assert (result, "nothing of it was held back for settled rows when this run began" in said) == ("held back", True)
+    assert place.query("select x from daily") == [{"x": 3}]
+
+
+def test_a_restatement_goes_on_with_rows_that_no_rule_holds(place: Place) -> None:
+    """A new day that arrives between looking and restating is not what was looked at, and fails nothing: it goes out."""
+    declare(place)
+    drop(place, "2024-01-01", A=3)
+    night(place, "2024-02-03T00:00")
+    drop(place, "2024-01-01", A=4)
+    night(place, "2024-02-04T00:00")
+    drop(place, "2024-02-04", A=9)
+    assert restate(place, "2024-02-04T01:00") == ("published", "")
+    assert place.query("select sum(x)::bigint as x from daily") == [{"x": 13}]
+
+
+def test_a_restatement_of_one_part_and_one_rule(place: Place) -> None:
+    declare(place)
+    rules = 'rules=[rule.closed("day", before="start of month", text="month"), rule.closed("day", before="7 days ago", text="week")]'
+    place.edit(
+        "products/sales.py",
+        'rules=[rule.closed("day", before="start of month")]',
+        f'{rules}, on_failed_part="hold_part"',
+    )
+    six_days(place, 3)
+    night(place, "2024-02-13T00:00")
+    drop(place, "2024-01-01", A=4)
+    drop(place, "2024-01-02", A=4)
+    drop(place, "2024-02-01", A=1)
+    assert [p["part"] for p in night(place, "2024-02-14T00:00")["held_parts"]] == ["2024-01-01", "2024-01-02"]
+    result, _ = restate(place, "2024-02-14T01:00", "--parts", "2024-01-01", "--rule", "week")
+    assert place.query("select distinct x from daily where day = '2024-01-01'") == [{"x": 3}], (
+        "another rule holds it still"
+    )
+    result, _ = restate(place, "2024-02-14T02:00", "--parts", "2024-01-01")
+    told = place.query("select day::varchar as day, x from daily where day < '2024-01-04' order by day")
+    assert [(r["day"], r["x"]) for r in told] == [("2024-01-01", 4), ("2024-01-02", 3), ("2024-01-03", 3)]
+    result, _ = restate(place, "2024-02-14T03:00")
+    assert result == "published"
+    assert place.query("select sum(x)::bigint as x from daily") == [{"x": 21}]
+
+
+def test_mistakes_in_a_restatement(place: Place) -> None:
+    declare(place)
+    place.edit("products/sales.py", '"start of month")', '"start of month"), rule.rows(at_least=1)')
+    because = ["--restate", "daily", "--because", "x"]
+    assert "has no rule 'closd'" in place.run("materialize", *because, "--rule", "closd").err
+    assert "is not about settled rows" in place.run("materialize", *because, "--rule", "at least 1").err
+    assert "--rule RULE says what --restate NAME lets through" in place.run("materialize", "--rule", "x").err

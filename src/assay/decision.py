@@ -174,6 +174,13 @@ class WhyWhole(StrEnum):
     NOTHING_LEFT = "every part failed, and readers have none of them"
 
 
+class Waive(Struct, frozen=True, kw_only=True):
+    """Rung 4, before it blocks: failing rows (by rule and part, as digests) that the user has looked at may go out."""
+
+    version: Version
+    rules: Mapping[str, Mapping[str, str]]
+
+
 class Blocked(Struct, frozen=True, kw_only=True):
     """Rung 4: the verdict failed; readers keep what they have.
 
@@ -201,4 +208,4 @@ class Keep(Struct, frozen=True, kw_only=True):
     pinned: bool = False
 
 
-Decision = Held | Maybe | Build | Check | Blocked | Publish | Keep
+Decision = Held | Maybe | Build | Check | Waive | Blocked | Publish | Keep

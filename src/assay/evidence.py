@@ -253,7 +253,7 @@ class Shelf:
         """Return the evidence of a version of which all rules are known to find nothing: no file is looked at."""
         return Evidence(this=Table(()), columns=version.columns, rows=version.rows, now=self.observed.now, good=good)
 
-    def evidence(self, product: Product, version: Version, restated: str = "") -> Evidence:
+    def evidence(self, product: Product, version: Version) -> Evidence:
         """Return what a version is judged by."""
         asked = {i.alias: i.name for rule in product.contract.rules for i in rule.inputs}
         others = [self.feed(alias, name) for alias, name in asked.items() if name in self.graph.products]
@@ -271,7 +271,6 @@ class Shelf:
             before=before.columns if before else (),
             built=before.built_at if before else None,
             now=judged_as_of(version, self.observed),
-            restated=restated,
             sensitive=self._sensitive(product, {THIS, PREVIOUS, *read}),
             secrets=self.secrets(product),
         )

@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from msgspec import Struct
 
 from assay.errors import UsageError
-from assay.model import Product, Source
+from assay.model import Product, Rule, Source
 from assay.secrecy import unless
 
 _TERM = re.compile(r"^(?P<up>\d{0,4}\+)?(?P<body>.+?)(?P<down>\+\d{0,4})?$")
@@ -250,3 +250,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     pool = by_full if "." in name else by_bare
     close = difflib.get_close_matches(name, pool, n=1, cutoff=0.6)
     return f"Did you mean {pool[close[0]]}?" if close else ""
+
+
+def rule_of(product: Product, words: str) -> Rule:
+    """Return the rule of a product that says this, or begins so; UsageError when none does, or several do."""
+    rules = product.contract.rules
+    found = [r for r in rules if r.text == words] or [r for r in rules if words.lower() in r.text.lower()]
+    if len(found) == 1:
+        return found[0]
+    texts = [r.text for r in found or rules]
+    if found:
+        raise UsageError(f"{words!r} could be several rules of {product.name}", hint="; ".join(texts))
+    hint = nearest(words, texts) or f"It has: {'; '.join(texts)}"
+    raise UsageError(f"{product.name} has no rule {words!r}", hint=hint if texts else "It has none.")

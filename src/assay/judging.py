@@ -11,12 +11,13 @@ from assay.engines.blame import blaming, damaged
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Table
 from assay.model import Judged, Product, Status, Verdict, Version
-from assay.plan import outcome, restating
+from assay.plan import outcome
 from assay.rules.by_parts import Judgement, found_nothing, judge_parts, rules_digest
 from assay.rules.by_totals import Tallies
 from assay.rules.hiding import Evidence
 from assay.rules.judge import PartEvidence, judge
 from assay.rules.schema import Schema
+from assay.waivers import Waiver, let_through
 
 
 class Ruling(Struct, frozen=True, kw_only=True):
@@ -30,7 +31,8 @@ class Hearing(Struct, frozen=True, kw_only=True):
     """What one version is judged by; `against` is the digest of what its rules read besides it.
 
     `parts` are those of a product in parts, `rules` the digest of the rules that are remembered of them; `tallies` is
-    what its totals are put together from, and `table_of` says where a part is read.
+    what its totals are put together from, `table_of` says where a part is read, and
+    `waivers` which failing rows may go out.
     """
 
     product: Product
@@ -42,6 +44,7 @@ class Hearing(Struct, frozen=True, kw_only=True):
     rules: str = ""
     tallies: Tallies = field(default_factory=Tallies)
     table_of: Callable[[str], Table] = lambda _: Table(())
+    waivers: Sequence[Waiver] = ()
 
     def rule(self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]) -> Ruling:
         """Judge it; raises what is the machinery's failure, and no verdict."""
@@ -50,19 +53,17 @@ class Hearing(Struct, frozen=True, kw_only=True):
             found = self._judge(engine, schema)
         if any(r.status is Status.ERROR for r in found.results) and (told := damaged(tables)):
             raise told  # a file that cannot be read is no fault of a rule's
-        closed = {rule.text for rule in self.product.contract.closes}
-        restated = self.evidence.restated
-        waived = bool(restated) and any(r.text in closed and r.status is Status.WARNING for r in found.results)
+        results, failed_parts, restated = let_through(found.results, found.failed_parts, self.waivers)
         verdict = Verdict(
             version=self.version.id,
             contract=self.product.contract.digest,
-            against=restating(self.against) if waived else self.against,
-            status=outcome(found.results),
-            results=found.results,
+            against=self.against,
+            status=outcome(results),
+            results=results,
             judged_at=clock(),
             run=self.run,
-            restated=restated if waived else "",
-            failed_parts=found.failed_parts,
+            restated=restated,
+            failed_parts=failed_parts,
         )
         judged = {(self.rules, id): told for id, told in found.judged.items()} | dict(found.tallied)
         remember = (Judged(part=id, rules=rules, results=told) for (rules, id), told in judged.items())

@@ -420,6 +420,7 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     samples: tuple[Mapping[str, Any], ...] = ()
     message: str = ""
     parts: tuple[PartCount, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)  # of failing rows, by part, where they may be waived
 
 
 class Judged(Struct, frozen=True, kw_only=True):

@@ -1,11 +1,12 @@
 """The facts as they were observed, and those of a run on top of them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct, field
 
 from assay.model import Part, Pointer, Verdict, Version
 from assay.plan import Facts
+from assay.waivers import Waiver
 
 
 class Overlay(Struct):
@@ -16,7 +17,7 @@ class Overlay(Struct):
     of_key: dict[tuple[str, str], Version] = field(default_factory=dict)
     parts_made: dict[str, dict[str, Part]] = field(default_factory=dict)
     verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
-    restatements: dict[tuple[str, str], str] = field(default_factory=dict)
+    waived: dict[str, list[Waiver]] = field(default_factory=dict)
 
     def pointer(self, product: str) -> Pointer | None:
         return self.below.pointer(product)
@@ -56,8 +57,9 @@ class Overlay(Struct):
         here = [v for (id, under, _), v in self.verdicts.items() if (id, under) == (version, contract) and not v.passed]
         return here[-1] if here else self.below.failed(version, contract)
 
-    def restated(self, version: str, against: str) -> str:
-        return self.restatements.get((version, against)) or self.below.restated(version, against)
+    def waivers(self, version: str) -> Sequence[Waiver]:
+        known = () if version in self.versions else self.below.waivers(version)
+        return [*known, *self.waived.get(version, ())]
 
     def files(self, source: str) -> Mapping[str, str] | None:
         return self.below.files(source)
@@ -73,5 +75,8 @@ class Overlay(Struct):
     def add_verdict(self, verdict: Verdict) -> None:
         """Let how it was judged be found."""
         self.verdicts[verdict.version, verdict.contract, verdict.against] = verdict
-        if verdict.restated:
-            self.restatements[verdict.version, verdict.against] = verdict.restated
+
+    def add_waivers(self, waivers: Sequence[Waiver]) -> None:
+        """Let what may go out all the same be found."""
+        for waiver in waivers:
+            self.waived.setdefault(waiver.version, []).append(waiver)

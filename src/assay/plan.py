@@ -5,7 +5,7 @@ it says Publish, Keep, Blocked or Held. Explaining, dry runs, resuming after a c
 code are therefore not features: they are what the ladder answers.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -36,8 +36,9 @@ from assay.decision import (
     TimePassed,
     Unknown,
     Unusable,
+    Waive,
 )
-from assay.fingerprint import against_of, digest_of, key_of
+from assay.fingerprint import against_of, digest, digest_of, key_of
 from assay.graph import Graph
 from assay.holding import parts_to_hold, why_whole
 from assay.model import (
@@ -56,6 +57,7 @@ from assay.model import (
 from assay.moments import CLOCK, judged_at
 from assay.partition import wanted
 from assay.periods import settled_before
+from assay.waivers import Restatement, Waiver
 
 
 class Facts(Protocol):
@@ -91,8 +93,8 @@ class Facts(Protocol):
     def failed(self, version: str, contract: str) -> Verdict | None:
         """Return the newest verdict of a version under a contract that it did not pass."""
 
-    def restated(self, version: str, against: str) -> str:
-        """Return why a version, judged against this, may change settled rows; '' when nobody said so."""
+    def waivers(self, version: str) -> Sequence[Waiver]:
+        """Return what may go out of a version, in this environment, although it fails a rule."""
 
     def files(self, source: str) -> Mapping[str, str] | None:
         """Return the files (path to digest) behind the content digest of a source, if they were recorded."""
@@ -124,13 +126,13 @@ class Manner(Struct, frozen=True, kw_only=True):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What the user asked for: which products, which of them to build whatever the ladder says, and which, with a
-    because, may change settled rows. `parts` are those to build now (`A..B`), '' for all.
+    """What the user asked for: which products, which of them to build whatever the ladder says, and of which failing
+    rows may go out that were looked at. `parts` are those to build now (`A..B`), '' for all.
     """
 
     products: frozenset[str]
     forced: frozenset[str] = frozenset()
-    restated: Mapping[str, str] = field(default_factory=dict)
+    restated: Mapping[str, Restatement] = field(default_factory=dict)
     parts: str = ""
 
 
@@ -142,12 +144,12 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def work(self) -> tuple[str, ...]:
         """Products for which something may be computed or published."""
-        return tuple(n for n, d in self.steps.items() if isinstance(d, Build | Check | Maybe | Publish))
+        return tuple(n for n, d in self.steps.items() if isinstance(d, Build | Check | Waive | Maybe | Publish))
 
     @property
     def builds(self) -> tuple[str, ...]:
         """Products that may be built: an upper bound of what will be."""
-        return tuple(n for n, d in self.steps.items() if isinstance(d, Build | Check | Maybe))
+        return tuple(n for n, d in self.steps.items() if isinstance(d, Build | Check | Waive | Maybe))
 
     @property
     def wanted(self) -> Mapping[str, str]:
@@ -159,7 +161,7 @@ def _key_of(decision: Decision) -> str:
     match decision:
         case Build(key=Key() as key):
             return key.digest
-        case Check(version=version):
+        case Check(version=version) | Waive(version=version):
             return version.key.digest
     return ""
 
@@ -182,7 +184,7 @@ def planned(
         product = graph.products[name]
         if name in request.products:
             forced = name in request.forced
-            step = decide(product, states, observed, forced=forced, restates=name in request.restated)
+            step = decide(product, states, observed, forced=forced, restates=request.restated.get(name))
             steps[name] = _in_parts(product, step, states, observed.facts, forced=forced) if in_parts else step
             states[name] = output(name, steps[name])
         else:
@@ -208,15 +210,15 @@ def decide(
     observed: Observed,
     *,
     forced: bool = False,
-    restates: bool = False,
+    restates: Restatement | None = None,
     made: Version | None = None,
 ) -> Decision:
     """Return what is next for one product, given the state of all it reads.
 
     `made` is what this run has made of it, where some parts could not be made: the others go out without them.
 
-    Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is kept, whatever else. A
-    version that was blocked is checked once more when it may now change settled rows.
+    Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is kept, whatever else.
+    What would be blocked may go out as far as the user has looked at the rows that fail (`restates`).
     """
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
     if pointer and pointer.pinned:
@@ -242,8 +244,8 @@ def _without_failed(
     inputs: Mapping[str, str],
     version: Version,
     facts: Facts,
-    judge: Callable[[Version], Check | Blocked | Publish | Keep],
-) -> Build | Check | Blocked | Publish | Keep:
+    judge: Callable[[Version], Check | Waive | Blocked | Publish | Keep],
+) -> Build | Check | Waive | Blocked | Publish | Keep:
     """Return the rung of a version that is there, or of it without the parts that fail, where others may go out."""
     first, seen = judge(version), current(product.name, facts)
     decision = first
@@ -271,21 +273,18 @@ def _unsettled(product: Product, read: Mapping[str, InputState], facts: Facts) -
 
 
 def _judged(
-    product: Product, version: Version, known: Mapping[str, str], observed: Observed, *, restates: bool
-) -> Check | Blocked | Publish | Keep:
+    product: Product, version: Version, known: Mapping[str, str], observed: Observed, *, restates: Restatement | None
+) -> Check | Waive | Blocked | Publish | Keep:
     """Return the rung of a version that is there: 3 check, 4 blocked, 5 publish, 6 keep."""
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
     compared = against(product, version, known, observed)
     if pointer and pointer.version == version.id and facts.passed(version.id, product.contract.digest, compared):
         return Keep(version=version)
     verdict = facts.verdict(version.id, product.contract.digest, compared)
-    if product.contract.closes and (verdict is None or not verdict.passed):
-        waived = facts.verdict(version.id, product.contract.digest, restating(compared))
-        if waived is None and verdict is not None and restates:
-            return Check(version=version)
-        verdict = waived or verdict
     if verdict is None:
         return Check(version=version)
+    if not verdict.passed and restates and (rules := restates.lets_through(verdict.results)):
+        return Waive(version=version, rules=rules)
     if not verdict.passed:
         return Blocked(version=version, verdict=verdict)
     if pointer is None or version.id != pointer.version:
@@ -333,6 +332,7 @@ def against(product: Product, version: Version, known: Mapping[str, str], observ
             told = [str(settled_before(r.closes, end, r.tz, r.grace)) for end in ends]
             read.append((f"{r.closes} {r.grace} {r.tz}", " ".join(told)))
         read.append(("environment", observed.environment))
+        read += [(f"waiver of {w.rule}", digest(w.parts)) for w in waivers_of(version, observed.facts)]
     if moment := judged_at(product):
         read.append((CLOCK, moment))
     if product.uses_previous:
@@ -340,15 +340,35 @@ def against(product: Product, version: Version, known: Mapping[str, str], observ
     return against_of(read)
 
 
-def restating(compared: str) -> str:
-    """Return what a verdict is against in which settled rows were let change."""
-    return f"{compared} restated"
-
-
 def judged_as_of(version: Version, observed: Observed) -> datetime:
     """Return the moment that decides what is settled in a version: its release, when readers see it, or now."""
     pointer = observed.facts.pointer(version.product)
     return pointer.released_at if pointer and pointer.version == version.id else observed.now
+
+
+def waivers_of(version: Version, facts: Facts) -> Sequence[Waiver]:
+    """Return what may go out of a version although it fails a rule; parts of it that are held back change nothing."""
+    whole = _whole(version, facts)
+    return [*facts.waivers(version.id), *(facts.waivers(whole.id) if whole and whole.id != version.id else ())]
+
+
+def _whole(version: Version, facts: Facts) -> Version | None:
+    """Return the version that a version without some parts stands in for."""
+    if not version.key.held:
+        return version
+    return facts.find(version.product, digest_of(version.key.code, version.key.inputs))
+
+
+def held_back(product: Product, step: Decision, facts: Facts) -> Verdict | None:
+    """Return how the version of a product was judged that is held back as recorded, whatever there is to build now."""
+    if isinstance(step, Blocked):
+        return step.verdict
+    newest = step.version if isinstance(step, Keep | Publish | Check) else facts.latest(product.name)
+    newest = _whole(newest, facts) if newest else None
+    pointer = facts.pointer(product.name)
+    if newest is None or (isinstance(step, Keep) and pointer and pointer.version == newest.id):
+        return None
+    return facts.failed(newest.id, product.contract.digest)
 
 
 def output(name: str, decision: Decision) -> InputState:
@@ -362,7 +382,7 @@ def output(name: str, decision: Decision) -> InputState:
             return Unusable(why=f"{name} is held", absent=absent)
         case Build(parts=parts) | Maybe(parts=parts):
             return Unknown(parts=parts or None)
-        case Check(version=version):
+        case Check(version=version) | Waive(version=version):
             return Unknown(parts={part.key: part.digest for part in version.parts} if version.in_parts else None)
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from queue import SimpleQueue
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from assay.catalog import Catalog
-from assay.decision import Reason
+from assay.decision import Reason, Waive
 from assay.engines.duckdb import DuckDB
 from assay.events import Failed
 from assay.interrupts import unstopped
@@ -17,6 +18,7 @@ from assay.model import Part, Version
 from assay.overlay import Overlay
 from assay.packing import share
 from assay.storage import Storage
+from assay.waivers import Restatement, Waiver
 
 _WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
 
@@ -104,6 +106,25 @@ class Records:
         """Take how a version was judged."""
         self.facts.add_verdict(ruling.verdict)
         self._keep(ruling)
+
+    def waive(self, product: str, step: Waive, restatement: Restatement, *, environment: str, at: datetime) -> None:
+        """Record which failing rows of a version may go out, as the user says who has looked at them."""
+        waivers = [
+            Waiver(
+                environment=environment,
+                product=product,
+                version=step.version.id,
+                rule=rule,
+                parts=parts,
+                because=restatement.because,
+                who=restatement.who,
+                at=at,
+            )
+            for rule, parts in step.rules.items()
+        ]
+        self.flush()  # what they are about comes before them
+        self.catalog.waive(waivers)
+        self.facts.add_waivers(waivers)
 
     def _keep(self, fact: Version | Ruling) -> None:
         self._pending.append(fact)

@@ -13,7 +13,7 @@ from assay.engines.timed import clock_set
 from assay.engines.totals import TOTALS, Split
 from assay.errors import UsageError
 from assay.evidence import Shelf
-from assay.graph import nearest
+from assay.graph import rule_of
 from assay.model import Column, Product, Rule, RuleResult, Version, short
 from assay.project import Project
 from assay.rules import by_duckdb, by_query
@@ -23,19 +23,6 @@ from assay.rules.judge import failing_rows, ways_of
 from assay.rules.schema import Schema
 
 _BARS = "▁▂▃▄▅▆▇█"
-
-
-def rule_of(product: Product, words: str) -> Rule:
-    """Return the rule of a product that says this, or begins so; UsageError when none does, or several do."""
-    rules = product.contract.rules
-    found = [r for r in rules if r.text == words] or [r for r in rules if words.lower() in r.text.lower()]
-    if len(found) == 1:
-        return found[0]
-    texts = [r.text for r in found or rules]
-    if found:
-        raise UsageError(f"{words!r} could be several rules of {product.name}", hint="; ".join(texts))
-    hint = nearest(words, texts) or f"It has: {'; '.join(texts)}"
-    raise UsageError(f"{product.name} has no rule {words!r}", hint=hint if texts else "It has none.")
 
 
 # ---------------------------------------------------------------------------------------------- how

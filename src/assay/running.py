@@ -17,7 +17,19 @@ from msgspec.structs import replace
 
 from assay.building import Built, Workshop, without
 from assay.compaction import keep_few
-from assay.decision import Blocked, Build, Check, Decision, Held, InputState, Keep, Known, Publish, Unusable
+from assay.decision import (
+    Blocked,
+    Build,
+    Check,
+    Decision,
+    Held,
+    InputState,
+    Keep,
+    Known,
+    Publish,
+    Unusable,
+    Waive,
+)
 from assay.engines.timed import clocks_set
 from assay.errors import AssayError, SourceReplaced
 from assay.events import (
@@ -54,8 +66,8 @@ from assay.plan import (
     decide,
     output,
     published,
-    restating,
     source_states,
+    waivers_of,
     withheld,
 )
 from assay.project import Project
@@ -207,7 +219,7 @@ class Run:
             name = self.ready.popleft()
             product = self.graph.products[name]
             decision = decide(
-                product, self.states, self.observed, forced=name in self.forced, restates=name in self.restated,
+                product, self.states, self.observed, forced=name in self.forced, restates=self.restated.get(name),
                 made=self.notes[name].whole,
             )  # fmt: skip
             match decision:
@@ -219,6 +231,10 @@ class Run:
                 case Check(version=version):
                     here = pool if self._is_open(product, version) else None
                     self._submit(here, name, "judge", partial(self._judging, product, version))
+                case Waive():
+                    at, environment = self.world.clock(), self.observed.environment
+                    self.records.waive(name, decision, self.restated[name], environment=environment, at=at)
+                    self.ready.appendleft(name)
                 case _:
                     self._settle(name, decision)
 
@@ -362,27 +378,20 @@ class Run:
         read = {name: self.states.get(name) for name in product.rule_inputs}
         known = {name: state.digest for name, state in read.items() if isinstance(state, Known)}
         compared = against(product, version, known, self.observed)
-        restated = self.restated.get(product.name, "") if product.contract.closes else ""
-        if product.contract.closes and not restated:
-            restated = self.facts.restated(version.id, restating(compared))
         hearing = Hearing(
             product=product,
             version=version,
             evidence=self.shelf.settled(version, self.good.get(version.id, frozenset())),
             against=compared,
             run=self.id,
+            waivers=waivers_of(version, self.facts) if product.contract.closes else (),
         )
         if self._is_open(product, version):
-            rules, remembered = remembered_by(
-                product,
-                version,
-                self.graph.sensitive(product.name),
-                self.world.catalog,
-                current(product.name, self.facts),
-            )
+            seen, secret = current(product.name, self.facts), self.graph.sensitive(product.name)
+            rules, remembered = remembered_by(product, version, secret, self.world.catalog, seen)
             hearing = replace(
                 hearing,
-                evidence=replace(self.shelf.evidence(product, version, restated), good=hearing.evidence.good),
+                evidence=replace(self.shelf.evidence(product, version), good=hearing.evidence.good),
                 parts=self.shelf.parts(version, remembered) if rules else (),
                 rules=rules,
                 table_of=self.shelf.table_of(version),

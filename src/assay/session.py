@@ -1,25 +1,27 @@
 """What a command works on: a project with its catalog open, as one environment at one moment."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.catalog import Catalog
 from assay.cleaning import clean
 from assay.config import bad_environment
 from assay.decision import Blocked, Build, Check, Held, Maybe, Publish
 from assay.errors import UsageError
-from assay.graph import full_name
+from assay.graph import full_name, rule_of
 from assay.leases import reading
 from assay.model import Version
 from assay.partition import within
-from assay.plan import Observed, Request, plan
+from assay.plan import Observed, Request, held_back, plan
 from assay.project import Project, open_project
 from assay.storage import Storage
+from assay.waivers import Restatement, looked_at
 from assay.world import World, look_around
 
 
@@ -46,10 +48,11 @@ class Session(Struct):
         exclude: Iterable[str] = (),
         *,
         force: bool = False,
-        restate: Mapping[str, str] | None = None,
+        restate: Mapping[str, Restatement] | None = None,
+        rules: Sequence[str] = (),
         parts: str = "",
     ) -> Request:
-        """Return what selectors ask for; `restate` are those that may change settled rows, and why.
+        """Return what selectors ask for; `restate` says why failing rows may go out, of which `rules` (all).
 
         `parts` are the parts of them to build, `A..B`.
         """
@@ -60,15 +63,33 @@ class Session(Struct):
         chosen = frozenset(graph.select(select, exclude, self.states(observed) if asks else None))
         if not chosen and terms:
             click.echo(clean(f"  nothing matches {' '.join(terms)}"), err=True)
-        restated = {graph.resolve(name): because for name, because in (restate or {}).items()}
-        for name in restated:
-            if not graph.products[name].contract.closes:
-                raise UsageError(f"{name} has no rule about settled rows, so there is nothing to restate")
-            if name not in chosen:
-                raise UsageError(f"{name} is to be restated, and is not selected")
         if parts:
             self._check_range(chosen, parts)
+        asked = {graph.resolve(name): restatement for name, restatement in (restate or {}).items()}
+        if left := sorted(asked.keys() - chosen):
+            raise UsageError(f"{left[0]} is to be restated, and is not selected")
+        restated = {name: self._looked_at(observed, name, told, rules) for name, told in asked.items()}
         return Request(products=chosen, forced=chosen if force else frozenset(), restated=restated, parts=parts)
+
+    def _looked_at(self, observed: Observed, name: str, restatement: Restatement, words: Sequence[str]) -> Restatement:
+        """Return a restatement that is about the rows of a product that are held back now, as recorded."""
+        product, facts = self.project.graph.products[name], observed.facts
+        closed = [rule.text for rule in product.contract.closes]
+        if not closed:
+            raise UsageError(f"{name} has no rule about settled rows, so there is nothing to restate")
+        chosen = [rule_of(product, some).text for some in words] or closed
+        if other := [text for text in chosen if text not in closed]:
+            raise UsageError(f"{other[0]!r} of {name} is not about settled rows, so it cannot be restated")
+        steps = plan(
+            self.project.graph, observed, Request(products=frozenset(self.project.graph.products)), in_parts=False
+        ).steps
+        verdict = held_back(product, steps[name], facts)
+        if verdict is None:
+            return restatement
+        grain = product.partition.grain if product.partition else ""
+        return looked_at(
+            verdict.results, version=verdict.version, rules=chosen, restatement=replace(restatement, grain=grain)
+        )
 
     def _check_range(self, chosen: Iterable[str], parts: str) -> None:
         for name in sorted(chosen):

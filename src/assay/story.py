@@ -282,7 +282,7 @@ def _held_lines(told: Mapping[str, Any]) -> list[str]:
         if held:
             what = f"{len(held)} part{'s' if len(held) > 1 else ''}"
             found.append(f"{'':13}held back: {what} ({clean(some_parts(held))}); {words}")
-    found += _rule_lines({"rules": told.get("held_by", ())})
+    found += _rule_lines({**told, "rules": told.get("held_by", ())})
     found += _failed_lines(told)
     return [*found, *(_affects(told) if found else [])]
 
@@ -344,6 +344,9 @@ def _rule_lines(told: Mapping[str, Any]) -> list[str]:
         said = f": {rule['message']}" if rule["message"] else ""
         found.append(f"{'':13}{mark}{clean(rule['text'])}{_measure(rule)}{clean(said)}")
         found += [f"{'':15}{row(sample)}" for sample in rule["samples"]]
+        if rule.get("closes") and rule["status"] == "failed":
+            meant = f"products materialize {told['product']} --restate {told['product']} --because TEXT"
+            found.append(f"{'':15}if that is meant: {meant}")
         if rule["because"]:
             found.append(f"{'':15}because: {clean(rule['because'])}")
         if rule["owner"]:
@@ -474,7 +477,8 @@ def size(version: Version) -> str:
 def _today(rule: Rule | None) -> dict[str, str]:
     if rule is None:
         return {}
-    return {"because": rule.because, "owner": rule.owner, "dimension": rule.dimension, "where": str(rule.where)}
+    return {"because": rule.because, "owner": rule.owner, "dimension": rule.dimension, "where": str(rule.where),
+            "closes": rule.closes}  # fmt: skip
 
 
 def _moment(name: str, moment: datetime | None) -> dict[str, str]:

@@ -29,6 +29,7 @@ from assay.catalog.rows import (
     PART,
     VERDICT,
     VERSION,
+    WAIVER,
     decoded,
     files_of,
     ids_of,
@@ -38,12 +39,15 @@ from assay.catalog.rows import (
     to_json,
     verdict_of,
     version_of,
+    waiver_of,
+    waiver_row,
 )
 from assay.encoding import encode
 from assay.errors import CatalogDamaged, CatalogError, UsageError
 from assay.events import Holder
 from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
 from assay.plan import Facts
+from assay.waivers import Waiver
 
 _LISTINGS = 5  # of each source that are kept
 _UNFINISHED = "unfinished in "  # the name of a note, before that of an environment
@@ -223,6 +227,12 @@ class Catalog:
         """Return the products of which a version is recorded, declared or not, sorted."""
         return [name for (name,) in self.database.rows("select distinct product from versions order by 1")]
 
+    def waivers(self, environment: str) -> Sequence[Waiver]:
+        """Return what may go out in an environment although it fails a rule, oldest first."""
+        rows = self.database.rows(f"select {WAIVER} from waivers where environment = ? order by at", [environment])
+        with decoded(self.name):
+            return [waiver_of(row) for row in rows]
+
     def releases(self, product: str, environment: str) -> Sequence[Release]:
         """Return the releases that moved a product, newest first; each with that product's move only."""
         rows = self.database.rows(
@@ -380,6 +390,11 @@ class Catalog:
             return recorded
 
         return self.write(add)
+
+    def waive(self, waivers: Sequence[Waiver]) -> None:
+        """Record what may go out although it fails a rule."""
+        query = f"insert into waivers ({WAIVER}) values (?, ?, ?, ?, ?, ?, ?, ?)"
+        self.write(lambda writer: writer.many(query, map(waiver_row, waivers)))
 
     def record_parts(self, product: str, parts: Sequence[Part]) -> Sequence[Part]:
         """Record parts before there is a version of them, and return them with their ids; what has one stays."""

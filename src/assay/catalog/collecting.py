@@ -152,6 +152,7 @@ def _collect(catalog: Catalog, writer: Writer, rule: Rule, now: datetime) -> Col
     writer.many("delete from parts where id = ?", old)
     # Also those that a run recorded after what they are about was gone.
     writer.execute("delete from verdicts where version not in (select id from versions)")
+    writer.execute("delete from waivers where version not in (select id from versions)")
     writer.execute("delete from judged_parts where part not in (select id from parts)")
     replace_files(writer, [(file.path, stamp(file.since), file.seen) for file in done.files])
     writer.many("delete from moves where release = ? and product = ?", [(m.release, m.product) for m in past.moves])

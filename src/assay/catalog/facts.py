@@ -8,6 +8,7 @@ from assay.catalog.protocol import Holds
 from assay.catalog.recording import rows_of
 from assay.catalog.rows import PART, VERSION, decoded, files_of, ids_of, part_of, version_of
 from assay.model import Part, Pointer, Verdict, Version
+from assay.waivers import Waiver
 
 if TYPE_CHECKING:
     from assay.catalog.catalog import Catalog
@@ -149,13 +150,16 @@ class RecordedFacts:
         where = "where version = ? and contract = ? and status in ('failed', 'error') order by judged_at desc limit 1"
         return next(iter(self._catalog.verdicts_where(where, [version, contract])), None)
 
-    def restated(self, version: str, against: str) -> str:
-        rows = self._rows(
-            "select restated from verdicts where version = ? and against = ? and restated <> ''"
-            " order by judged_at desc limit 1",
-            [version, against],
-        )
-        return str(rows[0][0]) if rows else ""
+    def waivers(self, version: str) -> Sequence[Waiver]:
+        return self._waivers.get(version, ())
+
+    @cached_property
+    def _waivers(self) -> Mapping[str, Sequence[Waiver]]:
+        """All waivers of this environment, by version: they are few, and few products ask for them."""
+        found: dict[str, list[Waiver]] = {}
+        for waiver in self._catalog.waivers(self._environment):
+            found.setdefault(waiver.version, []).append(waiver)
+        return found
 
     def _listed(self, source: str) -> Mapping[str, str] | None:
         files = self._catalog.listed.get(source)

@@ -25,6 +25,7 @@ from assay.model import (
     Verdict,
     Version,
 )
+from assay.waivers import Waiver
 
 # JSON of Python's own: what rules measured may be a whole number of over 64 bits. Made once: that is slow.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -85,12 +86,24 @@ class _VerdictRow(_Row):
     failed_parts: str
 
 
+class _WaiverRow(_Row):
+    environment: str
+    version: str
+    rule: str
+    at: str
+    product: str
+    parts: str
+    because: str
+    who: str
+
+
 def _listed(kind: type[_Row]) -> str:
     """Return the columns of a row for a query."""
     return ", ".join('"of"' if name == "of" else name for name in kind.__struct_fields__)
 
 
 VERSION, PART, VERDICT = _listed(_VersionRow), _listed(_PartRow), _listed(_VerdictRow)
+WAIVER = _listed(_WaiverRow)
 _texts_of, _judged = Decoder(dict[str, str]), Decoder(dict[str, dict[str, Any]])
 _files_of = Decoder(tuple[SourceFile, ...])
 
@@ -118,6 +131,11 @@ def verdict_row(v: Verdict) -> list[Any]:
     results = to_json([_changed(result) for result in v.results])
     return [v.version, v.contract, v.against, v.status, results, stamp(v.judged_at), v.run, v.restated,
             to_json(v.failed_parts)]  # fmt: skip
+
+
+def waiver_row(w: Waiver) -> list[Any]:
+    """Return the values of WAIVER."""
+    return [w.environment, w.version, w.rule, stamp(w.at), w.product, to_json(dict(w.parts)), w.because, w.who]
 
 
 def _changed(result: RuleResult) -> dict[str, Any]:
@@ -259,6 +277,21 @@ def verdict_of(row: Sequence[Any]) -> Verdict:
         run=told.run,
         restated=told.restated,
         failed_parts=decode(told.failed_parts, type=tuple[str, ...]),
+    )
+
+
+def waiver_of(row: Sequence[Any]) -> Waiver:
+    """Return the waiver behind a row of WAIVER."""
+    told = convert(row, _WaiverRow)
+    return Waiver(
+        environment=told.environment,
+        product=told.product,
+        version=told.version,
+        rule=told.rule,
+        parts=_texts_of.decode(told.parts),
+        because=told.because,
+        who=told.who,
+        at=datetime.fromisoformat(told.at),
     )
 
 

@@ -16,7 +16,7 @@ def _creating(*names: str) -> list[str]:
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows have an order of their own, `rowid`
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     3: [*_creating("claims"), "alter table parts add column modified bigint not null default 0"],
@@ -25,6 +25,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "update replaced set seen = since",
     ],
     5: ["drop table seen", "delete from listings"],
+    6: [*_creating("waivers")],
 }
 
 

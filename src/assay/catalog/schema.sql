@@ -1,5 +1,5 @@
 -- The catalog: immutable facts (versions, verdicts, releases) and one mutable thing, the pointers.
--- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 6.
+-- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 7.
 -- As SQLite reads it; postgres.py says how PostgreSQL does. What only one of them has is in sqlite.sql and postgres.sql.
 
 create table meta (name text primary key, value text not null);
@@ -99,6 +99,19 @@ create table verdicts (
   restated  text not null default '',     -- why settled rows were allowed to change
   failed_parts text not null default '[]',-- JSON: the parts that failed a rule
   primary key (version, contract, against)
+);
+
+-- Failing rows that somebody looked at and lets go out, of one version in one environment.
+create table waivers (
+  environment text not null,
+  version     text not null,
+  rule        text not null,
+  at          text not null,
+  product     text not null,
+  parts       text not null,              -- JSON: part -> digest of its failing rows
+  because     text not null,
+  who         text not null,
+  primary key (environment, version, rule, at)
 );
 
 create table releases (

@@ -20,8 +20,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     `aside` holds the rows that were set aside, of `rows_in` altogether; `good` are rules, by text, that are known to
     find no row. There is no `previous` on a first release; `before` are its columns, `built` is when it was. `now` is
-    the moment of judging; `restated` says why settled rows may change this once; `sensitive` are the columns never to
-    be shown, by name; `secrets` those that may be in what is judged under another name.
+    the moment of judging; `sensitive` are the columns never to be shown, by name; `secrets` those that may be in what
+    is judged under another name.
     """
 
     this: Table
@@ -33,7 +33,6 @@ class Evidence(Struct, frozen=True, kw_only=True):
     before: tuple[Column, ...] = ()
     built: datetime | None = None
     now: datetime
-    restated: str = ""
     good: frozenset[str] = frozenset()
     sensitive: Mapping[str, frozenset[str]] = field(default_factory=dict)
     secrets: Sequence[Secrets] = ()

@@ -439,8 +439,6 @@ class Judging(Struct):
         if rule.quarantines and answer.failing:
             where = f"{self.product.name}__{QUARANTINE}"
             message = "too many to set aside" if status is Status.FAILED else f"set aside in {where}"
-        if rule.closes and status is Status.FAILED and self.evidence.restated:
-            status, message = Status.WARNING, f"restated: {self.evidence.restated}"
         measured = None if rule.sql and self.hiding.is_measured(rule) else plain(answer.measured)
         return RuleResult(
             text=rule.text,
@@ -457,6 +455,7 @@ class Judging(Struct):
             samples=tuple(self.shown(rule)),
             message=message,
             parts=worst_parts(rule, counts),
+            digests=answer.digests,
         )
 
 

@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from assay.cleaning import clean
+from assay.graph import rule_of
 from assay.history import history_of
 from assay.model import short
 from assay.options import ENV, JSON, options, say
 from assay.partition import some_parts
 from assay.report import rounded, table
-from assay.rulings import history_of_rule, rule_of, sparkline
+from assay.rulings import history_of_rule, sparkline
 from assay.session import open_session
 from assay.story import day
 

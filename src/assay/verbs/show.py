@@ -9,12 +9,12 @@ import click
 from assay import query as queries
 from assay.cleaning import clean
 from assay.errors import UsageError
+from assay.graph import rule_of
 from assay.model import Source, SourceState, short
 from assay.options import ENV, JSON, options, say
 from assay.reading import table_of
 from assay.report import table
 from assay.rulings import failures as failures_of
-from assay.rulings import rule_of
 from assay.secrecy import secret
 from assay.session import open_session
 from assay.shown import copy_out, note_held_back, shelf_of, show_rows, version_shown
