@@ -36,6 +36,7 @@ LAYERS = [
         "matching",
         "declare",
         "shapes",
+        "permissions",
         "spilling",
         "storage",
         "leases",

@@ -30,7 +30,7 @@ def test_a_sealed_file_is_whole_and_read_only(storage: LocalStorage) -> None:
     part = put(storage, "d.p/r/data.parquet", b"abc")
     assert (part.bytes, part.checksum) == (3, hashlib.sha256(b"abc").hexdigest())
     assert storage.locate(part).read_bytes() == b"abc"
-    assert storage.locate(part).stat().st_mode & 0o777 == 0o444
+    assert storage.locate(part).stat().st_mode & 0o777 == 0o400
 
 
 @pytest.mark.parametrize("content", [b"ab", b"abcd", None])

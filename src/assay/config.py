@@ -45,6 +45,7 @@ class Config(Struct, frozen=True, kw_only=True):
     keep_versions: int = 10
     keep_days: int = 30
     reads: tuple[str, ...] = ()
+    access: Literal["owner", "group"] = "owner"
 
     def __repr__(self) -> str:
         return f"Config({str(self.root)!r})"
@@ -135,6 +136,8 @@ def _wrong(name: str, value: Any, default: Any) -> str:
         return "should be a whole number" if isinstance(default, int) else "should be a text"
     if name == "release" and value not in {"coherent", "as_ready"}:
         return "should be 'coherent' or 'as_ready'"
+    if name == "access" and value not in {"owner", "group"}:
+        return "should be 'owner' or 'group'"
     if name in {"definitions", "store"} and (Path(value).is_absolute() or ".." in Path(value).parts or not value):
         return "should be a folder inside the project"
     if name in {"definitions", "store"} and ("\0" in value or Path(value) == Path()):

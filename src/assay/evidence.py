@@ -16,6 +16,7 @@ from assay.errors import BuildError, StoreError
 from assay.graph import Graph
 from assay.model import PREVIOUS, QUARANTINE, THIS, Input, Kind, Product, SourceFile, SourceState, Version, short
 from assay.partition import Wanted
+from assay.permissions import make_folder
 from assay.plan import Observed, compared_with, judged_as_of
 from assay.rules.by_totals import Tallies, Tally, asked_of, splits, totals_digest
 from assay.rules.hiding import Evidence
@@ -39,7 +40,7 @@ class Shelf:
     def engine(self) -> DuckDB:
         """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
         with suppress(OSError):  # DuckDB makes one folder, not two; where nothing may be written nothing is spilled
-            self.config.spill_folder.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.config.spill_folder.parent)
         return DuckDB(self.folders, self.config.spill_folder, self.config.limits)
 
     @property

@@ -25,6 +25,7 @@ from assay.manifest import read_manifest
 from assay.messages import Made, Reply, Task, reply_to, request_from, task_from
 from assay.model import Product
 from assay.moments import at_moment
+from assay.permissions import make_folder
 from assay.project import open_project
 from assay.retrying import worth_another
 from assay.undeclared import reading
@@ -105,7 +106,7 @@ def _maker(task: Task) -> Callable[[bytes], Reply]:
     if task.handovers is not None:
         recipe = Recipe(function=_function(config, product), handovers=task.handovers, target=task.takes)
     with suppress(OSError):
-        task.spill.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(task.spill.parent)
     engine = DuckDB(task.folders, task.spill, task.limits)
 
     def made(message: bytes) -> Reply:

@@ -16,6 +16,8 @@ from weakref import finalize
 
 from msgspec import Struct, field
 
+from assay.permissions import create, make_folder
+
 FOLDER = ".readers"  # in the store; no product is called so
 _ATTEMPTS = 100  # to take a lease
 
@@ -121,8 +123,8 @@ def _new(store: Path, since: str) -> _File | None:
     for _ in range(_ATTEMPTS):
         with suppress(FileNotFoundError):  # the last reader took the folder with it
             try:
-                path.parent.mkdir(exist_ok=True)
-                file = _File(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644))
+                make_folder(path.parent)
+                file = _File(path, create(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC))
             except FileNotFoundError:
                 raise
             except OSError:

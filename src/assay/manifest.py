@@ -30,6 +30,7 @@ from assay.fingerprint import digest
 from assay.graph import Graph
 from assay.model import Product, Rule, Source
 from assay.periods import settled_before
+from assay.permissions import claim, create
 from assay.storage import stamp_of
 from assay.syntax import Known
 
@@ -114,10 +115,11 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path | str], st
     try:
         body = encode(_Declared([*graph.sources.values()], [*graph.products.values()], order))
         first = encode(_MadeFrom(stamp, relative(config, files), _sha(body)))
-        config.state.mkdir(parents=True, exist_ok=True)
+        claim(config.state, config.access)
         ignore = config.state / ".gitignore"
         if not ignore.exists() or not ignore.stat().st_size:
-            ignore.write_text("*\n", encoding="utf-8")  # it is not for version control
+            with os.fdopen(create(ignore, os.O_WRONLY), "w") as out:
+                out.write("*\n")  # it is not for version control
         _put(config.state / FILE, first + b"\n" + body)
     except (OSError, UnicodeEncodeError):
         pass
@@ -178,7 +180,7 @@ def _split(text: bytes) -> tuple[bytes, memoryview]:
 def _put(file: Path, content: bytes) -> None:
     """Write a file as a whole, unless another is just doing that; what one who died left of it is written over."""
     temporary = file.with_name(f"{file.name}.tmp")
-    with temporary.open("ab") as out:
+    with os.fdopen(create(temporary, os.O_WRONLY | os.O_APPEND), "ab") as out:
         fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not os.path.samestat(os.fstat(out.fileno()), temporary.stat()):
             return  # it was put in its place by now

@@ -14,6 +14,7 @@ from assay.catalog.audit import Audit, Kept
 from assay.errors import AssayError, CatalogError, StoreError
 from assay.findings import Finding
 from assay.model import Part
+from assay.permissions import file_mode
 from assay.storage import LocalStorage, file_digest
 
 HISTORY = "`products gc` lets go of it, once it need not be kept (sooner: `--keep N`, `--days D`)."
@@ -148,7 +149,7 @@ def _cleared(finding: Finding, storage: LocalStorage, audit: Audit) -> Finding:
     """Move away what nothing names, and make read-only what should be."""
     try:
         if finding.found == "writable":
-            (storage.root / finding.file).chmod(0o444)
+            (storage.root / finding.file).chmod(file_mode(storage.root) & 0o440)
             return replace(finding, repaired="it is read-only again")
         if finding.found == "foreign" and audit.busy:
             return replace(finding, do="A run is at work: `--repair` moves it away when there is none.")

@@ -6,11 +6,13 @@ import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from assay.errors import StoreError
 from assay.model import Part
+from assay.permissions import OWNER, folder_mode, make_folder
 
 LINK = "is a link, and nothing is read or written through it: what the store holds is inside it"
 UNLINK = "Put the folder itself there, or let `store` in pyproject.toml name where it may grow."
@@ -69,6 +71,11 @@ class LocalStorage:
     def root(self) -> Path:
         return self._root
 
+    @cached_property
+    def _mode(self) -> int:
+        """The permissions of folders, and of files but for writing."""
+        return folder_mode(self._root)
+
     def prepare(self, path: str) -> Path:
         for left in reversed(range(_ATTEMPTS)):
             try:
@@ -78,12 +85,14 @@ class LocalStorage:
             except FileNotFoundError:  # another run that leaves may take the product's folder with it
                 if not left:
                     raise
-                self._root.mkdir(parents=True, exist_ok=True)
+                make_folder(self._root)
         return Path(f"{self._root}/{path}")
 
     def _make(self, folder: str) -> None:
         try:
-            os.mkdir(folder)  # noqa: PTH102 (no Path is made for each)
+            os.mkdir(folder, OWNER)  # noqa: PTH102 (no Path is made for each)
+            if self._mode != OWNER:
+                os.chmod(folder, self._mode)  # noqa: PTH101
             self._own.add(folder)
         except FileExistsError:
             self._check(folder)
@@ -91,7 +100,7 @@ class LocalStorage:
     def seal(self, path: str) -> tuple[int, str, int]:
         with opened(self._full(path)) as file:
             checksum = digest_of(file)
-            os.chmod(file, stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)  # noqa: PTH101 (no path is looked up again)
+            os.chmod(file, self._mode & 0o440)  # noqa: PTH101 (no path is looked up again)
             found = os.fstat(file)
         return found.st_size, checksum, found.st_mtime_ns
 
@@ -162,7 +171,7 @@ class LocalStorage:
         alone = _is_inside(f"store/{path}") and "/" not in path  # what lies in the store itself is nothing of ours
         full = self._root / path if alone else self._full(path)
         aside = self._root.with_name("damaged") / path
-        aside.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(aside.parent)
         while aside.exists():
             aside = aside.with_name(f"{aside.name}~")
         full.rename(aside)

@@ -14,6 +14,7 @@ from assay.catalog.protocol import Reader, Writer
 from assay.catalog.recording import note
 from assay.errors import CatalogError
 from assay.leases import FOLDER as READERS
+from assay.permissions import create, make_folder
 
 MARK = "catalog-id"  # the file in a store that says which catalog is its own
 OF_MARK = {MARK, f"{MARK}.new"}  # also as it is being written
@@ -49,8 +50,8 @@ def give(store: Path, to: Owner) -> None:
     """Let a store belong to a catalog, at once and for good: no reader sees half of it, and no loss of power."""
     file, new = store / MARK, store / f"{MARK}.new"
     try:
-        store.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644), "wb") as opened:
+        make_folder(store)
+        with os.fdopen(create(new, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW), "wb") as opened:
             opened.write(f"{to.id}\n{to.name}\n".encode())
             opened.flush()
             os.fsync(opened.fileno())

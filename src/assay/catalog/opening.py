@@ -8,6 +8,7 @@ from assay.catalog.postgres import Postgres
 from assay.catalog.protocol import Database
 from assay.catalog.sqlite import Sqlite
 from assay.config import Config
+from assay.permissions import claim
 
 
 def open_catalog(place: Path | str, *, create: bool = True) -> Catalog:
@@ -40,7 +41,10 @@ def shared_catalog(config: Config, *, create: bool = False) -> Catalog:
         beside=isinstance(place, Path) and place.parent == config.state,
     )  # fmt: skip
     try:
-        if pair.settled(catalog.database) or not create:
+        settled = pair.settled(catalog.database)
+        if create:
+            claim(config.state, config.access)
+        if settled or not create:
             return catalog
         catalog.close()
         catalog = open_catalog(place)

@@ -14,6 +14,8 @@ from assay.catalog.address import put_back
 from assay.catalog.protocol import Reader, T, Writer
 from assay.catalog.schema import extras
 from assay.errors import CatalogDamaged, CatalogError, remedy
+from assay.permissions import create as open_or_create
+from assay.permissions import make_folder
 
 _STRANGE = re.compile("no such (table|column)|already exists|duplicate column|Could not decode")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -32,7 +34,8 @@ class Sqlite:
         self._emptied = bool(file and file.exists() and not file.stat().st_size and (file.parent / "store").exists())
         with _translated(self.name):
             if create and file:
-                file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(file.parent)
+                os.close(open_or_create(file, os.O_RDWR))  # the files that SQLite makes beside it are for the same
             self._db = sqlite3.connect(file if file and there else ":memory:", isolation_level=None, timeout=60)
             self._db.execute("pragma synchronous = full")
 
@@ -61,7 +64,7 @@ class Sqlite:
         """Make the folder of locks only where something is recorded: a catalog that is refused is left as it was."""
         with _translated(self.name):
             if self._locks != Path(os.devnull):
-                self._locks.mkdir(parents=True, exist_ok=True)
+                make_folder(self._locks)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -162,7 +165,7 @@ class Sqlite:
         self._make_locks()
         while True:
             with _translated(self.name):
-                lock = os.open(self._lock(run), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+                lock = open_or_create(self._lock(run), os.O_RDWR | os.O_NOFOLLOW)
             fcntl.flock(lock, fcntl.LOCK_EX)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(lock), self._lock(run).stat()):
