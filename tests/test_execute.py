@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -496,6 +498,36 @@ def test_recorded_in_another_time(place: Place) -> None:
     assert place.run("query", "--json", "--as-of", "1", "select count(*) as n from p").json == [{"n": 3}]
     assert place.run("query", "--json", "select count(*) as n from p").json == [{"n": 1}]
     assert place.run("query", "--as-of", "2011-12-07", "from p").code == 2
+
+
+def test_what_is_released_in_the_future_is_only_tried(place: Place) -> None:
+    declare(place, "sql_product('p', 'from numbers', owner='o')")
+    place.materialize()
+    place.numbers("a", 7)
+    for verb in (["materialize"], ["restore", "p", "v"], ["restore", "--unpin"], ["retire", "p"], ["retry"]):
+        refused = place.run(*verb, "--now", "2999-01-01")
+        assert (refused.code, "is in the future" in refused.err) == (2, True), verb
+    assert place.query("select count(*) as n from p") == [{"n": 3}]
+    assert place.materialize("--now", "2999-01-01", "--env", "try")["sales.p"]["result"] == "published"
+    assert place.run("plan", "--now", "2999-01-01").code == 0
+
+
+def test_a_clock_that_was_ahead_spoils_no_other_moment(place: Place) -> None:
+    def released(value: int, at: str) -> None:
+        place.numbers("a", value)
+        assert place.materialize("--now", at)["sales.p"]["result"] == "published"
+
+    def seen(at: str) -> list[dict]:
+        return place.run("query", "--json", "--as-of", at, "from p").json
+
+    declare(place, "sql_product('p', 'from numbers', owner='o')")
+    for day in range(1, 5):
+        released(day, f"2024-01-0{day}")
+    with closing(sqlite3.connect(place.root / ".products/catalog.db")) as catalog, catalog:
+        catalog.execute("update releases set at = '2099-01-01T00:00:00.000000+00:00' where id = 4")
+    released(5, "2024-01-05")
+    assert [seen(f"2024-01-0{day}T12:00") for day in (2, 3, 5)] == [[{"x": n}] for n in (2, 3, 5)]
+    assert place.query("from p") == [{"x": 5}]
 
 
 def test_ctrl_c_waits_until_a_thread_is_known() -> None:

@@ -341,9 +341,12 @@ def against(product: Product, version: Version, known: Mapping[str, str], observ
 
 
 def judged_as_of(version: Version, observed: Observed) -> datetime:
-    """Return the moment that decides what is settled in a version: its release, when readers see it, or now."""
+    """Return the moment that decides what is settled in a version: its release, when readers see it, or now.
+
+    A release that was made while a clock was ahead is of no later moment than now.
+    """
     pointer = observed.facts.pointer(version.product)
-    return pointer.released_at if pointer and pointer.version == version.id else observed.now
+    return min(pointer.released_at, observed.now) if pointer and pointer.version == version.id else observed.now
 
 
 def waivers_of(version: Version, facts: Facts) -> Sequence[Waiver]:

@@ -9,7 +9,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from assay.catalog import Catalog
+from assay.catalog import CLOCKS_DIFFER, Catalog
 from assay.cleaning import clean
 from assay.config import bad_environment
 from assay.decision import Blocked, Build, Check, Held, Maybe, Publish
@@ -164,9 +164,19 @@ def open_session(
         )
 
 
-def check_now(session: Session, now: datetime | None) -> None:
-    """Refuse a --now before the last release: what was read as of then would change."""
-    last = session.catalog.last_release(session.environment)
+def check_now(session: Session, now: datetime | None, *, releases: bool = True) -> None:
+    """Refuse a --now before the last release: what was read as of then would change.
+
+    Where something is released (`releases`), refuse a --now in the future too, but in an environment for trying: what
+    readers see today would be found by nobody who asks for today.
+    """
+    latest = datetime.now(UTC) + CLOCKS_DIFFER
+    last = session.catalog.last_release(session.environment, latest)
+    if releases and now and now > latest and session.environment == session.project.config.environment:
+        raise UsageError(
+            f"--now {now:%Y-%m-%d %H:%M:%S} UTC is in the future: what is released then would not be found as of today",
+            hint="`products plan --now TIME` shows what a run would do then; `--env NAME` tries it elsewhere.",
+        )
     if now and last and now < last.at:
         raise UsageError(f"--now cannot be before the last release (#{last.id}, {last.at:%Y-%m-%d %H:%M:%S} UTC)")
     if last is None and session.environment != session.project.config.environment:

@@ -5,7 +5,7 @@ import os
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -49,6 +49,7 @@ from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, Source
 from assay.plan import Facts
 from assay.waivers import Waiver
 
+CLOCKS_DIFFER = timedelta(minutes=5)  # what machines that share a catalog may be apart
 _LISTINGS = 5  # of each source that are kept
 _UNFINISHED = "unfinished in "  # the name of a note, before that of an environment
 _ALL = 2**63 - 1  # more rows than there are
@@ -246,11 +247,12 @@ class Catalog:
         """Say whether this was a release of an environment."""
         return bool(self.database.rows("select 1 from releases where environment = ? and id = ?", [environment, id]))
 
-    def last_release(self, environment: str) -> Release | None:
-        """Return the newest release of an environment, without its moves."""
+    def last_release(self, environment: str, until: datetime | None = None) -> Release | None:
+        """Return the newest release of an environment (that was made `until` a moment), without its moves."""
         rows = self.database.rows(
-            "select id, environment, at, run, why from releases where environment = ? order by id desc limit 1",
-            [environment],
+            "select id, environment, at, run, why from releases where environment = ? and at <= ?"
+            " order by id desc limit 1",
+            [environment, stamp(until) if until else "~"],
         )
         return self._release_of(rows[0]) if rows else None
 
@@ -456,8 +458,12 @@ class Catalog:
                 check(writer, environment, product, expected)
             check_versions(writer, moves)
             [(id,)] = writer.rows("select coalesce(max(id), 0) + 1 from releases")
-            [(last,)] = writer.rows("select max(at) from releases where environment = ?", [environment])
-            # The clocks of machines differ; a later release is later, or the past would be seen to change.
+            [(last,)] = writer.rows(
+                "select max(at) from releases where environment = ? and at <= ?",
+                [environment, stamp(at + CLOCKS_DIFFER)],
+            )
+            # The clocks of machines differ a little; a later release is later, or the past would be seen to change.
+            # One that was made while a clock was far ahead does not count: what is released now is found as of now.
             moment = max(at, datetime.fromisoformat(last)) if last else at
             writer.execute("insert into releases values (?, ?, ?, ?, ?)", [id, environment, stamp(moment), run, why])
             for moved in moves:

@@ -21,7 +21,7 @@ def verb(
 ) -> None:
     """Remove versions that need not be kept, and files that nobody can be reading any more; tidy up small files."""
     with open_session(env, now, create=True, reads=False, last_good=True) as session:
-        check_now(session, now)
+        check_now(session, now, releases=False)
         config = session.project.config
         rule = Rule(
             versions=config.keep_versions if keep is None else keep, days=config.keep_days if days is None else days
