@@ -61,7 +61,7 @@ LAYERS = [
     },
     {"declared"},
     {"project"},
-    {"messages", "retrying", "undeclared", "world", "isolation", "isolated"},
+    {"messages", "retrying", "supervising", "undeclared", "world", "isolation", "isolated"},
     {
         "findings",
         "building",

@@ -345,6 +345,46 @@ def test_what_it_starts_ends_with_it(place: Place) -> None:
     assert is_gone(place)
 
 
+AWAY = {  # of the group of the process, and, of the second, of everything that it knows
+    "in a session of its own": "subprocess.Popen(tells, start_new_session=True, env={})",
+    "as a daemon": "if not os.fork(): os.setsid(); subprocess.Popen(tells, env={}); os._exit(0)",
+}
+ENDINGS = {
+    "its time": "time.sleep(1000)",
+    "a crash": "os.kill(os.getpid(), signal.SIGKILL)",
+    "its work": "return numbers",
+    "the run": "Path('pid').rename('told'); time.sleep(1000)",
+}
+
+
+@pytest.mark.parametrize(
+    ("away", "ends"), [*((a, "its time") for a in AWAY), *(("as a daemon", e) for e in ENDINGS)][1:]
+)
+def test_what_it_starts_elsewhere_ends_with_it(place: Place, away: str, ends: str) -> None:
+    declare(
+        place,
+        f"""
+        @product(owner="o", isolate=True, timeout="{2 if ends == "its time" else 600}s")
+        def p(numbers):
+            import subprocess
+            tells = ["/bin/sh", "-c", "echo $$ > pid.new; mv pid.new pid; exec sleep 1000"]
+            {AWAY[away]}
+            while not Path("pid").exists(): time.sleep(0.05)
+            {ENDINGS[ends]}
+        """,
+    )
+    if ends == "the run":
+        run = subprocess.Popen([sys.executable, "-m", "assay", "materialize"], cwd=place.root)
+        while not (place.root / "told").exists():
+            time.sleep(0.05)
+        run.kill()
+        run.wait()
+        (place.root / "told").rename(place.root / "pid")
+    else:
+        place.materialize()
+    assert is_gone(place)
+
+
 def test_code_that_was_edited_meanwhile_is_refused(place: Place) -> None:
     declare(
         place,

@@ -1,10 +1,8 @@
 """The process in which a product is made by itself: told what on one pipe, it says on another what came of it."""
 
 import atexit
-import ctypes
 import faulthandler
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout, suppress
@@ -28,15 +26,14 @@ from assay.moments import at_moment
 from assay.permissions import make_folder
 from assay.project import open_project
 from assay.retrying import worth_another
+from assay.supervising import supervised
 from assay.undeclared import reading
-
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 def run() -> None:
     """Make what is asked for until nothing more is, and leave without taking the interpreter down piece by piece."""
     requests, replies, lifeline, parent = map(int, sys.argv[1:])
-    _end_with(parent, lifeline, requests, replies)
+    supervised(parent, lifeline, requests, replies)
     for pipe in (requests, replies):
         os.set_inheritable(pipe, False)
     faulthandler.enable(all_threads=False)  # of a crash, the thread that did: others are ours
@@ -46,29 +43,6 @@ def run() -> None:
     atexit._run_exitfuncs()
     with suppress(OSError):
         sys.stderr.flush()
-    os._exit(0)
-
-
-def _end_with(parent: int, lifeline: int, *others: int) -> None:
-    """Let this process, and all that it starts, end when the run does, whatever code has the interpreter by then.
-
-    The kernel sees to this process alone, and on Linux only; so another, which does nothing else, waits for the end of
-    the lifeline. It is nobody's child, so that users' code which waits for its own does not wait for it.
-    """
-    first = os.fork()
-    if first:
-        os.close(lifeline)
-        os.waitpid(first, 0)
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-        return
-    if os.fork() == 0:
-        for pipe in others:
-            os.close(pipe)
-        os.read(lifeline, 1)
-        os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 

@@ -284,9 +284,12 @@ class _Child:
             self._signal(how)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(_GRACE)
+        os.close(self.lifeline)  # its supervisor kills all that is left
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_GRACE)
         self._signal(signal.SIGKILL)
         self.process.wait()
-        for end in (self.replies, self.lifeline, *([] if how is None else [self.requests])):
+        for end in (self.replies, *([] if how is None else [self.requests])):
             os.close(end)
 
     def _signal(self, how: signal.Signals) -> None:
