@@ -322,6 +322,18 @@ def anew() -> Iterator[Callable[[Place], Graph | None]]:
     manifest._tools.cache_clear()
 
 
+def test_a_library_replaced_by_one_of_the_same_size_and_time_is_another(tmp_path: Path) -> None:
+    """Whoever builds images may give all files one time."""
+    file, other = tmp_path / "lib.py", tmp_path / "other"
+    file.write_text("a = 1")
+    other.write_text("a = 2")
+    for each in (file, other):
+        os.utime(each, ns=(7, 7))
+    before = manifest._stat(file)
+    other.replace(file)
+    assert manifest._stat(file) != before
+
+
 @pytest.mark.parametrize("library", ["duckdb", "polars", "pandera", "msgspec"])
 def test_another_version_of_a_library(
     kept: Place, anew: Callable, monkeypatch: pytest.MonkeyPatch, library: str

@@ -3,8 +3,11 @@
 import errno
 import os
 import resource
+import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -263,6 +266,25 @@ def test_definitions_that_may_not_be_looked_for_are_not_gone(place: Place, monke
     with failing(monkeypatch, place.root / "products/more", errno.EACCES):
         ran = place.run("materialize")
     assert ran.code == 2 and "cannot look for definitions in products/more: Permission denied" in ran.err
+
+
+def test_a_folder_of_definitions_that_a_loop_cannot_list_is_a_mistake(place: Place) -> None:
+    place.write("sql/p.sql", "select 1 as x")
+    loop = "for f in Path('sql').glob('*.sql'):\n    sql_product(f.stem, f.read_text(), owner='o')"
+    place.write("products/s.py", loop, header=True)
+    assert place.run("materialize").code == 0
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("root reads everything")
+    rights = "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"
+    prefix = ["setpriv", *rights] if os.geteuid() == 0 else []
+    (place.root / "sql").chmod(0)
+    try:
+        command = [*prefix, sys.executable, "-m", "assay", "materialize"]
+        done = subprocess.run(command, cwd=place.root, capture_output=True, text=True, check=False)
+    finally:
+        (place.root / "sql").chmod(0o755)
+    assert done.returncode == 2 and "products/s.py" in done.stderr, done.stderr
+    assert "cannot look into sql: Permission denied" in done.stderr
 
 
 # ---------------------------------------------------------------------------------------------- what is no file

@@ -106,3 +106,16 @@ def test_what_the_dead_spilled_is_dropped(tmp_path: Path) -> None:
     drop_spilled(tmp_path)
     drop_spilled(tmp_path / "nowhere")
     assert {file.name for file in tmp_path.iterdir()} == {mine.name, "else"}
+
+
+def test_a_file_replaced_by_another_of_the_same_size_and_time_is_read_again(storage: LocalStorage) -> None:
+    part = put(storage, "d.p/r/data.parquet", b"abc")
+    file = storage.root / part.path
+    assert storage.holds([part])
+    for content, whole in ((b"abd", False), (b"abc", True), (b"abe", False)):
+        other = file.with_name("other")
+        other.write_bytes(content)
+        os.utime(other, ns=(7, 7))
+        other.replace(file)
+        os.utime(file, ns=(7, 7))
+        assert storage.holds([part]) == whole, content

@@ -1,6 +1,7 @@
 """Reads what a project declares: imports its definitions, resolves them, and keeps what they say for the next run."""
 
 import difflib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def read_definitions(config: Config) -> Resolved:
     queries, functions = recall_queries(config), recall_functions(config)
     local = Local(config, functions)
     loaded = load(config, local)
-    loaded.problems += _wrong_reads(config)
+    loaded.problems += [*_wrong_reads(config), *_closed_folders(local)]
     with reader.recalling(queries) as parsed:
         resolved = resolve(config, loaded, local, reads_digest(config))
     files: list[Path | str] = [*loaded.files, *resolved.files, *local.looked_at, *local.absent, *local.read_by()]
@@ -48,6 +49,20 @@ def read_definitions(config: Config) -> Resolved:
         if local.known != functions:
             keep_functions(config, local.known)
     return resolved
+
+
+def _closed_folders(local: Local) -> Iterator[Problem]:
+    """Yield a problem for each folder that modules listed and that cannot be read: a glob finds nothing in it."""
+    for folder in [path[:-1] for path in local.read_by() if path.endswith("/")]:
+        try:
+            with os.scandir(folder):
+                pass
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            what = f"cannot look into {local.inside(folder)}: {error.strerror}"
+            where = Where(local.inside(min(local.accesses.folders[folder], default=folder)))
+            yield Problem(what=what, where=where, hint="What it has in it may declare products: they are not gone.")
 
 
 def _wrong_reads(config: Config) -> Iterator[Problem]:

@@ -47,10 +47,9 @@ class Undeclared:
         return done
 
     def _of(self, product: Product, accesses: Accesses) -> Iterator[str]:
-        declared = self._declared(product) if accesses.files else set()
-        for path in accesses.files.keys() - accesses.written:
-            if self.local.contains(path) and not self._is_apart(path) and os.path.realpath(path) not in declared:
-                yield sayable(self.local.inside(path))
+        files = [path for path in accesses.files.keys() - accesses.written if self._is_of_user(path)]
+        declared = self._declared(product) if files else set()
+        yield from (sayable(self.local.inside(path)) for path in files if os.path.realpath(path) not in declared)
         for name in accesses.variables - _OF_THE_PROCESS:
             if f"${name}" not in self.config.reads and not _CREDENTIAL.search(name):
                 yield sayable(f"${name}")
@@ -62,11 +61,12 @@ class Undeclared:
         listed = [Path(file) for name in self.config.reads for file in reads_files(self.config, name)]
         return {os.path.realpath(file) for file in [*inputs, *listed]}
 
-    def _is_apart(self, path: str) -> bool:
-        """Say whether a file is code, hidden, of the store, or none: nothing that a user would declare."""
+    def _is_of_user(self, path: str) -> bool:
+        """Say whether a file is the project's, and one that could be declared: not code, hidden, or of the store."""
+        if not self.local.contains(path) or path.endswith(".py") or path.startswith(f"{self.local.state}/"):
+            return False
         hidden = any(name.startswith(".") or name == "__pycache__" for name in Path(self.local.inside(path)).parts)
-        in_store = path.startswith(f"{self.local.state}/")
-        return hidden or in_store or path.endswith(".py") or not Path(path).is_file()
+        return not hidden and Path(path).is_file()
 
 
 def reading(local: Local, thread: int | None = None) -> Accesses:
