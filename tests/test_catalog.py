@@ -467,3 +467,16 @@ def test_ranges_give_back_the_parts_in_their_order(ids: list[int]) -> None:
 def test_a_text_that_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         ids_of(text)
+
+
+def test_a_file_gives_back_the_room_of_what_it_let_go_of(tmp_path: Path) -> None:
+    catalog = open_catalog(tmp_path / "catalog.db")
+    database = catalog.database
+    rows = [(f"n{number}", "x" * 1000) for number in range(3000)]
+    catalog.write(lambda writer: writer.many("insert into meta values (?, ?)", rows))
+    catalog.write(lambda writer: writer.execute("delete from meta where name like 'n%'"))
+    before = (tmp_path / "catalog.db").stat().st_size
+    database.shrink()
+    assert database.rows("pragma freelist_count") == [(0,)]
+    catalog.close()
+    assert (tmp_path / "catalog.db").stat().st_size < before // 2

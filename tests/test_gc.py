@@ -172,6 +172,18 @@ def test_what_a_reader_has_open_stays(shop: Place, how: str) -> None:
     assert not list((shop.root / ".products/store").glob(".readers/*"))
 
 
+@on_sqlite
+def test_what_a_killed_reader_leaves_goes_with_the_next_reader(shop: Place) -> None:
+    night(shop, 0)
+    running = reader(shop, "leased")
+    leases_there = lambda: list((shop.root / ".products/store").glob(".readers/*"))  # noqa: E731
+    running.kill()
+    running.communicate()
+    assert len(leases_there()) == 1
+    assert shop.run("status").code == 0
+    assert not leases_there()
+
+
 SLOW = """
 import time
 @product(owner="o")

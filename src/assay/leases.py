@@ -131,6 +131,7 @@ def _new(store: Path, since: str) -> _File | None:
                 return None
             if file.lock():
                 file.write(f"{json.dumps(told)}\n")
+                living(store)  # which removes what those left who were killed
                 return file
     return None
 

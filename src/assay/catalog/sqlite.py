@@ -13,6 +13,7 @@ from typing import Any
 from assay.catalog.address import put_back
 from assay.catalog.protocol import Reader, T, Writer
 from assay.catalog.schema import extras
+from assay.catalog.snapshot import copied, may_write
 from assay.errors import CatalogDamaged, CatalogError, remedy
 from assay.permissions import create as open_or_create
 from assay.permissions import make_folder
@@ -27,7 +28,10 @@ class Sqlite:
     """A catalog file and, beside it, a folder of locks; each transaction that writes begins alone."""
 
     def __init__(self, file: Path | None, *, create: bool = True, name: str = "") -> None:
-        """Open the file; without `create`, one that is not there yet reads as an empty one, as None does."""
+        """Open the file; without `create`, one that is not there yet reads as an empty one, as None does.
+
+        Of one that this user may not write to, a copy is read.
+        """
         self.name = name or str(file)
         there = file and (create or file.exists())
         self._locks = file.parent / "locks" if file and there else Path(os.devnull)
@@ -36,6 +40,9 @@ class Sqlite:
             if create and file:
                 make_folder(file.parent)
                 os.close(open_or_create(file, os.O_RDWR))  # the files that SQLite makes beside it are for the same
+            self._copy = copied(file) if file and there and not may_write(file) else None
+            if file and self._copy:
+                file = Path(self._copy.name) / file.name
             self._db = sqlite3.connect(file if file and there else ":memory:", isolation_level=None, timeout=60)
             self._db.execute("pragma synchronous = full")
 
@@ -81,11 +88,13 @@ class Sqlite:
 
     def shrink(self) -> None:
         with _translated(self.name):
-            self._db.execute("pragma incremental_vacuum").fetchall()
+            self._db.executescript("pragma incremental_vacuum")  # `execute` would free one page
             self._db.execute("pragma wal_checkpoint(passive)").fetchall()  # it waits for no reader
 
     def close(self) -> None:
         self._db.close()
+        if self._copy:
+            self._copy.cleanup()
 
     # ------------------------------------------------------------------------------------------ asking
 
@@ -103,6 +112,11 @@ class Sqlite:
         self._db.execute(sql)
 
     def write(self, work: Callable[[Writer], T]) -> T:
+        if self._copy:
+            raise CatalogError(
+                f"the catalog {self.name} may be read by this user, and not written to",
+                hint="Let the user write to it and to its folder, or run this as its owner.",
+            )
         with _translated(self.name):
             self._db.execute("begin immediate")
             try:
