@@ -394,7 +394,7 @@ MISTAKES = {
 def test_mistakes_in_declarations(shop: Place, name: str) -> None:
     declared, words = MISTAKES[name]
     shop.write("products/shop.py", SHOP + declared + "\n")
-    ran = shop.run("ls")
+    ran = shop.run("plan")
     assert ran.code == 2
     assert words in ran.err
     assert "products/shop.py:" in ran.err
@@ -1171,5 +1171,5 @@ def test_what_follows_a_wrong_table_is_not_wrong_for_that(shop: Place, old: str,
     shop.edit(
         "products/shop.py", "daily = ", 'copy = sql_product("copy", "from lines", owner="o", each="lines")\ndaily = '
     )
-    ran = shop.run("ls")
+    ran = shop.run("plan")
     assert (ran.code, "shop.copy" in ran.err) == (2, False), ran.err
