@@ -246,6 +246,28 @@ def test_fresh_in_a_zone(place: Place, column: str, tz: str, good: bool) -> None
     assert judged(place, "--now", "2024-07-01T14:00")[""] == ("published" if good else "held back")
 
 
+@pytest.mark.parametrize("type", ["timestamp", "timestamptz", "date"])
+def test_a_row_of_the_future_is_not_fresh(place: Place, type: str) -> None:
+    """It does not count for the age, and is told; up to a day ahead counts, as a date of an eastern zone may be."""
+    rule = "rule.fresh_event_time(within='36 hours', text='fresh')"
+
+    def events(*days: str) -> dict[str, Any]:
+        values = ", ".join(f"({type} '{day}')" for day in days)
+        declare(place, rule, sql=f"select * from (values {values}) t(seen)", about="event_time='seen',")
+        return judged(place, "--now", "2026-11-28T23:00")
+
+    told = events("2026-11-01", "2099-01-01", "2099-01-02")
+    assert (told[""], told["fresh"]["measured"]) == ("held back", 671)
+    assert told["fresh"]["message"] == "2 rows are in the future, up to 2099-01-02 00:00:00, and not counted"
+    told = events("2026-11-28", "2099-01-01")
+    assert (told[""], told["fresh"]["status"], told["fresh"]["measured"]) == ("published", "warning", 23)
+    [status] = place.run("status", "--json", "--now", "2026-11-28T23:00").json
+    assert "'fresh' cannot be told: the latest event, 2099-01-01, is in the future" in status["because"]
+    assert events("2099-01-01")[""] == "held back"
+    assert events("2026-11-29", "2026-11-27")[""] == "published"
+    assert place.run("status", "--json", "--now", "2026-11-28T23:00").json[0]["because"] == ""
+
+
 # ---------------------------------------------------------------------------------------------- closed periods
 
 

@@ -401,3 +401,59 @@ def test_a_broken_manifest_is_made_anew(place: Place) -> None:
         for verb in ("status", "plan"):
             assert place.run(verb).code == 0, change
             assert (place.root / ".products/manifest.json").read_bytes() == whole
+
+
+# ---------------------------------------------------------------------------------------------- numbers that are none
+
+
+NAN_PAIRS = [
+    ("'nan'", "'nan'", False),
+    ("'nan'", "5", True),
+    ("5", "'nan'", True),
+    ("'inf'", "'inf'", False),
+    ("'inf'", "5", True),
+    ("5", "'inf'", True),
+    ("'inf'", "'-inf'", True),
+    ("null", "null", False),
+    ("null", "0", False),
+    ("null", "5", True),
+    ("'nan'", "null", True),
+    ("null", "'nan'", True),
+]
+
+
+@pytest.mark.parametrize("within", ["0.1 %", "0.01", "0"])
+def test_what_is_no_number_reconciles_with_the_same_alone(place: Place, within: str) -> None:
+    """NaN is equal to NaN, null counts as zero, by share as by amount; all pairs are groups of one rule."""
+    for name, side in (("ledger", 1), ("p", 0)):
+        values = ", ".join(f"({n}, {pair[side]}::double)" for n, pair in enumerate(NAN_PAIRS))
+        rules = (
+            f"rules=[rule.reconciles('x', 'ledger.ledger', 'x', within='{within}', by=['k'], text='r')]"
+            if name == "p"
+            else ""
+        )
+        place.write(
+            f"products/{name}.py",
+            f"""from assay import rule, sql_product
+sql_product("{name}", "select * from (values {values}) t(k, x)", owner="o", {rules})
+""",
+        )
+    [told] = place.materialize("-s", "p.p", "-s", "ledger.ledger")["p.p"]["rules"]
+    assert told["failing"] == sum(bad for *_, bad in NAN_PAIRS)
+    shown = place.run("show", "p.p", "--held", "--failures", "r", "--json", "-n", "50").json
+    assert {row["k"] for row in shown} == {n for n, (*_, bad) in enumerate(NAN_PAIRS) if bad}
+
+
+@pytest.mark.parametrize("within", ["40 %", "3"])
+def test_what_is_no_number_changes_unless_it_is_the_same(place: Place, within: str) -> None:
+    for side in (0, 1):
+        values = ", ".join(f"({n}, {pair[side]}::double)" for n, pair in enumerate(NAN_PAIRS))
+        declare(
+            place,
+            f"rule.changes('x', within='{within}', by=['k'], text='r')",
+            sql=f"select * from (values {values}) t(k, x)",
+        )
+        told = place.materialize()["sales.p"]
+    assert told["rules"][0]["failing"] == sum(bad for *_, bad in NAN_PAIRS)
+    shown = place.run("show", "p", "--held", "--failures", "r", "--json", "-n", "50").json
+    assert {row["k"] for row in shown} == {n for n, (*_, bad) in enumerate(NAN_PAIRS) if bad}

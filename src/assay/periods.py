@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 GRACE = timedelta(hours=1)  # how far clocks may differ, and for how long those who leave no trace may go on reading
+AHEAD = timedelta(days=1)  # how far from now an event may be, as a date of an eastern zone is: later ones do not count
 MOST_RETRIES = 100
 _MOST = 10_000
 _AGO = re.compile(r"(\d{1,9}) (hour|day|week)s? ago")

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 from assay.model import Product, Version
 from assay.partition import some_parts
-from assay.periods import while_of
+from assay.periods import AHEAD, while_of
 from assay.rulings import overdue
-from assay.story import Story, readers_see
+from assay.story import Story, day, readers_see
 
 
 def late(product: Product, now: datetime, readers: Mapping[str, Any] | None) -> list[str]:
@@ -20,7 +20,9 @@ def late(product: Product, now: datetime, readers: Mapping[str, Any] | None) -> 
         if reaches and rule.dated.lower() == product.event_time.lower() and rule.dated and not rule.closes:
             latest = datetime.fromisoformat(reaches)
             latest = latest if latest.tzinfo else latest.replace(tzinfo=ZoneInfo(rule.tz))
-            if now - latest > while_of(rule.threshold.removeprefix("at most ")):
+            if latest > now + AHEAD:
+                found.append(f"{rule.text!r} cannot be told: the latest event, {day(reaches)}, is in the future")
+            elif now - latest > while_of(rule.threshold.removeprefix("at most ")):
                 hours = (now - latest).total_seconds() / 3600
                 found.append(f"{rule.text!r} is no longer so: it is {hours:,.0f} hours old")
     return found

@@ -14,8 +14,9 @@ WHOLE = "the check says no to the whole column"
 class Answer(Struct, frozen=True, kw_only=True):
     """`failing` rows where it is about rows, whether it `holds` where it is not; `error`: it could not be judged.
 
-    `holds` is None where there was nothing to judge. `measured` is what a rule that compares found. `how` names the way
-    that told. `digests` are those of the failing rows, by the part that they belong to, where that counts.
+    `warns`: it holds, and yet there is something to say. `holds` is None where there was nothing to judge. `measured`
+    is what a rule that compares found. `how` names the way that told. `digests` are those of the failing rows, by the
+    part that they belong to, where that counts.
     """
 
     how: str
@@ -23,6 +24,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     holds: bool | None = True
     measured: float | int | None = None
     message: str = ""
+    warns: bool = False
     error: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
 

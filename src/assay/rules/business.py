@@ -11,11 +11,11 @@ from msgspec import Struct
 from assay.declare import RuleDeclaration
 from assay.engines.quoting import dotted, identifier
 from assay.engines.sql import is_expression
-from assay.periods import before_grace, is_date, settled_before, while_of
+from assay.periods import AHEAD, before_grace, is_date, settled_before, while_of
 from assay.tolerance import Amount, amount
 
 _COLUMN = re.compile(r"[A-Za-z_]\w*")
-LATEST = "__latest_instant"  # stands for the last time, as a moment, whatever type its column has
+INSTANT = "__instant"  # stands for the time of a row, as a moment, whatever type its column has
 _WEEKDAYS = re.compile(r"same weekday, last (\d+)")
 
 
@@ -132,14 +132,15 @@ def _reconciles(
     on = " and ".join(f"h.__k{i} is not distinct from t.__k{i}" for i in range(len(keys))) or "true"
     named = "".join(f"__k{i} as {identifier(mine)}, " for i, mine in enumerate(keys))
     kept = "".join(f"coalesce(h.__k{i}, t.__k{i}) as __k{i}, " for i in range(len(keys)))
+    differ = _difference("coalesce(h.__value, 0)", "coalesce(t.__value, 0)")
     bound = f"{most.number / 100} * abs(coalesce(__there, 0))" if most.percent else f"{most.number:f}"
-    measured = "__by / nullif(abs(__there), 0)" if most.percent else "__by"
+    measured = "case when __by = 0 then 0 else __by / nullif(abs(__there), 0) end" if most.percent else "__by"
     mine, theirs, by_how_much = _free(keys, "this", "other", "difference")
     sql = (
         f"select {named}__here as {mine}, __there as {theirs}, __by as {by_how_much}, "
-        f"({measured})::double as __measured, coalesce(abs(__by) > {bound}, true) as __fails from ("
+        f"({measured})::double as __measured, {_beyond('__by', bound)} as __fails from ("
         f"select {kept}h.__value as __here, t.__value as __there, "
-        f"coalesce(h.__value, 0) - coalesce(t.__value, 0) as __by from ({here}) h full join ({there}) t on {on})"
+        f"{differ} as __by from ({here}) h full join ({there}) t on {on})"
     )
     grouped = f" by {', '.join(keys)}" if keys else ""
     exact = f" within {most}" if most.number else ""
@@ -164,15 +165,25 @@ def _changes(text: str, *, measure: str, within: Any, by: Sequence[str], against
     named = "".join(f"__k{i} as {identifier(name)}, " for i, name in enumerate(keys))
     named = f"__day as {_free(keys, 'day')[0]}, {named}" if weekdays else named
     bound = f"{most.number / 100} * abs(__was)" if most.percent else f"{most.number:f}"
-    moved = "__is - __was"
+    by = moved = _difference("__is", "__was")
     if most.percent:
-        moved = f"case when __is = __was then 0 when __was = 0 then 'inf'::double else ({moved}) / abs(__was) end"
+        moved = f"case when __is = __was then 0 when __was = 0 then 'inf'::double else ({by}) / abs(__was) end"
     sql = (
         f"select {named}__was as {was}, __is as {is_now}, ({moved})::double as {change}, "
-        f"({moved})::double as __measured, coalesce(abs(__is - __was) > {bound}, true) as __fails from ({compared})"
+        f"({moved})::double as __measured, {_beyond(by, bound)} as __fails from ({compared})"
     )
     words = text or f"{measure}{grouped} stays within {most} of {than}"
     return Phrased(text=words, sql=sql, compares=True, threshold=f"within ±{most}", dimension="accuracy")
+
+
+def _difference(here: str, there: str) -> str:
+    """Return the SQL of a difference: none between NaN and NaN, or between infinities that are the same."""
+    return f"case when {here} is not distinct from {there} then 0 else {here} - {there} end"
+
+
+def _beyond(difference: str, bound: str) -> str:
+    """Return the SQL that is true of a difference that is too large; one that is no number always is."""
+    return f"coalesce(abs({difference}) > {bound} or not isfinite(({difference})::double), true)"
 
 
 def _against_previous(measure: str, keys: Sequence[str]) -> str:
@@ -210,11 +221,13 @@ def _fresh(text: str, within: str, column: str, tz: str, event_time: str) -> Phr
         length = while_of(_words(within, "within"))
     except ValueError:
         raise NotARule(f'within={within!r} should be a length of time such as "36 hours"') from None
+    soon = f"$now + interval {AHEAD.total_seconds():.0f} second"
     sql = (
-        "select latest, age_hours, age_hours as __measured, "
+        "select latest, age_hours, rows_later, last, age_hours as __measured, "
         f"coalesce(age_hours > {length.total_seconds() / 3600}, true) as __fails from ("
-        "select latest, (epoch($now) - epoch(latest)) / 3600.0 as age_hours "
-        f"from (select {LATEST} as latest from this))"
+        "select *, (epoch($now) - epoch(latest)) / 3600.0 as age_hours from ("
+        f"select max({INSTANT}) filter (where {INSTANT} <= {soon}) as latest, "
+        f"count_if({INSTANT} > {soon}) as rows_later, max({INSTANT}) as last from this))"
     )
     return Phrased(text=text or f"the latest {name} is at most {within} old", sql=sql, compares=True,
                    threshold=f"at most {within}", dated=name, tz=_zone(tz), dimension="timeliness")  # fmt: skip

@@ -4,12 +4,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from assay.engines import sql as reader
 from assay.engines.partwise import partwise
 from assay.engines.quoting import identifier, literal
 from assay.model import THIS, Column, Product, Rule
 from assay.rules.answer import Answer, said
-from assay.rules.business import LATEST
+from assay.rules.business import INSTANT
 from assay.secrecy import secret
 
 if TYPE_CHECKING:
@@ -40,9 +42,9 @@ def query_of(rule: Rule, types: Mapping[str, str]) -> str:
     if rule.demand is not None:
         return f"select * from this where not (\n{rule.demand.arguments['sql']}\n)"
     if rule.dated and not rule.closes:
-        latest = f"max({identifier(rule.dated)})"
-        naive = f"timezone({literal(rule.tz)}, cast({latest} as timestamp))"
-        return rule.sql.replace(LATEST, latest if _is_zoned(rule, types) else naive)
+        time = identifier(rule.dated)
+        naive = f"timezone({literal(rule.tz)}, cast({time} as timestamp))"
+        return rule.sql.replace(INSTANT, time if _is_zoned(rule, types) else naive)
     return rule.sql
 
 
@@ -83,6 +85,18 @@ def none_fails(cursor: "duckdb.DuckDBPyConnection", table: str, queries: Sequenc
     found = _run(cursor, f"with this as {once} ({table}) {' union all '.join(counted)}", {})
     counts = {} if isinstance(found, Answer) else dict(found)
     return [counts.get(index) == 0 for index in range(len(queries))]
+
+
+def with_later(
+    answer: Answer, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime], *, shown: bool
+) -> Answer:
+    """Return the answer on the age of the latest event with the rows of the future, which do not count."""
+    found = _run(bench, f"select rows_later, last from (\n{query}\n)", clock)
+    if isinstance(found, Answer) or not (count := found[0][0]):
+        return answer
+    until = f", up to {found[0][1]:%Y-%m-%d %H:%M:%S}" if shown else ""
+    what = "1 row is in the future" if count == 1 else f"{count:,} rows are in the future"
+    return replace(answer, warns=True, message=f"{what}{until}, and not counted")
 
 
 def bind(bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]) -> Answer:

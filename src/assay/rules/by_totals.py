@@ -71,7 +71,7 @@ def splits(
     found: dict[str, Split] = {}
     for rule in product.contract.rules:
         told = query_of(rule, columns)
-        apart = rule.closes or by_query.in_each_part(rule, by_query.split_of(product, columns))
+        apart = rule.dated or by_query.in_each_part(rule, by_query.split_of(product, columns))
         if not told or apart or any(i.alias not in tables for i in rule.inputs):
             continue
         secrets = {pattern for i in rule.inputs for pattern in sensitive.get(i.name, ())}

@@ -331,6 +331,8 @@ class Judging(Struct):
             return
         query, clock = self.query_of(rule)
         answer = by_query.ask(rule, bench, query, clock)
+        if rule.dated and not answer.error:
+            answer = by_query.with_later(answer, bench, query, clock, shown=not self.hiding.is_measured(rule))
         if answer.failing:
             failing, _ = self.failing_of(rule)
             found = by_query.sample(bench, failing, clock, SAMPLES)

@@ -17,7 +17,8 @@ def status_of(rule: Rule, answer: Answer, rows: int) -> Status:
         return Status.SKIPPED
     if answer.failing is None or not answer.holds:
         return Status.PASSED if answer.holds else Status.FAILED if rule.fail_above else Status.WARNING
-    return _status(rule, answer.failing, rows)
+    status = _status(rule, answer.failing, rows)
+    return Status.WARNING if status is Status.PASSED and answer.warns else status
 
 
 def status_in_parts(rule: Rule, counts: Sequence[PartCount]) -> Status:
