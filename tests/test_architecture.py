@@ -68,6 +68,7 @@ LAYERS = [
         "compaction",
         "judging",
         "orders",
+        "inspector",
         "records",
         "running",
         "schedule",

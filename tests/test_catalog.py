@@ -281,6 +281,7 @@ def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[...,
     catalog.record([version("v1")], [verdict("v1")])
     change(catalog, "drop table claims")
     change(catalog, "drop table waivers")
+    change(catalog, "drop table inspected")
     change(catalog, "alter table parts drop column modified")
     change(catalog, "alter table replaced drop column seen")
     change(catalog, "create table seen (path text primary key, size bigint, mtime_ns bigint, digest text)")
@@ -345,6 +346,7 @@ def full(catalog: Catalog) -> None:
     catalog.relocate([replace(recorded[0].parts[0], path="else", of=9)], NOW)
     files = [SourceFile(path=path, size=2**40, ctime_ns=2**62, digest="d") for path in ("z/ü.csv", "Z.csv", "a.csv")]
     catalog.remember([SourceState(name="s", digest=name, files=tuple(files)) for name in "zax"])
+    catalog.keep_inspected([("d", "reading")])
 
 
 def everything(catalog: Catalog) -> dict[str, list]:
@@ -362,7 +364,7 @@ def test_a_catalog_is_copied_to_another_database_and_back(tmp_path: Path, addres
     assert there == back
     assert {item.table: item.rows for item in there} == {
         "meta": 0, "runs": 1, "intents": 0, "claims": 0, "versions": 4, "parts": 4, "replaced": 1, "judged_parts": 1, "verdicts": 8, "waivers": 0,
-        "releases": 2, "moves": 5, "pointers": 4, "listings": 3,
+        "releases": 2, "moves": 5, "pointers": 4, "listings": 3, "inspected": 1,
     }  # fmt: skip
     assert everything(catalogs[0]) == everything(catalogs[1]) == everything(catalogs[2])
     assert catalogs[0].note("moved") == catalogs[1].name

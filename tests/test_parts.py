@@ -1082,9 +1082,10 @@ def test_a_day_without_rows_is_judged(shop: Place) -> None:
 
 
 def test_days_that_python_does_not_know_are_told(place: Place) -> None:
-    declared = "raw = source.files('d.csv', columns={'d': pl.Date})\nsql_product('p', 'from raw', owner='o', partition_by='day(d)')"
+    far = "select (d + to_years(10000))::date as d from raw where d > '2024-01-01' union all from raw"
+    declared = f"raw = source.files('d.csv', columns={{'d': pl.Date}})\nsql_product('p', \"{far}\", owner='o', partition_by='day(d)')"
     place.write("products/shop.py", HEADER + declared)
-    place.write("d.csv", "d\n2024-01-01\n12024-01-01\n")
+    place.write("d.csv", "d\n2024-01-01\n2024-01-02\n")
     assert "cannot be the name of a part" in place.materialize("-s", "p")["shop.p"]["error"]
 
 

@@ -78,13 +78,17 @@ class Built(Struct, frozen=True, kw_only=True):
 
 
 class Workshop(Struct, frozen=True, kw_only=True):
-    """Where versions are built; `done` is told of every part as soon as it is. `timer` tells seconds."""
+    """Where versions are built; `done` is told of every part as soon as it is. `timer` tells seconds.
+
+    `inspect` raises SourceFault for files of sources that are not what is declared.
+    """
 
     storage: Storage
     hands: Hands
     clock: Callable[[], datetime]
     timer: Callable[[], float]
     done: Callable[[str, Part], None]
+    inspect: Callable[[Sequence[Feed]], None]
 
     def build(self, order: Order) -> Built | Unfinished:
         """Write the files of a version. Raises whatever making it raises."""
@@ -130,6 +134,7 @@ class Workshop(Struct, frozen=True, kw_only=True):
             _as_observed(order, feeds),
             blaming(feed.table for feed in feeds),
         ):
+            self.inspect(feeds)
             measured = make(feeds, target, ask=[rule.sql for rule in asked])
         if product.partition:
             return Built(version=self._cut(order, started, path, measured))
@@ -259,6 +264,7 @@ class Workshop(Struct, frozen=True, kw_only=True):
         try:
             feeds, told = order.feeds(wanted), _stranger(product, wanted)
             with _as_observed(order, feeds), blaming(feed.table for feed in feeds):
+                self.inspect(feeds)
                 measured = make(feeds, target, stranger=told)
             if any(i.back for i in product.inputs):
                 measured = self._own(product, wanted, target, measured)

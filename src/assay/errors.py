@@ -7,6 +7,7 @@ AssayError                     what is wrong, where, what to do; the exit code i
 ├── BuildError             1   a product could not be built; nothing of it was recorded
 │   ├── TypeRefused        1   a column's type would not survive being stored
 │   ├── SourceReplaced     1   a file of a source was replaced while it was being read
+│   ├── SourceFault        1   a file of a source is not what the source declares
 │   ├── TimedOut           1   making a product took longer than its timeout
 │   └── Crashed            1   the process that made a product is gone
 ├── CatalogError           1   the catalog cannot be opened, is of another version, or is that of another store
@@ -99,6 +100,25 @@ class TypeRefused(BuildError):
 
 class SourceReplaced(BuildError):
     """What was read of a file is not what was observed of it."""
+
+
+class SourceFault(BuildError):
+    """A file of a source is not what the source declares: which file, line and column, and what is wrong there.
+
+    `quoted` is the value that a column has there, which is not for everybody to see.
+    """
+
+    def __init__(self, source: str, what: str, *, quoted: str = "", column: str = "", hint: str = "") -> None:
+        super().__init__(f"{source}: {what}", hint=hint)
+        self.source, self.quoted, self.column = source, quoted, column
+
+    def told(self, *, shown: bool) -> str:
+        """Return the message, with the value or without."""
+        value = f"; it is {self.quoted}" if shown else "; the value is not shown, since it is sensitive"
+        return f"{self.what}{value if self.quoted else ''}" + (f"\n  {self.hint}" if self.hint else "")
+
+    def __str__(self) -> str:
+        return self.told(shown=False)
 
 
 class TimedOut(BuildError):

@@ -11,12 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.engines.making import Recipe
-from assay.errors import AssayError, remedy, words_of
+from assay.errors import AssayError, SourceFault, remedy, words_of
 from assay.events import Failed
 from assay.evidence import Shelf
 from assay.graph import Graph
 from assay.model import Product, Where
-from assay.secrecy import masked
+from assay.secrecy import masked, secret
 from assay.veil import VEILED, of_function, of_sql, of_trace, veiled
 
 # What only we raise, with names and numbers of files and products in it, and never a value.
@@ -53,6 +53,8 @@ class Failures(Struct, frozen=True):
 
     def of(self, name: str, error: BaseException) -> Failed:
         """Return what is said of a product that failed like this."""
+        if isinstance(error, SourceFault):
+            return Failed(error=of_source(error, self.graph))
         product = self.graph.products[name]
         failed = said_of(error, str(self.shelf.root), product)
         if not self.graph.sensitive(name) or _is_ours(error):
@@ -116,6 +118,13 @@ def _names(graph: Graph, name: str) -> Iterator[str]:
             yield from (read, source.pattern, *(c.name for c in (*source.columns, *source.path_columns)))
         else:
             yield from (read, *(column.name for column in graph.products[read].contract.columns))
+
+
+def of_source(fault: SourceFault, graph: Graph) -> str:
+    """Return what is said of a file of a source: all, but for a value that no product made of the source shows."""
+    patterns = frozenset[str]().union(*(graph.sensitive(name) for name in graph.downstream(fault.source)))
+    notes = "".join(f"\n{note}" for note in _notes(fault))
+    return masked(f"{fault.told(shown=not secret([fault.column], patterns))}{notes}")
 
 
 def said_of(error: BaseException, root: str, product: Product) -> Failed:

@@ -207,6 +207,11 @@ class Source(Struct, frozen=True, kw_only=True):
     path_escaped: tuple[str, ...] = ()
 
     @property
+    def is_text(self) -> bool:
+        """Whether its files are CSV or JSON lines."""
+        return self.format in {"csv", "jsonl"}
+
+    @property
     def is_file(self) -> bool:  # and no table
         return self.format == "file"
 

@@ -1,6 +1,6 @@
 """What a run has found out and not recorded yet: small work is recorded in groups, after its bytes are flushed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from queue import SimpleQueue
@@ -37,12 +37,16 @@ class Note(Struct):
 
 
 class Records:
-    """The facts of one run on their way into the catalog; all but `made` is for the thread that has it open."""
+    """The facts of one run on their way into the catalog, for the thread that has it open.
+
+    `made` and `inspected` are for any thread.
+    """
 
     def __init__(self, catalog: Catalog, storage: Storage, facts: Overlay, engine: Callable[[], DuckDB]) -> None:
         self.catalog, self.storage, self.facts, self.engine = catalog, storage, facts, engine
         self.many: set[str] = set()  # products of which so many parts are made that they share files
         self._made: SimpleQueue[tuple[str, Part]] = SimpleQueue()
+        self._inspected: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._parts: dict[str, dict[str, Part]] = {}  # as recorded, by where each was written
         self._pending: list[Version | Ruling] = []
         self._seconds = 0.0
@@ -50,6 +54,18 @@ class Records:
     def made(self, product: str, part: Part) -> None:
         """Take a part that was built; any thread may call it."""
         self._made.put((product, part))
+
+    def inspected(self, reading: str, digests: Iterable[str]) -> None:
+        """Take files of sources, by their digests, that were found to be as declared; any thread may call it."""
+        for digest in digests:
+            self._inspected.put((digest, reading))
+
+    def _keep_inspected(self) -> None:
+        inspected = []
+        while not self._inspected.empty():
+            inspected.append(self._inspected.get())
+        if inspected:
+            self.catalog.keep_inspected(inspected)
 
     def of(self, product: str) -> Sequence[Part]:
         """Return the parts of a product that were built in this run, as recorded."""
@@ -64,6 +80,7 @@ class Records:
             return self._parts_made()
 
     def _parts_made(self) -> list[str]:
+        self._keep_inspected()
         made: dict[str, list[Part]] = {}
         while not self._made.empty():
             name, part = self._made.get()
@@ -133,6 +150,7 @@ class Records:
 
     def flush(self) -> None:
         """Record all there is."""
+        self._keep_inspected()
         if not self._pending:
             return
         versions = [fact for fact in self._pending if isinstance(fact, Version)]

@@ -49,6 +49,7 @@ from assay.events import (
 )
 from assay.evidence import Shelf
 from assay.failure import Failures
+from assay.inspector import inspector
 from assay.interrupts import saying_what_runs, unstopped
 from assay.isolation import Hands
 from assay.judging import Hearing, Ruling, remembered_by
@@ -118,6 +119,7 @@ class Run:
             clock=world.clock,
             timer=time.monotonic,
             done=self.records.made,
+            inspect=inspector(world.catalog, self.graph, self.plan.steps, self.hands, self.records),
         )
         self.orders = Orders(self.id, self.shelf, self.states, self.facts)
         self.good: dict[str, frozenset[str]] = {}  # rules known to find nothing, by version

@@ -11,6 +11,7 @@ from assay.model import Column, Partition, Source, Where
 from assay.partition import template
 
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_TEXT_RULES = "text, 2"  # which texts are a value of a type; what was read by other rules is read again
 Problems = Callable[[str, Where, str], None]  # is told what is wrong, where, and what to do
 
 
@@ -40,6 +41,8 @@ def read_source(
         list(declared.null_values),
         declared.delimiter,
     ]
+    if format != "parquet":
+        reading.append(_TEXT_RULES)
     if path.names:
         reading.append([path.regex, [c.name for c in from_path], *path.escaped])
     return Source(

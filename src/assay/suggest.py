@@ -11,10 +11,12 @@ from msgspec import Struct, field
 from assay.engines.blame import blaming
 from assay.engines.duckdb import DuckDB, select
 from assay.engines.feed import Feed
+from assay.engines.inspection import inspect
 from assay.engines.quoting import identifier, literal
 from assay.engines.types import DECIMAL, INTEGERS
-from assay.errors import UsageError
+from assay.errors import BuildError, SourceFault, UsageError
 from assay.evidence import Shelf
+from assay.failure import of_source
 from assay.graph import Graph
 from assay.model import short
 from assay.secrecy import PERSONAL, personal
@@ -91,8 +93,12 @@ def suggestion(graph: Graph, shelf: Shelf, name: str) -> Suggestion:
     feed, engine = shelf.published(name), shelf.engine()
     try:
         with blaming([feed.table]):
+            if feed.source and feed.source.is_text:
+                inspect(feed, feed.files, engine)
             hide = _sensitive(graph, name) | (shelf.never_shown(product, feed.table) if product else set())
             return suggest(feed, version, hide, engine)
+    except SourceFault as fault:
+        raise BuildError(of_source(fault, graph)) from None
     finally:
         engine.close()
 

@@ -270,6 +270,15 @@ class Catalog:
             self.listed = {digest: files_of(files) for digest, _, files in rows}
         return {file.path: file for files in self.listed.values() for file in files}
 
+    def inspected(self, reading: str) -> set[str]:
+        """Return the digests of the files that were found to be as declared by sources that are read like this."""
+        return {digest for (digest,) in self.database.rows("select digest from inspected where reading = ?", [reading])}
+
+    def keep_inspected(self, found: Sequence[tuple[str, str]]) -> None:
+        """Record of files that they are as declared, each by its digest, and how it was read."""
+        query = "insert into inspected (digest, reading) values (?, ?) on conflict do nothing"
+        self.write(lambda writer: writer.many(query, found))
+
     def recorded(self) -> int:
         """Return how many versions were ever recorded."""
         [(last,)] = self.database.rows("select coalesce(max(seq), 0) from versions")

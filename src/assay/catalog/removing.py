@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from assay.catalog.catalog import Catalog
-from assay.catalog.rows import decoded
+from assay.catalog.rows import decoded, files_of
 from assay.periods import GRACE
 
 
@@ -52,4 +52,15 @@ def forget_sources(catalog: Catalog, declared: Collection[str], *, dry: bool) ->
     gone = sorted(listed.difference(declared))
     if gone and not dry:
         catalog.write(lambda writer: writer.many("delete from listings where source = ?", [(name,) for name in gone]))
+    if not dry:
+        _forget_inspected(catalog)
     return gone
+
+
+def _forget_inspected(catalog: Catalog) -> None:
+    """Drop what is remembered of files, by content, that no source has had lately."""
+    with decoded(catalog.name):
+        listed = {f.digest for (files,) in catalog.database.rows("select files from listings") for f in files_of(files)}
+    inspected = {digest for (digest,) in catalog.database.rows("select distinct digest from inspected")}
+    if gone := [(digest,) for digest in sorted(inspected - listed)]:
+        catalog.write(lambda writer: writer.many("delete from inspected where digest = ?", gone))

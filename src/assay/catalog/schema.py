@@ -25,7 +25,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "update replaced set seen = since",
     ],
     5: ["drop table seen", "delete from listings"],
-    6: [*_creating("waivers")],
+    6: [*_creating("waivers", "inspected")],
 }
 
 

@@ -149,3 +149,10 @@ create table listings (
   source text not null,
   files  text not null                    -- JSON: [[path, size, ctime (ns; 0: its time does not tell), SHA-256, part, inode, device], ...]
 );
+
+-- Files of sources, by content, that were read whole and are what is declared, of sources that are read like this.
+create table inspected (
+  digest  text not null,
+  reading text not null,
+  primary key (digest, reading)
+);

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct, field
 
+from assay.cleaning import clean
 from assay.errors import StoreError
 from assay.model import Column, Part, Source, SourceFile, Version, short
 from assay.storage import Storage
@@ -78,6 +79,10 @@ class Feed(Struct, frozen=True, kw_only=True):
         assert self.source is not None
         below = "" if self.source.pattern.startswith("/") else re.escape(f"{self.root}/")
         return f"^{below}{self.source.path_regex}$"
+
+    def path_of(self, file: Path) -> str:
+        """Return a file as users know it: by its path below the root of the project, if it is there."""
+        return clean(str(file).removeprefix(f"{self.root}/"))
 
     @property
     def is_table(self) -> bool:

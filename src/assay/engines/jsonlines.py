@@ -1,13 +1,91 @@
-"""JSON lines, as queries read them: each declared column, by its key, as exactly its declared type."""
+"""JSON lines, as queries read them: each declared column, by its key.
 
+DuckDB reads a number of JSON with a point as a double, and spells it anew. Where that may lose something, numbers are
+put in quotes first, behind a mark, so that they come out as they are written.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from assay.engines import textual
 from assay.engines.feed import Feed
-from assay.engines.quoting import literal, source_files
-from assay.engines.textual import read_as, typed
+from assay.engines.quoting import identifier, literal, source_files
+from assay.engines.textfiles import opened
+from assay.model import Source
+
+MARK = "\ufdd0"  # Unicode keeps it for uses such as this; a file that has it is refused
+_STRING, _NUMBER = r'"[^"\\]*(?:\\.[^"\\]*)*"', r"-?[0-9][-+.0-9eE]*"
+_MARKED = f'"{MARK}([^"]*)"'
+_OPEN, _CLOSE = "\x01", "\x02"  # which no JSON has
+# Doubles have 15 digits and whole numbers no -0; what is small, or has an exponent, is spelled in another way.
+_LOSES = r"[0-9][0-9.]{15}|0\.0000|[:,\[]\s*-?[0-9.]+[eE]|-0[,}\]\s]"
 
 
 def select(feed: Feed) -> str:
-    """Return the query that reads JSON lines of a source."""
+    """Return the query that reads the JSON lines of a source."""
+    return textual.select(feed, texts(feed, feed.files))
+
+
+def texts(feed: Feed, files: Sequence[Path], *, literally: bool = False) -> dict[str, list[Path]]:
+    """Return what reads the declared keys of files as text (SQL of a table, with `__file`, `__line`); the files of it.
+
+    `literally`: every number as it is written, also where spelling it anew loses nothing.
+    """
     assert feed.source is not None
-    spec = ", ".join(f"{literal(c.name)}: {literal(read_as(c))}" for c in feed.source.columns)
-    options = f"format = 'newline_delimited', filename = '__file', hive_partitioning = false, columns = {{{spec}}}"
-    return f"select {typed(feed)} from read_json({source_files(feed.files)}, {options})"
+    lines = f"read_json_objects({source_files(files)}, format = 'newline_delimited', filename = '__file')"
+    structure = json.dumps({column.name: "VARCHAR" for column in feed.source.columns}, ensure_ascii=False)
+    marked = _marked("__line") if literally else _marked_where_needed(feed.source, "__line")
+    read = f"select __file, __line, json_transform({marked}, {literal(structure)}) as __keys from __lines"
+    named = ", ".join(f"{_unmarked(c.name, c.type)} as {identifier(c.name)}" for c in feed.source.columns)
+    lined = f"select __file, json::varchar as __line from {lines}"
+    return {f"(with __lines as ({lined}), __read as ({read}) select __file, __line, {named} from __read)": list(files)}
+
+
+def _marked(line: str) -> str:
+    """Return the SQL of a line with every number in quotes, behind a mark; strings stay as they are."""
+    pattern, both = literal(f"({_STRING})|({_NUMBER})"), literal(rf"\1{_OPEN}\2{_CLOSE}")
+    every = f"regexp_replace({line}, {pattern}, {both}, 'g')"
+    for sign, put in ((_OPEN + _CLOSE, ""), (_OPEN, f'"{MARK}'), (_CLOSE, '"')):
+        every = f"replace({every}, {literal(sign)}, {literal(put)})"
+    return every
+
+
+def _marked_where_needed(source: Source, line: str) -> str:
+    """Return the SQL of a line, with its numbers marked where reading them as doubles may change what is handed over.
+
+    That is so of many digits, and of a number with a point, or of what holds one, under a key that is read as text.
+    """
+    names = [column.name for column in source.columns if column.type == "VARCHAR" or column.type.startswith("ENUM(")]
+    keys = dict.fromkeys(json.dumps(name, ensure_ascii=ascii)[1:-1] for name in names for ascii in (True, False))
+    patterns = [_LOSES]
+    if keys:
+        spelled = "|".join([*map(_escaped, keys), r'[^"]*\\[^"]*'])  # or a key that is spelled in another way
+        patterns.append(rf'"(?:{spelled})"\s*:\s*(?:-?[0-9]+[.eE]|[\[{{])')
+    return f"case when regexp_matches({line}, {literal('|'.join(patterns))}) then {_marked(line)} else {line} end"
+
+
+def _escaped(text: str) -> str:
+    """Return a regular expression of RE2 that matches a text alone."""
+    return "".join(sign if sign.isalnum() or sign == "_" else rf"\x{{{ord(sign):x}}}" for sign in text)
+
+
+def _unmarked(name: str, type: str) -> str:
+    """Return the SQL of the text of a key, without marks."""
+    text = f"__keys.{identifier(name)}"
+    if type == "VARCHAR":  # it may be an object or a list, with numbers in it
+        inside = f"regexp_replace({text}, {literal(_MARKED)}, '\\1', 'g')"
+        return f"case when contains({text}, '{MARK}') then replace({inside}, '{MARK}', '') else {text} end"
+    return f"replace({text}, '{MARK}', '')"
+
+
+def ill(line: str) -> str:
+    """Return the condition that a line is JSON and yet cannot be handed over: no object, or with a key twice."""
+    twice = f"len(json_keys({line})) <> list_unique(json_keys({line}))"
+    return f"json_type({line}) <> 'OBJECT' or {twice} or contains({line}, '{MARK}') or {line} ilike '%\\ufdd0%'"
+
+
+def rows(source: Source, file: Path) -> int:
+    """Return how many lines a file has that are not blank."""
+    with opened(file) as lines:
+        return sum(1 for line in lines if line.strip())

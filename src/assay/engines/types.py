@@ -102,6 +102,12 @@ def enum_values(type: str) -> list[str]:
     return [value.replace("''", "'") for value in _ENUM_VALUE.findall(type)]
 
 
+def zone_of(column: Column) -> tuple[str, str]:
+    """Return unit and time zone of a declared type of Polars that DuckDB's spelling does not tell; '' for others."""
+    zoned = _ZONED_IN_FULL.fullmatch(column.logical)
+    return (zoned[1], zoned[2]) if zoned else ("", "")
+
+
 def of_column(column: Column) -> "pl.DataType | type[pl.DataType]":
     """Return the Polars data type of a column, its logical type if it has one."""
     import polars as pl
