@@ -521,6 +521,11 @@ CONTRADICTIONS = {
     "there is a verdict on": "update verdicts set version = 'v0' where version = (select id from versions limit 1)",
     "which is of sales.q": "update versions set product = 'sales.q' where product = 'sales.p'",
     "cannot be read": "update versions set built_at = 'yesterday' where product = 'sales.p'",
+    r"the verdict on v\w+ says passed, and its results failed": "update verdicts set results = replace(results,"
+    """ '"status":"passed"', '"status":"failed"')""",
+    r"says that it has 7 rows, and its parts have": "update versions set rows = 7 where product = 'sales.p'",
+    r"the content digest of v\w+ is not that of its parts": "update versions set digest = 'x' where product = 'sales.p'",
+    r"the key of v\w+ is not that of its code": "update versions set key = 'x' where product = 'sales.p'",
     r"the parts of v\w+ cannot be read": "update versions set parts = '1-99999999999999' where product = 'sales.p'",
 }  # fmt: skip
 

@@ -180,9 +180,9 @@ class LocalStorage:
         return aside
 
     def remove(self, path: str, keep: Callable[[], Collection[str]] = frozenset) -> None:
+        folders = [*self._folders(path)]
         if self.link_above(path):
             return  # nothing was written through a link, and who tidies up is not stopped by one
-        folders = [*self._folders(path)]
         if os.path.lexists(f"{self._root}/{path}") and self._leaves_some(path, keep()):
             return
         for folder in reversed(folders):
@@ -227,7 +227,8 @@ class LocalStorage:
 
     def link_above(self, path: str) -> str:
         """Return the first folder on the way to a path that is a link: nothing is read through it; '' for none."""
-        return next((folder for folder in self._folders(path) if self._is_link(folder)), "")
+        folders = self._folders(path) if _is_inside(path) else ()
+        return next((folder for folder in folders if self._is_link(folder)), "")
 
     def _is_link(self, folder: str) -> bool:
         if not self._own:  # those of the products are looked at all at once

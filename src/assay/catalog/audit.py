@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
 from assay.catalog.catalog import Catalog
 from assay.catalog.rows import PART, VERDICT, VERSION, decoded, ids_of, part_of, verdict_of, version_of
+from assay.fingerprint import digest, digest_of
+from assay.model import QUARANTINE, Part, Version
+from assay.plan import outcome
 
 Ask = Callable[[str], Sequence[Any]]
+T = TypeVar("T")
 
 # Product, version and environment that are concerned, and what else is to be said.
 _FLAWS = {
@@ -127,7 +131,7 @@ def _audited(reader: Ask) -> Audit:
         seen={version: tuple(found) for version, found in seen.items()},
         busy=frozenset(path for (path,) in ask("select path from intents")),
         replaced=frozenset(path for (path,) in ask("select path from replaced")),
-        flaws=(*_flaws(ask), *_partless(versions, owners), *_unreadable(ask)),
+        flaws=(*_flaws(ask), *_partless(versions, owners), *_contradicting(ask)),
     )
 
 
@@ -157,23 +161,61 @@ def _partless(versions: Mapping[str, tuple[str, str]], owners: Mapping[int, str]
             yield Flaw(says=told, product=product, version=id)
 
 
-def _unreadable(ask: Ask) -> Iterator[Flaw]:
-    """Yield the facts that do not say what facts of their kind say: a time that is none, JSON that is not whole."""
-    kinds: list[tuple[str, str, Callable[[Sequence[Any]], object]]] = [
-        ("parts", PART, part_of),
-        ("versions", VERSION, lambda row: version_of([*row[:-1], ""], {})),
-        ("verdicts", VERDICT, verdict_of),
-        ("releases", "id, at", lambda row: datetime.fromisoformat(row[1])),
-    ]
-    for table, columns, reading in kinds:
-        for row in ask(f"select {columns} from {table}"):
-            try:
-                reading(row)
-            except (ValueError, TypeError, LookupError, AttributeError) as error:
-                of = {"parts": "part", "versions": "version", "verdicts": "the verdict on", "releases": "release"}[
-                    table
-                ]
-                yield Flaw(says=f"{of} {str(row[0])[:7]} cannot be read: {error}")
+def _read(
+    ask: Ask, table: str, columns: str, what: str, reading: Callable[[Sequence[Any]], T]
+) -> Iterator[tuple[T | None, str]]:
+    """Yield what each row of a table says; None, with what is wrong, where it does not say what it should."""
+    for row in ask(f"select {columns} from {table}"):
+        try:
+            yield reading(row), ""
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            yield None, f"{what} {str(row[0])[:7]} cannot be read: {error}"
+
+
+def _contradicting(ask: Ask) -> Iterator[Flaw]:
+    """Yield the facts that cannot be read (a time that is none, JSON that is not whole), or contradict their parts."""
+    parts: dict[int, Part] = {}
+    for part, wrong in _read(ask, "parts", PART, "part", part_of):
+        if part is None:
+            yield Flaw(says=wrong)
+        else:
+            parts[part.id] = part
+    for row, wrong in _read(
+        ask, "versions", VERSION, "version", lambda row: (version_of([*row[:-1], ""], {}), row[-1])
+    ):
+        if row is None:
+            yield Flaw(says=wrong)
+            continue
+        version, ids = row
+        of = [parts[id] for id in sorted(_ids(ids)) if id in parts]
+        for says in _against_parts(version, of) if len(of) == len(_ids(ids)) else ():
+            yield Flaw(says=says, product=version.product, version=version.id)
+    for verdict, wrong in _read(ask, "verdicts", VERDICT, "the verdict on", verdict_of):
+        if verdict is None:
+            yield Flaw(says=wrong)
+        elif verdict.status is not outcome(verdict.results):
+            come_to = outcome(verdict.results)
+            says = f"the verdict on {verdict.version[:7]} says {verdict.status}, and its results {come_to}"
+            yield Flaw(says=says, version=verdict.version)
+    for _, wrong in _read(ask, "releases", "id, at", "release", lambda row: datetime.fromisoformat(row[1])):
+        if wrong:
+            yield Flaw(says=wrong)
+
+
+def _against_parts(version: Version, parts: Sequence[Part]) -> Iterator[str]:
+    """Yield what a version says of itself that its parts, or its own key, contradict."""
+    kept = [part for part in parts if part.made_of or part.key != QUARANTINE]
+    rows = sum(part.rows for part in kept)
+    if version.rows != rows:
+        yield f"{version.id[:7]} says that it has {version.rows:,} rows, and its parts have {rows:,}"
+    if len(parts) > 1 and parts[0].made_of:
+        content = digest([[part.key, part.digest] for part in sorted(parts, key=lambda part: part.key)])
+    else:
+        content = parts[0].digest if len(parts) == 1 and not parts[0].made_of else version.digest
+    if version.digest != content and not version.key.held:
+        yield f"the content digest of {version.id[:7]} is not that of its parts"
+    if not version.key.held and version.key.digest != digest_of(version.key.code, version.key.inputs):
+        yield f"the key of {version.id[:7]} is not that of its code and inputs"
 
 
 def _texts(row: Sequence[Any]) -> list[Any]:
