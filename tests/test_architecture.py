@@ -20,6 +20,7 @@ LAYERS = [
         "reach",
         "graph",
         "holding",
+        "loopvars",
         "moments",
         "partition",
         "plan",

@@ -7,13 +7,15 @@ every mistake at once. While a project loads, `collecting()` gathers the declara
 import difflib
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
+from assay.loopvars import read_now
 from assay.model import Consumer, Freshness, Where
 
 _PACKAGE = str(Path(__file__).parent)
@@ -41,7 +43,10 @@ class FileDeclaration(SourceDeclaration, frozen=True, kw_only=True, eq=False):
 
 
 class RuleDeclaration(Struct, frozen=True, kw_only=True, eq=False):
-    """A rule as it was written: which one of `rule`, what it was given, and what it says of itself."""
+    """A rule as it was written: which one of `rule`, what it was given, and what it says of itself.
+
+    `variables` are those that its function read when it was declared.
+    """
 
     where: Where
     kind: str
@@ -55,6 +60,15 @@ class RuleDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     warn_above: int | str = ""
     fail_above: int | str = ""
     on_failure: str = "hold"
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def function(self) -> Any:
+        """The function of the user's own that judges, if there is one."""
+        check = self.given.get("check")
+        with suppress(Exception):  # what is given may be anything
+            return getattr(check, "_check_fn", check)
+        return None
 
 
 class PartsDeclaration(Struct, frozen=True, kw_only=True, eq=False):
@@ -66,7 +80,10 @@ class PartsDeclaration(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
-    """A product as it was written. `make` is a function, or the SQL (or name of the `.sql` file) that makes it."""
+    """A product as it was written. `make` is a function, or the SQL (or name of the `.sql` file) that makes it.
+
+    `variables` are those that a function read when it was declared.
+    """
 
     where: Where
     module: str
@@ -91,6 +108,7 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     timeout: str | float | None = None
     isolate: bool = False
     changes_with: str = ""
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     def refers(self, alias: str) -> Any:
         """Return what an alias of an input refers to: a name, or a declaration."""
@@ -159,7 +177,13 @@ def product(
         called = name or str(getattr(function, "__name__", "?"))
         return _collect(
             ProductDeclaration(
-                where=Where(where.file, line), module=module, name=called, make=function, file=file, **about
+                where=Where(where.file, line),
+                module=module,
+                name=called,
+                make=function,
+                file=file,
+                variables=read_now(function),
+                **about,
             )
         )
 
@@ -392,7 +416,8 @@ class rule:  # noqa: N801  (a namespace that reads like the noun)
 
 def _rule(kind: str, about: Mapping[str, Any], /, *, text: str, **given: Any) -> RuleDeclaration:
     _known(f"rule.{kind}", about, AboutRule.__annotations__)
-    return RuleDeclaration(where=_caller()[0], kind=kind, given=given, text=text, **about)
+    declared = RuleDeclaration(where=_caller()[0], kind=kind, given=given, text=text, **about)
+    return replace(declared, variables=read_now(declared.function)) if kind == "check" else declared
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import inspect
 import re
 import typing
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from assay import clockwords
 from assay.config import Config
-from assay.declare import Declaration, FileDeclaration, ProductDeclaration, SourceDeclaration
+from assay.declare import Declaration, FileDeclaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.engines import sql as reader
 from assay.engines.making import FILE, MOMENTS, Recipe
 from assay.engines.tracing import traced
@@ -22,6 +23,7 @@ from assay.fingerprint import code_of, digest
 from assay.graph import Graph, nearest
 from assay.handovers import handover_of, moment_without_turn, wrong_handover
 from assay.loading import Loaded, Local, domain_of
+from assay.loopvars import Declared, shared_variables
 from assay.manifest import content_digests, from_root
 from assay.model import (
     PREVIOUS,
@@ -103,6 +105,7 @@ class _Resolver:
             if isinstance(d, SourceDeclaration)
         }
         declared = {n: d for n, d in self.named.items() if isinstance(d, ProductDeclaration)}
+        self._check_loops(declared)
         with reader.read_ahead(text for d in declared.values() for text in texts(d)):
             products = {n: self._product(n, d) for n, d in declared.items()}
         products |= {q.name: q for p in products.values() if p.quarantines for q in [self._quarantine(p)]}
@@ -120,6 +123,17 @@ class _Resolver:
             raise DeclarationError(self.problems)
         self.resolved.graph = graph
         return self.resolved
+
+    def _check_loops(self, declared: Mapping[str, ProductDeclaration]) -> None:
+        """Tell of functions, of products and of rules, that all see the last value of a loop's variable."""
+        found: list[Declared] = []
+        for name, product in declared.items():
+            found.append(Declared(name, product.where, product.make, product.variables))
+            rules = product.rules if isinstance(product.rules, list | tuple) else ()
+            checks = [rule for rule in rules if isinstance(rule, RuleDeclaration)]
+            found += [Declared(f"a rule of {name}", r.where, r.function, r.variables) for r in checks]
+        for first, what, hint in shared_variables(found):
+            self.problem(what, self.here(first.where), hint)
 
     def problem(self, what: str, where: Where, hint: str = "") -> None:
         self.problems.append(Problem(what=what, where=where, hint=hint))
