@@ -22,8 +22,10 @@ import pytest
 
 from assay.engines.duckdb import DuckDB
 from assay.engines.feed import Feed, Table
+from assay.engines.inspection import inspect
 from assay.engines.making import LAZY_FRAME, Recipe, make
 from assay.engines.types import of_column, source_column
+from assay.errors import SourceFault
 from assay.failure import said_of
 from assay.model import Code, Contract, Kind, Product, Source, Where
 
@@ -55,7 +57,10 @@ class Bench:
         recipe = Recipe(function=self._function, handovers={"s": LAZY_FRAME}) if by_function else None
         feed = Feed(alias="s", name="d.s", table=Table(tuple(files)), source=source, root=str(self.folder))
         try:
+            inspect(feed, files, self.engine)
             make(product, recipe, [feed], target, self.engine)
+        except SourceFault as error:
+            return error.told(shown=True)
         except Exception as error:
             failed = said_of(error, str(self.folder), product)
             return f"{failed.error}\n{failed.detail}"

@@ -190,7 +190,7 @@ ODD = {
     "double": [*_NUMBERS, "1e400", "infinity", "0.1000000000000000055511151231257827", "9007199254740993"],
     "boolean": ["yes", "T", "0", "2", "tru", "ja"],
     "date": ["2024-1-5", "13/12/2011", "2024-01-31 10:00:00", "2024-01-31T23:59:59-08:00", "2024-01-31Z", "2024-01-31garbage",
-             "20240131", "24-01-31", "infinity", "2024-02-30", "0000-01-01", "10000-01-01", "2024-01-31 00:00:00"],
+             "20240131", "24-01-31", "infinity", "2024-02-30", "10000-01-01", "2024-01-31 00:00:00"],
     "time": ["24:00:00", "10:00:00+02", "10:00:00 PM", "10", "10:00", "25:00:00", "10:00:00.1234567", "10:60:00"],
     "timestamp": _TIMES,
     "timestamp_ns": [*_TIMES, "2024-01-31 10:00:00.1234567891", "2300-01-01 00:00:00"],
@@ -256,6 +256,8 @@ def _problem(
 ) -> str:
     """Return what is wrong with what was handed over of one file; '' for nothing."""
     wanted = [None if text == "" else read(declared, text) for text in texts]
+    if format == "jsonl" and texts == ["-0"]:  # a whole number of JSON, which has no sign
+        wanted = [Fraction(0)]
     found = []
     for name in (f"sales.a{n}", f"sales.b{n}"):
         if told[name]["result"] != "published":

@@ -27,7 +27,7 @@ def declare(place: Place, frame: pl.DataFrame, columns: str) -> None:
 
 REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     "columns that differ by case": (
-        {"Amount": [9.0], "amount": [1.0]}, "{'amount': pl.Float64}", ["'a.parquet' has the columns 'Amount' and 'amount'"],
+        {"Amount": [9.0], "amount": [1.0]}, "{'amount': pl.Float64}", ["in/a.parquet has the columns 'Amount' and 'amount'"],
     ),
     "a column in another case": ({"Amount": [9.0]}, "{'amount': pl.Float64}", ["it is not there; it has Amount"]),
     "two columns at once": (
@@ -36,10 +36,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     ),
     "no value of an Enum": (
         {"x": ["open", None, "PAID"]}, f"{{'x': {STATUS}}}",
-        ["'a.parquet', row 3: column 'x' should be ENUM('open', 'paid', 'void'); it is 'PAID'"],
+        ["in/a.parquet, row 3: column 'x' should be ENUM('open', 'paid', 'void'); it is 'PAID'"],
     ),
     "too large a number": (
-        {"x": [1, 2**40]}, "{'x': 'integer'}", ["'a.parquet', row 2: column 'x' should be INTEGER; it is 1099511627776"],
+        {"x": [1, 2**40]}, "{'x': 'integer'}", ["in/a.parquet, row 2: column 'x' should be INTEGER; it is 1099511627776"],
     ),
     "nanoseconds": (
         {"x": pl.Series([0, 1_704_067_199_999_999_999], dtype=pl.Datetime("ns", "UTC"))}, "{'x': 'timestamptz'}",
@@ -47,7 +47,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     ),
     "nanoseconds of a day": (
         {"x": pl.Series([1], dtype=pl.Time)}, "{'x': pl.Time}",
-        ["column 'x' should be TIME, to the microsecond, and a file has 00:00:00.000000001", "a.parquet"],
+        ["in/a.parquet, row 1: column 'x' should be TIME; it is 00:00:00.000000001"],
     ),
     "digits of a decimal": (
         {"x": pl.Series(["123.45"]).cast(pl.Decimal(9, 2))}, "{'x': 'decimal(4,2)'}", ["column 'x' should be DECIMAL(4,2); it is Decimal('123.45')"],
@@ -137,4 +137,18 @@ def test_a_damaged_file_is_named(place: Place) -> None:
     (place.root / "in/b.parquet").write_bytes(good[:4] + b"\xff" * 40 + good[44:])
     told = place.materialize()
     for name in ("sales.by_sql", "sales.by_function"):
-        assert "cannot read 'b.parquet'" in told[name]["error"], told[name]
+        assert "in/b.parquet cannot be read" in told[name]["error"], told[name]
+
+
+def test_a_value_is_looked_at_once_and_not_told_where_it_is_sensitive(place: Place) -> None:
+    declare(place, pl.DataFrame({"x": ["open", "4929-1234"]}), f"{{'x': {STATUS}}}")
+    secret = "pa.DataFrameSchema({'x': pa.Column(metadata={'sensitive': True})})"
+    place.edit("products/sales.py", 'raw", owner="o"', f'raw", owner="o", contract={secret}')
+    for told in (place.materialize()[name] for name in ("sales.by_sql", "sales.by_function")):
+        assert "in/a.parquet, row 2: column 'x' should be ENUM('open', 'paid', 'void')" in told["error"]
+        assert "4929" not in str(told)
+    pl.DataFrame({"x": ["open", "void"]}).write_parquet(place.root / "in/a.parquet")
+    assert place.materialize()["sales.by_sql"]["result"] == "published"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("assay.engines.parquetfiles.inspect", lambda *_: pytest.fail("it is looked at again"))
+        assert place.materialize("--force")["sales.by_function"]["result"] == "published"

@@ -22,7 +22,7 @@ def inspector(catalog: Catalog, graph: Graph, names: Iterable[str], hands: Hands
 
 
 class Inspector:
-    """Inspects files of text before they are read, but for those that are known to be as declared.
+    """Inspects files of sources before they are read, but for those that are known to be as declared.
 
     `known` are their digests, by how they are read; `found` takes those known from now on. Any thread may use it.
     """
@@ -39,7 +39,7 @@ class Inspector:
     def __call__(self, feeds: Iterable[Feed]) -> None:
         """Inspect what is read; raises SourceFault for the first file that is not what its source declares."""
         for feed in feeds:
-            if feed.source and feed.source.is_text:
+            if feed.source and not feed.source.is_file:
                 with self._locks[feed.source.reading]:
                     self._inspect(feed, feed.source.reading)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from assay.engines import csvfiles, jsonlines
+from assay.engines import csvfiles, jsonlines, parquetfiles
 from assay.engines.duckdb import DuckDB
 from assay.engines.faults import csv_fault, json_fault, missing_key, value_fault
 from assay.engines.feed import Feed
@@ -52,8 +52,12 @@ class _Found(Struct, frozen=True):
 
 
 def inspect(feed: Feed, files: Sequence[Path], engine: DuckDB) -> None:
-    """Read files of a source of text whole; raises SourceFault for the first that is not what the source declares."""
+    """Read files of a source, text whole; raises SourceFault for the first that is not what the source declares."""
     assert feed.source is not None
+    if feed.source.format == "parquet":
+        with engine.cursor() as cursor:
+            parquetfiles.inspect(feed, files, cursor)
+        return
     surveys = {file: _surveyed(feed, file) for file in files}
     for file, found in _found(feed, files, engine):
         _check(feed, file, found, surveys[file], engine)

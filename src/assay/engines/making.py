@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from assay.engines import duckdb as duck
-from assay.engines import parquetfiles
 from assay.engines import polars as lazy
 from assay.engines.feed import Feed, Measured
 from assay.engines.measuring import measure
@@ -111,7 +110,7 @@ class _Making:
         return feed.files[0]
 
     def _scan(self, feed: Feed) -> "pl.LazyFrame":
-        if feed.source is None or parquetfiles.alike(feed.source):
+        if feed.source is None or feed.source.format == "parquet":
             return lazy.scan(feed)
         # Text is read by one engine, so to one value for all; what it read passes through a file, not through memory.
         aside = self._aside(feed.alias)

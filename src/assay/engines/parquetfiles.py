@@ -1,4 +1,7 @@
-"""Parquet files that are not ours: each declared column as exactly its declared type, or an error that says why not."""
+"""Parquet files that are not ours: each declared column as exactly its declared type, or an error that says why not.
+
+`by_schema` looks at types each time files are read, `inspect` at values, once for each file.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -10,12 +13,13 @@ from msgspec.structs import replace
 
 from assay.engines.feed import Feed
 from assay.engines.pathcolumns import by_path
-from assay.engines.quoting import identifier, literal, source_files
+from assay.engines.quoting import identifier, source_files
 from assay.engines.types import exact, from_polars, of_column
-from assay.errors import BuildError
+from assay.errors import SourceFault
 from assay.model import Column, Source
 
 if TYPE_CHECKING:
+    import duckdb
     import polars as pl
 
 _FILE = "__file_of_the_row"
@@ -28,9 +32,15 @@ _DAY = 86_400 * _PER_SECOND["ns"]
 class Group(Struct, frozen=True, kw_only=True):
     """Parquet files of a source that store each declared column (by name) as the same type."""
 
-    source: Source
+    feed: Feed
     files: tuple[Path, ...]
     stored: Mapping[str, Any]
+
+    @property
+    def source(self) -> Source:
+        """What is declared of the files."""
+        assert self.feed.source is not None
+        return self.feed.source
 
     def scan(self, types: Mapping[str, Any], file_column: str | None = None) -> "pl.LazyFrame":
         """Return the rows; columns whose `types` are not those stored, which are nanoseconds, as microseconds."""
@@ -68,70 +78,53 @@ def select(feed: Feed) -> str:
     """Return the query that reads Parquet files of a source."""
     source = feed.source
     assert source is not None
-    options, queries = "filename = '__file', hive_partitioning = false", []
-    for group in by_schema(source, feed.files):
-        named = ", ".join(f"{_value(group, c)} as {identifier(c.name)}" for c in source.columns)
-        files = source_files(group.files)
-        queries.append(f"select {named}{by_path(feed)} from read_parquet({files}, {options})")
-    return " union all ".join(queries)
+    named = ", ".join(f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in source.columns)
+    options = "filename = '__file', hive_partitioning = false"
+    return " union all ".join(
+        f"select {named}{by_path(feed)} from read_parquet({source_files(group.files)}, {options})"
+        for group in by_schema(feed, feed.files)
+    )
 
 
-def _value(group: Group, column: Column) -> str:
-    """Return the SQL of a value, with what `by_schema()` cannot see because Polars reads it otherwise."""
-    name = identifier(column.name)
-    value = f"cast({name} as {column.type})"
-    told = f"{group.source.name}: column {column.name!r} should be {column.type}"
-    if column.type == "TIME":  # Polars reads 24:00:00 as null
-        nanoseconds = f"epoch_ns(cast({name} as TIME_NS))"
-        wrong = (
-            f"error({literal(f'{told}, to the microsecond, and a file has ')} || {name} || ' (in ' || __file || ')')"
-        )
-        return f"case when {nanoseconds} % 1000 <> 0 or {nanoseconds} >= {_DAY} then {wrong} else {value} end"
-    if column.type == "TIMESTAMP_NS" and getattr(group.stored[column.name], "time_unit", "") == "ns":
-        wrong = f"error({literal(f'{told}, and is INT96, of which DuckDB reads microseconds (in ')} || __file || ')')"
-        return f"case when typeof({name}) <> 'TIMESTAMP_NS' then {wrong} else {value} end"
-    return value
-
-
-def alike(source: Source) -> bool:
-    """Say whether Polars reads every value of a source's Parquet files as DuckDB does."""
-    return source.format == "parquet" and all(c.type not in {"TIME", "TIMESTAMP_NS"} for c in source.columns)
-
-
-def by_schema(source: Source, files: Sequence[Path]) -> list[Group]:
+def by_schema(feed: Feed, files: Sequence[Path]) -> list[Group]:
     """Return the Parquet files of a source in groups of one schema, so that no file's types are taken for another's.
 
-    Raises BuildError for a file that lacks a declared column, has it in a type that is not what is declared, or holds
-    a value that the declared type cannot hold exactly.
+    Raises SourceFault for a file that lacks a declared column, or has it in a type that is not what is declared.
     """
+    assert feed.source is not None
     of_types: dict[tuple[Any, ...], list[Path]] = {}
     for file in files:
-        of_types.setdefault(_stored_types(source, file), []).append(file)
-    names = [column.name for column in source.columns]
-    groups = [
-        Group(source=source, files=tuple(same), stored=dict(zip(names, types, strict=True)))
+        of_types.setdefault(_stored_types(feed, file), []).append(file)
+    names = [column.name for column in feed.source.columns]
+    return [
+        Group(feed=feed, files=tuple(same), stored=dict(zip(names, types, strict=True)))
         for types, same in of_types.items()
     ]
-    for group in groups:
+
+
+def inspect(feed: Feed, files: Sequence[Path], cursor: "duckdb.DuckDBPyConnection") -> None:
+    """Look at the values of files; raises SourceFault for the first that its declared type does not hold exactly."""
+    for group in by_schema(feed, files):
         _check_values(group)
-    return groups
+        _check_by_duckdb(group, cursor)
 
 
 # ---------------------------------------------------------------------------------------------- types
 
 
-def _stored_types(source: Source, file: Path) -> tuple["pl.DataType", ...]:
-    """Return the type of each declared column in a file; BuildError with all that is wrong with them."""
+def _stored_types(feed: Feed, file: Path) -> tuple["pl.DataType", ...]:
+    """Return the type of each declared column in a file; SourceFault with all that is wrong with them."""
     import polars as pl
 
+    assert feed.source is not None
     try:
         with file.open("rb") as content:  # letters of a path would be taken for wildcards
             schema = pl.read_parquet_schema(content)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise BuildError(f"{source.name}: cannot read {file.name!r}: {error}") from error
-    if problems := [problem for column in source.columns if (problem := _problem(schema, column))]:
-        raise BuildError(f"{source.name}: {file.name!r} {'; and '.join(problems)}")
-    return tuple(schema[column.name] for column in source.columns)
+        raise SourceFault(feed.source.name, f"{feed.path_of(file)} cannot be read: {error}") from error
+    if problems := [problem for column in feed.source.columns if (problem := _problem(schema, column))]:
+        raise SourceFault(feed.source.name, f"{feed.path_of(file)} {'; and '.join(problems)}")
+    return tuple(schema[column.name] for column in feed.source.columns)
 
 
 def _problem(schema: Mapping[str, "pl.DataType"], column: Column) -> str:
@@ -164,15 +157,15 @@ def _may_be(stored: "pl.DataType", column: Column) -> bool:
 
 
 def _check_values(group: Group) -> None:
-    """Raise BuildError for the first value that its declared type does not hold exactly."""
+    """Raise SourceFault for the first value that its declared type does not hold exactly."""
     if not (file := _file_of_wrong(group, group.stored)):
         return
     if group.read_as == group.stored:
-        raise BuildError(f"{group.source.name}: {_first_wrong(group, file, group.stored)}")
+        raise _first_wrong(group, file, group.stored)
     # To Polars, what nanoseconds cannot tell is the largest number of them: it is looked at in microseconds.
     for types in (group.stored, group.read_as):
         if file := _file_of_wrong(group, types, but_largest=True):
-            raise BuildError(f"{group.source.name}: {_first_wrong(group, file, types, but_largest=True)}")
+            raise _first_wrong(group, file, types, but_largest=True)
 
 
 def _wrong(group: Group, types: Mapping[str, Any], *, but_largest: bool = False) -> dict[str, "pl.Expr"]:
@@ -206,27 +199,71 @@ def _file_of_wrong(group: Group, types: Mapping[str, Any], *, but_largest: bool 
         for (path,) in frame.collect(engine="streaming").rows():
             return Path(path)
     except pl.exceptions.PolarsError as error:
-        if len(group.files) == 1:
-            raise BuildError(f"{group.source.name}: cannot read {group.files[0].name!r}: {error}") from error
+        _raise_unreadable(group, str(error))
         for file in group.files:
             _file_of_wrong(replace(group, files=(file,)), types, but_largest=but_largest)
         raise
     return None
 
 
-def _first_wrong(group: Group, file: Path, types: Mapping[str, Any], *, but_largest: bool = False) -> str:
-    """Return where in a file the first value is that its declared type does not hold, and what it is."""
+def _raise_unreadable(group: Group, error: str) -> None:
+    """Raise SourceFault for a file that cannot be read; where there are several, it is not known yet which it is."""
+    if len(group.files) == 1:
+        raise SourceFault(group.source.name, f"{group.feed.path_of(group.files[0])} cannot be read: {error}")
+
+
+def _first_wrong(group: Group, file: Path, types: Mapping[str, Any], *, but_largest: bool = False) -> SourceFault:
+    """Return what to say of the first value in a file that its declared type does not hold exactly."""
     import polars as pl
 
     frame = replace(group, files=(file,)).scan(types).with_row_index(_FILE, 1)
-    declared = {column.name: column.logical or column.type for column in group.source.columns}
+    declared = {column.name: column for column in group.source.columns}
     for name, wrong in _wrong(group, types, but_largest=but_largest).items():
         is_time = types[name].is_temporal()
         value = pl.col(name).to_physical() if is_time else pl.col(name)
         for row, found in frame.filter(wrong).select(_FILE, value).head(1).collect().rows():
-            shown = _moment(found, types[name]) if is_time else repr(found)
-            return f"{file.name!r}, row {row}: column {name!r} should be {declared[name]}; it is {shown}"
-    return f"{file.name!r} was replaced while it was being read"
+            return _fault(group, file, row, declared[name], _moment(found, types[name]) if is_time else repr(found))
+    return SourceFault(group.source.name, f"{group.feed.path_of(file)} was replaced while it was being read")
+
+
+def _fault(group: Group, file: Path, row: int, column: Column, value: str) -> SourceFault:
+    place = f"{group.feed.path_of(file)}, row {row}"
+    should = f"column {column.name!r} should be {column.logical or column.type}"
+    return SourceFault(group.source.name, f"{place}: {should}", quoted=value, column=column.name)
+
+
+def _check_by_duckdb(group: Group, cursor: "duckdb.DuckDBPyConnection") -> None:
+    """Raise SourceFault for the first value that Polars does not read as it is, so that it cannot be asked."""
+    import duckdb
+
+    options = "filename = '__file', file_row_number = true, hive_partitioning = false"
+    for column in group.source.columns:
+        if not (wrong := _wrong_to_duckdb(column, group.stored[column.name])):
+            continue
+        read = f"read_parquet({source_files(group.files)}, {options})"
+        value = f"cast({identifier(column.name)} as varchar)"
+        try:
+            rows = cursor.execute(
+                f"select __file, file_row_number, {value} from {read} where {wrong} limit 1"
+            ).fetchall()
+        except duckdb.Error as error:
+            _raise_unreadable(group, str(error).partition("\n")[0])
+            for file in group.files:
+                _check_by_duckdb(replace(group, files=(file,)), cursor)
+            raise
+        for file, before, found in rows:
+            raise _fault(group, Path(file), before + 1, column, found)
+
+
+def _wrong_to_duckdb(column: Column, stored: "pl.DataType") -> str:
+    """Return what is true in DuckDB of values that are not exactly of the declared type; '' where Polars can tell."""
+    name = identifier(column.name)
+    if column.type == "TIME":  # Polars reads 24:00:00 as null, and nanoseconds as microseconds of another type
+        nanoseconds = f"epoch_ns(cast({name} as TIME_NS))"
+        return f"{nanoseconds} % 1000 <> 0 or {nanoseconds} >= {_DAY}"
+    if column.type == "TIMESTAMP_NS" and getattr(stored, "time_unit", "") == "ns":
+        return f"{name} is not null and typeof({name}) <> 'TIMESTAMP_NS'"  # INT96, of which DuckDB reads microseconds
+    return ""
 
 
 def _kept(column: Column, stored: "pl.DataType") -> "pl.Expr | None":

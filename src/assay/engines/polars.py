@@ -29,7 +29,7 @@ def scan(feed: Feed) -> "pl.LazyFrame":
         group.scan(group.read_as, "__file" if told else None).select(
             *(pl.col(name).cast(dtype) for name, dtype in declared.items()), *told
         )
-        for group in parquetfiles.by_schema(feed.source, feed.files)
+        for group in parquetfiles.by_schema(feed, feed.files)
     ]
     return pl.concat(frames) if len(frames) > 1 else frames[0]
 
