@@ -15,7 +15,7 @@ import pytest
 import assay
 from assay import storage, verify
 from assay.catalog import open_catalog
-from assay.errors import CatalogError, StoreError
+from assay.errors import CatalogDamaged, CatalogError, StoreError
 from tests.conftest import Place
 
 DECLARED = """
@@ -541,6 +541,18 @@ def test_contradictions_are_told(shop: Place, says: str) -> None:
         shop.run(*verb)  # no traceback
 
 
+def test_a_pointer_to_another_products_version_is_served_to_nobody(shop: Place) -> None:
+    with sqlite3.connect(shop.root / ".products/catalog.db") as db:
+        [(other,)] = db.execute("select version from pointers where product = 'sales.q'").fetchall()
+        db.execute("update pointers set version = ? where product = 'sales.p'", [other])
+    for verb in (["query", "from p"], ["show", "p"], ["status"], ["materialize"], ["plan"]):
+        ran = shop.run(*verb)
+        assert ran.code == 1, verb
+        assert "sends readers of sales.p to v" in ran.err and "which is of sales.q" in ran.err, verb
+    with pytest.raises(CatalogDamaged):
+        assay.read("p", project=shop.root)
+
+
 def page_overwritten(content: bytes) -> bytes:
     return content[: 4096 * 3] + b"\x55" * 4096 + content[4096 * 4 :]
 
@@ -644,6 +656,7 @@ def test_a_catalog_of_the_schema_before_is_taken_over(shop: Place) -> None:
         db.execute("alter table parts drop column modified")
         db.execute("drop table claims")
         db.execute("drop table waivers")
+        db.execute("drop table inspected")
         db.execute("alter table replaced drop column seen")
         db.execute("create table seen (path text primary key, size bigint, mtime_ns bigint, digest text)")
         db.execute("update meta set value = '3' where name = 'schema'")

@@ -157,7 +157,7 @@ def _published(config: Config, storage: LocalStorage, environment: str, at: date
             newest = f"the last of {environment} is {last.id}" if last else f"{environment} has none"
             raise UsageError(f"there is no release {at}: {newest}")
         pointers = catalog.pointers(environment, at)
-        versions = {name: catalog.version(pointer.version) for name, pointer in pointers.items()}
+        versions = {name: catalog.version_seen(pointer) for name, pointer in pointers.items()}
     finally:
         catalog.close()
     return Published(versions, config, environment, at)

@@ -30,6 +30,7 @@ from assay.catalog.rows import (
     VERDICT,
     VERSION,
     WAIVER,
+    check_seen,
     decoded,
     files_of,
     ids_of,
@@ -176,6 +177,12 @@ class Catalog:
         if not found:
             raise CatalogDamaged(f"the catalog {self.name} has no version {id}", hint=put_back(self.name))
         return found[0]
+
+    def version_seen(self, pointer: Pointer) -> Version:
+        """Return the version that readers are sent to; CatalogDamaged when it is another product's."""
+        version = self.version(pointer.version)
+        check_seen(self.name, pointer, version)
+        return version
 
     def versions(self, product: str, limit: int | None = None) -> Sequence[Version]:
         """Return the versions of a product, newest first."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.catalog.protocol import Holds
 from assay.catalog.recording import rows_of
-from assay.catalog.rows import PART, VERSION, decoded, files_of, ids_of, part_of, version_of
+from assay.catalog.rows import PART, VERSION, check_seen, decoded, files_of, ids_of, part_of, version_of
 from assay.model import Part, Pointer, Verdict, Version
 from assay.waivers import Waiver
 
@@ -52,7 +52,11 @@ class RecordedFacts:
         with decoded(self._catalog.name):
             many = (row[_WIDE - 1] for row in rows if row[_WIDE] is None)
             self._shared |= self._catalog.parts(id for ids in many for id in ids_of(ids))
-            return {row[0]: self._seen(row) for row in rows}
+            found = {row[0]: self._seen(row) for row in rows}
+        for pointer in self._pointers.values():
+            if version := found.get(pointer.version):
+                check_seen(self._catalog.name, pointer, version)
+        return found
 
     def _seen(self, row: Sequence[Any]) -> Version:
         part = row[_WIDE:]

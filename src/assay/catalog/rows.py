@@ -19,6 +19,7 @@ from assay.model import (
     Column,
     Key,
     Part,
+    Pointer,
     RuleResult,
     SourceFile,
     Status,
@@ -293,6 +294,13 @@ def waiver_of(row: Sequence[Any]) -> Waiver:
         who=told.who,
         at=datetime.fromisoformat(told.at),
     )
+
+
+def check_seen(catalog: str, pointer: Pointer, version: Version) -> None:
+    """Raise CatalogDamaged when readers of a product are sent to a version of another."""
+    if version.product != pointer.product:
+        wrong = f"sends readers of {pointer.product} to {version.id[:7]}, which is of {version.product}"
+        raise CatalogDamaged(f"the catalog {catalog} {wrong}", hint=put_back(catalog))
 
 
 class _Failing(Struct):
