@@ -17,6 +17,7 @@ LAYERS = [
     {
         "fingerprint",
         "syntax",
+        "effects",
         "reach",
         "graph",
         "holding",
@@ -104,6 +105,7 @@ PURE = {
     "periods",
     "tolerance",
     "fingerprint",
+    "effects",
     "reach",
     "syntax",
     "graph",

@@ -486,3 +486,127 @@ def test_what_is_made_by_exec_and_what_a_module_answers_for_count(place: Place) 
     assert stale(place) == {"s.p"}
     place.edit("lib/h.py", "return 1", "return 2")
     assert stale(place) == {"s.p", "s.q"}
+
+
+# What runs for a product though its function does not name it: (files, what is edited, products that it counts for).
+UNNAMED = {
+    "a namespace of polars": (
+        {"lib/money.py": "import polars as pl\n@pl.api.register_expr_namespace('money')\nclass Money:\n"
+         "    def __init__(self, e): self.e = e\n    def vat(self): return self.e * rate()\ndef rate(): return 19\n"},
+        "import lib.money\n@product(owner='o')\ndef p(numbers): return numbers.select(pl.col('x').money.vat())",
+        ("lib/money.py", "return 19", "return 21"),
+    ),
+    "a namespace imported by what it imports": (
+        {"lib/money.py": "import polars as pl\n@pl.api.register_expr_namespace('money')\nclass Money:\n"
+         "    def __init__(self, e): self.e = e\n    def vat(self): return self.e * 19\n",
+         "lib/every.py": "from . import money\nfrom .money import Money\n"},
+        "from lib import every\n@product(owner='o')\ndef p(numbers): return numbers.select(pl.col('x').money.vat())",
+        ("lib/money.py", "* 19", "* 21"),
+    ),
+    "expressions in a dictionary of another module": (
+        {"lib/metrics.py": "METRICS = {}\n",
+         "lib/shop.py": "import polars as pl\nimport lib.metrics\nlib.metrics.METRICS['net'] = pl.col('x') * 84\n"},
+        "import lib.shop\nfrom lib.metrics import METRICS\n@product(owner='o')\n"
+        "def p(numbers): return numbers.select(METRICS['net'])",
+        ("lib/shop.py", "84", "83"),
+    ),
+    "expressions put there by a module that only others import": (
+        {"lib/metrics.py": "METRICS = {}\n",
+         "products/a_first.py": "import polars as pl\nfrom lib.metrics import METRICS\nMETRICS.update(net=pl.col('x') * 84)\n"},
+        "from lib.metrics import METRICS\n@product(owner='o')\ndef p(numbers): return numbers.select(METRICS['net'])",
+        ("products/a_first.py", "84", "83"),
+    ),
+    "what a function registers": (
+        {"lib/metrics.py": "METRICS = {}\ndef metric(name, e): METRICS[name] = e\n",
+         "lib/shop.py": "import polars as pl\nfrom lib.metrics import metric\nmetric('net', pl.col('x') * 84)\n"},
+        "import lib.shop\nfrom lib.metrics import METRICS\n@product(owner='o')\n"
+        "def p(numbers): return numbers.select(METRICS['net'])",
+        ("lib/shop.py", "84", "83"),
+    ),
+    "plugins of a package": (
+        {"lib/plug/__init__.py": "", "lib/plug/one.py": "def run(): return 11\n",
+         "lib/loader.py": "import importlib, pkgutil, lib.plug\ndef runners():\n    return [importlib.import_module(m.name).run"
+         " for m in pkgutil.iter_modules(lib.plug.__path__, 'lib.plug.')]\n"},
+        "from lib.loader import runners\n@product(owner='o')\n"
+        "def p(numbers): return numbers.select(x=pl.lit([r() for r in runners()]))",
+        ("lib/plug/one.py", "11", "12"),
+    ),
+    "classes made of a class": (
+        {"lib/base.py": "class Step: pass\ndef steps(): return [c() for c in Step.__subclasses__()]\n",
+         "lib/steps.py": "from lib.base import Step\nclass Add(Step):\n    def run(self): return 1\n"},
+        "import lib.steps\nfrom lib.base import steps\n@product(owner='o')\n"
+        "def p(numbers): return numbers.select(x=pl.lit([s.run() for s in steps()]))",
+        ("lib/steps.py", "return 1", "return 2"),
+    ),
+    "a method put into a class of a library": (
+        {"lib/patch.py": "import polars as pl\npl.DataFrame.shown = lambda frame: frame.head(1)\n"},
+        "import lib.patch\n@product(owner='o')\ndef p(numbers: pl.DataFrame): return numbers.shown()",
+        ("lib/patch.py", "head(1)", "head(2)"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNNAMED)
+def test_what_runs_unnamed_counts(place: Place, forge: Forge, case: str) -> None:
+    files, text, (file, old, new) = UNNAMED[case]
+    place.write("lib/__init__.py", "")
+    for path, content in files.items():
+        place.write(path, content)
+    place.write("products/sales.py", text, header=True)
+    place.write(
+        "products/other.py",
+        "@product(owner='o', inputs={'numbers': 'sales.numbers'})\ndef q(numbers): return numbers",
+        header=True,
+    )
+    place.edit("products/other.py", "numbers = source", "others = source")
+    assert place.materialize()[""]["exit_code"] == 0
+    before = place.query("from p")
+    place.write("lib/unrelated.py", "X = 1\n")
+    assert stale(place) == set()
+    place.edit(file, old, new)
+    assert stale(place) == {"sales.p"}
+    assert place.materialize()[""]["exit_code"] == 0
+    assert place.query("from p") != before
+
+
+def test_a_plugin_that_appears_is_seen(place: Place) -> None:
+    files, text, _ = UNNAMED["plugins of a package"]
+    for path, content in {"lib/__init__.py": "", **files}.items():
+        place.write(path, content)
+    place.write("products/sales.py", text, header=True)
+    place.materialize()
+    place.write("lib/plug/two.py", "def run(): return 5\n")
+    assert stale(place) == {"sales.p"}
+    place.materialize()
+    assert place.query("select distinct x from p") == [{"x": [11, 5]}]
+
+
+def test_what_declares_in_a_loop_counts_for_nobody_else(place: Place) -> None:
+    """A factory of products that is called at module level registers nothing but products."""
+    place.write(
+        "products/sales.py",
+        "def shop(name, n):\n    @product(name=name, owner='o')\n    def made(numbers): return numbers.head(n)\n"
+        "shop('a', 1)\nfor name in ['b', 'c']:\n    shop(name, 2)\nprint('loaded')\n"
+        "if __name__ == '__main__':\n    shop('z', 3)",
+        header=True,
+    )
+    place.materialize()
+    place.edit("products/sales.py", "shop('a', 1)", "shop('a', 3)\nshop('d', 3)")
+    assert stale(place) == {"sales.a", "sales.d"}
+
+
+def test_what_one_module_registers_does_not_count_for_those_that_do_not_reach_it(place: Place) -> None:
+    place.write("lib/__init__.py", "")
+    place.write("lib/metrics.py", "METRICS, OTHERS = {}, {}\ndef metric(name, e): OTHERS[name] = e\n")
+    for name in "ab":
+        place.write(
+            f"products/{name}.py",
+            f"import polars as pl\nfrom assay import product\nfrom lib.metrics import METRICS, metric\n"
+            f"METRICS['{name}'] = pl.col('x') * 2\nmetric('{name}', pl.col('x') * 3)\n"
+            "@product(owner='o', inputs={'numbers': 'sales.numbers'})\ndef p(numbers): return numbers.head(1)\n",
+        )
+    place.materialize()
+    place.edit("products/a.py", "* 2", "* 4")
+    assert stale(place) == set()
+    place.edit("products/a.py", "* 3", "* 5")
+    assert stale(place) == {"a.p"}

@@ -40,7 +40,14 @@ def read_definitions(config: Config) -> Resolved:
     loaded.problems += [*_wrong_reads(config), *_closed_folders(local)]
     with reader.recalling(queries) as parsed:
         resolved = resolve(config, loaded, local, reads_digest(config))
-    files: list[Path | str] = [*loaded.files, *resolved.files, *local.looked_at, *local.absent, *local.read_by()]
+    files: list[Path | str] = [
+        *loaded.files,
+        *resolved.files,
+        *local.looked_at,
+        *local.absent,
+        *local.searched,
+        *local.read_by(),
+    ]
     stamp = made_from(config, relative(config, files))
     if before == made_from(config, ()):  # nothing was edited while it was being read
         write_manifest(config, resolved.graph, files, stamp)

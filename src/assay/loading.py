@@ -1,5 +1,6 @@
 """Imports the user's definition modules, always from their source, and says where in their own code it failed."""
 
+import ast
 import difflib
 import hashlib
 import importlib
@@ -132,6 +133,15 @@ def _is_below(root: str, path: str) -> bool:
     return path.startswith(f"{root}/") and "site-packages" not in path and not path.startswith(_OURS)
 
 
+def _behind(chain: str, space: Mapping[str, object]) -> object:
+    """Return what a dotted name stands for, through modules."""
+    root, *rest = chain.split(".")
+    value = space.get(root)
+    for name in rest:
+        value = getattr(value, name, None) if isinstance(value, ModuleType) else None
+    return value
+
+
 class Local:
     """What belongs to a project: Python files below its root, other than installed packages and Assay itself."""
 
@@ -141,6 +151,8 @@ class Local:
         self.root = str(config.root)
         self.state = str(config.state)
         self.accesses = Accesses(owns=self.owns, contains=self.contains)  # what modules read while they were imported
+        self.searched: set[str] = set()  # folders in which code looks for modules, with a / behind
+        self._fills: dict[tuple[str, int], tuple[object, list[tuple[ModuleType, ast.stmt]]]] = {}
         self.looked_at: set[Path] = set()  # files whose syntax was read
         self.absent: set[Path] = set()  # where a module was looked for, and would be found first if it were there
         self.tree_of = cache(self._tree_of)
@@ -181,6 +193,30 @@ class Local:
             except Exception:  # it fails where it is used, and says so there
                 return None
         return sys.modules.get(name)
+
+    def fills_of(self, name: str, value: object) -> list[tuple[ModuleType, ast.stmt]]:
+        """Return the statements of modules of the project that may put something into a value, which one calls so."""
+        key = (name, id(value))
+        if key not in self._fills:
+            self._fills[key] = (value, list(self._statements_on(name, value)))  # alive, so that its id is its own
+        return self._fills[key][1]
+
+    def _statements_on(self, name: str, value: object) -> Iterator[tuple[ModuleType, ast.stmt]]:
+        for _, module in sorted(sys.modules.items()):
+            tree = self.tree_of(getattr(module, "__file__", None) or "")
+            if tree is None:
+                continue
+            for called in {name, *(label for label, of in vars(module).items() if of is value)}:
+                for chain, statement in tree.fills(called):
+                    if _behind(chain, vars(module)) is value:
+                        yield module, statement
+
+    def modules_in(self, folder: str) -> list[str]:
+        """Return the files of the project's modules in a folder and those below."""
+        inside = [Path(folder), *(path for path in Path(folder).rglob("*") if path.is_dir())]
+        inside = [path for path in inside if not path.name.startswith((".", "__pycache__"))]
+        self.searched.update(f"{path}/" for path in inside)
+        return sorted(str(file) for path in inside for file in path.glob("*.py") if self.owns(str(file)))
 
     def read_by(self, file: str | None = None) -> list[str]:
         """Return what a module (any, unless given) read while it was imported: files, and folders with a / behind."""

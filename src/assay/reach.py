@@ -27,6 +27,10 @@ _CLOCKS = {
     "datetime.date.today", "datetime.datetime.now", "datetime.datetime.today", "datetime.datetime.utcnow",
     "time.time", "time.time_ns",
 }  # fmt: skip
+_LOOKS_FOR_MODULES = {
+    "importlib.import_module", "importlib.util.spec_from_file_location", "pkgutil.iter_modules",
+    "pkgutil.walk_packages", "runpy.run_module", "runpy.run_path", "__import__",
+}  # fmt: skip
 _OF_THE_PROCESS = ("modules", "argv", "path", "path_importer_cache")  # of sys: they differ from one to the next
 _PLAIN: set[Any] = {type(None), bool, int, float, complex, str, bytes, Decimal, date, datetime, time, timedelta, range}
 
@@ -45,6 +49,9 @@ class Reach(Struct):
     `tree_of` gives the syntax tree of a project-local file, or None for one that is not the project's; `load` imports a
     project-local module that a function imports only when it runs; `origin` is the file that declares; `salt_of` gives
     what goes into values of a file that cannot be read: a digest of what that module read as it was imported.
+    `fills_of` gives the statements of all modules that may put something into what is called so, and `modules_in` the
+    files of the modules in a folder, for code that looks for them when it runs.
+    With `registers`, what is in containers that others may fill does not count: it is a registration that counts.
     `clocks` gathers the calls that ask what time it is: by file and name, the line from which on it stands, and whether
     that is asked as the module is imported.
     """
@@ -53,6 +60,9 @@ class Reach(Struct):
     load: Callable[[str], types.ModuleType | None] = sys.modules.get
     origin: str = ""
     salt_of: Callable[[str], str] = lambda file: ""
+    fills_of: Callable[[str, Any], Sequence[tuple[types.ModuleType, ast.stmt]]] = lambda name, value: ()
+    modules_in: Callable[[str], Sequence[str]] = lambda folder: ()
+    registers: bool = False
     clocks: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
     _parts: dict[str, str] = field(default_factory=dict)
     _foreign: set[str] = field(default_factory=set)
@@ -60,6 +70,8 @@ class Reach(Struct):
     _homes: Counter[str] = field(default_factory=Counter)
     _meant: list[tuple[str, str]] = field(default_factory=list)  # names, and what they stand for, where that differs
     _bound: _Bound | None = None
+    _told: dict[tuple[str, str, bool], list[str]] = field(default_factory=dict)  # of names: what tells their values
+    _held: bool = False  # whether what is visited is held by a container, which others may have filled
 
     @property
     def parts(self) -> dict[str, str]:
@@ -69,6 +81,11 @@ class Reach(Struct):
         """
         names = [sorted(self._foreign), self._meant]
         return {**self._parts, **({"names": digest(names)} if any(names) else {})}
+
+    def visit_statements(self, name: str, said: Said, space: Mapping[str, Any], file: str) -> None:
+        """Add what statements of a module say, and all they reach, to the parts."""
+        self._note(name, said.digest)
+        self._reached(said, space, file)
 
     def visit(self, name: str, value: Any, module: str = "") -> None:
         """Add what `value` is, and all it reaches, to the parts; `module` is the file that refers to it."""
@@ -135,11 +152,16 @@ class Reach(Struct):
             self.visit(f"{name}.{index}", value, module)
 
     def _container(self, name: str, value: Any, module: str) -> None:
+        if self.registers and self._bound and not isinstance(value, tuple | frozenset):
+            self._add(name, self._told_once(module, filled=False))  # of what others put there, each counts on its own
+            return
         items = list(value.items()) if isinstance(value, dict) else list(value)
         if isinstance(value, dict | set | frozenset):
             items.sort(key=lambda item: _sorting(item[0] if isinstance(value, dict) else item))
         self._add(name, [type(value).__name__, len(items)])
+        before, self._held = self._held, True
         self._all(name, items, module)
+        self._held = before
         if type(value).__module__ != "builtins":
             self.visit(type(value).__qualname__, type(value), module)
             self.visit(f"{name}.default", getattr(value, "default_factory", None), module)
@@ -214,6 +236,10 @@ class Reach(Struct):
         for name in sorted(said.names):
             self._clock(name, imported, space, file, (line, False) if line else None)
             self._name(name.split("."), space, file)
+            if name.endswith(".__subclasses__"):
+                self._subclasses(space.get(name.partition(".")[0]), file)
+        if any(_stands_for(name, imported, space) in _LOOKS_FOR_MODULES for name in said.names):
+            self._plugins(said.names, space, file)
         for inner in said.imports:
             if isinstance(inner, ast.Import):
                 for alias in inner.names:
@@ -225,10 +251,32 @@ class Reach(Struct):
         self, name: str, imported: Mapping[str, str], space: Mapping[str, Any], file: str, at: tuple[int, bool] | None
     ) -> None:
         """Note a dotted name that stands for a clock."""
-        root, _, rest = name.partition(".")
-        home = imported.get(root) or _home(space.get(root))
-        if at and (f"{home}.{rest}" if rest else home) in _CLOCKS:
+        if at and _stands_for(name, imported, space) in _CLOCKS:
             self.clocks.setdefault((file, name), at)
+
+    def _subclasses(self, value: Any, file: str) -> None:
+        """Visit what a class finds when it asks for those made of it."""
+        classes: list[type] = type.__subclasses__(value) if isinstance(value, type) else []
+        for cls in sorted(classes, key=_home):
+            self.visit(cls.__qualname__, cls, file)
+            self._subclasses(cls, file)
+
+    def _plugins(self, names: Iterable[str], space: Mapping[str, Any], file: str) -> None:
+        """Add all modules that code may find as it runs: those of the packages that it names, or beside its own."""
+        folders = {folder for name in names for folder in self._folders(name.split("."), space)}
+        for folder in sorted(folders or {str(PurePath(file).parent)}):
+            for found in self.modules_in(folder):
+                if tree := self.tree_of(found):
+                    self._add(f"{PurePath(folder).name}/{PurePath(found).relative_to(folder)}", tree.whole)
+
+    def _folders(self, chain: Sequence[str], space: Mapping[str, Any]) -> list[str]:
+        """Return the folders of the package of the project's own that a dotted name leads to."""
+        value: Any = space.get(chain[0])
+        for name in chain[1:]:
+            inner = getattr(value, name, None) if isinstance(value, types.ModuleType) else None
+            value = inner if isinstance(inner, types.ModuleType) else value
+        is_package = isinstance(value, types.ModuleType) and hasattr(value, "__path__") and self._is_own(value)
+        return list(value.__path__) if is_package else []
 
     def _imported(self, node: ast.ImportFrom, space: Mapping[str, Any], file: str) -> None:
         base = absolute(node, space.get("__package__") or "")
@@ -268,15 +316,28 @@ class Reach(Struct):
             return
         self.visit(name, getattr(value, "__wrapped__", None), module)
         self.visit(f"{kind.__module__}.{kind.__qualname__}", kind, module)
-        self._add(name, [kind.__qualname__, self._told_of(self._bound, module, frozenset())])
+        own_kind = self.tree_of(str(_module_space(kind).get("__file__") or "")) is not None
+        told = self._told_once(module, filled=self._held or own_kind)
+        self._add(name, [kind.__qualname__, told])
         for base in _PLAIN - {type(None), bool, range}:
             if isinstance(value, base):  # a kind of number or text of the user's own
                 self._add(f"{name}.value", base.__repr__(value))
         if isinstance(value, BaseException):
             self.visit(f"{name}.args", value.args, module)
-        if self.tree_of(str(_module_space(kind).get("__file__") or "")):
+        if own_kind:
             for label in sorted(_labels(value)):
                 self.visit(f"{name}.{label}", getattr(value, label, None), module)
+
+    def _told_once(self, module: str, *, filled: bool) -> list[str]:
+        """Return what tells the value of the name that is visited, with what others `filled` it with."""
+        if self._bound is None:
+            return self._told_of(None, module, frozenset())
+        key = self._bound.file, self._bound.name, filled
+        if key not in self._told:
+            self._told[key] = []  # it may lead back here
+            told = self._told_of(self._bound, module, frozenset())
+            self._told[key] = told + (self._filled(self._bound) if filled else [])
+        return self._told[key]
 
     def _told_of(self, bound: _Bound | None, module: str, through: frozenset[tuple[str, str]]) -> list[str]:
         """Return digests of the source that tells what a value is, the statements on its name or whole files, and of
@@ -304,6 +365,18 @@ class Reach(Struct):
             self._reached(say(tree.module, bound.space), bound.space, bound.file)
         return [*(told or [tree.whole]), self.salt_of(bound.file)]
 
+    def _filled(self, bound: _Bound) -> list[str]:
+        """Return digests of the statements of other modules that may have put a value where it is."""
+        told = []
+        for module, statement in self.fills_of(bound.name, bound.space.get(bound.name)):
+            file, space = str(module.__file__), vars(module)
+            if file != bound.file and not is_ours(getattr(statement, "value", None), space):
+                said = say(statement, space)
+                told += [said.digest, self.salt_of(file)]
+                for name in said.names:
+                    self._name(name.split("."), space, file)
+        return told
+
     def _add(self, name: str, content: Any) -> None:
         self._note(name, digest(content))
 
@@ -321,6 +394,13 @@ def _home(value: Any) -> str:
     if isinstance(value, types.ModuleType):
         return value.__name__
     return f"{value.__module__}.{value.__qualname__}" if isinstance(value, _AT_HOME) else ""
+
+
+def _stands_for(name: str, imported: Mapping[str, str], space: Mapping[str, Any]) -> str:
+    """Return what a dotted name is called where it is at home."""
+    root, _, rest = name.partition(".")
+    home = imported.get(root) or _home(space.get(root))
+    return f"{home}.{rest}" if rest else home or name
 
 
 def _imported(nodes: Iterable[ast.Import | ast.ImportFrom]) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from assay import clockwords
 from assay.config import Config
 from assay.declare import Declaration, FileDeclaration, ProductDeclaration, RuleDeclaration, SourceDeclaration
+from assay.effects import Effects
 from assay.engines import sql as reader
 from assay.engines.making import FILE, MOMENTS, Recipe
 from assay.engines.tracing import traced
@@ -86,6 +87,7 @@ class _Resolver:
     def __init__(self, config: Config, loaded: Loaded, local: Local, salt: str) -> None:
         self.config, self.loaded, self.local, self.salt = config, loaded, local, salt
         self.salt_of = cache(self._salt_of)
+        self.effects = Effects(local.tree_of, lambda: self.reach(registers=True))
         self.problems = list(loaded.problems)
         self.named: dict[str, Declaration] = {}
         self.aside: dict[str, str] = {}  # of each product, the digest of the rules that set rows aside
@@ -404,11 +406,20 @@ class _Resolver:
         self.problems += clockwords.in_code(declared, reach, name, self.local)
         recipe = Recipe(function=function, handovers=handovers, target=target)
         changes = declared.changes_with not in {"", NEVER}
-        listed = {_LISTED: self.salt} if self.salt else {}  # the function may read it when it runs
-        return _Made(recipe=recipe, inputs=tuple(inputs), parts={**reach.parts, **listed}, clocked=changes)
+        parts = {**reach.parts, **self.effects.of(declared.module)}
+        parts |= {_LISTED: self.salt} if self.salt else {}  # the function may read it when it runs
+        return _Made(recipe=recipe, inputs=tuple(inputs), parts=parts, clocked=changes)
 
-    def reach(self, declared: ProductDeclaration) -> Reach:
-        return Reach(tree_of=self.local.tree_of, load=self.local.load, origin=declared.where.file, salt_of=self.salt_of)
+    def reach(self, declared: ProductDeclaration | None = None, *, registers: bool = False) -> Reach:
+        return Reach(
+            tree_of=self.local.tree_of,
+            load=self.local.load,
+            origin=declared.where.file if declared else "",
+            salt_of=self.salt_of,
+            fills_of=self.local.fills_of,
+            modules_in=self.local.modules_in,
+            registers=registers,
+        )
 
     def _salt_of(self, file: str) -> str:
         """Return the digest of what `reads` names, and of what a module read as it was imported."""

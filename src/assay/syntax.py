@@ -65,7 +65,7 @@ class SourceTree:
     def says(self, line: int, space: Mapping[str, Any]) -> Said | None:
         """Return what the code says that starts at a line, None for none; `space` holds the names of the module."""
         text, names, roots = self.known.get(str(line), ("", (), {}))
-        if text and all(_is_ours_by(root, space) == ours for root, ours in roots.items()):
+        if text and all(is_ours_by(root, space) == ours for root, ours in roots.items()):
             return Said(text, set(names), [], roots)
         if (node := self.at(line)) is None:
             return None
@@ -95,8 +95,18 @@ class SourceTree:
 
     def mentions(self, name: str) -> list[ast.stmt]:
         """Return the statements of the module itself (no definitions) that mention a name; [] if none binds it."""
-        found = [s for s in self.module.body if not isinstance(s, _DEFINITIONS) and name in _words(s)]
+        found = [s for s in self.module.body if not isinstance(s, _DEFINITIONS) and name in names_in(s)]
         return found if any(_binds(s, name) for s in found) else []
+
+    def fills(self, name: str) -> list[tuple[str, ast.stmt]]:
+        """Return the statements that, as the module is imported, do something with what is called so, each with the
+        dotted name by which they do.
+        """
+        if name.encode() not in self._text:
+            return []
+        statements = [s for s in self.module.body if not isinstance(s, ast.Import | ast.ImportFrom)]
+        found = [(chain, s) for s in statements for chain in _chains(s) if chain.rpartition(".")[2] == name]
+        return list(dict.fromkeys(found))
 
     def imported(self, name: str, package: str) -> list[tuple[types.ModuleType, str]]:
         """Return each module, and the name there, that a name may have been imported from."""
@@ -141,7 +151,7 @@ def say(piece: ast.AST, space: Mapping[str, Any]) -> Said:
         for label in node._fields:
             value: Any = getattr(node, label, None)
             if label == "decorator_list":
-                roots.update((root, _is_ours_by(root, space)) for root in map(_root, value))
+                roots.update((root, is_ours_by(root, space)) for root in map(_root, value))
                 value = [d for d in value if not roots[_root(d)]]
             elif label == "body" and isinstance(node, _DOCUMENTED):
                 value = _without_docstring(value)
@@ -168,7 +178,7 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 
 def is_ours(expression: ast.expr | None, space: Mapping[str, Any]) -> bool:
     """Say whether an expression calls or names something of Assay: it declares, and computes nothing."""
-    return _is_ours_by(_root(expression), space)
+    return is_ours_by(_root(expression), space)
 
 
 def _root(expression: ast.expr | None) -> str:
@@ -178,10 +188,18 @@ def _root(expression: ast.expr | None) -> str:
     return root.id if isinstance(root, ast.Name) else ""
 
 
-def _is_ours_by(root: str, space: Mapping[str, Any]) -> bool:
+def is_ours_by(root: str, space: Mapping[str, Any]) -> bool:
     value = space.get(root) if root else None
     home = getattr(value, "__module__", None) or getattr(value, "__name__", None) or ""
     return str(home).partition(".")[0] == "assay"
+
+
+def _chains(statement: ast.stmt) -> Iterator[str]:
+    """Yield the dotted names in what of a statement runs as the module is imported: of a definition, its decorators."""
+    pieces = statement.decorator_list if isinstance(statement, _DEFINITIONS) else [statement]
+    for node in (node for piece in pieces for node in ast.walk(piece)):
+        if isinstance(node, ast.Name | ast.Attribute) and (chain := chain_of(node)):
+            yield chain
 
 
 def _binds(statement: ast.stmt, name: str) -> bool:
@@ -197,8 +215,8 @@ def chain_of(node: ast.expr) -> str:
     return ""
 
 
-def _words(statement: ast.stmt) -> set[str]:
-    return {n.id for n in ast.walk(statement) if isinstance(n, ast.Name)}
+def names_in(piece: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(piece) if isinstance(n, ast.Name)}
 
 
 def absolute(node: ast.ImportFrom, package: str) -> str:
