@@ -5,10 +5,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
+from pathlib import Path
+from threading import Timer
 
 import pytest
 
+from assay.engines.duckdb import DuckDB
+from assay.engines.parser import PARSER
 from assay.interrupts import unstopped
 from tests.conftest import LONG, Place, until
 
@@ -760,3 +765,21 @@ def test_an_interrupt_that_nobody_sent_fails_its_product_alone(place: Place) -> 
         "failed",
     )
     assert "KeyboardInterrupt" in told["sales.p"]["error"]
+
+
+@pytest.mark.parametrize("where", ["the parser", "a bench"])
+def test_ctrl_c_in_duckdb_is_one(tmp_path: Path, where: str) -> None:
+    """DuckDB takes the signal for itself, and raises an error that is no KeyboardInterrupt."""
+    long = "select 1 where " + " and ".join(f"a{n} = {n}" for n in range(100_000))
+    asked = "select json_serialize_sql(?::varchar)"
+    engine = DuckDB([tmp_path], tmp_path / "spill")
+    with pytest.raises(KeyboardInterrupt):
+        Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        if where == "the parser":
+            PARSER.ask(asked, [long])
+        else:
+            with engine.bench([], "x") as bench:
+                bench.execute(asked, [long])
+        time.sleep(20)  # it was quicker
+    assert PARSER.ask("select 1") == [(1,)]
+    engine.close()

@@ -358,7 +358,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize(
-    ("away", "ends"), [*((a, "its time") for a in AWAY), *(("as a daemon", e) for e in ENDINGS)][1:]
+    ("away", "ends"), [("in a session of its own", "its time"), *(("as a daemon", ends) for ends in ENDINGS)]
 )
 def test_what_it_starts_elsewhere_ends_with_it(place: Place, away: str, ends: str) -> None:
     declare(

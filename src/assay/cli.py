@@ -14,7 +14,7 @@ import click
 from assay.cleaning import clean
 from assay.errors import AssayError, remedy
 from assay.exits import hold
-from assay.interrupts import end_now, end_when_deaf, is_left_behind
+from assay.interrupts import end_now, end_when_deaf, hearing, is_left_behind
 
 # What `--help` says of each verb: its module, and all that this works with, is loaded when it is asked for.
 VERBS = {
@@ -67,7 +67,8 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with hearing():
+                return super().invoke(ctx)
         except AssayError as error:
             click.echo(clean(str(error), keep_lines=True), err=True)
             ctx.exit(error.exit_code)

@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 
 # What the system ran out of, by words of whoever noticed; and what to do about it.
 _LACKS = (
+    (("Too many open files in system",), "All programs of this machine together have too many files open."),
     (("Too many open files",), "Raise the limit on open files (`ulimit -n 4096`)."),
-    (("No space left on device", "disk is full"), "Make room on that disk; `products gc` drops what need not be kept."),
+    (
+        ("No space left on device", "disk is full", "Disk quota exceeded"),
+        "Make room on that disk, in bytes and files (`df -h`, `df -i`); `products gc` drops what need not be kept.",
+    ),
     (
         ("Out of Memory", "annot allocate memory", "can't start new thread", "failed to map segment", "MemoryError"),
         "Give it more memory (`memory` in pyproject.toml, `ulimit -v`), or do less at a time (`jobs`).",

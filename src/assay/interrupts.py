@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread, Timer, current_thread, enumerate, main_thread
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
@@ -38,6 +38,17 @@ def unstopped() -> Iterator[None]:
             signal.signal(number, handler or signal.SIG_DFL)
     if asked:
         signal.raise_signal(asked[0])
+
+
+@contextmanager
+def hearing() -> Iterator[None]:
+    """Let Ctrl-C be one: DuckDB takes it for itself, and raises an error of no kind of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from None
+        raise
 
 
 class _Apart(Thread):
@@ -78,7 +89,8 @@ def end_when_deaf() -> None:
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # signals of a child are the child's
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _Once())
-    Thread(target=_listen, args=(signals,), daemon=True, name="signals").start()
+    with suppress(RuntimeError):  # no thread can be started: whatever needs memory will say so
+        Thread(target=_listen, args=(signals,), daemon=True, name="signals").start()
 
 
 def stop_at_sigterm() -> None:

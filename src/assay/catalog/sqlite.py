@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from assay.permissions import make_folder
 _STRANGE = re.compile("no such (table|column)|already exists|duplicate column|Could not decode")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _ROOM = 64 * 1024  # bytes
+_FILES = 4  # the database, two beside it, and the folder
 _RUN = re.compile(r"\w[\w.-]{0,199}", re.ASCII)
 
 
@@ -243,11 +244,26 @@ def _worded(name: str, error: Exception) -> CatalogError:
     full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in _NO_ROOM
     if full or (speechless and _is_full(Path(name).parent)):
         return CatalogError(told, hint="The disk is full. What was recorded is kept: make room, and run it again.")
+    if speechless and (cause := _cause(Path(name).parent)):
+        told, error = f"{told} ({cause.strerror})", cause
     if hint := remedy(error):
         return CatalogError(told, hint=hint)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return CatalogError(told, hint="Another program has been holding it for a minute. Is it stopped half-way?")
     return CatalogError(told, hint="Is another program holding it, or the file or its folder read-only?")
+
+
+def _cause(folder: Path) -> OSError | None:
+    """Return what the system says to as many new files beside a catalog as SQLite wants there: SQLite does not."""
+    from tempfile import TemporaryFile
+
+    try:
+        with ExitStack() as files:
+            for _ in range(_FILES):
+                files.enter_context(TemporaryFile(dir=folder))
+    except OSError as error:
+        return error
+    return None
 
 
 def _is_full(folder: Path) -> bool:

@@ -13,6 +13,7 @@ from assay.engines.parser import PARSER, close, connect
 from assay.engines.quoting import as_named, dotted, file_list, files_of, identifier, literal
 from assay.engines.types import casts, check_names
 from assay.errors import BuildError
+from assay.interrupts import hearing
 
 if TYPE_CHECKING:
     import duckdb
@@ -63,7 +64,8 @@ class DuckDB:
         try:
             _furnish(bench, room, feeds, domain)
             bench.execute(f"use {room}.{identifier(domain)}")
-            yield bench
+            with hearing():
+                yield bench
         finally:
             _clear(bench, room)
             self._closed(number)
@@ -73,7 +75,8 @@ class DuckDB:
         """Lend a connection that sees no views: files are read by their paths. Nothing is made or set there."""
         number, cursor = self._again() or self._opened()
         try:
-            yield cursor
+            with hearing():
+                yield cursor
         except BaseException:
             self._closed(number)
             raise

@@ -5,6 +5,8 @@ from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from assay.interrupts import hearing
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -21,7 +23,8 @@ class Parser:
         """Return all rows of a query that reads no data."""
         with self._lock:
             self._connection = self._connection or connect()
-            return self._connection.execute(query, list(values)).fetchall()
+            with hearing():
+                return self._connection.execute(query, list(values)).fetchall()
 
     def lend(self) -> "duckdb.DuckDBPyConnection | None":
         """Return a connection to the instance, for an engine to set up; None where there is none, or another has it."""
