@@ -53,6 +53,7 @@ LAYERS = [
         "sources",
         "resolve",
         "manifest",
+        "bounds",
         "query",
         "lineage",
         "history",

@@ -214,6 +214,13 @@ ATTEMPTS = """
     select max(pg_get_viewdef(oid)) from range(100000) r(oid)
     select get_block_size('memory')
     select nextval('s')
+    select json_serialize_plan('from ''OUT/canary.csv''', optimize := true)
+    select json_serialize_plan('select getenv(''CANARY_IN_ENVIRONMENT'')', optimize := true)
+    select json_deserialize_sql(json_serialize_sql('from ''OUT/canary.csv'''))
+    select stats(x) from p
+    select sleep_ms(1)
+    select pg_sleep(0.001)
+    select current_schemas(true), in_search_path('memory', 'main'), txid_current()
     select filename from p
     select p.filename, file_row_number, file_index from p
     select rowid from p
@@ -303,7 +310,7 @@ def test_declared_sql_is_told_or_harmless(shop: Place, carrier: str) -> None:
     texts, before = attempts(shop), world(shop, but=".products")
     lines = [CARRIERS[carrier].format(name=f"e{n}", text=text) for n, text in enumerate(texts)]
     module = shop.write("products/evil.py", "\n".join(lines), header=True)
-    ran = shop.run("ls")
+    ran = shop.run("plan")
     assert (ran.code, is_harmless(ran.out + ran.err)) == (2, True), ran.err
     first = module.read_text().splitlines().index(lines[0]) + 1
     told = {int(line) for line in re.findall(r"products/evil\.py:(\d+)", ran.err)}
@@ -321,7 +328,8 @@ def test_declared_sql_is_told_or_harmless(shop: Place, carrier: str) -> None:
 
 
 def test_the_reader_refuses_what_looks_at_the_connection() -> None:
-    for name in ("current_setting", "getvariable", "getenv", "pg_get_viewdef", "get_block_size"):
+    for name in ("current_setting", "getvariable", "getenv", "pg_get_viewdef", "get_block_size", "json_serialize_plan",
+                 "json_serialize_sql", "pg_sleep", "sleep_ms", "nextval", "has_table_privilege"):  # fmt: skip
         for text in (f"select {name}('x')", f"select {name.upper()}('x') over ()", f"select main.{name}('x')"):
             with pytest.raises(reader.Unreadable):
                 reader.parse(text)
@@ -341,6 +349,29 @@ def test_what_does_not_fit_stays_in_the_project(shop: Place) -> None:
     ran = shop.run("query", "select list(x) as x from range(100000000000) t(x)")
     assert ran.code == 1
     assert not (shop.root / ".tmp").exists()
+
+
+TEXTS = ["repeat('x', 2000000000 + x::int)", "printf('%1500000000d', x)", "rpad('x', 1500000000, 'yz')"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_that_functions_make_count_as_memory(shop: Place, text: str) -> None:
+    """DuckDB does not count them: what it is told to take at most would be passed by gigabytes."""
+    shop.write("pyproject.toml", '[tool.products]\nmemory = "50MB"\n')
+    ran = shop.spawn("query", f"select length({text}) as n from p")
+    assert (ran.code, ran.out) == (1, ""), ran.err
+    assert "the query took more memory than" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_query_ends_in_time(shop: Place) -> None:
+    endless = "select count(*) from range(1000000000000) a, range(1000000) b where a.range % 7 = b.range % 5"
+    ran = shop.spawn("query", "--timeout", "1s", endless)
+    assert (ran.code, ran.out) == (1, "")
+    assert "the query was stopped after 1 s" in ran.err
+    assert shop.run("query", "--timeout", "60s", "select count(*)::int as n from p", "--json").json == [{"n": 3}]
+    ran = shop.run("query", "--timeout", "soon", "select 1")
+    assert (ran.code, "Give it as 30s, 5m or '2 hours'" in ran.err) == (2, True)
 
 
 def test_ctrl_c_stops_what_would_never_end(shop: Place) -> None:

@@ -4,6 +4,7 @@ AssayError                     what is wrong, where, what to do; the exit code i
 ├── UsageError             2   a name, a selector, an option or a configuration that cannot be served
 │   └── DeclarationError   2   every mistake found in the declarations, together
 ├── QueryRefused           2   SQL that is not one read-only query over published products
+├── QueryStopped           1   a query took longer, or more memory, than it may
 ├── BuildError             1   a product could not be built; nothing of it was recorded
 │   ├── TypeRefused        1   a column's type would not survive being stored
 │   ├── SourceReplaced     1   a file of a source was replaced while it was being read
@@ -92,6 +93,10 @@ class QueryRefused(AssayError):
     """SQL that is not one read-only query over published products."""
 
     exit_code = 2
+
+
+class QueryStopped(AssayError):
+    """A query took longer, or more memory, than it may."""
 
 
 class BuildError(AssayError):

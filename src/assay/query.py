@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from assay.bounds import Bounds
 from assay.config import Config
 from assay.engines import duckdb as duck
 from assay.engines import sql as reader
 from assay.engines.blame import blaming
 from assay.engines.feed import Table
 from assay.engines.quoting import dotted, identifier
-from assay.errors import QueryRefused, StoreError
+from assay.errors import QueryRefused, QueryStopped, StoreError
 from assay.graph import nearest
 from assay.interrupts import in_thread
 from assay.reading import Published
@@ -22,8 +23,12 @@ _NOT_PUBLISHED = "`products ls` lists what is declared; `products materialize` p
 
 
 @contextmanager
-def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
+def run(sql: str, seen: Published, timeout: float = 0.0) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
     """Run one query over what readers see; gives the names of its columns, and its rows as they come.
+
+    Raises QueryStopped when it is waited for longer than `timeout` (seconds; 0: any time), or when this process takes
+    more memory than is set. What DuckDB is at then may go on for a while, in a thread of its own: who serves queries
+    to others runs each in a process that ends.
 
     A bare name stands for the product of that name when there is one only. Raises QueryRefused for anything but one
     query that reads those products: the connection can reach no other file, no network and no setting.
@@ -37,16 +42,17 @@ def run(sql: str, seen: Published) -> Iterator[tuple[list[str], Iterator[Sequenc
     files = [file for table in stored.values() for file in table.files]
     with blaming(stored.values()):  # what is no Parquet file is told when views are made of it
         room = duck.reading_room(files, views, seen.config.spill_folder, seen.config.limits)
+    bounds = Bounds(timeout, seen.config.memory)
     try:
         with blaming(stored.values()):
-            names, answer = _stoppable(room, lambda: _answer(room, sql))
-            yield _unique(names), _rows(room, answer)
+            names, answer = _stoppable(room, bounds, lambda: _answer(room, sql))
+            yield _unique(names), _rows(room, bounds, answer)
     except duckdb.OutOfMemoryException:
         room.close()
         raise  # that is no fault of the query
     except duckdb.Error as error:
         raise QueryRefused(str(error).strip()) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, QueryStopped):
         raise  # closing would wait for what may never end
     except BaseException:
         room.close()
@@ -126,16 +132,16 @@ def _unique(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _rows(room: Any, answer: Any) -> Iterator[Sequence[Any]]:
-    while batch := _stoppable(room, lambda: answer.fetchmany(_BATCH)):
+def _rows(room: Any, bounds: Bounds, answer: Any) -> Iterator[Sequence[Any]]:
+    while batch := _stoppable(room, bounds, lambda: answer.fetchmany(_BATCH)):
         yield from batch
 
 
-def _stoppable(room: Any, work: Callable[[], T]) -> T:
-    """Do this in a thread of its own, so that Ctrl-C is heard also while DuckDB would not look up from a join."""
+def _stoppable(room: Any, bounds: Bounds, work: Callable[[], T]) -> T:
+    """Do this in a thread of its own, so that it can be stopped also while DuckDB would not look up from a join."""
     done, _ = in_thread(work)
     try:
-        return done.result()
-    except KeyboardInterrupt:
+        return bounds.wait(done)
+    except (KeyboardInterrupt, QueryStopped):
         room.interrupt()
         raise

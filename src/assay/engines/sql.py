@@ -18,9 +18,15 @@ _HARMLESS = {
     "range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree", "regexp_split_to_table",
     "string_split_to_table",
 }  # fmt: skip
-_SETTINGS = {
-    "current_setting", "getvariable", "getenv", "current_query", "write_log", "pg_get_viewdef", "pg_get_constraintdef",
-    "get_block_size",
+# What a function does besides computing from its arguments, by its name as a whole.
+_REFUSED = {
+    "takes SQL as text, which is read by nobody first": re.compile(r"json_(de)?serialize_(sql|plan)|json_execute_.*"
+        r"|query(_table)?|from_substrait(_json)?|get_substrait(_json)?|sql_auto_complete|parse_sql"),
+    "reads settings or the connection, which are no input": re.compile(r"current_(setting|query|query_id|connection_id"
+        r"|transaction_id|schemas)|txid_current|getvariable|getenv|get_block_size|pg_(?!typeof$|size_pretty$|sleep$).*|stats"
+        r"|has_.*_privilege|(col|obj|shobj)_description|in_search_path|inet_(client|server)_.*|duckdb_.*|pragma_.*"),
+    "writes, or counts on": re.compile(r"write_log|nextval|currval|setval"),
+    "waits": re.compile(r"sleep_ms|pg_sleep"),
 }  # fmt: skip
 _ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS", "TIME WITH TIME ZONE")
 _PLACES = {"query_location", "query_location_length"}
@@ -333,8 +339,8 @@ def _gather(node: Any, local: frozenset[str], found: list[Table]) -> None:
         _check_function(node)
     elif kind == "SHOW_REF" and not node.get("query"):
         raise Unreadable("SHOW looks at the catalog of the connection: name a table, or DESCRIBE one")
-    elif (called := node.get("function_name")) and str(called).lower() in _SETTINGS:
-        raise Unreadable(f"{called}() reads settings, which are no input", node.get("query_location", -1))
+    elif (called := node.get("function_name")) and (does := _does(str(called).lower())):
+        raise Unreadable(f"{called}() {does}", node.get("query_location", -1))
     for entry in node.get("cte_map", {}).get("map", ()):
         name = entry["key"].lower()
         inner = entry["value"].get("query_node") or entry["value"].get("query") or entry["value"]
@@ -346,6 +352,12 @@ def _gather(node: Any, local: frozenset[str], found: list[Table]) -> None:
     for key, value in node.items():
         if value and isinstance(value, dict | list) and key != "cte_map":
             _gather(value, local, found)
+
+
+@cache
+def _does(name: str) -> str:
+    """Say what a function does that nothing may; '' for one that computes from its arguments."""
+    return next((does for does, names in _REFUSED.items() if names.fullmatch(name)), "")
 
 
 def _base_table(node: dict[str, Any], local: frozenset[str]) -> Iterator[Table]:
