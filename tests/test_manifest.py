@@ -499,3 +499,27 @@ def test_reads_that_match_nothing_are_a_mistake(place: Place) -> None:
     ]:
         assert line in ran.err, line
     assert "UNSET" not in ran.err
+
+
+def test_the_version_of_a_package_counts_where_it_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version in ("1.0", "2.0"):
+        about = f"Metadata-Version: 2.1\nName: my-lib\nVersion: {version}\n"
+        place.write(f"site{version}/my_lib-{version}.dist-info/METADATA", about)
+    monkeypatch.syspath_prepend(place.root / "site1.0")
+    place.write("pyproject.toml", '[tool.products]\npackages = ["my-lib"]\n')
+    declared = "@product(owner='o')\ndef p(numbers): return numbers\nsql_product('s', 'from numbers', owner='o')"
+    place.write("products/sales.py", declared, header=True)
+    assert place.materialize()[""]["exit_code"] == 0
+    assert not made_anew(place)
+    monkeypatch.syspath_prepend(place.root / "site2.0")
+    assert stale(place) == {"sales.p"}
+    assert "package my-lib" in place.run("plan").out
+
+
+def test_a_package_that_is_not_installed_is_a_mistake(place: Place) -> None:
+    place.write("pyproject.toml", '[tool.products]\npackages = ["polarz", "no/such"]\n')
+    ran = place.run("plan")
+    assert ran.code == 2
+    assert "pyproject.toml: 'polarz' in packages is not installed" in ran.err
+    assert "Did you mean 'polars'?" in ran.err
+    assert "'no/such' in packages is not installed" in ran.err

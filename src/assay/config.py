@@ -28,7 +28,8 @@ class Config(Struct, frozen=True, kw_only=True):
 
     `reads` names files (also by globs and folders) and environment variables (`$NAME`) that the definition modules read
     while they load, besides the files that they are seen to read;
-    `catalog` may hold a password, and the environment variable ASSAY_CATALOG goes before it.
+    `packages` names installed packages whose version counts as code; `catalog` may hold a password, and the environment
+    variable ASSAY_CATALOG goes before it.
     """
 
     root: Path
@@ -45,6 +46,7 @@ class Config(Struct, frozen=True, kw_only=True):
     keep_versions: int = 10
     keep_days: int = 30
     reads: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     access: Literal["owner", "group"] = "owner"
 
     def __repr__(self) -> str:

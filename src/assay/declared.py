@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 
 from assay.config import FILE, Config
@@ -13,6 +14,7 @@ from assay.manifest import (
     keep_functions,
     keep_queries,
     made_from,
+    package_versions,
     reads_digest,
     reads_files,
     recall_functions,
@@ -37,7 +39,7 @@ def read_definitions(config: Config) -> Resolved:
     queries, functions = recall_queries(config), recall_functions(config)
     local = Local(config, functions)
     loaded = load(config, local)
-    loaded.problems += [*_wrong_reads(config), *_closed_folders(local)]
+    loaded.problems += [*_wrong_reads(config), *_wrong_packages(config), *_closed_folders(local)]
     with reader.recalling(queries) as parsed:
         resolved = resolve(config, loaded, local, reads_digest(config))
     files: list[Path | str] = [
@@ -80,6 +82,16 @@ def _wrong_reads(config: Config) -> Iterator[Problem]:
             line = next((number for number, text in enumerate(lines, 1) if f"{name!r}"[1:-1] in text), 0)
             what = f"{name!r} in reads matches no file"
             yield Problem(what=what, where=Where(FILE, line), hint=_similar(config.root, name) or _READS)
+
+
+def _wrong_packages(config: Config) -> Iterator[Problem]:
+    """Yield a problem for each name in `packages` that is not that of an installed package."""
+    for name, version in package_versions(config).items():
+        if not version:
+            names = {str(other.metadata["Name"]) for other in distributions()}
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else "Name it as it is installed (`pip list`)."
+            yield Problem(what=f"{name!r} in packages is not installed", where=Where(FILE), hint=hint)
 
 
 def _similar(root: Path, name: str) -> str:

@@ -214,13 +214,26 @@ def made_from(config: Config, files: Iterable[str]) -> str:
     settings = {name: str(value) for name, value in asdict(config).items() if name not in _NOT_READ}
     modules = [os.path.relpath(f, config.root) for f in definition_files(config)]
     contents = content_digests(config, [*modules, *files])
-    return digest([settings, contents, reads_digest(config), _tools()])
+    return digest([settings, contents, reads_digest(config), package_versions(config), _tools()])
 
 
 def content_digests(config: Config, paths: Iterable[str]) -> list[tuple[str, str]]:
     """Return each path with a digest of what is there: of a file's bytes, of a folder (with a / behind) its names."""
     root = config.root
     return [(p, _names_digest(config, root / p) if p.endswith("/") else _bytes_digest(root / p)) for p in paths]
+
+
+def package_versions(config: Config) -> dict[str, str]:
+    """Return the versions of the installed packages that count as code, '' for one that is not installed."""
+    if not config.packages:
+        return {}
+    from importlib import metadata  # which takes a tenth of a no-op
+
+    versions: dict[str, str] = {}
+    for name in config.packages:
+        with suppress(metadata.PackageNotFoundError, ValueError):
+            versions[name] = metadata.version(name)
+    return {name: versions.get(name, "") for name in config.packages}
 
 
 def reads_digest(config: Config) -> str:

@@ -25,7 +25,7 @@ from assay.graph import Graph, nearest
 from assay.handovers import handover_of, moment_without_turn, wrong_handover
 from assay.loading import Loaded, Local, domain_of
 from assay.loopvars import Declared, shared_variables
-from assay.manifest import content_digests, from_root
+from assay.manifest import content_digests, from_root, package_versions
 from assay.model import (
     PREVIOUS,
     QUARANTINE,
@@ -87,6 +87,7 @@ class _Resolver:
     def __init__(self, config: Config, loaded: Loaded, local: Local, salt: str) -> None:
         self.config, self.loaded, self.local, self.salt = config, loaded, local, salt
         self.salt_of = cache(self._salt_of)
+        self.packages = {f"package {name}": version for name, version in package_versions(config).items()}
         self.effects = Effects(local.tree_of, lambda: self.reach(registers=True))
         self.problems = list(loaded.problems)
         self.named: dict[str, Declaration] = {}
@@ -406,7 +407,7 @@ class _Resolver:
         self.problems += clockwords.in_code(declared, reach, name, self.local)
         recipe = Recipe(function=function, handovers=handovers, target=target)
         changes = declared.changes_with not in {"", NEVER}
-        parts = {**reach.parts, **self.effects.of(declared.module)}
+        parts = {**reach.parts, **self.effects.of(declared.module), **self.packages}
         parts |= {_LISTED: self.salt} if self.salt else {}  # the function may read it when it runs
         return _Made(recipe=recipe, inputs=tuple(inputs), parts=parts, clocked=changes)
 
@@ -458,8 +459,9 @@ class _Resolver:
             accounted = Demand(kind="accounted", place=":accounted")
             text = "every row is published or set aside"
             rules += (Rule(text=text, where=where, dimension="completeness", demand=accounted),)
-        if self.salt and any(rule.demand and rule.demand.kind == "custom" for rule in rules):
-            told.append(self.salt)  # a check may read it when it runs
+        if any(rule.demand and rule.demand.kind == "custom" for rule in rules):
+            told += [self.salt] if self.salt else []  # a check may read it when it runs
+            told += [self.packages] if self.packages else []
         contract = Contract(
             digest=digest([*told, *book.told, *([held] if (held := declared.on_failed_part) == "hold_part" else [])]),
             columns=schema.columns,
