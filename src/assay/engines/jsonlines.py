@@ -6,20 +6,24 @@ put in quotes first, behind a mark, so that they come out as they are written.
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from assay.engines import textual
 from assay.engines.feed import Feed
 from assay.engines.quoting import identifier, literal, source_files
 from assay.engines.textfiles import opened
-from assay.model import Source
+from assay.engines.types import DECIMAL
+from assay.model import Column, Source
 
 MARK = "\ufdd0"  # Unicode keeps it for uses such as this; a file that has it is refused
 _STRING, _NUMBER = r'"[^"\\]*(?:\\.[^"\\]*)*"', r"-?[0-9][-+.0-9eE]*"
 _MARKED = f'"{MARK}([^"]*)"'
 _OPEN, _CLOSE = "\x01", "\x02"  # which no JSON has
-# Doubles have 15 digits and whole numbers no -0; what is small, or has an exponent, is spelled in another way.
-_LOSES = r"[0-9][0-9.]{15}|0\.0000|[:,\[]\s*-?[0-9.]+[eE]|-0[,}\]\s]"
+# What a double, or a whole number of DuckDB's, would be spelled as in another way, by what it is declared to be.
+_LONG = r"-?(?:[0-9][0-9.]{15}|0\.0000|[0-9.]+[eE])"  # doubles have 15 digits, and an exponent where they are small
+_MINUS_ZERO = r"-0[,}\]\s]"
+_ANY = rf"-?[0-9]+[.eE]|[\[{{]|{_MINUS_ZERO}"  # a number with a point, or what may hold one: a list, an object
 
 
 def select(feed: Feed) -> str:
@@ -52,17 +56,26 @@ def _marked(line: str) -> str:
 
 
 def _marked_where_needed(source: Source, line: str) -> str:
-    """Return the SQL of a line, with its numbers marked where reading them as doubles may change what is handed over.
-
-    That is so of many digits, and of a number with a point, or of what holds one, under a key that is read as text.
-    """
-    names = [column.name for column in source.columns if column.type == "VARCHAR" or column.type.startswith("ENUM(")]
-    keys = dict.fromkeys(json.dumps(name, ensure_ascii=ascii)[1:-1] for name in names for ascii in (True, False))
-    patterns = [_LOSES]
-    if keys:
+    """Return the SQL of a line, with its numbers marked where reading them as doubles may change what is declared."""
+    patterns = []
+    for loses, columns in groupby(sorted(source.columns, key=_loses), key=_loses):
+        names = [column.name for column in columns]
+        keys = dict.fromkeys(json.dumps(name, ensure_ascii=ascii)[1:-1] for name in names for ascii in (True, False))
         spelled = "|".join([*map(_escaped, keys), r'[^"]*\\[^"]*'])  # or a key that is spelled in another way
-        patterns.append(rf'"(?:{spelled})"\s*:\s*(?:-?[0-9]+[.eE]|[\[{{])')
+        if loses:
+            patterns.append(rf'"(?:{spelled})"\s*:\s*(?:{loses})')
+    if not patterns:
+        return line
     return f"case when regexp_matches({line}, {literal('|'.join(patterns))}) then {_marked(line)} else {line} end"
+
+
+def _loses(column: Column) -> str:
+    """Return the regular expression of what reading as a double may change in a column; '' for nothing."""
+    if DECIMAL.match(column.type):
+        return _LONG
+    if column.type in {"FLOAT", "DOUBLE"}:
+        return _MINUS_ZERO
+    return _ANY if column.type == "VARCHAR" or column.type.startswith("ENUM(") else ""
 
 
 def _escaped(text: str) -> str:
