@@ -1174,3 +1174,23 @@ def test_what_follows_a_wrong_table_is_not_wrong_for_that(shop: Place, old: str,
     )
     ran = shop.run("plan")
     assert (ran.code, "shop.copy" in ran.err) == (2, False), ran.err
+
+
+def test_a_row_of_the_future_in_one_of_many_parts(new_shop: Place) -> None:
+    """What is remembered of each part is its last event: where that is ahead, rows are looked at."""
+    rules = "rules=[rule.fresh_event_time(within='9000 days', text='fresh')]"
+    declared = SHOP.replace('@product(owner="o", each="raw", contract=Lines)\n', "")
+    new_shop.write(
+        "products/shop.py", f'{declared}\nlines = product(owner="o", each="raw", event_time="day", {rules})(lines)\n'
+    )
+    new_shop.materialize()
+    assert (results(new_shop, "shop.lines")["fresh"]["status"], results(new_shop, "shop.lines")["fresh"]["how"]) == (
+        "passed",
+        "totals",
+    )
+    new_shop.write("data/2999-01-01.csv", "id,x\n9999999,1\n")
+    new_shop.materialize()
+    told = results(new_shop, "shop.lines")["fresh"]
+    assert (told["status"], told["how"]) == ("warning", "sql")
+    assert told["message"] == "1 row is in the future, up to 2999-01-01 00:00:00, and not counted"
+    assert told["measured"] > 0

@@ -11,11 +11,11 @@ from msgspec import Struct
 from assay.declare import RuleDeclaration
 from assay.engines.quoting import dotted, identifier
 from assay.engines.sql import is_expression
-from assay.periods import AHEAD, before_grace, is_date, settled_before, while_of
+from assay.periods import before_grace, is_date, settled_before, while_of
 from assay.tolerance import Amount, amount
 
 _COLUMN = re.compile(r"[A-Za-z_]\w*")
-INSTANT = "__instant"  # stands for the time of a row, as a moment, whatever type its column has
+LATEST = "__latest_instant"  # stands for the last time, as a moment, whatever type its column has
 _WEEKDAYS = re.compile(r"same weekday, last (\d+)")
 
 
@@ -221,13 +221,11 @@ def _fresh(text: str, within: str, column: str, tz: str, event_time: str) -> Phr
         length = while_of(_words(within, "within"))
     except ValueError:
         raise NotARule(f'within={within!r} should be a length of time such as "36 hours"') from None
-    soon = f"$now + interval {AHEAD.total_seconds():.0f} second"
     sql = (
-        "select latest, age_hours, rows_later, last, age_hours as __measured, "
+        "select latest, age_hours, age_hours as __measured, "
         f"coalesce(age_hours > {length.total_seconds() / 3600}, true) as __fails from ("
-        "select *, (epoch($now) - epoch(latest)) / 3600.0 as age_hours from ("
-        f"select max({INSTANT}) filter (where {INSTANT} <= {soon}) as latest, "
-        f"count_if({INSTANT} > {soon}) as rows_later, max({INSTANT}) as last from this))"
+        "select latest, (epoch($now) - epoch(latest)) / 3600.0 as age_hours "
+        f"from (select {LATEST} as latest from this))"
     )
     return Phrased(text=text or f"the latest {name} is at most {within} old", sql=sql, compares=True,
                    threshold=f"at most {within}", dated=name, tz=_zone(tz), dimension="timeliness")  # fmt: skip

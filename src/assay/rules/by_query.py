@@ -10,14 +10,16 @@ from assay.engines import sql as reader
 from assay.engines.partwise import partwise
 from assay.engines.quoting import identifier, literal
 from assay.model import THIS, Column, Product, Rule
+from assay.periods import AHEAD
 from assay.rules.answer import Answer, said
-from assay.rules.business import INSTANT
+from assay.rules.business import LATEST
 from assay.secrecy import secret
 
 if TYPE_CHECKING:
     import duckdb
 
 _SPECIAL = "__measured, __fails"
+_SOON = f"$now + interval {AHEAD.total_seconds():.0f} second"
 _NOTHING = "nothing is published yet to compare with"
 
 
@@ -34,18 +36,29 @@ def in_each_part(rule: Rule, split: str) -> bool:
     return bool(rule.sql) and alone and partwise(rule.sql, split)
 
 
-def query_of(rule: Rule, types: Mapping[str, str]) -> str:
+def query_of(rule: Rule, types: Mapping[str, str], *, whole: bool = True) -> str:
     """Return the query of a rule's violating rows, or of all that it compares.
 
-    `types` are those of the columns, by name in lower case.
+    `types` are those of the columns, by name in lower case. The latest event is none of the future, unless it is put
+    together from those of parts (not the `whole` is asked): then it is the last, whenever that is.
     """
     if rule.demand is not None:
         return f"select * from this where not (\n{rule.demand.arguments['sql']}\n)"
     if rule.dated and not rule.closes:
-        time = identifier(rule.dated)
-        naive = f"timezone({literal(rule.tz)}, cast({time} as timestamp))"
-        return rule.sql.replace(INSTANT, time if _is_zoned(rule, types) else naive)
+        time, column = _instant_of(rule, types, identifier(rule.dated)), f"max({identifier(rule.dated)})"
+        past = f"max({time}) filter (where {time} <= {_SOON})"
+        return rule.sql.replace(LATEST, past if whole else _instant_of(rule, types, column))
     return rule.sql
+
+
+def _instant_of(rule: Rule, types: Mapping[str, str], time: str) -> str:
+    """Return the SQL of a time as a moment, whatever type its column has."""
+    return time if _is_zoned(rule, types) else f"timezone({literal(rule.tz)}, cast({time} as timestamp))"
+
+
+def is_ahead(rule: Rule, answer: Answer) -> bool:
+    """Say whether the latest event is so far in the future that rows of it do not count."""
+    return bool(rule.dated) and answer.measured is not None and -answer.measured * 3600 > AHEAD.total_seconds()
 
 
 def failing_of(rule: Rule, types: Mapping[str, str]) -> str:
@@ -88,11 +101,18 @@ def none_fails(cursor: "duckdb.DuckDBPyConnection", table: str, queries: Sequenc
 
 
 def with_later(
-    answer: Answer, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime], *, shown: bool
+    rule: Rule,
+    answer: Answer,
+    bench: "duckdb.DuckDBPyConnection",
+    clock: Mapping[str, datetime],
+    types: Mapping[str, str],
+    *,
+    shown: bool,
 ) -> Answer:
     """Return the answer on the age of the latest event with the rows of the future, which do not count."""
-    found = _run(bench, f"select rows_later, last from (\n{query}\n)", clock)
-    if isinstance(found, Answer) or not (count := found[0][0]):
+    time = _instant_of(rule, types, identifier(rule.dated))
+    found = _run(bench, f"select count(*), max({time}) from this where {time} > {_SOON}", clock)
+    if answer.error or isinstance(found, Answer) or not (count := found[0][0]):
         return answer
     until = f", up to {found[0][1]:%Y-%m-%d %H:%M:%S}" if shown else ""
     what = "1 row is in the future" if count == 1 else f"{count:,} rows are in the future"

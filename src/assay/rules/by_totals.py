@@ -71,7 +71,7 @@ def splits(
     found: dict[str, Split] = {}
     for rule in product.contract.rules:
         told = query_of(rule, columns)
-        apart = rule.dated or by_query.in_each_part(rule, by_query.split_of(product, columns))
+        apart = rule.closes or by_query.in_each_part(rule, by_query.split_of(product, columns))
         if not told or apart or any(i.alias not in tables for i in rule.inputs):
             continue
         secrets = {pattern for i in rule.inputs for pattern in sensitive.get(i.name, ())}
@@ -83,7 +83,8 @@ def splits(
 
 def query_of(rule: Rule, columns: Iterable[Column]) -> str:
     """Return the query of a rule that has one of its own; '' for any other."""
-    return by_query.query_of(rule, {column.name.lower(): column.type for column in columns}) if rule.sql else ""
+    types = {column.name.lower(): column.type for column in columns}
+    return by_query.query_of(rule, types, whole=False) if rule.sql else ""
 
 
 def asked_of(told: Iterable[Split], aliases: Collection[str]) -> tuple[str, ...]:
@@ -177,8 +178,9 @@ class Totals:
     def _answer(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
         self.judging.query(replace(rule, sql=self.rules[rule.text].sql), bench)
         answer = self.judging.answers[rule.text]
-        if answer.error:  # it is said as whoever reads it all would say it
+        if answer.error or by_query.is_ahead(rule, answer):  # it is said as whoever reads it all would say it
             del self.judging.answers[rule.text]
+            self.judging.samples.pop(rule.text, None)
         else:
             self.judging.answers[rule.text] = replace(answer, how="totals")
 

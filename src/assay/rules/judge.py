@@ -18,6 +18,7 @@ from assay.errors import BuildError, words_of
 from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, PartCount, Product, Rule, RuleResult, Status
 from assay.rules import by_duckdb, by_pandera, by_polars, by_query, settled
 from assay.rules.answer import Answer, plain, said
+from assay.rules.business import LATEST
 from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole, compile_demand
 from assay.rules.hiding import Evidence, Hiding
 from assay.rules.outcome import status_in_parts, status_of, worst_parts
@@ -331,8 +332,9 @@ class Judging(Struct):
             return
         query, clock = self.query_of(rule)
         answer = by_query.ask(rule, bench, query, clock)
-        if rule.dated and not answer.error:
-            answer = by_query.with_later(answer, bench, query, clock, shown=not self.hiding.is_measured(rule))
+        if rule.dated and LATEST in rule.sql:
+            shown = not self.hiding.is_measured(rule)
+            answer = by_query.with_later(rule, answer, bench, clock, self._types, shown=shown)
         if answer.failing:
             failing, _ = self.failing_of(rule)
             found = by_query.sample(bench, failing, clock, SAMPLES)
