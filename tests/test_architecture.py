@@ -67,6 +67,7 @@ LAYERS = [
     {"messages", "retrying", "supervising", "undeclared", "world", "isolation", "isolated"},
     {
         "findings",
+        "footers",
         "building",
         "compaction",
         "judging",

@@ -541,6 +541,30 @@ def test_contradictions_are_told(shop: Place, says: str) -> None:
         shop.run(*verb)  # no traceback
 
 
+FOOTERS = {
+    "its footer says 399 rows, and the catalog 7": [
+        "update versions set rows = 7 where product = 'sales.p'", "update parts set rows = 7 where product = 'sales.p'",
+    ],
+    "its columns are not those of the catalog: x": [
+        "update versions set columns = replace(columns, 'BIGINT', 'INTEGER') where product = 'sales.p'"
+    ],
+    "its columns are not those of the catalog: t": [
+        """update versions set columns = replace(columns, '"t"', '"u"') where product = 'sales.p'"""
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("says", FOOTERS)
+def test_what_footers_contradict_is_told(shop: Place, says: str) -> None:
+    with sqlite3.connect(shop.root / ".products/catalog.db") as db:
+        for statement in FOOTERS[says]:
+            db.execute(statement)
+    code, found = findings(shop)
+    assert code == 1
+    assert any(f["says"].startswith(says) and f["product"] == "sales.p" and f["file"] for f in found), found
+    assert findings(shop, "--repair")[1] == found, "facts are not invented, and nothing is moved"
+
+
 def test_a_pointer_to_another_products_version_is_served_to_nobody(shop: Place) -> None:
     with sqlite3.connect(shop.root / ".products/catalog.db") as db:
         [(other,)] = db.execute("select version from pointers where product = 'sales.q'").fetchall()

@@ -18,12 +18,14 @@ from assay.plan import Manner, Plan, Request, plan
 from assay.session import Session, open_session
 from assay.verify import verify
 
+_NOT_LOST = {"linked", "contradiction"}  # findings about files whose bytes are there
+
 
 def rebuilt(report: Report, config: Config, *, now: datetime) -> Report:
     """Return the report, with what could be built again of the very same and holds what readers saw before."""
     lost: dict[str, set[str]] = {}
     for finding in report.open:
-        for environment in finding.readers if finding.file and finding.found != "linked" else ():
+        for environment in finding.readers if finding.file and finding.found not in _NOT_LOST else ():
             lost.setdefault(environment, set()).add(finding.product)
     done: set[str] = set()
     for environment, products in sorted(lost.items()):

@@ -4,18 +4,21 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import MsgspecError
 from msgspec.structs import replace
 
 from assay.catalog import OF_MARK, Catalog, shared_catalog
 from assay.catalog.address import put_back
 from assay.catalog.audit import Audit, Flaw, Kept, audit_of
+from assay.catalog.rows import columns_of
 from assay.config import Config
 from assay.errors import CatalogDamaged, UsageError
-from assay.findings import Finding, Report
+from assay.findings import HARMLESS, Finding, Report
+from assay.footers import Recorded, contradicted
 from assay.graph import nearest
 from assay.leases import FOLDER as READERS
 from assay.repair import HISTORY, mend_catalog, repair
@@ -74,10 +77,12 @@ def _compared(
 ) -> Report:
     files = [kept for kept in audit.files.values() if chosen is None or kept.product in chosen]
     flaws = [flaw for flaw in audit.flaws if chosen is None or not flaw.product or flaw.product in chosen]
-    looked = _looked_at(files, storage, told)
+    looked = [(kept, damage) for kept, damage in _looked_at(files, storage, told)]
+    wrong = [_about(audit, kept, *damage) for kept, damage in looked if damage]
+    sound = [kept for kept, damage in looked if damage is None or damage[0] in HARMLESS]
     foreign = _foreign(audit, there, chosen)
     return Report(
-        findings=(*map(_of_flaw, flaws), *(_about(audit, kept, *said) for kept, said in looked if said), *foreign),
+        findings=(*map(_of_flaw, flaws), *wrong, *_unlike_footers(audit, sound, storage), *foreign),
         files=len(files),
         versions=sum(chosen is None or product in chosen for product, _ in audit.versions.values()),
         bytes=sum(kept.bytes for kept in files),
@@ -141,6 +146,20 @@ def _about(audit: Audit, kept: Kept, found: str, says: str) -> Finding:
         found=found, says=says, do=help, file=kept.path, product=kept.product,
         versions=tuple(id for _, id in versions), readers=tuple(readers),
     )  # fmt: skip
+
+
+def _unlike_footers(audit: Audit, files: Iterable[Kept], storage: LocalStorage) -> Iterator[Finding]:
+    """Yield the Parquet files, sound byte for byte, of which the catalog says other rows or columns than they have."""
+    recorded: dict[Path, Recorded] = {}
+    named: dict[Path, Kept] = {}
+    for kept in files:
+        with suppress(MsgspecError, ValueError):  # columns that cannot be read are told of their version
+            columns = columns_of(kept.columns) if kept.path.endswith(".parquet") and kept.columns else ()
+            if columns:
+                path = storage.root / kept.path
+                recorded[path], named[path] = Recorded(rows=kept.rows, columns=columns), kept
+    for path, says in contradicted(recorded) if recorded else ():
+        yield replace(_about(audit, named[path], "contradiction", says), do=_FACTS)
 
 
 def _of_flaw(flaw: Flaw) -> Finding:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.catalog.catalog import Catalog
 from assay.catalog.rows import PART, VERDICT, VERSION, decoded, ids_of, part_of, verdict_of, version_of
@@ -66,6 +67,8 @@ class Kept(Struct, frozen=True, kw_only=True):
     checksum: str
     modified: int
     parts: frozenset[int]
+    rows: int
+    columns: str  # JSON, as recorded; '' for a file that is no table
 
 
 class Flaw(Struct, frozen=True, kw_only=True):
@@ -109,30 +112,40 @@ def _audited(reader: Ask) -> Audit:
     def ask(sql: str) -> list[Any]:
         return [_texts(row) for row in reader(sql)]
 
-    files: dict[str, list[Any]] = {}
-    owners: dict[int, str] = {}
-    for id, product, path, size, checksum, modified in ask(
-        "select id, product, path, bytes, checksum, modified from parts order by id"
-    ):
-        owners[id] = product
-        if not all(type(number) is int for number in (size, modified)):
-            continue  # it is told as a row that cannot be read
-        files.setdefault(path, [product, size, checksum, modified, set()])[4].add(id)
     versions = {id: (product, ids) for id, product, ids in ask("select id, product, parts from versions order by seq")}
     seen: dict[str, list[str]] = {}
     for version, environment in ask("select version, environment from pointers order by environment"):
         seen.setdefault(version, []).append(environment)
+    files, owners = _named(ask, versions)
     return Audit(
-        files={
-            path: Kept(path=path, product=of[0], bytes=of[1], checksum=of[2], modified=of[3], parts=frozenset(of[4]))
-            for path, of in files.items()
-        },
+        files=files,
         versions=versions,
         seen={version: tuple(found) for version, found in seen.items()},
         busy=frozenset(path for (path,) in ask("select path from intents")),
         replaced=frozenset(path for (path,) in ask("select path from replaced")),
         flaws=(*_flaws(ask), *_partless(versions, owners), *_contradicting(ask)),
     )
+
+
+def _named(ask: Ask, versions: Mapping[str, tuple[str, str]]) -> tuple[dict[str, Kept], dict[int, str]]:
+    """Return the files that parts are in, by path, and the product of each part, by id."""
+    of_version = dict(ask("select id, columns from versions"))
+    columns = {part: of_version[id] for id, (_, ids) in versions.items() for part in _ids(ids)}
+    files: dict[str, Kept] = {}
+    owners: dict[int, str] = {}
+    parts: dict[str, set[int]] = {}
+    for id, product, path, size, checksum, modified, rows, of in ask(
+        'select id, product, path, bytes, checksum, modified, rows, "of" from parts order by id'
+    ):
+        owners[id] = product
+        if not all(type(number) is int for number in (size, modified, rows, of or 0)):
+            continue  # it is told as a row that cannot be read
+        parts.setdefault(path, set()).add(id)
+        files[path] = files.get(path) or Kept(
+            path=path, product=product, bytes=size, checksum=checksum, modified=modified, parts=frozenset(),
+            rows=rows if of is None else of, columns=columns.get(id, ""),
+        )  # fmt: skip
+    return {path: replace(kept, parts=frozenset(parts[path])) for path, kept in files.items()}, owners
 
 
 def _flaws(ask: Ask) -> Iterator[Flaw]:

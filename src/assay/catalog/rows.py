@@ -225,7 +225,7 @@ def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
             held=texts_of(told.held),
         ),
         digest=told.digest,
-        columns=_columns_of(told.columns),
+        columns=columns_of(told.columns),
         rows=told.rows,
         bytes=told.bytes,
         built_at=datetime.fromisoformat(told.built_at),
@@ -246,7 +246,7 @@ def part_of(row: Sequence[Any]) -> Part:
         made_of=told.made_of,
         inputs=texts_of(told.inputs),
         digest=told.digest,
-        columns=_columns_of(told.columns),
+        columns=columns_of(told.columns),
         rows=told.rows,
         seconds=told.seconds,
         data_as_of=datetime.fromisoformat(told.data_as_of) if told.data_as_of else None,
@@ -260,7 +260,7 @@ def part_of(row: Sequence[Any]) -> Part:
 
 
 @lru_cache(maxsize=1000)
-def _columns_of(text: str) -> tuple[Column, ...]:
+def columns_of(text: str) -> tuple[Column, ...]:
     found = decode(text, type=list[list[str]])
     return tuple(Column(name=name, type=type, logical="".join(more)) for name, type, *more in found)
 
