@@ -103,10 +103,10 @@ def run() -> None:
     that a large project is, hundreds of thousands, unless it goes to work (`execute` turns that on again).
     """
     cycles.disable()
+    _speak_alone()  # first: what is opened before could get the number of a stream that is closed
     end_when_deaf()
     hold()
     code = 1
-    _speak_alone()
     try:
         main(prog_name="products")
     except SystemExit as exit:

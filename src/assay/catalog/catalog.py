@@ -51,6 +51,7 @@ from assay.plan import Facts
 from assay.waivers import Waiver
 
 CLOCKS_DIFFER = timedelta(minutes=5)  # what machines that share a catalog may be apart
+_SET_BACK = timedelta(days=7)  # what a clock may be set back, and a later release is later all the same
 _LISTINGS = 5  # of each source that are kept
 _UNFINISHED = "unfinished in "  # the name of a note, before that of an environment
 _ALL = 2**63 - 1  # more rows than there are
@@ -476,10 +477,10 @@ class Catalog:
             [(id,)] = writer.rows("select coalesce(max(id), 0) + 1 from releases")
             [(last,)] = writer.rows(
                 "select max(at) from releases where environment = ? and at <= ?",
-                [environment, stamp(at + CLOCKS_DIFFER)],
+                [environment, stamp(at + _SET_BACK)],
             )
-            # The clocks of machines differ a little; a later release is later, or the past would be seen to change.
-            # One that was made while a clock was far ahead does not count: what is released now is found as of now.
+            # Clocks differ, and are set back; a later release is later, or the past would be seen to change. One that
+            # was made while a clock was far ahead does not count: what is released now is found as of now.
             moment = max(at, datetime.fromisoformat(last)) if last else at
             writer.execute("insert into releases values (?, ?, ?, ?, ?)", [id, environment, stamp(moment), run, why])
             for moved in moves:
