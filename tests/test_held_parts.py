@@ -437,3 +437,48 @@ def test_readers_are_told_which_parts_are_held_back(shop: Place) -> None:
     assert "held back: 2024-01-02, 2024-01-03" in shop.run("history", "daily").out
     assert "held back by a rule" in shop.run("why", "daily", "--part", "2024-01-03").out
     assert "little: 2 rows" in shop.run("why", "daily").out
+
+
+WEEKDAY = """
+from assay import rule, source, sql_product
+raw = source.files("in/{day:date}.csv", columns={"x": "bigint", "shop": "varchar"})
+lines = sql_product("lines", "select * from raw", owner="o", each="raw", on_failed_part="hold_part", event_time="day", rules=[
+    rule.changes("x", within="±40 %", against="same weekday, last 4", by=BY)])
+"""  # fmt: skip
+
+
+@pytest.mark.parametrize("by", [[], ["shop"]])
+def test_a_day_that_is_far_from_its_weekday_stays_held_when_later_days_are_published(shop: Place, by: list) -> None:
+    def night(day: int, x: int) -> list[str]:
+        shop.write(f"in/2024-01-{day:02}.csv", f"x,shop\n{x},a\n")
+        told = shop.materialize()
+        assert told[""]["exit_code"] == (3 if told["shop.lines"].get("held_parts") else 0)
+        return held(told["shop.lines"])
+
+    def seen() -> dict[str, int]:
+        rows = shop.query("select day, x from lines where day > date '2024-01-14' order by 1")
+        return {row["day"][8:10]: row["x"] for row in rows}
+
+    shop.write("products/shop.py", WEEKDAY.replace("BY", repr(by)))
+    for day in range(1, 14):
+        shop.write(f"in/2024-01-{day:02}.csv", "x,shop\n100,a\n")
+    assert night(14, 100) == []
+    assert night(15, 1000) == ["15"]
+    assert night(16, 100) == ["15"], "the day after is no reason to let it out"
+    assert night(16, 900) == ["15", "16"], "nor is one that readers saw right, and that is wrong now"
+    assert night(17, 100) == ["15", "16"]
+    assert seen() == {"16": 100, "17": 100}
+    assert night(15, 110) == ["16"]
+    assert night(16, 101) == []
+    assert seen() == {"15": 110, "16": 101, "17": 100}
+
+
+def test_a_group_that_a_new_day_lacks_has_changed_beside_its_weekday(shop: Place) -> None:
+    shop.write("products/shop.py", WEEKDAY.replace("BY", '["shop"]'))
+    for day in range(1, 15):
+        shop.write(f"in/2024-01-{day:02}.csv", "x,shop\n100,a\n10,b\n")
+    assert shop.materialize()[""]["exit_code"] == 0
+    shop.write("in/2024-01-15.csv", "x,shop\n110,a\n")
+    told = shop.materialize()["shop.lines"]
+    assert held(told) == ["15"]
+    assert [(row["shop"], row["is_now"]) for row in told["held_by"][0]["samples"]] == [("b", 0.0)]

@@ -115,8 +115,8 @@ class Sqlite:
     def write(self, work: Callable[[Writer], T]) -> T:
         if self._copy:
             raise CatalogError(
-                f"the catalog {self.name} may be read by this user, and not written to: permission is denied, or its file"
-                " system is read-only",
+                f"the catalog {self.name} may be read by this user, and not written to: permission is denied, or its"
+                " file system is read-only",
                 hint="Let the user write to it and to its folder, or run this as its owner.",
             )
         with _translated(self.name):

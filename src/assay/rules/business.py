@@ -133,7 +133,7 @@ def _reconciles(
     named = "".join(f"__k{i} as {identifier(mine)}, " for i, mine in enumerate(keys))
     kept = "".join(f"coalesce(h.__k{i}, t.__k{i}) as __k{i}, " for i in range(len(keys)))
     differ = _difference("coalesce(h.__value, 0)", "coalesce(t.__value, 0)")
-    bound = f"{most.number / 100} * abs(coalesce(__there, 0))" if most.percent else f"{most.number:f}"
+    bound = _bound(most, "coalesce(__there, 0)")
     measured = "case when __by = 0 then 0 else __by / nullif(abs(__there), 0) end" if most.percent else "__by"
     mine, theirs, by_how_much = _free(keys, "this", "other", "difference")
     sql = (
@@ -157,20 +157,19 @@ def _changes(text: str, *, measure: str, within: Any, by: Sequence[str], against
     elif weekdays and int(weekdays[1]):
         if not event_time:
             raise NotARule("comparing weekdays needs the product's event_time=")
-        compared = _against_weekdays(measure, keys, event_time, int(weekdays[1]))
+        compared = _against_weekdays(measure, keys, event_time, most, int(weekdays[1]))
         than = f"the same weekday's last {weekdays[1]}"
     else:
         raise NotARule(f'against={against!r} should be "previous" or "same weekday, last 4"')
     was, is_now, change = _free([*keys, "day"], "was", "is_now", "change")
     named = "".join(f"__k{i} as {identifier(name)}, " for i, name in enumerate(keys))
     named = f"__day as {_free(keys, 'day')[0]}, {named}" if weekdays else named
-    bound = f"{most.number / 100} * abs(__was)" if most.percent else f"{most.number:f}"
     by = moved = _difference("__is", "__was")
     if most.percent:
         moved = f"case when __is = __was then 0 when __was = 0 then 'inf'::double else ({by}) / abs(__was) end"
     sql = (
         f"select {named}__was as {was}, __is as {is_now}, ({moved})::double as {change}, "
-        f"({moved})::double as __measured, {_beyond(by, bound)} as __fails from ({compared})"
+        f"({moved})::double as __measured, {_beyond(by, _bound(most, '__was'))} as __fails from ({compared})"
     )
     words = text or f"{measure}{grouped} stays within {most} of {than}"
     return Phrased(text=words, sql=sql, compares=True, threshold=f"within ±{most}", dimension="accuracy")
@@ -179,6 +178,11 @@ def _changes(text: str, *, measure: str, within: Any, by: Sequence[str], against
 def _difference(here: str, there: str) -> str:
     """Return the SQL of a difference: none between NaN and NaN, or between infinities that are the same."""
     return f"case when {here} is not distinct from {there} then 0 else {here} - {there} end"
+
+
+def _bound(most: Amount, total: str) -> str:
+    """Return the SQL of how far a total may be from another one."""
+    return f"{most.number / 100} * abs({total})" if most.percent else f"{most.number:f}"
 
 
 def _beyond(difference: str, bound: str) -> str:
@@ -197,19 +201,29 @@ def _against_previous(measure: str, keys: Sequence[str]) -> str:
     )
 
 
-def _against_weekdays(measure: str, keys: Sequence[str], event_time: str, count: int) -> str:
+def _against_weekdays(measure: str, keys: Sequence[str], event_time: str, most: Amount, count: int) -> str:
+    """Return the query of every group of a day that readers do not see, or saw otherwise, beside those weekdays' mean.
+
+    "Otherwise" is by more than the rule allows: a day whose correction was held back is judged again until it is
+    right, however many days have come since. Where readers see all of them, the newest day is compared.
+    """
     day = f"cast({identifier(event_time)} as date)"
     kept = "".join(f"{identifier(name)} as __k{i}, " for i, name in enumerate(keys))
-    same = "".join(f" and b.__k{i} is not distinct from h.__k{i}" for i in range(len(keys)))
-    groups = "".join(f"h.__k{i}, " for i in range(len(keys)))
+    totals = f"select {day} as __day, {kept}{_aggregate(measure)} as __value from"
+    groups = "".join(f"b.__k{i}, " for i in range(len(keys)))
+    here, seen = ("".join(f" and {t}.__k{i} is not distinct from b.__k{i}" for i in range(len(keys))) for t in "hs")
+    moved = _beyond(_difference("__is", "__seen"), _bound(most, "__seen"))
     return (
-        f"with days as (select {day} as __day, {kept}{_aggregate(measure)} as __value from this group by all), "
-        f"seen as (select max({day}) as __last from previous), "
-        "fresh as (select * from days where __day > (select __last from seen) or (select max(__day) from days) <= "
-        "(select __last from seen) and __day = (select max(__day) from days)) "
-        f"select h.__day, {groups}avg(b.__value)::double as __was, any_value(coalesce(h.__value, 0))::double as __is "
-        f"from fresh h join days b on b.__day < h.__day and b.__day >= h.__day - {7 * count} "
-        f"and dayofweek(b.__day) = dayofweek(h.__day){same} group by {groups}h.__day"
+        f"with days as ({totals} this group by all), seen as ({totals} previous group by all), "
+        "dates as (select distinct __day from days), "
+        f"means as (select d.__day, {groups}avg(b.__value)::double as __was from dates d join days b on "
+        f"b.__day < d.__day and b.__day >= d.__day - {7 * count} and dayofweek(b.__day) = dayofweek(d.__day) "
+        f"group by {groups}d.__day), "
+        f"found as (select b.*, coalesce(h.__value, 0)::double as __is, coalesce(s.__value, 0)::double as __seen, "
+        "b.__day in (select __day from seen where __day is not null) as __known "
+        f"from means b left join days h on h.__day = b.__day{here} left join seen s on s.__day = b.__day{seen}), "
+        f"fresh as (select *, not __known or {moved} as __new, max(__day) over () as __last from found) "
+        "select * from fresh where __new or __day = __last and not exists (select 1 from fresh where __new)"
     )
 
 
