@@ -60,11 +60,11 @@ def until(true: Callable[[], object], seconds: float = LONG) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave tests that are marked `long` to CI, and to who asks for them."""
+    """Leave tests that are marked `long`, and those of faults, to CI, and to who asks for them."""
     if os.environ.get("ASSAY_FAULTS"):
         return
     for item in items:
-        if item.get_closest_marker("long"):
+        if item.get_closest_marker("long") or "faults" in item.path.parts:
             item.add_marker(pytest.mark.skip(reason="it takes long: ASSAY_FAULTS=ci runs it"))
 
 

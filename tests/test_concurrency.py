@@ -121,6 +121,7 @@ def test_the_same_selection_waits(runs: Runs) -> None:
     assert runs.built() == ["after", "beside", "slow"], "nothing is built twice"
 
 
+@pytest.mark.long
 def test_runs_that_overlap_both_work(runs: Runs) -> None:
     first = runs.blocked("-s", "slow")
     second = runs.begin("-s", "domain:sales")
@@ -184,6 +185,7 @@ def test_other_code_is_not_held_up(runs: Runs) -> None:
     assert runs.built() == ["fast", "slow"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("runs", ["sqlite"], indirect=True)
 def test_many_at_once_build_everything_once(runs: Runs) -> None:
     runs.go()

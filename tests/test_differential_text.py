@@ -24,6 +24,8 @@ import assay
 from tests.conftest import Place
 from tests.test_differential import plain
 
+pytestmark = pytest.mark.long
+
 LARGE = bool(os.environ.get("ASSAY_DIFFERENTIAL"))
 NOT_A_VALUE = "no value"
 EPOCH = dt.datetime(1970, 1, 1)

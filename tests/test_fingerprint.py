@@ -390,6 +390,7 @@ def test_what_declares_is_not_code(place: Place) -> None:
     assert stale(place) == set()
 
 
+@pytest.mark.long
 def test_sets_are_the_same_in_every_process(place: Place) -> None:
     place.write(
         "products/sales.py",

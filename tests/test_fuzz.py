@@ -20,6 +20,8 @@ from assay.cli import VERBS, verb_of
 from assay.engines import sql as reader
 from tests.conftest import HEADER, Place
 
+pytestmark = pytest.mark.long
+
 LARGE = os.environ.get("ASSAY_FUZZ") == "large"
 SHARES = {"declarations": 1500, "names": 1500, "settings": 2000, "csv": 1500, "sql": 2000, "commands": 1500}
 assert sum(SHARES.values()) == 10_000

@@ -245,6 +245,7 @@ main(sys.argv[2:])
 """
 
 
+@pytest.mark.long
 @on_sqlite
 def test_killed_anywhere_it_is_finished_by_the_next(shop: Place) -> None:
     kills = 0
@@ -286,6 +287,7 @@ def test_a_run_finishes_what_a_killed_one_left(shop: Place) -> None:
     assert files(shop) == named(shop)
 
 
+@pytest.mark.long
 @on_sqlite
 @pytest.mark.parametrize("tidied", [True, False])
 def test_the_catalog_stays_as_large_as_what_is_kept(shop: Place, tidied: bool) -> None:

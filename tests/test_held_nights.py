@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -147,6 +148,7 @@ changes = st.one_of(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=150 if LARGE else 6, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(['each="raw"', 'partition_by="day"']),

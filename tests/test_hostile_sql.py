@@ -275,6 +275,7 @@ def test_a_query_reads_what_is_published_and_nothing_else(shop: Place, options: 
     assert shop.query("select sum(x)::int as x from p") == [{"x": 6}]
 
 
+@pytest.mark.long
 def test_what_gets_past_the_reader_meets_a_locked_connection(shop: Place) -> None:
     import duckdb
 
@@ -354,6 +355,7 @@ def test_what_does_not_fit_stays_in_the_project(shop: Place) -> None:
 TEXTS = ["repeat('x', 2000000000 + x::int)", "printf('%1500000000d', x)", "rpad('x', 1500000000, 'yz')"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", TEXTS)
 def test_texts_that_functions_make_count_as_memory(shop: Place, text: str) -> None:
     """DuckDB does not count them: what it is told to take at most would be passed by gigabytes."""

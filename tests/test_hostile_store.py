@@ -189,6 +189,7 @@ def columns(place: Place) -> list[tuple[str, str]]:
         ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(4))
 def test_no_value_in_a_catalog_is_trusted(shop: Place, number: int) -> None:
     file = shop.root / ".products/catalog.db"

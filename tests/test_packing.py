@@ -292,6 +292,8 @@ def copy_tables(*given):
     return real(*given)
 DuckDB.copy_tables = copy_tables
 from assay.cli import run
+
+pytestmark = pytest.mark.long
 run()
 """
 

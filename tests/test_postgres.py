@@ -204,6 +204,7 @@ def test_a_run_that_was_taken_for_dead_stops(team: Place, begun: Callable[..., "
     finished(team)
 
 
+@pytest.mark.long
 def test_two_processes_at_once(team: Place) -> None:
     (team.root / "go").touch()
     command = [sys.executable, "-m", "assay", "materialize", "--force", "--wait", "10m", "--json"]

@@ -367,6 +367,7 @@ def test_whatever_happens_readers_see_what_passed(made: list[Made], steps: list[
     live(made, steps, release)
 
 
+@pytest.mark.long
 def test_a_crash_at_every_step_of_one_run(tmp_path: Path) -> None:
     """By default at every twelfth, others every day: `tests/faults` goes through more of them."""
     at_steps(tmp_path, lambda last: range(1, last + 1) if LARGE else range(1 + SEED % 12, last + 1, 12))

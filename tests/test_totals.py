@@ -165,6 +165,7 @@ def memory(totals: Totals, some: set[int]) -> dict[int, Any]:
     return {id: json.loads(json.dumps(found)) for (_, id), found in totals.judged.items() if id in some}
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(queries(), TABLES, st.sets(st.integers(0, 3)))
 def test_totals_by_parts_are_those_of_all(sql: str, tables: Sequence[Any], some: set[int]) -> None:

@@ -134,8 +134,8 @@ def _named(ask: Ask, versions: Mapping[str, tuple[str, str]]) -> tuple[dict[str,
     files: dict[str, Kept] = {}
     owners: dict[int, str] = {}
     parts: dict[str, set[int]] = {}
-    for id, product, path, size, checksum, modified, rows, of in ask(
-        'select id, product, path, bytes, checksum, modified, rows, "of" from parts order by id'
+    for id, product, path, size, checksum, modified, rows, of, key, made_of in ask(
+        'select id, product, path, bytes, checksum, modified, rows, "of", key, made_of from parts order by id'
     ):
         owners[id] = product
         if not all(type(number) is int for number in (size, modified, rows, of or 0)):
@@ -143,7 +143,9 @@ def _named(ask: Ask, versions: Mapping[str, tuple[str, str]]) -> tuple[dict[str,
         parts.setdefault(path, set()).add(id)
         files[path] = files.get(path) or Kept(
             path=path, product=product, bytes=size, checksum=checksum, modified=modified, parts=frozenset(),
-            rows=rows if of is None else of, columns=columns.get(id, ""),
+            rows=rows if of is None else of,
+            # Rows that were set aside have a column more, which says why.
+            columns="" if key == QUARANTINE and not made_of else columns.get(id, ""),
         )  # fmt: skip
     return {path: replace(kept, parts=frozenset(parts[path])) for path, kept in files.items()}, owners
 
