@@ -52,11 +52,11 @@ def read_definitions(config: Config) -> Resolved:
     ]
     stamp = made_from(config, relative(config, files))
     if before == made_from(config, ()):  # nothing was edited while it was being read
-        write_manifest(config, resolved.graph, files, stamp)
         if parsed.keys() != queries.keys():
             keep_queries(config, parsed)
         if local.known != functions:
             keep_functions(config, local.known)
+        write_manifest(config, resolved.graph, files, stamp)  # last: who is killed before reads all of it again
     return resolved
 
 
