@@ -24,6 +24,8 @@ from assay.model import Part
 from assay.storage import LocalStorage
 from tests.conftest import LONG, Place, until
 
+pytestmark = pytest.mark.long
+
 SHOP = """
 import polars as pl
 from assay import product, rule, source, sql_product
@@ -292,13 +294,10 @@ def copy_tables(*given):
     return real(*given)
 DuckDB.copy_tables = copy_tables
 from assay.cli import run
-
-pytestmark = pytest.mark.long
 run()
 """
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("late", [False, True])
 def test_ctrl_c_while_parts_are_put_together(tmp_path: Path, late: bool) -> None:
     place = shop(tmp_path)
