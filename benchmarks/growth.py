@@ -47,7 +47,7 @@ def live(root: Path, days: int, rows: int, *, every: int, whole: bool) -> tuple[
     seconds, sizes, tidying, told, start = [], {}, 0.0, 0, datetime.now(UTC)
     for day in range(1, days + 1):
         write_day(root, day - 1, rows)
-        now = ("--now", (start + timedelta(days=day)).isoformat())
+        now = ("--now", (start + timedelta(days=day)).isoformat(), "--env", "growth")  # days to come are only tried
         seconds.append(run(assay("", root, "materialize", *now).command, root).seconds)
         if every and day % every == 0:
             tidying = run(assay("", root, "gc", *now).command, root).seconds
