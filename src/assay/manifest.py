@@ -115,14 +115,19 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path | str], st
     try:
         body = encode(_Declared([*graph.sources.values()], [*graph.products.values()], order))
         first = encode(_MadeFrom(stamp, relative(config, files), _sha(body)))
-        claim(config.state, config.access)
-        ignore = config.state / ".gitignore"
-        if not ignore.exists() or not ignore.stat().st_size:
-            with os.fdopen(create(ignore, os.O_WRONLY), "w") as out:
-                out.write("*\n")  # it is not for version control
+        _make_state(config)
         _put(config.state / FILE, first + b"\n" + body)
     except (OSError, UnicodeEncodeError):
         pass
+
+
+def _make_state(config: Config) -> None:
+    """Make the folder of a project's state, for whom the settings say, and keep it from version control."""
+    claim(config.state, config.access)
+    ignore = config.state / ".gitignore"
+    if not ignore.exists() or not ignore.stat().st_size:
+        with os.fdopen(create(ignore, os.O_WRONLY), "w") as out:
+            out.write("*\n")
 
 
 def recall_queries(config: Config) -> dict[str, Parsed]:
@@ -168,6 +173,7 @@ def _kept(config: Config, name: str, kind: type[dict[str, T]]) -> dict[str, T]:
 def _keep(config: Config, name: str, stored: Mapping[str, Any]) -> None:
     with suppress(OSError, UnicodeEncodeError):
         body = encode(stored)
+        _make_state(config)
         _put(config.state / name, encode([digest(_tools()), _sha(body)]) + b"\n" + body)
 
 
