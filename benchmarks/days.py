@@ -14,7 +14,12 @@ from benchmarks.pipeline import put
 FIRST = date(2022, 1, 1)
 HOUR_NS = 3_600_000_000_000
 COLUMNS = {"id": "bigint", "booked": "date", "shop": "varchar", "amount": "decimal(12, 2)"}
-PARTS = {"source": "{day:date}", "day": "day", "lines": ", partition_by='day'", "daily": ", partition_by='day'"}
+PARTS = {
+    "source": "{day:date}",
+    "day": "day",
+    "lines": ", partition_by='day'",
+    "daily": ", partition_by='day'",
+}
 WHOLE = {"source": "*", "day": "booked as day", "lines": "", "daily": ""}
 
 
@@ -42,7 +47,9 @@ def write_project(root: Path, *, whole: bool) -> None:
 def write_day(root: Path, number: int, rows: int, salt: int = 0) -> None:
     """Write the file of a day, an hour ago; with another salt it holds something else."""
     day = FIRST + timedelta(days=number)
-    lines = [f"{n},{day},s{n % 20},{(n * 7919 + salt) % 100_000 / 100 + 1:.2f}" for n in range(rows)]
+    lines = [
+        f"{n},{day},s{n % 20},{(n * 7919 + salt) % 100_000 / 100 + 1:.2f}" for n in range(rows)
+    ]
     file = root / f"data/{day}.csv"
     put(file, "\n".join(["id,booked,shop,amount", *lines]) + "\n")
     before = time.time_ns() - HOUR_NS + salt

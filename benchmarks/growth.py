@@ -24,16 +24,37 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=1000, help="rows of a file")
     parser.add_argument("--gc", type=int, default=7, help="days after which `gc` is run; 0: never")
-    parser.add_argument("--whole", action="store_true", help="make products whole instead of in parts")
-    parser.add_argument("--plot", action="store_true", help="draw CPU seconds, catalog and store against days")
+    parser.add_argument(
+        "--whole", action="store_true", help="make products whole instead of in parts"
+    )
+    parser.add_argument(
+        "--plot", action="store_true", help="draw CPU seconds, catalog and store against days"
+    )
     told = parser.parse_args()
     made = "whole" if told.whole else "in parts"
     tidied = f", `gc` every {told.gc} days" if told.gc else ""
     title = f"One more file of {told.rows:,} rows a day, made {made}{tidied}; CPU s is the median of {NEAR} runs"
-    head(title, ["run", "CPU s", "mean since the row before", "most", "`gc`: CPU s", "catalog MiB", "store MiB"])
+    head(
+        title,
+        [
+            "run",
+            "CPU s",
+            "mean since the row before",
+            "most",
+            "`gc`: CPU s",
+            "catalog MiB",
+            "store MiB",
+        ],
+    )
     with tempfile.TemporaryDirectory() as folder:
         seconds, sizes = live(Path(folder), told.days, told.rows, every=told.gc, whole=told.whole)
-    row(["last / first", around(seconds, told.days) / around(seconds, min(NEAR, told.days)), *[""] * 5])
+    row(
+        [
+            "last / first",
+            around(seconds, told.days) / around(seconds, min(NEAR, told.days)),
+            *[""] * 5,
+        ]
+    )
     if told.plot:
         draw(seconds, sizes, f"growth-{'whole' if told.whole else 'parts'}")
 
@@ -47,14 +68,28 @@ def live(root: Path, days: int, rows: int, *, every: int, whole: bool) -> tuple[
     seconds, sizes, tidying, told, start = [], {}, 0.0, 0, datetime.now(UTC)
     for day in range(1, days + 1):
         write_day(root, day - 1, rows)
-        now = ("--now", (start + timedelta(days=day)).isoformat(), "--env", "growth")  # days to come are only tried
+        now = (
+            "--now",
+            (start + timedelta(days=day)).isoformat(),
+            "--env",
+            "growth",
+        )  # days to come are only tried
         seconds.append(run(assay("", root, "materialize", *now).command, root).seconds)
         if every and day % every == 0:
             tidying = run(assay("", root, "gc", *now).command, root).seconds
         if day in {1, NEAR, days} or day % max(1, days // 20) == 0:
             sizes[day] = (catalog_size(root), size(root / ".products/store"))
             since = seconds[max(told, min(1, day - 1)) :]
-            row([day, around(seconds, day), statistics.mean(since), max(since), tidying, *sizes[day]])
+            row(
+                [
+                    day,
+                    around(seconds, day),
+                    statistics.mean(since),
+                    max(since),
+                    tidying,
+                    *sizes[day],
+                ]
+            )
             told = day
     return seconds, sizes
 

@@ -17,7 +17,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks import peers
-from benchmarks.measure import COLUMNS, Side, Usage, assay, compare, head, options, plot, program, row, run
+from benchmarks.measure import (
+    COLUMNS,
+    Side,
+    Usage,
+    assay,
+    compare,
+    head,
+    options,
+    plot,
+    program,
+    row,
+    run,
+)
 from benchmarks.pipeline import Check, Model, Pipeline, Table, write_assay, write_raw
 
 CURRENCIES = ("USD", "EUR", "GBP", "JPY", "CHF", "SEK")
@@ -26,7 +38,9 @@ BYTES_A_ROW = 120  # of disk: what is read, both sides' tables, and what is spil
 
 INT, DOUBLE, TEXT = "BIGINT", "DOUBLE", "VARCHAR"
 TABLES = {
-    "customers": Table("data/customers.parquet", {"customer_id": INT, "country": TEXT, "segment": TEXT}),
+    "customers": Table(
+        "data/customers.parquet", {"customer_id": INT, "country": TEXT, "segment": TEXT}
+    ),
     "orders": Table(
         "data/orders.parquet",
         {
@@ -78,10 +92,20 @@ for name, query in {{
 
 def main() -> None:
     parser = options(__doc__, runs=1)
-    parser.add_argument("--rows", default="20000000", help="numbers of rows of the fact, with commas")
-    parser.add_argument("--peers", default="", help="also these, as far as benchmarks/peers.sh installed them: dbt,...")
-    parser.add_argument("--plot", action="store_true", help="draw CPU seconds against the number of rows")
-    parser.add_argument("--larger-than-memory", action="store_true", help="Assay alone, under a memory limit")
+    parser.add_argument(
+        "--rows", default="20000000", help="numbers of rows of the fact, with commas"
+    )
+    parser.add_argument(
+        "--peers",
+        default="",
+        help="also these, as far as benchmarks/peers.sh installed them: dbt,...",
+    )
+    parser.add_argument(
+        "--plot", action="store_true", help="draw CPU seconds against the number of rows"
+    )
+    parser.add_argument(
+        "--larger-than-memory", action="store_true", help="Assay alone, under a memory limit"
+    )
     parser.add_argument("--memory", default="2GB", help="that limit")
     told = parser.parse_args()
     names = peers.chosen(told.peers)
@@ -96,7 +120,10 @@ def main() -> None:
                 found[rows] = beside_others(Path(folder), rows, told.runs, names)
     if told.plot and found:
         sides = ["Assay", "raw script", *names]
-        series = {name: [(rows, of[i].seconds) for rows, of in found.items()] for i, name in enumerate(sides)}
+        series = {
+            name: [(rows, of[i].seconds) for rows, of in found.items()]
+            for i, name in enumerate(sides)
+        }
         plot("heavy", "8 products, 11 rules", ("rows of the fact", "CPU s"), series, log=True)
 
 
@@ -104,7 +131,9 @@ def check_disk(folder: Path, rows: int) -> None:
     """Refuse what the disk would not hold."""
     free, needs = shutil.disk_usage(folder).free, rows * BYTES_A_ROW
     if free < needs:
-        raise SystemExit(f"{folder} has {free / 2**30:.0f} GiB free, and {rows:,} rows take about {needs / 2**30:.0f}")
+        raise SystemExit(
+            f"{folder} has {free / 2**30:.0f} GiB free, and {rows:,} rows take about {needs / 2**30:.0f}"
+        )
 
 
 def generate(root: Path, rows: int) -> None:
@@ -122,7 +151,12 @@ def beside_others(root: Path, rows: int, runs: int, names: list[str]) -> list[Us
         (place / "data").symlink_to(root / "data")
     sides = [
         assay("Assay", ours, "materialize", prepare=lambda: _clear(ours / ".products")),
-        Side(name="raw script", command=[sys.executable, "raw.py"], place=raw, prepare=lambda: _clear(raw / "out")),
+        Side(
+            name="raw script",
+            command=[sys.executable, "raw.py"],
+            place=raw,
+            prepare=lambda: _clear(raw / "out"),
+        ),
         *[peers.build(name, root, made) for name in names],
     ]
     head(f"8 SQL products over {rows:,} rows, 11 rules; medians of {runs}", COLUMNS)
@@ -134,9 +168,14 @@ def larger_than_memory(root: Path, rows: int, memory: str) -> None:
     write_assay(root, pipeline(), f'memory = "{memory}"\n', contracts=True)
     spilled = [0.0]
     used = run(
-        assay("", root, "materialize").command, root, watch=lambda: spilled.append(size(root / ".products/spill"))
+        assay("", root, "materialize").command,
+        root,
+        watch=lambda: spilled.append(size(root / ".products/spill")),
     )
-    head(f"8 SQL products over {rows:,} rows, 11 rules, under memory = {memory!r}", ["what", "figure"])
+    head(
+        f"8 SQL products over {rows:,} rows, 11 rules, under memory = {memory!r}",
+        ["what", "figure"],
+    )
     row(["CPU s", used.seconds])
     row(["peak memory, MiB", used.peak])
     row(["peak of what was spilled, MiB", max(spilled)])
@@ -171,10 +210,18 @@ def _staged() -> list[Model]:
     same = {name: {column: column for column in table.columns} for name, table in TABLES.items()}
     orders = {**same["orders"], "ordered_at": "ordered_at::date"}
     return [
-        Model("stg_customers", same["customers"], "from {customers}", (Check("unique", "customer_id"),)),
+        Model(
+            "stg_customers",
+            same["customers"],
+            "from {customers}",
+            (Check("unique", "customer_id"),),
+        ),
         Model(
             "stg_orders",
-            {"order_date" if name == "ordered_at" else name: expression for name, expression in orders.items()},
+            {
+                "order_date" if name == "ordered_at" else name: expression
+                for name, expression in orders.items()
+            },
             "from {orders}",
             (Check("unique", "order_id"), Check("set", "status", STATES)),
         ),
@@ -184,7 +231,10 @@ def _staged() -> list[Model]:
 
 
 def _joined() -> list[Model]:
-    orders = {name: f"o.{name}" for name in ("order_id", "customer_id", "order_date", "currency", "status")}
+    orders = {
+        name: f"o.{name}"
+        for name in ("order_id", "customer_id", "order_date", "currency", "status")
+    }
     amount = "l.quantity * l.price * (1 - l.discount) * o.rate"
     return [
         Model(
@@ -226,7 +276,12 @@ def _summed() -> list[Model]:
         ),
         Model(
             "daily_revenue",
-            {"order_date": "f.order_date", "currency": "f.currency", "country": "c.country", **sums},
+            {
+                "order_date": "f.order_date",
+                "currency": "f.currency",
+                "country": "c.country",
+                **sums,
+            },
             "from {order_lines} as f join {stg_customers} as c on f.customer_id = c.customer_id"
             " group by f.order_date, f.currency, c.country",
         ),

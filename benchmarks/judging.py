@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.json import decode, encode
 
 from assay.engines.duckdb import DuckDB, parquet
-from assay.engines.feed import Table
+from assay.engines.tables import StoredTable
 from assay.model import Code, Column, Contract, Kind, Product, Where
 from assay.rules.hiding import Evidence
 
@@ -15,8 +15,15 @@ from assay.rules.hiding import Evidence
 def product_of(read: Any) -> Product:
     """Return a product with nothing but the contract of a schema that was read."""
     contract = Contract(digest="c", columns=read.columns, key=read.key, rules=read.rules)
-    code = Code(digest="d", parts={})
-    return Product(name="b.p", where=Where("x.py", 1), kind=Kind.SQL, code=code, contract=contract, owner="bench")
+    code = Code(digest="d", reached={})
+    return Product(
+        name="b.p",
+        where=Where("x.py", 1),
+        kind=Kind.SQL,
+        code=code,
+        contract=contract,
+        owner="bench",
+    )
 
 
 def keep(schema: Any, file: Path) -> None:
@@ -35,8 +42,14 @@ def evidence_of(file: Path, engine: DuckDB) -> Evidence:
     """Return a file as evidence; a run has its columns and rows from building it."""
     with engine.cursor() as cursor:
         columns = tuple(
-            Column(name=row[0], type=row[1]) for row in cursor.execute(f"describe {parquet([file])}").fetchall()
+            Column(name=row[0], type=row[1])
+            for row in cursor.execute(f"describe {parquet([file])}").fetchall()
         )
         found = cursor.execute(f"select count(*) {parquet([file])}").fetchone()
     assert found is not None
-    return Evidence(this=Table((file,)), columns=columns, rows=found[0], now=datetime(2024, 1, 1, tzinfo=UTC))
+    return Evidence(
+        this=StoredTable((file,)),
+        columns=columns,
+        rows=found[0],
+        now=datetime(2024, 1, 1, tzinfo=UTC),
+    )

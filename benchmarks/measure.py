@@ -52,7 +52,12 @@ def run(
     told = {**known, "PYTHONPATH": paths, **(environment or {})}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            command, cwd=place, env=told, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            command,
+            cwd=place,
+            env=told,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         try:
             status, used = _wait(process.pid, watch)
@@ -62,7 +67,9 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             output.seek(0)
-            raise SystemExit(f"{list(command)} ended with {process.returncode}:\n{output.read().decode()[-3000:]}")
+            raise SystemExit(
+                f"{list(command)} ended with {process.returncode}:\n{output.read().decode()[-3000:]}"
+            )
     return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
@@ -93,12 +100,18 @@ def measure(sides: Sequence[Side], runs: int) -> list[Usage]:
 
 def median(usages: Sequence[Usage]) -> Usage:
     """Return the median of each figure."""
-    return Usage(statistics.median(u.seconds for u in usages), statistics.median(u.peak for u in usages))
+    return Usage(
+        statistics.median(u.seconds for u in usages), statistics.median(u.peak for u in usages)
+    )
 
 
-def assay(name: str, place: Path, *words: str, prepare: Callable[[], object] = lambda: None) -> Side:
+def assay(
+    name: str, place: Path, *words: str, prepare: Callable[[], object] = lambda: None
+) -> Side:
     """Return a command of ours as a side."""
-    return Side(name=name, command=[sys.executable, "-m", "assay", *words], place=place, prepare=prepare)
+    return Side(
+        name=name, command=[sys.executable, "-m", "assay", *words], place=place, prepare=prepare
+    )
 
 
 def program(text: str) -> list[str]:
@@ -111,8 +124,12 @@ def program(text: str) -> list[str]:
 
 def options(description: str | None, runs: int = 3) -> argparse.ArgumentParser:
     """Return a parser with what all benchmarks can be told."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=runs, help="figures are medians of this many runs")
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--runs", type=int, default=runs, help="figures are medians of this many runs"
+    )
     return parser
 
 
@@ -129,7 +146,9 @@ def row(cells: Sequence[object]) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+        return (
+            f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+        )
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -142,7 +161,11 @@ def compare(title: str, sides: Sequence[Side], runs: int) -> list[Usage]:
     ours = found[0]
     row([f"**{title}**", "", "", "", ""])
     for side, usage in zip(sides, found, strict=True):
-        ratios = [ours.seconds / usage.seconds, ours.peak / usage.peak] if usage is not ours else ["", ""]
+        ratios = (
+            [ours.seconds / usage.seconds, ours.peak / usage.peak]
+            if usage is not ours
+            else ["", ""]
+        )
         row([side.name, usage.seconds, usage.peak, *ratios])
     return found
 
@@ -150,7 +173,14 @@ def compare(title: str, sides: Sequence[Side], runs: int) -> list[Usage]:
 Points = Sequence[tuple[float, float]]
 
 
-def plot(name: str, title: str, labels: tuple[str, str], series: Mapping[str, Points], *, log: bool = False) -> None:
+def plot(
+    name: str,
+    title: str,
+    labels: tuple[str, str],
+    series: Mapping[str, Points],
+    *,
+    log: bool = False,
+) -> None:
     """Draw growth curves into `plots/NAME.svg`."""
     import matplotlib
 
@@ -160,7 +190,13 @@ def plot(name: str, title: str, labels: tuple[str, str], series: Mapping[str, Po
 
     figure, axes = pyplot.subplots(figsize=(5.2, 3.2), layout="constrained")
     for label, points in series.items():
-        axes.plot(*zip(*points, strict=True), label=label, linewidth=1.2, marker="o" if len(points) < 30 else "", ms=3)
+        axes.plot(
+            *zip(*points, strict=True),
+            label=label,
+            linewidth=1.2,
+            marker="o" if len(points) < 30 else "",
+            ms=3,
+        )
     axes.set(title=title, xlabel=labels[0], ylabel=labels[1])
     if log:
         axes.set(xscale="log", yscale="log")

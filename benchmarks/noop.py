@@ -15,7 +15,20 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.measure import ROOT, Points, Side, Usage, assay, head, measure, options, plot, program, row, run
+from benchmarks.measure import (
+    ROOT,
+    Points,
+    Side,
+    Usage,
+    assay,
+    head,
+    measure,
+    options,
+    plot,
+    program,
+    row,
+    run,
+)
 from benchmarks.pipeline import put
 
 BARS = {1000: (0.30, 100), 10_000: (0.9, 250), 100_000: (8, 1500)}
@@ -25,12 +38,19 @@ VERBS = ("materialize", "plan", "status")
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--products", default="1000,10000", help="numbers of products, with commas")
-    parser.add_argument("--versions", default="1", help="numbers of versions that each product has, with commas")
-    parser.add_argument("--plot", action="store_true", help="draw CPU seconds against the number of products")
+    parser.add_argument(
+        "--versions", default="1", help="numbers of versions that each product has, with commas"
+    )
+    parser.add_argument(
+        "--plot", action="store_true", help="draw CPU seconds against the number of products"
+    )
     told = parser.parse_args()
     example(told.runs)
     title = f"Nothing has changed; medians of {told.runs}"
-    head(title, ["products", "versions of each", "command", "CPU s", "bar", "MiB", "bar", "catalog MiB"])
+    head(
+        title,
+        ["products", "versions of each", "command", "CPU s", "bar", "MiB", "bar", "catalog MiB"],
+    )
     counts = [int(count) for count in told.products.split(",")]
     found = {
         versions: {count: nothing_changed(count, versions, told.runs) for count in counts}
@@ -50,7 +70,10 @@ def example(runs: int) -> None:
         run(assay("", place, "materialize").command, place)
         sides = [Side(name="python -c pass", command=program("pass"), place=place)]
         sides += [assay(words, place, words) for words in ("--help", "status")]
-        head(f"The example; medians of {runs}", ["command", "CPU s", "bar", "MiB", "engines imported"])
+        head(
+            f"The example; medians of {runs}",
+            ["command", "CPU s", "bar", "MiB", "engines imported"],
+        )
         for side, usage, bar in zip(sides, measure(sides, runs), ["", 0.20, 0.30], strict=True):
             row([side.name, usage.seconds, bar, usage.peak, engines(side)])
 
@@ -58,7 +81,9 @@ def example(runs: int) -> None:
 def engines(side: Side) -> str:
     """Return which engines a command of ours imports."""
     command = [side.command[0], "-X", "importtime", *side.command[1:]]
-    told = subprocess.run(command, cwd=side.place, check=True, capture_output=True, text=True).stderr
+    told = subprocess.run(
+        command, cwd=side.place, check=True, capture_output=True, text=True
+    ).stderr
     modules = {line.rpartition("|")[2].strip() for line in told.splitlines()}
     return ", ".join(sorted(modules & {"duckdb", "polars", "pandera", "rich"})) or "none"
 
@@ -78,7 +103,19 @@ def nothing_changed(count: int, versions: int, runs: int) -> Mapping[str, Usage]
 
 def seed(place: Path, count: int, versions: int) -> None:
     """Make a project in which everything is built, and check that it is."""
-    run([sys.executable, "-m", "benchmarks.seed", ".", "--products", str(count), "--versions", str(versions)], place)
+    run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.seed",
+            ".",
+            "--products",
+            str(count),
+            "--versions",
+            str(versions),
+        ],
+        place,
+    )
     command = assay("", place, "materialize").command
     told = subprocess.run(command, cwd=place, check=True, capture_output=True, text=True).stdout
     if f"unchanged  {count} products" not in told.replace(",", ""):
@@ -88,7 +125,9 @@ def seed(place: Path, count: int, versions: int) -> None:
 def draw(found: Mapping[int, Mapping[int, Mapping[str, Usage]]]) -> None:
     """Draw CPU seconds against the number of products."""
     series: dict[str, Points] = {
-        f"{verb}, {versions} version(s)": [(count, usages[verb].seconds) for count, usages in of.items()]
+        f"{verb}, {versions} version(s)": [
+            (count, usages[verb].seconds) for count, usages in of.items()
+        ]
         for versions, of in found.items()
         for verb in (VERBS if len(found) == 1 else VERBS[:1])
     }

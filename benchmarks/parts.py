@@ -20,10 +20,16 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--parts", default="100,1000", help="numbers of parts, with commas")
     parser.add_argument("--rows", type=int, default=5000, help="rows of a part")
-    parser.add_argument("--whole", action="store_true", help="make products whole instead of in parts")
-    parser.add_argument("--plot", action="store_true", help="draw CPU seconds against the number of parts")
+    parser.add_argument(
+        "--whole", action="store_true", help="make products whole instead of in parts"
+    )
+    parser.add_argument(
+        "--plot", action="store_true", help="draw CPU seconds against the number of parts"
+    )
     told = parser.parse_args()
-    title = f"Parts of {told.rows:,} rows{', made whole' if told.whole else ''}; medians of {told.runs}"
+    title = (
+        f"Parts of {told.rows:,} rows{', made whole' if told.whole else ''}; medians of {told.runs}"
+    )
     head(title, ["parts", "work", "CPU s", "bar", "MiB"])
     found = {}
     for count in map(int, told.parts.split(",")):
@@ -31,9 +37,18 @@ def main() -> None:
             found[count] = changes(Path(folder), count, told.rows, told.runs, whole=told.whole)
     if told.plot:
         names = ("everything", "one part changed", "nothing changed")
-        series = {name: [(count, usages[i].seconds) for count, usages in found.items()] for i, name in enumerate(names)}
+        series = {
+            name: [(count, usages[i].seconds) for count, usages in found.items()]
+            for i, name in enumerate(names)
+        }
         series["bar"] = [(count, bar(usages[0])) for count, usages in found.items()]
-        plot("parts-whole" if told.whole else "parts", "One part of many changed", ("parts", "CPU s"), series, log=True)
+        plot(
+            "parts-whole" if told.whole else "parts",
+            "One part of many changed",
+            ("parts", "CPU s"),
+            series,
+            log=True,
+        )
 
 
 def changes(root: Path, count: int, rows: int, runs: int, *, whole: bool) -> Sequence[Usage]:

@@ -55,7 +55,9 @@ def chosen(names: str) -> list[str]:
     asked = [name for name in names.split(",") if name]
     for name in asked:
         if name not in installed():
-            raise SystemExit(f"{name} is not installed: LAB=FOLDER benchmarks/peers.sh {name}, and set LAB here too")
+            raise SystemExit(
+                f"{name} is not installed: LAB=FOLDER benchmarks/peers.sh {name}, and set LAB here too"
+            )
     return asked
 
 
@@ -96,7 +98,13 @@ def versions() -> None:
     """Print what is installed."""
     code = "import sys; from importlib.metadata import version; print(*[f'{p} {version(p)}' for p in sys.argv[1:]])"
     for name in installed():
-        command = [str(_program(name).with_name("python")), "-c", code, *PEERS[name].packages, "duckdb"]
+        command = [
+            str(_program(name).with_name("python")),
+            "-c",
+            code,
+            *PEERS[name].packages,
+            "duckdb",
+        ]
         print(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
 
 
@@ -157,22 +165,27 @@ def _save_manifest(place: Path) -> None:
 def _named(pipeline: Pipeline, pattern: str, place: Path) -> Callable[[str], str]:
     """Return how another table is called: a model by the tool's way to, a file by reading it."""
     folder = f"{place.parent}/"
-    return lambda name: pipeline.tables[name].read(folder) if name in pipeline.tables else pattern.format(name)
+    return lambda name: (
+        pipeline.tables[name].read(folder) if name in pipeline.tables else pattern.format(name)
+    )
 
 
 # ---------------------------------------------------------------------------------------------- SQLMesh
 
 
 def _write_sqlmesh(place: Path, pipeline: Pipeline) -> None:
-    connection = (
-        f"    connection:\n      type: duckdb\n      database: prod.duckdb\n      concurrent_tasks: {THREADS}\n"
-    )
+    connection = f"    connection:\n      type: duckdb\n      database: prod.duckdb\n      concurrent_tasks: {THREADS}\n"
     state = "    state_connection:\n      type: duckdb\n      database: state.duckdb\n"
     defaults = "default_gateway: local\ndisable_anonymized_analytics: true\nmodel_defaults:\n  dialect: duckdb\n"
-    put(place / "config.yaml", f"gateways:\n  local:\n{connection}{state}{defaults}  start: 2026-01-01\n")
+    put(
+        place / "config.yaml",
+        f"gateways:\n  local:\n{connection}{state}{defaults}  start: 2026-01-01\n",
+    )
     named = _named(pipeline, f"{pipeline.name}.{{}}", place)
     for model in pipeline.models:
-        also = sorted({str(c.allowed[0]) for c in model.checks if c.kind == "reference"} - set(model.reads))
+        also = sorted(
+            {str(c.allowed[0]) for c in model.checks if c.kind == "reference"} - set(model.reads)
+        )
         audits = [_audit(place, model.name, check, named) for check in model.checks]
         about = [f"name {pipeline.name}.{model.name}", "kind FULL"]
         if also:  # an audit may read another model only if its own depends on it
@@ -192,11 +205,18 @@ def _audit(place: Path, model: str, check: Check, named: Callable[[str], str]) -
         case "unique":
             return f"unique_values(columns := ({column}))"
         case "range":
-            return f"accepted_range(column := {column}, min_v := {allowed[0]}, max_v := {allowed[1]})"
+            return (
+                f"accepted_range(column := {column}, min_v := {allowed[0]}, max_v := {allowed[1]})"
+            )
         case "set":
-            return f"accepted_values(column := {column}, is_in := ({', '.join(map(repr, allowed))}))"
+            return (
+                f"accepted_values(column := {column}, is_in := ({', '.join(map(repr, allowed))}))"
+            )
     audit = f"reference_{model}_{column}"
-    put(place / f"audits/{audit}.sql", f"AUDIT (name {audit});\n{failing('@this_model', check, named)};\n")
+    put(
+        place / f"audits/{audit}.sql",
+        f"AUDIT (name {audit});\n{failing('@this_model', check, named)};\n",
+    )
     return audit
 
 
@@ -272,7 +292,9 @@ def _write_lea(place: Path, pipeline: Pipeline) -> None:
                 put(place / test, failing(named(model.name), check, named) + "\n")
             else:
                 listed = ", ".join(map(repr, check.allowed))
-                notes.setdefault(check.column, []).append(_NOTES.get(check.kind, f"#SET{{{listed}}}"))
+                notes.setdefault(check.column, []).append(
+                    _NOTES.get(check.kind, f"#SET{{{listed}}}")
+                )
         query = model.query(named, notes)
         put(place / f"scripts/{pipeline.name}/{model.name}.sql", query + "\n")
 
@@ -283,26 +305,44 @@ _PLAN = ["plan", "--auto-apply", "--no-prompts"]
 _MATERIALIZE = ["asset", "materialize", "--select", "*", "-f", "defs.py"]
 PEERS = {
     "dbt": Peer(
-        write=_write_dbt, program="dbt", packages=("dbt-core", "dbt-duckdb"),
-        build=["build"], again=["build", "--select", "state:modified+", "--state", "saved"],
-        leaves=("target", "prod.duckdb", "logs", "saved"), before_again=_save_manifest,
+        write=_write_dbt,
+        program="dbt",
+        packages=("dbt-core", "dbt-duckdb"),
+        build=["build"],
+        again=["build", "--select", "state:modified+", "--state", "saved"],
+        leaves=("target", "prod.duckdb", "logs", "saved"),
+        before_again=_save_manifest,
     ),
     "sqlmesh": Peer(
-        write=_write_sqlmesh, program="sqlmesh", packages=("sqlmesh",), build=_PLAN, again=_PLAN,
+        write=_write_sqlmesh,
+        program="sqlmesh",
+        packages=("sqlmesh",),
+        build=_PLAN,
+        again=_PLAN,
         leaves=("prod.duckdb", "state.duckdb", "logs", ".cache"),
     ),
     "dagster": Peer(
-        write=_write_dagster, program="dagster", packages=("dagster",), build=_MATERIALIZE, again=_MATERIALIZE,
+        write=_write_dagster,
+        program="dagster",
+        packages=("dagster",),
+        build=_MATERIALIZE,
+        again=_MATERIALIZE,
         leaves=("prod.duckdb", "home/history", "home/storage", "home/schedules"),
         environment={"DAGSTER_HOME": "{place}/home"},
     ),
     "lea": Peer(
-        write=_write_lea, program="lea", packages=("lea-cli",), build=["run", "--production"],
-        again=["run", "--production"], leaves=("prod.duckdb", "scripts/.lea_cache"),
+        write=_write_lea,
+        program="lea",
+        packages=("lea-cli",),
+        build=["run", "--production"],
+        again=["run", "--production"],
+        leaves=("prod.duckdb", "scripts/.lea_cache"),
     ),
-}  # fmt: skip
+}
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     versions()

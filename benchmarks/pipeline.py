@@ -36,11 +36,16 @@ class Model:
     def reads(self) -> list[str]:
         return re.findall(r"\{(\w+)\}", self.tail)
 
-    def query(self, named: Callable[[str], str], notes: Mapping[str, Iterable[str]] = MappingProxyType({})) -> str:
+    def query(
+        self, named: Callable[[str], str], notes: Mapping[str, Iterable[str]] = MappingProxyType({})
+    ) -> str:
         """Return the query; `named` says how another table is called, `notes` what comments go above a column."""
         lines = []
         for name, expression in self.columns.items():
-            lines.append("".join(f"\n    -- {note}" for note in notes.get(name, ())) + f"\n    {expression} as {name}")
+            lines.append(
+                "".join(f"\n    -- {note}" for note in notes.get(name, ()))
+                + f"\n    {expression} as {name}"
+            )
         tail = re.sub(r"\{(\w+)\}", lambda found: named(found[1]), self.tail)
         return f"select{','.join(lines)}\n{tail}"
 
@@ -117,7 +122,9 @@ def put(file: Path, text: str) -> None:
 # ---------------------------------------------------------------------------------------------- Assay
 
 
-def write_assay(root: Path, pipeline: Pipeline, settings: str = "", *, contracts: bool = False) -> None:
+def write_assay(
+    root: Path, pipeline: Pipeline, settings: str = "", *, contracts: bool = False
+) -> None:
     """Write it for Assay; checks become queries of their own (`rule.sql`), or, with `contracts`, a pandera schema."""
     put(root / "pyproject.toml", f"[tool.products]\n{settings}")
     write = contract_product if contracts else rule_product
@@ -133,8 +140,13 @@ def write_modules(root: Path, pipeline: Pipeline, products: Sequence[str]) -> No
         if any("pa." in text for text in products):
             lines.insert(0, "import pandera.polars as pa")
         if start == 0:
-            lines += [_source(name, table, pipeline.name) for name, table in pipeline.tables.items()]
-        put(root / f"products/m{start // MODULE}.py", "\n".join([*lines, *products[start : start + MODULE]]) + "\n")
+            lines += [
+                _source(name, table, pipeline.name) for name, table in pipeline.tables.items()
+            ]
+        put(
+            root / f"products/m{start // MODULE}.py",
+            "\n".join([*lines, *products[start : start + MODULE]]) + "\n",
+        )
 
 
 def _source(name: str, table: Table, domain: str) -> str:
@@ -144,8 +156,12 @@ def _source(name: str, table: Table, domain: str) -> str:
 def rule_product(model: Model, domain: str) -> str:
     """Return the declaration of a product whose checks are queries of their own."""
     query = model.query(str)
-    rules = "".join(f"\n    rule.sql({_words(c)!r}, {failing('this', c, str)!r})," for c in model.checks)
-    return f"sql_product({model.name!r}, {query!r}, domain={domain!r}, owner='bench', rules=[{rules}])"
+    rules = "".join(
+        f"\n    rule.sql({_words(c)!r}, {failing('this', c, str)!r})," for c in model.checks
+    )
+    return (
+        f"sql_product({model.name!r}, {query!r}, domain={domain!r}, owner='bench', rules=[{rules}])"
+    )
 
 
 def contract_product(model: Model, domain: str) -> str:
@@ -157,7 +173,9 @@ def contract_product(model: Model, domain: str) -> str:
     told = ", ".join(f"{name!r}: {_column(demands)}" for name, demands in columns.items())
     contract = f", contract=pa.DataFrameSchema({{{told}}})" if told else ""
     rules = [c for c in model.checks if c.kind == "reference"]
-    listed = ", ".join(f"rule.references({c.column!r}, '{c.allowed[0]}.{c.allowed[1]}')" for c in rules)
+    listed = ", ".join(
+        f"rule.references({c.column!r}, '{c.allowed[0]}.{c.allowed[1]}')" for c in rules
+    )
     query = model.query(str)
     return f"sql_product({model.name!r}, {query!r}, domain={domain!r}, owner='bench', rules=[{listed}]{contract})"
 
@@ -186,12 +204,23 @@ def _column(demands: Sequence[str]) -> str:
 def write_raw(root: Path, pipeline: Pipeline, *, one_query: bool) -> None:
     """Write `raw.py`, which makes and checks all tables, or those it is told of; one query checks a table, or many."""
     steps = {
-        model.name: [_copy(model, pipeline.tables), *_checks(model, one_query=one_query)] for model in pipeline.models
+        model.name: [_copy(model, pipeline.tables), *_checks(model, one_query=one_query)]
+        for model in pipeline.models
     }
-    lines = ["import os, sys, duckdb", "os.makedirs('out', exist_ok=True)", "run = duckdb.connect().execute"]
+    lines = [
+        "import os, sys, duckdb",
+        "os.makedirs('out', exist_ok=True)",
+        "run = duckdb.connect().execute",
+    ]
     lines += [f"run({f'create view {n} as from {t.read()}'!r})" for n, t in pipeline.tables.items()]
-    lines.append(f"STEPS = {{\n{''.join(f'    {name!r}: {told!r},{chr(10)}' for name, told in steps.items())}}}")
-    lines += ["for name in sys.argv[1:] or STEPS:", "    copy, *checks = STEPS[name]", "    run(copy)"]
+    lines.append(
+        f"STEPS = {{\n{''.join(f'    {name!r}: {told!r},{chr(10)}' for name, told in steps.items())}}}"
+    )
+    lines += [
+        "for name in sys.argv[1:] or STEPS:",
+        "    copy, *checks = STEPS[name]",
+        "    run(copy)",
+    ]
     lines += ["    for check in checks:", "        assert not any(run(check).fetchone()), check"]
     put(root / "raw.py", "\n".join(lines) + "\n")
 
@@ -209,4 +238,6 @@ def _checks(model: Model, *, one_query: bool) -> list[str]:
     if one_query and model.checks:
         told = ", ".join(fused(check, _out) for check in model.checks)
         return [f"select {told} from {_out(model.name)}"]
-    return [f"select count(*) from ({failing(_out(model.name), check, _out)})" for check in model.checks]
+    return [
+        f"select count(*) from ({failing(_out(model.name), check, _out)})" for check in model.checks
+    ]

@@ -56,14 +56,27 @@ for name in ("customer_id", "line_no", "batch", "order_date", "created_at", "sta
 schema = pa.DataFrameSchema(COLUMNS, unique=["batch", "line_no"])
 """
 QUERIES = {
-    "null": ["order_id is null", "ship_date is null", "currency is null", "amount is null", "email is null"],
-    "range": ["not (order_id >= 0)", "not (customer_id between 1 and 2000000)", "not (line_no between 0 and 96)",
-              "not (amount > 0)", "not (quantity between 1 and 100)"],
-    "set": ["currency not in ('EUR', 'USD', 'GBP', 'JPY', 'CHF', 'SEK', 'NOK', 'PLN')",
-            "status not in ('new', 'paid', 'shipped', 'delivered', 'cancelled', 'returned')"],
+    "null": [
+        "order_id is null",
+        "ship_date is null",
+        "currency is null",
+        "amount is null",
+        "email is null",
+    ],
+    "range": [
+        "not (order_id >= 0)",
+        "not (customer_id between 1 and 2000000)",
+        "not (line_no between 0 and 96)",
+        "not (amount > 0)",
+        "not (quantity between 1 and 100)",
+    ],
+    "set": [
+        "currency not in ('EUR', 'USD', 'GBP', 'JPY', 'CHF', 'SEK', 'NOK', 'PLN')",
+        "status not in ('new', 'paid', 'shipped', 'delivered', 'cancelled', 'returned')",
+    ],
     "length": ["not (length(email) between 5 and 60)"],
     "pattern": [r"not regexp_matches(email, '^[\w.+-]+@[\w-]+\.\w+$')"],
-}  # fmt: skip
+}
 KEYS = ["order_id", "batch, line_no"]
 KINDS = {
     "null": 'pa.DataFrameSchema({n: pa.Column() for n in ("order_id", "ship_date", "currency", "amount", "email")})',
@@ -106,16 +119,22 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--kinds", action="store_true", help="each kind of rule alone")
     parser.add_argument(
-        "--limit", default="", help='a memory limit for judging, such as "2GB"; the others are left out'
+        "--limit",
+        default="",
+        help='a memory limit for judging, such as "2GB"; the others are left out',
     )
-    parser.add_argument("--contracts", type=int, default=0, help="read and compile this many contracts instead")
+    parser.add_argument(
+        "--contracts", type=int, default=0, help="read and compile this many contracts instead"
+    )
     told = parser.parse_args()
     if told.contracts:
         contracts(told.contracts)
         return
     with tempfile.TemporaryDirectory() as folder:
         place, file = Path(folder), Path(folder) / "orders.parquet"
-        wrote = used(WRITE.format(columns=COLUMNS.format(rows=told.rows), rows=told.rows, file=file), place)
+        wrote = used(
+            WRITE.format(columns=COLUMNS.format(rows=told.rows), rows=told.rows, file=file), place
+        )
         if told.kinds:
             kinds(file, told)
         else:
@@ -139,7 +158,10 @@ def sides(file: Path, told: argparse.Namespace, wrote: Usage) -> None:
 
 def kinds(file: Path, told: argparse.Namespace) -> None:
     """Print what judging each kind of rule takes, from when all that is needed is imported."""
-    head(f"{told.rows:,} rows; CPU s, medians of {told.runs}", ["kind of rule", "a query each", "Assay", "ratio"])
+    head(
+        f"{told.rows:,} rows; CPU s, medians of {told.runs}",
+        ["kind of rule", "a query each", "Assay", "ratio"],
+    )
     for kind, schema in KINDS.items():
         programs = {"theirs": since(queries(file, [kind])), "ours": since(judged(file, schema, ""))}
         found = in_turn(programs, file.parent, told.runs)
@@ -163,9 +185,16 @@ def judged(file: Path, schema: str, limit: str) -> str:
 
 def queries(file: Path, kinds: Sequence[str]) -> str:
     """Return a program that asks DuckDB one query a rule."""
-    asked = [f"select count(*) from '{file}' where {fails}" for kind in kinds for fails in QUERIES.get(kind, ())]
+    asked = [
+        f"select count(*) from '{file}' where {fails}"
+        for kind in kinds
+        for fails in QUERIES.get(kind, ())
+    ]
     if "unique" in kinds:
-        asked += [f"select count(*) from (select 1 from '{file}' group by {key} having count(*) > 1)" for key in KEYS]
+        asked += [
+            f"select count(*) from (select 1 from '{file}' group by {key} having count(*) > 1)"
+            for key in KEYS
+        ]
     loop = f"for sql in {asked!r}:\n    assert duckdb.execute(sql).fetchone() == (0,), sql\n"
     return f"import duckdb\n# measured from here\n{loop}"
 
@@ -181,7 +210,9 @@ def contracts(count: int) -> None:
         "print('read', time.process_time() - t)\nt = time.process_time()\n"
         "ways = [ways_of(p, p.contract.columns) for p in read]\nprint('compiled', time.process_time() - t)\n"
     )
-    out = subprocess.run(program(f"COUNT = {count}\n{text}"), check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(
+        program(f"COUNT = {count}\n{text}"), check=True, capture_output=True, text=True
+    ).stdout
     head(f"{count} contracts of 12 columns and 17 rules", ["contracts", "CPU s"])
     for name, seconds in (line.split() for line in out.splitlines()):
         row([name, float(seconds)])
@@ -189,7 +220,9 @@ def contracts(count: int) -> None:
 
 def since(text: str) -> str:
     """Return a program that is measured from its marker on: it says what it had used by then."""
-    return text.replace("# measured from here\n", "import time\nopen('used', 'w').write(str(time.process_time()))\n")
+    return text.replace(
+        "# measured from here\n", "import time\nopen('used', 'w').write(str(time.process_time()))\n"
+    )
 
 
 def used(text: str, folder: Path) -> Usage:

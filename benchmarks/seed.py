@@ -16,11 +16,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from assay.build.world import World, look_around
 from assay.catalog import Catalog
-from assay.fingerprint import digest, key_of
+from assay.declare.project import Project, open_project
 from assay.model import Move, Part, Product, Verdict, Version
-from assay.project import Project, open_project
-from assay.world import World, look_around
+from assay.plan.digests import digest, key_of
 from benchmarks.measure import assay, run
 from benchmarks.pipeline import put, write_assay
 from benchmarks.tiny import NUMBERS, pipeline
@@ -29,7 +29,9 @@ ENVIRONMENT = "prod"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--products", type=int, default=1000)
     parser.add_argument("--versions", type=int, default=1)
@@ -46,7 +48,9 @@ def fill(project: Project, versions: int) -> None:
     """Record so many runs of everything that is not built yet; the last one is what readers see."""
     with closing(project.catalog()) as catalog:
         now = datetime.now(UTC)
-        world = World(catalog=catalog, storage=project.storage(), reporter=lambda _: None, clock=lambda: now)
+        world = World(
+            catalog=catalog, storage=project.storage(), reporter=lambda _: None, clock=lambda: now
+        )
         observed = look_around(project, world, ENVIRONMENT)
         sources = {name: state.digest for name, state in observed.sources.items()}
         built = {name: observed.facts.pointer(name) for name in project.graph.order}
@@ -56,15 +60,21 @@ def fill(project: Project, versions: int) -> None:
         published: dict[str, tuple[str, int]] = {}
         for back in reversed(range(versions)):
             run, at = f"seeded-{back}", now - timedelta(days=back)
-            with catalog.run(run, ENVIRONMENT, at, {}, world.storage.remove, recorded=catalog.recorded()):
+            with catalog.run(
+                run, ENVIRONMENT, at, {}, world.storage.remove, recorded=catalog.recorded()
+            ):
                 made = list(_versions(todo, sources, model, back, run))
-                catalog.record(made, [_verdict(v, p, verdict) for v, p in zip(made, todo, strict=True)])
+                catalog.record(
+                    made, [_verdict(v, p, verdict) for v, p in zip(made, todo, strict=True)]
+                )
                 published = _release(catalog, made, published, run, at)
         for version in made:
             _write(model.parts, version.parts, world.storage.root)
 
 
-def _versions(todo: list[Product], sources: dict[str, str], model: Version, back: int, run: str) -> Iterator[Version]:
+def _versions(
+    todo: list[Product], sources: dict[str, str], model: Version, back: int, run: str
+) -> Iterator[Version]:
     """Yield the versions of one run, each with the key that its inputs of that run give."""
     contents = dict(sources) if not back else {name: digest([name, back]) for name in sources}
     contents[model.product] = model.digest if not back else digest([model.digest, back])
@@ -78,7 +88,10 @@ def _versions(todo: list[Product], sources: dict[str, str], model: Version, back
             key=key_of(product.code, inputs),
             digest=contents[product.name],
             run=run,
-            parts=tuple(replace(p, path=f"{product.name}/{run}/{p.path.rpartition('/')[2]}") for p in model.parts),
+            parts=tuple(
+                replace(p, path=f"{product.name}/{run}/{p.path.rpartition('/')[2]}")
+                for p in model.parts
+            ),
         )
 
 
@@ -87,10 +100,17 @@ def _verdict(version: Version, product: Product, verdict: Verdict) -> Verdict:
 
 
 def _release(
-    catalog: Catalog, made: list[Version], before: dict[str, tuple[str, int]], run: str, at: datetime
+    catalog: Catalog,
+    made: list[Version],
+    before: dict[str, tuple[str, int]],
+    run: str,
+    at: datetime,
 ) -> dict[str, tuple[str, int]]:
     """Publish the versions of one run; return what is published, with the release that did it."""
-    moves = [Move(product=v.product, version=v.id, previous=before.get(v.product, ("", 0))[0]) for v in made]
+    moves = [
+        Move(product=v.product, version=v.id, previous=before.get(v.product, ("", 0))[0])
+        for v in made
+    ]
     expects = {v.product: before.get(v.product, ("", 0))[1] for v in made}
     release = catalog.release(ENVIRONMENT, moves, expects, run=run, at=at, why="materialize")
     return {v.product: (v.id, release.id) for v in made}

@@ -17,7 +17,16 @@ from pathlib import Path
 
 from benchmarks import peers
 from benchmarks.measure import COLUMNS, Side, aside, assay, compare, head, options
-from benchmarks.pipeline import Check, Model, Pipeline, Table, put, write_assay, write_modules, write_raw
+from benchmarks.pipeline import (
+    Check,
+    Model,
+    Pipeline,
+    Table,
+    put,
+    write_assay,
+    write_modules,
+    write_raw,
+)
 
 ROWS = 1000
 NUMBERS = Table("data/numbers.csv", {"id": "BIGINT", "x": "BIGINT"})
@@ -27,13 +36,23 @@ CHECKS = (Check("null", "id"), Check("unique", "id"))
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--products", type=int, default=1000)
-    parser.add_argument("--polars", action="store_true", help="Polars functions, beside a raw Polars script")
-    parser.add_argument("--contracts", action="store_true", help="rules as a pandera schema instead of queries")
-    parser.add_argument("--peers", default="", help="also these, as far as benchmarks/peers.sh installed them: dbt,...")
+    parser.add_argument(
+        "--polars", action="store_true", help="Polars functions, beside a raw Polars script"
+    )
+    parser.add_argument(
+        "--contracts", action="store_true", help="rules as a pandera schema instead of queries"
+    )
+    parser.add_argument(
+        "--peers",
+        default="",
+        help="also these, as far as benchmarks/peers.sh installed them: dbt,...",
+    )
     told = parser.parse_args()
     names = peers.chosen(told.peers)
     with tempfile.TemporaryDirectory() as folder:
-        _Tiny(Path(folder), told.products, polars=told.polars, contracts=told.contracts).measure(told.runs, names)
+        _Tiny(Path(folder), told.products, polars=told.polars, contracts=told.contracts).measure(
+            told.runs, names
+        )
 
 
 class _Tiny:
@@ -53,7 +72,9 @@ class _Tiny:
         """Write the project, with what was added to the expression of some products."""
         if self.polars:
             put(self.ours / "pyproject.toml", "[tool.products]\n")
-            write_modules(self.ours, pipeline(0, {}), [_function(n, self.changed) for n in range(self.count)])
+            write_modules(
+                self.ours, pipeline(0, {}), [_function(n, self.changed) for n in range(self.count)]
+            )
             put(self.raw / "raw.py", _raw_polars(self.count, self.changed))
         else:
             made = pipeline(self.count, self.changed)
@@ -63,16 +84,28 @@ class _Tiny:
     def edit(self, number: int, *, same: bool = False) -> None:
         """Change a product: what it holds, or only how that is written."""
         before, edit = self.changed.get(number, ""), next(self.edits)
-        self.changed[number] = f"{before.partition(' + 0 *')[0]} + 0 * {edit}" if same else f" + {edit}"
+        self.changed[number] = (
+            f"{before.partition(' + 0 *')[0]} + 0 * {edit}" if same else f" + {edit}"
+        )
         self.write()
 
     def measure(self, runs: int, names: list[str]) -> None:
         kind = "Polars functions" if self.polars else "SQL products"
-        head(f"{self.count:,} tiny {kind} of {ROWS:,} rows, 2 rules each; medians of {runs}", COLUMNS)
+        head(
+            f"{self.count:,} tiny {kind} of {ROWS:,} rows, 2 rules each; medians of {runs}", COLUMNS
+        )
         built = [peers.build(name, self.root, pipeline(self.count, {})) for name in names]
         compare("everything", [self._ours(self._clear), self._raw(range(self.count)), *built], runs)
-        compare("nothing changed", [self._ours(), *[peers.again(name, self.root) for name in names]], runs)
-        for title, number in {"the root": 0, "one in the middle": 1, "one leaf": self.count - 1}.items():
+        compare(
+            "nothing changed",
+            [self._ours(), *[peers.again(name, self.root) for name in names]],
+            runs,
+        )
+        for title, number in {
+            "the root": 0,
+            "one in the middle": 1,
+            "one leaf": self.count - 1,
+        }.items():
             below = _below(number, self.count)
             sides = [self._ours(partial(self.edit, number)), self._raw(below)]
             compare(f"{title} changed: {len(below):,} rebuilt", sides, runs)
@@ -95,7 +128,12 @@ class _Tiny:
 def pipeline(count: int, changed: Mapping[int, str]) -> Pipeline:
     """Return the project of SQL products: a tree of which each product has ten below it."""
     models = [
-        Model(f"p{n}", {"id": "id", "x": f"x + {n}{changed.get(n, '')}"}, f"from {{{_above(n)}}}", CHECKS)
+        Model(
+            f"p{n}",
+            {"id": "id", "x": f"x + {n}{changed.get(n, '')}"},
+            f"from {{{_above(n)}}}",
+            CHECKS,
+        )
         for n in range(count)
     ]
     return Pipeline("tiny", {"numbers": NUMBERS}, models)
@@ -128,7 +166,10 @@ def _function(number: int, changed: Mapping[int, str]) -> str:
 
 
 def _raw_polars(count: int, changed: Mapping[int, str]) -> str:
-    steps = "".join(f"    'p{n}': ('{_above(n)}', lambda x: x + {n}{changed.get(n, '')}),\n" for n in range(count))
+    steps = "".join(
+        f"    'p{n}': ('{_above(n)}', lambda x: x + {n}{changed.get(n, '')}),\n"
+        for n in range(count)
+    )
     return f"""import os, sys
 import polars as pl
 

@@ -30,7 +30,11 @@ country_codes = source.files(
     "fixtures/reference/country-codes.csv",
     owner="reference-data@shop.example",
     purpose="ISO 3166 countries. Namibia's code is NA: no text is taken for a null here.",
-    columns={"ISO3166-1-Alpha-2": pl.String, "CLDR display name": pl.String, "Region Name": pl.String},
+    columns={
+        "ISO3166-1-Alpha-2": pl.String,
+        "CLDR display name": pl.String,
+        "Region Name": pl.String,
+    },
 )
 
 # How the shop writes countries that the reference list writes otherwise. Jersey stands for both Channel Islands.
@@ -86,7 +90,9 @@ class SalesLines(pa.DataFrameModel):
             because="On an ordinary night it is under 48 %; more is a till that forgot to ask.",
         ),
     ],
-    consumers=[Consumer(name="merchandising", decides="what to order again", contact="merch@shop.example")],
+    consumers=[
+        Consumer(name="merchandising", decides="what to order again", contact="merch@shop.example")
+    ],
     tags=["retail"],
 )
 def sales_lines(raw_sales: pl.LazyFrame) -> pl.LazyFrame:
@@ -105,7 +111,9 @@ def sales_lines(raw_sales: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("CustomerID").str.strip_suffix(".0").alias("customer"),
         pl.col("Country").alias("country"),
         pl.col("InvoiceNo").str.starts_with("C").alias("is_cancellation"),
-        (stock_code.str.contains(r"^\d{5}") | stock_code.str.starts_with("DCGS")).alias("is_merchandise"),
+        (stock_code.str.contains(r"^\d{5}") | stock_code.str.starts_with("DCGS")).alias(
+            "is_merchandise"
+        ),
     )
 
 
@@ -124,7 +132,11 @@ class StockAdjustments(pa.DataFrameModel):
     each="sales_lines",
     contract=StockAdjustments,
     event_time="adjusted_at",
-    consumers=[Consumer(name="warehouse", decides="which shelves to count", contact="warehouse@shop.example")],
+    consumers=[
+        Consumer(
+            name="warehouse", decides="which shelves to count", contact="warehouse@shop.example"
+        )
+    ],
     tags=["retail"],
 )
 def stock_adjustments(sales_lines: pl.LazyFrame) -> pl.LazyFrame:
@@ -134,7 +146,10 @@ def stock_adjustments(sales_lines: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("invoiced_at").alias("adjusted_at"),
         "quantity",
         pl.col("description").alias("reason"),
-        pl.when(pl.col("quantity") < 0).then(pl.lit("written off")).otherwise(pl.lit("found or free")).alias("kind"),
+        pl.when(pl.col("quantity") < 0)
+        .then(pl.lit("written off"))
+        .otherwise(pl.lit("found or free"))
+        .alias("kind"),
     )
 
 
@@ -202,9 +217,9 @@ def countries_mapped(country_codes: pl.LazyFrame, sales_lines: pl.LazyFrame) -> 
         pl.col("ISO3166-1-Alpha-2").alias("alpha2"),
         pl.col("Region Name").alias("region"),
     )
-    aliases = pl.LazyFrame({"country": list(COUNTRY_ALIASES), "alpha2": list(COUNTRY_ALIASES.values())}).join(
-        known.select("alpha2", "region"), on="alpha2", how="left"
-    )
+    aliases = pl.LazyFrame(
+        {"country": list(COUNTRY_ALIASES), "alpha2": list(COUNTRY_ALIASES.values())}
+    ).join(known.select("alpha2", "region"), on="alpha2", how="left")
     unknown = pl.LazyFrame([UNKNOWN_COUNTRY], schema=["country", "alpha2", "region"], orient="row")
     lines = sales_lines.group_by("country").agg(pl.len().cast(pl.Int64).alias("lines"))
     return (

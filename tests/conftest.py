@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from assay.catalog import open_catalog
-from assay.cli import main
+from assay.cli.main import main
 from assay.model import Part
 from tests.forge import Forge
 from tests.server import Server, started
@@ -116,7 +116,12 @@ class Place:
     def spawn(self, *arguments: str, **environment: str) -> Ran:
         command = [sys.executable, "-m", "assay", *arguments]
         done = subprocess.run(
-            command, cwd=self.root, capture_output=True, text=True, env={**os.environ, **environment}, check=False
+            command,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+            check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
@@ -146,7 +151,11 @@ class Place:
         file = self.root / ".products/catalog.db"
         try:
             with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-                return int(connection.execute("select count(*) from parts where product = ?", [product]).fetchone()[0])
+                return int(
+                    connection.execute(
+                        "select count(*) from parts where product = ?", [product]
+                    ).fetchone()[0]
+                )
         except sqlite3.OperationalError:  # it is being made
             return 0
 
@@ -170,7 +179,9 @@ def place(tmp_path: Path) -> Place:
 def example(tmp_path: Path) -> Place:
     """A copy of the example project, before its eventful night."""
     for folder in ("products", "fixtures"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
     (tmp_path / "fixtures/retail/2011-12-09.csv.gz").unlink(missing_ok=True)
     shutil.copy(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
     return Place(tmp_path)

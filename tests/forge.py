@@ -38,7 +38,9 @@ class Ended:
     @property
     def events(self) -> list[dict[str, Any]]:
         """The lines that were printed whole: what was acknowledged."""
-        return [json.loads(line) for line in self.out.splitlines(keepends=True) if line.endswith("\n")]
+        return [
+            json.loads(line) for line in self.out.splitlines(keepends=True) if line.endswith("\n")
+        ]
 
 
 class Forge:
@@ -47,14 +49,18 @@ class Forge:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         command = [sys.executable, "-m", "tests.forge"]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def run(self, root: Path, *arguments: str, **job: Any) -> Ended:
         """Run the command in a project; see the module for what a job may say besides."""
         assert self.process.stdin and self.process.stdout
         for name in ("out", "err", "trace"):  # it may die before it gets to that
             (self.folder / name).write_text("")
-        line = json.dumps({"root": str(root), "arguments": arguments, "out": str(self.folder), **job})
+        line = json.dumps(
+            {"root": str(root), "arguments": arguments, "out": str(self.folder), **job}
+        )
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
         told = json.loads(self.process.stdout.readline())
@@ -73,8 +79,8 @@ def serve() -> None:
     import pandera.polars  # noqa: F401
     import polars  # noqa: F401
 
-    import assay.cli
-    import assay.engines.making  # noqa: F401
+    import assay.cli.main
+    import assay.engines.make  # noqa: F401
 
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     for line in sys.stdin:
@@ -84,7 +90,9 @@ def serve() -> None:
             _work(job)
         status = _wait(child, job.get("seconds"))
         code = os.waitstatus_to_exitcode(status)
-        sys.stdout.write(json.dumps({"code": code if code >= 0 else None, "signal": max(0, -code)}) + "\n")
+        sys.stdout.write(
+            json.dumps({"code": code if code >= 0 else None, "signal": max(0, -code)}) + "\n"
+        )
         sys.stdout.flush()
 
 
@@ -111,7 +119,7 @@ def _work(job: dict[str, Any]) -> None:
 
 
 def _command(job: dict[str, Any]) -> int:
-    from assay.cli import main
+    from assay.cli.main import main
     from tests.faults.shim import Shim, install
     from tests.faults.variants import VARIANTS
 
@@ -125,7 +133,12 @@ def _command(job: dict[str, Any]) -> int:
         _obey()
     for name in job.get("variants", ()):
         VARIANTS[name]()
-    shim = Shim(Path(job["root"]), job.get("at", 0), after=job.get("after", False), words=job.get("words", ""))
+    shim = Shim(
+        Path(job["root"]),
+        job.get("at", 0),
+        after=job.get("after", False),
+        words=job.get("words", ""),
+    )
     if job.get("at") or job.get("trace"):
         install(shim)
     try:

@@ -11,11 +11,11 @@ import polars as pl
 from pandera.api.polars.container import DataFrameSchema
 from pandera.config import ValidationDepth, config_context
 
+from assay.declare.rules import told_apart
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.errors import AssayError
 from assay.model import Status, Where
-from assay.rulebook import told_apart
 from assay.rules.schema import NotASchema, read_schema
 
 FOLDER = Path(tempfile.mkdtemp())

@@ -20,7 +20,14 @@ def programs() -> str:
     """Return the folder of PostgreSQL's programs, '' when it is not installed."""
     found = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     found += [Path(there).parent for name in ("initdb",) if (there := shutil.which(name))]
-    return next((str(folder) for folder in found if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), "")
+    return next(
+        (
+            str(folder)
+            for folder in found
+            if (folder / "initdb").exists() and (folder / "pg_ctl").exists()
+        ),
+        "",
+    )
 
 
 @dataclass
@@ -35,7 +42,9 @@ class Server:
     def call(self, program: str, *arguments: str) -> None:
         command = [*self.as_user, f"{self.bin}/{program}", *arguments]
         with tempfile.TemporaryFile() as said:  # the server keeps what it was given open
-            done = subprocess.run(command, cwd="/", stdout=said, stderr=said, env=_plain(), check=False)
+            done = subprocess.run(
+                command, cwd="/", stdout=said, stderr=said, env=_plain(), check=False
+            )
             said.seek(0)
             assert done.returncode == 0, f"{command}: {said.read().decode()}"
 
@@ -83,10 +92,27 @@ def started(folder: Path) -> Server:
     user: tuple[str, ...] = ()
     if os.geteuid() == 0:
         name = next((u.pw_name for u in pwd.getpwall() if u.pw_name == "postgres"), "nobody")
-        user = ("setpriv", f"--reuid={name}", f"--regid={pwd.getpwnam(name).pw_gid}", "--clear-groups")
+        user = (
+            "setpriv",
+            f"--reuid={name}",
+            f"--regid={pwd.getpwnam(name).pw_gid}",
+            "--clear-groups",
+        )
         os.chown(folder, pwd.getpwnam(name).pw_uid, pwd.getpwnam(name).pw_gid)
     server = Server(bin, folder, _free_port(), user)
-    server.call("initdb", "-D", f"{folder}/data", "-U", "assay", "-A", "trust", "-N", "--locale=C.UTF-8", "-E", "UTF8")
+    server.call(
+        "initdb",
+        "-D",
+        f"{folder}/data",
+        "-U",
+        "assay",
+        "-A",
+        "trust",
+        "-N",
+        "--locale=C.UTF-8",
+        "-E",
+        "UTF8",
+    )
     rules = folder / "data/pg_hba.conf"
     rules.write_text(f"host all locked 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
     server.start()

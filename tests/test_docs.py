@@ -9,11 +9,12 @@ import pytest
 from msgspec.structs import fields
 
 import assay
-from assay import decision, errors
-from assay.cli import VERBS as SAID
-from assay.cli import verb_of
+from assay import decisions as decision
+from assay import errors
+from assay.cli.main import VERBS as SAID
+from assay.cli.main import verb_of
 from assay.config import Config
-from assay.declare import About, AboutRule, rule
+from assay.declare.words import About, AboutRule, rule
 from tests.conftest import ROOT
 
 VERBS = (ROOT / "docs/verbs.md").read_text()
@@ -38,7 +39,9 @@ def test_every_verb_and_option(name: str) -> None:
         assert f"### `products {name} {one.name} " in text
     for parameter in (parameter for one in [command, *below] for parameter in one.params):
         if isinstance(parameter, click.Option):
-            assert any(f"`{option}" in text or f"/`{option}`" in text for option in parameter.opts), (
+            assert any(
+                f"`{option}" in text or f"/`{option}`" in text for option in parameter.opts
+            ), (
                 name,
                 parameter.opts,
             )
@@ -58,7 +61,9 @@ def test_every_decision_and_reason(union: str) -> None:
 
 
 def test_every_error() -> None:
-    kinds = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, errors.AssayError)]
+    kinds = [
+        v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, errors.AssayError)
+    ]
     for kind in kinds:
         assert f"| `{kind.__name__}` | {kind.exit_code} |" in LADDER, kind
         assert kind.__name__ in (errors.__doc__ or ""), kind
@@ -78,7 +83,17 @@ def test_every_kind_of_rule_and_what_it_can_say() -> None:
         assert f"| `rule.{verb}(" in RULES, verb
     for keyword in typing.get_type_hints(AboutRule):
         assert f"`{keyword}`" in RULES, keyword
-    for how in ("schema", "pruned", "fused", "sorted", "polars", "pandera", "sql", "totals", "remembered"):
+    for how in (
+        "schema",
+        "pruned",
+        "fused",
+        "sorted",
+        "polars",
+        "pandera",
+        "sql",
+        "totals",
+        "remembered",
+    ):
         assert f"| `{how}` |" in RULES, how
 
 
@@ -90,7 +105,9 @@ def test_readme_has_the_two_commands_and_no_others() -> None:
     ]
 
 
-@pytest.mark.parametrize("file", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "file", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]), ids=lambda f: f.name
+)
 def test_links_lead_somewhere(file: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
         assert target.startswith("https://") or (file.parent / target).exists(), f"{file}: {target}"

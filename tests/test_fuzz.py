@@ -16,18 +16,66 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.cli import VERBS, verb_of
-from assay.engines import sql as reader
+from assay.cli.main import VERBS, verb_of
+from assay.engines.sql import reader
 from tests.conftest import HEADER, Place
 
 pytestmark = pytest.mark.long
 
 LARGE = os.environ.get("ASSAY_FUZZ") == "large"
-SHARES = {"declarations": 1500, "names": 1500, "settings": 2000, "csv": 1500, "sql": 2000, "commands": 1500}
+SHARES = {
+    "declarations": 1500,
+    "names": 1500,
+    "settings": 2000,
+    "csv": 1500,
+    "sql": 2000,
+    "commands": 1500,
+}
 assert sum(SHARES.values()) == 10_000
-NAUGHTY = ["", " ", "\n", "'", '"', "\\", ";", "--", "..", "../../x", "/", "\0", "\x1b[31m", "\x1b]52;c;eA==\x07", "\u202e", "😀", "é",
-           "a" * 300, "NaN", "-1", "=1+1", "{x}", "{x:date}", "*", "**/*", "%s", "${x}", "\ud800", "ﬁ", "this", "previous", "main", "x; drop table y",
-           "'; copy (select 1) to 'evil.csv'; --", "[a-", "(", "a.b", "a.b.c", "sales.good", "good", "numbers", "data.csv"]  # fmt: skip
+NAUGHTY = [
+    "",
+    " ",
+    "\n",
+    "'",
+    '"',
+    "\\",
+    ";",
+    "--",
+    "..",
+    "../../x",
+    "/",
+    "\0",
+    "\x1b[31m",
+    "\x1b]52;c;eA==\x07",
+    "\u202e",
+    "😀",
+    "é",
+    "a" * 300,
+    "NaN",
+    "-1",
+    "=1+1",
+    "{x}",
+    "{x:date}",
+    "*",
+    "**/*",
+    "%s",
+    "${x}",
+    "\ud800",
+    "ﬁ",
+    "this",
+    "previous",
+    "main",
+    "x; drop table y",
+    "'; copy (select 1) to 'evil.csv'; --",
+    "[a-",
+    "(",
+    "a.b",
+    "a.b.c",
+    "sales.good",
+    "good",
+    "numbers",
+    "data.csv",
+]
 TEXTS = st.one_of(st.sampled_from(NAUGHTY), st.text(max_size=12))
 ANYTHING = st.one_of(
     TEXTS,
@@ -55,7 +103,11 @@ def cases(kind: str, small: int) -> Callable[[Any], Any]:
 def shop(tmp_path: Path) -> Place:
     place = Place(tmp_path / "around/project")
     place.write("pyproject.toml", "[tool.products]\n")
-    place.write("products/sales.py", "good = sql_product('good', 'select x from numbers', owner='o')\n", header=True)
+    place.write(
+        "products/sales.py",
+        "good = sql_product('good', 'select x from numbers', owner='o')\n",
+        header=True,
+    )
     place.numbers("a", 1, 2, 3)
     assert place.run("materialize").code == 0
     return place
@@ -63,7 +115,11 @@ def shop(tmp_path: Path) -> Place:
 
 def outside(place: Place) -> dict[str, str]:
     """Every file that no command may write."""
-    files = (f for f in place.root.parent.rglob("*") if f.is_file() and not {".products", "__pycache__"} & set(f.parts))
+    files = (
+        f
+        for f in place.root.parent.rglob("*")
+        if f.is_file() and not {".products", "__pycache__"} & set(f.parts)
+    )
     return {str(f): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
@@ -73,27 +129,100 @@ def is_told(place: Place, *arguments: str) -> Any:
     assert ran.code in {0, 1, 2, 3}, (arguments, ran)
     assert ran.code in {0, 3} or ran.err.strip() or ran.out.strip(), arguments
     said = ran.err if {"csv", "json", "--json"} & set(arguments) else ran.out + ran.err
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", said), (arguments, said)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", said), (
+        arguments,
+        said,
+    )
     return ran
 
 
 def check_kept(place: Place, values: list[int] | None = None) -> None:
-    assert [row["x"] for row in place.query("select x from sales.good order by x")] == (values or [1, 2, 3])
+    assert [row["x"] for row in place.query("select x from sales.good order by x")] == (
+        values or [1, 2, 3]
+    )
 
 
 # ---------------------------------------------------------------------------------------------- declarations
 
-ABOUT = ["owner", "purpose", "domain", "inputs", "contract", "rules", "consumers", "tags", "event_time", "freshness", "release_group", "each",
-         "partition_by", "on_failed_part", "name", "file", "nonsense"]  # fmt: skip
+ABOUT = [
+    "owner",
+    "purpose",
+    "domain",
+    "inputs",
+    "contract",
+    "rules",
+    "consumers",
+    "tags",
+    "event_time",
+    "freshness",
+    "release_group",
+    "each",
+    "partition_by",
+    "on_failed_part",
+    "name",
+    "file",
+    "nonsense",
+]
 VALUES = st.one_of(
     ANYTHING.map(repr).filter(lambda told: "nan" not in told and "inf" not in told),
-    st.sampled_from(["good", "numbers", "pl.Int64", "[rule.rows(at_least=1)]", "Freshness(by='07:00')", "[Consumer('x')]", "lambda x: x", "object()",
-                     "parts(back=1)", "{'x': 'good'}", "pa.DataFrameModel", "rule", "...", "b'x'", "'o'", "'select x from numbers'", "10**50", "float('nan')"]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            "good",
+            "numbers",
+            "pl.Int64",
+            "[rule.rows(at_least=1)]",
+            "Freshness(by='07:00')",
+            "[Consumer('x')]",
+            "lambda x: x",
+            "object()",
+            "parts(back=1)",
+            "{'x': 'good'}",
+            "pa.DataFrameModel",
+            "rule",
+            "...",
+            "b'x'",
+            "'o'",
+            "'select x from numbers'",
+            "10**50",
+            "float('nan')",
+        ]
+    ),
+)
 KEYWORDS = st.dictionaries(st.sampled_from(ABOUT), VALUES, max_size=4)
-RULE_KINDS = ["check", "sql", "rows", "references", "reconciles", "changes", "fresh_event_time", "closed"]
-RULE_WORDS = ["text", "check", "sql", "column", "other", "measure", "other_measure", "within", "by", "against", "at_least", "at_most", "before", "tz",
-              "severity", "because", "dimension", "owner", "review_by", "warn_above", "fail_above", "on_failure"]  # fmt: skip
+RULE_KINDS = [
+    "check",
+    "sql",
+    "rows",
+    "references",
+    "reconciles",
+    "changes",
+    "fresh_event_time",
+    "closed",
+]
+RULE_WORDS = [
+    "text",
+    "check",
+    "sql",
+    "column",
+    "other",
+    "measure",
+    "other_measure",
+    "within",
+    "by",
+    "against",
+    "at_least",
+    "at_most",
+    "before",
+    "tz",
+    "severity",
+    "because",
+    "dimension",
+    "owner",
+    "review_by",
+    "warn_above",
+    "fail_above",
+    "on_failure",
+]
 FILE_WORDS = ["columns", "name", "domain", "format", "null_values", "delimiter", "owner", "purpose"]
 
 
@@ -103,14 +232,29 @@ def call(function: str, first: list[str], keywords: dict[str, str]) -> str:
 
 RULE = st.builds(
     lambda kind, first, words: call(f"rule.{kind}", first, words),
-    st.sampled_from(RULE_KINDS), st.lists(VALUES, max_size=3), st.dictionaries(st.sampled_from(RULE_WORDS), VALUES, max_size=4),
-)  # fmt: skip
+    st.sampled_from(RULE_KINDS),
+    st.lists(VALUES, max_size=3),
+    st.dictionaries(st.sampled_from(RULE_WORDS), VALUES, max_size=4),
+)
 DECLARATION = st.one_of(
-    st.builds(lambda first, k: call("sql_product", first, k), st.lists(VALUES, min_size=1, max_size=2), KEYWORDS),
+    st.builds(
+        lambda first, k: call("sql_product", first, k),
+        st.lists(VALUES, min_size=1, max_size=2),
+        KEYWORDS,
+    ),
     st.builds(lambda k: f"@{call('product', [], k)}\ndef made(good): return good", KEYWORDS),
-    st.builds(lambda rules: f"sql_product('r', 'select x from numbers', owner='o', rules=[{', '.join(rules)}])", st.lists(RULE, min_size=1, max_size=3)),
-    st.builds(lambda p, k: "s = " + call("source.files", [p], {"columns": "{'x': pl.Int64}", **k}), VALUES, st.dictionaries(st.sampled_from(FILE_WORDS), VALUES, max_size=3)),
-)  # fmt: skip
+    st.builds(
+        lambda rules: (
+            f"sql_product('r', 'select x from numbers', owner='o', rules=[{', '.join(rules)}])"
+        ),
+        st.lists(RULE, min_size=1, max_size=3),
+    ),
+    st.builds(
+        lambda p, k: "s = " + call("source.files", [p], {"columns": "{'x': pl.Int64}", **k}),
+        VALUES,
+        st.dictionaries(st.sampled_from(FILE_WORDS), VALUES, max_size=3),
+    ),
+)
 
 
 def rewrite(place: Place, text: str) -> None:
@@ -122,7 +266,8 @@ def rewrite(place: Place, text: str) -> None:
     )
     reuse = "from products.sales import good, numbers\n"
     place.write(
-        "products/evil.py", f"# -*- coding: utf-8 -*-\n{head}{reuse}{text}\n".encode("utf-8", "replace").decode()
+        "products/evil.py",
+        f"# -*- coding: utf-8 -*-\n{head}{reuse}{text}\n".encode("utf-8", "replace").decode(),
     )
 
 
@@ -158,8 +303,26 @@ def test_names(shop: Place, data: st.DataObject) -> None:
         f" rules=[rule.check({text}, 'y < 5', because={part}, owner={owner}), rule.sql({part} + 'q', 'select * from this where y > 1')])",
     )
     before = outside(shop)
-    for verb in (["materialize"], data.draw(st.sampled_from([["ls"], ["status"], ["plan"], ["why", "p"], ["history", "p"], ["show", "p"],
-                 ["lineage", "p"], ["lineage", "p", "--format", "mermaid"], ["suggest", "p"], ["why", "p", "--rules"], ["query", "from p"]]))):  # fmt: skip
+    for verb in (
+        ["materialize"],
+        data.draw(
+            st.sampled_from(
+                [
+                    ["ls"],
+                    ["status"],
+                    ["plan"],
+                    ["why", "p"],
+                    ["history", "p"],
+                    ["show", "p"],
+                    ["lineage", "p"],
+                    ["lineage", "p", "--format", "mermaid"],
+                    ["suggest", "p"],
+                    ["why", "p", "--rules"],
+                    ["query", "from p"],
+                ]
+            )
+        ),
+    ):
         is_told(shop, *verb)
     (shop.root / "products/evil.py").unlink()
     before.pop(str(shop.root / "products/evil.py"))
@@ -169,7 +332,18 @@ def test_names(shop: Place, data: st.DataObject) -> None:
 
 # ---------------------------------------------------------------------------------------------- settings
 
-SETTINGS = ["definitions", "store", "catalog", "environment", "release", "jobs", "memory", "spill", "reads", "stroe"]
+SETTINGS = [
+    "definitions",
+    "store",
+    "catalog",
+    "environment",
+    "release",
+    "jobs",
+    "memory",
+    "spill",
+    "reads",
+    "stroe",
+]
 
 
 def toml(value: Any) -> str:
@@ -178,11 +352,17 @@ def toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(toml, value))}]"
     if isinstance(value, str):
-        return '"' + "".join(f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in value) + '"'
+        return (
+            '"'
+            + "".join(f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in value)
+            + '"'
+        )
     return "{}" if isinstance(value, dict) else "1979-05-27" if value is None else str(value)
 
 
-SETTING = st.one_of(ANYTHING, st.sampled_from(["products", ".products", "prod", "1GB", "50%", "coherent", "1e9TB"]))
+SETTING = st.one_of(
+    ANYTHING, st.sampled_from(["products", ".products", "prod", "1GB", "50%", "coherent", "1e9TB"])
+)
 SECRETS = st.sampled_from(
     [
         "postgres://x:SECRET@",
@@ -212,7 +392,9 @@ def test_settings(shop: Place, told: dict[str, Any], catalog: str | None, junk: 
     after = outside(shop)
     assert {name: after[name] for name in before} == before
     for new in {Path(name) for name in after.keys() - before.keys()}:
-        assert new.is_relative_to(shop.root / str(told["store"])), new  # the store is where it was set to be
+        assert new.is_relative_to(shop.root / str(told["store"])), (
+            new
+        )  # the store is where it was set to be
         new.unlink()
     file.write_text("[tool.products]\n")
     check_kept(shop)
@@ -248,7 +430,9 @@ def test_csv(shop: Place, data: st.DataObject) -> None:
         left.unlink()
     content = data.draw(
         st.one_of(
-            st.sampled_from(LINES), st.binary(max_size=60), st.text(max_size=40).map(lambda t: t.encode("utf-16"))
+            st.sampled_from(LINES),
+            st.binary(max_size=60),
+            st.text(max_size=40).map(lambda t: t.encode("utf-16")),
         )
     )
     chance = data.draw(st.randoms(use_true_random=False))
@@ -256,7 +440,14 @@ def test_csv(shop: Place, data: st.DataObject) -> None:
     zipped = data.draw(st.booleans())
     if zipped:
         content = data.draw(
-            st.sampled_from([content, gzip.compress(content), gzip.compress(content)[:-4], b"\x1f\x8b" + content])
+            st.sampled_from(
+                [
+                    content,
+                    gzip.compress(content),
+                    gzip.compress(content)[:-4],
+                    b"\x1f\x8b" + content,
+                ]
+            )
         )
     file = shop.root / ("data/b.csv.gz" if zipped else "data/b.csv")
     file.write_bytes(content)
@@ -290,11 +481,55 @@ def _mutated(content: bytes, chance: random.Random) -> bytes:
 
 # ---------------------------------------------------------------------------------------------- SQL
 
-QUERIES = ["select x from sales.good", "with a as (from good) select sum(x)::int from a", "select x, row_number() over (order by x) from good g where x in (1, 2)",
-           "from good union all select 1", "select * from (values (1), (2)) t(x) join good using (x)", "select list(x).list_transform(lambda v: v + 1) from good",
-           "select x from good group by all having count(*) > 0 order by 1 limit 1", "with recursive r as (select 1 as i union all select i + 1 from r where i < 3) from r"]  # fmt: skip
-BITS = ["select", "from", "(", ")", ",", ";", "'", '"', "--", "/*", "*/", "copy", "to 'evil.csv'", "attach 'e.db'", "read_text('/etc/passwd')", "'/etc/passwd'", "$1", "?", "\0",
-        "\u00a0", "\u202e", "x", "good", "insert into good values (1)", "set memory_limit='1GB'", "pragma version", "union all", "1e400", "::int[]", "[]", "{}", "@", "lambda", "with", "as", "\ud800", "E'\\x'"]  # fmt: skip
+QUERIES = [
+    "select x from sales.good",
+    "with a as (from good) select sum(x)::int from a",
+    "select x, row_number() over (order by x) from good g where x in (1, 2)",
+    "from good union all select 1",
+    "select * from (values (1), (2)) t(x) join good using (x)",
+    "select list(x).list_transform(lambda v: v + 1) from good",
+    "select x from good group by all having count(*) > 0 order by 1 limit 1",
+    "with recursive r as (select 1 as i union all select i + 1 from r where i < 3) from r",
+]
+BITS = [
+    "select",
+    "from",
+    "(",
+    ")",
+    ",",
+    ";",
+    "'",
+    '"',
+    "--",
+    "/*",
+    "*/",
+    "copy",
+    "to 'evil.csv'",
+    "attach 'e.db'",
+    "read_text('/etc/passwd')",
+    "'/etc/passwd'",
+    "$1",
+    "?",
+    "\0",
+    "\u00a0",
+    "\u202e",
+    "x",
+    "good",
+    "insert into good values (1)",
+    "set memory_limit='1GB'",
+    "pragma version",
+    "union all",
+    "1e400",
+    "::int[]",
+    "[]",
+    "{}",
+    "@",
+    "lambda",
+    "with",
+    "as",
+    "\ud800",
+    "E'\\x'",
+]
 
 
 @cases("sql", 60)
@@ -324,15 +559,48 @@ def test_sql(shop: Place, query: str, bits: list[tuple[int, str, bool]]) -> None
 
 # ---------------------------------------------------------------------------------------------- command lines
 
-WORDS = ["good", "sales.good", "+good", "good+", "99999+good", "tag:x", "stale:", "state:modified", "owner:*", "path:..", "*", "[", "2011..2012", "--json", "--force",
-         "--dry-run", "--held", "--rules", "1", "0", "-1", "2011-12-09", "9999-12-31T23:59:59+23:59", "0001-01-01T00:00-23:00", "prod", "dev", "90s", "0s", "csv", "mermaid", "1e999m"]  # fmt: skip
+WORDS = [
+    "good",
+    "sales.good",
+    "+good",
+    "good+",
+    "99999+good",
+    "tag:x",
+    "stale:",
+    "state:modified",
+    "owner:*",
+    "path:..",
+    "*",
+    "[",
+    "2011..2012",
+    "--json",
+    "--force",
+    "--dry-run",
+    "--held",
+    "--rules",
+    "1",
+    "0",
+    "-1",
+    "2011-12-09",
+    "9999-12-31T23:59:59+23:59",
+    "0001-01-01T00:00-23:00",
+    "prod",
+    "dev",
+    "90s",
+    "0s",
+    "csv",
+    "mermaid",
+    "1e999m",
+]
 UNSAFE = {"--to", "--wait", "--now"}
 
 
 @cases("commands", 40)
 @given(verb=st.sampled_from(sorted(VERBS.keys() - {"init", "catalog"})), data=st.data())
 def test_command_lines(shop: Place, verb: str, data: st.DataObject) -> None:
-    options = [o for p in verb_of(verb).params for o in p.opts if o.startswith("-") and o not in UNSAFE]
+    options = [
+        o for p in verb_of(verb).params for o in p.opts if o.startswith("-") and o not in UNSAFE
+    ]
     word = st.one_of(st.sampled_from(WORDS), st.sampled_from(options or ["--json"]), TEXTS)
     before = outside(shop)
     is_told(shop, verb, *data.draw(st.lists(word, max_size=5)))

@@ -56,7 +56,9 @@ class Shop:
     def declare(self) -> None:
         more = " ".join(MORE[name] for name in sorted(self.rules))
         hold = HOLD if self.hold else ""
-        text = DECLARED.format(parts=self.parts, hold=hold, tolerance=self.tolerance, most=self.most, more=more)
+        text = DECLARED.format(
+            parts=self.parts, hold=hold, tolerance=self.tolerance, most=self.most, more=more
+        )
         self.place.write("products/shop.py", text)
 
     def drop(self, day: str, rows: Rows | str, *, alike: bool) -> None:
@@ -120,10 +122,14 @@ class Shop:
             if self.seen:
                 for row in self.place.query("select day, x from lines"):
                     found.setdefault(row["day"], []).append(row["x"])
-            assert {day: sorted(xs) for day, xs in found.items()} == {d: sorted(xs) for d, xs in self.seen.items()}
+            assert {day: sorted(xs) for day, xs in found.items()} == {
+                d: sorted(xs) for d, xs in self.seen.items()
+            }
         assert told["shop.lines"]["result"] != "published", told
         if self.seen:
-            assert self.place.query("select x from total") == [{"x": sum(map(sum, self.seen.values()))}]
+            assert self.place.query("select x from total") == [
+                {"x": sum(map(sum, self.seen.values()))}
+            ]
 
 
 @contextmanager
@@ -135,7 +141,12 @@ def shops(parts: str) -> Iterator[Shop]:
 
 
 rows = st.lists(st.integers(-2, 30), min_size=1, max_size=4).map(tuple)
-drops = st.tuples(st.just("drop"), st.sampled_from(DAYS), st.one_of(rows, rows, rows, st.just(BROKEN)), st.booleans())
+drops = st.tuples(
+    st.just("drop"),
+    st.sampled_from(DAYS),
+    st.one_of(rows, rows, rows, st.just(BROKEN)),
+    st.booleans(),
+)
 changes = st.one_of(
     drops,
     drops,
@@ -149,7 +160,12 @@ changes = st.one_of(
 
 
 @pytest.mark.long
-@settings(max_examples=150 if LARGE else 6, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=150 if LARGE else 6,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     st.sampled_from(['each="raw"', 'partition_by="day"']),
     st.lists(st.tuples(st.sampled_from(DAYS), rows), min_size=2, max_size=5),

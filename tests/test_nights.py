@@ -15,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay import compaction, packing, running
+from assay.build import compact as compaction
+from assay.build import pack as packing
+from assay.build import run as running
 from tests.conftest import Place
 
 LARGE = os.environ.get("ASSAY_FAULTS") == "large"
@@ -73,7 +75,9 @@ class Shop:
     def swap(self, one: tuple[str, date], other: tuple[str, date]) -> None:
         """Let two files change places, with their times."""
         if one in self.files and other in self.files and one != other:
-            first, second = (self.place.root / f"data/{shop}/{day}.csv" for shop, day in (one, other))
+            first, second = (
+                self.place.root / f"data/{shop}/{day}.csv" for shop, day in (one, other)
+            )
             first.rename(self.place.root / "aside")
             second.rename(first)
             (self.place.root / "aside").rename(second)
@@ -91,7 +95,9 @@ class Shop:
         return {
             "lines": [(str(day), x) for day, x in lines],
             "daily": [(str(day), x) for day, x in daily.items()],
-            "near": [(str(d), sum(daily.get(d - timedelta(days=n), 0) for n in range(3))) for d in daily],
+            "near": [
+                (str(d), sum(daily.get(d - timedelta(days=n), 0) for n in range(3))) for d in daily
+            ],
             "months": list(months.items()),
             "priced": [(str(day), x * self.rate) for day, x in daily.items()],
             "twofold": [(str(day), x + count[day]) for day, x in daily.items()],
@@ -109,7 +115,10 @@ class Shop:
             assert sorted(found[name], key=str) == sorted(wanted[name], key=str), name
         database = sqlite3.connect(self.place.root / ".products/catalog.db")
         judged = "select results from verdicts v join pointers p using (version) where product = 'shop.daily' order by judged_at"
-        told = {rule["text"]: rule.get("failing") for rule in json.loads(database.execute(judged).fetchall()[-1][0])}
+        told = {
+            rule["text"]: rule.get("failing")
+            for rule in json.loads(database.execute(judged).fetchall()[-1][0])
+        }
         assert told["it is little"] == sum(x >= self.limit for _, x in wanted["daily"])
         results = {name: told["result"] for name, told in self.place.materialize().items() if name}
         assert results == dict.fromkeys((f"shop.{name}" for name in TABLES), "unchanged")
@@ -128,9 +137,12 @@ def shops() -> Iterator[Shop]:
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let few parts be put together, as many are otherwise."""
     for module, name, number in (
-        (compaction, "LEFT", 2), (compaction, "FEWEST", 2), (compaction, "YOUNGEST", 2), (packing, "FEWEST", 2),
+        (compaction, "LEFT", 2),
+        (compaction, "FEWEST", 2),
+        (compaction, "YOUNGEST", 2),
+        (packing, "FEWEST", 2),
         (running, "MANY", 4),
-    ):  # fmt: skip
+    ):
         monkeypatch.setattr(module, name, number)
 
 
@@ -142,15 +154,27 @@ changes = st.one_of(
     st.tuples(st.just("remove"), places),
     st.tuples(st.just("swap"), places, places),
     st.tuples(st.sampled_from(["more", "limit", "rate"]), st.integers(0, 2)),
-    st.tuples(st.just("run"), st.sampled_from([("gc",), ("materialize", "--force", "-s", "daily"), ("verify",),
-                                               ("materialize", "lines", "--parts", "2024-02")])),
-)  # fmt: skip
+    st.tuples(
+        st.just("run"),
+        st.sampled_from(
+            [
+                ("gc",),
+                ("materialize", "--force", "-s", "daily"),
+                ("verify",),
+                ("materialize", "lines", "--parts", "2024-02"),
+            ]
+        ),
+    ),
+)
 
 
 @pytest.mark.usefixtures("few")
 @settings(
-    max_examples=60 if LARGE else 5, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck)
-)  # fmt: skip
+    max_examples=60 if LARGE else 5,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     st.lists(st.tuples(places, xs), min_size=1, max_size=8),
     st.lists(st.lists(changes, min_size=1, max_size=3), max_size=8),
@@ -173,6 +197,12 @@ def test_after_any_nights_it_is_what_it_should_be(start: list, nights: list[list
                         ran = shop.place.run(*told[0])
                         assert ran.code == 0 or "has no part" in ran.err, ran.err
                     case "more" | "limit" | "rate":
-                        setattr(shop, what, {"more": (0, 5, 9), "limit": (20, 15, 9), "rate": (3, 1, 2)}[what][told[0]])
+                        setattr(
+                            shop,
+                            what,
+                            {"more": (0, 5, 9), "limit": (20, 15, 9), "rate": (3, 1, 2)}[what][
+                                told[0]
+                            ],
+                        )
                         shop.declare()
             shop.check()

@@ -26,22 +26,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assay.build.execute import execute
+from assay.build.world import World, look_around
 from assay.catalog import open_catalog
 from assay.catalog.recording import move
 from assay.config import Config
-from assay.decision import Blocked, Build, Held, Keep, Maybe, Publish
-from assay.engines.making import LAZY_FRAME, Recipe
+from assay.decisions import Blocked, Build, Held, Keep, Maybe, Publish
+from assay.declare.project import Project
+from assay.declare.resolve import Definition, Resolved
+from assay.engines.make import LAZY_FRAME, Recipe
 from assay.errors import AssayError
 from assay.events import Outcome
-from assay.execute import execute
-from assay.fingerprint import code_of, digest
-from assay.graph import Graph
 from assay.model import Column, Contract, Input, Kind, Move, Product, Rule, Source, Where
-from assay.plan import Manner, Plan, Request, plan
-from assay.project import Project
-from assay.resolve import Definition, Resolved
-from assay.storage import LocalStorage
-from assay.world import World, look_around
+from assay.plan.digests import code_of, digest
+from assay.plan.graph import Graph
+from assay.plan.ladder import Plan, Request, RunOptions, plan
+from assay.store.files import LocalStorage
 
 pytestmark = pytest.mark.faults
 LARGE = os.environ.get("ASSAY_FAULTS") == "large"
@@ -73,7 +73,9 @@ class Made:
         return [total % 2, 1] if self.lossy else [total % 97, total % 89, self.code]
 
     def passes(self, values: list[int], other: list[int] | None) -> bool:
-        return not any(x % 5 == self.bar for x in values) and (other is None or sum(other) % 4 != self.bar)
+        return not any(x % 5 == self.bar for x in values) and (
+            other is None or sum(other) % 4 != self.bar
+        )
 
 
 @dataclass
@@ -95,31 +97,62 @@ class Life:
     def project(self) -> Project:
         graph = Graph(
             products={m.name: self.product(m) for m in self.made},
-            sources={n: Source(name=n, where=HERE, pattern=f"data/{n}.csv", format="csv",
-                               columns=(Column(name="x", type="BIGINT"),), reading="r") for n in SOURCES},
-        )  # fmt: skip
-        definitions = {m.name: Definition(recipe=None if m.sql else self.recipe(m)) for m in self.made}
+            sources={
+                n: Source(
+                    name=n,
+                    where=HERE,
+                    pattern=f"data/{n}.csv",
+                    format="csv",
+                    columns=(Column(name="x", type="BIGINT"),),
+                    reading="r",
+                )
+                for n in SOURCES
+            },
+        )
+        definitions = {
+            m.name: Definition(recipe=None if m.sql else self.recipe(m)) for m in self.made
+        }
         config = Config(root=self.root, release=self.release)  # type: ignore[arg-type]
-        return Project(config=config, graph=graph, resolved=Resolved(graph=graph, definitions=definitions))
+        return Project(
+            config=config, graph=graph, resolved=Resolved(graph=graph, definitions=definitions)
+        )
 
     def product(self, made: Made) -> Product:
         inputs = tuple(Input(alias=f"i{n}", name=read) for n, read in enumerate(made.reads))
         rules = [
-            Rule(text="no number is barred", where=HERE, sql=f"select x from this where x % 5 = {made.bar}",
-                 inputs=(Input(alias="this", name="this"),))
-        ]  # fmt: skip
+            Rule(
+                text="no number is barred",
+                where=HERE,
+                sql=f"select x from this where x % 5 = {made.bar}",
+                inputs=(Input(alias="this", name="this"),),
+            )
+        ]
         if made.looks_at:
             query = f"select sum(x) from {made.looks_at} having sum(x) % 4 = {made.bar}"
-            rules.append(Rule(text="the other adds up", where=HERE, sql=query,
-                              inputs=(Input(alias=made.looks_at, name=made.looks_at),)))  # fmt: skip
+            rules.append(
+                Rule(
+                    text="the other adds up",
+                    where=HERE,
+                    sql=query,
+                    inputs=(Input(alias=made.looks_at, name=made.looks_at),),
+                )
+            )
         return Product(
-            name=made.name, where=HERE, kind=Kind.SQL if made.sql else Kind.FUNCTION, owner="o",
-            code=code_of({"code": digest([made.code, made.lossy])}), inputs=inputs, release_group=made.group,
-            contract=Contract(digest=digest([made.bar, made.looks_at]), rules=tuple(rules)), sql=self.sql(made),
-        )  # fmt: skip
+            name=made.name,
+            where=HERE,
+            kind=Kind.SQL if made.sql else Kind.FUNCTION,
+            owner="o",
+            code=code_of({"code": digest([made.code, made.lossy])}),
+            inputs=inputs,
+            release_group=made.group,
+            contract=Contract(digest=digest([made.bar, made.looks_at]), rules=tuple(rules)),
+            sql=self.sql(made),
+        )
 
     def sql(self, made: Made) -> str:
-        parts = " union all ".join(f"select x * {i + 3} as x from i{i}" for i in range(len(made.reads)))
+        parts = " union all ".join(
+            f"select x * {i + 3} as x from i{i}" for i in range(len(made.reads))
+        )
         total = f"with t as (select sum(x)::bigint + {made.code * 7} as t from ({parts}))"
         shown = "[t % 2, 1]" if made.lossy else f"[t % 97, t % 89, {made.code}]"
         return f"{total} select unnest({shown})::bigint as x from t"
@@ -129,7 +162,9 @@ class Life:
             read = [inputs[f"i{n}"].collect()["x"].to_list() for n in range(len(made.reads))]
             return pl.LazyFrame({"x": made.values(read)})
 
-        return Recipe(function=function, handovers={f"i{n}": LAZY_FRAME for n in range(len(made.reads))})
+        return Recipe(
+            function=function, handovers={f"i{n}": LAZY_FRAME for n in range(len(made.reads))}
+        )
 
     def clean(self, before: dict[str, list[int]]) -> dict[str, list[int] | None]:
         """What a rebuild from nothing would publish over `before`; None where it would be held back or held."""
@@ -216,7 +251,9 @@ def run(life: Life, *, crash_at: int = 0) -> tuple[Outcome | None, Plan, int]:
     before = prediction(project, request, life)
     outcome = None
     with suppress(*((Crash, AssayError, AttributeError) if crash_at else ())):
-        outcome = execute(project, request, world, look_around(project, world, "prod"), manner=Manner(jobs=2))
+        outcome = execute(
+            project, request, world, look_around(project, world, "prod"), manner=RunOptions(jobs=2)
+        )
     database.close()
     return outcome, before, fuse.steps
 
@@ -225,7 +262,9 @@ def prediction(project: Project, request: Request, life: Life) -> Plan:
     """The plan as it stands, made without writing anything."""
     catalog = open_catalog(life.root / ".products/catalog.db")
     storage = LocalStorage(life.root / ".products/store")
-    world = World(catalog=catalog, storage=storage, reporter=lambda e: None, clock=lambda: datetime.now(UTC))
+    world = World(
+        catalog=catalog, storage=storage, reporter=lambda e: None, clock=lambda: datetime.now(UTC)
+    )
     made = plan(project.graph, look_around(project, world, "prod"), request)
     catalog.close()
     return made
@@ -260,7 +299,9 @@ def holds(life: Life, before: dict[str, list[int]]) -> None:
     for made in life.made:
         expected = clean[made.name]
         if expected is None:
-            assert now.get(made.name) == before.get(made.name), f"{made.name} should have kept its last good version"
+            assert now.get(made.name) == before.get(made.name), (
+                f"{made.name} should have kept its last good version"
+            )
         else:
             assert now.get(made.name) == sorted(expected), made.name
     assert not orphans(life)
@@ -276,7 +317,11 @@ def lives(draw: st.DrawFn) -> list[Made]:
     for index in range(draw(st.integers(2, 5))):
         above = [*SOURCES, *(m.name for m in made)]
         reads = draw(st.lists(st.sampled_from(above), min_size=1, max_size=2, unique=True))
-        looks_at = draw(st.sampled_from(["", *(m.name for m in made)])) if made and draw(st.booleans()) else ""
+        looks_at = (
+            draw(st.sampled_from(["", *(m.name for m in made)]))
+            if made and draw(st.booleans())
+            else ""
+        )
         made.append(
             Made(
                 name=f"d.p{index}",
@@ -292,9 +337,12 @@ def lives(draw: st.DrawFn) -> list[Made]:
 
 
 EDITS = st.lists(
-    st.tuples(st.sampled_from(["data", "code", "revert", "rule"]), st.integers(0, 99), st.integers(0, 2)),
-    min_size=1, max_size=2,
-)  # fmt: skip
+    st.tuples(
+        st.sampled_from(["data", "code", "revert", "rule"]), st.integers(0, 99), st.integers(0, 2)
+    ),
+    min_size=1,
+    max_size=2,
+)
 STEPS = st.lists(st.tuples(EDITS, st.integers(0, 120)), min_size=2, max_size=5)
 
 
@@ -311,7 +359,9 @@ def edit(life: Life, what: str, which: int, value: int) -> None:
             made.bar = value
 
 
-def live(made: list[Made], steps: list[tuple[list[tuple[str, int, int]], int]], release: str) -> None:
+def live(
+    made: list[Made], steps: list[tuple[list[tuple[str, int, int]], int]], release: str
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         life = Life(root=Path(folder), made=made, release=release)
         for edits, crash_at in steps:
@@ -331,8 +381,14 @@ def live(made: list[Made], steps: list[tuple[list[tuple[str, int, int]], int]], 
                 before = between
             outcome, expected, _ = run(life)
             assert outcome is not None
-            assert built(outcome) <= set(expected.builds), "the plan is an upper bound of what is built"
-            sure = {n for n, d in expected.steps.items() if isinstance(d, Keep | Publish | Blocked | Held)}
+            assert built(outcome) <= set(expected.builds), (
+                "the plan is an upper bound of what is built"
+            )
+            sure = {
+                n
+                for n, d in expected.steps.items()
+                if isinstance(d, Keep | Publish | Blocked | Held)
+            }
             assert not built(outcome) & sure
             assert (
                 not {n for n, d in expected.steps.items() if isinstance(d, Build)}
@@ -359,18 +415,24 @@ def torn_sets(life: Life, before: dict[str, list[int]], between: dict[str, list[
 
 
 @settings(
-    max_examples=400 if LARGE else 6, deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], print_blob=True,
-)  # fmt: skip
+    max_examples=400 if LARGE else 6,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    print_blob=True,
+)
 @given(made=lives(), steps=STEPS, release=st.sampled_from(["coherent", "coherent", "as_ready"]))
-def test_whatever_happens_readers_see_what_passed(made: list[Made], steps: list[Any], release: str) -> None:
+def test_whatever_happens_readers_see_what_passed(
+    made: list[Made], steps: list[Any], release: str
+) -> None:
     live(made, steps, release)
 
 
 @pytest.mark.long
 def test_a_crash_at_every_step_of_one_run(tmp_path: Path) -> None:
     """By default at every twelfth, others every day: `tests/faults` goes through more of them."""
-    at_steps(tmp_path, lambda last: range(1, last + 1) if LARGE else range(1 + SEED % 12, last + 1, 12))
+    at_steps(
+        tmp_path, lambda last: range(1, last + 1) if LARGE else range(1 + SEED % 12, last + 1, 12)
+    )
 
 
 def test_the_control_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

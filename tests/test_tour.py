@@ -9,7 +9,16 @@ import pytest
 
 from tests.conftest import ROOT, Place
 
-COLUMNS = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
+COLUMNS = [
+    "InvoiceNo",
+    "StockCode",
+    "Description",
+    "Quantity",
+    "InvoiceDate",
+    "UnitPrice",
+    "CustomerID",
+    "Country",
+]
 
 
 def truth(place: Place) -> duckdb.DuckDBPyConnection:
@@ -34,7 +43,9 @@ def ask(place: Place, sql: str) -> list[dict]:
 
 
 def land(place: Place, night: str) -> None:
-    shutil.copyfile(ROOT / "fixtures/nights" / night, place.root / "fixtures/retail/2011-12-09.csv.gz")
+    shutil.copyfile(
+        ROOT / "fixtures/nights" / night, place.root / "fixtures/retail/2011-12-09.csv.gz"
+    )
 
 
 def events(place: Place) -> tuple[int, dict[str, dict]]:
@@ -49,7 +60,9 @@ def agrees(place: Place) -> None:
     """Hold what readers see of lines, days and months against plain SQL over the drops."""
     plain = truth(place)
     [lines] = ask(place, "select count(*) as n, sum(amount) as net from sales.sales_lines")
-    assert (lines["n"], lines["net"]) == plain.execute("select count(*), sum(amount)::varchar from lines").fetchone()
+    assert (lines["n"], lines["net"]) == plain.execute(
+        "select count(*), sum(amount)::varchar from lines"
+    ).fetchone()
     days = plain.execute(
         "select day::varchar, count(*), count(distinct InvoiceNo), sum(amount)::varchar from lines group by 1 order by 1"
     ).fetchall()
@@ -62,7 +75,9 @@ def agrees(place: Place) -> None:
         from lines group by 1 order by 1
         """
     ).fetchall()
-    seen = ask(place, "select month, lines, net, merchandise_net from finance.month_close order by month")
+    seen = ask(
+        place, "select month, lines, net, merchandise_net from finance.month_close order by month"
+    )
     assert [tuple(row.values()) for row in seen] == months
 
 
@@ -102,7 +117,9 @@ def test_the_night_when_every_task_was_green(example: Place) -> None:
     assert {t["result"] for t in told.values()} == {"unchanged"}
 
     checked = example.spawn("verify")
-    assert (checked.code, "every byte is as it was written" in checked.out) == (0, True), checked.out
+    assert (checked.code, "every byte is as it was written" in checked.out) == (0, True), (
+        checked.out
+    )
 
     # 3: an early drop with one mistyped line
     land(example, "2011-12-09.at-0920.csv.gz")
@@ -119,7 +136,11 @@ def test_the_night_when_every_task_was_green(example: Place) -> None:
     assert failed["text"] == "no single line is over a quarter of the day's gross"
     assert failed["failing"] == 1
     [sample] = failed["samples"]
-    assert (sample["day"], sample["largest_line"], sample["gross"]) == ("2011-12-09", "168469.60", "173117.43")
+    assert (sample["day"], sample["largest_line"], sample["gross"]) == (
+        "2011-12-09",
+        "168469.60",
+        "173117.43",
+    )
     assert held["finance.daily_revenue"]["readers"]["data_as_of"].startswith("2011-12-08")
     assert any("discount desk" in who for who in held["finance.daily_revenue"]["affects"])
     [lines] = ask(example, "select count(*) as n, sum(amount) as net from sales_lines")
@@ -144,10 +165,14 @@ def test_the_night_when_every_task_was_green(example: Place) -> None:
     assert code == 0
     [lines] = ask(example, "select count(*) as n, sum(amount) as net from sales_lines")
     assert lines == {"n": 108_589, "net": "1888846.86"}
-    assert ask(example, "select net from month_close where month = '2011-12-01'") == [{"net": "432701.06"}]
+    assert ask(example, "select net from month_close where month = '2011-12-01'") == [
+        {"net": "432701.06"}
+    ]
     agrees(example)
     history = example.spawn("history", "finance.daily_revenue", "--json").json
-    assert next(v for v in history if v["version"] == bad)["released"] == [], "what was held back was never visible"
+    assert next(v for v in history if v["version"] == bad)["released"] == [], (
+        "what was held back was never visible"
+    )
     [total] = ask(example, "select sum(net_eur) as eur from finance.daily_revenue_eur")
     assert total["eur"] == pytest.approx(euros(example), abs=0.005)
     assert total["eur"] == pytest.approx(2_203_216.32, abs=0.005)
@@ -166,8 +191,12 @@ def test_the_night_when_every_task_was_green(example: Place) -> None:
     [failed] = told["finance.daily_revenue_eur"]["rules"]
     assert failed["failing"] == 5
     assert [s["day"] for s in failed["samples"]] == [
-        "2011-11-06", "2011-11-13", "2011-11-20", "2011-11-27", "2011-12-04",
-    ]  # fmt: skip
+        "2011-11-06",
+        "2011-11-13",
+        "2011-11-20",
+        "2011-11-27",
+        "2011-12-04",
+    ]
     assert sum(round(float(s["net"]) * 100) for s in failed["samples"]) == 15_483_556
     assert told["finance.month_close"]["result"] == "held"
 
@@ -175,25 +204,41 @@ def test_the_night_when_every_task_was_green(example: Place) -> None:
 @pytest.mark.long
 def test_countries_are_not_lost(example: Place) -> None:
     events(example)
-    assert ask(example, "select alpha2 from countries_mapped where country = 'Namibia'") == [{"alpha2": "NA"}]
+    assert ask(example, "select alpha2 from countries_mapped where country = 'Namibia'") == [
+        {"alpha2": "NA"}
+    ]
     [seen] = ask(example, "select sum(lines) as lines from countries_mapped")
     assert seen["lines"] == 106_964
 
-    example.edit("products/sales.py", "pl.concat([known, aliases, unknown])", "pl.concat([known, unknown])")
+    example.edit(
+        "products/sales.py", "pl.concat([known, aliases, unknown])", "pl.concat([known, unknown])"
+    )
     code, told = events(example)
     assert code == 3
-    [failed] = [r for r in told["sales.countries_mapped"]["rules"] if r["text"] == "no line's country is unknown"]
+    [failed] = [
+        r
+        for r in told["sales.countries_mapped"]["rules"]
+        if r["text"] == "no line's country is unknown"
+    ]
     assert failed["samples"][0]["country"] == "United Kingdom"
     land(example, "2011-12-09.csv.gz")
     names = "select list(distinct \"CLDR display name\") from read_csv('{0}', all_varchar=true)"
-    known = duckdb.connect().execute(names.format(example.root / "fixtures/reference/country-codes.csv")).fetchone()[0]
+    known = (
+        duckdb.connect()
+        .execute(names.format(example.root / "fixtures/reference/country-codes.csv"))
+        .fetchone()[0]
+    )
     lost = (
-        truth(example).execute("select count(*) from raw where Country not in (select unnest(?))", [known]).fetchone()
+        truth(example)
+        .execute("select count(*) from raw where Country not in (select unnest(?))", [known])
+        .fetchone()
     )
     assert lost[0] == 104_179
 
     example.edit(
-        "products/sales.py", '"Region Name": pl.String},\n', '"Region Name": pl.String},\n    null_values=["NA"],\n'
+        "products/sales.py",
+        '"Region Name": pl.String},\n',
+        '"Region Name": pl.String},\n    null_values=["NA"],\n',
     )
     _, told = events(example)
     assert "alpha2 is never missing" in [r["text"] for r in told["sales.countries_mapped"]["rules"]]
@@ -210,8 +255,14 @@ def test_the_cut_night_is_what_the_full_one_held_at_twenty_past_nine(example: Pl
     )
     land(example, "2011-12-09.at-0920.csv.gz")
     cut = truth(example)
-    rows = cut.execute("select * exclude (amount, day) from lines where day = '2011-12-09' order by all").fetchall()
+    rows = cut.execute(
+        "select * exclude (amount, day) from lines where day = '2011-12-09' order by all"
+    ).fetchall()
     assert rows == full
-    assert cut.execute("select count(*), sum(amount), max(amount) from lines where day = '2011-12-09'").fetchone() == (
-        145, Decimal("173117.43"), Decimal("168469.60"),
-    )  # fmt: skip
+    assert cut.execute(
+        "select count(*), sum(amount), max(amount) from lines where day = '2011-12-09'"
+    ).fetchone() == (
+        145,
+        Decimal("173117.43"),
+        Decimal("168469.60"),
+    )

@@ -90,6 +90,10 @@ class DailyRevenueEur(pa.DataFrameModel):
 def daily_revenue_eur(daily_revenue: pl.LazyFrame, fx_rates: pl.LazyFrame) -> pl.LazyFrame:
     revenue = daily_revenue.select("day", pl.col("net").cast(pl.Float64)).sort("day")
     pounds = (
-        fx_rates.filter(pl.col("currency") == "GBP").select("day", "rate", pl.col("day").alias("rate_of")).sort("day")
+        fx_rates.filter(pl.col("currency") == "GBP")
+        .select("day", "rate", pl.col("day").alias("rate_of"))
+        .sort("day")
     )
-    return revenue.join_asof(pounds, on="day").with_columns((pl.col("net") / pl.col("rate")).alias("net_eur"))
+    return revenue.join_asof(pounds, on="day").with_columns(
+        (pl.col("net") / pl.col("rate")).alias("net_eur")
+    )

@@ -63,7 +63,9 @@ daily_revenue = sql_product(
         ),
     ],
     freshness=Freshness(by="07:00", tz="Europe/London", on="GB-ENG", covers="previous trading day"),
-    consumers=[Consumer(name="discount desk", decides="next day's discounts", contact="desk@shop.example")],
+    consumers=[
+        Consumer(name="discount desk", decides="next day's discounts", contact="desk@shop.example")
+    ],
     tags=["revenue"],
 )
 
@@ -140,7 +142,13 @@ month_close = sql_product(
     file="revenue-pack.csv",
     owner=OWNER,
     purpose="The month as the chief financial officer reads it: a file to open and to sign.",
-    consumers=[Consumer(name="chief financial officer", decides="what to tell the board", contact="cfo@shop.example")],
+    consumers=[
+        Consumer(
+            name="chief financial officer",
+            decides="what to tell the board",
+            contact="cfo@shop.example",
+        )
+    ],
     rules=[rule.sql("the file is not empty", "select file, bytes from this where bytes < 100")],
     tags=["revenue"],
 )

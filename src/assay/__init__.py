@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.declare import parts, product, rule, source, sql_product
+    from assay.declare.words import parts, product, rule, source, sql_product
     from assay.model import Consumer, Freshness
-    from assay.reading import PartsHeldBack, connect, path, read
+    from assay.views.read import PartsHeldBack, connect, path, read
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,10 +25,10 @@ __all__ = [
 _FROM = {
     "Consumer": "model",
     "Freshness": "model",
-    "PartsHeldBack": "reading",
-    "connect": "reading",
-    "path": "reading",
-    "read": "reading",
+    "PartsHeldBack": "views.read",
+    "connect": "views.read",
+    "path": "views.read",
+    "read": "views.read",
 }
 
 
@@ -36,5 +36,7 @@ def __getattr__(name: str) -> Any:
     """Load what is asked for when it is: whoever declares products reads none, and the command may need neither."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"assay.{_FROM.get(name, 'declare')}"), name)
+    value = globals()[name] = getattr(
+        import_module(f"assay.{_FROM.get(name, 'declare.words')}"), name
+    )
     return value

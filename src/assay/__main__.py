@@ -1,5 +1,5 @@
 """`python -m assay` is the command `products`."""
 
-from assay.cli import run
+from assay.cli.main import run
 
 run()

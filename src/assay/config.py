@@ -11,15 +11,17 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from assay.errors import UsageError
-from assay.matching import files_below
 from assay.model import Where
-from assay.periods import MOST_RETRIES, while_of
+from assay.times import MOST_RETRIES, while_of
 
+PACKAGE = str(Path(__file__).parent)  # the folder of our own code
 FILE = "pyproject.toml"
 _CATALOG = "ASSAY_CATALOG"
 _PLACES = "should be postgresql://user@host:port/database, or the path of a file"
 _ADDRESS = re.compile("postgres(ql)?://")
-_CREDENTIALS = re.compile(r"://|^postgres(ql)?:|:.*@|\b(?:dbname|host|user|password)\s*=", re.IGNORECASE)
+_CREDENTIALS = re.compile(
+    r"://|^postgres(ql)?:|:.*@|\b(?:dbname|host|user|password)\s*=", re.IGNORECASE
+)
 _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 
 
@@ -104,16 +106,24 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
     for name, value in settings.items():
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            problems.append(f"unknown setting {name!r}" + (f": did you mean {close[0]!r}?" if close else ""))
+            problems.append(
+                f"unknown setting {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
+            )
         elif problem := _wrong(name, value, known[name]):
             problems.append(f"{name} {problem}")
-    if not problems and _overlap(*(str(settings.get(name, known[name])) for name in ("store", "definitions"))):
+    if not problems and _overlap(
+        *(str(settings.get(name, known[name])) for name in ("store", "definitions"))
+    ):
         problems.append("store should be a folder apart from the definitions")
     if problems:
         raise UsageError(
-            f"[tool.products]: {'; '.join(problems)}", where=Where(FILE), hint=f"Settings: {', '.join(known)}."
+            f"[tool.products]: {'; '.join(problems)}",
+            where=Where(FILE),
+            hint=f"Settings: {', '.join(known)}.",
         )
-    settings = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+    settings = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
     if told := os.environ.get(_CATALOG):
         if problem := _wrong("catalog", told, ""):
             raise UsageError(f"the environment variable {_CATALOG} {problem}")
@@ -140,7 +150,9 @@ def _wrong(name: str, value: Any, default: Any) -> str:
         return "should be 'coherent' or 'as_ready'"
     if name == "access" and value not in {"owner", "group"}:
         return "should be 'owner' or 'group'"
-    if name in {"definitions", "store"} and (Path(value).is_absolute() or ".." in Path(value).parts or not value):
+    if name in {"definitions", "store"} and (
+        Path(value).is_absolute() or ".." in Path(value).parts or not value
+    ):
         return "should be a folder inside the project"
     if name in {"definitions", "store"} and ("\0" in value or Path(value) == Path()):
         return "should be a folder inside the project"
@@ -180,13 +192,3 @@ def bad_environment(name: str) -> str:
     """Return what is wrong with the name of an environment; '' when nothing is."""
     fine = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
     return "" if fine else "should be letters, digits, - and _"
-
-
-def definition_files(config: Config) -> list[Path]:
-    """Return the definition modules of a project, sorted; UsageError where it cannot be known which there are."""
-    try:
-        below = [*files_below(f"{config.root}/{config.definitions}")]
-    except OSError as error:
-        folder = os.path.relpath(error.filename, config.root)
-        raise UsageError(f"cannot look for definitions in {folder}: {error.strerror}") from error
-    return sorted(Path(folder, name) for folder, names in below for name in names if name.endswith(".py"))

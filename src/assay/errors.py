@@ -22,24 +22,33 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from assay.secrecy import masked
+from assay.sensitive import masked
 
 if TYPE_CHECKING:
     from assay.model import Where
 
 # What the system ran out of, by words of whoever noticed; and what to do about it.
 _LACKS = (
-    (("Too many open files in system",), "All programs of this machine together have too many files open."),
+    (
+        ("Too many open files in system",),
+        "All programs of this machine together have too many files open.",
+    ),
     (("Too many open files",), "Raise the limit on open files (`ulimit -n 4096`)."),
     (
         ("No space left on device", "disk is full", "Disk quota exceeded"),
         "Make room on that disk, in bytes and files (`df -h`, `df -i`); `products gc` drops what need not be kept.",
     ),
     (
-        ("Out of Memory", "annot allocate memory", "can't start new thread", "failed to map segment", "MemoryError"),
+        (
+            "Out of Memory",
+            "annot allocate memory",
+            "can't start new thread",
+            "failed to map segment",
+            "MemoryError",
+        ),
         "Give it more memory (`memory` in pyproject.toml, `ulimit -v`), or do less at a time (`jobs`).",
     ),
-)  # fmt: skip
+)
 
 _LINES, _LETTERS, _LOOKED_AT = 12, 2000, 20_000  # of a message of somebody else's
 
@@ -86,7 +95,9 @@ class DeclarationError(UsageError):
         super().__init__(f"{count} mistake{'s' if count > 1 else ''} in the declarations")
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.what}:", *(f"  {line}" for p in self.problems for line in str(p).splitlines())])
+        return "\n".join(
+            [f"{self.what}:", *(f"  {line}" for p in self.problems for line in str(p).splitlines())]
+        )
 
 
 class QueryRefused(AssayError):
@@ -117,14 +128,20 @@ class SourceFault(BuildError):
     `quoted` is the value that a column has there, which is not for everybody to see.
     """
 
-    def __init__(self, source: str, what: str, *, quoted: str = "", column: str = "", hint: str = "") -> None:
+    def __init__(
+        self, source: str, what: str, *, quoted: str = "", column: str = "", hint: str = ""
+    ) -> None:
         super().__init__(f"{source}: {what}", hint=hint)
         self.source, self.quoted, self.column = source, quoted, column
 
     def told(self, *, shown: bool) -> str:
         """Return the message, with the value or without."""
-        value = f"; it is {self.quoted}" if shown else "; the value is not shown, since it is sensitive"
-        return f"{self.what}{value if self.quoted else ''}" + (f"\n  {self.hint}" if self.hint else "")
+        value = (
+            f"; it is {self.quoted}" if shown else "; the value is not shown, since it is sensitive"
+        )
+        return f"{self.what}{value if self.quoted else ''}" + (
+            f"\n  {self.hint}" if self.hint else ""
+        )
 
     def __str__(self) -> str:
         return self.told(shown=False)
@@ -162,7 +179,9 @@ def words_of(error: BaseException) -> str:
         return f"its message cannot be told ({type(worse).__name__})"
     text = masked(text[:_LOOKED_AT]) + text[_LOOKED_AT:]
     if isinstance(error, BaseExceptionGroup):
-        text = "\n".join([text, *(f"{type(one).__name__}: {words_of(one)}" for one in error.exceptions[:_LINES])])
+        text = "\n".join(
+            [text, *(f"{type(one).__name__}: {words_of(one)}" for one in error.exceptions[:_LINES])]
+        )
     lines = text.strip().splitlines()
     told = "\n".join(lines[:_LINES])
     if len(lines) <= _LINES and len(told) <= _LETTERS:

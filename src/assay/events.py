@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from assay.decision import Blocked, Decision, Held, Keep, Publish, Reason
+from assay.decisions import Blocked, Decision, Held, Keep, Publish, Reason
 from assay.model import Release, Version
 
 
@@ -25,7 +25,7 @@ class Left(Struct, frozen=True, kw_only=True):
 class Unfinished(Struct, frozen=True, kw_only=True):
     """Only some parts were to be built: how many are there now, of all that it should have."""
 
-    there: int
+    parts_made: int
     of: int
 
 
@@ -54,7 +54,7 @@ End = Decision | Failed | Left | Unfinished | Busy
 class Result(Struct, frozen=True, kw_only=True):
     """How one product came out of a run: what was decided last, and what was done for it.
 
-    `parts` are, of a product in parts, how many were built, and how many it has; `unmade` those that could not be made
+    `parts_built` are, of a product in parts, how many were built, and how many it has; `unmade` those that could not be made
     and are held back alone, and `whole` the version that was judged before parts that failed a rule were held back.
     `undeclared` is what its code read that is no input: files, and environment variables (`$NAME`).
     """
@@ -65,13 +65,13 @@ class Result(Struct, frozen=True, kw_only=True):
     built: bool = False
     judged: bool = False
     seconds: float = 0.0
-    parts: tuple[int, int] | None = None
+    parts_built: tuple[int, int] | None = None
     undeclared: tuple[str, ...] = ()
     unmade: Mapping[str, Failed] = field(default_factory=dict)
     whole: Version | None = None
 
 
-class Began(Struct, frozen=True, kw_only=True):
+class RunStarted(Struct, frozen=True, kw_only=True):
     """A run began, with this much that may have to be done."""
 
     run: str
@@ -123,7 +123,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
     holders: Mapping[str, Holder]
 
 
-Event = Began | Working | Progress | Retrying | Settled | Stopping | Waiting
+Event = RunStarted | Working | Progress | Retrying | Settled | Stopping | Waiting
 
 
 class Reporter(Protocol):
@@ -150,7 +150,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
         ends = [r.end for r in self.results.values()]
         if self.interrupted:
             return 130
-        if any(isinstance(end, Failed | Busy) or (isinstance(end, Held) and end.absent) for end in ends):
+        if any(
+            isinstance(end, Failed | Busy) or (isinstance(end, Held) and end.absent) for end in ends
+        ):
             return 1
         if any(result.unmade for result in self.results.values()):
             return 1
@@ -160,7 +162,11 @@ class Outcome(Struct, frozen=True, kw_only=True):
     @property
     def unfinished(self) -> list[str]:
         """The products that failed or were left, and those that are held because of that alone."""
-        found = {n: True for n, r in self.results.items() if isinstance(r.end, Failed | Left | Busy) or r.unmade}
+        found = {
+            n: True
+            for n, r in self.results.items()
+            if isinstance(r.end, Failed | Left | Busy) or r.unmade
+        }
         held = {n: r.end for n, r in self.results.items() if isinstance(r.end, Held)}
         while more := [n for n, end in held.items() if end.absent or found.keys() >= end.by.keys()]:
             found |= dict.fromkeys(more, True)

@@ -11,7 +11,15 @@ from msgspec import Struct, field
 PREVIOUS = "previous"
 QUARANTINE = "quarantine"
 THIS = "this"
-DIMENSIONS = ("accuracy", "completeness", "conformity", "consistency", "coverage", "timeliness", "uniqueness")
+DIMENSIONS = (
+    "accuracy",
+    "completeness",
+    "conformity",
+    "consistency",
+    "coverage",
+    "timeliness",
+    "uniqueness",
+)
 
 
 class Where(Struct, frozen=True, order=True):
@@ -178,10 +186,10 @@ class Contract(Struct, frozen=True, kw_only=True, dict=True):
 
 
 class Code(Struct, frozen=True, kw_only=True):
-    """What makes a product, digested; `parts` maps each thing the code reaches to its own digest."""
+    """What makes a product, digested; `reached` maps each thing the code reaches to its own digest."""
 
     digest: str
-    parts: Mapping[str, str] = field(default_factory=dict)
+    reached: Mapping[str, str] = field(name="parts", default_factory=dict)
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -259,7 +267,9 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def rule_inputs(self) -> tuple[str, ...]:
         """Full names of the other products that its rules read, sorted."""
-        return tuple(name for name in self.contract.reads if name not in {THIS, PREVIOUS, self.name})
+        return tuple(
+            name for name in self.contract.reads if name not in {THIS, PREVIOUS, self.name}
+        )
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
@@ -408,7 +418,7 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     `failing` rows of `rows` are counted and up to five sampled, each with the key and the offending columns. A rule
     that compares has the largest value `measured` instead. `threshold` says what was allowed, `how` it was judged:
     schema, pruned, fused, sorted, polars, pandera or sql. A rule that is judged part by part has the worst of the
-    `parts` in which rows fail.
+    `part_counts` in which rows fail.
     """
 
     text: str
@@ -424,11 +434,13 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     how: str = ""
     samples: tuple[Mapping[str, Any], ...] = ()
     message: str = ""
-    parts: tuple[PartCount, ...] = ()
-    digests: Mapping[str, str] = field(default_factory=dict)  # of failing rows, by part, where they may be waived
+    part_counts: tuple[PartCount, ...] = field(default=(), name="parts")
+    digests: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of failing rows, by part, where they may be waived
 
 
-class Judged(Struct, frozen=True, kw_only=True):
+class PartFindings(Struct, frozen=True, kw_only=True):
     """What rules (`rules` is a digest of them) found in a part (by id), as plain data: in its rows, or as totals."""
 
     part: int

@@ -22,10 +22,10 @@ import psycopg
 
 from assay import catalog as catalogs
 from assay.catalog import Catalog
-from assay.catalog.belonging import MARK
+from assay.catalog.owner import MARK
 from assay.catalog.rows import ids_of
 from assay.model import QUARANTINE, Version
-from assay.storage import LocalStorage
+from assay.store.files import LocalStorage
 
 # What is held back of the second generation, and what never changes.
 APART = {"t.strict", "t.after_strict", "t.steady", "t.below_steady"}
@@ -140,14 +140,20 @@ def _generation(name: str, version: Version, storage: LocalStorage) -> int | Non
         return int((storage.root / parts[0].path).read_text())
     if not any(column.name == "gen" for column in version.columns):
         return None
-    frames = [pl.read_parquet(storage.root / p.path)["gen"][p.start : p.start + p.rows] for p in parts]
+    frames = [
+        pl.read_parquet(storage.root / p.path)["gen"][p.start : p.start + p.rows] for p in parts
+    ]
     return max((int(frame.max()) for frame in frames if len(frame)), default=None)  # type: ignore[arg-type]
 
 
 def one_of(seen: Snapshot, *allowed: Snapshot) -> None:
     """Raise Wrong when readers see neither of these states, each of one release."""
     if seen.contents not in [state.contents for state in allowed]:
-        odd = {n: d[:6] for n, d in seen.contents.items() if any(s.contents.get(n) != d for s in allowed)}
+        odd = {
+            n: d[:6]
+            for n, d in seen.contents.items()
+            if any(s.contents.get(n) != d for s in allowed)
+        }
         raise Wrong(f"readers see two releases at once, or none of these: {odd}")
 
 
@@ -158,8 +164,13 @@ def acknowledged(root: Path, events: Iterable[Mapping[str, Any]]) -> None:
     """Raise Wrong when something that was said to be published is not, or not any more."""
     moved = set(rows(root, "select product, version, release from moves"))
     for event in events:
-        if event.get("result") == "published" and (event["product"], event["version"], event["release"]) not in moved:
-            raise Wrong(f"{event['product']} was said to be published in #{event['release']}, and is lost")
+        if (
+            event.get("result") == "published"
+            and (event["product"], event["version"], event["release"]) not in moved
+        ):
+            raise Wrong(
+                f"{event['product']} was said to be published in #{event['release']}, and is lost"
+            )
 
 
 def tidy(root: Path, *, replaced: bool = True) -> None:
@@ -176,12 +187,16 @@ def tidy(root: Path, *, replaced: bool = True) -> None:
     found = {
         "files that the catalog does not name": files - named,
         "files that are not there": named - files,
-        "empty folders": {f for f in folders if not any(name.startswith(f"{f}/") for name in files)},
+        "empty folders": {
+            f for f in folders if not any(name.startswith(f"{f}/") for name in files)
+        },
         "locks": {f.name for f in (state / "locks").rglob("*")},
         "spilled blocks": {f.name for f in (state / "spill").rglob("*") if f.is_file()},
         "other files": {f.name for f in state.iterdir() if f.is_file()} - KEPT,
         "intents": {path for (path,) in rows(root, "select path from intents")},
-        "runs that seem to run": {run for (run,) in rows(root, "select id from runs where state = 'running'")},
+        "runs that seem to run": {
+            run for (run,) in rows(root, "select id from runs where state = 'running'")
+        },
         "parts without a version": _loose(root),
     }
     if left := {what: sorted(names) for what, names in found.items() if names}:
@@ -195,7 +210,11 @@ def _loose(root: Path) -> set[str]:
     used: set[int] = set()
     for (told,) in rows(root, "select parts from versions"):
         used.update(ids_of(told))
-    return {f"{id}" for id, made in rows(root, "select id, made_of from parts") if id not in used and not made}
+    return {
+        f"{id}"
+        for id, made in rows(root, "select id, made_of from parts")
+        if id not in used and not made
+    }
 
 
 def facts(root: Path) -> Facts:
@@ -203,7 +222,9 @@ def facts(root: Path) -> Facts:
     [(releases,)] = rows(root, "select count(*) from releases") or [(0,)]
     return Facts(
         versions=frozenset(rows(root, "select product, key from versions")),
-        parts=frozenset(rows(root, "select product, made_of || '/' || key from parts where made_of <> ''")),
+        parts=frozenset(
+            rows(root, "select product, made_of || '/' || key from parts where made_of <> ''")
+        ),
         judged=frozenset(version for (version,) in rows(root, "select version from verdicts")),
         releases=releases,
         log=tuple(log.read_text().splitlines()) if log.exists() else (),
@@ -249,12 +270,20 @@ def durable(trace: Iterable[tuple[str, Any]]) -> int:
             flushed.add(detail)
         elif what == "syncfs":
             flushed.add("*")
-        elif what == "sql" and detail[0].startswith("insert into parts") and isinstance(detail[1], list):
-            named.append(next(v for v in detail[1] if isinstance(v, str) and v.count("/") >= 2 and "." in v))
+        elif (
+            what == "sql"
+            and detail[0].startswith("insert into parts")
+            and isinstance(detail[1], list)
+        ):
+            named.append(
+                next(v for v in detail[1] if isinstance(v, str) and v.count("/") >= 2 and "." in v)
+            )
         elif what == "sql" and detail[0] == "commit":
             count += len(named)
             for path in named:
-                folders = [f".products/store/{path}".rsplit("/", n)[0] for n in range(path.count("/") + 2)]
+                folders = [
+                    f".products/store/{path}".rsplit("/", n)[0] for n in range(path.count("/") + 2)
+                ]
                 if "*" not in flushed and (missing := [f for f in folders if f not in flushed]):
                     raise Wrong(f"{path} was recorded before {missing} was flushed")
             named = []

@@ -90,13 +90,19 @@ def generation(root: Path, number: int) -> None:
     (root / "data/a.csv").write_text("\n".join(["gen,k,x", *rows, f"{number},9,500"]) + "\n")
     for index, day in enumerate(DAYS):
         if number == 1 or index == number % len(DAYS):
-            (root / f"drops/{day}.csv").write_text(f"gen,x\n{number},{index}\n{number},{index + number}\n")
+            (root / f"drops/{day}.csv").write_text(
+                f"gen,x\n{number},{index}\n{number},{index + number}\n"
+            )
 
 
 def recoded(root: Path) -> None:
     """Change the code of what is made day by day."""
     file = root / "products/t.py"
-    file.write_text(file.read_text().replace('select("day", "gen", "x")', 'select("day", "gen", pl.col("x") + 1)'))
+    file.write_text(
+        file.read_text().replace(
+            'select("day", "gen", "x")', 'select("day", "gen", pl.col("x") + 1)'
+        )
+    )
 
 
 def undeclared(root: Path) -> None:

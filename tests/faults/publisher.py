@@ -39,7 +39,7 @@ def write(root: Path, shared: Path, catalog: str = "") -> None:
 
 
 def publish(root: Path, seconds: float, first: int) -> Counter[str]:
-    from assay.cli import main
+    from assay.cli.main import main
 
     os.chdir(root)
     ends: Counter[str] = Counter()
@@ -60,7 +60,7 @@ def run(seconds: float, roots: list[Path], variants: list[str]) -> None:
     import duckdb  # noqa: F401
     import polars  # noqa: F401
 
-    import assay.cli  # noqa: F401
+    import assay.cli.main  # noqa: F401
     from tests.faults.variants import VARIANTS
 
     for name in variants:

@@ -45,7 +45,10 @@ class Scene:
 
     def learn(self) -> None:
         """Run the command to its end once, and count what it does on the way."""
-        self.start, self.before = checker.facts(self.origin), checker.snapshot(self.origin, mixed=self.mixed)
+        self.start, self.before = (
+            checker.facts(self.origin),
+            checker.snapshot(self.origin, mixed=self.mixed),
+        )
         with self.copy() as root:
             ended = self.run(root, *self.command, trace=True)
             assert ended.code in {0, 3}, ended.err
@@ -79,8 +82,12 @@ class Copy:
 
 
 def begin(
-    forge: Forge, folder: Path, name: str, variants: Sequence[str] = (), server: Server | None = None
-) -> Scene:  # fmt: skip
+    forge: Forge,
+    folder: Path,
+    name: str,
+    variants: Sequence[str] = (),
+    server: Server | None = None,
+) -> Scene:
     """Set a scene; its catalog is a file, or on a server."""
     command, make = SCENES[name]
     always = ("small_heaps", "no_grace")
@@ -89,7 +96,9 @@ def begin(
     told = make(Scene(forge, folder, command, always, server=server))
     scene.command = told or command
     scene.learn()
-    if name == "recovery":  # what the first of the two killed commands recorded is not to be done again, either
+    if (
+        name == "recovery"
+    ):  # what the first of the two killed commands recorded is not to be done again, either
         with scene.copy() as root:
             shutil.rmtree(root)
             shutil.copytree(folder / "earlier", root)
@@ -130,7 +139,8 @@ def _restore(scene: Scene) -> list[str]:
     _second(scene)
     assert scene.run(scene.origin, "materialize").code == 3
     [(version, _)] = checker.rows(
-        scene.origin, "select version, min(release) from moves where product = 't.base' group by 1 order by 2 limit 1"
+        scene.origin,
+        "select version, min(release) from moves where product = 't.base' group by 1 order by 2 limit 1",
     )
     return ["restore", "base", version, "--json"]
 
@@ -172,7 +182,11 @@ def examine(scene: Scene, name: str, root: Path, ended: Ended) -> None:
     seen = checker.snapshot(root, mixed=scene.mixed)
     checker.one_of(seen, scene.before, scene.after)
     checker.complete(root)
-    told = [event for event in ended.events if isinstance(event, dict)] if scene.command == MATERIALIZE else []
+    told = (
+        [event for event in ended.events if isinstance(event, dict)]
+        if scene.command == MATERIALIZE
+        else []
+    )
     checker.acknowledged(root, told)
     middle = checker.facts(root)
     again = scene.run(root, *scene.command)

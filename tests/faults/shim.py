@@ -66,7 +66,11 @@ class Shim:
         try:
             if isinstance(path, int):
                 path = os.readlink(f"/proc/self/fd/{path}")
-            full = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path) if folder is not None else path
+            full = (
+                os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
+                if folder is not None
+                else path
+            )
         except OSError:
             return None
         full = os.path.abspath(os.fspath(full))
@@ -93,15 +97,39 @@ def install(shim: Shim) -> None:
 
 
 def _files(shim: Shim) -> None:
-    for name in ("unlink", "remove", "rmdir", "mkdir", "chmod", "fsync", "truncate", "ftruncate", "link", "symlink"):
+    for name in (
+        "unlink",
+        "remove",
+        "rmdir",
+        "mkdir",
+        "chmod",
+        "fsync",
+        "truncate",
+        "ftruncate",
+        "link",
+        "symlink",
+    ):
         _wrap(shim, os, name, lambda path, *_, dir_fd=None, **__: shim.place(path, dir_fd))
     for name in ("replace", "rename"):
-        _wrap(shim, os, name, lambda old, new, **_: shim.place(new) and [shim.place(old), shim.place(new)])
-    _wrap(shim, os, "open", lambda path, flags, *_, **__: shim.place(path) if flags & WRITING else None)
+        _wrap(
+            shim,
+            os,
+            name,
+            lambda old, new, **_: shim.place(new) and [shim.place(old), shim.place(new)],
+        )
+    _wrap(
+        shim,
+        os,
+        "open",
+        lambda path, flags, *_, **__: shim.place(path) if flags & WRITING else None,
+    )
     _wrap(shim, fcntl, "flock", lambda descriptor, *_: shim.place(descriptor))
     for name in ("copyfile", "copyfileobj", "copy", "copy2"):
         _wrap(
-            shim, shutil, name, lambda *paths, **_: shim.place(paths[1]) if isinstance(paths[1], str | Path) else None
+            shim,
+            shutil,
+            name,
+            lambda *paths, **_: shim.place(paths[1]) if isinstance(paths[1], str | Path) else None,
         )
 
     def written(file: Any, mode: str = "r", *_: Any, **__: Any) -> str | None:
@@ -128,13 +156,17 @@ class _Library:
         found = getattr(self._real, name)
         if name != "syncfs":
             return found
-        return lambda descriptor: self._shim.around("syncfs", self._shim.place(descriptor), lambda: found(descriptor))
+        return lambda descriptor: self._shim.around(
+            "syncfs", self._shim.place(descriptor), lambda: found(descriptor)
+        )
 
 
 def _database(shim: Shim) -> None:
     class Connection(sqlite3.Connection):
         def execute(self, sql: str, *values: Any) -> Any:
-            return shim.around("sql", [sql, *values], lambda: super(Connection, self).execute(sql, *values))
+            return shim.around(
+                "sql", [sql, *values], lambda: super(Connection, self).execute(sql, *values)
+            )
 
         def executemany(self, sql: str, rows: Iterable[Any]) -> Any:
             def each() -> Iterator[Any]:

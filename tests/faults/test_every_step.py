@@ -11,7 +11,16 @@ import pytest
 
 from tests.faults import checker
 from tests.faults.checker import Wrong
-from tests.faults.scenario import MATERIALIZE, SCENES, Scene, begin, examine, report, setting, spread
+from tests.faults.scenario import (
+    MATERIALIZE,
+    SCENES,
+    Scene,
+    begin,
+    examine,
+    report,
+    setting,
+    spread,
+)
 from tests.forge import Forge
 from tests.server import Server
 
@@ -40,13 +49,19 @@ def test_killed_at_every_step(name: str, forge: Forge, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["second", "restore", "gc"])
-def test_killed_at_every_step_beside_a_server(name: str, forge: Forge, tmp_path: Path, server: Server) -> None:
+def test_killed_at_every_step_beside_a_server(
+    name: str, forge: Forge, tmp_path: Path, server: Server
+) -> None:
     """The same, with the catalog in PostgreSQL."""
-    at_every_step(begin(forge, tmp_path, name, server=server), f"{name} on PostgreSQL", max(2, MOST // 3))
+    at_every_step(
+        begin(forge, tmp_path, name, server=server), f"{name} on PostgreSQL", max(2, MOST // 3)
+    )
 
 
 @pytest.mark.parametrize("name", ["first", "second", "recoded"])
-def test_killed_at_every_step_where_parts_share_files(name: str, forge: Forge, tmp_path: Path) -> None:
+def test_killed_at_every_step_where_parts_share_files(
+    name: str, forge: Forge, tmp_path: Path
+) -> None:
     """The same, with the parts that are made at once put together."""
     scene = begin(forge, tmp_path, name, ["few_share"])
     word = "/parts-" if name != "second" else "/few-"
@@ -60,7 +75,9 @@ def at_every_step(scene: Scene, name: str, most: int) -> None:
     killed = sum(kill_at(scene, name.partition(" ")[0], at, after=after) for at, after in points)
     told = f"{name}: {scene.points} operations, {killed} kills at {len(points)} points"
     report(told)
-    assert killed >= len(points) // 2, "small work is recorded in groups, as time goes, but not that much"
+    assert killed >= len(points) // 2, (
+        "small work is recorded in groups, as time goes, but not that much"
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +89,9 @@ def at_every_step(scene: Scene, name: str, most: int) -> None:
         ("forget_what_was_built", "second", "was recorded, and"),
     ],
 )
-def test_the_controls_are_caught(control: str, name: str, words: str, forge: Forge, tmp_path: Path) -> None:
+def test_the_controls_are_caught(
+    control: str, name: str, words: str, forge: Forge, tmp_path: Path
+) -> None:
     """The same checker, of the same program with one protection taken out."""
     scene = begin(forge, tmp_path, name, [control])
     with pytest.raises(Wrong, match=words):
@@ -104,9 +123,18 @@ def test_what_the_first_run_does_is_counted_whole(forge: Forge, tmp_path: Path) 
         assert scene.run(root, *MATERIALIZE).code == 0
         files = {path for (path,) in checker.rows(root, "select path from parts")}
     sealed = sum(
-        what == "chmod" and Path(str(place)).suffix != "" and "/store/" in str(place) for what, place in scene.trace
+        what == "chmod" and Path(str(place)).suffix != "" and "/store/" in str(place)
+        for what, place in scene.trace
     )
     assert sealed == len(files)
-    assert {"sql", "mkdir", "open", "chmod", "execute", "sink_parquet", "replace", "unlink", "flock"} <= {
-        what for what, _ in scene.trace
-    }
+    assert {
+        "sql",
+        "mkdir",
+        "open",
+        "chmod",
+        "execute",
+        "sink_parquet",
+        "replace",
+        "unlink",
+        "flock",
+    } <= {what for what, _ in scene.trace}

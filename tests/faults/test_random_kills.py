@@ -38,14 +38,16 @@ def test_killed_at_a_random_instant(share: int, forge: Forge, tmp_path: Path) ->
     kill_at_random(forge, tmp_path, NAMES[share], KILLS // 2)
 
 
-def test_killed_at_a_random_instant_beside_a_server(forge: Forge, tmp_path: Path, server: Server) -> None:
+def test_killed_at_a_random_instant_beside_a_server(
+    forge: Forge, tmp_path: Path, server: Server
+) -> None:
     """The same, with the catalog in PostgreSQL."""
     kill_at_random(forge, tmp_path, ["second"], KILLS // 6, server)
 
 
 def kill_at_random(
     forge: Forge, folder: Path, names: Sequence[str], kills: int, server: Server | None = None
-) -> None:  # fmt: skip
+) -> None:
     chance = random.Random(f"{SEED}-{names}")
     scenes = {name: begin(forge, folder / name, name, server=server) for name in names}
     seconds = {name: took(scene) for name, scene in scenes.items()}
@@ -59,11 +61,22 @@ def kill_at_random(
             seconds[name] *= 1.02 if ended.killed else 0.95  # as quick as the machine is now
             if ended.killed and chance.random() < 0.3:
                 more = scene.run(root, *scene.command, seconds=chance.uniform(0.01, seconds[name]))
-                ended, again = Ended(more.code, ended.out + more.out, more.err, []), again + more.killed
+                ended, again = (
+                    Ended(more.code, ended.out + more.out, more.err, []),
+                    again + more.killed,
+                )
             if ended.killed:
-                look(scene, name, root, ended, f"kill {number} after {delay:.4f} s, ASSAY_SEED={SEED}")
+                look(
+                    scene,
+                    name,
+                    root,
+                    ended,
+                    f"kill {number} after {delay:.4f} s, ASSAY_SEED={SEED}",
+                )
     where = "random instants on PostgreSQL" if server else "random instants"
-    report(f"{where}: {killed} kills, {again} of them again as they recovered, of {number} commands")
+    report(
+        f"{where}: {killed} kills, {again} of them again as they recovered, of {number} commands"
+    )
     assert killed == kills
 
 
@@ -85,7 +98,9 @@ def test_a_process_of_its_own_is_killed(forge: Forge, tmp_path: Path) -> None:
         seconds = time.monotonic() - started
     while killed < REAL and (number := number + 1) < REAL * 3:
         with scene.copy() as root:
-            running = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            running = subprocess.Popen(
+                command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
             try:
                 out, _ = running.communicate(timeout=(delay := chance.uniform(0.3, 1.0) * seconds))
                 seconds *= 0.95  # quicker than when it was measured
@@ -101,7 +116,9 @@ def test_a_process_of_its_own_is_killed(forge: Forge, tmp_path: Path) -> None:
                     Ended(None, out, "", []),
                     f"kill {number} after {delay:.4f} s, ASSAY_SEED={SEED}",
                 )
-    report(f"processes of their own: {killed} kills, {told} of them after something was acknowledged")
+    report(
+        f"processes of their own: {killed} kills, {told} of them after something was acknowledged"
+    )
     assert killed == REAL
 
 

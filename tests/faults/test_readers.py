@@ -35,7 +35,9 @@ class Reader:
 
     def __init__(self, root: Path, *, outages: bool = False) -> None:
         self.root, self.known, self.outages = root, dict[str, int](), outages
-        self.refused = 0  # looks that were told that the catalog cannot be reached; the others waited for it
+        self.refused = (
+            0  # looks that were told that the catalog cannot be reached; the others waited for it
+        )
         self.snapshots = self.queries = 0
         self.before = 0  # snapshots taken by the time the server was back
         self.seen: set[int] = set()
@@ -60,7 +62,11 @@ class Reader:
         started = time.monotonic()
         with closing(open_catalog(self.root)) as catalog:
             pointers = catalog.pointers("prod")
-            found = [self.generation(catalog, pointers[name].version) for name in NAMES if name in pointers]
+            found = [
+                self.generation(catalog, pointers[name].version)
+                for name in NAMES
+                if name in pointers
+            ]
         self.slowest = max(self.slowest, time.monotonic() - started)
         self.take(found)
         self.snapshots += 1
@@ -79,29 +85,45 @@ class Reader:
     def generation(self, catalog: object, version: str) -> int:
         if version not in self.known:
             [part] = catalog.version(version).parts  # type: ignore[attr-defined]
-            self.known[version] = pl.read_parquet(self.root / ".products/store" / part.path)["gen"][0]
+            self.known[version] = pl.read_parquet(self.root / ".products/store" / part.path)["gen"][
+                0
+            ]
         return self.known[version]
 
 
 def beside_publishers(
     folder: Path, seconds: float, variants: str = "", server: Server | None = None
-) -> tuple[Reader, Counter[str]]:  # fmt: skip
+) -> tuple[Reader, Counter[str]]:
     """Read beside four publishers; a server is killed and restarted when half of the time is over."""
-    roots, address = [folder / f"p{number}" for number in range(4)], server.database() if server else ""
+    roots, address = (
+        [folder / f"p{number}" for number in range(4)],
+        server.database() if server else "",
+    )
     for root in roots:
         publisher.write(root, folder / "shared", address)
     assert (
         subprocess.run(
-            [sys.executable, "-m", "assay", "materialize"], cwd=roots[0], capture_output=True, check=False
+            [sys.executable, "-m", "assay", "materialize"],
+            cwd=roots[0],
+            capture_output=True,
+            check=False,
         ).returncode
         == 1
     )
     (roots[0] / "data/a.csv").write_text("gen,x\n1,1\n")
-    subprocess.run([sys.executable, "-m", "assay", "materialize"], cwd=roots[0], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "assay", "materialize"],
+        cwd=roots[0],
+        check=True,
+        capture_output=True,
+    )
     running = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.publisher", str(seconds), *map(str, roots)], cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, env={**os.environ, "FAULTS_VARIANTS": variants},
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.faults.publisher", str(seconds), *map(str, roots)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "FAULTS_VARIANTS": variants},
+    )
     reader = Reader(roots[3], outages=server is not None)
 
     def outage() -> None:
@@ -134,7 +156,9 @@ def test_every_snapshot_is_of_one_release(tmp_path: Path) -> None:
     assert reader.snapshots > SECONDS * 10
     assert len(reader.seen) > 3
     # 1, and nothing said on the way: another run was at it.
-    assert not [end for end in ends if not end.startswith("0") and end != "1" and "meanwhile" not in end], ends
+    assert not [
+        end for end in ends if not end.startswith("0") and end != "1" and "meanwhile" not in end
+    ], ends
     assert [end for end in ends if end.startswith("0")]
 
 

@@ -78,7 +78,10 @@ class Yard:
         assert self.seen() == dict.fromkeys(("t.big", "t.after_big", "t.frame"), number)
         checker.tidy(self.root)
         checker.complete(self.root)
-        assert self.run("query", "select x from after_small", "--format", "csv").out.split() == ["x", str(number)]
+        assert self.run("query", "select x from after_small", "--format", "csv").out.split() == [
+            "x",
+            str(number),
+        ]
 
 
 @pytest.fixture
@@ -99,11 +102,15 @@ def yard(forge: Forge, tmp_path: Path) -> Iterator[Yard]:
 def failed_alone(told: dict[str, dict[str, Any]], *words: str) -> None:
     """The linked set failed, saying why; the one apart was published."""
     assert {told[name]["result"] for name in APART} == {"published"}, told
-    failed = [event for name, event in told.items() if name in LINKED and event["result"] == "failed"]
+    failed = [
+        event for name, event in told.items() if name in LINKED and event["result"] == "failed"
+    ]
     assert failed
     for event in failed:
         assert any(word in event["error"] for word in words), event["error"]
-    assert not [name for name in LINKED if told[name]["result"] == "published" and name != "t.frame"]
+    assert not [
+        name for name in LINKED if told[name]["result"] == "published" and name != "t.frame"
+    ]
 
 
 # ---------------------------------------------------------------------------------------------- disks
@@ -116,7 +123,9 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
     folder.rename(aside)
     folder.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
     )
     try:
         if done.returncode:
@@ -140,10 +149,18 @@ def test_a_full_disk_under_the_store(yard: Yard) -> None:
         failed_alone(told, "No space left", "no space left", "rite")
         full = [event["error"] for event in told.values() if "No space" in event.get("error", "")]
         assert full
-        assert all("`products gc`" in error and "t.py:" not in error for error in full), "no line of the user's did it"
+        assert all("`products gc`" in error and "t.py:" not in error for error in full), (
+            "no line of the user's did it"
+        )
         assert yard.seen()["t.big"] == 1
-        left = [f for f in (yard.root / ".products/store").rglob("*/**/*") if f.is_file() and ".readers" not in f.parts]
-        assert len(left) == len(checker.rows(yard.root, "select distinct path from parts")), "half files take no room"
+        left = [
+            f
+            for f in (yard.root / ".products/store").rglob("*/**/*")
+            if f.is_file() and ".readers" not in f.parts
+        ]
+        assert len(left) == len(checker.rows(yard.root, "select distinct path from parts")), (
+            "half files take no room"
+        )
     yard.mended(2)
 
 
@@ -170,9 +187,13 @@ def test_files_may_not_be_so_large(yard: Yard) -> None:
 
 
 def test_a_full_disk_under_the_catalog(yard: Yard) -> None:
-    (yard.root / "products/t.py").write_text(DEFINITIONS + "".join(
-        f"p{n} = sql_product('p{n}', 'select {n} as x from others', owner='o')\n" for n in range(200)
-    ))  # fmt: skip
+    (yard.root / "products/t.py").write_text(
+        DEFINITIONS
+        + "".join(
+            f"p{n} = sql_product('p{n}', 'select {n} as x from others', owner='o')\n"
+            for n in range(200)
+        )
+    )
     ended = yard.run("materialize", variants=["full_catalog"])
     assert ended.code == 1
     assert "cannot use the catalog" in ended.err
@@ -186,7 +207,10 @@ def test_all_of_it_is_on_a_full_disk(yard: Yard) -> None:
     state = yard.root / ".products"
     used = sum(f.stat().st_size for f in state.rglob("*") if f.is_file())
     with small_disk(state, f"{used // 1024 + 2000}k"):
-        with (state / "store/ballast").open("wb", buffering=0) as ballast, pytest.raises(OSError, match="No space"):
+        with (
+            (state / "store/ballast").open("wb", buffering=0) as ballast,
+            pytest.raises(OSError, match="No space"),
+        ):
             while True:
                 ballast.write(bytes(4096))
         ended = yard.run("materialize")
@@ -194,7 +218,9 @@ def test_all_of_it_is_on_a_full_disk(yard: Yard) -> None:
         assert "catalog" in ended.err
         asked = yard.run("query", "from after_small")  # SQLite wants 32 KiB for those who read, too
         assert asked.code in {0, 1}
-        assert asked.code == 0 or ("cannot use the catalog" in asked.err and "disk is full" in asked.err)
+        assert asked.code == 0 or (
+            "cannot use the catalog" in asked.err and "disk is full" in asked.err
+        )
         looked = yard.run("verify")
         assert "damaged" not in looked.out
         assert looked.code == 0 or "disk is full" in looked.err
@@ -235,7 +261,9 @@ def test_one_product_may_not_be_written(yard: Yard) -> None:
     (yard.root / ".products/store/t.big").chmod(0o555)
     ended = yard.powerless("materialize", "--json")
     assert ended.code == 1
-    failed_alone({e["product"]: e for e in ended.events if "product" in e}, "Permission denied", "permission")
+    failed_alone(
+        {e["product"]: e for e in ended.events if "product" in e}, "Permission denied", "permission"
+    )
     (yard.root / ".products/store/t.big").chmod(0o755)
     yard.mended(2)
 
@@ -274,7 +302,9 @@ def test_too_many_open_files(yard: Yard, most: int) -> None:
     assert ended.code == 0 or "`ulimit -n" in ended.out + ended.err, ended
     assert "another program" not in ended.err
     assert "was replaced" not in ended.out + ended.err
-    assert 1 <= yard.seen()["t.after_big"] <= yard.seen()["t.big"] <= 2, "never made of what is not out"
+    assert 1 <= yard.seen()["t.after_big"] <= yard.seen()["t.big"] <= 2, (
+        "never made of what is not out"
+    )
     yard.mended(2)
 
 
@@ -287,7 +317,9 @@ HUNGRY = (
 
 def test_memory_runs_out(yard: Yard) -> None:
     yard.settings('memory = "64MB"\nspill = "1MB"\n')
-    (yard.root / "products/t.py").write_text(DEFINITIONS.replace('"select max(gen) as gen from big"', f"{HUNGRY!r}"))
+    (yard.root / "products/t.py").write_text(
+        DEFINITIONS.replace('"select max(gen) as gen from big"', f"{HUNGRY!r}")
+    )
     code, told = yard.materialize()
     assert code == 1, told
     assert {told[name]["result"] for name in APART} == {"published"}
@@ -302,11 +334,17 @@ def test_memory_runs_out(yard: Yard) -> None:
 @pytest.mark.parametrize("more", [50, 200, 600])
 def test_the_process_may_have_no_more_memory(yard: Yard, more: int) -> None:
     """Where even an error finds no room the process dies: as after a kill, the next command goes on."""
-    used = int(Path(f"/proc/{yard.forge.process.pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    used = int(Path(f"/proc/{yard.forge.process.pid}/statm").read_text().split()[0]) * os.sysconf(
+        "SC_PAGE_SIZE"
+    )
     ended = yard.run("materialize", limits={"AS": used + more * 2**20, "CORE": 0})
-    began = ended.code != 70 or ended.out or ended.err  # where there is no room for the tests' own process to begin
+    began = (
+        ended.code != 70 or ended.out or ended.err
+    )  # where there is no room for the tests' own process to begin
     assert not began or ended.code in {None, 0, 1, 127}, "127: the C library gave up"
-    assert 1 <= yard.seen()["t.after_big"] <= yard.seen()["t.big"] <= 2, "never made of what is not out"
+    assert 1 <= yard.seen()["t.after_big"] <= yard.seen()["t.big"] <= 2, (
+        "never made of what is not out"
+    )
     yard.mended(2)
 
 

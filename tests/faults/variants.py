@@ -44,16 +44,16 @@ def no_intents() -> None:
 
 def no_flush() -> None:
     """Trust the machine to keep what was never flushed."""
-    from assay.storage import LocalStorage
+    from assay.store.files import LocalStorage
 
     LocalStorage.flush = lambda self, paths: None  # type: ignore[method-assign]
 
 
 def record_before_writing() -> None:
     """Name files in the catalog before their bytes are in place."""
-    from assay import records
+    from assay.build import recorder as records
     from assay.catalog import Catalog
-    from assay.storage import LocalStorage
+    from assay.store.files import LocalStorage
 
     records._WORTH_KEEPING = 0.0  # record one by one, so that what is judged is there
     late: list[Any] = []
@@ -89,7 +89,9 @@ def forget_what_was_built() -> None:
     real = RecordedFacts.find
     RecordedFacts.find = lambda self, product, key: (
         found
-        if (found := real(self, product, key)) and (p := self.pointer(product)) and p.version == found.id
+        if (found := real(self, product, key))
+        and (p := self.pointer(product))
+        and p.version == found.id
         else None
     )  # type: ignore[method-assign]
 
@@ -108,7 +110,7 @@ def full_catalog() -> None:
 
 def set_back() -> None:
     """Not a control: the clock of this machine was set back by two days."""
-    from assay import session
+    from assay.build import session
 
     class Back(datetime):
         @classmethod
@@ -127,14 +129,16 @@ def no_grace() -> None:
 
 def small_heaps() -> None:
     """Not a control: let `gc` put together what the tests' project has, which is little."""
-    from assay import compaction
+    from assay.build import compact as compaction
 
     compaction.YOUNGEST, compaction.FEWEST = 1, 3  # type: ignore[misc]
 
 
 def few_share() -> None:
     """Not a control: let few parts share files, as very many do otherwise."""
-    from assay import compaction, packing, running
+    from assay.build import compact as compaction
+    from assay.build import pack as packing
+    from assay.build import run as running
 
     running.MANY, packing.FEWEST = 4, 2  # type: ignore[misc]
     compaction.LEFT, compaction.FEWEST = 2, 1  # type: ignore[misc]
@@ -143,7 +147,16 @@ def few_share() -> None:
 VARIANTS = {
     made.__name__: made
     for made in (
-        commit_per_product, slowly, no_intents, no_flush, record_before_writing, forget_what_was_built,
-        full_catalog, set_back, small_heaps, few_share, no_grace,
+        commit_per_product,
+        slowly,
+        no_intents,
+        no_flush,
+        record_before_writing,
+        forget_what_was_built,
+        full_catalog,
+        set_back,
+        small_heaps,
+        few_share,
+        no_grace,
     )
-}  # fmt: skip
+}

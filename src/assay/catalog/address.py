@@ -24,7 +24,9 @@ def shown(address: str) -> str:
 def put_back(catalog: str) -> str:
     """Return what is to be done about a catalog, by the name that people are shown, that has lost what was in it."""
     if _SCHEME.match(catalog):
-        return f"Restore the schema assay of the database from a backup. Without one: drop it, {_ANEW}"
+        return (
+            f"Restore the schema assay of the database from a backup. Without one: drop it, {_ANEW}"
+        )
     return f"Put back a copy of {catalog}. Without one: move it away, {_ANEW}"
 
 

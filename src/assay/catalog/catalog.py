@@ -12,8 +12,8 @@ from typing import Any
 from assay.catalog import schema
 from assay.catalog.address import put_back
 from assay.catalog.claims import check_built, claim, let_go, living
+from assay.catalog.database import Database, Holds, Remove, T, Writer
 from assay.catalog.facts import RecordedFacts
-from assay.catalog.protocol import Database, Holds, Remove, T, Writer
 from assay.catalog.recording import (
     add_parts,
     add_verdicts,
@@ -43,15 +43,27 @@ from assay.catalog.rows import (
     waiver_of,
     waiver_row,
 )
-from assay.encoding import encode
 from assay.errors import CatalogDamaged, CatalogError, UsageError
 from assay.events import Holder
-from assay.model import Judged, Move, Part, Pointer, Release, SourceFile, SourceState, Verdict, Version
-from assay.plan import Facts
-from assay.waivers import Waiver
+from assay.jsonform import encode
+from assay.model import (
+    Move,
+    Part,
+    PartFindings,
+    Pointer,
+    Release,
+    SourceFile,
+    SourceState,
+    Verdict,
+    Version,
+)
+from assay.plan.ladder import Facts
+from assay.plan.waivers import Waiver
 
 CLOCKS_DIFFER = timedelta(minutes=5)  # what machines that share a catalog may be apart
-_SET_BACK = timedelta(days=7)  # what a clock may be set back, and a later release is later all the same
+_SET_BACK = timedelta(
+    days=7
+)  # what a clock may be set back, and a later release is later all the same
 _LISTINGS = 5  # of each source that are kept
 _UNFINISHED = "unfinished in "  # the name of a note, before that of an environment
 _ALL = 2**63 - 1  # more rows than there are
@@ -64,7 +76,9 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         """Use a database, in which the tables are made, or brought up to this code, if need be."""
         self.database, self._run = database, ""
-        self.listed: Mapping[str, Sequence[SourceFile]] = {}  # the files behind contents of sources, as last read
+        self.listed: Mapping[
+            str, Sequence[SourceFile]
+        ] = {}  # the files behind contents of sources, as last read
         with decoded(database.name):
             version = database.found()
         if version > schema.SCHEMA_VERSION:
@@ -78,7 +92,9 @@ class Catalog:
             raise _newer(self.name, version)
         if version and version < min(schema.MIGRATIONS):
             told = f"{self.name} has schema version {version}, from before this Assay can read it"
-            raise CatalogError(told, hint="Move it and the store away: what can be built is built again.")
+            raise CatalogError(
+                told, hint="Move it and the store away: what can be built is built again."
+            )
         for statement in schema.steps(version, self.database.extras):
             writer.define(statement)
         note(writer, "schema", str(schema.SCHEMA_VERSION))
@@ -122,7 +138,9 @@ class Catalog:
         """Return what is recorded, as one environment sees it; `holds` says whether a version's files are there."""
         return RecordedFacts(self, environment, holds)
 
-    def pointers(self, environment: str, as_of: datetime | int | None = None) -> Mapping[str, Pointer]:
+    def pointers(
+        self, environment: str, as_of: datetime | int | None = None
+    ) -> Mapping[str, Pointer]:
         """Return what readers see of every product, now or as of a time or a release, all from one moment."""
         if as_of is None:
             rows = self.database.rows(
@@ -169,14 +187,18 @@ class Catalog:
 
     def whole_since(self, environment: str, reader: Writer | None = None) -> int:
         """Return the first release as of which an environment can be seen; 0 when gc has removed none."""
-        rows = (reader or self.database).rows("select value from meta where name = ?", [f"since {environment}"])
+        rows = (reader or self.database).rows(
+            "select value from meta where name = ?", [f"since {environment}"]
+        )
         return int(rows[0][0]) if rows else 0
 
     def version(self, id: str, known: dict[int, Part] | None = None) -> Version:
         """Return a version by id; parts that are `known` are not read again."""
         found = self.versions_where("where id = ?", [id], known)
         if not found:
-            raise CatalogDamaged(f"the catalog {self.name} has no version {id}", hint=put_back(self.name))
+            raise CatalogDamaged(
+                f"the catalog {self.name} has no version {id}", hint=put_back(self.name)
+            )
         return found[0]
 
     def version_seen(self, pointer: Pointer) -> Version:
@@ -196,7 +218,9 @@ class Catalog:
         """Return the versions that meet a condition in SQL; parts that are `known` are not read again."""
         rows = self.database.rows(f"select {VERSION} from versions {condition}", values)
         with decoded(self.name):
-            parts = self.parts(id for row in rows for id in ids_of(row[-1]) if id not in (known or ()))
+            parts = self.parts(
+                id for row in rows for id in ids_of(row[-1]) if id not in (known or ())
+            )
             return [version_of(row, ChainMap(parts, known or {})) for row in rows]
 
     def parts(self, ids: Iterable[int]) -> dict[int, Part]:
@@ -217,13 +241,17 @@ class Catalog:
         """Return how these rules about single rows came out on these parts, where that is known."""
         query = "select part, results from judged_parts where rules = ? and part in"
         with decoded(self.name):
-            return {p: judged_of(results) for p, results in rows_of(self.database, query, list(parts), [rules])}
+            return {
+                p: judged_of(results)
+                for p, results in rows_of(self.database, query, list(parts), [rules])
+            }
 
     def verdicts(self, version: str, environment: str = "") -> Sequence[Verdict]:
         """Return how a version was judged, newest first; before all others, in runs of this environment."""
         here = "case when exists (select 1 from runs where id = verdicts.run and environment = ?) then 1 else 0 end"
         return self.verdicts_where(
-            f"where version = ? order by {here} desc, judged_at desc, rowid desc", [version, environment]
+            f"where version = ? order by {here} desc, judged_at desc, rowid desc",
+            [version, environment],
         )
 
     def verdicts_where(self, condition: str, values: Sequence[Any]) -> list[Verdict]:
@@ -234,11 +262,16 @@ class Catalog:
 
     def names(self) -> list[str]:
         """Return the products of which a version is recorded, declared or not, sorted."""
-        return [name for (name,) in self.database.rows("select distinct product from versions order by 1")]
+        return [
+            name
+            for (name,) in self.database.rows("select distinct product from versions order by 1")
+        ]
 
     def waivers(self, environment: str) -> Sequence[Waiver]:
         """Return what may go out in an environment although it fails a rule, oldest first."""
-        rows = self.database.rows(f"select {WAIVER} from waivers where environment = ? order by at", [environment])
+        rows = self.database.rows(
+            f"select {WAIVER} from waivers where environment = ? order by at", [environment]
+        )
         with decoded(self.name):
             return [waiver_of(row) for row in rows]
 
@@ -253,7 +286,11 @@ class Catalog:
 
     def has_release(self, environment: str, id: int) -> bool:
         """Say whether this was a release of an environment."""
-        return bool(self.database.rows("select 1 from releases where environment = ? and id = ?", [environment, id]))
+        return bool(
+            self.database.rows(
+                "select 1 from releases where environment = ? and id = ?", [environment, id]
+            )
+        )
 
     def last_release(self, environment: str, until: datetime | None = None) -> Release | None:
         """Return the newest release of an environment (that was made `until` a moment), without its moves."""
@@ -267,7 +304,14 @@ class Catalog:
     def _release_of(self, row: Sequence[Any], moves: tuple[tuple[str, str], ...] = ()) -> Release:
         id, environment, at, run, why = row
         with decoded(self.name):
-            return Release(id=id, environment=environment, at=datetime.fromisoformat(at), run=run, why=why, moves=moves)
+            return Release(
+                id=id,
+                environment=environment,
+                at=datetime.fromisoformat(at),
+                run=run,
+                why=why,
+                moves=moves,
+            )
 
     def seen(self, sources: Collection[str]) -> Mapping[str, SourceFile]:
         """Return the files that these sources were last seen to have, by path; the last of two counts."""
@@ -280,7 +324,12 @@ class Catalog:
 
     def inspected(self, reading: str) -> set[str]:
         """Return the digests of the files that were found to be as declared by sources that are read like this."""
-        return {digest for (digest,) in self.database.rows("select digest from inspected where reading = ?", [reading])}
+        return {
+            digest
+            for (digest,) in self.database.rows(
+                "select digest from inspected where reading = ?", [reading]
+            )
+        }
 
     def keep_inspected(self, found: Sequence[tuple[str, str]]) -> None:
         """Record of files that they are as declared, each by its digest, and how it was read."""
@@ -301,7 +350,14 @@ class Catalog:
 
     @contextmanager
     def run(
-        self, id: str, environment: str, at: datetime, wanted: Mapping[str, str], remove: Remove, *, recorded: int
+        self,
+        id: str,
+        environment: str,
+        at: datetime,
+        wanted: Mapping[str, str],
+        remove: Remove,
+        *,
+        recorded: int,
     ) -> Iterator[Mapping[str, Holder]]:
         """Hold a run open that may build products, each for a key ('': not known yet); give those that others build.
 
@@ -351,7 +407,11 @@ class Catalog:
     def holders(self, products: Collection[str]) -> Mapping[str, Holder]:
         """Return those of these products that living runs may be building, with who is."""
         with decoded(self.name):
-            return {name: who for name, _, who in living(self.database, self.database.is_dead) if name in products}
+            return {
+                name: who
+                for name, _, who in living(self.database, self.database.is_dead)
+                if name in products
+            }
 
     def living(self, reader: Writer) -> Sequence[str]:
         """Return the runs that are under way, as seen inside a transaction."""
@@ -367,13 +427,21 @@ class Catalog:
         def claim(writer: Writer) -> bool:
             dead = self.database.is_dead(run, writer)
             return dead and bool(
-                writer.execute("update runs set state = 'crashed' where id = ? and state = 'running'", [run])
+                writer.execute(
+                    "update runs set state = 'crashed' where id = ? and state = 'running'", [run]
+                )
             )
 
         return self.database.is_dead(run) and self.write(claim)
 
     def _tidy(self, run: str, remove: Remove) -> None:
-        self._remove([path for (path,) in self.database.rows("select path from intents where run = ?", [run])], remove)
+        self._remove(
+            [
+                path
+                for (path,) in self.database.rows("select path from intents where run = ?", [run])
+            ],
+            remove,
+        )
 
     def _remove(self, paths: Iterable[str], remove: Remove) -> None:
         for path in paths:
@@ -388,14 +456,20 @@ class Catalog:
         def settle(writer: Writer) -> None:
             writer.execute("delete from intents where run = ?", [run])
             writer.execute("delete from claims where run = ?", [run])
-            writer.execute("update runs set state = ? where id = ? and state in ('running', ?)", [state, run, state])
+            writer.execute(
+                "update runs set state = ? where id = ? and state in ('running', ?)",
+                [state, run, state],
+            )
 
         self.write(settle)
 
     # ------------------------------------------------------------------------------------------ writing
 
     def record(
-        self, versions: Sequence[Version], verdicts: Sequence[Verdict] = (), judged: Sequence[Judged] = ()
+        self,
+        versions: Sequence[Version],
+        verdicts: Sequence[Verdict] = (),
+        judged: Sequence[PartFindings] = (),
     ) -> Sequence[Version]:
         """Record facts, and drop the intents of their run that versions now name; return new versions as recorded."""
 
@@ -423,13 +497,25 @@ class Catalog:
         """Record where parts are by now, all or none; the files that they were in are replaced."""
 
         def put(writer: Writer) -> None:
-            left = rows_of(writer, "select distinct path from parts where id in", [part.id for part in parts])
-            replace_files(writer, [(path, stamp(at), stamp(at)) for path in {path for (path,) in left}])
+            left = rows_of(
+                writer, "select distinct path from parts where id in", [part.id for part in parts]
+            )
+            replace_files(
+                writer, [(path, stamp(at), stamp(at)) for path in {path for (path,) in left}]
+            )
             for part in parts:
                 writer.execute(
                     'update parts set path = ?, start = ?, "of" = ?, bytes = ?, checksum = ?, modified = ?'
                     " where id = ?",
-                    [part.path, part.start, part.of, part.bytes, part.checksum, part.modified, part.id],
+                    [
+                        part.path,
+                        part.start,
+                        part.of,
+                        part.bytes,
+                        part.checksum,
+                        part.modified,
+                        part.id,
+                    ],
                 )
 
         self.write(put)
@@ -446,11 +532,15 @@ class Catalog:
 
     def remember(self, listings: Sequence[SourceState]) -> None:
         """Record the files behind the content of sources: of each source, the last few."""
-        told = {s.digest: (s.digest, s.name, encode(s.files).decode()) for s in listings}  # two may be of the same
+        told = {
+            s.digest: (s.digest, s.name, encode(s.files).decode()) for s in listings
+        }  # two may be of the same
 
         def keep(writer: Writer) -> None:
             writer.many("delete from listings where digest = ?", [(digest,) for digest in told])
-            writer.many("insert into listings (digest, source, files) values (?, ?, ?)", list(told.values()))
+            writer.many(
+                "insert into listings (digest, source, files) values (?, ?, ?)", list(told.values())
+            )
             writer.many(
                 "delete from listings where source = ? and rowid not in"
                 " (select rowid from listings where source = ? order by rowid desc limit ?)",
@@ -460,7 +550,14 @@ class Catalog:
         self.write(keep)
 
     def release(
-        self, environment: str, moves: Sequence[Move], expects: Mapping[str, int], *, run: str, at: datetime, why: str
+        self,
+        environment: str,
+        moves: Sequence[Move],
+        expects: Mapping[str, int],
+        *,
+        run: str,
+        at: datetime,
+        why: str,
     ) -> Release:
         """Move pointers, all or none, in one transaction.
 
@@ -482,7 +579,10 @@ class Catalog:
             # Clocks differ, and are set back; a later release is later, or the past would be seen to change. One that
             # was made while a clock was far ahead does not count: what is released now is found as of now.
             moment = max(at, datetime.fromisoformat(last)) if last else at
-            writer.execute("insert into releases values (?, ?, ?, ?, ?)", [id, environment, stamp(moment), run, why])
+            writer.execute(
+                "insert into releases values (?, ?, ?, ?, ?)",
+                [id, environment, stamp(moment), run, why],
+            )
             for moved in moves:
                 move(writer, environment, id, moved)
             let_go(writer, run, [m.product for m in moves])

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import cache
 
-from assay.catalog.protocol import Database, Writer
+from assay.catalog.database import Database, Writer
 from assay.errors import Conflict
 from assay.events import Holder
 
@@ -14,7 +14,9 @@ _HELD = (
 )
 
 
-def claim(writer: Writer, run: str, wanted: Mapping[str, str], is_dead: Callable[[str], bool]) -> dict[str, Holder]:
+def claim(
+    writer: Writer, run: str, wanted: Mapping[str, str], is_dead: Callable[[str], bool]
+) -> dict[str, Holder]:
     """Claim products, by the keys they would be built for, and return those that living runs have, with who has each.
 
     Runs that build different keys of a product (of two environments, say) do not hold each other up; a key that is not
@@ -26,23 +28,33 @@ def claim(writer: Writer, run: str, wanted: Mapping[str, str], is_dead: Callable
         if product in wanted and (not key or not wanted[product] or key == wanted[product])
     }
     writer.many(
-        "insert into claims values (?, ?, ?)", [(name, key, run) for name, key in wanted.items() if name not in held]
+        "insert into claims values (?, ?, ?)",
+        [(name, key, run) for name, key in wanted.items() if name not in held],
     )
     return held
 
 
 def check_built(writer: Writer, wanted: Collection[str], recorded: int) -> None:
     """Raise Conflict when a version of one of these was recorded after so many had been: it may be what is wanted."""
-    built = {product for (product,) in writer.rows("select product from versions where seq > ?", [recorded])}
+    built = {
+        product
+        for (product,) in writer.rows("select product from versions where seq > ?", [recorded])
+    }
     if since := sorted(built.intersection(wanted)):
         raise Conflict(f"{since[0]} was built by another run meanwhile")
 
 
-def living(asked: Database | Writer, is_dead: Callable[[str], bool]) -> list[tuple[str, str, Holder]]:
+def living(
+    asked: Database | Writer, is_dead: Callable[[str], bool]
+) -> list[tuple[str, str, Holder]]:
     """Return what living runs have claimed: product, key, and who."""
     dead = cache(is_dead)
     return [
-        (product, key, Holder(run=run, environment=env, since=datetime.fromisoformat(at), host=host, pid=pid))
+        (
+            product,
+            key,
+            Holder(run=run, environment=env, since=datetime.fromisoformat(at), host=host, pid=pid),
+        )
         for product, key, run, env, at, host, pid in asked.rows(_HELD)
         if not dead(run)
     ]
@@ -50,4 +62,6 @@ def living(asked: Database | Writer, is_dead: Callable[[str], bool]) -> list[tup
 
 def let_go(writer: Writer, run: str, products: Iterable[str]) -> None:
     """Give up what a run has claimed of these products."""
-    writer.many("delete from claims where run = ? and product = ?", [(run, product) for product in products])
+    writer.many(
+        "delete from claims where run = ? and product = ?", [(run, product) for product in products]
+    )

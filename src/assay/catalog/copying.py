@@ -12,12 +12,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from assay.catalog.belonging import Owner, give
 from assay.catalog.catalog import Catalog
-from assay.catalog.protocol import Writer
+from assay.catalog.database import Writer
+from assay.catalog.owner import Owner, give
 from assay.catalog.recording import note
 from assay.catalog.rows import to_json
-from assay.catalog.schema import Table, tables
+from assay.catalog.schema import SchemaTable, tables
 from assay.errors import CatalogError, UsageError
 
 _CHUNK = 2000  # rows that are in memory at a time
@@ -46,7 +46,8 @@ def copy(source: Catalog, target: Catalog, store: Path) -> list[Copied]:
     def hand_over(reader: Writer) -> None:
         if alive := source.living(reader):
             raise UsageError(
-                f"the run {alive[0]} is using the catalog {source.name}", hint="Let it finish, then copy again."
+                f"the run {alive[0]} is using the catalog {source.name}",
+                hint="Let it finish, then copy again.",
             )
         if not copied:  # done already where the connection of the source is lost after it
             copied.extend(target.write(lambda writer: _copy_all(reader, writer, target.name, id)))
@@ -73,7 +74,7 @@ def _copy_all(reader: Writer, writer: Writer, name: str, id: str) -> list[Copied
     return copied
 
 
-def _copy(table: Table, reader: Writer, writer: Writer, name: str) -> Copied:
+def _copy(table: SchemaTable, reader: Writer, writer: Writer, name: str) -> Copied:
     columns = ", ".join(f'"{column}"' for column in table.columns)
     into = f"insert into {table.name} ({columns}) values ({', '.join('?' * len(table.columns))})"
     read, count = sha256(), 0
@@ -84,7 +85,9 @@ def _copy(table: Table, reader: Writer, writer: Writer, name: str) -> Copied:
     for chunk in _chunks(table, writer):
         there += _add(back, chunk)
     if (count, read.digest()) != (there, back.digest()):
-        raise CatalogError(f"{table.name} came out as something else in the catalog {name}; nothing was changed there")
+        raise CatalogError(
+            f"{table.name} came out as something else in the catalog {name}; nothing was changed there"
+        )
     return Copied(table=table.name, rows=count, digest=read.hexdigest())
 
 
@@ -93,7 +96,7 @@ def _add(digest: Any, chunk: Sequence[Sequence[Any]]) -> int:
     return len(chunk)
 
 
-def _chunks(table: Table, asked: Writer) -> Iterator[list[Sequence[Any]]]:
+def _chunks(table: SchemaTable, asked: Writer) -> Iterator[list[Sequence[Any]]]:
     """Yield the rows of a table, so many at a time, in an order that is the same in all databases."""
     key, width = ", ".join(table.key), len(table.key)
     columns = ", ".join(f'"{column}"' for column in table.columns)

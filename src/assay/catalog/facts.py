@@ -4,11 +4,20 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from assay.catalog.protocol import Holds
+from assay.catalog.database import Holds
 from assay.catalog.recording import rows_of
-from assay.catalog.rows import PART, VERSION, check_seen, decoded, files_of, ids_of, part_of, version_of
+from assay.catalog.rows import (
+    PART,
+    VERSION,
+    check_seen,
+    decoded,
+    files_of,
+    ids_of,
+    part_of,
+    version_of,
+)
 from assay.model import Part, Pointer, Verdict, Version
-from assay.waivers import Waiver
+from assay.plan.waivers import Waiver
 
 if TYPE_CHECKING:
     from assay.catalog.catalog import Catalog
@@ -60,7 +69,9 @@ class RecordedFacts:
 
     def _seen(self, row: Sequence[Any]) -> Version:
         part = row[_WIDE:]
-        return version_of(row[:_WIDE], self._shared if part[0] is None else {part[0]: part_of(part)})
+        return version_of(
+            row[:_WIDE], self._shared if part[0] is None else {part[0]: part_of(part)}
+        )
 
     def version(self, id: str) -> Version:
         return self._current.get(id) or self._other(id)
@@ -99,7 +110,9 @@ class RecordedFacts:
             return {}  # what is held back is newer than what readers keep of it
         found = {part.made_of: part for part in version.parts}
         last = max((part.id for part in version.parts), default=0)
-        for (made_of,) in self._rows("select made_of from parts where product = ? and id > ?", [product, last]):
+        for (made_of,) in self._rows(
+            "select made_of from parts where product = ? and id > ?", [product, last]
+        ):
             found.pop(made_of, None)
         return found
 
@@ -125,7 +138,9 @@ class RecordedFacts:
     def _recorded(self, product: str, key: str) -> list[Version]:
         if not self._known(product):
             return []
-        return self._catalog.versions_where("where product = ? and key = ? order by seq desc", [product, key])
+        return self._catalog.versions_where(
+            "where product = ? and key = ? order by seq desc", [product, key]
+        )
 
     def latest(self, product: str) -> Version | None:
         if not self._known(product):

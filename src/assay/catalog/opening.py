@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from assay.catalog.belonging import Pair
 from assay.catalog.catalog import Catalog
+from assay.catalog.database import Database
+from assay.catalog.owner import StoreOwner
 from assay.catalog.postgres import Postgres
-from assay.catalog.protocol import Database
 from assay.catalog.sqlite import Sqlite
 from assay.config import Config
-from assay.permissions import claim
+from assay.store.permissions import claim
 
 
 def open_catalog(place: Path | str, *, create: bool = True) -> Catalog:
@@ -36,10 +36,11 @@ def shared_catalog(config: Config, *, create: bool = False) -> Catalog:
     """
     place = config.catalog_place
     catalog = open_catalog(place, create=False)
-    pair = Pair(
-        name=catalog.name, store=config.state / "store",
+    pair = StoreOwner(
+        name=catalog.name,
+        store=config.state / "store",
         beside=isinstance(place, Path) and place.parent == config.state,
-    )  # fmt: skip
+    )
     try:
         settled = pair.settled(catalog.database)
         if create:

@@ -24,7 +24,7 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from assay.catalog.address import is_split, put_back, scrubbed, shown
-from assay.catalog.protocol import Reader, T, Writer
+from assay.catalog.database import Reader, T, Writer
 from assay.catalog.schema import extras
 from assay.errors import CatalogDamaged, CatalogError, UsageError
 
@@ -37,11 +37,22 @@ PULSE = 1.0  # seconds between the looks of a run at its own lock
 DELAYS = (0, 0.1, 0.3, 1, 2, 4, 8, 8, 8)  # seconds before each attempt to connect again
 _TRIES = 5  # times that one piece of work is begun when connections keep getting lost
 # How soon a connection that is dead without a word is noticed, unless the address says otherwise.
-_PATIENCE = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
-             "tcp_user_timeout": 30_000}  # fmt: skip
-_SETTINGS = {"search_path": SCHEMA, "lock_timeout": "60s", "idle_in_transaction_session_timeout": "60s",
-             "client_min_messages": "warning", "tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5",
-             "tcp_keepalives_count": "3"}  # fmt: skip
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+_SETTINGS = {
+    "search_path": SCHEMA,
+    "lock_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
+    "client_min_messages": "warning",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
 _DURABLE = "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'"
 _HOLDER = (
     "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1"
@@ -103,7 +114,9 @@ class Postgres:
                 raise self._kept_out(user)
             if not there:
                 return 0
-            [(version,)] = self._fetch("select value from meta where name = 'schema'") or [("nothing",)]
+            [(version,)] = self._fetch("select value from meta where name = 'schema'") or [
+                ("nothing",)
+            ]
         return int(version)
 
     def _kept_out(self, user: str) -> CatalogError:
@@ -143,7 +156,9 @@ class Postgres:
 
         def attempt() -> T:
             with self._alone(self._connection) as writer:
-                if done and writer.rows("select 1 from writes where writer = ? and number = ?", [self._me, number]):
+                if done and writer.rows(
+                    "select 1 from writes where writer = ? and number = ?", [self._me, number]
+                ):
                     return done[-1]
                 result = work(writer)
                 writer.execute(
@@ -191,13 +206,20 @@ class Postgres:
 
     def _connect(self) -> "Connection[Any]":
         """Return a new connection; CatalogError when there is none to be had."""
-        patience = {name: value for name, value in _PATIENCE.items() if f"{name}=" not in self._address}
+        patience = {
+            name: value for name, value in _PATIENCE.items() if f"{name}=" not in self._address
+        }
         with self._told():
             connection: Connection[Any] = self._psycopg.connect(
-                self._address, autocommit=True, fallback_application_name="assay", client_encoding="utf8",
+                self._address,
+                autocommit=True,
+                fallback_application_name="assay",
+                client_encoding="utf8",
                 **patience,
-            )  # fmt: skip
-            settings = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items())
+            )
+            settings = ", ".join(
+                f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items()
+            )
             connection.execute(f"select {settings}".encode())
             connection.execute(_DURABLE)
             return connection
@@ -215,7 +237,9 @@ class Postgres:
                         raise
                     said = self._said(error)
             self._connect_again(said)
-        raise CatalogError(f"the connection to the catalog {self.name} keeps getting lost: {said}", hint=_KEPT)
+        raise CatalogError(
+            f"the connection to the catalog {self.name} keeps getting lost: {said}", hint=_KEPT
+        )
 
     def _connect_again(self, said: str) -> None:
         self._connection.close()
@@ -239,19 +263,28 @@ class Postgres:
             raise self._worded(error) from None
 
     def _worded(self, error: "Error | UnicodeError") -> CatalogError:
-        if isinstance(error, UnicodeError | self._psycopg.ProgrammingError) and not getattr(error, "sqlstate", None):
-            return CatalogError(f"cannot read the address of the catalog {self.name}", hint=_SPELLED)
+        if isinstance(error, UnicodeError | self._psycopg.ProgrammingError) and not getattr(
+            error, "sqlstate", None
+        ):
+            return CatalogError(
+                f"cannot read the address of the catalog {self.name}", hint=_SPELLED
+            )
         said = self._said(error)
         hint = next((hint for words, hint in _HINTS.items() if re.search(words, said)), "")
         hint = _SPELLED if is_split(self._address) else hint
-        told, state = f"cannot use the catalog {self.name}: {said}", getattr(error, "sqlstate", None) or ""
+        told, state = (
+            f"cannot use the catalog {self.name}: {said}",
+            getattr(error, "sqlstate", None) or "",
+        )
         if state.startswith(_DAMAGED) and state != _FORBIDDEN:
             hint = f"It is damaged, or its tables are not those that this Assay makes. {put_back(self.name)}"
             return CatalogDamaged(told, hint=hint)
         return CatalogError(told, hint=hint)
 
     def _said(self, error: Exception) -> str:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [
+            type(error).__name__
+        ]
         return scrubbed(lines[0], self._address, os.environ.get("PGPASSWORD", ""))
 
     # ------------------------------------------------------------------------------------------ living runs
@@ -343,7 +376,8 @@ def _driver() -> Any:
         import psycopg
     except ImportError:
         raise UsageError(
-            "a catalog in PostgreSQL needs the library psycopg", hint="python -m pip install 'assay[postgres]'"
+            "a catalog in PostgreSQL needs the library psycopg",
+            hint="python -m pip install 'assay[postgres]'",
         ) from None
     return psycopg
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from assay.catalog.protocol import Database, Writer
+from assay.catalog.database import Database, Writer
 from assay.catalog.rows import PART, VERDICT, VERSION, ids_of, part_row, verdict_row, version_row
 from assay.errors import Conflict
 from assay.model import Move, Part, Verdict, Version
@@ -26,13 +26,16 @@ def rows_of(
 def note(writer: Writer, name: str, value: str) -> None:
     """Keep a note about the catalog as a whole, in place of one of that name."""
     writer.execute(
-        "insert into meta values (?, ?) on conflict (name) do update set value = excluded.value", [name, value]
+        "insert into meta values (?, ?) on conflict (name) do update set value = excluded.value",
+        [name, value],
     )
 
 
 def check(writer: Writer, environment: str, product: str, expected: int) -> None:
     """Raise Conflict when what readers see of a product is of another release than expected."""
-    found = writer.rows("select release from pointers where environment = ? and product = ?", [environment, product])
+    found = writer.rows(
+        "select release from pointers where environment = ? and product = ?", [environment, product]
+    )
     if (found[0][0] if found else 0) != expected:
         raise Conflict(f"{product} was published by another run meanwhile")
 
@@ -43,7 +46,9 @@ def add_parts(writer: Writer, parts: Sequence[tuple[str, Part]]) -> list[Part]:
         return [part for _, part in parts]
     [(last,)] = writer.rows("select coalesce(max(id), 0) from parts")
     numbers = count(last + 1)
-    numbered = [(product, part if part.id else replace(part, id=next(numbers))) for product, part in parts]
+    numbered = [
+        (product, part if part.id else replace(part, id=next(numbers))) for product, part in parts
+    ]
     writer.many(
         f"insert into parts (product, {PART}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [[product, part.id, *part_row(part)] for product, part in numbered if part.id > last],
@@ -61,7 +66,12 @@ def replace_files(writer: Writer, files: Iterable[tuple[str, str, str]]) -> None
 
 def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:
     """Record versions that are not there yet, and return those as recorded."""
-    there = {id for (id,) in rows_of(writer, "select id from versions where id in", [v.id for v in versions])}
+    there = {
+        id
+        for (id,) in rows_of(
+            writer, "select id from versions where id in", [v.id for v in versions]
+        )
+    }
     new = [v for v in versions if v.id not in there]
     if not new:
         return []
@@ -86,16 +96,22 @@ def _check_parts(writer: Writer, new: Sequence[Version]) -> None:
     seen = "select v.parts from pointers p join versions v on v.id = p.version where p.product = ?"
     for version in new:
         if ids := {part.id for part in version.parts if part.id}:
-            found |= ids.difference(*(ids_of(text) for (text,) in writer.rows(seen, [version.product])))
+            found |= ids.difference(
+                *(ids_of(text) for (text,) in writer.rows(seen, [version.product]))
+            )
     known = list(found)
-    if sum(count for (count,) in rows_of(writer, "select count(*) from parts where id in", known)) < len(known):
+    if sum(
+        count for (count,) in rows_of(writer, "select count(*) from parts where id in", known)
+    ) < len(known):
         raise Conflict("gc has removed a part that this run was to use again meanwhile")
 
 
 def check_versions(writer: Writer, moves: Sequence[Move]) -> None:
     """Raise Conflict when a version that readers are to see is there no more."""
     ids = {move.version: move.product for move in moves if move.version}
-    gone = ids.keys() - {id for (id,) in rows_of(writer, "select id from versions where id in", list(ids))}
+    gone = ids.keys() - {
+        id for (id,) in rows_of(writer, "select id from versions where id in", list(ids))
+    }
     if gone:
         raise Conflict(f"gc has removed {sorted(gone)[0]} of {ids[sorted(gone)[0]]} meanwhile")
 
@@ -111,9 +127,15 @@ def add_verdicts(writer: Writer, verdicts: Iterable[Verdict]) -> None:
 
 def move(writer: Writer, environment: str, release: int, moved: Move) -> None:
     """Let readers of an environment see a version, or nothing, of a product from a release on."""
-    writer.execute("insert into moves values (?, ?, ?, ?)", [release, moved.product, moved.version, moved.previous])
+    writer.execute(
+        "insert into moves values (?, ?, ?, ?)",
+        [release, moved.product, moved.version, moved.previous],
+    )
     if not moved.version:
-        writer.execute("delete from pointers where environment = ? and product = ?", [environment, moved.product])
+        writer.execute(
+            "delete from pointers where environment = ? and product = ?",
+            [environment, moved.product],
+        )
         return
     writer.execute(
         "insert into pointers (environment, product, version, release, previous, pinned) values (?, ?, ?, ?, ?, ?)"

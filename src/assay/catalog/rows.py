@@ -13,7 +13,6 @@ from msgspec.structs import asdict
 
 from assay.catalog.address import put_back
 from assay.errors import CatalogDamaged
-from assay.fingerprint import changed
 from assay.model import (
     Code,
     Column,
@@ -26,7 +25,8 @@ from assay.model import (
     Verdict,
     Version,
 )
-from assay.waivers import Waiver
+from assay.plan.digests import changed
+from assay.plan.waivers import Waiver
 
 # JSON of Python's own: what rules measured may be a whole number of over 64 bits. Made once: that is slow.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -114,33 +114,87 @@ _files_of = Decoder(tuple[SourceFile, ...])
 
 def version_row(v: Version) -> list[Any]:
     """Return the values of VERSION."""
-    code, inputs, held = to_json(dict(v.key.code.parts)), to_json(dict(v.key.inputs)), to_json(dict(v.key.held))
-    return [v.id, v.product, v.key.digest, v.key.code.digest, code, inputs, v.digest, _columns(v.columns), v.rows,
-            v.bytes, stamp(v.built_at), v.seconds, _moment(v.data_as_of), v.run, v.rows_in, held,
-            ranges([p.id for p in v.parts])]  # fmt: skip
+    code, inputs, held = (
+        to_json(dict(v.key.code.reached)),
+        to_json(dict(v.key.inputs)),
+        to_json(dict(v.key.held)),
+    )
+    return [
+        v.id,
+        v.product,
+        v.key.digest,
+        v.key.code.digest,
+        code,
+        inputs,
+        v.digest,
+        _columns(v.columns),
+        v.rows,
+        v.bytes,
+        stamp(v.built_at),
+        v.seconds,
+        _moment(v.data_as_of),
+        v.run,
+        v.rows_in,
+        held,
+        ranges([p.id for p in v.parts]),
+    ]
 
 
 def part_row(part: Part) -> list[Any]:
     """Return the values of PART but the id."""
-    return [part.key, part.made_of, to_json(dict(part.inputs)), part.digest, _columns(part.columns), part.rows,
-            part.seconds, _moment(part.data_as_of), part.path, part.start, part.of, part.bytes,
-            part.checksum, part.modified]  # fmt: skip
+    return [
+        part.key,
+        part.made_of,
+        to_json(dict(part.inputs)),
+        part.digest,
+        _columns(part.columns),
+        part.rows,
+        part.seconds,
+        _moment(part.data_as_of),
+        part.path,
+        part.start,
+        part.of,
+        part.bytes,
+        part.checksum,
+        part.modified,
+    ]
 
 
 def verdict_row(v: Verdict) -> list[Any]:
     """Return the values of VERDICT."""
     results = to_json([_changed(result) for result in v.results])
-    return [v.version, v.contract, v.against, v.status, results, stamp(v.judged_at), v.run, v.restated,
-            to_json(v.failed_parts)]  # fmt: skip
+    return [
+        v.version,
+        v.contract,
+        v.against,
+        v.status,
+        results,
+        stamp(v.judged_at),
+        v.run,
+        v.restated,
+        to_json(v.failed_parts),
+    ]
 
 
 def waiver_row(w: Waiver) -> list[Any]:
     """Return the values of WAIVER."""
-    return [w.environment, w.version, w.rule, stamp(w.at), w.product, to_json(dict(w.parts)), w.because, w.who]
+    return [
+        w.environment,
+        w.version,
+        w.rule,
+        stamp(w.at),
+        w.product,
+        to_json(dict(w.row_digests)),
+        w.because,
+        w.who,
+    ]
 
 
 def _changed(result: RuleResult) -> dict[str, Any]:
-    return {**changed(result), **({"parts": [asdict(part) for part in result.parts]} if result.parts else {})}
+    return {
+        **changed(result),
+        **({"parts": [asdict(part) for part in result.part_counts]} if result.part_counts else {}),
+    }
 
 
 def _columns(columns: Iterable[Column]) -> str:
@@ -171,7 +225,11 @@ def ranges(ids: Sequence[int]) -> str:
             end += 1
         if end - at == 2 and step > 1:
             end = at + 1  # two are no range: the second may begin one
-        found.append(str(first) if end == at + 1 else f"{first}-{ids[end - 1]}" + (f"/{step}" if step > 1 else ""))
+        found.append(
+            str(first)
+            if end == at + 1
+            else f"{first}-{ids[end - 1]}" + (f"/{step}" if step > 1 else "")
+        )
         at = end
     return ",".join(found)
 
@@ -197,9 +255,19 @@ def decoded(catalog: str) -> Iterator[None]:
     """Say that a catalog is damaged when what is in it is nothing that was written so."""
     try:
         yield
-    except (MsgspecError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (
+        MsgspecError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         told = f"{error!r}"[:200]  # it may quote what is in the catalog, all of it
-        raise CatalogDamaged(f"the catalog {catalog} is damaged: {told}", hint=put_back(catalog)) from error
+        raise CatalogDamaged(
+            f"the catalog {catalog} is damaged: {told}", hint=put_back(catalog)
+        ) from error
 
 
 def texts_of(text: str) -> dict[str, str]:
@@ -220,7 +288,7 @@ def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
         product=told.product,
         key=Key(
             digest=told.key,
-            code=Code(digest=told.code, parts=texts_of(told.code_parts)),
+            code=Code(digest=told.code, reached=texts_of(told.code_parts)),
             inputs=texts_of(told.inputs),
             held=texts_of(told.held),
         ),
@@ -289,7 +357,7 @@ def waiver_of(row: Sequence[Any]) -> Waiver:
         product=told.product,
         version=told.version,
         rule=told.rule,
-        parts=_texts_of.decode(told.parts),
+        row_digests=_texts_of.decode(told.parts),
         because=told.because,
         who=told.who,
         at=datetime.fromisoformat(told.at),
@@ -299,7 +367,9 @@ def waiver_of(row: Sequence[Any]) -> Waiver:
 def check_seen(catalog: str, pointer: Pointer, version: Version) -> None:
     """Raise CatalogDamaged when readers of a product are sent to a version of another."""
     if version.product != pointer.product:
-        wrong = f"sends readers of {pointer.product} to {version.id[:7]}, which is of {version.product}"
+        wrong = (
+            f"sends readers of {pointer.product} to {version.id[:7]}, which is of {version.product}"
+        )
         raise CatalogDamaged(f"the catalog {catalog} {wrong}", hint=put_back(catalog))
 
 

@@ -7,12 +7,19 @@ from pathlib import Path
 from msgspec import Struct
 
 _FOLDER = Path(__file__).parent
-_SCHEMA = [f"{statement};" for statement in (_FOLDER / "schema.sql").read_text(encoding="utf-8").split(";\n")[:-1]]
+_SCHEMA = [
+    f"{statement};"
+    for statement in (_FOLDER / "schema.sql").read_text(encoding="utf-8").split(";\n")[:-1]
+]
 
 
 def _creating(*names: str) -> list[str]:
     """Return the statements of the schema that create these."""
-    return [s for s in _SCHEMA if re.search(rf"^create (?:unique )?\w+ (?:{'|'.join(names)}) ", s, re.MULTILINE)]
+    return [
+        s
+        for s in _SCHEMA
+        if re.search(rf"^create (?:unique )?\w+ (?:{'|'.join(names)}) ", s, re.MULTILINE)
+    ]
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows have an order of their own, `rowid`
@@ -44,7 +51,7 @@ def steps(version: int, extras: Sequence[str]) -> Iterator[str]:
             yield from MIGRATIONS[step]
 
 
-class Table(Struct, frozen=True, kw_only=True):
+class SchemaTable(Struct, frozen=True, kw_only=True):
     """A table of the schema: its columns, and those that its rows are ordered by."""
 
     name: str
@@ -52,16 +59,28 @@ class Table(Struct, frozen=True, kw_only=True):
     key: tuple[str, ...]
 
 
-def tables() -> list[Table]:
+def tables() -> list[SchemaTable]:
     """Return the tables of the schema, each after those that it needs."""
-    found = (re.search(r"^create table (\w+) \((.*)\);", s, re.MULTILINE | re.DOTALL) for s in _SCHEMA)
+    found = (
+        re.search(r"^create table (\w+) \((.*)\);", s, re.MULTILINE | re.DOTALL) for s in _SCHEMA
+    )
     return [_table(match[1], match[2]) for match in found if match]
 
 
-def _table(name: str, body: str) -> Table:
+def _table(name: str, body: str) -> SchemaTable:
     # What is said of a column may have commas, but only after it.
-    lines = [line.split("--")[0].strip().rstrip(",") for line in re.split(r"\n|, (?=\w+ text)", body)]
-    columns = [line.split()[0].strip('"') for line in lines if line and not line.startswith("primary key")]
+    lines = [
+        line.split("--")[0].strip().rstrip(",") for line in re.split(r"\n|, (?=\w+ text)", body)
+    ]
+    columns = [
+        line.split()[0].strip('"') for line in lines if line and not line.startswith("primary key")
+    ]
     told = re.search(r"primary key \((.*)\)", body)
-    key = told[1].split(", ") if told else [line.split()[0] for line in lines if line.endswith("primary key")]
-    return Table(name=name, columns=tuple(columns), key=("rowid",) if name in IN_ORDER else tuple(key))
+    key = (
+        told[1].split(", ")
+        if told
+        else [line.split()[0] for line in lines if line.endswith("primary key")]
+    )
+    return SchemaTable(
+        name=name, columns=tuple(columns), key=("rowid",) if name in IN_ORDER else tuple(key)
+    )

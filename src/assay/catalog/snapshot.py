@@ -37,7 +37,9 @@ def copied(file: Path) -> TemporaryDirectory[str]:
         folder.cleanup()
         raise
     folder.cleanup()
-    raise CatalogError(f"the catalog {file} was being written to all the time", hint="Try it again in a moment.")
+    raise CatalogError(
+        f"the catalog {file} was being written to all the time", hint="Try it again in a moment."
+    )
 
 
 def _stamp(file: Path) -> tuple[int, int, int]:

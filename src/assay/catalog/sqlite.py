@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from assay.catalog.address import put_back
-from assay.catalog.protocol import Reader, T, Writer
+from assay.catalog.database import Reader, T, Writer
 from assay.catalog.schema import extras
 from assay.catalog.snapshot import copied, may_write
 from assay.errors import CatalogDamaged, CatalogError, remedy
-from assay.permissions import create as open_or_create
-from assay.permissions import make_folder
+from assay.store.permissions import create as open_or_create
+from assay.store.permissions import make_folder
 
 _STRANGE = re.compile("no such (table|column)|already exists|duplicate column|Could not decode")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -36,15 +36,21 @@ class Sqlite:
         self.name = name or str(file)
         there = file and (create or file.exists())
         self._locks = file.parent / "locks" if file and there else Path(os.devnull)
-        self._emptied = bool(file and file.exists() and not file.stat().st_size and (file.parent / "store").exists())
+        self._emptied = bool(
+            file and file.exists() and not file.stat().st_size and (file.parent / "store").exists()
+        )
         with _translated(self.name):
             if create and file:
                 make_folder(file.parent)
-                os.close(open_or_create(file, os.O_RDWR))  # the files that SQLite makes beside it are for the same
+                os.close(
+                    open_or_create(file, os.O_RDWR)
+                )  # the files that SQLite makes beside it are for the same
             self._copy = copied(file) if file and there and not may_write(file) else None
             if file and self._copy:
                 file = Path(self._copy.name) / file.name
-            self._db = sqlite3.connect(file if file and there else ":memory:", isolation_level=None, timeout=60)
+            self._db = sqlite3.connect(
+                file if file and there else ":memory:", isolation_level=None, timeout=60
+            )
             self._db.execute("pragma synchronous = full")
 
     @property
@@ -55,7 +61,9 @@ class Sqlite:
         with _translated(self.name):
             if not self._db.execute("select 1 from sqlite_master where name = 'meta'").fetchone():
                 return 0
-            (version,) = self._db.execute("select value from meta where name = 'schema'").fetchone() or ("nothing",)
+            (version,) = self._db.execute(
+                "select value from meta where name = 'schema'"
+            ).fetchone() or ("nothing",)
             return int(version)
 
     def prepare(self, steps: Callable[[Writer], None]) -> None:
@@ -64,7 +72,9 @@ class Sqlite:
             if not self.found():
                 self._refuse_strange()
             with _translated(self.name):
-                self._db.execute("pragma auto_vacuum = incremental")  # counts only before there is anything
+                self._db.execute(
+                    "pragma auto_vacuum = incremental"
+                )  # counts only before there is anything
                 self._db.execute("pragma journal_mode = wal")
             self.write(steps)
 
@@ -142,7 +152,9 @@ class Sqlite:
 
     def damage(self) -> list[str]:
         with _translated(self.name):
-            return [text for (text,) in self._db.execute("pragma integrity_check(20)") if text != "ok"]
+            return [
+                text for (text,) in self._db.execute("pragma integrity_check(20)") if text != "ok"
+            ]
 
     def mend(self) -> bool:
         with _translated(self.name):
@@ -158,7 +170,11 @@ class Sqlite:
 
     def _refuse_strange(self) -> None:
         """Make no catalog of a database of something else, or of a file that has lost what was in it."""
-        told = "has lost what was in it: it is empty, and there is a store beside it" if self._emptied else ""
+        told = (
+            "has lost what was in it: it is empty, and there is a store beside it"
+            if self._emptied
+            else ""
+        )
         if self.rows("select 1 from sqlite_master limit 1"):
             told = "is a database, and not a catalog"
         if told:
@@ -208,7 +224,9 @@ class Sqlite:
         except FileNotFoundError:
             return True
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask are not taken for its run
+            fcntl.flock(
+                lock, fcntl.LOCK_SH | fcntl.LOCK_NB
+            )  # shared: two who ask are not taken for its run
             file.unlink(missing_ok=True)
         except BlockingIOError:
             return False
@@ -236,22 +254,35 @@ def _translated(name: str) -> Iterator[None]:
 
 
 def _worded(name: str, error: Exception) -> CatalogError:
-    told, code = f"cannot use the catalog {name}: {error}", getattr(error, "sqlite_errorcode", 0) & 0xFF
+    told, code = (
+        f"cannot use the catalog {name}: {error}",
+        getattr(error, "sqlite_errorcode", 0) & 0xFF,
+    )
     # "malformed", "not a database": what passes has a class of its own. What it says of a damaged file may be no text.
-    if type(error) is sqlite3.DatabaseError or isinstance(error, UnicodeDecodeError) or _STRANGE.search(str(error)):
+    if (
+        type(error) is sqlite3.DatabaseError
+        or isinstance(error, UnicodeDecodeError)
+        or _STRANGE.search(str(error))
+    ):
         hint = f"It is damaged, or its tables are not those that this Assay makes. {put_back(name)}"
         return CatalogDamaged(told, hint=hint)
     speechless = code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
     full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) in _NO_ROOM
     if full or (speechless and _is_full(Path(name).parent)):
-        return CatalogError(told, hint="The disk is full. What was recorded is kept: make room, and run it again.")
+        return CatalogError(
+            told, hint="The disk is full. What was recorded is kept: make room, and run it again."
+        )
     if speechless and (cause := _cause(Path(name).parent)):
         told, error = f"{told} ({cause.strerror})", cause
     if hint := remedy(error):
         return CatalogError(told, hint=hint)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return CatalogError(told, hint="Another program has been holding it for a minute. Is it stopped half-way?")
-    return CatalogError(told, hint="Is another program holding it, or the file or its folder read-only?")
+        return CatalogError(
+            told, hint="Another program has been holding it for a minute. Is it stopped half-way?"
+        )
+    return CatalogError(
+        told, hint="Is another program holding it, or the file or its folder read-only?"
+    )
 
 
 def _cause(folder: Path) -> OSError | None:

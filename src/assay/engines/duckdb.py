@@ -7,13 +7,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.engines import csvfiles, jsonlines, parquetfiles
-from assay.engines.feed import Feed, Table
-from assay.engines.parser import PARSER, close, connect
+from assay.engines.formats import csv as csvfiles
+from assay.engines.formats import jsonlines
+from assay.engines.formats import parquet as parquetfiles
 from assay.engines.quoting import as_named, dotted, file_list, files_of, identifier, literal
+from assay.engines.sql.parser import PARSER, close, connect
+from assay.engines.tables import InputFiles, StoredTable
 from assay.engines.types import casts, check_names
 from assay.errors import BuildError
-from assay.interrupts import hearing
+from assay.signals import hearing
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,7 +27,9 @@ COPY = "(format parquet, compression zstd, compression_level 1, parquet_version 
 class DuckDB:
     """One DuckDB instance that reads and writes `folders` alone; benches on it share `limits` (settings of DuckDB)."""
 
-    def __init__(self, folders: Sequence[Path], spill: Path, limits: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folders: Sequence[Path], spill: Path, limits: Mapping[str, str] | None = None
+    ) -> None:
         import duckdb
 
         self.limited = bool((limits or {}).get("memory_limit"))
@@ -42,19 +46,29 @@ class DuckDB:
             self.close()
             raise
 
-    def _set_up(self, folders: Sequence[Path], spill: Path, limits: Mapping[str, str] | None) -> None:
+    def _set_up(
+        self, folders: Sequence[Path], spill: Path, limits: Mapping[str, str] | None
+    ) -> None:
         run = self._instance.execute
         _limit(self._instance, spill, limits)
         run("set python_enable_replacements = false")
         in_utc(self._instance)
-        told = (f"{way}/" for folder in folders for way in dict.fromkeys((str(folder), as_named(folder))))
+        told = (
+            f"{way}/"
+            for folder in folders
+            for way in dict.fromkeys((str(folder), as_named(folder)))
+        )
         run(f"set allowed_directories = [{', '.join(map(literal, told))}]")
         run("set enable_external_access = false")
         run("set lock_configuration = true")
-        self.version = str(run("select version()").fetchall()[0][0])  # another may hash rows otherwise
+        self.version = str(
+            run("select version()").fetchall()[0][0]
+        )  # another may hash rows otherwise
 
     @contextmanager
-    def bench(self, feeds: Sequence[Feed], domain: str) -> Iterator["duckdb.DuckDBPyConnection"]:
+    def bench(
+        self, feeds: Sequence[InputFiles], domain: str
+    ) -> Iterator["duckdb.DuckDBPyConnection"]:
         """Open a connection of its own that sees the feeds as views, by full name and, in this domain, by alias.
 
         What is made there is gone with it.
@@ -122,7 +136,9 @@ class DuckDB:
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
         """Copy the rows of these values of `key` (SQL of a text), sorted by it, and as they were otherwise."""
-        numbered = f"read_parquet({file_list([file])}, file_row_number = true, hive_partitioning = false)"
+        numbered = (
+            f"read_parquet({file_list([file])}, file_row_number = true, hive_partitioning = false)"
+        )
         chosen = f"where {key} in ({', '.join(map(literal, keys))})" if keys else "where false"
         rows = f"select * exclude (file_row_number) from {numbered} {chosen} order by {key}, file_row_number"
         with self.cursor() as cursor:
@@ -131,20 +147,31 @@ class DuckDB:
     def copy_where(self, file: Path, condition: str, target: Path) -> None:
         """Copy the rows of a file that meet a condition, in their order."""
         with self.cursor() as cursor:
-            cursor.execute(f"copy (select * {parquet([file])} where {condition}) to {literal(str(target))} {COPY}")
+            cursor.execute(
+                f"copy (select * {parquet([file])} where {condition}) to {literal(str(target))} {COPY}"
+            )
 
-    def copy_tables(self, tables: Sequence[Table], target: Path) -> None:
+    def copy_tables(self, tables: Sequence[StoredTable], target: Path) -> None:
         """Copy stored tables of the same columns to one file, in order."""
-        runs = [(cut, list(run)) for cut, run in groupby(tables, key=lambda table: bool(table.cuts))]
-        reads = [run if cut else [Table(tuple(file for table in run for file in table.files))] for cut, run in runs]
+        runs = [
+            (cut, list(run)) for cut, run in groupby(tables, key=lambda table: bool(table.cuts))
+        ]
+        reads = [
+            run if cut else [StoredTable(tuple(file for table in run for file in table.files))]
+            for cut, run in runs
+        ]
         every = " union all ".join(f"({parquet(table)})" for run in reads for table in run)
         with self.cursor() as cursor:
             cursor.execute(f"copy ({every}) to {literal(str(target))} {COPY}")
 
 
-def _furnish(bench: "duckdb.DuckDBPyConnection", room: str, feeds: Sequence[Feed], domain: str) -> None:
+def _furnish(
+    bench: "duckdb.DuckDBPyConnection", room: str, feeds: Sequence[InputFiles], domain: str
+) -> None:
     bench.execute(f"attach ':memory:' as {room}")
-    for schema in sorted({domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}):
+    for schema in sorted(
+        {domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}
+    ):
         bench.execute(f"create schema {room}.{identifier(schema)}")
     for name, feed in _named(feeds, domain).items():
         bench.execute(f"create view {room}.{name} as {select(feed)}")
@@ -158,18 +185,24 @@ def _clear(bench: "duckdb.DuckDBPyConnection", room: str) -> None:
         bench.execute(f"detach {room}")
 
 
-def _named(feeds: Sequence[Feed], domain: str) -> dict[str, Feed]:
+def _named(feeds: Sequence[InputFiles], domain: str) -> dict[str, InputFiles]:
     """Return the views of a bench by quoted name; BuildError when a name would stand for two things."""
-    named: dict[str, Feed] = {}
+    named: dict[str, InputFiles] = {}
     for feed in feeds:
-        for full in (f"{domain}.{feed.alias}" if "." not in feed.alias else "", feed.name if "." in feed.name else ""):
+        for full in (
+            f"{domain}.{feed.alias}" if "." not in feed.alias else "",
+            feed.name if "." in feed.name else "",
+        ):
             name = dotted(full)
             if full and named.setdefault(name, feed).name != feed.name:
-                raise BuildError(f"{full} would be {named[name].name} and {feed.name}", hint="Choose another alias.")
+                raise BuildError(
+                    f"{full} would be {named[name].name} and {feed.name}",
+                    hint="Choose another alias.",
+                )
     return named
 
 
-def before(query: str, feeds: Sequence[Feed], domain: str) -> str:
+def before(query: str, feeds: Sequence[InputFiles], domain: str) -> str:
     """Return what lets a query read feeds by alias where there are no views, to be put before it.
 
     It is quicker than making views. '' for a query that may name them otherwise, or leaves something: it needs a bench.
@@ -181,7 +214,11 @@ def before(query: str, feeds: Sequence[Feed], domain: str) -> str:
 
 
 def stage(
-    bench: "duckdb.DuckDBPyConnection", query: str, target: Path, want: Mapping[str, str], before: str = ""
+    bench: "duckdb.DuckDBPyConnection",
+    query: str,
+    target: Path,
+    want: Mapping[str, str],
+    before: str = "",
 ) -> dict[str, str]:
     """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact.
 
@@ -192,13 +229,20 @@ def stage(
     have = dict(described)
     changed = casts(have, want)
     named = (
-        f"cast({identifier(n)} as {changed[n]}) as {identifier(n)}" if n in changed else identifier(n) for n in have
+        f"cast({identifier(n)} as {changed[n]}) as {identifier(n)}"
+        if n in changed
+        else identifier(n)
+        for n in have
     )
-    bench.execute(f"copy ({before}select {', '.join(named)} from (\n{query}\n)) to {literal(str(target))} {COPY}")
+    bench.execute(
+        f"copy ({before}select {', '.join(named)} from (\n{query}\n)) to {literal(str(target))} {COPY}"
+    )
     return have | changed
 
 
-def _described(bench: "duckdb.DuckDBPyConnection", query: str, before: str) -> list[tuple[str, str]]:
+def _described(
+    bench: "duckdb.DuckDBPyConnection", query: str, before: str
+) -> list[tuple[str, str]]:
     """Return name and type of each column of a query."""
     import duckdb
 
@@ -212,7 +256,7 @@ def _described(bench: "duckdb.DuckDBPyConnection", query: str, before: str) -> l
         return [(row[0], row[1]) for row in bench.execute(f"describe (\n{query}\n)").fetchall()]
 
 
-def select(feed: Feed) -> str:
+def select(feed: InputFiles) -> str:
     """Return the query that reads a feed: columns as declared for a source, as stored for a product."""
     if feed.source is None:
         return parquet(feed.table)
@@ -222,19 +266,19 @@ def select(feed: Feed) -> str:
     return _SELECT[feed.source.format](feed)
 
 
-_SELECT: dict[str, Callable[[Feed], str]] = {
+_SELECT: dict[str, Callable[[InputFiles], str]] = {
     "csv": csvfiles.select,
     "jsonl": jsonlines.select,
     "parquet": parquetfiles.select,
 }
 
 
-def parquet(table: Table | Sequence[Path]) -> str:
+def parquet(table: StoredTable | Sequence[Path]) -> str:
     """Return the FROM clause that reads a stored table, or Parquet files as they are.
 
     Folders called `key=value` mean nothing, but for the column that the table says it is split by.
     """
-    table = table if isinstance(table, Table) else Table(tuple(table))
+    table = table if isinstance(table, StoredTable) else StoredTable(tuple(table))
     reads = []
     if table.split and (told := table.told):
         types = f"hive_types = {{{literal(table.split[0])}: {table.split[1]}}}"
@@ -242,10 +286,18 @@ def parquet(table: Table | Sequence[Path]) -> str:
     if (untold := table.untold) or not table.files:
         reads.append(f"from read_parquet({files_of(untold)}, hive_partitioning = false)")
     for file, ranges in table.cuts.items():
-        inside = " or ".join(f"file_row_number between {first} and {first + rows - 1}" for first, rows in ranges)
-        numbered = f"read_parquet({files_of([file])}, file_row_number = true, hive_partitioning = false)"
+        inside = " or ".join(
+            f"file_row_number between {first} and {first + rows - 1}" for first, rows in ranges
+        )
+        numbered = (
+            f"read_parquet({files_of([file])}, file_row_number = true, hive_partitioning = false)"
+        )
         reads.append(f"select * exclude (file_row_number) from {numbered} where {inside}")
-    return reads[0] if len(reads) == 1 and not table.cuts else f"from ({' union all by name '.join(reads)})"
+    return (
+        reads[0]
+        if len(reads) == 1 and not table.cuts
+        else f"from ({' union all by name '.join(reads)})"
+    )
 
 
 _KEYS = {"month": "%Y-%m", "year": "%Y", "week": "%G-W%V"}
@@ -262,11 +314,16 @@ def keyed(value: str, grain: str, type: str) -> str:
         return f"strftime({value}, {literal(_KEYS[grain])})"
     if grain == "quarter":
         return f"strftime({value}, '%Y') || '-Q' || quarter({value})"
-    return f"cast(cast({value} as date) as varchar)" if grain == "day" else f"cast({value} as varchar)"
+    return (
+        f"cast(cast({value} as date) as varchar)" if grain == "day" else f"cast({value} as varchar)"
+    )
 
 
 def reading_room(
-    files: Sequence[Path], views: Mapping[str, str], spill: Path, limits: Mapping[str, str] | None = None
+    files: Sequence[Path],
+    views: Mapping[str, str],
+    spill: Path,
+    limits: Mapping[str, str] | None = None,
 ) -> "duckdb.DuckDBPyConnection":
     """Return a connection that can read these files through these views (name: query) and nothing else at all.
 
@@ -293,9 +350,13 @@ def create_views(connection: "duckdb.DuckDBPyConnection", views: Mapping[str, st
         connection.execute(f"create view {dotted(name)} as {query}")
 
 
-def _limit(connection: "duckdb.DuckDBPyConnection", spill: Path, limits: Mapping[str, str] | None) -> None:
+def _limit(
+    connection: "duckdb.DuckDBPyConnection", spill: Path, limits: Mapping[str, str] | None
+) -> None:
     connection.execute(f"set temp_directory = {literal(str(spill))}")
-    for name, value in (limits or {}).items():  # how much may be spilled counts only when it is set after the folder
+    for name, value in (
+        limits or {}
+    ).items():  # how much may be spilled counts only when it is set after the folder
         if value:
             connection.execute(f"set {name} = {literal(value)}")
 

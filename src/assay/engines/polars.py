@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.engines import parquetfiles
-from assay.engines.feed import Feed, Table
-from assay.engines.pathcolumns import path_columns
+from assay.engines.formats import parquet as parquetfiles
+from assay.engines.formats.pathcolumns import path_columns
+from assay.engines.tables import InputFiles, StoredTable
 from assay.engines.types import casts, from_polars, of_column, to_polars, told_in_full
 from assay.model import Source
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def scan(feed: Feed) -> "pl.LazyFrame":
+def scan(feed: InputFiles) -> "pl.LazyFrame":
     """Return a product, or a source of Parquet files, as a LazyFrame: columns as declared, or as stored."""
     import polars as pl
 
@@ -39,10 +39,12 @@ def as_declared(file: Path, source: Source) -> "pl.LazyFrame":
     import polars as pl
 
     frame = pl.scan_parquet(file, glob=False, hive_partitioning=False)
-    return frame.with_columns(pl.col(column.name).cast(of_column(column)) for column in source.columns)
+    return frame.with_columns(
+        pl.col(column.name).cast(of_column(column)) for column in source.columns
+    )
 
 
-def parquet(table: Table) -> "pl.LazyFrame":
+def parquet(table: StoredTable) -> "pl.LazyFrame":
     """Return a stored table as a LazyFrame, its files in order."""
     import polars as pl
 
@@ -65,14 +67,21 @@ def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> dict[
     """
     import polars as pl
 
-    have = {name: from_polars(dtype) or str(dtype) for name, dtype in frame.collect_schema().items()}
+    have = {
+        name: from_polars(dtype) or str(dtype) for name, dtype in frame.collect_schema().items()
+    }
     changed = casts(have, want)
     if changed:
-        frame = frame.with_columns(pl.col(name).cast(to_polars(type)) for name, type in changed.items())
+        frame = frame.with_columns(
+            pl.col(name).cast(to_polars(type)) for name, type in changed.items()
+        )
     types = frame.collect_schema().items()
     # Bounds of floats leave NaN out, and DuckDB takes them at their word: `x <= 7` would hold for a NaN.
     bounds = not any("Float" in str(dtype) for _, dtype in types)
     frame.sink_parquet(
-        target, compression="zstd", compression_level=1, statistics={"min": bounds, "max": bounds, "null_count": True}
+        target,
+        compression="zstd",
+        compression_level=1,
+        statistics={"min": bounds, "max": bounds, "null_count": True},
     )
     return {name: str(from_polars(t)) if told_in_full(t) else str(t) for name, t in types}

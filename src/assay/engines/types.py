@@ -12,28 +12,69 @@ if TYPE_CHECKING:
     import polars as pl
 
 _NAMES = {
-    "Boolean": "BOOLEAN", "Int8": "TINYINT", "Int16": "SMALLINT", "Int32": "INTEGER", "Int64": "BIGINT",
-    "Int128": "HUGEINT", "UInt8": "UTINYINT", "UInt16": "USMALLINT", "UInt32": "UINTEGER", "UInt64": "UBIGINT",
-    "Float32": "FLOAT", "Float64": "DOUBLE", "String": "VARCHAR", "Categorical": "VARCHAR", "Enum": "VARCHAR",
-    "Binary": "BLOB", "Date": "DATE", "Time": "TIME",
-}  # fmt: skip
+    "Boolean": "BOOLEAN",
+    "Int8": "TINYINT",
+    "Int16": "SMALLINT",
+    "Int32": "INTEGER",
+    "Int64": "BIGINT",
+    "Int128": "HUGEINT",
+    "UInt8": "UTINYINT",
+    "UInt16": "USMALLINT",
+    "UInt32": "UINTEGER",
+    "UInt64": "UBIGINT",
+    "Float32": "FLOAT",
+    "Float64": "DOUBLE",
+    "String": "VARCHAR",
+    "Categorical": "VARCHAR",
+    "Enum": "VARCHAR",
+    "Binary": "BLOB",
+    "Date": "DATE",
+    "Time": "TIME",
+}
 _UNITS = {"us": "TIMESTAMP", "ms": "TIMESTAMP_MS", "ns": "TIMESTAMP_NS"}
 _ZONED, _ZONED_NS = "TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"
 _SPELLED = {*_NAMES.values(), *_UNITS.values(), _ZONED} - {"HUGEINT"}  # as Polars has them, too
 _STORABLE = {*_SPELLED, "TIMESTAMP_S", "TIME_NS", _ZONED_NS}
-INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-            "UHUGEINT"}  # fmt: skip
+INTEGERS = {
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+}
 _PLAIN_NAME = re.compile(r"\w+")
 DECIMAL = re.compile(r"^DECIMAL\((\d+), ?(\d+)\)$")
 _ENUM = re.compile(r"ENUM\('(?:[^']|'')*'(?:, '(?:[^']|'')*')*\)")
 _ENUM_VALUE = re.compile(r"'((?:[^']|'')*)'")
 _ZONED_IN_FULL = re.compile(r"Datetime\(time_unit='(ms|us|ns)', time_zone='([\w/+-]+)'\)")
 _ALSO = {
-    "BOOL": "BOOLEAN", "INT1": "TINYINT", "INT2": "SMALLINT", "SHORT": "SMALLINT", "INT": "INTEGER", "INT4": "INTEGER",
-    "SIGNED": "INTEGER", "INT8": "BIGINT", "LONG": "BIGINT", "FLOAT4": "FLOAT", "REAL": "FLOAT", "FLOAT8": "DOUBLE",
-    "DOUBLE PRECISION": "DOUBLE", "TEXT": "VARCHAR", "STRING": "VARCHAR", "CHAR": "VARCHAR", "BYTEA": "BLOB",
-    "VARBINARY": "BLOB", "BINARY": "BLOB", "DATETIME": "TIMESTAMP", "TIMESTAMPTZ": _ZONED,
-}  # fmt: skip
+    "BOOL": "BOOLEAN",
+    "INT1": "TINYINT",
+    "INT2": "SMALLINT",
+    "SHORT": "SMALLINT",
+    "INT": "INTEGER",
+    "INT4": "INTEGER",
+    "SIGNED": "INTEGER",
+    "INT8": "BIGINT",
+    "LONG": "BIGINT",
+    "FLOAT4": "FLOAT",
+    "REAL": "FLOAT",
+    "FLOAT8": "DOUBLE",
+    "DOUBLE PRECISION": "DOUBLE",
+    "TEXT": "VARCHAR",
+    "STRING": "VARCHAR",
+    "CHAR": "VARCHAR",
+    "BYTEA": "BLOB",
+    "VARBINARY": "BLOB",
+    "BINARY": "BLOB",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMPTZ": _ZONED,
+}
 _HINTS = {
     "HUGEINT": "cast it (`sum(x)::bigint`) or declare an integer type in the contract",
     "UHUGEINT": "cast it (`sum(x)::bigint`) or declare an integer type in the contract",
@@ -62,7 +103,9 @@ def source_column(name: str, dtype: Any) -> Column | None:
     type, logical = (from_sql(dtype), "") if isinstance(dtype, str) else _spelled_for_source(dtype)
     nested = type is None or type.endswith("]") or type.startswith("STRUCT")
     return (
-        None if type is None or nested or not readable(type, logical) else Column(name=name, type=type, logical=logical)
+        None
+        if type is None or nested or not readable(type, logical)
+        else Column(name=name, type=type, logical=logical)
     )
 
 
@@ -73,7 +116,9 @@ def _spelled_for_source(dtype: Any) -> tuple[str | None, str]:
         values = ", ".join("'" + value.replace("'", "''") + "'" for value in dtype.categories)
         return f"ENUM({values})", ""
     if dtype is pl.Categorical or isinstance(dtype, pl.Categorical):
-        is_plain = dtype is pl.Categorical or dtype == pl.Categorical()  # others are of named categories
+        is_plain = (
+            dtype is pl.Categorical or dtype == pl.Categorical()
+        )  # others are of named categories
         return ("VARCHAR", "Categorical") if is_plain else (None, "")
     if isinstance(dtype, pl.Datetime) and dtype.time_zone:
         type = _ZONED_NS if dtype.time_unit == "ns" else _ZONED
@@ -182,9 +227,11 @@ def exact(have: str, want: str) -> bool:
         return True
     if have.startswith("ENUM(") or have in {"UUID", "JSON"}:
         return want == "VARCHAR"
-    return (have, want) in {("FLOAT", "DOUBLE"), ("TIMESTAMP_S", "TIMESTAMP"), ("TIMESTAMP_MS", "TIMESTAMP")} or (
-        have.strip('"') == "NULL" and storable(want)
-    )
+    return (have, want) in {
+        ("FLOAT", "DOUBLE"),
+        ("TIMESTAMP_S", "TIMESTAMP"),
+        ("TIMESTAMP_MS", "TIMESTAMP"),
+    } or (have.strip('"') == "NULL" and storable(want))
 
 
 def storable(name: str) -> bool:
@@ -192,9 +239,9 @@ def storable(name: str) -> bool:
     if name.endswith("[]"):
         return storable(name[:-2])
     if name.startswith("STRUCT(") and name.endswith(")"):
-        return all(_PLAIN_NAME.fullmatch(field) or _quoted(field) in name for field, _ in _fields(name)) and all(
-            storable(type) for _, type in _fields(name)
-        )
+        return all(
+            _PLAIN_NAME.fullmatch(field) or _quoted(field) in name for field, _ in _fields(name)
+        ) and all(storable(type) for _, type in _fields(name))
     if name.startswith("MAP(") and name.endswith(")"):
         return all(storable(type) for type in _split(name[4:-1]))
     return name in _STORABLE or bool(DECIMAL.match(name))
@@ -214,9 +261,13 @@ def casts(have: Mapping[str, str], want: Mapping[str, str]) -> dict[str, str]:
         _check_fields(name, type)
     wanted = {name: "VARCHAR" for name, type in have.items() if type.startswith("ENUM(")}
     wanted |= {
-        name: want[name] for name, type in have.items() if want.get(name, type) != type and exact(type, want[name])
+        name: want[name]
+        for name, type in have.items()
+        if want.get(name, type) != type and exact(type, want[name])
     }
-    refused = [(name, type) for name, type in have.items() if name not in wanted and not storable(type)]
+    refused = [
+        (name, type) for name, type in have.items() if name not in wanted and not storable(type)
+    ]
     if refused:
         told = "; ".join(f"column {name} is {type}: {_hint(type)}" for name, type in refused)
         raise TypeRefused(f"would not be stored as it was computed: {told}")
@@ -228,8 +279,14 @@ def check_names(names: list[str]) -> None:
     lower = [name.lower() for name in names]
     twice = sorted({name for name in names if lower.count(name.lower()) > 1})
     if twice or "" in names:
-        what = f"has more than one column {', '.join(twice)}" if twice else "has a column without a name"
-        raise TypeRefused(f"{what}, so not all would be stored", hint="Give each column a name of its own.")
+        what = (
+            f"has more than one column {', '.join(twice)}"
+            if twice
+            else "has a column without a name"
+        )
+        raise TypeRefused(
+            f"{what}, so not all would be stored", hint="Give each column a name of its own."
+        )
 
 
 def _check_fields(column: str, type: str) -> None:

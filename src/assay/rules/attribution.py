@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from assay.engines.duckdb import keyed, parquet
-from assay.engines.feed import Table
 from assay.engines.quoting import identifier, literal
+from assay.engines.tables import StoredTable
 from assay.model import THIS, Rule
-from assay.rules import by_query
-from assay.rules.judge import SAMPLES, Judging, PartEvidence
+from assay.rules import with_queries as by_query
+from assay.rules.judge import SAMPLES, PartEvidence, RuleJudge
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,7 +29,12 @@ class Attributed(Struct, frozen=True, kw_only=True):
 class Attribution:
     """Asks of single rules in which parts the rows are that fail them; `table_of` says where a part is read."""
 
-    def __init__(self, judging: Judging, parts: Sequence[PartEvidence], table_of: Callable[[str], Table]) -> None:
+    def __init__(
+        self,
+        judging: RuleJudge,
+        parts: Sequence[PartEvidence],
+        table_of: Callable[[str], StoredTable],
+    ) -> None:
         self.judging, self.parts, self.table_of = judging, parts, table_of
 
     def of(self, rule: Rule) -> Attributed | None:
@@ -38,7 +43,11 @@ class Attribution:
 
         with self.judging.bench() as bench:
             try:
-                return self._by_table(rule, bench) if self._is_condition(rule) else self._by_key(rule, bench)
+                return (
+                    self._by_table(rule, bench)
+                    if self._is_condition(rule)
+                    else self._by_key(rule, bench)
+                )
             except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
                 raise
             except duckdb.Error:
@@ -88,10 +97,14 @@ class Attribution:
             if rule.compares
             else "count(*), null"
         )
-        rows = bench.execute(f"select {key}, {counted} from (\n{query}\n) group by 1", dict(clock) or None).fetchall()
+        rows = bench.execute(
+            f"select {key}, {counted} from (\n{query}\n) group by 1", dict(clock) or None
+        ).fetchall()
         return Attributed(
             failing={str(part or ""): count for part, count, _ in rows if count},
-            measured={str(part or ""): measured for part, _, measured in rows if measured is not None},
+            measured={
+                str(part or ""): measured for part, _, measured in rows if measured is not None
+            },
         )
 
     def _key_of(self, bench: "duckdb.DuckDBPyConnection", query: str, clock: Any) -> str:
@@ -99,7 +112,9 @@ class Attribution:
         partition = self.judging.product.partition
         if partition is None or len(partition.names) != 1 or not self._rows_say:
             return ""
-        described = bench.execute(f"select * from (\n{query}\n) limit 0", dict(clock) or None).description
+        described = bench.execute(
+            f"select * from (\n{query}\n) limit 0", dict(clock) or None
+        ).description
         types = {column[0].lower(): str(column[1]) for column in described}
         [name] = partition.names
         type = types.get(name.lower())
@@ -111,14 +126,19 @@ class Attribution:
         partition = self.judging.product.partition
         assert partition is not None
         [name] = partition.names
-        type = next((c.type for c in self.judging.evidence.columns if c.name.lower() == name.lower()), "")
+        type = next(
+            (c.type for c in self.judging.evidence.columns if c.name.lower() == name.lower()), ""
+        )
         if partition.in_rows or not type:
             return bool(type)
         key = keyed(identifier(name), partition.grain, type)
         with self.judging.engine.cursor() as cursor:
             for some in self._batches():
                 named = ((parquet(self.table_of(part.key)), literal(part.key)) for part in some)
-                every = (f"(select 1 {rows} where {key} is distinct from {own} limit 1)" for rows, own in named)
+                every = (
+                    f"(select 1 {rows} where {key} is distinct from {own} limit 1)"
+                    for rows, own in named
+                )
                 if cursor.execute(" union all ".join(every)).fetchall():
                     return False
         return True

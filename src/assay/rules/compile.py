@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from assay.engines.quoting import identifier
 from assay.engines.types import INTEGERS
 from assay.model import Column, Demand
-from assay.rules.literal import Unspeakable, among, beside, builtin_type, decode
+from assay.rules.literals import NotALiteral, among, beside, builtin_type, decode
 
 _FLOATS = {"FLOAT", "DOUBLE"}
 _COMPARE = {
@@ -22,10 +22,12 @@ _COMPARE = {
     "less_than_or_equal_to": ("<=", "max_value"),
 }
 # A regular expression over column names that means the same to Python and to Polars.
-_PLAIN_PATTERN = re.compile(r"\^?([A-Za-z0-9_]|\[[A-Za-z0-9_-]+\]|\.|[*+?]|\{\d+\}|\\d)*\$?", re.ASCII)
+_PLAIN_PATTERN = re.compile(
+    r"\^?([A-Za-z0-9_]|\[[A-Za-z0-9_-]+\]|\.|[*+?]|\{\d+\}|\\d)*\$?", re.ASCII
+)
 
 
-class Known(Struct, frozen=True, kw_only=True):
+class DecidedByColumns(Struct, frozen=True, kw_only=True):
     """What the columns' names and types alone say: whether it holds, and if not, why. None: it cannot be asked."""
 
     holds: bool | None
@@ -71,13 +73,13 @@ class Text(Struct, frozen=True, kw_only=True):
     ignore_na: bool
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class Judgeable(Struct, frozen=True, kw_only=True):
     """Pandera itself has to be asked, and why."""
 
     why: str
 
 
-Way = Known | Rows | Whole | Unique | Text | Asked
+Way = DecidedByColumns | Rows | Whole | Unique | Text | Judgeable
 
 
 def compile_demand(demand: Demand, columns: Mapping[str, Column]) -> Way:
@@ -86,11 +88,15 @@ def compile_demand(demand: Demand, columns: Mapping[str, Column]) -> Way:
         if demand.pattern:
             return _each(demand, columns)
         if demand.column and demand.column not in columns and demand.kind != "type":
-            asked = demand.place.startswith("rules:")  # a rule of the product's own: no column is no excuse
-            return Known(holds=False if asked else None, message=f"there is no column {demand.column}")
+            asked = demand.place.startswith(
+                "rules:"
+            )  # a rule of the product's own: no column is no excuse
+            return DecidedByColumns(
+                holds=False if asked else None, message=f"there is no column {demand.column}"
+            )
         return _compile(demand, columns)
-    except Unspeakable as why:
-        return Asked(why=str(why))
+    except NotALiteral as why:
+        return Judgeable(why=str(why))
 
 
 def _compile(demand: Demand, columns: Mapping[str, Column]) -> Way:
@@ -109,11 +115,11 @@ def _compile(demand: Demand, columns: Mapping[str, Column]) -> Way:
         case "condition":
             return Rows(fails=f"not (\n{told['sql']}\n)", columns=tuple(told["columns"]))
         case "accounted":
-            return Known(holds=None, message="no rows were set aside")
+            return DecidedByColumns(holds=None, message="no rows were set aside")
         case "custom":
-            raise Unspeakable(str(told.get("why", "a check of your own")))
+            raise NotALiteral(str(told.get("why", "a check of your own")))
     if not demand.column:
-        raise Unspeakable("a built-in check of the whole frame")
+        raise NotALiteral("a built-in check of the whole frame")
     column = _plain(demand.column, columns)
     values = {name: decode(value) for name, value in told.items()}
     if demand.kind == "unique_values_eq":
@@ -129,49 +135,61 @@ def _compile(demand: Demand, columns: Mapping[str, Column]) -> Way:
 def _each(demand: Demand, columns: Mapping[str, Column]) -> Way:
     """Return the way to judge all the columns whose names match."""
     if not _PLAIN_PATTERN.fullmatch(demand.column):
-        raise Unspeakable(f"columns matching {demand.column}")
+        raise NotALiteral(f"columns matching {demand.column}")
     matching = [n for n in columns if re.fullmatch(demand.column, n)]
     names = [n for n in matching if n not in demand.arguments.get("apart", ())]
     if demand.kind == "type" and not names:
-        return Known(holds=not demand.arguments["required"], message=f"no column matches {demand.column}")
+        return DecidedByColumns(
+            holds=not demand.arguments["required"], message=f"no column matches {demand.column}"
+        )
     if not names:
-        return Known(holds=None, message=f"no column matches {demand.column}")
+        return DecidedByColumns(holds=None, message=f"no column matches {demand.column}")
     ways = [compile_demand(replace(demand, pattern=False, column=n), columns) for n in names]
     if len(ways) == 1:
         return ways[0]
-    if all(isinstance(way, Known) for way in ways):
-        return next((w for w in ways if isinstance(w, Known) and not w.holds), ways[0])
+    if all(isinstance(way, DecidedByColumns) for way in ways):
+        return next((w for w in ways if isinstance(w, DecidedByColumns) and not w.holds), ways[0])
     if all(isinstance(way, Rows) for way in ways):
         fails = " or ".join(f"({way.fails})" for way in ways if isinstance(way, Rows))
         return Rows(fails=fails, columns=tuple(names))
-    raise Unspeakable(f"{len(names)} columns matching {demand.column}")
+    raise NotALiteral(f"{len(names)} columns matching {demand.column}")
 
 
-def _type(demand: Demand, column: Column | None) -> Known:
+def _type(demand: Demand, column: Column | None) -> DecidedByColumns:
     told = demand.arguments
     if column is None:
-        return Known(holds=not told["required"], message=f"there is no column {demand.column}")
+        return DecidedByColumns(
+            holds=not told["required"], message=f"there is no column {demand.column}"
+        )
     if told["type"] is None:
-        return Known(holds=True)
+        return DecidedByColumns(holds=True)
     if not told["type"] or column.logical:
-        raise Unspeakable(f"a type that only Polars can tell ({column.logical or column.type})")
+        raise NotALiteral(f"a type that only Polars can tell ({column.logical or column.type})")
     is_ = f"it is {column.type}"
-    return Known(holds=told["type"] == column.type, message="" if told["type"] == column.type else is_)
+    return DecidedByColumns(
+        holds=told["type"] == column.type, message="" if told["type"] == column.type else is_
+    )
 
 
-def _strict(told: Mapping[str, Any], columns: Mapping[str, Column]) -> Known:
+def _strict(told: Mapping[str, Any], columns: Mapping[str, Column]) -> DecidedByColumns:
     if any(pattern and not _PLAIN_PATTERN.fullmatch(name) for name, pattern in told["columns"]):
-        raise Unspeakable("a pattern of names")
-    extra = [n for n in columns if not any(_names(name, pattern, n) for name, pattern in told["columns"])]
-    return Known(holds=not extra, message=f"there is {', '.join(extra)}" if extra else "")
+        raise NotALiteral("a pattern of names")
+    extra = [
+        n for n in columns if not any(_names(name, pattern, n) for name, pattern in told["columns"])
+    ]
+    return DecidedByColumns(
+        holds=not extra, message=f"there is {', '.join(extra)}" if extra else ""
+    )
 
 
-def _ordered(told: Mapping[str, Any], columns: Mapping[str, Column]) -> Known:
+def _ordered(told: Mapping[str, Any], columns: Mapping[str, Column]) -> DecidedByColumns:
     if any(pattern for _, pattern in told["columns"]):
-        raise Unspeakable("an order of patterns")
+        raise NotALiteral("an order of patterns")
     wanted = [name for name, _ in told["columns"] if name in columns]
     have = [name for name in columns if name in wanted]
-    return Known(holds=have == wanted, message="" if have == wanted else f"they are {', '.join(have)}")
+    return DecidedByColumns(
+        holds=have == wanted, message="" if have == wanted else f"they are {', '.join(have)}"
+    )
 
 
 def _names(name: str, pattern: bool, column: str) -> bool:
@@ -182,7 +200,7 @@ def _plain(name: str, columns: Mapping[str, Column]) -> Column:
     """Return a column that both engines see alike."""
     column = columns[name]
     if column.logical or not is_flat(column.type):
-        raise Unspeakable(f"{column.name} is {column.logical or column.type}")
+        raise NotALiteral(f"{column.name} is {column.logical or column.type}")
     return column
 
 
@@ -204,7 +222,7 @@ def _null(column: Column) -> Rows:
 def _unique(names: Sequence[str], columns: Mapping[str, Column]) -> Unique:
     there = tuple(name for name in names if name in columns)
     if not there:
-        raise Unspeakable("none of the columns is there")
+        raise NotALiteral("none of the columns is there")
     for name in there:
         _plain(name, columns)
     return Unique(columns=there)
@@ -226,7 +244,11 @@ def _in_polars(demand: Demand, column: Column, values: Mapping[str, Any]) -> Tex
             return Text(kind=kind, value=values["string"], **about)
         case "str_length":
             exact = values.get("exact_value")
-            bounds = (exact, exact) if exact is not None else (values.get("min_value"), values.get("max_value"))
+            bounds = (
+                (exact, exact)
+                if exact is not None
+                else (values.get("min_value"), values.get("max_value"))
+            )
             return Text(kind="length", bounds=bounds, **about)
     return None
 
@@ -251,20 +273,23 @@ def _holds(kind: str, name: str, type: str, values: Mapping[str, Any]) -> str:
 
 def _text(kind: str, name: str, type: str, values: Mapping[str, Any]) -> str:
     if type != "VARCHAR":
-        raise Unspeakable(f"a check of texts on {type}")
+        raise NotALiteral(f"a check of texts on {type}")
     match kind:
         case "str_startswith":
             return f"starts_with({name}, {beside(values['string'], type)})"
         case "str_endswith":
             return f"suffix({name}, {beside(values['string'], type)})"
         case "str_length":
-            bounds = [("=", "exact_value")] if values.get("exact_value") is not None else [
-                (">=", "min_value"), ("<=", "max_value")]  # fmt: skip
+            bounds = (
+                [("=", "exact_value")]
+                if values.get("exact_value") is not None
+                else [(">=", "min_value"), ("<=", "max_value")]
+            )
             given = [(sign, values[a]) for sign, a in bounds if values.get(a) is not None]
             if not given or any(builtin_type(v) is not int or not 0 <= v < 2**32 for _, v in given):
-                raise Unspeakable("a length that is no whole number")
+                raise NotALiteral("a length that is no whole number")
             return " and ".join(f"length({name}) {sign} {value}" for sign, value in given)
-    raise Unspeakable(f"a check called {kind}")
+    raise NotALiteral(f"a check called {kind}")
 
 
 # ---------------------------------------------------------------------------------------------- the rest
@@ -275,16 +300,18 @@ def _exactly(column: Column, values: Sequence[Any]) -> Whole:
     kinds = {"VARCHAR": str, "BOOLEAN": bool, "DATE": None} | dict.fromkeys(INTEGERS, int)
     kind = kinds.get(column.type)
     if kind is None or not values or any(builtin_type(value) is not kind for value in values):
-        raise Unspeakable(f"a set of values beside {column.type}")
+        raise NotALiteral(f"a set of values beside {column.type}")
     name = identifier(column.name)
     inside = among(name, values, column.type)
     only = f"coalesce(count_if(not ({inside})), 0) = 0"
-    return Whole(passes=f"{only} and count(distinct {name}) = {len(values)}", columns=(column.name,))
+    return Whole(
+        passes=f"{only} and count(distinct {name}) = {len(values)}", columns=(column.name,)
+    )
 
 
 def _pattern(demand: Demand, column: Column, regex: Any) -> Text:
     if column.type != "VARCHAR" or not isinstance(regex, str):
-        raise Unspeakable(f"a pattern on {column.type}")
+        raise NotALiteral(f"a pattern on {column.type}")
     if demand.kind == "str_matches" and not regex.startswith("^"):
         regex = f"^{regex}"
     return Text(column=column.name, kind="contains", value=regex, ignore_na=demand.ignore_na)

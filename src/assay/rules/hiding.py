@@ -7,12 +7,12 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from assay.engines.duckdb import DuckDB
-from assay.engines.feed import Feed, Table
+from assay.engines.tables import InputFiles, StoredTable
+from assay.masking import VEILED, of_sql, veiled
 from assay.model import THIS, Column, Rule
-from assay.rules import by_query
+from assay.rules import with_queries as by_query
 from assay.rules.likeness import Secrets, alike
-from assay.secrecy import secret
-from assay.veil import VEILED, of_sql, veiled
+from assay.sensitive import secret
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -24,12 +24,12 @@ class Evidence(Struct, frozen=True, kw_only=True):
     is judged under another name.
     """
 
-    this: Table
+    this: StoredTable
     columns: tuple[Column, ...]
     rows: int
     aside: Path | None = None
     rows_in: int | None = None
-    others: tuple[Feed, ...] = ()
+    others: tuple[InputFiles, ...] = ()
     before: tuple[Column, ...] = ()
     built: datetime | None = None
     now: datetime
@@ -38,12 +38,14 @@ class Evidence(Struct, frozen=True, kw_only=True):
     secrets: Sequence[Secrets] = ()
 
 
-class Hiding(Struct):
+class HiddenValues(Struct):
     """What must not be shown of the evidence; columns are compared by value once something is about to be shown."""
 
     evidence: Evidence
     engine: DuckDB
-    found: dict[str, frozenset[str]] = field(default_factory=dict)  # patterns of columns alike by value, by table
+    found: dict[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # patterns of columns alike by value, by table
 
     def in_this(self, names: Iterable[str]) -> set[str]:
         """Return which of these columns of `this` must not be shown."""
@@ -69,19 +71,28 @@ class Hiding(Struct):
         if not self._by_name(rule):
             return words
         columns = [*self.evidence.columns, *self.evidence.before]
-        known = {*(c.name for c in columns), *(feed.alias for feed in self.evidence.others), *of_sql(rule.sql)}
+        known = {
+            *(c.name for c in columns),
+            *(feed.alias for feed in self.evidence.others),
+            *of_sql(rule.sql),
+        }
         shown = veiled(words, known, counted=bool(rule.sql))
         return words if shown == words else f"{shown} {VEILED}"
 
     def _by_name(self, rule: Rule) -> frozenset[str]:
-        return frozenset(pattern for name in _read(rule) for pattern in self.evidence.sensitive.get(name, ()))
+        return frozenset(
+            pattern for name in _read(rule) for pattern in self.evidence.sensitive.get(name, ())
+        )
 
     def _patterns(self, names: Collection[str]) -> frozenset[str]:
         by_name = (self.evidence.sensitive.get(name, ()) for name in names)
         return frozenset[str]().union(*by_name, *map(self._alike, names))
 
     def _alike(self, name: str) -> frozenset[str]:
-        tables = {THIS: self.evidence.this, **{f.name: f.table for f in self.evidence.others if f.source is None}}
+        tables = {
+            THIS: self.evidence.this,
+            **{f.name: f.table for f in self.evidence.others if f.source is None},
+        }
         if not self.evidence.secrets or name not in tables:
             return frozenset()
         if name not in self.found:

@@ -11,20 +11,54 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from assay.amounts import allowed
 from assay.engines import duckdb as duck
-from assay.engines.feed import Feed, Table
 from assay.engines.quoting import identifier, literal
+from assay.engines.tables import InputFiles, StoredTable
 from assay.errors import BuildError, words_of
-from assay.model import PREVIOUS, QUARANTINE, THIS, Column, Kind, PartCount, Product, Rule, RuleResult, Status
-from assay.rules import by_duckdb, by_pandera, by_polars, by_query, settled
-from assay.rules.answer import Answer, plain, said
-from assay.rules.business import LATEST
-from assay.rules.compile import Asked, Known, Rows, Text, Unique, Way, Whole, compile_demand
-from assay.rules.hiding import Evidence, Hiding
+from assay.model import (
+    PREVIOUS,
+    QUARANTINE,
+    THIS,
+    Column,
+    Kind,
+    PartCount,
+    Product,
+    Rule,
+    RuleResult,
+    Status,
+)
+from assay.rules import (
+    settled,
+)
+from assay.rules import (
+    with_duckdb as by_duckdb,
+)
+from assay.rules import (
+    with_pandera as by_pandera,
+)
+from assay.rules import (
+    with_polars as by_polars,
+)
+from assay.rules import (
+    with_queries as by_query,
+)
+from assay.rules.answers import Answer, plain, said
+from assay.rules.compile import (
+    DecidedByColumns,
+    Judgeable,
+    Rows,
+    Text,
+    Unique,
+    Way,
+    Whole,
+    compile_demand,
+)
+from assay.rules.hiding import Evidence, HiddenValues
 from assay.rules.outcome import status_in_parts, status_of, worst_parts
 from assay.rules.schema import Schema
-from assay.secrecy import HIDDEN
-from assay.tolerance import allowed
+from assay.rules.with_queries import LATEST
+from assay.sensitive import HIDDEN
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,7 +71,7 @@ class PartEvidence(Struct, frozen=True, kw_only=True):
 
     key: str
     id: int
-    table: Table
+    table: StoredTable
     rows: int
     remembered: Mapping[str, Any] | None = None
 
@@ -50,30 +84,43 @@ def judge(
     `schema` gives the checks behind the rules, for those that only pandera can judge. An exception inside a rule is
     that rule's result; exhausted memory or disk is not a result, and is raised.
     """
-    return Judging(product, evidence, engine, schema).run()
+    return RuleJudge(product, evidence, engine, schema).run()
 
 
 @contextmanager
 def failing_rows(
-    product: Product, rule: Rule, evidence: Evidence, engine: duck.DuckDB, schema: Callable[[], Schema]
+    product: Product,
+    rule: Rule,
+    evidence: Evidence,
+    engine: duck.DuckDB,
+    schema: Callable[[], Schema],
 ) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
     """Give the names of the columns, and all the rows that fail a rule, as they come; sensitive values are hidden."""
-    with Judging(product, evidence, engine, schema).rows_of(rule) as (names, rows, hide):
+    with RuleJudge(product, evidence, engine, schema).rows_of(rule) as (names, rows, hide):
         hidden = [name in hide for name in names]
-        yield names, (tuple(HIDDEN if h else v for h, v in zip(hidden, row, strict=True)) for row in rows)
+        yield (
+            names,
+            (tuple(HIDDEN if h else v for h, v in zip(hidden, row, strict=True)) for row in rows),
+        )
 
 
 def about_this_alone(product: Product) -> list[Rule]:
     """Return the rules that are queries for violating rows over `this` and nothing else."""
     rules = () if product.kind is Kind.FILE else product.contract.rules
-    return [r for r in rules if r.sql and {i.name for i in r.inputs} <= {THIS} and not (r.compares or r.dated)]
+    return [
+        r
+        for r in rules
+        if r.sql and {i.name for i in r.inputs} <= {THIS} and not (r.compares or r.dated)
+    ]
 
 
 def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
     """Return how each rule that is a demand is judged on columns stored like this, by the rule's text."""
     stored = {column.name: column for column in columns}
     asked = [
-        rule for rule in product.contract.rules if rule.demand and not rule.inputs and product.kind is not Kind.FILE
+        rule
+        for rule in product.contract.rules
+        if rule.demand and not rule.inputs and product.kind is not Kind.FILE
     ]
     ways = {rule.text: compile_demand(rule.demand, stored) for rule in asked if rule.demand}
     passed = {way.column for way in ways.values() if isinstance(way, Text)}
@@ -83,7 +130,7 @@ def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
     }
 
 
-class Judging(Struct):
+class RuleJudge(Struct):
     """One judging: the answer to every rule, and where the failing rows of each are found."""
 
     product: Product
@@ -92,8 +139,10 @@ class Judging(Struct):
     schema: Callable[[], Schema]
     answers: dict[str, Answer] = field(default_factory=dict)
     samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    counts: dict[str, Sequence[PartCount]] = field(default_factory=dict)  # of rules that are judged part by part
-    hides: Hiding | None = None
+    counts: dict[str, Sequence[PartCount]] = field(
+        default_factory=dict
+    )  # of rules that are judged part by part
+    hides: HiddenValues | None = None
     scope: str = ""  # of what tolerances are, where that is not plain
 
     def run(self) -> tuple[RuleResult, ...]:
@@ -105,17 +154,28 @@ class Judging(Struct):
         """Answer every rule that has no answer yet."""
         self.answers |= {text: Answer(how="sql", failing=0) for text in self.evidence.good}
         ways = ways_of(self.product, self.evidence.columns)
-        ways = {t: way for t, way in ways.items() if not self.rules[t].quarantines and t not in self.answers}
+        ways = {
+            t: way
+            for t, way in ways.items()
+            if not self.rules[t].quarantines and t not in self.answers
+        }
         self._known(ways)
         self._quarantined()
         try:
             self._rows(ways)
             self._polars(ways)
             self._pandera(ways)
-        except (MemoryError, OSError) as error:  # the machinery's failure, and no verdict on the data
-            raise BuildError(f"the rules cannot be judged now: {words_of(error) or type(error).__name__}") from error
+        except (
+            MemoryError,
+            OSError,
+        ) as error:  # the machinery's failure, and no verdict on the data
+            raise BuildError(
+                f"the rules cannot be judged now: {words_of(error) or type(error).__name__}"
+            ) from error
         self._alone([rule for rule in self.product.contract.rules if rule.text not in self.answers])
-        if queries := [rule for rule in self.product.contract.rules if rule.text not in self.answers]:
+        if queries := [
+            rule for rule in self.product.contract.rules if rule.text not in self.answers
+        ]:
             self._queries(queries)
 
     def results(self) -> tuple[RuleResult, ...]:
@@ -128,7 +188,7 @@ class Judging(Struct):
 
     def _known(self, ways: Mapping[str, Way]) -> None:
         for text, way in ways.items():
-            if isinstance(way, Known):
+            if isinstance(way, DecidedByColumns):
                 self.answers[text] = Answer(how="schema", holds=way.holds, message=way.message)
 
     def _quarantined(self) -> None:
@@ -141,7 +201,9 @@ class Judging(Struct):
             for rule in self.product.contract.rules:
                 if rule.quarantines:
                     where = f"where list_contains(broke, {literal(rule.text)})"
-                    (failing,) = cursor.execute(f"select count(*) {aside} {where}").fetchone() or (0,)
+                    (failing,) = cursor.execute(f"select count(*) {aside} {where}").fetchone() or (
+                        0,
+                    )
                     self.answers[rule.text] = Answer(how="fused", failing=failing)
                     if failing:
                         shown = ", ".join(map(identifier, self._shown(rule.text, None)))
@@ -161,8 +223,13 @@ class Judging(Struct):
             if self._many:
                 for text, way in left.items():
                     if isinstance(way, Unique):
-                        fits, type = 0 if self.engine.limited else self.evidence.rows, self._type_of(way)
-                        failing = by_duckdb.unique(cursor, way, self.evidence.this, type=type, fits=fits)
+                        fits, type = (
+                            0 if self.engine.limited else self.evidence.rows,
+                            self._type_of(way),
+                        )
+                        failing = by_duckdb.unique(
+                            cursor, way, self.evidence.this, type=type, fits=fits
+                        )
                         self.answers[text] = Answer(how="sorted", failing=failing)
             if reading := {text: way for text, way in left.items() if text not in self.answers}:
                 self._fused(cursor, reading)
@@ -179,12 +246,16 @@ class Judging(Struct):
     def _many(self) -> bool:
         return self.evidence.rows > by_duckdb.SMALL
 
-    def _fused(self, cursor: "duckdb.DuckDBPyConnection", ways: Mapping[str, Rows | Whole | Unique]) -> None:
+    def _fused(
+        self, cursor: "duckdb.DuckDBPyConnection", ways: Mapping[str, Rows | Whole | Unique]
+    ) -> None:
         """Answer all in one query; when one cannot be judged, each in one of its own."""
         import duckdb
 
         try:
-            row = cursor.execute(by_duckdb.fused(ways.values(), self._table, prune=self._many)).fetchone()
+            row = cursor.execute(
+                by_duckdb.fused(ways.values(), self._table, prune=self._many)
+            ).fetchone()
         except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
             raise
         except duckdb.Error as error:
@@ -225,7 +296,11 @@ class Judging(Struct):
         self.answers |= one.run()
         for text in asked:
             if self.answers[text].failing:
-                found = one.rows(text, self._shown(text, ways[text])).head(SAMPLES).collect(engine="streaming")
+                found = (
+                    one.rows(text, self._shown(text, ways[text]))
+                    .head(SAMPLES)
+                    .collect(engine="streaming")
+                )
                 self.samples[text] = found.to_dicts()
 
     def _ask(self, text: str, way: Way) -> Text | by_polars.Lazy | None:
@@ -233,7 +308,11 @@ class Judging(Struct):
         demand = self.rules[text].demand
         if isinstance(way, Text) or demand is None:
             return way if isinstance(way, Text) else None
-        if isinstance(way, Asked) and not demand.pattern and (check := self.schema().checks.get(demand.place)):
+        if (
+            isinstance(way, Judgeable)
+            and not demand.pattern
+            and (check := self.schema().checks.get(demand.place))
+        ):
             return by_polars.Lazy(check=check, column=demand.column)
         return None
 
@@ -245,7 +324,9 @@ class Judging(Struct):
             self.answers[text], rows = by_pandera.ask(demand, self.schema(), self.evidence.this)
             if rows:
                 columns = self._shown(text, way)
-                self.samples[text] = by_pandera.rows_of(self.evidence.this, rows[:SAMPLES], columns).to_dicts()
+                self.samples[text] = by_pandera.rows_of(
+                    self.evidence.this, rows[:SAMPLES], columns
+                ).to_dicts()
 
     def _shown(self, text: str, way: Way | None) -> list[str]:
         """Return the columns a sample shows: the key and the offending ones; all, when neither is known."""
@@ -257,7 +338,9 @@ class Judging(Struct):
             offending = list(demand.arguments["columns"])
         names = [column.name for column in self.evidence.columns]
         lower = {name.lower(): name for name in names}
-        chosen = [lower[n.lower()] for n in (*self.product.contract.key, *offending) if n.lower() in lower]
+        chosen = [
+            lower[n.lower()] for n in (*self.product.contract.key, *offending) if n.lower() in lower
+        ]
         known = any(n.lower() in lower for n in offending)
         return list(dict.fromkeys(chosen)) if known else names
 
@@ -269,9 +352,13 @@ class Judging(Struct):
             return
         if asked := [rule for rule in about_this_alone(self.product) if rule in rules]:
             with self.engine.cursor() as cursor:
-                good = by_query.none_fails(cursor, duck.parquet(self.evidence.this), [rule.sql for rule in asked])
+                good = by_query.none_fails(
+                    cursor, duck.parquet(self.evidence.this), [rule.sql for rule in asked]
+                )
             self.answers |= {
-                rule.text: Answer(how="sql", failing=0) for rule, none in zip(asked, good, strict=True) if none
+                rule.text: Answer(how="sql", failing=0)
+                for rule, none in zip(asked, good, strict=True)
+                if none
             }
 
     def _queries(self, rules: Sequence[Rule]) -> None:
@@ -281,7 +368,11 @@ class Judging(Struct):
                 if absent and any(i.name == PREVIOUS for i in rule.inputs):
                     # A name that is not there is told now, not on the second night.
                     bench.execute("create or replace view previous as from this")
-                    query = self._compared(rule).sql if rule.closes else by_query.query_of(rule, self._types)
+                    query = (
+                        self._compared(rule).sql
+                        if rule.closes
+                        else by_query.query_of(rule, self._types)
+                    )
                     self.answers[rule.text] = by_query.bind(bench, query, self._clock(rule))
                 else:
                     self.query(rule, bench)
@@ -291,7 +382,7 @@ class Judging(Struct):
         """Open a bench that sees `this`, and all that rules read besides."""
         feeds = [*self.evidence.others]
         if self.product.kind is not Kind.FILE:
-            feeds.append(Feed(alias=THIS, name=THIS, table=self.evidence.this))
+            feeds.append(InputFiles(alias=THIS, name=THIS, table=self.evidence.this))
         with self.engine.bench(feeds, self.product.domain) as bench:
             if self.product.kind is Kind.FILE:
                 name, size = literal(self.product.file), self.evidence.this.files[0].stat().st_size
@@ -300,13 +391,15 @@ class Judging(Struct):
 
     def _compared(self, rule: Rule) -> settled.Comparison:
         """Return how settled rows are compared; with themselves, while nothing is published."""
-        columns = settled.common(self.evidence.columns, self.evidence.before or self.evidence.columns)
+        columns = settled.common(
+            self.evidence.columns, self.evidence.before or self.evidence.columns
+        )
         return settled.compare(rule, columns, self.product.contract.key, self.product.partition)
 
     @property
-    def hiding(self) -> Hiding:
+    def hiding(self) -> HiddenValues:
         """What must not be shown of all that is judged and read."""
-        self.hides = self.hides or Hiding(self.evidence, self.engine)
+        self.hides = self.hides or HiddenValues(self.evidence, self.engine)
         return self.hides
 
     def _hidden(self, rule: Rule, query: str, names: Sequence[str]) -> set[str]:
@@ -344,11 +437,15 @@ class Judging(Struct):
             self.samples[rule.text] = self.as_sample(rule, failing, found)
         self.answers[rule.text] = answer
 
-    def as_sample(self, rule: Rule, query: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def as_sample(
+        self, rule: Rule, query: str, rows: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
         """Return rows that a query found as they are shown: the key and the offending columns, secrets hidden."""
         names = list(rows[0]) if rows else []
         if rule.demand is not None:
-            lower = {n.lower() for n in (*self.product.contract.key, *rule.demand.arguments["columns"])}
+            lower = {
+                n.lower() for n in (*self.product.contract.key, *rule.demand.arguments["columns"])
+            }
             names = [name for name in names if name.lower() in lower] or names
         hide = self._hidden(rule, query, names)
         if rule.closes:
@@ -362,7 +459,10 @@ class Judging(Struct):
             return
         compared = self._compared(rule)
         answer, rows = settled.ask(compared, bench, self._clock(rule), self.hiding.patterns(rule))
-        self.answers[rule.text], self.samples[rule.text] = answer, self.as_sample(rule, compared.sql, rows)
+        self.answers[rule.text], self.samples[rule.text] = (
+            answer,
+            self.as_sample(rule, compared.sql, rows),
+        )
 
     @contextmanager
     def rows_of(self, rule: Rule) -> Iterator[tuple[list[str], Iterator[Sequence[Any]], set[str]]]:
@@ -395,7 +495,7 @@ class Judging(Struct):
         names = [column.name for column in self.evidence.columns]
         ask = self._ask(rule.text, way)
         if ask is None:
-            if isinstance(way, Known | Whole):
+            if isinstance(way, DecidedByColumns | Whole):
                 return by_pandera.rows_of(self.evidence.this, [], names)
             answer, numbers = by_pandera.ask(rule.demand, self.schema(), self.evidence.this)
             if answer.error:
@@ -429,20 +529,32 @@ class Judging(Struct):
         """Return the samples of a rule as plain data, sensitive values hidden."""
         found = self.samples.get(rule.text, ())
         names = {name for row in found for name in row}
-        hide = self.hiding.in_this(names) if rule.demand and found else set()  # a query's are hidden already
-        return [{name: HIDDEN if name in hide else plain(value) for name, value in row.items()} for row in found]
+        hide = (
+            self.hiding.in_this(names) if rule.demand and found else set()
+        )  # a query's are hidden already
+        return [
+            {name: HIDDEN if name in hide else plain(value) for name, value in row.items()}
+            for row in found
+        ]
 
     def _result(self, rule: Rule) -> RuleResult:
         answer = self.answers[rule.text]
-        rows = self.evidence.rows_in or self.evidence.rows if rule.quarantines else self.evidence.rows
+        rows = (
+            self.evidence.rows_in or self.evidence.rows if rule.quarantines else self.evidence.rows
+        )
         counts = self.counts.get(rule.text, ())
         status = status_in_parts(rule, counts) if counts else status_of(rule, answer, rows)
-        message, scope = answer.message, "of a part" if counts else self.scope if answer.failing else ""
+        message, scope = (
+            answer.message,
+            "of a part" if counts else self.scope if answer.failing else "",
+        )
         if answer.error:
             message = self.hiding.veiled(rule, answer.error)
         if rule.quarantines and answer.failing:
             where = f"{self.product.name}__{QUARANTINE}"
-            message = "too many to set aside" if status is Status.FAILED else f"set aside in {where}"
+            message = (
+                "too many to set aside" if status is Status.FAILED else f"set aside in {where}"
+            )
         measured = None if rule.sql and self.hiding.is_measured(rule) else plain(answer.measured)
         return RuleResult(
             text=rule.text,
@@ -458,7 +570,7 @@ class Judging(Struct):
             how=answer.how,
             samples=tuple(self.shown(rule)),
             message=message,
-            parts=worst_parts(rule, counts),
+            part_counts=worst_parts(rule, counts),
             digests=answer.digests,
         )
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from assay.engines import duckdb as duck
-from assay.engines.feed import Table
 from assay.engines.quoting import identifier
+from assay.engines.tables import StoredTable
 from assay.engines.types import DECIMAL, INTEGERS
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ _WHOLE = INTEGERS | {"DOUBLE", "FLOAT", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP 
 class Secrets(Struct, frozen=True):
     """A table, and the columns of it that are sensitive."""
 
-    table: Table
+    table: StoredTable
     columns: tuple[str, ...]
 
 
-def alike(cursor: "duckdb.DuckDBPyConnection", table: Table, secrets: Sequence[Secrets]) -> frozenset[str]:
+def alike(
+    cursor: "duckdb.DuckDBPyConnection", table: StoredTable, secrets: Sequence[Secrets]
+) -> frozenset[str]:
     """Return patterns of the names of the columns in which values of sensitive columns are.
 
     A text counts when it is the same but for case and space around it, or part of the other. Numbers and times count
@@ -48,7 +50,9 @@ def alike(cursor: "duckdb.DuckDBPyConnection", table: Table, secrets: Sequence[S
     return frozenset(map(re.escape, found))
 
 
-def _compared(table: Table, columns: Iterable[tuple[str, str]], other: Table, name: str) -> str:
+def _compared(
+    table: StoredTable, columns: Iterable[tuple[str, str]], other: StoredTable, name: str
+) -> str:
     """Return the query that says of each column whether values of a sensitive column are in it."""
     values = f"select distinct {_text(name)} as v from ({duck.parquet(other)}) where {identifier(name)} is not null"
     asked = ", ".join(f"({_same(*column)})" for column in columns)
@@ -61,7 +65,9 @@ def _same(name: str, type: str) -> str:
     if type in _WHOLE or DECIMAL.match(type):
         return f"select count(*) > 0 and coalesce(bool_and({text} in (select v from secret)), false) {there}"
     long = f"length(v) >= {_SHORTEST}"
-    some = f"select distinct {text} as c {there} and length({text}) >= {_SHORTEST} limit {_LOOKED_AT}"
+    some = (
+        f"select distinct {text} as c {there} and length({text}) >= {_SHORTEST} limit {_LOOKED_AT}"
+    )
     return (
         f"select exists(select 1 {there} and {text} in (select v from secret where {long})) or "
         f"exists(select 1 from ({some}), secret where {long} and (contains(v, c) or contains(c, v)))"

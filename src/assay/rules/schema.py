@@ -6,13 +6,11 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from assay.cleaning import sayable
-from assay.encoding import encode as written
 from assay.engines.types import from_polars, told_in_full
-from assay.fingerprint import digest
+from assay.jsonform import encode as written
 from assay.model import Column, Demand, Rule, Severity, Where
-from assay.reach import Reach
-from assay.rules.literal import Unspeakable, encode
+from assay.rules.literals import NotALiteral, encode
+from assay.text import sayable
 
 # What pandera can do to data instead of judging it: rows and values must never change without a trace.
 _CHANGES = ("drop_invalid_rows", "add_missing_columns")
@@ -58,7 +56,11 @@ class Schema(Struct, frozen=True, kw_only=True):
 def read_schema(contract: Any, where: Where) -> Schema:
     """Return what a `DataFrameModel` or `DataFrameSchema` of pandera.polars demands; NotASchema for anything else."""
     schema = _schema(contract)
-    columns = [(name, dtype_of(schema, column)) for name, column in schema.columns.items() if not column.regex]
+    columns = [
+        (name, dtype_of(schema, column))
+        for name, column in schema.columns.items()
+        if not column.regex
+    ]
     types = [(name, from_polars(dtype.type)) for name, dtype in columns if dtype]
     unique = next(iter(_together(schema)), ())
     found = list(_demands(schema, where))
@@ -70,49 +72,26 @@ def read_schema(contract: Any, where: Where) -> Schema:
     return Schema(
         pandera=schema,
         columns=tuple(Column(name=name, type=type) for name, type in types if type),
-        key=unique or tuple(name for name, column in schema.columns.items() if column.unique and not column.regex),
+        key=unique
+        or tuple(
+            name for name, column in schema.columns.items() if column.unique and not column.regex
+        ),
         sensitive=_marked(schema, sensitive=True),
         cleared=_marked(schema, sensitive=False),
         rules=tuple(rule for rule, _ in found),
-        checks={rule.demand.place: check for rule, check in found if rule.demand and check is not None},
+        checks={
+            rule.demand.place: check for rule, check in found if rule.demand and check is not None
+        },
     )
 
 
 def _marked(schema: Any, *, sensitive: bool) -> tuple[str, ...]:
     """Return patterns of the columns that are marked as sensitive, or as not sensitive."""
-    marks = {name: (column.metadata or {}).get("sensitive") for name, column in schema.columns.items()}
+    marks = {
+        name: (column.metadata or {}).get("sensitive") for name, column in schema.columns.items()
+    }
     chosen = [name for name, mark in marks.items() if mark is not None and bool(mark) is sensitive]
     return tuple(name if schema.columns[name].regex else re.escape(name) for name in chosen)
-
-
-def schema_digest(contract: Any, schema: Schema, reach: Reach) -> str:
-    """Return the digest of a schema: all it demands, and the code of its own checks with all that it reaches."""
-    if isinstance(contract, type):
-        reach.visit(contract.__qualname__, contract)
-    told = []
-    for rule in schema.rules:
-        assert rule.demand is not None
-        detail: list[Any] = [rule.demand.place, rule.text, rule.severity, dict(rule.demand.arguments)]
-        if rule.demand.kind == "type":
-            column = schema.pandera.columns[rule.demand.column]
-            detail += [str(dtype_of(schema.pandera, column)), column.required, column.regex]
-        told.append(detail)
-    for place, check in schema.checks.items():
-        told.append(check_digest(check, place, reach))
-    marks = [list(schema.sensitive), *([list(schema.cleared)] if schema.cleared else [])]
-    return digest([told, dict(reach.parts), *(marks if schema.sensitive or schema.cleared else [])])
-
-
-def check_digest(check: Any, place: str, reach: Reach) -> list[Any]:
-    """Return what tells a check from others; `reach` gathers the code of one that is the user's own."""
-    reach.visit(f"{place}.statistics", dict(check.statistics or {}))
-    if not is_built_in(check):
-        reach.visit(place, check._check_fn)
-        reach.visit(f"{place}.options", getattr(check, "_check_kwargs", {}))
-    return [
-        str(check.name),
-        repr((check.ignore_na, check.element_wise, check.groupby, check.groups, check.n_failure_cases)),
-    ]
 
 
 def dtype_of(schema: Any, column: Any) -> Any:
@@ -132,19 +111,27 @@ def _schema(contract: Any) -> Any:
     if contract.dtype is not None and not contract.columns:
         raise NotASchema("a type for all columns, and no columns: list the columns")
     changes = [name for name in _CHANGES if getattr(contract, name, None)]
-    changes += [f"drop_invalid_rows of {n}" for n, c in columns if getattr(c, "drop_invalid_rows", False)]
+    changes += [
+        f"drop_invalid_rows of {n}" for n, c in columns if getattr(c, "drop_invalid_rows", False)
+    ]
     changes += ["strict='filter'"] if contract.strict == "filter" else []
     changes += ["parsers"] if contract.parsers or any(c.parsers for _, c in columns) else []
     changes += [f"a default for {n}" for n, c in columns if c.default is not None]
     if changes:
-        raise NotASchema(f"this schema changes data ({', '.join(changes)}); a contract only judges it")
+        raise NotASchema(
+            f"this schema changes data ({', '.join(changes)}); a contract only judges it"
+        )
     return contract
 
 
 def _together(schema: Any) -> list[tuple[str, ...]]:
     """Return the sets of columns that have to be unique together."""
     unique = list(schema.unique or ())
-    return [tuple(unique)] if unique and all(isinstance(name, str) for name in unique) else [tuple(g) for g in unique]
+    return (
+        [tuple(unique)]
+        if unique and all(isinstance(name, str) for name in unique)
+        else [tuple(g) for g in unique]
+    )
 
 
 def _demands(schema: Any, where: Where) -> Iterator[tuple[Rule, Any]]:
@@ -167,7 +154,9 @@ def _demands(schema: Any, where: Where) -> Iterator[tuple[Rule, Any]]:
     yield from _of_the_frame(schema, where)
 
 
-def _typed(schema: Any, name: str, shown: str, where: Where, apart: dict[str, Any]) -> Iterator[tuple[Rule, Any]]:
+def _typed(
+    schema: Any, name: str, shown: str, where: Where, apart: dict[str, Any]
+) -> Iterator[tuple[Rule, Any]]:
     column = schema.columns[name]
     dtype = dtype_of(schema, column)
     if not dtype and not column.required:
@@ -176,9 +165,12 @@ def _typed(schema: Any, name: str, shown: str, where: Where, apart: dict[str, An
     # A type that DuckDB's spelling does not tell in full is told by pandera alone: "".
     plain = spelled if spelled and _told(dtype) else "" if dtype else None
     demand = Demand(
-        kind="type", place=f"{name}:type", column=name, pattern=bool(column.regex),
+        kind="type",
+        place=f"{name}:type",
+        column=name,
+        pattern=bool(column.regex),
         arguments={**apart, "type": plain, "required": bool(column.required)},
-    )  # fmt: skip
+    )
     text = f"{shown}: type {spelled or dtype}" if dtype else f"{shown} is there"
     yield _rule(text, demand, where, dimension="conformity"), None
 
@@ -202,16 +194,34 @@ def _of_the_frame(schema: Any, where: Where) -> Iterator[tuple[Rule, Any]]:
         yield _rule("there are no other columns", demand, where, dimension="conformity"), None
     if schema.ordered:
         demand = Demand(kind="ordered", place=":ordered", arguments={"columns": names})
-        yield _rule("columns are in the order of the contract", demand, where, dimension="conformity"), None
+        yield (
+            _rule(
+                "columns are in the order of the contract", demand, where, dimension="conformity"
+            ),
+            None,
+        )
     for index, group in enumerate(_together(schema)):
         demand = Demand(kind="unique", place=f":unique{index}", arguments={"columns": list(group)})
         yield _rule(f"{', '.join(group)} is unique", demand, where, dimension="uniqueness"), None
     for index, check in enumerate(schema.checks):
-        yield _rule(_words(check, ""), demand_of(check, f":check{index}"), where, warns=check.raise_warning), check
+        yield (
+            _rule(
+                _words(check, ""),
+                demand_of(check, f":check{index}"),
+                where,
+                warns=check.raise_warning,
+            ),
+            check,
+        )
 
 
 def demand_of(
-    check: Any, place: str, *, column: str = "", pattern: bool = False, apart: Mapping[str, Any] | None = None
+    check: Any,
+    place: str,
+    *,
+    column: str = "",
+    pattern: bool = False,
+    apart: Mapping[str, Any] | None = None,
 ) -> Demand:
     """Return what a check demands, as data; one that is the user's own, or that data cannot tell, is `custom`."""
     kind, told = "custom", {}
@@ -219,11 +229,16 @@ def demand_of(
         try:
             told = {name: encode(_given(value)) for name, value in check._check_kwargs.items()}
             kind = str(check._check_fn.__name__)
-        except Unspeakable as why:
+        except NotALiteral as why:
             told = {"why": str(why)}
     arguments = {**(apart or {}), **told}
     return Demand(
-        kind=kind, place=place, column=column, pattern=pattern, ignore_na=check.ignore_na, arguments=arguments
+        kind=kind,
+        place=place,
+        column=column,
+        pattern=pattern,
+        ignore_na=check.ignore_na,
+        arguments=arguments,
     )
 
 
@@ -232,7 +247,9 @@ def _given(value: Any) -> Any:
     return value.pattern if isinstance(value, re.Pattern) else value
 
 
-def _rule(text: str, demand: Demand, where: Where, *, dimension: str = "", warns: bool = False) -> Rule:
+def _rule(
+    text: str, demand: Demand, where: Where, *, dimension: str = "", warns: bool = False
+) -> Rule:
     return Rule(
         text=text,
         where=where,
@@ -252,7 +269,11 @@ def _words(check: Any, subject: str) -> str:
         said = _WORDS[kind].format(**values) if _fits(_WORDS[kind], values) else check.error
         return f"{subject} {said}".strip()
     said = said or (None if kind else check.error) or str(check.name or "check").replace("_", " ")
-    return said if not subject or re.search(rf"\b{re.escape(subject)}\b", said) else f"{subject}: {said}"
+    return (
+        said
+        if not subject or re.search(rf"\b{re.escape(subject)}\b", said)
+        else f"{subject}: {said}"
+    )
 
 
 def _fits(words: str, values: dict[str, str]) -> bool:
@@ -264,7 +285,10 @@ def _fits(words: str, values: dict[str, str]) -> bool:
 
 def _value(value: Any) -> str:
     if isinstance(value, list | tuple | set | frozenset):
-        shown = [str(v) for v in (sorted(value, key=str) if isinstance(value, set | frozenset) else value)]
+        shown = [
+            str(v)
+            for v in (sorted(value, key=str) if isinstance(value, set | frozenset) else value)
+        ]
         return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
     return str(value)
 

@@ -11,10 +11,10 @@ from assay.engines.duckdb import keyed
 from assay.engines.quoting import identifier, literal
 from assay.engines.types import INTEGERS, exact
 from assay.model import Column, Partition, Rule
-from assay.periods import as_seen, settled_before
-from assay.rules import by_query
-from assay.rules.answer import Answer
-from assay.secrecy import secret
+from assay.rules import with_queries as by_query
+from assay.rules.answers import Answer
+from assay.sensitive import secret
+from assay.times import as_seen, settled_before
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,23 +48,37 @@ class Comparison(Struct, frozen=True, kw_only=True):
         return {name for name, column in self.shows.items() if column in secrets}
 
 
-def compare(rule: Rule, columns: Sequence[Column], key: Sequence[str], partition: Partition | None) -> Comparison:
+def compare(
+    rule: Rule, columns: Sequence[Column], key: Sequence[str], partition: Partition | None
+) -> Comparison:
     """Return how settled rows are compared: over the `columns` of both, by the `key` of the contract, part by part.
 
     Without a key, rows are told apart by all that is no number. Rows with the same key are paired as they come.
     """
     lower = {column.name.lower(): column.name for column in columns}
-    split = [lower[name.lower()] for name in (partition.names if partition else ()) if name.lower() in lower]
+    split = [
+        lower[name.lower()]
+        for name in (partition.names if partition else ())
+        if name.lower() in lower
+    ]
     found = [lower[name.lower()] for name in key if name.lower() in lower]
     whole = bool(key) and len(found) == len(key)
-    chosen = tuple(dict.fromkeys([*(found if whole else [c.name for c in columns if not _is_number(c)]), *split]))
+    chosen = tuple(
+        dict.fromkeys(
+            [*(found if whole else [c.name for c in columns if not _is_number(c)]), *split]
+        )
+    )
     selected, shows = _shown(columns, chosen)
     order = f" order by {', '.join(str(n) for n in range(1, len(chosen) + 1))}" if chosen else ""
     sql = f"select {selected} from (\n{_pairs(rule, columns, chosen)}\n){order}"
-    return Comparison(rule=rule, columns=tuple(columns), key=chosen, partition=partition, shows=shows, sql=sql)
+    return Comparison(
+        rule=rule, columns=tuple(columns), key=chosen, partition=partition, shows=shows, sql=sql
+    )
 
 
-def clock_of(rule: Rule, now: datetime, built: datetime | None, types: Mapping[str, str]) -> dict[str, datetime]:
+def clock_of(
+    rule: Rule, now: datetime, built: datetime | None, types: Mapping[str, str]
+) -> dict[str, datetime]:
     """Return the ends of what is settled: now, and when what readers see was `built` (None: nothing is published)."""
     zoned = types.get(rule.dated.lower()) == "TIMESTAMP WITH TIME ZONE"
     moments = {"cutoff": now} if rule.holds_new else {"cutoff": now, "seen": built or now}
@@ -80,10 +94,20 @@ def _pairs(rule: Rule, columns: Sequence[Column], key: Sequence[str]) -> str:
     settled = f"where {identifier(rule.dated)} < $cutoff"
     this, previous = (f"select {names} from {table} {settled}" for table in ("this", "previous"))
     by = ", ".join(map(identifier, key))
-    number = f"row_number() over ({f'partition by {by}' if by else ''} order by hash({names})) as __n"
-    on = "".join(f"b.{identifier(name)} is not distinct from a.{identifier(name)} and " for name in key)
-    kept = [f"{side}.{identifier(c.name)} as {side}{n}" for side in "ba" for n, c in enumerate(columns, 1)]
-    new = "" if rule.holds_new else f"where b.__n is not null or {_is_new_of_settled(rule, columns)}"
+    number = (
+        f"row_number() over ({f'partition by {by}' if by else ''} order by hash({names})) as __n"
+    )
+    on = "".join(
+        f"b.{identifier(name)} is not distinct from a.{identifier(name)} and " for name in key
+    )
+    kept = [
+        f"{side}.{identifier(c.name)} as {side}{n}"
+        for side in "ba"
+        for n, c in enumerate(columns, 1)
+    ]
+    new = (
+        "" if rule.holds_new else f"where b.__n is not null or {_is_new_of_settled(rule, columns)}"
+    )
     return (
         f"with b as (select *, {number} from ({previous} except all {this})),\n"
         f"a as (select *, {number} from ({this} except all {previous}))\n"
@@ -134,7 +158,9 @@ def _difference(column: Column, n: int) -> str:
 
 
 def _is_number(column: Column) -> bool:
-    return column.type in INTEGERS or column.type.startswith(("FLOAT", "DOUBLE", "DECIMAL", "HUGEINT", "UHUGEINT"))
+    return column.type in INTEGERS or column.type.startswith(
+        ("FLOAT", "DOUBLE", "DECIMAL", "HUGEINT", "UHUGEINT")
+    )
 
 
 # ---------------------------------------------------------------------------------------------- what is found
@@ -176,7 +202,10 @@ def ask(
 
 
 def _totals(
-    compared: Comparison, bench: "duckdb.DuckDBPyConnection", clock: Mapping[str, datetime], sensitive: Collection[str]
+    compared: Comparison,
+    bench: "duckdb.DuckDBPyConnection",
+    clock: Mapping[str, datetime],
+    sensitive: Collection[str],
 ) -> str:
     """Return in words how many keys changed, are gone, or are new, and what numbers were and are in all."""
     secrets = secret({column.name for column in compared.columns}, sensitive)
@@ -191,7 +220,9 @@ def _totals(
         f"\n{_pairs(compared.rule, compared.columns, compared.key)}\n)",
         dict(clock),
     ).fetchall()
-    counted = [f"{n:,} {what}" for n, what in zip(row[:3], ("changed", "gone", "new"), strict=True) if n]
+    counted = [
+        f"{n:,} {what}" for n, what in zip(row[:3], ("changed", "gone", "new"), strict=True) if n
+    ]
     found = zip(values, row[3::3], row[4::3], row[5::3], strict=True)
     told = [_total(name, before, after) for name, before, after, differing in found if differing]
     more = [f"{len(told) - _TOTALS} more columns"] if len(told) > _TOTALS else []
@@ -206,13 +237,20 @@ def _number(value: float) -> str:
     return f"{value:,.12g}"
 
 
-def _digests(compared: Comparison, bench: "duckdb.DuckDBPyConnection", clock: Mapping[str, datetime]) -> dict[str, str]:
+def _digests(
+    compared: Comparison, bench: "duckdb.DuckDBPyConnection", clock: Mapping[str, datetime]
+) -> dict[str, str]:
     """Return a digest of the rows that are not as they were, before and after, by the part that they belong to.
 
     The part is '' where rows do not say which one it is.
     """
-    partition, columns = compared.partition, {column.name.lower(): column for column in compared.columns}
-    split = columns.get(partition.names[0].lower()) if partition and len(partition.names) == 1 else None
+    partition, columns = (
+        compared.partition,
+        {column.name.lower(): column for column in compared.columns},
+    )
+    split = (
+        columns.get(partition.names[0].lower()) if partition and len(partition.names) == 1 else None
+    )
     numbered = {c.name: n for n, c in enumerate(compared.columns, 1)}
     sides = []
     for side in "ba":
@@ -220,8 +258,10 @@ def _digests(compared: Comparison, bench: "duckdb.DuckDBPyConnection", clock: Ma
         if split and partition:
             part = f"coalesce({keyed(f'{side}{numbered[split.name]}', partition.grain, split.type)}, '')"
         row = ", ".join(f"{identifier(name)} := {side}{n}" for name, n in numbered.items())
-        sides.append(f"select {part} as part, sha256('{side} ' || cast(struct_pack({row}) as varchar)) as h "
-                     f"from pairs where {side}")  # fmt: skip
+        sides.append(
+            f"select {part} as part, sha256('{side} ' || cast(struct_pack({row}) as varchar)) as h "
+            f"from pairs where {side}"
+        )
     found = bench.execute(
         f"with pairs as (\n{_pairs(compared.rule, compared.columns, compared.key)}\n) "
         f"select part, sha256(string_agg(h, '' order by h)) from ({' union all '.join(sides)}) group by part",
@@ -238,8 +278,12 @@ def pruned(compared: Comparison, rows: Iterable[Mapping[str, Any]]) -> list[dict
             trios.setdefault(column, []).append(name)
     kept = []
     for row in rows:
-        same = {name for before, after, *more in trios.values() if row[before] == row[after]
-                for name in (before, after, *more)}  # fmt: skip
+        same = {
+            name
+            for before, after, *more in trios.values()
+            if row[before] == row[after]
+            for name in (before, after, *more)
+        }
         kept.append({name: _rounded(value) for name, value in row.items() if name not in same})
     return kept
 

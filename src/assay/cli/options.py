@@ -1,0 +1,48 @@
+"""Options that several verbs take."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from assay.cli.printing import to_json
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("write it as 2011-12-09T07:00 (UTC unless it says)") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+ENV = click.option(
+    "--env", metavar="NAME", help="The environment; prod unless configured otherwise."
+)
+SELECT = click.option(
+    "-s", "--select", multiple=True, metavar="SELECTOR", help="Which products; all by default."
+)
+EXCLUDE = click.option("--exclude", multiple=True, metavar="SELECTOR", help="Which of them not.")
+NOW = click.option("--now", callback=_moment, metavar="TIME", help="Take this moment as now.")
+
+
+def options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that gives a command these options."""
+
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+def say(told: Any) -> None:
+    """Print data as JSON."""
+    click.echo(to_json(told, indent=2))

@@ -1,0 +1,29 @@
+"""The verb `products lineage`: what a product is made of, and what is made of it."""
+
+import click
+
+from assay.build.session import open_session
+from assay.cli.options import say
+from assay.views.lineage import as_data, as_mermaid, as_tree
+
+
+@click.command("lineage")
+@click.argument("name")
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice(["tree", "mermaid", "json"]),
+    default="tree",
+    show_default=True,
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def verb(name: str, format: str, as_json: bool) -> None:
+    """Show what a product or source is made of, and what is made of it."""
+    with open_session(last_good=True) as session:
+        graph = session.project.graph
+    full = graph.resolve(name, sources=True)
+    if as_json or format == "json":
+        return say(as_data(graph, full))
+    for line in as_mermaid(graph, full) if format == "mermaid" else as_tree(graph, full):
+        click.echo(line)
+    return None

@@ -1,0 +1,32 @@
+"""The verb `products ls`: what there is, and whose it is."""
+
+from collections.abc import Sequence
+
+import click
+
+from assay.build.session import open_session
+from assay.cli.options import ENV, EXCLUDE, JSON, SELECT, options, say
+from assay.cli.printing import table
+from assay.views.words import about, about_undeclared, no_longer_declared, parts_of
+
+
+@click.command("ls")
+@options(SELECT, EXCLUDE, ENV, JSON)
+def verb(select: Sequence[str], exclude: Sequence[str], env: str | None, as_json: bool) -> None:
+    """List the products: what each is for, and whose it is."""
+    with open_session(env, last_good=True) as session:
+        chosen = session.request(session.observe(), select, exclude).products
+        products = [
+            session.project.graph.products[n] for n in session.project.graph.order if n in chosen
+        ]
+        undeclared = {} if select or exclude else session.undeclared()
+    if as_json:
+        return say(
+            [*map(about, products), *(about_undeclared(version) for version in undeclared.values())]
+        )
+    rows = [(p.name, str(p.kind), parts_of(p), p.owner, p.purpose) for p in products]
+    rows += [
+        (name, "", "", "", no_longer_declared(version)) for name, version in undeclared.items()
+    ]
+    table(("product", "made by", "parts", "owner", "purpose"), rows)
+    return None

@@ -1,0 +1,40 @@
+"""The verb `products retire`: products that are no longer declared are taken away from their readers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+
+from assay.build.release import Readers, retire
+from assay.build.session import check_now, open_session
+from assay.cli.options import ENV, JSON, NOW, options, say
+from assay.model import short
+from assay.text import clean
+
+
+@click.command("retire")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--because", metavar="TEXT", default="", help="Why; it is recorded with the release.")
+@options(ENV, NOW, JSON)
+def verb(
+    names: Sequence[str], because: str, env: str | None, now: datetime | None, as_json: bool
+) -> None:
+    """Take products that are no longer declared away from their readers; `restore` brings one back."""
+    with open_session(env, now) as session:
+        check_now(session, now)
+        readers = Readers(
+            catalog=session.catalog,
+            storage=session.storage,
+            graph=session.project.graph,
+            environment=session.environment,
+            now=session.clock(),
+        )
+        retired = retire(readers, {session.resolve(name) for name in names}, because)
+    if as_json:
+        return say(retired)
+    for item in retired["products"]:
+        name, version = clean(item["product"]), short(item["version"])
+        click.echo(
+            f"  retired  {name}  {version}  `products restore {name} {version}` brings it back"
+        )
+    return None

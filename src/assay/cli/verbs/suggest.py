@@ -1,0 +1,24 @@
+"""The verb `products suggest`: a first contract."""
+
+import click
+
+from assay.build.session import inputs_as_of_now, open_session
+from assay.cli.options import ENV, JSON, options, say
+from assay.text import clean
+from assay.views.profile import suggestion
+
+
+@click.command("suggest")
+@click.argument("name")
+@options(ENV, JSON)
+def verb(name: str, env: str | None, as_json: bool) -> None:
+    """Suggest a contract: what a source or a published product holds, as pandera code to paste."""
+    with open_session(env, last_good=True) as session:
+        graph = session.project.graph
+        full = graph.resolve(name, sources=True)
+        shelf, _ = inputs_as_of_now(session, session.observe())
+        told = suggestion(graph, shelf, full)
+    if as_json:
+        return say(told)
+    click.echo(clean(told.code, keep_lines=True))
+    return None

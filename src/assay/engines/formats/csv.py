@@ -1,0 +1,77 @@
+"""CSV files, as queries read them: each declared column, by the name in the header."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from assay.engines.formats import textvalues as textual
+from assay.engines.formats.faults import csv_rows, header_fault
+from assay.engines.formats.textfiles import Damaged, opened
+from assay.engines.quoting import literal, source_files
+from assay.engines.tables import InputFiles
+from assay.errors import SourceFault
+from assay.model import Source
+
+
+def select(feed: InputFiles) -> str:
+    """Return the query that reads the CSV files of a source."""
+    return textual.select(feed, texts(feed, feed.files))
+
+
+def texts(feed: InputFiles, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return what reads the declared columns of files as text (SQL of a table, with `__file`), files of it by each."""
+    assert feed.source is not None
+    groups = by_header(feed, files)
+    return {_texts(feed.source, header, group): group for header, group in groups.items()}
+
+
+def _texts(source: Source, header: tuple[str, ...], files: Sequence[Path]) -> str:
+    declared = {column.name for column in source.columns}
+    # A column that is not declared still takes its place in the line: it is read under a name of ours.
+    lower = {name.lower() for name in declared}
+    names = [
+        name if name in declared else _unlike(lower, index) for index, name in enumerate(header)
+    ]
+    spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+    nulls = ", ".join(literal(value) for value in ("", *source.null_values))
+    return (
+        f"read_csv({source_files(files)}, auto_detect = false, header = true, "
+        f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
+        f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, columns = {{{spec}}})"
+    )
+
+
+def _unlike(taken: set[str], index: int) -> str:
+    name = f"__undeclared_{index}"
+    while name in taken:
+        name = f"_{name}"
+    return name
+
+
+def by_header(feed: InputFiles, files: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
+    """Return CSV files of a source by their header line, so that columns are always read by name.
+
+    Raises SourceFault for a file that lacks a declared column or has it twice.
+    """
+    source = feed.source
+    assert source is not None
+    groups: dict[tuple[str, ...], list[Path]] = {}
+    for file in files:
+        header = _header(source, feed.path_of(file), file)
+        if wrong := header_fault(source, feed.path_of(file), header):
+            raise wrong
+        groups.setdefault(header, []).append(file)
+    return groups
+
+
+def _header(source: Source, name: str, file: Path) -> tuple[str, ...]:
+    try:
+        with opened(file) as lines:
+            return tuple(next(csv.reader(lines, delimiter=source.delimiter), ()))
+    except (OSError, Damaged, csv.Error) as error:
+        raise SourceFault(source.name, f"{name} cannot be read: {error}") from error
+
+
+def rows(source: Source, file: Path) -> int:
+    """Return how many rows a file has, as Python counts them."""
+    return sum(1 for _ in csv_rows(file, source.delimiter)) - 1

@@ -1,0 +1,188 @@
+"""Measures staged files: rows, columns, content digest, last event time; each is read once for all of it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from assay.engines.duckdb import DuckDB, keyed, parquet
+from assay.engines.quoting import identifier, literal
+from assay.engines.tables import Measured, StoredTable
+from assay.model import Column
+from assay.plan.digests import digest
+
+if TYPE_CHECKING:
+    import duckdb
+
+Stranger = tuple[str, str, str]  # a column, its grain, and the part that rows should be of
+# Types that DuckDB reads from Parquet just as they were written, by either engine.
+_AS_WRITTEN = re.compile(
+    r"BOOLEAN|U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|VARCHAR|BLOB|DATE|TIMESTAMP( WITH TIME ZONE)?"
+    r"|DECIMAL\(\d+,\d+\)"
+)
+_RANGES = 64  # ranges of rows that are told apart in one query
+_LITTLE = (
+    256 * 1024
+)  # bytes of a file that is read once for all questions: a query costs more than to keep its rows
+
+
+def measure(
+    engine: DuckDB,
+    file: Path,
+    event_time: str = "",
+    types: Mapping[str, str] | None = None,
+    *,
+    stranger: Stranger | None = None,
+    ask: Sequence[str] = (),
+) -> Measured:
+    """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
+
+    The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts;
+    `types` are those that the columns were written in: DuckDB may not see all of them. `stranger` is a column, and
+    the part that rows should be of: those of another are counted. `ask` are queries over `this`: of a little file it
+    is told which of them find no row.
+    """
+    staged = parquet([file])
+    with engine.cursor() as cursor:
+        columns = _columns(cursor, staged, types or {})
+        measures = _measures(columns, event_time)
+        strange = strange_to(stranger, columns)
+        if strange:
+            measures.append(f"count_if({strange})")
+        if ask and file.stat().st_size <= _LITTLE:
+            row, none = _with_answers(cursor, staged, measures, ask)
+        else:
+            row, none = _one(cursor, f"select {', '.join(measures)} {staged}"), ()
+    found = _measured(engine, columns, event_time, row)
+    return replace(found, strangers=(row[-1] or 0) if strange else 0, none=none)
+
+
+def _with_answers(
+    cursor: "duckdb.DuckDBPyConnection", staged: str, measures: Sequence[str], ask: Sequence[str]
+) -> tuple[Sequence[Any], tuple[int, ...]]:
+    """Return what is measured, and which queries find no row; none of them, when one cannot be answered."""
+    import duckdb
+
+    rest = ", null" * (len(measures) - 1)  # each costs DuckDB a little in every query
+    counted = (f"select {n}, count(*){rest} from (\n{query}\n)" for n, query in enumerate(ask))
+    measured = f"select -1, {', '.join(measures)} from this"
+    with suppress(duckdb.Error):  # each will say why when it is asked on its own
+        every = f"with this as materialized ({staged}) {' union all '.join([measured, *counted])}"
+        found = {row[0]: row[1:] for row in cursor.execute(every).fetchall()}
+        return found.pop(-1), tuple(n for n, row in found.items() if row[0] == 0)
+    return _one(cursor, f"select {', '.join(measures)} {staged}"), ()
+
+
+def _one(cursor: "duckdb.DuckDBPyConnection", query: str) -> Sequence[Any]:
+    row = cursor.execute(query).fetchone()
+    assert row is not None
+    return row
+
+
+def measure_by(
+    engine: DuckDB, file: Path, key: str, columns: Sequence[Column], event_time: str = ""
+) -> dict[str | None, Measured]:
+    """Read a staged Parquet file once: what the rows of each value of `key` (SQL of a text) hold, in order."""
+    measures = ", ".join(_measures(columns, event_time))
+    grouped = f"select {measures}, {key} {parquet([file])} group by {key} order by {key}"
+    with engine.cursor() as cursor:
+        rows = cursor.execute(grouped).fetchall()
+    return {row[-1]: _measured(engine, columns, event_time, row) for row in rows}
+
+
+def measure_tables(
+    engine: DuckDB, tables: Sequence[StoredTable], columns: Sequence[Column]
+) -> list[Measured]:
+    """Return what each of some stored tables of the same columns holds."""
+    found: list[Any] = []
+    measures = ", ".join(_measures(columns, ""))
+    with engine.cursor() as cursor:
+        for start in range(0, len(tables), 100):
+            some = enumerate(tables[start : start + 100], start)
+            every = " union all ".join(f"select {measures}, {n} {parquet(t)}" for n, t in some)
+            found += cursor.execute(every).fetchall()
+    return [_measured(engine, columns, "", row) for row in sorted(found, key=lambda row: row[-1])]
+
+
+def measure_ranges(
+    engine: DuckDB, file: Path, rows: Sequence[int], columns: Sequence[Column]
+) -> list[Measured]:
+    """Return what the ranges of a staged file hold that follow each other from its first row, of so many rows each."""
+    ends, found = list(accumulate(rows)), dict[int, Any]()
+    measures, nothing = ", ".join(_measures(columns, "")), (0, None)
+    numbered = (
+        f"read_parquet({literal(str(file))}, file_row_number = true, hive_partitioning = false)"
+    )
+    with engine.cursor() as cursor:
+        for start in range(0, len(rows), _RANGES):
+            some = dict(enumerate(ends[start : start + _RANGES], start))
+            inside = f"file_row_number between {ends[start] - rows[start]} and {ends[start + len(some) - 1] - 1}"
+            range_of = " ".join(f"when file_row_number < {end} then {n}" for n, end in some.items())
+            told = f"select case {range_of} end, {measures} from {numbered} where {inside} group by all"
+            found |= {row[0]: row[1:] for row in cursor.execute(told).fetchall()}
+    return [_measured(engine, columns, "", found.get(n, nothing)) for n in range(len(rows))]
+
+
+def strange_to(part: Stranger | None, columns: Sequence[Column]) -> str:
+    """Return the SQL that is true of rows of another part; '' where the rows do not say."""
+    column, grain, key = part or ("", "", "")
+    found = next((c for c in columns if c.name.lower() == column.lower()), None)
+    return (
+        f"{keyed(identifier(found.name), grain, found.type)} is distinct from {literal(key)}"
+        if found
+        else ""
+    )
+
+
+def _measures(columns: Sequence[Column], event_time: str) -> list[str]:
+    """Return what is measured of rows: how many, the sum of their hashes, the last event time where there is one."""
+    latest = [f"max({identifier(event_time)})"] if event_time else []
+    return ["count(*)", f"sum(hash({', '.join(_hashed(c) for c in columns)}))", *latest]
+
+
+def _measured(
+    engine: DuckDB, columns: Sequence[Column], event_time: str, row: Sequence[Any]
+) -> Measured:
+    rows, total = row[:2]
+    content = digest(
+        [engine.version, [[c.name, c.type, c.logical] for c in columns], rows, str(total)]
+    )
+    last = _moment(row[2]) if event_time else None
+    return Measured(rows=rows, columns=tuple(columns), digest=content, data_as_of=last)
+
+
+def _columns(
+    cursor: "duckdb.DuckDBPyConnection", staged: str, types: Mapping[str, str]
+) -> tuple[Column, ...]:
+    """Return the columns of a staged file; it is asked only where they may not read as they were written."""
+    if types and all(_AS_WRITTEN.fullmatch(type) for type in types.values()):
+        return tuple(Column(name=name, type=type) for name, type in types.items())
+    described = cursor.execute(f"describe {staged}").fetchall()
+    return tuple(_column(row[0], row[1], types.get(row[0], row[1])) for row in described)
+
+
+def _column(name: str, seen: str, written: str) -> Column:
+    same = written.replace('"', "") == seen.replace(
+        '"', ""
+    )  # the engines quote the names of fields differently
+    return Column(name=name, type=seen, logical="" if same else written)
+
+
+def _hashed(column: Column) -> str:
+    """Return what to hash of a column, so that what differs is told apart: -0.0 from 0.0, [] from null."""
+    name = identifier(column.name)
+    if column.type in {"FLOAT", "DOUBLE"}:
+        return f"{name}, signbit({name})"
+    nested = column.type.endswith("]") or column.type.startswith(("STRUCT(", "MAP("))
+    return f"cast(to_json({name}) as varchar)" if nested else name
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, datetime):
+        return value
+    return datetime(value.year, value.month, value.day) if isinstance(value, date) else None

@@ -1,0 +1,110 @@
+"""Files whose paths match a glob. A folder that cannot be read is an error: nobody knows which files it has."""
+
+import fnmatch
+import os
+import re
+from collections.abc import Iterator
+from glob import has_magic
+from pathlib import Path
+
+from assay.plan.parts import regex_of
+
+
+def matching(root: Path, pattern: str) -> Iterator[str]:
+    """Yield the paths that match a glob, relative to `root` unless the glob is absolute; some may be folders.
+
+    `**` does not go through links to folders, which may be loops. Raises OSError, which names the folder, where it
+    cannot be known what is in it; a folder that does not exist has no files.
+    """
+    yield from (_in_depth if "**" in pattern else _level_by_level)(str(root), pattern)
+
+
+def files_below(folder: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each folder from this one down, and the names in it that are no folders; nothing hidden.
+
+    Raises OSError as `matching` does.
+    """
+    folders = [folder]
+    while folders:
+        folder, names = folders.pop(), list[str]()
+        for entry in _entries(folder):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            else:
+                names.append(entry.name)
+        yield folder, names
+
+
+def _in_depth(root: str, pattern: str) -> Iterator[str]:
+    fixed = pattern[: re.search(r"[*?[]", pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    absolute = pattern.startswith("/")
+    matches = re.compile(regex_of(pattern)).fullmatch
+    for folder, names in files_below(fixed or "/" if absolute else f"{root}/{fixed}"):
+        below = folder if absolute else os.path.relpath(folder, root)
+        for name in names:
+            path = name if below == "." else f"{below}/{name}"
+            if matches(path):
+                yield path
+
+
+def _level_by_level(root: str, pattern: str) -> Iterator[str]:
+    above, slash, last = pattern.rpartition("/")
+    for folder in _folders(root, above):
+        full = _full(root, f"{folder}{slash}")
+        if has_magic(last):
+            names = fnmatch.filter(_names(full), last)
+            yield from (
+                f"{folder}{slash}{name}" for name in names if name[0] != "." or last[0] == "."
+            )
+        elif _exists(f"{full}{last}"):
+            yield f"{folder}{slash}{last}"
+
+
+def _folders(root: str, pattern: str) -> Iterator[str]:
+    """Yield the folders that match a glob; one without wildcards is not looked at."""
+    if not has_magic(pattern):
+        yield pattern
+        return
+    above, slash, last = pattern.rpartition("/")
+    matches = re.compile(fnmatch.translate(last)).match
+    for folder in _folders(root, above):
+        if not has_magic(last):
+            yield f"{folder}{slash}{last}"
+            continue
+        for entry in _entries(_full(root, f"{folder}{slash}")):
+            hidden = entry.name[0] == "." and last[0] != "."
+            if not hidden and matches(entry.name) and entry.is_dir():
+                yield f"{folder}{slash}{entry.name}"
+
+
+def _full(root: str, path: str) -> str:
+    return path if path.startswith("/") else f"{root}/{path}"
+
+
+def _entries(folder: str) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise OSError(
+            error.errno, error.strerror, folder
+        ) from error  # it does not say where while it goes on
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 (no Path is made for each)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""What a question about products answers: status, history, lineage, rules, rows. Nothing here builds."""
