@@ -16,8 +16,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from assay.build.world import World, look_around
-from assay.catalog import Catalog
+from assay.build.workspace import Workspace, storage_of
+from assay.catalog import Catalog, shared_catalog
 from assay.declare.project import Project, open_project
 from assay.model import Move, Part, Product, Verdict, Version
 from assay.plan.digests import digest, key_of
@@ -46,12 +46,16 @@ def main() -> None:
 
 def fill(project: Project, versions: int) -> None:
     """Record so many runs of everything that is not built yet; the last one is what readers see."""
-    with closing(project.catalog()) as catalog:
+    with closing(shared_catalog(project.config)) as catalog:
         now = datetime.now(UTC)
-        world = World(
-            catalog=catalog, storage=project.storage(), reporter=lambda _: None, clock=lambda: now
+        workspace = Workspace(
+            project=project,
+            catalog=catalog,
+            storage=storage_of(project.config),
+            environment=ENVIRONMENT,
+            clock=lambda: now,
         )
-        observed = look_around(project, world, ENVIRONMENT)
+        observed = workspace.observe()
         sources = {name: state.digest for name, state in observed.sources.items()}
         built = {name: observed.facts.pointer(name) for name in project.graph.order}
         [model] = [observed.facts.version(pointer.version) for pointer in built.values() if pointer]
@@ -61,7 +65,7 @@ def fill(project: Project, versions: int) -> None:
         for back in reversed(range(versions)):
             run, at = f"seeded-{back}", now - timedelta(days=back)
             with catalog.run(
-                run, ENVIRONMENT, at, {}, world.storage.remove, recorded=catalog.recorded()
+                run, ENVIRONMENT, at, {}, workspace.storage.remove, recorded=catalog.recorded()
             ):
                 made = list(_versions(todo, sources, model, back, run))
                 catalog.record(
@@ -69,7 +73,7 @@ def fill(project: Project, versions: int) -> None:
                 )
                 published = _release(catalog, made, published, run, at)
         for version in made:
-            _write(model.parts, version.parts, world.storage.root)
+            _write(model.parts, version.parts, workspace.storage.root)
 
 
 def _versions(

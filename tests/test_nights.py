@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from assay.build import compact as compaction
 from assay.build import pack as packing
-from assay.build import run as running
+from assay.build import tasks
 from tests.conftest import Place
 
 LARGE = os.environ.get("ASSAY_FAULTS") == "large"
@@ -141,7 +141,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
         (compaction, "FEWEST", 2),
         (compaction, "YOUNGEST", 2),
         (packing, "FEWEST", 2),
-        (running, "MANY", 4),
+        (tasks, "MANY", 4),
     ):
         monkeypatch.setattr(module, name, number)
 

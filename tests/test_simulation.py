@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.build.execute import execute
-from assay.build.world import World, look_around
+from assay.build.workspace import Workspace
 from assay.catalog import open_catalog
 from assay.catalog.recording import move
 from assay.config import Config
@@ -40,7 +40,8 @@ from assay.events import Outcome
 from assay.model import Column, Contract, Input, Kind, Move, Product, Rule, Source, Where
 from assay.plan.digests import code_of, digest
 from assay.plan.graph import Graph
-from assay.plan.ladder import Plan, Request, RunOptions, plan
+from assay.plan.ladder import Plan, plan
+from assay.plan.request import Request, RunOptions
 from assay.store.files import LocalStorage
 
 pytestmark = pytest.mark.faults
@@ -241,7 +242,9 @@ def run(life: Life, *, crash_at: int = 0) -> tuple[Outcome | None, Plan, int]:
     events = Doomed(lambda event: None, fuse, {"__call__"})
     database = catalog.database._db
     catalog.database._db = Doomed(database, fuse, {"execute", "executemany"})
-    world = World(
+    workspace = Workspace(
+        project=project,
+        environment="prod",
         catalog=catalog,
         storage=Doomed(storage, fuse, {"prepare", "seal"}),
         reporter=events.__getattr__("__call__"),
@@ -251,9 +254,7 @@ def run(life: Life, *, crash_at: int = 0) -> tuple[Outcome | None, Plan, int]:
     before = prediction(project, request, life)
     outcome = None
     with suppress(*((Crash, AssayError, AttributeError) if crash_at else ())):
-        outcome = execute(
-            project, request, world, look_around(project, world, "prod"), manner=RunOptions(jobs=2)
-        )
+        outcome = execute(workspace, request, workspace.observe(), options=RunOptions(jobs=2))
     database.close()
     return outcome, before, fuse.steps
 
@@ -262,10 +263,14 @@ def prediction(project: Project, request: Request, life: Life) -> Plan:
     """The plan as it stands, made without writing anything."""
     catalog = open_catalog(life.root / ".products/catalog.db")
     storage = LocalStorage(life.root / ".products/store")
-    world = World(
-        catalog=catalog, storage=storage, reporter=lambda e: None, clock=lambda: datetime.now(UTC)
+    workspace = Workspace(
+        project=project,
+        environment="prod",
+        catalog=catalog,
+        storage=storage,
+        clock=lambda: datetime.now(UTC),
     )
-    made = plan(project.graph, look_around(project, world, "prod"), request)
+    made = plan(project.graph, workspace.observe(), request)
     catalog.close()
     return made
 

@@ -18,7 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from assay.build import observe
-from assay.build.observe import changed_since, has_new_listing, look, settled
+from assay.build.observe import changed_since, has_new_listing, look, without_racy_times
 from assay.model import Source, Where
 from assay.store.files import file_digest
 from tests.conftest import Place
@@ -75,13 +75,13 @@ def test_a_file_changed_a_moment_ago_is_not_trusted_by_its_time(root: Path) -> N
     state = look(root, SOURCE, {})
     now = datetime.now(UTC)
     assert not has_new_listing(state, {}, now)
-    remembered = settled(state, now)
+    remembered = without_racy_times(state, now)
     assert {(f.size, f.ctime_ns, f.digest) for f in remembered.files} == {
         (f.size, 0, f.digest) for f in state.files
     }
     later = datetime.fromtimestamp(now.timestamp() + 60, UTC)
     assert has_new_listing(state, {f.path: f for f in remembered.files}, later)
-    assert settled(state, later) == state
+    assert without_racy_times(state, later) == state
     assert not has_new_listing(state, {f.path: f for f in state.files}, later)
 
 

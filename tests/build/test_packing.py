@@ -17,7 +17,8 @@ from msgspec.structs import replace
 import assay
 from assay.build import compact as compaction
 from assay.build import pack as packing
-from assay.build import run as running
+from assay.build import run as run_module
+from assay.build import tasks
 from assay.engines.duckdb import DuckDB
 from assay.engines.measure import measure
 from assay.engines.tables import StoredTable
@@ -69,7 +70,7 @@ def shop(root: Path) -> Place:
 def parts_are_recorded_together() -> Iterator[None]:
     """Which parts share a file depends on when parts are recorded: here when all of a product are made."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "RECORD_EVERY", math.inf)
+        patch.setattr(run_module, "RECORD_EVERY", math.inf)
         yield
 
 
@@ -124,7 +125,7 @@ def test_parts_of_few_rows_share_files(packed: Place) -> None:
 def test_they_are_what_they_would_be_apart(
     packed: Place, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "MANY", 10_000)
+    monkeypatch.setattr(tasks, "MANY", 10_000)
     monkeypatch.setattr(compaction, "LEFT", 10_000)
     apart = shop(tmp_path_factory.mktemp("apart"))
     apart.materialize()
@@ -344,7 +345,7 @@ def copy_tables(*given):
     os.kill(os.getpid(), signal.SIGINT)
     return real(*given)
 DuckDB.copy_tables = copy_tables
-from assay.cli import run
+from assay.cli.main import run
 run()
 """
 

@@ -11,6 +11,7 @@ import pytest
 
 from assay.build.failures import Elsewhere
 from assay.build.retries import RetryQueue, pause, worth_another
+from assay.catalog import shared_catalog
 from assay.errors import BuildError, Crashed, SourceReplaced, StoreError, TimedOut, TypeRefused
 from assay.events import Failed
 from assay.times import seconds_of, shown_while, while_of
@@ -481,7 +482,7 @@ def test_a_file_replaced_while_it_is_read_is_read_again(place: Place, release: s
 def pointers(place: Place):
     from assay.declare.project import open_project
 
-    catalog = open_project(place.root).catalog()
+    catalog = shared_catalog(open_project(place.root).config)
     try:
         return list(catalog.pointers("prod").values())
     finally:

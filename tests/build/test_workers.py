@@ -14,6 +14,7 @@ import pytest
 
 from assay.build import workers as isolation
 from assay.build.workers import Workers
+from assay.catalog import shared_catalog
 from assay.engines import make as making
 from tests.conftest import LONG, Place
 
@@ -112,7 +113,7 @@ def test_what_is_made_is_the_same(place: Place) -> None:
 def versions(place: Place, name: str):
     from assay.declare.project import open_project
 
-    catalog = open_project(place.root).catalog()
+    catalog = shared_catalog(open_project(place.root).config)
     try:
         return catalog.versions(name)
     finally:
@@ -495,7 +496,7 @@ def test_a_part_without_rows_is_made_in_a_process_of_its_own(place: Place) -> No
 
 def test_queries_over_much_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    hands, entered, ended = Workers(run="r", shelf=None, timer=time.monotonic), Event(), []  # type: ignore[arg-type]
+    hands, entered, ended = Workers(run="r", inputs=None, timer=time.monotonic), Event(), []  # type: ignore[arg-type]
 
     def work() -> None:
         try:

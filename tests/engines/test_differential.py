@@ -43,13 +43,13 @@ class Bench:
         self.engine = DuckDB([folder], folder / "spill")
         self.handed: dict[str, Any] = {}
 
-    def both(self, source: Source, files: Sequence[Path]) -> list[pa.StoredTable | str]:
+    def both(self, source: Source, files: Sequence[Path]) -> list[pa.Table | str]:
         """Return what each engine hands over: a table of what was stored, or the words of the error."""
         return [self._read(source, files, by_function=by_function) for by_function in (False, True)]
 
     def _read(
         self, source: Source, files: Sequence[Path], *, by_function: bool
-    ) -> pa.StoredTable | str:
+    ) -> pa.Table | str:
         target = self.folder / "result.parquet"
         target.unlink(missing_ok=True)
         product = Product(
@@ -265,7 +265,7 @@ KIN = {
 
 def written(
     folder: Path, type: pa.DataType, values: Sequence[Any], *, int96: bool = False
-) -> tuple[Path, pa.StoredTable]:
+) -> tuple[Path, pa.Table]:
     file = folder / "in.parquet"
     table = pa.table({"x": pa.array([*values, None], type)})
     pq.write_table(table, file, use_deprecated_int96_timestamps=int96, store_schema=not int96)

@@ -8,7 +8,6 @@ from pathlib import Path
 import duckdb as library
 import polars as pl
 import pytest
-from msgspec.structs import replace
 
 from assay.engines import damage as blame
 from assay.engines import duckdb, polars
@@ -442,33 +441,6 @@ def test_a_query_reads_by_whatever_name(place: Place, case: str) -> None:
     )
     assert place.materialize()["sales.q"]["result"] == "published"
     assert place.query("select list(x order by x) as l from q") == [{"l": rows}]
-
-
-def test_measuring_a_little_file_tells_which_queries_find_nothing(tmp_path: Path) -> None:
-    engine, file = DuckDB([tmp_path], tmp_path / "spill"), tmp_path / "f.parquet"
-    pl.DataFrame({"x": [1, 2, 2]}).write_parquet(file)
-    asked = [
-        "from this where x > 5",
-        "from this where x > 1",
-        "select x from this group by x having count(*) > 2",
-    ]
-    told = measure(engine, file, ask=asked)
-    assert told.none == (0, 2)
-    assert told == replace(measure(engine, file), none=(0, 2))
-    for wrong in (
-        "from nowhere",
-        "from this where y > 1",
-        "from this where error('no') is null",
-        "not sql",
-    ):
-        assert (
-            measure(engine, file, ask=[*asked, wrong]).none == ()
-        )  # asked on its own, it says why
-    pl.DataFrame({"x": pl.int_range(100_000, eager=True).shuffle(seed=1)}).write_parquet(file)
-    assert (
-        measure(engine, file, ask=asked[:1]).none == ()
-    )  # a large file is not kept in memory for the rules
-    engine.close()
 
 
 def test_a_seed_is_not_left_for_the_next_query(place: Place) -> None:

@@ -110,14 +110,14 @@ def full_catalog() -> None:
 
 def set_back() -> None:
     """Not a control: the clock of this machine was set back by two days."""
-    from assay.build import session
+    from assay.build import workspace
 
     class Back(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
             return datetime.now(tz) - timedelta(days=2)
 
-    session.datetime = Back  # type: ignore[misc]
+    workspace.datetime = Back  # type: ignore[misc]
 
 
 def no_grace() -> None:
@@ -138,9 +138,9 @@ def few_share() -> None:
     """Not a control: let few parts share files, as very many do otherwise."""
     from assay.build import compact as compaction
     from assay.build import pack as packing
-    from assay.build import run as running
+    from assay.build import tasks
 
-    running.MANY, packing.FEWEST = 4, 2  # type: ignore[misc]
+    tasks.MANY, packing.FEWEST = 4, 2  # type: ignore[misc]
     compaction.LEFT, compaction.FEWEST = 2, 1  # type: ignore[misc]
 
 

@@ -41,7 +41,10 @@ from assay.model import (
 )
 from assay.plan.digests import against_of, code_of, key_of
 from assay.plan.graph import Graph
-from assay.plan.ladder import Observed, Request, decide, outcome, plan
+from assay.plan.ladder import decide, plan
+from assay.plan.observed import Observed
+from assay.plan.request import Request
+from assay.plan.verdicts import outcome
 
 NOW = datetime(2011, 12, 9, 7, tzinfo=UTC)
 CODE = code_of({"sql": "1"})

@@ -272,7 +272,7 @@ def counted(owner, name):
         return done
     setattr(owner, name, call)
 counted(Catalog, "write"); counted(LocalStorage, "remove"); counted(Sqlite, "shrink")
-from assay.cli import main
+from assay.cli.main import main
 main(sys.argv[2:])
 """
 

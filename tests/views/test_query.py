@@ -152,7 +152,7 @@ def test_a_table_shows_the_first_rows_and_says_so(shop: Place) -> None:
 def test_the_rows_of_an_answer_are_not_held_in_memory(shop: Place, format: str) -> None:
     code = """
 import gc, re, sys
-from assay.cli import main
+from assay.cli.main import main
 gc.disable()  # as the command does
 try: main(["query", "--format", sys.argv[1], f"select i, i::varchar as t from range({sys.argv[2]}) t(i)"])
 except SystemExit: pass

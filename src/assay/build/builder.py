@@ -6,7 +6,7 @@ what was made as a whole is cut, and the parts that came out as before stay what
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ from urllib.parse import quote
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from assay.build.inspector import Inspector
+from assay.build.recorder import Recorder
 from assay.build.workers import Make, Workers
 from assay.declare.resolve import Definition
 from assay.engines.cut import Cut, cut, write
@@ -28,8 +30,8 @@ from assay.events import Unfinished
 from assay.model import QUARANTINE, THIS, Column, Key, Part, Product, Version
 from assay.plan.digests import digest, key_of
 from assay.plan.holding import as_of_parts, unlike
-from assay.plan.parts import NULL, PartSpec, coarsen
-from assay.rules.judge import about_this_alone
+from assay.plan.part_specs import PartSpec, PartSteps
+from assay.plan.parts import NULL, coarsen
 from assay.rules.quarantine import split
 from assay.store.files import Storage
 
@@ -40,10 +42,9 @@ _LONGEST = 100  # letters of a value that may be the name of a folder
 class BuildOrder(Struct, frozen=True, kw_only=True):
     """What is to be built: `feeds` gives what it, or one part of it, is made of, and `check` raises when that changed.
 
-    Of a product in parts, `parts` are those it follows (none: it is split), `there` those that are there already, by
-    what they were made of, and `only` those to build now, where not all are. `holds`: a part that cannot be made is
-    held back alone, and what readers have of it in the version `before` stands in for it. `inherited`
-    is the business time that the inputs reach, and `part_inherits` that of what one part is made of.
+    `steps` are the parts of a product that follows its inputs, or those stored of a product that is cut into parts.
+    `holds`: a part that cannot be built is held back alone, and the part of the version `before` stands in for it.
+    `inherited` is the business time that the inputs reach, and `data_as_of` gives that of the inputs of one part.
     """
 
     product: Product
@@ -52,11 +53,9 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
     definition: Definition
     feeds: Callable[[PartSpec | None], Sequence[InputFiles]]
     check: Callable[[Sequence[InputFiles]], None]
-    parts: Sequence[PartSpec] = ()
-    there: Mapping[str, Part] = field(default_factory=dict)
-    only: Collection[str] | None = None
+    steps: PartSteps = PartSteps()
     inherited: datetime | None = None
-    part_inherits: Callable[[PartSpec], datetime | None] = lambda _: None
+    data_as_of: Callable[[PartSpec], datetime | None] = lambda _: None
     holds: bool = False
     before: Version | None = None
 
@@ -67,28 +66,21 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """A version, and the rules (by text) that are known to find nothing wrong with it: measuring it told so.
-
-    `unmade` are the parts that could not be made and are held back alone, each with what was raised.
-    """
+    """A version, and the parts (`unmade`) that could not be made and are held back alone, each with what was raised."""
 
     version: Version
-    good: frozenset[str] = frozenset()
     unmade: Mapping[str, Exception] = field(default_factory=dict)
 
 
 class Builder(Struct, frozen=True, kw_only=True):
-    """Where versions are built; `done` is told of every part as soon as it is. `timer` tells seconds.
-
-    `inspect` raises SourceFault for files of sources that are not what is declared.
-    """
+    """Where versions are built. `timer` returns seconds."""
 
     storage: Storage
-    hands: Workers
+    workers: Workers
     clock: Callable[[], datetime]
     timer: Callable[[], float]
-    done: Callable[[str, Part], None]
-    inspect: Callable[[Sequence[InputFiles]], None]
+    recorder: Recorder
+    inspector: Inspector
 
     def build(self, order: BuildOrder) -> Built | Unfinished:
         """Write the files of a version. Raises whatever making it raises."""
@@ -131,14 +123,13 @@ class Builder(Struct, frozen=True, kw_only=True):
     def _make(self, order: BuildOrder, started: float) -> Built:
         product, path = order.product, f"{order.folder}/{order.product.file or 'data.parquet'}"
         target, feeds = self.storage.prepare(path), order.feeds(None)
-        asked = about_this_alone(product)
         with (
-            self.hands.at(product, order.definition.recipe) as make,
+            self.workers.at(product, order.definition.recipe) as make,
             _as_observed(order, feeds),
             damage_reported(feed.table for feed in feeds),
         ):
-            self.inspect(feeds)
-            measured = make(feeds, target, ask=[rule.sql for rule in asked])
+            self.inspector.inspect(feeds)
+            measured = make(feeds, target)
         if product.partition:
             return Built(version=self._cut(order, started, path, measured))
         files, rows_in = {"": (path, measured)}, None
@@ -148,7 +139,7 @@ class Builder(Struct, frozen=True, kw_only=True):
         order.check(feeds)
         parts = [self._sealed(path, of, key=key) for key, (path, of) in files.items()]
         version = replace(self._version(order, started, parts, measured), rows_in=rows_in)
-        return Built(version=version, good=frozenset(asked[n].text for n in measured.none))
+        return Built(version=version)
 
     def _sealed(self, path: str, measured: Measured, *, key: str = "") -> Part:
         size, checksum, modified = self.storage.seal(path)
@@ -166,7 +157,7 @@ class Builder(Struct, frozen=True, kw_only=True):
         self, order: BuildOrder, feeds: Sequence[InputFiles], target: Path, measured: Measured
     ) -> tuple[dict[str, tuple[str, Measured]], int]:
         """Return the files of the rows that are kept, and of those set aside, and how many there were before."""
-        product, engine = order.product, self.hands.engine
+        product, engine = order.product, self.workers.engine
         tables = [feed for feed in feeds if feed.is_table]
         this = InputFiles(alias=THIS, name=THIS, table=StoredTable((target,)))
         with engine.bench([*tables, this], product.domain) as bench:
@@ -183,17 +174,17 @@ class Builder(Struct, frozen=True, kw_only=True):
         """Cut what was made into parts; those that came out as they were before stay where they are."""
         partition, made = order.product.partition, self.storage.prepare(path)
         assert partition is not None
-        found = cut(made, partition, measured, order.product.event_time, self.hands.engine)
-        new = [piece for piece in found if _made_of(piece) not in order.there]
+        found = cut(made, partition, measured, order.product.event_time, self.workers.engine)
+        new = [piece for piece in found if _made_of(piece) not in order.steps.stored]
         order.check(order.feeds(None))
         parts = {
-            piece.key: order.there[_made_of(piece)]
+            piece.key: order.steps.stored[_made_of(piece)]
             for piece in found
-            if _made_of(piece) in order.there
+            if _made_of(piece) in order.steps.stored
         }
         if new:
             aside = f"{order.folder}/parts.parquet"
-            write(made, partition, new, self.storage.prepare(aside), self.hands.engine)
+            write(made, partition, new, self.storage.prepare(aside), self.workers.engine)
             size, checksum, modified = self.storage.seal(aside)
             start, of = 0, sum(piece.rows for piece in new)
             for piece in new:
@@ -224,13 +215,13 @@ class Builder(Struct, frozen=True, kw_only=True):
             unmade |= _odd_ones(order.product, made)
         parts = [
             made[wanted.key]
-            for wanted in order.parts
+            for wanted in order.steps.specs
             if wanted.key in made and wanted.key not in unmade
         ]
-        if unmade and (len(parts) + len(unmade) < len(order.parts) or not parts):
+        if unmade and (len(parts) + len(unmade) < len(order.steps.specs) or not parts):
             raise next(iter(unmade.values()))
-        if len(parts) + len(unmade) < len(order.parts):
-            return Unfinished(parts_made=len(parts), of=len(order.parts))
+        if len(parts) + len(unmade) < len(order.steps.specs):
+            return Unfinished(parts_made=len(parts), of=len(order.steps.specs))
         measured = _altogether(parts, _one_shape(order.product, parts))
         version = self._version(order, started, parts, measured)
         return Built(
@@ -241,25 +232,25 @@ class Builder(Struct, frozen=True, kw_only=True):
         """Make the parts that are not there yet; return those that are there then, and why others could not be made."""
         made: dict[str, Part] = {}
         unmade: dict[str, Exception] = {}
-        left = list(enumerate(order.parts))[::-1]
-        while left and not self.hands.stopping.is_set():  # what is done is kept
-            with self.hands.at(order.product, order.definition.recipe) as make:
-                while left and not self.hands.stopping.is_set():
+        left = list(enumerate(order.steps.specs))[::-1]
+        while left and not self.workers.stopping.is_set():  # what is done is kept
+            with self.workers.at(order.product, order.definition.recipe) as make:
+                while left and not self.workers.stopping.is_set():
                     index, wanted = left.pop()
-                    part = order.there.get(wanted.made_of)
-                    if part is None and (order.only is None or wanted.key in order.only):
+                    part = order.steps.stored.get(wanted.made_of)
+                    if part is None and order.steps.is_to_build(wanted):
                         try:
                             part = self._part(order, wanted, index, make)
                         except Exception as error:
                             if (
                                 not order.holds
-                                or self.hands.stopping.is_set()
+                                or self.workers.stopping.is_set()
                                 or is_of_the_machine(error)
                             ):
                                 raise
                             unmade[wanted.key] = error
                             break  # a process that hung or crashed is gone
-                        self.done(order.product.name, part)
+                        self.recorder.part_built(order.product.name, part)
                     if part is not None:
                         made[wanted.key] = part
         return made, unmade
@@ -289,7 +280,7 @@ class Builder(Struct, frozen=True, kw_only=True):
             for k in uses
         }
         before = ", ".join(literal(key) for key in sorted(seen - {wanted.key})) or "null"
-        engine, window = self.hands.engine, target.with_name("window.parquet")
+        engine, window = self.workers.engine, target.with_name("window.parquet")
         target.rename(window)
         engine.copy_where(
             window,
@@ -307,7 +298,7 @@ class Builder(Struct, frozen=True, kw_only=True):
         try:
             feeds, told = order.feeds(wanted), _stranger(product, wanted)
             with _as_observed(order, feeds), damage_reported(feed.table for feed in feeds):
-                self.inspect(feeds)
+                self.inspector.inspect(feeds)
                 measured = make(feeds, target, stranger=told)
             if any(i.back for i in product.inputs):
                 measured = self._own(product, wanted, target, measured)
@@ -334,7 +325,7 @@ class Builder(Struct, frozen=True, kw_only=True):
             inputs=wanted.inputs,
             columns=measured.columns,
             seconds=round(self.timer() - started, 3),
-            data_as_of=measured.data_as_of or order.part_inherits(wanted),
+            data_as_of=measured.data_as_of or order.data_as_of(wanted),
         )
 
 
@@ -397,7 +388,9 @@ def _stood_in(order: BuildOrder, version: Version, unmade: Mapping[str, Exceptio
     held = {key: old[key].digest if key in old else "" for key in unmade}
     made = {part.key: part for part in version.parts}
     parts = [
-        part for w in order.parts if (part := old.get(w.key) if w.key in held else made[w.key])
+        part
+        for w in order.steps.specs
+        if (part := old.get(w.key) if w.key in held else made[w.key])
     ]
     whole = _altogether(parts, version.columns)
     return replace(

@@ -12,7 +12,8 @@ from functools import partial
 from msgspec import Struct
 
 from assay.build.pack import FEW_ROWS, FEWEST, may_share, put_together
-from assay.build.world import World
+from assay.build.workers import Workers
+from assay.build.workspace import Workspace
 from assay.engines.duckdb import DuckDB
 from assay.engines.tables import stored
 from assay.errors import Conflict, StoreError
@@ -35,15 +36,16 @@ class Compacted(Struct, frozen=True, kw_only=True):
     into: int
 
 
-def compact(
-    world: World, opened: Callable[[], DuckDB], *, environment: str, dry: bool
-) -> list[Compacted]:
+def compact(workspace: Workspace, opened: Callable[[], DuckDB], *, dry: bool) -> list[Compacted]:
     """Put the small files together of every product in parts, as one environment sees it; say what was done.
 
     An engine is `opened` when there is something to do.
     """
-    recorded, catalog = world.catalog.recorded(), world.catalog
-    seen = [catalog.version(pointer.version) for pointer in catalog.pointers(environment).values()]
+    recorded, catalog = workspace.catalog.recorded(), workspace.catalog
+    seen = [
+        catalog.version(pointer.version)
+        for pointer in catalog.pointers(workspace.environment).values()
+    ]
     plan = [
         (version, list(_heaps(version.parts)))
         for version in seen
@@ -52,13 +54,11 @@ def compact(
     todo = [(version, heaps) for version, heaps in plan if heaps]
     if todo and not dry:
         with closing(opened()) as engine:
-            todo = _rewritten("gc", todo, world, engine, environment=environment, recorded=recorded)
+            todo = _rewritten("gc", todo, workspace, engine, recorded=recorded)
     return [_told(version, heaps) for version, heaps in todo]
 
 
-def keep_few(
-    versions: Iterable[Version], world: World, engine: Callable[[], DuckDB], *, environment: str
-) -> None:
+def keep_few(versions: Iterable[Version], workspace: Workspace, workers: Workers) -> None:
     """Put the files together of parts of few rows, where a run after the other has left so many of them.
 
     That costs a run now and then little, and every one that reads all of the parts less. Where it fails they stay.
@@ -69,8 +69,8 @@ def keep_few(
     if not todo:
         return
     with suppress(StoreError, Conflict, OSError, duckdb.Error), signals_deferred():
-        recorded = world.catalog.recorded()
-        _rewritten("few", todo, world, engine(), environment=environment, recorded=recorded)
+        recorded = workspace.catalog.recorded()
+        _rewritten("few", todo, workspace, workers.engine, recorded=recorded)
 
 
 def _few(version: Version) -> list[Part]:
@@ -89,14 +89,14 @@ _Todo = list[tuple[Version, list[list[Part]]]]
 
 
 def _rewritten(
-    what: str, todo: _Todo, world: World, engine: DuckDB, *, environment: str, recorded: int
+    what: str, todo: _Todo, workspace: Workspace, engine: DuckDB, *, recorded: int
 ) -> _Todo:
     """Put parts together, as a run of its own called `what`; returns what was: not what others are building."""
-    now, storage = world.clock(), world.storage
+    now, storage = workspace.clock(), workspace.storage
     run = f"{what}-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     wanted = {version.product: version.key.digest for version, _ in todo}
-    with world.catalog.run(
-        run, environment, now, wanted, storage.remove, recorded=recorded
+    with workspace.catalog.run(
+        run, workspace.environment, now, wanted, storage.remove, recorded=recorded
     ) as busy:
         done = [(version, heaps) for version, heaps in todo if version.product not in busy]
         for version, heaps in done:
@@ -104,7 +104,7 @@ def _rewritten(
                 moved = _rewrite(
                     version, heap, f"{version.product}/{run}/{index}.parquet", storage, engine
                 )
-                world.catalog.relocate(moved, now)
+                workspace.catalog.relocate(moved, now)
     return done
 
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from assay.build.world import World, kept, look_around, remember
+from assay.build.workspace import Workspace
 from assay.decisions import Keep
-from assay.declare.project import Project
 from assay.errors import Conflict
-from assay.events import Holder, Left, Outcome, Reporter, Result, Settled, Waiting
-from assay.plan.ladder import Observed, Plan, Request, RunOptions, plan
+from assay.events import Holder, Left, Outcome, Result, Settled, Waiting
+from assay.plan.ladder import Plan, plan
+from assay.plan.observed import Observed
+from assay.plan.request import Request, RunOptions
 from assay.store.spill import forget_spills
 
 _ATTEMPTS = 10
@@ -18,79 +19,89 @@ _LOOK = 0.5  # seconds between looks for whether other runs are done
 
 
 def execute(
-    project: Project, request: Request, world: World, observed: Observed, *, manner: RunOptions
+    workspace: Workspace, request: Request, observed: Observed, *, options: RunOptions
 ) -> Outcome:
-    """Build, judge and publish what is asked for and stale, as observed; returns how every product came out.
+    """Build, judge and publish what is requested and stale, as observed; return how every product came out.
 
     What another run publishes meanwhile is observed and decided on again; so is, once, a source of which a file was
     replaced while it was read. What another run builds is left to it, or waited for and decided on then. Ctrl-C
-    (KeyboardInterrupt) stops after what is running; what is done by then is kept for the next run.
+    (KeyboardInterrupt) stops after what is running; what is finished by then is kept for the next run.
     """
+    project, catalog = workspace.project, workspace.catalog
     if project.now is None:
         project.set_clock(observed.now)
-    forget_spills(project.config, world.catalog.recover(world.storage.remove))
+    forget_spills(project.config, catalog.recover(workspace.storage.remove))
+    requested = [name for name in project.graph.order if name in request.products]
     results: dict[str, Result] = {}
-    until, attempt, environment = time.monotonic() + manner.wait, 0, observed.environment
-    asked = [name for name in project.graph.order if name in request.products]
+    until, conflicts = time.monotonic() + options.wait, 0
     while True:
-        remember(observed, world)
+        workspace.remember(observed)
         steps = plan(project.graph, observed, request, in_parts=False)
         if not steps.work:
-            results.update(_as_it_is(steps, results, world.reporter))
-            return kept(Outcome(results={n: results[n] for n in asked}), world, environment)
-        manner = replace(manner, wait=max(0.0, until - time.monotonic()))
-        from assay.build.run import (
-            Run,  # and all that builds and judges: nothing to do is soonest done
-        )
+            results.update(_unchanged(steps, results, workspace))
+            return workspace.keep_unfinished(_outcome(results, requested))
+        options = replace(options, wait=max(0.0, until - time.monotonic()))
+        from assay.build.run import Run  # builds and judges: nothing to do needs none of it
 
-        run = Run(project, request, world, observed=observed, steps=steps, manner=manner)
+        run = Run(workspace, request, observed, steps, options)
         try:
             run.go()
         except Conflict:
-            attempt += 1
-            if attempt == _ATTEMPTS:
+            conflicts += 1
+            if conflicts == _ATTEMPTS:
                 raise
-            observed = look_around(project, world, environment)
+            observed = workspace.observe()
             continue
         finally:
-            done = {
-                n: r
-                for n, r in run.results.items()
-                if n not in results or not isinstance(r.end, Keep)
-            }
-            results.update(done)
-        stopped = run.interrupted
+            results.update(_news(run.results.results, results))
+        interrupted = run.interrupted
         if run.comes_back:
             products = request.products - results.keys()
             request = replace(request, products=products, forced=frozenset(run.forced))
-            manner = replace(manner, looks_again=manner.looks_again and bool(run.held_up))
-            if not run.held_up or _wait(world, run.held_up, until):
-                observed = look_around(project, world, environment)
+            options = replace(options, looks_again=options.looks_again and bool(run.held_up))
+            if not run.held_up or _wait(workspace, run.held_up, until):
+                observed = workspace.observe()
                 continue
-            stopped, left = True, {name: Result(product=name, end=Left()) for name in products}
-            world.reporter(Settled(results=tuple(left.values())))
+            interrupted = True
+            left = {name: Result(product=name, end=Left()) for name in products}
+            workspace.reporter(Settled(results=tuple(left.values())))
             results |= left
-        told = {n: results[n] for n in asked}
-        return kept(
-            Outcome(results=told, interrupted=stopped, spilled=run.spilled), world, environment
+        outcome = _outcome(results, requested)
+        return workspace.keep_unfinished(
+            replace(outcome, interrupted=interrupted, spilled=run.spilled)
         )
 
 
-def _wait(world: World, holders: Mapping[str, Holder], until: float) -> bool:
+def _outcome(results: Mapping[str, Result], requested: list[str]) -> Outcome:
+    return Outcome(results={name: results[name] for name in requested})
+
+
+def _news(results: Mapping[str, Result], before: Mapping[str, Result]) -> dict[str, Result]:
+    """Return the results that say more than those of an earlier pass: that it is kept now says less."""
+    return {
+        name: result
+        for name, result in results.items()
+        if name not in before or not isinstance(result.end, Keep)
+    }
+
+
+def _wait(workspace: Workspace, holders: Mapping[str, Holder], until: float) -> bool:
     """Wait until no other run builds any of these products, at most until then; False when told to stop."""
-    world.reporter(Waiting(holders=holders))
+    workspace.reporter(Waiting(holders=holders))
     try:
-        while world.catalog.holders(holders) and time.monotonic() < until:
+        while workspace.catalog.holders(holders) and time.monotonic() < until:
             time.sleep(_LOOK)
-            world.catalog.recover(world.storage.remove)
+            workspace.catalog.recover(workspace.storage.remove)
     except KeyboardInterrupt:
         return False
     return True
 
 
-def _as_it_is(steps: Plan, before: Mapping[str, Result], reporter: Reporter) -> dict[str, Result]:
-    """Tell of products for which nothing is to be done; what came of one in an attempt `before` is told by that."""
-    results = {name: Result(product=name, end=decision) for name, decision in steps.steps.items()}
+def _unchanged(
+    steps: Plan, before: Mapping[str, Result], workspace: Workspace
+) -> dict[str, Result]:
+    """Report the products for which there is nothing to do; return their results."""
+    results = {name: Result(product=name, end=step) for name, step in steps.steps.items()}
     if results:
-        reporter(Settled(results=tuple(results.values())))
-    return {n: r for n, r in results.items() if n not in before or not isinstance(r.end, Keep)}
+        workspace.reporter(Settled(results=tuple(results.values())))
+    return _news(results, before)

@@ -4,15 +4,15 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from assay.build.definitions import Definitions
 from assay.build.inputs import Inputs
 from assay.config import PACKAGE
-from assay.engines.make import Recipe
 from assay.errors import AssayError, SourceFault, remedy, words_of
 from assay.events import Failed
 from assay.masking import VEILED, of_function, of_sql, of_trace, veiled
@@ -54,28 +54,25 @@ class Elsewhere(Exception):
 
 
 class Failures(Struct, frozen=True):
-    """Says of products that failed what a user reads; what may be a value that must not be shown is masked.
-
-    `recipe` gives what runs when a product is made.
-    """
+    """Says of products that failed what a user reads; what may be a value that must not be shown is masked."""
 
     graph: Graph
-    shelf: Inputs
-    recipe: Callable[[str], Recipe | None]
+    inputs: Inputs
+    definitions: Definitions
 
     def of(self, name: str, error: BaseException) -> Failed:
         """Return what is said of a product that failed like this."""
         if isinstance(error, SourceFault):
             return Failed(error=of_source(error, self.graph))
         product = self.graph.products[name]
-        failed = said_of(error, str(self.shelf.root), product)
+        failed = said_of(error, str(self.inputs.root), product)
         if not self.graph.sensitive(name) or _is_ours(error):
             return failed
-        recipe = self.recipe(name) if product.runs_python else None
+        recipe = self.definitions[name].recipe if product.runs_python else None
         code = of_function(recipe.function) if recipe else frozenset()
         known = {
             *_names(self.graph, name),
-            *self.shelf.names_in(product),
+            *self.inputs.names_in(product),
             *code,
             *words_behind(error),
         }

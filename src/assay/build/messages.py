@@ -33,12 +33,11 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class MakeRequest(Struct, frozen=True, kw_only=True):
-    """One file to be made, of what, and what is asked of it besides (as in `measure`)."""
+    """One file to be made, of which inputs, and (as in `measure`) which part its rows should be of."""
 
     feeds: Sequence[InputFiles]
     target: Path
     stranger: Stranger | None = None
-    ask: Sequence[str] = ()
 
 
 class Made(Struct, frozen=True, kw_only=True):

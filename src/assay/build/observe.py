@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from assay.catalog import Catalog
 from assay.model import Source, SourceFile, SourceState
 from assay.plan.digests import source_of
-from assay.plan.ladder import Observed
+from assay.plan.observed import Observed
 from assay.plan.parts import keys_of
 from assay.store.files import Storage, digest_of, file_digest, kind_of, opened
 from assay.store.matching import matching
@@ -159,7 +159,7 @@ def has_new_listing(state: SourceState, seen: Mapping[str, SourceFile], now: dat
     return any(not _is_racy(f, now) for f in new)
 
 
-def settled(state: SourceState, now: datetime) -> SourceState:
+def without_racy_times(state: SourceState, now: datetime) -> SourceState:
     """Return a source as it is remembered: the time of a file changed so recently that it can't tell is not."""
     untold = _racy_from(now)
     return replace(

@@ -1,6 +1,6 @@
-"""Decisions to build, made orders: what a version, and each part of it, is made of, and what is there already."""
+"""What is to be built, in full: a decision to build becomes the order that a builder carries out."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -8,167 +8,140 @@ from msgspec.structs import replace
 from assay.build.builder import BuildOrder
 from assay.build.inputs import Inputs
 from assay.build.observe import changed_since
-from assay.build.overlay import RunFacts
+from assay.build.run_facts import RunFacts
 from assay.decisions import InputState, KnownInput
 from assay.declare.resolve import Definition
 from assay.engines.tables import InputFiles
 from assay.errors import SourceReplaced, UsageError
 from assay.model import Key, Part, Product, SourceState, Version
 from assay.plan.digests import key_of
-from assay.plan.ladder import current
-from assay.plan.parts import PartSpec, wanted, within
-from assay.store.files import Storage
+from assay.plan.part_specs import PartSpec, PartSteps, part_steps
+from assay.plan.states import current
 from assay.text import clean
 
 
 class Orders:
-    """Makes the orders of one run, from what it knows by then (`states` may grow)."""
+    """Writes the orders of one run, from what it knows by then (`states` may grow)."""
 
     def __init__(
-        self, run: str, shelf: Inputs, states: Mapping[str, InputState], facts: RunFacts
+        self, run: str, inputs: Inputs, states: Mapping[str, InputState], facts: RunFacts
     ) -> None:
-        self.run, self.shelf, self.states, self.facts = run, shelf, states, facts
+        self.run, self.inputs, self.states, self.facts = run, inputs, states, facts
 
     def whole(self, product: Product, key: Key, definition: Definition) -> BuildOrder:
-        """Return the order of a product that is made as a whole; of one that is then cut, with the parts there were."""
-        cut = product.partition and not product.follows
-        there = {part.made_of: part for part in self._parts_before(product)} if cut else {}
+        """Return the order to build a product as a whole; one that is then cut keeps parts that came out the same."""
+        cut = product.partition is not None and not product.follows
+        existing = self._published_parts(product) if cut else ()
         return BuildOrder(
             product=product,
             key=key,
             run=self.run,
             definition=definition,
-            feeds=self.shelf.feeds(product),
+            feeds=self.inputs.feeds(product),
             check=self._check_sources,
-            inherited=self._inherited(product),
-            there=there,
+            steps=PartSteps(stored={part.made_of: part for part in existing}),
+            inherited=self._data_as_of(product),
         )
 
     def parts(
-        self, product: Product, key: Key, definition: Definition, *, range: str, forced: bool
+        self, product: Product, key: Key, definition: Definition, *, part_range: str, forced: bool
     ) -> BuildOrder:
-        """Return the order of a product that follows its inputs: all its parts, those there are, those to build now."""
-        assert product.partition is not None
-        seen = current(product.name, self.facts)
-        parts = wanted(product, self.states, seen) or []
-        asked = (
-            within([part.key for part in parts], range, product.partition.grain) if range else None
-        )
-        if asked == []:
-            raise UsageError(
-                f"{product.name} has no part in {range}", hint=_some([part.key for part in parts])
-            )
-        again: Collection[str] = ()
-        if forced:
-            again = set(asked if asked is not None else (part.key for part in parts))
-        there = dict(
-            self.facts.parts(
-                product.name, [part.made_of for part in parts if part.key not in again]
-            )
-        )
-        # What an earlier try of this run has made is not made again.
-        there |= self.facts.made(
-            product.name, [part.made_of for part in parts if part.key in again]
-        )
+        """Return the order to build the missing parts of a product that follows its inputs.
+
+        Raises UsageError when the product has no part in `part_range`.
+        """
+        published = current(product.name, self.facts)
+        steps = part_steps(product, self.states, self.facts, forced=forced, part_range=part_range)
+        keys = [spec.key for spec in steps.specs]
+        if steps.chosen is not None and not steps.chosen:
+            raise UsageError(f"{product.name} has no part in {part_range}", hint=_extent(keys))
+        # An earlier try of this run may have built some parts, also where they are built again by force.
+        built = self.facts.parts_of_run(product.name, [spec.made_of for spec in steps.specs])
         return replace(
             self.whole(product, key, definition),
-            parts=parts,
-            there=there,
-            only=asked,
+            steps=replace(steps, stored={**steps.stored, **built}),
             holds=product.holds_parts and not forced,
-            before=seen,
-            part_inherits=self._part_inherits(product),
+            before=published,
+            data_as_of=_PartTimes(product, self.states),
         )
 
-    def without(
-        self, product: Product, key: Key, made: Version | None
+    def without_failed_parts(
+        self, product: Product, key: Key, built: Version | None
     ) -> tuple[BuildOrder, Version, Version | None]:
-        """Return the order to leave some parts as readers have them, what was made, and what they see.
+        """Return the order to hold some parts back, the version that has them, and the published version.
 
-        `made` is a version that this run has made without some parts already.
+        `built` is a version that this run has built without some other parts.
         """
-        version = made or self.facts.find(product.name, key_of(key.code, key.inputs).digest)
+        version = built or self.facts.find(product.name, key_of(key.code, key.inputs).digest)
         assert version is not None
-        return self.whole(product, key, Definition()), version, current(product.name, self.facts)
+        order = self.whole(product, key, Definition())
+        return order, version, current(product.name, self.facts)
 
-    def _parts_before(self, product: Product) -> Iterable[Part]:
-        """Return the parts of what readers see, or of what was built last."""
-        before = current(product.name, self.facts) or self.facts.latest(product.name)
-        return (
-            before.parts if before and before.in_parts and self._storage.holds(before.parts) else ()
-        )
+    def _published_parts(self, product: Product) -> Iterable[Part]:
+        """Return the parts of the published version, or else of the newest."""
+        version = current(product.name, self.facts) or self.facts.latest(product.name)
+        if version is None or not version.in_parts:
+            return ()
+        return version.parts if self.inputs.storage.holds(version.parts) else ()
 
-    def _inherited(self, product: Product) -> datetime | None:
-        """Return the business time that the least advanced of the inputs reaches."""
+    def _data_as_of(self, product: Product) -> datetime | None:
+        """Return the business time that the least advanced input reaches."""
         states = [self.states[i.name] for i in product.inputs]
-        return _earliest(s.data_as_of for s in states if isinstance(s, KnownInput))
-
-    def _part_inherits(self, product: Product) -> Callable[[PartSpec], datetime | None]:
-        """Return what says which business time the least advanced of the inputs reaches that one part is made of."""
-        whole = {
-            i.alias: s.data_as_of
-            for i in product.inputs
-            if isinstance(s := self.states[i.name], KnownInput)
-        }
-        parts = {
-            i.alias: _times(self.states[i.name]) for i in product.inputs if i.grain is not None
-        }
-
-        def reaches(wanted: PartSpec) -> datetime | None:
-            used = {
-                alias: [at for key in keys if (at := parts[alias].get(key))]
-                for alias, keys in wanted.uses.items()
-            }
-            return _earliest(max(used[a]) if used.get(a) else at for a, at in whole.items())
-
-        return reaches
+        return _earliest(state.data_as_of for state in states if isinstance(state, KnownInput))
 
     def _check_sources(self, feeds: Sequence[InputFiles]) -> None:
-        """Refuse what was made of files that were replaced meanwhile."""
+        """Raise SourceReplaced if a file of these inputs was replaced since it was observed."""
         for feed in feeds:
-            if feed.source and (
-                changed := changed_since(self.shelf.root, feed.observed, self._now)
-            ):
-                told = f"{feed.name}: {clean(changed)} was replaced while it was being read"
+            if not feed.source:
+                continue
+            changed = changed_since(self.inputs.root, feed.observed, self.inputs.observed.now)
+            if changed:
                 raise SourceReplaced(
-                    told, hint="Let files be finished elsewhere and then moved here."
+                    f"{feed.name}: {clean(changed)} was replaced while it was being read",
+                    hint="Let files be finished elsewhere and then moved here.",
                 )
 
-    @property
-    def _now(self) -> datetime:
-        return self.shelf.observed.now
 
-    @property
-    def _storage(self) -> Storage:
-        return self.shelf.storage
+class _PartTimes:
+    """Returns the business time that the least advanced input of one part reaches."""
+
+    def __init__(self, product: Product, states: Mapping[str, InputState]) -> None:
+        self.whole: dict[str, datetime | None] = {}
+        self.by_part: dict[str, dict[str, datetime]] = {}
+        for i in product.inputs:
+            state = states[i.name]
+            if isinstance(state, KnownInput):
+                self.whole[i.alias] = state.data_as_of
+            if i.grain is not None:
+                self.by_part[i.alias] = _times(state)
+
+    def __call__(self, spec: PartSpec) -> datetime | None:
+        newest = {}
+        for alias, keys in spec.uses.items():
+            times = [self.by_part[alias][key] for key in keys if key in self.by_part[alias]]
+            if times:
+                newest[alias] = max(times)
+        return _earliest(newest.get(alias, whole) for alias, whole in self.whole.items())
 
 
 def _times(state: InputState) -> dict[str, datetime]:
-    """Return the business time that each part of an input reaches, where it says so."""
+    """Return the business time that each part of an input reaches, where the part records one."""
     version = state.behind if isinstance(state, KnownInput) else None
     parts = version.parts if isinstance(version, Version) else ()
     return {part.key: part.data_as_of for part in parts if part.data_as_of}
 
 
 def _earliest(times: Iterable[datetime | None]) -> datetime | None:
-    known = [at for at in times if at]
-    return min(known, key=lambda at: at.replace(tzinfo=None)) if known else None
+    recorded = [at for at in times if at]
+    return min(recorded, key=lambda at: at.replace(tzinfo=None)) if recorded else None
 
 
-def _some(keys: Sequence[str]) -> str:
+def _extent(keys: Sequence[str]) -> str:
     return f"It has {len(keys)}, from {keys[0]} to {keys[-1]}." if keys else "It has none."
 
 
-def todo(order: BuildOrder) -> int:
-    """Return how many parts an order has to build now."""
-    asked = order.only
-    return sum(
-        p.made_of not in order.there and (asked is None or p.key in asked) for p in order.parts
-    )
-
-
 def bytes_of(state: InputState) -> int:
-    """Return how many bytes an input has, as they are stored."""
+    """Return the stored size of an input in bytes."""
     match state:
         case KnownInput(behind=Version() as version):
             return version.bytes

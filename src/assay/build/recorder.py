@@ -1,171 +1,150 @@
-"""What a run has found out and not recorded yet: small work is recorded in groups, after its bytes are flushed."""
+"""Records what a run finds out: small facts in groups, after the bytes that they name are flushed to disk."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from queue import SimpleQueue
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
-from assay.build.overlay import RunFacts
 from assay.build.pack import share
-from assay.catalog import Catalog
-from assay.decisions import Reason, Waive
-from assay.engines.duckdb import DuckDB
-from assay.events import Failed
+from assay.build.run_facts import RunFacts
+from assay.build.workers import Workers
+from assay.build.workspace import Workspace
+from assay.decisions import Waive
 from assay.model import Part, Version
 from assay.plan.waivers import Restatement, Waiver
 from assay.rules.verdict import JudgedVersion
 from assay.signals import signals_deferred
-from assay.store.files import Storage
 
-_WORTH_KEEPING = (
-    0.2  # seconds of work after which facts are recorded at once; less is recorded in groups
-)
-
-
-class ProductWork(Struct):
-    """What was done for one product in this run: see `Result`."""
-
-    reasons: tuple[Reason, ...] = ()
-    built: bool = False
-    judged: bool = False
-    seconds: float = 0.0
-    parts_built: tuple[int, int] | None = None
-    tries: int = 0
-    unmade: Mapping[str, Failed] = field(default_factory=dict)
-    whole: Version | None = None
+_WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once
 
 
 class Recorder:
-    """The facts of one run on their way into the catalog, for the thread that has it open.
+    """The facts of one run on their way into the catalog.
 
-    `made` and `inspected` are for any thread.
+    Only the thread that has the catalog open may use it, but for `part_built` and `inspected`.
     """
 
-    def __init__(
-        self, catalog: Catalog, storage: Storage, facts: RunFacts, engine: Callable[[], DuckDB]
-    ) -> None:
-        self.catalog, self.storage, self.facts, self.engine = catalog, storage, facts, engine
-        self.many: set[str] = (
-            set()
-        )  # products of which so many parts are made that they share files
-        self._made: SimpleQueue[tuple[str, Part]] = SimpleQueue()
+    def __init__(self, workspace: Workspace, facts: RunFacts, workers: Workers) -> None:
+        self.catalog, self.storage = workspace.catalog, workspace.storage
+        self.facts, self.workers = facts, workers
+        self.shares_files: set[str] = set()  # products whose many small parts share files
+        self._built: SimpleQueue[tuple[str, Part]] = SimpleQueue()
         self._inspected: SimpleQueue[tuple[str, str]] = SimpleQueue()
-        self._parts: dict[str, dict[str, Part]] = {}  # as recorded, by where each was written
+        self._parts: dict[str, dict[str, Part]] = {}  # recorded, by product and path as built
         self._pending: list[Version | JudgedVersion] = []
         self._seconds = 0.0
 
-    def made(self, product: str, part: Part) -> None:
-        """Take a part that was built; any thread may call it."""
-        self._made.put((product, part))
+    def part_built(self, product: str, part: Part) -> None:
+        """Take a part that was built. Any thread may call it."""
+        self._built.put((product, part))
 
     def inspected(self, reading: str, digests: Iterable[str]) -> None:
-        """Take files of sources, by their digests, that were found to be as declared; any thread may call it."""
+        """Take the digests of source files that are as declared. Any thread may call it."""
         for digest in digests:
             self._inspected.put((digest, reading))
 
-    def _keep_inspected(self) -> None:
-        inspected = []
-        while not self._inspected.empty():
-            inspected.append(self._inspected.get())
-        if inspected:
-            self.catalog.keep_inspected(inspected)
-
-    def of(self, product: str) -> Sequence[Part]:
-        """Return the parts of a product that were built in this run, as recorded."""
+    def parts_of(self, product: str) -> Sequence[Part]:
+        """Return the parts of a product that this run has built, as recorded."""
         return list(self._parts.get(product, {}).values())
 
-    def parts(self) -> list[str]:
-        """Record the parts that were built meanwhile, so that they need not be built again; return whose they are.
+    def record_parts(self) -> list[str]:
+        """Record the parts built since the last call, so that no run builds them again; return their products.
 
-        Where there are very many, those of few rows share files from then on.
+        Small parts of products in `shares_files` are put together in one file first.
         """
         with signals_deferred():
-            return self._parts_made()
+            self._record_inspected()
+            built: dict[str, list[Part]] = {}
+            while not self._built.empty():
+                product, part = self._built.get()
+                built.setdefault(product, []).append(part)
+            stored = {name: self._in_files(name, parts) for name, parts in built.items()}
+            self.storage.flush({part.path for parts in stored.values() for part in parts.values()})
+            for name, parts in stored.items():
+                self._record_parts_of(name, parts)
+            return list(built)
 
-    def _parts_made(self) -> list[str]:
-        self._keep_inspected()
-        made: dict[str, list[Part]] = {}
-        while not self._made.empty():
-            name, part = self._made.get()
-            made.setdefault(name, []).append(part)
-        now = {name: self._shared(name, parts) for name, parts in made.items()}
-        self.storage.flush({part.path for parts in now.values() for part in parts.values()})
-        for name, parts in now.items():
-            recorded = self.catalog.record_parts(name, list(parts.values()))
-            for path, part in zip(parts, recorded, strict=True):
-                self.facts.add_part(name, part)
-                self._parts.setdefault(name, {})[path] = part
-                if part.path != path:
-                    with suppress(OSError):
-                        self.storage.remove(path)
-        return list(made)
-
-    def _shared(self, product: str, parts: Sequence[Part]) -> dict[str, Part]:
-        if product in self.many:
-            return share(parts, storage=self.storage, engine=self.engine)
+    def _in_files(self, product: str, parts: Sequence[Part]) -> dict[str, Part]:
+        """Return where parts are stored, by the path that each was built at."""
+        if product in self.shares_files:
+            return share(parts, storage=self.storage, engine=lambda: self.workers.engine)
         return {part.path: part for part in parts}
 
-    def version(self, version: Version) -> Version:
-        """Take a version that was built, and return it as it will be recorded."""
+    def _record_parts_of(self, product: str, parts: Mapping[str, Part]) -> None:
+        recorded = self.catalog.record_parts(product, list(parts.values()))
+        for path, part in zip(parts, recorded, strict=True):
+            self.facts.add_part(product, part)
+            self._parts.setdefault(product, {})[path] = part
+            if part.path != path:
+                with suppress(OSError):
+                    self.storage.remove(path)
+
+    def record_version(self, version: Version) -> Version:
+        """Take a version that was built; return it as it is recorded.
+
+        A version in parts is recorded at once together with its parts, so that no part is left without a version.
+        """
         if version.in_parts:
-            self.parts()
-            known = self._parts.get(version.product, {})
-            parts = [known.get(part.path, part) for part in version.parts]
+            self.record_parts()
+            recorded = self._parts.get(version.product, {})
+            parts = [recorded.get(part.path, part) for part in version.parts]
             self.storage.flush({part.path for part in parts if not part.id})
-            # With its parts, so that none of them is ever left without a version.
             size = sum({part.path: part.bytes for part in parts}.values())
             [version] = self.catalog.record([replace(version, parts=tuple(parts), bytes=size)])
             self.facts.add_version(version)
             return version
         self.facts.add_version(version)
         self._seconds += version.seconds
-        self._keep(version)
+        self._add(version)
         return version
 
-    def ruling(self, ruling: JudgedVersion) -> None:
+    def record_verdict(self, judged: JudgedVersion) -> None:
         """Take how a version was judged."""
-        self.facts.add_verdict(ruling.verdict)
-        self._keep(ruling)
+        self.facts.add_verdict(judged.verdict)
+        self._add(judged)
 
-    def waive(
-        self, product: str, step: Waive, restatement: Restatement, *, environment: str, at: datetime
+    def record_waivers(
+        self, product: str, step: Waive, restatement: Restatement, workspace: Workspace
     ) -> None:
-        """Record which failing rows of a version may go out, as the user says who has looked at them."""
+        """Record which failing rows of a version may be published, and who looked at them."""
         waivers = [
             Waiver(
-                environment=environment,
+                environment=workspace.environment,
                 product=product,
                 version=step.version.id,
                 rule=rule,
-                row_digests=parts,
+                row_digests=row_digests,
                 because=restatement.because,
                 who=restatement.who,
-                at=at,
+                at=workspace.clock(),
             )
-            for rule, parts in step.rules.items()
+            for rule, row_digests in step.rules.items()
         ]
-        self.flush()  # what they are about comes before them
+        self.flush()  # the catalog has to know the version first
         self.catalog.waive(waivers)
         self.facts.add_waivers(waivers)
 
-    def _keep(self, fact: Version | JudgedVersion) -> None:
+    def flush(self) -> None:
+        """Record everything that is pending."""
+        self._record_inspected()
+        if not self._pending:
+            return
+        versions = [fact for fact in self._pending if isinstance(fact, Version)]
+        judged = [fact for fact in self._pending if isinstance(fact, JudgedVersion)]
+        self.storage.flush({p.path for version in versions for p in version.parts if not p.id})
+        findings = [finding for fact in judged for finding in fact.judged]
+        self.catalog.record(versions, [fact.verdict for fact in judged], findings)
+        self._pending, self._seconds = [], 0.0
+
+    def _add(self, fact: Version | JudgedVersion) -> None:
         self._pending.append(fact)
         if self._seconds >= _WORTH_KEEPING:
             self.flush()
 
-    def flush(self) -> None:
-        """Record all there is."""
-        self._keep_inspected()
-        if not self._pending:
-            return
-        versions = [fact for fact in self._pending if isinstance(fact, Version)]
-        rulings = [fact for fact in self._pending if isinstance(fact, JudgedVersion)]
-        self.storage.flush(
-            {part.path for version in versions for part in version.parts if not part.id}
-        )
-        judged = [told for ruling in rulings for told in ruling.judged]
-        self.catalog.record(versions, [ruling.verdict for ruling in rulings], judged)
-        self._pending, self._seconds = [], 0.0
+    def _record_inspected(self) -> None:
+        inspected = []
+        while not self._inspected.empty():
+            inspected.append(self._inspected.get())
+        if inspected:
+            self.catalog.keep_inspected(inspected)

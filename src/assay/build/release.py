@@ -1,44 +1,36 @@
 """Puts an earlier version of a product, or the whole set of a release, back before its readers, and pins it there."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 
-from msgspec import Struct
-
+from assay.build.workspace import Workspace
 from assay.catalog import Catalog
 from assay.catalog.versions import version_of
 from assay.engines.tables import stored
 from assay.errors import Conflict, StoreError, UsageError
 from assay.model import QUARANTINE, Move, Pointer, Version, short
 from assay.plan.graph import Graph
-from assay.store.files import Storage
 
 _ATTEMPTS = 10
 T = TypeVar("T")
 
 
-class Readers(Struct, frozen=True, kw_only=True):
-    """What is put before whose readers: the environment, and where everything is."""
+def _pointers(workspace: Workspace) -> Mapping[str, Pointer]:
+    return workspace.catalog.pointers(workspace.environment)
 
-    catalog: Catalog
-    storage: Storage
-    graph: Graph
-    environment: str
-    now: datetime
 
-    def pointers(self) -> Mapping[str, Pointer]:
-        return self.catalog.pointers(self.environment)
-
-    def release(self, moves: Sequence[Move], pointers: Mapping[str, Pointer], why: str) -> int:
-        """Move pointers in one transaction, if they are where they were seen."""
-        expects = {
-            m.product: found.release if (found := pointers.get(m.product)) else 0 for m in moves
-        }
-        release = self.catalog.release(
-            self.environment, moves, expects, run="", at=self.now, why=why
-        )
-        return release.id
+def _release(
+    workspace: Workspace, moves: Sequence[Move], pointers: Mapping[str, Pointer], why: str
+) -> int:
+    """Move pointers in one transaction, if they still are as read; return the id of the release."""
+    expected = {
+        move.product: pointers[move.product].release if move.product in pointers else 0
+        for move in moves
+    }
+    release = workspace.catalog.release(
+        workspace.environment, moves, expected, run="", at=workspace.clock(), why=why
+    )
+    return release.id
 
 
 def _steadily(attempt: Callable[[], T]) -> T:
@@ -55,9 +47,9 @@ def _steadily(attempt: Callable[[], T]) -> T:
 # ---------------------------------------------------------------------------------------------- one product
 
 
-def restore(readers: Readers, product: str, id: str) -> dict[str, Any]:
+def restore(workspace: Workspace, product: str, id: str) -> dict[str, Any]:
     """Publish an earlier version and pin it, with the rows that were set aside of it; return what was done as data."""
-    catalog = readers.catalog
+    catalog = workspace.catalog
 
     def attempt() -> dict[str, Any]:
         version = version_of(catalog, product, id)
@@ -67,50 +59,50 @@ def restore(readers: Readers, product: str, id: str) -> dict[str, Any]:
             )
         beside = catalog.versions(f"{product}__{QUARANTINE}")
         aside = [v for v in beside if v.key.inputs.get(product) == version.digest]
-        put, pointers = (version, *aside[:1]), readers.pointers()
+        put, pointers = (version, *aside[:1]), _pointers(workspace)
         for each in put:
-            stored(each, readers.storage)  # StoreError when it is not there whole
+            stored(each, workspace.storage)  # StoreError when it is not there whole
         # What is put back is not to be compared with what it takes back.
         moves = [Move(product=v.product, version=v.id, pinned=True) for v in put]
-        release = readers.release(moves, pointers, f"restore {short(version.id)}")
+        release = _release(workspace, moves, pointers, f"restore {short(version.id)}")
         return {
             "product": product,
             "release": release,
             "result": "restored",
             "version": version.id,
             "note": f"pinned; `products restore {product} --unpin` lets it move again",
-            "warnings": _new_mixtures(readers, pointers, moves),
+            "warnings": _new_mixtures(workspace, pointers, moves),
         }
 
     return _steadily(attempt)
 
 
-def retire(readers: Readers, products: Collection[str], because: str = "") -> dict[str, Any]:
+def retire(workspace: Workspace, products: Collection[str], because: str = "") -> dict[str, Any]:
     """Take products that are no longer declared away from readers, with the rows set aside of them, in one release.
 
     Their versions are kept as long as others that readers saw. Raises UsageError for one that is still declared (the
     next run would publish it again), unless the files that readers are sent to are lost, and for one that readers do
     not see.
     """
-    catalog, storage = readers.catalog, readers.storage
+    catalog, storage = workspace.catalog, workspace.storage
 
     def attempt() -> dict[str, Any]:
-        pointers = readers.pointers()
+        pointers = _pointers(workspace)
         seen = {
             name: catalog.version(pointers[name].version) for name in products if name in pointers
         }
         lost = {name for name, version in seen.items() if not storage.holds(version.parts)}
         if declared := sorted(
-            name for name in products if name in readers.graph.products and name not in lost
+            name for name in products if name in workspace.graph.products and name not in lost
         ):
-            where = readers.graph.products[declared[0]].where
+            where = workspace.graph.products[declared[0]].where
             raise UsageError(
                 f"{declared[0]} is declared ({where}), so the next run would publish it again",
                 hint="Remove its declaration first.",
             )
         if unseen := sorted(set(products) - pointers.keys()):
             raise UsageError(
-                f"readers of {readers.environment} do not see {unseen[0]}: there is nothing to retire"
+                f"readers of {workspace.environment} do not see {unseen[0]}: there is nothing to retire"
             )
         aside = {f"{name}__{QUARANTINE}" for name in products} & pointers.keys()
         moves = [
@@ -118,23 +110,23 @@ def retire(readers: Readers, products: Collection[str], because: str = "") -> di
             for n in sorted({*products, *aside})
         ]
         why = f"retire {', '.join(sorted(products))}" + (f": {because}" if because else "")
-        release = readers.release(moves, pointers, why)
+        release = _release(workspace, moves, pointers, why)
         retired = [{"product": move.product, "version": move.previous} for move in moves]
         return {"result": "retired", "release": release, "because": because, "products": retired}
 
     return _steadily(attempt)
 
 
-def unpin(readers: Readers, products: Collection[str]) -> dict[str, Any]:
+def unpin(workspace: Workspace, products: Collection[str]) -> dict[str, Any]:
     """Let these products (none: all that are pinned) move again with the next run."""
 
     def attempt() -> dict[str, Any]:
-        pointers = readers.pointers()
+        pointers = _pointers(workspace)
         pinned = {name for name, pointer in pointers.items() if pointer.pinned}
         if loose := sorted(set(products) - pinned):
             raise UsageError(f"{loose[0]} is not pinned")
         if not pinned:
-            raise UsageError(f"nothing is pinned in {readers.environment}")
+            raise UsageError(f"nothing is pinned in {workspace.environment}")
         chosen = {
             n
             for n in pinned
@@ -147,7 +139,7 @@ def unpin(readers: Readers, products: Collection[str]) -> dict[str, Any]:
         told = [{"product": move.product, "version": move.version} for move in moves]
         return {
             "result": "unpinned",
-            "release": readers.release(moves, pointers, "unpin"),
+            "release": _release(workspace, moves, pointers, "unpin"),
             "products": told,
         }
 
@@ -157,12 +149,12 @@ def unpin(readers: Readers, products: Collection[str]) -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------- a whole set
 
 
-def restore_release(readers: Readers, release: int) -> dict[str, Any]:
+def restore_release(workspace: Workspace, release: int) -> dict[str, Any]:
     """Publish all that readers saw as of a release, in one transaction, and pin it; return what was done as data.
 
     Raises UsageError when there is no such release, StoreError, with all that is gone, when not all of it is there.
     """
-    catalog, environment = readers.catalog, readers.environment
+    catalog, environment = workspace.catalog, workspace.environment
 
     def attempt() -> dict[str, Any]:
         then = catalog.pointers(environment, release)
@@ -170,10 +162,10 @@ def restore_release(readers: Readers, release: int) -> dict[str, Any]:
             last = catalog.last_release(environment)
             told = f"the last is {last.id}" if last else "it has none"
             raise UsageError(f"there is no release {release} of {environment}: {told}")
-        _check_whole(readers, then.values(), release)
-        pointers = readers.pointers()
+        _check_whole(workspace, then.values(), release)
+        pointers = _pointers(workspace)
         moves = [_back(pointer, pointers.get(name)) for name, pointer in sorted(then.items())]
-        id = readers.release(moves, pointers, f"restore release {release}")
+        id = _release(workspace, moves, pointers, f"restore release {release}")
         return {
             "result": "restored",
             "as_of": release,
@@ -187,7 +179,7 @@ def restore_release(readers: Readers, release: int) -> dict[str, Any]:
                 for m in moves
             ],
             "left": sorted(pointers.keys() - then.keys()),
-            "warnings": _new_mixtures(readers, pointers, moves),
+            "warnings": _new_mixtures(workspace, pointers, moves),
         }
 
     return _steadily(attempt)
@@ -203,11 +195,11 @@ def _seen(pointers: Mapping[str, Pointer], name: str) -> str:
     return pointers[name].version if name in pointers else ""
 
 
-def _check_whole(readers: Readers, pointers: Iterable[Pointer], release: int) -> None:
+def _check_whole(workspace: Workspace, pointers: Iterable[Pointer], release: int) -> None:
     gone = []
     for pointer in pointers:
-        found = readers.catalog.versions_where("where id = ?", [pointer.version])
-        if not found or not readers.storage.holds(found[0].parts):
+        found = workspace.catalog.versions_where("where id = ?", [pointer.version])
+        if not found or not workspace.storage.holds(found[0].parts):
             gone.append(
                 f"{pointer.product} {short(pointer.version)}{'' if found else ' (no longer kept)'}"
             )
@@ -240,10 +232,10 @@ def mixtures(graph: Graph, seen: Mapping[str, Version], of: Iterable[str]) -> li
 
 
 def _new_mixtures(
-    readers: Readers, before: Mapping[str, Pointer], moves: Sequence[Move]
+    workspace: Workspace, before: Mapping[str, Pointer], moves: Sequence[Move]
 ) -> list[str]:
     """Return, in words, which products readers now see made of another version of an input than they see."""
-    catalog, graph, names = readers.catalog, readers.graph, [m.product for m in moves]
+    catalog, graph, names = workspace.catalog, workspace.graph, [m.product for m in moves]
     near = {*names, *(n for name in names for n in graph.below.get(name, ()))}
     near |= {i.name for name in near & graph.products.keys() for i in graph.products[name].inputs}
     old = {name: catalog.version(before[name].version) for name in near if name in before}

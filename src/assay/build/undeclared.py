@@ -12,7 +12,7 @@ from assay.declare.accesses import Accesses, noticing
 from assay.declare.imports import Local
 from assay.declare.manifest import reads_files
 from assay.model import Product
-from assay.plan.ladder import Observed
+from assay.plan.observed import Observed
 from assay.text import sayable
 
 # Variables that say how a process runs, or who it is, and not what it computes.

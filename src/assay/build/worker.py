@@ -92,7 +92,7 @@ def _maker(task: Task) -> Callable[[bytes], Reply]:
 
     def made(message: bytes) -> Reply:
         asked = request_from(message)
-        told = partial(measure, stranger=asked.stranger, ask=asked.ask)
+        told = partial(measure, stranger=asked.stranger)
         with noticing(accesses := reading(local)):
             measured = make(product, recipe, asked.feeds, asked.target, engine, measure=told)
         files = accesses.files.keys() - accesses.written

@@ -49,7 +49,6 @@ class Make(Protocol):
         target: Path,
         *,
         stranger: Stranger | None = None,
-        ask: Sequence[str] = (),
     ) -> Measured: ...
 
 
@@ -57,7 +56,7 @@ class Workers(Struct, kw_only=True):
     """What makes the products of one run; `jobs` of them at a time share the memory. `timer` tells seconds."""
 
     run: str
-    shelf: Inputs
+    inputs: Inputs
     timer: Callable[[], float]
     jobs: int = 1
     stopping: Event = field(default_factory=Event)
@@ -70,7 +69,7 @@ class Workers(Struct, kw_only=True):
     def engine(self) -> DuckDB:
         """The engine of this process; there is none before somebody asks."""
         with self._lock:
-            self._engine = self._engine or self.shelf.engine()
+            self._engine = self._engine or self.inputs.engine()
             return self._engine
 
     @contextmanager
@@ -79,7 +78,7 @@ class Workers(Struct, kw_only=True):
         if not (product.isolate or (product.timeout and recipe)):
             yield partial(self._here, product, recipe)
             return
-        spill = spill_of(self.shelf.config, f"{self.run}-{uuid.uuid4().hex[:8]}")
+        spill = spill_of(self.inputs.config, f"{self.run}-{uuid.uuid4().hex[:8]}")
         with self._lock:
             self._spills.add(spill)
         child = _Child(self._task(product, recipe, spill), self.timer, self.stopping)
@@ -121,7 +120,7 @@ class Workers(Struct, kw_only=True):
     def spilled(self) -> int:
         """Return how many bytes are spilled now, here and in processes."""
         with self._lock:
-            return sum(map(size_of, [self.shelf.config.spill_folder, *self._spills]))
+            return sum(map(size_of, [self.inputs.config.spill_folder, *self._spills]))
 
     def _here(
         self,
@@ -131,23 +130,22 @@ class Workers(Struct, kw_only=True):
         target: Path,
         *,
         stranger: Stranger | None = None,
-        ask: Sequence[str] = (),
     ) -> Measured:
-        engine, told = self.engine, partial(measure, stranger=stranger, ask=ask)
+        engine, told = self.engine, partial(measure, stranger=stranger)
         if not product.timeout:
             return make(product, recipe, feeds, target, engine, measure=told)
         work = partial(make, product, recipe, feeds, target, engine, measure=told)
         return _within(product, work, engine.interrupt)
 
     def _task(self, product: Product, recipe: Recipe | None, spill: Path) -> Task:
-        given = self.shelf.config.limits
+        given = self.inputs.config.limits
         limits = {**given, "memory_limit": _share(given["memory_limit"], self.jobs)}
         return Task(
-            root=self.shelf.root,
+            root=self.inputs.root,
             product=product,
             handovers=recipe.handovers if recipe else None,
             takes=recipe.target if recipe else "",
-            folders=self.shelf.folders,
+            folders=self.inputs.folders,
             spill=spill,
             limits=limits,
         )
@@ -205,7 +203,6 @@ class _Child:
         target: Path,
         *,
         stranger: Stranger | None = None,
-        ask: Sequence[str] = (),
     ) -> Measured:
         """Let it make a file; raises what was raised in there, TimedOut, or Crashed when it is gone."""
         limit = self.product.timeout
@@ -215,7 +212,7 @@ class _Child:
             self._start()
             self._send(task_to(self.task))
             self._heard(max(limit, _START) if limit else 0)
-        self._send(request_to(MakeRequest(feeds=feeds, target=target, stranger=stranger, ask=ask)))
+        self._send(request_to(MakeRequest(feeds=feeds, target=target, stranger=stranger)))
         made = self._heard(limit)
         if made is None:
             raise self._gone()

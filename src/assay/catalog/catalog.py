@@ -57,7 +57,7 @@ from assay.model import (
     Verdict,
     Version,
 )
-from assay.plan.ladder import Facts
+from assay.plan.observed import Facts
 from assay.plan.waivers import Waiver
 
 CLOCKS_DIFFER = timedelta(minutes=5)  # what machines that share a catalog may be apart

@@ -191,10 +191,11 @@ def waiver_row(w: Waiver) -> list[Any]:
 
 
 def _changed(result: RuleResult) -> dict[str, Any]:
-    return {
-        **changed(result),
-        **({"parts": [asdict(part) for part in result.part_counts]} if result.part_counts else {}),
-    }
+    """Return the fields of a result that differ from their defaults, under the names that are recorded."""
+    fields = changed(result)
+    if counts := fields.pop("part_counts", None):
+        fields["parts"] = [asdict(count) for count in counts]
+    return fields
 
 
 def _columns(columns: Iterable[Column]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from assay.build.session import Session
+from assay.build.workspace import Workspace
 from assay.catalog.versions import version_of
 from assay.cli.printing import table, to_json, write_csv, write_json
 from assay.decisions import Blocked, Check, Decision, Keep, Publish
@@ -27,7 +27,7 @@ _TABLE = 1000  # rows of an answer that a table shows unless it is told
 
 
 def version_shown(
-    session: Session,
+    workspace: Workspace,
     name: str,
     steps: Mapping[str, Decision],
     version_id: str | None,
@@ -43,7 +43,7 @@ def version_shown(
             key = (
                 end.version.key
             )  # other parts of it are out: what is held is what was built with these
-            whole = session.observe().facts.find(name, key_of(key.code, key.inputs).digest)
+            whole = workspace.observe().facts.find(name, key_of(key.code, key.inputs).digest)
             return whole or end.version
         if not isinstance(end, Blocked):
             told = (
@@ -54,8 +54,8 @@ def version_shown(
             raise UsageError(f"no version of {name} is held back", hint=told)
         return end.version
     if version_id:
-        return version_of(session.catalog, name, version_id)
-    return published(session.project.config, session.environment).version(name)
+        return version_of(workspace.catalog, name, version_id)
+    return published(workspace.config, workspace.environment).version(name)
 
 
 def show_answer(

@@ -1,5 +1,6 @@
 """A run as a command makes it: told as it goes, with what it left at the end."""
 
+import gc
 import sys
 from contextlib import redirect_stdout
 from typing import Any
@@ -8,35 +9,47 @@ import click
 from msgspec.structs import replace
 
 from assay.build.execute import execute
-from assay.build.session import Session
+from assay.build.workspace import Workspace
 from assay.cli.printing import JsonReporter, PlainReporter, RichReporter, to_json
 from assay.events import Outcome
-from assay.plan.ladder import Observed, Request, RunOptions
+from assay.plan.observed import Observed
+from assay.plan.request import Request, RunOptions
 from assay.signals import stop_at_sigterm
 from assay.views.words import Story
 
 
 def go(
-    session: Session, observed: Observed, request: Request, *, as_json: bool, manner: RunOptions
+    workspace: Workspace,
+    observed: Observed,
+    request: Request,
+    *,
+    as_json: bool,
+    options: RunOptions,
 ) -> Outcome:
-    """Do what is asked for, and tell of it on the way."""
+    """Build what is requested and report it on the way."""
     stop_at_sigterm()
-    facts = session.catalog.facts(
-        session.environment, session.storage.holds
-    )  # also of what the run makes
-    story, width = Story(session.project.graph, facts), max(map(len, request.products), default=0)
+    _tune_garbage_collection()
+    # Facts read anew, which see what the run records.
+    facts = workspace.catalog.facts(workspace.environment, workspace.storage.holds)
+    story, width = Story(workspace.graph, facts), max(map(len, request.products), default=0)
     reporter = _reporter(story, width, as_json)
     try:
         with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
             return execute(
-                session.project,
+                replace(workspace, reporter=reporter),
                 request,
-                session.world(reporter),
                 observed,
-                manner=replace(manner, jobs=manner.jobs or session.project.config.jobs),
+                options=replace(options, jobs=options.jobs or workspace.config.jobs),
             )
     finally:
         reporter.close()
+
+
+def _tune_garbage_collection() -> None:
+    """Collect rarely: a run makes mostly plain values without cycles. A command starts with collection off."""
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _reporter(story: Story, width: int, as_json: bool) -> Any:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from assay.catalog import Catalog, shared_catalog
 from assay.config import Config, find_config
 from assay.declare.manifest import last_manifest, read_manifest
 from assay.engines.sql import reader
@@ -16,7 +15,6 @@ from assay.errors import Conflict, DeclarationError, UsageError
 from assay.model import PREVIOUS, THIS, Input, Product
 from assay.plan.graph import Graph
 from assay.plan.moments import graph_at
-from assay.store.files import LocalStorage, Storage
 
 if TYPE_CHECKING:
     from assay.declare.resolve import Definition, Resolved
@@ -93,14 +91,6 @@ class Project(Struct):
         if wrong:
             told = f"the manifest {self.config.state / 'manifest.json'} is damaged ({product.name}: {wrong})"
             raise UsageError(told, hint="Remove it; it is made again.")
-
-    def storage(self) -> Storage:
-        """Return where the bytes of versions are."""
-        return LocalStorage(self.config.state / "store")
-
-    def catalog(self, *, create: bool = False) -> Catalog:
-        """Open the catalog; without `create`, one that is not there yet reads as empty."""
-        return shared_catalog(self.config, create=create)
 
 
 def _not_a_query(query: str, inputs: Iterable[Input]) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import date, datetime
 from itertools import accumulate
 from pathlib import Path
@@ -26,9 +25,6 @@ _AS_WRITTEN = re.compile(
     r"|DECIMAL\(\d+,\d+\)"
 )
 _RANGES = 64  # ranges of rows that are told apart in one query
-_LITTLE = (
-    256 * 1024
-)  # bytes of a file that is read once for all questions: a query costs more than to keep its rows
 
 
 def measure(
@@ -38,14 +34,12 @@ def measure(
     types: Mapping[str, str] | None = None,
     *,
     stranger: Stranger | None = None,
-    ask: Sequence[str] = (),
 ) -> Measured:
     """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
 
     The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts;
     `types` are those that the columns were written in: DuckDB may not see all of them. `stranger` is a column, and
-    the part that rows should be of: those of another are counted. `ask` are queries over `this`: of a little file it
-    is told which of them find no row.
+    the part that rows should be of: those of another are counted.
     """
     staged = parquet([file])
     with engine.cursor() as cursor:
@@ -54,28 +48,9 @@ def measure(
         strange = strange_to(stranger, columns)
         if strange:
             measures.append(f"count_if({strange})")
-        if ask and file.stat().st_size <= _LITTLE:
-            row, none = _with_answers(cursor, staged, measures, ask)
-        else:
-            row, none = _one(cursor, f"select {', '.join(measures)} {staged}"), ()
+        row = _one(cursor, f"select {', '.join(measures)} {staged}")
     found = _measured(engine, columns, event_time, row)
-    return replace(found, strangers=(row[-1] or 0) if strange else 0, none=none)
-
-
-def _with_answers(
-    cursor: "duckdb.DuckDBPyConnection", staged: str, measures: Sequence[str], ask: Sequence[str]
-) -> tuple[Sequence[Any], tuple[int, ...]]:
-    """Return what is measured, and which queries find no row; none of them, when one cannot be answered."""
-    import duckdb
-
-    rest = ", null" * (len(measures) - 1)  # each costs DuckDB a little in every query
-    counted = (f"select {n}, count(*){rest} from (\n{query}\n)" for n, query in enumerate(ask))
-    measured = f"select -1, {', '.join(measures)} from this"
-    with suppress(duckdb.Error):  # each will say why when it is asked on its own
-        every = f"with this as materialized ({staged}) {' union all '.join([measured, *counted])}"
-        found = {row[0]: row[1:] for row in cursor.execute(every).fetchall()}
-        return found.pop(-1), tuple(n for n, row in found.items() if row[0] == 0)
-    return _one(cursor, f"select {', '.join(measures)} {staged}"), ()
+    return replace(found, strangers=(row[-1] or 0) if strange else 0)
 
 
 def _one(cursor: "duckdb.DuckDBPyConnection", query: str) -> Sequence[Any]:

@@ -137,8 +137,7 @@ def _cut(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
 class Measured(Struct, frozen=True, kw_only=True):
     """What a staged file holds: rows, columns as stored, content digest, and the last event time.
 
-    `strangers` are rows that belong to another part; `none` the queries that were asked besides and find no row, by
-    their place.
+    `strangers` are rows that belong to another part.
     """
 
     rows: int
@@ -146,4 +145,3 @@ class Measured(Struct, frozen=True, kw_only=True):
     digest: str
     data_as_of: datetime | None = None
     strangers: int = 0
-    none: tuple[int, ...] = ()

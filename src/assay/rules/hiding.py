@@ -18,10 +18,9 @@ from assay.sensitive import secret
 class Evidence(Struct, frozen=True, kw_only=True):
     """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
 
-    `aside` holds the rows that were set aside, of `rows_in` altogether; `good` are rules, by text, that are known to
-    find no row. There is no `previous` on a first release; `before` are its columns, `built` is when it was. `now` is
-    the moment of judging; `sensitive` are the columns never to be shown, by name; `secrets` those that may be in what
-    is judged under another name.
+    `aside` holds the rows that were set aside, of `rows_in` altogether. There is no `previous` on a first release;
+    `before` are its columns, `built` is when it was. `now` is the moment of judging; `sensitive` are the columns never
+    to be shown, by name; `secrets` those that may be in what is judged under another name.
     """
 
     this: StoredTable
@@ -33,7 +32,6 @@ class Evidence(Struct, frozen=True, kw_only=True):
     before: tuple[Column, ...] = ()
     built: datetime | None = None
     now: datetime
-    good: frozenset[str] = frozenset()
     sensitive: Mapping[str, frozenset[str]] = field(default_factory=dict)
     secrets: Sequence[Secrets] = ()
 

@@ -152,7 +152,6 @@ class RuleJudge(Struct):
 
     def answer(self) -> None:
         """Answer every rule that has no answer yet."""
-        self.answers |= {text: Answer(how="sql", failing=0) for text in self.evidence.good}
         ways = ways_of(self.product, self.evidence.columns)
         ways = {
             t: way

@@ -1,20 +1,18 @@
 """Judges one version, as a whole or part by part, and makes the verdict that is recorded."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct, field
 
-from assay.catalog import Catalog
 from assay.engines.damage import damage_reported, damaged
 from assay.engines.duckdb import DuckDB
 from assay.engines.tables import StoredTable
 from assay.model import PartFindings, Product, Status, Verdict, Version
-from assay.plan.ladder import outcome
+from assay.plan.verdicts import outcome
 from assay.plan.waivers import Waiver, let_through
 from assay.rules.hiding import Evidence
-from assay.rules.incremental.parts import Judgement, found_nothing, judge_parts, rules_digest
+from assay.rules.incremental.parts import Judgement, judge_parts
 from assay.rules.incremental.totals import PartTotals
 from assay.rules.judge import PartEvidence, judge
 from assay.rules.schema import Schema
@@ -46,7 +44,7 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     table_of: Callable[[str], StoredTable] = lambda _: StoredTable(())
     waivers: Sequence[Waiver] = ()
 
-    def rule(
+    def judge_version(
         self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]
     ) -> JudgedVersion:
         """Judge it; raises what is the machinery's failure, and no verdict."""
@@ -88,32 +86,3 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
                 held=self.version.key.held,
             )
         return Judgement(results=judge(self.product, self.evidence, engine, schema))
-
-
-def remembered_by(
-    product: Product,
-    version: Version,
-    sensitive: Collection[str],
-    catalog: Catalog,
-    seen: Version | None,
-) -> tuple[str, Mapping[int, Mapping[str, Any]]]:
-    """Return the digest of the rules that are remembered of a version's parts, and what is, by part.
-
-    Of the parts of what readers have `seen` nothing is asked where its verdict says that nothing was found.
-    """
-    if not version.in_parts:
-        return "", {}
-    rules, ids = (
-        rules_digest(product, version.columns, sensitive),
-        [part.id for part in version.parts],
-    )
-    good: set[int] = set()
-    if seen and seen.columns == version.columns and not seen.key.held:
-        found = [
-            v.results for v in catalog.verdicts(seen.id) if v.contract == product.contract.digest
-        ]
-        if any(found_nothing(product, seen.columns, results) for results in found):
-            good = {part.id for part in seen.parts}
-    nothing: Mapping[str, Any] = {}
-    known = {id: nothing for id in ids if id in good}
-    return rules, {**known, **catalog.judged([id for id in ids if id not in good], rules)}

@@ -20,7 +20,7 @@ from assay.catalog.rows import (
 )
 from assay.model import QUARANTINE, Part, Version
 from assay.plan.digests import digest, digest_of
-from assay.plan.ladder import outcome
+from assay.plan.verdicts import outcome
 
 Ask = Callable[[str], Sequence[Any]]
 T = TypeVar("T")

@@ -29,13 +29,16 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What was looked at (`bytes` were read), and what was found; `recovered` are runs that had died."""
+    """What was looked at (`bytes` were read), and what was found; `recovered` are runs that had died, `problems` what kept
+    lost products from being built again.
+    """
 
     findings: tuple[Finding, ...]
     files: int = 0
     versions: int = 0
     bytes: int = 0
     recovered: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def open(self) -> list[Finding]:

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from assay.build.compact import compact
-from assay.build.session import Session, inputs_as_of_now
-from assay.engines.duckdb import DuckDB
+from assay.build.inputs import store_engine
+from assay.build.workspace import Workspace
 from assay.plan.retention import KeepRule
 from assay.store.spill import drop_spilled
 from assay.upkeep.gc_facts import Collected, collect
@@ -15,29 +15,23 @@ from assay.upkeep.gc_files import sweep
 from assay.upkeep.gc_names import forget_sources, waiting
 
 
-def tidy(session: Session, rule: KeepRule, *, dry: bool = False) -> dict[str, Any]:
+def tidy(workspace: Workspace, rule: KeepRule, *, dry: bool = False) -> dict[str, Any]:
     """Let go of what need not be kept, put small files together, remove those that nobody can be reading any more.
 
     Returns what was done, or would be, as data. Wherever it is stopped, the next one goes on from there.
     """
-    now, catalog, storage = session.clock(), session.catalog, session.storage
+    now, catalog, storage = workspace.clock(), workspace.catalog, workspace.storage
     if not dry:
         catalog.recover(storage.remove)
-        drop_spilled(session.project.config.spill_folder)
+        drop_spilled(workspace.config.spill_folder)
     gone = collect(catalog, rule, now, dry=dry)
     files = [*waiting(catalog), *(gone.files if dry else ())]
-    compacted = compact(
-        session.world(), partial(_engine, session), environment=session.environment, dry=dry
-    )
+    compacted = compact(workspace, partial(store_engine, workspace), dry=dry)
     removed, kept = sweep(catalog, storage, files, now=now, dry=dry)
-    sources = forget_sources(catalog, session.project.graph.sources.keys(), dry=dry)
+    sources = forget_sources(catalog, workspace.graph.sources.keys(), dry=dry)
     if not dry:
         catalog.database.shrink()
     return _told(gone, removed, kept) | {"compacted": compacted, "sources": sources}
-
-
-def _engine(session: Session) -> DuckDB:
-    return inputs_as_of_now(session, session.observe())[0].engine()
 
 
 def _told(

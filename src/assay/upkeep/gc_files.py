@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from assay.build.session import Session
+from assay.build.workspace import Workspace
 from assay.catalog import Catalog
 from assay.store.files import Storage
 from assay.store.leases import Lease, living
@@ -11,10 +11,10 @@ from assay.times import GRACE
 from assay.upkeep.gc_names import Waiting, forget, removable, running, waiting
 
 
-def finish(session: Session) -> None:
+def finish(workspace: Workspace) -> None:
     """Remove what is left of what an earlier one was kept from removing, or killed before it had."""
-    if files := waiting(session.catalog):
-        sweep(session.catalog, session.storage, files, now=session.clock())
+    if files := waiting(workspace.catalog):
+        sweep(workspace.catalog, workspace.storage, files, now=workspace.clock())
 
 
 def sweep(

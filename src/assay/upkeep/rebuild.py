@@ -1,20 +1,17 @@
 """Builds again what `verify --repair` has no other copy of, where all that it was made of is as it was then."""
 
-import sys
 from collections.abc import Iterable
-from contextlib import redirect_stdout
 from datetime import datetime
 
-import click
 from msgspec.structs import replace
 
 from assay.build.execute import execute
-from assay.build.session import Session, open_session
+from assay.build.workspace import Workspace, open_workspace
 from assay.config import Config
 from assay.decisions import Build, BytesMissing, Publish
 from assay.errors import AssayError
-from assay.plan.ladder import Plan, Request, RunOptions, plan
-from assay.text import clean
+from assay.plan.ladder import Plan, plan
+from assay.plan.request import Request, RunOptions
 from assay.upkeep.findings import Finding, Report
 from assay.upkeep.verify import verify
 
@@ -30,14 +27,14 @@ def rebuilt(report: Report, config: Config, *, now: datetime) -> Report:
         ):
             lost.setdefault(environment, set()).add(finding.product)
     done: set[str] = set()
+    problems: list[str] = []
     for environment, products in sorted(lost.items()):
         try:
-            with open_session(environment, create=True) as session, redirect_stdout(sys.stderr):
-                done |= _built(session, products)
-        except (
-            AssayError
-        ) as error:  # the definitions cannot be read, say: what is to be done is told already
-            click.echo(clean(f"  nothing was built again: {error}", keep_lines=True), err=True)
+            with open_workspace(environment, start=config.root, create=True) as workspace:
+                done |= _built(workspace, products)
+        except AssayError as error:  # the definitions cannot be read, for example
+            problems.append(f"nothing was built again: {error}")
+    report = replace(report, problems=tuple(problems))
     if not done:
         return report
     again = verify(config, sorted(done), now=now, mend=True, told=lambda *_: None)
@@ -49,25 +46,23 @@ def rebuilt(report: Report, config: Config, *, now: datetime) -> Report:
     return replace(report, findings=tuple(findings))
 
 
-def _built(session: Session, products: Iterable[str]) -> set[str]:
+def _built(workspace: Workspace, products: Iterable[str]) -> set[str]:
     """Build these again, those first that others of them are made of; returns which were."""
     graph, left, done = (
-        session.project.graph,
-        set(products) & set(session.project.graph.products),
+        workspace.graph,
+        set(products) & set(workspace.graph.products),
         set[str](),
     )
-    manner = RunOptions(jobs=session.project.config.jobs)
+    options = RunOptions(jobs=workspace.config.jobs)
     while left:
-        observed = session.observe()
+        observed = workspace.observe()
         steps = plan(graph, observed, Request(products=frozenset(left)))
         seen = {name: pointer.version for name in left if (pointer := observed.facts.pointer(name))}
         same = frozenset(name for name in left if _lost(steps, name) == seen.get(name, ""))
         left -= same
         if not same:
             break
-        outcome = execute(
-            session.project, Request(products=same), session.world(), observed, manner=manner
-        )
+        outcome = execute(workspace, Request(products=same), observed, options=options)
         done |= {name for name in same if isinstance(outcome.results[name].end, Publish)}
     return done
 

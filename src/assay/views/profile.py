@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from assay.build.evidence import never_shown
 from assay.build.failures import of_source
 from assay.build.inputs import Inputs
 from assay.engines.damage import damage_reported
@@ -117,7 +118,7 @@ def suggestion(graph: Graph, shelf: Inputs, name: str) -> Suggestion:
             if feed.source and feed.source.is_text:
                 inspect(feed, feed.files, engine)
             hide = _sensitive(graph, name) | (
-                shelf.never_shown(product, feed.table) if product else set()
+                never_shown(shelf, product, feed.table) if product else set()
             )
             return suggest(feed, version, hide, engine)
     except SourceFault as fault:

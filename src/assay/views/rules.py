@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
+from assay.build.evidence import evidence_of, totals_of
 from assay.build.inputs import Inputs
 from assay.catalog import Catalog
 from assay.declare.project import Project
@@ -38,7 +39,7 @@ def judged_how(
     """
     columns: Sequence[Column] = version.columns if version else product.contract.columns
     ways = ways_of(product, columns)
-    totals = shelf.totals(product, version)[0] if version else {}
+    totals = totals_of(shelf, product, version)[0] if version else {}
     last = {result.text: result for result in results}
     types = {column.name.lower(): column.type for column in columns}
     table = parquet(StoredTable(())).replace("[]::varchar[]", "'this'")
@@ -159,7 +160,7 @@ def failures(
 
     project.vouch([product.name])
     product, rule = clock_set(product), rule_of(clock_set(product), rule.text)
-    evidence = shelf.evidence(product, version)
+    evidence = evidence_of(shelf, product, version)
     engine = shelf.engine()
 
     def schema() -> Schema:

@@ -18,8 +18,11 @@ from assay.decisions import (
 from assay.errors import UsageError
 from assay.model import Part, Product, Version, short
 from assay.plan.graph import Graph
-from assay.plan.ladder import Observed, Request, current, plan, planned
-from assay.plan.parts import PartSpec, wanted
+from assay.plan.ladder import plan, planned
+from assay.plan.observed import Facts, Observed
+from assay.plan.part_specs import PartSpec, PartSteps, part_steps
+from assay.plan.request import Request
+from assay.plan.states import current
 from assay.text import clean
 from assay.views.words import Story, lines
 
@@ -70,11 +73,12 @@ def explain_part(graph: Graph, observed: Observed, name: str, key: str) -> dict[
         raise UsageError(f"{name} is not in parts")
     made, states = planned(graph, observed, Request(products=frozenset(graph.products)))
     seen = current(name, facts)
-    want = next((w for w in _wanted(product, states) if w.key == key), None)
+    steps = _part_steps(product, states, facts)
+    want = next((spec for spec in steps.specs if spec.key == key), None)
     have = seen.part(key) if seen else None
     if want is None and have is None:
         raise UsageError(f"{name} has no part {key!r}", hint=_some_parts(seen))
-    there = facts.parts(name, [want.made_of]).get(want.made_of) if want and want.made_of else None
+    there = steps.stored.get(want.made_of) if want else None
     held = seen.key.held if seen else {}
     told = {
         "product": name,
@@ -87,9 +91,9 @@ def explain_part(graph: Graph, observed: Observed, name: str, key: str) -> dict[
     return {**told, "lines": [clean(line) for line in _lines_of_part(product, told)]}
 
 
-def _wanted(product: Product, states: Mapping[str, InputState]) -> list[PartSpec]:
+def _part_steps(product: Product, states: Mapping[str, InputState], facts: Facts) -> PartSteps:
     usable = all(not isinstance(states[i.name], UnusableInput) for i in product.inputs)
-    return (wanted(product, states) if product.follows and usable else None) or []
+    return part_steps(product, states, facts) if product.follows and usable else PartSteps()
 
 
 def _some_parts(seen: Version | None) -> str:

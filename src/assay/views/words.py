@@ -23,7 +23,7 @@ from assay.model import (
 )
 from assay.plan.digests import key_of
 from assay.plan.graph import Graph
-from assay.plan.ladder import Facts
+from assay.plan.observed import Facts
 from assay.plan.parts import shown, some_parts
 from assay.sensitive import HIDDEN, secret
 from assay.text import clean

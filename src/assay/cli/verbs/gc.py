@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from assay.build.session import check_now, open_session
+from assay.cli.opening import check_now, opened
 from assay.cli.options import ENV, JSON, NOW, options, say
 from assay.plan.retention import KeepRule
 from assay.text import clean
@@ -35,14 +35,14 @@ def verb(
     dry_run: bool,
 ) -> None:
     """Remove versions that need not be kept, and files that nobody can be reading any more; tidy up small files."""
-    with open_session(env, now, create=True, reads=False, last_good=True) as session:
-        check_now(session, now, releases=False)
-        config = session.project.config
+    with opened(env, now, create=True, reads=False, last_good=True) as workspace:
+        check_now(workspace, now, releases=False)
+        config = workspace.config
         rule = KeepRule(
             versions=config.keep_versions if keep is None else keep,
             days=config.keep_days if days is None else days,
         )
-        told = tidy(session, rule, dry=dry_run)
+        told = tidy(workspace, rule, dry=dry_run)
     if as_json:
         return say(told)
     return click.echo(clean("\n".join(tidied(told, dry=dry_run)), keep_lines=True))

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from assay.build.session import open_session
+from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options, say
 from assay.cli.printing import rounded, table
 from assay.model import short
@@ -25,17 +25,17 @@ from assay.views.words import day
 )
 def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
     """List the versions of a product: how each was judged, and when readers saw it."""
-    with open_session(env, last_good=True) as session:
-        full = session.resolve(name) if rule is None else session.project.graph.resolve(name)
-        product = session.project.graph.products.get(full)
+    with opened(env, last_good=True) as workspace:
+        full = workspace.resolve(name) if rule is None else workspace.graph.resolve(name)
+        product = workspace.graph.products.get(full)
         if rule is not None and product:
             chosen = rule_of(product, rule)
             return _history_of_rule(
                 chosen.text,
-                history_of_rule(session.catalog, product, chosen, session.environment),
+                history_of_rule(workspace.catalog, product, chosen, workspace.environment),
                 as_json,
             )
-        told = history_of(session.catalog, full, product, session.environment)
+        told = history_of(workspace.catalog, full, product, workspace.environment)
     if as_json:
         return say(told)
     held = {

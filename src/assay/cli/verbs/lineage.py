@@ -2,7 +2,7 @@
 
 import click
 
-from assay.build.session import open_session
+from assay.cli.opening import opened
 from assay.cli.options import say
 from assay.views.lineage import as_data, as_mermaid, as_tree
 
@@ -19,8 +19,8 @@ from assay.views.lineage import as_data, as_mermaid, as_tree
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def verb(name: str, format: str, as_json: bool) -> None:
     """Show what a product or source is made of, and what is made of it."""
-    with open_session(last_good=True) as session:
-        graph = session.project.graph
+    with opened(last_good=True) as workspace:
+        graph = workspace.graph
     full = graph.resolve(name, sources=True)
     if as_json or format == "json":
         return say(as_data(graph, full))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from assay.build.session import open_session
+from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, SELECT, options, say
 from assay.cli.printing import table
 from assay.views.words import about, about_undeclared, no_longer_declared, parts_of
@@ -14,12 +14,10 @@ from assay.views.words import about, about_undeclared, no_longer_declared, parts
 @options(SELECT, EXCLUDE, ENV, JSON)
 def verb(select: Sequence[str], exclude: Sequence[str], env: str | None, as_json: bool) -> None:
     """List the products: what each is for, and whose it is."""
-    with open_session(env, last_good=True) as session:
-        chosen = session.request(session.observe(), select, exclude).products
-        products = [
-            session.project.graph.products[n] for n in session.project.graph.order if n in chosen
-        ]
-        undeclared = {} if select or exclude else session.undeclared()
+    with opened(env, last_good=True) as workspace:
+        chosen = selected(workspace, workspace.observe(), select, exclude).products
+        products = [workspace.graph.products[n] for n in workspace.graph.order if n in chosen]
+        undeclared = {} if select or exclude else workspace.undeclared()
     if as_json:
         return say(
             [*map(about, products), *(about_undeclared(version) for version in undeclared.values())]

@@ -7,14 +7,14 @@ from datetime import datetime
 
 import click
 
-from assay.build.session import check_now, open_session
+from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.running import end, go
 from assay.decisions import Blocked
 from assay.errors import UsageError
 from assay.events import End
 from assay.model import short
-from assay.plan.ladder import RunOptions
+from assay.plan.request import RunOptions
 from assay.plan.waivers import Restatement
 from assay.text import clean
 from assay.times import seconds_of
@@ -126,22 +126,23 @@ def verb(
         raise UsageError(
             "--rule RULE says what --restate NAME lets through", hint="Name what is restated."
         )
-    with open_session(env, now, create=True) as session:
-        check_now(session, now)
-        finish(session)
-        observed = session.observe()
+    with opened(env, now, create=True) as workspace:
+        check_now(workspace, now)
+        finish(workspace)
+        observed = workspace.observe()
         restatement = Restatement(because=because.strip(), who=user(), range=parts)
-        request = session.request(
+        request = selected(
+            workspace,
             observed,
             [*names, *select],
             exclude,
             force=force,
             restate=dict.fromkeys(restate, restatement),
             rules=rules,
-            parts=parts,
+            part_range=parts,
         )
-        manner = RunOptions(jobs=jobs or 0, fail_fast=fail_fast, wait=wait)
-        outcome = go(session, observed, request, as_json=as_json, manner=manner)
+        options = RunOptions(jobs=jobs or 0, fail_fast=fail_fast, wait=wait)
+        outcome = go(workspace, observed, request, as_json=as_json, options=options)
     for name, asked in sorted(request.restated.items()):
         if told := not_restated(name, asked, outcome.results[name].end):
             click.echo(clean(f"  {told}"), err=True)

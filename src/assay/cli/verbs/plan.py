@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from assay.build.session import open_session
+from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options, say
 from assay.plan.ladder import plan
 from assay.text import clean
@@ -24,12 +24,12 @@ def verb(
     force: bool,
 ) -> None:
     """Say what `materialize` would do, and why. Changes nothing."""
-    with open_session(env, now) as session:
-        observed = session.observe()
+    with opened(env, now) as workspace:
+        observed = workspace.observe()
         made = plan(
-            session.project.graph, observed, session.request(observed, select, exclude, force=force)
+            workspace.graph, observed, selected(workspace, observed, select, exclude, force=force)
         )
-        story = Story(session.project.graph, observed.facts)
+        story = Story(workspace.graph, observed.facts)
         told = [story.planned(name, decision) for name, decision in made.steps.items()]
     if as_json:
         return say(told)

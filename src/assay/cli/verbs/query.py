@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from assay.build.session import environment_of
+from assay.build.workspace import environment_of
 from assay.cli.options import ENV
 from assay.cli.rows import note_held_back, show_answer
 from assay.config import find_config

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from assay.build.release import Readers, restore, restore_release, unpin
-from assay.build.session import Session, check_now, open_session
+from assay.build.release import restore, restore_release, unpin
+from assay.build.workspace import Workspace
+from assay.cli.opening import check_now, opened
 from assay.cli.options import ENV, JSON, NOW, options, say
 from assay.errors import UsageError
 from assay.model import short
@@ -49,30 +50,22 @@ def verb(
         raise UsageError(
             "give a product and a version of it, or --release R, or --unpin", hint=hint
         )
-    with open_session(env, now, last_good=True) as session:
-        check_now(session, now)
-        told = _restored(session, words, release, loose=loose)
+    with opened(env, now, last_good=True) as workspace:
+        check_now(workspace, now)
+        told = _restored(workspace, words, release, loose=loose)
     if as_json:
         return say(told)
     return click.echo(clean("\n".join(_lines(told)), keep_lines=True))
 
 
 def _restored(
-    session: Session, words: Sequence[str], release: int | None, *, loose: bool
+    workspace: Workspace, words: Sequence[str], release: int | None, *, loose: bool
 ) -> dict[str, Any]:
-    graph = session.project.graph
-    readers = Readers(
-        catalog=session.catalog,
-        storage=session.storage,
-        graph=graph,
-        environment=session.environment,
-        now=session.clock(),
-    )
     if release is not None:
-        return restore_release(readers, release)
+        return restore_release(workspace, release)
     if loose:
-        return unpin(readers, {session.resolve(name) for name in words})
-    return restore(readers, session.resolve(words[0]), words[1])
+        return unpin(workspace, {workspace.resolve(name) for name in words})
+    return restore(workspace, workspace.resolve(words[0]), words[1])
 
 
 def _lines(told: dict[str, Any]) -> list[str]:

@@ -5,8 +5,8 @@ from datetime import datetime
 
 import click
 
-from assay.build.release import Readers, retire
-from assay.build.session import check_now, open_session
+from assay.build.release import retire
+from assay.cli.opening import check_now, opened
 from assay.cli.options import ENV, JSON, NOW, options, say
 from assay.model import short
 from assay.text import clean
@@ -20,16 +20,9 @@ def verb(
     names: Sequence[str], because: str, env: str | None, now: datetime | None, as_json: bool
 ) -> None:
     """Take products that are no longer declared away from their readers; `restore` brings one back."""
-    with open_session(env, now) as session:
-        check_now(session, now)
-        readers = Readers(
-            catalog=session.catalog,
-            storage=session.storage,
-            graph=session.project.graph,
-            environment=session.environment,
-            now=session.clock(),
-        )
-        retired = retire(readers, {session.resolve(name) for name in names}, because)
+    with opened(env, now) as workspace:
+        check_now(workspace, now)
+        retired = retire(workspace, {workspace.resolve(name) for name in names}, because)
     if as_json:
         return say(retired)
     for item in retired["products"]:

@@ -4,11 +4,11 @@ from datetime import datetime
 
 import click
 
-from assay.build.session import check_now, open_session
+from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, JSON, NOW, options
 from assay.cli.running import end, go
 from assay.events import Outcome
-from assay.plan.ladder import RunOptions
+from assay.plan.request import RunOptions
 
 
 @click.command("retry")
@@ -16,21 +16,21 @@ from assay.plan.ladder import RunOptions
 @click.option("--jobs", type=click.IntRange(1, 64), help="How many products at a time.")
 def verb(env: str | None, now: datetime | None, as_json: bool, jobs: int | None) -> None:
     """Build again what failed or was left in the last run, and what was held because of that alone."""
-    with open_session(env, now, create=True) as session:
-        check_now(session, now)
+    with opened(env, now, create=True) as workspace:
+        check_now(workspace, now)
         names = [
             n
-            for n in session.catalog.unfinished(session.environment)
-            if n in session.project.graph.products
+            for n in workspace.catalog.unfinished(workspace.environment)
+            if n in workspace.graph.products
         ]
         if names:
-            observed = session.observe()
+            observed = workspace.observe()
             outcome = go(
-                session,
+                workspace,
                 observed,
-                session.request(observed, names),
+                selected(workspace, observed, names),
                 as_json=as_json,
-                manner=RunOptions(jobs=jobs or 0),
+                options=RunOptions(jobs=jobs or 0),
             )
         else:
             outcome = Outcome()

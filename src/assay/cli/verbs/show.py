@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from assay.build.session import inputs_as_of_now, open_session
+from assay.build.evidence import never_shown
+from assay.build.inputs import inputs_as_of_now
+from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options, say
 from assay.cli.printing import table
 from assay.cli.rows import copy_out, note_held_back, show_rows, version_shown
@@ -49,8 +51,8 @@ def verb(
     to: Path | None,
 ) -> None:
     """Show the first rows of what readers see of a product; values of sensitive columns are hidden."""
-    with open_session(env, last_good=True) as session:
-        graph, observed = session.project.graph, session.observe()
+    with opened(env, last_good=True) as workspace:
+        graph, observed = workspace.graph, workspace.observe()
         full = graph.resolve(name, sources=True)
         if full in graph.sources:
             if version_id or held or failures is not None or to:
@@ -61,13 +63,13 @@ def verb(
             source = _source(graph.sources[full], observed.sources[full])
             return say(source) if as_json else click.echo(clean(_line(source)))
         product = graph.products[full]
-        shelf, steps = inputs_as_of_now(session, observed)
-        version = version_shown(session, product.name, steps, version_id, held=held)
+        shelf, steps = inputs_as_of_now(workspace, observed)
+        version = version_shown(workspace, product.name, steps, version_id, held=held)
         if failures is not None:
             rule = rule_of(product, failures)
-            with failures_of(session.project, shelf, product, version, rule) as (names, rows):
+            with failures_of(workspace.project, shelf, product, version, rule) as (names, rows):
                 return show_rows(names, rows, None if to else count, as_json, to)
-        stored = table_of(version, session.storage)
+        stored = table_of(version, workspace.storage)
     if to:
         copy_out(product.name, stored, to)
         copied = {"product": product.name, "version": version.id, "file": str(to)}
@@ -87,8 +89,10 @@ def verb(
             )
         )
     else:
-        hide = sorted(secret([c.name for c in version.columns], shelf.never_shown(product, stored)))
-        names, found = queries.first_rows(stored, count, session.project.config, hide)
+        hide = sorted(
+            secret([c.name for c in version.columns], never_shown(shelf, product, stored))
+        )
+        names, found = queries.first_rows(stored, count, workspace.config, hide)
         say([dict(zip(names, row, strict=True)) for row in found]) if as_json else table(
             names, found
         )

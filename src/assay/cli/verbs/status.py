@@ -6,7 +6,7 @@ from datetime import datetime
 import click
 
 from assay.build.release import mixed_by_pins
-from assay.build.session import open_session
+from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options, say
 from assay.cli.printing import table
 from assay.model import short
@@ -25,20 +25,20 @@ def verb(
     as_json: bool,
 ) -> None:
     """Say for each product what readers see, and whether it is what it should be."""
-    with open_session(env, now, last_good=True) as session:
-        observed = session.observe()
+    with opened(env, now, last_good=True) as workspace:
+        observed = workspace.observe()
         steps = plan(
-            session.project.graph, observed, session.request(observed, select, exclude)
+            workspace.graph, observed, selected(workspace, observed, select, exclude)
         ).steps
-        story = Story(session.project.graph, observed.facts)
-        products = session.project.graph.products
-        held, now = story.made_of_held(products), session.clock()
+        story = Story(workspace.graph, observed.facts)
+        products = workspace.graph.products
+        held, now = story.made_of_held(products), workspace.clock()
         also = {
             n: [f"parts of {one} that it is made of are held back" for one in of]
             for n, of in held.items()
         }
-        mixed = mixed_by_pins(session.catalog, session.project.graph, session.environment)
-        left = set(session.catalog.unfinished(session.environment))
+        mixed = mixed_by_pins(workspace.catalog, workspace.graph, workspace.environment)
+        left = set(workspace.catalog.unfinished(workspace.environment))
         told = [
             status_of(
                 products[n],
@@ -51,7 +51,7 @@ def verb(
             for n, d in steps.items()
         ]
         if not (select or exclude):
-            told += [status_of_undeclared(version) for version in session.undeclared().values()]
+            told += [status_of_undeclared(version) for version in workspace.undeclared().values()]
     if as_json:
         return say(told)
     table(

@@ -2,7 +2,8 @@
 
 import click
 
-from assay.build.session import inputs_as_of_now, open_session
+from assay.build.inputs import inputs_as_of_now
+from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options, say
 from assay.text import clean
 from assay.views.profile import suggestion
@@ -13,10 +14,10 @@ from assay.views.profile import suggestion
 @options(ENV, JSON)
 def verb(name: str, env: str | None, as_json: bool) -> None:
     """Suggest a contract: what a source or a published product holds, as pandera code to paste."""
-    with open_session(env, last_good=True) as session:
-        graph = session.project.graph
+    with opened(env, last_good=True) as workspace:
+        graph = workspace.graph
         full = graph.resolve(name, sources=True)
-        shelf, _ = inputs_as_of_now(session, session.observe())
+        shelf, _ = inputs_as_of_now(workspace, workspace.observe())
         told = suggestion(graph, shelf, full)
     if as_json:
         return say(told)

@@ -1,6 +1,8 @@
 """The verb `products verify`: whether all that is stored is what was written."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,7 +37,10 @@ def verb(names: Sequence[str], repair: bool, as_json: bool) -> None:
             told=told,
         )
     if repair:
-        found = rebuilt(found, config, now=now)
+        with redirect_stdout(sys.stderr):  # what users' code prints
+            found = rebuilt(found, config, now=now)
+        for problem in found.problems:
+            click.echo(clean(f"  {problem}", keep_lines=True), err=True)
     say(found_as_data(found)) if as_json else click.echo(
         clean("\n".join(in_words(found)), keep_lines=True)
     )

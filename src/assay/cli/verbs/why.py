@@ -4,7 +4,9 @@ from datetime import datetime
 
 import click
 
-from assay.build.session import Session, inputs_as_of_now, open_session
+from assay.build.inputs import inputs_as_of_now
+from assay.build.workspace import Workspace
+from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options, say
 from assay.model import short
 from assay.text import clean
@@ -27,27 +29,27 @@ def verb(
     name: str, env: str | None, now: datetime | None, as_json: bool, rules: bool, part: str | None
 ) -> None:
     """Say what is next for a product, rung by rung, and what would change it."""
-    with open_session(env, now, last_good=True) as session:
-        full = session.project.graph.resolve(name)
+    with opened(env, now, last_good=True) as workspace:
+        full = workspace.graph.resolve(name)
         if rules:
-            return _rules(session, full, as_json)
-        graph, observed = session.project.graph, session.observe()
+            return _rules(workspace, full, as_json)
+        graph, observed = workspace.graph, workspace.observe()
         told = explain_part(graph, observed, full, part) if part else explain(graph, observed, full)
     if as_json:
         return say(told)
     return click.echo("\n".join(told["lines"]))
 
 
-def _rules(session: Session, name: str, as_json: bool) -> None:
+def _rules(workspace: Workspace, name: str, as_json: bool) -> None:
     """Say how each rule is judged."""
-    session.project.vouch([name])
-    shelf, decisions = inputs_as_of_now(session, session.observe())
+    workspace.project.vouch([name])
+    shelf, decisions = inputs_as_of_now(workspace, workspace.observe())
     meant = getattr(decisions[name], "version", None) or next(
-        iter(session.catalog.versions(name, 1)), None
+        iter(workspace.catalog.versions(name, 1)), None
     )
-    judged = session.catalog.verdicts(meant.id, session.environment)[:1] if meant else []
+    judged = workspace.catalog.verdicts(meant.id, workspace.environment)[:1] if meant else []
     told = judged_how(
-        shelf, session.project.graph.products[name], meant, judged[0].results if judged else ()
+        shelf, workspace.graph.products[name], meant, judged[0].results if judged else ()
     )
     if as_json:
         return say(told)

@@ -1,0 +1,48 @@
+"""Publishes what passed: moves the pointers of one run, a set of products at a time, each in one transaction."""
+
+from collections.abc import Mapping, Sequence
+
+from assay.build.workspace import Workspace
+from assay.model import Move, Release, Version
+from assay.plan.graph import Graph
+from assay.plan.observed import Facts
+
+
+class Publisher:
+    """Moves pointers to versions, if they still are where this run observed or moved them."""
+
+    def __init__(self, workspace: Workspace, graph: Graph, facts: Facts, run: str) -> None:
+        self.workspace, self.graph, self.facts, self.run = workspace, graph, facts, run
+        self._releases: dict[str, int] = {}  # by product that this run has moved
+
+    def publish(self, versions: Sequence[Version]) -> Release:
+        """Publish versions in one release.
+
+        Raises Conflict if a pointer to one of these products, or to what they read, was moved by anybody else.
+        """
+        moves = [self._move(version) for version in versions]
+        release = self.workspace.catalog.release(
+            self.workspace.environment,
+            moves,
+            self._expected([move.product for move in moves]),
+            run=self.run,
+            at=self.workspace.clock(),
+            why="materialize",
+        )
+        self._releases |= {move.product: release.id for move in moves}
+        return release
+
+    def _move(self, version: Version) -> Move:
+        pointer = self.facts.pointer(version.product)
+        previous = pointer.version if pointer else ""
+        return Move(product=version.product, version=version.id, previous=previous)
+
+    def _expected(self, products: Sequence[str]) -> Mapping[str, int]:
+        """Return the release of the pointer to each of these products, and to what they read; 0 for none."""
+        names = {*products, *(read for p in products for read in self.graph.products[p].reads)}
+        expected = {}
+        for name in names & self.graph.products.keys():
+            pointer = self.facts.pointer(name)
+            observed = pointer.release if pointer else 0
+            expected[name] = self._releases.get(name, observed)
+        return expected

@@ -1,0 +1,61 @@
+"""What was done for every product of a run, and how it came out."""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct, field
+
+from assay.build.undeclared import Undeclared
+from assay.decisions import Reason
+from assay.events import End, Failed, Result
+from assay.model import Version
+
+
+class ProductWork(Struct):
+    """What was done for one product in this run: see `Result`. `tries` counts the failed ones."""
+
+    reasons: tuple[Reason, ...] = ()
+    built: bool = False
+    judged: bool = False
+    seconds: float = 0.0
+    parts_built: tuple[int, int] | None = None
+    tries: int = 0
+    unmade: Mapping[str, Failed] = field(default_factory=dict)
+    whole: Version | None = None
+
+
+class Results:
+    """The work of a run, by product, and the results of the products that have come out."""
+
+    def __init__(self, products: Iterable[str], undeclared: Undeclared) -> None:
+        self.work = {name: ProductWork() for name in products}
+        self.undeclared = undeclared
+        self.results: dict[str, Result] = {}
+
+    def __getitem__(self, product: str) -> ProductWork:
+        return self.work[product]
+
+    def add(self, ends: Mapping[str, End]) -> tuple[Result, ...]:
+        """Note how products came out; return their results."""
+        results = tuple(self._result(name, end) for name, end in ends.items())
+        self.results |= {result.product: result for result in results}
+        return results
+
+    @property
+    def missing(self) -> list[str]:
+        """The products that have not come out yet."""
+        return [name for name in self.work if name not in self.results]
+
+    def _result(self, name: str, end: End) -> Result:
+        work = self.work[name]
+        return Result(
+            product=name,
+            end=end,
+            reasons=work.reasons,
+            built=work.built,
+            judged=work.judged,
+            seconds=round(work.seconds, 3),
+            parts_built=work.parts_built,
+            undeclared=self.undeclared.of(name),
+            unmade=work.unmade,
+            whole=work.whole,
+        )

@@ -1,0 +1,89 @@
+"""The facts that a run decides on: those observed when it began, and those that it has added since."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from msgspec import Struct, field
+
+from assay.model import Part, Pointer, Verdict, Version
+from assay.plan.observed import Facts
+from assay.plan.waivers import Waiver
+
+
+class RunFacts(Struct):
+    """The facts of the catalog as `observed`, and those of this run on top of them."""
+
+    observed: Facts
+    versions: dict[str, Version] = field(default_factory=dict)
+    by_key: dict[tuple[str, str], Version] = field(default_factory=dict)
+    new_parts: dict[str, dict[str, Part]] = field(default_factory=dict)
+    verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
+    new_waivers: dict[str, list[Waiver]] = field(default_factory=dict)
+
+    def pointer(self, product: str) -> Pointer | None:
+        return self.observed.pointer(product)
+
+    def version(self, id: str) -> Version:
+        return self.versions.get(id) or self.observed.version(id)
+
+    def find(self, product: str, key: str) -> Version | None:
+        return self.by_key.get((product, key)) or self.observed.find(product, key)
+
+    def parts(self, product: str, made_of: Collection[str]) -> Mapping[str, Part]:
+        new = self.parts_of_run(product, made_of)
+        recorded = self.observed.parts(product, [key for key in made_of if key not in new])
+        return {**recorded, **new}
+
+    def parts_of_run(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
+        """Return the parts, of these keys, that this run has built."""
+        new = self.new_parts.get(product)
+        return {key: new[key] for key in made_of if key in new} if new else {}
+
+    def lost(self, product: str, key: str) -> Version | None:
+        return self.observed.lost(product, key)
+
+    def latest(self, product: str) -> Version | None:
+        return self.observed.latest(product)
+
+    def has_code(self, product: str, code: str) -> bool:
+        return self.observed.has_code(product, code)
+
+    def passed(self, version: str, contract: str, against: str) -> bool:
+        return version not in self.versions and self.observed.passed(version, contract, against)
+
+    def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
+        if verdict := self.verdicts.get((version, contract, against)):
+            return verdict
+        if version in self.versions:
+            return None
+        return self.observed.verdict(version, contract, against)
+
+    def failed(self, version: str, contract: str) -> Verdict | None:
+        for verdict in reversed(self.verdicts.values()):
+            if (verdict.version, verdict.contract) == (version, contract) and not verdict.passed:
+                return verdict
+        return self.observed.failed(version, contract)
+
+    def waivers(self, version: str) -> Sequence[Waiver]:
+        recorded = () if version in self.versions else self.observed.waivers(version)
+        return [*recorded, *self.new_waivers.get(version, ())]
+
+    def files(self, source: str) -> Mapping[str, str] | None:
+        return self.observed.files(source)
+
+    def add_version(self, version: Version) -> None:
+        """Add a version that was just built."""
+        self.versions[version.id] = version
+        self.by_key[version.product, version.key.digest] = version
+
+    def add_part(self, product: str, part: Part) -> None:
+        """Add a part that was just built."""
+        self.new_parts.setdefault(product, {})[part.made_of] = part
+
+    def add_verdict(self, verdict: Verdict) -> None:
+        """Add a verdict of this run."""
+        self.verdicts[verdict.version, verdict.contract, verdict.against] = verdict
+
+    def add_waivers(self, waivers: Sequence[Waiver]) -> None:
+        """Add waivers of this run."""
+        for waiver in waivers:
+            self.new_waivers.setdefault(waiver.version, []).append(waiver)

@@ -1,0 +1,133 @@
+"""What the user asks for, as a request: selectors, parts, and which failing rows may be published."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from assay.build.workspace import Workspace
+from assay.decisions import Blocked, Build, Check, Held, Maybe, Publish
+from assay.errors import UsageError
+from assay.plan.graph import Graph, rule_of
+from assay.plan.ladder import plan
+from assay.plan.observed import Observed
+from assay.plan.parts import within
+from assay.plan.request import Request
+from assay.plan.verdicts import held_back
+from assay.plan.waivers import Restatement, looked_at
+
+_STATES = {"stale", "blocked", "state"}  # selectors that need a plan
+
+
+def everything(graph: Graph) -> Request:
+    """Return the request for all products."""
+    return Request(products=frozenset(graph.products))
+
+
+def request_for(
+    workspace: Workspace,
+    observed: Observed,
+    select: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    *,
+    force: bool = False,
+    restate: Mapping[str, Restatement] | None = None,
+    rules: Sequence[str] = (),
+    part_range: str = "",
+) -> Request:
+    """Return what selectors ask for; all products without selectors.
+
+    `restate` says why failing rows of products may be published: those of `rules`, or of all rules about settled rows.
+    `part_range` are the parts to build, `A..B`. Raises UsageError for what cannot be asked.
+    """
+    graph = workspace.graph
+    selectors = " ".join([*select, *exclude]).replace(",", " ").split()
+    needs_plan = any(_method_of(selector) in _STATES for selector in selectors)
+    states = products_by_state(workspace, observed) if needs_plan else None
+    chosen = frozenset(graph.select(select, exclude, states))
+    if part_range:
+        _check_range(graph, chosen, part_range)
+    restatements = {graph.resolve(name): reason for name, reason in (restate or {}).items()}
+    if unselected := sorted(restatements.keys() - chosen):
+        raise UsageError(f"{unselected[0]} is to be restated, and is not selected")
+    return Request(
+        products=chosen,
+        forced=chosen if force else frozenset(),
+        restated={
+            name: _bound_to_rows(graph, observed, name, reason, rules)
+            for name, reason in restatements.items()
+        },
+        part_range=part_range,
+    )
+
+
+def _method_of(selector: str) -> str:
+    return selector.lstrip("0123456789+").partition(":")[0]
+
+
+def _bound_to_rows(
+    graph: Graph, observed: Observed, name: str, reason: Restatement, rules: Sequence[str]
+) -> Restatement:
+    """Return a restatement that names the failing rows of a product that are held back now, as recorded."""
+    product, facts = graph.products[name], observed.facts
+    closed = [rule.text for rule in product.contract.closes]
+    if not closed:
+        raise UsageError(f"{name} has no rule about settled rows, so there is nothing to restate")
+    chosen = [rule_of(product, rule).text for rule in rules] or closed
+    if other := [text for text in chosen if text not in closed]:
+        raise UsageError(
+            f"{other[0]!r} of {name} is not about settled rows, so it cannot be restated"
+        )
+    steps = plan(graph, observed, everything(graph), in_parts=False).steps
+    verdict = held_back(product, steps[name], facts)
+    if verdict is None:
+        return reason
+    grain = product.partition.grain if product.partition else ""
+    return looked_at(
+        verdict.results,
+        version=verdict.version,
+        rules=chosen,
+        restatement=replace(reason, grain=grain),
+    )
+
+
+def _check_range(graph: Graph, names: Iterable[str], part_range: str) -> None:
+    """Raise UsageError unless all these products are built part by part, and the range is one of such parts."""
+    for name in sorted(names):
+        product = graph.products[name]
+        if not product.follows or product.partition is None:
+            raise UsageError(
+                f"{name} is not made part by part, so no range of it can be built",
+                hint="Name products that follow the parts of an input (each=, partition_by=).",
+            )
+        try:
+            within([], part_range, product.partition.grain)
+        except ValueError as error:
+            raise UsageError(
+                f"--parts {part_range}: {error}", hint="Write --parts 2011-11-01..2011-11-30."
+            ) from None
+
+
+def products_by_state(workspace: Workspace, observed: Observed) -> dict[str, set[str]]:
+    """Return the names of the products in each state that a selector can name: stale, blocked, state (modified)."""
+    graph = workspace.graph
+    steps = plan(graph, observed, everything(graph), in_parts=False).steps
+    return {
+        "stale": {
+            name
+            for name, step in steps.items()
+            if isinstance(step, Build | Check | Maybe | Publish)
+        },
+        "blocked": {name for name, step in steps.items() if isinstance(step, Blocked | Held)},
+        "state": {name for name in graph.products if _is_modified(workspace, observed, name)},
+    }
+
+
+def _is_modified(workspace: Workspace, observed: Observed, name: str) -> bool:
+    """Return whether the code or the contract of a product differs from its published version's."""
+    product, pointer = workspace.graph.products[name], observed.facts.pointer(name)
+    if pointer is None:
+        return True
+    if observed.facts.version(pointer.version).key.code.digest != product.code.digest:
+        return True
+    verdicts = workspace.catalog.verdicts(pointer.version)
+    return all(verdict.contract != product.contract.digest for verdict in verdicts)

@@ -1,0 +1,117 @@
+"""What a thread has to do to build or to judge a product; the catalog is asked beforehand, where it is open."""
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from assay.build.builder import Builder, Built, without
+from assay.build.definitions import Definitions
+from assay.build.evidence import judge_order, needs_files
+from assay.build.failures import Failures
+from assay.build.inputs import Inputs
+from assay.build.inspector import Inspector
+from assay.build.orders import Orders, bytes_of
+from assay.build.pack import MANY
+from assay.build.recorder import Recorder
+from assay.build.results import ProductWork
+from assay.build.run_facts import RunFacts
+from assay.build.schedule import Schedule
+from assay.build.undeclared import Undeclared
+from assay.build.workers import Workers
+from assay.build.workspace import Workspace
+from assay.declare.resolve import Definition
+from assay.events import Unfinished
+from assay.model import Key, Kind, Product, Version
+from assay.plan.observed import Observed
+from assay.rules.verdict import JudgedVersion
+
+Done = Built | Unfinished | JudgedVersion
+Task = Callable[[], Done]
+
+
+class Tasks:
+    """Prepares the tasks of one run: what builds and judges, and where."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        schedule: Schedule,
+        products: Iterable[str],
+        *,
+        observed: Observed,
+        facts: RunFacts,
+        run: str,
+    ) -> None:
+        graph = schedule.graph
+        self.workspace, self.schedule, self.run = workspace, schedule, run
+        self.definitions = Definitions(workspace.project)
+        storage, config = workspace.storage, workspace.config
+        self.inputs = Inputs(graph, observed, storage, config, schedule.decisions)
+        self.failures = Failures(graph, self.inputs, self.definitions)
+        self.undeclared = Undeclared(config, observed)
+        self.workers = Workers(run=run, inputs=self.inputs, timer=time.monotonic)
+        self.recorder = Recorder(workspace, facts, self.workers)
+        inspector = Inspector(workspace.catalog, graph, products, self.workers, self.recorder)
+        self.builder = Builder(
+            storage=storage,
+            workers=self.workers,
+            clock=workspace.clock,
+            timer=time.monotonic,
+            recorder=self.recorder,
+            inspector=inspector,
+        )
+        self.orders = Orders(run, self.inputs, schedule.states, self.recorder.facts)
+
+    def build(
+        self, product: Product, key: Key, work: ProductWork, *, part_range: str, forced: bool
+    ) -> Task:
+        """Return what builds a version of a product for a key, or its parts in `part_range` alone."""
+        if key.held:
+            order, version, before = self.orders.without_failed_parts(product, key, work.whole)
+            built = Built(version=without(order, version, before, self.workspace.clock()))
+            return lambda: built
+        runs_code = product.kind is not Kind.SQL or product.quarantines
+        definition = self.definitions[product.name] if runs_code else Definition()
+        if not product.follows:
+            build = partial(self.builder.build, self.orders.whole(product, key, definition))
+            size = sum(bytes_of(self.schedule.states[i.name]) for i in product.inputs)
+            task = self._in_turn(size, build) if product.kind is Kind.SQL else build
+            return self.undeclared.watched(product, task)
+        order = self.orders.parts(product, key, definition, part_range=part_range, forced=forced)
+        work.parts_built = (order.steps.to_build, len(order.steps.specs))
+        if order.steps.to_build >= MANY:
+            self.recorder.shares_files.add(product.name)
+        return self.undeclared.watched(product, partial(self.builder.build, order))
+
+    def judge(self, product: Product, version: Version) -> Task:
+        """Return what judges a version."""
+        order = judge_order(
+            self.inputs,
+            product,
+            version,
+            states=self.schedule.states,
+            catalog=self.workspace.catalog,
+            run=self.run,
+        )
+
+        def judge() -> JudgedVersion:
+            return order.judge_version(
+                self.workers.engine,
+                lambda: self.definitions[product.name].schema,
+                self.workspace.clock,
+            )
+
+        return self.undeclared.watched(product, self._in_turn(version.bytes, judge))
+
+    def takes_long(self, product: Product, version: Version) -> bool:
+        """Return whether judging a version reads files: if not, no thread is needed for it."""
+        return needs_files(product, version)
+
+    def _in_turn(self, size: int, work: Task) -> Task:
+        """Return work over so many bytes that waits until no other large query is running."""
+
+        def done() -> Done:
+            with self.workers.turn(size):
+                return work()
+
+        return done

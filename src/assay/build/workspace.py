@@ -1,0 +1,156 @@
+"""What verbs and runs work on: a project with its catalog and store open, as one environment."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from assay.build.observe import has_new_listing, observe, without_racy_times
+from assay.catalog import CLOCKS_DIFFER, Catalog, shared_catalog
+from assay.config import Config, bad_environment
+from assay.declare.project import Project, open_project
+from assay.errors import UsageError
+from assay.events import Event, Outcome, Reporter
+from assay.model import Version
+from assay.plan.graph import Graph, full_name
+from assay.plan.observed import Observed
+from assay.store.files import LocalStorage, Storage
+from assay.store.leases import reading
+
+
+def _ignore(event: Event, /) -> None:
+    """Report nothing."""
+
+
+class Workspace(Struct, frozen=True, kw_only=True):
+    """A project with its catalog and store open, as one environment; every effect goes through it.
+
+    `clock` returns the current moment; `reporter` receives the events of a run.
+    """
+
+    project: Project
+    catalog: Catalog
+    storage: Storage
+    environment: str
+    clock: Callable[[], datetime]
+    reporter: Reporter = _ignore
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the project, with the definitions as they were read last."""
+        return self.project.graph
+
+    @property
+    def config(self) -> Config:
+        """The settings of the project."""
+        return self.project.config
+
+    def observe(self) -> Observed:
+        """Read catalog, sources and clock once."""
+        return observe(
+            self.config.root,
+            self.graph.sources,
+            self.catalog,
+            self.storage,
+            environment=self.environment,
+            now=self.clock(),
+        )
+
+    def remember(self, observed: Observed) -> None:
+        """Record which files the sources have, so that unchanged files are not read again."""
+        now = observed.now
+        listings = [
+            without_racy_times(source, now)
+            for source in observed.sources.values()
+            if not source.missing
+            and (
+                has_new_listing(source, observed.seen, now)
+                or observed.facts.files(source.digest) is None
+            )
+        ]
+        if listings:
+            self.catalog.remember(listings)
+
+    def keep_unfinished(self, outcome: Outcome) -> Outcome:
+        """Record what `products retry` has to build again; return the outcome."""
+        names = sorted(outcome.unfinished)
+        if self.catalog.unfinished(self.environment) != names:
+            self.catalog.keep_unfinished(self.environment, names)
+        return outcome
+
+    def resolve(self, name: str) -> str:
+        """Return the full name of a product that is declared or has a recorded version; else raise UsageError."""
+        declared = full_name(name, self.graph.products)
+        return declared or full_name(name, self.catalog.names()) or self.graph.resolve(name)
+
+    def undeclared(self) -> dict[str, Version]:
+        """Return the published versions of products that are no longer declared, sorted by name."""
+        pointers = self.catalog.pointers(self.environment)
+        names = sorted(pointers.keys() - self.graph.products.keys())
+        return {name: self.catalog.version(pointers[name].version) for name in names}
+
+    def check_now(self, now: datetime | None, *, releases: bool = True) -> bool:
+        """Check a moment that the user gave as now; return whether the environment has no release yet.
+
+        Raises UsageError for a moment before the last release: what was read as of then would change. Where something
+        is released (`releases`), a moment in the future is refused too, except in an environment for trying: readers
+        who ask for today would not find it.
+        """
+        latest = datetime.now(UTC) + CLOCKS_DIFFER
+        last = self.catalog.last_release(self.environment, latest)
+        if releases and now and now > latest and self.environment == self.config.environment:
+            raise UsageError(
+                f"--now {now:%Y-%m-%d %H:%M:%S} UTC is in the future: what is released then would not be found as of"
+                " today",
+                hint="`products plan --now TIME` shows what a run would do then; `--env NAME` tries it elsewhere.",
+            )
+        if now and last and now < last.at:
+            raise UsageError(
+                f"--now cannot be before the last release (#{last.id}, {last.at:%Y-%m-%d %H:%M:%S} UTC)"
+            )
+        return last is None
+
+
+def storage_of(config: Config) -> Storage:
+    """Return the store of a project: where the files of versions are."""
+    return LocalStorage(config.state / "store")
+
+
+def environment_of(name: str | None) -> str | None:
+    """Return the name of an environment as given; raise UsageError for one that cannot be used."""
+    if name is not None and (problem := bad_environment(name)):
+        raise UsageError(f"--env {problem}")
+    return name
+
+
+@contextmanager
+def open_workspace(
+    env: str | None = None,
+    now: datetime | None = None,
+    *,
+    start: Path | None = None,
+    create: bool = False,
+    reads: bool = True,
+    last_good: bool = False,
+) -> Iterator[Workspace]:
+    """Open the project at or above `start` (the working directory unless given).
+
+    With `reads`, a lease keeps the files that may be read from being removed meanwhile. With `create`, a catalog that
+    does not exist yet is created. With `last_good`, declarations with mistakes give way to those last read without
+    one (`project.outdated` says so).
+    """
+    project = open_project(start, last_good=last_good)
+    storage, began = storage_of(project.config), now or datetime.now(UTC)
+    lease = reading(storage.root, began.isoformat()) if reads else nullcontext()
+    with lease, closing(shared_catalog(project.config, create=create)) as catalog:
+        environment = environment_of(env) or project.config.environment
+        project.set_clock(began)
+        yield Workspace(
+            project=project,
+            catalog=catalog,
+            storage=storage,
+            environment=environment,
+            clock=(lambda: now) if now else (lambda: datetime.now(UTC)),
+        )

@@ -1,0 +1,52 @@
+"""Opening a project for a verb: notes for the user go to stderr, the rest is `build.workspace`."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import click
+
+from assay.build.selection import request_for
+from assay.build.workspace import Workspace, open_workspace
+from assay.plan.observed import Observed
+from assay.plan.request import Request
+from assay.text import clean
+
+
+@contextmanager
+def opened(
+    env: str | None = None,
+    now: datetime | None = None,
+    *,
+    create: bool = False,
+    reads: bool = True,
+    last_good: bool = False,
+) -> Iterator[Workspace]:
+    """Open the project at or above the working directory; say so if its declarations are outdated."""
+    with open_workspace(env, now, create=create, reads=reads, last_good=last_good) as workspace:
+        if workspace.project.outdated:
+            click.echo(clean(f"  note: {workspace.project.outdated}"), err=True)
+        yield workspace
+
+
+def check_now(workspace: Workspace, now: datetime | None, *, releases: bool = True) -> None:
+    """Check the moment of --now; say so if the environment is new."""
+    is_new = workspace.check_now(now, releases=releases)
+    if is_new and workspace.environment != workspace.config.environment:
+        click.echo(f"  {workspace.environment} is a new environment", err=True)
+
+
+def selected(
+    workspace: Workspace,
+    observed: Observed,
+    select: Iterable[str],
+    exclude: Iterable[str] = (),
+    **options: Any,
+) -> Request:
+    """Return the request for what selectors name; say so if they name nothing."""
+    request = request_for(workspace, observed, select, exclude, **options)
+    selectors = [*select, *exclude]
+    if selectors and not request.products:
+        click.echo(clean(f"  nothing matches {' '.join(selectors)}"), err=True)
+    return request
