@@ -47,9 +47,7 @@ class Bench:
         """Return what each engine hands over: a table of what was stored, or the words of the error."""
         return [self._read(source, files, by_function=by_function) for by_function in (False, True)]
 
-    def _read(
-        self, source: Source, files: Sequence[Path], *, by_function: bool
-    ) -> pa.Table | str:
+    def _read(self, source: Source, files: Sequence[Path], *, by_function: bool) -> pa.Table | str:
         target = self.folder / "result.parquet"
         target.unlink(missing_ok=True)
         product = Product(
