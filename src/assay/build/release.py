@@ -1,27 +1,64 @@
-"""Puts an earlier version of a product, or the whole set of a release, back before its readers, and pins it there."""
+"""Moves pointers by hand: publishes an earlier version or a whole release again, lets pins go, retires products."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from msgspec import Struct
+
+from assay.build.mixtures import Mixture, mixed_pairs, mixture, neighbourhood
 from assay.build.workspace import Workspace
-from assay.catalog import Catalog
 from assay.catalog.versions import version_of
 from assay.engines.tables import stored
 from assay.errors import Conflict, StoreError, UsageError
 from assay.model import QUARANTINE, Move, Pointer, Version, short
-from assay.plan.graph import Graph
 
 _ATTEMPTS = 10
 T = TypeVar("T")
+Pointers = Mapping[str, Pointer]
 
 
-def _pointers(workspace: Workspace) -> Mapping[str, Pointer]:
+class Restored(Struct, frozen=True, kw_only=True):
+    """A version that was published again and pinned, and the published versions that no longer match."""
+
+    product: str
+    version: str
+    release: int
+    mixtures: tuple[Mixture, ...]
+
+
+class RestoredRelease(Struct, frozen=True, kw_only=True):
+    """A release that was published again (`as_of`), and pinned: whether each version is another than before.
+
+    `kept` are products that had no version as of that release, and stay as they are.
+    """
+
+    as_of: int
+    release: int
+    moves: tuple[tuple[Move, bool], ...]
+    kept: tuple[str, ...]
+    mixtures: tuple[Mixture, ...]
+
+
+class Unpinned(Struct, frozen=True, kw_only=True):
+    """Products that the next run may publish again, with their versions."""
+
+    release: int
+    versions: Mapping[str, str]
+
+
+class Retired(Struct, frozen=True, kw_only=True):
+    """Products that are no longer published, with the versions that were."""
+
+    release: int
+    because: str
+    versions: Mapping[str, str]
+
+
+def _pointers(workspace: Workspace) -> Pointers:
     return workspace.catalog.pointers(workspace.environment)
 
 
-def _release(
-    workspace: Workspace, moves: Sequence[Move], pointers: Mapping[str, Pointer], why: str
-) -> int:
+def _release(workspace: Workspace, moves: Sequence[Move], pointers: Pointers, why: str) -> int:
     """Move pointers in one transaction, if they still are as read; return the id of the release."""
     expected = {
         move.product: pointers[move.product].release if move.product in pointers else 0
@@ -33,241 +70,188 @@ def _release(
     return release.id
 
 
-def _steadily(attempt: Callable[[], T]) -> T:
-    """Do it again when a run has moved a pointer meanwhile: what is put back goes before what runs publish."""
-    for left in reversed(range(_ATTEMPTS)):
+def _repeated(attempt: Callable[[], T]) -> T:
+    """Attempt again when a run has moved a pointer meanwhile: what a person decides precedes what runs publish."""
+    for _ in range(_ATTEMPTS - 1):
         try:
             return attempt()
         except Conflict:
-            if not left:
-                raise
-    raise AssertionError
+            continue
+    return attempt()
 
 
 # ---------------------------------------------------------------------------------------------- one product
 
 
-def restore(workspace: Workspace, product: str, id: str) -> dict[str, Any]:
-    """Publish an earlier version and pin it, with the rows that were set aside of it; return what was done as data."""
+def restore(workspace: Workspace, product: str, id: str) -> Restored:
+    """Publish an earlier version and pin it, together with the rows that were set aside of it.
+
+    Raises UsageError for a version that never passed, StoreError when its files are not whole.
+    """
     catalog = workspace.catalog
 
-    def attempt() -> dict[str, Any]:
+    def attempt() -> Restored:
         version = version_of(catalog, product, id)
         if not any(verdict.passed for verdict in catalog.verdicts(version.id)):
             raise UsageError(
                 f"{short(version.id)} of {product} was never judged good, so it cannot go before readers"
             )
-        beside = catalog.versions(f"{product}__{QUARANTINE}")
-        aside = [v for v in beside if v.key.inputs.get(product) == version.digest]
-        put, pointers = (version, *aside[:1]), _pointers(workspace)
-        for each in put:
-            stored(each, workspace.storage)  # StoreError when it is not there whole
-        # What is put back is not to be compared with what it takes back.
-        moves = [Move(product=v.product, version=v.id, pinned=True) for v in put]
-        release = _release(workspace, moves, pointers, f"restore {short(version.id)}")
-        return {
-            "product": product,
-            "release": release,
-            "result": "restored",
-            "version": version.id,
-            "note": f"pinned; `products restore {product} --unpin` lets it move again",
-            "warnings": _new_mixtures(workspace, pointers, moves),
-        }
-
-    return _steadily(attempt)
-
-
-def retire(workspace: Workspace, products: Collection[str], because: str = "") -> dict[str, Any]:
-    """Take products that are no longer declared away from readers, with the rows set aside of them, in one release.
-
-    Their versions are kept as long as others that readers saw. Raises UsageError for one that is still declared (the
-    next run would publish it again), unless the files that readers are sent to are lost, and for one that readers do
-    not see.
-    """
-    catalog, storage = workspace.catalog, workspace.storage
-
-    def attempt() -> dict[str, Any]:
+        versions = [version, *_set_aside_of(workspace, version)]
+        for each in versions:
+            stored(each, workspace.storage)
         pointers = _pointers(workspace)
-        seen = {
-            name: catalog.version(pointers[name].version) for name in products if name in pointers
-        }
-        lost = {name for name, version in seen.items() if not storage.holds(version.parts)}
-        if declared := sorted(
-            name for name in products if name in workspace.graph.products and name not in lost
-        ):
-            where = workspace.graph.products[declared[0]].where
-            raise UsageError(
-                f"{declared[0]} is declared ({where}), so the next run would publish it again",
-                hint="Remove its declaration first.",
-            )
-        if unseen := sorted(set(products) - pointers.keys()):
-            raise UsageError(
-                f"readers of {workspace.environment} do not see {unseen[0]}: there is nothing to retire"
-            )
-        aside = {f"{name}__{QUARANTINE}" for name in products} & pointers.keys()
+        # Without `previous`: a restored version is not compared with the one that it replaces.
+        moves = [Move(product=v.product, version=v.id, pinned=True) for v in versions]
+        release = _release(workspace, moves, pointers, f"restore {short(version.id)}")
+        return Restored(
+            product=product,
+            version=version.id,
+            release=release,
+            mixtures=_new_mixtures(workspace, pointers, moves),
+        )
+
+    return _repeated(attempt)
+
+
+def _set_aside_of(workspace: Workspace, version: Version) -> list[Version]:
+    """Return the version of the quarantine with the rows that were set aside of a version, if there is one."""
+    versions = workspace.catalog.versions(f"{version.product}__{QUARANTINE}")
+    return [v for v in versions if v.key.inputs.get(version.product) == version.digest][:1]
+
+
+def unpin(workspace: Workspace, products: Collection[str]) -> Unpinned:
+    """Let the next run publish these products again; without names, all that are pinned."""
+
+    def attempt() -> Unpinned:
+        pointers = _pointers(workspace)
+        pinned = {name for name, pointer in pointers.items() if pointer.pinned}
+        if not_pinned := sorted(set(products) - pinned):
+            raise UsageError(f"{not_pinned[0]} is not pinned")
+        if not pinned:
+            raise UsageError(f"nothing is pinned in {workspace.environment}")
+        chosen = sorted(
+            name
+            for name in pinned
+            if not products or {name, name.removesuffix(f"__{QUARANTINE}")} & set(products)
+        )
+        versions = {name: pointers[name].version for name in chosen}
         moves = [
-            Move(product=n, version="", previous=pointers[n].version)
-            for n in sorted({*products, *aside})
+            Move(product=name, version=version, previous=pointers[name].previous)
+            for name, version in versions.items()
+        ]
+        release = _release(workspace, moves, pointers, "unpin")
+        return Unpinned(release=release, versions=versions)
+
+    return _repeated(attempt)
+
+
+def retire(workspace: Workspace, products: Collection[str], because: str = "") -> Retired:
+    """Unpublish products that are no longer declared, with the rows set aside of them, in one release.
+
+    Their versions are kept as long as others that were published. Raises UsageError for a product that is declared
+    (the next run would publish it again), unless its published files are lost, and for one that is not published.
+    """
+
+    def attempt() -> Retired:
+        pointers = _pointers(workspace)
+        _check_retirable(workspace, products, pointers)
+        quarantines = {f"{name}__{QUARANTINE}" for name in products} & pointers.keys()
+        versions = {name: pointers[name].version for name in sorted({*products, *quarantines})}
+        moves = [
+            Move(product=name, version="", previous=version) for name, version in versions.items()
         ]
         why = f"retire {', '.join(sorted(products))}" + (f": {because}" if because else "")
         release = _release(workspace, moves, pointers, why)
-        retired = [{"product": move.product, "version": move.previous} for move in moves]
-        return {"result": "retired", "release": release, "because": because, "products": retired}
+        return Retired(release=release, because=because, versions=versions)
 
-    return _steadily(attempt)
-
-
-def unpin(workspace: Workspace, products: Collection[str]) -> dict[str, Any]:
-    """Let these products (none: all that are pinned) move again with the next run."""
-
-    def attempt() -> dict[str, Any]:
-        pointers = _pointers(workspace)
-        pinned = {name for name, pointer in pointers.items() if pointer.pinned}
-        if loose := sorted(set(products) - pinned):
-            raise UsageError(f"{loose[0]} is not pinned")
-        if not pinned:
-            raise UsageError(f"nothing is pinned in {workspace.environment}")
-        chosen = {
-            n
-            for n in pinned
-            if not products or n in products or n.removesuffix(f"__{QUARANTINE}") in products
-        }
-        moves = [
-            Move(product=n, version=pointers[n].version, previous=pointers[n].previous)
-            for n in sorted(chosen)
-        ]
-        told = [{"product": move.product, "version": move.version} for move in moves]
-        return {
-            "result": "unpinned",
-            "release": _release(workspace, moves, pointers, "unpin"),
-            "products": told,
-        }
-
-    return _steadily(attempt)
+    return _repeated(attempt)
 
 
-# ---------------------------------------------------------------------------------------------- a whole set
+def _check_retirable(workspace: Workspace, products: Collection[str], pointers: Pointers) -> None:
+    declared = workspace.graph.products
+    for name in sorted(declared.keys() & set(products)):
+        if name in pointers:
+            version = workspace.catalog.version(pointers[name].version)
+            if not workspace.storage.holds(version.parts):
+                continue
+        raise UsageError(
+            f"{name} is declared ({declared[name].where}), so the next run would publish it again",
+            hint="Remove its declaration first.",
+        )
+    if unpublished := sorted(set(products) - pointers.keys()):
+        raise UsageError(
+            f"readers of {workspace.environment} do not see {unpublished[0]}: there is nothing to retire"
+        )
 
 
-def restore_release(workspace: Workspace, release: int) -> dict[str, Any]:
-    """Publish all that readers saw as of a release, in one transaction, and pin it; return what was done as data.
+# ---------------------------------------------------------------------------------------------- a whole release
 
-    Raises UsageError when there is no such release, StoreError, with all that is gone, when not all of it is there.
+
+def restore_release(workspace: Workspace, release: int) -> RestoredRelease:
+    """Publish everything as of a release again, in one transaction, and pin it.
+
+    Raises UsageError when there is no such release, StoreError, naming every version, when files are missing.
     """
     catalog, environment = workspace.catalog, workspace.environment
 
-    def attempt() -> dict[str, Any]:
-        then = catalog.pointers(environment, release)
+    def attempt() -> RestoredRelease:
+        former = catalog.pointers(environment, release)
         if not catalog.has_release(environment, release):
             last = catalog.last_release(environment)
-            told = f"the last is {last.id}" if last else "it has none"
-            raise UsageError(f"there is no release {release} of {environment}: {told}")
-        _check_whole(workspace, then.values(), release)
+            hint = f"the last is {last.id}" if last else "it has none"
+            raise UsageError(f"there is no release {release} of {environment}: {hint}")
+        _check_whole(workspace, former.values(), release)
         pointers = _pointers(workspace)
-        moves = [_back(pointer, pointers.get(name)) for name, pointer in sorted(then.items())]
+        moves = [_back(pointer, pointers.get(name)) for name, pointer in sorted(former.items())]
         id = _release(workspace, moves, pointers, f"restore release {release}")
-        return {
-            "result": "restored",
-            "as_of": release,
-            "release": id,
-            "products": [
-                {
-                    "product": m.product,
-                    "version": m.version,
-                    "moved": _seen(pointers, m.product) != m.version,
-                }
-                for m in moves
-            ],
-            "left": sorted(pointers.keys() - then.keys()),
-            "warnings": _new_mixtures(workspace, pointers, moves),
-        }
+        return RestoredRelease(
+            as_of=release,
+            release=id,
+            moves=tuple((move, not _is_published(move, pointers)) for move in moves),
+            kept=tuple(sorted(pointers.keys() - former.keys())),
+            mixtures=_new_mixtures(workspace, pointers, moves),
+        )
 
-    return _steadily(attempt)
+    return _repeated(attempt)
 
 
-def _back(then: Pointer, now: Pointer | None) -> Move:
-    """Return the move to what readers saw then; what they see already is only pinned."""
-    previous = now.previous if now and now.version == then.version else ""
-    return Move(product=then.product, version=then.version, previous=previous, pinned=True)
+def _back(former: Pointer, now: Pointer | None) -> Move:
+    """Return the move to a former version; one that is published already is only pinned."""
+    previous = now.previous if now and now.version == former.version else ""
+    return Move(product=former.product, version=former.version, previous=previous, pinned=True)
 
 
-def _seen(pointers: Mapping[str, Pointer], name: str) -> str:
-    return pointers[name].version if name in pointers else ""
+def _is_published(move: Move, pointers: Pointers) -> bool:
+    return move.product in pointers and pointers[move.product].version == move.version
 
 
 def _check_whole(workspace: Workspace, pointers: Iterable[Pointer], release: int) -> None:
-    gone = []
+    missing = []
     for pointer in pointers:
-        found = workspace.catalog.versions_where("where id = ?", [pointer.version])
-        if not found or not workspace.storage.holds(found[0].parts):
-            gone.append(
-                f"{pointer.product} {short(pointer.version)}{'' if found else ' (no longer kept)'}"
-            )
-    if gone:
+        versions = workspace.catalog.versions_where("where id = ?", [pointer.version])
+        name = f"{pointer.product} {short(pointer.version)}"
+        if not versions:
+            missing.append(f"{name} (no longer kept)")
+        elif not workspace.storage.holds(versions[0].parts):
+            missing.append(name)
+    if missing:
         raise StoreError(
-            f"release {release} cannot be restored, files of {len(gone)} of its products are gone: {', '.join(gone)}",
+            f"release {release} cannot be restored, files of {len(missing)} of its products are gone: {', '.join(missing)}",
             hint="`products restore NAME VERSION` restores others one by one.",
         )
 
 
-# ---------------------------------------------------------------------------------------------- what does not match
-
-
-def mixtures(graph: Graph, seen: Mapping[str, Version], of: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the products, each with an input, of which readers see another content than what it was made of.
-
-    Only those are looked at that are among `of`, or made of one of them.
-    """
-    named = set(of)
-    near = named | {reader for name in named for reader in graph.below.get(name, ())}
-    return [
-        (name, i.name)
-        for name in graph.order
-        if name in near and name in seen
-        for i in graph.products[name].inputs
-        if i.name in seen
-        and not named.isdisjoint({name, i.name})
-        and seen[name].key.inputs.get(i.name, seen[i.name].digest) != seen[i.name].digest
-    ]
-
-
 def _new_mixtures(
-    workspace: Workspace, before: Mapping[str, Pointer], moves: Sequence[Move]
-) -> list[str]:
-    """Return, in words, which products readers now see made of another version of an input than they see."""
-    catalog, graph, names = workspace.catalog, workspace.graph, [m.product for m in moves]
-    near = {*names, *(n for name in names for n in graph.below.get(name, ()))}
-    near |= {i.name for name in near & graph.products.keys() for i in graph.products[name].inputs}
-    old = {name: catalog.version(before[name].version) for name in near if name in before}
-    new = old | {m.product: catalog.version(m.version) for m in moves}
-    there = set(mixtures(graph, old, names))
-    return [
-        mixed(catalog, new, name, of)
-        for name, of in mixtures(graph, new, names)
-        if (name, of) not in there
-    ]
-
-
-def mixed(catalog: Catalog, seen: Mapping[str, Version], name: str, of: str) -> str:
-    """Return in words what a product was made of, and what readers see of that."""
-    digest = seen[name].key.inputs[of]
-    made_of = catalog.versions_where(
-        "where product = ? and digest = ? order by seq desc limit 1", [of, digest]
+    workspace: Workspace, before: Pointers, moves: Sequence[Move]
+) -> tuple[Mixture, ...]:
+    """Return the published versions that do not match since these moves."""
+    catalog, graph, names = workspace.catalog, workspace.graph, [move.product for move in moves]
+    near = neighbourhood(graph, names) & before.keys()
+    old = {name: catalog.version(before[name].version) for name in near}
+    new = old | {move.product: catalog.version(move.version) for move in moves}
+    mixed_before = set(mixed_pairs(graph, old, names))
+    return tuple(
+        mixture(catalog, new, product, input)
+        for product, input in mixed_pairs(graph, new, names)
+        if (product, input) not in mixed_before
     )
-    what = short(made_of[0].id) if made_of else "another version"
-    return f"{name} {short(seen[name].id)} was made of {what} of {of}, and readers now see {short(seen[of].id)} of it"
-
-
-def mixed_by_pins(catalog: Catalog, graph: Graph, environment: str) -> dict[str, list[str]]:
-    """Return, by product, what readers see that does not match since something is pinned."""
-    pointers = catalog.pointers(environment)
-    pinned = [name for name, pointer in pointers.items() if pointer.pinned]
-    if not pinned:
-        return {}
-    near = {*pinned, *(n for name in pinned for n in graph.below.get(name, ()))}
-    near |= {i.name for name in near & graph.products.keys() for i in graph.products[name].inputs}
-    seen = {name: catalog.version(pointers[name].version) for name in near if name in pointers}
-    found: dict[str, list[str]] = {}
-    for name, of in mixtures(graph, seen, pinned):
-        found.setdefault(name, []).append(mixed(catalog, seen, name, of))
-    return found

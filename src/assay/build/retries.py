@@ -1,15 +1,13 @@
 """Which failures may go better another time, and when that time is."""
 
+import random
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from assay.build.failures import Elsewhere
 from assay.errors import AssayError, Crashed, SourceReplaced, TimedOut
 
-_FIRST, _MOST = (
-    0.5,
-    300.0,
-)  # seconds to wait at least before the first try more, and at most before any
+_FIRST, _MOST = 0.5, 300.0  # seconds to wait at least after the first try, and at most after any
 _WRONG_CODE = (NameError, SyntaxError, ImportError)  # is no better the second time
 # Of DuckDB's errors, those that are about the world; all others are about the query, or the data.
 _PASSING = {
@@ -46,14 +44,8 @@ def first_worth_another(
 
 def pause(tries: int) -> float:
     """Return how long to wait (seconds) after so many tries: twice as long each time, and a bit by chance."""
-    import tenacity
-
-    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
-    state.attempt_number = tries
-    grows = tenacity.wait_exponential(multiplier=_FIRST, max=_MOST) + tenacity.wait_random(
-        0, _FIRST
-    )
-    return float(grows(state))
+    grows = min(_MOST, _FIRST * 2.0 ** min(tries - 1, 20))
+    return grows + random.uniform(0, _FIRST)
 
 
 class RetryQueue:

@@ -6,8 +6,14 @@ from typing import Any
 
 import click
 
-from assay.build.release import restore, restore_release, unpin
-from assay.build.workspace import Workspace
+from assay.build.release import (
+    Restored,
+    RestoredRelease,
+    Unpinned,
+    restore,
+    restore_release,
+    unpin,
+)
 from assay.cli.opening import check_now, opened
 from assay.cli.options import ENV, JSON, NOW, options, say
 from assay.errors import UsageError
@@ -52,37 +58,65 @@ def verb(
         )
     with opened(env, now, last_good=True) as workspace:
         check_now(workspace, now)
-        told = _restored(workspace, words, release, loose=loose)
+        done: Restored | RestoredRelease | Unpinned
+        if release is not None:
+            done = restore_release(workspace, release)
+        elif loose:
+            done = unpin(workspace, {workspace.resolve(name) for name in words})
+        else:
+            done = restore(workspace, workspace.resolve(words[0]), words[1])
     if as_json:
-        return say(told)
-    return click.echo(clean("\n".join(_lines(told)), keep_lines=True))
+        return say(_as_data(done))
+    return click.echo(clean("\n".join(_lines(done)), keep_lines=True))
 
 
-def _restored(
-    workspace: Workspace, words: Sequence[str], release: int | None, *, loose: bool
-) -> dict[str, Any]:
-    if release is not None:
-        return restore_release(workspace, release)
-    if loose:
-        return unpin(workspace, {workspace.resolve(name) for name in words})
-    return restore(workspace, workspace.resolve(words[0]), words[1])
+def _note(product: str) -> str:
+    return f"pinned; `products restore {product} --unpin` lets it move again"
 
 
-def _lines(told: dict[str, Any]) -> list[str]:
-    if "product" in told:
-        lines = [f"  {told['result']}  {told['product']}  {short(told['version'])}  {told['note']}"]
-    else:
-        notes = {True: "", False: "  readers saw it already"}
-        lines = [
-            f"  {told['result']}  {item['product']}  {short(item['version'])}{notes[item.get('moved', True)]}"
-            for item in told["products"]
-        ]
-        lines += [
-            f"  left      {name}  not published as of release {told['as_of']}"
-            for name in told.get("left", ())
-        ]
-        note = "pinned; `products restore --unpin` lets all move again"
-        lines.append(
-            f"  {note if told['result'] == 'restored' else 'they move again with the next run'}"
-        )
-    return [*lines, *(f"  note: {line}" for line in told.get("warnings", ()))]
+def _as_data(done: Restored | RestoredRelease | Unpinned) -> dict[str, Any]:
+    match done:
+        case Restored():
+            return {
+                "product": done.product,
+                "release": done.release,
+                "result": "restored",
+                "version": done.version,
+                "note": _note(done.product),
+                "warnings": [str(mixture) for mixture in done.mixtures],
+            }
+        case RestoredRelease():
+            return {
+                "result": "restored",
+                "as_of": done.as_of,
+                "release": done.release,
+                "products": [
+                    {"product": move.product, "version": move.version, "moved": is_new}
+                    for move, is_new in done.moves
+                ],
+                "left": list(done.kept),
+                "warnings": [str(mixture) for mixture in done.mixtures],
+            }
+    versions = [{"product": name, "version": v} for name, v in done.versions.items()]
+    return {"result": "unpinned", "release": done.release, "products": versions}
+
+
+def _lines(done: Restored | RestoredRelease | Unpinned) -> list[str]:
+    match done:
+        case Restored():
+            lines = [f"  restored  {done.product}  {short(done.version)}  {_note(done.product)}"]
+        case RestoredRelease():
+            lines = [
+                f"  restored  {move.product}  {short(move.version)}"
+                f"{'' if is_new else '  readers saw it already'}"
+                for move, is_new in done.moves
+            ]
+            lines += [
+                f"  left      {name}  not published as of release {done.as_of}"
+                for name in done.kept
+            ]
+            lines.append("  pinned; `products restore --unpin` lets all move again")
+        case Unpinned():
+            lines = [f"  unpinned  {name}  {short(v)}" for name, v in done.versions.items()]
+            return [*lines, "  they move again with the next run"]
+    return [*lines, *(f"  note: {mixture}" for mixture in done.mixtures)]

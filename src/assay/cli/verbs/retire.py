@@ -24,9 +24,17 @@ def verb(
         check_now(workspace, now)
         retired = retire(workspace, {workspace.resolve(name) for name in names}, because)
     if as_json:
-        return say(retired)
-    for item in retired["products"]:
-        name, version = clean(item["product"]), short(item["version"])
+        versions = [{"product": name, "version": v} for name, v in retired.versions.items()]
+        return say(
+            {
+                "result": "retired",
+                "release": retired.release,
+                "because": retired.because,
+                "products": versions,
+            }
+        )
+    for product, id in retired.versions.items():
+        name, version = clean(product), short(id)
         click.echo(
             f"  retired  {name}  {version}  `products restore {name} {version}` brings it back"
         )

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from assay.build.release import mixed_by_pins
+from assay.build.mixtures import mixtures_by_pins
 from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options, say
 from assay.cli.printing import table
@@ -37,7 +37,7 @@ def verb(
             n: [f"parts of {one} that it is made of are held back" for one in of]
             for n, of in held.items()
         }
-        mixed = mixed_by_pins(workspace.catalog, workspace.graph, workspace.environment)
+        mixed = mixtures_by_pins(workspace.catalog, workspace.graph, workspace.environment)
         left = set(workspace.catalog.unfinished(workspace.environment))
         told = [
             status_of(
@@ -45,7 +45,7 @@ def verb(
                 story.decided(n, d),
                 story,
                 now,
-                also=[*also.get(n, ()), *mixed.get(n, ())],
+                also=[*also.get(n, ()), *map(str, mixed.get(n, ()))],
                 left=n in left,
             )
             for n, d in steps.items()
