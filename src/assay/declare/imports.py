@@ -49,7 +49,8 @@ def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
     """Import every module under the definitions folder, sub-folders too, in order of their paths; or `only` one."""
     guard()
     loaded = Loaded()
-    for name in [n for n, m in sys.modules.items() if _is_from_before(m) or _shadows(n, m, config)]:
+    top = Path(config.definitions).parts[0]
+    for name in [n for n, m in sys.modules.items() if _is_from_before(m) or _shadows(n, top)]:
         del sys.modules[name]
     before = set(sys.modules)
     with local.importing(), collecting() as declarations:
@@ -134,17 +135,23 @@ def _meant(error: BaseException) -> str:
 
 def _is_from_before(module: ModuleType) -> bool:
     """Say whether a module is of a project as it was read before, this one or another, whoever imported it since."""
-    folders = () if getattr(module, "__file__", None) else getattr(module, "__path__", ())
-    return getattr(module, _MARK, False) or any(
+    if type(module) is ModuleType:  # most are, and to ask them one by one takes longer
+        said = vars(module)
+    else:
+        said = {
+            name: getattr(module, name)
+            for name in ("__file__", "__path__", _MARK)
+            if hasattr(module, name)
+        }
+    folders = () if said.get("__file__") else said.get("__path__", ())
+    return said.get(_MARK, False) or any(
         _is_below(root, place) for root in _roots for place in folders
     )
 
 
-def _shadows(name: str, module: ModuleType, config: Config) -> bool:
+def _shadows(name: str, top: str) -> bool:
     """Say whether a module loaded before stands where a definition module (of another project, say) would."""
-    return name.partition(".")[0] == Path(config.definitions).parts[0] and not name.startswith(
-        "assay"
-    )
+    return name.partition(".")[0] == top and not name.startswith("assay")
 
 
 def _is_below(root: str, path: str) -> bool:
