@@ -29,8 +29,13 @@ from tests.judging import judged_file, product_of
 
 HERE = Where("x.py", 1)
 LARGE = os.environ.get("ASSAY_EXACTNESS") == "large"
+MORE = LARGE or bool(os.environ.get("ASSAY_FAULTS"))  # which every change to land is tried with
 EXAMPLES = 1500 if LARGE else 25
-EVERY = 2 if os.environ.get("ASSAY_FAULTS") else 4  # of the checks on a type, one in so many
+SOME = 1 if MORE else 4  # of the checks on a type, one in so many is judged
+COMPARED = (
+    1 if LARGE or not MORE else 2
+)  # and of those, one in so many compared: pandera takes a while
+EVERY_OF_NONE = 8 if MORE else 24
 C = pa.Check
 NAN, INF = float("nan"), float("inf")
 D = decimal.Decimal
@@ -375,12 +380,12 @@ def every_check(dtype: Any) -> Iterator[pa.Check]:
 def test_every_check_on_every_type(
     engine: DuckDB, file: Path, monkeypatch: pytest.MonkeyPatch, dtype: Any, ignore_na: bool
 ) -> None:
-    """All values of a type at once, nulls among them; every check in one schema, so that the fused query holds them all."""
+    """All values of a type at once, nulls among them; the checks in one schema, so that the fused query holds them all."""
     frame = pl.DataFrame(
         {"c": pl.Series([*VALUES[dtype], None, VALUES[dtype][0]], dtype=dtype, strict=False)}
     )
     checks = []
-    for check in every_check(dtype):
+    for check in list(every_check(dtype))[int(ignore_na) * (SOME // 2) :: SOME]:
         check.ignore_na = ignore_na
         checks.append(check)
     types = stage(frame.lazy(), file, {})
@@ -390,9 +395,7 @@ def test_every_check_on_every_type(
     monkeypatch.setattr(by_duckdb, "SMALL", 0)
     assert we_say(judged_file(engine, read, file, types), read.rules) == ours
     wrong = []
-    for index in (
-        range(0, len(checks), 1) if LARGE else range(int(ignore_na), len(checks), EVERY)
-    ):  # pandera takes a while
+    for index in range(0 if LARGE else int(ignore_na) % COMPARED, len(checks), COMPARED):
         check = checks[index]
         said = pandera_says(
             pa.DataFrameSchema({"c": pa.Column(None, check, nullable=True)}), stored
@@ -407,7 +410,7 @@ def test_every_check_on_every_type(
 # ---------------------------------------------------------------------------------------------- whole schemas
 
 NAMES = ["a", "b", "t_1", "t_2", "t.x", "A"]
-SOME: dict[Any, list[Any]] = {
+FEW: dict[Any, list[Any]] = {
     pl.Int64: [None, -1, 0, 1, 2],
     pl.String: [None, "", "x", "y"],
     pl.Float64: [None, NAN, 0.0, -0.0, 1.5],
@@ -471,11 +474,11 @@ FRAME_CHECKS = [
 def schemas(draw: Any) -> tuple[pl.DataFrame, pa.DataFrameSchema]:
     height = draw(st.integers(0, 5))
     names = draw(st.lists(st.sampled_from(NAMES[:5]), unique=True, min_size=1, max_size=4))
-    types = {name: draw(st.sampled_from(list(SOME))) for name in names}
+    types = {name: draw(st.sampled_from(list(FEW))) for name in names}
     frame = pl.DataFrame(
         {
             n: pl.Series(
-                draw(st.lists(st.sampled_from(SOME[t]), min_size=height, max_size=height)), dtype=t
+                draw(st.lists(st.sampled_from(FEW[t]), min_size=height, max_size=height)), dtype=t
             )
             for n, t in types.items()
         }
@@ -548,7 +551,10 @@ def told(schema: Any) -> list[Any]:
 def test_an_empty_frame(engine: DuckDB, file: Path, dtype: Any) -> None:
     frame = pl.DataFrame({"c": pl.Series([], dtype=dtype)})
     every, place = list(every_check(dtype)), list(VALUES).index(dtype)
-    for check in every if LARGE else every[place % 8 :: 8]:  # pandera takes a while to say nothing
+    some = (
+        every if LARGE else every[place % EVERY_OF_NONE :: EVERY_OF_NONE]
+    )  # pandera takes a while to say nothing
+    for check in some:
         compare(
             engine, file, frame, pa.DataFrameSchema({"c": pa.Column(dtype, check, unique=True)})
         )
