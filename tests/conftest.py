@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("long") or "faults" in item.path.parts:
             item.add_marker(pytest.mark.skip(reason="it takes long: ASSAY_FAULTS=ci runs it"))
+
+
+def mostly_long(cases: Iterable, *kept: object) -> list:
+    """Return cases as parameters: all but those that are kept are marked `long`."""
+    cases = list(cases)
+    assert all(case in cases for case in kept), kept
+    return [
+        case
+        if case in kept
+        else pytest.param(*(case if isinstance(case, tuple) else [case]), marks=pytest.mark.long)
+        for case in cases
+    ]
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The story of README, through the real command in processes of its own; every figure against plain SQL."""
+"""The story of README, through the real command: what builds is a process of its own; every figure against plain SQL."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def truth(place: Place) -> duckdb.DuckDBPyConnection:
 
 
 def ask(place: Place, sql: str) -> list[dict]:
-    ran = place.spawn("query", "--format", "json", sql)
+    ran = place.run("query", "--format", "json", sql)
     assert ran.code == 0, ran.err
     return json.loads(ran.out)
 

@@ -484,7 +484,9 @@ def after(slow): return slow
 """
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(place: Place, sent: signal.Signals) -> None:
     declare(place, SLOW)
     process = subprocess.Popen(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import assay
-from tests.conftest import Place
+from tests.conftest import Place, mostly_long
 
 LINES = """
 from assay import rule, source, sql_product
@@ -311,7 +311,12 @@ def failed(told: dict) -> list[str]:
     [
         (EACH[12:], 'raise ValueError("it is odd")', "products/shop.py:12: ValueError: it is odd"),
         (EACH[12:] + ", isolate=True", "os._exit(3)", "ended with exit code 3"),
-        (EACH[12:] + ", retries=0, timeout=0.5", "__import__('time').sleep(60)", "timed out"),
+        pytest.param(
+            EACH[12:] + ", retries=0, timeout=0.5",
+            "__import__('time').sleep(60)",
+            "timed out",
+            marks=pytest.mark.long,
+        ),
         (EACH[12:], "return frame.lazy().with_columns(more=1)", "are not alike: 2024-01-0"),
     ],
     ids=["raises", "crashes", "hangs", "other columns"],
@@ -497,7 +502,7 @@ lines = sql_product("lines", "select * from raw", owner="o", each="raw", on_fail
 """
 
 
-@pytest.mark.parametrize("by", [[], ["shop"]])
+@pytest.mark.parametrize("by", mostly_long([[], ["shop"]], []))
 def test_a_day_that_is_far_from_its_weekday_stays_held_when_later_days_are_published(
     shop: Place, by: list
 ) -> None:

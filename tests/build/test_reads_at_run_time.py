@@ -62,7 +62,9 @@ def test_what_reads_lists_makes_what_functions_make_stale(
     assert vat.materialize()["sales.vat"]["result"] == "unchanged"
 
 
-@pytest.mark.parametrize("how", ["", ", isolate=True", ", timeout='60 s'"])
+@pytest.mark.parametrize(
+    "how", ["", ", isolate=True", pytest.param(", timeout='60 s'", marks=pytest.mark.long)]
+)
 def test_a_file_is_a_source_that_functions_take_as_a_path(place: Place, how: str) -> None:
     place.write("conf/budget [1].json", '{"net": 5}')
     place.write("conf/more.json", "7")

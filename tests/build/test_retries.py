@@ -69,7 +69,7 @@ def test_what_goes_on_failing_says_how_often_it_was_tried(place: Place) -> None:
     assert ran.code == 1
 
 
-@pytest.mark.parametrize("how", ["", ", isolate=True"])
+@pytest.mark.parametrize("how", ["", pytest.param(", isolate=True", marks=pytest.mark.long)])
 def test_what_cannot_get_better_is_not_tried_again(place: Place, how: str) -> None:
     declare(
         place,

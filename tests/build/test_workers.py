@@ -16,7 +16,7 @@ from assay.build import workers as isolation
 from assay.build.workers import Workers
 from assay.catalog import shared_catalog
 from assay.engines import make as making
-from tests.conftest import LONG, Place
+from tests.conftest import LONG, Place, mostly_long
 
 
 def declare(place: Place, text: str) -> None:
@@ -52,7 +52,9 @@ def test_words_that_utf8_cannot_say_are_told(place: Place) -> None:
     assert told["sales.other"]["result"] == "published"
 
 
-@pytest.mark.parametrize("case", ["a segfault", "out of memory", "an exit"])
+@pytest.mark.parametrize(
+    "case", mostly_long(["a segfault", "out of memory", "an exit"], "a segfault", "out of memory")
+)
 def test_a_crash_fails_one_product(place: Place, case: str) -> None:
     code, said = ENDS[case]
     declare(place, f"@product(owner='o', isolate=True)\ndef p(numbers):\n    {code}\n{OTHER}")
@@ -186,7 +188,7 @@ HANGS = {
 }
 
 
-@pytest.mark.parametrize("case", ["in C", "deaf to asking"])
+@pytest.mark.parametrize("case", mostly_long(["in C", "deaf to asking"], "deaf to asking"))
 def test_a_function_that_hangs_is_stopped_at_its_timeout(place: Place, case: str) -> None:
     declare(
         place,
@@ -246,7 +248,7 @@ def p(raw):
 """
 
 
-@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize("retries", mostly_long([0, 1], 0))
 def test_parts_are_made_in_one_process_and_a_killed_one_loses_only_its_own(
     place: Place, retries: int
 ) -> None:
@@ -329,7 +331,7 @@ LEFT = {
 }
 
 
-@pytest.mark.parametrize("case", LEFT)
+@pytest.mark.parametrize("case", mostly_long(LEFT, *list(LEFT)[1:]))
 def test_a_killed_run_leaves_nobody_behind(place: Place, case: str) -> None:
     declare(place, WAITS.format(how=LEFT[case]))
     run = begun(place)
@@ -384,7 +386,11 @@ ENDINGS = {
 
 @pytest.mark.parametrize(
     ("away", "ends"),
-    [("in a session of its own", "its time"), *(("as a daemon", ends) for ends in ENDINGS)],
+    mostly_long(
+        [("in a session of its own", "its time"), *(("as a daemon", ends) for ends in ENDINGS)],
+        ("as a daemon", "its work"),
+        ("as a daemon", "the run"),
+    ),
 )
 def test_what_it_starts_elsewhere_ends_with_it(place: Place, away: str, ends: str) -> None:
     declare(
@@ -651,7 +657,17 @@ TRIED = [("a function", case) for case in EARLY]
 TRIED += [(place, case) for place in ("a module", "a check") for case in ("_exit", "exit of C")]
 
 
-@pytest.mark.parametrize(("place_of", "case"), TRIED)
+@pytest.mark.parametrize(
+    ("place_of", "case"),
+    mostly_long(
+        TRIED,
+        ("a function", "_exit"),
+        ("a function", "exit"),
+        ("a function", "exit of C, with the interpreter"),
+        ("a module", "_exit"),
+        ("a check", "exit of C"),
+    ),
+)
 def test_a_run_that_did_not_come_to_its_end_says_so(place: Place, case: str, place_of: str) -> None:
     how, words = EARLY[case]
     declare(place, PLACES[place_of].replace("HOW", how) + OTHER)
@@ -665,11 +681,11 @@ def test_a_run_that_did_not_come_to_its_end_says_so(place: Place, case: str, pla
         )
 
 
-def test_any_verb_that_reads_definitions_says_so_too(place: Place) -> None:
+@pytest.mark.parametrize("verb", mostly_long(["ls", "plan"], "ls"))
+def test_any_verb_that_reads_definitions_says_so_too(place: Place, verb: str) -> None:
     declare(place, "@product(owner='o')\ndef p(numbers): return numbers\nos._exit(0)")
-    for verb in ("ls", "plan"):
-        ran = place.spawn(verb)
-        assert (ran.code, "os._exit() would end the whole command" in ran.err) == (2, True), verb
+    ran = place.spawn(verb)
+    assert (ran.code, "os._exit() would end the whole command" in ran.err) == (2, True)
 
 
 def test_what_users_code_forks_may_end_as_it_likes(place: Place) -> None:

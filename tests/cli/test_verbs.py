@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from assay.cli.main import main
-from tests.conftest import Place
+from tests.conftest import Place, mostly_long
 
 SHOP = """
 sql_product("lines", "from numbers", owner="a@shop", purpose="Lines.", tags=["core"])
@@ -411,7 +411,9 @@ def test_a_rule_that_fails_and_one_that_cannot_be_judged_are_told_apart(shop: Pl
     assert "1 of 2 rules failed, 1 could not be judged" in shop.run("materialize").out
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", mostly_long([">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"], ">&-", "<&- >&- 2>&-")
+)
 def test_a_closed_stream_hears_nothing_and_hurts_nobody(shop: Place, closed: str) -> None:
     assay = f"{sys.executable} -m assay"
     command = f"{assay} ls {closed} && {assay} materialize --force {closed} && ! {assay} why nobody {closed}"

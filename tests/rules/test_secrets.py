@@ -55,7 +55,11 @@ RAISES = {
 
 @pytest.mark.parametrize(
     ("kind", "isolate"),
-    [*((kind, False) for kind in RAISES), *((kind, True) for kind in ("NameError", "a note"))],
+    [
+        *((kind, False) for kind in RAISES),
+        ("a note", True),
+        pytest.param("NameError", True, marks=pytest.mark.long),
+    ],
 )
 def test_what_an_exception_says_of_a_value_is_masked(
     place: Place, kind: str, isolate: bool

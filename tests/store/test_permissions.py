@@ -17,7 +17,7 @@ sql_product("p", "from numbers", owner="o", rules=[rule.check("small", "x < 3", 
 @product(owner="o")
 def f(p): return p
 
-@product(owner="o", isolate=True, file="a.txt")
+@product(owner="o", isolate=ISOLATE, file="a.txt")
 def text(p): return "hello"
 """
 
@@ -40,15 +40,15 @@ def modes(place: Place) -> dict[str, int]:
     }
 
 
-def build(place: Place, *verbs: str) -> None:
-    place.write("products/sales.py", PRODUCTS, header=True)
+def build(place: Place, *verbs: str, isolate: bool = False) -> None:
+    place.write("products/sales.py", PRODUCTS.replace("ISOLATE", str(isolate)), header=True)
     assert place.run("materialize", *verbs).code == 0
 
 
-@pytest.mark.parametrize("mask", [0, 0o022, 0o077])
+@pytest.mark.parametrize("mask", [0, pytest.param(0o022, marks=pytest.mark.long), 0o077])
 def test_what_is_stored_is_its_owners(place: Place, mask: int) -> None:
     with umask(mask):
-        build(place)
+        build(place, isolate=True)
         with reading(place.root / ".products/store"):
             found = modes(place)
     assert len(found) > 15
@@ -61,7 +61,7 @@ def test_what_is_stored_is_its_owners(place: Place, mask: int) -> None:
 def test_a_group_may_read_and_write(place: Place, mask: int) -> None:
     place.write("pyproject.toml", '[tool.products]\naccess = "group"\n')
     with umask(mask):
-        build(place)
+        build(place, isolate=True)
         with reading(place.root / ".products/store"):
             found = {name: mode for name, mode in modes(place).items() if "spill" not in name}
             folders = {name: mode for name, mode in found.items() if (place.root / name).is_dir()}

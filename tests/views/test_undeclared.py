@@ -4,7 +4,7 @@ import pytest
 
 import assay
 from assay.errors import UsageError
-from tests.conftest import Place
+from tests.conftest import Place, mostly_long
 
 TWO = """
 a = sql_product("a", "select 1 as x", owner="o", rules=[rule.check("x is there", "x > 0", on_failure="quarantine", fail_above="50 %")])
@@ -105,7 +105,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("broken", mostly_long(BROKEN, "an import", "a mistake"))
 def test_declarations_that_cannot_be_read_stop_nobody_who_looks(place: Place, broken: str) -> None:
     place.write("products/sales.py", TWO, header=True)
     place.materialize()
