@@ -310,7 +310,12 @@ def failed(told: dict) -> list[str]:
     ("about", "how", "words"),
     [
         (EACH[12:], 'raise ValueError("it is odd")', "products/shop.py:12: ValueError: it is odd"),
-        (EACH[12:] + ", isolate=True", "os._exit(3)", "ended with exit code 3"),
+        pytest.param(
+            EACH[12:] + ", isolate=True",
+            "os._exit(3)",
+            "ended with exit code 3",
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             EACH[12:] + ", retries=0, timeout=0.5",
             "__import__('time').sleep(60)",

@@ -122,7 +122,7 @@ def versions(place: Place, name: str):
         catalog.close()
 
 
-@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize("isolate", mostly_long([False, True], False))
 def test_an_exception_is_told_as_it_is_without(place: Place, isolate: bool) -> None:
     declare(
         place,
