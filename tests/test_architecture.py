@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,16 @@ def test_a_project_of_sql_loads_no_polars(place) -> None:
     )
     assert loaded_by(command("materialize"), place.root) & HEAVY == {"duckdb"}
     assert place.query("from p order by x") == [{"x": 1}, {"x": 2}, {"x": 3}]
+
+
+def test_no_folder_of_tests_is_left_out(pytestconfig: pytest.Config) -> None:
+    """By default pytest looks into no folder called `build`, and says nothing of it."""
+    tests = Path(__file__).parent
+    folders = {file.parent.relative_to(tests) for file in tests.rglob("test_*.py")}
+    assert Path("build") in folders
+    left_out = pytestconfig.getini("norecursedirs")
+    assert [
+        folder
+        for folder in folders
+        if any(fnmatch(part, pattern) for part in folder.parts for pattern in left_out)
+    ] == []
