@@ -9,7 +9,9 @@ from msgspec.structs import replace
 
 from assay.plan.retention import (
     GRACE,
+    KeepReason,
     KeepRule,
+    KeptFor,
     Moved,
     Past,
     Seen,
@@ -58,7 +60,7 @@ def stock(versions: list[Stored], moves: list[Moved] | None = None, **more: obje
     return Stock(versions=versions, moves=moves, **{"seen": seen, **more})
 
 
-def kept(stock: Stock, versions: int = 1, days: int = 0) -> dict[int, str]:
+def kept(stock: Stock, versions: int = 1, days: int = 0) -> dict[int, KeepReason]:
     told = sort_out(stock, KeepRule(versions=versions, days=days), NOW)
     assert told.stay.keys() | told.go.keys() == {v.id for v in stock.versions}
     assert not told.stay.keys() & told.go.keys()
@@ -70,7 +72,9 @@ def test_the_last_ones_and_what_readers_saw_lately_stay() -> None:
     assert set(kept(stock(daily(20)), versions=3)) == {17, 18, 19}
     # 15 was built an hour more than five days ago, and seen for a day.
     assert set(kept(stock(daily(20)), days=5)) == {15, 16, 17, 18, 19}
-    assert "readers of prod saw it until" in kept(stock(daily(20)), days=5)[15]
+    reason = kept(stock(daily(20)), days=5)[15]
+    assert (reason.kept_for, reason.environment) == (KeptFor.SEEN_LATELY, "prod")
+    assert str(reason) == f"readers of prod saw it until {reason.moment:%Y-%m-%d %H:%M}"
     assert len(kept(stock(daily(20)), versions=1, days=36_500)) == 20
 
 
@@ -80,17 +84,23 @@ def test_what_another_environment_sees_stays_and_so_does_what_rules_compare_with
     prod = Seen(environment="prod", product="d.p", version="d.p-19")
     told = kept(stock(versions, seen=[prod, other]))
     assert told == {
-        2: "rules compare d.p-3 with it in dev",
-        3: "readers of dev see it",
-        19: "readers of prod see it",
+        2: KeepReason(kept_for=KeptFor.COMPARED, environment="dev", version="d.p-3"),
+        3: KeepReason(kept_for=KeptFor.PUBLISHED, environment="dev"),
+        19: KeepReason(kept_for=KeptFor.PUBLISHED, environment="prod"),
     }
+    assert [str(told[number]) for number in (2, 3, 19)] == [
+        "rules compare d.p-3 with it in dev",
+        "readers of dev see it",
+        "readers of prod see it",
+    ]
 
 
 def test_good_ones_are_not_pushed_out_by_failures() -> None:
     versions = [version(n, 100 - n, good=n < 5) for n in range(60)]
     told = kept(stock(versions, versions[:0], seen=[]), versions=3)
     assert set(told) == {2, 3, 4, 57, 58, 59}
-    assert told[4] == "one of the last 3 that are good"
+    assert told[4] == KeepReason(kept_for=KeptFor.ONE_OF_LAST_GOOD, count=3)
+    assert str(told[4]) == "one of the last 3 that are good"
 
 
 def test_a_living_run_keeps_what_it_may_have_seen() -> None:
@@ -106,7 +116,7 @@ def test_rows_set_aside_stay_with_what_they_were_set_aside_of() -> None:
     told = sort_out(
         stock([*daily(20), *beside], moves_of(daily(20))), KeepRule(versions=12, days=0), NOW
     )
-    assert told.stay[f"{name}-8"].startswith("one of")
+    assert told.stay[f"{name}-8"].kept_for is KeptFor.ONE_OF_LAST
     narrow = sort_out(
         stock(
             [*daily(20), *beside], [], seen=[Seen(environment="x", product="d.p", version="d.p-4")]
@@ -114,7 +124,8 @@ def test_rows_set_aside_stay_with_what_they_were_set_aside_of() -> None:
         KeepRule(versions=1, days=0),
         NOW,
     )
-    assert narrow.stay[f"{name}-4"] == "set aside of d.p-4"
+    assert narrow.stay[f"{name}-4"] == KeepReason(kept_for=KeptFor.SET_ASIDE, version="d.p-4")
+    assert str(narrow.stay[f"{name}-4"]) == "set aside of d.p-4"
     assert f"{name}-3" in narrow.go
 
 
@@ -259,19 +270,19 @@ def test_the_properties_catch_a_rule_that_is_left_out(
     import assay.plan.retention as module
 
     plain = module._reasons
-    words = {"pointers": " see it", "previous": "rules compare", "window": " saw it until "}[broken]
+    left_out = {
+        # A pointer is a move without an end, too.
+        "pointers": {KeptFor.PUBLISHED, KeptFor.RELEASED},
+        "previous": {KeptFor.COMPARED},
+        "window": {KeptFor.SEEN_LATELY},
+    }[broken]
     monkeypatch.setattr(
         module,
         "_reasons",
-        lambda *given: ((id, why) for id, why in plain(*given) if words not in why),
+        lambda *given: (
+            (id, reason) for id, reason in plain(*given) if reason.kept_for not in left_out
+        ),
     )
-    if broken == "pointers":  # a pointer is a move without an end, too
-        inner = module._reasons
-        monkeypatch.setattr(
-            module,
-            "_reasons",
-            lambda *given: ((id, why) for id, why in inner(*given) if "released" not in why),
-        )
     any_history = settings(max_examples=400, deadline=None, database=None, phases=[Phase.generate])
     with pytest.raises(AssertionError):
         any_history(given(histories())(lambda case: keeps_what_it_must(*case)))()

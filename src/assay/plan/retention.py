@@ -1,8 +1,9 @@
-"""Which versions may go, and why every other one stays; which releases the past is still told by. Pure, given `now`."""
+"""Which versions may go, and why every other one stays; which moves of the past may go. Pure, given `now`."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from msgspec import Struct, field
 
@@ -61,10 +62,59 @@ class Stock(Struct, frozen=True, kw_only=True):
     claimed: Collection[tuple[str, str]] = ()
 
 
+class KeptFor(StrEnum):
+    """What a version is kept for."""
+
+    PUBLISHED = "published"
+    COMPARED = "compared"
+    BEING_BUILT = "being built"
+    SEEN_LATELY = "seen lately"
+    RELEASED = "released"
+    BUILT_LATELY = "built lately"
+    ONE_OF_LAST = "one of the last"
+    ONE_OF_LAST_GOOD = "one of the last good"
+    SET_ASIDE = "set aside"
+
+
+class KeepReason(Struct, frozen=True, kw_only=True):
+    """Why one version is kept.
+
+    `environment` is where readers see (or saw) it, `version` the one that is compared with it, or that its rows were
+    set aside of; `moment` is until when readers saw it, or when it was built; `count` is how many are kept.
+    """
+
+    kept_for: KeptFor
+    environment: str = ""
+    version: str = ""
+    moment: datetime | None = None
+    count: int = 0
+
+    def __str__(self) -> str:
+        match self.kept_for:
+            case KeptFor.PUBLISHED:
+                return f"readers of {self.environment} see it"
+            case KeptFor.COMPARED:
+                return f"rules compare {short(self.version)} with it in {self.environment}"
+            case KeptFor.BEING_BUILT:
+                return "a run is building this product"
+            case KeptFor.SEEN_LATELY:
+                return f"readers of {self.environment} saw it until {self.moment:%Y-%m-%d %H:%M}"
+            case KeptFor.RELEASED:
+                return "it was released"
+            case KeptFor.BUILT_LATELY:
+                return f"built {self.moment:%Y-%m-%d %H:%M}"
+            case KeptFor.ONE_OF_LAST:
+                return f"one of the last {self.count}"
+            case KeptFor.ONE_OF_LAST_GOOD:
+                return f"one of the last {self.count} that are good"
+            case KeptFor.SET_ASIDE:
+                return f"set aside of {short(self.version)}"
+
+
 class Sorted(Struct, frozen=True, kw_only=True):
     """The versions that stay, each with why, and those that go, each with the moment until when readers saw it."""
 
-    stay: Mapping[str, str] = field(default_factory=dict)
+    stay: Mapping[str, KeepReason] = field(default_factory=dict)
     go: Mapping[str, datetime] = field(default_factory=dict)
 
 
@@ -84,28 +134,31 @@ def sort_out(stock: Stock, rule: KeepRule, now: datetime) -> Sorted:
     """Return which versions may go, and why each other one stays."""
     first = since(rule, now, stock.running)
     until = seen_until(stock.moves)
-    stay: dict[str, str] = {}
-    for id, why in _reasons(stock, rule, first, until):
-        stay.setdefault(id, why)
-    stay |= _beside(stock.versions, stay)
-    gone = {
-        v.id: until.get(v.id, ("", v.built_at))[1] or now
-        for v in stock.versions
-        if v.id not in stay
+    stay: dict[str, KeepReason] = {}
+    for id, reason in _reasons(stock, rule, first, until):
+        stay.setdefault(id, reason)
+    stay |= _set_aside(stock.versions, stay)
+    go = {
+        version.id: until.get(version.id, ("", version.built_at))[1] or now
+        for version in stock.versions
+        if version.id not in stay
     }
-    return Sorted(stay={v.id: stay[v.id] for v in stock.versions if v.id in stay}, go=gone)
+    return Sorted(stay={v.id: stay[v.id] for v in stock.versions if v.id in stay}, go=go)
 
 
 def seen_until(moves: Iterable[Moved]) -> dict[str, tuple[str, datetime | None]]:
     """Return for each version the environment whose readers saw it last, and until when; None: they still do."""
-    found: dict[str, tuple[str, datetime | None]] = {}
-    for move, then in _with_next(moves):
+    last_seen: dict[str, tuple[str, datetime | None]] = {}
+    for move, following in _with_next(moves):
         if not move.version:
             continue
-        known = found.get(move.version)
-        if known is None or (known[1] is not None and (then is None or then.at > known[1])):
-            found[move.version] = (move.environment, then.at if then else None)
-    return found
+        until = following.at if following else None
+        if move.version in last_seen:
+            latest = last_seen[move.version][1]
+            if latest is None or (until is not None and until <= latest):
+                continue
+        last_seen[move.version] = (move.environment, until)
+    return last_seen
 
 
 def _with_next(moves: Iterable[Moved]) -> Iterator[tuple[Moved, Moved | None]]:
@@ -121,77 +174,87 @@ def _with_next(moves: Iterable[Moved]) -> Iterator[tuple[Moved, Moved | None]]:
 
 def _reasons(
     stock: Stock, rule: KeepRule, first: datetime, until: Mapping[str, tuple[str, datetime | None]]
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[str, KeepReason]]:
     """Yield versions that stay, with why; the strongest reasons first."""
     for seen in stock.seen:
-        yield seen.version, f"readers of {seen.environment} see it"
+        yield (
+            seen.version,
+            KeepReason(kept_for=KeptFor.PUBLISHED, environment=seen.environment),
+        )
     for seen in stock.seen:
         if seen.previous:
-            yield (
-                seen.previous,
-                f"rules compare {short(seen.version)} with it in {seen.environment}",
+            compared = KeepReason(
+                kept_for=KeptFor.COMPARED, environment=seen.environment, version=seen.version
             )
+            yield seen.previous, compared
     for version in stock.versions:
         if {(version.product, ""), (version.product, version.key)}.intersection(stock.claimed):
-            yield version.id, "a run is building this product"
+            yield version.id, KeepReason(kept_for=KeptFor.BEING_BUILT)
     for id, (environment, end) in until.items():
-        if end is None or end >= first:
-            # Without a pointer there it can only be that somebody has put back a copy of the catalog.
+        if end is None:
+            # Without a pointer this can only be: somebody has put back a copy of the catalog.
+            yield id, KeepReason(kept_for=KeptFor.RELEASED)
+        elif end >= first:
             yield (
                 id,
-                f"readers of {environment} saw it until {end:%Y-%m-%d %H:%M}"
-                if end
-                else "it was released",
+                KeepReason(kept_for=KeptFor.SEEN_LATELY, environment=environment, moment=end),
             )
     for version in stock.versions:
         if version.built_at >= first:
-            yield version.id, f"built {version.built_at:%Y-%m-%d %H:%M}"
-    declared = [
-        version for version in stock.versions if version.product not in _retired(stock.moves)
-    ]
-    yield from _last(declared, rule.versions, f"one of the last {rule.versions}")
+            yield version.id, KeepReason(kept_for=KeptFor.BUILT_LATELY, moment=version.built_at)
+    retired = _retired(stock.moves)
+    declared = [version for version in stock.versions if version.product not in retired]
+    last = KeepReason(kept_for=KeptFor.ONE_OF_LAST, count=rule.versions)
+    yield from ((id, last) for id in _last_ids(declared, rule.versions))
     good = [version for version in declared if version.good]
-    yield from _last(good, rule.versions, f"one of the last {rule.versions} that are good")
+    last_good = KeepReason(kept_for=KeptFor.ONE_OF_LAST_GOOD, count=rule.versions)
+    yield from ((id, last_good) for id in _last_ids(good, rule.versions))
 
 
 def _retired(moves: Iterable[Moved]) -> set[str]:
     """Return the products that were taken away from readers everywhere: nothing of them is kept beyond its days."""
     last = {(move.environment, move.product): move.version for move in moves}
-    return {product for _, product in last} - {
-        product for (_, product), version in last.items() if version
-    }
+    published = {product for (_, product), version in last.items() if version}
+    return {product for _, product in last} - published
 
 
-def _last(versions: Iterable[Stored], count: int, why: str) -> Iterator[tuple[str, str]]:
-    of: dict[str, list[str]] = defaultdict(list)
+def _last_ids(versions: Iterable[Stored], count: int) -> Iterator[str]:
+    """Yield the ids of the last `count` versions of each product, at least one."""
+    ids_of_product: dict[str, list[str]] = defaultdict(list)
     for version in versions:
-        of[version.product].append(version.id)
-    for ids in of.values():
-        yield from ((id, why) for id in ids[-max(count, 1) :])
+        ids_of_product[version.product].append(version.id)
+    for ids in ids_of_product.values():
+        yield from ids[-max(count, 1) :]
 
 
-def _beside(versions: Sequence[Stored], stay: Mapping[str, str]) -> dict[str, str]:
+def _set_aside(versions: Sequence[Stored], stay: Mapping[str, KeepReason]) -> dict[str, KeepReason]:
     """Return the versions of rows set aside that stay with the version that they were set aside of."""
-    kept = {(v.product, v.digest): v.id for v in versions if v.id in stay}
-    beside = f"__{QUARANTINE}"
-    found = {}
+    staying = {(v.product, v.digest): v.id for v in versions if v.id in stay}
+    suffix = f"__{QUARANTINE}"
+    reasons = {}
     for version in versions:
-        of = kept.get((version.product.removesuffix(beside), version.of))
-        if of and version.product.endswith(beside) and version.id not in stay:
-            found[version.id] = f"set aside of {short(of)}"
-    return found
+        origin = staying.get((version.product.removesuffix(suffix), version.of))
+        if origin and version.product.endswith(suffix) and version.id not in stay:
+            reasons[version.id] = KeepReason(kept_for=KeptFor.SET_ASIDE, version=origin)
+    return reasons
 
 
 class Past(Struct, frozen=True, kw_only=True):
-    """The moves that are no longer told, and, of each environment that lost any, the first release that is whole."""
+    """The moves that may be forgotten, and the first whole release of each environment that lost any."""
 
     moves: Sequence[Moved] = ()
     first: Mapping[str, int] = field(default_factory=dict)
 
 
 def shorten(moves: Sequence[Moved], first: datetime) -> Past:
-    """Return which moves may go so that what readers saw since a moment can still be told, exactly."""
-    old = [(move, then) for move, then in _with_next(moves) if then is not None and then.at < first]
-    lost = {move.environment for move, _ in old}
-    last = {m.environment: m.release for m in moves if m.at < first and m.environment in lost}
-    return Past(moves=[move for move, _ in old], first=last)
+    """Return the moves that may go; what readers saw since `first` still follows exactly from the others."""
+    old = [
+        move
+        for move, following in _with_next(moves)
+        if following is not None and following.at < first
+    ]
+    environments = {move.environment for move in old}
+    last = {
+        m.environment: m.release for m in moves if m.at < first and m.environment in environments
+    }
+    return Past(moves=old, first=last)

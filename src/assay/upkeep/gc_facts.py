@@ -17,6 +17,7 @@ from assay.catalog.recording import note, replace_files
 from assay.catalog.rows import decoded, ids_of, stamp
 from assay.model import QUARANTINE
 from assay.plan.retention import (
+    KeepReason,
     KeepRule,
     Moved,
     Past,
@@ -52,7 +53,7 @@ class Collected(Struct, frozen=True, kw_only=True):
     """
 
     versions: Sequence[Stored] = ()
-    stay: Mapping[str, str] = field(default_factory=dict)
+    stay: Mapping[str, KeepReason] = field(default_factory=dict)
     moves: int = 0
     runs: int = 0
     files: Sequence[Waiting] = ()

@@ -1,14 +1,27 @@
-"""The verb `products gc`: what need not be kept goes, and small files are put together."""
+"""The verb `products gc`: drops versions that need not be kept, and merges small files."""
 
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import click
 
 from assay.cli.opening import check_now, opened
 from assay.cli.options import ENV, JSON, NOW, options, say
-from assay.plan.retention import KeepRule
+from assay.plan.retention import KeepReason, KeepRule, KeptFor
 from assay.text import clean
-from assay.upkeep.gc import tidied, tidy
+from assay.upkeep.gc import Tidied, tidy
+
+_GROUPS = {
+    KeptFor.PUBLISHED: "that readers see",
+    KeptFor.COMPARED: "that rules compare with",
+    KeptFor.BEING_BUILT: "of products that are being built",
+    KeptFor.SEEN_LATELY: "that readers saw lately",
+    KeptFor.RELEASED: "that were released",
+    KeptFor.BUILT_LATELY: "built lately",
+    KeptFor.SET_ASIDE: "of rows set aside",
+}
 
 
 @click.command("gc")
@@ -42,7 +55,59 @@ def verb(
             versions=config.keep_versions if keep is None else keep,
             days=config.keep_days if days is None else days,
         )
-        told = tidy(workspace, rule, dry=dry_run)
+        tidied = tidy(workspace, rule, dry=dry_run)
     if as_json:
-        return say(told)
-    return click.echo(clean("\n".join(tidied(told, dry=dry_run)), keep_lines=True))
+        return say(_as_data(tidied))
+    return click.echo(clean("\n".join(_lines(tidied, dry=dry_run)), keep_lines=True))
+
+
+def _as_data(tidied: Tidied) -> dict[str, Any]:
+    return {
+        "dropped": [
+            {
+                "product": dropped.product,
+                "version": dropped.version,
+                "built_at": dropped.built_at.isoformat(),
+                "good": dropped.good,
+            }
+            for dropped in tidied.dropped
+        ],
+        "kept": {version: str(reason) for version, reason in tidied.kept.items()},
+        "moves": tidied.moves,
+        "runs": tidied.runs,
+        "as_of_since": tidied.as_of_since,
+        "bytes": tidied.bytes,
+        "removed": tidied.removed,
+        "waiting": tidied.waiting,
+        "compacted": tidied.compacted,
+        "sources": tidied.sources,
+    }
+
+
+def _lines(tidied: Tidied, *, dry: bool) -> Iterator[str]:
+    """Yield what a user reads of what was done, or would be."""
+    be = "to be " if dry else ""
+    for product, count in sorted(Counter(dropped.product for dropped in tidied.dropped).items()):
+        yield f"  {product}: {_count(count, 'version')} {be}dropped"
+    groups = Counter(map(_group, tidied.kept.values()))
+    if groups:
+        counts = "; ".join(f"{count} {group}" for group, count in groups.items())
+        yield f"  kept {_count(len(tidied.kept), 'version')}: {counts}"
+    for environment, release in tidied.as_of_since.items():
+        yield f"  {environment} can be seen as of release {release} or later"
+    for item in tidied.compacted:
+        yield f"  {item.product}: {item.files:,} files of {item.bytes:,} bytes into {item.into}"
+    for waiting in tidied.waiting:
+        count_of_files = _count(len(waiting.files), "file")
+        yield f"  {count_of_files} that {waiting.why} to be removed later"
+    size = f", {tidied.bytes:,} bytes of versions dropped" if tidied.bytes else ""
+    yield f"  {_count(len(tidied.removed), 'file')} {be}removed{size}"
+
+
+def _group(reason: KeepReason) -> str:
+    """Return a reason without what differs from version to version, as in "3 that readers see"."""
+    return _GROUPS.get(reason.kept_for, f"that are {reason}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
