@@ -11,7 +11,7 @@ import polars as pl
 from pandera.api.polars.container import DataFrameSchema
 from pandera.config import ValidationDepth, config_context
 
-from assay.declare.rules import told_apart
+from assay.declare.rules import with_unique_texts
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.errors import AssayError
@@ -79,7 +79,7 @@ def judged(read: Any, file: Path, types: Any) -> Any:
     from msgspec.structs import replace
 
     with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
-        return judged_file(ENGINE, replace(read, rules=told_apart(read.rules)), file, types)
+        return judged_file(ENGINE, replace(read, rules=with_unique_texts(read.rules)), file, types)
 
 
 def pytest_configure() -> None:

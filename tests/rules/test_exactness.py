@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from pandera.config import ValidationDepth, config_context
 from pandera.errors import SchemaErrors
 
-from assay.declare.rules import told_apart
+from assay.declare.rules import with_unique_texts
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.model import RuleResult, Status, Where
@@ -240,7 +240,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read_apart(schema: Any) -> Any:
     read = read_schema(schema, HERE)
-    return replace(read, rules=told_apart(read.rules))
+    return replace(read, rules=with_unique_texts(read.rules))
 
 
 def kind_of(error: Any) -> str:

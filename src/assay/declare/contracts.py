@@ -1,50 +1,132 @@
-"""Digests of contracts: what a schema demands, and the code of its own checks."""
+"""Declared contracts to contracts: the schema, the rules, and the digest of both."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
+
+from assay.declare import clocks
+from assay.declare.names import Names
+from assay.declare.project_code import ProjectCode
 from assay.declare.pycode import CodeDigest
+from assay.declare.rules import Rulebook, check_digest, with_unique_texts
+from assay.declare.words import ProductDeclaration
+from assay.model import Contract, Demand, Rule
 from assay.plan.digests import digest
-from assay.rules.schema import Schema, dtype_of, is_built_in
+from assay.plan.graph import nearest
+from assay.rules.schema import NotASchema, Schema, dtype_of, read_schema
+
+
+class DeclaredContract(Struct, frozen=True):
+    """The contract of a product, and `schema` with the checks behind its rules.
+
+    `quarantine_digest` is that of the rules that quarantine rows, without their limits: those rules run in the build.
+    """
+
+    contract: Contract
+    schema: Schema
+    quarantine_digest: str
+
+
+def read_contract(
+    name: str, declared: ProductDeclaration, names: Names, code: ProjectCode
+) -> DeclaredContract:
+    """Return the contract of a declared product; its problems are reported to `names`."""
+    schema, digested = _read_schema(name, declared, names, code)
+    _check_event_time(name, declared, schema, names)
+    rulebook = Rulebook(name, declared, schema, names, code)
+    rules = list(with_unique_texts([*schema.rules, *rulebook.read()]))
+    if any(rule.quarantines for rule in rules):
+        rules.append(_accounting_rule(declared, names))
+    if any(rule.demand and rule.demand.kind == "custom" for rule in rules):
+        # The function of a check may read files and call packages when it runs.
+        digested += [code.reads] if code.reads else []
+        digested += [code.packages] if code.packages else []
+    digested += rulebook.digested
+    if declared.on_failed_part == "hold_part":
+        digested.append(declared.on_failed_part)
+    contract = Contract(
+        digest=digest(digested),
+        columns=schema.columns,
+        key=schema.key,
+        rules=tuple(rules),
+        sensitive=schema.sensitive,
+        cleared=schema.cleared,
+    )
+    return DeclaredContract(
+        contract=contract,
+        schema=replace(schema, checks={**schema.checks, **rulebook.checks}),
+        quarantine_digest=digest(rulebook.quarantine_digested),
+    )
+
+
+def _read_schema(
+    name: str, declared: ProductDeclaration, names: Names, code: ProjectCode
+) -> tuple[Schema, list[Any]]:
+    """Return the schema of a product, and a list of its digest; without a schema, an empty one and no digest."""
+    schema = Schema()
+    if declared.contract is None:
+        return schema, []
+    where = names.relative(declared.where)
+    reach = code.start_digest(declared)
+    try:
+        schema = read_schema(declared.contract, where)
+        digested = [schema_digest(declared.contract, schema, reach)]
+        names.problems += clocks.in_code(declared, reach, f"the contract of {name}", names.local)
+        return schema, digested
+    except NotASchema as error:
+        hint = "Give a pandera.polars DataFrameModel or DataFrameSchema."
+        names.report(f"{name}: {error}", where, hint)
+    except Exception as error:  # pandera reads a model only now, and raises anything for a bad one
+        message = f"{name}: its contract cannot be read: {type(error).__name__}: {error}"
+        names.report(message, where)
+    return schema, []
+
+
+def _check_event_time(
+    name: str, declared: ProductDeclaration, schema: Schema, names: Names
+) -> None:
+    column = declared.event_time
+    if not schema.pandera or not column or column in schema.pandera.columns:
+        return
+    message = f"{name}: event_time {column!r} is no column of its contract"
+    names.report(message, names.relative(declared.where), nearest(column, schema.pandera.columns))
+
+
+def _accounting_rule(declared: ProductDeclaration, names: Names) -> Rule:
+    """Return the rule that no row is lost when rows are quarantined."""
+    return Rule(
+        text="every row is published or set aside",
+        where=names.relative(declared.where),
+        dimension="completeness",
+        demand=Demand(kind="accounted", place=":accounted"),
+    )
+
+
+# ---------------------------------------------------------------------------------------------- digests
 
 
 def schema_digest(contract: Any, schema: Schema, reach: CodeDigest) -> str:
-    """Return the digest of a schema: all it demands, and the code of its own checks with all that it reaches."""
+    """Return the digest of a schema: what it demands, and the code of its own checks with all that it reaches."""
     if isinstance(contract, type):
         reach.visit(contract.__qualname__, contract)
-    told = []
-    for rule in schema.rules:
-        assert rule.demand is not None
-        detail: list[Any] = [
-            rule.demand.place,
-            rule.text,
-            rule.severity,
-            dict(rule.demand.arguments),
-        ]
-        if rule.demand.kind == "type":
-            column = schema.pandera.columns[rule.demand.column]
-            detail += [str(dtype_of(schema.pandera, column)), column.required, column.regex]
-        told.append(detail)
-    for place, check in schema.checks.items():
-        told.append(check_digest(check, place, reach))
-    marks = [list(schema.sensitive), *([list(schema.cleared)] if schema.cleared else [])]
-    return digest([told, dict(reach.parts), *(marks if schema.sensitive or schema.cleared else [])])
+    demands = [_demand_digest(rule, schema) for rule in schema.rules]
+    demands += [check_digest(check, place, reach) for place, check in schema.checks.items()]
+    digested: list[Any] = [demands, dict(reach.parts)]
+    if schema.sensitive or schema.cleared:
+        digested.append(list(schema.sensitive))
+    if schema.cleared:
+        digested.append(list(schema.cleared))
+    return digest(digested)
 
 
-def check_digest(check: Any, place: str, reach: CodeDigest) -> list[Any]:
-    """Return what tells a check from others; `reach` gathers the code of one that is the user's own."""
-    reach.visit(f"{place}.statistics", dict(check.statistics or {}))
-    if not is_built_in(check):
-        reach.visit(place, check._check_fn)
-        reach.visit(f"{place}.options", getattr(check, "_check_kwargs", {}))
-    return [
-        str(check.name),
-        repr(
-            (
-                check.ignore_na,
-                check.element_wise,
-                check.groupby,
-                check.groups,
-                check.n_failure_cases,
-            )
-        ),
-    ]
+def _demand_digest(rule: Rule, schema: Schema) -> Sequence[Any]:
+    """Return what tells a rule of a schema from others."""
+    demand = rule.demand
+    assert demand is not None
+    digested = [demand.place, rule.text, rule.severity, dict(demand.arguments)]
+    if demand.kind == "type":
+        column = schema.pandera.columns[demand.column]
+        digested += [str(dtype_of(schema.pandera, column)), column.required, column.regex]
+    return digested

@@ -1,59 +1,35 @@
-"""Declared sources to sources."""
+"""Declared sources to sources: where the files are, and how they are read."""
 
-from collections.abc import Callable, Iterator
 from glob import escape
 from pathlib import PurePath
 
+from assay.declare.names import Names
 from assay.declare.words import FileDeclaration, SourceDeclaration
 from assay.engines.types import source_column
 from assay.model import Column, Partition, Source, Where
 from assay.plan.digests import digest
-from assay.plan.parts import template
+from assay.plan.parts import Template, template
 
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_TEXT_RULES = (
-    "text, 2"  # which texts are a value of a type; what was read by other rules is read again
+_FORMAT_HINT = 'Give format="csv", "parquet" or "jsonl".'
+_TYPE_HINT = (
+    "Give a type as in SQL, such as 'bigint' or 'decimal(18, 2)', or of Polars, such as pl.Int64."
 )
-Problems = Callable[[str, Where, str], None]  # is told what is wrong, where, and what to do
+# The rules by which text becomes a value of a type: what was read by other rules is read again.
+_TEXT_RULES = "text, 2"
 
 
 def read_source(
-    name: str,
-    declared: SourceDeclaration,
-    where: Where,
-    partition: Partition | None,
-    problem: Problems,
+    name: str, declared: SourceDeclaration, partition: Partition | None, names: Names
 ) -> Source:
-    """Return a declared source; what is wrong with it is told to `problem`."""
+    """Return a declared source; its problems are reported to `names`."""
+    where = names.relative(declared.where)
     if isinstance(declared, FileDeclaration):
-        return _file(name, declared, where, problem)
-    suffixes = [s for s in PurePath(declared.pattern).suffixes if s != ".gz"]
-    try:
-        path = template(declared.pattern)
-    except ValueError as error:
-        problem(f"{name}: {error}", where, "")
-        path = template("")
-    format = declared.format or _FORMATS.get(suffixes[-1] if suffixes else "", "")
-    if format not in _FORMATS.values():
-        problem(
-            f"{name}: no format follows from {declared.pattern!r}",
-            where,
-            'Give format="csv", "parquet" or "jsonl".',
-        )
-    columns = tuple(_columns(name, declared, where, problem))
-    there = {c.name.lower() for c in columns}
-    told = zip(path.names, path.types, strict=True)
-    from_path = tuple(Column(name=n, type=type) for n, type in told if n.lower() not in there)
-    reading = [
-        [[c.name, c.type, *([c.logical] if c.logical else [])] for c in columns],
-        format,
-        list(declared.null_values),
-        declared.delimiter,
-    ]
-    if format != "parquet":
-        reading.append(_TEXT_RULES)
-    if path.names:
-        reading.append([path.regex, [c.name for c in from_path], *path.escaped])
+        return _file(name, declared, where, names)
+    path = _path(name, declared, where, names)
+    format = _format(name, declared, where, names)
+    columns = _columns(name, declared, where, names)
+    path_columns = _path_columns(path, columns)
     return Source(
         name=name,
         where=where,
@@ -64,19 +40,19 @@ def read_source(
         delimiter=declared.delimiter,
         owner=declared.owner,
         purpose=declared.purpose,
-        reading=digest(reading),
+        reading=_reading_digest(declared, format, columns, path, path_columns),
         partition=partition,
         path_regex=path.regex if path.names else "",
-        path_columns=from_path,
+        path_columns=path_columns,
         path_escaped=path.escaped,
     )
 
 
-def _file(name: str, declared: FileDeclaration, where: Where, problem: Problems) -> Source:
+def _file(name: str, declared: FileDeclaration, where: Where, names: Names) -> Source:
     path = str(PurePath(declared.pattern))
-    if odd := sorted(set(path) & set("*?{}")):
+    if wildcards := sorted(set(path) & set("*?{}")):
         hint = "source.file() is one file. source.files() reads tables from many."
-        problem(f"{name}: {declared.pattern!r} has {odd[0]!r} in it", where, hint)
+        names.report(f"{name}: {declared.pattern!r} has {wildcards[0]!r} in it", where, hint)
     return Source(
         name=name,
         where=where,
@@ -89,22 +65,69 @@ def _file(name: str, declared: FileDeclaration, where: Where, problem: Problems)
     )
 
 
+def _path(name: str, declared: SourceDeclaration, where: Where, names: Names) -> Template:
+    try:
+        return template(declared.pattern)
+    except ValueError as error:
+        names.report(f"{name}: {error}", where)
+        return template("")
+
+
+def _format(name: str, declared: SourceDeclaration, where: Where, names: Names) -> str:
+    """Return the format that is declared or follows from the suffix."""
+    suffixes = [suffix for suffix in PurePath(declared.pattern).suffixes if suffix != ".gz"]
+    format = declared.format or _FORMATS.get(suffixes[-1] if suffixes else "", "")
+    if format not in _FORMATS.values():
+        message = f"{name}: no format follows from {declared.pattern!r}"
+        names.report(message, where, _FORMAT_HINT)
+    return format
+
+
 def _columns(
-    name: str, declared: SourceDeclaration, where: Where, problem: Problems
-) -> Iterator[Column]:
+    name: str, declared: SourceDeclaration, where: Where, names: Names
+) -> tuple[Column, ...]:
+    """Return the declared columns whose type can be read."""
     lower = [str(column).lower() for column in declared.columns]
-    if twice := [
-        str(column) for column in declared.columns if lower.count(str(column).lower()) > 1
-    ]:
-        told = f"{name}: the columns {' and '.join(map(repr, twice))} differ by case alone: they are one to SQL"
-        problem(told, where, "Declare one of them.")
+    equal = [str(column) for column in declared.columns if lower.count(str(column).lower()) > 1]
+    if equal:
+        listed = " and ".join(map(repr, equal))
+        message = f"{name}: the columns {listed} differ by case alone: they are one to SQL"
+        names.report(message, where, "Declare one of them.")
+    columns = []
     for column, dtype in declared.columns.items():
         try:
-            made = source_column(str(column), dtype)
+            read = source_column(str(column), dtype)
         except (AttributeError, TypeError):
-            made = None
-        if made:
-            yield made
+            read = None
+        if read:
+            columns.append(read)
         else:
-            hint = "Give a type as in SQL, such as 'bigint' or 'decimal(18, 2)', or of Polars, such as pl.Int64."
-            problem(f"{name}: column {column!r} cannot be read as {dtype!r}", where, hint)
+            message = f"{name}: column {column!r} cannot be read as {dtype!r}"
+            names.report(message, where, _TYPE_HINT)
+    return tuple(columns)
+
+
+def _path_columns(path: Template, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Return the columns that placeholders in the pattern become: those that files do not have."""
+    in_files = {column.name.lower() for column in columns}
+    placeholders = zip(path.names, path.types, strict=True)
+    return tuple(
+        Column(name=name, type=type) for name, type in placeholders if name.lower() not in in_files
+    )
+
+
+def _reading_digest(
+    declared: SourceDeclaration,
+    format: str,
+    columns: tuple[Column, ...],
+    path: Template,
+    path_columns: tuple[Column, ...],
+) -> str:
+    """Return the digest of everything that decides which values are read from the same files."""
+    types = [[c.name, c.type, *([c.logical] if c.logical else [])] for c in columns]
+    reading = [types, format, list(declared.null_values), declared.delimiter]
+    if format != "parquet":
+        reading.append(_TEXT_RULES)
+    if path.names:
+        reading.append([path.regex, [column.name for column in path_columns], *path.escaped])
+    return digest(reading)

@@ -131,10 +131,10 @@ def readable(type: str, logical: str = "") -> bool:
     if logical in {"", "Categorical"}:
         return bool(_ENUM.fullmatch(type) and "\0" not in type) or storable(type)
     zoned = _ZONED_IN_FULL.fullmatch(logical)
-    return zoned is not None and type in {_ZONED, _ZONED_NS} and _is_zone(zoned[2])
+    return zoned is not None and type in {_ZONED, _ZONED_NS} and is_zone(zoned[2])
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError

@@ -1,0 +1,155 @@
+"""The names of a project's declarations: what a reference means, and every problem found while they are read."""
+
+import re
+from typing import Any
+
+from assay.config import Config
+from assay.declare.argument_types import wrong_shapes
+from assay.declare.imports import Loaded, Local, domain_of
+from assay.declare.words import (
+    Declaration,
+    FileDeclaration,
+    ProductDeclaration,
+    SourceDeclaration,
+)
+from assay.errors import DeclarationError, Problem
+from assay.model import PREVIOUS, QUARANTINE, THIS, Where
+from assay.plan.graph import nearest
+
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,99}")
+_NAME_HINT = "Names are lower-case letters, digits and _, up to 100, and do not start with a digit."
+_RESERVED = {THIS, PREVIOUS, "main", "temp", "memory", "system", "information_schema", "pg_catalog"}
+
+
+class Names:
+    """The declarations of a project by full name (`domain.name`), and the problems found in them.
+
+    Declarations of modules that could not be imported, or whose arguments are of the wrong type, have no name.
+    """
+
+    def __init__(self, config: Config, loaded: Loaded, local: Local) -> None:
+        self.config, self.loaded, self.local = config, loaded, local
+        self.problems = list(loaded.problems)
+        self.declarations: dict[str, Declaration] = {}
+        self._rejected: set[str] = set()  # bare names of declarations with arguments of wrong types
+        for declaration in loaded.declarations:
+            if declaration.module not in loaded.broken:
+                self._add(declaration)
+
+    @property
+    def products(self) -> dict[str, ProductDeclaration]:
+        """The declared products by full name."""
+        declarations = self.declarations.items()
+        return {name: d for name, d in declarations if isinstance(d, ProductDeclaration)}
+
+    @property
+    def sources(self) -> dict[str, SourceDeclaration]:
+        """The declared sources by full name."""
+        declarations = self.declarations.items()
+        return {name: d for name, d in declarations if isinstance(d, SourceDeclaration)}
+
+    # ------------------------------------------------------------------------------------------ problems
+
+    def report(self, message: str, where: Where, hint: str = "") -> None:
+        """Add a problem."""
+        self.problems.append(Problem(what=message, where=where, hint=hint))
+
+    def raise_problems(self) -> None:
+        """Raise DeclarationError with all problems, if there are any."""
+        if self.problems:
+            raise DeclarationError(self.problems)
+
+    def relative(self, where: Where) -> Where:
+        """Return a place with its file relative to the project."""
+        return Where(self.local.inside(where.file), where.line)
+
+    def report_unknown(self, reference: str, domain: str, where: Where, *, sql: bool) -> None:
+        """Add the problem of a reference that names nothing, unless the cause is reported already.
+
+        `sql` says whether the reference is a table in SQL, and so how the right name is written.
+        """
+        bare = reference.rpartition(".")[2]
+        broken_domains = {domain_of(self.config, module) for module in self.loaded.broken}
+        referenced_domain = reference.partition(".")[0] if "." in reference else domain
+        if referenced_domain in broken_domains or bare in self._rejected:
+            return
+        if _is_path(reference):
+            hint = "Declare files with source.files() and use its name."
+            self.report(f"{reference!r} is not an input", where, hint)
+            return
+        namesakes = [name for name in self.declarations if name.partition(".")[2] == bare]
+        if namesakes:
+            full = namesakes[0]
+            written = full if sql else f'inputs={{"{reference}": "{full}"}}'
+            hint = f"Across domains, write {written}."
+        else:
+            default = "Declare it as a product or a source."
+            hint = nearest(reference, self.declarations) or default
+        self.report(f"unknown input {reference!r}", where, hint)
+
+    # ------------------------------------------------------------------------------------------ names
+
+    def find(self, reference: Any, domain: str) -> str | None:
+        """Return the full name of what is referred to from a domain, by name or by declaration; None if unknown."""
+        if isinstance(reference, SourceDeclaration | ProductDeclaration):
+            declarations = self.declarations.items()
+            return next((name for name, d in declarations if d is reference), None)
+        full = str(reference) if "." in str(reference) else f"{domain}.{reference}"
+        return full if full in self.declarations or self._is_quarantine(full) else None
+
+    def is_file(self, full: str) -> bool:
+        """Return True for a source or a product that is a file instead of a table."""
+        declaration = self.declarations.get(full)
+        if isinstance(declaration, ProductDeclaration):
+            return bool(declaration.file)
+        return isinstance(declaration, FileDeclaration)
+
+    def _is_quarantine(self, full: str) -> bool:
+        """Return True for the name of the product that holds the quarantined rows of another."""
+        product = self.declarations.get(full.removesuffix(f"__{QUARANTINE}"))
+        if not full.endswith(f"__{QUARANTINE}") or not isinstance(product, ProductDeclaration):
+            return False
+        return any(rule.on_failure == QUARANTINE for rule in product.rules)
+
+    def _add(self, declaration: Declaration) -> None:
+        where = self.relative(declaration.where)
+        bare = declaration.name if declaration.name is not None else self._bound_name(declaration)
+        if mistakes := list(wrong_shapes(declaration)):
+            for mistake in mistakes:
+                self.report(f"{declaration.name or 'this source'}: {mistake}", where)
+            self._rejected.add(str(declaration.name or self._bound_name(declaration)))
+            return
+        if bare is None:
+            hint = "Bind it to a module-level name, or give it name=."
+            self.report("this source has no name", where, hint)
+            return
+        domain = declaration.domain or domain_of(self.config, declaration.module)
+        if not (self._is_valid(bare, "name", where) and self._is_valid(domain, "domain", where)):
+            return
+        full = f"{domain}.{bare}"
+        if full in self.declarations:
+            first = self.relative(self.declarations[full].where)
+            message = f"there are two {full}: the other is at {first}"
+            self.report(message, where, "Rename one, or give it a domain=.")
+            return
+        self.declarations[full] = declaration
+
+    def _is_valid(self, name: str, kind: str, where: Where) -> bool:
+        """Return True for a text that can be a name or a domain; report it otherwise."""
+        if _NAME.fullmatch(name) and name not in _RESERVED:
+            return True
+        reserved = " (it is reserved)" if name in _RESERVED else ""
+        self.report(f"{name!r} cannot be a {kind}{reserved}", where, _NAME_HINT)
+        return False
+
+    def _bound_name(self, declaration: Declaration) -> str | None:
+        """Return the module-level name that a declaration is bound to."""
+        module = self.loaded.modules.get(declaration.module)
+        variables = vars(module) if module else {}
+        return next((name for name, value in variables.items() if value is declaration), None)
+
+
+def _is_path(reference: str) -> bool:
+    """Return True for a reference that looks like a file instead of `name` or `domain.name`."""
+    suffixes = (".csv", ".parquet", ".json")
+    return "/" in reference or "." in reference.partition(".")[2] or reference.endswith(suffixes)

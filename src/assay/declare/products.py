@@ -1,0 +1,149 @@
+"""Declared products to products: metadata, inputs, partition, and the digest of the code."""
+
+import re
+
+from assay.declare.argument_types import FILE_NAME, is_file_name
+from assay.declare.contracts import DeclaredContract
+from assay.declare.following import followed_inputs
+from assay.declare.implementations import Implementation
+from assay.declare.names import Names
+from assay.declare.partitions import Partitions
+from assay.declare.words import ProductDeclaration
+from assay.engines.types import is_zone
+from assay.model import QUARANTINE, THIS, Contract, Input, Kind, Product, Rule
+from assay.plan.digests import code_of, digest
+from assay.times import seconds_of
+
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+def check_metadata(name: str, declared: ProductDeclaration, names: Names) -> None:
+    """Report what is wrong with the owner, the freshness and the file of a declared product."""
+    where = names.relative(declared.where)
+    freshness = declared.freshness
+    if not declared.owner:
+        hint = 'Say who answers for it: owner="team@company.example".'
+        names.report(f"{name} has no owner", where, hint)
+    if freshness and not _TIME.fullmatch(freshness.by):
+        message = f"{name}: freshness by {freshness.by!r} is no time of day"
+        names.report(message, where, 'Write by="07:00".')
+    elif freshness and not is_zone(freshness.tz):
+        message = f"{name}: freshness tz {freshness.tz!r} is no time zone"
+        names.report(message, where, 'Write tz="Europe/London".')
+    if declared.file and not is_file_name(declared.file):
+        message = f"{name}: file={declared.file[:80]!r} should be a plain file name"
+        names.report(message, where, FILE_NAME)
+    if declared.file and declared.contract is not None:
+        hint = "Put the contract on the product it is made of."
+        names.report(f"{name}: a file has no contract", where, hint)
+
+
+def read_product(
+    name: str,
+    declared: ProductDeclaration,
+    contract: DeclaredContract,
+    implementation: Implementation,
+    partitions: Partitions,
+) -> Product:
+    """Return a declared product; problems with its partition are reported."""
+    names, config = partitions.names, partitions.names.config
+    retries = config.retries if declared.retries is None else declared.retries
+    timeout = config.timeout if declared.timeout is None else declared.timeout
+    rules = [rule for rule in contract.contract.rules if rule.quarantines]
+    group_with_quarantine = f"{name} and its quarantine" if rules else ""
+    inputs = _all_inputs(implementation, rules)
+    digests = {**implementation.digests, **_digests(contract, inputs)}
+    partition = partitions.of(name)
+    inputs = followed_inputs(name, declared, implementation, inputs, partitions)
+    if partition:
+        _check_parts(name, declared, names, quarantines=bool(rules))
+        follows = [[i.alias, i.grain, i.back] for i in inputs]
+        digests["partition"] = digest([partition, follows, declared.event_time])
+    if declared.file:
+        digests["file"] = digest(declared.file)
+    return Product(
+        name=name,
+        where=names.relative(declared.where),
+        kind=_kind(declared),
+        code=code_of(digests),
+        contract=contract.contract,
+        owner=declared.owner,
+        purpose=declared.purpose,
+        inputs=inputs,
+        consumers=tuple(declared.consumers),
+        tags=tuple(declared.tags),
+        event_time=declared.event_time,
+        freshness=declared.freshness,
+        release_group=declared.release_group or group_with_quarantine,
+        file=declared.file,
+        sql=implementation.sql,
+        partition=partition,
+        holds_parts=declared.on_failed_part == "hold_part",
+        retries=retries,
+        timeout=seconds_of(timeout),
+        isolate=declared.isolate,
+        changes_with=declared.changes_with,
+        clocked=implementation.clocked or any(rule.clocked for rule in rules),
+    )
+
+
+def quarantine_of(product: Product, names: Names) -> Product:
+    """Return the product that holds the rows which the rules of another quarantine."""
+    name = f"{product.name}__{QUARANTINE}"
+    if name in names.declarations:
+        message = f"{name} is where the rows go that {product.name} sets aside"
+        names.report(message, product.where, "Rename yours.")
+    purpose = (
+        f"The rows of {product.name} that broke a rule and were set aside,"
+        " with the rules each broke."
+    )
+    contract = product.contract
+    return Product(
+        name=name,
+        where=product.where,
+        kind=Kind.QUARANTINE,
+        code=code_of({QUARANTINE: digest(product.name)}),
+        contract=Contract(digest=digest([]), key=contract.key, sensitive=contract.sensitive),
+        owner=product.owner,
+        purpose=purpose,
+        inputs=(Input(alias=product.bare, name=product.name),),
+        tags=product.tags,
+        release_group=product.release_group,
+    )
+
+
+def _kind(declared: ProductDeclaration) -> Kind:
+    if isinstance(declared.make, str):
+        return Kind.SQL
+    return Kind.FILE if declared.file else Kind.FUNCTION
+
+
+def _all_inputs(implementation: Implementation, quarantining: list[Rule]) -> tuple[Input, ...]:
+    """Return the inputs of the code, and those of the rules that quarantine: they run in the build."""
+    if not quarantining:
+        return implementation.inputs
+    of_rules = [i for rule in quarantining for i in rule.inputs if i.name != THIS]
+    return tuple(dict.fromkeys([*implementation.inputs, *of_rules]))
+
+
+def _digests(contract: DeclaredContract, inputs: tuple[Input, ...]) -> dict[str, str]:
+    """Return the digests of what the code depends on besides itself: types, quarantine and inputs."""
+    columns = [[column.name, column.type] for column in contract.contract.columns]
+    digests = {"types": digest(columns)}
+    if any(rule.quarantines for rule in contract.contract.rules):
+        digests[QUARANTINE] = contract.quarantine_digest
+    digests["inputs"] = digest([[i.alias, i.name] for i in inputs])
+    return digests
+
+
+def _check_parts(
+    name: str, declared: ProductDeclaration, names: Names, *, quarantines: bool
+) -> None:
+    """Report what a product in parts cannot be."""
+    where = names.relative(declared.where)
+    if declared.file:
+        names.report(f"{name}: a file is not in parts", where, "Take each= and partition_by= away.")
+    if quarantines:
+        message = f"{name}: a product in parts cannot set rows aside"
+        hint = 'Judge with on_failed_part="hold_part", or set them aside before.'
+        names.report(message, where, hint)

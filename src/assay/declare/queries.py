@@ -1,0 +1,63 @@
+"""The SQL of declarations: which text or file it is, and how it is parsed."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from assay.declare.names import Names
+from assay.declare.phrases import NotARule, read_of
+from assay.declare.words import ProductDeclaration
+from assay.engines.sql import reader
+from assay.model import Where
+from assay.store.files import not_a_file
+
+
+def sql_file(declared: ProductDeclaration) -> Path | None:
+    """Return the `.sql` file that a product names instead of giving its SQL; None if it gives SQL."""
+    text = str(declared.make).strip()
+    if text.endswith(".sql") and len(text.split()) == 1:
+        return Path(declared.where.file).parent / text
+    return None
+
+
+def text_of(file: Path) -> str:
+    """Return the text of a file; OSError for a pipe or a device, which might have no end."""
+    if kind := not_a_file(file):
+        raise OSError(0, f"it is {kind}")
+    return file.read_text(encoding="utf-8")
+
+
+def sql_texts(declared: ProductDeclaration) -> Iterator[str]:
+    """Yield the SQL of a product and of its rules, to be parsed together.
+
+    SQL that cannot be read is left out: its problem is reported when the product or the rule is read.
+    """
+    if isinstance(declared.make, str):
+        file = sql_file(declared)
+        with suppress(OSError, UnicodeDecodeError):
+            yield text_of(file) if file else declared.make
+    for rule in declared.rules:
+        with suppress(NotARule, UnicodeError):
+            yield from read_of(rule)
+
+
+def parse_query(
+    text: str, label: str, where: Where, names: Names, *, in_file: bool = False
+) -> reader.Parsed | None:
+    """Return a parsed query; None, with its problem reported, for a text that is no query.
+
+    `label` says whose SQL it is; `in_file` says that `where` is the file of the SQL, whose line is then reported.
+    """
+    try:
+        return reader.parse(text)
+    except reader.Unreadable as error:
+        if error.offset < 0:
+            names.report(f"{label}: {error.what}", where)
+            return None
+        line, column, line_text = reader.place(text, error.offset)
+        message = f"{label}, line {line} column {column}: {error.what}"
+        marker = " " * (column - 1) + "^"
+        names.report(
+            message, Where(where.file, line) if in_file else where, f"{line_text}\n{marker}"
+        )
+        return None
