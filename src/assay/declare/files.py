@@ -9,12 +9,12 @@ from assay.store.matching import files_below
 
 
 def definition_files(config: Config) -> list[Path]:
-    """Return the definition modules of a project, sorted; UsageError where it cannot be known which there are."""
+    """Return the definition modules of a project, sorted; UsageError for a folder that cannot be read."""
     try:
-        below = [*files_below(f"{config.root}/{config.definitions}")]
+        folders = [*files_below(f"{config.root}/{config.definitions}")]
     except OSError as error:
         folder = os.path.relpath(error.filename, config.root)
         raise UsageError(f"cannot look for definitions in {folder}: {error.strerror}") from error
     return sorted(
-        Path(folder, name) for folder, names in below for name in names if name.endswith(".py")
+        Path(folder, name) for folder, names in folders for name in names if name.endswith(".py")
     )

@@ -1,4 +1,4 @@
-"""How the parameters of a function are handed over, as they are annotated, and what is wrong with that."""
+"""How the parameters of a function take their inputs, by annotation, and which annotations are wrong."""
 
 from pathlib import PurePath
 from typing import Any
@@ -9,7 +9,7 @@ from assay.model import Where
 
 
 def handover_of(annotation: Any) -> str:
-    """Return what an annotation is called among the handovers."""
+    """Return the full name of an annotated type, as in `HANDOVERS`; that of a lazy frame for no annotation."""
     if annotation is None:
         return LAZY_FRAME
     if isinstance(annotation, type) and issubclass(annotation, PurePath):
@@ -21,26 +21,25 @@ def handover_of(annotation: Any) -> str:
 def wrong_handover(
     parameter: str, annotation: Any, where: Where, *, is_file: bool
 ) -> Problem | None:
-    """Return what is wrong with how a parameter takes an input, which may be a file."""
+    """Return the problem of a parameter whose annotation cannot take its input: a table, or a file if `is_file`."""
     handover = handover_of(annotation)
     if handover not in HANDOVERS:
+        name = getattr(annotation, "__name__", None) or annotation
         return Problem(
-            what=f"{parameter} cannot be handed over as {getattr(annotation, '__name__', None) or annotation}",
+            what=f"{parameter} cannot be handed over as {name}",
             where=where,
             hint="Annotate it pl.LazyFrame, pl.DataFrame, duckdb.DuckDBPyRelation or pyarrow.Table.",
         )
-    if is_file != (handover == FILE):
-        kind = (
-            "a file: annotate it pathlib.Path"
-            if is_file
-            else "a table: it cannot be handed over as a path"
-        )
-        return Problem(what=f"{parameter} is {kind}", where=where)
+    if is_file and handover != FILE:
+        return Problem(what=f"{parameter} is a file: annotate it pathlib.Path", where=where)
+    if handover == FILE and not is_file:
+        message = f"{parameter} is a table: it cannot be handed over as a path"
+        return Problem(what=message, where=where)
     return None
 
 
 def moment_without_turn(parameter: str, where: Where) -> Problem:
-    """Return what is wrong with a parameter for the moment of a product that does not change with time."""
+    """Return the problem of a parameter for the moment of a product that has no `changes_with`."""
     hint = 'Say how often that changes: changes_with="day" (or "hour", "month" …).'
     return Problem(
         what=f"{parameter} is given the moment that the product is built for",

@@ -1,4 +1,4 @@
-"""A project: its configuration, its graph, and, once something has to run, its definitions."""
+"""A project: its configuration, its graph and, when code has to run, its definitions."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 class Outdated(Struct, frozen=True, kw_only=True):
-    """Declarations that cannot be read now (`problem`): those last read without a mistake, `at` that time, stand in."""
+    """Why a project uses outdated declarations: `problem` with the current ones; `at` is when those used were read."""
 
     problem: UsageError
     at: datetime
 
     def __str__(self) -> str:
-        mistakes = self.problem.problems if isinstance(self.problem, DeclarationError) else ()
-        first = str(mistakes[0] if mistakes else self.problem).partition("\n")[0]
-        more = f", and {len(mistakes) - 1} more" if len(mistakes) > 1 else ""
+        problems = self.problem.problems if isinstance(self.problem, DeclarationError) else ()
+        first = str(problems[0] if problems else self.problem).partition("\n")[0]
+        count = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
         return (
-            f"the declarations cannot be read now ({first}{more}): this goes by those of"
+            f"the declarations cannot be read now ({first}{count}): this goes by those of"
             f" {self.at:%Y-%m-%d %H:%M:%S} UTC. `products plan` lists every mistake."
         )
 
 
 class Project(Struct):
-    """A project as declared. `definitions()` imports the user's modules, if the manifest spared that so far."""
+    """A project as declared; `resolved` is None while its graph is from the manifest."""
 
     config: Config
     graph: Graph
@@ -46,11 +46,14 @@ class Project(Struct):
     now: datetime | None = None
 
     def set_clock(self, now: datetime) -> None:
-        """Take this for the moment of all that changes with time."""
+        """Use this moment for every product that changes with time."""
         self.now, self.graph = now, graph_at(self.graph, now)
 
     def definitions(self) -> "Mapping[str, Definition]":
-        """Return what runs for each product; Conflict when that is no longer what was planned with."""
+        """Return what runs for each product, and import the user's modules for it if that was not necessary so far.
+
+        Raises Conflict if the declarations have changed since the graph was read.
+        """
         if self.outdated:
             raise self.outdated.problem
         if self.resolved is None:
@@ -66,7 +69,10 @@ class Project(Struct):
         return self.resolved.definitions
 
     def vouch(self, names: Iterable[str]) -> None:
-        """Raise UsageError when what the manifest says of these products is more than queries over what they read."""
+        """Raise UsageError if the manifest has more for these products than queries over their inputs.
+
+        The manifest is a file that anyone with access may have edited: its SQL must not do more than read.
+        """
         if self.resolved is not None:
             return
         products = [self.graph.products[name] for name in names]
@@ -75,25 +81,28 @@ class Project(Struct):
                 self._vouch_for(product)
 
     def _vouch_for(self, product: Product) -> None:
-        sources = [
-            self.graph.sources[i.name] for i in product.inputs if i.name in self.graph.sources
-        ]
-        types = [column.type for column in product.contract.columns if not storable(column.type)]
-        types += [
-            c.logical or c.type
-            for source in sources
-            for c in source.columns
-            if not readable(c.type, c.logical)
-        ]
-        wrong = f"a type {types[0]!r}" if types else ""
+        problem = self._wrong_type(product)
         for query, inputs in product.queries:
-            wrong = wrong or _not_a_query(query, inputs)
-        if wrong:
-            told = f"the manifest {self.config.state / 'manifest.json'} is damaged ({product.name}: {wrong})"
-            raise UsageError(told, hint="Remove it; it is made again.")
+            problem = problem or _wrong_query(query, inputs)
+        if problem:
+            file = self.config.state / "manifest.json"
+            message = f"the manifest {file} is damaged ({product.name}: {problem})"
+            raise UsageError(message, hint="Remove it; it is made again.")
+
+    def _wrong_type(self, product: Product) -> str:
+        """Return what is wrong with the types of a product and its sources; '' for nothing."""
+        for column in product.contract.columns:
+            if not storable(column.type):
+                return f"a type {column.type!r}"
+        for input in product.inputs:
+            source = self.graph.sources.get(input.name)
+            for column in source.columns if source else ():
+                if not readable(column.type, column.logical):
+                    return f"a type {(column.logical or column.type)!r}"
+        return ""
 
 
-def _not_a_query(query: str, inputs: Iterable[Input]) -> str:
+def _wrong_query(query: str, inputs: Iterable[Input]) -> str:
     """Return what is wrong with a text that should only read these inputs; '' for nothing."""
     try:
         parsed = reader.parse(query)
@@ -107,9 +116,9 @@ def _not_a_query(query: str, inputs: Iterable[Input]) -> str:
 def open_project(start: Path | None = None, *, last_good: bool = False) -> Project:
     """Open the project at or above a folder (the working directory unless given).
 
-    With `last_good`, declarations that cannot be read give way to those that were last read without a mistake, if they
-    are kept: for who only looks at what is published. Raises UsageError when there is no project, DeclarationError with
-    every mistake in its declarations.
+    With `last_good`, declarations with problems are replaced by the last ones without, if those are stored: for commands
+    that only look at what is published. Raises UsageError when there is no project, DeclarationError with every problem
+    in its declarations.
     """
     config = find_config(start or Path.cwd())
     if graph := read_manifest(config):
@@ -117,16 +126,16 @@ def open_project(start: Path | None = None, *, last_good: bool = False) -> Proje
     try:
         resolved = _read(config)
     except UsageError as problem:
-        kept = last_manifest(config) if last_good else None
-        if kept is None:
+        stored = last_manifest(config) if last_good else None
+        if stored is None:
             raise
-        return Project(config=config, graph=kept[0], outdated=Outdated(problem=problem, at=kept[1]))
+        graph, at = stored
+        return Project(config=config, graph=graph, outdated=Outdated(problem=problem, at=at))
     return Project(config=config, graph=resolved.graph, resolved=resolved)
 
 
 def _read(config: Config) -> "Resolved":
-    from assay.declare.reading import (
-        read_definitions,  # and all that makes products of them: the manifest spares it
-    )
+    # Imported late: with a valid manifest, neither the user's modules nor what reads them is loaded.
+    from assay.declare.reading import read_definitions
 
     return read_definitions(config)

@@ -1,4 +1,4 @@
-"""Reads what a project declares: imports its definitions, resolves them, and keeps what they say for the next run."""
+"""Reads the declarations of a project: imports the definitions, resolves them, and stores the manifest."""
 
 import difflib
 import os
@@ -9,16 +9,16 @@ from pathlib import Path
 from assay.config import FILE, Config
 from assay.declare.imports import Local, load
 from assay.declare.manifest import (
-    keep_functions,
-    keep_queries,
     made_from,
     package_versions,
+    read_functions,
+    read_queries,
     reads_digest,
     reads_files,
-    recall_functions,
-    recall_queries,
     relative,
+    write_functions,
     write_manifest,
+    write_queries,
 )
 from assay.declare.resolve import Resolved, resolve
 from assay.engines.sql import reader
@@ -29,7 +29,10 @@ _READS = 'Name a file, a folder, a glob such as "sql/**/*.sql", or $VARIABLE; fi
 
 
 def read_definitions(config: Config) -> Resolved:
-    """Import the definitions, and keep what they say for the next run."""
+    """Import and resolve the definitions, and store the manifest and the caches for the next run.
+
+    Raises DeclarationError with every problem, UsageError when there is no folder of definitions.
+    """
     folder = config.root / config.definitions
     if not folder.is_dir():
         raise UsageError(
@@ -37,7 +40,7 @@ def read_definitions(config: Config) -> Resolved:
             hint="`products init` makes one.",
         )
     before = made_from(config, ())
-    queries, functions = recall_queries(config), recall_functions(config)
+    queries, functions = read_queries(config), read_functions(config)
     local = Local(config, functions)
     loaded = load(config, local)
     loaded.problems += [*_wrong_reads(config), *_wrong_packages(config), *_closed_folders(local)]
@@ -52,14 +55,13 @@ def read_definitions(config: Config) -> Resolved:
         *local.read_by(),
     ]
     stamp = made_from(config, relative(config, files))
-    if before == made_from(config, ()):  # nothing was edited while it was being read
+    if before == made_from(config, ()):  # no definition module was edited meanwhile
         if parsed.keys() != queries.keys():
-            keep_queries(config, parsed)
+            write_queries(config, parsed)
         if local.known != functions:
-            keep_functions(config, local.known)
-        write_manifest(
-            config, resolved.graph, files, stamp
-        )  # last: who is killed before reads all of it again
+            write_functions(config, local.known)
+        # Last: a process killed before this reads the definitions again next time.
+        write_manifest(config, resolved.graph, files, stamp)
     return resolved
 
 
@@ -72,54 +74,51 @@ def _closed_folders(local: Local) -> Iterator[Problem]:
         except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
-            what = f"cannot look into {local.inside(folder)}: {error.strerror}"
-            where = Where(local.inside(min(local.accesses.folders[folder], default=folder)))
+            listed_by = min(local.accesses.folders[folder], default=folder)
             yield Problem(
-                what=what,
-                where=where,
+                what=f"cannot look into {local.inside(folder)}: {error.strerror}",
+                where=Where(local.inside(listed_by)),
                 hint="What it has in it may declare products: they are not gone.",
             )
 
 
 def _wrong_reads(config: Config) -> Iterator[Problem]:
-    """Yield a problem for each name in `reads` that names nothing: a change of what was meant would never be seen."""
+    """Yield a problem for each name in `reads` that matches no file: its changes would never be noticed."""
     lines = (config.root / FILE).read_text(encoding="utf-8").splitlines()
     for name in config.reads:
-        if name == "$" or not (name.startswith("$") or reads_files(config, name)):
-            line = next(
-                (number for number, text in enumerate(lines, 1) if f"{name!r}"[1:-1] in text), 0
-            )
-            what = f"{name!r} in reads matches no file"
-            yield Problem(
-                what=what, where=Where(FILE, line), hint=_similar(config.root, name) or _READS
-            )
+        is_variable = name.startswith("$") and name != "$"
+        if is_variable or (name != "$" and reads_files(config, name)):
+            continue
+        quoted = f"{name!r}"[1:-1]
+        line = next((number for number, text in enumerate(lines, 1) if quoted in text), 0)
+        yield Problem(
+            what=f"{name!r} in reads matches no file",
+            where=Where(FILE, line),
+            hint=_similar(config.root, name) or _READS,
+        )
 
 
 def _wrong_packages(config: Config) -> Iterator[Problem]:
     """Yield a problem for each name in `packages` that is not that of an installed package."""
     for name, version in package_versions(config).items():
-        if not version:
-            names = {str(other.metadata["Name"]) for other in distributions()}
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = (
-                f"Did you mean {close[0]!r}?"
-                if close
-                else "Name it as it is installed (`pip list`)."
-            )
-            yield Problem(
-                what=f"{name!r} in packages is not installed", where=Where(FILE), hint=hint
-            )
+        if version:
+            continue
+        installed = {str(package.metadata["Name"]) for package in distributions()}
+        close = difflib.get_close_matches(name, installed, n=1)
+        hint = (
+            f"Did you mean {close[0]!r}?" if close else "Name it as it is installed (`pip list`)."
+        )
+        yield Problem(what=f"{name!r} in packages is not installed", where=Where(FILE), hint=hint)
 
 
-def _similar(root: Path, name: str) -> str:
-    """Return what may have been meant by a path: the first part of it that is not there, beside what is."""
-    place = Path()
-    for part in Path(name).parts:
-        if not (root / place / part).exists():
-            names = (
-                [path.name for path in (root / place).iterdir()] if (root / place).is_dir() else []
-            )
+def _similar(root: Path, path: str) -> str:
+    """Return a hint with an existing path that is close to one that does not exist; '' for none."""
+    folder = Path()
+    for part in Path(path).parts:
+        if not (root / folder / part).exists():
+            is_folder = (root / folder).is_dir()
+            names = [file.name for file in (root / folder).iterdir()] if is_folder else []
             close = difflib.get_close_matches(part, names, n=1)
-            return f"Did you mean {str(place / close[0])!r}?" if close else ""
-        place /= part
+            return f"Did you mean {str(folder / close[0])!r}?" if close else ""
+        folder /= part
     return ""

@@ -1,6 +1,5 @@
-"""Makes a small project that runs."""
+"""Writes a small example project (`products init`)."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from assay.errors import UsageError
@@ -9,13 +8,13 @@ _TEMPLATE = Path(__file__).parent / "template"
 
 
 def start_project(folder: Path) -> list[str]:
-    """Write the template into a folder and return what was made; UsageError when it would overwrite anything."""
-    paths = list(_template())
-    there = [path for path in paths if (folder / path).exists()]
-    if there:
-        raise UsageError(
-            f"{folder} already has {', '.join(there)}", hint="Start in an empty folder."
-        )
+    """Write the example into a folder and return its paths; UsageError if it would overwrite a file."""
+    files = [file for file in sorted(_TEMPLATE.rglob("*")) if file.is_file()]
+    paths = [str(f.relative_to(_TEMPLATE)) for f in files if "__pycache__" not in f.parts]
+    existing = [path for path in paths if (folder / path).exists()]
+    if existing:
+        message = f"{folder} already has {', '.join(existing)}"
+        raise UsageError(message, hint="Start in an empty folder.")
     try:
         for path in paths:
             target = folder / path
@@ -24,9 +23,3 @@ def start_project(folder: Path) -> list[str]:
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
     return paths
-
-
-def _template() -> Iterator[str]:
-    for file in sorted(_TEMPLATE.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
-            yield str(file.relative_to(_TEMPLATE))
