@@ -5,7 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from assay.declare.names import Names
-from assay.declare.phrases import NotARule, read_of
+from assay.declare.phrases import given_sql
+from assay.declare.rule_arguments import NotARule
 from assay.declare.words import ProductDeclaration
 from assay.engines.sql import reader
 from assay.model import Where
@@ -38,7 +39,7 @@ def sql_texts(declared: ProductDeclaration) -> Iterator[str]:
             yield text_of(file) if file else declared.make
     for rule in declared.rules:
         with suppress(NotARule, UnicodeError):
-            yield from read_of(rule)
+            yield from given_sql(rule)
 
 
 def parse_query(

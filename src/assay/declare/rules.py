@@ -9,10 +9,11 @@ from msgspec.structs import replace
 from assay.declare import clocks
 from assay.declare.limits import read_limits
 from assay.declare.names import Names
-from assay.declare.phrases import NotARule, Phrased, phrase
+from assay.declare.phrases import Phrased, phrase
 from assay.declare.project_code import ProjectCode
 from assay.declare.pycode import CodeDigest
 from assay.declare.queries import parse_query
+from assay.declare.rule_arguments import NotARule
 from assay.declare.words import ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.engines.sql.reader import columns as columns_of
 from assay.model import DIMENSIONS, PREVIOUS, THIS, Demand, Input, Rule, Severity, Where
