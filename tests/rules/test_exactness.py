@@ -22,7 +22,7 @@ from assay.declare.rules import with_unique_texts
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.model import RuleResult, Status, Where
-from assay.rules import with_duckdb as by_duckdb
+from assay.rules import with_duckdb
 from assay.rules.judge import ways_of
 from assay.rules.schema import read_schema
 from tests.judging import judged_file, product_of
@@ -295,15 +295,15 @@ def compare(
     with (
         pytest.MonkeyPatch.context() as patch
     ):  # as a large file is judged: statistics, and uniqueness on its own
-        patch.setattr(by_duckdb, "SMALL", 0)
+        patch.setattr(with_duckdb, "SMALL", 0)
         ways = {
-            "a bit for each": (0, by_duckdb._MOST_BITS),
+            "a bit for each": (0, with_duckdb._MOST_BITS),
             "sorted in memory": (100, 0),
             "as under a memory limit": (0, 0),
         }
         for rows, bits in ways.values():
-            patch.setattr(by_duckdb, "_IN_MEMORY", (0, rows))
-            patch.setattr(by_duckdb, "_MOST_BITS", bits)
+            patch.setattr(with_duckdb, "_IN_MEMORY", (0, rows))
+            patch.setattr(with_duckdb, "_MOST_BITS", bits)
             large = judged_file(engine, read, file, types)
             assert we_say(large, read.rules) == we_say(results, read.rules), (frame, schema, large)
     try:
@@ -392,7 +392,7 @@ def test_every_check_on_every_type(
     stored = pl.read_parquet(file)
     read = read_apart(pa.DataFrameSchema({"c": pa.Column(dtype, checks, nullable=True)}))
     ours = we_say(judged_file(engine, read, file, types), read.rules)
-    monkeypatch.setattr(by_duckdb, "SMALL", 0)
+    monkeypatch.setattr(with_duckdb, "SMALL", 0)
     assert we_say(judged_file(engine, read, file, types), read.rules) == ours
     wrong = []
     for index in range(0 if LARGE else int(ignore_na) % COMPARED, len(checks), COMPARED):
@@ -527,9 +527,9 @@ def test_any_schema(
     ):  # pandera falls over while it writes down what failed
         good = False
     read = read_apart(schema)
-    for small in (0, by_duckdb.SMALL):
+    for small in (0, with_duckdb.SMALL):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(by_duckdb, "SMALL", small)
+            patch.setattr(with_duckdb, "SMALL", small)
             results = judged_file(engine, read, file, types)
         bad = {
             t: (str(r.status), r.how, r.message)

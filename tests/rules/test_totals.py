@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from assay.engines.duckdb import DuckDB
 from assay.engines.quoting import literal
-from assay.engines.sql.totals import split
 from assay.engines.tables import InputFiles, StoredTable
 from assay.model import (
     PREVIOUS,
@@ -34,6 +33,7 @@ from assay.model import (
     Where,
 )
 from assay.rules.hiding import Evidence
+from assay.rules.incremental.total_queries import split
 from assay.rules.incremental.totals import PartTotals, TableTotals, Totals, asked_of, totals_digest
 from assay.rules.judge import PartEvidence, RuleJudge, judge
 

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from assay.build.inputs import Inputs
 from assay.catalog import Catalog
 from assay.decisions import KnownInput
-from assay.engines.sql.totals import TotalsQuery
 from assay.engines.tables import InputFiles, StoredTable, stored
 from assay.errors import BuildError, StoreError
 from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product, Version, short
@@ -17,6 +16,7 @@ from assay.plan.states import current
 from assay.plan.verdicts import against, compared_with, judged_as_of, waivers_of
 from assay.rules.hiding import Evidence
 from assay.rules.incremental.parts import found_nothing, rules_digest
+from assay.rules.incremental.total_queries import TotalsQuery
 from assay.rules.incremental.totals import (
     PartTotals,
     TableTotals,

@@ -10,7 +10,7 @@ from assay.engines.duckdb import keyed, parquet
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import StoredTable
 from assay.model import THIS, Rule
-from assay.rules import with_queries as by_query
+from assay.rules import with_queries
 from assay.rules.judge import SAMPLES, PartEvidence, RuleJudge
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ class Attribution:
             if self._is_condition(rule):
                 for part in parts[:SAMPLES]:
                     rows = f"select * from ({parquet(self.table_of(part))}) as this where {_fails(rule)}"
-                    found += by_query.some(bench, rows, clock, SAMPLES)
+                    found += with_queries.some(bench, rows, clock, SAMPLES)
             else:
                 names = ", ".join(map(literal, parts))
                 rows = f"select * from (\n{query}\n) where {self._key_of(bench, query, clock)} in ({names})"
-                found = by_query.some(bench, rows, clock, SAMPLES)
+                found = with_queries.some(bench, rows, clock, SAMPLES)
         return self.judging.as_sample(rule, query, found[:SAMPLES])
 
     @staticmethod

@@ -73,13 +73,13 @@ class Text(Struct, frozen=True, kw_only=True):
     ignore_na: bool
 
 
-class Judgeable(Struct, frozen=True, kw_only=True):
+class ByPandera(Struct, frozen=True, kw_only=True):
     """Pandera itself has to be asked, and why."""
 
     why: str
 
 
-Way = DecidedByColumns | Rows | Whole | Unique | Text | Judgeable
+Way = DecidedByColumns | Rows | Whole | Unique | Text | ByPandera
 
 
 def compile_demand(demand: Demand, columns: Mapping[str, Column]) -> Way:
@@ -96,7 +96,7 @@ def compile_demand(demand: Demand, columns: Mapping[str, Column]) -> Way:
             )
         return _compile(demand, columns)
     except NotALiteral as why:
-        return Judgeable(why=str(why))
+        return ByPandera(why=str(why))
 
 
 def _compile(demand: Demand, columns: Mapping[str, Column]) -> Way:

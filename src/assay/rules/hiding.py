@@ -10,7 +10,7 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.tables import InputFiles, StoredTable
 from assay.masking import VEILED, of_sql, veiled
 from assay.model import THIS, Column, Rule
-from assay.rules import with_queries as by_query
+from assay.rules import with_queries
 from assay.rules.likeness import Secrets, alike
 from assay.sensitive import secret
 
@@ -53,7 +53,7 @@ class HiddenValues(Struct):
         """Return which columns of the result of a rule's query must not be shown."""
         if rule.demand is not None:  # whole rows of `this`, each column under its own name
             return self.in_this(names)
-        return by_query.hidden(query, names, self.patterns(rule))
+        return with_queries.hidden(query, names, self.patterns(rule))
 
     def patterns(self, rule: Rule) -> frozenset[str]:
         """Return patterns of the columns never to be shown of all that a rule reads."""
@@ -62,7 +62,7 @@ class HiddenValues(Struct):
     def is_measured(self, rule: Rule) -> bool:
         """Say whether what a rule measures may be a sensitive value."""
         sensitive = self._by_name(rule)
-        return rule.compares and bool(sensitive) and by_query.names_secret(rule.sql, sensitive)
+        return rule.compares and bool(sensitive) and with_queries.names_secret(rule.sql, sensitive)
 
     def veiled(self, rule: Rule, words: str) -> str:
         """Return what went wrong, with what may be a value masked where one might be quoted that must not be shown."""

@@ -30,23 +30,15 @@ from assay.model import (
 )
 from assay.rules import (
     settled,
-)
-from assay.rules import (
-    with_duckdb as by_duckdb,
-)
-from assay.rules import (
-    with_pandera as by_pandera,
-)
-from assay.rules import (
-    with_polars as by_polars,
-)
-from assay.rules import (
-    with_queries as by_query,
+    with_duckdb,
+    with_pandera,
+    with_polars,
+    with_queries,
 )
 from assay.rules.answers import Answer, plain, said
 from assay.rules.compile import (
+    ByPandera,
     DecidedByColumns,
-    Judgeable,
     Rows,
     Text,
     Unique,
@@ -207,7 +199,7 @@ class RuleJudge(Struct):
                     if failing:
                         shown = ", ".join(map(identifier, self._shown(rule.text, None)))
                         found = cursor.execute(f"select {shown} {aside} {where} limit {SAMPLES}")
-                        self.samples[rule.text] = by_query.records(found)
+                        self.samples[rule.text] = with_queries.records(found)
                 elif rule.demand and rule.demand.kind == "accounted":
                     lost = self.evidence.rows_in - self.evidence.rows - count
                     self.answers[rule.text] = Answer(how="schema", holds=not lost, measured=lost)
@@ -226,7 +218,7 @@ class RuleJudge(Struct):
                             0 if self.engine.limited else self.evidence.rows,
                             self._type_of(way),
                         )
-                        failing = by_duckdb.unique(
+                        failing = with_duckdb.unique(
                             cursor, way, self.evidence.this, type=type, fits=fits
                         )
                         self.answers[text] = Answer(how="sorted", failing=failing)
@@ -243,7 +235,7 @@ class RuleJudge(Struct):
 
     @property
     def _many(self) -> bool:
-        return self.evidence.rows > by_duckdb.SMALL
+        return self.evidence.rows > with_duckdb.SMALL
 
     def _fused(
         self, cursor: "duckdb.DuckDBPyConnection", ways: Mapping[str, Rows | Whole | Unique]
@@ -253,7 +245,7 @@ class RuleJudge(Struct):
 
         try:
             row = cursor.execute(
-                by_duckdb.fused(ways.values(), self._table, prune=self._many)
+                with_duckdb.fused(ways.values(), self._table, prune=self._many)
             ).fetchone()
         except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
             raise
@@ -279,11 +271,11 @@ class RuleJudge(Struct):
         return f"{duck.parquet(self.evidence.this)} as this"
 
     def _sample(self, cursor: "duckdb.DuckDBPyConnection", text: str, way: Way) -> None:
-        fails = by_duckdb.condition(way, self._table)
+        fails = with_duckdb.condition(way, self._table)
         if fails:
             columns = ", ".join(map(identifier, self._shown(text, way)))
             found = cursor.execute(f"select {columns} {self._table} where {fails} limit {SAMPLES}")
-            self.samples[text] = by_query.records(found)
+            self.samples[text] = with_queries.records(found)
 
     # ------------------------------------------------------------------------------------------ Polars, pandera
 
@@ -291,7 +283,7 @@ class RuleJudge(Struct):
         asked = {text: ask for text, way in ways.items() if (ask := self._ask(text, way))}
         if not asked:
             return
-        one = by_polars.Pass(self.evidence.this, asked)
+        one = with_polars.Pass(self.evidence.this, asked)
         self.answers |= one.run()
         for text in asked:
             if self.answers[text].failing:
@@ -302,17 +294,17 @@ class RuleJudge(Struct):
                 )
                 self.samples[text] = found.to_dicts()
 
-    def _ask(self, text: str, way: Way) -> Text | by_polars.Lazy | None:
+    def _ask(self, text: str, way: Way) -> Text | with_polars.Lazy | None:
         """Return what to ask Polars about a rule; None when that is not for it."""
         demand = self.rules[text].demand
         if isinstance(way, Text) or demand is None:
             return way if isinstance(way, Text) else None
         if (
-            isinstance(way, Judgeable)
+            isinstance(way, ByPandera)
             and not demand.pattern
             and (check := self.schema().checks.get(demand.place))
         ):
-            return by_polars.Lazy(check=check, column=demand.column)
+            return with_polars.Lazy(check=check, column=demand.column)
         return None
 
     def _pandera(self, ways: Mapping[str, Way]) -> None:
@@ -320,10 +312,10 @@ class RuleJudge(Struct):
             demand = self.rules[text].demand
             if text in self.answers or demand is None:
                 continue
-            self.answers[text], rows = by_pandera.ask(demand, self.schema(), self.evidence.this)
+            self.answers[text], rows = with_pandera.ask(demand, self.schema(), self.evidence.this)
             if rows:
                 columns = self._shown(text, way)
-                self.samples[text] = by_pandera.rows_of(
+                self.samples[text] = with_pandera.rows_of(
                     self.evidence.this, rows[:SAMPLES], columns
                 ).to_dicts()
 
@@ -351,7 +343,7 @@ class RuleJudge(Struct):
             return
         if asked := [rule for rule in about_this_alone(self.product) if rule in rules]:
             with self.engine.cursor() as cursor:
-                good = by_query.none_fails(
+                good = with_queries.none_fails(
                     cursor, duck.parquet(self.evidence.this), [rule.sql for rule in asked]
                 )
             self.answers |= {
@@ -370,9 +362,9 @@ class RuleJudge(Struct):
                     query = (
                         self._compared(rule).sql
                         if rule.closes
-                        else by_query.query_of(rule, self._types)
+                        else with_queries.query_of(rule, self._types)
                     )
-                    self.answers[rule.text] = by_query.bind(bench, query, self._clock(rule))
+                    self.answers[rule.text] = with_queries.bind(bench, query, self._clock(rule))
                 else:
                     self.query(rule, bench)
 
@@ -423,13 +415,13 @@ class RuleJudge(Struct):
             self._settled(rule, bench)
             return
         query, clock = self.query_of(rule)
-        answer = by_query.ask(rule, bench, query, clock)
+        answer = with_queries.ask(rule, bench, query, clock)
         if rule.dated and LATEST in rule.sql:
             shown = not self.hiding.is_measured(rule)
-            answer = by_query.with_later(rule, answer, bench, clock, self._types, shown=shown)
+            answer = with_queries.with_later(rule, answer, bench, clock, self._types, shown=shown)
         if answer.failing:
             failing, _ = self.failing_of(rule)
-            found = by_query.sample(bench, failing, clock, SAMPLES)
+            found = with_queries.sample(bench, failing, clock, SAMPLES)
             if isinstance(found, Answer):
                 self.answers[rule.text] = found
                 return
@@ -482,7 +474,7 @@ class RuleJudge(Struct):
                 found = bench.execute(query, dict(clock) or None)
                 names = [column[0] for column in found.description or ()]
                 yield names, _fetched(found), self._hidden(rule, query, names)
-        elif fails := by_duckdb.condition(way, self._table):
+        elif fails := with_duckdb.condition(way, self._table):
             with self.engine.cursor() as cursor:
                 yield names, _fetched(cursor.execute(f"select * {self._table} where {fails}")), hide
         else:
@@ -495,12 +487,12 @@ class RuleJudge(Struct):
         ask = self._ask(rule.text, way)
         if ask is None:
             if isinstance(way, DecidedByColumns | Whole):
-                return by_pandera.rows_of(self.evidence.this, [], names)
-            answer, numbers = by_pandera.ask(rule.demand, self.schema(), self.evidence.this)
+                return with_pandera.rows_of(self.evidence.this, [], names)
+            answer, numbers = with_pandera.ask(rule.demand, self.schema(), self.evidence.this)
             if answer.error:
                 raise BuildError(self.hiding.veiled(rule, answer.error))
-            return by_pandera.rows_of(self.evidence.this, numbers, names)
-        one = by_polars.Pass(self.evidence.this, {rule.text: ask})
+            return with_pandera.rows_of(self.evidence.this, numbers, names)
+        one = with_polars.Pass(self.evidence.this, {rule.text: ask})
         answer = one.run()[rule.text]
         if answer.error:
             raise BuildError(self.hiding.veiled(rule, answer.error))
@@ -509,12 +501,16 @@ class RuleJudge(Struct):
 
     def query_of(self, rule: Rule) -> tuple[str, dict[str, datetime]]:
         """Return the query of the rows that fail a rule, or of all that it compares, and what it takes for now."""
-        query = self._compared(rule).sql if rule.closes else by_query.query_of(rule, self._types)
+        query = (
+            self._compared(rule).sql if rule.closes else with_queries.query_of(rule, self._types)
+        )
         return query, self._clock(rule)
 
     def failing_of(self, rule: Rule) -> tuple[str, dict[str, datetime]]:
         """Return the query of the rows that fail a rule, and what it takes for now."""
-        query = self._compared(rule).sql if rule.closes else by_query.failing_of(rule, self._types)
+        query = (
+            self._compared(rule).sql if rule.closes else with_queries.failing_of(rule, self._types)
+        )
         return query, self._clock(rule)
 
     def _check_previous(self, rule: Rule) -> None:

@@ -11,9 +11,9 @@ from assay.engines.quoting import literal
 from assay.engines.tables import StoredTable
 from assay.errors import BuildError
 from assay.model import Column, Product, Rule
-from assay.rules import with_polars as by_polars
+from assay.rules import with_polars
 from assay.rules.answers import said
-from assay.rules.compile import Judgeable, Rows, Text, Way
+from assay.rules.compile import ByPandera, Rows, Text, Way
 from assay.rules.judge import ways_of
 from assay.rules.schema import Schema
 
@@ -77,7 +77,7 @@ def _mark(
             found = f"{_numbered(staged)} where {fails}"
         case None:  # it reads other products
             found = f"{_numbered(staged)} where not (\n{rule.demand.arguments['sql']}\n)"
-        case Text() | Judgeable() if numbers := _by_polars(rule, way, staged, schema):
+        case Text() | ByPandera() if numbers := _by_polars(rule, way, staged, schema):
             found = f"from read_parquet({literal(str(numbers))})"
         case _:
             raise BuildError(
@@ -98,16 +98,16 @@ def _numbered(staged: Path) -> str:
 
 
 def _by_polars(
-    rule: Rule, way: Text | Judgeable, staged: Path, schema: Callable[[], Schema]
+    rule: Rule, way: Text | ByPandera, staged: Path, schema: Callable[[], Schema]
 ) -> Path | None:
     """Write the numbers of the rows that break a rule which Polars judges; None when it is not about rows."""
     assert rule.demand is not None
-    ask: Text | by_polars.Lazy
-    if isinstance(way, Judgeable):
-        ask = by_polars.Lazy(check=schema().checks[rule.demand.place], column=rule.demand.column)
+    ask: Text | with_polars.Lazy
+    if isinstance(way, ByPandera):
+        ask = with_polars.Lazy(check=schema().checks[rule.demand.place], column=rule.demand.column)
     else:
         ask = way
-    one = by_polars.Pass(StoredTable((staged,)), {rule.text: ask})
+    one = with_polars.Pass(StoredTable((staged,)), {rule.text: ask})
     answer = one.run()[rule.text]
     if answer.error:
         raise BuildError(f"{rule.text!r} cannot be judged: {answer.error}", where=rule.where)

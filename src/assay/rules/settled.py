@@ -11,7 +11,7 @@ from assay.engines.duckdb import keyed
 from assay.engines.quoting import identifier, literal
 from assay.engines.types import INTEGERS, exact
 from assay.model import Column, Partition, Rule
-from assay.rules import with_queries as by_query
+from assay.rules import with_queries
 from assay.rules.answers import Answer
 from assay.sensitive import secret
 from assay.times import as_seen, settled_before
@@ -191,10 +191,10 @@ def ask(
     sensitive: Collection[str],
 ) -> tuple[Answer, list[dict[str, Any]]]:
     """Return how the comparison came out, and some of its rows."""
-    answer = by_query.ask(compared.rule, bench, compared.sql, clock)
+    answer = with_queries.ask(compared.rule, bench, compared.sql, clock)
     if not answer.failing:
         return answer, []
-    found = by_query.sample(bench, compared.sql, clock, _SAMPLES)
+    found = with_queries.sample(bench, compared.sql, clock, _SAMPLES)
     if isinstance(found, Answer):
         return found, []
     message = _totals(compared, bench, clock, sensitive)

@@ -12,15 +12,14 @@ from assay.declare.project import Project
 from assay.engines.damage import damage_reported
 from assay.engines.duckdb import parquet
 from assay.engines.sql.timed import clock_set
-from assay.engines.sql.totals import TOTALS, TotalsQuery
 from assay.engines.tables import StoredTable
 from assay.errors import UsageError
 from assay.model import Column, Product, Rule, RuleResult, Version, short
 from assay.plan.graph import rule_of
-from assay.rules import with_duckdb as by_duckdb
-from assay.rules import with_queries as by_query
+from assay.rules import with_duckdb, with_queries
 from assay.rules.answers import first_line
-from assay.rules.compile import DecidedByColumns, Judgeable, Rows, Text, Unique, Way, Whole
+from assay.rules.compile import ByPandera, DecidedByColumns, Rows, Text, Unique, Way, Whole
+from assay.rules.incremental.total_queries import TOTALS, TotalsQuery
 from assay.rules.judge import failing_rows, ways_of
 from assay.rules.schema import Schema
 
@@ -69,16 +68,16 @@ def _in_parts(totals: TotalsQuery) -> dict[str, str]:
 def _way(rule: Rule, way: Way | None, table: str, types: Mapping[str, str]) -> dict[str, str]:
     match way:
         case None:
-            return {"how": "sql", "query": by_query.query_of(rule, types)}
+            return {"how": "sql", "query": with_queries.query_of(rule, types)}
         case DecidedByColumns():
             return {"how": "schema", "query": ""}
         case Rows(prunes=prunes):
             how = "fused; pruned, when there are many rows" if prunes else "fused"
-            return {"how": how, "query": by_duckdb.fused([way], table, prune=prunes)}
+            return {"how": how, "query": with_duckdb.fused([way], table, prune=prunes)}
         case Whole():
-            return {"how": "fused", "query": by_duckdb.fused([way], table)}
+            return {"how": "fused", "query": with_duckdb.fused([way], table)}
         case Unique():
-            return {"how": "sorted", "query": by_duckdb.hashes(way, table)}
+            return {"how": "sorted", "query": with_duckdb.hashes(way, table)}
         case Text(column=column, kind="length", bounds=(low, high)):
             return {
                 "how": "polars",
@@ -86,7 +85,7 @@ def _way(rule: Rule, way: Way | None, table: str, types: Mapping[str, str]) -> d
             }
         case Text(column=column, kind=kind, value=value):
             return {"how": "polars", "query": f"pl.col({column!r}).str.{kind}({value!r})"}
-        case Judgeable(why=why):
+        case ByPandera(why=why):
             return {"how": "pandera", "query": "", "because": why}
 
 

@@ -18,8 +18,7 @@ from assay.engines.tables import StoredTable
 from assay.engines.types import INTEGERS
 from assay.model import THIS, Column, PartCount, Product, Rule, RuleResult, Status
 from assay.plan.digests import changed, digest
-from assay.rules import with_duckdb as by_duckdb
-from assay.rules import with_queries as by_query
+from assay.rules import with_duckdb, with_queries
 from assay.rules.answers import Answer
 from assay.rules.attribution import Attributed, Attribution
 from assay.rules.compile import Rows, Text, Unique, Way
@@ -98,7 +97,7 @@ class _Chosen:
     ) -> None:
         ways = ways_of(product, columns)
         self.types = {column.name: column.type for column in columns}
-        split = by_query.split_of(product, columns)
+        split = with_queries.split_of(product, columns)
         rules = product.contract.rules
         self.rows = [rule for rule in rules if _is_about_rows(rule, ways.get(rule.text), split)]
         self.ranged = [
@@ -117,7 +116,7 @@ class _Chosen:
 def _is_about_rows(rule: Rule, way: Way | None, split: str) -> bool:
     """Say whether what a rule finds is what it finds in each part, put together."""
     if rule.sql:
-        return by_query.in_each_part(rule, split)
+        return with_queries.in_each_part(rule, split)
     if isinstance(way, Rows) and rule.demand and rule.demand.kind == "condition":
         return is_settled(rule.demand.arguments["sql"])
     return isinstance(way, Rows | Text) or (isinstance(way, Unique) and split in way.columns)
@@ -206,7 +205,7 @@ class _InParts:
             way = self.chosen.ways[rule.text]
             assert isinstance(way, Unique)
             with self.engine.cursor() as cursor:
-                if by_duckdb.unique(cursor, way, table):
+                if with_duckdb.unique(cursor, way, table):
                     continue
                 name = identifier(way.columns[0])
                 value = _COUNTED[self.chosen.types[way.columns[0]]].format(name)

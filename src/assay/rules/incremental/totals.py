@@ -12,11 +12,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from assay.engines.duckdb import parquet
-from assay.engines.sql.totals import PART, TOTALS, TotalsQuery, split
 from assay.errors import CatalogError
 from assay.model import THIS, Column, Product, Rule, Version
 from assay.plan.digests import digest
-from assay.rules import with_queries as by_query
+from assay.rules import with_queries
+from assay.rules.incremental.total_queries import PART, TOTALS, TotalsQuery, split
 from assay.rules.judge import PartEvidence, RuleJudge
 
 if TYPE_CHECKING:
@@ -76,11 +76,13 @@ def splits(
     found: dict[str, TotalsQuery] = {}
     for rule in product.contract.rules:
         told = query_of(rule, columns)
-        apart = rule.closes or by_query.in_each_part(rule, by_query.split_of(product, columns))
+        apart = rule.closes or with_queries.in_each_part(
+            rule, with_queries.split_of(product, columns)
+        )
         if not told or apart or any(i.alias not in tables for i in rule.inputs):
             continue
         secrets = {pattern for i in rule.inputs for pattern in sensitive.get(i.name, ())}
-        hidden = bool(secrets) and by_query.names_secret(told, secrets)
+        hidden = bool(secrets) and with_queries.names_secret(told, secrets)
         if not hidden and (asked := split(told, in_parts)):
             found[rule.text] = asked
     return found
@@ -89,7 +91,7 @@ def splits(
 def query_of(rule: Rule, columns: Iterable[Column]) -> str:
     """Return the query of a rule that has one of its own; '' for any other."""
     types = {column.name.lower(): column.type for column in columns}
-    return by_query.query_of(rule, types, whole=False) if rule.sql else ""
+    return with_queries.query_of(rule, types, whole=False) if rule.sql else ""
 
 
 def asked_of(told: Iterable[TotalsQuery], aliases: Collection[str]) -> tuple[str, ...]:
@@ -205,7 +207,7 @@ class Totals:
     def _answer(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
         self.judging.query(replace(rule, sql=self.rules[rule.text].sql), bench)
         answer = self.judging.answers[rule.text]
-        if answer.error or by_query.is_ahead(
+        if answer.error or with_queries.is_ahead(
             rule, answer
         ):  # it is said as whoever reads it all would say it
             del self.judging.answers[rule.text]
