@@ -9,7 +9,7 @@ from msgspec.json import decode, encode
 from assay.engines.duckdb import DuckDB, parquet
 from assay.engines.tables import StoredTable
 from assay.model import Code, Column, Contract, Kind, Product, Where
-from assay.rules.hiding import Evidence
+from assay.rules.evidence import Evidence
 
 
 def product_of(read: Any) -> Product:

@@ -203,7 +203,7 @@ def contracts(count: int) -> None:
     """Print what it costs to read and compile contracts, and to read them again as kept."""
     text = SCHEMA + (
         "import time\nfrom msgspec.structs import replace\nfrom benchmarks.judging import product_of\n"
-        "from assay.model import Where\nfrom assay.rules.judge import ways_of\n"
+        "from assay.model import Where\nfrom assay.rules.compile import ways_of\n"
         "from assay.rules.schema import read_schema\n"
         "schemas = [pa.DataFrameSchema(COLUMNS, unique=['batch', 'line_no']) for _ in range(COUNT)]\n"
         "t = time.process_time()\nread = [product_of(read_schema(s, Where('x.py', 1))) for s in schemas]\n"

@@ -23,7 +23,7 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.model import RuleResult, Status, Where
 from assay.rules import with_duckdb
-from assay.rules.judge import ways_of
+from assay.rules.compile import ways_of
 from assay.rules.schema import read_schema
 from tests.judging import judged_file, product_of
 

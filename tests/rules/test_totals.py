@@ -32,10 +32,10 @@ from assay.model import (
     Status,
     Where,
 )
-from assay.rules.hiding import Evidence
+from assay.rules.evidence import Evidence, PartEvidence
 from assay.rules.incremental.total_queries import split
 from assay.rules.incremental.totals import PartTotals, TableTotals, Totals, asked_of, totals_digest
-from assay.rules.judge import PartEvidence, RuleJudge, judge
+from assay.rules.judge import RuleJudge, judge
 
 TYPES = {
     "k": "INTEGER",

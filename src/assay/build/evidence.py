@@ -14,8 +14,8 @@ from assay.errors import BuildError, StoreError
 from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product, Version, short
 from assay.plan.states import current
 from assay.plan.verdicts import against, compared_with, judged_as_of, waivers_of
-from assay.rules.hiding import Evidence
-from assay.rules.incremental.parts import found_nothing, rules_digest
+from assay.rules.evidence import Evidence, PartEvidence
+from assay.rules.incremental.remembered import found_nothing, rules_digest
 from assay.rules.incremental.total_queries import TotalsQuery
 from assay.rules.incremental.totals import (
     PartTotals,
@@ -24,7 +24,6 @@ from assay.rules.incremental.totals import (
     splits,
     totals_digest,
 )
-from assay.rules.judge import PartEvidence
 from assay.rules.likeness import Secrets, alike
 from assay.rules.verdict import JudgeOrder
 from assay.sensitive import secret

@@ -11,7 +11,8 @@ from assay.engines.quoting import identifier, literal
 from assay.engines.tables import StoredTable
 from assay.model import THIS, Rule
 from assay.rules import with_queries
-from assay.rules.judge import SAMPLES, PartEvidence, RuleJudge
+from assay.rules.evidence import PartEvidence
+from assay.rules.judge import SAMPLES, RuleJudge
 
 if TYPE_CHECKING:
     import duckdb

@@ -1,7 +1,11 @@
-"""Turns a demand into the cheapest way to judge it exactly, given the columns as they are stored; pure."""
+"""Compiles a demand to the cheapest way to judge it exactly, for columns of given types; pure.
+
+The answer is always the one that pandera gives; a demand that nothing else is sure to answer the same
+is left to pandera.
+"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -9,7 +13,7 @@ from msgspec.structs import replace
 
 from assay.engines.quoting import identifier
 from assay.engines.types import INTEGERS
-from assay.model import Column, Demand
+from assay.model import Column, Demand, Kind, Product
 from assay.rules.literals import NotALiteral, among, beside, builtin_type, decode
 
 _FLOATS = {"FLOAT", "DOUBLE"}
@@ -80,6 +84,24 @@ class ByPandera(Struct, frozen=True, kw_only=True):
 
 
 Way = DecidedByColumns | Rows | Whole | Unique | Text | ByPandera
+
+
+def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
+    """Return the way to judge each rule that is a demand, by the rule's text.
+
+    A check of texts is left to Polars where Polars reads the column anyway, for a regular expression.
+    """
+    stored = {column.name: column for column in columns}
+    ways = {
+        rule.text: compile_demand(rule.demand, stored)
+        for rule in product.contract.rules
+        if rule.demand and not rule.inputs and product.kind is not Kind.FILE
+    }
+    read_by_polars = {way.column for way in ways.values() if isinstance(way, Text)}
+    for rule, way in ways.items():
+        if isinstance(way, Rows) and way.text and way.text.column in read_by_polars:
+            ways[rule] = way.text
+    return ways
 
 
 def compile_demand(demand: Demand, columns: Mapping[str, Column]) -> Way:

@@ -1,39 +1,16 @@
 """What must not be shown of what is judged: by the names of columns, by what they hold, in what went wrong."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Struct, field
 
 from assay.engines.duckdb import DuckDB
-from assay.engines.tables import InputFiles, StoredTable
 from assay.masking import VEILED, of_sql, veiled
-from assay.model import THIS, Column, Rule
+from assay.model import THIS, Rule
 from assay.rules import with_queries
-from assay.rules.likeness import Secrets, alike
+from assay.rules.evidence import Evidence
+from assay.rules.likeness import alike
 from assay.sensitive import secret
-
-
-class Evidence(Struct, frozen=True, kw_only=True):
-    """What is judged, `this`, with its columns and rows as recorded, and what its rules read besides, by alias.
-
-    `aside` holds the rows that were set aside, of `rows_in` altogether. There is no `previous` on a first release;
-    `before` are its columns, `built` is when it was. `now` is the moment of judging; `sensitive` are the columns never
-    to be shown, by name; `secrets` those that may be in what is judged under another name.
-    """
-
-    this: StoredTable
-    columns: tuple[Column, ...]
-    rows: int
-    aside: Path | None = None
-    rows_in: int | None = None
-    others: tuple[InputFiles, ...] = ()
-    before: tuple[Column, ...] = ()
-    built: datetime | None = None
-    now: datetime
-    sensitive: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    secrets: Sequence[Secrets] = ()
 
 
 class HiddenValues(Struct):

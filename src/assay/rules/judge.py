@@ -4,7 +4,7 @@ Names and types first, then DuckDB (what statistics rule out, one aggregate, uni
 rules that are queries. Nothing here changes data.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,12 @@ from msgspec import Struct, field
 from assay.amounts import allowed
 from assay.engines import duckdb as duck
 from assay.engines.quoting import identifier, literal
-from assay.engines.tables import InputFiles, StoredTable
+from assay.engines.tables import InputFiles
 from assay.errors import BuildError, words_of
 from assay.model import (
     PREVIOUS,
     QUARANTINE,
     THIS,
-    Column,
     Kind,
     PartCount,
     Product,
@@ -44,9 +43,10 @@ from assay.rules.compile import (
     Unique,
     Way,
     Whole,
-    compile_demand,
+    ways_of,
 )
-from assay.rules.hiding import Evidence, HiddenValues
+from assay.rules.evidence import Evidence
+from assay.rules.hiding import HiddenValues
 from assay.rules.outcome import status_in_parts, status_of, worst_parts
 from assay.rules.schema import Schema
 from assay.rules.with_queries import LATEST
@@ -56,16 +56,6 @@ if TYPE_CHECKING:
     import duckdb
 
 SAMPLES = 5
-
-
-class PartEvidence(Struct, frozen=True, kw_only=True):
-    """A part as it is judged: its rows, and what is remembered of them; None when nothing is."""
-
-    key: str
-    id: int
-    table: StoredTable
-    rows: int
-    remembered: Mapping[str, Any] | None = None
 
 
 def judge(
@@ -104,22 +94,6 @@ def about_this_alone(product: Product) -> list[Rule]:
         for r in rules
         if r.sql and {i.name for i in r.inputs} <= {THIS} and not (r.compares or r.dated)
     ]
-
-
-def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
-    """Return how each rule that is a demand is judged on columns stored like this, by the rule's text."""
-    stored = {column.name: column for column in columns}
-    asked = [
-        rule
-        for rule in product.contract.rules
-        if rule.demand and not rule.inputs and product.kind is not Kind.FILE
-    ]
-    ways = {rule.text: compile_demand(rule.demand, stored) for rule in asked if rule.demand}
-    passed = {way.column for way in ways.values() if isinstance(way, Text)}
-    return {
-        text: way.text if isinstance(way, Rows) and way.text and way.text.column in passed else way
-        for text, way in ways.items()
-    }
 
 
 class RuleJudge(Struct):

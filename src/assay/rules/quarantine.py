@@ -13,8 +13,7 @@ from assay.errors import BuildError
 from assay.model import Column, Product, Rule
 from assay.rules import with_polars
 from assay.rules.answers import said
-from assay.rules.compile import ByPandera, Rows, Text, Way
-from assay.rules.judge import ways_of
+from assay.rules.compile import ByPandera, Rows, Text, Way, ways_of
 from assay.rules.schema import Schema
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from assay.engines.tables import StoredTable
 from assay.model import PartFindings, Product, Status, Verdict, Version
 from assay.plan.verdicts import outcome
 from assay.plan.waivers import Waiver, let_through
-from assay.rules.hiding import Evidence
+from assay.rules.evidence import Evidence, PartEvidence
 from assay.rules.incremental.parts import Judgement, judge_parts
 from assay.rules.incremental.totals import PartTotals
-from assay.rules.judge import PartEvidence, judge
+from assay.rules.judge import judge
 from assay.rules.schema import Schema
 
 

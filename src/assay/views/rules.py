@@ -18,9 +18,9 @@ from assay.model import Column, Product, Rule, RuleResult, Version, short
 from assay.plan.graph import rule_of
 from assay.rules import with_duckdb, with_queries
 from assay.rules.answers import first_line
-from assay.rules.compile import ByPandera, DecidedByColumns, Rows, Text, Unique, Way, Whole
+from assay.rules.compile import ByPandera, DecidedByColumns, Rows, Text, Unique, Way, Whole, ways_of
 from assay.rules.incremental.total_queries import TOTALS, TotalsQuery
-from assay.rules.judge import failing_rows, ways_of
+from assay.rules.judge import failing_rows
 from assay.rules.schema import Schema
 
 _BARS = "▁▂▃▄▅▆▇█"

@@ -16,8 +16,9 @@ from assay.errors import CatalogError
 from assay.model import THIS, Column, Product, Rule, Version
 from assay.plan.digests import digest
 from assay.rules import with_queries
+from assay.rules.evidence import PartEvidence
 from assay.rules.incremental.total_queries import PART, TOTALS, TotalsQuery, split
-from assay.rules.judge import PartEvidence, RuleJudge
+from assay.rules.judge import RuleJudge
 
 if TYPE_CHECKING:
     import duckdb

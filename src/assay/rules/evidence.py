@@ -1,0 +1,46 @@
+"""What a version is judged by: its files, and the tables that its rules read besides."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, field
+
+from assay.engines.tables import InputFiles, StoredTable
+from assay.model import Column
+from assay.rules.likeness import Secrets
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """A table to be judged, `this`, its recorded columns and rows, and the tables that its rules read.
+
+    `aside` is the file of the quarantined rows, and `rows_in` counts the rows before they were
+    quarantined. `before` holds the columns of the published version to compare with and `built` is
+    the time it was built; on a first release both are empty, and no table has the alias `previous`.
+    `now` is the moment of judging. `sensitive` maps tables to patterns of the columns that must
+    not be shown; `secrets` are sensitive columns whose values a function may have put under
+    another name.
+    """
+
+    this: StoredTable
+    columns: tuple[Column, ...]
+    rows: int
+    aside: Path | None = None
+    rows_in: int | None = None
+    others: tuple[InputFiles, ...] = ()
+    before: tuple[Column, ...] = ()
+    built: datetime | None = None
+    now: datetime
+    sensitive: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    secrets: Sequence[Secrets] = ()
+
+
+class PartEvidence(Struct, frozen=True, kw_only=True):
+    """A part to be judged, with its recorded findings; None when none are recorded."""
+
+    key: str
+    id: int
+    table: StoredTable
+    rows: int
+    remembered: Mapping[str, Any] | None = None
