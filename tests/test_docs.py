@@ -14,7 +14,7 @@ from assay import errors
 from assay.cli.main import VERBS as SAID
 from assay.cli.main import verb_of
 from assay.config import Config
-from assay.declare.words import About, AboutRule, rule
+from assay.declare.words import ProductKeywords, RuleKeywords, rule
 from tests.conftest import ROOT
 
 VERBS = (ROOT / "docs/verbs.md").read_text()
@@ -72,7 +72,7 @@ def test_every_error() -> None:
 def test_every_setting_and_keyword_and_name() -> None:
     for setting in fields(Config):
         assert setting.name == "root" or f"| `{setting.name}` |" in DECLARING
-    for keyword in typing.get_type_hints(About):
+    for keyword in typing.get_type_hints(ProductKeywords):
         assert f"`{keyword}`" in DECLARING, keyword
     for name in assay.__all__:
         assert name in DECLARING, name
@@ -81,7 +81,7 @@ def test_every_setting_and_keyword_and_name() -> None:
 def test_every_kind_of_rule_and_what_it_can_say() -> None:
     for verb in [name for name in vars(rule) if not name.startswith("_")]:
         assert f"| `rule.{verb}(" in RULES, verb
-    for keyword in typing.get_type_hints(AboutRule):
+    for keyword in typing.get_type_hints(RuleKeywords):
         assert f"`{keyword}`" in RULES, keyword
     for how in (
         "schema",

@@ -1,8 +1,10 @@
-"""What kind of value each keyword of a declaration takes; said before anything is made of it."""
+"""The type that each argument of a declaration must have, checked before the declaration is read."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
+
+from msgspec import Struct
 
 from assay.declare.words import (
     FileDeclaration,
@@ -16,54 +18,90 @@ from assay.plan.moments import NEVER, TURNS
 from assay.text import clean
 from assay.times import MOST_RETRIES, while_of
 
-FILE_NAME = "No folder, no dot first, no control characters, and at most 255 bytes."
-Shape = tuple[Callable[[Any], bool], str]
-_RETRIES = f"a whole number up to {MOST_RETRIES}"
-_LONGEST = 10_000 * 3600  # seconds
-_LONGEST_NAME = 255  # bytes, on the file systems of today
+FILE_NAME_HINT = "No folder, no dot first, no control characters, and at most 255 bytes."
+_LONGEST_FILE_NAME = 255  # bytes: the limit of common file systems
+_LONGEST_TIMEOUT = 10_000 * 3600  # seconds
+_MOST_PARTS_BACK = 10_000
 
 
-def _is_text(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and bool(value.encode()) | True
-    except UnicodeEncodeError:
-        return False
+class _Type(Struct, frozen=True):
+    """A type of argument: `accepts` checks a value, `expected` describes it in messages."""
+
+    accepts: Callable[[Any], bool]
+    expected: str
+
+
+def wrong_arguments(declared: Any) -> Iterator[str]:
+    """Yield a message for each argument of a declaration, and of those inside it, of a wrong type."""
+    for keyword, type_ in _TYPES[type(declared)].items():
+        value = getattr(declared, keyword)
+        if not type_.accepts(value):
+            yield f"{keyword}= should be {type_.expected}, and is {type(value).__name__}"
+        elif type(value) in _TYPES:
+            yield from wrong_arguments(value)
+        elif keyword in {"rules", "consumers"}:
+            for inner in value:
+                yield from wrong_arguments(inner)
+        elif keyword == "inputs":
+            for name, inner in value.items():
+                if isinstance(inner, PartsDeclaration):
+                    for message in wrong_arguments(inner):
+                        yield f"inputs {name}: parts() {message}"
 
 
 def is_file_name(text: str) -> bool:
-    """Say whether a text can be the name of a file, and shown as it is."""
-    plain = PurePath(text).name == text and not text.startswith(".") and clean(text) == text
-    return plain and len(text.encode()) <= _LONGEST_NAME
+    """Return True for a text that can be the name of a file and can be displayed unchanged."""
+    is_plain = PurePath(text).name == text and not text.startswith(".") and clean(text) == text
+    return is_plain and len(text.encode()) <= _LONGEST_FILE_NAME
+
+
+# ------------------------------------------------------------------------------------------ checks
+
+
+def _is_text(value: Any) -> bool:
+    """Return True for a text without surrogates."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_path(value: Any) -> bool:
+    return _is_text(value) and bool(value) and "\0" not in value
+
+
+def _is_character(value: Any) -> bool:
+    return _is_text(value) and len(value) == 1 and value.isascii()
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
 
 
 def _is_amount(value: Any) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def _is_while(value: Any) -> bool:
+def _is_duration(value: Any) -> bool:
     if isinstance(value, int | float):
-        return not isinstance(value, bool) and 0 <= value <= _LONGEST
+        return not isinstance(value, bool) and 0 <= value <= _LONGEST_TIMEOUT
     try:
         return isinstance(value, str) and bool(while_of(value))
     except ValueError:
         return False
 
 
-def _list_of(fits: Callable[[Any], bool], words: str) -> Shape:
-    return (
-        lambda value: isinstance(value, list | tuple) and all(map(fits, value)),
-        f"a list of {words}",
-    )
-
-
-def _or_none(shape: Shape) -> Shape:
-    return lambda value: value is None or shape[0](value), shape[1]
+def _is_input(value: Any) -> bool:
+    return isinstance(value, str | SourceDeclaration | ProductDeclaration)
 
 
 def _is_inputs(value: Any) -> bool:
-    kinds = str | SourceDeclaration | ProductDeclaration | PartsDeclaration
     return isinstance(value, Mapping) and all(
-        _is_text(k) and isinstance(v, kinds) for k, v in value.items()
+        _is_text(name) and (_is_input(input) or isinstance(input, PartsDeclaration))
+        for name, input in value.items()
     )
 
 
@@ -71,106 +109,105 @@ def _is_columns(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value) and all(map(_is_text, value))
 
 
-_TEXT: Shape = (_is_text, "a text")
-_SHAPES: Mapping[type, Mapping[str, Shape]] = {
+def _is_builder(value: Any) -> bool:
+    return isinstance(value, str) or callable(value)
+
+
+# ------------------------------------------------------------------------------------------ types
+
+
+def _list_of(accepts: Callable[[Any], bool], expected: str) -> _Type:
+    return _Type(
+        lambda value: isinstance(value, list | tuple) and all(map(accepts, value)),
+        f"a list of {expected}",
+    )
+
+
+def _exactly(kind: type) -> Callable[[Any], bool]:
+    """Return a check for values of a type, without its subclasses."""
+    return lambda value: type(value) is kind
+
+
+def _one_of(*values: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and value in values
+
+
+def _up_to(most: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and 0 <= value <= most
+
+
+def _optional(type_: _Type) -> _Type:
+    return _Type(lambda value: value is None or type_.accepts(value), type_.expected)
+
+
+_TEXT = _Type(_is_text, "a text")
+_BOOL = _Type(_is_bool, "True or False")
+_INPUT = _Type(_is_input, "the name of an input")
+_LIMIT = _Type(_is_amount, 'a number of rows, or a share such as "0.5 %"')
+_TYPES: Mapping[type, Mapping[str, _Type]] = {
     ProductDeclaration: {
         "name": _TEXT,
-        "make": (lambda value: isinstance(value, str) or callable(value), "a function or a query"),
+        "make": _Type(_is_builder, "a function or a query"),
         "file": _TEXT,
         "owner": _TEXT,
         "purpose": _TEXT,
-        "domain": _or_none(_TEXT),
-        "inputs": (_is_inputs, "a mapping of names to names"),
-        "rules": _list_of(
-            lambda value: type(value) is RuleDeclaration, "rule.sql(...) or another rule"
-        ),
-        "consumers": _list_of(
-            lambda value: type(value) is Consumer, "Consumer(...), and of no kind of your own"
-        ),
+        "domain": _optional(_TEXT),
+        "inputs": _Type(_is_inputs, "a mapping of names to names"),
+        "rules": _list_of(_exactly(RuleDeclaration), "rule.sql(...) or another rule"),
+        "consumers": _list_of(_exactly(Consumer), "Consumer(...), and of no kind of your own"),
         "tags": _list_of(_is_text, "texts"),
         "event_time": _TEXT,
-        "freshness": _or_none((lambda value: type(value) is Freshness, "Freshness(by=...)")),
+        "freshness": _optional(_Type(_exactly(Freshness), "Freshness(by=...)")),
         "release_group": _TEXT,
-        "each": (
-            lambda value: isinstance(value, str | SourceDeclaration | ProductDeclaration),
-            "the name of an input",
-        ),
+        "each": _INPUT,
         "partition_by": _TEXT,
-        "on_failed_part": (
-            lambda value: value in ("hold_product", "hold_part"),
-            '"hold_product" or "hold_part"',
+        "on_failed_part": _Type(
+            _one_of("hold_product", "hold_part"), '"hold_product" or "hold_part"'
         ),
-        "retries": _or_none(
-            (lambda value: type(value) is int and 0 <= value <= MOST_RETRIES, _RETRIES)
+        "retries": _optional(_Type(_up_to(MOST_RETRIES), f"a whole number up to {MOST_RETRIES}")),
+        "timeout": _optional(
+            _Type(_is_duration, 'a length of time such as "10m", or a number of seconds')
         ),
-        "timeout": _or_none((_is_while, 'a length of time such as "10m", or a number of seconds')),
-        "isolate": (lambda value: isinstance(value, bool), "True or False"),
-        "changes_with": (
-            lambda value: value in ("", *TURNS, NEVER) and _is_text(value),
+        "isolate": _BOOL,
+        "changes_with": _Type(
+            _one_of("", *TURNS, NEVER),
             '"hour", "day", "week", "month", "quarter", "year" or "never"',
         ),
     },
     PartsDeclaration: {
-        "of": (
-            lambda value: isinstance(value, str | SourceDeclaration | ProductDeclaration),
-            "the name of an input",
-        ),
-        "back": (lambda value: type(value) is int and 0 <= value <= 10_000, "a number of parts"),
-        "all": (lambda value: isinstance(value, bool), "True or False"),
+        "of": _INPUT,
+        "back": _Type(_up_to(_MOST_PARTS_BACK), "a number of parts"),
+        "all": _BOOL,
     },
     SourceDeclaration: {
-        "name": _or_none(_TEXT),
-        "domain": _or_none(_TEXT),
-        "pattern": (
-            lambda value: _is_text(value) and bool(value) and "\0" not in value,
-            "a glob of files",
-        ),
-        "columns": (_is_columns, "a mapping of each column to its Polars data type"),
-        "format": _or_none(_TEXT),
+        "name": _optional(_TEXT),
+        "domain": _optional(_TEXT),
+        "pattern": _Type(_is_path, "a glob of files"),
+        "columns": _Type(_is_columns, "a mapping of each column to its Polars data type"),
+        "format": _optional(_TEXT),
         "null_values": _list_of(_is_text, "texts"),
-        "delimiter": (
-            lambda value: _is_text(value) and len(value) == 1 and value.isascii(),
-            "one character",
-        ),
+        "delimiter": _Type(_is_character, "one character"),
         "owner": _TEXT,
         "purpose": _TEXT,
     },
     FileDeclaration: {
-        "name": _or_none(_TEXT),
-        "domain": _or_none(_TEXT),
-        "pattern": (
-            lambda value: _is_text(value) and bool(value) and "\0" not in value,
-            "the path of a file",
-        ),
+        "name": _optional(_TEXT),
+        "domain": _optional(_TEXT),
+        "pattern": _Type(_is_path, "the path of a file"),
         "owner": _TEXT,
         "purpose": _TEXT,
     },
     RuleDeclaration: {
-        **dict.fromkeys(
-            ("text", "severity", "because", "dimension", "owner", "review_by", "on_failure"), _TEXT
-        ),
-        **dict.fromkeys(
-            ("warn_above", "fail_above"),
-            (_is_amount, 'a number of rows, or a share such as "0.5 %"'),
-        ),
+        "text": _TEXT,
+        "severity": _TEXT,
+        "because": _TEXT,
+        "dimension": _TEXT,
+        "owner": _TEXT,
+        "review_by": _TEXT,
+        "on_failure": _TEXT,
+        "warn_above": _LIMIT,
+        "fail_above": _LIMIT,
     },
-    Consumer: dict.fromkeys(("name", "decides", "contact"), _TEXT),
-    Freshness: dict.fromkeys(("by", "tz", "on", "covers"), _TEXT),
+    Consumer: {"name": _TEXT, "decides": _TEXT, "contact": _TEXT},
+    Freshness: {"by": _TEXT, "tz": _TEXT, "on": _TEXT, "covers": _TEXT},
 }
-
-
-def wrong_shapes(declared: Any) -> Iterator[str]:
-    """Yield what is wrong with the kinds of values in a declaration, and in those inside it."""
-    for keyword, (fits, words) in _SHAPES[type(declared)].items():
-        value = getattr(declared, keyword)
-        if not fits(value):
-            yield f"{keyword}= should be {words}, and is {type(value).__name__}"
-        elif type(value) in _SHAPES:
-            yield from wrong_shapes(value)
-        elif keyword in {"rules", "consumers"}:
-            for inner in value:
-                yield from wrong_shapes(inner)
-        elif keyword == "inputs":
-            for name, inner in value.items():
-                if isinstance(inner, PartsDeclaration):
-                    yield from (f"inputs {name}: parts() {wrong}" for wrong in wrong_shapes(inner))

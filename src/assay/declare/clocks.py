@@ -40,8 +40,8 @@ def in_query(
 ) -> Iterator[Problem]:
     """Yield the problems of the clocks in a query.
 
-    `label` names the query in messages; `file` is the text of its file, if it is in one; with `columns`, a column that
-    is computed from the clock needs a name.
+    `label` names the query in messages; `file` is the text of its file, if it is in one; with
+    `columns`, a column that is computed from the clock needs a name.
     """
     for clock in sorted(parsed.moving, key=lambda clock: clock.offset):
         line, column, line_text = place(file or parsed.statement, max(clock.offset, 0))
@@ -77,7 +77,7 @@ def _undeclared(clock: Moving, label: str, where: Where) -> Problem:
 
 
 def _line(local: Local, file: str, chain: str, start: int) -> int:
-    """Return the first line, from `start` on, on which a dotted name stands; `start` if there is none."""
+    """Return the first line from `start` on with a dotted name; `start` if there is none."""
     tree = local.tree_of(file)
     nodes = ast.walk(tree.module) if tree else ()
     names = [node for node in nodes if isinstance(node, ast.Attribute | ast.Name)]

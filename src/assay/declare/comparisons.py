@@ -1,7 +1,8 @@
-"""The queries of rules that compare totals, group by group: with another product, or with the published version.
+"""Queries of rules that compare totals: with another product, or with the published version.
 
-Every query returns, for each group, its key columns, both totals, their difference, `__measured` and `__fails`. The
-text of a query is part of the contract's digest: changing it makes every such rule run again.
+Every query returns, for each group, its key columns, both totals, their difference, `__measured`
+and `__fails`. The text of a query is part of the contract's digest: changing it makes every such
+rule run again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,7 +49,7 @@ def changes(measure: str, keys: Sequence[str], within: Amount) -> str:
 def weekday_changes(
     measure: str, keys: Sequence[str], within: Amount, event_time: str, count: int
 ) -> str:
-    """Return the query that compares the total of a day with the mean of the same weekday's last `count`."""
+    """Return the query that compares a day's total with the mean of its weekday's last ones."""
     [day] = _free(keys, "day")
     compared = _since_weekdays(measure, keys, event_time, within, count)
     return _changes_of(compared, f"__day as {day}, {_named(keys)}", keys, within)
@@ -70,7 +71,7 @@ def _changes_of(compared: str, named: str, keys: Sequence[str], within: Amount) 
 
 
 def _since_published(measure: str, keys: Sequence[str]) -> str:
-    """Return the query of every published group, with its total now: 0 for a group that is missing now."""
+    """Return the query of every published group, with its total now: 0 for a missing group."""
     numbers = range(len(keys))
     on = " and ".join(f"h.__k{i} is not distinct from b.__k{i}" for i in numbers) or "true"
     listed = "".join(f"b.__k{i}, " for i in numbers)
@@ -84,11 +85,11 @@ def _since_published(measure: str, keys: Sequence[str]) -> str:
 def _since_weekdays(
     measure: str, keys: Sequence[str], event_time: str, within: Amount, count: int
 ) -> str:
-    """Return the query of every group of a new or changed day, with the mean of the same weekday before.
+    """Return the query of every group of a new or changed day, with the mean of its weekday.
 
-    A day is new if it is not published, and changed if its total differs from the published one by more than the rule
-    allows: a correction that is held back is checked again in each later version. Without such a day, the newest day
-    is compared.
+    A day is new if it is not published, and changed if its total differs from the published one by
+    more than the rule allows: a correction that is held back is checked again in each later
+    version. Without such a day, the newest day is compared.
     """
     day = f"cast({identifier(event_time)} as date)"
     selected = "".join(f"{identifier(name)} as __k{i}, " for i, name in enumerate(keys))
@@ -117,7 +118,7 @@ def _since_weekdays(
     )
 
 
-# ---------------------------------------------------------------------------------------------- pieces of SQL
+# ----------------------------------------------------------------------------------- pieces of SQL
 
 
 def _totals(measure: str, keys: Sequence[str], table: str) -> str:
@@ -141,7 +142,7 @@ def _named(keys: Sequence[str]) -> str:
 
 
 def _same_keys(left: str, right: str, keys: Sequence[str]) -> str:
-    """Return the SQL that rows of two tables are of the same group, to go behind another condition."""
+    """Return the SQL condition of equal key columns, to go behind another condition."""
     return "".join(
         f" and {left}.__k{i} is not distinct from {right}.__k{i}" for i in range(len(keys))
     )
@@ -154,7 +155,7 @@ def _free(taken: Iterable[str], *names: str) -> list[str]:
 
 
 def _difference(left: str, right: str) -> str:
-    """Return the SQL of a difference; that of two equal values is 0, also for NaN and infinities."""
+    """Return the SQL of a difference: 0 for equal values, also for NaN and infinities."""
     return f"case when {left} is not distinct from {right} then 0 else {left} - {right} end"
 
 
@@ -164,5 +165,5 @@ def _bound(within: Amount, total: str) -> str:
 
 
 def _exceeds(difference: str, bound: str) -> str:
-    """Return the SQL that is true for a difference above the bound; NaN and infinities always are."""
+    """Return the SQL of whether a difference is above a bound; NaN and infinities always are."""
     return f"coalesce(abs({difference}) > {bound} or not isfinite(({difference})::double), true)"

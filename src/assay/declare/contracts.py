@@ -21,7 +21,8 @@ from assay.rules.schema import NotASchema, Schema, dtype_of, read_schema
 class DeclaredContract(Struct, frozen=True):
     """The contract of a product, and `schema` with the checks behind its rules.
 
-    `quarantine_digest` is that of the rules that quarantine rows, without their limits: those rules run in the build.
+    `quarantine_digest` is that of the rules that quarantine rows, without their limits: those rules
+    run in the build.
     """
 
     contract: Contract
@@ -64,7 +65,7 @@ def read_contract(
 def _read_schema(
     name: str, declared: ProductDeclaration, names: Names, code: ProjectCode
 ) -> tuple[Schema, list[Any]]:
-    """Return the schema of a product, and a list of its digest; without a schema, an empty one and no digest."""
+    """Return the schema of a product and a list of its digest; empty without a contract."""
     schema = Schema()
     if declared.contract is None:
         return schema, []
@@ -104,11 +105,11 @@ def _accounting_rule(declared: ProductDeclaration, names: Names) -> Rule:
     )
 
 
-# ---------------------------------------------------------------------------------------------- digests
+# ----------------------------------------------------------------------------------------- digests
 
 
 def schema_digest(contract: Any, schema: Schema, reach: CodeDigest) -> str:
-    """Return the digest of a schema: what it demands, and the code of its own checks with all that it reaches."""
+    """Return the digest of a schema: what it demands, and the code that its own checks reach."""
     if isinstance(contract, type):
         reach.visit(contract.__qualname__, contract)
     demands = [_demand_digest(rule, schema) for rule in schema.rules]

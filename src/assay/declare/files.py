@@ -9,7 +9,7 @@ from assay.store.matching import files_below
 
 
 def definition_files(config: Config) -> list[Path]:
-    """Return the definition modules of a project, sorted; UsageError for a folder that cannot be read."""
+    """Return the definition modules of a project, sorted; UsageError for an unreadable folder."""
     try:
         folders = [*files_below(f"{config.root}/{config.definitions}")]
     except OSError as error:

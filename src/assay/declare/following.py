@@ -1,4 +1,4 @@
-"""Which parts of its inputs a product in parts reads: all, or the same part and a number of parts before it."""
+"""Which parts of its inputs a product in parts reads: all, or the same part and some before it."""
 
 from msgspec.structs import replace
 
@@ -18,7 +18,7 @@ def followed_inputs(
     inputs: tuple[Input, ...],
     partitions: Partitions,
 ) -> tuple[Input, ...]:
-    """Return the inputs of a product, each with the parts that it follows; problems are reported."""
+    """Return the inputs of a product, each with how its parts are followed; report problems."""
     own = partitions.of(name)
     if own is None:
         _check_without_parts(name, product, partitions.names)
@@ -61,7 +61,7 @@ class _Following:
             self._report(f"{self.name}: each={shown_each(self.product)} is none of its inputs")
 
     def follow(self, input: Input) -> Input:
-        """Return an input with the grain of its parts, if they are followed, and how many parts back."""
+        """Return an input with the grain of its parts, if followed, and how many parts back."""
         theirs = self.partitions.of(input.name)
         if theirs and self.own.grain and theirs.names == self.own.names and not theirs.grain:
             self._report_no_date(input)
@@ -80,7 +80,7 @@ class _Following:
         return input
 
     def _follow_same_part(self, input: Input, theirs: Partition | None) -> Input:
-        """Return an input without `parts()`: followed part by part if both are split by the same."""
+        """Return an input without `parts()`: followed if it is split as the product is."""
         if theirs is None or not (input.name == self.each or alike(self.own, theirs)):
             return input
         if self.own.in_rows and has_window(self.implementation.sql):
@@ -103,7 +103,7 @@ class _Following:
             self._report(f"{self.name}: each={each} is followed, so not all of it is seen")
 
     def _may_follow(self, input: Input, theirs: Partition, back: int) -> bool:
-        """Return True if the parts of an input, and `back` before each, can be followed; report why not."""
+        """Return True if parts of an input, and `back` before each, can be followed, or report."""
         own, name = self.own, self.name
         column = own.names[0]
         same_columns = bool(own.grain) or own.names == theirs.names
@@ -130,7 +130,7 @@ class _Following:
         return True
 
     def _report_no_date(self, input: Input) -> None:
-        """Report an input that is split by the same column, which is not declared as a date there."""
+        """Report an input that is split by the same column without declaring it as a date."""
         column = self.own.names[0]
         message = (
             f"{self.name} is by {shown(self.own)},"

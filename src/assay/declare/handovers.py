@@ -1,4 +1,4 @@
-"""How the parameters of a function take their inputs, by annotation, and which annotations are wrong."""
+"""How the parameters of a function take their inputs, by annotation."""
 
 from pathlib import PurePath
 from typing import Any
@@ -9,7 +9,7 @@ from assay.model import Where
 
 
 def handover_of(annotation: Any) -> str:
-    """Return the full name of an annotated type, as in `HANDOVERS`; that of a lazy frame for no annotation."""
+    """Return the full name of an annotated type, as in `HANDOVERS`; LAZY_FRAME without one."""
     if annotation is None:
         return LAZY_FRAME
     if isinstance(annotation, type) and issubclass(annotation, PurePath):
@@ -21,14 +21,15 @@ def handover_of(annotation: Any) -> str:
 def wrong_handover(
     parameter: str, annotation: Any, where: Where, *, is_file: bool
 ) -> Problem | None:
-    """Return the problem of a parameter whose annotation cannot take its input: a table, or a file if `is_file`."""
+    """Return the problem of an annotation that cannot take its input: a file, or else a table."""
     handover = handover_of(annotation)
     if handover not in HANDOVERS:
         name = getattr(annotation, "__name__", None) or annotation
         return Problem(
             what=f"{parameter} cannot be handed over as {name}",
             where=where,
-            hint="Annotate it pl.LazyFrame, pl.DataFrame, duckdb.DuckDBPyRelation or pyarrow.Table.",
+            hint="Annotate it pl.LazyFrame, pl.DataFrame, duckdb.DuckDBPyRelation"
+            " or pyarrow.Table.",
         )
     if is_file and handover != FILE:
         return Problem(what=f"{parameter} is a file: annotate it pathlib.Path", where=where)

@@ -1,4 +1,4 @@
-"""Declared functions and SQL to implementations: what runs for a product, from which inputs, with which code digests."""
+"""Declared functions and SQL to implementations: what runs for a product, and from which inputs."""
 
 import inspect
 import typing
@@ -22,9 +22,10 @@ _READS = "reads in pyproject.toml"  # the name of its digest among those of the 
 
 
 class Implementation(Struct, frozen=True, kw_only=True):
-    """How a product is built: by the function of `recipe`, or by `sql` (from `sql_file`, if it is in one).
+    """How a product is built: by the function of `recipe`, or by `sql`, which may be in `sql_file`.
 
-    `digests` are those of the code, by what they are of; `clocked` says that the code uses the moment it runs for.
+    `digests` are those of the code, by what they are of; `clocked` says that the code uses the
+    moment it runs for.
     """
 
     recipe: Recipe | None = None
@@ -44,7 +45,7 @@ def read_implementation(
     return _read_function(name, declared, names, code)
 
 
-# ---------------------------------------------------------------------------------------------- SQL
+# --------------------------------------------------------------------------------------------- SQL
 
 
 def _read_sql(name: str, declared: ProductDeclaration, names: Names) -> Implementation:
@@ -71,7 +72,7 @@ def _read_sql(name: str, declared: ProductDeclaration, names: Names) -> Implemen
 
 
 def _file_text(name: str, file: Path, declared: ProductDeclaration, names: Names) -> str | None:
-    """Return the text of a product's SQL file; None, with the problem reported, if it cannot be read."""
+    """Return the text of a product's SQL file; None, with the problem reported, if unreadable."""
     try:
         if not file.resolve().is_relative_to(names.config.root.resolve()):
             raise OSError(0, "it is outside the project")
@@ -84,7 +85,7 @@ def _file_text(name: str, file: Path, declared: ProductDeclaration, names: Names
         return None
 
 
-# ---------------------------------------------------------------------------------------------- functions
+# --------------------------------------------------------------------------------------- functions
 
 
 def _read_function(
@@ -117,7 +118,7 @@ def _read_function(
 
 
 class _Parameters:
-    """The parameters of one function: its inputs, how each is handed over, and the one for the path of its file."""
+    """The parameters of one function; `target` is the one for the path of the product's file."""
 
     def __init__(self, name: str, declared: ProductDeclaration, names: Names) -> None:
         self.name, self.declared, self.names = name, declared, names
@@ -161,7 +162,7 @@ class _Parameters:
             self.names.problems.append(problem)
 
 
-# ---------------------------------------------------------------------------------------------- inputs
+# ------------------------------------------------------------------------------------------ inputs
 
 
 def _read_input(
@@ -173,14 +174,17 @@ def _read_input(
     *,
     sql: bool = False,
 ) -> Input | None:
-    """Return the input behind a table of the SQL or a parameter; None, with the problem reported, for no input."""
+    """Return the input behind a table or a parameter; None, with the problem reported, for none."""
     reference = declared.refers(alias)
     full = names.find(reference, _domain(name))
     if full is None:
         names.report_unknown(str(reference), _domain(name), where, sql=sql)
         return None
     if sql and names.is_file(full):
-        hint = "Read it in a function, @product(...), which takes it as a pathlib.Path, and query what that returns."
+        hint = (
+            "Read it in a function, @product(...), which takes it as a pathlib.Path,"
+            " and query what that returns."
+        )
         names.report(f"{full} is a file; SQL can only read tables", where, hint)
         return None
     return Input(alias=alias, name=full)

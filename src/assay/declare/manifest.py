@@ -1,12 +1,14 @@
-"""The declarations as last read, stored as data: a run with nothing to do imports neither them nor an engine.
+"""The declarations as last read, stored as data: a no-op imports neither them nor an engine.
 
-A manifest is valid only while every byte that the declarations depend on is unchanged: definition modules and all
-project-local modules they import, SQL files, the files they read and the folders they listed when imported, what
-`[tool.products] reads` names, the configuration, and the code and libraries that read them. It holds no code: nothing
-in it is executed without reading the definitions again.
+A manifest is valid only while every byte that the declarations depend on is unchanged: definition
+modules and all project-local modules they import, SQL files, the files they read and the folders
+they listed when imported, what `[tool.products] reads` names, the configuration, and the code and
+libraries that read them. It holds no code: nothing in it is executed without reading the
+definitions again.
 
-Two caches make it faster to read the definitions again: of parsed queries, and of the functions of each file. All
-three files have a header on the first line, with the SHA-256 of the body that follows.
+Two caches make it faster to read the definitions again: of parsed queries, and of the functions of
+each file. All three files have a header on the first line, with the SHA-256 of the body that
+follows.
 """
 
 import fcntl
@@ -46,7 +48,7 @@ _UNREADABLE = (MsgspecError, OSError, ValueError, LookupError, TypeError, Recurs
 
 
 class _ManifestHeader(Struct):
-    """`made_from` is the digest of all that the declarations depend on, `files` those besides definition modules."""
+    """`made_from` is the digest of what declarations depend on, `files` besides modules."""
 
     made_from: str
     files: list[str]
@@ -61,7 +63,7 @@ class _CacheHeader(Struct, array_like=True):
 
 
 class _Declared(Struct):
-    """The body of the manifest: what is declared, and the place of each product in the order of the graph."""
+    """The body of the manifest; `order` has the numbers of products in the graph's order."""
 
     sources: list[Source]
     products: list[Product]
@@ -72,7 +74,7 @@ H = TypeVar("H", _ManifestHeader, _CacheHeader)
 T = TypeVar("T")
 
 
-# ---------------------------------------------------------------------------------------------- the manifest
+# ------------------------------------------------------------------------------------ the manifest
 
 
 def read_manifest(config: Config) -> Graph | None:
@@ -87,7 +89,7 @@ def read_manifest(config: Config) -> Graph | None:
 
 
 def last_manifest(config: Config) -> tuple[Graph, datetime] | None:
-    """Return the graph as last read without a problem, even if outdated, and when that was (UTC)."""
+    """Return the graph as last read, even if outdated, and when that was (UTC); None if damaged."""
     try:
         _, body = _read(config, FILE, _ManifestHeader)
         graph = _graph_of(decode(body, type=_Declared))
@@ -98,7 +100,7 @@ def last_manifest(config: Config) -> tuple[Graph, datetime] | None:
 
 
 def write_manifest(config: Config, graph: Graph, files: Iterable[Path | str], stamp: str) -> None:
-    """Store a graph for the next run; `stamp` is the digest of all it depends on, and `files` are part of that."""
+    """Store a graph for the next run; `stamp` is the digest of what it depends on, with `files`."""
     index = {name: number for number, name in enumerate(graph.products)}
     order = [index[name] for name in graph.order]
     declared = _Declared([*graph.sources.values()], [*graph.products.values()], order)
@@ -106,7 +108,7 @@ def write_manifest(config: Config, graph: Graph, files: Iterable[Path | str], st
 
 
 def _graph_of(declared: _Declared) -> Graph:
-    """Return a stored graph; ValueError, LookupError or TypeError for one that no declarations can produce."""
+    """Return a stored graph; ValueError, LookupError or TypeError for an impossible one."""
     products = {product.name: product for product in declared.products}
     graph = Graph(products, {source.name: source for source in declared.sources})
     names = {*products, *graph.sources}
@@ -134,13 +136,14 @@ def _check_rule(rule: Rule) -> None:
         raise TypeError("a condition is no text")
 
 
-# ---------------------------------------------------------------------------------------------- the caches
+# -------------------------------------------------------------------------------------- the caches
 
 
 def read_queries(config: Config) -> dict[str, Parsed]:
     """Return the parsed queries of the last reading, if the same libraries parsed them.
 
-    The statement that would run is never taken from the file: it is made from the text that is looked up.
+    The statement that would run is never taken from the file: it is made from the text that is
+    looked up.
     """
     stored = _read_cache(config, QUERIES, dict[str, tuple[str, list[tuple[str, str, int]]]])
     queries = {}
@@ -152,7 +155,7 @@ def read_queries(config: Config) -> dict[str, Parsed]:
 
 
 def write_queries(config: Config, queries: Mapping[str, Parsed]) -> None:
-    """Store parsed queries for the next reading, but for those with clocks or several statements."""
+    """Store parsed queries for the next reading, except those with clocks or a semicolon."""
     stored = {
         text: [
             parsed.meaning,
@@ -187,11 +190,11 @@ def _write_cache(config: Config, name: str, stored: Mapping[str, Any]) -> None:
     _write(config, name, stored, lambda sha: _CacheHeader(digest(_tools()), sha))
 
 
-# ---------------------------------------------------------------------------------------------- the files
+# --------------------------------------------------------------------------------------- the files
 
 
 def _read(config: Config, name: str, header_type: type[H]) -> tuple[H, memoryview]:
-    """Return the header and the body, which may have 100 MB, of a file; ValueError for another body than was written."""
+    """Return the header and the body (up to 100 MB) of a file; ValueError for a damaged body."""
     content = (config.state / name).read_bytes()
     end = content.index(b"\n")
     header = decode(content[:end], type=header_type)
@@ -214,7 +217,7 @@ def _write(config: Config, name: str, body: Any, header_of: Callable[[str], Stru
 
 
 def _make_state(config: Config) -> None:
-    """Make the folder of a project's state, with the configured permissions, and let git ignore it."""
+    """Make the folder of a project's state with the configured permissions, ignored by git."""
     claim(config.state, config.access)
     ignore = config.state / ".gitignore"
     if not ignore.exists() or not ignore.stat().st_size:
@@ -223,7 +226,10 @@ def _make_state(config: Config) -> None:
 
 
 def _replace(file: Path, content: bytes) -> None:
-    """Write a file atomically, unless another process is writing it; overwrites what a killed process left."""
+    """Write a file atomically, unless another process is writing it.
+
+    The temporary file of a killed process is overwritten.
+    """
     temporary = file.with_name(f"{file.name}.tmp")
     with os.fdopen(create(temporary, os.O_WRONLY | os.O_APPEND), "ab") as out:
         fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -243,11 +249,11 @@ def _sha(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# ---------------------------------------------------------------------------------------------- what declarations depend on
+# --------------------------------------------------------------------- what declarations depend on
 
 
 def made_from(config: Config, files: Iterable[str]) -> str:
-    """Return the digest of everything that the declarations depend on, `files` besides the definition modules."""
+    """Return the digest of what declarations depend on, `files` besides the definition modules."""
     settings = {name: str(value) for name, value in asdict(config).items() if name not in _NOT_READ}
     modules = [os.path.relpath(file, config.root) for file in definition_files(config)]
     contents = content_digests(config, [*modules, *files])
@@ -255,7 +261,7 @@ def made_from(config: Config, files: Iterable[str]) -> str:
 
 
 def relative(config: Config, files: Iterable[Path | str]) -> list[str]:
-    """Return files besides definition modules, and folders (ending in /), relative to the root, sorted."""
+    """Return files and folders (ending in /), without definition modules, relative to the root."""
     modules = {str(file) for file in definition_files(config)}
     return sorted({from_root(config, file) for file in {str(file) for file in files} - modules})
 
@@ -266,7 +272,7 @@ def from_root(config: Config, path: str) -> str:
 
 
 def content_digests(config: Config, paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Return each path with a digest: of the bytes of a file, of the names in a folder (a path ending in /)."""
+    """Return each path with a digest: of a file's bytes, or the names in a folder (ending in /)."""
     digests = []
     for path in paths:
         full = config.root / path
@@ -276,7 +282,7 @@ def content_digests(config: Config, paths: Iterable[str]) -> list[tuple[str, str
 
 
 def package_versions(config: Config) -> dict[str, str]:
-    """Return the versions of the installed packages that count as code, '' for one that is not installed."""
+    """Return the versions of the packages that count as code; '' for one that is not installed."""
     if not config.packages:
         return {}
     from importlib import metadata  # takes a tenth of a no-op
@@ -289,7 +295,7 @@ def package_versions(config: Config) -> dict[str, str]:
 
 
 def reads_digest(config: Config) -> str:
-    """Return the digest of the files and environment variables that `reads` names; '' when it names none."""
+    """Return the digest of the files and variables that `reads` names; '' when it names none."""
     digests = []
     for name in config.reads:
         content = _reads_of(config, name).encode("utf-8", "surrogateescape")
@@ -298,7 +304,7 @@ def reads_digest(config: Config) -> str:
 
 
 def _reads_of(config: Config, name: str) -> str:
-    """Return the value of a variable in `reads`, or the digest of the files that another name means."""
+    """Return the value of a variable in `reads`, or the digest of the files of another name."""
     if name.startswith("$"):
         return os.environ.get(name[1:], "\0")
     if (config.root / name).is_file():
@@ -308,12 +314,13 @@ def _reads_of(config: Config, name: str) -> str:
 
 
 def reads_files(config: Config, name: str) -> list[str]:
-    """Return the files that a name in `reads` means: one, those below a folder, or those that a glob matches."""
+    """Return the files that a name in `reads` means: a file, those below a folder, or of a glob."""
     root = config.root
     if (root / name).is_file():
         return [str(root / name)]
     is_folder = bool(name) and (root / name).is_dir()
-    matched = [name] if is_folder else glob(name, root_dir=root, recursive=True)  # noqa: PTH207 (absolute, too)
+    # Not Path.glob(): the pattern may be absolute.
+    matched = [name] if is_folder else glob(name, root_dir=root, recursive=True)  # noqa: PTH207
     files = {root / file for place in matched for file in [Path(place), *_below(root, place)]}
     return sorted(str(f) for f in files if f.is_file() and not f.is_relative_to(config.state))
 
@@ -336,12 +343,12 @@ def _tools() -> list[Any]:
 
 
 def _stat(file: Path) -> list[Any]:
-    """Return what tells a file from others; mtime alone is not enough: in an image all files may have the same."""
+    """Return what identifies a file: in an image, all may have the same mtime."""
     return [str(file), *stamp_of(file.stat())]
 
 
 def _names_digest(config: Config, folder: Path) -> str:
-    """Return a digest of the names in a folder, except hidden ones, compiled modules and the project's state."""
+    """Return a digest of the names in a folder, except hidden and compiled files and the state."""
     try:
         names = [path.name for path in folder.iterdir() if path != config.state]
     except OSError:
@@ -350,7 +357,7 @@ def _names_digest(config: Config, folder: Path) -> str:
 
 
 def _bytes_digest(file: Path) -> str:
-    """Return the SHA-256 of a file; "missing" for a path that is no file, such as a pipe, which has no end."""
+    """Return the SHA-256 of a file; "missing" for anything else, such as a pipe without an end."""
     try:
         return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"
     except OSError:

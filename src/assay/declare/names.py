@@ -1,10 +1,10 @@
-"""The names of a project's declarations: what a reference means, and every problem found while they are read."""
+"""The names of a project's declarations, what references mean, and the problems found in them."""
 
 import re
 from typing import Any
 
 from assay.config import Config
-from assay.declare.argument_types import wrong_shapes
+from assay.declare.argument_types import wrong_arguments
 from assay.declare.imports import Loaded, Local, domain_of
 from assay.declare.words import (
     Declaration,
@@ -24,7 +24,8 @@ _RESERVED = {THIS, PREVIOUS, "main", "temp", "memory", "system", "information_sc
 class Names:
     """The declarations of a project by full name (`domain.name`), and the problems found in them.
 
-    Declarations of modules that could not be imported, or whose arguments are of the wrong type, have no name.
+    Declarations of modules that could not be imported, or whose arguments are of the wrong type,
+    have no name.
     """
 
     def __init__(self, config: Config, loaded: Loaded, local: Local) -> None:
@@ -48,7 +49,7 @@ class Names:
         declarations = self.declarations.items()
         return {name: d for name, d in declarations if isinstance(d, SourceDeclaration)}
 
-    # ------------------------------------------------------------------------------------------ problems
+    # ------------------------------------------------------------------------------------ problems
 
     def report(self, message: str, where: Where, hint: str = "") -> None:
         """Add a problem."""
@@ -87,10 +88,10 @@ class Names:
             hint = nearest(reference, self.declarations) or default
         self.report(f"unknown input {reference!r}", where, hint)
 
-    # ------------------------------------------------------------------------------------------ names
+    # --------------------------------------------------------------------------------------- names
 
     def find(self, reference: Any, domain: str) -> str | None:
-        """Return the full name of what is referred to from a domain, by name or by declaration; None if unknown."""
+        """Return the full name of a name or a declaration, seen from a domain; None if unknown."""
         if isinstance(reference, SourceDeclaration | ProductDeclaration):
             declarations = self.declarations.items()
             return next((name for name, d in declarations if d is reference), None)
@@ -114,7 +115,7 @@ class Names:
     def _add(self, declaration: Declaration) -> None:
         where = self.relative(declaration.where)
         bare = declaration.name if declaration.name is not None else self._bound_name(declaration)
-        if mistakes := list(wrong_shapes(declaration)):
+        if mistakes := list(wrong_arguments(declaration)):
             for mistake in mistakes:
                 self.report(f"{declaration.name or 'this source'}: {mistake}", where)
             self._rejected.add(str(declaration.name or self._bound_name(declaration)))

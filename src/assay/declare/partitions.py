@@ -21,7 +21,7 @@ _BY_VALUE = {"DATE", "VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BI
 
 
 class Partitions:
-    """The partition of every declared table; problems are reported to `names` where the table is declared."""
+    """The partition of every declared table; problems are reported to `names`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Partitions:
         return tuple(i.name for i in self.implementations[name].inputs)
 
     def followed_by(self, name: str, product: ProductDeclaration) -> str | None:
-        """Return the full name of the table that `each=` of a product names; None if unknown or not given."""
+        """Return the full name of the table that `each=` names; None if unknown or not given."""
         if not product.each:
             return None
         reference = product.each
@@ -119,7 +119,7 @@ class Partitions:
         return self._with_grain_of_inputs(partition, name)
 
     def _with_grain_of_inputs(self, partition: Partition, name: str) -> Partition:
-        """Return a partition with the grain of the inputs that are split by the same column, if they agree."""
+        """Return a partition with the grain of the inputs split by its column, if they agree."""
         grains = set()
         for input in self.inputs_of(name):
             theirs = self.of(input)
@@ -130,7 +130,7 @@ class Partitions:
         return replace(partition, grain=min(grains)) if len(grains) == 1 else partition
 
     def check_sensitive(self, graph: Graph) -> None:
-        """Report products that are split by a sensitive column: its values would be the names of the parts."""
+        """Report products that are split by a sensitive column: parts are named by its values."""
         for name, product in graph.products.items():
             if product.partition is None:
                 continue

@@ -1,4 +1,4 @@
-"""Declared rules to queries: each kind of `rule` becomes one query or condition, a threshold and a name."""
+"""Declared rules to queries: each rule becomes one query or condition, a threshold and a name."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +30,8 @@ _WEEKDAYS = re.compile(r"same weekday, last (\d+)")
 class Phrased(Struct, frozen=True, kw_only=True):
     """A rule as a query, or as a `condition` that every row must meet.
 
-    `text` is its name, `threshold` what it allows, in words; `columns` are the columns that a failing row shows;
-    `dated` is the column whose times are compared with now.
+    `text` is its name, `threshold` what it allows, in words; `columns` are the columns that a
+    failing row shows; `dated` is the column whose times are compared with now.
     """
 
     text: str

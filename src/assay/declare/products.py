@@ -2,7 +2,7 @@
 
 import re
 
-from assay.declare.argument_types import FILE_NAME, is_file_name
+from assay.declare.argument_types import FILE_NAME_HINT, is_file_name
 from assay.declare.contracts import DeclaredContract
 from assay.declare.following import followed_inputs
 from assay.declare.implementations import Implementation
@@ -32,7 +32,7 @@ def check_metadata(name: str, declared: ProductDeclaration, names: Names) -> Non
         names.report(message, where, 'Write tz="Europe/London".')
     if declared.file and not is_file_name(declared.file):
         message = f"{name}: file={declared.file[:80]!r} should be a plain file name"
-        names.report(message, where, FILE_NAME)
+        names.report(message, where, FILE_NAME_HINT)
     if declared.file and declared.contract is not None:
         hint = "Put the contract on the product it is made of."
         names.report(f"{name}: a file has no contract", where, hint)
@@ -119,7 +119,7 @@ def _kind(declared: ProductDeclaration) -> Kind:
 
 
 def _all_inputs(implementation: Implementation, quarantining: list[Rule]) -> tuple[Input, ...]:
-    """Return the inputs of the code, and those of the rules that quarantine: they run in the build."""
+    """Return the inputs of the code and of the rules that quarantine, which run in the build."""
     if not quarantining:
         return implementation.inputs
     of_rules = [i for rule in quarantining for i in rule.inputs if i.name != THIS]
@@ -127,7 +127,7 @@ def _all_inputs(implementation: Implementation, quarantining: list[Rule]) -> tup
 
 
 def _digests(contract: DeclaredContract, inputs: tuple[Input, ...]) -> dict[str, str]:
-    """Return the digests of what the code depends on besides itself: types, quarantine and inputs."""
+    """Return the digests of what counts as code besides the implementation."""
     columns = [[column.name, column.type] for column in contract.contract.columns]
     digests = {"types": digest(columns)}
     if any(rule.quarantines for rule in contract.contract.rules):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Outdated(Struct, frozen=True, kw_only=True):
-    """Why a project uses outdated declarations: `problem` with the current ones; `at` is when those used were read."""
+    """Why a project uses declarations read `at` an earlier time: the `problem` with the current."""
 
     problem: UsageError
     at: datetime
@@ -50,7 +50,7 @@ class Project(Struct):
         self.now, self.graph = now, graph_at(self.graph, now)
 
     def definitions(self) -> "Mapping[str, Definition]":
-        """Return what runs for each product, and import the user's modules for it if that was not necessary so far.
+        """Return what runs for each product; imports the user's modules the first time.
 
         Raises Conflict if the declarations have changed since the graph was read.
         """
@@ -69,9 +69,10 @@ class Project(Struct):
         return self.resolved.definitions
 
     def vouch(self, names: Iterable[str]) -> None:
-        """Raise UsageError if the manifest has more for these products than queries over their inputs.
+        """Raise UsageError if the SQL of products in the manifest does more than read their inputs.
 
-        The manifest is a file that anyone with access may have edited: its SQL must not do more than read.
+        The manifest is a file that anyone with access may have edited: its SQL must not do more
+        than read.
         """
         if self.resolved is not None:
             return
@@ -116,9 +117,9 @@ def _wrong_query(query: str, inputs: Iterable[Input]) -> str:
 def open_project(start: Path | None = None, *, last_good: bool = False) -> Project:
     """Open the project at or above a folder (the working directory unless given).
 
-    With `last_good`, declarations with problems are replaced by the last ones without, if those are stored: for commands
-    that only look at what is published. Raises UsageError when there is no project, DeclarationError with every problem
-    in its declarations.
+    With `last_good`, declarations with problems are replaced by the last ones without, if those are
+    stored: for commands that only look at what is published. Raises UsageError when there is no
+    project, DeclarationError with every problem in its declarations.
     """
     config = find_config(start or Path.cwd())
     if graph := read_manifest(config):
@@ -135,7 +136,7 @@ def open_project(start: Path | None = None, *, last_good: bool = False) -> Proje
 
 
 def _read(config: Config) -> "Resolved":
-    # Imported late: with a valid manifest, neither the user's modules nor what reads them is loaded.
+    # Imported late: with a valid manifest, neither the user's modules nor their reader is loaded.
     from assay.declare.reading import read_definitions
 
     return read_definitions(config)

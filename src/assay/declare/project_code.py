@@ -1,4 +1,4 @@
-"""The code of a project as digests: of functions with all that they reach, and of what modules do when imported."""
+"""The code of a project as digests: of functions, and of what modules do when they are imported."""
 
 from functools import cache
 
@@ -14,8 +14,8 @@ from assay.plan.digests import digest
 class ProjectCode:
     """Starts the code digests of a project, which share what was read of its modules.
 
-    `reads` is the digest of the files and variables that `reads` in pyproject.toml names ('' for none); `packages` are
-    the versions of the installed packages that count as code.
+    `reads` is the digest of the files and variables that `reads` in pyproject.toml names ('' for
+    none); `packages` are the versions of the installed packages that count as code.
     """
 
     def __init__(self, config: Config, local: Local, reads: str) -> None:
@@ -28,7 +28,7 @@ class ProjectCode:
     def start_digest(
         self, declared: ProductDeclaration | None = None, *, registers: bool = False
     ) -> CodeDigest:
-        """Return a digest of no code yet; `declared` is the product that the code to visit belongs to."""
+        """Return an empty digest of code that belongs to the product `declared`."""
         return CodeDigest(
             tree_of=self.local.tree_of,
             load=self.local.load,
@@ -40,10 +40,10 @@ class ProjectCode:
         )
 
     def import_effects(self, module: str) -> dict[str, str]:
-        """Return the digests of what a module, and those it imports, do to other modules when imported."""
+        """Return the digests of what a module and its imports do to other modules when imported."""
         return self._effects.of(module)
 
     def _digest_of_reads(self, file: str) -> str:
-        """Return the digest of what `reads` names, and of what the module in a file read when imported."""
+        """Return the digest of what `reads` names and what the module in a file read on import."""
         paths = [from_root(self.config, path) for path in self.local.read_by(file)]
         return digest([self.reads, content_digests(self.config, paths)]) if paths else self.reads

@@ -14,7 +14,7 @@ from assay.store.files import not_a_file
 
 
 def sql_file(declared: ProductDeclaration) -> Path | None:
-    """Return the `.sql` file that a product names instead of giving its SQL; None if it gives SQL."""
+    """Return the `.sql` file that a product names; None for a product that gives its SQL."""
     text = str(declared.make).strip()
     if text.endswith(".sql") and len(text.split()) == 1:
         return Path(declared.where.file).parent / text
@@ -31,7 +31,8 @@ def text_of(file: Path) -> str:
 def sql_texts(declared: ProductDeclaration) -> Iterator[str]:
     """Yield the SQL of a product and of its rules, to be parsed together.
 
-    SQL that cannot be read is left out: its problem is reported when the product or the rule is read.
+    SQL that cannot be read is left out: its problem is reported when the product or the rule is
+    read.
     """
     if isinstance(declared.make, str):
         file = sql_file(declared)
@@ -47,7 +48,8 @@ def parse_query(
 ) -> reader.Parsed | None:
     """Return a parsed query; None, with its problem reported, for a text that is no query.
 
-    `label` says whose SQL it is; `in_file` says that `where` is the file of the SQL, whose line is then reported.
+    `label` says whose SQL it is; `in_file` says that `where` is the file of the SQL, whose line is
+    then reported.
     """
     try:
         return reader.parse(text)

@@ -1,4 +1,4 @@
-"""Reads the declarations of a project: imports the definitions, resolves them, and stores the manifest."""
+"""Reads the declarations of a project: imports and resolves them, and stores the manifest."""
 
 import difflib
 import os
@@ -25,7 +25,10 @@ from assay.engines.sql import reader
 from assay.errors import Problem, UsageError
 from assay.model import Where
 
-_READS = 'Name a file, a folder, a glob such as "sql/**/*.sql", or $VARIABLE; files are relative to the project.'
+_READS = (
+    'Name a file, a folder, a glob such as "sql/**/*.sql", or $VARIABLE;'
+    " files are relative to the project."
+)
 
 
 def read_definitions(config: Config) -> Resolved:
@@ -66,7 +69,7 @@ def read_definitions(config: Config) -> Resolved:
 
 
 def _closed_folders(local: Local) -> Iterator[Problem]:
-    """Yield a problem for each folder that modules listed and that cannot be read: a glob finds nothing in it."""
+    """Yield a problem for each folder that modules listed and cannot read."""
     for folder in [path[:-1] for path in local.read_by() if path.endswith("/")]:
         try:
             with os.scandir(folder):
@@ -83,7 +86,7 @@ def _closed_folders(local: Local) -> Iterator[Problem]:
 
 
 def _wrong_reads(config: Config) -> Iterator[Problem]:
-    """Yield a problem for each name in `reads` that matches no file: its changes would never be noticed."""
+    """Yield a problem for each name in `reads` that matches no file."""
     lines = (config.root / FILE).read_text(encoding="utf-8").splitlines()
     for name in config.reads:
         is_variable = name.startswith("$") and name != "$"

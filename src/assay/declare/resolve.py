@@ -23,7 +23,7 @@ from assay.rules.schema import Schema
 
 
 class Definition(Struct, frozen=True, kw_only=True):
-    """What runs for a product: `recipe` builds it (None: its SQL does), `schema` holds the checks behind its rules."""
+    """What runs for a product: `recipe` (None: its SQL), and the checks behind its rules."""
 
     recipe: Recipe | None = None
     schema: Schema = field(default_factory=Schema)
@@ -38,7 +38,7 @@ class Resolved(Struct):
 
 
 def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolved:
-    """Return the products and sources that are declared; DeclarationError with every problem in them.
+    """Return the declared products and sources; DeclarationError with every problem in them.
 
     `reads` is the digest of the files and variables that `reads` in pyproject.toml names.
     """

@@ -15,7 +15,7 @@ class NotARule(ValueError):
 
 
 def is_text(value: Any) -> bool:
-    """Return True for a text that is not blank and that SQL can hold; UnicodeError for half a character."""
+    """Return True for a text that is not blank and fits in SQL; UnicodeError for a surrogate."""
     if not isinstance(value, str):
         return False
     return bool(value.strip()) and "\0" not in value and bool(value.encode())
@@ -36,14 +36,14 @@ def text_argument(value: Any, keyword: str) -> str:
 
 
 def sql_argument(value: Any, kind: str) -> str:
-    """Return SQL without the space around it; NotARule for anything else. `kind` names it: a query, a condition."""
+    """Return SQL without the space around it; NotARule, with its `kind`, for anything else."""
     if not is_text(value):
         raise NotARule(f"its {kind} should be SQL, and is {value!r}")
     return str(value).strip()
 
 
 def columns_argument(value: Any, keyword: str) -> list[str]:
-    """Return a list of column names; NotARule for anything else, and for names that begin with `__`."""
+    """Return a list of column names; NotARule for anything else, and for names with `__` first."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise NotARule(f"{keyword}= should be a list of columns, and is {value!r}")
     names = [text_argument(name, keyword) for name in value]

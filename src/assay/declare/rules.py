@@ -1,4 +1,4 @@
-"""Declared rules of one product to rules: their names, their queries, and the tables that these read."""
+"""Declared rules of one product to rules: their names, their queries, and the tables they read."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -25,8 +25,9 @@ from assay.times import is_date
 class Rulebook:
     """Reads the rules of one product.
 
-    While reading, `digested` gathers what the contract's digest is made of, `quarantine_digested` the same of the rules
-    that quarantine rows, without their limits; `checks` are the checks of pandera by their place.
+    While reading, `digested` gathers what the contract's digest is made of, `quarantine_digested`
+    the same of the rules that quarantine rows, without their limits; `checks` are the checks of
+    pandera by their place.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Rulebook:
             message = f"{label}: review_by {declared.review_by!r} is no date"
             self.names.report(message, where, 'Write "2027-01-31".')
 
-    # ------------------------------------------------------------------------------------------ checks of pandera
+    # --------------------------------------------------------------------------- checks of pandera
 
     def _with_check(
         self, rule: Rule, declared: RuleDeclaration, place: str, label: str
@@ -151,7 +152,7 @@ class Rulebook:
             return True
         return column in schema.columns
 
-    # ------------------------------------------------------------------------------------------ SQL
+    # ----------------------------------------------------------------------------------------- SQL
 
     def _with_query(self, rule: Rule, phrased: Phrased, place: str, label: str) -> Rule | None:
         """Return a rule that is checked by a query, or by a condition on every row."""
@@ -193,7 +194,7 @@ class Rulebook:
         return {str(table) for table in parsed.tables} if parsed else set()
 
     def _inputs(self, tables: Iterable[str], label: str, where: Where) -> list[Input]:
-        """Return the inputs behind tables of a rule's query; a table that cannot be read is reported."""
+        """Return the inputs behind tables of a rule's query; report tables that it may not read."""
         domain = self.product.partition(".")[0]
         inputs = []
         for table in tables:
@@ -213,7 +214,7 @@ class Rulebook:
             self.names.report_unknown(table, domain, where, sql=True)
 
     def _may_read(self, full: str, label: str, where: Where) -> bool:
-        """Return True for `this`, `previous`, or another product that is a table; report anything else."""
+        """Return True for `this`, `previous` or another product with rows; report the rest."""
         message = hint = ""
         if isinstance(self.names.declarations.get(full), SourceDeclaration):
             message = f"{label} reads the source {full}"
@@ -228,7 +229,7 @@ class Rulebook:
 
 
 def check_digest(check: Any, place: str, reach: CodeDigest) -> list[Any]:
-    """Return what tells a check of pandera from others; `reach` gathers the code of the user's own checks."""
+    """Return what identifies a check of pandera; `reach` gathers the code of a user's own check."""
     reach.visit(f"{place}.statistics", dict(check.statistics or {}))
     if not is_built_in(check):
         reach.visit(place, check._check_fn)

@@ -8,7 +8,7 @@ _TEMPLATE = Path(__file__).parent / "template"
 
 
 def start_project(folder: Path) -> list[str]:
-    """Write the example into a folder and return its paths; UsageError if it would overwrite a file."""
+    """Write the example into a folder, and return its paths; UsageError if a file exists."""
     files = [file for file in sorted(_TEMPLATE.rglob("*")) if file.is_file()]
     paths = [str(f.relative_to(_TEMPLATE)) for f in files if "__pycache__" not in f.parts]
     existing = [path for path in paths if (folder / path).exists()]

@@ -1,7 +1,8 @@
 """What a user types in a definition module: `product`, `sql_product`, `source` and `rule`.
 
-A declaration keeps exactly what was written and where; nothing is checked here, so that loading a project can report
-every mistake at once. While a project loads, `collecting()` gathers the declarations in the order they are made.
+A declaration holds the arguments as they were written, and where. Their values are not checked
+here, so that loading a project can report every mistake at once. While a project loads,
+`collecting()` gathers its declarations in order.
 """
 
 import difflib
@@ -18,12 +19,13 @@ from msgspec.structs import replace
 from assay.declare.loopvars import read_now
 from assay.model import Consumer, Freshness, Where
 
+# As assay.config.PACKAGE, whose module a user's `from assay import product` need not load.
 _PACKAGE = str(Path(__file__).parent.parent)
 _collected: ContextVar["list[Declaration] | None"] = ContextVar("assay_declarations", default=None)
 
 
 class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
-    """Files made elsewhere. Its name is the module-level name that it is bound to, unless given."""
+    """A source. A `name` of None stands for the module-level name that the source is bound to."""
 
     where: Where
     module: str
@@ -39,13 +41,14 @@ class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class FileDeclaration(SourceDeclaration, frozen=True, kw_only=True, eq=False):
-    """One file made elsewhere that is no table to us: `pattern` is its path."""
+    """A source that is one file instead of a table; `pattern` is its path."""
 
 
 class RuleDeclaration(Struct, frozen=True, kw_only=True, eq=False):
-    """A rule as it was written: which one of `rule`, what it was given, and what it says of itself.
+    """A rule. `kind` is the function of `rule` that was called, `given` the arguments of its kind.
 
-    `variables` are those that its function read when it was declared.
+    `variables` are the values, when the rule was declared, of the variables that its function
+    reads.
     """
 
     where: Where
@@ -64,15 +67,15 @@ class RuleDeclaration(Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def function(self) -> Any:
-        """The function of the user's own that judges, if there is one."""
+        """The function that checks the data; None for a rule in SQL."""
         check = self.given.get("check")
-        with suppress(Exception):  # what is given may be anything
+        with suppress(Exception):  # the argument may be any object, which may raise anything
             return getattr(check, "_check_fn", check)
         return None
 
 
 class PartsDeclaration(Struct, frozen=True, kw_only=True, eq=False):
-    """An input that is followed part by part, as `parts()` was called."""
+    """The arguments of `parts()`: how an input is followed part by part."""
 
     of: Any
     back: int
@@ -80,9 +83,10 @@ class PartsDeclaration(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
-    """A product as it was written. `make` is a function, or the SQL (or name of the `.sql` file) that makes it.
+    """A product. `make` is the function, the SQL, or the name of the `.sql` file that builds it.
 
-    `variables` are those that a function read when it was declared.
+    `variables` are the values, when the product was declared, of the variables that the function
+    reads.
     """
 
     where: Where
@@ -111,12 +115,14 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     def refers(self, alias: str) -> Any:
-        """Return what an alias of an input refers to: a name, or a declaration."""
-        told = self.inputs.get(alias, alias)
-        return (told.of or alias) if isinstance(told, PartsDeclaration) else told
+        """Return what a parameter or a table refers to: a name, or a declaration."""
+        reference = self.inputs.get(alias, alias)
+        if isinstance(reference, PartsDeclaration):
+            return reference.of or alias
+        return reference
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function that was declared, as it was written (for unit tests of it)."""
+        """Call the declared function, for unit tests; TypeError for a product in SQL."""
         if isinstance(self.make, str):
             raise TypeError(f"{self.name} is made by SQL and cannot be called")
         return self.make(*args, **kwargs)
@@ -126,8 +132,8 @@ Declaration = SourceDeclaration | ProductDeclaration
 D = TypeVar("D", SourceDeclaration, ProductDeclaration)
 
 
-class About(TypedDict, total=False):
-    """What every product can say of itself, whatever makes it. Only `owner` must be given."""
+class ProductKeywords(TypedDict, total=False):
+    """The keywords of every product, as `help(assay.product)` explains. `owner` is required."""
 
     owner: str
     purpose: str
@@ -149,40 +155,83 @@ class About(TypedDict, total=False):
     changes_with: Literal["", "hour", "day", "week", "month", "quarter", "year", "never"]
 
 
-def _known(verb: str, about: Mapping[str, Any], keywords: Collection[str]) -> None:
-    """Raise TypeError for a keyword that is none of these, with the one that may be meant."""
-    for keyword in about.keys() - set(keywords):
+def _check_keywords(function: str, given: Mapping[str, Any], keywords: Collection[str]) -> None:
+    """Raise TypeError for a keyword that a function does not have, with the closest that it has."""
+    for keyword in given.keys() - set(keywords):
         close = difflib.get_close_matches(keyword, keywords, n=1)
-        raise TypeError(
-            f"{verb}() has no keyword {keyword!r}"
-            + (f": did you mean {close[0]!r}?" if close else "")
-        )
+        hint = f": did you mean {close[0]!r}?" if close else ""
+        raise TypeError(f"{function}() has no keyword {keyword!r}{hint}")
 
 
 def product(
-    function: None = None, /, *, name: str | None = None, file: str = "", **about: Unpack[About]
+    function: None = None,
+    /,
+    *,
+    name: str | None = None,
+    file: str = "",
+    **about: Unpack[ProductKeywords],
 ) -> Callable[[Callable[..., Any]], ProductDeclaration]:
-    """Declare that the decorated function makes a product; the keywords are those of `About`.
+    """Declare a product that the decorated function builds.
 
-    Each parameter names an input of the same domain, or what `inputs` says (`{"lines": "sales.sales_lines"}`). It is
-    handed over as annotated: `pl.LazyFrame` (also without annotation), `pl.DataFrame`, `duckdb.DuckDBPyRelation` or
-    `pyarrow.Table`; the function returns any of these. With `file="pack.xlsx"` it makes a file instead: it writes to
-    a parameter annotated `pathlib.Path`, or returns `bytes` or `str` (written as UTF-8).
+        @product(owner="finance@shop.example", event_time="day")
+        def daily_revenue(sales_lines: pl.LazyFrame) -> pl.LazyFrame: ...
+
+    Each parameter is an input: the product or source of that name. Its annotation decides what it
+    is given: `pl.LazyFrame` (the default), `pl.DataFrame`, `duckdb.DuckDBPyRelation` or
+    `pyarrow.Table`; `pathlib.Path` for an input that is a file; with `changes_with`, `date` or
+    `datetime` for the moment (UTC) of the build. A parameter with a default that matches no input
+    keeps its default. The function returns any of those tables.
+
+    name (str): the name of the product; by default that of the function.
+    file (str): a file name such as "pack.xlsx". The product is then this file instead of a table:
+        the function writes it to a parameter annotated `pathlib.Path`, or returns its content as
+        `bytes` or `str` (stored as UTF-8).
+
+    The keywords of every product, also with `sql_product`:
+
+    owner (str): who answers for the product; required.
+    purpose (str): what the product is for. Default "".
+    domain (str): the first part of the full name `domain.name`; by default the module or folder of
+        the declaration.
+    inputs (mapping of str): what a parameter, or a table of the SQL, refers to, if not to the input
+        of its own name: a name (`{"lines": "sales.sales_lines"}`), a declaration, or `parts(...)`.
+    contract (pandera.polars DataFrameModel or DataFrameSchema): the columns, types and checks.
+        Default None.
+    rules (list): `rule.check(...)` and the other functions of `rule`. Default ().
+    consumers (list of Consumer): who decides something from the product. Default ().
+    tags (list of str): labels to select products by. Default ().
+    event_time (str): the column that says how far the data reaches. Default "": the earliest of the
+        inputs.
+    freshness (Freshness): until when the data should be published; displayed only. Default None.
+    release_group (str): all products with this text are published together or not at all. Default
+        "".
+    each (str or declaration): the input whose parts are the parts of this product, too. Default "":
+        no parts.
+    partition_by (str): the column that splits the product into parts: "day", "month(invoiced_at)".
+        Default "".
+    on_failed_part ("hold_product" or "hold_part"): what is held back when a part fails a rule.
+        Default "hold_product".
+    retries (int, 0 to 100): how many times a failed build is tried again. Default: `retries` in
+        pyproject.toml.
+    timeout (str or seconds): the longest that one try may take, such as "10m"; 0 for no limit.
+        Default: `timeout` in pyproject.toml.
+    isolate (bool): whether the function runs in a process of its own. Default False.
+    changes_with ("hour", "day", "week", "month", "quarter", "year" or "never"): when a product that
+        reads the clock is built again, in UTC. Default "": it may not read the clock.
     """
     where, module = _caller()
-    _known("product", about, About.__annotations__)
+    _check_keywords("product", about, ProductKeywords.__annotations__)
     if function is not None:
         raise TypeError('write @product(owner="...") above the function')
 
     def declare(function: Callable[..., Any]) -> ProductDeclaration:
         code = getattr(function, "__code__", None)
         line = code.co_firstlineno if code and code.co_filename == where.file else where.line
-        called = name or str(getattr(function, "__name__", "?"))
         return _collect(
             ProductDeclaration(
                 where=Where(where.file, line),
                 module=module,
-                name=called,
+                name=name or str(getattr(function, "__name__", "?")),
                 make=function,
                 file=file,
                 variables=read_now(function),
@@ -193,29 +242,41 @@ def product(
     return declare
 
 
-def sql_product(name: str, sql: str, **about: Unpack[About]) -> ProductDeclaration:
-    """Declare a product made by one DuckDB query; the keywords are those of `About`.
+def sql_product(name: str, sql: str, **about: Unpack[ProductKeywords]) -> ProductDeclaration:
+    """Declare a product that one DuckDB query builds, in the time zone UTC.
 
-    `sql` is the query, or the name of a `.sql` file beside the module. Tables in the query are its inputs: bare names
-    are of the same domain, `domain.name` of others.
+        query = "select day, sum(net) as net from sales_lines group by day"
+        sql_product("daily", query, owner="bi@shop.example")
+
+    name (str): the name of the product.
+    sql (str): the query, or the name of a `.sql` file in the folder of the module. Its tables are
+        the inputs: `name` is an input of the same domain, `domain.name` one of another. A query
+        that writes, or reads files, is refused.
+
+    `help(assay.product)` explains the other keywords; `owner` is required.
     """
     where, module = _caller()
-    _known("sql_product", about, About.__annotations__)
+    _check_keywords("sql_product", about, ProductKeywords.__annotations__)
     return _collect(ProductDeclaration(where=where, module=module, name=name, make=sql, **about))
 
 
 def parts(of: Any = "", *, back: int = 0, all: bool = False) -> PartsDeclaration:
-    """Declare how a product in parts follows an input in parts: `inputs={"sales_lines": parts(back=6)}`.
+    """Declare which parts of an input each part of a product reads.
 
-    With each of its parts it sees the same part of the input and so many before it: days for days, months for months,
-    whether there is data or not. `of` names the input where it is called otherwise; with `all`, each part sees all of
-    it, and is made again when any of it changes.
+        sql_product("weekly", ..., partition_by="day", inputs={"daily": parts(back=6)})
+
+    of (str or declaration): the input; by default the one that has the name of the parameter or the
+        table.
+    back (int, 0 to 10,000): how many parts before the same part are read, too: days for days,
+        months for months, whether they have data or not. Default 0.
+    all (bool): whether each part reads all of the input, and is built again when any of it changes.
+        Default False.
     """
     return PartsDeclaration(of=of, back=back, all=all)
 
 
 class source:  # noqa: N801  (a namespace that reads like the noun)
-    """Data made elsewhere."""
+    """Declares sources: files that are read, and never built."""
 
     @staticmethod
     def files(
@@ -230,16 +291,27 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         owner: str = "",
         purpose: str = "",
     ) -> SourceDeclaration:
-        """Declare files as an input port; `pattern` is a glob relative to the project root.
+        """Declare files as one table that products can read.
 
-        Each file is a part of its own, or, with a placeholder in the pattern (`"retail/{day:date}.csv.gz"`,
-        `"sales/shop={shop}/{month:month}.parquet"`; date, month, year, int or str), all files of the same value, which
-        is then a column as well, unless `columns` has it.
+            columns = {"InvoiceNo": "varchar", "Quantity": "bigint"}
+            raw_sales = source.files("retail/{day:date}.csv.gz", columns=columns)
 
-        `columns` maps the columns to read to their types, of SQL (`"bigint"`) or of Polars (`pl.Int64`); they are read
-        by name, exactly as declared, never sniffed, and other columns are left alone. The format follows from the
-        suffix (`.csv`, `.csv.gz`, `.parquet`, `.jsonl`, `.ndjson`, `.jsonl.gz`) unless given. In CSV an empty field is
-        null, and so are `null_values`.
+        pattern (str): a glob relative to the project; `**` goes into folders. Each file is a part,
+            or, with a placeholder such as `{day:date}`, all files with the same value are one; the
+            value is a column, too, unless `columns` has it. Placeholders are `{name}` for text and
+            `{name:int}`, `{name:date}` (2011-12-09), `{name:month}` (2011-12) and `{name:year}`.
+        columns (mapping of str): the type of each column to read, of SQL ("bigint", "decimal(18,
+            2)") or Polars (`pl.Int64`). Columns are read by name; other columns of the files are
+            ignored.
+        name (str): the name of the source; by default the module-level name that it is bound to.
+        domain (str): the first part of the full name; by default the module or folder of the
+            declaration.
+        format ("csv", "parquet" or "jsonl"): by default what the suffix says: .csv, .parquet,
+            .jsonl or .ndjson, also with .gz for text.
+        null_values (list of str): the texts in CSV that mean null, besides the empty field. Default
+            ().
+        delimiter (str, one character): what separates the fields of CSV. Default ",".
+        owner (str), purpose (str): who delivers the files, and what for. Default "".
         """
         where, module = _caller()
         return _collect(
@@ -267,9 +339,18 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         owner: str = "",
         purpose: str = "",
     ) -> SourceDeclaration:
-        """Declare one file of any kind, relative to the project root: a workbook, a model, a table of rates as YAML.
+        """Declare one file of any kind as an input of functions: a workbook, a model, a YAML file.
 
-        A function that names it as an input takes it as a `pathlib.Path`, and is built again when its content changes.
+            budget = source.file("board/budget.xlsx", owner="board@shop.example")
+
+        A function takes it as a parameter annotated `pathlib.Path`, and is built again when its
+        content changes.
+
+        path (str): the file, relative to the project.
+        name (str): the name of the source; by default the module-level name that it is bound to.
+        domain (str): the first part of the full name; by default the module or folder of the
+            declaration.
+        owner (str), purpose (str): who delivers the file, and what for. Default "".
         """
         where, module = _caller()
         return _collect(
@@ -289,13 +370,8 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         )
 
 
-class AboutRule(TypedDict, total=False):
-    """What every rule can say of itself.
-
-    A failing rule blocks unless `severity` is "warning". `because` says why anyone cares, `dimension` what is at stake.
-    `warn_above` and `fail_above` bound how many rows may fail, in rows (10) or as a share of the product's rows
-    ("0.5 %"); `on_failure="quarantine"` moves the failing rows aside instead. `review_by` is a date ("2027-01-31").
-    """
+class RuleKeywords(TypedDict, total=False):
+    """The keywords of every rule; `help(assay.rule)` explains them."""
 
     severity: Literal["error", "warning"]
     because: str
@@ -308,28 +384,53 @@ class AboutRule(TypedDict, total=False):
 
 
 class rule:  # noqa: N801  (a namespace that reads like the noun)
-    """Statements in business words that data can pass or fail; the other keywords of all are those of `AboutRule`.
+    """Declares rules: what the data of a product must meet to be published.
 
-    `text` are its words; those that do not ask for any first have words of their own.
+        rules=[rule.check("no price is negative", "price >= 0"), rule.rows(at_least=1_000)]
+
+    The keywords of every rule:
+
+    text (str): the name of the rule. `rule.check` and `rule.sql` require one; the others have a
+        default.
+    severity ("error" or "warning"): whether a failing rule holds the version back. Default "error".
+    warn_above, fail_above (int, or str such as "0.5 %"): above how many failing rows, or which
+        share of the product's rows, the rule warns or fails. Default: it fails with one row. With
+        `warn_above` alone it never fails.
+    on_failure ("hold" or "quarantine"): with "quarantine", failing rows are moved to the product
+        `NAME__quarantine` and the other rows are published; only for `rule.check` and
+        `rule.references`, with `fail_above`. Default "hold".
+    because (str): why the rule matters, shown when it fails. Default "".
+    dimension (str): accuracy, completeness, conformity, consistency, coverage, timeliness or
+        uniqueness. Default "", or the one of the kind of rule.
+    owner (str): who answers for the rule, shown when it fails. Default "".
+    review_by (str, such as "2027-01-31"): the date after which `products status` asks to review it.
+        Default "".
     """
 
     @staticmethod
     def check(
-        text: str, check: Any, *, column: str = "", **about: Unpack[AboutRule]
+        text: str, check: Any, *, column: str = "", **about: Unpack[RuleKeywords]
     ) -> RuleDeclaration:
-        """Declare what every row must meet: an SQL condition, or a check of pandera on a `column` (or on the frame).
+        """Declare a condition on every row, in SQL or as a check of pandera.
 
-        `rule.check("no price is negative", "price >= 0")`; a condition that is neither true nor false is no failure, as
-        in SQL's own CHECK. It may read other products in a subquery.
+            rule.check("no price is negative", "price >= 0")
+
+        text (str): the name of the rule.
+        check (str or pandera.polars.Check): the condition. Rows where it is NULL pass, as in an SQL
+            CHECK. It may read other products in a subquery.
+        column (str): the column that a check of pandera is given; by default it is given the whole
+            frame.
         """
         return _rule("check", about, text=text, check=check, column=column)
 
     @staticmethod
-    def sql(text: str, sql: str, **about: Unpack[AboutRule]) -> RuleDeclaration:
-        """Declare a rule by a query that returns the violating rows.
+    def sql(text: str, sql: str, **about: Unpack[RuleKeywords]) -> RuleDeclaration:
+        """Declare a rule by a query that returns the failing rows.
 
-        `this` is the version being judged, `previous` what is published now (the rule is skipped when nothing is),
-        and other tables are products, by name.
+        text (str): the name of the rule.
+        sql (str): the query. `this` is the version that is checked, `previous` the published one;
+            without one, a rule that reads `previous` is skipped. Other tables are products, by
+            name.
         """
         return _rule("sql", about, text=text, sql=sql)
 
@@ -339,18 +440,24 @@ class rule:  # noqa: N801  (a namespace that reads like the noun)
         at_least: int | None = None,
         at_most: int | None = None,
         text: str = "",
-        **about: Unpack[AboutRule],
+        **about: Unpack[RuleKeywords],
     ) -> RuleDeclaration:
-        """Declare how many rows there are."""
+        """Declare how many rows a product has: `rule.rows(at_least=1_000)`.
+
+        at_least, at_most (int): the smallest and the largest number of rows; give one or both.
+        """
         return _rule("rows", about, text=text, at_least=at_least, at_most=at_most)
 
     @staticmethod
     def references(
-        column: str, other: str, *, text: str = "", **about: Unpack[AboutRule]
+        column: str, other: str, *, text: str = "", **about: Unpack[RuleKeywords]
     ) -> RuleDeclaration:
-        """Declare that every value of a column is one of another product's: `("orders.customer", "customers.id")`.
+        """Declare that every value of a column exists in another product; NULL passes.
 
-        A missing value refers to nothing, and is no failure.
+            rule.references("customer", "customers.id")
+
+        column (str): the column, also with its product in front ("orders.customer").
+        other (str): the other product and its column: "customers.id" or "crm.customers.id".
         """
         return _rule("references", about, text=text, column=column, other=other)
 
@@ -363,12 +470,20 @@ class rule:  # noqa: N801  (a namespace that reads like the noun)
         within: float | str = 0,
         by: Sequence[str] | Mapping[str, str] = (),
         text: str = "",
-        **about: Unpack[AboutRule],
+        **about: Unpack[RuleKeywords],
     ) -> RuleDeclaration:
-        """Declare that a total is that of another product, `within` an amount ("0.01") or a share of it ("0.1 %").
+        """Declare that a total equals one of another product.
 
-        A measure is a column, which is summed, or an SQL aggregate. `by` are columns to compare group by group (a
-        mapping where the other calls them otherwise); a group that one side lacks counts as zero there.
+            rule.reconciles("net", "finance.ledger", "sum(amount)", within="0.01", by=["day"])
+
+        measure (str): a column, which is summed, or an SQL aggregate.
+        other (str): the other product.
+        other_measure (str): its column or aggregate.
+        within (number or str): the largest difference that passes: an amount ("0.01") or a share
+            ("0.1 %"). Default 0.
+        by (list, or mapping of str): the columns to compare group by group; a mapping if the other
+            product has other names for them. A group that is missing on one side counts as 0 there.
+            Default (): one total.
         """
         return _rule(
             "reconciles",
@@ -389,13 +504,20 @@ class rule:  # noqa: N801  (a namespace that reads like the noun)
         by: Sequence[str] = (),
         against: str = "previous",
         text: str = "",
-        **about: Unpack[AboutRule],
+        **about: Unpack[RuleKeywords],
     ) -> RuleDeclaration:
-        """Declare by how much a total may move: `("net", within="±40 %", by=["shop"])`.
+        """Declare how far a total may move from the published version; skipped without one.
 
-        `against="previous"` compares with what is published now, group by group. `"same weekday, last 4"` compares each
-        day that readers have not seen yet with the mean of that weekday's last four; days are those of `event_time`.
-        Skipped when nothing is published.
+            rule.changes("net", within="±40 %", by=["shop"])
+
+        measure (str): a column, which is summed, or an SQL aggregate.
+        within (number or str): the largest change that passes: an amount ("10") or a share ("±40
+            %").
+        by (list of str): the columns to compare group by group. A group that disappears counts as
+            -100 %; new groups are not compared. Default (): one total.
+        against (str): "previous", the default, compares with the published version. "same weekday,
+            last 4" compares each new day, by `event_time`, with the mean of the four days before
+            with the same weekday.
         """
         return _rule(
             "changes", about, text=text, measure=measure, within=within, by=by, against=against
@@ -408,11 +530,15 @@ class rule:  # noqa: N801  (a namespace that reads like the noun)
         column: str = "",
         tz: str = "UTC",
         text: str = "",
-        **about: Unpack[AboutRule],
+        **about: Unpack[RuleKeywords],
     ) -> RuleDeclaration:
-        """Declare how old the latest event may be when the version is judged: `within="36 hours"`.
+        """Declare how old the latest event may be when a version is checked.
 
-        The column is the product's `event_time` unless given; times without a zone are those of `tz`.
+            rule.fresh_event_time(within="36 hours")
+
+        within (str): the largest age that passes, such as "90 minutes", "36 hours" or "2 days".
+        column (str): the column of the event's time; by default the product's `event_time`.
+        tz (str): the time zone of times without one. Default "UTC".
         """
         return _rule("fresh_event_time", about, text=text, within=within, column=column, tz=tz)
 
@@ -425,14 +551,22 @@ class rule:  # noqa: N801  (a namespace that reads like the noun)
         new_rows: str = "",
         tz: str = "UTC",
         text: str = "",
-        **about: Unpack[AboutRule],
+        **about: Unpack[RuleKeywords],
     ) -> RuleDeclaration:
-        """Declare that what readers saw as settled stays as it is.
+        """Declare that published rows of a closed period do not change.
 
-        Rows are settled when `column` is before the "start of month" (or day, week, quarter, year), "7 days ago" or a
-        date; with a `grace` ("5 days", "3 working days") that much later. New rows of a period that readers never saw
-        settled are no change; `new_rows="hold"` holds them back too. A change that is meant is released with
-        `materialize --restate NAME --because "..."`.
+            rule.closed("day", before="start of month", grace="3 working days")
+
+        column (str): the column with the time of a row.
+        before (str): the end of closed time: "start of month" (or day, week, quarter, year), "7
+            days ago" or a date.
+        grace (str): how much later a period closes: "5 days" or "3 working days". Default "": at
+            once.
+        new_rows (str): "hold" counts every new row of closed time as a change. Default "": only
+            those of a period that was closed in the published version.
+        tz (str): the time zone of the clock. Default "UTC".
+
+        To publish an intended change, use `products materialize --restate NAME --because "..."`.
         """
         return _rule(
             "closed",
@@ -447,14 +581,16 @@ class rule:  # noqa: N801  (a namespace that reads like the noun)
 
 
 def _rule(kind: str, about: Mapping[str, Any], /, *, text: str, **given: Any) -> RuleDeclaration:
-    _known(f"rule.{kind}", about, AboutRule.__annotations__)
+    _check_keywords(f"rule.{kind}", about, RuleKeywords.__annotations__)
     declared = RuleDeclaration(where=_caller()[0], kind=kind, given=given, text=text, **about)
-    return replace(declared, variables=read_now(declared.function)) if kind == "check" else declared
+    if kind == "check":
+        return replace(declared, variables=read_now(declared.function))
+    return declared
 
 
 @contextmanager
 def collecting() -> Iterator[list[Declaration]]:
-    """Gather every declaration made inside the block, in order."""
+    """Gather the declarations that are made inside the block, in order."""
     gathered: list[Declaration] = []
     token = _collected.set(gathered)
     try:
@@ -471,7 +607,7 @@ def _collect(declaration: D) -> D:
 
 
 def _caller() -> tuple[Where, str]:
-    """Return the file, line and module of the user's own code that called into this package."""
+    """Return the file, line and module of the user's code that called into this package."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
