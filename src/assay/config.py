@@ -1,6 +1,5 @@
 """`[tool.products]` of `pyproject.toml`: where a project is and how it wants to be run."""
 
-import difflib
 import os
 import re
 import tomllib
@@ -105,7 +104,9 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
     problems = []
     for name, value in settings.items():
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, known, n=1)
             problems.append(
                 f"unknown setting {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
             )

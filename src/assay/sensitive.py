@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache, lru_cache
 
 HIDDEN = "(sensitive)"
 
@@ -44,8 +43,7 @@ def unless(patterns: Iterable[str], cleared: Iterable[str]) -> frozenset[str]:
     return frozenset(rf"(?!(?:{but})\Z)(?:{pattern})" if but else pattern for pattern in patterns)
 
 
-_PERSONAL = re.compile(
-    r"""(.*_)?(
+_PERSONAL = r"""(.*_)?(
     e_?mails?(_addr(ess)?)?|mails?|phones?(_(no|number))?|mobiles?|cell|tel(ephone)?|fax|msisdn
     |ibans?|bic|swift|bank_account|account_(no|number|holder)|card(_?(no|number|holder))?|pan|cvv|cvc
     |ssn|sin|nino|social_security(_(no|number))?|tax_(id|no|number)|vat_id|passport(_(no|number))?|national_id|license_(no|number|plate)
@@ -53,9 +51,7 @@ _PERSONAL = re.compile(
     |birth_?(day|date|place)?s?|date_of_birth|dob|age|gender|sex|nationality|religion|ethnicity|diagnos[ie]s
     |address(es)?|street|house_(no|number)|zip(_?code)?|post(al)?_?codes?
     |salary|wages?|income|pass_?word|passwd|secret|token|api_key|pin|ip|ip_addr(ess)?|lat(itude)?|lon(gitude)?|lng
-    )(_\d+|_?hash)?""",
-    re.IGNORECASE | re.VERBOSE,
-)
+    )(_\d+|_?hash)?"""
 # As DuckDB and Python both read them: what looks like an e-mail address, an IBAN, a number of a phone or of a card.
 PERSONAL = (
     r"[^@\s]+@[^@\s]+\.[^@\s]+",
@@ -68,11 +64,19 @@ PERSONAL = (
 def personal(name: str) -> bool:
     """Say whether a column that is called this may well hold what is somebody's own."""
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^\w]+", "_", name).strip("_")
-    return bool(_PERSONAL.fullmatch(plain))
+    return bool(_personal().fullmatch(plain))
+
+
+@cache
+def _personal() -> re.Pattern[str]:
+    """Return the pattern, which takes as long to compile as the rest of this takes to load; few commands ask."""
+    return re.compile(_PERSONAL, re.IGNORECASE | re.VERBOSE)
 
 
 def names_columns(header: Iterable[str], known: Iterable[str]) -> bool:
     """Say whether a first line holds names of columns (some are `known`) and no value."""
+    from difflib import get_close_matches
+
     words = {word.lower() for cell in header for word in re.findall(r"\w+", cell)}
     alike = any(get_close_matches(name.lower(), words, n=1, cutoff=0.6) for name in known)
     return alike and not any(

@@ -1,11 +1,13 @@
 """A copy of a SQLite catalog, for who may read it and not write: to read it in place, SQLite writes beside it."""
 
 import os
-import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from assay.errors import CatalogError
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 _ATTEMPTS = 20  # at a copy during which nobody moved what was in the log into the file
 
@@ -15,12 +17,15 @@ def may_write(file: Path) -> bool:
     return all(os.access(path, os.W_OK, effective_ids=True) for path in (file, file.parent))
 
 
-def copied(file: Path) -> TemporaryDirectory[str]:
+def copied(file: Path) -> "TemporaryDirectory[str]":
     """Return a folder with a copy of a catalog file and its write-ahead log, of one moment; it goes when it is closed.
 
     The log only grows while the file stays as it is, and a commit that was copied in half does not count: so a copy is
     good when the file was not written to meanwhile. Raises CatalogError when it always was.
     """
+    import shutil
+    from tempfile import TemporaryDirectory
+
     folder = TemporaryDirectory(prefix="catalog-")
     target = Path(folder.name) / file.name
     try:

@@ -1,6 +1,5 @@
 """The lineage graph: order, neighbours, connected sets, and selection in the manner of dbt and Dagster."""
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -278,10 +277,12 @@ def full_name(name: str, known: Collection[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint that names what `name` may have meant."""
+    from difflib import get_close_matches
+
     by_bare = {full.partition(".")[2] or full: full for full in known}
     by_full = {full: full for full in by_bare.values()}
     pool = by_full if "." in name else by_bare
-    close = difflib.get_close_matches(name, pool, n=1, cutoff=0.6)
+    close = get_close_matches(name, pool, n=1, cutoff=0.6)
     return f"Did you mean {pool[close[0]]}?" if close else ""
 
 

@@ -172,9 +172,9 @@ def _without_failed(
     judge: Callable[[Version], Check | Waive | Blocked | Publish | Keep],
 ) -> Build | Check | Waive | Blocked | Publish | Keep:
     """Return the rung of a version that is there, or of it without the parts that fail, where others may go out."""
-    first, seen = judge(version), current(product.name, facts)
-    decision = first
+    decision = first = judge(version)
     while isinstance(decision, Blocked) and product.holds_parts:
+        seen = current(product.name, facts)
         if why := why_whole(decision, seen):
             without = decision if decision is not first else None
             return Blocked(version=version, verdict=first.verdict, why_whole=why, without=without)  # type: ignore[union-attr]

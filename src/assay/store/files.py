@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -141,9 +140,7 @@ class LocalStorage:
         root = self._root  # no Path is made for each of very many files, which many parts may share: that costs more
         files = parts if len(parts) == 1 else {part.path: part for part in reversed(parts)}.values()
         return bool(parts) and all(
-            _is_inside(part.path)
-            and not self.link_above(part.path)
-            and not self._damage(f"{root}/{part.path}", part)
+            self._is_own(part.path) and not self._damage(f"{root}/{part.path}", part)
             for part in files
         )
 
@@ -222,6 +219,8 @@ class LocalStorage:
             FileNotFoundError, NotADirectoryError
         ):  # another run may be clearing up the same
             if full.is_dir() and not full.is_symlink():
+                import shutil
+
                 shutil.rmtree(full)
             else:
                 full.unlink(missing_ok=True)
@@ -237,6 +236,9 @@ class LocalStorage:
         """Yield the folders that lead to a path, from the store on; StoreError for a path that leads elsewhere."""
         if not _is_inside(path):
             raise StoreError(f"{path!r} is not a path inside the store")
+        yield from self._folders_inside(path)
+
+    def _folders_inside(self, path: str) -> Iterator[str]:
         full = f"{self._root}/{path}"  # no Path is made for each folder of very many files
         at = full.find("/", len(full) - len(path))
         while at >= 0:
@@ -245,8 +247,16 @@ class LocalStorage:
 
     def link_above(self, path: str) -> str:
         """Return the first folder on the way to a path that is a link: nothing is read through it; '' for none."""
-        folders = self._folders(path) if _is_inside(path) else ()
+        folders = self._folders_inside(path) if _is_inside(path) else ()
         return next((folder for folder in folders if self._is_link(folder)), "")
+
+    def _is_own(self, path: str) -> bool:
+        """Say whether a path is certain to be inside the store: by no detour, and through no link."""
+        if not _is_inside(path):
+            return False
+        if f"{self._root}/{path[: path.rindex('/')]}" in self._own:
+            return True  # and so are all above it
+        return not any(map(self._is_link, self._folders_inside(path)))
 
     def _is_link(self, folder: str) -> bool:
         if not self._own:  # those of the products are looked at all at once

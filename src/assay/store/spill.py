@@ -1,7 +1,6 @@
 """Where engines put what does not fit into memory, and what is left there by those that died."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,8 @@ def spill_of(config: Config, name: str) -> Path:
 
 def forget_spills(config: Config, runs: Sequence[str]) -> None:
     """Remove what these runs, which died, and other dead processes have spilled."""
+    import shutil
+
     for run in runs:
         for folder in config.spill_folder.parent.glob(f"spill-{run}-*"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,5 @@
 """The verb `products materialize`: what is stale is built, judged, and published."""
 
-import getpass
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -58,6 +57,8 @@ def not_restated(name: str, asked: Restatement, end: End) -> str:
 def user() -> str:
     """Return the name of who runs this, where the system knows it."""
     with suppress(OSError, KeyError, ImportError):
+        import getpass
+
         return getpass.getuser()
     return ""
 
