@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Place
-from tests.declare.test_phrases import CLOSED, declare, judged, month, weeks
+from tests.declare.test_rule_queries import CLOSED, declare, judged, month, weeks
 from tests.views.test_rules import PEOPLE
 
 OTHER = 'sql_product("q", "{}", owner="o")'

@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from assay.declare.names import Names
-from assay.declare.phrases import given_sql
 from assay.declare.rule_arguments import NotARule
+from assay.declare.rule_queries import given_sql
 from assay.declare.words import ProductDeclaration
 from assay.engines.sql import reader
 from assay.model import Where

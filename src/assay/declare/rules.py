@@ -7,13 +7,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from assay.declare import clocks
-from assay.declare.limits import read_limits
 from assay.declare.names import Names
-from assay.declare.phrases import Phrased, phrase
 from assay.declare.project_code import ProjectCode
 from assay.declare.pycode import CodeDigest
 from assay.declare.queries import parse_query
 from assay.declare.rule_arguments import NotARule
+from assay.declare.rule_limits import read_limits
+from assay.declare.rule_queries import RuleQuery, query_of
 from assay.declare.words import ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.engines.sql.reader import columns as columns_of
 from assay.model import DIMENSIONS, PREVIOUS, THIS, Demand, Input, Rule, Severity, Where
@@ -51,13 +51,11 @@ class Rulebook:
             where = self.names.relative(declared.where)
             label = _label(declared, self.product)
             try:
-                phrased = phrase(declared, self.product, self.declared.event_time)
-                rule = self._read_rule(declared, phrased, where, f"rules:{index}")
+                query = query_of(declared, self.product, self.declared.event_time)
+                rule = self._read_rule(declared, query, where, f"rules:{index}")
             except NotARule as error:
                 self.names.report(f"{label}: {error}", where)
-            except (
-                Exception
-            ) as error:  # the arguments are the user's objects and may raise anything
+            except Exception as error:  # the arguments may be any object
                 self.names.report(f"{label} cannot be read: {type(error).__name__}", where)
             else:
                 rules += [rule] if rule else []
@@ -72,36 +70,36 @@ class Rulebook:
             self.names.report(message, where, "Give each rule words of its own.")
 
     def _read_rule(
-        self, declared: RuleDeclaration, phrased: Phrased, where: Where, place: str
+        self, declared: RuleDeclaration, query: RuleQuery, where: Where, place: str
     ) -> Rule | None:
         """Return a rule; None if it has a problem."""
-        label = f"rule {phrased.text!r} of {self.product}"
+        label = f"rule {query.text!r} of {self.product}"
         problems_before = len(self.names.problems)
         warn_above, fail_above = read_limits(declared, label, where, self.names)
         self._check_metadata(declared, label, where)
         rule = Rule(
-            text=phrased.text,
+            text=query.text,
             where=where,
             severity=Severity.ERROR if fail_above else Severity.WARNING,
-            dimension=declared.dimension or phrased.dimension,
+            dimension=declared.dimension or query.dimension,
             because=declared.because,
             owner=declared.owner,
             review_by=declared.review_by,
             warn_above=warn_above,
             fail_above=fail_above,
             quarantines=declared.on_failure == "quarantine",
-            compares=phrased.compares,
-            threshold=phrased.threshold,
-            closes=phrased.closes,
-            grace=phrased.grace,
-            holds_new=phrased.holds_new,
-            dated=phrased.dated,
-            tz=phrased.tz,
+            compares=query.compares,
+            threshold=query.threshold,
+            closes=query.closes,
+            grace=query.grace,
+            holds_new=query.holds_new,
+            dated=query.dated,
+            tz=query.tz,
         )
-        if declared.kind == "check" and not phrased.condition:
+        if declared.kind == "check" and not query.condition:
             complete = self._with_check(rule, declared, place, label)
         else:
-            complete = self._with_query(rule, phrased, place, label)
+            complete = self._with_query(rule, query, place, label)
         return complete if len(self.names.problems) == problems_before else None
 
     def _check_metadata(self, declared: RuleDeclaration, label: str, where: Where) -> None:
@@ -154,10 +152,10 @@ class Rulebook:
 
     # ----------------------------------------------------------------------------------------- SQL
 
-    def _with_query(self, rule: Rule, phrased: Phrased, place: str, label: str) -> Rule | None:
+    def _with_query(self, rule: Rule, query: RuleQuery, place: str, label: str) -> Rule | None:
         """Return a rule that is checked by a query, or by a condition on every row."""
-        query = phrased.sql or f"select (\n{phrased.condition}\n) from this"
-        parsed = parse_query(query, label, rule.where, self.names)
+        sql = query.sql or f"select (\n{query.condition}\n) from this"
+        parsed = parse_query(sql, label, rule.where, self.names)
         if parsed is None:
             return None
         self.names.problems += clocks.in_query(
@@ -171,11 +169,11 @@ class Rulebook:
             hint = "What is set aside is decided while building, before anything is compared."
             self.names.report(message, rule.where, hint)
         rule = replace(rule, clocked=bool(parsed.moving), inputs=tuple(inputs))
-        if not phrased.condition:
+        if not query.condition:
             return replace(rule, sql=parsed.statement)
-        columns = sorted(phrased.columns or columns_of(query).names)
-        arguments = {"sql": phrased.condition, "columns": columns}
-        if THIS not in self._tables_of(phrased.condition, label, rule.where):
+        columns = sorted(query.columns or columns_of(sql).names)
+        arguments = {"sql": query.condition, "columns": columns}
+        if THIS not in self._tables_of(query.condition, label, rule.where):
             rule = replace(rule, inputs=tuple(i for i in inputs if i.name != THIS))
         return replace(rule, demand=Demand(kind="condition", place=place, arguments=arguments))
 

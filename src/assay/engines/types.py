@@ -135,6 +135,7 @@ def readable(type: str, logical: str = "") -> bool:
 
 
 def is_zone(name: str) -> bool:
+    """Return True for the name of a time zone."""
     try:
         ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError

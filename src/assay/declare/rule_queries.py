@@ -27,7 +27,7 @@ from assay.times import before_grace, is_date, settled_before, while_of
 _WEEKDAYS = re.compile(r"same weekday, last (\d+)")
 
 
-class Phrased(Struct, frozen=True, kw_only=True):
+class RuleQuery(Struct, frozen=True, kw_only=True):
     """A rule as a query, or as a `condition` that every row must meet.
 
     `text` is its name, `threshold` what it allows, in words; `columns` are the columns that a
@@ -48,9 +48,9 @@ class Phrased(Struct, frozen=True, kw_only=True):
     dimension: str = ""
 
 
-def phrase(declared: RuleDeclaration, product: str, event_time: str) -> Phrased:
+def query_of(declared: RuleDeclaration, product: str, event_time: str) -> RuleQuery:
     """Return a declared rule of a product as a query; NotARule for wrong arguments."""
-    kinds: Mapping[str, Callable[..., Phrased]] = {
+    kinds: Mapping[str, Callable[..., RuleQuery]] = {
         "check": _check,
         "sql": _sql,
         "rows": _rows,
@@ -78,25 +78,25 @@ def given_sql(declared: RuleDeclaration) -> list[str]:
     return texts
 
 
-def _check(text: str, check: Any, column: str) -> Phrased:
+def _check(text: str, check: Any, column: str) -> RuleQuery:
     name = name_of_rule(text)
     if column and not isinstance(column, str):
         raise NotARule(f"column= should be a name, and is {type(column).__name__}")
     if not isinstance(check, str):
-        return Phrased(text=name, columns=(column,) if column else ())
+        return RuleQuery(text=name, columns=(column,) if column else ())
     condition = sql_argument(check, "condition")
     if not is_expression(condition):
         raise NotARule(f"its condition should be one expression, and is {check!r}")
     if column:
         raise NotARule("an SQL condition names its columns itself: leave column= out")
-    return Phrased(text=name, condition=condition)
+    return RuleQuery(text=name, condition=condition)
 
 
-def _sql(text: str, sql: str) -> Phrased:
-    return Phrased(text=name_of_rule(text), sql=sql_argument(sql, "query"))
+def _sql(text: str, sql: str) -> RuleQuery:
+    return RuleQuery(text=name_of_rule(text), sql=sql_argument(sql, "query"))
 
 
-def _rows(text: str, at_least: int | None, at_most: int | None) -> Phrased:
+def _rows(text: str, at_least: int | None, at_most: int | None) -> RuleQuery:
     given = [(">=", "at least", at_least), ("<=", "at most", at_most)]
     bounds = [(sign, words, count) for sign, words, count in given if count is not None]
     if not bounds or not all(_is_count(count) for _, _, count in bounds):
@@ -105,7 +105,7 @@ def _rows(text: str, at_least: int | None, at_most: int | None) -> Phrased:
         raise NotARule(f"at_least={at_least} is more than at_most={at_most}")
     threshold = " and ".join(f"{words} {count:,}" for _, words, count in bounds)
     condition = " and ".join(f"n {sign} {count}" for sign, _, count in bounds)
-    return Phrased(
+    return RuleQuery(
         text=text or f"there are {threshold} rows",
         sql=f"select n as rows, n as __measured, not ({condition}) as __fails"
         " from (select count(*) as n from this)",
@@ -119,7 +119,7 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _references(text: str, column: str, other: str, product: str) -> Phrased:
+def _references(text: str, column: str, other: str, product: str) -> RuleQuery:
     ours, theirs = text_argument(column, "column"), text_argument(other, "other")
     owner, _, name = ours.rpartition(".")
     if owner not in {"", "this", product, product.partition(".")[2]}:
@@ -130,7 +130,7 @@ def _references(text: str, column: str, other: str, product: str) -> Phrased:
     # Qualified, so that it cannot be read as a column of this product.
     qualified = f"{identifier(table.rpartition('.')[2])}.{identifier(key)}"
     values = f"select {qualified} from {_table(table)} where {qualified} is not null"
-    return Phrased(
+    return RuleQuery(
         text=text or f"every {name} is in {theirs}",
         condition=f"{identifier(name)} is null or {identifier(name)} in ({values})",
         columns=(name,),
@@ -153,7 +153,7 @@ def _reconciles(
     other_measure: str,
     within: Any,
     by: Sequence[str] | Mapping[str, str],
-) -> Phrased:
+) -> RuleQuery:
     allowed = amount_argument(within, "within")
     if isinstance(by, Mapping):
         ours, theirs = list(by), list(by.values())
@@ -164,7 +164,7 @@ def _reconciles(
     table = _table(text_argument(other, "other"))
     grouped = f" by {', '.join(keys)}" if keys else ""
     inexact = f" within {allowed}" if allowed.number else ""
-    return Phrased(
+    return RuleQuery(
         text=text or f"{measure} is {other_measure} of {other}{grouped}{inexact}",
         sql=comparisons.reconciles(measure, table, other_measure, allowed, keys),
         compares=True,
@@ -175,7 +175,7 @@ def _reconciles(
 
 def _changes(
     text: str, *, measure: str, within: Any, by: Sequence[str], against: str, event_time: str
-) -> Phrased:
+) -> RuleQuery:
     allowed, keys = amount_argument(within, "within"), columns_argument(by, "by")
     weekdays = _WEEKDAYS.fullmatch(str(against))
     if against == "previous":
@@ -190,7 +190,7 @@ def _changes(
     else:
         raise NotARule(f'against={against!r} should be "previous" or "same weekday, last 4"')
     grouped = f" by {', '.join(keys)}" if keys else ""
-    return Phrased(
+    return RuleQuery(
         text=text or f"{measure}{grouped} stays within {allowed} of {compared}",
         sql=sql,
         compares=True,
@@ -199,7 +199,7 @@ def _changes(
     )
 
 
-def _fresh_event_time(text: str, within: str, column: str, tz: str, event_time: str) -> Phrased:
+def _fresh_event_time(text: str, within: str, column: str, tz: str, event_time: str) -> RuleQuery:
     if not column and not event_time:
         raise NotARule("the product has no event_time=: give column=")
     name = text_argument(column or event_time, "column")
@@ -213,7 +213,7 @@ def _fresh_event_time(text: str, within: str, column: str, tz: str, event_time: 
         "select latest, (epoch($now) - epoch(latest)) / 3600.0 as age_hours "
         f"from (select {LATEST} as latest from this))"
     )
-    return Phrased(
+    return RuleQuery(
         text=text or f"the latest {name} is at most {within} old",
         sql=sql,
         compares=True,
@@ -224,14 +224,16 @@ def _fresh_event_time(text: str, within: str, column: str, tz: str, event_time: 
     )
 
 
-def _closed(text: str, *, column: str, before: str, grace: str, new_rows: str, tz: str) -> Phrased:
+def _closed(
+    text: str, *, column: str, before: str, grace: str, new_rows: str, tz: str
+) -> RuleQuery:
     name, closes = text_argument(column, "column"), text_argument(before, "before")
     _check_closes(closes, grace, tz)
     if new_rows not in {"", "hold"}:
         raise NotARule(f'new_rows={new_rows!r} should be "hold", or be left out')
     settled = f"where {identifier(name)} < $cutoff"
     after_grace = f", {grace} of grace" if grace else ""
-    return Phrased(
+    return RuleQuery(
         text=text or f"settled rows do not change (before {closes}{after_grace})",
         # assay.rules.settled asks the same by key, where the contract has one.
         sql=f"select * from previous {settled} except all select * from this {settled}",
