@@ -9,6 +9,8 @@ from msgspec import Struct, field
 from assay.decisions import Blocked, Decision, Held, Keep, Publish, Reason
 from assay.model import Release, Version
 
+PART_NOTE = "It was making part "  # begins the line of an error that says of which part it is
+
 
 class Failed(Struct, frozen=True, kw_only=True):
     """The machinery failed: an exception in user code, a full disk. Nothing was recorded; the next run tries again."""

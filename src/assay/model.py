@@ -133,7 +133,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     other products). A query that `compares` returns all it looked at, with a value `__measured` and a boolean
     `__fails`. `warn_above` and `fail_above` say how many failing rows are too many ("10", "0.5 %", "" for any number);
     `review_by` is a date (ISO 8601); `closes` says up to when rows are settled, by the column `dated` in the zone `tz`,
-    how long after the end of a period (`grace`), and whether new rows of settled time are held (`holds_new`).
+    how long after the end of a period (`grace`), and whether new rows of settled time are held (`holds_new`). A rule
+    on the age of the latest event says `within` how many seconds of now it has to be.
     It is `clocked` when it asks what time it is.
     """
 
@@ -155,6 +156,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     grace: str = ""
     holds_new: bool = False
     dated: str = ""
+    within: float | None = None
     tz: str = "UTC"
     inputs: tuple[Input, ...] = ()
     clocked: bool = False

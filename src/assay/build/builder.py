@@ -26,7 +26,7 @@ from assay.engines.measure import Stranger, measure
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import InputFiles, Measured, StoredTable
 from assay.errors import BuildError, SourceReplaced, is_of_the_machine
-from assay.events import Unfinished
+from assay.events import PART_NOTE, Unfinished
 from assay.model import QUARANTINE, THIS, Column, Key, Part, Product, Version
 from assay.plan.digests import digest, key_of
 from assay.plan.holding import as_of_parts, unlike
@@ -317,7 +317,7 @@ class Builder(Struct, frozen=True, kw_only=True):
         except BaseException as error:
             self._clear(folder)
             if isinstance(error, Exception):
-                error.add_note(f"It was making part {wanted.key}.")
+                error.add_note(f"{PART_NOTE}{wanted.key}.")
             raise
         return replace(
             sealed,

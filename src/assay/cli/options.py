@@ -43,6 +43,6 @@ def options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
-def say(told: Any) -> None:
-    """Print data as JSON."""
-    click.echo(to_json(told, indent=2))
+def say(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(to_json(value, indent=2))

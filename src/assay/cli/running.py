@@ -1,21 +1,22 @@
-"""A run as a command makes it: told as it goes, with what it left at the end."""
+"""A run as a command makes it: reported as it goes, with a summary at the end."""
 
 import gc
 import sys
 from contextlib import redirect_stdout
-from typing import Any
 
 import click
 from msgspec.structs import replace
 
 from assay.build.execute import execute
 from assay.build.workspace import Workspace
-from assay.cli.printing import JsonReporter, PlainReporter, RichReporter, to_json
+from assay.cli.printing import to_json
+from assay.cli.reporters import JsonReporter, PlainReporter, RichReporter
 from assay.events import Outcome
 from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions
 from assay.signals import stop_at_sigterm
-from assay.views.words import Story
+from assay.views.products import ProductViews
+from assay.views.results import EndView
 
 
 def go(
@@ -31,8 +32,8 @@ def go(
     _tune_garbage_collection()
     # Facts read anew, which see what the run records.
     facts = workspace.catalog.facts(workspace.environment, workspace.storage.holds)
-    story, width = Story(workspace.graph, facts), max(map(len, request.products), default=0)
-    reporter = _reporter(story, width, as_json)
+    views, width = ProductViews(workspace.graph, facts), max(map(len, request.products), default=0)
+    reporter = _reporter(views, width, as_json)
     try:
         with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
             return execute(
@@ -52,25 +53,27 @@ def _tune_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _reporter(story: Story, width: int, as_json: bool) -> Any:
+def _reporter(
+    views: ProductViews, width: int, as_json: bool
+) -> JsonReporter | PlainReporter | RichReporter:
     if as_json:
-        return JsonReporter(story, sys.stdout)
-    return (RichReporter if sys.stdout.isatty() else PlainReporter)(story, width, sys.stdout)
+        return JsonReporter(views, sys.stdout)
+    return (RichReporter if sys.stdout.isatty() else PlainReporter)(views, width, sys.stdout)
 
 
 def end(outcome: Outcome, as_json: bool) -> None:
-    """Say what there is to say of the run as a whole."""
+    """Print how the run as a whole ended."""
     if as_json:
-        spilled = {"spilled_bytes": outcome.spilled} if outcome.spilled else {}
-        click.echo(
-            to_json({"exit_code": outcome.exit_code, "interrupted": outcome.interrupted, **spilled})
+        view = EndView(
+            exit_code=outcome.exit_code,
+            interrupted=outcome.interrupted,
+            spilled_bytes=outcome.spilled,
         )
+        click.echo(to_json(view))
         return
     if outcome.spilled:
-        click.echo(
-            f"  {'spilled':<10} up to {outcome.spilled / 2**20:,.0f} MiB to .products/spill, now gone",
-            err=True,
-        )
+        size = f"{outcome.spilled / 2**20:,.0f} MiB"
+        click.echo(f"  {'spilled':<10} up to {size} to .products/spill, now gone", err=True)
     if outcome.interrupted:
         click.echo(
             "stopped: what was finished is kept, and the next run goes on from there", err=True

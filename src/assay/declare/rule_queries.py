@@ -31,7 +31,8 @@ class RuleQuery(Struct, frozen=True, kw_only=True):
     """A rule as a query, or as a `condition` that every row must meet.
 
     `text` is its name, `threshold` what it allows, in words; `columns` are the columns that a
-    failing row shows; `dated` is the column whose times are compared with now.
+    failing row shows; `dated` is the column whose times are compared with now, of which the
+    latest has to be `within` so many seconds of it.
     """
 
     text: str
@@ -44,6 +45,7 @@ class RuleQuery(Struct, frozen=True, kw_only=True):
     grace: str = ""
     holds_new: bool = False
     dated: str = ""
+    within: float | None = None
     tz: str = "UTC"
     dimension: str = ""
 
@@ -204,12 +206,12 @@ def _fresh_event_time(text: str, within: str, column: str, tz: str, event_time: 
         raise NotARule("the product has no event_time=: give column=")
     name = text_argument(column or event_time, "column")
     try:
-        hours = while_of(text_argument(within, "within")).total_seconds() / 3600
+        seconds = while_of(text_argument(within, "within")).total_seconds()
     except ValueError:
         raise NotARule(f'within={within!r} should be a length of time such as "36 hours"') from None
     sql = (
         "select latest, age_hours, age_hours as __measured, "
-        f"coalesce(age_hours > {hours}, true) as __fails from ("
+        f"coalesce(age_hours > {seconds / 3600}, true) as __fails from ("
         "select latest, (epoch($now) - epoch(latest)) / 3600.0 as age_hours "
         f"from (select {LATEST} as latest from this))"
     )
@@ -219,6 +221,7 @@ def _fresh_event_time(text: str, within: str, column: str, tz: str, event_time: 
         compares=True,
         threshold=f"at most {within}",
         dated=name,
+        within=seconds,
         tz=zone_argument(tz),
         dimension="timeliness",
     )

@@ -94,6 +94,7 @@ class Rulebook:
             grace=query.grace,
             holds_new=query.holds_new,
             dated=query.dated,
+            within=query.within,
             tz=query.tz,
         )
         if declared.kind == "check" and not query.condition:

@@ -1,48 +1,82 @@
-"""The versions of a product, and what became of them."""
+"""The versions of a product, with their verdicts and releases."""
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
 
 from assay.catalog import Catalog
-from assay.model import Product, Status
+from assay.model import Pointer, Product, Release, Status, Verdict, Version
+from assay.views.view import View
+
+
+class ReleaseView(View, frozen=True, kw_only=True):
+    """A release that moved readers to a version."""
+
+    release: int
+    at: datetime
+    why: str
+
+
+class HistoryView(View, frozen=True, kw_only=True):
+    """One version: `now` if readers see it, `failed` are the rules that hold it back; `rows` is None for a file."""
+
+    version: str
+    now: bool
+    pinned: bool
+    built_at: datetime
+    seconds: float
+    rows: int | None
+    bytes: int
+    data_as_of: datetime | None
+    held_parts: tuple[str, ...]
+    verdict: str
+    restated: str
+    failed: tuple[str, ...]
+    released: tuple[ReleaseView, ...]
 
 
 def history_of(
     catalog: Catalog, name: str, product: Product | None, environment: str
-) -> list[dict[str, Any]]:
-    """Return the versions of a product (None: it is no longer declared), newest first, with verdicts and releases.
+) -> list[HistoryView]:
+    """Return the versions of a product (None: it is no longer declared), newest first.
 
     A verdict is that under today's contract, or, where there is none, the last one.
     """
     releases = catalog.releases(name, environment)
     pointer = catalog.pointers(environment).get(name)
-    found = []
-    for version in catalog.versions(name):
-        judged = catalog.verdicts(version.id, environment)
-        verdicts = [
-            v for v in judged if product and v.contract == product.contract.digest
-        ] or judged
-        results = verdicts[0].results if verdicts else ()
-        found.append(
-            {
-                "version": version.id,
-                "now": bool(pointer and pointer.version == version.id),
-                "pinned": bool(pointer and pointer.version == version.id and pointer.pinned),
-                "built_at": version.built_at.isoformat(),
-                "seconds": version.seconds,
-                "rows": version.rows if version.columns else None,
-                "bytes": version.bytes,
-                "data_as_of": version.data_as_of.isoformat() if version.data_as_of else None,
-                "held_parts": list(version.key.held),
-                "verdict": str(verdicts[0].status) if verdicts else "not judged",
-                "restated": f"restated: {verdicts[0].restated}"
-                if verdicts and verdicts[0].restated
-                else "",
-                "failed": [r.text for r in results if r.status in {Status.FAILED, Status.ERROR}],
-                "released": [
-                    {"release": r.id, "at": r.at.isoformat(), "why": r.why}
-                    for r in releases
-                    if r.moves[0][1] == version.id
-                ],
-            }
+    return [
+        _history_view(
+            version,
+            pointer if pointer and pointer.version == version.id else None,
+            _verdict(catalog.verdicts(version.id, environment), product),
+            [release for release in releases if release.moves[0][1] == version.id],
         )
-    return found
+        for version in catalog.versions(name)
+    ]
+
+
+def _verdict(verdicts: Sequence[Verdict], product: Product | None) -> Verdict | None:
+    """Return the first verdict under today's contract, or the first of all."""
+    contract = product.contract.digest if product else None
+    current = [verdict for verdict in verdicts if verdict.contract == contract]
+    return next(iter(current or verdicts), None)
+
+
+def _history_view(
+    version: Version, pointer: Pointer | None, verdict: Verdict | None, releases: list[Release]
+) -> HistoryView:
+    results = verdict.results if verdict else ()
+    return HistoryView(
+        version=version.id,
+        now=pointer is not None,
+        pinned=pointer is not None and pointer.pinned,
+        built_at=version.built_at,
+        seconds=version.seconds,
+        rows=version.rows if version.columns else None,
+        bytes=version.bytes,
+        data_as_of=version.data_as_of,
+        held_parts=tuple(version.key.held),
+        verdict=str(verdict.status) if verdict else "not judged",
+        restated=f"restated: {verdict.restated}" if verdict and verdict.restated else "",
+        failed=tuple(r.text for r in results if r.status in {Status.FAILED, Status.ERROR}),
+        released=tuple(ReleaseView(release=r.id, at=r.at, why=r.why) for r in releases),
+    )

@@ -1,36 +1,83 @@
-"""What a product or source is made of, and what is made of it: as a tree, as Mermaid, as data."""
+"""What a product or source depends on, and what depends on it: as a tree, as Mermaid, as values."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+
+from msgspec import field
 
 from assay.plan.graph import Graph
 from assay.text import clean
+from assay.views.view import View
+
+_SHAPES = {"source": ("[(", ")]"), "file": ("[/", "/]")}
+
+
+class NodeView(View, frozen=True, kw_only=True):
+    """A product or source; `kind` is "source", or how the product is built."""
+
+    name: str
+    kind: str
+
+
+class EdgeView(View, frozen=True, kw_only=True):
+    """`target` reads `source`."""
+
+    source: str = field(name="from")
+    target: str = field(name="to")
+
+
+class LineageView(View, frozen=True, kw_only=True):
+    """All that a product or source depends on, and all that depends on it."""
+
+    name: str
+    nodes: tuple[NodeView, ...]
+    edges: tuple[EdgeView, ...]
+
+
+def lineage_of(graph: Graph, name: str) -> LineageView:
+    """Return nodes and edges of the lineage around a name."""
+    around = {name} | graph.upstream(name) | graph.downstream(name)
+    edges = tuple(
+        EdgeView(source=read, target=product)
+        for product in graph.order
+        if product in around
+        for read in graph.products[product].reads
+        if read in around
+    )
+    nodes = tuple(NodeView(name=node, kind=_kind(graph, node)) for node in sorted(around))
+    return LineageView(name=name, nodes=nodes, edges=edges)
+
+
+def _kind(graph: Graph, name: str) -> str:
+    return "source" if name in graph.sources else str(graph.products[name].kind)
 
 
 def as_tree(graph: Graph, name: str) -> list[str]:
-    """Return lines: what it is made of above (indented to the left is nearer), what is made of it below."""
+    """Return lines: what a product depends on above (further in is further away), what depends on it below."""
     up = list(_branches(name, lambda n: graph.products[n].reads if n in graph.products else ()))
     down = list(_branches(name, lambda n: graph.below.get(n, ())))
-    said = [_label(graph, name)]
-    said += ["  made of", *(f"    {line}" for line in up)] if up else []
-    said += ["  makes", *(f"    {line}" for line in down)] if down else []
-    return said
+    lines = [_label(graph, name)]
+    if up:
+        lines += ["  made of", *(f"    {line}" for line in up)]
+    if down:
+        lines += ["  makes", *(f"    {line}" for line in down)]
+    return lines
 
 
 def _branches(name: str, nexts: Callable[[str], Iterable[str]]) -> Iterator[str]:
     """Yield a line for each name below this one, depth first; what stands above is not repeated (`…`).
 
-    A lineage may be deeper than Python's stack: the names still to be listed are kept in a list instead.
+    A lineage may be deeper than Python's stack: the names still to be listed are in a list instead.
     """
-    seen: set[str] = set()
-    waiting = [(other, 0) for other in reversed(list(nexts(name)))]
+    listed: set[str] = set()
+    waiting = [(node, 0) for node in reversed(list(nexts(name)))]
     while waiting:
-        here, depth = waiting.pop()
-        below = [] if here in seen else list(nexts(here))
-        again = " …" if here in seen and any(True for _ in nexts(here)) else ""
-        yield f"{'  ' * depth}{clean(here)}{again}"
-        seen.add(here)
-        waiting += [(other, depth + 1) for other in reversed(below)]
+        node, depth = waiting.pop()
+        below = list(nexts(node))
+        repeated = " …" if node in listed and below else ""
+        yield f"{'  ' * depth}{clean(node)}{repeated}"
+        if node not in listed:
+            waiting += [(child, depth + 1) for child in reversed(below)]
+        listed.add(node)
 
 
 def _label(graph: Graph, name: str) -> str:
@@ -40,33 +87,15 @@ def _label(graph: Graph, name: str) -> str:
     return clean(f"{name}  ({product.kind}, {product.owner})")
 
 
-def as_data(graph: Graph, name: str) -> dict[str, Any]:
-    """Return nodes and edges of the lineage around a name."""
-    around = {name} | graph.upstream(name) | graph.downstream(name)
-    edges = [
-        (read, n)
-        for n in graph.order
-        if n in around
-        for read in graph.products[n].reads
-        if read in around
-    ]
-    nodes = [
-        {"name": n, "kind": "source" if n in graph.sources else str(graph.products[n].kind)}
-        for n in sorted(around)
-    ]
-    return {"name": name, "nodes": nodes, "edges": [{"from": a, "to": b} for a, b in edges]}
-
-
 def as_mermaid(graph: Graph, name: str) -> list[str]:
     """Return a Mermaid flow chart of the lineage around a name."""
-    data = as_data(graph, name)
-    ids = {node["name"]: f"n{index}" for index, node in enumerate(data["nodes"])}
-    shapes = {"source": ("[(", ")]"), "file": ("[/", "/]")}
-    said = ["flowchart LR"]
-    for node in data["nodes"]:
-        left, right = shapes.get(node["kind"], ("[", "]"))
-        said.append(f'  {ids[node["name"]]}{left}"{_quoted(node["name"])}"{right}')
-    return said + [f"  {ids[edge['from']]} --> {ids[edge['to']]}" for edge in data["edges"]]
+    lineage = lineage_of(graph, name)
+    ids = {node.name: f"n{index}" for index, node in enumerate(lineage.nodes)}
+    lines = ["flowchart LR"]
+    for node in lineage.nodes:
+        left, right = _SHAPES.get(node.kind, ("[", "]"))
+        lines.append(f'  {ids[node.name]}{left}"{_quoted(node.name)}"{right}')
+    return lines + [f"  {ids[edge.source]} --> {ids[edge.target]}" for edge in lineage.edges]
 
 
 def _quoted(name: str) -> str:

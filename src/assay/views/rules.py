@@ -1,8 +1,8 @@
-"""How the rules of a product are judged, how each came out over its versions, and what fails them."""
+"""How the rules of a product are checked, their results over its versions, and the rows that fail them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from assay.build.evidence import evidence_of, totals_of
@@ -14,7 +14,7 @@ from assay.engines.duckdb import parquet
 from assay.engines.sql.timed import clock_set
 from assay.engines.tables import StoredTable
 from assay.errors import UsageError
-from assay.model import Column, Product, Rule, RuleResult, Version, short
+from assay.model import Column, Product, Rule, RuleResult, Status, Version, short
 from assay.plan.graph import rule_of
 from assay.rules import with_duckdb, with_queries
 from assay.rules.answers import first_line
@@ -22,6 +22,7 @@ from assay.rules.compile import ByPandera, DecidedByColumns, Rows, Text, Unique,
 from assay.rules.incremental.total_queries import TOTALS, TotalsQuery
 from assay.rules.judge import failing_rows
 from assay.rules.schema import Schema
+from assay.views.view import View
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -29,96 +30,136 @@ _BARS = "▁▂▃▄▅▆▇█"
 # ---------------------------------------------------------------------------------------------- how
 
 
+class LastResult(View, frozen=True, kw_only=True):
+    """How a rule came out last, and how it was checked then."""
+
+    status: Status
+    how: str
+
+
+class RuleWay(View, frozen=True, kw_only=True):
+    """How a rule is checked: the strategy and its query, and, where pandera runs it, `because` of what."""
+
+    rule: str
+    how: str
+    query: str
+    because: str | None = None
+    last: LastResult | None
+
+
 def judged_how(
-    shelf: Inputs, product: Product, version: Version | None, results: Sequence[RuleResult]
-) -> list[dict[str, Any]]:
-    """Return for each rule how it is judged, its query, and how it came out last, as plain data.
+    inputs: Inputs, product: Product, version: Version | None, results: Sequence[RuleResult]
+) -> list[RuleWay]:
+    """Return for each rule how it is checked, its query, and how it came out last.
 
     Types are those of the newest version, or of the contract before there is any.
     """
     columns: Sequence[Column] = version.columns if version else product.contract.columns
     ways = ways_of(product, columns)
-    totals = totals_of(shelf, product, version)[0] if version else {}
+    totals = totals_of(inputs, product, version)[0] if version else {}
     last = {result.text: result for result in results}
     types = {column.name.lower(): column.type for column in columns}
     table = parquet(StoredTable(())).replace("[]::varchar[]", "'this'")
-    return [
-        {
-            "rule": rule.text,
-            **(
-                _in_parts(totals[rule.text])
-                if rule.text in totals
-                else _way(rule, ways.get(rule.text), table, types)
-            ),
-            "last": {"status": str(found.status), "how": found.how}
-            if (found := last.get(rule.text))
-            else None,
-        }
-        for rule in product.contract.rules
+    views = []
+    for rule in product.contract.rules:
+        if rule.text in totals:
+            how, query, because = "totals", _totals_query(totals[rule.text]), None
+        else:
+            how, query, because = _way(rule, ways.get(rule.text), table, types)
+        result = last.get(rule.text)
+        views.append(
+            RuleWay(
+                rule=rule.text,
+                how=how,
+                query=query,
+                because=because,
+                last=LastResult(status=result.status, how=result.how) if result else None,
+            )
+        )
+    return views
+
+
+def _totals_query(totals: TotalsQuery) -> str:
+    blocks = [
+        f"{TOTALS}{number}, of each part of {block.table}: {block.query}"
+        for number, block in enumerate(totals.blocks)
     ]
+    return "\n".join([*blocks, totals.sql])
 
 
-def _in_parts(totals: TotalsQuery) -> dict[str, str]:
-    asked = [
-        f"{TOTALS}{n}, of each part of {b.table}: {b.query}" for n, b in enumerate(totals.blocks)
-    ]
-    return {"how": "totals", "query": "\n".join([*asked, totals.sql])}
-
-
-def _way(rule: Rule, way: Way | None, table: str, types: Mapping[str, str]) -> dict[str, str]:
+def _way(
+    rule: Rule, way: Way | None, table: str, types: Mapping[str, str]
+) -> tuple[str, str, str | None]:
+    """Return the strategy, the query, and why pandera runs it."""
     match way:
         case None:
-            return {"how": "sql", "query": with_queries.query_of(rule, types)}
+            return "sql", with_queries.query_of(rule, types), None
         case DecidedByColumns():
-            return {"how": "schema", "query": ""}
+            return "schema", "", None
         case Rows(prunes=prunes):
             how = "fused; pruned, when there are many rows" if prunes else "fused"
-            return {"how": how, "query": with_duckdb.fused([way], table, prune=prunes)}
+            return how, with_duckdb.fused([way], table, prune=prunes), None
         case Whole():
-            return {"how": "fused", "query": with_duckdb.fused([way], table)}
+            return "fused", with_duckdb.fused([way], table), None
         case Unique():
-            return {"how": "sorted", "query": with_duckdb.hashes(way, table)}
+            return "sorted", with_duckdb.hashes(way, table), None
         case Text(column=column, kind="length", bounds=(low, high)):
-            return {
-                "how": "polars",
-                "query": f"pl.col({column!r}).str.len_chars() between {low} and {high}",
-            }
+            return "polars", f"pl.col({column!r}).str.len_chars() between {low} and {high}", None
         case Text(column=column, kind=kind, value=value):
-            return {"how": "polars", "query": f"pl.col({column!r}).str.{kind}({value!r})"}
+            return "polars", f"pl.col({column!r}).str.{kind}({value!r})", None
         case ByPandera(why=why):
-            return {"how": "pandera", "query": "", "because": why}
+            return "pandera", "", why
 
 
 # ---------------------------------------------------------------------------------------------- over time
 
 
+class RuleHistoryView(View, frozen=True, kw_only=True):
+    """How a rule came out on one version: what it measured, or how many rows failed, and what was allowed."""
+
+    version: str
+    built_at: datetime
+    data_as_of: datetime | None
+    status: Status
+    value: float | int | str | None
+    failing: int | None
+    rows: int | None
+    threshold: str
+    message: str
+
+
 def history_of_rule(
     catalog: Catalog, product: Product, rule: Rule, environment: str
-) -> list[dict[str, Any]]:
-    """Return how a rule came out on each version, oldest first: its value, and what was allowed."""
-    found = []
+) -> list[RuleHistoryView]:
+    """Return how a rule came out on each version, oldest first."""
+    views = []
     for version in reversed(catalog.versions(product.name)):
-        judged = list(catalog.verdicts(version.id, environment))
-        judged.sort(
-            key=lambda v: v.contract != product.contract.digest
-        )  # today's contract first, then the newest
-        verdicts = [v for v in judged if any(r.text == rule.text for r in v.results)]
-        result = next((r for v in verdicts[:1] for r in v.results if r.text == rule.text), None)
+        result = _result_on(catalog, product, rule, version, environment)
         if result is not None:
-            found.append(
-                {
-                    "version": version.id,
-                    "built_at": version.built_at.isoformat(),
-                    "data_as_of": version.data_as_of.isoformat() if version.data_as_of else None,
-                    "status": str(result.status),
-                    "value": value_of(result),
-                    "failing": result.failing,
-                    "rows": result.rows,
-                    "threshold": result.threshold,
-                    "message": result.message,
-                }
+            views.append(
+                RuleHistoryView(
+                    version=version.id,
+                    built_at=version.built_at,
+                    data_as_of=version.data_as_of,
+                    status=result.status,
+                    value=value_of(result),
+                    failing=result.failing,
+                    rows=result.rows,
+                    threshold=result.threshold,
+                    message=result.message,
+                )
             )
-    return found
+    return views
+
+
+def _result_on(
+    catalog: Catalog, product: Product, rule: Rule, version: Version, environment: str
+) -> RuleResult | None:
+    """Return the result of a rule under today's contract, or under the newest one that had it."""
+    verdicts = list(catalog.verdicts(version.id, environment))
+    verdicts.sort(key=lambda verdict: verdict.contract != product.contract.digest)
+    results = (result for verdict in verdicts for result in verdict.results)
+    return next((result for result in results if result.text == rule.text), None)
 
 
 def value_of(result: RuleResult) -> float | int | str | None:
@@ -128,12 +169,14 @@ def value_of(result: RuleResult) -> float | int | str | None:
 
 def sparkline(values: Sequence[Any]) -> str:
     """Return numbers as a line of bars; what is no number is a gap."""
-    numbers = [float(v) for v in values if _is_number(v)]
+    numbers = [float(value) for value in values if _is_number(value)]
     if not numbers:
         return ""
     low, high = min(numbers), max(numbers)
     step = (high - low) / (len(_BARS) - 1) or 1
-    return "".join(_BARS[round((float(v) - low) / step)] if _is_number(v) else " " for v in values)
+    return "".join(
+        _BARS[round((float(value) - low) / step)] if _is_number(value) else " " for value in values
+    )
 
 
 def _is_number(value: Any) -> bool:
@@ -143,7 +186,9 @@ def _is_number(value: Any) -> bool:
 def overdue(product: Product, today: date) -> list[Rule]:
     """Return the rules whose review date has passed."""
     return [
-        r for r in product.contract.rules if r.review_by and date.fromisoformat(r.review_by) < today
+        rule
+        for rule in product.contract.rules
+        if rule.review_by and date.fromisoformat(rule.review_by) < today
     ]
 
 
@@ -152,15 +197,16 @@ def overdue(product: Product, today: date) -> list[Rule]:
 
 @contextmanager
 def failures(
-    project: Project, shelf: Inputs, product: Product, version: Version, rule: Rule
+    project: Project, inputs: Inputs, product: Product, version: Version, rule: Rule
 ) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
-    """Give all rows of a version that fail a rule, judged again against what its rules read now."""
+    """Give all rows of a version that fail a rule, checked again against what its rules read now."""
     import duckdb
 
     project.vouch([product.name])
-    product, rule = clock_set(product), rule_of(clock_set(product), rule.text)
-    evidence = evidence_of(shelf, product, version)
-    engine = shelf.engine()
+    product = clock_set(product)
+    rule = rule_of(product, rule.text)
+    evidence = evidence_of(inputs, product, version)
+    engine = inputs.engine()
 
     def schema() -> Schema:
         return project.definitions()[product.name].schema
@@ -168,11 +214,11 @@ def failures(
     try:
         with (
             damage_reported([evidence.this]),
-            failing_rows(product, rule, evidence, engine, schema) as found,
+            failing_rows(product, rule, evidence, engine, schema) as answer,
         ):
-            yield found
+            yield answer
     except duckdb.Error as error:
-        words = "" if any(evidence.sensitive.values()) else f": {first_line(error)}"
-        raise UsageError(f"{rule.text!r} cannot be judged on {short(version.id)}{words}") from None
+        why = "" if any(evidence.sensitive.values()) else f": {first_line(error)}"
+        raise UsageError(f"{rule.text!r} cannot be judged on {short(version.id)}{why}") from None
     finally:
         engine.close()

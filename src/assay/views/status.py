@@ -1,114 +1,149 @@
-"""What readers see of a product, whether it is what it should be, and what is overdue."""
+"""What readers see of a product, whether it is up to date, and what is overdue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from assay.model import Product, Version
+from assay.model import Product, Rule, Version
 from assay.plan.parts import some_parts
-from assay.times import AHEAD, while_of
+from assay.times import AHEAD
+from assay.views.products import readers_of
+from assay.views.results import (
+    HeldBackView,
+    HeldView,
+    PlanView,
+    ReadersView,
+    ResultKind,
+)
 from assay.views.rules import overdue
-from assay.views.words import Story, day, readers_see
+from assay.views.view import View
+from assay.views.words.numbers import day
+
+_UP_TO_DATE, _STALE = "up to date", "stale"
+_STATES = {
+    ResultKind.UNCHANGED: _UP_TO_DATE,
+    ResultKind.BUILD: _STALE,
+    ResultKind.CHECK: _STALE,
+    ResultKind.MAYBE: _STALE,
+    ResultKind.PUBLISHED: _STALE,
+}
 
 
-def late(product: Product, now: datetime, readers: Mapping[str, Any] | None) -> list[str]:
-    """Return which rules on the age of the latest event what readers see would not meet now."""
-    reaches = (readers or {}).get("data_as_of")
-    found = []
-    for rule in product.contract.rules:
-        if (
-            reaches
-            and rule.dated.lower() == product.event_time.lower()
-            and rule.dated
-            and not rule.closes
-        ):
-            latest = datetime.fromisoformat(reaches)
-            latest = latest if latest.tzinfo else latest.replace(tzinfo=ZoneInfo(rule.tz))
-            if latest > now + AHEAD:
-                found.append(
-                    f"{rule.text!r} cannot be told: the latest event, {day(reaches)}, is in the future"
-                )
-            elif now - latest > while_of(rule.threshold.removeprefix("at most ")):
-                hours = (now - latest).total_seconds() / 3600
-                found.append(f"{rule.text!r} is no longer so: it is {hours:,.0f} hours old")
-    return found
+class UndeclaredDecision(View, frozen=True, kw_only=True):
+    """Stands for the decision about a product that is no longer declared: there is none."""
+
+    product: str
+    result: ResultKind
 
 
-def status_of_undeclared(version: Version) -> dict[str, Any]:
-    """Return the status of a product that is no longer declared, and that readers still see."""
-    readers = readers_see(version)
-    return {
-        "product": version.product,
-        "result": "no longer declared",
-        "state": "no longer declared",
-        "readers": readers,
-        "as_of": readers.get("data_as_of"),
-        "freshness": "",
-        "reviews": [],
-        "because": f"`products retire {version.product}` takes it away from readers",
-    }
+class StatusView(View, frozen=True, kw_only=True):
+    """What was decided for a product, what readers see, and what is the matter with it."""
 
+    inline: ClassVar[tuple[str, ...]] = ("plan",)
 
-def _state(word: str, held: Sequence[str]) -> str:
-    """Return the state of a product, with how many of its parts are held back."""
-    parts = f"{len(held)} part{'s' if len(held) > 1 else ''} held back" if held else ""
-    return ", ".join(
-        told for told in ("" if held and word == "up to date" else word, parts) if told
-    )
+    plan: PlanView | UndeclaredDecision
+    state: str
+    readers: ReadersView | None
+    as_of: datetime | None
+    freshness: str
+    reviews: tuple[str, ...]
+    because: str
 
 
 def status_of(
     product: Product,
-    told: Mapping[str, Any],
-    story: Story,
+    plan: PlanView,
+    readers: ReadersView | None,
     now: datetime,
     *,
-    also: Sequence[str] = (),
-    left: bool = False,
-) -> dict[str, Any]:
-    """Return the status of a product as plain data, from what was decided for it.
+    notes: Sequence[str] = (),
+    unfinished: bool = False,
+) -> StatusView:
+    """Return the status of a product.
 
-    `also` says what of what it is made of is held back, or does not match; `left` whether the last run began with it
-    and did not finish.
+    `notes` say which of its inputs are held back, or do not match; `unfinished`: the last run began with it and did
+    not finish.
     """
-    state = {
-        "unchanged": "up to date",
-        "build": "stale",
-        "check": "stale",
-        "maybe": "stale",
-        "published": "stale",
-    }
-    readers = story.readers(product.name)
-    because = list(told.get("reasons", ())) or list(told.get("waits_for", {}).values())
-    because += [
-        r["text"]
-        for r in told.get("rules", ())
-        if told["result"] == "held back" and r["status"] != "warning"
-    ]
-    if told["result"] == "published":
-        because = ["judged good, not released yet"]
-    held = list((readers or {}).get("held_parts", ()))
-    if told.get("held_parts"):
-        because.append(
-            f"held back: {some_parts(held)} ({'; '.join(r['text'] for r in told['held_by'])})"
-        )
-    because += also
-    if left and state.get(told["result"]) == "stale":
+    because = _because(plan, readers)
+    because += notes
+    if unfinished and _STATES.get(plan.result) == _STALE:
         because.append("the last run did not finish it: `products retry` tries again, and says why")
-    reviews = [
-        f"review of {rule.text!r} was due {rule.review_by}{f' ({rule.owner})' if rule.owner else ''}"
-        for rule in overdue(product, now.date())
-    ]
-    reviews += late(product, now, readers)
-    return {
-        **told,
-        "state": "pinned"
-        if told.get("pinned")
-        else _state(state.get(told["result"], told["result"]), held),
-        "readers": readers,
-        "as_of": (readers or {}).get("data_as_of"),
-        "freshness": str(product.freshness or ""),
-        "reviews": reviews,
-        "because": "; ".join([*because, *reviews]),
-    }
+    reviews = [_overdue_review(rule) for rule in overdue(product, now.date())]
+    reviews += _late(product, now, readers.data_as_of if readers else None)
+    return StatusView(
+        plan=plan,
+        state=_state(plan, readers.held_parts if readers else ()),
+        readers=readers,
+        as_of=readers.data_as_of if readers else None,
+        freshness=str(product.freshness or ""),
+        reviews=tuple(reviews),
+        because="; ".join([*because, *reviews]),
+    )
+
+
+def status_of_undeclared(version: Version) -> StatusView:
+    """Return the status of a published product that is no longer declared."""
+    readers = readers_of(version)
+    return StatusView(
+        plan=UndeclaredDecision(product=version.product, result=ResultKind.UNDECLARED),
+        state=str(ResultKind.UNDECLARED),
+        readers=readers,
+        as_of=readers.data_as_of,
+        freshness="",
+        reviews=(),
+        because=f"`products retire {version.product}` takes it away from readers",
+    )
+
+
+def _because(plan: PlanView, readers: ReadersView | None) -> list[str]:
+    """Return why a product is not up to date."""
+    because = list(plan.why)
+    match plan.decision:
+        case HeldView(waits_for=waits_for):
+            because = list(waits_for.values())
+        case HeldBackView(rules=rules):
+            because = [rule.text for rule in rules if rule.holds_back]
+    if plan.result is ResultKind.PUBLISHED:
+        because = ["judged good, not released yet"]
+    if plan.held_parts:
+        parts = some_parts(readers.held_parts if readers else ())
+        rules_of_parts = "; ".join(rule.text for rule in plan.held_by or ())
+        because.append(f"held back: {parts} ({rules_of_parts})")
+    return because
+
+
+def _state(plan: PlanView, held: Sequence[str]) -> str:
+    """Return the state of a product, with how many of its parts are held back."""
+    if plan.pinned:
+        return "pinned"
+    state = _STATES.get(plan.result, str(plan.result))
+    if not held:
+        return state
+    parts = f"{len(held)} part{'s' if len(held) > 1 else ''} held back"
+    return parts if state == _UP_TO_DATE else f"{state}, {parts}"
+
+
+def _overdue_review(rule: Rule) -> str:
+    owner = f" ({rule.owner})" if rule.owner else ""
+    return f"review of {rule.text!r} was due {rule.review_by}{owner}"
+
+
+def _late(product: Product, now: datetime, latest: datetime | None) -> list[str]:
+    """Return which rules on the age of the latest event the published version does not meet now."""
+    if latest is None:
+        return []
+    problems = []
+    for rule in product.contract.rules:
+        if rule.within is None or rule.dated.lower() != product.event_time.lower():
+            continue
+        moment = latest if latest.tzinfo else latest.replace(tzinfo=ZoneInfo(rule.tz))
+        age = now - moment
+        if age < -AHEAD:
+            problems.append(
+                f"{rule.text!r} cannot be told: the latest event, {day(latest)}, is in the future"
+            )
+        elif age.total_seconds() > rule.within:
+            hours = age.total_seconds() / 3600
+            problems.append(f"{rule.text!r} is no longer so: it is {hours:,.0f} hours old")
+    return problems

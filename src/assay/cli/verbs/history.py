@@ -1,7 +1,6 @@
 """The verb `products history`: the versions of a product, or how one of its rules came out."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
@@ -12,9 +11,9 @@ from assay.model import short
 from assay.plan.graph import rule_of
 from assay.plan.parts import some_parts
 from assay.text import clean
-from assay.views.history import history_of
-from assay.views.rules import history_of_rule, sparkline
-from assay.views.words import day
+from assay.views.history import HistoryView, history_of
+from assay.views.rules import RuleHistoryView, history_of_rule, sparkline
+from assay.views.words.numbers import day, second
 
 
 @click.command("history")
@@ -30,59 +29,52 @@ def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
         product = workspace.graph.products.get(full)
         if rule is not None and product:
             chosen = rule_of(product, rule)
-            return _history_of_rule(
-                chosen.text,
-                history_of_rule(workspace.catalog, product, chosen, workspace.environment),
-                as_json,
-            )
-        told = history_of(workspace.catalog, full, product, workspace.environment)
+            results = history_of_rule(workspace.catalog, product, chosen, workspace.environment)
+            return _print_rule(chosen.text, results, as_json)
+        versions = history_of(workspace.catalog, full, product, workspace.environment)
     if as_json:
-        return say(told)
-    held = {
-        t["version"]: f"held back: {some_parts(t['held_parts'])}" for t in told if t["held_parts"]
-    }
+        return say(versions)
     table(
         ("version", "readers", "built", "rows", "as of", "verdict", "failed rules", "released"),
-        [
-            (
-                short(t["version"]),
-                "pinned" if t["pinned"] else "see this" if t["now"] else "",
-                _second(t["built_at"]),
-                t["rows"],
-                day(t["data_as_of"] or ""),
-                t["verdict"],
-                "; ".join(t["failed"]) or t["restated"] or held.get(t["version"], ""),
-                "; ".join(f"#{r['release']} {_second(r['at'])}" for r in t["released"]),
-            )
-            for t in told
-        ],
+        map(_row, versions),
     )
     return None
 
 
-def _history_of_rule(text: str, told: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+def _row(view: HistoryView) -> tuple[object, ...]:
+    readers = "see this" if view.now else ""
+    held = f"held back: {some_parts(view.held_parts)}" if view.held_parts else ""
+    return (
+        short(view.version),
+        "pinned" if view.pinned else readers,
+        second(view.built_at),
+        view.rows,
+        day(view.data_as_of),
+        view.verdict,
+        "; ".join(view.failed) or view.restated or held,
+        "; ".join(f"#{release.release} {second(release.at)}" for release in view.released),
+    )
+
+
+def _print_rule(text: str, results: Sequence[RuleHistoryView], as_json: bool) -> None:
     if as_json:
-        return say(told)
+        return say(results)
     click.echo(f"  {clean(text)}")
-    if line := sparkline([item["value"] for item in told]):
+    if line := sparkline([view.value for view in results]):
         click.echo(f"  {line}")
     table(
         ("version", "built", "as of", "status", "value", "of rows", "allowed"),
         [
             (
-                short(t["version"]),
-                _second(t["built_at"]),
-                day(t["data_as_of"] or ""),
-                t["status"],
-                rounded(t["value"]),
-                t["rows"],
-                t["threshold"],
+                short(view.version),
+                second(view.built_at),
+                day(view.data_as_of),
+                view.status,
+                rounded(view.value),
+                view.rows,
+                view.threshold,
             )
-            for t in told
+            for view in results
         ],
     )
     return None
-
-
-def _second(moment: str) -> str:
-    return moment[:19].replace("T", " ")

@@ -9,7 +9,9 @@ from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options, say
 from assay.plan.ladder import plan
 from assay.text import clean
-from assay.views.words import Story, lines
+from assay.views.products import ProductViews
+from assay.views.results import PlanView, ResultKind
+from assay.views.words.results import lines
 
 
 @click.command("plan")
@@ -26,18 +28,22 @@ def verb(
     """Say what `materialize` would do, and why. Changes nothing."""
     with opened(env, now) as workspace:
         observed = workspace.observe()
-        made = plan(
-            workspace.graph, observed, selected(workspace, observed, select, exclude, force=force)
-        )
-        story = Story(workspace.graph, observed.facts)
-        told = [story.planned(name, decision) for name, decision in made.steps.items()]
+        request = selected(workspace, observed, select, exclude, force=force)
+        steps = plan(workspace.graph, observed, request).steps
+        views = ProductViews(workspace.graph, observed.facts)
+        planned = [views.planned(name, decision) for name, decision in steps.items()]
     if as_json:
-        return say(told)
-    shown = [t for t in told if t["result"] != "unchanged" or t["pinned"] or t.get("held_parts")]
-    for item in shown:
-        for line in lines(item, max(map(len, made.steps), default=0)):
+        return say(planned)
+    width = max(map(len, steps), default=0)
+    changes = [view for view in planned if _is_shown(view)]
+    for view in changes:
+        for line in lines(view, width):
             click.echo(clean(line).rstrip())
-    if len(told) > len(shown):
-        count = len(told) - len(shown)
+    if count := len(planned) - len(changes):
         click.echo(f"  unchanged  {count} product{'s' if count > 1 else ''}")
     return None
+
+
+def _is_shown(view: PlanView) -> bool:
+    """Say whether a product has a line of its own; those without are counted."""
+    return view.result is not ResultKind.UNCHANGED or view.pinned or bool(view.held_parts)

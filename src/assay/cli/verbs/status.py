@@ -1,18 +1,22 @@
 """The verb `products status`: what readers see, and whether it is what it should be."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import click
 
 from assay.build.mixtures import mixtures_by_pins
+from assay.build.workspace import Workspace
 from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options, say
 from assay.cli.printing import table
+from assay.decisions import Decision
 from assay.model import short
 from assay.plan.ladder import plan
-from assay.views.status import status_of, status_of_undeclared
-from assay.views.words import Story, day
+from assay.plan.observed import Observed
+from assay.views.products import ProductViews
+from assay.views.status import StatusView, status_of, status_of_undeclared
+from assay.views.words.numbers import day
 
 
 @click.command("status")
@@ -27,46 +31,53 @@ def verb(
     """Say for each product what readers see, and whether it is what it should be."""
     with opened(env, now, last_good=True) as workspace:
         observed = workspace.observe()
-        steps = plan(
-            workspace.graph, observed, selected(workspace, observed, select, exclude)
-        ).steps
-        story = Story(workspace.graph, observed.facts)
-        products = workspace.graph.products
-        held, now = story.made_of_held(products), workspace.clock()
-        also = {
-            n: [f"parts of {one} that it is made of are held back" for one in of]
-            for n, of in held.items()
-        }
-        mixed = mixtures_by_pins(workspace.catalog, workspace.graph, workspace.environment)
-        left = set(workspace.catalog.unfinished(workspace.environment))
-        told = [
-            status_of(
-                products[n],
-                story.decided(n, d),
-                story,
-                now,
-                also=[*also.get(n, ()), *map(str, mixed.get(n, ()))],
-                left=n in left,
-            )
-            for n, d in steps.items()
-        ]
+        request = selected(workspace, observed, select, exclude)
+        steps = plan(workspace.graph, observed, request).steps
+        statuses = _statuses(workspace, observed, steps)
         if not (select or exclude):
-            told += [status_of_undeclared(version) for version in workspace.undeclared().values()]
+            statuses += [status_of_undeclared(v) for v in workspace.undeclared().values()]
     if as_json:
-        return say(told)
-    table(
-        ("product", "state", "readers see", "as of", "rows", "promised", "because"),
-        [
-            (
-                t["product"],
-                t["state"],
-                short((t["readers"] or {}).get("version", "nothing")),
-                day(t["as_of"] or ""),
-                (t["readers"] or {}).get("rows"),
-                t["freshness"],
-                t["because"],
-            )
-            for t in told
-        ],
-    )
+        return say(statuses)
+    headers = ("product", "state", "readers see", "as of", "rows", "promised", "because")
+    table(headers, map(_row, statuses))
     return None
+
+
+def _statuses(
+    workspace: Workspace, observed: Observed, steps: Mapping[str, Decision]
+) -> list[StatusView]:
+    graph, catalog, environment = workspace.graph, workspace.catalog, workspace.environment
+    views, now = ProductViews(graph, observed.facts), workspace.clock()
+    held_inputs = views.with_held_inputs(graph.products)
+    mixtures = mixtures_by_pins(catalog, graph, environment)
+    unfinished = set(catalog.unfinished(environment))
+    return [
+        status_of(
+            graph.products[name],
+            views.plan(name, decision),
+            views.readers(name),
+            now,
+            notes=[
+                *(
+                    f"parts of {held} that it is made of are held back"
+                    for held in held_inputs.get(name, ())
+                ),
+                *map(str, mixtures.get(name, ())),
+            ],
+            unfinished=name in unfinished,
+        )
+        for name, decision in steps.items()
+    ]
+
+
+def _row(status: StatusView) -> tuple[object, ...]:
+    readers = status.readers
+    return (
+        status.plan.product,
+        status.state,
+        short(readers.version if readers else "nothing"),
+        day(status.as_of),
+        readers.rows if readers else None,
+        status.freshness,
+        status.because,
+    )

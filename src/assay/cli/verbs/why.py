@@ -1,5 +1,6 @@
 """The verb `products why`: what is next for one product, or for one part of it, or how its rules are judged."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import click
@@ -8,10 +9,11 @@ from assay.build.inputs import inputs_as_of_now
 from assay.build.workspace import Workspace
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options, say
-from assay.model import short
+from assay.model import Version, short
 from assay.text import clean
-from assay.views.rules import judged_how
-from assay.views.why import explain, explain_part
+from assay.views.rules import RuleWay, judged_how
+from assay.views.why import explain
+from assay.views.why_part import explain_part
 
 
 @click.command("why")
@@ -34,35 +36,38 @@ def verb(
         if rules:
             return _rules(workspace, full, as_json)
         graph, observed = workspace.graph, workspace.observe()
-        told = explain_part(graph, observed, full, part) if part else explain(graph, observed, full)
+        explanation = (
+            explain_part(graph, observed, full, part) if part else explain(graph, observed, full)
+        )
     if as_json:
-        return say(told)
-    return click.echo("\n".join(told["lines"]))
+        return say(explanation)
+    return click.echo("\n".join(explanation.lines))
 
 
 def _rules(workspace: Workspace, name: str, as_json: bool) -> None:
-    """Say how each rule is judged."""
+    """Print how each rule is checked."""
     workspace.project.vouch([name])
-    shelf, decisions = inputs_as_of_now(workspace, workspace.observe())
-    meant = getattr(decisions[name], "version", None) or next(
+    inputs, decisions = inputs_as_of_now(workspace, workspace.observe())
+    version = getattr(decisions[name], "version", None) or next(
         iter(workspace.catalog.versions(name, 1)), None
     )
-    judged = workspace.catalog.verdicts(meant.id, workspace.environment)[:1] if meant else []
-    told = judged_how(
-        shelf, workspace.graph.products[name], meant, judged[0].results if judged else ()
-    )
+    verdicts = workspace.catalog.verdicts(version.id, workspace.environment) if version else []
+    results = verdicts[0].results if verdicts else ()
+    ways = judged_how(inputs, workspace.graph.products[name], version, results)
     if as_json:
-        return say(told)
-    for item in told:
-        last = (
-            f"   {short(meant.id)}: {item['last']['status']}, {item['last']['how']}"
-            if meant and item["last"]
-            else ""
-        )
-        click.echo(f"  {clean(item['rule'])}")
-        click.echo(
-            f"      {item['how']}{': ' + clean(item['because']) if item.get('because') else ''}{last}"
-        )
-        for line in item["query"].splitlines():
-            click.echo(f"      {clean(line)}")
+        return say(ways)
+    for way in ways:
+        for line in _lines(way, version):
+            click.echo(line)
     return None
+
+
+def _lines(way: RuleWay, version: Version | None) -> Iterator[str]:
+    last = ""
+    if version and way.last:
+        last = f"   {short(version.id)}: {way.last.status}, {way.last.how}"
+    because = f": {clean(way.because)}" if way.because else ""
+    yield f"  {clean(way.rule)}"
+    yield f"      {way.how}{because}{last}"
+    for line in way.query.splitlines():
+        yield f"      {clean(line)}"

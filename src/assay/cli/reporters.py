@@ -1,0 +1,172 @@
+"""Reports what a run does: plain lines when piped, progress and colour on a terminal, or JSON lines."""
+
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from assay.cli.printing import to_json
+from assay.decisions import Keep
+from assay.events import (
+    Event,
+    Holder,
+    Progress,
+    Result,
+    Retrying,
+    RunStarted,
+    Settled,
+    Stopping,
+    Waiting,
+    Working,
+    held_parts,
+)
+from assay.text import clean
+from assay.views.products import ProductViews
+from assay.views.results import ResultKind
+from assay.views.words.results import lines, retrying_lines
+
+_COLOURS = {
+    ResultKind.PUBLISHED: "green",
+    ResultKind.HELD_BACK: "red",
+    ResultKind.HELD: "yellow",
+    ResultKind.FAILED: "red",
+    ResultKind.LEFT: "yellow",
+    ResultKind.UNCHANGED: "dim",
+    ResultKind.UNFINISHED: "yellow",
+    ResultKind.BUSY: "yellow",
+    ResultKind.RETRYING: "yellow",
+}
+
+
+class PlainReporter:
+    """Prints results as they come."""
+
+    def __init__(self, views: ProductViews, width: int, out: TextIO) -> None:
+        self.views, self.width, self.out = views, width, out
+        self.unchanged = 0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Stopping(products=products) if products:
+                line = f"  {'stopping':<10} waits for {', '.join(products)}"
+                self.show(ResultKind.LEFT, [line])
+            case Waiting(holders=holders):
+                for holder in dict.fromkeys(holders.values()):
+                    self.show(ResultKind.BUSY, [_waiting_line(event, holder)])
+            case Retrying():
+                view = self.views.retrying(event)
+                self.show(view.result, retrying_lines(view, self.width))
+            case Settled(results=results):
+                for result in results:
+                    self.settled(result)
+
+    def settled(self, result: Result) -> None:
+        """Print one result, or count it if nothing changed."""
+        if _is_unchanged(result):
+            self.unchanged += 1
+        else:
+            view = self.views.result(result)
+            self.show(view.result, lines(view, self.width))
+
+    def show(self, kind: ResultKind, lines: Sequence[str]) -> None:
+        """Print the lines of one result."""
+        for line in lines:
+            self.out.write(f"{clean(line).rstrip()}\n")
+        self.out.flush()
+
+    def close(self) -> None:
+        """Print how many products are unchanged."""
+        if self.unchanged:
+            products = f"{self.unchanged} product{'s' if self.unchanged > 1 else ''}"
+            self.show(ResultKind.UNCHANGED, [f"  {'unchanged':<10} {products}"])
+
+
+def _waiting_line(event: Waiting, holder: Holder) -> str:
+    names = [name for name, other in event.holders.items() if other == holder]
+    return clean(f"  {'waiting':<10} for {', '.join(names)}: {holder}")
+
+
+def _is_unchanged(result: Result) -> bool:
+    """Say whether there is nothing to report; asked before a view is made, as there may be very many."""
+    end = result.end
+    is_news = result.judged or result.undeclared or result.unmade
+    return isinstance(end, Keep) and not (is_news or end.pinned or held_parts(end))
+
+
+class RichReporter(PlainReporter):
+    """Prints the same on a terminal: in colour, above a line that shows what is being worked on."""
+
+    def __init__(self, views: ProductViews, width: int, out: TextIO) -> None:
+        super().__init__(views, width, out)
+        from rich.console import Console
+
+        self.console = Console(file=out, highlight=False)
+        self.status = self.console.status("looking around")
+        self.status.start()
+        self.at_work: dict[str, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted(products=products):
+                count = f"{products} product{'s' if products != 1 else ''}"
+                self.status.update(f"{count} to look after")
+            case Working(product=product, what=what):
+                self.at_work[product] = what
+            case Progress():
+                self.at_work[event.product] = _progress(event)
+            case Retrying(product=product):
+                self.at_work.pop(product, None)
+            case Settled(results=results):
+                for result in results:
+                    self.at_work.pop(result.product, None)
+        if self.at_work:
+            latest = list(self.at_work.items())[-3:]
+            self.status.update(", ".join(f"{what} {name}" for name, what in latest))
+        super().__call__(event)
+
+    def show(self, kind: ResultKind, lines: Sequence[str]) -> None:
+        from rich.text import Text
+
+        first, *rest = map(clean, lines)
+        head = _coloured(first, kind) if kind in _COLOURS else Text(first)
+        for line in (head, *map(Text, rest)):
+            self.console.print(line, soft_wrap=True)
+
+    def close(self) -> None:
+        self.status.stop()
+        super().close()
+
+
+def _progress(event: Progress) -> str:
+    """Return how many parts are built, and how long the others will take."""
+    missing = event.of - event.done
+    seconds = event.seconds / event.done * missing
+    left = f", about {seconds:.0f} s left" if missing > 0 else ""
+    return f"building {event.done:,} of {event.of:,} parts{left} of"
+
+
+def _coloured(line: str, kind: ResultKind) -> Any:
+    from rich.text import Text
+
+    text = Text(line)
+    text.stylize(_COLOURS[kind], 2, 2 + len(kind))
+    return text
+
+
+class JsonReporter:
+    """Writes each result as a line of JSON."""
+
+    def __init__(self, views: ProductViews, out: TextIO) -> None:
+        self.views, self.out = views, out
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Retrying():
+                self.out.write(f"{to_json(self.views.retrying(event))}\n")
+                self.out.flush()
+            case Settled(results=results, release=release):
+                number = release.id if release else None
+                for result in results:
+                    self.out.write(f"{to_json(self.views.result(result, number))}\n")
+                self.out.flush()
+
+    def close(self) -> None:
+        """Nothing is left to write."""

@@ -1,0 +1,85 @@
+"""What products say of themselves: what `products ls` lists."""
+
+from assay.model import Kind, Product, Severity, Version
+from assay.views.products import readers_of
+from assay.views.results import ReadersView
+from assay.views.view import View
+from assay.views.words.products import parts_of
+
+
+class ConsumerView(View, frozen=True, kw_only=True):
+    """Someone who decides something from a product."""
+
+    name: str
+    decides: str
+    contact: str
+
+
+class DeclaredRule(View, frozen=True, kw_only=True):
+    """A rule as it is declared."""
+
+    text: str
+    severity: Severity
+    because: str
+
+
+class AboutView(View, frozen=True, kw_only=True):
+    """A product as it is declared."""
+
+    product: str
+    kind: Kind
+    owner: str
+    purpose: str
+    consumers: tuple[ConsumerView, ...]
+    tags: tuple[str, ...]
+    freshness: str
+    event_time: str
+    parts: str
+    release_group: str
+    reads: tuple[str, ...]
+    retries: int
+    timeout_seconds: float
+    isolate: bool
+    rules: tuple[DeclaredRule, ...]
+    where: str
+
+
+class UndeclaredView(View, frozen=True, kw_only=True):
+    """A published product that is no longer declared."""
+
+    product: str
+    declared: bool
+    readers: ReadersView
+
+
+def about(product: Product) -> AboutView:
+    """Return what a product says of itself."""
+    return AboutView(
+        product=product.name,
+        kind=product.kind,
+        owner=product.owner,
+        purpose=product.purpose,
+        consumers=tuple(
+            ConsumerView(name=c.name, decides=c.decides, contact=c.contact)
+            for c in product.consumers
+        ),
+        tags=product.tags,
+        freshness=str(product.freshness or ""),
+        event_time=product.event_time,
+        parts=parts_of(product),
+        release_group=product.release_group,
+        reads=product.reads,
+        retries=product.retries,
+        timeout_seconds=product.timeout,
+        isolate=product.isolate,
+        rules=tuple(
+            DeclaredRule(text=rule.text, severity=rule.severity, because=rule.because)
+            for rule in product.contract.rules
+        ),
+        where=str(product.where),
+    )
+
+
+def about_undeclared(version: Version) -> UndeclaredView:
+    """Return a published product that is no longer declared."""
+    return UndeclaredView(product=version.product, declared=False, readers=readers_of(version))

@@ -1,0 +1,341 @@
+"""Makes the views of products: what was decided or done, with what the graph and the recorded facts add."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
+from assay.events import Busy, End, Failed, Left, Result, Retrying, Unfinished, held_parts
+from assay.model import PREVIOUS, THIS, Rule, RuleResult, Status, Verdict, Version
+from assay.plan.digests import key_of
+from assay.plan.graph import Graph
+from assay.plan.observed import Facts
+from assay.sensitive import HIDDEN, secret
+from assay.views.results import (
+    BuildView,
+    BusyView,
+    CheckView,
+    DecisionView,
+    FailedPart,
+    FailedView,
+    HeldBackView,
+    HeldPart,
+    HeldView,
+    LeftView,
+    MaybeView,
+    PartsBuilt,
+    PartsToBuild,
+    PlanView,
+    PublishedView,
+    ReadersView,
+    ResultKind,
+    ResultView,
+    RetryingView,
+    RuleView,
+    UnchangedView,
+    UnfinishedView,
+)
+from assay.views.words.numbers import size
+from assay.views.words.whole import whole_because, whole_hint
+
+# What a query that compares puts after the name of a column whose values it returns.
+_COMPARED = re.compile(r"_(before|after|difference)_*$")
+_KINDS: Mapping[type, ResultKind] = {
+    PublishedView: ResultKind.PUBLISHED,
+    UnchangedView: ResultKind.UNCHANGED,
+    HeldBackView: ResultKind.HELD_BACK,
+    HeldView: ResultKind.HELD,
+    FailedView: ResultKind.FAILED,
+    LeftView: ResultKind.LEFT,
+    BuildView: ResultKind.BUILD,
+    CheckView: ResultKind.CHECK,
+    MaybeView: ResultKind.MAYBE,
+    UnfinishedView: ResultKind.UNFINISHED,
+    BusyView: ResultKind.BUSY,
+}
+
+
+class ProductViews(Struct, frozen=True):
+    """Makes views of the products of a graph, as the facts of one environment are."""
+
+    graph: Graph
+    facts: Facts
+
+    def result(self, result: Result, release: int | None = None) -> ResultView:
+        """Return how a product came out of a run, and in which release."""
+        plan = self.plan(result.product, result.end, result.whole)
+        held = plan.held_parts
+        if result.unmade:
+            held = tuple(part for part in held or () if part.part not in result.unmade)
+        return ResultView(
+            product=plan.product,
+            result=plan.result,
+            held_parts=held,
+            held_by=plan.held_by,
+            affects=plan.affects,
+            decision=plan.decision,
+            reasons=() if plan.why else tuple(map(str, result.reasons)),
+            failed_parts=tuple(
+                FailedPart(part=part, error=end.error, detail=end.detail, tries=end.tries)
+                for part, end in result.unmade.items()
+            ),
+            parts=(
+                PartsBuilt(built=result.parts_built[0], of=result.parts_built[1])
+                if result.parts_built
+                else None
+            ),
+            undeclared=result.undeclared,
+            built=result.built,
+            judged=result.judged,
+            seconds=result.seconds,
+            release=release,
+        )
+
+    def retrying(self, event: Retrying) -> RetryingView:
+        """Return what will be tried again, and when."""
+        return RetryingView(
+            product=event.product,
+            result=ResultKind.RETRYING,
+            error=event.error,
+            in_seconds=round(event.seconds, 1),
+            number=event.number,
+            of=event.of,
+        )
+
+    def planned(self, name: str, decision: Decision) -> PlanView:
+        """Return what a run would do for a product."""
+        view = self.plan(name, decision)
+        if view.result is not ResultKind.PUBLISHED:
+            return view
+        return view.to_publish("judged good before; not built again")
+
+    def plan(self, name: str, end: End, whole: Version | None = None) -> PlanView:
+        """Return what was decided; `whole` is the version that was checked before parts were held back, if known."""
+        decision = self._decision(name, end)
+        held = held_parts(end)
+        if not held:
+            return PlanView(product=name, result=_KINDS[type(decision)], decision=decision)
+        return PlanView(
+            product=name,
+            result=_KINDS[type(decision)],
+            held_parts=tuple(
+                HeldPart(part=part, readers_keep_before=bool(digest))
+                for part, digest in held.items()
+            ),
+            held_by=self._held_by(name, end, whole),
+            affects=self.affected(name),
+            decision=decision,
+        )
+
+    def readers(self, name: str) -> ReadersView | None:
+        """Return the published version of a product, or None."""
+        pointer = self.facts.pointer(name)
+        return readers_of(self.facts.version(pointer.version)) if pointer else None
+
+    def affected(self, name: str) -> tuple[str, ...]:
+        """Return who decides from a product or from anything that depends on it, and what."""
+        below = self.graph.downstream(name)
+        decisions: dict[str, list[str]] = {}
+        for product in (
+            self.graph.products[n] for n in self.graph.order if n == name or n in below
+        ):
+            due = f", due {product.freshness.by}" if product.freshness else ""
+            for consumer in product.consumers:
+                of_consumer = decisions.setdefault(consumer.name, [])
+                if consumer.decides:
+                    of_consumer.append(f"{consumer.decides}{due}")
+        return tuple(
+            f"{consumer} ({'; '.join(dict.fromkeys(texts))})" if texts else consumer
+            for consumer, texts in decisions.items()
+        )
+
+    def with_held_inputs(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Return the products that depend on some of these of which parts are held back, each with those inputs."""
+        inputs: dict[str, list[str]] = {}
+        for name in names:
+            pointer = self.facts.pointer(name)
+            if pointer and self.facts.version(pointer.version).key.held:
+                for below in self.graph.downstream(name):
+                    inputs.setdefault(below, []).append(name)
+        return inputs
+
+    # ------------------------------------------------------------------------------------------ decisions
+
+    def _decision(self, name: str, end: End) -> DecisionView:
+        match end:
+            case Publish(version=version, verdict=verdict):
+                return PublishedView(
+                    version=version.id,
+                    rows=version.rows,
+                    size=size(version),
+                    verdict=verdict.status,
+                    rule_count=len(verdict.results),
+                    rules=self._rules(name, verdict),
+                    data_as_of=version.data_as_of,
+                )
+            case Keep(version=version, pinned=pinned):
+                return UnchangedView(
+                    version=version.id,
+                    rows=version.rows,
+                    pinned=pinned,
+                    data_as_of=version.data_as_of,
+                )
+            case Blocked():
+                return self._held_back(name, end)
+            case Held() | Failed() | Unfinished() | Busy() | Left():
+                return self._without_version(name, end)
+            case Build() | Maybe() | Check():
+                return self._to_do(name, end)
+        raise AssertionError(f"{type(end).__name__} is no way to come out")
+
+    def _held_back(self, name: str, blocked: Blocked) -> HeldBackView:
+        product, verdict = self.graph.products[name], blocked.verdict
+        return HeldBackView(
+            version=blocked.version.id,
+            rows=blocked.version.rows,
+            verdict=verdict.status,
+            rule_count=len(verdict.results),
+            rules=self._rules(name, verdict),
+            readers=self.readers(name),
+            affects=self.affected(name),
+            whole_because=whole_because(blocked),
+            whole_hint=whole_hint(product, blocked),
+        )
+
+    def _without_version(
+        self, name: str, end: Held | Failed | Unfinished | Busy | Left
+    ) -> DecisionView:
+        if isinstance(end, Left):
+            return LeftView()
+        readers = self.readers(name)
+        match end:
+            case Held(by=by):
+                return HeldView(waits_for=dict(by), readers=readers)
+            case Failed(error=error, detail=detail, tries=tries):
+                return FailedView(error=error, detail=detail, tries=tries, readers=readers)
+            case Unfinished(parts_made=count, of=of):
+                return UnfinishedView(parts_there=count, of=of, readers=readers)
+            case Busy(holder=holder):
+                return BusyView(
+                    run=holder.run,
+                    host=holder.host,
+                    pid=holder.pid,
+                    since=holder.since,
+                    because=f"another run builds it: {holder}",
+                    readers=readers,
+                )
+
+    def _to_do(self, name: str, end: Build | Maybe | Check) -> DecisionView:
+        match end:
+            case Build(reasons=reasons, part_digests=digests):
+                return BuildView(
+                    reasons=tuple(map(str, reasons)), parts=self._parts_to_build(name, digests)
+                )
+            case Maybe(inputs=inputs, part_digests=digests):
+                return MaybeView(
+                    reasons=(f"depends on what becomes of {', '.join(inputs)}",),
+                    parts=self._parts_to_build(name, digests),
+                )
+            case Check(version=version):
+                pointer = self.facts.pointer(name)
+                is_published = pointer is not None and pointer.version == version.id
+                why = (
+                    "its rules, or what they read, changed"
+                    if is_published
+                    else "built, not judged under today's rules yet"
+                )
+                return CheckView(version=version.id, reasons=(why,))
+
+    def _parts_to_build(self, name: str, digests: Mapping[str, str]) -> PartsToBuild | None:
+        """Return which parts would be built; how long that takes is estimated from the parts built last."""
+        if not digests:
+            return None
+        missing = tuple(key for key, digest in digests.items() if not digest)
+        latest = self.facts.latest(name) if missing else None
+        seconds = [part.seconds for part in latest.parts if part.seconds] if latest else []
+        about = round(sum(seconds) / len(seconds) * len(missing), 2) if seconds else None
+        return PartsToBuild(to_build=missing, of=len(digests), about_seconds=about)
+
+    # ------------------------------------------------------------------------------------------ rules
+
+    def _rules(self, name: str, verdict: Verdict) -> tuple[RuleView, ...]:
+        """Return the rules that failed, warn or could not be checked, with what is declared of them today."""
+        declared = {rule.text: rule for rule in self.graph.products[name].contract.rules}
+        return tuple(
+            _rule_view(
+                result, declared.get(result.text), self._hidden(name, declared.get(result.text))
+            )
+            for result in verdict.results
+            if result.status in {Status.FAILED, Status.ERROR, Status.WARNING}
+        )
+
+    def _held_by(self, name: str, end: End, whole: Version | None) -> tuple[RuleView, ...]:
+        """Return the rules that failed for the parts that are held back."""
+        assert isinstance(end, Publish | Keep)
+        key = end.version.key
+        whole = whole or self.facts.find(name, key_of(key.code, key.inputs).digest)
+        contract = self.graph.products[name].contract.digest
+        verdict = self.facts.failed(whole.id, contract) if whole else None
+        if verdict is None:
+            return ()
+        failed = {result.text for result in verdict.results if result.status is Status.FAILED}
+        return tuple(rule for rule in self._rules(name, verdict) if rule.text in failed)
+
+    def _hidden(self, name: str, rule: Rule | None) -> frozenset[str]:
+        """Return the patterns of columns whose sampled values are hidden: they may have been marked since."""
+        product = self.graph.products[name]
+        read = {name, *product.rule_inputs}
+        if rule and not rule.demand:
+            read = {i.name for i in rule.inputs}
+        return frozenset[str]().union(
+            *(self.graph.sensitive(name if r in {THIS, PREVIOUS} else r) for r in read)
+        )
+
+
+def readers_of(version: Version) -> ReadersView:
+    """Return what readers see of a published version."""
+    return ReadersView(
+        version=version.id,
+        rows=version.rows if version.columns else None,
+        held_parts=tuple(version.key.held),
+        data_as_of=version.data_as_of,
+    )
+
+
+def _rule_view(result: RuleResult, rule: Rule | None, hidden: Collection[str]) -> RuleView:
+    """Return a rule's result; owner, reason and dimension are those declared today."""
+    declared: RuleResult | Rule = rule or result
+    return RuleView(
+        text=result.text,
+        status=result.status,
+        severity=result.severity,
+        dimension=declared.dimension,
+        because=declared.because,
+        owner=declared.owner,
+        failing=result.failing,
+        rows=result.rows,
+        measured=result.measured,
+        threshold=result.threshold,
+        how=result.how,
+        samples=_without_hidden(result.samples, hidden),
+        message=result.message,
+        parts=result.part_counts,
+        where=str(rule.where) if rule else None,
+        closes=rule.closes if rule else None,
+    )
+
+
+def _without_hidden(
+    samples: Iterable[Mapping[str, Any]], patterns: Collection[str]
+) -> tuple[Mapping[str, Any], ...]:
+    """Return sampled rows; values are hidden of columns that one of these patterns matches."""
+    columns = {name: _COMPARED.sub("", name) for sample in samples for name in sample}
+    hidden = {
+        name for name, column in columns.items() if patterns and secret([name, column], patterns)
+    }
+    return tuple(
+        {name: HIDDEN if name in hidden else value for name, value in sample.items()}
+        for sample in samples
+    )

@@ -1,0 +1,300 @@
+"""What was decided or done for a product, as frozen values; `views.words` makes text of them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from assay.model import PartCount, Severity, Status
+from assay.views.view import View
+
+
+class ResultKind(StrEnum):
+    """How a product came out of a run, or would."""
+
+    PUBLISHED = "published"
+    PUBLISH = "publish"
+    UNCHANGED = "unchanged"
+    HELD_BACK = "held back"
+    HELD = "held"
+    FAILED = "failed"
+    LEFT = "left"
+    BUILD = "build"
+    CHECK = "check"
+    MAYBE = "maybe"
+    UNFINISHED = "unfinished"
+    BUSY = "busy"
+    RETRYING = "retrying"
+    UNDECLARED = "no longer declared"
+
+
+class ReadersView(View, frozen=True, kw_only=True):
+    """The published version of a product; `rows` is None for a file."""
+
+    version: str
+    rows: int | None
+    held_parts: tuple[str, ...] = ()
+    data_as_of: datetime | None = None
+
+
+class RuleView(View, frozen=True, kw_only=True):
+    """How one rule came out on one version.
+
+    `where` and `closes` are known only of a rule that is still declared.
+    """
+
+    text: str
+    status: Status
+    severity: Severity
+    dimension: str
+    because: str
+    owner: str
+    failing: int | None
+    rows: int | None
+    measured: float | int | str | None
+    threshold: str
+    how: str
+    samples: tuple[Mapping[str, Any], ...]
+    message: str
+    parts: tuple[PartCount, ...]
+    where: str | None = None
+    closes: str | None = None
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether it keeps a version from being published."""
+        return self.status in {Status.FAILED, Status.ERROR}
+
+
+# ---------------------------------------------------------------------------------------------- decisions
+
+
+class PublishedView(View, frozen=True, kw_only=True):
+    """A version that passed its rules. `rules` are those that warn, of `rule_count`."""
+
+    version: str
+    rows: int
+    size: str
+    verdict: Status
+    rule_count: int
+    rules: tuple[RuleView, ...]
+    data_as_of: datetime | None = None
+
+
+class UnchangedView(View, frozen=True, kw_only=True):
+    """A version that is published and stays so."""
+
+    version: str
+    rows: int
+    pinned: bool
+    data_as_of: datetime | None = None
+
+
+class HeldBackView(View, frozen=True, kw_only=True):
+    """A version that its rules hold back.
+
+    Of a product whose parts can be held back alone, `whole_because` says why the whole version is, `whole_hint` what
+    to do.
+    """
+
+    version: str
+    rows: int
+    verdict: Status
+    rule_count: int
+    rules: tuple[RuleView, ...]
+    readers: ReadersView | None
+    affects: tuple[str, ...]
+    whole_because: str | None = None
+    whole_hint: str | None = None
+
+
+class HeldView(View, frozen=True, kw_only=True):
+    """A product that is held because of its inputs: each with what is the matter with it."""
+
+    waits_for: Mapping[str, str]
+    readers: ReadersView | None
+
+
+class FailedView(View, frozen=True, kw_only=True):
+    """A product whose build failed, with the traceback in `detail`."""
+
+    error: str
+    detail: str
+    tries: int
+    readers: ReadersView | None
+
+
+class UnfinishedView(View, frozen=True, kw_only=True):
+    """A product of whose parts only some are built: `parts_there` of so many."""
+
+    parts_there: int
+    of: int
+    readers: ReadersView | None
+
+
+class BusyView(View, frozen=True, kw_only=True):
+    """A product that another run is building."""
+
+    run: str
+    host: str
+    pid: int
+    since: datetime
+    because: str
+    readers: ReadersView | None
+
+
+class LeftView(View, frozen=True, kw_only=True):
+    """A product that a stopped run did not finish."""
+
+
+class PartsToBuild(View, frozen=True, kw_only=True):
+    """The parts that would be built, of so many, and about how long that takes."""
+
+    to_build: tuple[str, ...]
+    of: int
+    about_seconds: float | None = None
+
+
+class BuildView(View, frozen=True, kw_only=True):
+    """A product that would be built."""
+
+    reasons: tuple[str, ...]
+    parts: PartsToBuild | None = None
+
+
+class MaybeView(View, frozen=True, kw_only=True):
+    """A product that would be built if its inputs change."""
+
+    reasons: tuple[str, ...]
+    parts: PartsToBuild | None = None
+
+
+class CheckView(View, frozen=True, kw_only=True):
+    """A version whose rules would be checked."""
+
+    version: str
+    reasons: tuple[str, ...]
+
+
+DecisionView = (
+    PublishedView
+    | UnchangedView
+    | HeldBackView
+    | HeldView
+    | FailedView
+    | UnfinishedView
+    | BusyView
+    | LeftView
+    | BuildView
+    | MaybeView
+    | CheckView
+)
+
+
+# ---------------------------------------------------------------------------------------------- products
+
+
+class HeldPart(View, frozen=True, kw_only=True):
+    """A part that is held back: readers have its last good rows, or nothing of it."""
+
+    part: str
+    readers_keep_before: bool
+
+
+class PlanView(View, frozen=True, kw_only=True):
+    """What was decided for a product.
+
+    `held_parts` are held back of what readers see, by the rules `held_by`; `affects` says whom that concerns.
+    """
+
+    inline: ClassVar[tuple[str, ...]] = ("decision",)
+
+    product: str
+    result: ResultKind
+    held_parts: tuple[HeldPart, ...] | None = None
+    held_by: tuple[RuleView, ...] | None = None
+    affects: tuple[str, ...] | None = None
+    decision: DecisionView
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The version that the decision is about, or ''."""
+        match self.decision:
+            case PublishedView() | UnchangedView() | HeldBackView() | CheckView():
+                return self.decision.version
+        return ""
+
+    @property
+    def readers(self) -> ReadersView | None:
+        """What readers see, as far as the decision says it."""
+        match self.decision:
+            case HeldBackView() | HeldView() | FailedView() | UnfinishedView() | BusyView():
+                return self.decision.readers
+        return None
+
+    @property
+    def why(self) -> tuple[str, ...]:
+        """Why it is, or was, built or checked."""
+        match self.decision:
+            case BuildView() | MaybeView() | CheckView():
+                return self.decision.reasons
+        return self.reasons
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it is pinned to the version that is published."""
+        return isinstance(self.decision, UnchangedView) and self.decision.pinned
+
+    def to_publish(self, reason: str) -> "PlanView":
+        """Return the same as what is yet to be published, for this reason."""
+        return replace(self, result=ResultKind.PUBLISH, reasons=(reason,))
+
+
+class FailedPart(View, frozen=True, kw_only=True):
+    """A part whose build failed, as a FailedView says it of a product."""
+
+    part: str
+    error: str
+    detail: str
+    tries: int
+
+
+class PartsBuilt(View, frozen=True, kw_only=True):
+    """How many parts were built, of so many."""
+
+    built: int
+    of: int
+
+
+class ResultView(PlanView, frozen=True, kw_only=True):
+    """How a product came out of a run: what was decided last, and what was done for it, in `seconds`."""
+
+    failed_parts: tuple[FailedPart, ...] = ()
+    parts: PartsBuilt | None = None
+    undeclared: tuple[str, ...] = ()
+    built: bool
+    judged: bool
+    seconds: float
+    release: int | None
+
+
+class RetryingView(View, frozen=True, kw_only=True):
+    """A build that failed and is tried again: the `number`-th of so many tries more."""
+
+    product: str
+    result: ResultKind
+    error: str
+    in_seconds: float
+    number: int
+    of: int
+
+
+class EndView(View, frozen=True, kw_only=True):
+    """How a run ended."""
+
+    exit_code: int
+    interrupted: bool
+    spilled_bytes: int = 0

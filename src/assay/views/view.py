@@ -1,0 +1,48 @@
+"""The base of what verbs find out: frozen values, and how they become JSON."""
+
+from datetime import datetime
+from functools import cache
+from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import FieldInfo, fields
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """Plain values that a verb prints as text, or as JSON.
+
+    Its JSON has a key for each field, except for fields that have their default: those are left out. The fields of the
+    views that are named in `inline` stand among its own.
+    """
+
+    inline: ClassVar[tuple[str, ...]] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as JSON shows them: moments as ISO 8601 text, views below as mappings."""
+        data: dict[str, Any] = {}
+        for field in _fields(type(self)):
+            value = getattr(self, field.name)
+            if not field.required and value == field.default:
+                continue
+            if field.name in self.inline:
+                data |= value.as_json()
+            else:
+                data[field.encode_name] = _as_json(value)
+        return data
+
+
+@cache
+def _fields(view: type[View]) -> tuple[FieldInfo, ...]:
+    return fields(view)
+
+
+def _as_json(value: Any) -> Any:
+    """Return a field's value for JSON; what is inside of mappings is data of the user's and stays as it is."""
+    match value:
+        case View():
+            return value.as_json()
+        case datetime():
+            return value.isoformat()
+        case list() | tuple():
+            return [_as_json(item) if isinstance(item, View) else item for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Text made of views: what a person reads."""

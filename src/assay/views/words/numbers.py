@@ -1,0 +1,53 @@
+"""Numbers, moments and rows as people read them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from assay.model import Version
+from assay.text import clean
+
+
+def rows_counted(count: int) -> str:
+    """Return "1 row", "2,000 rows"."""
+    return f"{count:,} row{'s' if count != 1 else ''}"
+
+
+def size(version: Version) -> str:
+    """Return how much a version holds: rows of a table, bytes of a file."""
+    return rows_counted(version.rows) if version.columns else f"{version.bytes:,} bytes"
+
+
+def number(value: float, *, percent: bool) -> str:
+    """Return a measured value with up to four decimals, or as a percentage."""
+    return f"{value:.2%}" if percent else f"{value:,.4f}".rstrip("0").rstrip(".")
+
+
+def day(moment: datetime | None) -> str:
+    """Return a moment to the minute, or its date alone when it is midnight; '' for None."""
+    if moment is None:
+        return ""
+    text = moment.isoformat()
+    if text[10:].startswith("T00:00:00"):
+        return text[:10]
+    return text[:16].replace("T", " ")
+
+
+def second(moment: datetime) -> str:
+    """Return a moment to the second."""
+    return moment.isoformat()[:19].replace("T", " ")
+
+
+def row(sample: Mapping[str, Any], columns: int = 8) -> str:
+    """Return the first columns of a row on one line, safe to show on a terminal."""
+    cells = [
+        f"{clean(name)} {clean(_cell(value))[:60]}"
+        for name, value in list(sample.items())[:columns]
+    ]
+    return "  ".join(cells) + ("  …" if len(sample) > columns else "")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,17 @@
+"""What a person reads of products as they are declared."""
+
+from assay.model import Product, Version, short
+from assay.plan.parts import shown
+
+
+def parts_of(product: Product) -> str:
+    """Return what a product is split by; '' for one that is not in parts."""
+    if product.partition is None:
+        return ""
+    return f"by {shown(product.partition)}" + ("" if product.follows else ", cut")
+
+
+def no_longer_declared(version: Version) -> str:
+    """Return what a user should know of a published product that is no longer declared."""
+    command = f"`products retire {version.product}`"
+    return f"no longer declared, readers still see {short(version.id)}: {command} ends that"

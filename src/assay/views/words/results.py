@@ -1,0 +1,134 @@
+"""What a person reads of a product that was planned, built or held: one line, and why below it."""
+
+from assay.model import short
+from assay.text import clean
+from assay.views.results import (
+    BusyView,
+    FailedView,
+    HeldBackView,
+    HeldView,
+    LeftView,
+    PlanView,
+    PublishedView,
+    ResultKind,
+    ResultView,
+    RetryingView,
+    UnchangedView,
+    UnfinishedView,
+)
+from assay.views.words.numbers import day
+from assay.views.words.parts import affects_lines, failed_lines, held_lines, in_parts
+from assay.views.words.rules import counted, rule_lines
+
+_INDENT = " " * 13
+_FEW = 3  # names that a warning lists
+
+
+def lines(view: PlanView, width: int) -> list[str]:
+    """Return the lines of a product; names are padded to `width` columns."""
+    head = _head(view.result, view.product, width, view.version)
+    undeclared = view.undeclared if isinstance(view, ResultView) else ()
+    return [*_lines(view, head), *(_undeclared(view.product, undeclared) if undeclared else ())]
+
+
+def retrying_lines(view: RetryingView, width: int) -> list[str]:
+    """Return the line of what is tried again."""
+    when = f"in {view.in_seconds:.1f} s" if view.in_seconds else "now"
+    error = clean(view.error.partition("\n")[0])
+    head = _head(view.result, view.product, width)
+    return [f"{head}{when}: {error}; {view.number} of {view.of}"]
+
+
+def _head(result: ResultKind, product: str, width: int, version: str = "") -> str:
+    return f"  {result:<10} {product:<{width}}  {short(version):<7}  "
+
+
+def _lines(view: PlanView, head: str) -> list[str]:
+    match view.decision:
+        case PublishedView() as published if view.result is ResultKind.PUBLISHED:
+            rules = rule_lines(view.product, published.rules)
+            return [head + _published(view, published), *rules, *held_lines(view)]
+        case UnchangedView():
+            return [f"{head}{_unchanged(view)}".rstrip(), *held_lines(view)]
+        case HeldBackView() as blocked:
+            return _held_back(view, blocked, head)
+        case HeldView(waits_for=waits_for):
+            why = clean("; ".join(waits_for.values()))
+            return [f"{head}waits: {why}; {_readers(view)}"]
+        case FailedView() as failed:
+            return _failed(failed, head)
+        case UnfinishedView(parts_there=count, of=of):
+            text = f"{count} of {of} parts are there; it is judged and published when all are"
+            return [f"{head}{text}"]
+        case BusyView(because=because):
+            return [f"{head}{clean(because)}; {_readers(view)}"]
+        case LeftView():
+            return [f"{head}not finished; the next run goes on from here"]
+    texts = (in_parts(view), ", ".join(view.why))
+    return [head + "   ".join(text for text in texts if text)]
+
+
+def _published(view: PlanView, published: PublishedView) -> str:
+    built = "not built again"
+    if isinstance(view, ResultView) and view.built:
+        built = f"{view.seconds:.1f} s"
+    texts = (published.size, built, in_parts(view), ", ".join(view.why))
+    return "   ".join(text for text in texts if text)
+
+
+def _unchanged(view: PlanView) -> str:
+    if view.pinned:
+        return f"pinned; `products restore {view.product} --unpin` lets it move again"
+    if isinstance(view, ResultView) and view.judged:
+        return "judged again under changed rules, or what they read, and passed"
+    return ""
+
+
+def _held_back(view: PlanView, blocked: HeldBackView, head: str) -> list[str]:
+    failed = [rule for rule in blocked.rules if rule.holds_back]
+    lines = [f"{head}{counted(failed, blocked.rule_count)}; {_readers(view)}"]
+    if blocked.whole_because:
+        lines.append(f"{_INDENT}held as a whole: {clean(blocked.whole_because)}")
+    if blocked.whole_hint:
+        lines.append(f"{_INDENT}  {clean(blocked.whole_hint)}")
+    lines += rule_lines(view.product, blocked.rules)
+    lines += failed_lines(view)
+    return [*lines, *affects_lines(blocked.affects)]
+
+
+def _failed(failed: FailedView, head: str) -> list[str]:
+    error, *more = clean(failed.error, keep_lines=True).splitlines() or [""]
+    detail = failed.detail.splitlines()[:5]
+    lines = [
+        f"{head}{error}",
+        *(f"{_INDENT}{line}" for line in more),
+        *(clean(f"{_INDENT}{line}") for line in detail),
+    ]
+    if failed.tries > 1:
+        lines.append(f"{_INDENT}tried {failed.tries} times")
+    return lines
+
+
+def _readers(view: PlanView) -> str:
+    """Return what readers see meanwhile."""
+    readers = view.readers
+    if readers is None:
+        return "readers have nothing yet"
+    if readers.version == view.version:
+        return "readers see it, and it would not pass any more"
+    as_of = f" (as of {day(readers.data_as_of)})" if readers.data_as_of else ""
+    return f"readers keep {short(readers.version)}{as_of}"
+
+
+def _undeclared(product: str, names: tuple[str, ...]) -> list[str]:
+    """Return the warning that the code of a product read files or variables that are no input of it."""
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    consequence = "which are no inputs: a change of them goes"
+    if len(names) == 1:
+        consequence = "which is no input: a change of it goes"
+    hint = f'declare it with source.file("{names[0]}"), or list it in reads'
+    if names[0].startswith("$"):
+        hint = "list it in reads"
+    read = f"{', '.join(names[:_FEW])}{more}"
+    warning = f"warning: {product} reads {read}, {consequence} unnoticed"
+    return [f"{_INDENT}{clean(line)}" for line in (warning, f"{hint} (pyproject.toml)")]

@@ -1,0 +1,59 @@
+"""What a person reads of rules that did not pass."""
+
+from collections.abc import Iterable, Sequence
+
+from assay.model import Status
+from assay.text import clean
+from assay.views.results import RuleView
+from assay.views.words.numbers import number, row, rows_counted
+
+_MARKS = {Status.WARNING: "warning: ", Status.ERROR: "could not be judged: "}
+
+
+def rule_lines(product: str, rules: Iterable[RuleView]) -> list[str]:
+    """Return the lines of rules that failed, warn or could not be checked on a product."""
+    return [line for rule in rules for line in _lines(product, rule)]
+
+
+def _lines(product: str, rule: RuleView) -> list[str]:
+    message = f": {rule.message}" if rule.message else ""
+    mark = _MARKS.get(rule.status, "")
+    lines = [f"{'':13}{mark}{clean(rule.text)}{_measure(rule)}{clean(message)}"]
+    lines += [f"{'':15}{row(sample)}" for sample in rule.samples]
+    if rule.closes and rule.status is Status.FAILED:
+        command = f"products materialize {product} --restate {product} --because TEXT"
+        lines.append(f"{'':15}if that is meant: {command}")
+    if rule.because:
+        lines.append(f"{'':15}because: {clean(rule.because)}")
+    if rule.owner:
+        lines.append(f"{'':15}owner: {clean(rule.owner)}")
+    if rule.status is Status.ERROR and rule.where:
+        lines.append(f"{'':15}declared at {clean(rule.where)}")
+    return lines
+
+
+def _measure(rule: RuleView) -> str:
+    """Return what a rule measured, or how many rows fail it, beside what it allows."""
+    allows = f" ({rule.threshold})" if rule.threshold else ""
+    if isinstance(rule.measured, int | float):
+        count = rule.failing or 0
+        worst = f", the worst of {count:,}" if count > 1 else ""
+        value = number(rule.measured, percent=rule.threshold.endswith("%"))
+        return f": {value}{worst}{allows}"
+    if rule.failing is None:
+        return ""
+    if rule.threshold and rule.parts:
+        part = rule.parts[0]
+        share = f", {part.failing / part.rows:.2%} of it" if part.rows else ""
+        return f": {rows_counted(part.failing)} in {part.part}{share}{allows}"
+    share = f", {rule.failing / rule.rows:.2%}" if allows and rule.rows else ""
+    return f": {rows_counted(rule.failing)}{share}{allows}"
+
+
+def counted(failed: Sequence[RuleView], count: int) -> str:
+    """Return how many of so many rules failed, and how many could not be checked."""
+    errors = sum(rule.status is Status.ERROR for rule in failed)
+    if errors == len(failed):
+        return f"{errors} of {count} rules could not be judged"
+    more = f", {errors} could not be judged" if errors else ""
+    return f"{len(failed) - errors} of {count} rules failed{more}"
