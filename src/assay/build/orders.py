@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from assay.build.builder import BuildOrder
+from assay.build.building import BuildOrder
 from assay.build.inputs import Inputs
 from assay.build.observe import changed_since
 from assay.build.run_facts import RunFacts

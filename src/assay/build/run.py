@@ -11,7 +11,7 @@ from math import inf
 
 from msgspec.structs import replace
 
-from assay.build.builder import Built
+from assay.build.building import Built
 from assay.build.compact import keep_few
 from assay.build.pool import Pool
 from assay.build.publish import Publisher

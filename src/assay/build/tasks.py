@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from assay.build.builder import Builder, Built, without
+from assay.build.building import BuildTools, Built
+from assay.build.by_part import build_parts
 from assay.build.definitions import Definitions
 from assay.build.evidence import judge_order, needs_files
 from assay.build.failures import Failures
@@ -16,7 +17,9 @@ from assay.build.recorder import Recorder
 from assay.build.results import ProductWork
 from assay.build.run_facts import RunFacts
 from assay.build.schedule import Schedule
+from assay.build.substitutes import without_failed_parts
 from assay.build.undeclared import Undeclared
+from assay.build.whole import build_whole
 from assay.build.workers import Workers
 from assay.build.workspace import Workspace
 from assay.declare.resolve import Definition
@@ -52,7 +55,7 @@ class Tasks:
         self.workers = Workers(run=run, inputs=self.inputs, timer=time.monotonic)
         self.recorder = Recorder(workspace, facts, self.workers)
         inspector = Inspector(workspace.catalog, graph, products, self.workers, self.recorder)
-        self.builder = Builder(
+        self.tools = BuildTools(
             storage=storage,
             workers=self.workers,
             clock=workspace.clock,
@@ -68,12 +71,15 @@ class Tasks:
         """Return what builds a version of a product for a key, or its parts in `part_range` alone."""
         if key.held:
             order, version, before = self.orders.without_failed_parts(product, key, work.whole)
-            built = Built(version=without(order, version, before, self.workspace.clock()))
+            built = Built(
+                version=without_failed_parts(order, version, before, self.workspace.clock())
+            )
             return lambda: built
         runs_code = product.kind is not Kind.SQL or product.quarantines
         definition = self.definitions[product.name] if runs_code else Definition()
         if not product.follows:
-            build = partial(self.builder.build, self.orders.whole(product, key, definition))
+            order = self.orders.whole(product, key, definition)
+            build = partial(build_whole, self.tools, order)
             size = sum(bytes_of(self.schedule.states[i.name]) for i in product.inputs)
             task = self._in_turn(size, build) if product.kind is Kind.SQL else build
             return self.undeclared.watched(product, task)
@@ -81,7 +87,7 @@ class Tasks:
         work.parts_built = (order.steps.to_build, len(order.steps.specs))
         if order.steps.to_build >= MANY:
             self.recorder.shares_files.add(product.name)
-        return self.undeclared.watched(product, partial(self.builder.build, order))
+        return self.undeclared.watched(product, partial(build_parts, self.tools, order))
 
     def judge(self, product: Product, version: Version) -> Task:
         """Return what judges a version."""

@@ -1,0 +1,135 @@
+"""What building a version needs, and what comes of it: the order, the tools, the version."""
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+
+from msgspec import Struct, field
+
+from assay.build.inspector import Inspector
+from assay.build.recorder import Recorder
+from assay.build.workers import Workers
+from assay.declare.resolve import Definition
+from assay.engines.tables import InputFiles, Measured
+from assay.errors import SourceReplaced
+from assay.model import Column, Key, Part, Product, Version
+from assay.plan.digests import digest
+from assay.plan.part_specs import PartSpec, PartSteps
+from assay.store.files import Storage
+
+
+class BuildOrder(Struct, frozen=True, kw_only=True):
+    """What is to be built: `feeds` gives the inputs of the product or of one part; `check` raises if they changed.
+
+    `steps` are the parts of a product that follows its inputs, or those stored of a product that is cut into parts.
+    `holds`: a part that cannot be built is held back alone, and the part of the version `before` stands in for it.
+    `inherited` is the business time that the inputs reach, and `data_as_of` gives that of the inputs of one part.
+    """
+
+    product: Product
+    key: Key
+    run: str
+    definition: Definition
+    feeds: Callable[[PartSpec | None], Sequence[InputFiles]]
+    check: Callable[[Sequence[InputFiles]], None]
+    steps: PartSteps = PartSteps()
+    inherited: datetime | None = None
+    data_as_of: Callable[[PartSpec], datetime | None] = lambda _: None
+    holds: bool = False
+    before: Version | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder of the store that everything is written below."""
+        return f"{self.product.name}/{self.run}"
+
+    @contextmanager
+    def as_observed(self, inputs: Sequence[InputFiles]) -> Iterator[None]:
+        """Raise SourceReplaced instead of any other failure if a source file changed meanwhile: it may be the cause."""
+        try:
+            yield
+        except Exception as error:
+            try:
+                with suppress(OSError):  # nobody can look; the failure itself says why
+                    self.check(inputs)
+            except SourceReplaced as replaced:
+                raise replaced from error
+            raise
+
+
+class Built(Struct, frozen=True, kw_only=True):
+    """A version, and the parts (`unmade`) that could not be built and are held back alone, each with its error."""
+
+    version: Version
+    unmade: Mapping[str, Exception] = field(default_factory=dict)
+
+
+class BuildTools(Struct, frozen=True, kw_only=True):
+    """Everything that building goes through. `timer` returns seconds."""
+
+    storage: Storage
+    workers: Workers
+    clock: Callable[[], datetime]
+    timer: Callable[[], float]
+    recorder: Recorder
+    inspector: Inspector
+
+    def remove(self, folder: str) -> None:
+        """Remove a folder of the store, if that is possible."""
+        with suppress(OSError):
+            self.storage.remove(folder)
+
+    def sealed(self, path: str, measured: Measured, *, key: str = "") -> Part:
+        """Make a written file read-only, and return it as a part."""
+        size, checksum, modified = self.storage.seal(path)
+        return Part(
+            key=key,
+            path=path,
+            rows=measured.rows,
+            bytes=size,
+            checksum=checksum,
+            modified=modified,
+            digest=measured.digest,
+        )
+
+    def version(
+        self, order: BuildOrder, started: float, parts: Sequence[Part], measured: Measured
+    ) -> Version:
+        """Return the version that these parts are; `started` is when building it began, by the timer."""
+        own_time = measured.data_as_of if order.product.event_time else None
+        return Version(
+            id=new_id(),
+            product=order.product.name,
+            key=order.key,
+            digest=measured.digest,
+            columns=measured.columns,
+            rows=measured.rows,
+            bytes=bytes_of(parts),
+            built_at=self.clock(),
+            seconds=round(self.timer() - started, 3),
+            run=order.run,
+            parts=tuple(parts),
+            data_as_of=own_time or order.inherited,
+        )
+
+
+def new_id() -> str:
+    """Return the id of a new version."""
+    return f"v{uuid.uuid4().hex[:16]}"
+
+
+def bytes_of(parts: Sequence[Part]) -> int:
+    """Return the size of all files in which parts are."""
+    return sum({part.path: part.bytes for part in parts}.values())
+
+
+def combined(parts: Sequence[Part], columns: Sequence[Column]) -> Measured:
+    """Return what parts hold together."""
+    times = [part.data_as_of for part in parts if part.data_as_of]
+    return Measured(
+        rows=sum(part.rows for part in parts),
+        columns=tuple(columns),
+        digest=digest([[part.key, part.digest] for part in parts]),
+        data_as_of=max(times) if times else None,
+    )

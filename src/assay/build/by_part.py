@@ -1,0 +1,228 @@
+"""Builds a product that follows its inputs: each missing part by itself, and the version of all parts."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from msgspec.structs import replace
+
+from assay.build.building import BuildOrder, BuildTools, Built, combined
+from assay.build.substitutes import without_unbuilt_parts
+from assay.build.workers import Make
+from assay.engines.damage import damage_reported
+from assay.engines.duckdb import keyed
+from assay.engines.measure import Stranger, measure
+from assay.engines.quoting import identifier, literal
+from assay.engines.tables import Measured
+from assay.errors import BuildError, is_of_the_machine
+from assay.events import PART_NOTE, Unfinished
+from assay.model import Column, Part, Product
+from assay.plan.part_specs import PartSpec
+from assay.plan.parts import NULL, coarsen
+
+_NO_FOLDER_NAME = {"", "NULL", NULL}  # readers of Hive folders would take these for null
+_LONGEST = 100  # letters of a value that may be the name of a folder
+
+
+def build_parts(tools: BuildTools, order: BuildOrder) -> Built | Unfinished:
+    """Build the parts that are to be built now, and the version of all parts, if all exist then.
+
+    Parts that were built stay when a later part fails.
+    """
+    started = tools.timer()
+    existing, errors = _existing_parts(tools, order)
+    if order.holds:
+        errors |= _parts_unlike_most(order.product, existing)
+    specs = order.steps.specs
+    parts = [existing[s.key] for s in specs if s.key in existing and s.key not in errors]
+    complete = len(parts) + len(errors) == len(specs)
+    if errors and (not complete or not parts):
+        raise next(iter(errors.values()))
+    if not complete:
+        return Unfinished(parts_made=len(parts), of=len(specs))
+    measured = combined(parts, _columns_of(order.product, parts))
+    version = tools.version(order, started, parts, measured)
+    if errors:
+        version = without_unbuilt_parts(order, version, errors)
+    return Built(version=version, unmade=errors)
+
+
+def _existing_parts(
+    tools: BuildTools, order: BuildOrder
+) -> tuple[dict[str, Part], dict[str, Exception]]:
+    """Build the missing parts; return all parts that exist then, and the errors of those that could not be built."""
+    existing: dict[str, Part] = {}
+    errors: dict[str, Exception] = {}
+    remaining = list(enumerate(order.steps.specs))[::-1]
+    stopping = tools.workers.stopping
+    while remaining and not stopping.is_set():
+        with tools.workers.at(order.product, order.definition.recipe) as make:
+            while remaining and not stopping.is_set():
+                index, spec = remaining.pop()
+                part = order.steps.stored.get(spec.made_of)
+                if order.steps.is_to_build(spec):
+                    try:
+                        part = _build_part(tools, order, spec, index, make)
+                    except Exception as error:
+                        if not order.holds or stopping.is_set() or is_of_the_machine(error):
+                            raise
+                        errors[spec.key] = error
+                        break  # a process that hung or crashed is gone: go on in another
+                    tools.recorder.part_built(order.product.name, part)
+                if part is not None:
+                    existing[spec.key] = part
+    return existing, errors
+
+
+def _build_part(
+    tools: BuildTools, order: BuildOrder, spec: PartSpec, index: int, make: Make
+) -> Part:
+    """Build one part, and seal it."""
+    started, product = tools.timer(), order.product
+    folder = f"{order.folder}/{_folder(product, spec.key, index)}"
+    target = tools.storage.prepare(f"{folder}/data.parquet")
+    try:
+        inputs, stranger = order.feeds(spec), _stranger(product, spec)
+        with order.as_observed(inputs), damage_reported(files.table for files in inputs):
+            tools.inspector.inspect(inputs)
+            measured = make(inputs, target, stranger=stranger)
+        if any(i.back for i in product.inputs):
+            measured = _own_rows(tools, product, spec, target, measured)
+        if measured.strangers and stranger:
+            raise _foreign_rows(product, spec, measured.strangers, stranger[0])
+        order.check(inputs)
+        part = tools.sealed(f"{folder}/data.parquet", measured, key=spec.key)
+    except BaseException as error:
+        tools.remove(folder)
+        if isinstance(error, Exception):
+            error.add_note(f"{PART_NOTE}{spec.key}.")
+        raise
+    return replace(
+        part,
+        made_of=spec.made_of,
+        inputs=spec.inputs,
+        columns=measured.columns,
+        seconds=round(tools.timer() - started, 3),
+        data_as_of=measured.data_as_of or order.data_as_of(spec),
+    )
+
+
+def _stranger(product: Product, spec: PartSpec) -> Stranger | None:
+    """Return the column that says which part a row is of, and the part that it should be of; None if none says."""
+    partition = product.partition
+    if partition is None or not partition.in_rows:
+        return None
+    return partition.names[0], partition.grain, spec.key
+
+
+def _foreign_rows(product: Product, spec: PartSpec, count: int, column: str) -> BuildError:
+    """Return the error for rows of a part that belong to another part."""
+    hint = "A part holds rows of its own alone. Filter them, or follow no parts of that input."
+    if spec.key == NULL:
+        hint = (
+            f"Rows whose {column} is null are of no part: leave them out, or write each= instead."
+        )
+    return BuildError(
+        f"{count:,} rows of {product.name} that were made as {spec.key} belong elsewhere: they say so by {column}",
+        hint=hint,
+        where=product.where,
+    )
+
+
+def _own_rows(
+    tools: BuildTools, product: Product, spec: PartSpec, target: Path, measured: Measured
+) -> Measured:
+    """Keep this part's rows: rows of the parts before it, which it looks back on, came out of incomplete windows."""
+    assert product.partition is not None
+    [name], grain = product.partition.names, product.partition.grain
+    column = next((c for c in measured.columns if c.name.lower() == name.lower()), None)
+    if column is None:
+        raise BuildError(
+            f"{product.name} sees parts before its own, and its rows do not say of which part they are",
+            hint=f"Give it a column {name}.",
+            where=product.where,
+        )
+    if not measured.strangers:
+        return measured
+    if zoned := [f"{c.name} ({c.logical})" for c in measured.columns if c.logical]:
+        raise BuildError(
+            f"a part with {', '.join(zoned)} cannot be told from those before",
+            where=product.where,
+        )
+    before = ", ".join(literal(key) for key in _keys_before(product, spec, grain)) or "null"
+    engine, window = tools.workers.engine, target.with_name("window.parquet")
+    target.rename(window)
+    is_before = f"{keyed(identifier(column.name), grain, column.type)} in ({before})"
+    engine.copy_where(window, f"({is_before}) is not true", target)
+    window.unlink()
+    return measure(engine, target, product.event_time, stranger=_stranger(product, spec))
+
+
+def _keys_before(product: Product, spec: PartSpec, grain: str) -> list[str]:
+    """Return the keys of the parts before this one from which it uses inputs, sorted."""
+    grains = {i.alias: i.grain or "" for i in product.inputs if i.back}
+    used = {
+        coarsen(key, grains[alias], grain)
+        for alias, keys in spec.uses.items()
+        if alias in grains
+        for key in keys
+    }
+    return sorted(used - {spec.key})
+
+
+def _folder(product: Product, key: str, index: int) -> str:
+    """Return the folder of a part: `column=value` where a column says which part a row is of, as Hive writes it."""
+    partition = product.partition
+    says = partition and partition.in_rows and partition.grain in {"", "day"}
+    if partition and says and key not in _NO_FOLDER_NAME:
+        name, value = partition.names[0], quote(key, safe="")
+        if len(value) <= _LONGEST and name.isascii():
+            return f"{name}={value}"
+    return f"part-{index}"
+
+
+# ---------------------------------------------------------------------------------------------- columns of parts
+
+
+def _parts_unlike_most(product: Product, parts: Mapping[str, Part]) -> dict[str, Exception]:
+    """Return the parts that have other columns than most, each with an error that says so."""
+    if len({part.columns for part in parts.values()}) < 2:
+        return {}
+    usual, _ = Counter(part.columns for part in parts.values()).most_common(1)[0]
+    model = next(part for part in parts.values() if part.columns == usual)
+    return {
+        key: _unlike(product, part, model) for key, part in parts.items() if part.columns != usual
+    }
+
+
+def _columns_of(product: Product, parts: Sequence[Part]) -> tuple[Column, ...]:
+    """Return the columns that all parts have; BuildError when they differ."""
+    if not parts:
+        raise BuildError(
+            f"{product.name} has no parts: none of its inputs has any", where=product.where
+        )
+    for part in parts:
+        if part.columns != parts[0].columns:
+            raise _unlike(product, part, parts[0])
+    return parts[0].columns
+
+
+def _unlike(product: Product, part: Part, model: Part) -> BuildError:
+    """Return the error for a part that has other columns than another."""
+    own, others = _spelled(part), _spelled(model)
+    differences = [
+        f"{key} has {', '.join(sorted(columns))}"
+        for key, columns in ((part.key, own - others), (model.key, others - own))
+        if columns
+    ]
+    what = "; ".join(differences) or "their columns are in another order"
+    return BuildError(
+        f"the parts of {product.name} are not alike: {what}",
+        hint="Cast to one type, or declare a contract.",
+        where=product.where,
+    )
+
+
+def _spelled(part: Part) -> set[str]:
+    return {f"{column.name} {column.logical or column.type}" for column in part.columns}

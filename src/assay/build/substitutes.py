@@ -1,0 +1,66 @@
+"""Versions in which some parts are held back: the published parts stand in for them, if there are any."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from assay.build.building import BuildOrder, bytes_of, combined, new_id
+from assay.model import Part, Version
+from assay.plan.digests import key_of
+from assay.plan.holding import as_of_parts, unlike
+
+
+def without_failed_parts(
+    order: BuildOrder, version: Version, published: Version | None, now: datetime
+) -> Version:
+    """Return a version in which the published parts stand in for those that the key of the order holds back."""
+    old = _parts_by_key(published)
+    parts = [old.get(part.key) if part.key in order.key.held else part for part in version.parts]
+    return replace(
+        _with_parts(order, version, [part for part in parts if part is not None]),
+        id=new_id(),
+        key=order.key,
+        built_at=now,
+        seconds=0.0,
+        run=order.run,
+    )
+
+
+def without_unbuilt_parts(
+    order: BuildOrder, version: Version, errors: Mapping[str, Exception]
+) -> Version:
+    """Return a version in which the published parts stand in for those that could not be built.
+
+    Raises the first of the errors when the published parts cannot stand in.
+    """
+    if why := unlike(version, order.before, set(errors)):
+        error = next(iter(errors.values()))
+        error.add_note(f"Nothing of {order.product.name} goes out without it: {why}.")
+        raise error
+    old = _parts_by_key(order.before if order.before and order.before.in_parts else None)
+    new = {part.key: part for part in version.parts}
+    parts = [
+        old.get(spec.key) if spec.key in errors else new[spec.key] for spec in order.steps.specs
+    ]
+    held = {key: old[key].digest if key in old else "" for key in errors}
+    key = key_of(order.key.code, order.key.inputs, held, of=version.digest)
+    return replace(
+        _with_parts(order, version, [part for part in parts if part is not None]), key=key
+    )
+
+
+def _parts_by_key(version: Version | None) -> dict[str, Part]:
+    return {part.key: part for part in version.parts} if version else {}
+
+
+def _with_parts(order: BuildOrder, version: Version, parts: Sequence[Part]) -> Version:
+    whole = combined(parts, version.columns)
+    return replace(
+        version,
+        digest=whole.digest,
+        rows=whole.rows,
+        parts=tuple(parts),
+        bytes=bytes_of(parts),
+        data_as_of=as_of_parts(order.product, parts, version.data_as_of),
+    )
