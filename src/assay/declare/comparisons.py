@@ -8,19 +8,26 @@ rule run again.
 from collections.abc import Iterable, Mapping, Sequence
 
 from assay.amounts import Amount
-from assay.declare.rule_arguments import IDENTIFIER, NotARule, sql_argument
+from assay.declare.rule_arguments import (
+    IDENTIFIER,
+    NotARule,
+    product_table,
+    sql_argument,
+    text_argument,
+)
 from assay.engines.quoting import identifier
 from assay.engines.sql.reader import is_expression
 
 
 def reconciles(
-    measure: str, table: str, other_measure: str, within: Amount, by: Mapping[str, str]
+    measure: str, other: str, other_measure: str, within: Amount, by: Mapping[str, str]
 ) -> str:
-    """Return the query that compares a total of this product with one of a table.
+    """Return the query that compares a total of this product with one of another.
 
-    `by` maps the key columns of this product to those of the table.
+    `by` maps the key columns of this product to those of the other.
     """
     ours = _totals(measure, list(by), "this")
+    table = product_table(text_argument(other, "other"))
     theirs = _totals(other_measure, list(by.values()), table)
     keys = range(len(by))
     on = " and ".join(f"h.__k{i} is not distinct from t.__k{i}" for i in keys) or "true"

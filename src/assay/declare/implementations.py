@@ -59,7 +59,7 @@ def _read_sql(name: str, declared: ProductDeclaration, names: Names) -> Implemen
     if parsed is None:
         return Implementation(sql=text)
     tables = [str(table) for table in parsed.tables]
-    inputs = [_read_input(table, name, declared, where, names, sql=True) for table in tables]
+    inputs = [_find_input(table, name, declared, where, names, sql=True) for table in tables]
     names.problems += clocks.in_query(declared, parsed, label, where, file=text if file else "")
     _report_unused(name, declared, tables, "table of its SQL", names)
     return Implementation(
@@ -147,11 +147,11 @@ class _Parameters:
                 label = f"{self.name}: parameter {alias!r}"
                 self.names.problems.append(moment_without_turn(label, self.where))
         else:
-            self._read_input(alias, annotation)
+            self._add_input(alias, annotation)
         self.handovers[alias] = handover
 
-    def _read_input(self, alias: str, annotation: Any) -> None:
-        found = _read_input(alias, self.name, self.declared, self.where, self.names)
+    def _add_input(self, alias: str, annotation: Any) -> None:
+        found = _find_input(alias, self.name, self.declared, self.where, self.names)
         if found is None:
             return
         self.inputs.append(found)
@@ -165,7 +165,7 @@ class _Parameters:
 # ------------------------------------------------------------------------------------------ inputs
 
 
-def _read_input(
+def _find_input(
     alias: str,
     name: str,
     declared: ProductDeclaration,

@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cache
@@ -52,14 +52,14 @@ class _ManifestHeader(Struct):
 
     made_from: str
     files: list[str]
-    body: str
+    body: str = ""
 
 
 class _CacheHeader(Struct, array_like=True):
     """`tools` is the digest of the code and libraries that wrote a cache."""
 
     tools: str
-    body: str
+    body: str = ""
 
 
 class _Declared(Struct):
@@ -99,12 +99,12 @@ def last_manifest(config: Config) -> tuple[Graph, datetime] | None:
         return None
 
 
-def write_manifest(config: Config, graph: Graph, files: Iterable[Path | str], stamp: str) -> None:
-    """Store a graph for the next run; `stamp` is the digest of what it depends on, with `files`."""
+def write_manifest(config: Config, graph: Graph, files: list[str], stamp: str) -> None:
+    """Store a graph for the next run; `stamp` is `made_from()` with `files`."""
     index = {name: number for number, name in enumerate(graph.products)}
     order = [index[name] for name in graph.order]
     declared = _Declared([*graph.sources.values()], [*graph.products.values()], order)
-    _write(config, FILE, declared, lambda sha: _ManifestHeader(stamp, relative(config, files), sha))
+    _write(config, FILE, _ManifestHeader(stamp, files), declared)
 
 
 def _graph_of(declared: _Declared) -> Graph:
@@ -187,7 +187,7 @@ def _read_cache(config: Config, name: str, kind: type[dict[str, T]]) -> dict[str
 
 
 def _write_cache(config: Config, name: str, stored: Mapping[str, Any]) -> None:
-    _write(config, name, stored, lambda sha: _CacheHeader(digest(_tools()), sha))
+    _write(config, name, _CacheHeader(digest(_tools())), stored)
 
 
 # --------------------------------------------------------------------------------------- the files
@@ -204,16 +204,16 @@ def _read(config: Config, name: str, header_type: type[H]) -> tuple[H, memoryvie
     return header, body
 
 
-def _write(config: Config, name: str, body: Any, header_of: Callable[[str], Struct]) -> None:
-    """Write a file with the header for the SHA-256 of its body.
+def _write(config: Config, name: str, header: H, body: Any) -> None:
+    """Write a file, with the SHA-256 of its body in the header.
 
     A folder that cannot be written to only makes the next run slower.
     """
     with suppress(OSError, UnicodeEncodeError):
         content = encode(body)
-        header = encode(header_of(_sha(content)))
+        header.body = _sha(content)
         _make_state(config)
-        _replace(config.state / name, header + b"\n" + content)
+        _replace(config.state / name, encode(header) + b"\n" + content)
 
 
 def _make_state(config: Config) -> None:

@@ -57,14 +57,15 @@ def read_definitions(config: Config) -> Resolved:
         *local.searched,
         *local.read_by(),
     ]
-    stamp = made_from(config, relative(config, files))
+    paths = relative(config, files)
+    stamp = made_from(config, paths)
     if before == made_from(config, ()):  # no definition module was edited meanwhile
         if parsed.keys() != queries.keys():
             write_queries(config, parsed)
         if local.known != functions:
             write_functions(config, local.known)
         # Last: a process killed before this reads the definitions again next time.
-        write_manifest(config, resolved.graph, files, stamp)
+        write_manifest(config, resolved.graph, paths, stamp)
     return resolved
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from assay.amounts import Amount, amount
+from assay.engines.quoting import dotted
 
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
@@ -50,6 +51,13 @@ def columns_argument(value: Any, keyword: str) -> list[str]:
     if reserved := [name for name in names if name.startswith("__")]:
         raise NotARule(f"{keyword}= names {reserved[0]!r}: names that begin with __ are taken")
     return names
+
+
+def product_table(name: str) -> str:
+    """Return the name of a product as a table in SQL; NotARule for a text that is no name."""
+    if not all(IDENTIFIER.fullmatch(part) for part in name.split(".")):
+        raise NotARule(f"{name!r} is no name of a product")
+    return dotted(name)
 
 
 def amount_argument(value: Any, keyword: str) -> Amount:

@@ -9,17 +9,17 @@ from msgspec import Struct
 
 from assay.declare import comparisons
 from assay.declare.rule_arguments import (
-    IDENTIFIER,
     NotARule,
     amount_argument,
     columns_argument,
     name_of_rule,
+    product_table,
     sql_argument,
     text_argument,
     zone_argument,
 )
 from assay.declare.words import RuleDeclaration
-from assay.engines.quoting import dotted, identifier
+from assay.engines.quoting import identifier
 from assay.engines.sql.reader import is_expression
 from assay.rules.with_queries import LATEST
 from assay.times import before_grace, is_date, settled_before, while_of
@@ -131,20 +131,13 @@ def _references(text: str, column: str, other: str, product: str) -> RuleQuery:
         raise NotARule(f'{theirs!r} should name a product and its column: "customers.id"')
     # Qualified, so that it cannot be read as a column of this product.
     qualified = f"{identifier(table.rpartition('.')[2])}.{identifier(key)}"
-    values = f"select {qualified} from {_table(table)} where {qualified} is not null"
+    values = f"select {qualified} from {product_table(table)} where {qualified} is not null"
     return RuleQuery(
         text=text or f"every {name} is in {theirs}",
         condition=f"{identifier(name)} is null or {identifier(name)} in ({values})",
         columns=(name,),
         dimension="consistency",
     )
-
-
-def _table(name: str) -> str:
-    """Return a product's name as SQL."""
-    if not all(IDENTIFIER.fullmatch(part) for part in name.split(".")):
-        raise NotARule(f"{name!r} is no name of a product")
-    return dotted(name)
 
 
 def _reconciles(
@@ -163,12 +156,11 @@ def _reconciles(
         ours = theirs = columns_argument(by, "by")
     pairs = zip(columns_argument(ours, "by"), columns_argument(theirs, "by"), strict=True)
     keys = dict(pairs)
-    table = _table(text_argument(other, "other"))
     grouped = f" by {', '.join(keys)}" if keys else ""
     inexact = f" within {allowed}" if allowed.number else ""
     return RuleQuery(
         text=text or f"{measure} is {other_measure} of {other}{grouped}{inexact}",
-        sql=comparisons.reconciles(measure, table, other_measure, allowed, keys),
+        sql=comparisons.reconciles(measure, other, other_measure, allowed, keys),
         compares=True,
         threshold=f"within {allowed}",
         dimension="consistency",
