@@ -191,30 +191,23 @@ def product(
 
     owner (str): who answers for the product; required.
     purpose (str): what the product is for. Default "".
-    domain (str): the first part of the full name `domain.name`; by default the module or folder of
-        the declaration.
+    domain (str): the first part of the full name. Default: the module, or its folder.
     inputs (mapping of str): what a parameter, or a table of the SQL, refers to, if not to the input
         of its own name: a name (`{"lines": "sales.sales_lines"}`), a declaration, or `parts(...)`.
-    contract (pandera.polars DataFrameModel or DataFrameSchema): the columns, types and checks.
-        Default None.
+    contract (pandera.polars model or schema): columns, types and checks. Default None.
     rules (list): `rule.check(...)` and the other functions of `rule`. Default ().
     consumers (list of Consumer): who decides something from the product. Default ().
     tags (list of str): labels to select products by. Default ().
-    event_time (str): the column that says how far the data reaches. Default "": the earliest of the
-        inputs.
+    event_time (str): the column that says how far the data reaches. Default "".
     freshness (Freshness): until when the data should be published; displayed only. Default None.
-    release_group (str): all products with this text are published together or not at all. Default
-        "".
-    each (str or declaration): the input whose parts are the parts of this product, too. Default "":
-        no parts.
-    partition_by (str): the column that splits the product into parts: "day", "month(invoiced_at)".
-        Default "".
+    release_group (str): products with the same text are published all or none. Default "".
+    each (str or declaration): the input whose parts are those of this product. Default "".
+    partition_by (str): the column of the parts: "day", or "month(invoiced_at)". Default "".
     on_failed_part ("hold_product" or "hold_part"): what is held back when a part fails a rule.
         Default "hold_product".
-    retries (int, 0 to 100): how many times a failed build is tried again. Default: `retries` in
-        pyproject.toml.
+    retries (int, 0 to 100): how often a failed build is tried again. Default: as in pyproject.toml.
     timeout (str or seconds): the longest that one try may take, such as "10m"; 0 for no limit.
-        Default: `timeout` in pyproject.toml.
+        Default: as in pyproject.toml.
     isolate (bool): whether the function runs in a process of its own. Default False.
     changes_with ("hour", "day", "week", "month", "quarter", "year" or "never"): when a product that
         reads the clock is built again, in UTC. Default "": it may not read the clock.
