@@ -64,7 +64,7 @@ def fill(project: Project, versions: int) -> None:
         published: dict[str, tuple[str, int]] = {}
         for back in reversed(range(versions)):
             run, at = f"seeded-{back}", now - timedelta(days=back)
-            with catalog.run(
+            with catalog.runs.open(
                 run, ENVIRONMENT, at, {}, workspace.storage.remove, recorded=catalog.recorded()
             ):
                 made = list(_versions(todo, sources, model, back, run))

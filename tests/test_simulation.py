@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from assay.build.execute import execute
 from assay.build.workspace import Workspace
 from assay.catalog import open_catalog
-from assay.catalog.recording import move
+from assay.catalog.writes import move_pointer
 from assay.config import Config
 from assay.decisions import Blocked, Build, Held, Keep, Maybe, Publish
 from assay.declare.project import Project
@@ -445,7 +445,7 @@ def test_the_control_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     dies = []
 
     def product_by_product(writer: Any, environment: str, release: int, moved: Move) -> None:
-        move(writer, environment, release, moved)
+        move_pointer(writer, environment, release, moved)
         writer.execute("commit")
         if dies:
             raise Crash
@@ -455,7 +455,7 @@ def test_the_control_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         dies.append(True)
         return range(10 * last, 10 * last + 1)  # no other death comes before
 
-    monkeypatch.setattr("assay.catalog.catalog.move", product_by_product)
+    monkeypatch.setattr("assay.catalog.writes.move_pointer", product_by_product)
     with pytest.raises(AssertionError, match="half of"):
         at_steps(tmp_path, once)
 

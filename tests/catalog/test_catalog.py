@@ -67,6 +67,12 @@ def catalog(opened: Callable[..., Catalog]) -> Catalog:
     return opened()
 
 
+def note(catalog: Catalog, name: str) -> str:
+    """Return a note about the catalog as a whole."""
+    [(value,)] = catalog.database.rows("select value from meta where name = ?", [name])
+    return str(value)
+
+
 def change(catalog: Catalog, sql: str) -> None:
     """Change the tables behind the catalog's back."""
     catalog.database.write(lambda writer: writer.execute(sql))
@@ -205,19 +211,19 @@ def test_the_past_is_seen_as_it_was(catalog: Catalog) -> None:
 def test_a_crash_is_settled_by_the_next_run(opened: Callable[..., Catalog]) -> None:
     first, second, removed = opened(), opened(), []
     forget = lambda path, keep=frozenset: removed.append((path, *sorted(keep())))
-    living = first.run("v1", "prod", NOW, {"d.p": "k", "d.q": ""}, forget, recorded=0)
+    living = first.runs.open("v1", "prod", NOW, {"d.p": "k", "d.q": ""}, forget, recorded=0)
     living.__enter__()
     first.record([replace(version("v1"), run="r0")], [])
-    assert second.recover(forget) == [], "a living run is left alone"
+    assert second.runs.recover(forget) == [], "a living run is left alone"
     change(second, "insert into runs values ('r0', 'running', '', '', '', 0)")
     change(second, "insert into intents values ('d.x/r0', 'r0')")
-    assert opened().recover(forget) == ["r0"]
+    assert opened().runs.recover(forget) == ["r0"]
     assert removed == [("d.x/r0",)]
     living.__exit__(None, None, None)
     assert removed == [("d.x/r0",), ("d.p/v1", "d.p/v1/data.parquet"), ("d.q/v1",)]
-    assert second.recover(forget) == []
+    assert second.runs.recover(forget) == []
     change(second, "insert into intents values ('d.x/r0', 'r0')")
-    assert second.recover(forget) == ["r0"], "whoever settled it died on the way"
+    assert second.runs.recover(forget) == ["r0"], "whoever settled it died on the way"
 
 
 def test_a_run_that_was_taken_for_dead_stops(opened: Callable[..., Catalog]) -> None:
@@ -225,24 +231,24 @@ def test_a_run_that_was_taken_for_dead_stops(opened: Callable[..., Catalog]) -> 
     forget = lambda path, keep=frozenset: removed.append((path, *sorted(keep())))
     with (
         pytest.raises(CatalogError, match=r"v1 was taken for dead[\s\S]*run it again"),
-        first.run("v1", "prod", NOW, {"d.p": "k", "d.q": ""}, forget, recorded=0),
+        first.runs.open("v1", "prod", NOW, {"d.p": "k", "d.q": ""}, forget, recorded=0),
     ):
         first.record([replace(version("v1"), run="v1")], [verdict("v1")])
         change(second, "update runs set state = 'crashed' where id = 'v1'")
-        assert second.recover(forget) == ["v1"]
+        assert second.runs.recover(forget) == ["v1"]
         assert removed == [("d.q/v1",)]
         release(first, Move(product="d.p", version="v1"))
     assert removed[1:] == [("d.p/v1", "d.p/v1/data.parquet"), ("d.q/v1",)], (
         "what it wrote since is removed too"
     )
     assert second.pointers("prod") == {}
-    with second.run("r2", "prod", NOW, {}, forget, recorded=0):
+    with second.runs.open("r2", "prod", NOW, {}, forget, recorded=0):
         release(second, Move(product="d.p", version="v1"))
 
 
 def test_intents_of_what_is_recorded_are_dropped(catalog: Catalog) -> None:
     removed: list[str] = []
-    with catalog.run(
+    with catalog.runs.open(
         "v1",
         "prod",
         NOW,
@@ -257,12 +263,14 @@ def test_intents_of_what_is_recorded_are_dropped(catalog: Catalog) -> None:
 def test_what_a_living_run_may_build_nobody_else_builds(opened: Callable[..., Catalog]) -> None:
     first, second = opened(), opened()
     keep = lambda path, keep=frozenset: None
-    with first.run(
+    with first.runs.open(
         "r1", "prod", NOW, {"d.p": "k", "d.q": "", "d.r": "k"}, keep, recorded=0
     ) as held:
         assert held == {}
         wanted = {"d.p": "k", "d.q": "k", "d.r": "other", "d.s": "k"}
-        with second.run("r2", "dev", NOW + timedelta(seconds=1), wanted, keep, recorded=0) as busy:
+        with second.runs.open(
+            "r2", "dev", NOW + timedelta(seconds=1), wanted, keep, recorded=0
+        ) as busy:
             assert {name: holder.run for name, holder in busy.items()} == {"d.p": "r1", "d.q": "r1"}
             assert (busy["d.p"].since, busy["d.p"].environment, busy["d.p"].pid) == (
                 NOW,
@@ -270,19 +278,23 @@ def test_what_a_living_run_may_build_nobody_else_builds(opened: Callable[..., Ca
                 os.getpid(),
             )
             third = opened()
-            assert {n: h.run for n, h in third.holders({"d.p", "d.r", "d.s", "d.t"}).items()} == {
+            assert {
+                n: h.run for n, h in third.runs.holders({"d.p", "d.r", "d.s", "d.t"}).items()
+            } == {
                 "d.p": "r1",
                 "d.r": "r2",
                 "d.s": "r2",
             }
         first.record([version("v1")], [verdict("v1")])
         release(first, Move(product="d.p", version="v1"))
-        with second.run("r3", "prod", NOW, {"d.p": "k", "d.q": "k"}, keep, recorded=1) as late:
+        with second.runs.open(
+            "r3", "prod", NOW, {"d.p": "k", "d.q": "k"}, keep, recorded=1
+        ) as late:
             assert list(late) == ["d.q"], "what is released is free"
-    assert not first.holders({"d.p", "d.q", "d.r", "d.s"})
+    assert not first.runs.holders({"d.p", "d.q", "d.r", "d.s"})
     with (
         pytest.raises(Conflict, match=r"d\.p was built by another run"),
-        second.run("r5", "prod", NOW, {"d.p": "k"}, keep, recorded=0),
+        second.runs.open("r5", "prod", NOW, {"d.p": "k"}, keep, recorded=0),
     ):
         raise AssertionError("it decided on what was there before")
     change(
@@ -290,7 +302,7 @@ def test_what_a_living_run_may_build_nobody_else_builds(opened: Callable[..., Ca
         "insert into runs values ('r0', 'running', '2020-01-01T00:00:00+00:00', 'prod', 'h', 1)",
     )
     change(first, "insert into claims values ('d.p', 'k', 'r0')")
-    with second.run("r4", "prod", NOW, {"d.p": "k"}, keep, recorded=1) as held:
+    with second.runs.open("r4", "prod", NOW, {"d.p": "k"}, keep, recorded=1) as held:
         assert held == {}, "the dead hold nothing"
 
 
@@ -334,30 +346,32 @@ def test_what_was_read_is_remembered(catalog: Catalog) -> None:
         for n in range(8)
     ]
     for state in states:
-        catalog.remember([state])
-    assert catalog.seen(["s"]) == {"a": replace(file, digest="d7")}
-    catalog.remember([replace(states[4], files=(replace(file, digest="d4", ctime_ns=3),))])
-    assert catalog.seen(["s"]) == {"a": replace(file, digest="d4", ctime_ns=3)}, (
+        catalog.sources.remember([state])
+    assert catalog.sources.last_seen(["s"]) == {"a": replace(file, digest="d7")}
+    catalog.sources.remember([replace(states[4], files=(replace(file, digest="d4", ctime_ns=3),))])
+    assert catalog.sources.last_seen(["s"]) == {"a": replace(file, digest="d4", ctime_ns=3)}, (
         "what was last there, also again"
     )
-    catalog.remember([SourceState(name="t", digest="t", files=(replace(file, path="b"),))])
-    assert catalog.seen(["t", "s"]).keys() == {"a", "b"}
-    assert catalog.seen(["t"]).keys() == {"b"}
-    assert catalog.seen([]) == {}
+    catalog.sources.remember([SourceState(name="t", digest="t", files=(replace(file, path="b"),))])
+    assert catalog.sources.last_seen(["t", "s"]).keys() == {"a", "b"}
+    assert catalog.sources.last_seen(["t"]).keys() == {"b"}
+    assert catalog.sources.last_seen([]) == {}
     now = (replace(file, digest="now"),)  # of two that are declared alike, one is remembered
-    catalog.remember(
+    catalog.sources.remember(
         [
             SourceState(name="s", digest="both", files=now),
             SourceState(name="t", digest="both", files=now),
         ]
     )
-    assert catalog.seen(["s", "t"])["a"].digest == "now"
+    assert catalog.sources.last_seen(["s", "t"])["a"].digest == "now"
     assert (
         forget_sources(catalog, {"s"}, dry=True)
         == forget_sources(catalog, {"s"}, dry=False)
         == ["t"]
     )
-    assert catalog.seen(["t", "s"]).keys() == {"a"}, "what is not declared any more is forgotten"
+    assert catalog.sources.last_seen(["t", "s"]).keys() == {"a"}, (
+        "what is not declared any more is forgotten"
+    )
     assert forget_sources(catalog, {"s"}, dry=False) == []
     facts = catalog.facts("prod", lambda v: True)
     assert facts.files("s7") == {"a": "d7"}
@@ -401,8 +415,8 @@ def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[...,
     )
     change(catalog, "update meta set value = '3' where name = 'schema'")
     assert opened().version("v1") == catalog.version("v1")
-    assert catalog.holders({"d.p"}) == {}
-    assert catalog.seen(["s"]) == {}, "files are read once more"
+    assert catalog.runs.holders({"d.p"}) == {}
+    assert catalog.sources.last_seen(["s"]) == {}, "files are read once more"
     change(catalog, "update meta set value = '2' where name = 'schema'")
     with pytest.raises(CatalogError, match=r"schema version 2, from before[^$]*Move it"):
         opened()
@@ -413,7 +427,7 @@ def test_a_catalog_of_a_newer_assay_is_told(opened: Callable[..., Catalog]) -> N
     catalog = opened()
     with (
         pytest.raises(CatalogError, match=r"schema version 99; this Assay knows[^$]*Upgrade"),
-        catalog.run("r1", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0),
+        catalog.runs.open("r1", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0),
     ):
         change(catalog, "update meta set value = '99' where name = 'schema'")
         catalog.record([version("v1")])
@@ -449,7 +463,7 @@ def test_an_older_catalog_is_migrated_in_one_transaction(
     )
     migrated = opened()
     assert migrated.database.rows("select count(*) from more") == [(0,)]
-    assert opened().database.found() == SCHEMA_VERSION + 1
+    assert opened().database.schema_version() == SCHEMA_VERSION + 1
     assert told(migrated.version("v1")) == version("v1")
 
 
@@ -461,7 +475,9 @@ def full(catalog: Catalog) -> None:
     names = ["d.ü", "d.p", "d.Z", "d.a b"]
     made = [version(f"v{n}", name) for n, name in enumerate(names)]
     judged = [PartFindings(part=1, rules="r", results={"a": 1.5})]
-    with catalog.run("r1", "prod", NOW, {"d.p": ""}, lambda path, keep=frozenset: None, recorded=0):
+    with catalog.runs.open(
+        "r1", "prod", NOW, {"d.p": ""}, lambda path, keep=frozenset: None, recorded=0
+    ):
         for one in made:
             recorded = catalog.record(
                 [one], [verdict(one.id), replace(verdict(one.id), contract="0")], judged
@@ -473,8 +489,10 @@ def full(catalog: Catalog) -> None:
         SourceFile(path=path, size=2**40, ctime_ns=2**62, digest="d")
         for path in ("z/ü.csv", "Z.csv", "a.csv")
     ]
-    catalog.remember([SourceState(name="s", digest=name, files=tuple(files)) for name in "zax"])
-    catalog.keep_inspected([("d", "reading")])
+    catalog.sources.remember(
+        [SourceState(name="s", digest=name, files=tuple(files)) for name in "zax"]
+    )
+    catalog.sources.add_inspected([("d", "reading")])
 
 
 def everything(catalog: Catalog) -> dict[str, list]:
@@ -514,8 +532,8 @@ def test_a_catalog_is_copied_to_another_database_and_back(
         "inspected": 1,
     }
     assert everything(catalogs[0]) == everything(catalogs[1]) == everything(catalogs[2])
-    assert catalogs[0].note("moved") == catalogs[1].name
-    assert catalogs[2].note("store") == owner(tmp_path / "store").id
+    assert note(catalogs[0], "moved") == catalogs[1].name
+    assert note(catalogs[2], "store") == owner(tmp_path / "store").id
     for catalog in catalogs:
         assert [v.contract for v in catalog.verdicts("v1")] == ["0", "c"], "the newest first"
         assert catalog.pointers("prod", 1).keys() == {"d.ü", "d.p", "d.Z", "d.a b"}
@@ -534,8 +552,8 @@ def test_a_lock_that_nobody_holds_is_taken_away(tmp_path: Path) -> None:
     """Of a run that died before it was recorded, or after it was settled; that of a living one stays."""
     catalog = open_catalog(tmp_path / "catalog.db")
     (tmp_path / "locks/left").touch()
-    with catalog.run("r1", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0):
-        assert catalog.recover(lambda path, keep=frozenset: None) == []
+    with catalog.runs.open("r1", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0):
+        assert catalog.runs.recover(lambda path, keep=frozenset: None) == []
         assert [file.name for file in (tmp_path / "locks").iterdir()] == ["r1"]
     assert not list((tmp_path / "locks").iterdir())
     catalog.close()
@@ -549,7 +567,7 @@ def test_what_came_out_as_something_else_is_no_copy(
         copy(source, target, tmp_path / "store")
     full(source)
     with (
-        source.run("r2", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0),
+        source.runs.open("r2", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0),
         pytest.raises(UsageError, match="run r2 is using"),
     ):
         copy(source, target, tmp_path / "store")
@@ -593,7 +611,7 @@ def test_a_run_that_is_to_use_what_is_gone_is_turned_away(opened: Callable[..., 
 
 def test_parts_of_a_killed_run_go_after_a_day(opened: Callable[..., Catalog]) -> None:
     catalog = opened()
-    with catalog.run("r1", "prod", NOW, {"d.p": ""}, lambda *_, **__: None, recorded=0):
+    with catalog.runs.open("r1", "prod", NOW, {"d.p": ""}, lambda *_, **__: None, recorded=0):
         stray = Part(
             key="1", path="d.p/r1/1.parquet", rows=1, bytes=5, checksum="c", made_of="m", digest="d"
         )

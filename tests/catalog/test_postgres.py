@@ -343,7 +343,7 @@ def test_a_run_takes_its_lock_back_from_a_connection_that_the_server_thinks_is_t
 ) -> None:
     catalog = open_catalog(address)
     other = open_catalog(address)
-    with catalog.run("r1", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0):
+    with catalog.runs.open("r1", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0):
         assert not other.database.is_dead("r1")
         taken = other.database._holding("r1")
         assert not other.database.is_dead("r1")
@@ -367,9 +367,9 @@ def test_nobody_is_dead_when_the_server_has_just_come_back(
     catalog.database.write(
         lambda w: w.execute("insert into runs values ('r0', 'running', '', '', '', 0)")
     )
-    assert catalog.recover(lambda path, keep=frozenset: None) == []
+    assert catalog.runs.recover(lambda path, keep=frozenset: None) == []
     monkeypatch.setattr("assay.catalog.postgres.GRACE", 0)
-    assert catalog.recover(lambda path, keep=frozenset: None) == ["r0"]
+    assert catalog.runs.recover(lambda path, keep=frozenset: None) == ["r0"]
     catalog.close()
 
 

@@ -9,29 +9,29 @@ from typing import Any
 
 def commit_per_product() -> None:
     """Publish every product in a transaction of its own."""
-    from assay.catalog import catalog
+    from assay.catalog import writes
 
-    real = catalog.move
+    real = writes.move_pointer
 
     def move(writer: Any, environment: str, release: int, moved: Any) -> None:
         real(writer, environment, release, moved)
         writer.execute("commit")
         writer.execute("begin immediate")
 
-    catalog.move = move
+    writes.move_pointer = move
 
 
 def slowly() -> None:
     """Let time pass between one product's pointer and the next."""
-    from assay.catalog import catalog
+    from assay.catalog import writes
 
-    real = catalog.move
+    real = writes.move_pointer
 
     def move(writer: Any, environment: str, release: int, moved: Any) -> None:
         real(writer, environment, release, moved)
         time.sleep(0.05)
 
-    catalog.move = move
+    writes.move_pointer = move
 
 
 def no_intents() -> None:

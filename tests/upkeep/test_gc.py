@@ -235,7 +235,7 @@ def test_what_a_run_reads_stays(shop: Place, how: str, monkeypatch: pytest.Monke
             == 0
         )
     if how == "not held":
-        monkeypatch.setattr(Catalog, "living", lambda self, reader: [])
+        monkeypatch.setattr("assay.catalog.runs.Runs.living", lambda self, reader: [])
         monkeypatch.setattr("assay.upkeep.gc_files.running", lambda catalog: [])
         monkeypatch.setattr("assay.upkeep.gc_files.living", lambda store: [])
     told = shop.run("gc", "--json", "--keep", "1", "--days", "0", "--now", day(3)).json
@@ -258,8 +258,8 @@ def test_what_a_run_reads_stays(shop: Place, how: str, monkeypatch: pytest.Monke
 
 KILLED = """
 import os, signal, sys
-from assay.catalog import Catalog
 from assay.catalog.sqlite import Sqlite
+from assay.catalog.transactions import Transactions
 from assay.store.files import LocalStorage
 left = [int(sys.argv[1])]
 def counted(owner, name):
@@ -271,7 +271,7 @@ def counted(owner, name):
             if not left[0]: os.kill(os.getpid(), signal.SIGKILL)
         return done
     setattr(owner, name, call)
-counted(Catalog, "write"); counted(LocalStorage, "remove"); counted(Sqlite, "shrink")
+counted(Transactions, "write"); counted(LocalStorage, "remove"); counted(Sqlite, "shrink")
 from assay.cli.main import main
 main(sys.argv[2:])
 """

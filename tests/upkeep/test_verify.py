@@ -541,7 +541,9 @@ def test_what_a_living_run_writes_is_not_foreign_and_what_a_dead_one_left_is_rem
     (store / "sales.p/alive").mkdir()
     (store / "sales.p/alive/data.parquet").write_text("half")
     (store / "strange").write_text("x")
-    with catalog.run("alive", "prod", at, {"sales.p": ""}, lambda path, keep=(): None, recorded=9):
+    with catalog.runs.open(
+        "alive", "prod", at, {"sales.p": ""}, lambda path, keep=(): None, recorded=9
+    ):
         assert [f["file"] for f in findings(shop)[1]] == ["strange"]
         code, [found] = findings(shop, "--repair")
         assert (code, found["repaired"], (store / "strange").exists()) == (1, "", True), (

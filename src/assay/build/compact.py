@@ -95,7 +95,7 @@ def _rewritten(
     now, storage = workspace.clock(), workspace.storage
     run = f"{what}-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     wanted = {version.product: version.key.digest for version, _ in todo}
-    with workspace.catalog.run(
+    with workspace.catalog.runs.open(
         run, workspace.environment, now, wanted, storage.remove, recorded=recorded
     ) as busy:
         done = [(version, heaps) for version, heaps in todo if version.product not in busy]

@@ -30,7 +30,7 @@ def execute(
     project, catalog = workspace.project, workspace.catalog
     if project.now is None:
         project.set_clock(observed.now)
-    forget_spills(project.config, catalog.recover(workspace.storage.remove))
+    forget_spills(project.config, catalog.runs.recover(workspace.storage.remove))
     requested = [name for name in project.graph.order if name in request.products]
     results: dict[str, Result] = {}
     until, conflicts = time.monotonic() + options.wait, 0
@@ -89,9 +89,9 @@ def _wait(workspace: Workspace, holders: Mapping[str, Holder], until: float) -> 
     """Wait until no other run builds any of these products, at most until then; False when told to stop."""
     workspace.reporter(Waiting(holders=holders))
     try:
-        while workspace.catalog.holders(holders) and time.monotonic() < until:
+        while workspace.catalog.runs.holders(holders) and time.monotonic() < until:
             time.sleep(_LOOK)
-            workspace.catalog.recover(workspace.storage.remove)
+            workspace.catalog.runs.recover(workspace.storage.remove)
     except KeyboardInterrupt:
         return False
     return True

@@ -28,7 +28,9 @@ class Inspector:
     ) -> None:
         names = {name for product in products for name in graph.products[product].reads}
         readings = {graph.sources[name].reading for name in names & graph.sources.keys()}
-        self.inspected = {reading: catalog.inspected(reading) for reading in sorted(readings)}
+        self.inspected = {
+            reading: catalog.sources.inspected(reading) for reading in sorted(readings)
+        }
         self.workers, self.recorder = workers, recorder
         self._locks = {reading: Lock() for reading in readings}  # a reader waits for who inspects
 

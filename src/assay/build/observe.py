@@ -33,7 +33,7 @@ def observe(
 ) -> Observed:
     """Return the state of the world at `now`: sources by content, and what the catalog holds for an environment."""
     recorded = catalog.recorded()
-    seen = catalog.seen(sources)
+    seen = catalog.sources.last_seen(sources)
     return Observed(
         recorded=recorded,
         now=now,

@@ -147,4 +147,4 @@ class Recorder:
         while not self._inspected.empty():
             inspected.append(self._inspected.get())
         if inspected:
-            self.catalog.keep_inspected(inspected)
+            self.catalog.sources.add_inspected(inspected)

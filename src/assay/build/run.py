@@ -113,7 +113,7 @@ class Run:
     def _claim_and_work(self, pool: Pool[Done], most: int) -> None:
         """Claim the products to be built, so that no other run builds them, and work on them."""
         workspace, environment = self.workspace, self.workspace.environment
-        with workspace.catalog.run(
+        with workspace.catalog.runs.open(
             self.id,
             environment,
             self.observed.now,

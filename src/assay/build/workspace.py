@@ -71,7 +71,7 @@ class Workspace(Struct, frozen=True, kw_only=True):
             )
         ]
         if listings:
-            self.catalog.remember(listings)
+            self.catalog.sources.remember(listings)
 
     def keep_unfinished(self, outcome: Outcome) -> Outcome:
         """Record what `products retry` has to build again; return the outcome."""

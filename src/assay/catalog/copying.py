@@ -13,9 +13,8 @@ from typing import Any
 from msgspec import Struct
 
 from assay.catalog.catalog import Catalog
-from assay.catalog.database import Writer
+from assay.catalog.database import Writer, set_note
 from assay.catalog.owner import Owner, give
-from assay.catalog.recording import note
 from assay.catalog.rows import to_json
 from assay.catalog.schema import SchemaTable, tables
 from assay.errors import CatalogError, UsageError
@@ -44,7 +43,7 @@ def copy(source: Catalog, target: Catalog, store: Path) -> list[Copied]:
     id, copied = urandom(16).hex(), list[Copied]()
 
     def hand_over(reader: Writer) -> None:
-        if alive := source.living(reader):
+        if alive := source.runs.living(reader):
             raise UsageError(
                 f"the run {alive[0]} is using the catalog {source.name}",
                 hint="Let it finish, then copy again.",
@@ -52,7 +51,7 @@ def copy(source: Catalog, target: Catalog, store: Path) -> list[Copied]:
         if not copied:  # done already where the connection of the source is lost after it
             copied.extend(target.write(lambda writer: _copy_all(reader, writer, target.name, id)))
         give(store, Owner(id=id, name=target.name))
-        note(reader, "moved", target.name)
+        set_note(reader, "moved", target.name)
 
     source.write(hand_over)
     return copied
@@ -70,7 +69,7 @@ def _refuse_full(target: Catalog) -> None:
 
 def _copy_all(reader: Writer, writer: Writer, name: str, id: str) -> list[Copied]:
     copied = [_copy(table, reader, writer, name) for table in tables()]
-    note(writer, "store", id)
+    set_note(writer, "store", id)
     return copied
 
 

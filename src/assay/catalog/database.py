@@ -1,89 +1,104 @@
-"""The seams of the catalog: the database that it is in, and what it asks of the store."""
+"""Protocols of the catalog: the database that it is in, and what it needs from the store."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from assay.model import Part
 
 T = TypeVar("T")
+_CHUNK = 500  # values in one query
 
 
 class Reader(Protocol):
-    """Something that can be asked."""
+    """Something that answers queries."""
 
     def rows(self, sql: str, values: Sequence[Any] = (), /) -> list[Any]:
-        """Return the rows of a query; values stand where it has `?`."""
+        """Return the rows of a query, all of one moment; `values` fill its `?`."""
 
 
 class Writer(Reader, Protocol):
-    """One transaction that writes, alone: no other is in one at the same time, so what it reads stays as it is."""
+    """A transaction that writes. There is only one at a time, so what it reads does not change until it ends."""
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> int:
-        """Carry out a statement and return the number of rows that it changed."""
+        """Execute a statement and return the number of rows that it changed."""
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
-        """Carry out a statement once for each of these rows of values."""
+        """Execute a statement once for each of these rows of values."""
 
     def define(self, sql: str, /) -> None:
-        """Carry out a statement that creates or alters something, written as SQLite takes it."""
+        """Execute a statement that creates or alters something, in SQLite's dialect."""
 
 
-class Database(Protocol):
-    """Where the tables of a catalog are; all of it raises CatalogError, without secrets, when it cannot be used."""
+class Database(Reader, Protocol):
+    """Where the tables of a catalog are. Every method raises CatalogError, without secrets, when it cannot be used."""
 
     @property
     def name(self) -> str:
-        """What it is called when people are told of it; never with a password."""
+        """The name for messages; without a password."""
 
     @property
     def extras(self) -> Sequence[str]:
-        """The statements that a new catalog needs in this database, besides those that all need."""
+        """The statements that only this kind of database needs in a new catalog."""
 
-    def found(self) -> int:
-        """Return the version of the schema that is there, 0 for none."""
+    def schema_version(self) -> int:
+        """Return the version of the schema in the database; 0 when there is none."""
 
     def prepare(self, steps: Callable[[Writer], None]) -> None:
-        """Take the steps to the schema of this code in one transaction, while nobody else does."""
-
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Return the rows of a query, all as of one moment."""
+        """Create or migrate the schema by these steps, in one transaction, while no other process does."""
 
     def write(self, work: Callable[[Writer], T]) -> T:
-        """Do this in one transaction, all or nothing, and once: where a connection is lost, it may be called again."""
+        """Do the work in one transaction, once. If a connection is lost, the work may be called again."""
 
-    def still(self, look: Callable[["Reader"], T]) -> T:
-        """Return what is found in one transaction that only reads: all of it as of one moment."""
+    def read(self, work: Callable[[Reader], T]) -> T:
+        """Do the work in one transaction that only reads: all rows are of one moment."""
 
     def damage(self) -> Sequence[str]:
-        """Return what is wrong with its file or tables, as the database says it; nothing when sound."""
+        """Return what is wrong with the file or the tables, in the database's words; nothing if it is sound."""
 
     def mend(self) -> bool:
-        """Make the indexes anew from the rows, where nothing is damaged after that; says whether that was so."""
+        """Rebuild the indexes from the rows; return whether the database is sound then. If not, nothing changes."""
 
     def hold(self, run: str) -> AbstractContextManager[None]:
-        """Show others that a run lives, until it ends or its process dies."""
+        """Show other processes that a run lives, until the context or the process ends."""
 
-    def is_dead(self, run: str, reader: "Writer | None" = None) -> bool:
-        """Say whether nobody holds this run any more; as seen inside a transaction, if one is given."""
+    def is_dead(self, run: str, reader: Reader | None = None) -> bool:
+        """Return whether no process holds this run; as seen inside a transaction, if its `reader` is given."""
 
-    def bury(self) -> None:
-        """Take away what shows that runs live whose process is dead, recorded or not."""
+    def remove_dead_locks(self) -> None:
+        """Remove the locks of runs whose process is dead, recorded or not."""
 
     def shrink(self) -> None:
-        """Give room that nothing is in any more back to the disk, where that does not come about by itself."""
+        """Give unused room back to the disk, unless the database does so by itself."""
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
 
 
 class Holds(Protocol):
-    """Says whether every file of these parts is there."""
+    """Returns whether every file of these parts exists."""
 
     def __call__(self, parts: Sequence[Part], /) -> bool: ...
 
 
 class Remove(Protocol):
-    """Removes a path from the store, but for what is to be kept of it: that is asked only where there is something."""
+    """Removes a path from the store, except the files in `keep`, which is called only if the path exists."""
 
     def __call__(self, path: str, keep: Callable[[], Collection[str]] = frozenset, /) -> None: ...
+
+
+def rows_in(
+    reader: Reader, query: str, values: Sequence[Any], first_values: Sequence[Any] = ()
+) -> Iterator[Sequence[Any]]:
+    """Yield the rows of a query that ends in `in`, for any number of values; `first_values` fill earlier `?`."""
+    for start in range(0, len(values), _CHUNK):
+        chunk = values[start : start + _CHUNK]
+        yield from reader.rows(f"{query} ({','.join('?' * len(chunk))})", [*first_values, *chunk])
+
+
+def set_note(writer: Writer, name: str, value: str) -> None:
+    """Record a note about the catalog as a whole (a row of `meta`), in place of the one of that name."""
+    writer.execute(
+        "insert into meta values (?, ?) on conflict (name) do update set value = excluded.value",
+        [name, value],
+    )

@@ -16,7 +16,7 @@ def open_catalog(place: Path | str, *, create: bool = True) -> Catalog:
     if isinstance(place, Path):
         return _on(Sqlite(place, create=create))
     database = Postgres(place)
-    if create or database.found():
+    if create or database.schema_version():
         return _on(database)
     database.close()
     return _on(Sqlite(None, create=False, name=database.name))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from assay.catalog.catalog import Catalog, moved_to
-from assay.catalog.database import Reader, Writer
-from assay.catalog.recording import note
+from assay.catalog.catalog import Catalog
+from assay.catalog.database import Reader, Writer, set_note
+from assay.catalog.transactions import moved_to
 from assay.errors import CatalogError
 from assay.store.leases import FOLDER as READERS
 from assay.store.permissions import create, make_folder
@@ -102,7 +102,7 @@ class StoreOwner(Struct, frozen=True, kw_only=True):
                 "store", fresh
             )
             give(self.store, Owner(id=id, name=self.name))
-            note(writer, "store", id)
+            set_note(writer, "store", id)
             writer.execute("delete from meta where name = 'moved'")
 
         catalog.database.write(know)

@@ -104,7 +104,7 @@ class Postgres:
     def extras(self) -> Sequence[str]:
         return [extras("postgres")]
 
-    def found(self) -> int:
+    def schema_version(self) -> int:
         with self._told():
             [(there, allowed, user)] = self._fetch(
                 "select to_regclass('meta') is not null, (select has_schema_privilege(oid, 'usage') from pg_namespace"
@@ -171,7 +171,7 @@ class Postgres:
 
         return self._steadily(attempt)
 
-    def still(self, look: Callable[[Reader], T]) -> T:
+    def read(self, look: Callable[[Reader], T]) -> T:
         def attempt() -> T:
             self._connection.execute("begin isolation level repeatable read read only")
             try:
@@ -336,10 +336,10 @@ class Postgres:
                 writer.rows(f"select pg_terminate_backend(pid) from ({_HOLDER}) holder", [key])
                 writer.rows("select pg_advisory_lock(?)", [key])
 
-    def bury(self) -> None:
+    def remove_dead_locks(self) -> None:
         """Nothing is left of a lock: it goes with its connection."""
 
-    def is_dead(self, run: str, reader: Writer | None = None) -> bool:
+    def is_dead(self, run: str, reader: Reader | None = None) -> bool:
         asked = reader.rows if reader else self.rows
         return asked(
             f"select not exists ({_HOLDER})"

@@ -365,7 +365,7 @@ def waiver_of(row: Sequence[Any]) -> Waiver:
     )
 
 
-def check_seen(catalog: str, pointer: Pointer, version: Version) -> None:
+def check_product(catalog: str, pointer: Pointer, version: Version) -> None:
     """Raise CatalogDamaged when readers of a product are sent to a version of another."""
     if version.product != pointer.product:
         wrong = (
@@ -385,7 +385,7 @@ class _Between(Struct):
     nulls: int
 
 
-def judged_of(text: str) -> dict[str, dict[str, Any]]:
+def findings_of(text: str) -> dict[str, dict[str, Any]]:
     """Return what is remembered of a part, by rule or query; ValidationError for what could not be."""
     found = _judged.decode(text)
     for told in found.values():

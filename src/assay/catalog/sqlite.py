@@ -57,7 +57,7 @@ class Sqlite:
     def extras(self) -> Sequence[str]:
         return list(_statements(extras("sqlite")))
 
-    def found(self) -> int:
+    def schema_version(self) -> int:
         with _translated(self.name):
             if not self._db.execute("select 1 from sqlite_master where name = 'meta'").fetchone():
                 return 0
@@ -69,7 +69,7 @@ class Sqlite:
     def prepare(self, steps: Callable[[Writer], None]) -> None:
         self._make_locks()
         with self._alone():
-            if not self.found():
+            if not self.schema_version():
                 self._refuse_strange()
             with _translated(self.name):
                 self._db.execute(
@@ -142,7 +142,7 @@ class Sqlite:
 
     # ------------------------------------------------------------------------------------------ looking after it
 
-    def still(self, look: Callable[[Reader], T]) -> T:
+    def read(self, look: Callable[[Reader], T]) -> T:
         with _translated(self.name):
             self._db.execute("begin")
             try:
@@ -204,7 +204,7 @@ class Sqlite:
                     return lock
             os.close(lock)
 
-    def bury(self) -> None:
+    def remove_dead_locks(self) -> None:
         with _translated(self.name):
             for file in self._locks.iterdir() if self._locks.is_dir() else ():
                 if _RUN.fullmatch(file.name):
@@ -217,7 +217,7 @@ class Sqlite:
             raise CatalogDamaged(told, hint=put_back(self.name))
         return self._locks / run
 
-    def is_dead(self, run: str, reader: Writer | None = None) -> bool:
+    def is_dead(self, run: str, reader: Reader | None = None) -> bool:
         file = self._lock(run)
         try:
             lock = os.open(file, os.O_RDWR | os.O_NOFOLLOW)

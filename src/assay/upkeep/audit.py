@@ -116,7 +116,7 @@ class Audit(Struct, frozen=True, kw_only=True):
 def audit_of(catalog: Catalog) -> Audit:
     """Return all that a catalog names, as of one moment."""
     with decoded(catalog.name):
-        return catalog.database.still(lambda reader: _audited(reader.rows))
+        return catalog.database.read(lambda reader: _audited(reader.rows))
 
 
 def _audited(reader: Ask) -> Audit:

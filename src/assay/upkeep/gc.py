@@ -58,7 +58,7 @@ def tidy(workspace: Workspace, rule: KeepRule, *, dry: bool = False) -> Tidied:
     """
     now, catalog, storage = workspace.clock(), workspace.catalog, workspace.storage
     if not dry:
-        catalog.recover(storage.remove)
+        catalog.runs.recover(storage.remove)
         drop_spilled(workspace.config.spill_folder)
     collected = collect(catalog, rule, now, dry=dry)
     files = [*waiting(catalog), *(collected.files if dry else ())]

@@ -12,9 +12,10 @@ from typing import Any
 from msgspec import Struct, field
 
 from assay.catalog.catalog import Catalog
-from assay.catalog.database import Database, Writer
-from assay.catalog.recording import note, replace_files
+from assay.catalog.database import Database, Writer, set_note
+from assay.catalog.reads import whole_since
 from assay.catalog.rows import decoded, ids_of, stamp
+from assay.catalog.writes import replace_files
 from assay.model import QUARANTINE
 from assay.plan.retention import (
     KeepReason,
@@ -85,7 +86,7 @@ def _look(
     }
     living = {run for run, state in asked.rows("select id, state from runs") if state == "running"}
     if living:
-        living &= set(catalog.living(asked))  # type: ignore[arg-type]  # a reader is all it asks for
+        living &= set(catalog.runs.living(asked))
     rows = asked.rows(_VERSIONS)
     stock = _stock(asked, rows, living, [runs[run] for run in living])
     told, past = sort_out(stock, rule, now), shorten(stock.moves, since(rule, now, stock.running))
@@ -211,8 +212,8 @@ def _collect(catalog: Catalog, writer: Writer, rule: KeepRule, now: datetime) ->
         [(m.release, m.product) for m in past.moves],
     )
     for environment, first in past.first.items():
-        known = catalog.whole_since(environment, writer)
-        note(writer, f"since {environment}", str(max(known, first)))
+        known = whole_since(writer, environment)
+        set_note(writer, f"since {environment}", str(max(known, first)))
         writer.execute(
             "delete from releases where environment = ? and id < ? and id not in (select release from moves)",
             [environment, max(known, first)],

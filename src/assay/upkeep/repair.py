@@ -49,7 +49,7 @@ def repair(
         run = f"repair-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         mending = _Mending(catalog, storage, _Copies(storage, audit, findings), now=now)
         wanted = {finding.file.partition("/")[0]: "" for finding in damaged}
-        with catalog.run(run, "", now, wanted, storage.remove, recorded=catalog.recorded()):
+        with catalog.runs.open(run, "", now, wanted, storage.remove, recorded=catalog.recorded()):
             for number, finding in enumerate(damaged):
                 folder = f"{finding.file.partition('/')[0]}/{run}/{number}"
                 done[finding.file] = mending.mend(finding, audit.files[finding.file], folder)

@@ -45,7 +45,7 @@ def verify(
     storage = LocalStorage(config.state / "store")
     try:
         with closing(shared_catalog(config)) as catalog:
-            recovered = catalog.recover(storage.remove)
+            recovered = catalog.runs.recover(storage.remove)
             sick = [
                 Finding(found="catalog", says=text, do=put_back(catalog.name))
                 for text in catalog.database.damage()

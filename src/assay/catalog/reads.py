@@ -1,0 +1,234 @@
+"""Reads of the catalog: pointers, releases, versions with their parts, verdicts and waivers."""
+
+import json
+from collections import ChainMap
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from assay.catalog.address import put_back
+from assay.catalog.database import Database, Reader, rows_in
+from assay.catalog.rows import (
+    PART,
+    VERDICT,
+    VERSION,
+    WAIVER,
+    check_product,
+    decoded,
+    findings_of,
+    ids_of,
+    part_of,
+    stamp,
+    verdict_of,
+    version_of,
+    waiver_of,
+)
+from assay.errors import CatalogDamaged, UsageError
+from assay.model import Part, Pointer, Release, Verdict, Version
+from assay.plan.waivers import Waiver
+
+UNFINISHED = "unfinished in "  # prefix of a note's name, before the environment
+_ALL = 2**63 - 1  # as a limit: every row
+
+
+class CatalogReads:
+    """What is recorded. Every method raises CatalogError when the catalog cannot be used."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @property
+    def name(self) -> str:
+        """The name for messages; without a password."""
+        return self.database.name
+
+    def names(self) -> list[str]:
+        """Return the products with a recorded version, declared or not, sorted."""
+        rows = self.database.rows("select distinct product from versions order by 1")
+        return [product for (product,) in rows]
+
+    def recorded(self) -> int:
+        """Return how many versions were ever recorded."""
+        [(last,)] = self.database.rows("select coalesce(max(seq), 0) from versions")
+        return int(last)
+
+    def unfinished(self, environment: str) -> list[str]:
+        """Return the products that the last run of an environment did not finish, sorted."""
+        rows = self.database.rows(
+            "select value from meta where name = ?", [UNFINISHED + environment]
+        )
+        with decoded(self.name):
+            return [str(product) for product in json.loads(rows[0][0])] if rows else []
+
+    # ------------------------------------------------------------------------------------------ releases
+
+    def pointers(
+        self, environment: str, as_of: datetime | int | None = None
+    ) -> Mapping[str, Pointer]:
+        """Return the published version of every product, now or as of a time or a release.
+
+        Raises UsageError for a time before those that gc has left.
+        """
+        if as_of is None:
+            rows = self.database.rows(
+                "select p.product, p.version, p.release, r.at, p.previous, p.pinned from pointers p"
+                " join releases r on r.id = p.release where p.environment = ?",
+                [environment],
+            )
+        else:
+            rows = self.database.rows(
+                "select m.product, m.version, m.release, r.at, m.previous, 0 from moves m"
+                " join releases r on r.id = m.release"
+                " where r.environment = ? and m.version <> '' and (m.product, m.release) in"
+                " (select m.product, max(m.release) from moves m join releases r on r.id = m.release"
+                "  where r.environment = ? and r.id <= ? group by m.product)",
+                [environment, environment, self._release_as_of(environment, as_of)],
+            )
+        with decoded(self.name):
+            return {
+                product: Pointer(
+                    product=product,
+                    version=version,
+                    release=release,
+                    released_at=datetime.fromisoformat(at),
+                    previous=previous,
+                    pinned=bool(pinned),
+                )
+                for product, version, release, at, previous, pinned in rows
+            }
+
+    def _release_as_of(self, environment: str, as_of: datetime | int) -> int:
+        """Return the last release at a moment; UsageError when gc has removed what was published then."""
+        last, first = (
+            as_of if isinstance(as_of, int) else 0,
+            whole_since(self.database, environment),
+        )
+        if isinstance(as_of, datetime):
+            query = "select max(id) from releases where environment = ? and at <= ?"
+            last = int(self.database.rows(query, [environment, stamp(as_of)])[0][0] or 0)
+        if last < first:
+            [(at,)] = self.database.rows("select at from releases where id = ?", [first])
+            raise UsageError(
+                f"{environment} can be seen as of release {first} ({at[:19].replace('T', ' ')} UTC)"
+                " or later: gc has removed what was before",
+                hint="keep_days in [tool.products] says how far back it can be asked for.",
+            )
+        return last
+
+    def releases(self, product: str, environment: str) -> Sequence[Release]:
+        """Return the releases that moved a product, newest first; each with that product's move only."""
+        rows = self.database.rows(
+            "select r.id, r.environment, r.at, r.run, r.why, m.version from moves m"
+            " join releases r on r.id = m.release"
+            " where m.product = ? and r.environment = ? order by r.id desc",
+            [product, environment],
+        )
+        with decoded(self.name):
+            return [_release_of(row[:5], ((product, row[5]),)) for row in rows]
+
+    def has_release(self, environment: str, id: int) -> bool:
+        """Return whether this is the id of a release of an environment."""
+        query = "select 1 from releases where environment = ? and id = ?"
+        return bool(self.database.rows(query, [environment, id]))
+
+    def last_release(self, environment: str, until: datetime | None = None) -> Release | None:
+        """Return the newest release of an environment, at `until` or before, without its moves."""
+        rows = self.database.rows(
+            "select id, environment, at, run, why from releases where environment = ? and at <= ?"
+            " order by id desc limit 1",
+            [environment, stamp(until) if until else "~"],  # '~' sorts after every time
+        )
+        with decoded(self.name):
+            return _release_of(rows[0], ()) if rows else None
+
+    def waivers(self, environment: str) -> Sequence[Waiver]:
+        """Return the waivers of an environment, oldest first."""
+        query = f"select {WAIVER} from waivers where environment = ? order by at"
+        rows = self.database.rows(query, [environment])
+        with decoded(self.name):
+            return [waiver_of(row) for row in rows]
+
+    # ------------------------------------------------------------------------------------------ versions
+
+    def version(self, id: str, loaded: dict[int, Part] | None = None) -> Version:
+        """Return a version by id; parts that are `loaded` are not read again."""
+        versions = self.versions_where("where id = ?", [id], loaded)
+        if not versions:
+            raise CatalogDamaged(
+                f"the catalog {self.name} has no version {id}", hint=put_back(self.name)
+            )
+        return versions[0]
+
+    def version_seen(self, pointer: Pointer) -> Version:
+        """Return the version behind a pointer; CatalogDamaged when it is another product's."""
+        version = self.version(pointer.version)
+        check_product(self.name, pointer, version)
+        return version
+
+    def versions(self, product: str, limit: int | None = None) -> Sequence[Version]:
+        """Return the versions of a product, newest first."""
+        count = _ALL if limit is None else limit
+        return self.versions_where("where product = ? order by seq desc limit ?", [product, count])
+
+    def versions_where(
+        self, condition: str, values: Sequence[Any], loaded: dict[int, Part] | None = None
+    ) -> list[Version]:
+        """Return the versions that meet a condition in SQL; parts that are `loaded` are not read again."""
+        rows = self.database.rows(f"select {VERSION} from versions {condition}", values)
+        loaded = loaded or {}
+        with decoded(self.name):
+            parts = self.parts(id for row in rows for id in ids_of(row[-1]) if id not in loaded)
+            return [version_of(row, ChainMap(parts, loaded)) for row in rows]
+
+    def parts(self, ids: Iterable[int]) -> dict[int, Part]:
+        """Return parts by their ids."""
+        rows = rows_in(self.database, f"select {PART} from parts where id in", sorted(set(ids)))
+        return {row[0]: part_of(row) for row in rows}
+
+    def twins(self, part: int) -> Sequence[Part]:
+        """Return the other parts of the same product and key that hold the same rows, newest first."""
+        same = "select product, digest, key, rows from parts where id = ? and digest <> ''"
+        query = (
+            f"select id from parts where (product, digest, key, rows) in ({same}) and id <> ?"
+            " order by id desc"
+        )
+        ids = [id for (id,) in self.database.rows(query, [part, part])]
+        with decoded(self.name):
+            parts = self.parts(ids)
+        return [parts[id] for id in ids]
+
+    def judged(self, parts: Collection[int], rules: str) -> Mapping[int, Mapping[str, Any]]:
+        """Return the recorded findings of a set of single-row rules, by part."""
+        query = "select part, results from judged_parts where rules = ? and part in"
+        with decoded(self.name):
+            rows = rows_in(self.database, query, list(parts), [rules])
+            return {part: findings_of(results) for part, results in rows}
+
+    def verdicts(self, version: str, environment: str = "") -> Sequence[Verdict]:
+        """Return the verdicts of a version, newest first; those of runs in the environment come before all others."""
+        in_environment = (
+            "case when exists (select 1 from runs where id = verdicts.run and environment = ?)"
+            " then 1 else 0 end"
+        )
+        return self.verdicts_where(
+            f"where version = ? order by {in_environment} desc, judged_at desc, rowid desc",
+            [version, environment],
+        )
+
+    def verdicts_where(self, condition: str, values: Sequence[Any]) -> list[Verdict]:
+        """Return the verdicts that meet a condition in SQL."""
+        rows = self.database.rows(f"select {VERDICT} from verdicts {condition}", values)
+        with decoded(self.name):
+            return [verdict_of(row) for row in rows]
+
+
+def whole_since(reader: Reader, environment: str) -> int:
+    """Return the first release as of which an environment can be read; 0 when gc has removed none."""
+    rows = reader.rows("select value from meta where name = ?", [f"since {environment}"])
+    return int(rows[0][0]) if rows else 0
+
+
+def _release_of(row: Sequence[Any], moves: tuple[tuple[str, str], ...]) -> Release:
+    id, environment, at, run, why = row
+    moment = datetime.fromisoformat(at)
+    return Release(id=id, environment=environment, at=moment, run=run, why=why, moves=moves)

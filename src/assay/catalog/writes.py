@@ -1,0 +1,201 @@
+"""Statements of transactions that write: they add facts, and move pointers that are still as expected."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import count, islice
+
+from msgspec.structs import replace
+
+from assay.catalog.database import Writer, rows_in
+from assay.catalog.rows import (
+    PART,
+    VERDICT,
+    VERSION,
+    ids_of,
+    part_row,
+    stamp,
+    to_json,
+    verdict_row,
+    version_row,
+)
+from assay.errors import Conflict
+from assay.model import Move, Part, PartFindings, Release, Verdict, Version
+
+_SET_BACK = timedelta(days=7)  # a clock that is set back by less makes no release earlier
+
+
+# ---------------------------------------------------------------------------------------------- facts
+
+
+def add_parts(writer: Writer, parts: Sequence[tuple[str, Part]]) -> list[Part]:
+    """Record the parts that have no id yet, each given with its product; return all with their ids."""
+    if all(part.id for _, part in parts):
+        return [part for _, part in parts]
+    [(last,)] = writer.rows("select coalesce(max(id), 0) from parts")
+    ids = count(last + 1)
+    numbered = [
+        (product, part if part.id else replace(part, id=next(ids))) for product, part in parts
+    ]
+    writer.many(
+        f"insert into parts (product, {PART}) values (?{', ?' * (PART.count(',') + 1)})",
+        [[product, part.id, *part_row(part)] for product, part in numbered if part.id > last],
+    )
+    return [part for _, part in numbered]
+
+
+def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:
+    """Record the versions that are not recorded yet, and return those, with the ids of their parts."""
+    query = "select id from versions where id in"
+    existing = {id for (id,) in rows_in(writer, query, [v.id for v in versions])}
+    new = [v for v in versions if v.id not in existing]
+    if not new:
+        return []
+    _check_parts(writer, new)
+    parts = iter(add_parts(writer, [(v.product, part) for v in new for part in v.parts]))
+    recorded = [replace(v, parts=tuple(islice(parts, len(v.parts)))) for v in new]
+    [(last,)] = writer.rows("select coalesce(max(seq), 0) from versions")
+    writer.many(
+        f"insert into versions (seq, {VERSION}) values (?{', ?' * (VERSION.count(',') + 1)})",
+        [[seq, *version_row(v)] for seq, v in enumerate(recorded, last + 1)],
+    )
+    # An intent goes only with its own run: another run that built the same may still be writing.
+    files = {(part.path, v.run) for v in new for part in v.parts}
+    folders = {("/".join(path.split("/")[:2]), run) for path, run in files}
+    writer.many("delete from intents where path = ? and run = ?", list(folders))
+    return recorded
+
+
+def _check_parts(writer: Writer, versions: Sequence[Version]) -> None:
+    """Raise Conflict when gc has removed a recorded part that one of these versions uses again.
+
+    Parts of a published version always exist, so they are not looked up.
+    """
+    reused: set[int] = set()
+    query = "select v.parts from pointers p join versions v on v.id = p.version where p.product = ?"
+    for version in versions:
+        if ids := {part.id for part in version.parts if part.id}:
+            published = writer.rows(query, [version.product])
+            reused |= ids.difference(*(ids_of(text) for (text,) in published))
+    counts = rows_in(writer, "select count(*) from parts where id in", list(reused))
+    if sum(rows for (rows,) in counts) < len(reused):
+        raise Conflict("gc has removed a part that this run was to use again meanwhile")
+
+
+def add_verdicts(writer: Writer, verdicts: Iterable[Verdict]) -> None:
+    """Record verdicts; one that exists is not changed."""
+    writer.many(
+        f"insert into verdicts ({VERDICT}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " on conflict (version, contract, against) do nothing",
+        map(verdict_row, verdicts),
+    )
+
+
+def add_findings(writer: Writer, findings: Iterable[PartFindings]) -> None:
+    """Record what rules found in parts; findings that exist are not changed."""
+    writer.many(
+        "insert into judged_parts values (?, ?, ?) on conflict (part, rules) do nothing",
+        [(f.part, f.rules, to_json(f.results)) for f in findings],
+    )
+
+
+def relocate(writer: Writer, parts: Sequence[Part], at: datetime) -> None:
+    """Record the new files of parts; the files that they were in are replaced."""
+    query = "select distinct path from parts where id in"
+    paths = {path for (path,) in rows_in(writer, query, [part.id for part in parts])}
+    replace_files(writer, [(path, stamp(at), stamp(at)) for path in paths])
+    for part in parts:
+        place = [part.path, part.start, part.of, part.bytes, part.checksum, part.modified]
+        writer.execute(
+            'update parts set path = ?, start = ?, "of" = ?, bytes = ?, checksum = ?, modified = ?'
+            " where id = ?",
+            [*place, part.id],
+        )
+
+
+def replace_files(writer: Writer, files: Iterable[tuple[str, str, str]]) -> None:
+    """Record files that parts have left: path, since when, and until when readers were sent there.
+
+    Where a file is recorded already, the later times count.
+    """
+    larger = "case when excluded.{0} > replaced.{0} then excluded.{0} else replaced.{0} end"
+    update = ", ".join(f"{column} = {larger.format(column)}" for column in ("since", "seen"))
+    writer.many(
+        "insert into replaced (path, since, seen) values (?, ?, ?)"
+        f" on conflict (path) do update set {update}",
+        list(files),
+    )
+
+
+# ---------------------------------------------------------------------------------------------- releases
+
+
+def publish(
+    writer: Writer, release: Release, moves: Sequence[Move], expects: Mapping[str, int]
+) -> Release:
+    """Record a release and move its pointers; return it with its id and its final time.
+
+    Raises Conflict when a pointer is not of the release that is expected, or a version no longer exists.
+    """
+    environment = release.environment
+    for product, expected in expects.items():
+        _check_pointer(writer, environment, product, expected)
+    _check_versions(writer, moves)
+    [(id,)] = writer.rows("select coalesce(max(id), 0) + 1 from releases")
+    [(last,)] = writer.rows(
+        "select max(at) from releases where environment = ? and at <= ?",
+        [environment, stamp(release.at + _SET_BACK)],
+    )
+    # Clocks differ, and are set back, but a later release must have a later time, or the past would change. A release
+    # that was made while a clock was far ahead does not count: what is released now is to be found as of now.
+    at = max(release.at, datetime.fromisoformat(last)) if last else release.at
+    writer.execute(
+        "insert into releases values (?, ?, ?, ?, ?)",
+        [id, environment, stamp(at), release.run, release.why],
+    )
+    for move in moves:
+        move_pointer(writer, environment, id, move)
+    # The run has built these products: others may claim them.
+    writer.many(
+        "delete from claims where run = ? and product = ?",
+        [(release.run, move.product) for move in moves],
+    )
+    return replace(release, id=id, at=at)
+
+
+def _check_pointer(writer: Writer, environment: str, product: str, expected: int) -> None:
+    """Raise Conflict when the pointer of a product is of another release than expected (0: no pointer)."""
+    rows = writer.rows(
+        "select release from pointers where environment = ? and product = ?", [environment, product]
+    )
+    if (rows[0][0] if rows else 0) != expected:
+        raise Conflict(f"{product} was published by another run meanwhile")
+
+
+def _check_versions(writer: Writer, moves: Sequence[Move]) -> None:
+    """Raise Conflict when gc has removed a version that is to be published."""
+    products = {move.version: move.product for move in moves if move.version}
+    rows = rows_in(writer, "select id from versions where id in", list(products))
+    missing = sorted(products.keys() - {id for (id,) in rows})
+    if missing:
+        raise Conflict(f"gc has removed {missing[0]} of {products[missing[0]]} meanwhile")
+
+
+def move_pointer(writer: Writer, environment: str, release: int, move: Move) -> None:
+    """Publish a version of a product, or withdraw the product, in an environment from a release on."""
+    writer.execute(
+        "insert into moves values (?, ?, ?, ?)",
+        [release, move.product, move.version, move.previous],
+    )
+    if not move.version:
+        writer.execute(
+            "delete from pointers where environment = ? and product = ?",
+            [environment, move.product],
+        )
+        return
+    writer.execute(
+        "insert into pointers (environment, product, version, release, previous, pinned)"
+        " values (?, ?, ?, ?, ?, ?)"
+        " on conflict (environment, product) do update set version = excluded.version,"
+        " release = excluded.release, previous = excluded.previous, pinned = excluded.pinned",
+        [environment, move.product, move.version, release, move.previous, int(move.pinned)],
+    )
