@@ -45,7 +45,7 @@ def execute(
 
         run = Run(workspace, request, observed, steps, options)
         try:
-            run.go()
+            finished = run.go()
         except Conflict:
             conflicts += 1
             if conflicts == _ATTEMPTS:
@@ -54,7 +54,6 @@ def execute(
             continue
         finally:
             results.update(_news(run.results.results, results))
-        interrupted = run.interrupted
         if run.comes_back:
             products = request.products - results.keys()
             request = replace(request, products=products, forced=frozenset(run.forced))
@@ -62,13 +61,13 @@ def execute(
             if not run.held_up or _wait(workspace, run.held_up, until):
                 observed = workspace.observe()
                 continue
-            interrupted = True
+            finished = False
             left = {name: Result(product=name, end=Left()) for name in products}
             workspace.reporter(Settled(results=tuple(left.values())))
             results |= left
         outcome = _outcome(results, requested)
         return workspace.keep_unfinished(
-            replace(outcome, interrupted=interrupted, spilled=run.spilled)
+            replace(outcome, interrupted=not finished, spilled=run.tasks.workers.most_spilled)
         )
 
 

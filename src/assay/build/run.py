@@ -82,27 +82,28 @@ class Run:
         self.retries = RetryQueue(time.monotonic)
         self.forced = set(request.forced)
         self.held_up: dict[str, Holder] = {}
-        self.stopping = self.interrupted = False
+        self.stopping = False
         self.recorded_at = -inf  # when parts were last recorded
-        self.spilled = 0  # the most bytes that were spilled at a time
 
     # ------------------------------------------------------------------------------------------ the loop
 
-    def go(self) -> None:
-        """Do what the plan says; raises Conflict when the world is no longer as observed."""
+    def go(self) -> bool:
+        """Do what the plan says; return False if Ctrl-C stopped that. Raises Conflict if the world has changed."""
         jobs = self.options.jobs or min(4, os.cpu_count() or 1)
         self.tasks.workers.jobs = jobs
         self.workspace.reporter(RunStarted(run=self.id, products=len(self.plan.work)))
         self._read_definitions()
+        finished = True
         try:
             with Pool[Done](jobs) as pool, saying_what_runs(lambda: pool.products):
                 self._claim_and_work(pool, _AHEAD * jobs)
         except KeyboardInterrupt:
-            self.interrupted = True
+            finished = False
         finally:
             self.tasks.workers.close()
         if not self.comes_back:
             self._settle_unreleased()
+        return finished
 
     def _read_definitions(self) -> None:
         project, products = self.workspace.project, self.workspace.graph.products
@@ -289,7 +290,7 @@ class Run:
     def _record_parts(self) -> None:
         """Record the parts that were built meanwhile, and report how far their products are."""
         self.recorded_at = time.monotonic()
-        self.spilled = max(self.spilled, self.tasks.workers.spilled())
+        self.tasks.workers.note_spilled()
         for name in self.tasks.recorder.record_parts():
             parts, work = self.tasks.recorder.parts_of(name), self.results[name]
             if work.parts_built:

@@ -63,6 +63,7 @@ class Workers(Struct, kw_only=True):
     _spills: set[Path] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
     _turns: Semaphore = field(default_factory=lambda: Semaphore(max(1, (os.cpu_count() or 1) // 4)))
+    most_spilled: int = 0
     _engine: DuckDB | None = None
 
     @property
@@ -117,10 +118,11 @@ class Workers(Struct, kw_only=True):
         if self._engine:
             self._engine.close()
 
-    def spilled(self) -> int:
-        """Return how many bytes are spilled now, here and in processes."""
+    def note_spilled(self) -> None:
+        """Look how many bytes are spilled now, here and in processes, and remember the most."""
         with self._lock:
-            return sum(map(size_of, [self.inputs.config.spill_folder, *self._spills]))
+            folders = [self.inputs.config.spill_folder, *self._spills]
+            self.most_spilled = max(self.most_spilled, sum(map(size_of, folders)))
 
     def _here(
         self,
