@@ -1,0 +1,155 @@
+"""A small project and the commands that make every verb print JSON: for the test of docs/json.md."""
+
+import json
+from typing import Any
+
+from tests.conftest import Place
+
+_PRODUCTS = """
+visits = source.files("visits/{day:date}.csv", columns={"id": "bigint", "customer": "varchar"})
+
+sql_product("lines", "select x, timestamp '2024-01-03 07:00' as at from numbers", owner="ann@shop",
+    purpose="All lines.", tags=["core"], event_time="at",
+    rules=[rule.fresh_event_time(within="3 days"), rule.sql("few", "from this where x > 2", severity="warning")])
+sql_product("total", "select sum(x)::bigint as total from lines", owner="bob@shop", purpose="The total of all lines.",
+    rules=[rule.sql("is small", "select total from this where total > 10", because="It always was.", owner="bob@shop")],
+    freshness=Freshness(by="07:00"), consumers=[Consumer(name="desk", decides="discounts", contact="desk@shop")])
+sql_product("report", "from total", owner="bob@shop")
+sql_product("parsed", "select id, customer::int as customer from visits", owner="ann@shop", each="visits",
+    on_failed_part="hold_part", rules=[rule.check("customer is known", "customer is not null")])
+sql_product("split", "select day, count(*) as n from visits group by day", owner="ann@shop", partition_by="day",
+    on_failed_part="hold_part", rules=[rule.sql("few visits", "select day, n from this where n > 2 and n < 9"),
+        rule.sql("few in all", "select sum(n)::bigint as visits from this having sum(n) > 50")])
+
+@product(owner="ann@shop", file="note.txt")
+def note(numbers):
+    return Path("rates.txt").read_text()
+
+@product(owner="ann@shop", retries=1)
+def flaky(numbers):
+    raise OSError("the shop does not answer")
+
+@product(owner="ann@shop", rules=[
+    rule.check("below 100", pa.Check(lambda data: data.lazyframe.select(pl.col(data.key) < 100)), column="x")])
+def checked(numbers):
+    return numbers
+"""
+
+Outputs = list[tuple[str, list[Any]]]
+
+
+def declare(place: Place, more: str = "") -> None:
+    place.write("products/sales.py", _PRODUCTS + more, header=True)
+
+
+def visits(place: Place, day: int, *customers: str) -> None:
+    rows = [f"{number},{customer}" for number, customer in enumerate(customers)]
+    place.write(f"visits/2024-01-{day:02}.csv", "\n".join(["id,customer", *rows]) + "\n")
+
+
+class Recorder:
+    """Runs verbs and collects what they print, under the section of docs/json.md that describes it."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.outputs: Outputs = []
+
+    def run(self, section: str, *arguments: str) -> Any:
+        """Run a verb that prints one JSON value."""
+        value = json.loads(self.place.run(*arguments, "--json").out)
+        self.outputs.append((section, value))
+        return value
+
+    def events(self, *arguments: str) -> None:
+        """Run a verb that prints a line of JSON for each event."""
+        *events, last = self.place.run(*arguments, "--json").events
+        for event in events:
+            name = "retrying" if event["result"] == "retrying" else "result"
+            self.outputs.append((name, event))
+        self.outputs.append(("end", last))
+
+
+def record(place: Place) -> Outputs:
+    """Run every verb with --json, on a project where things fail, are held back, repaired and retired."""
+    recorder = Recorder(place)
+    first_days(place, recorder)
+    look(place, recorder)
+    change(place, recorder)
+    keep(place, recorder)
+    return recorder.outputs
+
+
+def first_days(place: Place, recorder: Recorder) -> None:
+    """Build everything; then new data, of which some is held back and some fails."""
+    place.write("rates.txt", "7 %")
+    place.numbers("a", 1, 2, 3)
+    for day in (1, 2, 3):
+        visits(place, day, "1", "2")
+    declare(place, '\nsql_product("old", "from numbers", owner="ann@shop")\n')
+    recorder.events("materialize", "--now", "2024-01-04T07:00")
+    declare(place)
+    place.numbers("b", 9)
+    visits(place, 3, "1", "")
+    visits(place, 4, "x", "2", "3")
+    recorder.run("plan", "plan")
+    recorder.events("materialize", "--now", "2024-01-05T07:00")
+    recorder.events("retry", "--now", "2024-01-05T07:00")
+
+
+def look(place: Place, recorder: Recorder) -> None:
+    """Run the verbs that change nothing."""
+    run = recorder.run
+    run("ls", "ls")
+    run("status", "status")
+    run("why", "why", "total")
+    run("why", "why", "report")
+    run("why --part", "why", "parsed", "--part", "2024-01-03")
+    run("why --part", "why", "parsed", "--part", "2024-01-04")
+    run("why --rules", "why", "checked", "--rules")
+    run("why --rules", "why", "total", "--rules")
+    versions = run("history", "history", "total")
+    run("history", "history", "note")
+    run("history --rule", "history", "lines", "--rule", "the latest")
+    run("lineage", "lineage", "total")
+    run("query", "query", "from total")
+    run("show", "show", "total", "--held")
+    run("show", "show", "total", "--held", "--failures", "is small")
+    run("show: a file", "show", "note")
+    run("show --to", "show", "total", "--to", str(place.root / "total.parquet"))
+    failing = str(place.root / "failing.csv")
+    run("show --failures --to", "show", "total", "--held", "--failures", "small", "--to", failing)
+    run("show: a source", "show", "numbers")
+    run("suggest", "suggest", "visits")
+    run("suggest", "suggest", "lines")
+    run("gc", "gc", "--dry-run", "--days", "0", "--keep", "1", "--now", "2024-03-01T00:00")
+    assert len(versions) == 2
+
+
+def change(place: Place, recorder: Recorder) -> None:
+    """Change what is published, or what is declared."""
+    published = recorder.place.run("history", "lines", "--json").json[1]["version"]
+    recorder.run("restore", "restore", "lines", published)
+    recorder.run("status", "status", "-s", "lines")
+    recorder.run("restore --unpin", "restore", "--unpin")
+    recorder.run("restore --release", "restore", "--release", "1")
+    recorder.run("restore --unpin", "restore", "--unpin")
+    recorder.run("retire", "retire", "old", "--because", "nobody reads it")
+    text = (place.root / "products/sales.py").read_text()
+    place.write("products/sales.py", text.replace("x > 2", "x > 1"))
+    recorder.run("plan", "plan")
+    recorder.events("materialize", "--fail-fast", "--jobs", "1")
+    visits(place, 5, *["1"] * 60)
+    recorder.events("materialize", "split")
+    place.write("products/sales.py", text.replace("customer::int", "customer::bigint"))
+    recorder.events("materialize", "parsed", "--parts", "2024-01-01")
+
+
+def keep(place: Place, recorder: Recorder) -> None:
+    """Run the verbs that look after what is stored."""
+    recorder.run("gc", "gc", "--keep", "1")
+    recorder.run("verify", "verify")
+    version = place.run("show", "note", "--json").json
+    place.write(version["file"], "abc")
+    recorder.run("verify", "verify", "--repair")
+    recorder.run("catalog copy", "catalog", "copy", str(place.root / "other.db"))
+    recorder.run("init", "init", str(place.root / "new"))
