@@ -40,10 +40,6 @@ class Partitions:
             self._partitions[name] = self._read(name)
         return self._partitions[name]
 
-    def inputs_of(self, name: str) -> tuple[str, ...]:
-        """Return the full names of the inputs of a declared product."""
-        return tuple(i.name for i in self.implementations[name].inputs)
-
     def followed_by(self, name: str, product: ProductDeclaration) -> str | None:
         """Return the full name of the table that `each=` names; None if unknown or not given."""
         if not product.each:
@@ -121,8 +117,8 @@ class Partitions:
     def _with_grain_of_inputs(self, partition: Partition, name: str) -> Partition:
         """Return a partition with the grain of the inputs split by its column, if they agree."""
         grains = set()
-        for input in self.inputs_of(name):
-            theirs = self.of(input)
+        for input in self.implementations[name].inputs:
+            theirs = self.of(input.name)
             if theirs is None or theirs.names != partition.names:
                 continue
             if theirs.grain == "day" or not theirs.in_rows:
