@@ -142,7 +142,7 @@ def test_mistakes_with_a_file_say_what_to_do(place: Place) -> None:
         "sales.many: 'in/*.xlsx' has '*' in it" in err
         and "source.files() reads tables from many" in err
     )
-    assert "pattern= should be the path of a file, and is int" in err
+    assert "pattern= should be the path of a file, and is 7" in err
     assert "sales.frame: parameter 'book' is a file: annotate it pathlib.Path" in err
     assert "each='book' sales.book is not in parts" in err
     assert "rule 'r' of sales.good reads the source sales.book" in err

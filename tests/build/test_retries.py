@@ -272,9 +272,9 @@ def test_a_project_says_it_once_and_a_product_otherwise(place: Place) -> None:
 
 
 WRONG = {
-    "retries=-1": "retries= should be a whole number up to 100",
-    "retries=True": "retries= should be a whole number up to 100",
-    "retries='2'": "retries= should be a whole number up to 100",
+    "retries=-1": "retries= should be a whole number from 0 to 100",
+    "retries=True": "retries= should be a whole number from 0 to 100",
+    "retries='2'": "retries= should be a whole number from 0 to 100",
     "timeout='soon'": 'timeout= should be a length of time such as "10m", or a number of seconds',
     "timeout=-1": 'timeout= should be a length of time such as "10m", or a number of seconds',
     "timeout=float('nan')": 'timeout= should be a length of time such as "10m", or a number of seconds',

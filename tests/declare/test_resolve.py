@@ -122,7 +122,7 @@ MISTAKES = {
     ),
     "rules that are no rules": (
         "sql_product('p', 'from numbers', owner='o', rules=['x > 1'])",
-        ["list of rule.sql"],
+        ["rules[0] should be rule.sql(...) or another rule, and is 'x > 1'"],
     ),
     "a module that fails": (
         "x = 1\ny = x / 0",
@@ -217,11 +217,27 @@ MISTAKES = {
     ),
     "half a character in a tag": (
         "sql_product('p', 'from numbers', owner='o', tags=['\\ud800'])",
-        ["tags= should be a list of texts"],
+        ["tags[0] should be a text, and is '\\ud800'"],
     ),
     "a consumer of one's own kind": (
         "class Desk(Consumer): pass\nsql_product('p', 'from numbers', owner='o', consumers=[Desk(name='d')])",
-        ["consumers= should be a list of Consumer(...), and of no kind of your own"],
+        ["consumers[0] should be Consumer(name=...), and of no class of your own, and is Desk"],
+    ),
+    "a text for a consumer": (
+        "sql_product('p', 'from numbers', owner='o', consumers=['CFO'])",
+        ["consumers[0] should be Consumer(name=...)", "and is 'CFO'"],
+    ),
+    "a text among rules": (
+        "sql_product('p', 'from numbers', owner='o', rules=[rule.sql('r', 'from this'), 'x > 1'])",
+        ["rules[1] should be rule.sql(...) or another rule, and is 'x > 1'"],
+    ),
+    "tags that are one text": (
+        "sql_product('p', 'from numbers', owner='o', tags='daily')",
+        ["tags= should be a list of texts, and is 'daily'"],
+    ),
+    "a number with too many digits to be written": (
+        "sql_product('p', 'from numbers', owner=10**9999)",
+        ["owner= should be a text, and is int"],
     ),
     "a missing .sql file": ("sql_product('p', 'nope.sql', owner='o')", ["cannot read nope.sql"]),
     "a .sql file outside": (

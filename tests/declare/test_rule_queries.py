@@ -442,7 +442,8 @@ def test_a_review_that_is_overdue_is_told(place: Place) -> None:
 WRONG = {
     "rule.check('', 'x')": "it has no words",
     "rule.check('r', 3)": "its check is int",
-    "rule.check('r', 'x < ')": "syntax error",
+    "rule.check('r', 'x < ')": "line 1 column 4: syntax error at the end of the condition",
+    "rule.check('r', 'x < \\n  y > > 2')": "line 2 column 7: syntax error at or near",
     "rule.check('r', 'x < 3', column='x')": "names its columns itself",
     "rule.check('r', 'x < 3', severity='warning', fail_above=1)": "is a warning, and has fail_above=",
     "rule.check('r', 'x < 3', fail_above='lots')": "fail_above='lots'",

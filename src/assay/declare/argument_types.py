@@ -1,6 +1,6 @@
 """The type that each argument of a declaration must have, checked before the declaration is read."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -22,13 +22,18 @@ FILE_NAME_HINT = "No folder, no dot first, no control characters, and at most 25
 _LONGEST_FILE_NAME = 255  # bytes: the limit of common file systems
 _LONGEST_TIMEOUT = 10_000 * 3600  # seconds
 _MOST_PARTS_BACK = 10_000
+_LONGEST_QUOTED = 40  # characters of a wrong value in a message
 
 
 class _Type(Struct, frozen=True):
-    """A type of argument: `accepts` checks a value, `expected` describes it in messages."""
+    """A type of argument: `accepts` checks a value, `expected` describes it in messages.
+
+    Of a list, `element` is the type of each element.
+    """
 
     accepts: Callable[[Any], bool]
     expected: str
+    element: "_Type | None" = None
 
 
 def wrong_arguments(declared: Any) -> Iterator[str]:
@@ -36,17 +41,34 @@ def wrong_arguments(declared: Any) -> Iterator[str]:
     for keyword, type_ in _TYPES[type(declared)].items():
         value = getattr(declared, keyword)
         if not type_.accepts(value):
-            yield f"{keyword}= should be {type_.expected}, and is {type(value).__name__}"
+            yield f"{keyword}= should be {type_.expected}, and is {_quoted(value)}"
+        elif type_.element:
+            yield from _wrong_elements(keyword, value, type_.element)
         elif type(value) in _TYPES:
             yield from wrong_arguments(value)
-        elif keyword in {"rules", "consumers"}:
-            for inner in value:
-                yield from wrong_arguments(inner)
         elif keyword == "inputs":
             for name, inner in value.items():
                 if isinstance(inner, PartsDeclaration):
                     for message in wrong_arguments(inner):
                         yield f"inputs {name}: parts() {message}"
+
+
+def _wrong_elements(keyword: str, values: Sequence[Any], type_: _Type) -> Iterator[str]:
+    for index, value in enumerate(values):
+        if not type_.accepts(value):
+            yield f"{keyword}[{index}] should be {type_.expected}, and is {_quoted(value)}"
+        elif type(value) in _TYPES:
+            yield from wrong_arguments(value)
+
+
+def _quoted(value: Any) -> str:
+    """Return a short plain value as it is written in Python, and the type of any other."""
+    is_short_int = type(value) is int and abs(value) < 10**_LONGEST_QUOTED
+    if value is None or type(value) in {str, bool, float} or is_short_int:
+        text = repr(value)
+        if len(text) <= _LONGEST_QUOTED:
+            return text
+    return type(value).__name__
 
 
 def is_file_name(text: str) -> bool:
@@ -116,11 +138,8 @@ def _is_builder(value: Any) -> bool:
 # ------------------------------------------------------------------------------------------ types
 
 
-def _list_of(accepts: Callable[[Any], bool], expected: str) -> _Type:
-    return _Type(
-        lambda value: isinstance(value, list | tuple) and all(map(accepts, value)),
-        f"a list of {expected}",
-    )
+def _list_of(element: _Type, expected: str) -> _Type:
+    return _Type(lambda value: isinstance(value, list | tuple), f"a list of {expected}", element)
 
 
 def _exactly(kind: type) -> Callable[[Any], bool]:
@@ -144,6 +163,8 @@ _TEXT = _Type(_is_text, "a text")
 _BOOL = _Type(_is_bool, "True or False")
 _INPUT = _Type(_is_input, "the name of an input")
 _LIMIT = _Type(_is_amount, 'a number of rows, or a share such as "0.5 %"')
+_RULE = _Type(_exactly(RuleDeclaration), "rule.sql(...) or another rule")
+_CONSUMER = _Type(_exactly(Consumer), "Consumer(name=...), and of no class of your own")
 _TYPES: Mapping[type, Mapping[str, _Type]] = {
     ProductDeclaration: {
         "name": _TEXT,
@@ -153,9 +174,9 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "purpose": _TEXT,
         "domain": _optional(_TEXT),
         "inputs": _Type(_is_inputs, "a mapping of names to names"),
-        "rules": _list_of(_exactly(RuleDeclaration), "rule.sql(...) or another rule"),
-        "consumers": _list_of(_exactly(Consumer), "Consumer(...), and of no kind of your own"),
-        "tags": _list_of(_is_text, "texts"),
+        "rules": _list_of(_RULE, "rules, such as rule.sql(...)"),
+        "consumers": _list_of(_CONSUMER, "Consumer(name=...)"),
+        "tags": _list_of(_TEXT, "texts"),
         "event_time": _TEXT,
         "freshness": _optional(_Type(_exactly(Freshness), "Freshness(by=...)")),
         "release_group": _TEXT,
@@ -164,7 +185,9 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "on_failed_part": _Type(
             _one_of("hold_product", "hold_part"), '"hold_product" or "hold_part"'
         ),
-        "retries": _optional(_Type(_up_to(MOST_RETRIES), f"a whole number up to {MOST_RETRIES}")),
+        "retries": _optional(
+            _Type(_up_to(MOST_RETRIES), f"a whole number from 0 to {MOST_RETRIES}")
+        ),
         "timeout": _optional(
             _Type(_is_duration, 'a length of time such as "10m", or a number of seconds')
         ),
@@ -185,7 +208,7 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "pattern": _Type(_is_path, "a glob of files"),
         "columns": _Type(_is_columns, "a mapping of each column to its Polars data type"),
         "format": _optional(_TEXT),
-        "null_values": _list_of(_is_text, "texts"),
+        "null_values": _list_of(_TEXT, "texts"),
         "delimiter": _Type(_is_character, "one character"),
         "owner": _TEXT,
         "purpose": _TEXT,

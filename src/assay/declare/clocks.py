@@ -36,15 +36,18 @@ def in_query(
     where: Where,
     *,
     file: str = "",
+    condition: str = "",
     columns: bool = True,
 ) -> Iterator[Problem]:
     """Yield the problems of the clocks in a query.
 
-    `label` names the query in messages; `file` is the text of its file, if it is in one; with
-    `columns`, a column that is computed from the clock needs a name.
+    `label` names the query in messages; `file` is the text of its file, if it is in one; positions
+    are those in the `condition`, if the query was made of one; with `columns`, a column that is
+    computed from the clock needs a name.
     """
     for clock in sorted(parsed.moving, key=lambda clock: clock.offset):
-        line, column, line_text = place(file or parsed.statement, max(clock.offset, 0))
+        text, offset = file or parsed.statement, max(clock.offset, 0)
+        line, column, line_text = place(text, offset, inside=condition)
         spot = Where(where.file, line) if file else where
         position = f", line {line} column {column}" if clock.offset >= 0 else ""
         if not declared.changes_with:

@@ -44,12 +44,12 @@ def sql_texts(declared: ProductDeclaration) -> Iterator[str]:
 
 
 def parse_query(
-    text: str, label: str, where: Where, names: Names, *, in_file: bool = False
+    text: str, label: str, where: Where, names: Names, *, in_file: bool = False, condition: str = ""
 ) -> reader.Parsed | None:
     """Return a parsed query; None, with its problem reported, for a text that is no query.
 
     `label` says whose SQL it is; `in_file` says that `where` is the file of the SQL, whose line is
-    then reported.
+    then reported; positions are those in the `condition`, if the query was made of one.
     """
     try:
         return reader.parse(text)
@@ -57,8 +57,10 @@ def parse_query(
         if error.offset < 0:
             names.report(f"{label}: {error.what}", where)
             return None
-        line, column, line_text = reader.place(text, error.offset)
-        message = f"{label}, line {line} column {column}: {error.what}"
+        line, column, line_text = reader.place(text, error.offset, inside=condition)
+        end = reader.place(condition, len(condition.encode()))[:2] if condition else None
+        what = "syntax error at the end of the condition" if end == (line, column) else error.what
+        message = f"{label}, line {line} column {column}: {what}"
         marker = " " * (column - 1) + "^"
         names.report(
             message, Where(where.file, line) if in_file else where, f"{line_text}\n{marker}"

@@ -24,6 +24,7 @@ from assay.declare.resolve import Resolved, resolve
 from assay.engines.sql import reader
 from assay.errors import Problem, UsageError
 from assay.model import Where
+from assay.plan.graph import nearest
 
 _READS = (
     'Name a file, a folder, a glob such as "sql/**/*.sql", or $VARIABLE;'
@@ -38,9 +39,13 @@ def read_definitions(config: Config) -> Resolved:
     """
     folder = config.root / config.definitions
     if not folder.is_dir():
+        folders = [
+            path.name for path in config.root.iterdir() if path.is_dir() and path.name[0] != "."
+        ]
         raise UsageError(
-            f"there is no folder {config.definitions!r} in {config.root}",
-            hint="`products init` makes one.",
+            f"there is no folder {config.definitions!r} in {config.root}, where the definitions should be",
+            hint=nearest(config.definitions, folders)
+            or f"Make it, or set definitions in {FILE} to the folder that has them.",
         )
     before = made_from(config, ())
     queries, functions = read_queries(config), read_functions(config)

@@ -156,11 +156,11 @@ class Rulebook:
     def _with_query(self, rule: Rule, query: RuleQuery, place: str, label: str) -> Rule | None:
         """Return a rule that is checked by a query, or by a condition on every row."""
         sql = query.sql or f"select (\n{query.condition}\n) from this"
-        parsed = parse_query(sql, label, rule.where, self.names)
+        parsed = parse_query(sql, label, rule.where, self.names, condition=query.condition)
         if parsed is None:
             return None
         self.names.problems += clocks.in_query(
-            self.declared, parsed, label, rule.where, columns=False
+            self.declared, parsed, label, rule.where, condition=query.condition, columns=False
         )
         tables = [str(table) for table in parsed.tables]
         inputs = self._inputs(tables, label, rule.where)

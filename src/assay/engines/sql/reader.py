@@ -334,8 +334,14 @@ def bare(text: str) -> str:
     return text.strip(" \t\r\n\f\v")
 
 
-def place(sql: str, offset: int) -> tuple[int, int, str]:
-    """Return line, column (both from 1, in characters) and text of the line at an offset in bytes."""
+def place(sql: str, offset: int, *, inside: str = "") -> tuple[int, int, str]:
+    """Return line, column (both from 1, in characters) and text of the line at an offset in bytes.
+
+    They are those in the text `inside` the SQL, if there is one: of a condition that was made a query of.
+    """
+    if inside and (start := sql.find(inside)) >= 0:
+        start = len(sql[:start].encode(errors="replace"))
+        sql, offset = inside, min(max(offset - start, 0), len(inside.encode(errors="replace")))
     before = sql.encode(errors="replace")[:offset].decode(errors="ignore")
     line = before.count("\n") + 1
     column = len(before) - (before.rfind("\n") + 1) + 1
