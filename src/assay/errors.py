@@ -6,6 +6,7 @@ AssayError                     what is wrong, where, what to do; the exit code i
 ├── QueryRefused           2   SQL that is not one read-only query over published products
 ├── QueryStopped           1   a query took longer, or more memory, than it may
 ├── BuildError             1   a product could not be built; nothing of it was recorded
+│   ├── ResultRefused      1   a product's result lacks a column that is named, or cannot be split
 │   ├── TypeRefused        1   a column's type would not survive being stored
 │   ├── SourceReplaced     1   a file of a source was replaced while it was being read
 │   ├── SourceFault        1   a file of a source is not what the source declares
@@ -112,6 +113,10 @@ class QueryStopped(AssayError):
 
 class BuildError(AssayError):
     """A product could not be built or judged; nothing of the attempt was recorded."""
+
+
+class ResultRefused(BuildError):
+    """The result of a product lacks a column that its declaration names, or cannot be split."""
 
 
 class TypeRefused(BuildError):

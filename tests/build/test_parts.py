@@ -375,7 +375,7 @@ def test_rows_of_another_part_are_refused(new_shop: Place) -> None:
     ("sql", "by", "words"),
     [
         ("select nullif(x, 2) as k from raw", "k", "k is null in 1 rows"),
-        ("select x from raw", "k", "it is split by k, and has no such column"),
+        ("select x from raw", "k", "partition_by names 'k', and the result has no such column"),
         ("select make_timestamp(x) as k from raw", "k", "which is TIMESTAMP"),
         ("select x::double as k from raw", "k", "which is DOUBLE"),
     ],
@@ -385,6 +385,15 @@ def test_what_cannot_be_cut_is_told(place: Place, sql: str, by: str, words: str)
     place.write("products/shop.py", HEADER + declared)
     told = place.materialize("-s", "shop.p")
     assert words in told["shop.p"]["error"]
+
+
+def test_an_event_time_that_is_no_column_is_told_with_its_place(place: Place) -> None:
+    declared = "sql_product('p', 'select current_date as day', owner='o', changes_with='day', event_time='dya')"
+    place.write("products/shop.py", HEADER + declared)
+    line = (HEADER + declared)[: (HEADER + declared).index(declared)].count("\n") + 1
+    error = place.materialize("-s", "shop.p")["shop.p"]["error"]
+    assert error.startswith(f"products/shop.py:{line}: event_time names 'dya'")
+    assert "It has day. Did you mean day?" in error
 
 
 def test_parts_that_are_not_alike_are_told(new_shop: Place) -> None:

@@ -374,7 +374,7 @@ def test_a_rule_that_cannot_be_judged_blocks(place: Place, severity: str) -> Non
     ran = place.run("materialize")
     assert ran.code == 3
     assert "1 of 1 rules could not be judged" in ran.out
-    assert "could not be judged: r: BinderException" in ran.out
+    assert "could not be judged: r: Binder Error" in ran.out
 
 
 def test_hostile_values_stay_text(place: Place) -> None:
@@ -435,5 +435,5 @@ def test_an_error_while_failing_rows_are_fetched_is_the_rules_own(place: Place) 
         place.write(f"drop/2011-11-{day}.csv", f"k,v\n{k},5\n")
     ran = place.run("materialize")
     assert ran.code == 3, ran
-    assert "could not be judged: r: OutOfRangeException" in ran.out
+    assert "could not be judged: r: Out of Range Error" in ran.out
     assert place.run("history", "t", "--json").json[0]["verdict"] == "error"

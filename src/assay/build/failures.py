@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from assay.build.definitions import Definitions
 from assay.build.inputs import Inputs
 from assay.config import PACKAGE
-from assay.errors import AssayError, SourceFault, remedy, words_of
+from assay.errors import AssayError, ResultRefused, SourceFault, TypeRefused, remedy, words_of
 from assay.events import Failed
 from assay.masking import VEILED, of_function, of_sql, of_trace, veiled
 from assay.model import Product, Where
@@ -174,7 +174,9 @@ def _said_of(error: BaseException, root: str, product: Product) -> Failed:
     if isinstance(error, Elsewhere):
         return replace(error.failed, error=f"{error.failed.error}{notes}")
     if isinstance(error, AssayError):
-        return Failed(error=f"{masked(str(error))}{notes}")
+        of_result = isinstance(error, ResultRefused | TypeRefused) and not error.where
+        place = f"{product.where}: " if of_result else ""
+        return Failed(error=f"{place}{masked(str(error))}{notes}")
     frames = [
         f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(f"{root}/")
     ]

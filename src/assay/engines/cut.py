@@ -7,10 +7,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from assay.engines.duckdb import DuckDB, keyed
-from assay.engines.measure import measure_by
+from assay.engines.measure import columns_hint, measure_by
 from assay.engines.quoting import identifier
 from assay.engines.tables import Measured
-from assay.errors import BuildError
+from assay.errors import ResultRefused
 from assay.model import Column, Partition
 from assay.plan.parts import is_key
 
@@ -30,18 +30,19 @@ class Cut(Struct, frozen=True, kw_only=True):
 def cut(
     staged: Path, partition: Partition, measured: Measured, event_time: str, engine: DuckDB
 ) -> list[Cut]:
-    """Return the parts that a staged table consists of, in order; BuildError when it cannot be cut.
+    """Return the parts that a staged table consists of, in order; ResultRefused when it cannot be cut.
 
     A table without rows is one part, called ''.
     """
     column, there = _column(partition, measured.columns), {c.name: c.type for c in measured.columns}
     if not column:
         [column] = partition.names
-        raise BuildError(
-            f"it is split by {column}, and has no such column", hint=f"It has {', '.join(there)}."
+        raise ResultRefused(
+            f"partition_by names {column!r}, and the result has no such column",
+            hint=columns_hint(column, there),
         )
     if odd := [f"{c.name} ({c.logical})" for c in measured.columns if c.logical]:
-        raise BuildError(
+        raise ResultRefused(
             f"a table with {', '.join(odd)} cannot be split",
             hint='Cast it to a type that DuckDB has too: text, or `.dt.convert_time_zone("UTC")`.',
         )
@@ -53,16 +54,16 @@ def cut(
             if there[column].startswith("TIMESTAMP")
             else "Cast it to a whole number or to text."
         )
-        raise BuildError(f"it is split by {column}, which is {there[column]}", hint=hint)
+        raise ResultRefused(f"it is split by {column}, which is {there[column]}", hint=hint)
     if "file_row_number" in {name.lower() for name in there}:
-        raise BuildError(
+        raise ResultRefused(
             "a table with a column file_row_number cannot be split", hint="Call it something else."
         )
     key = keyed(identifier(column), partition.grain, there[column])
     found = measure_by(engine, staged, key, measured.columns, event_time)
     if None in found:
         rows = found[None].rows
-        raise BuildError(
+        raise ResultRefused(
             f"{column} is null in {rows:,} rows, so they are of no part",
             hint="Give them a value: coalesce().",
         )
@@ -73,9 +74,9 @@ def cut(
     ]
     if odd_keys:
         told = f"{column} has {odd_keys[0]!r}, which cannot be the name of a part"
-        raise BuildError(told, hint="Filter such rows out, or give them a value of their own.")
+        raise ResultRefused(told, hint="Filter such rows out, or give them a value of their own.")
     if len(found) > MOST:
-        raise BuildError(
+        raise ResultRefused(
             f"{column} has {len(found):,} values: too many parts",
             hint="Split it by something coarser.",
         )

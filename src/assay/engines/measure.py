@@ -1,7 +1,7 @@
 """Measures staged files: rows, columns, content digest, last event time; each is read once for all of it."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from itertools import accumulate
 from pathlib import Path
@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from assay.engines.duckdb import DuckDB, keyed, parquet
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import Measured, StoredTable
+from assay.errors import ResultRefused
 from assay.model import Column
 from assay.plan.digests import digest
+from assay.plan.graph import nearest
 
 if TYPE_CHECKING:
     import duckdb
@@ -114,8 +116,23 @@ def strange_to(part: Stranger | None, columns: Sequence[Column]) -> str:
     )
 
 
+def columns_hint(name: str, columns: Iterable[str]) -> str:
+    """Return what to say to somebody who names a column that is not among these."""
+    names = list(columns)
+    return f"It has {', '.join(names)}. {nearest(name, names)}".strip()
+
+
 def _measures(columns: Sequence[Column], event_time: str) -> list[str]:
-    """Return what is measured of rows: how many, the sum of their hashes, the last event time where there is one."""
+    """Return what is measured of rows: how many, the sum of their hashes, the last event time where there is one.
+
+    Raises ResultRefused where no column is called so.
+    """
+    names = [column.name for column in columns]
+    if event_time and event_time.lower() not in {name.lower() for name in names}:
+        hint = columns_hint(event_time, names)
+        raise ResultRefused(
+            f"event_time names {event_time!r}, and the result has no such column", hint=hint
+        )
     latest = [f"max({identifier(event_time)})"] if event_time else []
     return ["count(*)", f"sum(hash({', '.join(_hashed(c) for c in columns)}))", *latest]
 

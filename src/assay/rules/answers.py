@@ -32,7 +32,11 @@ class Answer(Struct, frozen=True, kw_only=True):
 def said(error: BaseException) -> str:
     """Return what an exception says, on one line, with its kind, and what DuckDB would rather have read."""
     meant = [line for line in str(error).splitlines() if line.startswith("Candidate bindings")]
-    return " ".join([f"{type(error).__name__}: {first_line(error)}", *meant])
+    by_duckdb = (
+        type(error).__module__.strip("_").partition(".")[0] == "duckdb"
+    )  # its message begins with its kind
+    kind = "" if by_duckdb else f"{type(error).__name__}: "
+    return " ".join([f"{kind}{first_line(error)}", *meant])
 
 
 def first_line(error: BaseException) -> str:
