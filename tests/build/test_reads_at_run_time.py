@@ -35,7 +35,7 @@ def test_a_file_and_a_variable_that_a_function_reads_are_named(vat: Place) -> No
         in ran.out
     )
     assert (
-        'declare it with source.file("conf/rates.json"), or list it in reads (pyproject.toml)'
+        'declare files with source.file("conf/rates.json"), or list all of them in reads (pyproject.toml)'
         in ran.out
     )
     assert "warning" not in vat.run("materialize").out, "nothing ran"

@@ -141,6 +141,14 @@ def test_show(held: Place) -> None:
     assert "no version of sales.lines is held back" in held.run("show", "lines", "--held").err
 
 
+def test_failing_rows_are_written_to_a_csv_file_only(held: Place) -> None:
+    ran = held.run("show", "total", "--held", "--failures", "is small", "--to", "x.txt")
+    assert (ran.code, "x.txt is named otherwise\n  Name a file that ends in .csv." in ran.err) == (
+        2,
+        True,
+    )
+
+
 def test_lineage(shop: Place) -> None:
     out = shop.run("lineage", "total").out
     assert out.splitlines() == [
@@ -293,6 +301,23 @@ def test_a_schema_version_that_is_none_is_told(shop: Place) -> None:
 
 ODD = {
     "a verb that is mistyped": (["materialise"], 2, "Did you mean 'materialize'?"),
+    "a verb of dbt": (["run"], 2, "No such command 'run'. `products materialize` builds"),
+    "a verb of dbt with its options": (["test", "-s", "total"], 2, "`products materialize` checks"),
+    "a source where a product is meant": (
+        ["history", "numbers"],
+        2,
+        "sales.numbers is a source, not a product\n  `products show sales.numbers` says",
+    ),
+    "a query of an environment where nothing is": (
+        ["query", "--env", "prdo", "from total"],
+        2,
+        "nothing is published in the environment 'prdo'",
+    ),
+    "a copy of another format": (
+        ["show", "total", "--to", "total.csv"],
+        2,
+        "so it cannot be copied to total.csv\n  Name a file that ends in .parquet; `products query",
+    ),
     "a verb with letters of a terminal": (["stat\x1b[31mus"], 2, "'stat\\x1b[31mus'"),
     "an environment with a path": (["status", "--env", "x.y/z"], 2, "--env should be letters"),
     "a moment beyond time": (

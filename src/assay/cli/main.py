@@ -38,6 +38,19 @@ VERBS = {
 }
 
 
+# What other tools call it, and what does it here.
+_ELSEWHERE = {
+    "build": "`products materialize` builds what is stale, checks it, and publishes what passed.",
+    "clean": "`products gc` removes versions that need not be kept.",
+    "compile": "`products plan` says what would be built, and why.",
+    "docs": "`products ls` lists the products; `products lineage NAME` shows what one reads and what reads it.",
+    "list": "`products ls` lists the products.",
+    "run": "`products materialize` builds what is stale, checks it, and publishes what passed.",
+    "test": "`products materialize` checks whatever it builds, and again when a rule changes.",
+    "waive": "`products materialize --restate NAME --because TEXT` lets settled rows change that are held back.",
+}
+
+
 def verb_of(name: str) -> click.Command:
     """Return one of the VERBS."""
     verb: click.Command = import_module(f"assay.cli.verbs.{name}").verb
@@ -54,6 +67,8 @@ class _Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if hint := _ELSEWHERE.get(args[0]):
+            ctx.fail(f"No such command {args[0]!r}. {hint}")
         if args[0] not in VERBS and not args[0].startswith("-"):
             from difflib import get_close_matches  # it takes as long as all that `--help` loads
 

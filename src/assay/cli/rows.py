@@ -93,7 +93,8 @@ def show_rows(
     if to:
         if to.suffix.lower() != ".csv":
             raise UsageError(
-                f"failing rows are written as CSV; --to {to.name} would be something else"
+                f"failing rows are written as CSV, and {to.name} is named otherwise",
+                hint="Name a file that ends in .csv.",
             )
         with to.open("w", encoding="utf-8", newline="") as out:
             write_csv(names, rows, out)
@@ -130,7 +131,15 @@ def copy_out(name: str, table: StoredTable, to: Path) -> None:
     """Write a product to one file; UsageError when that would be something else by its name."""
     suffix = table.files[0].suffix
     if to.suffix not in {"", suffix}:
-        raise UsageError(f"{name} is stored as {suffix}; --to {to.name} would be something else")
+        other = (
+            f"`products query 'from {name}' --format csv` writes CSV"
+            if (suffix, to.suffix.lower()) == (".parquet", ".csv")
+            else ""
+        )
+        raise UsageError(
+            f"{name} is stored as {suffix}, so it cannot be copied to {to.name}",
+            hint=f"Name a file that ends in {suffix}{f'; {other}' if other else ''}.",
+        )
     if len(table.files) == 1 and not table.cuts:
         shutil.copyfile(table.files[0], to)
         return

@@ -156,6 +156,11 @@ class Graph(Struct, frozen=True, dict=True):
         known = [*self.products, *(self.sources if sources else ())]
         if full := full_name(name, known):
             return full
+        if source := full_name(name, self.sources):
+            raise UsageError(
+                f"{source} is a source, not a product",
+                hint=f"`products show {source}` says which files it has; `products lineage {source}` what reads it.",
+            )
         raise UsageError(
             f"there is no {'product or source' if sources else 'product'} {name!r}",
             hint=nearest(name, known),

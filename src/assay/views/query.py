@@ -19,6 +19,7 @@ from assay.views.read import Published
 T = TypeVar("T")
 _BATCH = 1000
 _FINER_THAN_PYTHON = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
+_EMPTY = "`products materialize` publishes; with --env, check how the environment is spelled."
 _NOT_PUBLISHED = "`products ls` lists what is declared; `products materialize` publishes it."
 
 
@@ -118,14 +119,18 @@ def tables(sql: str, seen: Published) -> dict[str, str]:
                 hint=f"`products show {found[0]}` says where it is.",
             )
         if len(found) != 1:
+            if not seen.versions and not seen.when:
+                raise QueryRefused(
+                    f"nothing is published in the environment {seen.environment!r}", hint=_EMPTY
+                )
             none = f"no published table {table!r}{seen.when}"
-            told = f"{table!r} could be {' or '.join(sorted(found))}" if found else none
+            message = f"{table!r} could be {' or '.join(sorted(found))}" if found else none
             hint = (
                 "`products history NAME` says when it was published."
                 if seen.when
                 else _NOT_PUBLISHED
             )
-            raise QueryRefused(told, hint=nearest(table, known) or hint)
+            raise QueryRefused(message, hint=nearest(table, known) or hint)
         named[table] = found[0]
     return named
 

@@ -124,11 +124,13 @@ def _undeclared(product: str, names: tuple[str, ...]) -> list[str]:
     """Return the warning that the code of a product read files or variables that are no input of it."""
     more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
     consequence = "which are no inputs: a change of them goes"
+    files, all_of_them = "files", "all of them"
     if len(names) == 1:
         consequence = "which is no input: a change of it goes"
-    hint = f'declare it with source.file("{names[0]}"), or list it in reads'
-    if names[0].startswith("$"):
-        hint = "list it in reads"
+        files = all_of_them = "it"
+    hint = f"list {all_of_them} in reads"
+    if not names[0].startswith("$"):
+        hint = f'declare {files} with source.file("{names[0]}"), or {hint}'
     read = f"{', '.join(names[:_FEW])}{more}"
     warning = f"warning: {product} reads {read}, {consequence} unnoticed"
     return [f"{_INDENT}{clean(line)}" for line in (warning, f"{hint} (pyproject.toml)")]
