@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from assay.cli.main import VERBS, verb_of
 from assay.engines.sql import reader
+from assay.engines.sql.tables import Unreadable
 from tests.conftest import HEADER, Place
 
 pytestmark = pytest.mark.long
@@ -551,7 +552,7 @@ def test_sql(shop: Place, query: str, bits: list[tuple[int, str, bool]]) -> None
         assert reader.parse(parsed.statement).meaning == parsed.meaning
         reader.columns(text)
         reader.is_expression(text)
-    except reader.Unreadable:
+    except Unreadable:
         assert ran.code == 2
     assert outside(shop) == before
     check_kept(shop)

@@ -213,10 +213,12 @@ def test_queries_are_parsed_once(kept: Place, monkeypatch: pytest.MonkeyPatch) -
     )
     kept.materialize()
     asked: list[str] = []
-    real = reader._said
-    monkeypatch.setattr(reader, "_said", lambda text: (asked.append(text), real(text))[1])
+    real = reader.READER.serialize
+    monkeypatch.setattr(
+        reader.READER, "serialize", lambda text: (asked.append(text), real(text))[1]
+    )
     kept.edit("products/more.py", "select 3 as n", "select 33 as n")
-    reader._parse.cache_clear()
+    reader.READER._parsed.cache_clear()
     assert stale(kept) == {"sales.r3"}
     assert {text for text in asked if "from p" in text} == {"select 33 as n from p"}
     assert "select 3 as" not in (kept.root / QUERIES).read_text(), "what is gone is forgotten"

@@ -483,25 +483,17 @@ def test_want_of_open_files_is_no_damage(
     assert (found is None) if told is None else (told in str(found)), found
 
 
-def test_an_engine_goes_on_with_the_instance_that_queries_were_read_on(tmp_path: Path) -> None:
-    def mark() -> int:
-        [(number,)] = PARSER.ask(
-            "select count(*) from duckdb_settings() where name = 'threads' and value = '3'"
-        )
-        return int(number)
-
-    PARSER.let_go()
-    assert mark() == 0
-    first = DuckDB([tmp_path], tmp_path / "spill", {"threads": "3"})
-    assert mark() == 1, "they are one"
+def test_queries_are_parsed_on_an_instance_that_reads_no_files_and_cannot_be_unlocked(
+    tmp_path: Path,
+) -> None:
+    engine = DuckDB([tmp_path], tmp_path / "spill", {"threads": "3"})
+    query = "select count(*) from duckdb_settings() where name = 'threads' and value = '3'"
+    assert PARSER.ask(query) == [(0,)], "engines have instances of their own"
     with pytest.raises(library.PermissionException):
         PARSER.ask("select * from read_csv('/etc/passwd')")
-    second = DuckDB([tmp_path], tmp_path / "spill", {"threads": "2"})
-    assert mark() == 1, "it is lent once"
-    second.close()
+    with pytest.raises(library.Error, match="locked"):
+        PARSER.ask("set enable_external_access = true")
+    engine.close()
     assert sql.parse("select 1 as x").tables == ()
-    first.close()
-    assert mark() == 0, "another is made, without what was set"
     with pytest.raises(library.Error, match="nonsense"):
         DuckDB([tmp_path], tmp_path / "spill", {"threads": "nonsense"})
-    assert mark() == 0

@@ -15,6 +15,7 @@ import pytest
 
 from assay.engines import duckdb as duck
 from assay.engines.sql import reader
+from assay.engines.sql.tables import Unreadable
 from tests.conftest import LONG, Place
 
 CANARY = "CANARY-7f3a"
@@ -358,7 +359,7 @@ def test_the_reader_refuses_what_looks_at_the_connection() -> None:
             f"select {name.upper()}('x') over ()",
             f"select main.{name}('x')",
         ):
-            with pytest.raises(reader.Unreadable):
+            with pytest.raises(Unreadable):
                 reader.parse(text)
 
 

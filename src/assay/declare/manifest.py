@@ -31,7 +31,8 @@ from msgspec.structs import asdict
 from assay.config import PACKAGE, Config
 from assay.declare.files import definition_files
 from assay.declare.pysource import Known
-from assay.engines.sql.reader import Parsed, SqlTable, bare
+from assay.engines.sql.reader import Parsed, bare
+from assay.engines.sql.tables import SqlTable
 from assay.jsonform import encode
 from assay.model import Product, Rule, Source
 from assay.plan.digests import digest

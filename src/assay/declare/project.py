@@ -10,6 +10,7 @@ from msgspec import Struct
 from assay.config import Config, find_config
 from assay.declare.manifest import last_manifest, read_manifest
 from assay.engines.sql import reader
+from assay.engines.sql.tables import Unreadable
 from assay.engines.types import readable, storable
 from assay.errors import Conflict, DeclarationError, UsageError
 from assay.model import PREVIOUS, THIS, Input, Product
@@ -107,7 +108,7 @@ def _wrong_query(query: str, inputs: Iterable[Input]) -> str:
     """Return what is wrong with a text that should only read these inputs; '' for nothing."""
     try:
         parsed = reader.parse(query)
-    except reader.Unreadable as error:
+    except Unreadable as error:
         return error.what
     allowed = {i.alias.lower() for i in inputs} | {THIS, PREVIOUS}
     foreign = [str(table) for table in parsed.tables if str(table).lower() not in allowed]

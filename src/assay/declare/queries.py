@@ -9,6 +9,7 @@ from assay.declare.rule_arguments import NotARule
 from assay.declare.rule_queries import given_sql
 from assay.declare.words import ProductDeclaration
 from assay.engines.sql import reader
+from assay.engines.sql.tables import Unreadable
 from assay.model import Where
 from assay.store.files import not_a_file
 
@@ -53,7 +54,7 @@ def parse_query(
     """
     try:
         return reader.parse(text)
-    except reader.Unreadable as error:
+    except Unreadable as error:
         if error.offset < 0:
             names.report(f"{label}: {error.what}", where)
             return None

@@ -11,7 +11,7 @@ from assay.engines.formats import csv as csvfiles
 from assay.engines.formats import jsonlines
 from assay.engines.formats import parquet as parquetfiles
 from assay.engines.quoting import as_named, dotted, file_list, files_of, identifier, literal
-from assay.engines.sql.parser import PARSER, close, connect
+from assay.engines.sql.parser import close, connect
 from assay.engines.tables import InputFiles, StoredTable
 from assay.engines.types import casts, check_names
 from assay.errors import BuildError
@@ -38,8 +38,7 @@ class DuckDB:
         self._at: dict[int, int] = {}  # the thread that each is used by
         self._idle: list[int] = []  # cursors for whoever wants one next
         self._count = 0
-        lent = PARSER.lend()
-        self._is_lent, self._instance = lent is not None, lent or connect()
+        self._instance = connect()
         try:
             self._set_up(folders, spill, limits)
         except BaseException:
@@ -131,8 +130,6 @@ class DuckDB:
         for number in [*self._idle]:
             self._closed(number)
         close(self._instance)
-        if self._is_lent:
-            PARSER.let_go()
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
         """Copy the rows of these values of `key` (SQL of a text), sorted by it, and as they were otherwise."""

@@ -9,6 +9,7 @@ from assay.engines import duckdb as duck
 from assay.engines.damage import damage_reported
 from assay.engines.quoting import dotted, identifier
 from assay.engines.sql import reader
+from assay.engines.sql.tables import Unreadable
 from assay.engines.tables import StoredTable
 from assay.errors import QueryRefused, QueryStopped, StoreError
 from assay.plan.graph import nearest
@@ -105,7 +106,7 @@ def tables(sql: str, seen: Published) -> dict[str, str]:
     """Return the published tables that a query names, by the names it uses; QueryRefused for any other."""
     try:
         parsed = reader.parse(sql)
-    except reader.Unreadable as error:
+    except Unreadable as error:
         line, column, shown = reader.place(sql, max(error.offset, 0))
         pointed = f"{shown}\n  {' ' * (column - 1)}^" if error.offset >= 0 else ""
         place = f"line {line} column {column}: " if error.offset >= 0 else ""

@@ -1,4 +1,4 @@
-"""Asks DuckDB how it reads SQL, on an instance that an engine may go on with: making one takes a small query's time."""
+"""DuckDB's own parser, on a locked-down instance that is created when it is first needed."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,38 +12,25 @@ if TYPE_CHECKING:
 
 
 class Parser:
-    """A connection that is made when somebody asks, and answers one thread after the other: it holds one answer."""
+    """One DuckDB instance that reads no data; threads use it one after the other."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._lent = False
 
     def ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return all rows of a query that reads no data."""
         with self._lock:
-            self._connection = self._connection or connect()
+            if self._connection is None:
+                self._connection = connect()
+                self._connection.execute("set enable_external_access = false")
+                self._connection.execute("set lock_configuration = true")
             with hearing():
                 return self._connection.execute(query, list(values)).fetchall()
 
-    def lend(self) -> "duckdb.DuckDBPyConnection | None":
-        """Return a connection to the instance, for an engine to set up; None where there is none, or another has it."""
-        with self._lock:
-            if self._connection is None or self._lent:
-                return None
-            self._lent = True
-            return self._connection.cursor()
-
-    def let_go(self) -> None:
-        """Let go of the instance that was lent, and of its memory; who asks next gets another."""
-        with self._lock:
-            if self._connection is not None:
-                close(self._connection)
-            self._connection, self._lent = None, False
-
 
 def connect() -> "duckdb.DuckDBPyConnection":
-    """Return a new instance, which loads nothing on its own."""
+    """Return a new instance, which loads no extension on its own."""
     import duckdb
 
     return duckdb.connect(
@@ -52,11 +39,11 @@ def connect() -> "duckdb.DuckDBPyConnection":
 
 
 def close(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Close a connection; where a query hears no interrupt, that has it until the process ends."""
+    """Close a connection, unless a query that ignores interrupts still uses it: then it stays open."""
     import duckdb
 
     with suppress(duckdb.ResourceInUseException):
         connection.close()
 
 
-PARSER = Parser()
+PARSER = Parser()  # one instance for the process; it holds no result between two calls

@@ -6,6 +6,7 @@ from typing import Any
 
 from assay.engines.sql import reader
 from assay.engines.sql.clock import CLOCKS
+from assay.engines.sql.tables import Unreadable
 
 # What is called most need not be asked about, which takes DuckDB as long as a small query.
 _TOTALS = {"count", "count_star", "count_if", "sum", "avg", "min", "max", "bool_and", "bool_or"}
@@ -21,7 +22,7 @@ def partwise(sql: str, split: str) -> bool:
     """
     try:
         node = reader.tree(sql)
-    except reader.Unreadable:
+    except Unreadable:
         return False
     if node.get("type") != "SELECT_NODE" or not _is_plain(node) or not is_settled_node(node):
         return False
@@ -39,7 +40,7 @@ def is_settled(condition: str) -> bool:
     """Say whether a condition says tomorrow of the same row what it says today; when in doubt, it does not."""
     try:
         return is_settled_node(reader.tree(f"select (\n{condition}\n)"))
-    except reader.Unreadable:
+    except Unreadable:
         return False
 
 
@@ -48,7 +49,7 @@ def has_window(sql: str) -> bool:
     """Say whether a query looks at other rows than its own (`over (...)`, `qualify`)."""
     try:
         node = reader.tree(sql)
-    except reader.Unreadable:
+    except Unreadable:
         return False
     return any(inner.get("class") == "WINDOW" for inner in nodes(node))
 

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from assay.engines.sql import reader
 from assay.engines.sql.splitting import aggregates_in, is_settled_node, nodes
+from assay.engines.sql.tables import Unreadable
 
 PART, TOTALS = "__part", "__totals"
 _Node = dict[str, Any]
@@ -69,7 +70,7 @@ def split(sql: str, tables: frozenset[tuple[str, frozenset[str]]]) -> TotalsQuer
         left = frozenset(
             str(table) for table in reader.parse(merged).tables if not table.name.startswith(TOTALS)
         )
-    except (reader.Unreadable, _Across):
+    except (Unreadable, _Across):
         return None
     return (
         None
@@ -108,7 +109,7 @@ class _Splitting:
                 f"{TOTALS}{len(self.blocks)}"
             )
             self.blocks.append(Block(table=table, query=reader.written(part)))
-        except (_Across, reader.Unreadable):
+        except (_Across, Unreadable):
             return node
         return merged
 
