@@ -22,7 +22,7 @@ from assay.declare.rules import with_unique_texts
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.model import RuleResult, Status, Where
-from assay.rules import with_duckdb
+from assay.rules import uniqueness, with_duckdb
 from assay.rules.compile import ways_of
 from assay.rules.schema import read_schema
 from tests.judging import judged_file, product_of
@@ -297,13 +297,13 @@ def compare(
     ):  # as a large file is judged: statistics, and uniqueness on its own
         patch.setattr(with_duckdb, "SMALL", 0)
         ways = {
-            "a bit for each": (0, with_duckdb._MOST_BITS),
+            "a bit for each": (0, uniqueness._MOST_BITS),
             "sorted in memory": (100, 0),
             "as under a memory limit": (0, 0),
         }
         for rows, bits in ways.values():
-            patch.setattr(with_duckdb, "_IN_MEMORY", (0, rows))
-            patch.setattr(with_duckdb, "_MOST_BITS", bits)
+            patch.setattr(uniqueness, "_IN_MEMORY", (0, rows))
+            patch.setattr(uniqueness, "_MOST_BITS", bits)
             large = judged_file(engine, read, file, types)
             assert we_say(large, read.rules) == we_say(results, read.rules), (frame, schema, large)
     try:

@@ -15,7 +15,7 @@ from assay.declare.pycode import CodeDigest
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.model import Status, Where
-from assay.rules import with_duckdb
+from assay.rules import uniqueness
 from assay.rules.schema import NotASchema, read_schema
 from tests.conftest import Place
 from tests.judging import judged_file
@@ -409,15 +409,17 @@ def test_a_bit_for_each_number_tells_whether_one_is_there_twice(
 
     rows = ", ".join(f"(({'null' if v is None else v})::bigint)" for v in values)
     table = f"from (values {rows}) t(x)"
-    assert with_duckdb._apart(duckdb.connect(), "x", table) is apart
+    assert uniqueness._distinct_by_bitmap(duckdb.connect(), "x", table) is apart
 
 
 def test_bits_that_find_no_room_tell_nothing() -> None:
     import duckdb
 
     table = "from (select i * 60 as x from range(12_000_000) t(i))"  # 90 MB of bits
-    assert with_duckdb._apart(duckdb.connect(), "x", table)
-    assert not with_duckdb._apart(duckdb.connect(config={"memory_limit": "40MB"}), "x", table)
+    assert uniqueness._distinct_by_bitmap(duckdb.connect(), "x", table)
+    assert not uniqueness._distinct_by_bitmap(
+        duckdb.connect(config={"memory_limit": "40MB"}), "x", table
+    )
 
 
 def test_an_error_while_failing_rows_are_fetched_is_the_rules_own(place: Place) -> None:

@@ -219,8 +219,8 @@ def in_parts(
     judging = RuleJudge(
         product, evidence, bench().engine, lambda: pytest.fail("no schema is asked")
     )
-    totals = Totals(judging, PartTotals(rules={"r": asked}, tables=tallies))
-    totals.answer()
+    totals = Totals(judging.queries, PartTotals(rules={"r": asked}, tables=tallies))
+    judging.answers |= totals.answer()
     [result] = judging.run()
     return result, totals
 
@@ -248,7 +248,9 @@ def told(result: Any) -> Any:
 def memory(totals: Totals, some: set[int]) -> dict[int, Any]:
     """What is remembered of some parts, as a catalog gives it back."""
     return {
-        id: json.loads(json.dumps(found)) for (_, id), found in totals.judged.items() if id in some
+        id: json.loads(json.dumps(found))
+        for (_, id), found in totals.computed.items()
+        if id in some
     }
 
 
@@ -330,7 +332,7 @@ def test_a_sum_that_is_too_large_is_told_as_ever(spread: bool) -> None:
     judged, totals = in_parts(sql, {}, this=parts)
     assert str(judged.status) == "error"
     assert told(judged) == told(over_all(sql, this=parts))
-    assert bool(totals.judged) == spread, (
+    assert bool(totals.computed) == spread, (
         "nothing is remembered where a value could not be computed"
     )
 
@@ -356,7 +358,7 @@ def test_what_is_not_worth_remembering_is_read(sql: str, rows: Sequence[Any]) ->
     judged, totals = in_parts(sql, {}, this=parts)
     assert judged.how == "sql"
     assert told(judged) == told(over_all(sql, this=parts))
-    assert not any(totals.judged[name] for name in totals.judged if name[1] == parts[0].id)
+    assert not any(totals.computed[name] for name in totals.computed if name[1] == parts[0].id)
     again, _ = in_parts(sql, memory(totals, {parts[1].id}), this=parts)
     assert (again.how, told(again)) == ("sql", told(judged))
 
@@ -374,8 +376,8 @@ def test_floats_are_not_compared_with_those_of_a_table_that_is_read_as_it_is() -
         bench().engine,
         lambda: pytest.fail(""),
     )
-    Totals(judging, PartTotals(rules={"r": asked}, tables={THIS: tally})).answer()
-    assert not judging.answers
+    totals = Totals(judging.queries, PartTotals(rules={"r": asked}, tables={THIS: tally}))
+    assert not totals.answer()
 
 
 SPLIT = {

@@ -12,7 +12,7 @@ import pytest
 import assay
 from assay.errors import AssayError, CatalogError, StoreError
 from assay.model import Part
-from assay.rules.incremental.totals import _check
+from assay.rules.incremental.totals import check_recorded
 from assay.store.files import LocalStorage
 from tests.conftest import Place
 
@@ -102,7 +102,7 @@ EVIL_TOTALS: list[Any] = [
 @pytest.mark.parametrize("told", EVIL_TOTALS, ids=lambda told: str(told)[:40])
 def test_what_is_remembered_of_parts_is_never_run(shop: Place, told: Any) -> None:
     with pytest.raises(CatalogError, match="damaged"):
-        _check(told)
+        check_recorded(told)
     catalog = catalog_of(shop)
     target = shop.root / ".products/store/evil.csv"
     for part, rules, results in catalog.execute(

@@ -15,6 +15,7 @@ from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product, Version, shor
 from assay.plan.states import current
 from assay.plan.verdicts import against, compared_with, judged_as_of, waivers_of
 from assay.rules.evidence import Evidence, PartEvidence
+from assay.rules.incremental.parts import VersionParts
 from assay.rules.incremental.remembered import found_nothing, rules_digest
 from assay.rules.incremental.total_queries import TotalsQuery
 from assay.rules.incremental.totals import (
@@ -61,17 +62,10 @@ def judge_order(
     )
     if not needs_files(product, version):
         return order
-    sensitive = inputs.graph.sensitive(product.name)
-    published = current(product.name, observed.facts)
-    rules = rules_digest(product, version.columns, sensitive) if version.in_parts else ""
-    findings = _recorded_findings(product, version, rules, catalog, published) if rules else {}
     return replace(
         order,
         evidence=evidence_of(inputs, product, version),
-        parts=_part_evidence(inputs, version, findings) if rules else (),
-        rules=rules,
-        table_of=_table_of(inputs, version),
-        tallies=_part_totals(inputs, product, version, catalog),
+        parts=_parts(inputs, product, version, catalog) if version.in_parts else None,
     )
 
 
@@ -133,6 +127,20 @@ def _previous(inputs: Inputs, before: Version) -> InputFiles:
 
 
 # ---------------------------------------------------------------------------------------------- of parts
+
+
+def _parts(inputs: Inputs, product: Product, version: Version, catalog: Catalog) -> VersionParts:
+    """Return the parts of a version, with everything that is recorded of them."""
+    rules = rules_digest(product, version.columns, inputs.graph.sensitive(product.name))
+    published = current(product.name, inputs.observed.facts)
+    findings = _recorded_findings(product, version, rules, catalog, published)
+    return VersionParts(
+        parts=_part_evidence(inputs, version, findings),
+        rules=rules,
+        totals=_part_totals(inputs, product, version, catalog),
+        table_of=_table_of(inputs, version),
+        held=version.key.held,
+    )
 
 
 def _part_evidence(

@@ -1,1 +1,1 @@
-"""RuleJudge: a schema becomes a contract, a contract meets staged files; the only importer of pandera."""
+"""Rules: a schema becomes a contract, and files are judged by it; only this package imports pandera."""

@@ -1,22 +1,24 @@
-"""What one way of judging has to say about one rule."""
+"""The answer to one rule, before it is known whether the rule allows it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, field
 
 from assay.errors import words_of
+from assay.model import PartCount
 
 WHOLE = "the check says no to the whole column"
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """`failing` rows where it is about rows, whether it `holds` where it is not; `error`: it could not be judged.
+    """The answer to a rule: `failing` rows, or whether a rule that is not about rows `holds`.
 
-    `warns`: it holds, and yet there is something to say. `holds` is None where there was nothing to judge. `measured`
-    is what a rule that compares found. `how` names the way that told. `digests` are those of the failing rows, by the
-    part that they belong to, where that counts.
+    `how` names the strategy. `holds` is None when there was nothing to judge, `error` says why a rule
+    could not be judged, and `warns` marks a rule that passes with a message. `measured` is the value
+    that a comparing rule found. `samples` are the first failing rows, `counts` the failing rows of
+    each part, and `digests` identify the failing rows by part, for rules that waivers refer to.
     """
 
     how: str
@@ -27,25 +29,29 @@ class Answer(Struct, frozen=True, kw_only=True):
     warns: bool = False
     error: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
+    samples: Sequence[Mapping[str, Any]] = ()
+    counts: Sequence[PartCount] = ()
 
 
-def said(error: BaseException) -> str:
-    """Return what an exception says, on one line, with its kind, and what DuckDB would rather have read."""
-    meant = [line for line in str(error).splitlines() if line.startswith("Candidate bindings")]
-    by_duckdb = (
-        type(error).__module__.strip("_").partition(".")[0] == "duckdb"
-    )  # its message begins with its kind
-    kind = "" if by_duckdb else f"{type(error).__name__}: "
-    return " ".join([f"{kind}{first_line(error)}", *meant])
+def error_line(error: BaseException) -> str:
+    """Return an exception's message on one line, with DuckDB's suggested names.
+
+    The type comes first; a message of DuckDB begins with its own kind.
+    """
+    lines = str(error).splitlines()
+    suggestions = [line for line in lines if line.startswith("Candidate bindings")]
+    is_from_duckdb = type(error).__module__.strip("_").partition(".")[0] == "duckdb"
+    kind = "" if is_from_duckdb else f"{type(error).__name__}: "
+    return " ".join([f"{kind}{first_line(error)}", *suggestions])
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an exception says."""
+    """Return the first line of an exception's message."""
     return words_of(error).partition("\n")[0]
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
+    """Return a value in a form that JSON can hold."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

@@ -1,6 +1,7 @@
-"""Says in which parts the rows are that fail a rule, of a product whose parts are held back alone."""
+"""Counts the rows that fail a rule in each part, for products whose parts are held back one by one."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,96 +11,101 @@ from assay.engines.duckdb import keyed, parquet
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import StoredTable
 from assay.model import THIS, Rule
-from assay.rules import with_queries
+from assay.rules.answers import Answer
 from assay.rules.evidence import PartEvidence
-from assay.rules.judge import SAMPLES, RuleJudge
+from assay.rules.query_rules import QueryRules
+from assay.rules.samples import SAMPLES
+from assay.rules.with_queries import sample
 
 if TYPE_CHECKING:
     import duckdb
 
-_AT_ONCE = 100  # parts asked about in one query
+_AT_ONCE = 100  # parts in one query
 
 
 class Attributed(Struct, frozen=True, kw_only=True):
-    """How many rows of each part fail a rule; `measured` is, of a rule that compares, the largest value of a part."""
+    """The failing rows of each part; `measured` is the largest value in it of a rule that compares."""
 
     failing: Mapping[str, int]
     measured: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
 class Attribution:
-    """Asks of single rules in which parts the rows are that fail them; `table_of` says where a part is read."""
+    """Finds the parts that the failing rows of a rule are in; `table_of` returns the files of a part."""
 
     def __init__(
         self,
-        judging: RuleJudge,
+        queries: QueryRules,
         parts: Sequence[PartEvidence],
         table_of: Callable[[str], StoredTable],
     ) -> None:
-        self.judging, self.parts, self.table_of = judging, parts, table_of
+        self.queries, self.parts, self.table_of = queries, parts, table_of
 
     def of(self, rule: Rule) -> Attributed | None:
-        """Return in which parts rows fail; None when the rule does not say. Parts that are not there may be named."""
+        """Return the failing rows of each part; None when the rows do not name their part.
+
+        Rows may name parts that do not exist.
+        """
         import duckdb
 
-        with self.judging.bench() as bench:
+        with self.queries.bench() as bench:
             try:
-                return (
-                    self._by_table(rule, bench)
-                    if self._is_condition(rule)
-                    else self._by_key(rule, bench)
-                )
+                if self._is_condition(rule):
+                    return self._by_table(rule, bench)
+                return self._by_key(rule, bench)
             except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
                 raise
             except duckdb.Error:
                 return None
 
     def samples(self, rule: Rule, parts: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the first rows of these parts that fail a rule, of which it is known in which parts they fail."""
-        query, clock = self.judging.failing_of(rule)
-        found: list[dict[str, Any]] = []
-        with self.judging.bench() as bench:
+        """Return the first rows of these parts that fail a rule, as samples."""
+        query, clock = self.queries.failing_of(rule)
+        samples: list[dict[str, Any]] = []
+        with self.queries.bench() as bench:
             if self._is_condition(rule):
                 for part in parts[:SAMPLES]:
-                    rows = f"select * from ({parquet(self.table_of(part))}) as this where {_fails(rule)}"
-                    found += with_queries.some(bench, rows, clock, SAMPLES)
+                    table = parquet(self.table_of(part))
+                    rows_of_part = f"select * from ({table}) as this where {_fails(rule)}"
+                    samples += _first_rows(bench, rows_of_part, clock)
             else:
-                names = ", ".join(map(literal, parts))
-                rows = f"select * from (\n{query}\n) where {self._key_of(bench, query, clock)} in ({names})"
-                found = with_queries.some(bench, rows, clock, SAMPLES)
-        return self.judging.as_sample(rule, query, found[:SAMPLES])
+                names, key = ", ".join(map(literal, parts)), self._key_of(bench, query, clock)
+                rows_of_parts = f"select * from (\n{query}\n) where {key} in ({names})"
+                samples = _first_rows(bench, rows_of_parts, clock)
+        return self.queries.as_samples(rule, query, samples[:SAMPLES])
 
     @staticmethod
     def _is_condition(rule: Rule) -> bool:
-        """Say whether a rule is a condition on every row, whatever the other rows of the product are."""
+        """Return whether a rule is a condition on each row that does not depend on other rows."""
         condition = rule.demand is not None and rule.demand.kind == "condition"
         return condition and THIS not in {i.name for i in rule.inputs}
 
     def _by_table(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> Attributed:
-        """Look for failing rows in one part after the other."""
+        """Count the failing rows in the files of each part."""
         failing: dict[str, int] = {}
-        for some in self._batches():
-            every = (
-                f"select {number}, count(*) from ({parquet(self.table_of(part.key))}) as this where {_fails(rule)}"
-                for number, part in enumerate(some)
+        for parts in self._batches():
+            tables = [parquet(self.table_of(part.key)) for part in parts]
+            counts = (
+                f"select {number}, count(*) from ({table}) as this where {_fails(rule)}"
+                for number, table in enumerate(tables)
             )
-            rows = bench.execute(" union all ".join(every)).fetchall()
-            failing |= {some[number].key: count for number, count in rows if count}
+            rows = bench.execute(" union all ".join(counts)).fetchall()
+            failing |= {parts[number].key: count for number, count in rows if count}
         return Attributed(failing=failing)
 
     def _by_key(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> Attributed | None:
-        """Count the rows that a query finds by the column that the product is split by, if it returns that."""
-        query, clock = self.judging.query_of(rule)
-        key = self._key_of(bench, query, clock) if rule.sql else ""
+        """Count the rows of a query by the partition column, if the query returns it."""
+        if not rule.sql:
+            return None
+        query, clock = self.queries.query_of(rule)
+        key = self._key_of(bench, query, clock)
         if not key:
             return None
-        counted = (
-            "coalesce(count_if(__fails), 0), arg_max(__measured, abs(__measured))"
-            if rule.compares
-            else "count(*), null"
-        )
+        counts = "count(*), null"
+        if rule.compares:
+            counts = "coalesce(count_if(__fails), 0), arg_max(__measured, abs(__measured))"
         rows = bench.execute(
-            f"select {key}, {counted} from (\n{query}\n) group by 1", dict(clock) or None
+            f"select {key}, {counts} from (\n{query}\n) group by 1", dict(clock) or None
         ).fetchall()
         return Attributed(
             failing={str(part or ""): count for part, count, _ in rows if count},
@@ -109,9 +115,9 @@ class Attribution:
         )
 
     def _key_of(self, bench: "duckdb.DuckDBPyConnection", query: str, clock: Any) -> str:
-        """Return the SQL of the part that a row of a query is of; '' when its rows do not say."""
-        partition = self.judging.product.partition
-        if partition is None or len(partition.names) != 1 or not self._rows_say:
+        """Return the SQL of the part that a row of a query is in; '' when rows do not name their part."""
+        partition = self.queries.product.partition
+        if partition is None or len(partition.names) != 1 or not self._rows_name_parts:
             return ""
         described = bench.execute(
             f"select * from (\n{query}\n) limit 0", dict(clock) or None
@@ -122,31 +128,39 @@ class Attribution:
         return keyed(identifier(name), partition.grain, type) if type else ""
 
     @cached_property
-    def _rows_say(self) -> bool:
-        """Whether every row has the name of its part in the column that the product is split by."""
-        partition = self.judging.product.partition
+    def _rows_name_parts(self) -> bool:
+        """Whether the partition column of each row names the part that the row is in."""
+        partition = self.queries.product.partition
         assert partition is not None
         [name] = partition.names
         type = next(
-            (c.type for c in self.judging.evidence.columns if c.name.lower() == name.lower()), ""
+            (c.type for c in self.queries.evidence.columns if c.name.lower() == name.lower()), ""
         )
         if partition.in_rows or not type:
             return bool(type)
         key = keyed(identifier(name), partition.grain, type)
-        with self.judging.engine.cursor() as cursor:
-            for some in self._batches():
-                named = ((parquet(self.table_of(part.key)), literal(part.key)) for part in some)
-                every = (
-                    f"(select 1 {rows} where {key} is distinct from {own} limit 1)"
-                    for rows, own in named
+        with self.queries.engine.cursor() as cursor:
+            for parts in self._batches():
+                misplaced = (
+                    f"(select 1 {parquet(self.table_of(part.key))} "
+                    f"where {key} is distinct from {literal(part.key)} limit 1)"
+                    for part in parts
                 )
-                if cursor.execute(" union all ".join(every)).fetchall():
+                if cursor.execute(" union all ".join(misplaced)).fetchall():
                     return False
         return True
 
     def _batches(self) -> Iterator[Sequence[PartEvidence]]:
         for start in range(0, len(self.parts), _AT_ONCE):
             yield self.parts[start : start + _AT_ONCE]
+
+
+def _first_rows(
+    bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]
+) -> list[dict[str, Any]]:
+    """Return the first rows of a query; none when it cannot be computed."""
+    rows = sample(bench, query, clock, SAMPLES)
+    return [] if isinstance(rows, Answer) else rows
 
 
 def _fails(rule: Rule) -> str:

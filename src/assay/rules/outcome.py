@@ -1,4 +1,4 @@
-"""How a rule came out, by what was found and what it allows: in a version, or in each part of it."""
+"""The status of a rule: its answer, measured by what the rule allows, for a version or its worst part."""
 
 from collections.abc import Sequence
 
@@ -6,29 +6,28 @@ from assay.amounts import exceeds
 from assay.model import PartCount, Rule, Status
 from assay.rules.answers import Answer
 
-_SHOWN = 5  # parts of which a result says how many rows fail
+_SHOWN = 5  # parts in a result
 
 
 def status_of(rule: Rule, answer: Answer, rows: int) -> Status:
-    """Return how a rule came out in a version of so many rows."""
+    """Return the status of a rule in a version with this number of rows."""
     if answer.error:
         return Status.ERROR
     if answer.holds is None:
         return Status.SKIPPED
     if answer.failing is None or not answer.holds:
-        return (
-            Status.PASSED if answer.holds else Status.FAILED if rule.fail_above else Status.WARNING
-        )
+        return Status.PASSED if answer.holds else _if_broken(rule)
     status = _status(rule, answer.failing, rows)
     return Status.WARNING if status is Status.PASSED and answer.warns else status
 
 
 def status_in_parts(rule: Rule, counts: Sequence[PartCount]) -> Status:
-    """Return how a rule came out that is judged part by part: as it did in the worst of them."""
-    found = {_status(rule, count.failing, count.rows) for count in counts}
-    return next(
-        (status for status in (Status.FAILED, Status.WARNING) if status in found), Status.PASSED
-    )
+    """Return the status of a rule in the part with the worst one."""
+    statuses = {_status(rule, count.failing, count.rows) for count in counts}
+    for status in (Status.FAILED, Status.WARNING):
+        if status in statuses:
+            return status
+    return Status.PASSED
 
 
 def failed_parts(rule: Rule, counts: Sequence[PartCount]) -> set[str]:
@@ -39,7 +38,10 @@ def failed_parts(rule: Rule, counts: Sequence[PartCount]) -> set[str]:
 
 
 def worst_parts(rule: Rule, counts: Sequence[PartCount]) -> tuple[PartCount, ...]:
-    """Return the parts that a result shows: those that fail the rule, then those with the largest share of rows."""
+    """Return the parts that a result shows: those that fail, then those with most failing rows.
+
+    Parts are ordered by the share of their rows that fail.
+    """
     failed = failed_parts(rule, counts)
     ordered = sorted(
         counts, key=lambda c: (c.part not in failed, -c.failing / max(c.rows, 1), c.part)
@@ -49,9 +51,12 @@ def worst_parts(rule: Rule, counts: Sequence[PartCount]) -> tuple[PartCount, ...
 
 def _status(rule: Rule, failing: int, rows: int) -> Status:
     if rule.compares:
-        return (
-            Status.PASSED if not failing else Status.FAILED if rule.fail_above else Status.WARNING
-        )
+        return _if_broken(rule) if failing else Status.PASSED
     if exceeds(rule.fail_above, failing, rows):
         return Status.FAILED
     return Status.WARNING if exceeds(rule.warn_above, failing, rows) else Status.PASSED
+
+
+def _if_broken(rule: Rule) -> Status:
+    """Return the status of a rule without tolerance that does not hold."""
+    return Status.FAILED if rule.fail_above else Status.WARNING

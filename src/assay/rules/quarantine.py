@@ -1,4 +1,4 @@
-"""Sets the rows aside that break a rule, so that the rest can be published; no row is lost on the way."""
+"""Writes rows that break a rule to a file of their own, so that the rest can be published."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from assay.engines import duckdb as duck
-from assay.engines.quoting import literal
+from assay.engines.duckdb import COPY, DuckDB, parquet
+from assay.engines.quoting import identifier, literal
 from assay.engines.tables import StoredTable
 from assay.errors import BuildError
 from assay.model import Column, Product, Rule
-from assay.rules import with_polars
-from assay.rules.answers import said
+from assay.rules.answers import Answer, error_line
 from assay.rules.compile import ByPandera, Rows, Text, Way, ways_of
+from assay.rules.evidence import Evidence
+from assay.rules.samples import SAMPLES, CompiledRule, records, sample_columns
 from assay.rules.schema import Schema
+from assay.rules.with_polars import FileScan, request_of
 
 if TYPE_CHECKING:
     import duckdb
 
-BROKE = "broke"  # the column of a row that was set aside: the rules that it broke
+BROKE = "broke"  # the column of a quarantined row that lists the rules that it broke
 
 
 class QuarantinedFiles(Struct, frozen=True, kw_only=True):
-    """The file of the rows that are kept, the file of those set aside, and how many there were before."""
+    """The file of the rows to publish, the file of the quarantined rows, and the rows of both."""
 
     kept: Path
     aside: Path
@@ -37,27 +39,37 @@ def split(
     bench: "duckdb.DuckDBPyConnection",
     schema: Callable[[], Schema],
 ) -> QuarantinedFiles:
-    """Write the rows of a staged file that break a rule which quarantines to a file of their own.
+    """Move the rows of a staged file that break a quarantining rule to a file of their own.
 
-    `bench` sees `this` and what the rules read. When all rows are good, the staged file is the one that is kept. Raises
-    BuildError when rows cannot be told apart.
+    `bench` has `this` and the tables that rules read. The staged file is kept when no row breaks a
+    rule. Raises BuildError when a rule cannot be judged, or the rows cannot be written.
     """
-    if taken := {BROKE, "file_row_number"} & {column.name.lower() for column in columns}:
-        told = f"{product.name} has a column {min(taken)!r}, which is what rows set aside say of themselves"
-        raise BuildError(told, hint="Call it something else.", where=product.where)
-    if odd := [f"{column.name} ({column.logical})" for column in columns if column.logical]:
-        hint = "Cast it to a type that DuckDB has too."
-        raise BuildError(
-            f"rows with {', '.join(odd)} cannot be set aside as they are",
-            hint=hint,
-            where=product.where,
-        )
+    _check_columns(product, columns)
     bench.execute("create table __marks (rule varchar, row bigint)")
     ways = ways_of(product, columns)
     for rule in product.contract.rules:
         if rule.quarantines:
             _mark(rule, ways.get(rule.text), staged, bench, schema)
     return _write(staged, bench)
+
+
+def _check_columns(product: Product, columns: Sequence[Column]) -> None:
+    """Raise BuildError for columns that a file of quarantined rows cannot have."""
+    reserved = {BROKE, "file_row_number"} & {column.name.lower() for column in columns}
+    if reserved:
+        raise BuildError(
+            f"{product.name} has a column {min(reserved)!r}, "
+            "which is what rows set aside say of themselves",
+            hint="Call it something else.",
+            where=product.where,
+        )
+    unsupported = [f"{column.name} ({column.logical})" for column in columns if column.logical]
+    if unsupported:
+        raise BuildError(
+            f"rows with {', '.join(unsupported)} cannot be set aside as they are",
+            hint="Cast it to a type that DuckDB has too.",
+            where=product.where,
+        )
 
 
 def _mark(
@@ -67,64 +79,62 @@ def _mark(
     bench: "duckdb.DuckDBPyConnection",
     schema: Callable[[], Schema],
 ) -> None:
-    """Note the number of every row that breaks a rule."""
+    """Insert the number of each row that breaks a rule into the table of marks."""
     import duckdb
 
     assert rule.demand is not None
     match way:
         case Rows(fails=fails):
-            found = f"{_numbered(staged)} where {fails}"
-        case None:  # it reads other products
-            found = f"{_numbered(staged)} where not (\n{rule.demand.arguments['sql']}\n)"
-        case Text() | ByPandera() if numbers := _by_polars(rule, way, staged, schema):
-            found = f"from read_parquet({literal(str(numbers))})"
+            rows = f"{_numbered(staged)} where {fails}"
+        case None:  # the rule reads other products
+            rows = f"{_numbered(staged)} where not (\n{rule.demand.arguments['sql']}\n)"
+        case Text() | ByPandera() if numbers := _numbers_by_polars(rule, way, staged, schema):
+            rows = f"from read_parquet({literal(str(numbers))})"
         case _:
             raise BuildError(
                 f"{rule.text!r} is not about single rows, so it sets none aside", where=rule.where
             )
     try:
-        bench.execute(f"insert into __marks select {literal(rule.text)}, file_row_number {found}")
+        bench.execute(f"insert into __marks select {literal(rule.text)}, file_row_number {rows}")
     except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
         raise
     except duckdb.Error as error:
         raise BuildError(
-            f"{rule.text!r} cannot be judged: {said(error)}", where=rule.where
+            f"{rule.text!r} cannot be judged: {error_line(error)}", where=rule.where
         ) from error
 
 
 def _numbered(staged: Path) -> str:
-    return f"from read_parquet({literal(str(staged))}, file_row_number = true, hive_partitioning = false)"
+    options = "file_row_number = true, hive_partitioning = false"
+    return f"from read_parquet({literal(str(staged))}, {options})"
 
 
-def _by_polars(
+def _numbers_by_polars(
     rule: Rule, way: Text | ByPandera, staged: Path, schema: Callable[[], Schema]
 ) -> Path | None:
-    """Write the numbers of the rows that break a rule which Polars judges; None when it is not about rows."""
+    """Write the numbers of the rows that break a rule of Polars; None when it is not about rows."""
     assert rule.demand is not None
-    ask: Text | with_polars.Lazy
-    if isinstance(way, ByPandera):
-        ask = with_polars.Lazy(check=schema().checks[rule.demand.place], column=rule.demand.column)
-    else:
-        ask = way
-    one = with_polars.Pass(StoredTable((staged,)), {rule.text: ask})
-    answer = one.run()[rule.text]
+    compiled = CompiledRule(text=rule.text, demand=rule.demand, way=way, columns=())
+    request = request_of(compiled, schema)
+    if request is None:
+        return None
+    scan = FileScan(StoredTable((staged,)), {rule.text: request})
+    answer = scan.run()[rule.text]
     if answer.error:
         raise BuildError(f"{rule.text!r} cannot be judged: {answer.error}", where=rule.where)
     if answer.failing is None:
         return None
     numbers = staged.with_name("marks.parquet")
-    one.numbers(rule.text, "file_row_number").sink_parquet(numbers)
+    scan.numbers(rule.text, "file_row_number").sink_parquet(numbers)
     return numbers
 
 
 def _write(staged: Path, bench: "duckdb.DuckDBPyConnection") -> QuarantinedFiles:
-    """Copy the rows to where they belong, in the order in which they were."""
+    """Write the kept and the quarantined rows of a staged file, each in their order."""
     kept, aside = staged.with_name("kept.parquet"), staged.with_name("quarantine.parquet")
-    found = bench.execute(
+    [(rows, marked)] = bench.execute(
         f"select count(*), (select count(*) from __marks) {_numbered(staged)}"
-    ).fetchone()
-    assert found is not None
-    rows, marked = found
+    ).fetchall()
     broke = f"select row, list_sort(list(distinct rule)) as {BROKE} from __marks group by row"
     _copy(
         bench,
@@ -145,4 +155,47 @@ def _write(staged: Path, bench: "duckdb.DuckDBPyConnection") -> QuarantinedFiles
 
 
 def _copy(bench: "duckdb.DuckDBPyConnection", query: str, target: Path) -> None:
-    bench.execute(f"copy ({query}) to {literal(str(target))} {duck.COPY}")
+    bench.execute(f"copy ({query}) to {literal(str(target))} {COPY}")
+
+
+# ---------------------------------------------------------------------------------------------- answers
+
+
+def quarantine_answers(product: Product, evidence: Evidence, engine: DuckDB) -> dict[str, Answer]:
+    """Return the answers that follow from the file of quarantined rows: by rule, and on lost rows."""
+    if evidence.aside is None or evidence.rows_in is None:
+        return {}
+    answers = {}
+    with engine.cursor() as cursor:
+        count = _count(cursor, parquet([evidence.aside]))
+        for rule in product.contract.rules:
+            if rule.quarantines:
+                answers[rule.text] = _quarantine_answer(product, rule, evidence, cursor)
+            elif rule.demand and rule.demand.kind == "accounted":
+                lost = evidence.rows_in - evidence.rows - count
+                answers[rule.text] = Answer(how="schema", holds=not lost, measured=lost)
+    return answers
+
+
+def _quarantine_answer(
+    product: Product, rule: Rule, evidence: Evidence, cursor: "duckdb.DuckDBPyConnection"
+) -> Answer:
+    assert evidence.aside is not None
+    source = f"{parquet([evidence.aside])} where {broke_rule(rule)}"
+    failing = _count(cursor, source)
+    if not failing:
+        return Answer(how="fused", failing=0)
+    names = sample_columns(product, evidence.columns, rule.demand, None)
+    columns = ", ".join(map(identifier, names))
+    cursor.execute(f"select {columns} {source} limit {SAMPLES}")
+    return Answer(how="fused", failing=failing, samples=records(cursor))
+
+
+def _count(cursor: "duckdb.DuckDBPyConnection", source: str) -> int:
+    [(count,)] = cursor.execute(f"select count(*) {source}").fetchall()
+    return int(count)
+
+
+def broke_rule(rule: Rule) -> str:
+    """Return the condition that is true of quarantined rows that broke a rule."""
+    return f"list_contains({BROKE}, {literal(rule.text)})"

@@ -1,4 +1,4 @@
-"""Compares settled rows with what readers see: which keys changed, are gone or are new, and their values."""
+"""Compares settled rows with the published version: keys that changed, are gone or are new."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,21 +13,21 @@ from assay.engines.types import INTEGERS, exact
 from assay.model import Column, Partition, Rule
 from assay.rules import with_queries
 from assay.rules.answers import Answer
+from assay.rules.samples import SAMPLES
 from assay.sensitive import secret
 from assay.times import as_seen, settled_before
 
 if TYPE_CHECKING:
     import duckdb
 
-_TOTALS = 3  # columns of which totals are shown
-_SAMPLES = 5
+_TOTALS = 3  # columns with totals in a message
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """The query that compares settled rows: a row for each key that is not as readers see it.
+    """The query that compares settled rows with published ones: a row for each key that differs.
 
-    `columns` are those that `this` and `previous` share, `key` those by which a row before and one after are the same
-    row's; `shows` maps each column of the result to the one that its values are from ('' for none).
+    `columns` are those that `this` and `previous` share, and rows with the same `key` are compared.
+    `shows` maps each column of the result to the column that its values are from ('' for none).
     """
 
     rule: Rule
@@ -51,23 +51,18 @@ class Comparison(Struct, frozen=True, kw_only=True):
 def compare(
     rule: Rule, columns: Sequence[Column], key: Sequence[str], partition: Partition | None
 ) -> Comparison:
-    """Return how settled rows are compared: over the `columns` of both, by the `key` of the contract, part by part.
+    """Return the comparison of settled rows, by the key of the contract and the partition columns.
 
-    Without a key, rows are told apart by all that is no number. Rows with the same key are paired as they come.
+    Without a key, the columns that are not numbers identify a row. Rows with the same key are paired
+    in an arbitrary, stable order.
     """
     lower = {column.name.lower(): column.name for column in columns}
-    split = [
-        lower[name.lower()]
-        for name in (partition.names if partition else ())
-        if name.lower() in lower
-    ]
-    found = [lower[name.lower()] for name in key if name.lower() in lower]
-    whole = bool(key) and len(found) == len(key)
-    chosen = tuple(
-        dict.fromkeys(
-            [*(found if whole else [c.name for c in columns if not _is_number(c)]), *split]
-        )
-    )
+    partition_names = partition.names if partition else ()
+    split = [lower[name.lower()] for name in partition_names if name.lower() in lower]
+    names = [lower[name.lower()] for name in key if name.lower() in lower]
+    if not key or len(names) < len(key):
+        names = [column.name for column in columns if not _is_number(column)]
+    chosen = tuple(dict.fromkeys([*names, *split]))
     selected, shows = _shown(columns, chosen)
     order = f" order by {', '.join(str(n) for n in range(1, len(chosen) + 1))}" if chosen else ""
     sql = f"select {selected} from (\n{_pairs(rule, columns, chosen)}\n){order}"
@@ -79,7 +74,10 @@ def compare(
 def clock_of(
     rule: Rule, now: datetime, built: datetime | None, types: Mapping[str, str]
 ) -> dict[str, datetime]:
-    """Return the ends of what is settled: now, and when what readers see was `built` (None: nothing is published)."""
+    """Return the ends of the settled periods: as of now, and when the published version was built.
+
+    `built` is None when nothing is published.
+    """
     zoned = types.get(rule.dated.lower()) == "TIMESTAMP WITH TIME ZONE"
     moments = {"cutoff": now} if rule.holds_new else {"cutoff": now, "seen": built or now}
     return {
@@ -89,51 +87,59 @@ def clock_of(
 
 
 def _pairs(rule: Rule, columns: Sequence[Column], key: Sequence[str]) -> str:
-    """Return the query of rows before (`b1`, `b2`, ...) and after (`a1`, ...), and whether there is one (`b`, `a`)."""
+    """Return the query of pairs of rows: before (`b1`, `b2`, ...) and after (`a1`, ...).
+
+    `b` and `a` say whether there is such a row.
+    """
     names = ", ".join(identifier(column.name) for column in columns)
     settled = f"where {identifier(rule.dated)} < $cutoff"
     this, previous = (f"select {names} from {table} {settled}" for table in ("this", "previous"))
-    by = ", ".join(map(identifier, key))
-    number = (
-        f"row_number() over ({f'partition by {by}' if by else ''} order by hash({names})) as __n"
-    )
+    by = f"partition by {', '.join(map(identifier, key))}" if key else ""
+    number = f"row_number() over ({by} order by hash({names})) as __n"
     on = "".join(
         f"b.{identifier(name)} is not distinct from a.{identifier(name)} and " for name in key
     )
-    kept = [
+    selected = [
         f"{side}.{identifier(c.name)} as {side}{n}"
         for side in "ba"
         for n, c in enumerate(columns, 1)
     ]
-    new = (
-        "" if rule.holds_new else f"where b.__n is not null or {_is_new_of_settled(rule, columns)}"
-    )
+    new = ""
+    if not rule.holds_new:
+        new = f"where b.__n is not null or {_is_new_of_settled(rule, columns)}"
     return (
         f"with b as (select *, {number} from ({previous} except all {this})),\n"
         f"a as (select *, {number} from ({this} except all {previous}))\n"
-        f"select b.__n is not null as b, a.__n is not null as a, {', '.join(kept)}\n"
+        f"select b.__n is not null as b, a.__n is not null as a, {', '.join(selected)}\n"
         f"from b full join a on {on}b.__n = a.__n {new}"
     )
 
 
 def _is_new_of_settled(rule: Rule, columns: Sequence[Column]) -> str:
-    """Return the SQL that is true of a new row of a period that readers saw settled, up to the last day they have."""
+    """Return the condition that is true of a new row in a period that was settled when published.
+
+    Days after the last published one do not count.
+    """
     types = {column.name.lower(): column.type for column in columns}
     name = identifier(rule.dated)
     zoned = types.get(rule.dated.lower()) == "TIMESTAMP WITH TIME ZONE"
-    here = f"timezone({literal(rule.tz)}, {{}})" if zoned else "{}"
-    day = f"cast({here} as date)"
+    local = f"timezone({literal(rule.tz)}, {{}})" if zoned else "{}"
+    day = f"cast({local} as date)"
     last = f"(select {day.format(f'max({name})')} from previous)"
     return f"(a.{name} < $seen and {day.format(f'a.{name}')} <= {last})"
 
 
 def _shown(columns: Sequence[Column], key: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Return what is selected of pairs: the key, what became of it, each value before and after, the difference."""
+    """Return the columns to select from pairs, as SQL, and the column that each one shows.
+
+    They are the key, the kind of change, and each value before and after with the difference.
+    """
     shows: dict[str, str] = {}
     selected: list[str] = []
 
     def show(sql: str, name: str, column: str) -> None:
-        while name.lower() in {taken.lower() for taken in (*shows, *key)} and name != column:
+        reserved = {existing.lower() for existing in (*shows, *key)}
+        while name.lower() in reserved and name != column:
             name += "_"
         shows[name] = column
         selected.append(f"{sql} as {identifier(name)}")
@@ -163,20 +169,20 @@ def _is_number(column: Column) -> bool:
     )
 
 
-# ---------------------------------------------------------------------------------------------- what is found
+# ---------------------------------------------------------------------------------------------- answers
 
 
 def common(columns: Iterable[Column], before: Iterable[Column]) -> list[Column]:
-    """Return the columns of `this` that `previous` has too, whatever the case of their names."""
+    """Return the columns of `this` that `previous` has too; the case of names is ignored."""
     names = {column.name.lower() for column in before}
     return [column for column in columns if column.name.lower() in names]
 
 
 def unlike(columns: Iterable[Column], before: Iterable[Column]) -> str:
-    """Return which column of `previous` is gone, or of a type that may not hold what it held; '' for none."""
-    now = {column.name.lower(): column.type for column in columns}
+    """Return a message on a column of `previous` that is gone, or has a narrower type; '' for none."""
+    types = {column.name.lower(): column.type for column in columns}
     for column in before:
-        type = now.get(column.name.lower())
+        type = types.get(column.name.lower())
         if type is None:
             return f"column {column.name} is gone"
         if type != column.type and not exact(column.type, type):
@@ -189,30 +195,32 @@ def ask(
     bench: "duckdb.DuckDBPyConnection",
     clock: Mapping[str, datetime],
     sensitive: Collection[str],
-) -> tuple[Answer, list[dict[str, Any]]]:
-    """Return how the comparison came out, and some of its rows."""
+) -> Answer:
+    """Return the answer of a comparison, with the first rows that differ as samples, not masked yet."""
     answer = with_queries.ask(compared.rule, bench, compared.sql, clock)
     if not answer.failing:
-        return answer, []
-    found = with_queries.sample(bench, compared.sql, clock, _SAMPLES)
-    if isinstance(found, Answer):
-        return found, []
-    message = _totals(compared, bench, clock, sensitive)
-    return replace(answer, message=message, digests=_digests(compared, bench, clock)), found
+        return answer
+    rows = with_queries.sample(bench, compared.sql, clock, SAMPLES)
+    if isinstance(rows, Answer):
+        return rows
+    message = _summary(compared, bench, clock, sensitive)
+    digests = _digests(compared, bench, clock)
+    return replace(answer, message=message, digests=digests, samples=rows)
 
 
-def _totals(
+def _summary(
     compared: Comparison,
     bench: "duckdb.DuckDBPyConnection",
     clock: Mapping[str, datetime],
     sensitive: Collection[str],
 ) -> str:
-    """Return in words how many keys changed, are gone, or are new, and what numbers were and are in all."""
+    """Return a message: how many keys changed, are gone or are new, and totals before and after."""
     secrets = secret({column.name for column in compared.columns}, sensitive)
     numbered = {c.name: n for n, c in enumerate(compared.columns, 1)}
     values = [c.name for c in compared.values if _is_number(c) and c.name not in secrets]
     sums = "".join(
-        f", sum(coalesce(b{n}, 0)::double), sum(coalesce(a{n}, 0)::double), count_if(b{n} is distinct from a{n})"
+        f", sum(coalesce(b{n}, 0)::double), sum(coalesce(a{n}, 0)::double),"
+        f" count_if(b{n} is distinct from a{n})"
         for n in (numbered[name] for name in values)
     )
     [row] = bench.execute(
@@ -220,17 +228,20 @@ def _totals(
         f"\n{_pairs(compared.rule, compared.columns, compared.key)}\n)",
         dict(clock),
     ).fetchall()
-    counted = [
-        f"{n:,} {what}" for n, what in zip(row[:3], ("changed", "gone", "new"), strict=True) if n
+    changes = zip(row[:3], ("changed", "gone", "new"), strict=True)
+    counts = [f"{count:,} {change}" for count, change in changes if count]
+    columns = zip(values, row[3::3], row[4::3], row[5::3], strict=True)
+    totals = [
+        _total(name, before, after) for name, before, after, differing in columns if differing
     ]
-    found = zip(values, row[3::3], row[4::3], row[5::3], strict=True)
-    told = [_total(name, before, after) for name, before, after, differing in found if differing]
-    more = [f"{len(told) - _TOTALS} more columns"] if len(told) > _TOTALS else []
-    return "; ".join([", ".join(counted), *told[:_TOTALS], *more])
+    if len(totals) > _TOTALS:
+        totals = [*totals[:_TOTALS], f"{len(totals) - _TOTALS} more columns"]
+    return "; ".join([", ".join(counts), *totals])
 
 
 def _total(name: str, before: float, after: float) -> str:
-    return f"{name} {_number(before)} -> {_number(after)} ({'+' if after >= before else ''}{_number(after - before)})"
+    sign = "+" if after >= before else ""
+    return f"{name} {_number(before)} -> {_number(after)} ({sign}{_number(after - before)})"
 
 
 def _number(value: float) -> str:
@@ -240,54 +251,51 @@ def _number(value: float) -> str:
 def _digests(
     compared: Comparison, bench: "duckdb.DuckDBPyConnection", clock: Mapping[str, datetime]
 ) -> dict[str, str]:
-    """Return a digest of the rows that are not as they were, before and after, by the part that they belong to.
+    """Return a digest of the rows that differ, before and after, for each part.
 
-    The part is '' where rows do not say which one it is.
+    The part is '' when no column of the rows names it.
     """
-    partition, columns = (
-        compared.partition,
-        {column.name.lower(): column for column in compared.columns},
-    )
-    split = (
-        columns.get(partition.names[0].lower()) if partition and len(partition.names) == 1 else None
-    )
+    partition, columns = compared.partition, {c.name.lower(): c for c in compared.columns}
+    split = None
+    if partition and len(partition.names) == 1:
+        split = columns.get(partition.names[0].lower())
     numbered = {c.name: n for n, c in enumerate(compared.columns, 1)}
     sides = []
     for side in "ba":
         part = "''"
         if split and partition:
-            part = f"coalesce({keyed(f'{side}{numbered[split.name]}', partition.grain, split.type)}, '')"
+            key = keyed(f"{side}{numbered[split.name]}", partition.grain, split.type)
+            part = f"coalesce({key}, '')"
         row = ", ".join(f"{identifier(name)} := {side}{n}" for name, n in numbered.items())
         sides.append(
             f"select {part} as part, sha256('{side} ' || cast(struct_pack({row}) as varchar)) as h "
             f"from pairs where {side}"
         )
-    found = bench.execute(
+    rows = bench.execute(
         f"with pairs as (\n{_pairs(compared.rule, compared.columns, compared.key)}\n) "
-        f"select part, sha256(string_agg(h, '' order by h)) from ({' union all '.join(sides)}) group by part",
+        f"select part, sha256(string_agg(h, '' order by h)) from ({' union all '.join(sides)}) "
+        "group by part",
         dict(clock),
     )
-    return dict(found.fetchall())
+    return dict(rows.fetchall())
 
 
 def pruned(compared: Comparison, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows of the result without the values that are as they were."""
-    trios: dict[str, list[str]] = {}
+    """Return rows of the result without the values that did not change."""
+    names_by_column: dict[str, list[str]] = {}  # before, after, and the difference of a number
     for name, column in compared.shows.items():
         if column and column not in compared.key:
-            trios.setdefault(column, []).append(name)
-    kept = []
+            names_by_column.setdefault(column, []).append(name)
+    pruned_rows = []
     for row in rows:
-        same = {
-            name
-            for before, after, *more in trios.values()
-            if row[before] == row[after]
-            for name in (before, after, *more)
-        }
-        kept.append({name: _rounded(value) for name, value in row.items() if name not in same})
-    return kept
+        unchanged: set[str] = set()
+        for names in names_by_column.values():
+            if row[names[0]] == row[names[1]]:
+                unchanged.update(names)
+        pruned_rows.append({n: _rounded(value) for n, value in row.items() if n not in unchanged})
+    return pruned_rows
 
 
 def _rounded(value: Any) -> Any:
-    """Return a number without the last digits, in which a difference of floating-point numbers is seldom right."""
+    """Return a value, rounded if it is a float: the last digits of a difference are seldom right."""
     return float(_number(value).replace(",", "")) if isinstance(value, float) else value

@@ -1,36 +1,33 @@
-"""Judges one version, as a whole or part by part, and makes the verdict that is recorded."""
+"""Judges one version, as a whole or part by part, and returns the verdict to record."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from assay.engines.damage import damage_reported, damaged
 from assay.engines.duckdb import DuckDB
-from assay.engines.tables import StoredTable
 from assay.model import PartFindings, Product, Status, Verdict, Version
 from assay.plan.verdicts import outcome
 from assay.plan.waivers import Waiver, let_through
-from assay.rules.evidence import Evidence, PartEvidence
-from assay.rules.incremental.parts import Judgement, judge_parts
-from assay.rules.incremental.totals import PartTotals
+from assay.rules.evidence import Evidence
+from assay.rules.incremental.parts import Judgement, VersionParts, judge_parts
 from assay.rules.judge import judge
 from assay.rules.schema import Schema
 
 
 class JudgedVersion(Struct, frozen=True, kw_only=True):
-    """A verdict, and what is to be remembered of parts besides."""
+    """The verdict on a version, and the findings in parts to record."""
 
     verdict: Verdict
     judged: tuple[PartFindings, ...] = ()
 
 
 class JudgeOrder(Struct, frozen=True, kw_only=True):
-    """What one version is judged by; `against` is the digest of what its rules read besides it.
+    """Everything that a version is judged by.
 
-    `parts` are those of a product in parts, `rules` the digest of the rules that are remembered of them; `tallies` is
-    what its totals are put together from, `table_of` says where a part is read, and
-    `waivers` which failing rows may go out.
+    `against` is the digest of the other tables that its rules read. `parts` is None for a version
+    that is judged as a whole. `waivers` say which failing rows may be published.
     """
 
     product: Product
@@ -38,23 +35,22 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     evidence: Evidence
     against: str
     run: str
-    parts: Sequence[PartEvidence] = ()
-    rules: str = ""
-    tallies: PartTotals = field(default_factory=PartTotals)
-    table_of: Callable[[str], StoredTable] = lambda _: StoredTable(())
+    parts: VersionParts | None = None
     waivers: Sequence[Waiver] = ()
 
     def judge_version(
         self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]
     ) -> JudgedVersion:
-        """Judge it; raises what is the machinery's failure, and no verdict."""
-        tables = [self.evidence.this, *(feed.table for feed in self.evidence.others)]
+        """Judge the version; raises an error when files are damaged, or memory or disk exhausted."""
+        tables = [self.evidence.this, *(other.table for other in self.evidence.others)]
         with damage_reported(tables):
-            found = self._judge(engine, schema)
-        if any(r.status is Status.ERROR for r in found.results) and (told := damaged(tables)):
-            raise told  # a file that cannot be read is no fault of a rule's
+            judgement = self._judge(engine, schema)
+        if any(result.status is Status.ERROR for result in judgement.results):
+            damage = damaged(tables)
+            if damage:  # the rule failed because a file cannot be read
+                raise damage
         results, failed_parts, restated = let_through(
-            found.results, found.failed_parts, self.waivers
+            judgement.results, judgement.failed_parts, self.waivers
         )
         verdict = Verdict(
             version=self.version.id,
@@ -67,22 +63,9 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
             restated=restated,
             failed_parts=failed_parts,
         )
-        judged = {(self.rules, id): told for id, told in found.judged.items()} | dict(found.tallied)
-        remember = (
-            PartFindings(part=id, rules=rules, results=told) for (rules, id), told in judged.items()
-        )
-        return JudgedVersion(verdict=verdict, judged=tuple(remember))
+        return JudgedVersion(verdict=verdict, judged=judgement.findings)
 
     def _judge(self, engine: DuckDB, schema: Callable[[], Schema]) -> Judgement:
-        if self.parts:
-            return judge_parts(
-                self.product,
-                self.evidence,
-                self.parts,
-                engine,
-                schema,
-                tallies=self.tallies,
-                table_of=self.table_of,
-                held=self.version.key.held,
-            )
+        if self.parts and self.parts.parts:
+            return judge_parts(self.product, self.evidence, self.parts, engine, schema)
         return Judgement(results=judge(self.product, self.evidence, engine, schema))

@@ -10,70 +10,70 @@ from assay.engines.quoting import identifier, literal
 from assay.engines.sql import reader
 from assay.engines.sql.splitting import partwise
 from assay.model import THIS, Column, Product, Rule
-from assay.rules.answers import Answer, said
+from assay.rules.answers import Answer, error_line
+from assay.rules.samples import named_rows
 from assay.sensitive import secret
 from assay.times import AHEAD
 
 if TYPE_CHECKING:
     import duckdb
 
-LATEST = "__latest_instant"  # stands for the last time, as a moment, whatever type its column has
+LATEST = "__latest_instant"  # placeholder for the latest moment, whatever the type of its column
 _SPECIAL = "__measured, __fails"
 _SOON = f"$now + interval {AHEAD.total_seconds():.0f} second"
 _NOTHING = "nothing is published yet to compare with"
 
 
 def split_of(product: Product, columns: Iterable[Column]) -> str:
-    """Return the column by whose values the parts of a product are told apart; '' when its rows do not say."""
+    """Return the column of a table that names the part of each row; '' when there is none."""
     partition = product.partition
     name = partition.names[0] if partition and partition.in_rows else ""
     return name if any(column.name == name for column in columns) else ""
 
 
 def in_each_part(rule: Rule, split: str) -> bool:
-    """Say whether what a query finds is what it finds in each part, put together; `split` tells the parts apart."""
-    alone = {i.name for i in rule.inputs} <= {THIS} and not (rule.compares or rule.dated)
-    return bool(rule.sql) and alone and partwise(rule.sql, split)
+    """Return whether a query finds the same rows in all parts together as in each part.
+
+    `split` is the column that names the part of a row.
+    """
+    if not rule.sql or rule.compares or rule.dated:
+        return False
+    return {i.name for i in rule.inputs} <= {THIS} and partwise(rule.sql, split)
 
 
-def query_of(rule: Rule, types: Mapping[str, str], *, whole: bool = True) -> str:
-    """Return the query of a rule's violating rows, or of all that it compares.
+def query_of(rule: Rule, types: Mapping[str, str], *, in_parts: bool = False) -> str:
+    """Return the query of a rule's failing rows, or of all rows that it compares.
 
-    `types` are those of the columns, by name in lower case. The latest event is none of the future, unless it is put
-    together from those of parts (not the `whole` is asked): then it is the last, whenever that is.
+    `types` maps columns, in lower case, to their types. The latest event is the latest that is not in
+    the future. `in_parts` includes the future: such a query can be computed from totals of parts.
     """
     if rule.demand is not None:
         return f"select * from this where not (\n{rule.demand.arguments['sql']}\n)"
     if rule.dated and not rule.closes:
-        time, column = (
-            _instant_of(rule, types, identifier(rule.dated)),
-            f"max({identifier(rule.dated)})",
-        )
-        past = f"max({time}) filter (where {time} <= {_SOON})"
-        return rule.sql.replace(LATEST, past if whole else _instant_of(rule, types, column))
+        column = identifier(rule.dated)
+        if in_parts:
+            return rule.sql.replace(LATEST, _instant_of(rule, types, f"max({column})"))
+        time = _instant_of(rule, types, column)
+        return rule.sql.replace(LATEST, f"max({time}) filter (where {time} <= {_SOON})")
     return rule.sql
 
 
 def _instant_of(rule: Rule, types: Mapping[str, str], time: str) -> str:
-    """Return the SQL of a time as a moment, whatever type its column has."""
-    return (
-        time
-        if _is_zoned(rule, types)
-        else f"timezone({literal(rule.tz)}, cast({time} as timestamp))"
-    )
+    """Return the SQL of a time as a moment, whatever the type of its column."""
+    if types.get(rule.dated.lower()) == "TIMESTAMP WITH TIME ZONE":
+        return time
+    return f"timezone({literal(rule.tz)}, cast({time} as timestamp))"
 
 
 def is_ahead(rule: Rule, answer: Answer) -> bool:
-    """Say whether the latest event is so far in the future that rows of it do not count."""
-    return (
-        bool(rule.dated)
-        and answer.measured is not None
-        and -answer.measured * 3600 > AHEAD.total_seconds()
-    )
+    """Return whether the latest event is so far in the future that it does not count."""
+    if not rule.dated or answer.measured is None:
+        return False
+    return -answer.measured * 3600 > AHEAD.total_seconds()
 
 
 def failing_of(rule: Rule, types: Mapping[str, str]) -> str:
-    """Return the query of a rule's violating rows, as they are shown."""
+    """Return the query of a rule's failing rows, the worst first for a rule that compares."""
     query = query_of(rule, types)
     if not rule.compares:
         return query
@@ -81,40 +81,34 @@ def failing_of(rule: Rule, types: Mapping[str, str]) -> str:
     return f"select * exclude ({_SPECIAL}) from (\n{query}\n) where __fails {worst}"
 
 
-def _is_zoned(rule: Rule, types: Mapping[str, str]) -> bool:
-    return types.get(rule.dated.lower()) == "TIMESTAMP WITH TIME ZONE"
-
-
 def ask(
     rule: Rule, bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]
 ) -> Answer:
-    """Return how a rule came out; raises what is the machinery's failure, not the rule's."""
-    counted = "count(*), null, count(*)"
+    """Return the answer to a rule; raises an error of DuckDB when memory or disk is exhausted."""
+    counts = "count(*), null, count(*)"
     if rule.compares:
-        counted = "coalesce(count_if(__fails), 0), arg_max(__measured, abs(__measured)), count(*)"
-    found = _run(bench, f"select {counted} from (\n{query}\n)", clock)
-    if isinstance(found, Answer):
-        return found
-    [(failing, measured, compared)] = found
+        counts = "coalesce(count_if(__fails), 0), arg_max(__measured, abs(__measured)), count(*)"
+    rows = _run(bench, f"select {counts} from (\n{query}\n)", clock)
+    if isinstance(rows, Answer):
+        return rows
+    [(failing, measured, compared)] = rows
     if rule.compares and not compared:
         return Answer(how="sql", holds=None, message="there is nothing to compare with")
-    return Answer(how="sql", failing=failing, measured=_plain(measured))
+    return Answer(how="sql", failing=failing, measured=_number(measured))
 
 
 def none_fails(
     cursor: "duckdb.DuckDBPyConnection", table: str, queries: Sequence[str]
 ) -> list[bool]:
-    """Return for each query of violating rows, over `this` alone, whether it finds none; all are asked at once.
+    """Return for each query over `this` whether it returns no rows, from one query for all.
 
-    False also where one of them cannot be answered: asked on its own, each says why.
+    All are False when one of them cannot be computed.
     """
-    counted = (
-        f"select {index}, count(*) from (\n{query}\n)" for index, query in enumerate(queries)
-    )
-    once = "materialized" if len(queries) > 1 else ""
-    found = _run(cursor, f"with this as {once} ({table}) {' union all '.join(counted)}", {})
-    counts = {} if isinstance(found, Answer) else dict(found)
-    return [counts.get(index) == 0 for index in range(len(queries))]
+    counts = [f"select {index}, count(*) from (\n{sql}\n)" for index, sql in enumerate(queries)]
+    materialized = "materialized" if len(queries) > 1 else ""
+    rows = _run(cursor, f"with this as {materialized} ({table}) {' union all '.join(counts)}", {})
+    failing = {} if isinstance(rows, Answer) else dict(rows)
+    return [failing.get(index) == 0 for index in range(len(queries))]
 
 
 def with_later(
@@ -126,56 +120,45 @@ def with_later(
     *,
     shown: bool,
 ) -> Answer:
-    """Return the answer on the age of the latest event with the rows of the future, which do not count."""
+    """Return an answer on the latest event with a warning about rows in the future, if there are any.
+
+    `shown` says whether the time of the latest of these rows may be shown.
+    """
     time = _instant_of(rule, types, identifier(rule.dated))
-    found = _run(bench, f"select count(*), max({time}) from this where {time} > {_SOON}", clock)
-    if answer.error or isinstance(found, Answer) or not (count := found[0][0]):
+    rows = _run(bench, f"select count(*), max({time}) from this where {time} > {_SOON}", clock)
+    if answer.error or isinstance(rows, Answer):
         return answer
-    until = f", up to {found[0][1]:%Y-%m-%d %H:%M:%S}" if shown else ""
-    what = "1 row is in the future" if count == 1 else f"{count:,} rows are in the future"
-    return replace(answer, warns=True, message=f"{what}{until}, and not counted")
+    [(count, latest)] = rows
+    if not count:
+        return answer
+    until = f", up to {latest:%Y-%m-%d %H:%M:%S}" if shown else ""
+    subject = "1 row is in the future" if count == 1 else f"{count:,} rows are in the future"
+    return replace(answer, warns=True, message=f"{subject}{until}, and not counted")
 
 
 def bind(bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]) -> Answer:
-    """Return that there is nothing to compare with, or what is wrong with the names in a query."""
-    found = _run(bench, f"select * from (\n{query}\n) limit 0", clock)
-    return found if isinstance(found, Answer) else Answer(how="sql", holds=None, message=_NOTHING)
+    """Return the answer that there is nothing to compare with, or the error in a query's names."""
+    rows = _run(bench, f"select * from (\n{query}\n) limit 0", clock)
+    return rows if isinstance(rows, Answer) else Answer(how="sql", holds=None, message=_NOTHING)
 
 
 def sample(
     bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime], limit: int
 ) -> list[dict[str, Any]] | Answer:
-    """Return the first rows of a query; counting them may have spared what now turns out not to be computable."""
-    found = _run(bench, f"select * from (\n{query}\n) limit {limit}", clock)
-    return found if isinstance(found, Answer) else _named(bench, found)
+    """Return the first rows of a query, or the answer that it cannot be computed.
 
-
-def some(
-    bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime], limit: int
-) -> list[dict[str, Any]]:
-    """Return the first rows of a query; none, when it cannot be computed."""
-    found = sample(bench, query, clock, limit)
-    return [] if isinstance(found, Answer) else found
-
-
-def records(found: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
-    """Return the rows that were found, each by the names of its columns."""
-    return _named(found, found.fetchall())
-
-
-def _named(
-    asked: "duckdb.DuckDBPyConnection", rows: Iterable[Sequence[Any]]
-) -> list[dict[str, Any]]:
-    names = [column[0] for column in asked.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    Counting the rows may have succeeded because DuckDB did not compute all columns.
+    """
+    rows = _run(bench, f"select * from (\n{query}\n) limit {limit}", clock)
+    return rows if isinstance(rows, Answer) else named_rows(bench, rows)
 
 
 def _run(
     bench: "duckdb.DuckDBPyConnection", query: str, clock: Mapping[str, datetime]
 ) -> list[Any] | Answer:
-    """Return the rows of a query; what is wrong with it, or with the values it meets, is the rule's own error.
+    """Return the rows of a query, or an answer with the error in the query or in its values.
 
-    Rows are computed as they are fetched, so that such an error may come as late.
+    DuckDB computes rows as they are fetched: an error may come late.
     """
     import duckdb
 
@@ -184,13 +167,13 @@ def _run(
     except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
         raise
     except duckdb.Error as error:
-        return Answer(how="sql", error=said(error))
+        return Answer(how="sql", error=error_line(error))
 
 
 def hidden(query: str, names: Sequence[str], sensitive: Collection[str]) -> set[str]:
-    """Return which columns of a query's result may hold values of sensitive columns.
+    """Return the columns of a query's result that may hold values of sensitive columns.
 
-    All, when the query names a sensitive column or may bring one under another name; else those of their names.
+    These are all columns when the query may use a sensitive column, else those with sensitive names.
     """
     if not sensitive:
         return set()
@@ -198,10 +181,10 @@ def hidden(query: str, names: Sequence[str], sensitive: Collection[str]) -> set[
 
 
 def names_secret(query: str, sensitive: Iterable[str]) -> bool:
-    """Say whether a query names a sensitive column, or may bring one out under another name."""
-    named = reader.columns(query)
-    return bool(secret(named.names, sensitive)) or named.opaque
+    """Return whether a query names a sensitive column, or may return one under another name."""
+    columns = reader.columns(query)
+    return bool(secret(columns.names, sensitive)) or columns.opaque
 
 
-def _plain(value: Any) -> float | int | None:
+def _number(value: Any) -> float | int | None:
     return value if value is None or isinstance(value, int | float) else float(value)

@@ -16,12 +16,14 @@ from assay.engines.tables import StoredTable
 from assay.errors import UsageError
 from assay.model import Column, Product, Rule, RuleResult, Status, Version, short
 from assay.plan.graph import rule_of
-from assay.rules import with_duckdb, with_queries
 from assay.rules.answers import first_line
 from assay.rules.compile import ByPandera, DecidedByColumns, Rows, Text, Unique, Way, Whole, ways_of
+from assay.rules.failing import failing_rows
 from assay.rules.incremental.total_queries import TOTALS, TotalsQuery
-from assay.rules.judge import failing_rows
 from assay.rules.schema import Schema
+from assay.rules.uniqueness import hashes
+from assay.rules.with_duckdb import fused
+from assay.rules.with_queries import query_of
 from assay.views.view import View
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -93,16 +95,16 @@ def _way(
     """Return the strategy, the query, and why pandera runs it."""
     match way:
         case None:
-            return "sql", with_queries.query_of(rule, types), None
+            return "sql", query_of(rule, types), None
         case DecidedByColumns():
             return "schema", "", None
         case Rows(prunes=prunes):
             how = "fused; pruned, when there are many rows" if prunes else "fused"
-            return how, with_duckdb.fused([way], table, prune=prunes), None
+            return how, fused([way], table, prune=prunes), None
         case Whole():
-            return "fused", with_duckdb.fused([way], table), None
+            return "fused", fused([way], table), None
         case Unique():
-            return "sorted", with_duckdb.hashes(way, table), None
+            return "sorted", hashes(way, table), None
         case Text(column=column, kind="length", bounds=(low, high)):
             return "polars", f"pl.col({column!r}).str.len_chars() between {low} and {high}", None
         case Text(column=column, kind=kind, value=value):

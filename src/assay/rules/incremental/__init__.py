@@ -1,1 +1,4 @@
-"""RuleJudge a version by what is new in it: rules part by part, totals put together from those of parts."""
+"""Judging a version part by part, so that only new parts are read.
+
+Everything about totals that are put together from parts is in `totals` and `total_queries`.
+"""

@@ -2,15 +2,17 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
+from assay.engines.quoting import identifier
 from assay.engines.sql.splitting import is_settled
 from assay.engines.types import INTEGERS
 from assay.model import Column, Product, Rule, RuleResult
 from assay.plan.digests import changed, digest
-from assay.rules import with_queries
 from assay.rules.compile import Rows, Text, Unique, Way, ways_of
+from assay.rules.with_queries import in_each_part, split_of
 from assay.sensitive import secret
 
-_COUNTED = {
+# The types whose ranges are recorded, and the SQL of a value that JSON and SQL order alike.
+_RANGE_TYPES = {
     **dict.fromkeys(INTEGERS, "{}"),
     "DATE": "epoch({})::bigint",
     "TIMESTAMP": "epoch_us({})",
@@ -19,53 +21,70 @@ _COUNTED = {
 
 
 def rules_digest(product: Product, columns: Sequence[Column], sensitive: Collection[str]) -> str:
-    """Return the digest of the rules whose answers are remembered of parts with these columns."""
-    chosen = _Chosen(product, columns, sensitive)
-    told = [
-        [r.text, changed(r.demand) if r.demand else r.sql] for r in (*chosen.rows, *chosen.ranged)
+    """Return the digest under which findings in parts with these columns are recorded."""
+    remembered = RememberedRules(product, columns, sensitive)
+    definitions = [
+        [rule.text, changed(rule.demand) if rule.demand else rule.sql]
+        for rule in (*remembered.row_rules, *remembered.range_rules)
     ]
-    return digest([told, sorted(product.contract.key), sorted(sensitive)])
+    return digest([definitions, sorted(product.contract.key), sorted(sensitive)])
 
 
 def found_nothing(
     product: Product, columns: Sequence[Column], results: Iterable[RuleResult]
 ) -> bool:
-    """Say whether these results of a version say of each part that there is nothing to be remembered of it."""
-    chosen, failing = (
-        _Chosen(product, columns, ()),
-        {result.text: result.failing for result in results},
-    )
-    return not chosen.ranged and all(failing.get(rule.text) == 0 for rule in chosen.rows)
+    """Return whether these results of a version say that there are no findings in any part of it."""
+    remembered = RememberedRules(product, columns, ())
+    failing = {result.text: result.failing for result in results}
+    passed = all(failing.get(rule.text) == 0 for rule in remembered.row_rules)
+    return passed and not remembered.range_rules
 
 
-class _Chosen:
-    """Which rules are about single rows (or about rows that are in one part anyway), and which about ranges."""
+class RememberedRules:
+    """The rules of a product whose findings in a part are recorded.
+
+    `row_rules` are about single rows, or about rows that are always in one part: the number of failing
+    rows is recorded. `range_rules` ask for unique values: the lowest and highest value are recorded.
+    """
 
     def __init__(
         self, product: Product, columns: Sequence[Column], sensitive: Collection[str]
     ) -> None:
-        ways = ways_of(product, columns)
-        self.types = {column.name: column.type for column in columns}
-        split = with_queries.split_of(product, columns)
-        rules = product.contract.rules
-        self.rows = [rule for rule in rules if _is_about_rows(rule, ways.get(rule.text), split)]
-        self.ranged = [
-            r for r in rules if r not in self.rows and self._is_ranged(ways.get(r.text), sensitive)
+        self.ways = ways_of(product, columns)
+        self._types = {column.name: column.type for column in columns}
+        split, rules = split_of(product, columns), product.contract.rules
+        self.row_rules = [
+            rule for rule in rules if _is_about_rows(rule, self.ways.get(rule.text), split)
         ]
-        self.ways = ways
+        self.range_rules = [
+            rule
+            for rule in rules
+            if rule not in self.row_rules and self._is_about_range(rule, sensitive)
+        ]
 
-    def _is_ranged(self, way: Way | None, sensitive: Collection[str]) -> bool:
-        """Say whether the values of a column go from one to another that may be remembered."""
-        alone = (
-            isinstance(way, Unique) and len(way.columns) == 1 and not secret(way.columns, sensitive)
-        )
-        return isinstance(way, Unique) and alone and self.types[way.columns[0]] in _COUNTED
+    def unique_column(self, rule: Rule) -> Unique:
+        """Return the demand of a rule about a range, which has one column."""
+        way = self.ways[rule.text]
+        assert isinstance(way, Unique)
+        return way
+
+    def range_value(self, rule: Rule) -> str:
+        """Return the SQL of the values whose range is recorded."""
+        [name] = self.unique_column(rule).columns
+        return _RANGE_TYPES[self._types[name]].format(identifier(name))
+
+    def _is_about_range(self, rule: Rule, sensitive: Collection[str]) -> bool:
+        """Return whether a rule asks for unique values whose lowest and highest may be recorded."""
+        way = self.ways.get(rule.text)
+        if not isinstance(way, Unique) or len(way.columns) != 1:
+            return False
+        return not secret(way.columns, sensitive) and self._types[way.columns[0]] in _RANGE_TYPES
 
 
 def _is_about_rows(rule: Rule, way: Way | None, split: str) -> bool:
-    """Say whether what a rule finds is what it finds in each part, put together."""
+    """Return whether a rule finds the same rows in all parts together as in each part."""
     if rule.sql:
-        return with_queries.in_each_part(rule, split)
+        return in_each_part(rule, split)
     if isinstance(way, Rows) and rule.demand and rule.demand.kind == "condition":
         return is_settled(rule.demand.arguments["sql"])
     return isinstance(way, Rows | Text) or (isinstance(way, Unique) and split in way.columns)

@@ -1,7 +1,7 @@
-"""Judges totals of a version in parts by what they are in each of its parts, which is remembered.
+"""Judges rules about totals of a version in parts by the totals of each part, which are recorded.
 
-What is put together says the same whether it is remembered or was asked now: the sum of floating-point numbers, too, is
-that of the sums of the parts, in their order.
+Recorded totals and new ones give the same result: the sum of floating-point numbers, too, is the sum
+of the sums of the parts, in their order.
 """
 
 import re
@@ -13,38 +13,37 @@ from msgspec.structs import replace
 
 from assay.engines.duckdb import parquet
 from assay.errors import CatalogError
-from assay.model import THIS, Column, Product, Rule, Version
+from assay.model import THIS, Column, PartFindings, Product, Rule, Version
 from assay.plan.digests import digest
-from assay.rules import with_queries
+from assay.rules.answers import Answer
 from assay.rules.evidence import PartEvidence
 from assay.rules.incremental.total_queries import PART, TOTALS, TotalsQuery, split
-from assay.rules.judge import RuleJudge
+from assay.rules.query_rules import QueryRules
+from assay.rules.with_queries import in_each_part, is_ahead, names_secret, split_of
+from assay.rules.with_queries import query_of as query_of_rule
 
 if TYPE_CHECKING:
     import duckdb
 
-_AT_ONCE = 50  # parts asked about in one query: binding many takes longer than it saves
-_GROUPS, _LETTERS = (
-    100,
-    1000,
-)  # what is worth remembering of one part: so many groups, and values no longer than that
+_AT_ONCE = 50  # parts in one query: binding more takes longer than it saves
+_MOST_ROWS, _LONGEST = 100, 1000  # rows of totals, and characters of a value, recorded of one part
 _FLOATS = {"FLOAT", "DOUBLE"}
-# Types whose values are ordered in one way only, and the same after they were a text.
+# Types whose values have one order, and do not change when they are written as text and read.
 _EXACT = re.compile(
     r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|VARCHAR|DATE|TIME"
     r"|TIMESTAMP(_S|_MS|_NS| WITH TIME ZONE)?"
 )
 _PUT_BACK = "Put back a copy of it."
 _NAME = re.compile(r"\w{1,100}", re.ASCII)
-Found = Mapping[
-    str, Mapping[str, Any]
-]  # what queries found in a part: the types of their columns, and rows as texts
+
+# The totals of a part: the types of their columns, and rows of values as text.
+PartTotal = Mapping[str, Any]
 
 
 class TableTotals(Struct, frozen=True, kw_only=True):
-    """A table in parts as totals of it are judged: what is asked of each part, and the parts.
+    """The parts of a table, and the queries of their totals.
 
-    `rules` is the digest under which what was found in a part is remembered.
+    `rules` is the digest under which the totals of a part are recorded.
     """
 
     rules: str
@@ -53,196 +52,244 @@ class TableTotals(Struct, frozen=True, kw_only=True):
 
 
 class PartTotals(Struct, frozen=True, kw_only=True):
-    """The rules about totals that can be put together, by text, and the tables in parts that they read, by alias."""
+    """Rules by text, with the query over totals of parts, and the tables in parts by alias."""
 
     rules: Mapping[str, TotalsQuery] = field(default_factory=dict)
     tables: Mapping[str, TableTotals] = field(default_factory=dict)
 
 
+# ---------------------------------------------------------------------------------------------- which rules
+
+
 def splits(
     product: Product, tables: Mapping[str, Version], sensitive: Mapping[str, Collection[str]]
 ) -> dict[str, TotalsQuery]:
-    """Return the rules, by text, whose totals can be put together, given all that is read, by alias.
+    """Return the rules, by text, that can be judged by totals of parts.
 
-    Not those that name what must not be stored.
+    `tables` are the versions that rules read, by alias. Rules that name a sensitive column are left
+    out: its values must not be stored.
     """
     if THIS not in tables or not tables[THIS].in_parts:
         return {}
-    columns = tables[THIS].columns
     in_parts = frozenset(
         (alias, frozenset(column.name.lower() for column in version.columns))
         for alias, version in tables.items()
         if version.in_parts
     )
-    found: dict[str, TotalsQuery] = {}
+    queries: dict[str, TotalsQuery] = {}
     for rule in product.contract.rules:
-        told = query_of(rule, columns)
-        apart = rule.closes or with_queries.in_each_part(
-            rule, with_queries.split_of(product, columns)
-        )
-        if not told or apart or any(i.alias not in tables for i in rule.inputs):
-            continue
-        secrets = {pattern for i in rule.inputs for pattern in sensitive.get(i.name, ())}
-        hidden = bool(secrets) and with_queries.names_secret(told, secrets)
-        if not hidden and (asked := split(told, in_parts)):
-            found[rule.text] = asked
-    return found
+        sql = _total_sql(product, rule, tables, sensitive)
+        query = split(sql, in_parts) if sql else None
+        if query:
+            queries[rule.text] = query
+    return queries
 
 
-def query_of(rule: Rule, columns: Iterable[Column]) -> str:
-    """Return the query of a rule that has one of its own; '' for any other."""
+def _total_sql(
+    product: Product,
+    rule: Rule,
+    tables: Mapping[str, Version],
+    sensitive: Mapping[str, Collection[str]],
+) -> str:
+    """Return the query of a rule that may be judged by totals; '' if it is judged in another way."""
+    columns = tables[THIS].columns
+    if not rule.sql or rule.closes or in_each_part(rule, split_of(product, columns)):
+        return ""
+    if any(i.alias not in tables for i in rule.inputs):
+        return ""
     types = {column.name.lower(): column.type for column in columns}
-    return with_queries.query_of(rule, types, whole=False) if rule.sql else ""
+    sql = query_of_rule(rule, types, in_parts=True)
+    secrets = {pattern for i in rule.inputs for pattern in sensitive.get(i.name, ())}
+    return "" if secrets and names_secret(sql, secrets) else sql
 
 
-def asked_of(told: Iterable[TotalsQuery], aliases: Collection[str]) -> tuple[str, ...]:
-    """Return what is asked of the parts of a table that has these names."""
-    return tuple(
-        sorted({block.query for one in told for block in one.blocks if block.table in aliases})
-    )
+def asked_of(queries: Iterable[TotalsQuery], aliases: Collection[str]) -> tuple[str, ...]:
+    """Return the queries of totals of the parts of a table that has these aliases."""
+    blocks = (block for query in queries for block in query.blocks)
+    return tuple(sorted({block.query for block in blocks if block.table in aliases}))
 
 
 def totals_digest(queries: Sequence[str], columns: Iterable[Column]) -> str:
-    """Return the digest of what is remembered of parts with these columns that were asked this."""
+    """Return the digest under which totals of parts with these columns are recorded."""
     return digest(
         ["totals", queries, [[column.name, column.type, column.logical] for column in columns]]
     )
 
 
-class Totals:
-    """The rules about totals of one judging, told by what its tables say part by part.
+# ---------------------------------------------------------------------------------------------- answers
 
-    `judged` is what is to be remembered, by digest and part; nothing, where a value could not be computed.
+
+class Totals:
+    """The totals of all parts of the tables that rules read, by digest and part, then by query.
+
+    `computed` are the new ones, which are to be recorded: none when one could not be computed.
     """
 
-    def __init__(self, judging: RuleJudge, tallies: PartTotals) -> None:
-        self.judging, self.rules, self.tallies = judging, tallies.rules, tallies.tables
-        self.found: dict[tuple[str, int], dict[str, Any]] = {}
-        self.judged: dict[tuple[str, int], Mapping[str, Any]] = {}
+    def __init__(self, queries: QueryRules, totals: PartTotals) -> None:
+        self.queries, self.rules, self.tables = queries, totals.rules, totals.tables
+        self.totals: dict[tuple[str, int], Mapping[str, PartTotal]] = {}
+        self.computed: dict[tuple[str, int], Mapping[str, PartTotal]] = {}
 
-    def answer(self) -> None:
-        """Answer the rules whose totals are known of every part; the others are for those who read it all."""
-        broken = False
-        for tally in self.tallies.values():
-            self.found |= {
-                (tally.rules, p.id): dict(p.remembered)
-                for p in tally.parts
-                if p.remembered is not None
-            }
-        for found in self.found.values():
-            _check(found)
-        for tally in self.tallies.values():
-            fresh = [part for part in tally.parts if (tally.rules, part.id) not in self.found]
-            new: dict[tuple[str, int], dict[str, Any]] = {
-                (tally.rules, part.id): {} for part in fresh
-            }
-            for query in tally.queries if fresh else ():
-                asked = self._asked(query, fresh)
-                broken |= asked is None
-                for part, told in zip(fresh, asked or [], strict=False):
-                    new[tally.rules, part.id] |= {query: told} if told else {}
-            self.found |= new
-            self.judged |= new
-        if broken:
-            self.judged = {}
-        self._answer_all()
+    def answer(self) -> dict[str, Answer]:
+        """Return the answers to the rules whose totals of every part are known, by the rule's text."""
+        for table in self.tables.values():
+            for part in table.parts:
+                if part.remembered is not None:
+                    check_recorded(part.remembered)
+                    self.totals[table.rules, part.id] = part.remembered
+        complete = True
+        for table in self.tables.values():
+            complete &= self._compute(table)
+        if not complete:
+            self.computed = {}
+        return self._answers()
+
+    def new_findings(self) -> list[PartFindings]:
+        """Return the totals to record."""
+        return [
+            PartFindings(part=part, rules=rules, results=totals)
+            for (rules, part), totals in self.computed.items()
+        ]
 
     # ------------------------------------------------------------------------------------------ of each part
 
-    def _asked(
+    def _compute(self, table: TableTotals) -> bool:
+        """Compute the totals of the new parts of a table; False when a query failed."""
+        fresh = [part for part in table.parts if (table.rules, part.id) not in self.totals]
+        computed: dict[tuple[str, int], dict[str, PartTotal]] = {
+            (table.rules, part.id): {} for part in fresh
+        }
+        complete = True
+        for query in table.queries if fresh else ():
+            totals = self._totals_of(query, fresh)
+            complete &= totals is not None
+            for part, total in zip(fresh, totals or [], strict=False):
+                if total:
+                    computed[table.rules, part.id][query] = total
+        self.totals |= computed
+        self.computed |= computed
+        return complete
+
+    def _totals_of(
         self, query: str, parts: Sequence[PartEvidence]
-    ) -> list[Mapping[str, Any] | None] | None:
-        """Return what a query finds in each part: None where that is not worth keeping, or cannot be computed now."""
+    ) -> list[PartTotal | None] | None:
+        """Return the totals of each part, None for a part where they are not worth recording.
+
+        None instead of a list when the query failed for some values.
+        """
         import duckdb
 
         try:
-            with self.judging.engine.cursor() as cursor:
-                return self._found(cursor, query, parts)
+            with self.queries.engine.cursor() as cursor:
+                return _run(cursor, query, parts)
         except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
             raise
         except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
-            return [None] * len(parts)  # it will never be: its rule has to be asked as it is
+            return [None] * len(parts)  # no values can change that: the rule reads all rows
         except duckdb.Error:
             return None
 
-    def _found(
-        self, cursor: "duckdb.DuckDBPyConnection", query: str, parts: Sequence[PartEvidence]
-    ) -> list[Mapping[str, Any] | None]:
-        described = cursor.execute(
-            f"select * from ({_of_part(query, parts[0])}) limit 0"
-        ).description
-        types = {column[0]: str(column[1]) for column in described}
-        if not all(_is_kept(name, type) for name, type in types.items()):
-            return [None] * len(parts)
-        texts = ", ".join(f"cast({name} as varchar)" for name in types)
-        rows: list[list[list[str | None]]] = [[] for _ in parts]
-        for start in range(0, len(parts), _AT_ONCE):
-            some = enumerate(parts[start : start + _AT_ONCE], start)
-            every = " union all ".join(
-                f"select {n}, {texts} from ({_of_part(query, part)})" for n, part in some
-            )
-            for number, *row in cursor.execute(every).fetchall():
-                rows[number].append(row)
-        return [
-            {"types": types, "rows": of_part} if _is_small(of_part) else None for of_part in rows
-        ]
+    # ------------------------------------------------------------------------------------------ of all parts
 
-    # ------------------------------------------------------------------------------------------ of all of them
-
-    def _answer_all(self) -> None:
-        known = {
-            text: told
-            for text, asked in self.rules.items()
-            if (told := self._known(asked)) is not None
-        }
+    def _answers(self) -> dict[str, Answer]:
+        known: dict[str, list[list[PartTotal]]] = {}
+        for text, query in self.rules.items():
+            totals = self._known_totals(query)
+            if totals is not None:
+                known[text] = totals
         if not known:
-            return
-        read = {table for text in known for table in self.rules[text].tables}
-        feeds = [feed for feed in self.judging.evidence.others if feed.alias.lower() in read]
-        with self.judging.engine.bench(feeds, self.judging.product.domain) as bench:
-            for text, told in known.items():
-                for number, found in enumerate(told):
-                    _fill(bench, f"{TOTALS}{number}", found)
-                self._answer(self.judging.rules[text], bench)
+            return {}
+        rules = {rule.text: rule for rule in self.queries.product.contract.rules}
+        names = {name for text in known for name in self.rules[text].tables}
+        tables = [t for t in self.queries.evidence.others if t.alias.lower() in names]
+        answers: dict[str, Answer] = {}
+        with self.queries.engine.bench(tables, self.queries.product.domain) as bench:
+            for text, totals in known.items():
+                for number, totals_of_block in enumerate(totals):
+                    _create_table(bench, f"{TOTALS}{number}", totals_of_block)
+                rule = replace(rules[text], sql=self.rules[text].sql)
+                answer = self.queries.answer(rule, bench)
+                # A rule that fails in this way is judged on all rows, for the usual message.
+                if not answer.error and not is_ahead(rule, answer):
+                    answers[text] = replace(answer, how="totals")
+        return answers
 
-    def _answer(self, rule: Rule, bench: "duckdb.DuckDBPyConnection") -> None:
-        self.judging.query(replace(rule, sql=self.rules[rule.text].sql), bench)
-        answer = self.judging.answers[rule.text]
-        if answer.error or with_queries.is_ahead(
-            rule, answer
-        ):  # it is said as whoever reads it all would say it
-            del self.judging.answers[rule.text]
-            self.judging.samples.pop(rule.text, None)
-        else:
-            self.judging.answers[rule.text] = replace(answer, how="totals")
-
-    def _known(self, asked: TotalsQuery) -> list[list[Mapping[str, Any]]] | None:
-        """Return what each block of a query found in every part; None when it is not known, or would not be exact."""
-        told = []
-        for block in asked.blocks:
-            tally = self.tallies[block.table]
-            found = [self.found[tally.rules, part.id].get(block.query) for part in tally.parts]
-            if not found or not all(found):
+    def _known_totals(self, query: TotalsQuery) -> list[list[PartTotal]] | None:
+        """Return the totals of every part for each block of a query; None when it has to read all rows."""
+        known: list[list[PartTotal]] = []
+        for block in query.blocks:
+            table = self.tables[block.table]
+            totals = [self.totals[table.rules, part.id].get(block.query) for part in table.parts]
+            if not totals or not all(totals):
                 return None
-            told.append([one for one in found if one])
-        # Floats added up in another way than those of a table that is read as it is would differ from them.
-        floats = any(type in _FLOATS for found in told for type in found[0]["types"].values())
-        return None if floats and asked.tables else told
+            known.append([total for total in totals if total])
+        # Sums of floats depend on their order, which differs for a table that is read as it is.
+        has_floats = any(
+            type in _FLOATS for totals in known for type in totals[0]["types"].values()
+        )
+        return None if has_floats and query.tables else known
+
+
+def _run(
+    cursor: "duckdb.DuckDBPyConnection", query: str, parts: Sequence[PartEvidence]
+) -> list[PartTotal | None]:
+    """Return the result of a query in each part; None where it is not worth recording."""
+    described = cursor.execute(f"select * from ({_of_part(query, parts[0])}) limit 0").description
+    types = {column[0]: str(column[1]) for column in described}
+    if not all(_is_recordable(name, type) for name, type in types.items()):
+        return [None] * len(parts)
+    values = ", ".join(f"cast({name} as varchar)" for name in types)
+    rows: list[list[list[str | None]]] = [[] for _ in parts]
+    for start in range(0, len(parts), _AT_ONCE):
+        batch = " union all ".join(
+            f"select {number}, {values} from ({_of_part(query, part)})"
+            for number, part in enumerate(parts[start : start + _AT_ONCE], start)
+        )
+        for number, *row in cursor.execute(batch).fetchall():
+            rows[number].append(row)
+    return [
+        {"types": types, "rows": rows_of_part} if _is_small(rows_of_part) else None
+        for rows_of_part in rows
+    ]
 
 
 def _of_part(query: str, part: PartEvidence) -> str:
     return f"with {PART} as ({parquet(part.table)}) {query}"
 
 
-def _is_kept(name: str, type: str) -> bool:
-    """Say whether the values of a column are the same after they were remembered, and put together."""
-    return bool(_EXACT.fullmatch(type)) and not (name.startswith("__key") and type in _FLOATS)
+def _is_recordable(name: str, type: str) -> bool:
+    """Return whether the values of a column stay the same when they are recorded and merged."""
+    is_float_key = name.startswith("__key") and type in _FLOATS
+    return bool(_EXACT.fullmatch(type)) and not is_float_key
 
 
-def _check(found: Mapping[str, Any]) -> None:
-    """Raise CatalogError for what nobody remembered: the names and types of its columns become part of a query."""
-    for told in found.values():
-        if not _is_total(told.get("types"), told.get("rows")):
+def _is_small(rows: Sequence[Sequence[str | None]]) -> bool:
+    longest = max((len(value or "") for row in rows for value in row), default=0)
+    return len(rows) <= _MOST_ROWS and longest <= _LONGEST
+
+
+def _create_table(
+    bench: "duckdb.DuckDBPyConnection", name: str, totals: Sequence[PartTotal]
+) -> None:
+    """Create a table of the totals of the parts, in their order."""
+    types = totals[0]["types"]
+    rows = [row for total in totals for row in total["rows"]]
+    lists = ", ".join(f"unnest(?::varchar[]) as {column}" for column in types)
+    casts = ", ".join(f"cast({column} as {type}) as {column}" for column, type in types.items())
+    values = [[row[number] for row in rows] for number in range(len(types))]
+    bench.execute(f"create or replace table {name} as select {casts} from (select {lists})", values)
+
+
+# ---------------------------------------------------------------------------------------------- as recorded
+
+
+def check_recorded(totals: Mapping[str, Any]) -> None:
+    """Raise CatalogError for totals that were not recorded by this module.
+
+    Names and types of their columns become part of a query.
+    """
+    for total in totals.values():
+        if not _is_total(total.get("types"), total.get("rows")):
             raise CatalogError(
                 "the catalog is damaged: what it remembers of a part is no total", hint=_PUT_BACK
             )
@@ -251,25 +298,7 @@ def _check(found: Mapping[str, Any]) -> None:
 def _is_total(types: Any, rows: Any) -> bool:
     if not isinstance(types, dict) or not isinstance(rows, list):
         return False
-    plain = all(
-        _NAME.fullmatch(name) and _EXACT.fullmatch(str(type)) for name, type in types.items()
-    )
-    return plain and all(isinstance(row, list) and len(row) == len(types) for row in rows)
-
-
-def _is_small(rows: Sequence[Sequence[str | None]]) -> bool:
-    return len(rows) <= _GROUPS and all(
-        len(value or "") <= _LETTERS for row in rows for value in row
-    )
-
-
-def _fill(
-    bench: "duckdb.DuckDBPyConnection", name: str, found: Sequence[Mapping[str, Any]]
-) -> None:
-    """Make a table of what was found in the parts, in their order."""
-    types = found[0]["types"]
-    rows = [row for of_part in found for row in of_part["rows"]]
-    lists = ", ".join(f"unnest(?::varchar[]) as {column}" for column in types)
-    casts = ", ".join(f"cast({column} as {type}) as {column}" for column, type in types.items())
-    values = [[row[number] for row in rows] for number in range(len(types))]
-    bench.execute(f"create or replace table {name} as select {casts} from (select {lists})", values)
+    for name, type in types.items():
+        if not _NAME.fullmatch(name) or not _EXACT.fullmatch(str(type)):
+            return False
+    return all(isinstance(row, list) and len(row) == len(types) for row in rows)

@@ -1,0 +1,111 @@
+"""All rows that fail one rule, for `show --failures`."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from assay.engines.duckdb import DuckDB, parquet
+from assay.errors import BuildError
+from assay.model import Product, Rule
+from assay.rules import with_duckdb, with_pandera, with_polars
+from assay.rules.answers import Answer
+from assay.rules.compile import DecidedByColumns, Whole, ways_of
+from assay.rules.evidence import Evidence
+from assay.rules.hiding import HiddenValues
+from assay.rules.quarantine import broke_rule
+from assay.rules.query_rules import QueryRules
+from assay.rules.samples import CompiledRule
+from assay.rules.schema import Schema
+from assay.sensitive import HIDDEN
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+_AT_ONCE = 1000  # rows fetched at a time
+
+FailingRows = tuple[list[str], Iterator[Sequence[Any]]]  # the names of the columns, and the rows
+
+
+@contextmanager
+def failing_rows(
+    product: Product,
+    rule: Rule,
+    evidence: Evidence,
+    engine: DuckDB,
+    schema: Callable[[], Schema],
+) -> Iterator[FailingRows]:
+    """Give the names of the columns and all rows that fail a rule, with sensitive values masked.
+
+    Raises BuildError when the rule cannot be judged.
+    """
+    hiding = HiddenValues(evidence, engine)
+    table = with_duckdb.source(evidence.this)
+    way = ways_of(product, evidence.columns).get(rule.text)
+    if rule.quarantines and evidence.aside:
+        with engine.cursor() as cursor:
+            cursor.execute(f"{parquet([evidence.aside])} where {broke_rule(rule)}")
+            names = _names(cursor)
+            yield _masked(names, _fetched(cursor), hiding.in_this(names))
+    elif rule.demand is None or way is None:
+        queries = QueryRules(product, evidence, engine, hiding)
+        if queries.lacks_previous(rule):
+            raise BuildError("nothing is published yet to compare with")
+        with queries.bench() as bench:
+            query, arguments = queries.failing_of(rule)
+            bench.execute(query, arguments or None)
+            names = _names(bench)
+            yield _masked(names, _fetched(bench), queries.hidden(rule, query, names))
+    elif fails := with_duckdb.condition(way, table):
+        with engine.cursor() as cursor:
+            cursor.execute(f"select * {table} where {fails}")
+            names = _names(cursor)
+            yield _masked(names, _fetched(cursor), hiding.in_this(names))
+    else:
+        names = [column.name for column in evidence.columns]
+        compiled = CompiledRule(text=rule.text, demand=rule.demand, way=way, columns=names)
+        frame = _failing_frame(compiled, evidence, schema)
+        if isinstance(frame, Answer):
+            raise BuildError(hiding.veiled(rule, frame.error))
+        yield _masked(names, frame.rows(), hiding.in_this(names))
+
+
+def _failing_frame(
+    rule: CompiledRule, evidence: Evidence, schema: Callable[[], Schema]
+) -> "pl.DataFrame | Answer":
+    """Return the rows that fail a rule of Polars or pandera: none when it is not about rows.
+
+    Returns the answer of the rule when it cannot be judged.
+    """
+    table = evidence.this
+    request = with_polars.request_of(rule, schema)
+    if request is not None:
+        scan = with_polars.FileScan(table, {rule.text: request})
+        answer = scan.run()[rule.text]
+        if answer.failing:
+            return scan.rows(rule.text, rule.columns).collect(engine="streaming")
+        numbers: list[int] = []
+    elif isinstance(rule.way, DecidedByColumns | Whole):
+        return with_pandera.rows_of(table, [], rule.columns)
+    else:
+        answer, numbers = with_pandera.ask(rule.demand, schema(), table)
+    return answer if answer.error else with_pandera.rows_of(table, numbers, rule.columns)
+
+
+def _names(cursor: "duckdb.DuckDBPyConnection") -> list[str]:
+    return [column[0] for column in cursor.description or ()]
+
+
+def _fetched(cursor: "duckdb.DuckDBPyConnection") -> Iterator[Sequence[Any]]:
+    while batch := cursor.fetchmany(_AT_ONCE):
+        yield from batch
+
+
+def _masked(names: list[str], rows: Iterable[Sequence[Any]], hidden: set[str]) -> FailingRows:
+    """Return columns and rows with the values of hidden columns masked."""
+    masks = [name in hidden for name in names]
+    masked_rows = (
+        tuple(HIDDEN if mask else value for mask, value in zip(masks, row, strict=True))
+        for row in rows
+    )
+    return names, masked_rows

@@ -1,0 +1,83 @@
+"""Samples of failing rows: which columns they have, and which of their values are masked."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from assay.model import Column, Demand, Product
+from assay.rules.answers import plain
+from assay.rules.compile import Rows, Unique, Way, Whole, ways_of
+from assay.sensitive import HIDDEN
+
+if TYPE_CHECKING:
+    import duckdb
+
+SAMPLES = 5  # rows in the samples of a rule
+
+
+class CompiledRule(Struct, frozen=True, kw_only=True):
+    """A rule that is a demand, the way to judge it, and the columns of its samples."""
+
+    text: str
+    demand: Demand
+    way: Way
+    columns: Sequence[str]
+
+
+def compiled_rules(product: Product, columns: Sequence[Column]) -> list[CompiledRule]:
+    """Return the demands of a contract, except those that quarantine rows, compiled for columns."""
+    ways = ways_of(product, columns)
+    return [
+        CompiledRule(
+            text=rule.text,
+            demand=rule.demand,
+            way=ways[rule.text],
+            columns=sample_columns(product, columns, rule.demand, ways[rule.text]),
+        )
+        for rule in product.contract.rules
+        if rule.demand and rule.text in ways and not rule.quarantines
+    ]
+
+
+def sample_columns(
+    product: Product, columns: Iterable[Column], demand: Demand | None, way: Way | None
+) -> list[str]:
+    """Return the key and the columns that a demand is about; all columns when it names none."""
+    names = {column.name.lower(): column.name for column in columns}
+    offending = [name for name in _offending(demand, way) if name.lower() in names]
+    if not offending:
+        return list(names.values())
+    chosen = [*product.contract.key, *offending]
+    return list(dict.fromkeys(names[name.lower()] for name in chosen if name.lower() in names))
+
+
+def _offending(demand: Demand | None, way: Way | None) -> Sequence[str]:
+    if isinstance(way, Rows | Whole | Unique):
+        return way.columns
+    if demand and demand.kind == "condition":
+        return list(demand.arguments["columns"])
+    return [demand.column] if demand and demand.column else []
+
+
+def records(cursor: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
+    """Return the remaining rows of a cursor, by the names of their columns."""
+    return named_rows(cursor, cursor.fetchall())
+
+
+def named_rows(
+    cursor: "duckdb.DuckDBPyConnection", rows: Iterable[Sequence[Any]]
+) -> list[dict[str, Any]]:
+    """Return fetched rows by the names of the columns of a cursor."""
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def masked(
+    samples: Iterable[Mapping[str, Any]], hidden: Collection[str]
+) -> tuple[dict[str, Any], ...]:
+    """Return samples as plain data, with the values of hidden columns masked."""
+    return tuple(
+        {name: HIDDEN if name in hidden else plain(value) for name, value in row.items()}
+        for row in samples
+    )
