@@ -1,28 +1,43 @@
-"""Digests of Python code, by value and by reach: the function and every project-local function, class and constant that
-it can get to, each by its syntax tree, so that comments, docstrings and layout do not count. What cannot be read by
-value counts by the statements that mention it, or by the whole file that it stands in; when in doubt it builds.
+"""Digests of Python code, by value: a function and all code of the project that it can reach.
+
+Functions, classes and constants count by their syntax trees, without comments, docstrings and layout.
+A value that cannot be read counts by the statements that mention its name, or by its whole file:
+in doubt, a product is rebuilt.
 """
 
 import ast
 import enum
 import functools
-import inspect
 import re
 import sys
 import types
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, time
 from pathlib import PurePath
 from typing import Any
 
 from msgspec import Struct, field
 
+from assay.declare.code_parts import CodeParts
 from assay.declare.pysource import SourceDigest, SourceTree, absolute, is_ours, say
+from assay.declare.pyvalues import (
+    PLAIN,
+    attribute_names,
+    bytecode,
+    bytecode_names,
+    home,
+    import_targets,
+    is_filled,
+    is_plain,
+    module_behind,
+    module_space,
+    sort_key,
+    target_of,
+    underlying,
+)
 from assay.plan.digests import digest
 
-_AT_HOME = (types.FunctionType, types.BuiltinFunctionType, type)
 _CLOCKS = {
     "datetime.date.today",
     "datetime.datetime.now",
@@ -40,31 +55,12 @@ _LOOKS_FOR_MODULES = {
     "runpy.run_path",
     "__import__",
 }
-_OF_THE_PROCESS = (
-    "modules",
-    "argv",
-    "path",
-    "path_importer_cache",
-)  # of sys: they differ from one to the next
-_PLAIN: set[Any] = {
-    type(None),
-    bool,
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    Decimal,
-    date,
-    datetime,
-    time,
-    timedelta,
-    range,
-}
+# Attributes of sys that differ between processes.
+_OF_THE_PROCESS = ("modules", "argv", "path", "path_importer_cache")
 
 
 class _Bound(Struct, frozen=True):
-    """The module-level name that is being visited: its file, and the module's names."""
+    """The module-level name that is being visited, its file, and the names of its module."""
 
     name: str
     file: str
@@ -72,16 +68,18 @@ class _Bound(Struct, frozen=True):
 
 
 class CodeDigest(Struct):
-    """One walk over what a function or class can get to.
+    """One walk over the code that a function or class can reach.
 
-    `tree_of` gives the syntax tree of a project-local file, or None for one that is not the project's; `load` imports a
-    project-local module that a function imports only when it runs; `origin` is the file that declares; `salt_of` gives
-    what goes into values of a file that cannot be read: a digest of what that module read as it was imported.
-    `fills_of` gives the statements of all modules that may put something into what is called so, and `modules_in` the
-    files of the modules in a folder, for code that looks for them when it runs.
-    With `registers`, what is in containers that others may fill does not count: it is a registration that counts.
-    `clocks` gathers the calls that ask what time it is: by file and name, the line from which on it stands, and whether
-    that is asked as the module is imported.
+    `tree_of` returns the syntax tree of a file of the project, None for any other file. `load`
+    imports a module of the project that a function imports when it runs. `origin` is the file of
+    the declaration. `salt_of` returns the digest of the files that a module read on import: it
+    counts for values that cannot be read. `fills_of` returns the statements of all modules that
+    may put something into a value, by name and value. `modules_in` returns the files of the
+    modules in a folder, for code that looks for modules when it runs.
+
+    With `registers`, the content of containers that other modules may fill does not count: each
+    registration counts on its own. `clocks` collects the calls of clocks: by file and name, the
+    line where the code begins, and whether it runs on import.
     """
 
     tree_of: Callable[[str], SourceTree | None]
@@ -94,56 +92,46 @@ class CodeDigest(Struct):
     modules_in: Callable[[str], Sequence[str]] = lambda folder: ()
     registers: bool = False
     clocks: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
-    _parts: dict[str, str] = field(default_factory=dict)
-    _foreign: set[str] = field(default_factory=set)
-    _seen: dict[int, tuple[Any, str]] = field(
-        default_factory=dict
-    )  # by id: a value, and what it is called
-    _homes: Counter[str] = field(default_factory=Counter)
-    _meant: list[tuple[str, str]] = field(
-        default_factory=list
-    )  # names, and what they stand for, where that differs
+    _parts: CodeParts = field(default_factory=CodeParts)
+    # By id: a value that was visited, and its name.
+    _visited: dict[int, tuple[Any, str]] = field(default_factory=dict)
     _bound: _Bound | None = None
-    _told: dict[tuple[str, str, bool], list[str]] = field(
-        default_factory=dict
-    )  # of names: what tells their values
-    _held: bool = (
-        False  # whether what is visited is held by a container, which others may have filled
-    )
+    # By file, name, and whether others may fill it: the digests of the source of a name's value.
+    _sources: dict[tuple[str, str, bool], list[str]] = field(default_factory=dict)
+    # Whether the visited value is in a container, which other modules may have filled.
+    _in_container: bool = False
 
     @property
     def parts(self) -> dict[str, str]:
-        """All that was reached, by name; what is not of this project counts by its names alone.
-
-        What names stand for is a part of its own: two things that are reached may change places.
-        """
-        names = [sorted(self._foreign), self._meant]
-        return {**self._parts, **({"names": digest(names)} if any(names) else {})}
+        """The digests of everything reached, by name."""
+        return self._parts.all()
 
     def visit_statements(
-        self, name: str, said: SourceDigest, space: Mapping[str, Any], file: str
+        self, name: str, source: SourceDigest, space: Mapping[str, Any], file: str
     ) -> None:
-        """Add what statements of a module say, and all they reach, to the parts."""
-        self._note(name, said.digest)
-        self._reached(said, space, file)
+        """Add statements of a module, and all code that they reach, to the parts."""
+        self._parts.add_digest(name, source.digest)
+        self._reached(source, space, file)
 
     def visit(self, name: str, value: Any, module: str = "") -> None:
-        """Add what `value` is, and all it reaches, to the parts; `module` is the file that refers to it."""
-        if _is_plain(value):
-            self._add(name, repr(value))
+        """Add `value`, and all code that it reaches, to the parts; `module` is the file that refers to it."""
+        if is_plain(value):
+            self._parts.add(name, repr(value))
             if isinstance(value, date | time) and self._bound:
-                self._told_of(self._bound, module, frozenset())  # it may be what a clock said
+                self._digests_of_source(
+                    self._bound, module, frozenset()
+                )  # the value may come from a clock
             return
         if any(value is getattr(sys, of) for of in _OF_THE_PROCESS):
             return
-        known = self._seen.get(id(value))
-        _, called = self._seen[id(value)] = known or (
+        visited = self._visited.get(id(value))
+        # The value is stored, so that its id stays its own.
+        _, unique_name = self._visited[id(value)] = visited or (
             value,
-            self._called(name, value),
-        )  # alive, so no id is used twice
-        if called != name and not called.endswith(f".{name}"):
-            self._meant.append((name, called))
-        if known:
+            self._parts.unique_name(name, value),
+        )
+        self._parts.add_name(name, unique_name)
+        if visited:
             return
         match value:
             case types.FunctionType():
@@ -170,25 +158,18 @@ class CodeDigest(Struct):
             case types.SimpleNamespace():
                 self._container(name, vars(value), module)
             case types.BuiltinFunctionType():
-                self._foreign.add(f"{value.__module__}.{value.__qualname__}")
+                self._parts.foreign.add(f"{value.__module__}.{value.__qualname__}")
             case re.Pattern():
-                self._add(name, [value.pattern, value.flags])
+                self._parts.add(name, [value.pattern, value.flags])
             case types.GenericAlias() | types.UnionType():
                 self._all(name, [value.__args__], module)
             case _ if type(value).__module__ == "typing":
                 hint = [str(getattr(value, "__origin__", value)), getattr(value, "__args__", ())]
                 self._all(name, [*hint, getattr(value, "__metadata__", ())], module)
             case _ if type(value).__module__ == "polars.datatypes.classes":
-                self._add(name, repr(value))
+                self._parts.add(name, repr(value))
             case _:
                 self._opaque(name, value, module)
-
-    def _called(self, name: str, value: Any) -> str:
-        """Return what tells a value from all others that are reached: where it is at home, or who first named it."""
-        if not (home := _home(value)):
-            return name
-        self._homes[home] += 1
-        return home if self._homes[home] == 1 else f"{home} {self._homes[home]}"
 
     def _all(self, name: str, values: Iterable[Any], module: str) -> None:
         for index, value in enumerate(values):
@@ -196,17 +177,16 @@ class CodeDigest(Struct):
 
     def _container(self, name: str, value: Any, module: str) -> None:
         if self.registers and self._bound and not isinstance(value, tuple | frozenset):
-            self._add(
-                name, self._told_once(module, filled=False)
-            )  # of what others put there, each counts on its own
+            # Items that other modules put there count on their own.
+            self._parts.add(name, self._source_digests(module, filled=False))
             return
         items = list(value.items()) if isinstance(value, dict) else list(value)
         if isinstance(value, dict | set | frozenset):
-            items.sort(key=lambda item: _sorting(item[0] if isinstance(value, dict) else item))
-        self._add(name, [type(value).__name__, len(items)])
-        before, self._held = self._held, True
+            items.sort(key=lambda item: sort_key(item[0] if isinstance(value, dict) else item))
+        self._parts.add(name, [type(value).__name__, len(items)])
+        before, self._in_container = self._in_container, True
         self._all(name, items, module)
-        self._held = before
+        self._in_container = before
         if type(value).__module__ != "builtins":
             self.visit(type(value).__qualname__, type(value), module)
             self.visit(f"{name}.default", getattr(value, "default_factory", None), module)
@@ -217,22 +197,26 @@ class CodeDigest(Struct):
         name = f"{function.__module__}.{function.__qualname__}"
         if tree is not None:
             space = function.__globals__
-            said = tree.says(function.__code__.co_firstlineno, space)
-            self._note(name, said.digest if said else digest(_bytecode(function.__code__)))
-            at = function.__code__.co_firstlineno if said else None
-            self._reached(said or say(tree.module, space), space, file, at)
+            source = tree.says(function.__code__.co_firstlineno, space)
+            self._parts.add_digest(
+                name, source.digest if source else digest(bytecode(function.__code__))
+            )
+            at = function.__code__.co_firstlineno if source else None
+            self._reached(source or say(tree.module, space), space, file, at)
             self._values_of(name, vars(function), file)
-        elif file.startswith("<"):  # made by exec: there is no file to read
-            self._add(name, _bytecode(function.__code__))
+        elif file.startswith("<"):  # compiled by exec(): there is no file
+            self._parts.add(name, bytecode(function.__code__))
             self._reached(
-                SourceDigest("", set(_names(function.__code__)), [], {}), function.__globals__, file
+                SourceDigest("", set(bytecode_names(function.__code__)), [], {}),
+                function.__globals__,
+                file,
             )
         else:
-            self._foreign.add(name)
+            self._parts.foreign.add(name)
         for label, cell in zip(
             function.__code__.co_freevars, function.__closure__ or (), strict=True
         ):
-            if _filled(cell):
+            if is_filled(cell):
                 self.visit(f"{name}.{label}", cell.cell_contents, file)
         for label, default in (function.__kwdefaults__ or {}).items():
             self.visit(f"{name}.{label}", default, file)
@@ -242,16 +226,16 @@ class CodeDigest(Struct):
 
     def _class(self, cls: type) -> None:
         name = f"{cls.__module__}.{cls.__qualname__}"
-        space = _module_space(cls)
+        space = module_space(cls)
         file = str(space.get("__file__") or "")
         tree = self.tree_of(file)
         if tree is None:
-            self._foreign.add(name)
+            self._parts.foreign.add(name)
             return
-        said = say(node := tree.named(cls.__qualname__), space)
-        self._note(name, said.digest)
-        self._reached(said, space, file, getattr(node, "lineno", None))
-        for value in map(_underlying, vars(cls).values()):
+        source = say(node := tree.named(cls.__qualname__), space)
+        self._parts.add_digest(name, source.digest)
+        self._reached(source, space, file, getattr(node, "lineno", None))
+        for value in map(underlying, vars(cls).values()):
             if isinstance(value, types.FunctionType):
                 self.visit(name, value, file)
         self._values_of(name, vars(cls), file)
@@ -259,10 +243,10 @@ class CodeDigest(Struct):
             self.visit(name, base, file)
 
     def _values_of(self, name: str, attributes: Mapping[str, Any], file: str) -> None:
-        """Visit the plain values among attributes: they may have been set elsewhere than in the definition."""
+        """Visit plain values and functions among attributes, which may be set outside the definition."""
         for label, value in sorted(attributes.items()):
             if not label.startswith("__") and (
-                _is_plain(value) or isinstance(value, types.FunctionType)
+                is_plain(value) or isinstance(value, types.FunctionType)
             ):
                 self.visit(f"{name}.{label}", value, file)
 
@@ -270,9 +254,9 @@ class CodeDigest(Struct):
         file = getattr(module, "__file__", None) or ""
         tree = self.tree_of(file)
         if tree is None:
-            self._foreign.add(module.__name__)
+            self._parts.foreign.add(module.__name__)
             return
-        self._add(module.__name__, tree.whole)
+        self._parts.add(module.__name__, tree.whole)
         self._reached(say(tree.module, vars(module)), vars(module), file)
         for name, value in sorted(vars(module).items()):
             if isinstance(
@@ -281,21 +265,21 @@ class CodeDigest(Struct):
                 self.visit(f"{module.__name__}.{name}", value, file)
 
     def _reached(
-        self, said: SourceDigest, space: Mapping[str, Any], file: str, line: int | None = None
+        self, source: SourceDigest, space: Mapping[str, Any], file: str, line: int | None = None
     ) -> None:
-        """Visit what the names in a piece of source stand for, and what it imports when it runs.
+        """Visit the values of the names in a piece of source, and what it imports when it runs.
 
-        `line` is where it begins; None for what may hold more than is reached.
+        `line` is where the piece begins; None for a whole module, of which not all may be reached.
         """
-        imported = dict(_imported(said.imports))
-        for name in sorted(said.names):
+        imported = dict(import_targets(source.imports))
+        for name in sorted(source.names):
             self._clock(name, imported, space, file, (line, False) if line else None)
             self._name(name.split("."), space, file)
             if name.endswith(".__subclasses__"):
                 self._subclasses(space.get(name.partition(".")[0]), file)
-        if any(_stands_for(name, imported, space) in _LOOKS_FOR_MODULES for name in said.names):
-            self._plugins(said.names, space, file)
-        for inner in said.imports:
+        if any(target_of(name, imported, space) in _LOOKS_FOR_MODULES for name in source.names):
+            self._plugins(source.names, space, file)
+        for inner in source.imports:
             if isinstance(inner, ast.Import):
                 for alias in inner.names:
                     self.visit(alias.name, self.load(alias.name), file)
@@ -311,38 +295,31 @@ class CodeDigest(Struct):
         at: tuple[int, bool] | None,
     ) -> None:
         """Note a dotted name that stands for a clock."""
-        if at and _stands_for(name, imported, space) in _CLOCKS:
+        if at and target_of(name, imported, space) in _CLOCKS:
             self.clocks.setdefault((file, name), at)
 
     def _subclasses(self, value: Any, file: str) -> None:
-        """Visit what a class finds when it asks for those made of it."""
+        """Visit all subclasses of a class, for code that calls `__subclasses__()`."""
         classes: list[type] = type.__subclasses__(value) if isinstance(value, type) else []
-        for cls in sorted(classes, key=_home):
+        for cls in sorted(classes, key=home):
             self.visit(cls.__qualname__, cls, file)
             self._subclasses(cls, file)
 
     def _plugins(self, names: Iterable[str], space: Mapping[str, Any], file: str) -> None:
-        """Add all modules that code may find as it runs: those of the packages that it names, or beside its own."""
-        folders = {folder for name in names for folder in self._folders(name.split("."), space)}
-        for folder in sorted(folders or {str(PurePath(file).parent)}):
-            for found in self.modules_in(folder):
-                if tree := self.tree_of(found):
-                    self._add(
-                        f"{PurePath(folder).name}/{PurePath(found).relative_to(folder)}", tree.whole
-                    )
+        """Add all modules that code may import by name when it runs.
 
-    def _folders(self, chain: Sequence[str], space: Mapping[str, Any]) -> list[str]:
-        """Return the folders of the package of the project's own that a dotted name leads to."""
-        value: Any = space.get(chain[0])
-        for name in chain[1:]:
-            inner = getattr(value, name, None) if isinstance(value, types.ModuleType) else None
-            value = inner if isinstance(inner, types.ModuleType) else value
-        is_package = (
-            isinstance(value, types.ModuleType)
-            and hasattr(value, "__path__")
-            and self._is_own(value)
-        )
-        return list(value.__path__) if is_package else []
+        They are those of the packages that it names; if it names none, those of its own folder.
+        """
+        folders: set[str] = set()
+        for name in names:
+            package = module_behind(name, space)
+            if package and hasattr(package, "__path__") and self._is_own(package):
+                folders.update(package.__path__)
+        for folder in sorted(folders or {str(PurePath(file).parent)}):
+            for module_file in self.modules_in(folder):
+                if tree := self.tree_of(module_file):
+                    path = PurePath(module_file).relative_to(folder)
+                    self._parts.add(f"{PurePath(folder).name}/{path}", tree.whole)
 
     def _imported(self, node: ast.ImportFrom, space: Mapping[str, Any], file: str) -> None:
         base = absolute(node, space.get("__package__") or "")
@@ -355,7 +332,7 @@ class CodeDigest(Struct):
                 self.visit(f"{base}.{alias.name}", self.load(f"{base}.{alias.name}"), file)
 
     def _name(self, chain: Sequence[str], space: Mapping[str, Any], file: str) -> None:
-        """Visit what a dotted name stands for, going through the project's own modules to what is meant in them."""
+        """Visit the value of a dotted name; modules of the project are passed through, not visited."""
         name, *rest = chain
         if name not in space and "__getattr__" in space:
             self.visit(f"{space.get('__name__', '')}.__getattr__", space["__getattr__"], file)
@@ -363,7 +340,7 @@ class CodeDigest(Struct):
             return
         value = space[name]
         if isinstance(value, types.ModuleType) and rest and self._is_own(value):
-            self._meant.append((name, value.__name__))
+            self._parts.names.append((name, value.__name__))
             self._name(rest, vars(value), getattr(value, "__file__", None) or "")
             return
         before, self._bound = self._bound, _Bound(name, file, space)
@@ -371,169 +348,86 @@ class CodeDigest(Struct):
         self._bound = before
 
     def _is_own(self, module: types.ModuleType) -> bool:
-        """Say whether a module is the project's: by its file, or, without one, as a folder of modules."""
+        """Return whether a module is the project's, by its file; a module without a file is."""
         file = getattr(module, "__file__", None)
         return file is None or self.tree_of(file) is not None
 
     def _opaque(self, name: str, value: Any, module: str) -> None:
         kind = type(value)
-        if (
-            kind.__module__.partition(".")[0] == "assay"
-        ):  # a declaration of ours: an input by name, or metadata,
-            self.visit(
-                name, getattr(value, "make", None), module
-            )  # but a product's function can be called
+        if kind.__module__.partition(".")[0] == "assay":
+            # Declarations count as inputs or not at all; but a product's function can be called.
+            self.visit(name, getattr(value, "make", None), module)
             return
         self.visit(name, getattr(value, "__wrapped__", None), module)
         self.visit(f"{kind.__module__}.{kind.__qualname__}", kind, module)
-        own_kind = self.tree_of(str(_module_space(kind).get("__file__") or "")) is not None
-        told = self._told_once(module, filled=self._held or own_kind)
-        self._add(name, [kind.__qualname__, told])
-        for base in _PLAIN - {type(None), bool, range}:
-            if isinstance(value, base):  # a kind of number or text of the user's own
-                self._add(f"{name}.value", base.__repr__(value))
+        own_kind = self.tree_of(str(module_space(kind).get("__file__") or "")) is not None
+        digests = self._source_digests(module, filled=self._in_container or own_kind)
+        self._parts.add(name, [kind.__qualname__, digests])
+        for base in PLAIN - {type(None), bool, range}:
+            if isinstance(value, base):  # a user's subclass of a plain type
+                self._parts.add(f"{name}.value", base.__repr__(value))
         if isinstance(value, BaseException):
             self.visit(f"{name}.args", value.args, module)
         if own_kind:
-            for label in sorted(_labels(value)):
+            for label in sorted(attribute_names(value)):
                 self.visit(f"{name}.{label}", getattr(value, label, None), module)
 
-    def _told_once(self, module: str, *, filled: bool) -> list[str]:
-        """Return what tells the value of the name that is visited, with what others `filled` it with."""
+    def _source_digests(self, module: str, *, filled: bool) -> list[str]:
+        """Return `_digests_of_source()` of the visited name, read once; with `filled`, also its fills."""
         if self._bound is None:
-            return self._told_of(None, module, frozenset())
+            return self._digests_of_source(None, module, frozenset())
         key = self._bound.file, self._bound.name, filled
-        if key not in self._told:
-            self._told[key] = []  # it may lead back here
-            told = self._told_of(self._bound, module, frozenset())
-            self._told[key] = told + (self._filled(self._bound) if filled else [])
-        return self._told[key]
+        if key not in self._sources:
+            self._sources[key] = []  # the statements may lead back to this name
+            digests = self._digests_of_source(self._bound, module, frozenset())
+            self._sources[key] = digests + (self._digests_of_fills(self._bound) if filled else [])
+        return self._sources[key]
 
-    def _told_of(
+    def _digests_of_source(
         self, bound: _Bound | None, module: str, through: frozenset[tuple[str, str]]
     ) -> list[str]:
-        """Return digests of the source that tells what a value is, the statements on its name or whole files, and of
-        what that read as it was imported.
+        """Return digests of the statements that mention a name, or of whole files, with their salts.
+
+        They stand for a value that cannot be read. `through` are the names passed on the way.
         """
+        digests: list[str] = []
         if bound is None:
-            files = [(file, tree) for file in (module, self.origin) if (tree := self.tree_of(file))]
-            return [told for file, tree in files for told in (tree.whole, self.salt_of(file))]
+            for file in (module, self.origin):
+                if tree := self.tree_of(file):
+                    digests += [tree.whole, self.salt_of(file)]
+            return digests
         tree = self.tree_of(bound.file)
         if tree is None or (bound.file, bound.name) in through:
             return []
         through |= {(bound.file, bound.name)}
-        told = []
-        for there, name in tree.imported(bound.name, bound.space.get("__package__") or ""):
-            origin = _Bound(name, getattr(there, "__file__", None) or "", vars(there))
-            told += self._told_of(origin, module, through)
+        for imported_from, name in tree.imported(bound.name, bound.space.get("__package__") or ""):
+            origin = _Bound(
+                name, getattr(imported_from, "__file__", None) or "", vars(imported_from)
+            )
+            digests += self._digests_of_source(origin, module, through)
         statements = [
             s
             for s in tree.mentions(bound.name)
             if not is_ours(getattr(s, "value", None), bound.space)
         ]
         for statement in statements:
-            said = say(statement, bound.space)
-            told.append(said.digest)
-            for name in said.names - {bound.name}:
+            source = say(statement, bound.space)
+            digests.append(source.digest)
+            for name in source.names - {bound.name}:
                 self._clock(name, {}, bound.space, bound.file, (statement.lineno, True))
                 self._name(name.split("."), bound.space, bound.file)
-        if not told:
+        if not digests:
             self._reached(say(tree.module, bound.space), bound.space, bound.file)
-        return [*(told or [tree.whole]), self.salt_of(bound.file)]
+        return [*(digests or [tree.whole]), self.salt_of(bound.file)]
 
-    def _filled(self, bound: _Bound) -> list[str]:
-        """Return digests of the statements of other modules that may have put a value where it is."""
-        told = []
+    def _digests_of_fills(self, bound: _Bound) -> list[str]:
+        """Return digests of the statements of other modules that may put something into a value."""
+        digests = []
         for module, statement in self.fills_of(bound.name, bound.space.get(bound.name)):
             file, space = str(module.__file__), vars(module)
             if file != bound.file and not is_ours(getattr(statement, "value", None), space):
-                said = say(statement, space)
-                told += [said.digest, self.salt_of(file)]
-                for name in said.names:
+                source = say(statement, space)
+                digests += [source.digest, self.salt_of(file)]
+                for name in source.names:
                     self._name(name.split("."), space, file)
-        return told
-
-    def _add(self, name: str, content: Any) -> None:
-        self._note(name, digest(content))
-
-    def _note(self, name: str, told: str) -> None:
-        """Add a part by its digest; two things of one name (lambdas, say) count together."""
-        self._parts[name] = digest([self._parts[name], told]) if name in self._parts else told
-
-
-def _is_plain(value: Any) -> bool:
-    return type(value) in _PLAIN or isinstance(value, PurePath)
-
-
-def _home(value: Any) -> str:
-    """Return where a function, class or module says that it is from; '' for anything else."""
-    if isinstance(value, types.ModuleType):
-        return value.__name__
-    return f"{value.__module__}.{value.__qualname__}" if isinstance(value, _AT_HOME) else ""
-
-
-def _stands_for(name: str, imported: Mapping[str, str], space: Mapping[str, Any]) -> str:
-    """Return what a dotted name is called where it is at home."""
-    root, _, rest = name.partition(".")
-    home = imported.get(root) or _home(space.get(root))
-    return f"{home}.{rest}" if rest else home or name
-
-
-def _imported(nodes: Iterable[ast.Import | ast.ImportFrom]) -> Iterator[tuple[str, str]]:
-    """Yield the names that imports give, each with what it stands for."""
-    for node in nodes:
-        for alias in node.names:
-            module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
-            bound = alias.asname or alias.name.partition(".")[0]
-            yield bound, module + (alias.name if alias.asname or module else bound)
-
-
-def _sorting(value: Any) -> str:
-    """Return what to sort members of sets and dicts by, so that two processes agree."""
-    if home := _home(value):
-        line = (
-            value.__code__.co_firstlineno if isinstance(value, types.FunctionType) else 0
-        )  # lambdas share a name
-        return f"{home} {line:9}"
-    return repr(value) if _is_plain(value) else type(value).__qualname__
-
-
-def _module_space(cls: type) -> Mapping[str, Any]:
-    module = sys.modules.get(cls.__module__)
-    return vars(module) if module else {}
-
-
-def _labels(value: Any) -> set[str]:
-    """Return what a value has: in its dictionary, and in the slots of all its classes."""
-    slots = (
-        name
-        for kind in type(value).__mro__
-        for name, of in vars(kind).items()
-        if inspect.ismemberdescriptor(of)
-    )
-    return {*(name for name in getattr(value, "__dict__", ()) if isinstance(name, str)), *slots}
-
-
-def _underlying(value: Any) -> Any:
-    return getattr(value, "__func__", getattr(value, "fget", value))
-
-
-def _bytecode(code: types.CodeType) -> str:
-    consts = [_bytecode(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
-    return repr((code.co_code, consts, code.co_names, code.co_varnames))
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    """Yield the names in a function's bytecode, and in that of the functions inside it."""
-    yield from code.co_names
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from _names(inner)
-
-
-def _filled(cell: types.CellType) -> bool:
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True
+        return digests
