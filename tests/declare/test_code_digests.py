@@ -723,3 +723,35 @@ def test_what_one_module_registers_does_not_count_for_those_that_do_not_reach_it
     assert stale(place) == set()
     place.edit("products/a.py", "* 3", "* 5")
     assert stale(place) == {"a.p"}
+
+
+def test_the_digest_of_code_does_not_depend_on_the_order_of_sets(place: Place) -> None:
+    place.write(
+        "lib/money.py",
+        """
+        import polars as pl
+
+        def net(column, rate, alpha, beta, gamma):
+            return pl.col(column) * rate + alpha - beta + gamma
+
+        RATE, ALPHA, BETA, GAMMA = pl.lit(2), pl.lit(3), pl.lit(4), pl.lit(5)
+        NET = net("x", RATE, ALPHA, BETA, GAMMA)
+        """,
+    )
+    place.write(
+        "products/sales.py",
+        """
+        from lib.money import NET
+
+        @product(owner="o")
+        def p(numbers):
+            return numbers.with_columns(NET.alias("y"))
+        """,
+        header=True,
+    )
+    assert place.spawn("materialize", PYTHONHASHSEED="1").code == 0
+    for seed in ("2", "3"):
+        for kept in ("manifest.json", "queries.json", "functions.json"):
+            (place.root / ".products" / kept).unlink(missing_ok=True)
+        ran = place.spawn("plan", "--json", PYTHONHASHSEED=seed)
+        assert [step["result"] for step in ran.json] == ["unchanged"], seed

@@ -311,7 +311,7 @@ class CodeDigest(Struct):
         They are those of the packages that it names; if it names none, those of its own folder.
         """
         folders: set[str] = set()
-        for name in names:
+        for name in sorted(names):
             package = module_behind(name, space)
             if package and hasattr(package, "__path__") and self._is_own(package):
                 folders.update(package.__path__)
@@ -413,7 +413,7 @@ class CodeDigest(Struct):
         for statement in statements:
             source = say(statement, bound.space)
             digests.append(source.digest)
-            for name in source.names - {bound.name}:
+            for name in sorted(source.names - {bound.name}):
                 self._clock(name, {}, bound.space, bound.file, (statement.lineno, True))
                 self._name(name.split("."), bound.space, bound.file)
         if not digests:
@@ -428,6 +428,6 @@ class CodeDigest(Struct):
             if file != bound.file and not is_ours(getattr(statement, "value", None), space):
                 source = say(statement, space)
                 digests += [source.digest, self.salt_of(file)]
-                for name in source.names:
+                for name in sorted(source.names):
                     self._name(name.split("."), space, file)
         return digests
