@@ -52,7 +52,7 @@ SHAPES = {
     "lateral": "select id, boss, g, m as v from {t} a, lateral (select max(v) as m from {t} b where b.g = a.g)",
     "correlated": """select id, boss, g, (select count(*) from {t} b where b.boss = a.id)::double as v from {t} a
         where exists (select 1 from {t} b where b.g = a.g and b.id <> a.id)""",
-    "windows": """select id, boss, g, sum(v) over (partition by g order by id, v
+    "windows": """select id, boss, g, sum(v) over (partition by g order by id, v, boss
         rows between 2 preceding and current row) as v from {t}""",
     "qualify": "select id, boss, g, v from {t} qualify row_number() over (partition by g, boss order by id, v) = 1",
     "union": "select id, boss, g, v from {t} union select id + 1, boss, g, v from {t}",
@@ -62,7 +62,7 @@ SHAPES = {
     "unpivot": """select id, boss, g, value as v from (unpivot (select id, boss, g, v, v + 1 as w from {t}) on v, w)""",
     "cubes": """select coalesce(sum(id), 0)::bigint as id, boss, g, max(v) as v from {t} group by cube (boss, g)""",
     "not in": """with l as (from {t} union all from {t} where id in (select id from {t} where g = 1)),
-        w as (from l qualify row_number() over (partition by id order by v) = 1)
+        w as (from l qualify row_number() over (partition by id order by v, g, boss) = 1)
         from w union all from {t} where id not in (select id from w where g = 2)""",
     "as of": "select a.id, a.boss, a.g, b.v from {t} a asof join (select id, max(v) as v from {t} group by id) b on a.id >= b.id",
     "unnested": "select distinct id + u as id, boss, g, v from (select *, unnest(range(3)) as u from {t})",
