@@ -22,6 +22,7 @@ from assay.build.schedule import Schedule, Settled
 from assay.build.tasks import Done, Task, Tasks
 from assay.build.workspace import Workspace
 from assay.decisions import Blocked, Build, Check, Publish, Waive
+from assay.declare.exits import guard_again
 from assay.engines.sql.timed import clocks_set
 from assay.errors import AssayError, SourceReplaced
 from assay.events import (
@@ -110,6 +111,7 @@ class Run:
         if any(products[name].runs_python for name in self.plan.builds):
             project.definitions()
         project.vouch(self.plan.builds)
+        guard_again()
 
     def _claim_and_work(self, pool: Pool[Done], most: int) -> None:
         """Claim the products to be built, so that no other run builds them, and work on them."""

@@ -22,6 +22,7 @@ from assay.build.failures import Elsewhere
 from assay.build.inputs import Inputs
 from assay.build.messages import Made, MakeRequest, Reply, Task, reply_from, request_to, task_to
 from assay.declare.accesses import noted
+from assay.declare.exits import guard_again
 from assay.engines.duckdb import DuckDB
 from assay.engines.make import Recipe, make
 from assay.engines.measure import Stranger, measure
@@ -70,7 +71,9 @@ class Workers(Struct, kw_only=True):
     def engine(self) -> DuckDB:
         """The engine of this process; there is none before somebody asks."""
         with self._lock:
-            self._engine = self._engine or self.inputs.engine()
+            if self._engine is None:
+                self._engine = self.inputs.engine()
+                guard_again()
             return self._engine
 
     @contextmanager
