@@ -21,45 +21,46 @@ T = TypeVar("T")
 _BATCH = 1000
 _FINER_THAN_PYTHON = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
 _EMPTY = "`products materialize` publishes; with --env, check how the environment is spelled."
+_SEE_HISTORY = "`products history NAME` says when it was published."
 _NOT_PUBLISHED = "`products ls` lists what is declared; `products materialize` publishes it."
 
 
 @contextmanager
 def run(
-    sql: str, seen: Published, timeout: float = 0.0
+    sql: str, published: Published, timeout: float = 0.0
 ) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
-    """Run one query over what readers see; gives the names of its columns, and its rows as they come.
+    """Run one query over published products; gives the names of its columns, and its rows as they come.
 
-    Raises QueryStopped when it is waited for longer than `timeout` (seconds; 0: any time), or when this process takes
-    more memory than is set. What DuckDB is at then may go on for a while, in a thread of its own: who serves queries
-    to others runs each in a process that ends.
+    A bare name stands for the product of that name if there is one only. The connection can reach
+    no other file, no network and no setting.
 
-    A bare name stands for the product of that name when there is one only. Raises QueryRefused for anything but one
-    query that reads those products: the connection can reach no other file, no network and no setting.
+    Raises QueryRefused for anything but one query that reads published products. Raises
+    QueryStopped after `timeout` seconds (0: any time), or when this process takes more memory than
+    is configured. DuckDB may go on for a while after that, in a thread of its own: a server should
+    run each query in a process that it can end.
     """
     import duckdb
 
-    named = tables(sql, seen)
-    stored = seen.stored(set(named.values()))
+    full_names = tables(sql, published)
+    stored = published.stored(set(full_names.values()))
     views = {name: duck.parquet(table) for name, table in stored.items()}
-    views |= {bare: f"from {dotted(full)}" for bare, full in named.items() if bare != full}
+    views |= {name: f"from {dotted(full)}" for name, full in full_names.items() if name != full}
     files = [file for table in stored.values() for file in table.files]
-    with damage_reported(
-        stored.values()
-    ):  # what is no Parquet file is told when views are made of it
-        room = duck.reading_room(files, views, seen.config.spill_folder, seen.config.limits)
-    bounds = Bounds(timeout, seen.config.memory)
+    config = published.config
+    with damage_reported(stored.values()):  # creating a view fails for what is no Parquet file
+        room = duck.reading_room(files, views, config.spill_folder, config.limits)
+    bounds = Bounds(timeout, config.memory)
     try:
         with damage_reported(stored.values()):
             names, answer = _stoppable(room, bounds, lambda: _answer(room, sql))
             yield _unique(names), _rows(room, bounds, answer)
     except duckdb.OutOfMemoryException:
         room.close()
-        raise  # that is no fault of the query
+        raise  # it is no mistake in the query
     except duckdb.Error as error:
         raise QueryRefused(str(error).strip()) from error
     except (KeyboardInterrupt, QueryStopped):
-        raise  # closing would wait for what may never end
+        raise  # closing would wait for the query, which may never end
     except BaseException:
         room.close()
         raise
@@ -70,15 +71,15 @@ def run(
 def first_rows(
     table: StoredTable, count: int, config: Config, sensitive: Sequence[str] = ()
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return column names and the first rows of a stored table, values of sensitive columns hidden."""
+    """Return column names and the first rows of a stored table, without sensitive values."""
     import duckdb
 
     room = duck.reading_room(table.files, {}, config.spill_folder, config.limits)
-    hide = ", ".join(f"'(sensitive)' as {identifier(name)}" for name in sensitive)
-    chosen = f"select * replace ({hide})" if hide else ""
+    hidden = ", ".join(f"'(sensitive)' as {identifier(name)}" for name in sensitive)
+    select = f"select * replace ({hidden})" if hidden else ""
     try:
         with damage_reported([table]):
-            names, answer = _answer(room, f"{chosen} {duck.parquet(table)} limit {count}")
+            names, answer = _answer(room, f"{select} {duck.parquet(table)} limit {count}")
             return names, answer.fetchall()
     except duckdb.OutOfMemoryException:
         raise
@@ -89,63 +90,77 @@ def first_rows(
 
 
 def _answer(room: Any, sql: str) -> tuple[list[str], Any]:
-    """Run a query; return the names of its columns, and its rows: nanoseconds as text, because Python cuts them."""
+    """Run a query; return the names of its columns, and its rows.
+
+    Times in nanoseconds are returned as text, because Python's times are in microseconds.
+    """
     answer = room.execute(sql)
     columns = [(column[0], str(column[1])) for column in answer.description or ()]
     if any(type in _FINER_THAN_PYTHON for _, type in columns):
-        shown = (
-            f"cast(#{n} as varchar)" if t in _FINER_THAN_PYTHON else f"#{n}"
-            for n, (_, t) in enumerate(columns, 1)
+        expressions = (
+            f"cast(#{number} as varchar)" if type in _FINER_THAN_PYTHON else f"#{number}"
+            for number, (_, type) in enumerate(columns, 1)
         )
         room.execute(f"create temp view __answer as {sql}")
-        answer = room.execute(f"select {', '.join(shown)} from __answer")
+        answer = room.execute(f"select {', '.join(expressions)} from __answer")
     return [name for name, _ in columns], answer
 
 
-def tables(sql: str, seen: Published) -> dict[str, str]:
-    """Return the published tables that a query names, by the names it uses; QueryRefused for any other."""
+def tables(sql: str, published: Published) -> dict[str, str]:
+    """Return the full names of the tables that a query reads, by the names it uses.
+
+    Raises QueryRefused for a name that is no published table.
+    """
     try:
         parsed = reader.parse(sql)
     except Unreadable as error:
-        line, column, shown = reader.place(sql, max(error.offset, 0))
-        pointed = f"{shown}\n  {' ' * (column - 1)}^" if error.offset >= 0 else ""
-        place = f"line {line} column {column}: " if error.offset >= 0 else ""
-        raise QueryRefused(f"{place}{error.what}", hint=pointed) from None
-    named, known = {}, seen.tables
-    for table in map(str, parsed.tables):
-        found = [full for full in seen.versions if table in {full, full.partition(".")[2]}]
-        if len(found) == 1 and found[0] not in known:
-            raise QueryRefused(
-                f"{found[0]} is a file, not a table",
-                hint=f"`products show {found[0]}` says where it is.",
-            )
-        if len(found) != 1:
-            if not seen.versions and not seen.when:
-                raise QueryRefused(
-                    f"nothing is published in the environment {seen.environment!r}", hint=_EMPTY
-                )
-            none = f"no published table {table!r}{seen.when}"
-            message = f"{table!r} could be {' or '.join(sorted(found))}" if found else none
-            hint = (
-                "`products history NAME` says when it was published."
-                if seen.when
-                else _NOT_PUBLISHED
-            )
-            raise QueryRefused(message, hint=nearest(table, known) or hint)
-        named[table] = found[0]
-    return named
+        raise _refused(sql, error) from None
+    return {name: _full_name(name, published) for name in map(str, parsed.tables)}
+
+
+def _refused(sql: str, error: Unreadable) -> QueryRefused:
+    """Return the refusal of a query that cannot be parsed, pointing at the place."""
+    if error.offset < 0:
+        return QueryRefused(error.what)
+    line, column, text = reader.place(sql, error.offset)
+    pointer = f"{text}\n  {' ' * (column - 1)}^"
+    return QueryRefused(f"line {line} column {column}: {error.what}", hint=pointer)
+
+
+def _full_name(name: str, published: Published) -> str:
+    """Return the published table of this full or bare name."""
+    matches = [full for full in published.versions if name in {full, full.partition(".")[2]}]
+    if len(matches) > 1:
+        message = f"{name!r} could be {' or '.join(sorted(matches))}"
+    elif not published.versions and not published.when:
+        raise QueryRefused(
+            f"nothing is published in the environment {published.environment!r}", hint=_EMPTY
+        )
+    elif not matches:
+        message = f"no published table {name!r}{published.when}"
+    elif matches[0] in published.tables:
+        return matches[0]
+    else:
+        raise QueryRefused(
+            f"{matches[0]} is a file, not a table",
+            hint=f"`products show {matches[0]}` says where it is.",
+        )
+    hint = nearest(name, published.tables)
+    if not hint:
+        hint = _SEE_HISTORY if published.when else _NOT_PUBLISHED
+    raise QueryRefused(message, hint=hint)
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Return the names of columns so that each is there once (`x`, `x_1`)."""
-    found: list[str] = []
+    """Return the names of columns, with a number where a name comes twice (`x`, `x_1`)."""
+    unique: list[str] = []
     for name in names:
-        number, unique = 0, name
-        while unique in found:
+        number, candidate = 0, name
+        while candidate in unique:
             number += 1
-            unique = f"{name}_{number}"
-        found.append(unique)
-    return found
+            candidate = f"{name}_{number}"
+        unique.append(candidate)
+    return unique
 
 
 def _rows(room: Any, bounds: Bounds, answer: Any) -> Iterator[Sequence[Any]]:
@@ -154,10 +169,10 @@ def _rows(room: Any, bounds: Bounds, answer: Any) -> Iterator[Sequence[Any]]:
 
 
 def _stoppable(room: Any, bounds: Bounds, work: Callable[[], T]) -> T:
-    """Do this in a thread of its own, so that it can be stopped also while DuckDB would not look up from a join."""
-    done, _ = in_thread(work)
+    """Do this in a thread of its own: DuckDB may not check for interrupts for a long time."""
+    future, _ = in_thread(work)
     try:
-        return bounds.wait(done)
+        return bounds.wait(future)
     except (KeyboardInterrupt, QueryStopped):
         room.interrupt()
         raise
