@@ -19,7 +19,8 @@ from msgspec.structs import replace
 from assay.build.workspace import Workspace, storage_of
 from assay.catalog import Catalog, shared_catalog
 from assay.declare.project import Project, open_project
-from assay.model import Move, Part, Product, Verdict, Version
+from assay.facts import Move, Part, Verdict, Version
+from assay.model import Product
 from assay.plan.digests import digest, key_of
 from benchmarks.measure import assay, run
 from benchmarks.pipeline import put, write_assay

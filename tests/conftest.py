@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from assay.catalog import open_catalog
 from assay.cli.main import main
-from assay.model import Part
+from assay.facts import Part
 from tests.forge import Forge
 from tests.server import Server, started
 

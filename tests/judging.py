@@ -7,7 +7,8 @@ from typing import Any
 from assay.engines.duckdb import DuckDB
 from assay.engines.measure import measure
 from assay.engines.tables import StoredTable
-from assay.model import Code, Contract, Kind, Product, RuleResult, Where
+from assay.facts import RuleResult
+from assay.model import Code, Contract, Kind, Product, Where
 from assay.rules.evidence import Evidence
 from assay.rules.judge import judge
 from assay.rules.schema import Schema

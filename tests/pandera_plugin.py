@@ -15,7 +15,8 @@ from assay.declare.rules import with_unique_texts
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
 from assay.errors import AssayError
-from assay.model import Status, Where
+from assay.facts import Status
+from assay.model import Where
 from assay.rules.schema import NotASchema, read_schema
 
 FOLDER = Path(tempfile.mkdtemp())

@@ -46,6 +46,7 @@ IMPURE = {
 PURE = (
     "plan",
     "model",
+    "facts",
     "decisions",
     "errors",
     "events",

@@ -37,7 +37,8 @@ from assay.declare.resolve import Definition, Resolved
 from assay.engines.make import LAZY_FRAME, Recipe
 from assay.errors import AssayError
 from assay.events import Outcome
-from assay.model import Column, Contract, Input, Kind, Move, Product, Rule, Source, Where
+from assay.facts import Move
+from assay.model import Column, Contract, Input, Kind, Product, Rule, Source, Where
 from assay.plan.digests import code_of, digest
 from assay.plan.graph import Graph
 from assay.plan.ladder import Plan, plan

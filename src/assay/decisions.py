@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-from assay.model import Key, SourceState, Verdict, Version, short
+from assay.facts import Key, SourceState, Verdict, Version, short
 
 
 class KnownInput(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from assay.decisions import Blocked, Decision, Held, Keep, Publish, Reason
-from assay.model import Release, Version
+from assay.facts import Release, Version
 
 PART_NOTE = "It was making part "  # begins the line of an error that says of which part it is
 

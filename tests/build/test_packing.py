@@ -23,7 +23,7 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.measure import measure
 from assay.engines.tables import StoredTable
 from assay.errors import StoreError
-from assay.model import Part
+from assay.facts import Part
 from assay.store import leases
 from assay.store.files import LocalStorage
 from tests.conftest import LONG, Place, until

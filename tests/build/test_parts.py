@@ -18,7 +18,7 @@ import assay
 from assay.engines.sql import reader
 from assay.engines.sql import splitting as partwise_of
 from assay.engines.sql.splitting import is_settled, partwise
-from assay.model import Part
+from assay.facts import Part
 from assay.store import leases
 from tests.conftest import ROOT, Place, mostly_long, until
 

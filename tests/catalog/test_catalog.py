@@ -17,8 +17,7 @@ from assay.catalog.owner import owner
 from assay.catalog.rows import ids_of, ranges
 from assay.catalog.schema import SCHEMA_VERSION, tables
 from assay.errors import CatalogDamaged, CatalogError, Conflict, UsageError
-from assay.model import (
-    Column,
+from assay.facts import (
     Move,
     Part,
     PartFindings,
@@ -29,6 +28,7 @@ from assay.model import (
     Verdict,
     Version,
 )
+from assay.model import Column
 from assay.plan.digests import code_of, key_of
 from assay.plan.retention import KeepRule
 from assay.upkeep.gc_facts import collect

@@ -18,7 +18,7 @@ from assay.catalog.database import Writer
 from assay.catalog.owner import MARK
 from assay.catalog.postgres import Postgres
 from assay.errors import CatalogError, Conflict
-from assay.model import Move
+from assay.facts import Move
 from assay.store.leases import FOLDER
 from tests.catalog.test_catalog import NOW, verdict, version
 from tests.conftest import LONG, Place, until

@@ -24,7 +24,8 @@ from assay import catalog as catalogs
 from assay.catalog import Catalog
 from assay.catalog.owner import MARK
 from assay.catalog.rows import ids_of
-from assay.model import QUARANTINE, Version
+from assay.facts import Version
+from assay.model import QUARANTINE
 from assay.store.files import LocalStorage
 
 # What is held back of the second generation, and what never changes.

@@ -23,22 +23,8 @@ from assay.decisions import (
     UnknownInput,
     UnusableInput,
 )
-from assay.model import (
-    Column,
-    Contract,
-    Input,
-    Kind,
-    Pointer,
-    Product,
-    Rule,
-    RuleResult,
-    SourceFile,
-    SourceState,
-    Status,
-    Verdict,
-    Version,
-    Where,
-)
+from assay.facts import Pointer, RuleResult, SourceFile, SourceState, Status, Verdict, Version
+from assay.model import Column, Contract, Input, Kind, Product, Rule, Where
 from assay.plan.digests import against_of, code_of, key_of
 from assay.plan.graph import Graph
 from assay.plan.ladder import decide, plan

@@ -21,7 +21,8 @@ from pandera.errors import SchemaErrors
 from assay.declare.rules import with_unique_texts
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
-from assay.model import RuleResult, Status, Where
+from assay.facts import RuleResult, Status
+from assay.model import Where
 from assay.rules import uniqueness, with_duckdb
 from assay.rules.compile import ways_of
 from assay.rules.schema import read_schema

@@ -14,7 +14,8 @@ from assay.declare.contracts import schema_digest
 from assay.declare.pycode import CodeDigest
 from assay.engines.duckdb import DuckDB
 from assay.engines.polars import stage
-from assay.model import Status, Where
+from assay.facts import Status
+from assay.model import Where
 from assay.rules import uniqueness
 from assay.rules.schema import NotASchema, read_schema
 from tests.conftest import Place

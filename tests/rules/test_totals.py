@@ -19,19 +19,8 @@ from msgspec.structs import replace
 from assay.engines.duckdb import DuckDB
 from assay.engines.quoting import literal
 from assay.engines.tables import InputFiles, StoredTable
-from assay.model import (
-    PREVIOUS,
-    THIS,
-    Code,
-    Column,
-    Contract,
-    Input,
-    Kind,
-    Product,
-    Rule,
-    Status,
-    Where,
-)
+from assay.facts import Status
+from assay.model import PREVIOUS, THIS, Code, Column, Contract, Input, Kind, Product, Rule, Where
 from assay.rules.evidence import Evidence, PartEvidence
 from assay.rules.incremental.total_queries import split
 from assay.rules.incremental.totals import PartTotals, TableTotals, Totals, asked_of, totals_digest

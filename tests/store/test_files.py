@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from assay.errors import StoreError
-from assay.model import Part
+from assay.facts import Part
 from assay.store.files import LocalStorage
 from assay.store.spill import drop_spilled
 

@@ -18,7 +18,7 @@ from assay.build import compact as compaction
 from assay.catalog import Catalog, shared_catalog
 from assay.config import find_config
 from assay.errors import UsageError
-from assay.model import Part
+from assay.facts import Part
 from assay.store import leases
 from assay.upkeep.gc_names import waiting
 from tests.conftest import LONG, Place, until

@@ -11,7 +11,7 @@ import pytest
 
 import assay
 from assay.errors import AssayError, CatalogError, StoreError
-from assay.model import Part
+from assay.facts import Part
 from assay.rules.incremental.totals import check_recorded
 from assay.store.files import LocalStorage
 from tests.conftest import Place

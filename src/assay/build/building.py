@@ -13,7 +13,8 @@ from assay.build.workers import Workers
 from assay.declare.resolve import Definition
 from assay.engines.tables import InputFiles, Measured
 from assay.errors import SourceReplaced
-from assay.model import Column, Key, Part, Product, Version
+from assay.facts import Key, Part, Version
+from assay.model import Column, Product
 from assay.plan.digests import digest
 from assay.plan.part_specs import PartSpec, PartSteps
 from assay.store.files import Storage

@@ -17,7 +17,8 @@ from assay.engines.quoting import identifier, literal
 from assay.engines.tables import Measured
 from assay.errors import BuildError, is_of_the_machine
 from assay.events import PART_NOTE, Unfinished
-from assay.model import Column, Part, Product
+from assay.facts import Part
+from assay.model import Column, Product
 from assay.plan.part_specs import PartSpec
 from assay.plan.parts import NULL, coarsen
 

@@ -17,7 +17,7 @@ from assay.build.workspace import Workspace
 from assay.engines.duckdb import DuckDB
 from assay.engines.tables import stored
 from assay.errors import Conflict, StoreError
-from assay.model import Part, Version
+from assay.facts import Part, Version
 from assay.signals import signals_deferred
 from assay.store.files import Storage
 

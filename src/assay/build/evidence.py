@@ -11,7 +11,8 @@ from assay.catalog import Catalog
 from assay.decisions import KnownInput
 from assay.engines.tables import InputFiles, StoredTable, stored
 from assay.errors import BuildError, StoreError
-from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product, Version, short
+from assay.facts import Version, short
+from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product
 from assay.plan.states import current
 from assay.plan.verdicts import against, compared_with, judged_as_of, waivers_of
 from assay.rules.evidence import Evidence, PartEvidence

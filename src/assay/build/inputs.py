@@ -12,7 +12,8 @@ from assay.decisions import Decision, Keep, Publish
 from assay.engines.duckdb import DuckDB
 from assay.engines.tables import InputFiles, StoredTable, stored
 from assay.errors import BuildError
-from assay.model import QUARANTINE, Input, Kind, Product, SourceFile, SourceState, Version, short
+from assay.facts import SourceFile, SourceState, Version, short
+from assay.model import QUARANTINE, Input, Kind, Product
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed

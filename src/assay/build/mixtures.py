@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from assay.catalog import Catalog
-from assay.model import Version, short
+from assay.facts import Version, short
 from assay.plan.graph import Graph
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from assay.catalog import Catalog
-from assay.model import Source, SourceFile, SourceState
+from assay.facts import SourceFile, SourceState
+from assay.model import Source
 from assay.plan.digests import source_of
 from assay.plan.observed import Observed
 from assay.plan.parts import keys_of

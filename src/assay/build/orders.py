@@ -13,7 +13,8 @@ from assay.decisions import InputState, KnownInput
 from assay.declare.resolve import Definition
 from assay.engines.tables import InputFiles
 from assay.errors import SourceReplaced, UsageError
-from assay.model import Key, Part, Product, SourceState, Version
+from assay.facts import Key, Part, SourceState, Version
+from assay.model import Product
 from assay.plan.digests import key_of
 from assay.plan.part_specs import PartSpec, PartSteps, part_steps
 from assay.plan.states import current

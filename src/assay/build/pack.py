@@ -12,7 +12,8 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.measure import measure_ranges, measure_tables
 from assay.engines.tables import StoredTable
 from assay.errors import StoreError
-from assay.model import Column, Part
+from assay.facts import Part
+from assay.model import Column
 from assay.store.files import Storage, file_digest
 
 FEWEST = 8  # files of which putting them together is worth it

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from assay.build.workspace import Workspace
-from assay.model import Move, Release, Version
+from assay.facts import Move, Release, Version
 from assay.plan.graph import Graph
 from assay.plan.observed import Facts
 

@@ -11,7 +11,7 @@ from assay.build.run_facts import RunFacts
 from assay.build.workers import Workers
 from assay.build.workspace import Workspace
 from assay.decisions import Waive
-from assay.model import Part, Version
+from assay.facts import Part, Version
 from assay.plan.waivers import Restatement, Waiver
 from assay.rules.verdict import JudgedVersion
 from assay.signals import signals_deferred

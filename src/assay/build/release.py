@@ -10,7 +10,8 @@ from assay.build.workspace import Workspace
 from assay.catalog.versions import version_of
 from assay.engines.tables import stored
 from assay.errors import Conflict, StoreError, UsageError
-from assay.model import QUARANTINE, Move, Pointer, Version, short
+from assay.facts import Move, Pointer, Version, short
+from assay.model import QUARANTINE
 
 _ATTEMPTS = 10
 T = TypeVar("T")

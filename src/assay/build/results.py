@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from assay.build.undeclared import Undeclared
 from assay.decisions import Reason
 from assay.events import End, Failed, Result
-from assay.model import Version
+from assay.facts import Version
 
 
 class ProductWork(Struct):

@@ -37,7 +37,7 @@ from assay.events import (
     Working,
 )
 from assay.events import Settled as SettledEvent
-from assay.model import Key, Release
+from assay.facts import Key, Release
 from assay.plan.ladder import Plan, decide
 from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions

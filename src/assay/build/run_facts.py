@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from assay.model import Part, Pointer, Verdict, Version
+from assay.facts import Part, Pointer, Verdict, Version
 from assay.plan.observed import Facts
 from assay.plan.waivers import Waiver
 

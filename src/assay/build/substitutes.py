@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from assay.build.building import BuildOrder, bytes_of, combined, new_id
-from assay.model import Part, Version
+from assay.facts import Part, Version
 from assay.plan.digests import key_of
 from assay.plan.holding import as_of_parts, unlike
 

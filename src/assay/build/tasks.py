@@ -24,7 +24,8 @@ from assay.build.workers import Workers
 from assay.build.workspace import Workspace
 from assay.declare.resolve import Definition
 from assay.events import Unfinished
-from assay.model import Key, Kind, Product, Version
+from assay.facts import Key, Version
+from assay.model import Kind, Product
 from assay.plan.observed import Observed
 from assay.rules.verdict import JudgedVersion
 

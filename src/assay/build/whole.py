@@ -10,7 +10,8 @@ from assay.engines.cut import Cut, cut, write
 from assay.engines.damage import damage_reported
 from assay.engines.measure import measure
 from assay.engines.tables import InputFiles, Measured, StoredTable
-from assay.model import QUARANTINE, THIS, Part, Version
+from assay.facts import Part, Version
+from assay.model import QUARANTINE, THIS
 from assay.plan.digests import digest
 from assay.rules.quarantine import split
 

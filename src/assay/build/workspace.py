@@ -13,7 +13,7 @@ from assay.config import Config, bad_environment
 from assay.declare.project import Project, open_project
 from assay.errors import UsageError
 from assay.events import Event, Outcome, Reporter
-from assay.model import Version
+from assay.facts import Version
 from assay.plan.graph import Graph, full_name
 from assay.plan.observed import Observed
 from assay.store.files import LocalStorage, Storage

@@ -12,7 +12,7 @@ from assay.catalog.sources import SourceFiles
 from assay.catalog.transactions import Transactions
 from assay.catalog.writes import add_findings, add_parts, add_verdicts, add_versions, publish
 from assay.catalog.writes import relocate as relocate_parts
-from assay.model import Move, Part, PartFindings, Release, Verdict, Version
+from assay.facts import Move, Part, PartFindings, Release, Verdict, Version
 from assay.plan.observed import Facts
 from assay.plan.waivers import Waiver
 

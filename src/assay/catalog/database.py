@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
-from assay.model import Part
+from assay.facts import Part
 
 T = TypeVar("T")
 _CHUNK = 500  # values in one query

@@ -8,7 +8,7 @@ from assay.catalog.database import Holds, rows_in
 from assay.catalog.reads import CatalogReads
 from assay.catalog.rows import PART, VERSION, check_product, decoded, ids_of, part_of, version_of
 from assay.catalog.sources import SourceFiles
-from assay.model import Part, Pointer, Verdict, Version
+from assay.facts import Part, Pointer, Verdict, Version
 from assay.plan.waivers import Waiver
 
 # The published versions; for a version of a single part, the part too.

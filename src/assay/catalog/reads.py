@@ -24,7 +24,7 @@ from assay.catalog.rows import (
     waiver_of,
 )
 from assay.errors import CatalogDamaged, UsageError
-from assay.model import Part, Pointer, Release, Verdict, Version
+from assay.facts import Part, Pointer, Release, Verdict, Version
 from assay.plan.waivers import Waiver
 
 UNFINISHED = "unfinished in "  # prefix of a note's name, before the environment

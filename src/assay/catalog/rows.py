@@ -13,18 +13,8 @@ from msgspec.structs import asdict
 
 from assay.catalog.address import put_back
 from assay.errors import CatalogDamaged
-from assay.model import (
-    Code,
-    Column,
-    Key,
-    Part,
-    Pointer,
-    RuleResult,
-    SourceFile,
-    Status,
-    Verdict,
-    Version,
-)
+from assay.facts import Key, Part, Pointer, RuleResult, SourceFile, Status, Verdict, Version
+from assay.model import Code, Column
 from assay.plan.digests import changed
 from assay.plan.waivers import Waiver
 

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from assay.catalog.database import Writer
 from assay.catalog.rows import decoded, files_of
 from assay.catalog.transactions import Transactions
+from assay.facts import SourceFile, SourceState
 from assay.jsonform import encode
-from assay.model import SourceFile, SourceState
 
 _LISTINGS = 5  # stored per source
 

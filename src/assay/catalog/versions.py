@@ -2,7 +2,7 @@
 
 from assay.catalog.catalog import Catalog
 from assay.errors import UsageError
-from assay.model import Version, short
+from assay.facts import Version, short
 
 
 def version_of(catalog: Catalog, product: str, id: str) -> Version:

@@ -19,7 +19,7 @@ from assay.catalog.rows import (
     version_row,
 )
 from assay.errors import Conflict
-from assay.model import Move, Part, PartFindings, Release, Verdict, Version
+from assay.facts import Move, Part, PartFindings, Release, Verdict, Version
 
 _SET_BACK = timedelta(days=7)  # a clock that is set back by less makes no release earlier
 

@@ -18,7 +18,7 @@ from assay.engines import polars as lazy
 from assay.engines.damage import damage_reported
 from assay.engines.tables import StoredTable
 from assay.errors import UsageError
-from assay.model import Version
+from assay.facts import Version
 from assay.plan.digests import key_of
 from assay.text import clean
 from assay.views.read import held_back, published

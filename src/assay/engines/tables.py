@@ -9,7 +9,8 @@ from urllib.parse import unquote
 from msgspec import Struct, field
 
 from assay.errors import StoreError
-from assay.model import Column, Part, Source, SourceFile, Version, short
+from assay.facts import Part, SourceFile, Version, short
+from assay.model import Column, Source
 from assay.store.files import Storage
 from assay.text import clean
 

@@ -9,8 +9,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import fields
 
+from assay.facts import Key
 from assay.jsonform import canonical
-from assay.model import Code, Key
+from assay.model import Code
 
 _fields = cache(fields)
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 
 from assay.decisions import Blocked, WhyWhole
-from assay.model import Part, Product, Version
+from assay.facts import Part, Version
+from assay.model import Product
 from assay.plan.parts import last_day
 
 

@@ -28,11 +28,8 @@ from assay.decisions import (
     UnusableInput,
     Waive,
 )
-from assay.model import (
-    Key,
-    Product,
-    Version,
-)
+from assay.facts import Key, Version
+from assay.model import Product
 from assay.plan.digests import digest_of, key_of
 from assay.plan.graph import Graph
 from assay.plan.holding import parts_to_hold, why_whole

@@ -6,14 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from assay.model import (
-    Part,
-    Pointer,
-    SourceFile,
-    SourceState,
-    Verdict,
-    Version,
-)
+from assay.facts import Part, Pointer, SourceFile, SourceState, Verdict, Version
 from assay.plan.waivers import Waiver
 
 

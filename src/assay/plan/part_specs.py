@@ -6,7 +6,8 @@ from typing import Any
 from msgspec import Struct
 
 from assay.decisions import InputState, KnownInput, UnknownInput
-from assay.model import Input, Part, Partition, Product, SourceState, Version
+from assay.facts import Part, SourceState, Version
+from assay.model import Input, Partition, Product
 from assay.plan.digests import digest
 from assay.plan.observed import Facts
 from assay.plan.parts import coarsen, ordinal, within

@@ -12,12 +12,8 @@ from assay.decisions import (
     Reason,
     TimePassed,
 )
-from assay.model import (
-    Key,
-    Product,
-    SourceState,
-    Version,
-)
+from assay.facts import Key, SourceState, Version
+from assay.model import Product
 from assay.plan.moments import CLOCK
 from assay.plan.observed import Facts, Observed
 from assay.plan.states import current

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-from assay.model import QUARANTINE, short
+from assay.facts import short
+from assay.model import QUARANTINE
 from assay.times import GRACE
 
 

@@ -15,9 +15,7 @@ from assay.decisions import (
     UnusableInput,
     Waive,
 )
-from assay.model import (
-    Version,
-)
+from assay.facts import Version
 from assay.plan.observed import Facts, Observed
 
 

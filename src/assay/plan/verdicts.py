@@ -10,14 +10,8 @@ from assay.decisions import (
     Keep,
     Publish,
 )
-from assay.model import (
-    PREVIOUS,
-    Product,
-    RuleResult,
-    Status,
-    Verdict,
-    Version,
-)
+from assay.facts import RuleResult, Status, Verdict, Version
+from assay.model import PREVIOUS, Product
 from assay.plan.digests import against_of, digest, digest_of
 from assay.plan.moments import CLOCK, judged_at
 from assay.plan.observed import Facts, Observed

@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from assay.model import RuleResult, Status
+from assay.facts import RuleResult, Status
 from assay.plan.parts import within
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from assay.errors import words_of
-from assay.model import PartCount
+from assay.facts import PartCount
 
 WHOLE = "the check says no to the whole column"
 

@@ -10,7 +10,8 @@ from typing import Any
 from assay.amounts import allowed
 from assay.engines.duckdb import DuckDB
 from assay.errors import BuildError, words_of
-from assay.model import QUARANTINE, Product, Rule, RuleResult, Status
+from assay.facts import RuleResult, Status
+from assay.model import QUARANTINE, Product, Rule
 from assay.rules import with_duckdb, with_pandera, with_polars
 from assay.rules.answers import Answer, plain
 from assay.rules.compile import DecidedByColumns

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from assay.amounts import exceeds
-from assay.model import PartCount, Rule, Status
+from assay.facts import PartCount, Status
+from assay.model import Rule
 from assay.rules.answers import Answer
 
 _SHOWN = 5  # parts in a result

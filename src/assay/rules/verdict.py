@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from assay.engines.damage import damage_reported, damaged
 from assay.engines.duckdb import DuckDB
-from assay.model import PartFindings, Product, Status, Verdict, Version
+from assay.facts import PartFindings, Status, Verdict, Version
+from assay.model import Product
 from assay.plan.verdicts import outcome
 from assay.plan.waivers import Waiver, let_through
 from assay.rules.evidence import Evidence

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from assay.errors import StoreError
-from assay.model import Part
+from assay.facts import Part
 from assay.store.permissions import OWNER, folder_mode, make_folder
 
 LINK = "is a link, and nothing is read or written through it: what the store holds is inside it"

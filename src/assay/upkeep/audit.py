@@ -18,7 +18,8 @@ from assay.catalog.rows import (
     verdict_of,
     version_of,
 )
-from assay.model import QUARANTINE, Part, Version
+from assay.facts import Part, Version
+from assay.model import QUARANTINE
 from assay.plan.digests import digest, digest_of
 from assay.plan.verdicts import outcome
 

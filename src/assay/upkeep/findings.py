@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from assay.model import short
+from assay.facts import short
 from assay.text import clean
 
 HARMLESS = {"writable"}  # is told, and is no damage

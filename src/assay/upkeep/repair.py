@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from assay.catalog import Catalog
 from assay.errors import AssayError, CatalogError, StoreError
-from assay.model import Part
+from assay.facts import Part
 from assay.store.files import LocalStorage, file_digest
 from assay.store.permissions import file_mode
 from assay.upkeep.audit import Audit, Kept

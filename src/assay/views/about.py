@@ -1,6 +1,7 @@
 """What products say of themselves: what `products ls` lists."""
 
-from assay.model import Kind, Product, Severity, Version
+from assay.facts import Version
+from assay.model import Kind, Product, Severity
 from assay.views.products import readers_of
 from assay.views.results import ReadersView
 from assay.views.view import View

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from assay.catalog import Catalog
-from assay.model import Pointer, Product, Release, Status, Verdict, Version
+from assay.facts import Pointer, Release, Status, Verdict, Version
+from assay.model import Product
 from assay.views.view import View
 
 

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
 from assay.events import Busy, End, Failed, Left, Result, Retrying, Unfinished, held_parts
-from assay.model import PREVIOUS, THIS, Rule, RuleResult, Status, Verdict, Version
+from assay.facts import RuleResult, Status, Verdict, Version
+from assay.model import PREVIOUS, THIS, Rule
 from assay.plan.digests import key_of
 from assay.plan.graph import Graph
 from assay.plan.observed import Facts

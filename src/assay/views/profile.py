@@ -18,7 +18,7 @@ from assay.engines.quoting import identifier, literal
 from assay.engines.tables import InputFiles
 from assay.engines.types import DECIMAL, INTEGERS
 from assay.errors import BuildError, SourceFault, UsageError
-from assay.model import short
+from assay.facts import short
 from assay.plan.graph import Graph
 from assay.sensitive import PERSONAL, personal
 from assay.sensitive import secret as secret_names

@@ -16,7 +16,8 @@ from assay.engines.damage import damage_reported
 from assay.engines.quoting import dotted
 from assay.engines.tables import StoredTable, split_of, stored
 from assay.errors import UsageError
-from assay.model import QUARANTINE, Version
+from assay.facts import Version
+from assay.model import QUARANTINE
 from assay.plan.graph import nearest
 from assay.plan.holding import as_before
 from assay.plan.parts import some_parts

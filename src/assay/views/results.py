@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
-from assay.model import PartCount, Severity, Status
+from assay.facts import PartCount, Status
+from assay.model import Severity
 from assay.views.view import View
 
 

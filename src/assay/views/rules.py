@@ -14,7 +14,8 @@ from assay.engines.duckdb import parquet
 from assay.engines.sql.timed import clock_set
 from assay.engines.tables import StoredTable
 from assay.errors import UsageError
-from assay.model import Column, Product, Rule, RuleResult, Status, Version, short
+from assay.facts import RuleResult, Status, Version, short
+from assay.model import Column, Product, Rule
 from assay.plan.graph import rule_of
 from assay.rules.answers import first_line
 from assay.rules.compile import ByPandera, DecidedByColumns, Rows, Text, Unique, Way, Whole, ways_of

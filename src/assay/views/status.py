@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from assay.model import Product, Rule, Version
+from assay.facts import Version
+from assay.model import Product, Rule
 from assay.plan.parts import some_parts
 from assay.times import AHEAD
 from assay.views.products import readers_of

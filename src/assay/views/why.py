@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
-from assay.model import Product, RuleResult, Status, short
+from assay.facts import RuleResult, Status, short
+from assay.model import Product
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed

@@ -5,7 +5,8 @@ from enum import StrEnum
 
 from assay.decisions import Blocked, Decision, Held, InputState, UnusableInput
 from assay.errors import UsageError
-from assay.model import Part, Product, Version
+from assay.facts import Part, Version
+from assay.model import Product
 from assay.plan.graph import Graph
 from assay.plan.ladder import planned
 from assay.plan.observed import Facts, Observed

@@ -7,7 +7,7 @@ import click
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options, say
 from assay.cli.printing import rounded, table
-from assay.model import short
+from assay.facts import short
 from assay.plan.graph import rule_of
 from assay.plan.parts import some_parts
 from assay.text import clean

@@ -12,7 +12,7 @@ from assay.cli.running import end, go
 from assay.decisions import Blocked
 from assay.errors import UsageError
 from assay.events import End
-from assay.model import short
+from assay.facts import short
 from assay.plan.request import RunOptions
 from assay.plan.waivers import Restatement
 from assay.text import clean

@@ -17,7 +17,7 @@ from assay.build.release import (
 from assay.cli.opening import check_now, opened
 from assay.cli.options import ENV, JSON, NOW, options, say
 from assay.errors import UsageError
-from assay.model import short
+from assay.facts import short
 from assay.text import clean
 
 

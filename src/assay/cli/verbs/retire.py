@@ -8,7 +8,7 @@ import click
 from assay.build.release import retire
 from assay.cli.opening import check_now, opened
 from assay.cli.options import ENV, JSON, NOW, options, say
-from assay.model import short
+from assay.facts import short
 from assay.text import clean
 
 

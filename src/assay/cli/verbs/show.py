@@ -13,7 +13,8 @@ from assay.cli.options import ENV, JSON, options, say
 from assay.cli.printing import table
 from assay.cli.rows import copy_out, note_held_back, show_rows, version_shown
 from assay.errors import UsageError
-from assay.model import Source, SourceState, short
+from assay.facts import SourceState, short
+from assay.model import Source
 from assay.plan.graph import rule_of
 from assay.sensitive import secret
 from assay.text import clean

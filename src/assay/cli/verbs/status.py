@@ -11,7 +11,7 @@ from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options, say
 from assay.cli.printing import table
 from assay.decisions import Decision
-from assay.model import short
+from assay.facts import short
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
 from assay.views.products import ProductViews

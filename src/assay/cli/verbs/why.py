@@ -9,7 +9,7 @@ from assay.build.inputs import inputs_as_of_now
 from assay.build.workspace import Workspace
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options, say
-from assay.model import Version, short
+from assay.facts import Version, short
 from assay.text import clean
 from assay.views.rules import RuleWay, judged_how
 from assay.views.why import explain

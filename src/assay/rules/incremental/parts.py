@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from assay.engines.duckdb import DuckDB, parquet
 from assay.engines.quoting import identifier
 from assay.engines.tables import StoredTable
-from assay.model import THIS, PartCount, PartFindings, Product, Rule, RuleResult, Status
+from assay.facts import PartCount, PartFindings, RuleResult, Status
+from assay.model import THIS, Product, Rule
 from assay.rules.answers import Answer
 from assay.rules.attribution import Attributed, Attribution
 from assay.rules.compile import Text, Unique

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 from assay.engines.quoting import identifier
 from assay.engines.sql.splitting import is_settled
 from assay.engines.types import INTEGERS
-from assay.model import Column, Product, Rule, RuleResult
+from assay.facts import RuleResult
+from assay.model import Column, Product, Rule
 from assay.plan.digests import changed, digest
 from assay.rules.compile import Rows, Text, Unique, Way, ways_of
 from assay.rules.with_queries import in_each_part, split_of

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from assay.engines.duckdb import parquet
 from assay.errors import CatalogError
-from assay.model import THIS, Column, PartFindings, Product, Rule, Version
+from assay.facts import PartFindings, Version
+from assay.model import THIS, Column, Product, Rule
 from assay.plan.digests import digest
 from assay.rules.answers import Answer
 from assay.rules.evidence import PartEvidence

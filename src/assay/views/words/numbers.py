@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from assay.model import Version
+from assay.facts import Version
 from assay.text import clean
 
 

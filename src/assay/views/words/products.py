@@ -1,6 +1,7 @@
 """What a person reads of products as they are declared."""
 
-from assay.model import Product, Version, short
+from assay.facts import Version, short
+from assay.model import Product
 from assay.plan.parts import shown
 
 

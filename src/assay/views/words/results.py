@@ -1,6 +1,6 @@
 """What a person reads of a product that was planned, built or held: one line, and why below it."""
 
-from assay.model import short
+from assay.facts import short
 from assay.text import clean
 from assay.views.results import (
     BusyView,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from assay.model import Status
+from assay.facts import Status
 from assay.text import clean
 from assay.views.results import RuleView
 from assay.views.words.numbers import number, row, rows_counted

@@ -1,7 +1,8 @@
 """Why a version is held back as a whole whose parts could be held back alone, and what to do about it."""
 
 from assay.decisions import Blocked, WhyWhole
-from assay.model import Product, RuleResult, Status, Verdict
+from assay.facts import RuleResult, Status, Verdict
+from assay.model import Product
 from assay.plan.parts import some_parts
 
 
