@@ -150,6 +150,7 @@ RARE = (
     {("decision", name) for name in ("run", "host", "pid", "since", "because")}
     | {("end", "spilled_bytes")}
     | {("compacted", f.name) for f in fields(Compacted)}
+    | {("waiting files", "why"), ("waiting files", "files")}  # depends on when readers come
 )
 # Sections whose values are rows of the user's.
 ROWS = {"query", "show"}
