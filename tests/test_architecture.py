@@ -1,6 +1,7 @@
 """The walls of the house: which package may import which, what pure modules may not touch, what starting may not load."""
 
 import ast
+import re
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -240,3 +241,16 @@ def test_no_folder_of_tests_is_left_out(pytestconfig: pytest.Config) -> None:
         for folder in folders
         if any(fnmatch(part, pattern) for part in folder.parts for pattern in left_out)
     ] == []
+
+
+def test_the_modules_that_architecture_names_exist() -> None:
+    text = (Path(__file__).parent.parent / "ARCHITECTURE.md").read_text()
+    table = text[text.index("## The packages") : text.index("Starting, `--help`")]
+    for row in re.findall(r"^\| `(\w+)/` \|.*\|(.*)\|$", table, re.M):
+        package, contents = row
+        for name in re.findall(r"`(\w+)`", contents):
+            path = PACKAGE / package / name
+            assert path.is_dir() or path.with_suffix(".py").exists(), f"{package}/{name}"
+    for path in re.findall(r"`(\w+/\w+)`", text):
+        place = PACKAGE / path
+        assert place.is_dir() or place.with_suffix(".py").exists(), path
