@@ -770,7 +770,7 @@ def test_small_files_are_put_together_and_nothing_moves(shop: Place) -> None:
     kept = shop.run("gc", "--json", "--now", "2100-01-01").json
     assert not kept["removed"], "this process reads them, for all that gc can know"
     assert [len(item["files"]) for item in kept["waiting"]] == [99]
-    leases._kept.cache_clear()  # as if it ended
+    leases._lasting_lease.cache_clear()  # as if it ended
     assert len(shop.run("gc", "--json", "--now", "2100-01-01").json["removed"]) == 99
     assert len(list(store.rglob("*.parquet"))) == count + 3 - 99
     drop(shop, 3, 77)

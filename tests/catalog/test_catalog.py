@@ -42,7 +42,7 @@ def place(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path | str:
     """Where a catalog can be made, in each kind of database."""
-    monkeypatch.setattr("assay.catalog.postgres.GRACE", 0)
+    monkeypatch.setattr("assay.catalog.postgres_runs.GRACE", 0)
     return (
         tmp_path / "catalog.db" if request.param == "sqlite" else request.getfixturevalue("address")
     )

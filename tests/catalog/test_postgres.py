@@ -17,6 +17,7 @@ from assay.catalog.address import scrubbed, shown
 from assay.catalog.database import Writer
 from assay.catalog.owner import MARK
 from assay.catalog.postgres import Postgres
+from assay.catalog.postgres_runs import locked_connection
 from assay.errors import CatalogError, Conflict
 from assay.facts import Move
 from assay.store.leases import FOLDER
@@ -46,7 +47,7 @@ SUM = "select x from third"
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take runs for dead, and give up, sooner than one would."""
-    monkeypatch.setattr("assay.catalog.postgres.GRACE", 0)
+    monkeypatch.setattr("assay.catalog.postgres_runs.GRACE", 0)
     monkeypatch.setattr("assay.catalog.postgres.DELAYS", (0, 0.1, 0.1))
 
 
@@ -345,7 +346,7 @@ def test_a_run_takes_its_lock_back_from_a_connection_that_the_server_thinks_is_t
     other = open_catalog(address)
     with catalog.runs.open("r1", "prod", NOW, {}, lambda path, keep=frozenset: None, recorded=0):
         assert not other.database.is_dead("r1")
-        taken = other.database._holding("r1")
+        taken = locked_connection(other.database._server, "r1")
         assert not other.database.is_dead("r1")
         taken.close()
         until(
@@ -362,13 +363,13 @@ def test_a_run_takes_its_lock_back_from_a_connection_that_the_server_thinks_is_t
 def test_nobody_is_dead_when_the_server_has_just_come_back(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.catalog.postgres.GRACE", 10**6)
+    monkeypatch.setattr("assay.catalog.postgres_runs.GRACE", 10**6)
     catalog = open_catalog(address)
     catalog.database.write(
         lambda w: w.execute("insert into runs values ('r0', 'running', '', '', '', 0)")
     )
     assert catalog.runs.recover(lambda path, keep=frozenset: None) == []
-    monkeypatch.setattr("assay.catalog.postgres.GRACE", 0)
+    monkeypatch.setattr("assay.catalog.postgres_runs.GRACE", 0)
     assert catalog.runs.recover(lambda path, keep=frozenset: None) == ["r0"]
     catalog.close()
 

@@ -122,9 +122,9 @@ def set_back() -> None:
 
 def no_grace() -> None:
     """Not a control: take for dead at once what has lost its server, which in tests has just been started."""
-    from assay.catalog import postgres
+    from assay.catalog import postgres_runs
 
-    postgres.GRACE = 0
+    postgres_runs.GRACE = 0
 
 
 def small_heaps() -> None:

@@ -34,9 +34,9 @@ apart = sql_product("apart", "select count(*) as x from numbers where x > 100", 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
     """What this process has read for other tests is not read any more."""
-    leases._kept.cache_clear()
+    leases._lasting_lease.cache_clear()
     yield
-    leases._kept.cache_clear()
+    leases._lasting_lease.cache_clear()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

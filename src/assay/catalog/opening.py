@@ -42,14 +42,14 @@ def shared_catalog(config: Config, *, create: bool = False) -> Catalog:
         beside=isinstance(place, Path) and place.parent == config.state,
     )
     try:
-        settled = pair.settled(catalog.database)
+        settled = pair.check_owner(catalog.database)
         if create:
             claim(config.state, config.access)
         if settled or not create:
             return catalog
         catalog.close()
         catalog = open_catalog(place)
-        pair.settle(catalog)
+        pair.claim_store(catalog)
     except BaseException:
         catalog.close()
         raise

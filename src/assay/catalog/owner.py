@@ -75,7 +75,7 @@ class StoreOwner(Struct, frozen=True, kw_only=True):
     store: Path
     beside: bool
 
-    def settled(self, asked: Reader, mine: str = "") -> bool:
+    def check_owner(self, asked: Reader, mine: str = "") -> bool:
         """Say whether they know each other; False: neither is anybody else's, so they may.
 
         CatalogError for any other: recovery and `verify --repair` would remove files that nothing here names, and
@@ -91,12 +91,12 @@ class StoreOwner(Struct, frozen=True, kw_only=True):
             return False
         raise self._refusal(known, moved, now)
 
-    def settle(self, catalog: Catalog) -> None:
+    def claim_store(self, catalog: Catalog) -> None:
         """Let them know each other; CatalogError when somebody else was faster, or the store may not be written."""
         fresh = os.urandom(16).hex()
 
         def know(writer: Writer) -> None:
-            if self.settled(writer, fresh):
+            if self.check_owner(writer, fresh):
                 return
             id = dict(writer.rows("select name, value from meta where name = 'store'")).get(
                 "store", fresh

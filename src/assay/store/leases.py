@@ -1,11 +1,10 @@
-"""Who is reading the store: files that their processes hold locked, so that nothing that they have open is removed.
+"""Leases of readers: locked files in the store, so that gc removes no file that a living process reads.
 
-A lease is a file in the store: its first line says who, the others are the folders `product/run` that are being read;
-one without holds everything. It lives as long as the process that has it locked, on whichever machine. Who may not
-write there leaves no lease.
+The first line of a lease names the process; the other lines are the folders `product/run` that it reads. A lease
+without folders holds everything. A lease lives as long as its process holds it locked, on whichever machine. A user who
+may not write to the store takes no lease.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -16,32 +15,33 @@ from weakref import finalize
 
 from msgspec import Struct, field
 
-from assay.store.permissions import create, make_folder
+from assay.store.locks import abandoned, lock
+from assay.store.permissions import make_folder
 
-FOLDER = ".readers"  # in the store; no product is called so
+FOLDER = ".readers"  # in the store; no product has such a name
 _ATTEMPTS = 100  # to take a lease
 
 
 class Lease(Struct, frozen=True, kw_only=True):
-    """A living reader: who it is, and what it holds; no `folders` are all there are, of what was there at `since`."""
+    """A living reader. Without `folders`, it holds all that was stored at `since` (ISO 8601; '': not known)."""
 
     who: str
-    since: str = ""  # ISO 8601; '' when it does not say
+    since: str = ""
     folders: frozenset[str] = field(default=frozenset())
 
     def holds(self, path: str) -> bool:
-        """Say whether it may be reading this file, as far as folders tell."""
+        """Return whether its process may be reading this file, by its folders."""
         return not self.folders or folder_of(path) in self.folders
 
 
 def folder_of(path: str) -> str:
-    """Return the folder `product/run` that a file of the store is in."""
+    """Return the folder `product/run` of a file in the store."""
     return "/".join(path.split("/")[:2])
 
 
 @contextmanager
 def reading(store: Path, since: str = "") -> Iterator[None]:
-    """Hold everything that is in a store by now, meanwhile."""
+    """Hold everything that is in a store by now, until the context ends."""
     file = _new(store, since)
     try:
         yield
@@ -51,24 +51,24 @@ def reading(store: Path, since: str = "") -> Iterator[None]:
 
 
 def keep(store: Path, folders: Iterable[str]) -> None:
-    """Hold these folders for as long as this process lives; call it while `reading`."""
-    _kept(store).add(folders)
+    """Hold these folders until this process ends; call it while `reading`."""
+    _lasting_lease(store).add(folders)
 
 
 @cache
-def _kept(store: Path) -> "_Kept":
-    """Return the lease of this process on what it has read: there is no telling when a frame is read last."""
-    return _Kept(store)
+def _lasting_lease(store: Path) -> "_LastingLease":
+    return _LastingLease(store)
 
 
-class _Kept:
-    """Folders that a process reads until it ends."""
+class _LastingLease:
+    """The folders that a process holds until it ends: nobody can tell when a lazy frame is read last."""
 
     def __init__(self, store: Path) -> None:
         self._store, self._folders = store, set[str]()
         self._file: _File | None = None
 
     def add(self, folders: Iterable[str]) -> None:
+        """Hold these folders too."""
         new = sorted(set(folders) - self._folders)
         if not new:
             return
@@ -81,94 +81,84 @@ class _Kept:
 
 
 class _File:
-    """A lease file that is locked."""
+    """The file of a lease of this process."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self._path, self._descriptor, self._process = path, descriptor, os.getpid()
-
-    def lock(self) -> bool:
-        """Lock it; False when that cannot be, or it was taken for dead, and removed, before it was locked."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            if self._path.exists():
-                return True
-        except OSError:
-            pass
-        self.close()
-        return False
+    def __init__(self, path: Path) -> None:
+        """Create the file and lock it; raise OSError when that is impossible."""
+        self._path, self._process = path, os.getpid()
+        self._descriptor = lock(path, os.O_APPEND | os.O_CLOEXEC)
 
     def write(self, text: str) -> None:
-        """Say more; where that finds no room, nothing at all: so it holds everything."""
+        """Append text. If the disk is full, the file is emptied: such a lease holds everything."""
         try:
             os.write(self._descriptor, text.encode())
         except OSError:
             os.ftruncate(self._descriptor, 0)
 
     def close(self) -> None:
-        """Give the lease up; a process that was forked off leaves it to the one that took it."""
+        """Give the lease up; a forked process leaves the file to the process that created it."""
         if os.getpid() == self._process:
             with suppress(OSError):
                 self._path.unlink()
-                self._path.parent.rmdir()  # it stays while others are in it
+                self._path.parent.rmdir()  # fails while other leases are in it
         with suppress(OSError):
             os.close(self._descriptor)
 
 
 def _new(store: Path, since: str) -> _File | None:
-    """Take a lease; None where there is nothing to be read yet, or one may not write."""
+    """Take a lease; None where there is no store yet, or this user may not write to it."""
     if not store.is_dir():
         return None
-    told = {"who": f"process {os.getpid()} on {os.uname().nodename}", "since": since}
-    path = store / FOLDER / os.urandom(16).hex()  # to import uuid takes longer than a lease
+    holder = {"who": f"process {os.getpid()} on {os.uname().nodename}", "since": since}
+    path = store / FOLDER / os.urandom(16).hex()  # importing uuid takes longer than a lease
     for _ in range(_ATTEMPTS):
-        with suppress(FileNotFoundError):  # the last reader took the folder with it
-            try:
-                make_folder(path.parent)
-                file = _File(path, create(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC))
-            except FileNotFoundError:
-                raise
-            except OSError:
-                return None
-            if file.lock():
-                file.write(f"{json.dumps(told)}\n")
-                living(store)  # which removes what those left who were killed
-                return file
+        try:
+            make_folder(path.parent)
+            file = _File(path)
+        except FileNotFoundError:
+            continue  # the last reader has just removed the folder
+        except OSError:
+            with suppress(OSError):  # created, but the file system has no locks
+                path.unlink()
+                path.parent.rmdir()
+            return None
+        file.write(f"{json.dumps(holder)}\n")
+        living(store)  # removes the leases of killed processes
+        return file
     return None
 
 
 def living(store: Path) -> list[Lease]:
-    """Return the leases of readers that live, and remove those of the others."""
+    """Return the leases of living readers, and remove all other leases."""
     try:
         paths = sorted((store / FOLDER).iterdir())
     except OSError:
         return []
-    return [lease for path in paths if (lease := _look(path)) is not None]
+    leases = [_living_lease(path) for path in paths]
+    return [lease for lease in leases if lease is not None]
 
 
-def _look(path: Path) -> Lease | None:
+def _living_lease(path: Path) -> Lease | None:
+    """Return the lease in a file; None, and remove the file, if its process is dead."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with abandoned(path) as dead:
+            if dead:
+                with suppress(OSError):
+                    path.unlink()
+                return None
     except FileNotFoundError:
         return None
     except OSError as error:
         return Lease(who=f"whoever holds {path.name} ({error.strerror})")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        with suppress(OSError):
-            path.unlink()
-        return None
-    except OSError:
-        return _told(path)
-    finally:
-        os.close(descriptor)
+    return _read(path)
 
 
-def _told(path: Path) -> Lease:
-    """Return what a lease says; one that says nothing clear holds everything."""
+def _read(path: Path) -> Lease:
+    """Return the lease that a file describes; a file that cannot be read or parsed holds everything."""
     try:
         first, *lines = path.read_text(encoding="utf-8").splitlines() or ["{}"]
-        told = json.loads(first)
-        who, since = str(told.get("who", "a process")), str(told.get("since", ""))
+        holder = json.loads(first)
+        who, since = str(holder.get("who", "a process")), str(holder.get("since", ""))
         folders = frozenset(str(json.loads(line)) for line in lines)
     except (OSError, ValueError, AttributeError):
         return Lease(who=f"whoever holds {path.name}")
