@@ -111,3 +111,9 @@ def test_readme_has_the_two_commands_and_no_others() -> None:
 def test_links_lead_somewhere(file: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
         assert target.startswith("https://") or (file.parent / target).exists(), f"{file}: {target}"
+
+
+def test_files_that_documents_name_exist() -> None:
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]:
+        for path in re.findall(r"\b((?:tests|src|benchmarks)/[\w/]+\.py)\b", document.read_text()):
+            assert (ROOT / path).exists(), f"{document.name} names {path}"
