@@ -62,7 +62,7 @@ class Bench:
         recipe = (
             Recipe(function=self._function, handovers={"s": LAZY_FRAME}) if by_function else None
         )
-        feed = InputFiles(
+        source_files = InputFiles(
             alias="s",
             name="d.s",
             table=StoredTable(tuple(files)),
@@ -70,8 +70,8 @@ class Bench:
             root=str(self.folder),
         )
         try:
-            inspect(feed, files, self.engine)
-            make(product, recipe, [feed], target, self.engine)
+            inspect(source_files, files, self.engine)
+            make(product, recipe, [source_files], target, self.engine)
         except SourceFault as error:
             return error.told(shown=True)
         except Exception as error:

@@ -30,7 +30,7 @@ def engine(tmp_path: Path) -> Iterator[DuckDB]:
     made.close()
 
 
-def feed_of(
+def files_in(
     root: Path, name: str, content: bytes, columns: dict[str, str], **more: object
 ) -> InputFiles:
     """Return a source of one file."""
@@ -48,16 +48,16 @@ def feed_of(
     )
 
 
-def read(engine: DuckDB, feed: InputFiles) -> list[tuple]:
+def read(engine: DuckDB, files: InputFiles) -> list[tuple]:
     """Return what queries get of a source, once its file was looked through; raises SourceFault."""
-    inspect(feed, feed.files, engine)
+    inspect(files, files.paths, engine)
     with engine.cursor() as cursor:
-        return cursor.execute(select(feed)).fetchall()
+        return cursor.execute(select(files)).fetchall()
 
 
-def refused(engine: DuckDB, feed: InputFiles) -> str:
+def refused(engine: DuckDB, files: InputFiles) -> str:
     with pytest.raises(SourceFault) as fault:
-        inspect(feed, feed.files, engine)
+        inspect(files, files.paths, engine)
     return fault.value.told(shown=True)
 
 
@@ -142,12 +142,14 @@ def _json(value: str) -> str:
 @pytest.mark.parametrize("type", EXACT)
 def test_text_is_a_value_exactly(tmp_path: Path, engine: DuckDB, type: str, name: str) -> None:
     values = EXACT[type]
-    feed = feed_of(tmp_path, name, spelled(name, list(values)), {"x": type})
-    inspect(feed, feed.files, engine)
+    files = files_in(tmp_path, name, spelled(name, list(values)), {"x": type})
+    inspect(files, files.paths, engine)
     with engine.cursor() as cursor:
         had = [
             row[0]
-            for row in cursor.execute(f"select cast(x as varchar) from ({select(feed)})").fetchall()
+            for row in cursor.execute(
+                f"select cast(x as varchar) from ({select(files)})"
+            ).fetchall()
         ]
     assert had == list(values.values())
 
@@ -160,8 +162,8 @@ def test_text_that_is_no_value_is_refused(
     tmp_path: Path, engine: DuckDB, type: str, text: str, name: str
 ) -> None:
     good = next(iter(EXACT[type]))
-    feed = feed_of(tmp_path, name, spelled(name, [good, text]), {"n": "BIGINT", "x": type})
-    told = refused(engine, feed)
+    files = files_in(tmp_path, name, spelled(name, [good, text]), {"n": "BIGINT", "x": type})
+    told = refused(engine, files)
     assert (
         f"{name}, line {3 if name == 'a.csv' else 2}: column 'x' should be {type}; it is {text!r}"
         in told
@@ -192,16 +194,16 @@ def test_times_are_by_the_clocks_of_the_declared_zone(
         column = Column(
             name="x", type="TIMESTAMPTZ_NS", logical=BERLIN.logical.replace("'us'", "'ns'")
         )
-    feed = feed_of(tmp_path, "a.csv", f"x\n{text}\n".encode(), {})
-    feed = replace(feed, source=replace(feed.source, columns=(column,)))
+    files = files_in(tmp_path, "a.csv", f"x\n{text}\n".encode(), {})
+    files = replace(files, source=replace(files.source, columns=(column,)))
     if moment is None:
-        told = refused(engine, feed)
+        told = refused(engine, files)
         assert "line 2: column 'x' should be Datetime" in told
         assert "needs an offset" in told
         return
-    inspect(feed, feed.files, engine)
+    inspect(files, files.paths, engine)
     with engine.cursor() as cursor:
-        assert cursor.execute(f"select cast(x as varchar) from ({select(feed)})").fetchall() == [
+        assert cursor.execute(f"select cast(x as varchar) from ({select(files)})").fetchall() == [
             (moment,)
         ]
 
@@ -215,8 +217,10 @@ def test_numbers_under_keys_of_text_stay_as_they_are_written(
         r'{"\u0073": 1.50, "t": true}',
         r'{"s": 12345678901234567890123, "t": null}',
     ]
-    feed = feed_of(tmp_path, "a.jsonl", "\n".join(lines).encode(), {"s": "VARCHAR", "t": "VARCHAR"})
-    assert read(engine, feed) == [
+    files = files_in(
+        tmp_path, "a.jsonl", "\n".join(lines).encode(), {"s": "VARCHAR", "t": "VARCHAR"}
+    )
+    assert read(engine, files) == [
         ("1.10", '1.10 " 2.50, \\'),
         ('{"x":1234567890123456.78,"y":[1.10,-2e5,"3.0"]}', "café 1.0"),
         ("1.50", "true"),
@@ -315,7 +319,7 @@ def test_files_that_are_not_as_declared_are_refused(
 ) -> None:
     name, content, told = REFUSED[case]
     assert told in refused(
-        engine, feed_of(tmp_path, name, content, {"id": "BIGINT", "x": "VARCHAR"})
+        engine, files_in(tmp_path, name, content, {"id": "BIGINT", "x": "VARCHAR"})
     )
 
 
@@ -336,14 +340,14 @@ READ = {
 @pytest.mark.parametrize("case", READ)
 def test_files_that_look_odd_are_read(tmp_path: Path, engine: DuckDB, case: str) -> None:
     name, content = READ[case]
-    assert read(engine, feed_of(tmp_path, name, content, {"id": "BIGINT", "x": "VARCHAR"})) == [
+    assert read(engine, files_in(tmp_path, name, content, {"id": "BIGINT", "x": "VARCHAR"})) == [
         (1, "a"),
         (2, "b"),
     ]
 
 
 def test_of_one_column_a_blank_line_is_a_row(tmp_path: Path, engine: DuckDB) -> None:
-    assert read(engine, feed_of(tmp_path, "a.csv", b"x\n1\n\n2\n\n", {"x": "BIGINT"})) == [
+    assert read(engine, files_in(tmp_path, "a.csv", b"x\n1\n\n2\n\n", {"x": "BIGINT"})) == [
         (1,),
         (None,),
         (2,),
@@ -376,7 +380,7 @@ def test_a_file_is_looked_through_once(place: Place, monkeypatch: pytest.MonkeyP
     seen: list[str] = []
     monkeypatch.setattr(
         "assay.build.inspector.inspect",
-        lambda feed, files, engine: seen.extend(f.name for f in files),
+        lambda files, paths, engine: seen.extend(path.name for path in paths),
     )
     place.write(
         "products/s.py", f"raw = {GIVEN.format('*.csv')}\n{SUM}\n{FIRST}\n{FUNCTION}\n", header=True

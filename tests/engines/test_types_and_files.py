@@ -389,10 +389,10 @@ def test_a_bench_shows_what_is_read_and_nothing_else(tmp_path: Path) -> None:
     engine = DuckDB([tmp_path], tmp_path / "spill")
     pl.DataFrame({"x": [1]}).write_parquet(tmp_path / "f.parquet")
     for number in range(3):
-        feed = InputFiles(
+        source_files = InputFiles(
             alias=f"t{number}", name=f"d.t{number}", table=StoredTable((tmp_path / "f.parquet",))
         )
-        with engine.bench([feed], "d") as bench:
+        with engine.bench([source_files], "d") as bench:
             found = bench.execute(
                 "select view_name from duckdb_views() where not internal"
             ).fetchall()

@@ -178,10 +178,12 @@ def whole(parts: Sequence[PartEvidence]) -> StoredTable:
 
 
 def evidence_of(parts: Sequence[PartEvidence], **others: Sequence[PartEvidence]) -> Evidence:
-    feeds = tuple(InputFiles(alias=name, name=name, table=whole(of)) for name, of in others.items())
+    inputs = tuple(
+        InputFiles(alias=name, name=name, table=whole(of)) for name, of in others.items()
+    )
     rows, now = sum(part.rows for part in parts), datetime(2024, 1, 1, tzinfo=UTC)
     return Evidence(
-        this=whole(parts), columns=COLUMNS, rows=rows, others=feeds, before=COLUMNS, now=now
+        this=whole(parts), columns=COLUMNS, rows=rows, others=inputs, before=COLUMNS, now=now
     )
 
 

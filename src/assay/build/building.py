@@ -21,7 +21,7 @@ from assay.store.files import Storage
 
 
 class BuildOrder(Struct, frozen=True, kw_only=True):
-    """What is to be built: `feeds` gives the inputs of the product or of one part; `check` raises if they changed.
+    """What is to be built: `inputs` gives the inputs of the product or of one part; `check` raises if they changed.
 
     `steps` are the parts of a product that follows its inputs, or those stored of a product that is cut into parts.
     `holds`: a part that cannot be built is held back alone, and the part of the version `before` stands in for it.
@@ -32,7 +32,7 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
     key: Key
     run: str
     definition: Definition
-    feeds: Callable[[PartSpec | None], Sequence[InputFiles]]
+    inputs: Callable[[PartSpec | None], Sequence[InputFiles]]
     check: Callable[[Sequence[InputFiles]], None]
     steps: PartSteps = PartSteps()
     inherited: datetime | None = None

@@ -12,7 +12,7 @@ from assay.build.substitutes import without_unbuilt_parts
 from assay.build.workers import Make
 from assay.engines.damage import damage_reported
 from assay.engines.duckdb import keyed
-from assay.engines.measure import Stranger, measure
+from assay.engines.measure import PartCheck, measure
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import Measured
 from assay.errors import BuildError, is_of_the_machine
@@ -84,14 +84,14 @@ def _build_part(
     folder = f"{order.folder}/{_folder(product, spec.key, index)}"
     target = tools.storage.prepare(f"{folder}/data.parquet")
     try:
-        inputs, stranger = order.feeds(spec), _stranger(product, spec)
+        inputs, part_check = order.inputs(spec), _part_check(product, spec)
         with order.as_observed(inputs), damage_reported(files.table for files in inputs):
             tools.inspector.inspect(inputs)
-            measured = make(inputs, target, stranger=stranger)
+            measured = make(inputs, target, part_check=part_check)
         if any(i.back for i in product.inputs):
             measured = _own_rows(tools, product, spec, target, measured)
-        if measured.strangers and stranger:
-            raise _foreign_rows(product, spec, measured.strangers, stranger[0])
+        if measured.foreign_rows and part_check:
+            raise _foreign_rows(product, spec, measured.foreign_rows, part_check.column)
         order.check(inputs)
         part = tools.sealed(f"{folder}/data.parquet", measured, key=spec.key)
     except BaseException as error:
@@ -109,12 +109,12 @@ def _build_part(
     )
 
 
-def _stranger(product: Product, spec: PartSpec) -> Stranger | None:
-    """Return the column that says which part a row is of, and the part that it should be of; None if none says."""
+def _part_check(product: Product, spec: PartSpec) -> PartCheck | None:
+    """Return the check that rows belong to this part; None if no column of the rows gives their part."""
     partition = product.partition
     if partition is None or not partition.in_rows:
         return None
-    return partition.names[0], partition.grain, spec.key
+    return PartCheck(partition.names[0], partition.grain, spec.key)
 
 
 def _foreign_rows(product: Product, spec: PartSpec, count: int, column: str) -> BuildError:
@@ -144,7 +144,7 @@ def _own_rows(
             hint=f"Give it a column {name}.",
             where=product.where,
         )
-    if not measured.strangers:
+    if not measured.foreign_rows:
         return measured
     if zoned := [f"{c.name} ({c.logical})" for c in measured.columns if c.logical]:
         raise BuildError(
@@ -157,7 +157,7 @@ def _own_rows(
     is_before = f"{keyed(identifier(column.name), grain, column.type)} in ({before})"
     engine.copy_where(window, f"({is_before}) is not true", target)
     window.unlink()
-    return measure(engine, target, product.event_time, stranger=_stranger(product, spec))
+    return measure(engine, target, product.event_time, part_check=_part_check(product, spec))
 
 
 def _keys_before(product: Product, spec: PartSpec, grain: str) -> list[str]:

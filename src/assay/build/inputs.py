@@ -78,7 +78,7 @@ class Inputs:
         parts = [part for part in version.parts if version.in_parts or part.key != QUARANTINE]
         return InputFiles(alias=alias, name=name, table=stored(version, self.storage, parts))
 
-    def feeds(self, product: Product) -> Callable[[PartSpec | None], list[InputFiles]]:
+    def inputs_of(self, product: Product) -> Callable[[PartSpec | None], list[InputFiles]]:
         """Return a function that gives the inputs of a product, or of one part of it.
 
         The function needs no catalog, so that any thread may call it.

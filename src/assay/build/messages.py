@@ -8,7 +8,7 @@ from msgspec.json import decode
 from msgspec.structs import replace
 
 from assay.build.failures import Elsewhere
-from assay.engines.measure import Stranger
+from assay.engines.measure import PartCheck
 from assay.engines.tables import InputFiles, Measured
 from assay.events import Failed
 from assay.jsonform import encode
@@ -35,9 +35,9 @@ class Task(Struct, frozen=True, kw_only=True):
 class MakeRequest(Struct, frozen=True, kw_only=True):
     """One file to be made, of which inputs, and (as in `measure`) which part its rows should be of."""
 
-    feeds: Sequence[InputFiles]
+    inputs: Sequence[InputFiles]
     target: Path
-    stranger: Stranger | None = None
+    part_check: PartCheck | None = None
 
 
 class Made(Struct, frozen=True, kw_only=True):
@@ -83,10 +83,11 @@ def task_from(message: bytes) -> Task:
 
 def request_to(request: MakeRequest) -> bytes:
     """Return a request as it is sent: whose the tables are, and how files were found, stays here."""
-    feeds = [
-        replace(feed, table=replace(feed.table, behind=None), observed=()) for feed in request.feeds
+    inputs = [
+        replace(files, table=replace(files.table, behind=None), observed=())
+        for files in request.inputs
     ]
-    return encode(replace(request, feeds=feeds)) + b"\n"
+    return encode(replace(request, inputs=inputs)) + b"\n"
 
 
 def request_from(message: bytes) -> MakeRequest:

@@ -38,7 +38,7 @@ class Orders:
             key=key,
             run=self.run,
             definition=definition,
-            feeds=self.inputs.feeds(product),
+            inputs=self.inputs.inputs_of(product),
             check=self._check_sources,
             steps=PartSteps(stored={part.made_of: part for part in existing}),
             inherited=self._data_as_of(product),
@@ -90,15 +90,15 @@ class Orders:
         states = [self.states[i.name] for i in product.inputs]
         return _earliest(state.data_as_of for state in states if isinstance(state, KnownInput))
 
-    def _check_sources(self, feeds: Sequence[InputFiles]) -> None:
+    def _check_sources(self, inputs: Sequence[InputFiles]) -> None:
         """Raise SourceReplaced if a file of these inputs was replaced since it was observed."""
-        for feed in feeds:
-            if not feed.source:
+        for files in inputs:
+            if not files.source:
                 continue
-            changed = changed_since(self.inputs.root, feed.observed, self.inputs.observed.now)
+            changed = changed_since(self.inputs.root, files.observed, self.inputs.observed.now)
             if changed:
                 raise SourceReplaced(
-                    f"{feed.name}: {clean(changed)} was replaced while it was being read",
+                    f"{files.name}: {clean(changed)} was replaced while it was being read",
                     hint="Let files be finished elsewhere and then moved here.",
                 )
 

@@ -29,7 +29,7 @@ def build_whole(tools: BuildTools, order: BuildOrder) -> Built:
 def _build(tools: BuildTools, order: BuildOrder, started: float) -> Version:
     product = order.product
     path = f"{order.folder}/{product.file or 'data.parquet'}"
-    target, inputs = tools.storage.prepare(path), order.feeds(None)
+    target, inputs = tools.storage.prepare(path), order.inputs(None)
     with (
         tools.workers.at(product, order.definition.recipe) as make,
         order.as_observed(inputs),
@@ -50,7 +50,7 @@ def _without_quarantine(
 ) -> Version:
     """Return a version whose rows that break a rule are in a part of their own."""
     product, engine = order.product, tools.workers.engine
-    inputs = order.feeds(None)
+    inputs = order.inputs(None)
     tables = [files for files in inputs if files.is_table]
     this = InputFiles(alias=THIS, name=THIS, table=StoredTable((target,)))
     with engine.bench([*tables, this], product.domain) as bench:
@@ -80,7 +80,7 @@ def _cut(
     whole = tools.storage.prepare(path)
     pieces = cut(whole, partition, measured, order.product.event_time, engine)
     existing = order.steps.stored
-    order.check(order.feeds(None))
+    order.check(order.inputs(None))
     parts = {
         piece.key: existing[_made_of(piece)] for piece in pieces if _made_of(piece) in existing
     }

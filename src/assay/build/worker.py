@@ -92,9 +92,9 @@ def _maker(task: Task) -> Callable[[bytes], Reply]:
 
     def made(message: bytes) -> Reply:
         asked = request_from(message)
-        told = partial(measure, stranger=asked.stranger)
+        told = partial(measure, part_check=asked.part_check)
         with noticing(accesses := reading(local)):
-            measured = make(product, recipe, asked.feeds, asked.target, engine, measure=told)
+            measured = make(product, recipe, asked.inputs, asked.target, engine, measure=told)
         files = accesses.files.keys() - accesses.written
         return Made(
             measured=measured,

@@ -25,7 +25,7 @@ from assay.declare.accesses import noted
 from assay.declare.exits import guard_again
 from assay.engines.duckdb import DuckDB
 from assay.engines.make import Recipe, make
-from assay.engines.measure import Stranger, measure
+from assay.engines.measure import PartCheck, measure
 from assay.engines.tables import InputFiles, Measured
 from assay.errors import BuildError, Crashed, TimedOut
 from assay.model import Product
@@ -46,10 +46,10 @@ class Make(Protocol):
 
     def __call__(
         self,
-        feeds: Sequence[InputFiles],
+        inputs: Sequence[InputFiles],
         target: Path,
         *,
-        stranger: Stranger | None = None,
+        part_check: PartCheck | None = None,
     ) -> Measured: ...
 
 
@@ -131,15 +131,15 @@ class Workers(Struct, kw_only=True):
         self,
         product: Product,
         recipe: Recipe | None,
-        feeds: Sequence[InputFiles],
+        inputs: Sequence[InputFiles],
         target: Path,
         *,
-        stranger: Stranger | None = None,
+        part_check: PartCheck | None = None,
     ) -> Measured:
-        engine, told = self.engine, partial(measure, stranger=stranger)
+        engine, told = self.engine, partial(measure, part_check=part_check)
         if not product.timeout:
-            return make(product, recipe, feeds, target, engine, measure=told)
-        work = partial(make, product, recipe, feeds, target, engine, measure=told)
+            return make(product, recipe, inputs, target, engine, measure=told)
+        work = partial(make, product, recipe, inputs, target, engine, measure=told)
         return _within(product, work, engine.interrupt)
 
     def _task(self, product: Product, recipe: Recipe | None, spill: Path) -> Task:
@@ -204,10 +204,10 @@ class _Child:
 
     def make(
         self,
-        feeds: Sequence[InputFiles],
+        inputs: Sequence[InputFiles],
         target: Path,
         *,
-        stranger: Stranger | None = None,
+        part_check: PartCheck | None = None,
     ) -> Measured:
         """Let it make a file; raises what was raised in there, TimedOut, or Crashed when it is gone."""
         limit = self.product.timeout
@@ -217,7 +217,7 @@ class _Child:
             self._start()
             self._send(task_to(self.task))
             self._heard(max(limit, _START) if limit else 0)
-        self._send(request_to(MakeRequest(feeds=feeds, target=target, stranger=stranger)))
+        self._send(request_to(MakeRequest(inputs=inputs, target=target, part_check=part_check)))
         made = self._heard(limit)
         if made is None:
             raise self._gone()

@@ -66,16 +66,16 @@ class DuckDB:
 
     @contextmanager
     def bench(
-        self, feeds: Sequence[InputFiles], domain: str
+        self, inputs: Sequence[InputFiles], domain: str
     ) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """Open a connection of its own that sees the feeds as views, by full name and, in this domain, by alias.
+        """Open a connection of its own that sees the inputs as views, by full name and, in this domain, by alias.
 
         What is made there is gone with it.
         """
         number, bench = self._opened()
         room = f"room{number}"
         try:
-            _furnish(bench, room, feeds, domain)
+            _furnish(bench, room, inputs, domain)
             bench.execute(f"use {room}.{identifier(domain)}")
             with hearing():
                 yield bench
@@ -163,15 +163,15 @@ class DuckDB:
 
 
 def _furnish(
-    bench: "duckdb.DuckDBPyConnection", room: str, feeds: Sequence[InputFiles], domain: str
+    bench: "duckdb.DuckDBPyConnection", room: str, inputs: Sequence[InputFiles], domain: str
 ) -> None:
     bench.execute(f"attach ':memory:' as {room}")
     for schema in sorted(
-        {domain, *(feed.name.partition(".")[0] for feed in feeds if "." in feed.name)}
+        {domain, *(files.name.partition(".")[0] for files in inputs if "." in files.name)}
     ):
         bench.execute(f"create schema {room}.{identifier(schema)}")
-    for name, feed in _named(feeds, domain).items():
-        bench.execute(f"create view {room}.{name} as {select(feed)}")
+    for name, files in _named(inputs, domain).items():
+        bench.execute(f"create view {room}.{name} as {select(files)}")
 
 
 def _clear(bench: "duckdb.DuckDBPyConnection", room: str) -> None:
@@ -182,32 +182,34 @@ def _clear(bench: "duckdb.DuckDBPyConnection", room: str) -> None:
         bench.execute(f"detach {room}")
 
 
-def _named(feeds: Sequence[InputFiles], domain: str) -> dict[str, InputFiles]:
+def _named(inputs: Sequence[InputFiles], domain: str) -> dict[str, InputFiles]:
     """Return the views of a bench by quoted name; BuildError when a name would stand for two things."""
     named: dict[str, InputFiles] = {}
-    for feed in feeds:
+    for files in inputs:
         for full in (
-            f"{domain}.{feed.alias}" if "." not in feed.alias else "",
-            feed.name if "." in feed.name else "",
+            f"{domain}.{files.alias}" if "." not in files.alias else "",
+            files.name if "." in files.name else "",
         ):
             name = dotted(full)
-            if full and named.setdefault(name, feed).name != feed.name:
+            if full and named.setdefault(name, files).name != files.name:
                 raise BuildError(
-                    f"{full} would be {named[name].name} and {feed.name}",
+                    f"{full} would be {named[name].name} and {files.name}",
                     hint="Choose another alias.",
                 )
     return named
 
 
-def before(query: str, feeds: Sequence[InputFiles], domain: str) -> str:
-    """Return what lets a query read feeds by alias where there are no views, to be put before it.
+def before(query: str, inputs: Sequence[InputFiles], domain: str) -> str:
+    """Return what lets a query read the inputs by alias where there are no views, to be put before it.
 
     It is quicker than making views. '' for a query that may name them otherwise, or leaves something: it needs a bench.
     """
     named = (domain.lower(), "setseed")  # a seed is not left for the next query
-    apart = any(name in query.lower() for name in named) or any("." in feed.alias for feed in feeds)
-    read = (f"{identifier(feed.alias)} as not materialized ({select(feed)})" for feed in feeds)
-    return "" if apart or not feeds else f"with {', '.join(read)} "
+    apart = any(name in query.lower() for name in named) or any(
+        "." in files.alias for files in inputs
+    )
+    read = (f"{identifier(files.alias)} as not materialized ({select(files)})" for files in inputs)
+    return "" if apart or not inputs else f"with {', '.join(read)} "
 
 
 def stage(
@@ -253,14 +255,14 @@ def _described(
         return [(row[0], row[1]) for row in bench.execute(f"describe (\n{query}\n)").fetchall()]
 
 
-def select(feed: InputFiles) -> str:
-    """Return the query that reads a feed: columns as declared for a source, as stored for a product."""
-    if feed.source is None:
-        return parquet(feed.table)
-    if not feed.files:  # a part that this source has none of
-        columns = (*feed.source.columns, *feed.source.path_columns)
+def select(files: InputFiles) -> str:
+    """Return the query that reads an input: columns as declared for a source, as stored for a product."""
+    if files.source is None:
+        return parquet(files.table)
+    if not files.paths:  # a part that this source has none of
+        columns = (*files.source.columns, *files.source.path_columns)
         return f"select {', '.join(f'null::{c.type} as {identifier(c.name)}' for c in columns)} where false"
-    return _SELECT[feed.source.format](feed)
+    return _SELECT[files.source.format](files)
 
 
 _SELECT: dict[str, Callable[[InputFiles], str]] = {
@@ -277,11 +279,13 @@ def parquet(table: StoredTable | Sequence[Path]) -> str:
     """
     table = table if isinstance(table, StoredTable) else StoredTable(tuple(table))
     reads = []
-    if table.split and (told := table.told):
+    if table.split and (hive_files := table.hive_files):
         types = f"hive_types = {{{literal(table.split[0])}: {table.split[1]}}}"
-        reads.append(f"from read_parquet({files_of(told)}, hive_partitioning = true, {types})")
-    if (untold := table.untold) or not table.files:
-        reads.append(f"from read_parquet({files_of(untold)}, hive_partitioning = false)")
+        reads.append(
+            f"from read_parquet({files_of(hive_files)}, hive_partitioning = true, {types})"
+        )
+    if (plain_files := table.plain_files) or not table.files:
+        reads.append(f"from read_parquet({files_of(plain_files)}, hive_partitioning = false)")
     for file, ranges in table.cuts.items():
         inside = " or ".join(
             f"file_row_number between {first} and {first + rows - 1}" for first, rows in ranges

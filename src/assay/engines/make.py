@@ -40,7 +40,7 @@ class Recipe(Struct, frozen=True, kw_only=True):
 def make(
     product: Product,
     recipe: Recipe | None,
-    feeds: Sequence[InputFiles],
+    inputs: Sequence[InputFiles],
     target: Path,
     engine: duck.DuckDB,
     *,
@@ -51,9 +51,9 @@ def make(
     Raises whatever the user's function raises; BuildError for a result that is not a product.
     """
     if product.kind is Kind.QUARANTINE:
-        shutil.copyfile(feeds[0].files[0], target)
+        shutil.copyfile(inputs[0].paths[0], target)
         return measure(engine, target)
-    making = _Making(product, feeds, engine, target)
+    making = _Making(product, inputs, engine, target)
     if recipe is None:
         with making.open:
             types = making.query()
@@ -71,11 +71,11 @@ class _Making:
     """One product being made; a DuckDB bench is opened only when something asks for it."""
 
     def __init__(
-        self, product: Product, feeds: Sequence[InputFiles], engine: duck.DuckDB, target: Path
+        self, product: Product, inputs: Sequence[InputFiles], engine: duck.DuckDB, target: Path
     ) -> None:
-        self.product, self.feeds, self.engine = (
+        self.product, self.inputs, self.engine = (
             product,
-            {feed.alias: feed for feed in feeds},
+            {files.alias: files for files in inputs},
             engine,
         )
         self.target = target
@@ -84,7 +84,7 @@ class _Making:
 
     @property
     def tables(self) -> list[InputFiles]:
-        return [feed for feed in self.feeds.values() if feed.is_table]
+        return [files for files in self.inputs.values() if files.is_table]
 
     @cached_property
     def bench(self) -> "duckdb.DuckDBPyConnection":
@@ -115,27 +115,27 @@ class _Making:
         if how in MOMENTS:
             assert self.product.moment is not None
             return self.product.moment.date() if how == "datetime.date" else self.product.moment
-        feed = self.feeds[alias]
+        files = self.inputs[alias]
         match how:
             case "polars.LazyFrame":
-                return self._scan(feed)
+                return self._scan(files)
             case "polars.DataFrame":
-                return self._scan(feed).collect()
+                return self._scan(files).collect()
             case "duckdb.DuckDBPyRelation":
                 return self.bench.table(identifier(alias))
             case "pyarrow.Table":
-                return self._scan(feed).collect().to_arrow()
-        return feed.files[0]
+                return self._scan(files).collect().to_arrow()
+        return files.paths[0]
 
-    def _scan(self, feed: InputFiles) -> "pl.LazyFrame":
-        if feed.source is None or feed.source.format == "parquet":
-            return lazy.scan(feed)
+    def _scan(self, files: InputFiles) -> "pl.LazyFrame":
+        if files.source is None or files.source.format == "parquet":
+            return lazy.scan(files)
         # Text is read by one engine, so to one value for all; what it read passes through a file, not through memory.
-        aside = self._aside(feed.alias)
-        copy = f"copy ({duck.select(feed)}) to {literal(str(aside))} (format parquet, compression lz4_raw)"
+        aside = self._aside(files.alias)
+        copy = f"copy ({duck.select(files)}) to {literal(str(aside))} (format parquet, compression lz4_raw)"
         with self.engine.cursor() as cursor:
             cursor.execute(copy)
-        return lazy.as_declared(aside, feed.source)
+        return lazy.as_declared(aside, files.source)
 
     def _aside(self, name: str) -> Path:
         """Return a file beside the one being made that is gone when that is made."""

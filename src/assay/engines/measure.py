@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -20,7 +20,6 @@ from assay.plan.graph import nearest
 if TYPE_CHECKING:
     import duckdb
 
-Stranger = tuple[str, str, str]  # a column, its grain, and the part that rows should be of
 # Types that DuckDB reads from Parquet just as they were written, by either engine.
 _AS_WRITTEN = re.compile(
     r"BOOLEAN|U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|VARCHAR|BLOB|DATE|TIMESTAMP( WITH TIME ZONE)?"
@@ -29,30 +28,38 @@ _AS_WRITTEN = re.compile(
 _RANGES = 64  # ranges of rows that are told apart in one query
 
 
+class PartCheck(NamedTuple):
+    """The rows of a part: those whose `column`, at this grain (as in Partition), is `key`."""
+
+    column: str
+    grain: str
+    key: str
+
+
 def measure(
     engine: DuckDB,
     file: Path,
     event_time: str = "",
     types: Mapping[str, str] | None = None,
     *,
-    stranger: Stranger | None = None,
+    part_check: PartCheck | None = None,
 ) -> Measured:
     """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
 
-    The digest is the sum of a hash of each row, so neither the order of rows nor the layout of files counts;
-    `types` are those that the columns were written in: DuckDB may not see all of them. `stranger` is a column, and
-    the part that rows should be of: those of another are counted.
+    The digest is the sum of a hash of each row, so it depends neither on the order of rows nor on
+    the layout of files. `types` are those that the columns were written in: DuckDB may not see all
+    of them. Rows that do not meet `part_check` are counted as `foreign_rows`.
     """
     staged = parquet([file])
     with engine.cursor() as cursor:
         columns = _columns(cursor, staged, types or {})
         measures = _measures(columns, event_time)
-        strange = strange_to(stranger, columns)
-        if strange:
-            measures.append(f"count_if({strange})")
+        is_foreign = is_foreign_to(part_check, columns)
+        if is_foreign:
+            measures.append(f"count_if({is_foreign})")
         row = _one(cursor, f"select {', '.join(measures)} {staged}")
-    found = _measured(engine, columns, event_time, row)
-    return replace(found, strangers=(row[-1] or 0) if strange else 0)
+    measured = _measured(engine, columns, event_time, row)
+    return replace(measured, foreign_rows=row[-1] or 0) if is_foreign else measured
 
 
 def _one(cursor: "duckdb.DuckDBPyConnection", query: str) -> Sequence[Any]:
@@ -105,15 +112,15 @@ def measure_ranges(
     return [_measured(engine, columns, "", found.get(n, nothing)) for n in range(len(rows))]
 
 
-def strange_to(part: Stranger | None, columns: Sequence[Column]) -> str:
-    """Return the SQL that is true of rows of another part; '' where the rows do not say."""
-    column, grain, key = part or ("", "", "")
-    found = next((c for c in columns if c.name.lower() == column.lower()), None)
-    return (
-        f"{keyed(identifier(found.name), grain, found.type)} is distinct from {literal(key)}"
-        if found
-        else ""
-    )
+def is_foreign_to(part: PartCheck | None, columns: Sequence[Column]) -> str:
+    """Return the SQL condition that a row is of another part; '' where no column gives the part."""
+    if part is None:
+        return ""
+    for column in columns:
+        if column.name.lower() == part.column.lower():
+            key = keyed(identifier(column.name), part.grain, column.type)
+            return f"{key} is distinct from {literal(part.key)}"
+    return ""
 
 
 def columns_hint(name: str, columns: Iterable[str]) -> str:

@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def scan(feed: InputFiles) -> "pl.LazyFrame":
+def scan(files: InputFiles) -> "pl.LazyFrame":
     """Return a product, or a source of Parquet files, as a LazyFrame: columns as declared, or as stored."""
     import polars as pl
 
-    if feed.source is None:
-        return parquet(feed.table)
-    declared = {column.name: of_column(column) for column in feed.source.columns}
-    if not feed.files:  # a part that this source has none of
-        by_path = {column.name: of_column(column) for column in feed.source.path_columns}
+    if files.source is None:
+        return parquet(files.table)
+    declared = {column.name: of_column(column) for column in files.source.columns}
+    if not files.paths:  # a part that this source has none of
+        by_path = {column.name: of_column(column) for column in files.source.path_columns}
         return pl.LazyFrame(schema=declared | by_path)
-    told = path_columns(feed)
+    told = path_columns(files)
     frames = [
         group.scan(group.read_as, "__file" if told else None).select(
             *(pl.col(name).cast(dtype) for name, dtype in declared.items()), *told
         )
-        for group in parquetfiles.by_schema(feed, feed.files)
+        for group in parquetfiles.by_schema(files, files.paths)
     ]
     return pl.concat(frames) if len(frames) > 1 else frames[0]
 
@@ -49,11 +49,13 @@ def parquet(table: StoredTable) -> "pl.LazyFrame":
     import polars as pl
 
     frames = []
-    if table.split and (told := table.told):
+    if table.split and (hive_files := table.hive_files):
         schema = {table.split[0]: to_polars(table.split[1])}
-        frames.append(pl.scan_parquet(told, glob=False, hive_partitioning=True, hive_schema=schema))
-    if untold := table.untold:
-        frames.append(pl.scan_parquet(untold, glob=False, hive_partitioning=False))
+        frames.append(
+            pl.scan_parquet(hive_files, glob=False, hive_partitioning=True, hive_schema=schema)
+        )
+    if plain_files := table.plain_files:
+        frames.append(pl.scan_parquet(plain_files, glob=False, hive_partitioning=False))
     for file, ranges in table.cuts.items():
         cut = pl.scan_parquet(file, glob=False, hive_partitioning=False)
         frames += [cut.slice(start, rows) for start, rows in ranges]

@@ -36,15 +36,15 @@ class StoredTable(Struct, frozen=True):
     behind: Origin | None = None
 
     @property
-    def told(self) -> list[Path]:
-        """The whole files whose folder tells the value of the column that they are split by."""
+    def hive_files(self) -> list[Path]:
+        """The whole files whose folder gives the value of the column `split`."""
         return [file for file in self._whole if self.split and _column_of(file) == self.split[0]]
 
     @property
-    def untold(self) -> list[Path]:
+    def plain_files(self) -> list[Path]:
         """The other whole files."""
-        told = set(self.told)
-        return [file for file in self._whole if file not in told]
+        hive_files = set(self.hive_files)
+        return [file for file in self._whole if file not in hive_files]
 
     @property
     def _whole(self) -> list[Path]:
@@ -88,11 +88,11 @@ class InputFiles(Struct, frozen=True, kw_only=True):
     @property
     def is_table(self) -> bool:
         """Whether it is a table, and no file that is handed over as such."""
-        return not self.source.is_file if self.source else self.files[0].suffix == ".parquet"
+        return not self.source.is_file if self.source else self.paths[0].suffix == ".parquet"
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """The files, whatever of them is read."""
+    def paths(self) -> tuple[Path, ...]:
+        """The paths of the files, also of files of which only some rows are read."""
         return self.table.files
 
 
@@ -138,11 +138,11 @@ def _cut(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
 class Measured(Struct, frozen=True, kw_only=True):
     """What a staged file holds: rows, columns as stored, content digest, and the last event time.
 
-    `strangers` are rows that belong to another part.
+    `foreign_rows` counts the rows that belong to another part.
     """
 
     rows: int
     columns: tuple[Column, ...]
     digest: str
     data_as_of: datetime | None = None
-    strangers: int = 0
+    foreign_rows: int = 0

@@ -112,15 +112,15 @@ def suggestion(graph: Graph, shelf: Inputs, name: str) -> Suggestion:
         raise UsageError(
             f"{name} is a file, so it has no columns", hint="`products show` says where it is."
         )
-    feed, engine = shelf.published(name), shelf.engine()
+    files, engine = shelf.published(name), shelf.engine()
     try:
-        with damage_reported([feed.table]):
-            if feed.source and feed.source.is_text:
-                inspect(feed, feed.files, engine)
+        with damage_reported([files.table]):
+            if files.source and files.source.is_text:
+                inspect(files, files.paths, engine)
             hide = _sensitive(graph, name) | (
-                never_shown(shelf, product, feed.table) if product else set()
+                never_shown(shelf, product, files.table) if product else set()
             )
-            return suggest(feed, version, hide, engine)
+            return suggest(files, version, hide, engine)
     except SourceFault as fault:
         raise BuildError(of_source(fault, graph)) from None
     finally:
@@ -135,10 +135,12 @@ def _sensitive(graph: Graph, name: str) -> set[str]:
     )
 
 
-def suggest(feed: InputFiles, version: str, sensitive: Iterable[str], engine: DuckDB) -> Suggestion:
+def suggest(
+    files: InputFiles, version: str, sensitive: Iterable[str], engine: DuckDB
+) -> Suggestion:
     """Profile a source or a version; of what is sensitive, or may well be, only type and how many are missing."""
     with engine.cursor() as cursor:
-        cursor.execute(f"create or replace temp view profiled as {select(feed)}")
+        cursor.execute(f"create or replace temp view profiled as {select(files)}")
         described = cursor.execute("describe profiled").fetchall()
         (rows,) = cursor.execute("select count(*) from profiled").fetchone() or (0,)
         hide = secret_names([row[0] for row in described], sensitive)
@@ -148,7 +150,7 @@ def suggest(feed: InputFiles, version: str, sensitive: Iterable[str], engine: Du
             for row in described
         ]
         key = _key(cursor, [p for p in profiles if not p.secret], rows)
-    code = "\n".join(_code(feed.name, version, rows, profiles, key))
+    code = "\n".join(_code(files.name, version, rows, profiles, key))
     return Suggestion(code=code, rows=rows, key=key, columns=tuple(profiles))
 
 

@@ -13,19 +13,19 @@ from assay.errors import SourceFault
 from assay.model import Source
 
 
-def select(feed: InputFiles) -> str:
+def select(files: InputFiles) -> str:
     """Return the query that reads the CSV files of a source."""
-    return textual.select(feed, texts(feed, feed.files))
+    return textual.select(files, texts(files, files.paths))
 
 
-def texts(feed: InputFiles, files: Sequence[Path]) -> dict[str, list[Path]]:
+def texts(files: InputFiles, paths: Sequence[Path]) -> dict[str, list[Path]]:
     """Return what reads the declared columns of files as text (SQL of a table, with `__file`), files of it by each."""
-    assert feed.source is not None
-    groups = by_header(feed, files)
-    return {_texts(feed.source, header, group): group for header, group in groups.items()}
+    assert files.source is not None
+    groups = by_header(files, paths)
+    return {_texts(files.source, header, group): group for header, group in groups.items()}
 
 
-def _texts(source: Source, header: tuple[str, ...], files: Sequence[Path]) -> str:
+def _texts(source: Source, header: tuple[str, ...], paths: Sequence[Path]) -> str:
     declared = {column.name for column in source.columns}
     # A column that is not declared still takes its place in the line: it is read under a name of ours.
     lower = {name.lower() for name in declared}
@@ -35,7 +35,7 @@ def _texts(source: Source, header: tuple[str, ...], files: Sequence[Path]) -> st
     spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     nulls = ", ".join(literal(value) for value in ("", *source.null_values))
     return (
-        f"read_csv({source_files(files)}, auto_detect = false, header = true, "
+        f"read_csv({source_files(paths)}, auto_detect = false, header = true, "
         f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
         f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, columns = {{{spec}}})"
     )
@@ -48,17 +48,17 @@ def _unlike(taken: set[str], index: int) -> str:
     return name
 
 
-def by_header(feed: InputFiles, files: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
+def by_header(files: InputFiles, paths: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
     """Return CSV files of a source by their header line, so that columns are always read by name.
 
     Raises SourceFault for a file that lacks a declared column or has it twice.
     """
-    source = feed.source
+    source = files.source
     assert source is not None
     groups: dict[tuple[str, ...], list[Path]] = {}
-    for file in files:
-        header = _header(source, feed.path_of(file), file)
-        if wrong := header_fault(source, feed.path_of(file), header):
+    for file in paths:
+        header = _header(source, files.path_of(file), file)
+        if wrong := header_fault(source, files.path_of(file), header):
             raise wrong
         groups.setdefault(header, []).append(file)
     return groups

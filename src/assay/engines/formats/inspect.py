@@ -58,47 +58,47 @@ class _Found(Struct, frozen=True):
     there: tuple[int, ...] = ()
 
 
-def inspect(feed: InputFiles, files: Sequence[Path], engine: DuckDB) -> None:
+def inspect(files: InputFiles, paths: Sequence[Path], engine: DuckDB) -> None:
     """Read files of a source, text whole; raises SourceFault for the first that is not what the source declares."""
-    assert feed.source is not None
-    if feed.source.format == "parquet":
+    assert files.source is not None
+    if files.source.format == "parquet":
         with engine.cursor() as cursor:
-            parquetfiles.inspect(feed, files, cursor)
+            parquetfiles.inspect(files, paths, cursor)
         return
-    surveys = {file: _surveyed(feed, file) for file in files}
-    for file, found in _found(feed, files, engine):
-        _check(feed, file, found, surveys[file], engine)
+    surveys = {file: _surveyed(files, file) for file in paths}
+    for file, found in _found(files, paths, engine):
+        _check(files, file, found, surveys[file], engine)
 
 
-def _surveyed(feed: InputFiles, file: Path) -> Survey:
-    source = feed.source
+def _surveyed(files: InputFiles, file: Path) -> Survey:
+    source = files.source
     assert source is not None
     try:
         return survey(file, quoted=source.format == "csv")
     except Damaged as damage:
         raise SourceFault(
-            source.name, f"{feed.path_of(file)} {damage}", hint="Fetch the file again."
+            source.name, f"{files.path_of(file)} {damage}", hint="Fetch the file again."
         ) from None
 
 
 def _found(
-    feed: InputFiles, files: Sequence[Path], engine: DuckDB
+    files: InputFiles, paths: Sequence[Path], engine: DuckDB
 ) -> Iterator[tuple[Path, _Found]]:
     """Yield what is in each file; those that DuckDB cannot read are looked at one by one, to say which it is."""
     import duckdb
 
-    source = feed.source
+    source = files.source
     assert source is not None
-    for table, group in _FORMATS[source.format].texts(feed, files).items():
+    for table, group in _FORMATS[source.format].texts(files, paths).items():
         try:
             counted = _counted(source, table, engine)
         except duckdb.Error as error:
             if type(error).__name__ in _ABOUT_OURSELVES or remedy(error):
                 raise
             if len(group) == 1:
-                raise _unreadable(feed, group[0], error) from None
+                raise _unreadable(files, group[0], error) from None
             for file in group:
-                yield from _found(feed, [file], engine)
+                yield from _found(files, [file], engine)
             continue
         yield from ((file, counted.get(str(file), _Found())) for file in group)
 
@@ -120,24 +120,24 @@ def _counted(source: Source, table: str, engine: DuckDB) -> Mapping[str, _Found]
     }
 
 
-def _unreadable(feed: InputFiles, file: Path, error: "duckdb.Error") -> SourceFault:
-    source = feed.source
+def _unreadable(files: InputFiles, file: Path, error: "duckdb.Error") -> SourceFault:
+    source = files.source
     assert source is not None
-    fault = _FORMATS[source.format].fault(source, file, feed.path_of(file), {})
+    fault = _FORMATS[source.format].fault(source, file, files.path_of(file), {})
     return fault or SourceFault(
         source.name,
-        f"{feed.path_of(file)}: it cannot be read as {source.format.upper()} ({type(error).__name__})",
+        f"{files.path_of(file)}: it cannot be read as {source.format.upper()} ({type(error).__name__})",
         hint="Lines should all end in the same way, and have as many values as the first.",
     )
 
 
-def _check(feed: InputFiles, file: Path, found: _Found, surveyed: Survey, engine: DuckDB) -> None:
-    source, name = feed.source, feed.path_of(file)
+def _check(files: InputFiles, file: Path, found: _Found, surveyed: Survey, engine: DuckDB) -> None:
+    source, name = files.source, files.path_of(file)
     assert source is not None
     format = _FORMATS[source.format]
     wrong = [column for column, count in zip(source.columns, found.wrong, strict=False) if count]
     if wrong or found.ill:
-        texts = _wrong_texts(feed, file, [column.name for column in wrong], engine)
+        texts = _wrong_texts(files, file, [column.name for column in wrong], engine)
         fault = format.fault(source, file, name, texts)
         if not fault and wrong:
             fault = value_fault(source, name, wrong[0], next(iter(texts[wrong[0].name]), ""))
@@ -149,19 +149,19 @@ def _check(feed: InputFiles, file: Path, found: _Found, surveyed: Survey, engine
         told = f"{name}: it has {rows:,} rows, and {found.rows:,} of them could be read"
         raise format.fault(source, file, name, {}) or SourceFault(source.name, told)
     if source.format == "jsonl" and found.rows:
-        _check_keys(feed, file, found, engine)
+        _check_keys(files, file, found, engine)
 
 
 def _wrong_texts(
-    feed: InputFiles, file: Path, names: Sequence[str], engine: DuckDB
+    files: InputFiles, file: Path, names: Sequence[str], engine: DuckDB
 ) -> Mapping[str, set[str]]:
     """Return texts of a file, by column, that are no values of the declared type."""
-    source = feed.source
+    source = files.source
     assert source is not None
     tables = (
-        jsonlines.texts(feed, [file], literally=True)
+        jsonlines.texts(files, [file], literally=True)
         if source.format == "jsonl"
-        else csvfiles.texts(feed, [file])
+        else csvfiles.texts(files, [file])
     )
     [table] = tables
     with engine.cursor() as cursor:
@@ -178,16 +178,16 @@ def _wrong_texts(
         }
 
 
-def _check_keys(feed: InputFiles, file: Path, found: _Found, engine: DuckDB) -> None:
+def _check_keys(files: InputFiles, file: Path, found: _Found, engine: DuckDB) -> None:
     """Raise SourceFault for a declared key that no line of a file has; it may be null in all."""
-    source = feed.source
+    source = files.source
     assert source is not None
     absent = [
         column for column, count in zip(source.columns, found.there, strict=True) if not count
     ]
     if not absent:
         return
-    [table] = jsonlines.texts(feed, [file])
+    [table] = jsonlines.texts(files, [file])
     with engine.cursor() as cursor:
         keys = {
             row[0]
@@ -197,4 +197,4 @@ def _check_keys(feed: InputFiles, file: Path, found: _Found, engine: DuckDB) -> 
         }
     for column in absent:
         if column.name not in keys:
-            raise missing_key(source, feed.path_of(file), column, keys)
+            raise missing_key(source, files.path_of(file), column, keys)

@@ -26,32 +26,32 @@ _MINUS_ZERO = r"-0[,}\]\s]"
 _ANY = rf"-?[0-9]+[.eE]|[\[{{]|{_MINUS_ZERO}"  # a number with a point, or what may hold one: a list, an object
 
 
-def select(feed: InputFiles) -> str:
+def select(files: InputFiles) -> str:
     """Return the query that reads the JSON lines of a source."""
-    return textual.select(feed, texts(feed, feed.files))
+    return textual.select(files, texts(files, files.paths))
 
 
 def texts(
-    feed: InputFiles, files: Sequence[Path], *, literally: bool = False
+    files: InputFiles, paths: Sequence[Path], *, literally: bool = False
 ) -> dict[str, list[Path]]:
     """Return what reads the declared keys of files as text (SQL of a table, with `__file`, `__line`); the files of it.
 
     `literally`: every number as it is written, also where spelling it anew loses nothing.
     """
-    assert feed.source is not None
-    lines = f"read_json_objects({source_files(files)}, format = 'newline_delimited', filename = '__file')"
+    assert files.source is not None
+    lines = f"read_json_objects({source_files(paths)}, format = 'newline_delimited', filename = '__file')"
     structure = json.dumps(
-        {column.name: "VARCHAR" for column in feed.source.columns}, ensure_ascii=False
+        {column.name: "VARCHAR" for column in files.source.columns}, ensure_ascii=False
     )
-    marked = _marked("__line") if literally else _marked_where_needed(feed.source, "__line")
+    marked = _marked("__line") if literally else _marked_where_needed(files.source, "__line")
     read = f"select __file, __line, json_transform({marked}, {literal(structure)}) as __keys from __lines"
     named = ", ".join(
-        f"{_unmarked(c.name, c.type)} as {identifier(c.name)}" for c in feed.source.columns
+        f"{_unmarked(c.name, c.type)} as {identifier(c.name)}" for c in files.source.columns
     )
     lined = f"select __file, json::varchar as __line from {lines}"
     return {
         f"(with __lines as ({lined}), __read as ({read}) select __file, __line, {named} from __read)": list(
-            files
+            paths
         )
     }
 

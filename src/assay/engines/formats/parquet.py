@@ -32,15 +32,15 @@ _DAY = 86_400 * _PER_SECOND["ns"]
 class Group(Struct, frozen=True, kw_only=True):
     """Parquet files of a source that store each declared column (by name) as the same type."""
 
-    feed: InputFiles
-    files: tuple[Path, ...]
+    files: InputFiles
+    paths: tuple[Path, ...]
     stored: Mapping[str, Any]
 
     @property
     def source(self) -> Source:
         """What is declared of the files."""
-        assert self.feed.source is not None
-        return self.feed.source
+        assert self.files.source is not None
+        return self.files.source
 
     def scan(self, types: Mapping[str, Any], file_column: str | None = None) -> "pl.LazyFrame":
         """Return the rows; columns whose `types` are not those stored, which are nanoseconds, as microseconds."""
@@ -51,7 +51,7 @@ class Group(Struct, frozen=True, kw_only=True):
             cast = pl.ScanCastOptions(datetime_cast="nanosecond-downcast")
             options = {"schema": types, "extra_columns": "ignore", "cast_options": cast}
         return pl.scan_parquet(
-            [*self.files],
+            [*self.paths],
             glob=False,
             hive_partitioning=False,
             include_file_paths=file_column,
@@ -78,39 +78,39 @@ class Group(Struct, frozen=True, kw_only=True):
         return types
 
 
-def select(feed: InputFiles) -> str:
+def select(files: InputFiles) -> str:
     """Return the query that reads Parquet files of a source."""
-    source = feed.source
+    source = files.source
     assert source is not None
     named = ", ".join(
         f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in source.columns
     )
     options = "filename = '__file', hive_partitioning = false"
     return " union all ".join(
-        f"select {named}{by_path(feed)} from read_parquet({source_files(group.files)}, {options})"
-        for group in by_schema(feed, feed.files)
+        f"select {named}{by_path(files)} from read_parquet({source_files(group.paths)}, {options})"
+        for group in by_schema(files, files.paths)
     )
 
 
-def by_schema(feed: InputFiles, files: Sequence[Path]) -> list[Group]:
+def by_schema(files: InputFiles, paths: Sequence[Path]) -> list[Group]:
     """Return the Parquet files of a source in groups of one schema, so that no file's types are taken for another's.
 
     Raises SourceFault for a file that lacks a declared column, or has it in a type that is not what is declared.
     """
-    assert feed.source is not None
+    assert files.source is not None
     of_types: dict[tuple[Any, ...], list[Path]] = {}
-    for file in files:
-        of_types.setdefault(_stored_types(feed, file), []).append(file)
-    names = [column.name for column in feed.source.columns]
+    for file in paths:
+        of_types.setdefault(_stored_types(files, file), []).append(file)
+    names = [column.name for column in files.source.columns]
     return [
-        Group(feed=feed, files=tuple(same), stored=dict(zip(names, types, strict=True)))
+        Group(files=files, paths=tuple(same), stored=dict(zip(names, types, strict=True)))
         for types, same in of_types.items()
     ]
 
 
-def inspect(feed: InputFiles, files: Sequence[Path], cursor: "duckdb.DuckDBPyConnection") -> None:
+def inspect(files: InputFiles, paths: Sequence[Path], cursor: "duckdb.DuckDBPyConnection") -> None:
     """Look at the values of files; raises SourceFault for the first that its declared type does not hold exactly."""
-    for group in by_schema(feed, files):
+    for group in by_schema(files, paths):
         _check_values(group)
         _check_by_duckdb(group, cursor)
 
@@ -118,23 +118,23 @@ def inspect(feed: InputFiles, files: Sequence[Path], cursor: "duckdb.DuckDBPyCon
 # ---------------------------------------------------------------------------------------------- types
 
 
-def _stored_types(feed: InputFiles, file: Path) -> tuple["pl.DataType", ...]:
+def _stored_types(files: InputFiles, file: Path) -> tuple["pl.DataType", ...]:
     """Return the type of each declared column in a file; SourceFault with all that is wrong with them."""
     import polars as pl
 
-    assert feed.source is not None
+    assert files.source is not None
     try:
         with file.open("rb") as content:  # letters of a path would be taken for wildcards
             schema = pl.read_parquet_schema(content)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SourceFault(
-            feed.source.name, f"{feed.path_of(file)} cannot be read: {error}"
+            files.source.name, f"{files.path_of(file)} cannot be read: {error}"
         ) from error
     if problems := [
-        problem for column in feed.source.columns if (problem := _problem(schema, column))
+        problem for column in files.source.columns if (problem := _problem(schema, column))
     ]:
-        raise SourceFault(feed.source.name, f"{feed.path_of(file)} {'; and '.join(problems)}")
-    return tuple(schema[column.name] for column in feed.source.columns)
+        raise SourceFault(files.source.name, f"{files.path_of(file)} {'; and '.join(problems)}")
+    return tuple(schema[column.name] for column in files.source.columns)
 
 
 def _problem(schema: Mapping[str, "pl.DataType"], column: Column) -> str:
@@ -218,17 +218,17 @@ def _file_of_wrong(
             return Path(path)
     except pl.exceptions.PolarsError as error:
         _raise_unreadable(group, str(error))
-        for file in group.files:
-            _file_of_wrong(replace(group, files=(file,)), types, but_largest=but_largest)
+        for file in group.paths:
+            _file_of_wrong(replace(group, paths=(file,)), types, but_largest=but_largest)
         raise
     return None
 
 
 def _raise_unreadable(group: Group, error: str) -> None:
     """Raise SourceFault for a file that cannot be read; where there are several, it is not known yet which it is."""
-    if len(group.files) == 1:
+    if len(group.paths) == 1:
         raise SourceFault(
-            group.source.name, f"{group.feed.path_of(group.files[0])} cannot be read: {error}"
+            group.source.name, f"{group.files.path_of(group.paths[0])} cannot be read: {error}"
         )
 
 
@@ -238,7 +238,7 @@ def _first_wrong(
     """Return what to say of the first value in a file that its declared type does not hold exactly."""
     import polars as pl
 
-    frame = replace(group, files=(file,)).scan(types).with_row_index(_FILE, 1)
+    frame = replace(group, paths=(file,)).scan(types).with_row_index(_FILE, 1)
     declared = {column.name: column for column in group.source.columns}
     for name, wrong in _wrong(group, types, but_largest=but_largest).items():
         is_time = types[name].is_temporal()
@@ -252,12 +252,12 @@ def _first_wrong(
                 _moment(found, types[name]) if is_time else repr(found),
             )
     return SourceFault(
-        group.source.name, f"{group.feed.path_of(file)} was replaced while it was being read"
+        group.source.name, f"{group.files.path_of(file)} was replaced while it was being read"
     )
 
 
 def _fault(group: Group, file: Path, row: int, column: Column, value: str) -> SourceFault:
-    place = f"{group.feed.path_of(file)}, row {row}"
+    place = f"{group.files.path_of(file)}, row {row}"
     should = f"column {column.name!r} should be {column.logical or column.type}"
     return SourceFault(group.source.name, f"{place}: {should}", quoted=value, column=column.name)
 
@@ -270,7 +270,7 @@ def _check_by_duckdb(group: Group, cursor: "duckdb.DuckDBPyConnection") -> None:
     for column in group.source.columns:
         if not (wrong := _wrong_to_duckdb(column, group.stored[column.name])):
             continue
-        read = f"read_parquet({source_files(group.files)}, {options})"
+        read = f"read_parquet({source_files(group.paths)}, {options})"
         value = f"cast({identifier(column.name)} as varchar)"
         try:
             rows = cursor.execute(
@@ -278,8 +278,8 @@ def _check_by_duckdb(group: Group, cursor: "duckdb.DuckDBPyConnection") -> None:
             ).fetchall()
         except duckdb.Error as error:
             _raise_unreadable(group, str(error).partition("\n")[0])
-            for file in group.files:
-                _check_by_duckdb(replace(group, files=(file,)), cursor)
+            for file in group.paths:
+                _check_by_duckdb(replace(group, paths=(file,)), cursor)
             raise
         for file, before, found in rows:
             raise _fault(group, Path(file), before + 1, column, found)

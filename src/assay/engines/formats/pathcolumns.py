@@ -12,36 +12,36 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def by_path(feed: InputFiles) -> str:
+def by_path(files: InputFiles) -> str:
     """Return what the path of each file tells, as further columns of a select list."""
-    source = feed.source
+    source = files.source
     assert source is not None
     columns = ""
     for column, group in source.told_by_path:
-        value = f"regexp_extract(__file, {literal(feed.path_regex)}, {group})"
+        value = f"regexp_extract(__file, {literal(files.path_regex)}, {group})"
         if column.name in source.path_escaped:
             value = f"url_decode(nullif({value}, {literal(NULL)}))"
         columns += f", cast({value} as {column.type}) as {identifier(column.name)}"
     return columns
 
 
-def path_columns(feed: InputFiles) -> "list[pl.Expr]":
+def path_columns(files: InputFiles) -> "list[pl.Expr]":
     """Return what the path of each file tells, as further columns for Polars."""
     import polars as pl
 
-    source = feed.source
+    source = files.source
     assert source is not None
     columns = []
     for column, group in source.told_by_path:
-        value = pl.col("__file").str.extract(feed.path_regex, group)
-        if column.name in source.path_escaped and (odd := _odd(feed, group)):
+        value = pl.col("__file").str.extract(files.path_regex, group)
+        if column.name in source.path_escaped and (odd := _odd(files, group)):
             value = value.replace([*odd], [*odd.values()])
         columns.append(value.cast(to_polars(column.type)).alias(column.name))
     return columns
 
 
-def _odd(feed: InputFiles, group: int) -> dict[str, str | None]:
+def _odd(files: InputFiles, group: int) -> dict[str, str | None]:
     """Return the values in paths that are written otherwise than they are, each with what it is."""
-    matches = [re.match(feed.path_regex, str(file)) for file in feed.files]
+    matches = [re.match(files.path_regex, str(file)) for file in files.paths]
     values = {match[group] for match in matches if match}
     return {text: value for text in values if (value := unescaped(text)) != text}

@@ -34,13 +34,13 @@ _HINTS = {
 }
 
 
-def select(feed: InputFiles, tables: Iterable[str]) -> str:
+def select(files: InputFiles, tables: Iterable[str]) -> str:
     """Return the query that reads tables of text (SQL) as the columns that a source declares."""
-    assert feed.source is not None
+    assert files.source is not None
     named = ", ".join(
-        f"{value(c, identifier(c.name))} as {identifier(c.name)}" for c in feed.source.columns
+        f"{value(c, identifier(c.name))} as {identifier(c.name)}" for c in files.source.columns
     )
-    return " union all ".join(f"select {named}{by_path(feed)} from {table}" for table in tables)
+    return " union all ".join(f"select {named}{by_path(files)} from {table}" for table in tables)
 
 
 def faulty(column: Column, text: str) -> str:
