@@ -1,6 +1,6 @@
 """What the user asks for, as a request: selectors, parts, and which failing rows may be published."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -30,13 +30,10 @@ def request_for(
     exclude: Iterable[str] = (),
     *,
     force: bool = False,
-    restate: Mapping[str, Restatement] | None = None,
-    rules: Sequence[str] = (),
     part_range: str = "",
 ) -> Request:
     """Return what selectors ask for; all products without selectors.
 
-    `restate` says why failing rows of products may be published: those of `rules`, or of all rules about settled rows.
     `part_range` are the parts to build, `A..B`. Raises UsageError for what cannot be asked.
     """
     graph = workspace.graph
@@ -46,18 +43,29 @@ def request_for(
     chosen = frozenset(graph.select(select, exclude, states))
     if part_range:
         _check_range(graph, chosen, part_range)
-    restatements = {graph.resolve(name): reason for name, reason in (restate or {}).items()}
-    if unselected := sorted(restatements.keys() - chosen):
+    forced = chosen if force else frozenset[str]()
+    return Request(products=chosen, forced=forced, part_range=part_range)
+
+
+def with_restatements(
+    request: Request,
+    graph: Graph,
+    observed: Observed,
+    names: Iterable[str],
+    *,
+    reason: Restatement,
+    rules: Sequence[str],
+) -> Request:
+    """Return a request that lets failing rows of these products be published, for a reason.
+
+    They are the rows that fail `rules` now, or all rules about settled rows without `rules`. Raises UsageError for a
+    product that is not selected, and for a rule that is not about settled rows.
+    """
+    products = [graph.resolve(name) for name in names]
+    if unselected := sorted(set(products) - request.products):
         raise UsageError(f"{unselected[0]} is to be restated, and is not selected")
-    return Request(
-        products=chosen,
-        forced=chosen if force else frozenset(),
-        restated={
-            name: _bound_to_rows(graph, observed, name, reason, rules)
-            for name, reason in restatements.items()
-        },
-        part_range=part_range,
-    )
+    restated = {name: _bound_to_rows(graph, observed, name, reason, rules) for name in products}
+    return replace(request, restated=restated)
 
 
 def _method_of(selector: str) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 import click
 
@@ -42,10 +41,12 @@ def selected(
     observed: Observed,
     select: Iterable[str],
     exclude: Iterable[str] = (),
-    **options: Any,
+    *,
+    force: bool = False,
+    part_range: str = "",
 ) -> Request:
     """Return the request for what selectors name; say so if they name nothing."""
-    request = request_for(workspace, observed, select, exclude, **options)
+    request = request_for(workspace, observed, select, exclude, force=force, part_range=part_range)
     selectors = [*select, *exclude]
     if selectors and not request.products:
         click.echo(clean(f"  nothing matches {' '.join(selectors)}"), err=True)

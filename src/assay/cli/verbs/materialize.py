@@ -6,6 +6,7 @@ from datetime import datetime
 
 import click
 
+from assay.build.selection import with_restatements
 from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.running import end, go
@@ -131,21 +132,18 @@ def verb(
         check_now(workspace, now)
         finish(workspace)
         observed = workspace.observe()
-        restatement = Restatement(because=because.strip(), who=user(), range=parts)
         request = selected(
-            workspace,
-            observed,
-            [*names, *select],
-            exclude,
-            force=force,
-            restate=dict.fromkeys(restate, restatement),
-            rules=rules,
-            part_range=parts,
+            workspace, observed, [*names, *select], exclude, force=force, part_range=parts
         )
+        if restate:
+            reason = Restatement(because=because.strip(), who=user(), range=parts)
+            request = with_restatements(
+                request, workspace.graph, observed, restate, reason=reason, rules=rules
+            )
         options = RunOptions(jobs=jobs or 0, fail_fast=fail_fast, wait=wait)
         outcome = go(workspace, observed, request, as_json=as_json, options=options)
-    for name, asked in sorted(request.restated.items()):
-        if told := not_restated(name, asked, outcome.results[name].end):
-            click.echo(clean(f"  {told}"), err=True)
+    for name, restatement in sorted(request.restated.items()):
+        if why := not_restated(name, restatement, outcome.results[name].end):
+            click.echo(clean(f"  {why}"), err=True)
     end(outcome, as_json)
     click.get_current_context().exit(outcome.exit_code)
