@@ -223,8 +223,8 @@ class Source(Struct, frozen=True, kw_only=True):
         return self.format == "file"
 
     @property
-    def told_by_path(self) -> tuple[tuple[Column, int], ...]:
-        """The columns that the path tells, each with the number of its group in `path_regex`."""
+    def path_groups(self) -> tuple[tuple[Column, int], ...]:
+        """The columns whose values are in the path, each with the number of its group in `path_regex`."""
         names = self.partition.names if self.partition else ()
         return tuple((column, names.index(column.name) + 1) for column in self.path_columns)
 
@@ -304,12 +304,14 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     @property
     def queries(self) -> tuple[tuple[str, tuple[Input, ...]], ...]:
         """All SQL that making and judging it runs, each with what it may read."""
-        told = [(self.sql, self.inputs)] if self.sql else []
+        queries = [(self.sql, self.inputs)] if self.sql else []
         for rule in self.contract.rules:
-            told += [(rule.sql, rule.inputs)] if rule.sql else []
+            if rule.sql:
+                queries.append((rule.sql, rule.inputs))
             if rule.demand and rule.demand.kind == "condition":
-                told.append((f"select not (\n{rule.demand.arguments['sql']}\n)", rule.inputs))
-        return tuple(told)
+                condition = rule.demand.arguments["sql"]
+                queries.append((f"select not (\n{condition}\n)", rule.inputs))
+        return tuple(queries)
 
     @property
     def uses_previous(self) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from assay.errors import UsageError
 from assay.model import Source, Where
 from assay.plan.graph import Graph
+from assay.plan.select import select_products
 from tests.plan.test_ladder import product
 
 
@@ -64,14 +65,14 @@ SELECTIONS = {
 @pytest.mark.parametrize("selector", SELECTIONS)
 def test_selectors(selector: str) -> None:
     states = {"stale": {"m.a"}, "blocked": {"n.d"}, "state": {"n.e"}}
-    chosen = GRAPH.select([selector], (), states)
+    chosen = select_products(GRAPH, [selector], (), states)
     assert "".join(sorted(name[-1] for name in chosen)) == SELECTIONS[selector]
 
 
 def test_exclusion_and_repetition() -> None:
-    assert GRAPH.select([], []) == set(GRAPH.products)
-    assert GRAPH.select(["a+"], ["c d"]) == {"m.a", "m.b"}
-    assert GRAPH.select(["a", "e"]) == {"m.a", "n.e"}
+    assert select_products(GRAPH, [], []) == set(GRAPH.products)
+    assert select_products(GRAPH, ["a+"], ["c d"]) == {"m.a", "m.b"}
+    assert select_products(GRAPH, ["a", "e"]) == {"m.a", "n.e"}
 
 
 @pytest.mark.parametrize(
@@ -80,12 +81,12 @@ def test_exclusion_and_repetition() -> None:
 )
 def test_selectors_that_cannot_be_read(selector: str) -> None:
     with pytest.raises(UsageError):
-        GRAPH.select([selector])
+        select_products(GRAPH, [selector])
 
 
 def test_nearest_names_are_offered() -> None:
     with pytest.raises(UsageError, match=r"Did you mean orders\.lines"):
-        of(orders__lines="s.raw").select(["lins"])
+        select_products(of(orders__lines="s.raw"), ["lins"])
 
 
 def test_order_and_cycles() -> None:

@@ -7,11 +7,13 @@ from msgspec.structs import replace
 from assay.build.workspace import Workspace
 from assay.decisions import Blocked, Build, Check, Held, Maybe, Publish
 from assay.errors import UsageError
-from assay.plan.graph import Graph, rule_of
+from assay.plan.graph import Graph
 from assay.plan.ladder import plan
+from assay.plan.names import rule_of
 from assay.plan.observed import Observed
 from assay.plan.parts import within
 from assay.plan.request import Request
+from assay.plan.select import select_products
 from assay.plan.verdicts import held_back
 from assay.plan.waivers import Restatement, looked_at
 
@@ -40,7 +42,7 @@ def request_for(
     selectors = " ".join([*select, *exclude]).replace(",", " ").split()
     needs_plan = any(_method_of(selector) in _STATES for selector in selectors)
     states = products_by_state(workspace, observed) if needs_plan else None
-    chosen = frozenset(graph.select(select, exclude, states))
+    chosen = frozenset(select_products(graph, select, exclude, states))
     if part_range:
         _check_range(graph, chosen, part_range)
     forced = chosen if force else frozenset[str]()

@@ -14,7 +14,8 @@ from assay.declare.project import Project, open_project
 from assay.errors import UsageError
 from assay.events import Event, Outcome, Reporter
 from assay.facts import Version
-from assay.plan.graph import Graph, full_name
+from assay.plan.graph import Graph
+from assay.plan.names import full_name
 from assay.plan.observed import Observed
 from assay.store.files import LocalStorage, Storage
 from assay.store.leases import reading

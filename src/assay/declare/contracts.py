@@ -14,7 +14,7 @@ from assay.declare.rules import Rulebook, check_digest, with_unique_texts
 from assay.declare.words import ProductDeclaration
 from assay.model import Contract, Demand, Rule
 from assay.plan.digests import digest
-from assay.plan.graph import nearest
+from assay.plan.names import nearest
 from assay.rules.schema import NotASchema, Schema, dtype_of, read_schema
 
 

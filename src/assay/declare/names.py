@@ -14,7 +14,7 @@ from assay.declare.words import (
 )
 from assay.errors import DeclarationError, Problem
 from assay.model import PREVIOUS, QUARANTINE, THIS, Where
-from assay.plan.graph import nearest
+from assay.plan.names import nearest
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,99}")
 _NAME_HINT = "Names are lower-case letters, digits and _, up to 100, and do not start with a digit."

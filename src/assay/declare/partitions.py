@@ -13,7 +13,8 @@ from assay.declare.words import (
     SourceDeclaration,
 )
 from assay.model import Partition, Where
-from assay.plan.graph import Graph, nearest
+from assay.plan.graph import Graph
+from assay.plan.names import nearest
 from assay.plan.parts import partition_by, template
 from assay.sensitive import secret
 

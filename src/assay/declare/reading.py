@@ -24,7 +24,7 @@ from assay.declare.resolve import Resolved, resolve
 from assay.engines.sql import reader
 from assay.errors import Problem, UsageError
 from assay.model import Where
-from assay.plan.graph import nearest
+from assay.plan.names import nearest
 
 _READS = (
     'Name a file, a folder, a glob such as "sql/**/*.sql", or $VARIABLE;'

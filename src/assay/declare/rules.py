@@ -17,7 +17,7 @@ from assay.declare.rule_queries import RuleQuery, query_of
 from assay.declare.words import ProductDeclaration, RuleDeclaration, SourceDeclaration
 from assay.engines.sql.reader import columns as columns_of
 from assay.model import DIMENSIONS, PREVIOUS, THIS, Demand, Input, Rule, Severity, Where
-from assay.plan.graph import nearest
+from assay.plan.names import nearest
 from assay.rules.schema import Schema, demand_of, is_built_in, is_check
 from assay.times import is_date
 

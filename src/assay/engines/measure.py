@@ -15,7 +15,7 @@ from assay.engines.tables import Measured, StoredTable
 from assay.errors import ResultRefused
 from assay.model import Column
 from assay.plan.digests import digest
-from assay.plan.graph import nearest
+from assay.plan.names import nearest
 
 if TYPE_CHECKING:
     import duckdb

@@ -16,7 +16,7 @@ from assay.catalog.address import put_back
 from assay.catalog.rows import columns_of
 from assay.config import Config
 from assay.errors import CatalogDamaged, UsageError
-from assay.plan.graph import nearest
+from assay.plan.names import nearest
 from assay.store.files import LINK, UNLINK, LocalStorage, file_digest
 from assay.store.leases import FOLDER as READERS
 from assay.upkeep.audit import Audit, Flaw, Kept, audit_of

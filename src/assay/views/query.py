@@ -12,7 +12,7 @@ from assay.engines.sql import reader
 from assay.engines.sql.tables import Unreadable
 from assay.engines.tables import StoredTable
 from assay.errors import QueryRefused, QueryStopped, StoreError
-from assay.plan.graph import nearest
+from assay.plan.names import nearest
 from assay.signals import in_thread
 from assay.views.bounds import Bounds
 from assay.views.read import Published

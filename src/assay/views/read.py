@@ -18,8 +18,8 @@ from assay.engines.tables import StoredTable, split_of, stored
 from assay.errors import UsageError
 from assay.facts import Version
 from assay.model import QUARANTINE
-from assay.plan.graph import nearest
 from assay.plan.holding import as_before
+from assay.plan.names import nearest
 from assay.plan.parts import some_parts
 from assay.store.files import LocalStorage, Storage
 from assay.store.leases import folder_of, keep, reading

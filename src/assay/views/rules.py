@@ -16,7 +16,7 @@ from assay.engines.tables import StoredTable
 from assay.errors import UsageError
 from assay.facts import RuleResult, Status, Version, short
 from assay.model import Column, Product, Rule
-from assay.plan.graph import rule_of
+from assay.plan.names import rule_of
 from assay.rules.answers import first_line
 from assay.rules.compile import ByPandera, DecidedByColumns, Rows, Text, Unique, Way, Whole, ways_of
 from assay.rules.failing import failing_rows

@@ -8,7 +8,7 @@ from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options, say
 from assay.cli.printing import rounded, table
 from assay.facts import short
-from assay.plan.graph import rule_of
+from assay.plan.names import rule_of
 from assay.plan.parts import some_parts
 from assay.text import clean
 from assay.views.history import HistoryView, history_of

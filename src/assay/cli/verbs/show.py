@@ -15,7 +15,7 @@ from assay.cli.rows import copy_out, note_held_back, show_rows, version_shown
 from assay.errors import UsageError
 from assay.facts import SourceState, short
 from assay.model import Source
-from assay.plan.graph import rule_of
+from assay.plan.names import rule_of
 from assay.sensitive import secret
 from assay.text import clean
 from assay.views import query as queries

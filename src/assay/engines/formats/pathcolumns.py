@@ -17,7 +17,7 @@ def by_path(files: InputFiles) -> str:
     source = files.source
     assert source is not None
     columns = ""
-    for column, group in source.told_by_path:
+    for column, group in source.path_groups:
         value = f"regexp_extract(__file, {literal(files.path_regex)}, {group})"
         if column.name in source.path_escaped:
             value = f"url_decode(nullif({value}, {literal(NULL)}))"
@@ -32,7 +32,7 @@ def path_columns(files: InputFiles) -> "list[pl.Expr]":
     source = files.source
     assert source is not None
     columns = []
-    for column, group in source.told_by_path:
+    for column, group in source.path_groups:
         value = pl.col("__file").str.extract(files.path_regex, group)
         if column.name in source.path_escaped and (odd := _odd(files, group)):
             value = value.replace([*odd], [*odd.values()])

@@ -1,0 +1,123 @@
+"""Selection syntax in the manner of dbt and Dagster: terms that users type to the names of products."""
+
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from assay.errors import UsageError
+from assay.plan.graph import Graph
+
+SELECTORS = (
+    "Selectors: name, +name, name+, 2+name, name+1, globs with *, tag:, owner:, domain:, path:, "
+    "state:modified, stale:, blocked:. Space is union, comma is intersection."
+)
+_TERM = re.compile(r"^(?P<up>\d{0,4}\+)?(?P<body>.+?)(?P<down>\+\d{0,4})?$")
+
+
+def select_products(
+    graph: Graph,
+    terms: Iterable[str],
+    exclude: Iterable[str] = (),
+    states: Mapping[str, set[str]] | None = None,
+) -> set[str]:
+    """Return the products that selectors name: space is union, comma is intersection, no selector is all.
+
+    `states` maps `stale`, `blocked` and `state` (for `state:modified`) to the products in that state.
+    """
+    states = states or {}
+    included = [word for term in terms for word in term.split()]
+    excluded = [word for term in exclude for word in term.split()]
+    if not included and list(terms):
+        raise UsageError("the selector is empty", hint=SELECTORS)
+    chosen = set() if included else set(graph.products)
+    for word in included:
+        chosen |= _intersection(graph, word, states)
+    omitted = set[str]()
+    for word in excluded:
+        omitted |= _intersection(graph, word, states)
+    return _with_release_groups(graph, chosen - omitted, omitted)
+
+
+def _with_release_groups(graph: Graph, chosen: set[str], omitted: set[str]) -> set[str]:
+    """Add the other members of release groups: the members of a group are published all or none.
+
+    Raises UsageError when one of them was excluded.
+    """
+    group_of = {name: product.release_group for name, product in graph.products.items()}
+    groups = {group_of[name] for name in chosen} - {""}
+    members = {name for name, group in group_of.items() if group in groups}
+    if torn := sorted(members & omitted):
+        group = group_of[torn[0]]
+        raise UsageError(
+            f"{torn[0]} is excluded, but release group {group} is published all or none"
+        )
+    return chosen | members
+
+
+def _intersection(graph: Graph, word: str, states: Mapping[str, set[str]]) -> set[str]:
+    """Return the products that are in every one of the comma-separated terms."""
+    sets = [_term(graph, term, states) for term in word.split(",") if term]
+    return set.intersection(*sets) if sets else set()
+
+
+def _term(graph: Graph, term: str, states: Mapping[str, set[str]]) -> set[str]:
+    """Return the products of one term: a name or a method, with `+` for what is up- or downstream."""
+    match = _TERM.match(term)
+    if match is None or match["body"].startswith("+"):
+        raise UsageError(f"cannot read the selector {term!r}", hint=SELECTORS)
+    matches = _matches(graph, match["body"], states)
+    chosen = set(matches)
+    for name in matches:
+        if match["up"]:
+            chosen |= graph.upstream(name, _steps(match["up"]))
+        if match["down"]:
+            chosen |= graph.downstream(name, _steps(match["down"]))
+    return chosen & set(graph.products)
+
+
+def _steps(text: str) -> int | None:
+    """Return how many steps `2+` or `+2` go; None (any number) for `+`."""
+    digits = text.strip("+")
+    return int(digits) if digits else None
+
+
+def _matches(graph: Graph, body: str, states: Mapping[str, set[str]]) -> set[str]:
+    """Return the products, or sources, of a term without its `+`."""
+    method, colon, value = body.partition(":")
+    if not colon:
+        return _named(graph, body)
+    products = graph.products.values()
+    match method:
+        case "tag":
+            return {p.name for p in products if any(fnmatchcase(tag, value) for tag in p.tags)}
+        case "owner":
+            return {p.name for p in products if fnmatchcase(p.owner, value)}
+        case "domain":
+            return {p.name for p in products if fnmatchcase(p.domain, value)}
+        case "path":
+            return {p.name for p in products if _is_under(p.where.file, value)}
+        case "state" if value == "modified":
+            return set(states.get("state", ()))
+        case "stale" | "blocked" if not value:
+            return set(states.get(method, ()))
+    raise UsageError(f"cannot read the selector {body!r}", hint=SELECTORS)
+
+
+def _named(graph: Graph, pattern: str) -> set[str]:
+    """Return the products and sources whose name, with or without its domain, matches a name or a glob."""
+    if not set(pattern) & set("*?["):
+        return {graph.resolve(pattern, sources=True)}
+    names = [*graph.products, *graph.sources]
+    matches = {
+        name
+        for name in names
+        if fnmatchcase(name, pattern) or fnmatchcase(name.partition(".")[2], pattern)
+    }
+    if not matches:
+        raise UsageError(f"no product matches {pattern!r}", hint=SELECTORS)
+    return matches
+
+
+def _is_under(file: str, path: str) -> bool:
+    folder = path.removeprefix("./").rstrip("/")
+    return fnmatchcase(file, path) or file == folder or file.startswith(f"{folder}/")
