@@ -89,7 +89,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> InputFiles:
 
 @pytest.fixture(scope="module")
 def engines(table: InputFiles) -> Iterator[list[DuckDB]]:
-    folder = table.files[0].parent
+    folder = table.paths[0].parent
     made = [DuckDB([folder], folder / "spill", limits) for limits in LIMITS]
     yield made
     for engine in made:
@@ -115,7 +115,7 @@ def in_time(work: Any, query: str) -> Any:
 
 def staged(engine: DuckDB, table: InputFiles, query: str, *, views: bool) -> list[tuple[Any, ...]]:
     """Return the rows of a query as a product is made of them: in a file."""
-    target = table.files[0].parent / "out.parquet"
+    target = table.paths[0].parent / "out.parquet"
     before = "" if views else duck.before(query, [table], "org")
     if before:
         with (
@@ -132,7 +132,7 @@ def staged(engine: DuckDB, table: InputFiles, query: str, *, views: bool) -> lis
 def read(table: InputFiles, query: str, limits: dict[str, str]) -> list[tuple[Any, ...]]:
     """Return the rows of a query as a reader asks it."""
     views = {"staff": duck.parquet(table.table)}
-    room = duck.reading_room(table.files, views, table.files[0].parent / "spill", limits)
+    room = duck.reading_room(table.paths, views, table.paths[0].parent / "spill", limits)
     rows = room.execute(query).fetchall()
     room.close()
     return sorted(rows, key=repr)

@@ -23,7 +23,7 @@ from assay.engines.types import (
     from_sql,
     storable,
     to_polars,
-    told_in_full,
+    has_same_type_in_duckdb,
 )
 from assay.errors import TypeRefused
 from tests.conftest import Place
@@ -242,7 +242,7 @@ def test_types_are_spelled_there_and_back(dtype) -> None:
     assert spelled is not None
     assert storable(spelled)
     assert to_polars(spelled) == dtype
-    assert told_in_full(dtype)
+    assert has_same_type_in_duckdb(dtype)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_texts_that_are_no_types(text: str) -> None:
     [pl.Enum(["a"]), pl.Categorical(), pl.Datetime("us", "Europe/London"), pl.Array(pl.Int64, 2)],
 )
 def test_types_that_are_not_told_in_full(dtype) -> None:
-    assert not told_in_full(dtype)
+    assert not has_same_type_in_duckdb(dtype)
 
 
 def test_casts() -> None:
@@ -479,7 +479,7 @@ def test_want_of_open_files_is_no_damage(
 
     monkeypatch.setattr(blame, "file_digest", refuse)
     file = Path("data.parquet")
-    found = blame.damaged([StoredTable((file,), behind=Origin("d.p", "v1", {file: "c"}))])
+    found = blame.damaged([StoredTable((file,), origin=Origin("d.p", "v1", {file: "c"}))])
     assert (found is None) if told is None else (told in str(found)), found
 
 

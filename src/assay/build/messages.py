@@ -84,7 +84,7 @@ def task_from(message: bytes) -> Task:
 def request_to(request: MakeRequest) -> bytes:
     """Return a request as it is sent: whose the tables are, and how files were found, stays here."""
     inputs = [
-        replace(files, table=replace(files.table, behind=None), observed=())
+        replace(files, table=replace(files.table, origin=None), observed=())
         for files in request.inputs
     ]
     return encode(replace(request, inputs=inputs)) + b"\n"

@@ -1,4 +1,4 @@
-"""Tells whether an engine stumbled over a stored file that is not what was written, and which product's it is."""
+"""Finds out whether an engine failed because a stored file is damaged, and names the file and its product."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from assay.errors import StoreError, remedy
 from assay.store.files import file_digest
 
 _ENGINES = {"duckdb", "_duckdb", "polars", "pyo3_runtime", "pyarrow", "builtins"}
-# What engines raise for bytes that they cannot make sense of; mistakes in a query are called otherwise.
-_STUMBLES = {
+# What engines raise for bytes that they cannot read; mistakes in a query have other classes.
+_READ_ERRORS = {
     "IOException",
     "InvalidInputException",
     "SerializationException",
@@ -27,39 +27,37 @@ _STUMBLES = {
 
 @contextmanager
 def damage_reported(tables: Iterable[StoredTable]) -> Iterator[None]:
-    """Turn the error of an engine that reads these into StoreError when a file of them is not what was written.
+    """Turn an error of an engine that reads these tables into StoreError if one of their files is damaged.
 
-    Only then are the files read for it: each once, whole.
+    Each file is read once, whole, and only after such an error.
     """
     try:
         yield
     except BaseException as error:
-        kind = type(error)
-        if (
-            kind.__module__.partition(".")[0] in _ENGINES
-            and kind.__name__ in _STUMBLES
-            and (told := damaged(tables))
-        ):
-            raise told from None
+        if _may_be_damage(error) and (damage := damaged(tables)):
+            raise damage from None
         raise
 
 
 def damaged(tables: Iterable[StoredTable]) -> StoreError | None:
-    """Return what is to be said of the first file of these that is not what was written; None when all are."""
+    """Return the error that names the first damaged file of these tables; None if all are as written."""
     for table in tables:
-        if table.behind is None:
+        if table.origin is None:
             continue
-        for file, checksum in table.behind.sums.items():
+        for file, checksum in table.origin.sums.items():
             try:
-                wrong = (
-                    ""
-                    if file_digest(file) == checksum
-                    else "is not what was written: its SHA-256 is another"
-                )
+                intact = file_digest(file) == checksum
+                problem = "" if intact else "is not what was written: its SHA-256 is another"
             except OSError as error:
                 if remedy(error):
-                    return None  # want of open files, say, is no fault of this one
-                wrong = f"cannot be read: {error.strerror or error}"
-            if wrong:
-                return unreadable(table.behind.product, table.behind.version, f"{file} {wrong}")
+                    return None  # the machine lacks something, open files, say: no file is damaged
+                problem = f"cannot be read: {error.strerror or error}"
+            if problem:
+                origin = table.origin
+                return unreadable(origin.product, origin.version, f"{file} {problem}")
     return None
+
+
+def _may_be_damage(error: BaseException) -> bool:
+    kind = type(error)
+    return kind.__module__.partition(".")[0] in _ENGINES and kind.__name__ in _READ_ERRORS

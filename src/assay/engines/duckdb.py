@@ -1,4 +1,4 @@
-"""DuckDB: one instance a run, a bench of views for each product on it, results copied to Parquet."""
+"""DuckDB: one instance per run, connections on it with views of a product's inputs, results as Parquet."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,12 +20,16 @@ from assay.signals import hearing
 if TYPE_CHECKING:
     import duckdb
 
-# The path is new, nobody reads it before the catalog names it, and it is removed when this fails: no detour is needed.
+# No temporary file is needed: the path is new, is read only after the catalog names it, and is
+# removed if the copy fails.
 COPY = "(format parquet, compression zstd, compression_level 1, parquet_version v2, use_tmp_file false)"
 
 
 class DuckDB:
-    """One DuckDB instance that reads and writes `folders` alone; benches on it share `limits` (settings of DuckDB)."""
+    """One DuckDB instance that can read and write below `folders` only.
+
+    Its connections share `limits` (settings of DuckDB), and are used by one thread each.
+    """
 
     def __init__(
         self, folders: Sequence[Path], spill: Path, limits: Mapping[str, str] | None = None
@@ -34,9 +38,9 @@ class DuckDB:
 
         self.limited = bool((limits or {}).get("memory_limit"))
         self._lock = threading.Lock()
-        self._open: dict[int, duckdb.DuckDBPyConnection] = {}
-        self._at: dict[int, int] = {}  # the thread that each is used by
-        self._idle: list[int] = []  # cursors for whoever wants one next
+        self._cursors: dict[int, duckdb.DuckDBPyConnection] = {}
+        self._threads: dict[int, int] = {}  # the thread that uses each cursor; 0 for none
+        self._idle: list[int] = []  # cursors that can be used again
         self._count = 0
         self._instance = connect()
         try:
@@ -49,167 +53,167 @@ class DuckDB:
         self, folders: Sequence[Path], spill: Path, limits: Mapping[str, str] | None
     ) -> None:
         run = self._instance.execute
-        _limit(self._instance, spill, limits)
+        _set_limits(self._instance, spill, limits)
         run("set python_enable_replacements = false")
         in_utc(self._instance)
-        told = (
-            f"{way}/"
+        directories = [
+            f"{spelled}/"
             for folder in folders
-            for way in dict.fromkeys((str(folder), as_named(folder)))
-        )
-        run(f"set allowed_directories = [{', '.join(map(literal, told))}]")
+            for spelled in dict.fromkeys((str(folder), as_named(folder)))
+        ]
+        run(f"set allowed_directories = [{', '.join(map(literal, directories))}]")
         run("set enable_external_access = false")
         run("set lock_configuration = true")
-        self.version = str(
-            run("select version()").fetchall()[0][0]
-        )  # another may hash rows otherwise
+        # Another version of DuckDB may hash rows differently.
+        self.version = str(run("select version()").fetchall()[0][0])
 
     @contextmanager
     def bench(
         self, inputs: Sequence[InputFiles], domain: str
     ) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """Open a connection of its own that sees the inputs as views, by full name and, in this domain, by alias.
+        """Open a connection with the inputs as views: by full name and, in this domain, by alias.
 
-        What is made there is gone with it.
+        Tables and views that are created on it are dropped when it is closed.
         """
-        number, bench = self._opened()
-        room = f"room{number}"
+        number, bench = self._open_cursor()
+        database = f"room{number}"
         try:
-            _furnish(bench, room, inputs, domain)
-            bench.execute(f"use {room}.{identifier(domain)}")
+            _create_input_views(bench, database, inputs, domain)
+            bench.execute(f"use {database}.{identifier(domain)}")
             with hearing():
                 yield bench
         finally:
-            _clear(bench, room)
-            self._closed(number)
+            _detach(bench, database)
+            self._close_cursor(number)
 
     @contextmanager
     def cursor(self) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """Lend a connection that sees no views: files are read by their paths. Nothing is made or set there."""
-        number, cursor = self._again() or self._opened()
+        """Lend a connection without views, for queries that read files by their paths.
+
+        It is used again later, so create nothing and set nothing on it.
+        """
+        number, cursor = self._idle_cursor() or self._open_cursor()
         try:
             with hearing():
                 yield cursor
         except BaseException:
-            self._closed(number)
+            self._close_cursor(number)
             raise
         with self._lock:
-            self._at[number] = 0
+            self._threads[number] = 0
             self._idle.append(number)
 
-    def _again(self) -> tuple[int, "duckdb.DuckDBPyConnection"] | None:
+    def _idle_cursor(self) -> tuple[int, "duckdb.DuckDBPyConnection"] | None:
         with self._lock:
             if not self._idle:
                 return None
             number = self._idle.pop()
-            self._at[number] = threading.get_ident()
-            return number, self._open[number]
+            self._threads[number] = threading.get_ident()
+            return number, self._cursors[number]
 
-    def _opened(self) -> tuple[int, "duckdb.DuckDBPyConnection"]:
+    def _open_cursor(self) -> tuple[int, "duckdb.DuckDBPyConnection"]:
         with self._lock:
             self._count += 1
-            cursor = self._open[self._count] = self._instance.cursor()
-            self._at[self._count] = threading.get_ident()
+            cursor = self._cursors[self._count] = self._instance.cursor()
+            self._threads[self._count] = threading.get_ident()
             return self._count, cursor
 
-    def _closed(self, number: int) -> None:
+    def _close_cursor(self, number: int) -> None:
         with self._lock:
-            cursor = self._open.pop(number)
-            del self._at[number]
+            cursor = self._cursors.pop(number)
+            del self._threads[number]
         cursor.close()
 
     def interrupt(self, thread: int | None = None) -> None:
-        """Stop what is running: all of it, or what one thread runs."""
+        """Interrupt the queries that run: of one thread, or all."""
         with self._lock:
-            for number, bench in self._open.items():
-                if thread in {None, self._at[number]}:
-                    bench.interrupt()
+            for number, cursor in self._cursors.items():
+                if thread in {None, self._threads[number]}:
+                    cursor.interrupt()
 
     def close(self) -> None:
-        """Let go of the instance and its memory."""
+        """Close the instance and free its memory."""
         for number in [*self._idle]:
-            self._closed(number)
+            self._close_cursor(number)
         close(self._instance)
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
-        """Copy the rows of these values of `key` (SQL of a text), sorted by it, and as they were otherwise."""
-        numbered = (
-            f"read_parquet({file_list([file])}, file_row_number = true, hive_partitioning = false)"
-        )
+        """Copy the rows whose `key` (SQL of a text) is one of `keys`, sorted by key, then in the file's order."""
         chosen = f"where {key} in ({', '.join(map(literal, keys))})" if keys else "where false"
-        rows = f"select * exclude (file_row_number) from {numbered} {chosen} order by {key}, file_row_number"
-        with self.cursor() as cursor:
-            cursor.execute(f"copy ({rows}) to {literal(str(target))} {COPY}")
+        rows = (
+            f"select * exclude (file_row_number) {numbered(file)} {chosen} "
+            f"order by {key}, file_row_number"
+        )
+        self._copy(rows, target)
 
     def copy_where(self, file: Path, condition: str, target: Path) -> None:
         """Copy the rows of a file that meet a condition, in their order."""
-        with self.cursor() as cursor:
-            cursor.execute(
-                f"copy (select * {parquet([file])} where {condition}) to {literal(str(target))} {COPY}"
-            )
+        self._copy(f"select * {parquet([file])} where {condition}", target)
 
     def copy_tables(self, tables: Sequence[StoredTable], target: Path) -> None:
         """Copy stored tables of the same columns to one file, in order."""
-        runs = [
-            (cut, list(run)) for cut, run in groupby(tables, key=lambda table: bool(table.cuts))
-        ]
-        reads = [
-            run if cut else [StoredTable(tuple(file for table in run for file in table.files))]
-            for cut, run in runs
-        ]
-        every = " union all ".join(f"({parquet(table)})" for run in reads for table in run)
+        reads: list[StoredTable] = []
+        for is_cut, group in groupby(tables, key=lambda table: bool(table.cuts)):
+            if is_cut:
+                reads += group
+            else:
+                reads.append(StoredTable(tuple(file for table in group for file in table.files)))
+        self._copy(" union all ".join(f"({parquet(table)})" for table in reads), target)
+
+    def _copy(self, query: str, target: Path) -> None:
         with self.cursor() as cursor:
-            cursor.execute(f"copy ({every}) to {literal(str(target))} {COPY}")
+            cursor.execute(f"copy ({query}) to {literal(str(target))} {COPY}")
 
 
-def _furnish(
-    bench: "duckdb.DuckDBPyConnection", room: str, inputs: Sequence[InputFiles], domain: str
+def _create_input_views(
+    bench: "duckdb.DuckDBPyConnection", database: str, inputs: Sequence[InputFiles], domain: str
 ) -> None:
-    bench.execute(f"attach ':memory:' as {room}")
-    for schema in sorted(
-        {domain, *(files.name.partition(".")[0] for files in inputs if "." in files.name)}
-    ):
-        bench.execute(f"create schema {room}.{identifier(schema)}")
-    for name, files in _named(inputs, domain).items():
-        bench.execute(f"create view {room}.{name} as {select(files)}")
+    """Attach a database in memory, and create a view of each input in it."""
+    bench.execute(f"attach ':memory:' as {database}")
+    domains = {files.name.partition(".")[0] for files in inputs if "." in files.name}
+    for schema in sorted({domain, *domains}):
+        bench.execute(f"create schema {database}.{identifier(schema)}")
+    for name, files in _by_view_name(inputs, domain).items():
+        bench.execute(f"create view {database}.{name} as {select(files)}")
 
 
-def _clear(bench: "duckdb.DuckDBPyConnection", room: str) -> None:
+def _detach(bench: "duckdb.DuckDBPyConnection", database: str) -> None:
     import duckdb
 
     with suppress(duckdb.Error):
         bench.execute("use memory.main")
-        bench.execute(f"detach {room}")
+        bench.execute(f"detach {database}")
 
 
-def _named(inputs: Sequence[InputFiles], domain: str) -> dict[str, InputFiles]:
-    """Return the views of a bench by quoted name; BuildError when a name would stand for two things."""
-    named: dict[str, InputFiles] = {}
+def _by_view_name(inputs: Sequence[InputFiles], domain: str) -> dict[str, InputFiles]:
+    """Return the inputs by the quoted names of their views; BuildError for a name of two inputs."""
+    views: dict[str, InputFiles] = {}
     for files in inputs:
-        for full in (
-            f"{domain}.{files.alias}" if "." not in files.alias else "",
-            files.name if "." in files.name else "",
-        ):
-            name = dotted(full)
-            if full and named.setdefault(name, files).name != files.name:
+        by_alias = f"{domain}.{files.alias}" if "." not in files.alias else ""
+        full_name = files.name if "." in files.name else ""
+        for name in filter(None, (by_alias, full_name)):
+            quoted = dotted(name)
+            if views.setdefault(quoted, files).name != files.name:
                 raise BuildError(
-                    f"{full} would be {named[name].name} and {files.name}",
+                    f"{name} would be {views[quoted].name} and {files.name}",
                     hint="Choose another alias.",
                 )
-    return named
+    return views
 
 
 def before(query: str, inputs: Sequence[InputFiles], domain: str) -> str:
-    """Return what lets a query read the inputs by alias where there are no views, to be put before it.
+    """Return a WITH clause for a query that names its inputs by alias; it is quicker than views on a bench.
 
-    It is quicker than making views. '' for a query that may name them otherwise, or leaves something: it needs a bench.
+    Returns '' for a query that needs a bench: it may name inputs by domain, or sets a seed, which
+    the next query would see.
     """
-    named = (domain.lower(), "setseed")  # a seed is not left for the next query
-    apart = any(name in query.lower() for name in named) or any(
-        "." in files.alias for files in inputs
-    )
-    read = (f"{identifier(files.alias)} as not materialized ({select(files)})" for files in inputs)
-    return "" if apart or not inputs else f"with {', '.join(read)} "
+    text = query.lower()
+    if domain.lower() in text or "setseed" in text:
+        return ""
+    if not inputs or any("." in files.alias for files in inputs):
+        return ""
+    reads = (f"{identifier(files.alias)} as not materialized ({select(files)})" for files in inputs)
+    return f"with {', '.join(reads)} "
 
 
 def stage(
@@ -221,25 +225,24 @@ def stage(
 ) -> dict[str, str]:
     """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact.
 
-    Returns the types that the columns were written in.
+    `before` is the WITH clause that stands before the query. Returns the type of each column as written.
     """
-    described = _described(bench, query, before)
+    described = _columns_of(bench, query, before)
     check_names([name for name, _ in described])
     have = dict(described)
     changed = casts(have, want)
-    named = (
-        f"cast({identifier(n)} as {changed[n]}) as {identifier(n)}"
-        if n in changed
-        else identifier(n)
-        for n in have
-    )
-    bench.execute(
-        f"copy ({before}select {', '.join(named)} from (\n{query}\n)) to {literal(str(target))} {COPY}"
-    )
+    select_list = []
+    for column in have:
+        name = identifier(column)
+        select_list.append(
+            f"cast({name} as {changed[column]}) as {name}" if column in changed else name
+        )
+    rows = f"{before}select {', '.join(select_list)} from (\n{query}\n)"
+    bench.execute(f"copy ({rows}) to {literal(str(target))} {COPY}")
     return have | changed
 
 
-def _described(
+def _columns_of(
     bench: "duckdb.DuckDBPyConnection", query: str, before: str
 ) -> list[tuple[str, str]]:
     """Return name and type of each column of a query."""
@@ -251,7 +254,7 @@ def _described(
     except duckdb.ProgrammingError:
         if before:
             raise
-        # It is said in full, with the line, only by what is executed.
+        # Only execute() raises the full message, with the line.
         return [(row[0], row[1]) for row in bench.execute(f"describe (\n{query}\n)").fetchall()]
 
 
@@ -259,9 +262,10 @@ def select(files: InputFiles) -> str:
     """Return the query that reads an input: columns as declared for a source, as stored for a product."""
     if files.source is None:
         return parquet(files.table)
-    if not files.paths:  # a part that this source has none of
+    if not files.paths:  # a part of which this source has no file
         columns = (*files.source.columns, *files.source.path_columns)
-        return f"select {', '.join(f'null::{c.type} as {identifier(c.name)}' for c in columns)} where false"
+        nulls = ", ".join(f"null::{c.type} as {identifier(c.name)}" for c in columns)
+        return f"select {nulls} where false"
     return _SELECT[files.source.format](files)
 
 
@@ -275,39 +279,39 @@ _SELECT: dict[str, Callable[[InputFiles], str]] = {
 def parquet(table: StoredTable | Sequence[Path]) -> str:
     """Return the FROM clause that reads a stored table, or Parquet files as they are.
 
-    Folders called `key=value` mean nothing, but for the column that the table says it is split by.
+    Folders called `key=value` are not read as columns, except for the table's column `split`.
     """
     table = table if isinstance(table, StoredTable) else StoredTable(tuple(table))
     reads = []
     if table.split and (hive_files := table.hive_files):
         types = f"hive_types = {{{literal(table.split[0])}: {table.split[1]}}}"
-        reads.append(
-            f"from read_parquet({files_of(hive_files)}, hive_partitioning = true, {types})"
-        )
+        options = f"hive_partitioning = true, {types}"
+        reads.append(f"from read_parquet({files_of(hive_files)}, {options})")
     if (plain_files := table.plain_files) or not table.files:
         reads.append(f"from read_parquet({files_of(plain_files)}, hive_partitioning = false)")
     for file, ranges in table.cuts.items():
         inside = " or ".join(
             f"file_row_number between {first} and {first + rows - 1}" for first, rows in ranges
         )
-        numbered = (
-            f"read_parquet({files_of([file])}, file_row_number = true, hive_partitioning = false)"
-        )
-        reads.append(f"select * exclude (file_row_number) from {numbered} where {inside}")
-    return (
-        reads[0]
-        if len(reads) == 1 and not table.cuts
-        else f"from ({' union all by name '.join(reads)})"
-    )
+        reads.append(f"select * exclude (file_row_number) {numbered(file)} where {inside}")
+    if len(reads) == 1 and not table.cuts:
+        return reads[0]
+    return f"from ({' union all by name '.join(reads)})"
+
+
+def numbered(file: Path) -> str:
+    """Return the FROM clause that reads a Parquet file, with the number of each row, from 0, as `file_row_number`."""
+    path = literal(str(file))
+    return f"from read_parquet({path}, file_row_number = true, hive_partitioning = false)"
 
 
 _KEYS = {"month": "%Y-%m", "year": "%Y", "week": "%G-W%V"}
 
 
 def keyed(value: str, grain: str, type: str) -> str:
-    """Return the SQL of the part that a value of this type belongs to; `grain` as in Partition.
+    """Return the SQL of the key of the part that a value of this type belongs to; `grain` as in Partition.
 
-    A text or a number is called what it is: it may be `2011-12`, and is not read as a time.
+    A text or a number is its own key: a text `2011-12` is not read as a time.
     """
     if not type.startswith(("DATE", "TIMESTAMP")):
         return f"cast({value} as varchar)"
@@ -315,9 +319,9 @@ def keyed(value: str, grain: str, type: str) -> str:
         return f"strftime({value}, {literal(_KEYS[grain])})"
     if grain == "quarter":
         return f"strftime({value}, '%Y') || '-Q' || quarter({value})"
-    return (
-        f"cast(cast({value} as date) as varchar)" if grain == "day" else f"cast({value} as varchar)"
-    )
+    if grain == "day":
+        return f"cast(cast({value} as date) as varchar)"
+    return f"cast({value} as varchar)"
 
 
 def reading_room(
@@ -326,14 +330,13 @@ def reading_room(
     spill: Path,
     limits: Mapping[str, str] | None = None,
 ) -> "duckdb.DuckDBPyConnection":
-    """Return a connection that can read these files through these views (name: query) and nothing else at all.
+    """Return a connection that can read these files, which these views (name: query) select from, and nothing else.
 
-    Neither other files, the network and extensions nor its own settings are within reach of what runs on it; what
-    does not fit into memory is in `spill` meanwhile, within `limits` (settings of DuckDB).
+    Queries on it cannot reach other files, the network, extensions or settings. It spills to the
+    folder `spill`, within `limits` (settings of DuckDB).
     """
-
     room = connect()
-    _limit(room, spill, limits)
+    _set_limits(room, spill, limits)
     room.execute("set python_enable_replacements = false")
     in_utc(room)
     room.execute(f"set allowed_paths = {file_list(files)}")
@@ -351,17 +354,16 @@ def create_views(connection: "duckdb.DuckDBPyConnection", views: Mapping[str, st
         connection.execute(f"create view {dotted(name)} as {query}")
 
 
-def _limit(
+def _set_limits(
     connection: "duckdb.DuckDBPyConnection", spill: Path, limits: Mapping[str, str] | None
 ) -> None:
+    # The limit of spilled bytes takes effect only if it is set after the folder.
     connection.execute(f"set temp_directory = {literal(str(spill))}")
-    for name, value in (
-        limits or {}
-    ).items():  # how much may be spilled counts only when it is set after the folder
+    for name, value in (limits or {}).items():
         if value:
             connection.execute(f"set {name} = {literal(value)}")
 
 
 def in_utc(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Let the day of a moment be the same on every machine."""
+    """Set the time zone to UTC, so that the day of a moment is the same on every machine."""
     connection.execute("set global TimeZone = 'UTC'")

@@ -1,4 +1,4 @@
-"""Makes one product: hands its inputs over, calls the function or runs the query, and stages what comes back."""
+"""Builds one product: runs its query, or calls its function with the inputs, and stages the result."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 LAZY_FRAME, DATA_FRAME = "polars.LazyFrame", "polars.DataFrame"
 RELATION, TABLE, FILE = "duckdb.DuckDBPyRelation", "pyarrow.Table", "pathlib.Path"
-MOMENTS = ("datetime.date", "datetime.datetime")
+DATE = "datetime.date"
+MOMENTS = (DATE, "datetime.datetime")
 HANDOVERS = (LAZY_FRAME, DATA_FRAME, RELATION, TABLE, FILE)
 
 
 class Recipe(Struct, frozen=True, kw_only=True):
-    """What runs when a product is made: a function, how each parameter is handed over, which takes the file's path."""
+    """How a function builds a product: the handover of each parameter; `target` is the one for the file's path."""
 
     function: Callable[..., Any]
     handovers: Mapping[str, str]
@@ -46,41 +47,37 @@ def make(
     *,
     measure: Callable[..., Measured] = measure,
 ) -> Measured:
-    """Make a product, or a part of it, into the file `target` and return what it holds, as `measure` tells.
+    """Build a product, or a part of it, as the file `target`, and return what `measure` finds in it.
 
-    Raises whatever the user's function raises; BuildError for a result that is not a product.
+    Raises what the user's function raises, and BuildError for a result that is no table or file.
     """
     if product.kind is Kind.QUARANTINE:
         shutil.copyfile(inputs[0].paths[0], target)
         return measure(engine, target)
     making = _Making(product, inputs, engine, target)
     if recipe is None:
-        with making.open:
-            types = making.query()
+        with making.resources:
+            types = making.run_query()
         return measure(engine, target, product.event_time, types)
-    with making.open:
+    with making.resources:
+        result = making.call(recipe)
         if product.kind is Kind.FILE:
-            making.write(recipe, target)
+            making.write_file(result, recipe.target)
             return Measured(rows=0, columns=(), digest=file_digest(target))
-        else:
-            types = making.stage(making.call(recipe, target), target)
-            return measure(engine, target, product.event_time, types)
+        types = making.stage(result)
+        return measure(engine, target, product.event_time, types)
 
 
 class _Making:
-    """One product being made; a DuckDB bench is opened only when something asks for it."""
+    """One product that is being built; a DuckDB bench is opened only if it is needed."""
 
     def __init__(
         self, product: Product, inputs: Sequence[InputFiles], engine: duck.DuckDB, target: Path
     ) -> None:
-        self.product, self.inputs, self.engine = (
-            product,
-            {files.alias: files for files in inputs},
-            engine,
-        )
-        self.target = target
-        self.want = {column.name: column.type for column in product.contract.columns}
-        self.open = ExitStack()
+        self.product, self.engine, self.target = product, engine, target
+        self.inputs = {files.alias: files for files in inputs}
+        self.declared_types = {column.name: column.type for column in product.contract.columns}
+        self.resources = ExitStack()
 
     @property
     def tables(self) -> list[InputFiles]:
@@ -88,118 +85,113 @@ class _Making:
 
     @cached_property
     def bench(self) -> "duckdb.DuckDBPyConnection":
-        return self.open.enter_context(self.engine.bench(self.tables, self.product.domain))
+        return self.resources.enter_context(self.engine.bench(self.tables, self.product.domain))
 
-    def query(self) -> dict[str, str]:
+    def run_query(self) -> dict[str, str]:
         """Run the query of a product, and return the types that its columns were written in."""
         import duckdb
 
-        product = self.product
-        if before := duck.before(product.sql, self.tables, product.domain):
-            with (
-                suppress(duckdb.ProgrammingError),
-                self.engine.cursor() as cursor,
-            ):  # views tell it as users know it
-                return duck.stage(cursor, product.sql, self.target, self.want, before)
-        return duck.stage(self.bench, product.sql, self.target, self.want)
+        sql = self.product.sql
+        if before := duck.before(sql, self.tables, self.product.domain):
+            # An error is raised again below, by the query over views: its text is the user's own.
+            with suppress(duckdb.ProgrammingError), self.engine.cursor() as cursor:
+                return duck.stage(cursor, sql, self.target, self.declared_types, before)
+        return duck.stage(self.bench, sql, self.target, self.declared_types)
 
-    def call(self, recipe: Recipe, target: Path) -> Any:
-        given = {
-            name: self._hand_over(name, how)
-            for name, how in recipe.handovers.items()
-            if name != recipe.target
-        }
-        return recipe.function(**given, **({recipe.target: target} if recipe.target else {}))
+    def call(self, recipe: Recipe) -> Any:
+        """Call the function of a product."""
+        arguments: dict[str, Any] = {}
+        for name, handover in recipe.handovers.items():
+            if name != recipe.target:
+                arguments[name] = self._hand_over(name, handover)
+        if recipe.target:
+            arguments[recipe.target] = self.target
+        return recipe.function(**arguments)
 
-    def _hand_over(self, alias: str, how: str) -> Any:
-        if how in MOMENTS:
+    def _hand_over(self, alias: str, handover: str) -> Any:
+        """Return the argument for a parameter: an input, or the moment that the product is built for."""
+        if handover in MOMENTS:
             assert self.product.moment is not None
-            return self.product.moment.date() if how == "datetime.date" else self.product.moment
+            return self.product.moment.date() if handover == DATE else self.product.moment
         files = self.inputs[alias]
-        match how:
-            case "polars.LazyFrame":
-                return self._scan(files)
-            case "polars.DataFrame":
-                return self._scan(files).collect()
-            case "duckdb.DuckDBPyRelation":
-                return self.bench.table(identifier(alias))
-            case "pyarrow.Table":
-                return self._scan(files).collect().to_arrow()
+        if handover == LAZY_FRAME:
+            return self._scan(files)
+        if handover == DATA_FRAME:
+            return self._scan(files).collect()
+        if handover == RELATION:
+            return self.bench.table(identifier(alias))
+        if handover == TABLE:
+            return self._scan(files).collect().to_arrow()
         return files.paths[0]
 
     def _scan(self, files: InputFiles) -> "pl.LazyFrame":
         if files.source is None or files.source.format == "parquet":
             return lazy.scan(files)
-        # Text is read by one engine, so to one value for all; what it read passes through a file, not through memory.
-        aside = self._aside(files.alias)
-        copy = f"copy ({duck.select(files)}) to {literal(str(aside))} (format parquet, compression lz4_raw)"
+        # DuckDB reads all text, so that a file has the same values for every product. The rows go
+        # through a file, not through memory.
+        copy = self._temporary_file(files.alias)
+        options = "(format parquet, compression lz4_raw)"
         with self.engine.cursor() as cursor:
-            cursor.execute(copy)
-        return lazy.as_declared(aside, files.source)
+            cursor.execute(f"copy ({duck.select(files)}) to {literal(str(copy))} {options}")
+        return lazy.as_declared(copy, files.source)
 
-    def _aside(self, name: str) -> Path:
-        """Return a file beside the one being made that is gone when that is made."""
-        aside = self.target.with_name(f"aside-{name}.parquet")
-        self.open.callback(aside.unlink, missing_ok=True)
-        return aside
+    def _temporary_file(self, name: str) -> Path:
+        """Return the path of a file beside the target that is removed when the product is built."""
+        path = self.target.with_name(f"aside-{name}.parquet")
+        self.resources.callback(path.unlink, missing_ok=True)
+        return path
 
-    def stage(self, result: Any, target: Path) -> dict[str, str]:
-        """Write what a function returned, and return the types that its columns were written in."""
+    def stage(self, result: Any) -> dict[str, str]:
+        """Write the table that a function returned, and return the types that its columns were written in."""
         import duckdb
         import polars as pl
 
-        match result:
-            case pl.LazyFrame():
-                return lazy.stage(result, target, self.want)
-            case pl.DataFrame():
-                return lazy.stage(result.lazy(), target, self.want)
-            case duckdb.DuckDBPyRelation():
-                return self._stage_relation(result, target)
-            case _ if (
-                type(result).__module__.startswith("pyarrow") and type(result).__name__ == "Table"
-            ):
-                frame = pl.from_arrow(result)
-                assert isinstance(frame, pl.DataFrame)
-                return lazy.stage(frame.lazy(), target, self.want)
-            case _:
-                raise BuildError(
-                    f"the function returned {type(result).__name__}",
-                    hint="Return a polars LazyFrame or DataFrame, a DuckDB relation or an Arrow table.",
-                    where=self.product.where,
-                )
+        if isinstance(result, duckdb.DuckDBPyRelation):
+            return self._stage_relation(result)
+        if _is_arrow_table(result):
+            result = pl.from_arrow(result)
+        if isinstance(result, pl.DataFrame):
+            result = result.lazy()
+        if isinstance(result, pl.LazyFrame):
+            return lazy.stage(result, self.target, self.declared_types)
+        raise BuildError(
+            f"the function returned {type(result).__name__}",
+            hint="Return a polars LazyFrame or DataFrame, a DuckDB relation or an Arrow table.",
+            where=self.product.where,
+        )
 
-    def _stage_relation(self, relation: "duckdb.DuckDBPyRelation", target: Path) -> dict[str, str]:
+    def _stage_relation(self, relation: "duckdb.DuckDBPyRelation") -> dict[str, str]:
         import duckdb
 
         try:
             relation.create_view("__result")
-            return duck.stage(self.bench, "from __result", target, self.want)
-        except (
-            duckdb.CatalogException
-        ):  # made on a connection of the user's own: bring its rows over
+            return duck.stage(self.bench, "from __result", self.target, self.declared_types)
+        except duckdb.CatalogException:  # of a connection of the user's own: copy its rows
             check_names(relation.columns)
             casts(dict(zip(relation.columns, map(str, relation.types), strict=True)), {})
-            aside = self._aside("result")
-            relation.write_parquet(str(aside))
-            return duck.stage(self.bench, duck.parquet([aside]), target, self.want)
+            copy = self._temporary_file("result")
+            relation.write_parquet(str(copy))
+            query = duck.parquet([copy])
+            return duck.stage(self.bench, query, self.target, self.declared_types)
 
-    def write(self, recipe: Recipe, target: Path) -> None:
-        result = self.call(recipe, target)
+    def write_file(self, result: Any, parameter: str) -> None:
+        """Write the file of a product, unless the function wrote it to its `parameter` ('' for none)."""
         match result:
             case bytes():
-                target.write_bytes(result)
+                self.target.write_bytes(result)
             case str():
-                target.write_text(result, encoding="utf-8")
-            case None if target.is_file():
+                self.target.write_text(result, encoding="utf-8")
+            case None if self.target.is_file():
                 pass
             case _:
-                wrote = (
-                    f"wrote nothing to its parameter {recipe.target!r}"
-                    if recipe.target
-                    else "wrote nothing"
-                )
+                where = f" to its parameter {parameter!r}" if parameter else ""
                 raise BuildError(
-                    f"the function {wrote} and returned {type(result).__name__}",
+                    f"the function wrote nothing{where} and returned {type(result).__name__}",
                     hint="Write the file to a parameter annotated pathlib.Path, or return bytes or str.",
                     where=self.product.where,
                 )
+
+
+def _is_arrow_table(result: Any) -> bool:
+    kind = type(result)
+    return kind.__module__.startswith("pyarrow") and kind.__name__ == "Table"

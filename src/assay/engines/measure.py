@@ -1,4 +1,4 @@
-"""Measures staged files: rows, columns, content digest, last event time; each is read once for all of it."""
+"""Measures staged files in one read: rows, columns, content digest, last event time."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from assay.engines.duckdb import DuckDB, keyed, parquet
+from assay.engines.duckdb import DuckDB, keyed, numbered, parquet
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import Measured, StoredTable
 from assay.errors import ResultRefused
@@ -20,12 +20,13 @@ from assay.plan.names import nearest
 if TYPE_CHECKING:
     import duckdb
 
-# Types that DuckDB reads from Parquet just as they were written, by either engine.
+# Types that DuckDB reads from Parquet as they were written, by either engine.
 _AS_WRITTEN = re.compile(
     r"BOOLEAN|U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|VARCHAR|BLOB|DATE|TIMESTAMP( WITH TIME ZONE)?"
     r"|DECIMAL\(\d+,\d+\)"
 )
-_RANGES = 64  # ranges of rows that are told apart in one query
+_RANGES = 64  # ranges of rows that one query measures
+_TABLES = 100  # tables that one query measures
 
 
 class PartCheck(NamedTuple):
@@ -47,8 +48,8 @@ def measure(
     """Read a staged Parquet file once: rows, columns, last event time, and a digest of the content.
 
     The digest is the sum of a hash of each row, so it depends neither on the order of rows nor on
-    the layout of files. `types` are those that the columns were written in: DuckDB may not see all
-    of them. Rows that do not meet `part_check` are counted as `foreign_rows`.
+    the layout of files. `types` are those that the columns were written in: DuckDB does not read
+    all of them back. Rows that do not meet `part_check` are counted as `foreign_rows`.
     """
     staged = parquet([file])
     with engine.cursor() as cursor:
@@ -71,7 +72,7 @@ def _one(cursor: "duckdb.DuckDBPyConnection", query: str) -> Sequence[Any]:
 def measure_by(
     engine: DuckDB, file: Path, key: str, columns: Sequence[Column], event_time: str = ""
 ) -> dict[str | None, Measured]:
-    """Read a staged Parquet file once: what the rows of each value of `key` (SQL of a text) hold, in order."""
+    """Measure the rows of each value of `key` (SQL of a text) in a staged file, in order of the values."""
     measures = ", ".join(_measures(columns, event_time))
     grouped = f"select {measures}, {key} {parquet([file])} group by {key} order by {key}"
     with engine.cursor() as cursor:
@@ -82,34 +83,36 @@ def measure_by(
 def measure_tables(
     engine: DuckDB, tables: Sequence[StoredTable], columns: Sequence[Column]
 ) -> list[Measured]:
-    """Return what each of some stored tables of the same columns holds."""
-    found: list[Any] = []
+    """Measure stored tables of the same columns."""
+    rows: list[Any] = []
     measures = ", ".join(_measures(columns, ""))
     with engine.cursor() as cursor:
-        for start in range(0, len(tables), 100):
-            some = enumerate(tables[start : start + 100], start)
-            every = " union all ".join(f"select {measures}, {n} {parquet(t)}" for n, t in some)
-            found += cursor.execute(every).fetchall()
-    return [_measured(engine, columns, "", row) for row in sorted(found, key=lambda row: row[-1])]
+        for start in range(0, len(tables), _TABLES):
+            batch = enumerate(tables[start : start + _TABLES], start)
+            queries = [f"select {measures}, {number} {parquet(table)}" for number, table in batch]
+            rows += cursor.execute(" union all ".join(queries)).fetchall()
+    return [_measured(engine, columns, "", row) for row in sorted(rows, key=lambda row: row[-1])]
 
 
 def measure_ranges(
     engine: DuckDB, file: Path, rows: Sequence[int], columns: Sequence[Column]
 ) -> list[Measured]:
-    """Return what the ranges of a staged file hold that follow each other from its first row, of so many rows each."""
-    ends, found = list(accumulate(rows)), dict[int, Any]()
-    measures, nothing = ", ".join(_measures(columns, "")), (0, None)
-    numbered = (
-        f"read_parquet({literal(str(file))}, file_row_number = true, hive_partitioning = false)"
-    )
+    """Measure consecutive ranges of a staged file from its first row on; `rows` are their lengths."""
+    ends = list(accumulate(rows))
+    measures = ", ".join(_measures(columns, ""))
+    by_range: dict[int, Any] = {}
     with engine.cursor() as cursor:
         for start in range(0, len(rows), _RANGES):
-            some = dict(enumerate(ends[start : start + _RANGES], start))
-            inside = f"file_row_number between {ends[start] - rows[start]} and {ends[start + len(some) - 1] - 1}"
-            range_of = " ".join(f"when file_row_number < {end} then {n}" for n, end in some.items())
-            told = f"select case {range_of} end, {measures} from {numbered} where {inside} group by all"
-            found |= {row[0]: row[1:] for row in cursor.execute(told).fetchall()}
-    return [_measured(engine, columns, "", found.get(n, nothing)) for n in range(len(rows))]
+            batch = dict(enumerate(ends[start : start + _RANGES], start))
+            first, last = ends[start] - rows[start], ends[start + len(batch) - 1] - 1
+            cases = " ".join(f"when file_row_number < {end} then {n}" for n, end in batch.items())
+            query = (
+                f"select case {cases} end, {measures} {numbered(file)}"
+                f" where file_row_number between {first} and {last} group by all"
+            )
+            by_range |= {row[0]: row[1:] for row in cursor.execute(query).fetchall()}
+    no_rows = (0, None)
+    return [_measured(engine, columns, "", by_range.get(n, no_rows)) for n in range(len(rows))]
 
 
 def is_foreign_to(part: PartCheck | None, columns: Sequence[Column]) -> str:
@@ -124,15 +127,15 @@ def is_foreign_to(part: PartCheck | None, columns: Sequence[Column]) -> str:
 
 
 def columns_hint(name: str, columns: Iterable[str]) -> str:
-    """Return what to say to somebody who names a column that is not among these."""
+    """Return the hint for a name that is none of these columns."""
     names = list(columns)
     return f"It has {', '.join(names)}. {nearest(name, names)}".strip()
 
 
 def _measures(columns: Sequence[Column], event_time: str) -> list[str]:
-    """Return what is measured of rows: how many, the sum of their hashes, the last event time where there is one.
+    """Return SQL of the number of rows, the sum of their hashes, and the last event time if there is one.
 
-    Raises ResultRefused where no column is called so.
+    Raises ResultRefused if the event time is no column.
     """
     names = [column.name for column in columns]
     if event_time and event_time.lower() not in {name.lower() for name in names}:
@@ -158,22 +161,21 @@ def _measured(
 def _columns(
     cursor: "duckdb.DuckDBPyConnection", staged: str, types: Mapping[str, str]
 ) -> tuple[Column, ...]:
-    """Return the columns of a staged file; it is asked only where they may not read as they were written."""
+    """Return the columns of a staged file; it is read only if a type may read back as another."""
     if types and all(_AS_WRITTEN.fullmatch(type) for type in types.values()):
         return tuple(Column(name=name, type=type) for name, type in types.items())
     described = cursor.execute(f"describe {staged}").fetchall()
     return tuple(_column(row[0], row[1], types.get(row[0], row[1])) for row in described)
 
 
-def _column(name: str, seen: str, written: str) -> Column:
-    same = written.replace('"', "") == seen.replace(
-        '"', ""
-    )  # the engines quote the names of fields differently
-    return Column(name=name, type=seen, logical="" if same else written)
+def _column(name: str, read: str, written: str) -> Column:
+    # The engines quote the names of fields differently.
+    same = written.replace('"', "") == read.replace('"', "")
+    return Column(name=name, type=read, logical="" if same else written)
 
 
 def _hashed(column: Column) -> str:
-    """Return what to hash of a column, so that what differs is told apart: -0.0 from 0.0, [] from null."""
+    """Return the SQL to hash of a column, which differs for -0.0 and 0.0, and for [] and null."""
     name = identifier(column.name)
     if column.type in {"FLOAT", "DOUBLE"}:
         return f"{name}, signbit({name})"

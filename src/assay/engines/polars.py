@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from assay.engines.formats import parquet as parquetfiles
 from assay.engines.formats.pathcolumns import path_columns
 from assay.engines.tables import InputFiles, StoredTable
-from assay.engines.types import casts, from_polars, of_column, to_polars, told_in_full
+from assay.engines.types import casts, from_polars, has_same_type_in_duckdb, of_column, to_polars
 from assay.model import Source
 
 if TYPE_CHECKING:
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def scan(files: InputFiles) -> "pl.LazyFrame":
-    """Return a product, or a source of Parquet files, as a LazyFrame: columns as declared, or as stored."""
+    """Return an input as a LazyFrame: a product as stored, a source of Parquet files as declared."""
     import polars as pl
 
     if files.source is None:
         return parquet(files.table)
     declared = {column.name: of_column(column) for column in files.source.columns}
-    if not files.paths:  # a part that this source has none of
+    if not files.paths:  # a part of which this source has no file
         by_path = {column.name: of_column(column) for column in files.source.path_columns}
         return pl.LazyFrame(schema=declared | by_path)
-    told = path_columns(files)
+    from_paths = path_columns(files)
     frames = [
-        group.scan(group.read_as, "__file" if told else None).select(
-            *(pl.col(name).cast(dtype) for name, dtype in declared.items()), *told
+        group.scan(group.read_as, "__file" if from_paths else None).select(
+            *(pl.col(name).cast(dtype) for name, dtype in declared.items()), *from_paths
         )
         for group in parquetfiles.by_schema(files, files.paths)
     ]
@@ -35,7 +35,7 @@ def scan(files: InputFiles) -> "pl.LazyFrame":
 
 
 def as_declared(file: Path, source: Source) -> "pl.LazyFrame":
-    """Return the rows of a source that DuckDB read and wrote to a file, in the types that are declared for Polars."""
+    """Return a source's rows, which DuckDB wrote to a file, in the declared types of Polars."""
     import polars as pl
 
     frame = pl.scan_parquet(file, glob=False, hive_partitioning=False)
@@ -65,7 +65,7 @@ def parquet(table: StoredTable) -> "pl.LazyFrame":
 def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> dict[str, str]:
     """Write a LazyFrame to one Parquet file (zstd), in the contract's types where the cast is exact.
 
-    Returns each column's type: as DuckDB spells it, or as Polars does where that would not tell all of it.
+    Returns each column's type as DuckDB spells it, or as Polars does where DuckDB has no such type.
     """
     import polars as pl
 
@@ -78,7 +78,7 @@ def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> dict[
             pl.col(name).cast(to_polars(type)) for name, type in changed.items()
         )
     types = frame.collect_schema().items()
-    # Bounds of floats leave NaN out, and DuckDB takes them at their word: `x <= 7` would hold for a NaN.
+    # Bounds of floats ignore NaN, and DuckDB relies on them: `x <= 7` would hold for a NaN.
     bounds = not any("Float" in str(dtype) for _, dtype in types)
     frame.sink_parquet(
         target,
@@ -86,4 +86,6 @@ def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> dict[
         compression_level=1,
         statistics={"min": bounds, "max": bounds, "null_count": True},
     )
-    return {name: str(from_polars(t)) if told_in_full(t) else str(t) for name, t in types}
+    return {
+        name: str(from_polars(t)) if has_same_type_in_duckdb(t) else str(t) for name, t in types
+    }

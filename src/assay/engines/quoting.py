@@ -1,4 +1,4 @@
-"""Names, texts and paths as SQL spells them."""
+"""Quotes names, texts and paths for SQL."""
 
 import re
 from collections.abc import Sequence
@@ -23,20 +23,20 @@ def literal(text: str) -> str:
 
 
 def file_list(files: Sequence[Path]) -> str:
-    """Return a list of paths."""
+    """Return the SQL list of these paths."""
     return f"[{', '.join(literal(str(file)) for file in files)}]::varchar[]"
 
 
 def source_files(files: Sequence[Path]) -> str:
-    """Return files of the user's as DuckDB takes them: no letter of their names stands for others."""
+    """Return the user's files as DuckDB reads them, wildcards in their names escaped."""
     return files_of([Path(as_named(file)) for file in files])
 
 
 def as_named(path: Path) -> str:
-    """Return a path in which no letter stands for others."""
+    """Return a path with its wildcards escaped, so that it matches itself only."""
     return _GLOB.sub(r"[\g<0>]", str(path))
 
 
 def files_of(files: Sequence[Path]) -> str:
-    """Return what to read; a list takes DuckDB longer to bind."""
+    """Return these paths as SQL; one path without a list, which DuckDB binds faster."""
     return literal(str(files[0])) if len(files) == 1 else file_list(files)

@@ -1,4 +1,4 @@
-"""What engines read and leave behind: an input's files and how to read them; what a staged file holds."""
+"""What engines read and write: the files of an input and how to read them; what a staged file holds."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from assay.text import clean
 
 
 class Origin(Struct, frozen=True):
-    """Whose a stored table is, and the SHA-256 of each of its files: what is asked when they cannot be read."""
+    """The product and version of a stored table, and the SHA-256 of each of its files."""
 
     product: str
     version: str
@@ -24,35 +24,38 @@ class Origin(Struct, frozen=True):
 
 
 class StoredTable(Struct, frozen=True):
-    """Parquet files that are one table; of those in `cuts`, only ranges of rows are it (the first, and how many).
+    """Parquet files that are one table.
 
-    `split` is a column, and its type, whose value some files' folders tell (`day=2011-12-05`), so that readers skip
-    those without opening them. `behind` says whose it is.
+    Of a file in `cuts`, only ranges of rows belong to the table: (first row, number of rows).
+    `split` is a column and its type; folders of some files give its value (`day=2011-12-05`), so
+    that readers can skip files without opening them.
     """
 
     files: tuple[Path, ...]
     cuts: Mapping[Path, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     split: tuple[str, str] | None = None
-    behind: Origin | None = None
+    origin: Origin | None = None
 
     @property
     def hive_files(self) -> list[Path]:
         """The whole files whose folder gives the value of the column `split`."""
-        return [file for file in self._whole if self.split and _column_of(file) == self.split[0]]
+        if self.split is None:
+            return []
+        return [file for file in self._whole_files if _column_of(file) == self.split[0]]
 
     @property
     def plain_files(self) -> list[Path]:
         """The other whole files."""
         hive_files = set(self.hive_files)
-        return [file for file in self._whole if file not in hive_files]
+        return [file for file in self._whole_files if file not in hive_files]
 
     @property
-    def _whole(self) -> list[Path]:
+    def _whole_files(self) -> list[Path]:
         return [file for file in self.files if file not in self.cuts]
 
 
 def split_of(files: Iterable[Path]) -> set[str]:
-    """Return the columns whose values the folders of these files tell."""
+    """Return the columns whose values the folders of these files give."""
     return {name for file in files if (name := _column_of(file))}
 
 
@@ -62,9 +65,10 @@ def _column_of(file: Path) -> str:
 
 
 class InputFiles(Struct, frozen=True, kw_only=True):
-    """One input as files: `alias` is what the code calls it, `source` how to read files that are not ours.
+    """One input as files: `alias` is its name in the product's code.
 
-    `root` is the folder of the project, below which those are, and `observed` how they were found there.
+    Of a source, `source` is its declaration (how to read the files), `root` the project's folder,
+    and `observed` the files as they were when they were listed.
     """
 
     alias: str
@@ -76,18 +80,18 @@ class InputFiles(Struct, frozen=True, kw_only=True):
 
     @property
     def path_regex(self) -> str:
-        """The regular expression that the paths of a source match, from the first letter to the last."""
+        """The regular expression that whole paths of a source's files match."""
         assert self.source is not None
         below = "" if self.source.pattern.startswith("/") else re.escape(f"{self.root}/")
         return f"^{below}{self.source.path_regex}$"
 
     def path_of(self, file: Path) -> str:
-        """Return a file as users know it: by its path below the root of the project, if it is there."""
+        """Return the path of a file as messages show it: relative to the project's folder, if below it."""
         return clean(str(file).removeprefix(f"{self.root}/"))
 
     @property
     def is_table(self) -> bool:
-        """Whether it is a table, and no file that is handed over as such."""
+        """Whether the input is a table, not a file that is handed over as such."""
         return not self.source.is_file if self.source else self.paths[0].suffix == ".parquet"
 
     @property
@@ -97,42 +101,52 @@ class InputFiles(Struct, frozen=True, kw_only=True):
 
 
 def stored(version: Version, storage: Storage, parts: Iterable[Part] | None = None) -> StoredTable:
-    """Return where a version, or these parts of it, are read, in order; StoreError when a file is not whole."""
-    found: dict[str, list[Part]] = {}
+    """Return the table that a version, or some parts of it, are stored as; the files in order of the parts.
+
+    Raises StoreError for a file that is missing or not of its size.
+    """
+    by_path: dict[str, list[Part]] = {}
     for part in version.parts if parts is None else parts:
-        found.setdefault(part.path, []).append(part)
+        by_path.setdefault(part.path, []).append(part)
     try:
-        files = {path: storage.locate(of[0]) for path, of in found.items()}
+        files = {path: storage.locate(inside[0]) for path, inside in by_path.items()}
     except StoreError as error:
         raise unreadable(version.product, version.id, error.what, error.hint) from None
-    cuts = {files[path]: cut for path, of in found.items() if (cut := _cut(of))}
-    sums = {files[path]: of[0].checksum for path, of in found.items()}
-    return StoredTable(
-        tuple(files.values()), cuts, behind=Origin(version.product, version.id, sums)
-    )
+    cuts = {}
+    for path, inside in by_path.items():
+        ranges = _row_ranges(inside)
+        if ranges:
+            cuts[files[path]] = ranges
+    sums = {files[path]: inside[0].checksum for path, inside in by_path.items()}
+    origin = Origin(version.product, version.id, sums)
+    return StoredTable(tuple(files.values()), cuts, origin=origin)
 
 
 def unreadable(product: str, version: str, why: str, hint: str = "") -> StoreError:
-    """Return what is said of a version that cannot be read."""
-    return StoreError(
-        f"{product} {short(version)} cannot be read: {why}",
-        hint=hint
-        or f"`products verify {product} --repair` looks for another copy; `products materialize {product}` builds it"
-        " again.",
+    """Return the error for a version that cannot be read."""
+    advice = (
+        f"`products verify {product} --repair` looks for another copy; "
+        f"`products materialize {product}` builds it again."
     )
+    return StoreError(f"{product} {short(version)} cannot be read: {why}", hint=hint or advice)
 
 
-def _cut(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
-    """Return the ranges of rows of a file that these parts are, neighbours as one; () for all of it."""
-    if parts[0].of is None:
+def _row_ranges(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
+    """Return the ranges of rows (first, number) that parts are of one file; () for the whole file.
+
+    Neighbouring parts are one range.
+    """
+    rows_in_file = parts[0].of
+    if rows_in_file is None:
         return ()
     ranges: list[tuple[int, int]] = []
     for part in sorted(parts, key=lambda part: part.start):
         if ranges and sum(ranges[-1]) == part.start:
-            ranges[-1] = (ranges[-1][0], ranges[-1][1] + part.rows)
+            first, rows = ranges[-1]
+            ranges[-1] = (first, rows + part.rows)
         else:
             ranges.append((part.start, part.rows))
-    return () if ranges == [(0, parts[0].of)] else tuple(ranges)
+    return () if ranges == [(0, rows_in_file)] else tuple(ranges)
 
 
 class Measured(Struct, frozen=True, kw_only=True):

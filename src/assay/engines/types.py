@@ -1,10 +1,11 @@
-"""How a type is spelled in DuckDB and in Polars, which types survive being stored, and which casts are exact."""
+"""The spelling of types in DuckDB and in Polars, the types that can be stored, and the casts that are exact."""
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from assay.engines.quoting import identifier, literal
 from assay.errors import TypeRefused
 from assay.model import Column
 
@@ -33,7 +34,7 @@ _NAMES = {
 }
 _UNITS = {"us": "TIMESTAMP", "ms": "TIMESTAMP_MS", "ns": "TIMESTAMP_NS"}
 _ZONED, _ZONED_NS = "TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"
-_SPELLED = {*_NAMES.values(), *_UNITS.values(), _ZONED} - {"HUGEINT"}  # as Polars has them, too
+_SPELLED = {*_NAMES.values(), *_UNITS.values(), _ZONED} - {"HUGEINT"}  # both engines have these
 _STORABLE = {*_SPELLED, "TIMESTAMP_S", "TIME_NS", _ZONED_NS}
 INTEGERS = {
     "TINYINT",
@@ -52,7 +53,7 @@ DECIMAL = re.compile(r"^DECIMAL\((\d+), ?(\d+)\)$")
 _ENUM = re.compile(r"ENUM\('(?:[^']|'')*'(?:, '(?:[^']|'')*')*\)")
 _ENUM_VALUE = re.compile(r"'((?:[^']|'')*)'")
 _ZONED_IN_FULL = re.compile(r"Datetime\(time_unit='(ms|us|ns)', time_zone='([\w/+-]+)'\)")
-_ALSO = {
+_ALIASES = {
     "BOOL": "BOOLEAN",
     "INT1": "TINYINT",
     "INT2": "SMALLINT",
@@ -85,40 +86,36 @@ _HINTS = {
 
 
 def from_sql(text: str) -> str | None:
-    """Return DuckDB's spelling of a type of a column as SQL has it (`bigint`, `numeric(18, 2)`); None for no such."""
-    told = re.sub(r"\s+", " ", text.strip().upper())
-    decimal = re.fullmatch(r"(?:DECIMAL|NUMERIC) ?\( ?(\d+) ?(?:, ?(\d+) ?)?\)", told)
+    """Return DuckDB's spelling of an SQL type (`bigint`, `numeric(18, 2)`); None if it is not supported."""
+    type = re.sub(r"\s+", " ", text.strip().upper())
+    decimal = re.fullmatch(r"(?:DECIMAL|NUMERIC) ?\( ?(\d+) ?(?:, ?(\d+) ?)?\)", type)
     if decimal:
         width, scale = int(decimal[1]), int(decimal[2] or 0)
         return f"DECIMAL({width},{scale})" if 0 < width <= 38 and scale <= width else None
-    named = _ALSO.get(told, told)
-    return named if named in _SPELLED else None
+    type = _ALIASES.get(type, type)
+    return type if type in _SPELLED else None
 
 
 def source_column(name: str, dtype: Any) -> Column | None:
-    """Return a source's column of a type (of Polars, or as in SQL); None for a type that no source hands over.
+    """Return a source's column of a type (of Polars, or SQL text); None for a type that sources cannot have.
 
-    What DuckDB's spelling of it leaves out (a time zone, milliseconds with one) is its `logical` type.
+    `logical` is set to Polars' spelling if DuckDB's is less exact (time zone, milliseconds with one).
     """
     type, logical = (from_sql(dtype), "") if isinstance(dtype, str) else _spelled_for_source(dtype)
-    nested = type is None or type.endswith("]") or type.startswith("STRUCT")
-    return (
-        None
-        if type is None or nested or not readable(type, logical)
-        else Column(name=name, type=type, logical=logical)
-    )
+    if type is None or type.endswith("]") or type.startswith("STRUCT"):
+        return None
+    return Column(name=name, type=type, logical=logical) if readable(type, logical) else None
 
 
 def _spelled_for_source(dtype: Any) -> tuple[str | None, str]:
+    """Return DuckDB's spelling of a Polars type, and the logical type ('' for none)."""
     import polars as pl
 
     if isinstance(dtype, pl.Enum):
-        values = ", ".join("'" + value.replace("'", "''") + "'" for value in dtype.categories)
-        return f"ENUM({values})", ""
+        return f"ENUM({', '.join(map(literal, dtype.categories))})", ""
     if dtype is pl.Categorical or isinstance(dtype, pl.Categorical):
-        is_plain = (
-            dtype is pl.Categorical or dtype == pl.Categorical()
-        )  # others are of named categories
+        # Categories with a name are not supported.
+        is_plain = dtype is pl.Categorical or dtype == pl.Categorical()
         return ("VARCHAR", "Categorical") if is_plain else (None, "")
     if isinstance(dtype, pl.Datetime) and dtype.time_zone:
         type = _ZONED_NS if dtype.time_unit == "ns" else _ZONED
@@ -127,7 +124,7 @@ def _spelled_for_source(dtype: Any) -> tuple[str | None, str]:
 
 
 def readable(type: str, logical: str = "") -> bool:
-    """Say whether a source can hand over a column of this type, spelled for DuckDB, and this type of Polars."""
+    """Return whether a source's column can have this type of DuckDB and this logical type of Polars."""
     if logical in {"", "Categorical"}:
         return bool(_ENUM.fullmatch(type) and "\0" not in type) or storable(type)
     zoned = _ZONED_IN_FULL.fullmatch(logical)
@@ -149,7 +146,7 @@ def enum_values(type: str) -> list[str]:
 
 
 def zone_of(column: Column) -> tuple[str, str]:
-    """Return unit and time zone of a declared type of Polars that DuckDB's spelling does not tell; '' for others."""
+    """Return unit and time zone of a column's logical type; ('', '') if it has none."""
     zoned = _ZONED_IN_FULL.fullmatch(column.logical)
     return (zoned[1], zoned[2]) if zoned else ("", "")
 
@@ -167,21 +164,22 @@ def from_polars(dtype: Any) -> str | None:
     """Return DuckDB's spelling of a Polars data type (class or instance); None for one that has none."""
     import polars as pl
 
-    made = dtype if isinstance(dtype, pl.DataType) else None
-    match str((dtype.base_type() if made is not None else dtype).__name__):
+    instance = dtype if isinstance(dtype, pl.DataType) else None
+    match str((dtype.base_type() if instance is not None else dtype).__name__):
         case "Decimal":
-            return f"DECIMAL({getattr(made, 'precision', None) or 38},{getattr(made, 'scale', 0)})"
-        case "Datetime" if getattr(made, "time_zone", None):
+            return f"DECIMAL({getattr(instance, 'precision', None) or 38},{getattr(instance, 'scale', 0)})"
+        case "Datetime" if getattr(instance, "time_zone", None):
             return _ZONED
         case "Datetime":
-            return _UNITS[str(getattr(made, "time_unit", "us"))]
-        case "List" | "Array" if made is not None:
-            inner = from_polars(made.inner)  # type: ignore[attr-defined]
+            return _UNITS[str(getattr(instance, "time_unit", "us"))]
+        case "List" | "Array" if instance is not None:
+            inner = from_polars(instance.inner)  # type: ignore[attr-defined]
             return f"{inner}[]" if inner else None
-        case "Struct" if made is not None:
-            fields = [(field.name, from_polars(field.dtype)) for field in made.fields]  # type: ignore[attr-defined]
-            told = ", ".join(f"{_quoted(name)} {type}" for name, type in fields)
-            return f"STRUCT({told})" if all(type for _, type in fields) else None
+        case "Struct" if instance is not None:
+            fields = [(field.name, from_polars(field.dtype)) for field in instance.fields]  # type: ignore[attr-defined]
+            if not all(type for _, type in fields):
+                return None
+            return f"STRUCT({', '.join(f'{identifier(name)} {type}' for name, type in fields)})"
         case "Duration" | "Null" | "Object" as name:
             return name.upper()
         case name:
@@ -211,14 +209,14 @@ def to_polars(name: str) -> "pl.DataType | type[pl.DataType]":
     return getattr(pl, polars_name)  # type: ignore[no-any-return]
 
 
-def told_in_full(dtype: Any) -> bool:
-    """Say whether DuckDB's spelling of a Polars type tells all of it (not a zone, categories or a fixed length)."""
+def has_same_type_in_duckdb(dtype: Any) -> bool:
+    """Return whether DuckDB's spelling of a Polars type is exact: not for zones, categories, fixed lengths."""
     spelled = from_polars(dtype)
     return spelled is not None and storable(spelled) and bool(to_polars(spelled) == dtype)
 
 
 def exact(have: str, want: str) -> bool:
-    """Say whether casting keeps every value, or raises on the first it can't keep."""
+    """Return whether a cast keeps every value, or raises an error for the first that it cannot keep."""
     if have in INTEGERS and want in INTEGERS:
         return True
     old, new = DECIMAL.match(have), DECIMAL.match(want)
@@ -236,62 +234,68 @@ def exact(have: str, want: str) -> bool:
 
 
 def storable(name: str) -> bool:
-    """Say whether a type reads back from Parquet as it was written, in both engines."""
+    """Return whether both engines read a type back from Parquet as it was written."""
     if name.endswith("[]"):
         return storable(name[:-2])
     if name.startswith("STRUCT(") and name.endswith(")"):
         return all(
-            _PLAIN_NAME.fullmatch(field) or _quoted(field) in name for field, _ in _fields(name)
-        ) and all(storable(type) for _, type in _fields(name))
+            (_PLAIN_NAME.fullmatch(field) or identifier(field) in name) and storable(type)
+            for field, type in _fields(name)
+        )
     if name.startswith("MAP(") and name.endswith(")"):
         return all(storable(type) for type in _split(name[4:-1]))
     return name in _STORABLE or bool(DECIMAL.match(name))
 
 
 def casts(have: Mapping[str, str], want: Mapping[str, str]) -> dict[str, str]:
-    """Return the columns to cast, and to what, so that what is stored is what was computed.
+    """Return the columns to cast before they are stored, and to which type.
 
-    A type is brought to the contract's where that is exact; one that would not survive raises TypeRefused, and so do
-    columns that a reader could not tell apart. What the contract wants and no exact cast gives is left alone: judging
-    says so.
+    A column is cast to the contract's type if that is exact; if it is not, it is left for the
+    check of the contract. Raises TypeRefused for a type that cannot be stored, and for names of
+    columns or fields that differ by case alone.
     """
     if not have:
         raise TypeRefused("has no columns, so there is nothing to store")
     check_names(list(have))
     for name, type in have.items():
         _check_fields(name, type)
-    wanted = {name: "VARCHAR" for name, type in have.items() if type.startswith("ENUM(")}
-    wanted |= {
-        name: want[name]
-        for name, type in have.items()
-        if want.get(name, type) != type and exact(type, want[name])
-    }
+    targets = {}
+    for name, type in have.items():
+        if name in want and want[name] != type and exact(type, want[name]):
+            targets[name] = want[name]
+        elif type.startswith("ENUM("):
+            targets[name] = "VARCHAR"
     refused = [
-        (name, type) for name, type in have.items() if name not in wanted and not storable(type)
+        f"column {name} is {type}: {_hint(type)}"
+        for name, type in have.items()
+        if name not in targets and not storable(type)
     ]
     if refused:
-        told = "; ".join(f"column {name} is {type}: {_hint(type)}" for name, type in refused)
-        raise TypeRefused(f"would not be stored as it was computed: {told}")
-    return wanted
+        raise TypeRefused(f"would not be stored as it was computed: {'; '.join(refused)}")
+    return targets
 
 
 def check_names(names: list[str]) -> None:
-    """Raise TypeRefused for columns without a name, or that differ by case alone (they are one to DuckDB)."""
+    """Raise TypeRefused for a column without a name, and for names that are the same to DuckDB (in any case)."""
+    twice = _same_names(names)
+    if not twice and "" not in names:
+        return
+    problem = (
+        f"has more than one column {', '.join(twice)}" if twice else "has a column without a name"
+    )
+    raise TypeRefused(
+        f"{problem}, so not all would be stored", hint="Give each column a name of its own."
+    )
+
+
+def _same_names(names: list[str]) -> list[str]:
+    """Return the names that another one equals, in any case; sorted."""
     lower = [name.lower() for name in names]
-    twice = sorted({name for name in names if lower.count(name.lower()) > 1})
-    if twice or "" in names:
-        what = (
-            f"has more than one column {', '.join(twice)}"
-            if twice
-            else "has a column without a name"
-        )
-        raise TypeRefused(
-            f"{what}, so not all would be stored", hint="Give each column a name of its own."
-        )
+    return sorted({name for name in names if lower.count(name.lower()) > 1})
 
 
 def _check_fields(column: str, type: str) -> None:
-    """Raise TypeRefused for fields of a struct, however deep, that differ by case alone (they are one to DuckDB)."""
+    """Raise TypeRefused for fields of a struct, at any depth, that are the same to DuckDB (in any case)."""
     inner = re.sub(r"(\[\d*\])+$", "", type)
     if inner.startswith("MAP("):
         for part in _split(inner[4:-1]):
@@ -299,20 +303,17 @@ def _check_fields(column: str, type: str) -> None:
     if not inner.startswith("STRUCT("):
         return
     fields = list(_fields(inner))
-    lower = [name.lower() for name, _ in fields]
-    if twice := sorted({name for name, _ in fields if lower.count(name.lower()) > 1}):
-        told = f"column {column} has more than one field {', '.join(twice)}, so not all would be stored"
-        raise TypeRefused(told, hint="Give each field of a struct a name of its own, also by case.")
-    for name, of_field in fields:
-        _check_fields(f"{column}.{name}", of_field)
+    if twice := _same_names([name for name, _ in fields]):
+        raise TypeRefused(
+            f"column {column} has more than one field {', '.join(twice)}, so not all would be stored",
+            hint="Give each field of a struct a name of its own, also by case.",
+        )
+    for name, field_type in fields:
+        _check_fields(f"{column}.{name}", field_type)
 
 
 def _hint(name: str) -> str:
     return _HINTS.get(name.strip('"'), "cast it to text or to a number")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _fields(struct: str) -> Iterator[tuple[str, str]]:
@@ -324,16 +325,16 @@ def _fields(struct: str) -> Iterator[tuple[str, str]]:
 
 
 def _split(text: str) -> list[str]:
-    """Split at the commas that are in no parentheses and no quotes."""
-    found, depth, quoted, start = [], 0, "", 0
+    """Split at the commas that are outside of parentheses and quotes."""
+    pieces, depth, quote, start = [], 0, "", 0
     for index, sign in enumerate(text):
-        if quoted:
-            quoted = "" if sign == quoted else quoted
+        if quote:
+            quote = "" if sign == quote else quote
         elif sign in "\"'":
-            quoted = sign
+            quote = sign
         elif sign in "()":
             depth += 1 if sign == "(" else -1
         elif sign == "," and not depth:
-            found.append(text[start:index].strip())
+            pieces.append(text[start:index].strip())
             start = index + 1
-    return [*found, text[start:].strip()]
+    return [*pieces, text[start:].strip()]

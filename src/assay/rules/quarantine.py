@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from assay.engines.duckdb import COPY, DuckDB, parquet
+from assay.engines.duckdb import COPY, DuckDB, numbered, parquet
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import StoredTable
 from assay.errors import BuildError
@@ -85,9 +85,9 @@ def _mark(
     assert rule.demand is not None
     match way:
         case Rows(fails=fails):
-            rows = f"{_numbered(staged)} where {fails}"
+            rows = f"{numbered(staged)} where {fails}"
         case None:  # the rule reads other products
-            rows = f"{_numbered(staged)} where not (\n{rule.demand.arguments['sql']}\n)"
+            rows = f"{numbered(staged)} where not (\n{rule.demand.arguments['sql']}\n)"
         case Text() | ByPandera() if numbers := _numbers_by_polars(rule, way, staged, schema):
             rows = f"from read_parquet({literal(str(numbers))})"
         case _:
@@ -102,11 +102,6 @@ def _mark(
         raise BuildError(
             f"{rule.text!r} cannot be judged: {error_line(error)}", where=rule.where
         ) from error
-
-
-def _numbered(staged: Path) -> str:
-    options = "file_row_number = true, hive_partitioning = false"
-    return f"from read_parquet({literal(str(staged))}, {options})"
 
 
 def _numbers_by_polars(
@@ -133,19 +128,19 @@ def _write(staged: Path, bench: "duckdb.DuckDBPyConnection") -> QuarantinedFiles
     """Write the kept and the quarantined rows of a staged file, each in their order."""
     kept, aside = staged.with_name("kept.parquet"), staged.with_name("quarantine.parquet")
     [(rows, marked)] = bench.execute(
-        f"select count(*), (select count(*) from __marks) {_numbered(staged)}"
+        f"select count(*), (select count(*) from __marks) {numbered(staged)}"
     ).fetchall()
     broke = f"select row, list_sort(list(distinct rule)) as {BROKE} from __marks group by row"
     _copy(
         bench,
-        f"select t.* exclude (file_row_number), b.{BROKE} {_numbered(staged)} t join ({broke}) b "
+        f"select t.* exclude (file_row_number), b.{BROKE} {numbered(staged)} t join ({broke}) b "
         "on b.row = t.file_row_number order by t.file_row_number",
         aside,
     )
     if marked:
         _copy(
             bench,
-            f"select * exclude (file_row_number) {_numbered(staged)} t "
+            f"select * exclude (file_row_number) {numbered(staged)} t "
             "where file_row_number not in (select row from __marks) order by file_row_number",
             kept,
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from assay.engines.types import from_polars, told_in_full
+from assay.engines.types import from_polars, has_same_type_in_duckdb
 from assay.jsonform import encode as written
 from assay.model import Column, Demand, Rule, Severity, Where
 from assay.rules.literals import NotALiteral, encode
@@ -184,7 +184,11 @@ def _told(dtype: Any) -> bool:
     agnostic = getattr(dtype, "time_zone_agnostic", False)
     if not type(dtype).__module__.startswith("pandera."):
         return False  # a type of the user's, which may look at the values
-    return type(dtype).__name__ not in {"Category", "Enum"} and not agnostic and told_in_full(made)
+    return (
+        type(dtype).__name__ not in {"Category", "Enum"}
+        and not agnostic
+        and has_same_type_in_duckdb(made)
+    )
 
 
 def _of_the_frame(schema: Any, where: Where) -> Iterator[tuple[Rule, Any]]:
