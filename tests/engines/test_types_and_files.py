@@ -21,9 +21,9 @@ from assay.engines.types import (
     exact,
     from_polars,
     from_sql,
+    has_same_type_in_duckdb,
     storable,
     to_polars,
-    has_same_type_in_duckdb,
 )
 from assay.errors import TypeRefused
 from tests.conftest import Place
