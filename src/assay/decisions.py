@@ -14,7 +14,7 @@ class KnownInput(Struct, frozen=True, kw_only=True):
 
     digest: str
     data_as_of: datetime | None = None
-    behind: Version | SourceState | None = None
+    origin: Version | SourceState | None = None
 
 
 class UnknownInput(Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ class Left(Struct, frozen=True, kw_only=True):
 class Unfinished(Struct, frozen=True, kw_only=True):
     """Only some parts were to be built: how many are there now, of all that it should have."""
 
-    parts_made: int
+    parts_built: int
     of: int
 
 
@@ -69,8 +69,8 @@ class Result(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     parts_built: tuple[int, int] | None = None
     undeclared: tuple[str, ...] = ()
-    unmade: Mapping[str, Failed] = field(default_factory=dict)
-    whole: Version | None = None
+    unbuilt: Mapping[str, Failed] = field(default_factory=dict)
+    partial_version: Version | None = None
 
 
 class RunStarted(Struct, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ class Working(Struct, frozen=True, kw_only=True):
     """A product is being built or judged."""
 
     product: str
-    what: str
+    activity: str
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -156,7 +156,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
             isinstance(end, Failed | Busy) or (isinstance(end, Held) and end.absent) for end in ends
         ):
             return 1
-        if any(result.unmade for result in self.results.values()):
+        if any(result.unbuilt for result in self.results.values()):
             return 1
         held = [isinstance(end, Blocked | Held) or held_parts(end) for end in ends]
         return 3 if any(held) else 0
@@ -167,7 +167,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         found = {
             n: True
             for n, r in self.results.items()
-            if isinstance(r.end, Failed | Left | Busy) or r.unmade
+            if isinstance(r.end, Failed | Left | Busy) or r.unbuilt
         }
         held = {n: r.end for n, r in self.results.items() if isinstance(r.end, Held)}
         while more := [n for n, end in held.items() if end.absent or found.keys() >= end.by.keys()]:

@@ -39,7 +39,7 @@ class Part(Struct, frozen=True, kw_only=True, gc=False):
     id: int = 0
     start: int = 0
     of: int | None = None
-    made_of: str = ""
+    built_from: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
     columns: tuple[Column, ...] = ()
@@ -76,7 +76,7 @@ class Version(Struct, frozen=True, kw_only=True):
     @property
     def in_parts(self) -> bool:
         """Whether its parts are facts of their own."""
-        return not self.parts or bool(self.parts[0].made_of)
+        return not self.parts or bool(self.parts[0].built_from)
 
     def part(self, key: str) -> Part | None:
         """Return the part of this key, if there is one."""

@@ -132,8 +132,8 @@ def test_they_are_what_they_would_be_apart(
     for name in ("lines", "sums"):
         these, those = packed.parts(f"shop.{name}"), apart.parts(f"shop.{name}")
         assert len({part.path for part in those.values()}) == COUNT
-        assert {k: (p.made_of, p.digest, p.rows) for k, p in these.items()} == {
-            k: (p.made_of, p.digest, p.rows) for k, p in those.items()
+        assert {k: (p.built_from, p.digest, p.rows) for k, p in these.items()} == {
+            k: (p.built_from, p.digest, p.rows) for k, p in those.items()
         }
         assert content(packed, name) == content(apart, name)
 
@@ -449,7 +449,7 @@ def written(storage: LocalStorage, engine: DuckDB, key: str, query: str) -> Part
         modified=modified,
         digest=found.digest,
         columns=found.columns,
-        made_of=key,
+        built_from=key,
     )
 
 

@@ -317,7 +317,7 @@ def test_a_file_is_replaced_when_the_last_part_leaves_it(catalog: Catalog) -> No
             checksum="",
             of=3,
             start=n,
-            made_of=f"m{n}",
+            built_from=f"m{n}",
         )
         for n in range(3)
     )
@@ -613,7 +613,13 @@ def test_parts_of_a_killed_run_go_after_a_day(opened: Callable[..., Catalog]) ->
     catalog = opened()
     with catalog.runs.open("r1", "prod", NOW, {"d.p": ""}, lambda *_, **__: None, recorded=0):
         stray = Part(
-            key="1", path="d.p/r1/1.parquet", rows=1, bytes=5, checksum="c", made_of="m", digest="d"
+            key="1",
+            path="d.p/r1/1.parquet",
+            rows=1,
+            bytes=5,
+            checksum="c",
+            built_from="m",
+            digest="d",
         )
         catalog.record_parts("d.p", [stray])
         catalog.record([version("v1")], [verdict("v1")])

@@ -84,7 +84,7 @@ class Recorded:
     def latest(self, product):
         return next((v for v in reversed(self.versions.values()) if v.product == product), None)
 
-    def parts(self, product, made_of):
+    def parts(self, product, built_from):
         return {}
 
     def has_code(self, product, code):

@@ -60,10 +60,10 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """A version, and the parts (`unmade`) that could not be built and are held back alone, each with its error."""
+    """A version, and the parts (`unbuilt`) that could not be built and are held back alone, each with its error."""
 
     version: Version
-    unmade: Mapping[str, Exception] = field(default_factory=dict)
+    unbuilt: Mapping[str, Exception] = field(default_factory=dict)
 
 
 class BuildTools(Struct, frozen=True, kw_only=True):

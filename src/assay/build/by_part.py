@@ -41,12 +41,12 @@ def build_parts(tools: BuildTools, order: BuildOrder) -> Built | Unfinished:
     if errors and (not complete or not parts):
         raise next(iter(errors.values()))
     if not complete:
-        return Unfinished(parts_made=len(parts), of=len(specs))
+        return Unfinished(parts_built=len(parts), of=len(specs))
     measured = combined(parts, _columns_of(order.product, parts))
     version = tools.version(order, started, parts, measured)
     if errors:
         version = without_unbuilt_parts(order, version, errors)
-    return Built(version=version, unmade=errors)
+    return Built(version=version, unbuilt=errors)
 
 
 def _existing_parts(
@@ -61,7 +61,7 @@ def _existing_parts(
         with tools.workers.at(order.product, order.definition.recipe) as make:
             while remaining and not stopping.is_set():
                 index, spec = remaining.pop()
-                part = order.steps.stored.get(spec.made_of)
+                part = order.steps.stored.get(spec.built_from)
                 if order.steps.is_to_build(spec):
                     try:
                         part = _build_part(tools, order, spec, index, make)
@@ -101,7 +101,7 @@ def _build_part(
         raise
     return replace(
         part,
-        made_of=spec.made_of,
+        built_from=spec.built_from,
         inputs=spec.inputs,
         columns=measured.columns,
         seconds=round(tools.timer() - started, 3),

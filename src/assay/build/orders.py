@@ -40,7 +40,7 @@ class Orders:
             definition=definition,
             inputs=self.inputs.inputs_of(product),
             check=self._check_sources,
-            steps=PartSteps(stored={part.made_of: part for part in existing}),
+            steps=PartSteps(stored={part.built_from: part for part in existing}),
             inherited=self._data_as_of(product),
         )
 
@@ -57,7 +57,7 @@ class Orders:
         if steps.chosen is not None and not steps.chosen:
             raise UsageError(f"{product.name} has no part in {part_range}", hint=_extent(keys))
         # An earlier try of this run may have built some parts, also where they are built again by force.
-        built = self.facts.parts_of_run(product.name, [spec.made_of for spec in steps.specs])
+        built = self.facts.parts_of_run(product.name, [spec.built_from for spec in steps.specs])
         return replace(
             self.whole(product, key, definition),
             steps=replace(steps, stored={**steps.stored, **built}),
@@ -127,7 +127,7 @@ class _PartTimes:
 
 def _times(state: InputState) -> dict[str, datetime]:
     """Return the business time that each part of an input reaches, where the part records one."""
-    version = state.behind if isinstance(state, KnownInput) else None
+    version = state.origin if isinstance(state, KnownInput) else None
     parts = version.parts if isinstance(version, Version) else ()
     return {part.key: part.data_as_of for part in parts if part.data_as_of}
 
@@ -144,8 +144,8 @@ def _extent(keys: Sequence[str]) -> str:
 def bytes_of(state: InputState) -> int:
     """Return the stored size of an input in bytes."""
     match state:
-        case KnownInput(behind=Version() as version):
+        case KnownInput(origin=Version() as version):
             return version.bytes
-        case KnownInput(behind=SourceState() as source):
+        case KnownInput(origin=SourceState() as source):
             return sum(file.size for file in source.files)
     return 0

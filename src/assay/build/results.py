@@ -19,8 +19,8 @@ class ProductWork(Struct):
     seconds: float = 0.0
     parts_built: tuple[int, int] | None = None
     tries: int = 0
-    unmade: Mapping[str, Failed] = field(default_factory=dict)
-    whole: Version | None = None
+    unbuilt: Mapping[str, Failed] = field(default_factory=dict)
+    partial_version: Version | None = None
 
 
 class Results:
@@ -56,6 +56,6 @@ class Results:
             seconds=round(work.seconds, 3),
             parts_built=work.parts_built,
             undeclared=self.undeclared.of(name),
-            unmade=work.unmade,
-            whole=work.whole,
+            unbuilt=work.unbuilt,
+            partial_version=work.partial_version,
         )

@@ -165,7 +165,7 @@ class Run:
             self.observed,
             forced=name in self.forced,
             restates=restatement,
-            made=work.whole,
+            partial_version=work.partial_version,
         )
         match decision:
             case Build() | Check() if name in claimed_by_others:
@@ -201,7 +201,7 @@ class Run:
         if done is not None:
             self._take(name, done)
         elif pool is not None:
-            self.workspace.reporter(Working(product=name, what=what))
+            self.workspace.reporter(Working(product=name, activity=what))
             pool.submit(name, task)
 
     def _stop(self, pool: Pool[Done]) -> None:
@@ -257,10 +257,10 @@ class Run:
         if isinstance(done, Unfinished):
             self._settle(name, done)
             return
-        if isinstance(done, Built) and done.unmade and not self.stopping:
+        if isinstance(done, Built) and done.unbuilt and not self.stopping:
             left = self.schedule.graph.products[name].retries - self.results[name].tries
             looks_again = self.options.looks_again
-            error = first_worth_another(done.unmade.values(), left, looks_again=looks_again)
+            error = first_worth_another(done.unbuilt.values(), left, looks_again=looks_again)
             if error:
                 self._fail(name, error)
                 return
@@ -273,15 +273,15 @@ class Run:
             recorder.record_verdict(done)
             work.judged = True
             return
-        if done.unmade:
-            work.unmade = self.tasks.failures.of_parts(name, done.unmade, tries=work.tries + 1)
+        if done.unbuilt:
+            work.unbuilt = self.tasks.failures.of_parts(name, done.unbuilt, tries=work.tries + 1)
             # An earlier run may have built the same parts, and failed to build the same others.
-            work.whole = recorder.facts.find(name, done.version.key.digest)
-            if work.whole:
+            work.partial_version = recorder.facts.find(name, done.version.key.digest)
+            if work.partial_version:
                 return
         version = recorder.record_version(done.version)
-        if done.unmade:
-            work.whole = version
+        if done.unbuilt:
+            work.partial_version = version
         if version.in_parts and work.parts_built is None:
             new = sum(part.path.startswith(f"{name}/{self.id}/") for part in version.parts)
             work.parts_built = (new, len(version.parts))
@@ -308,7 +308,7 @@ class Run:
         """Note how a product came out, and release every set that is complete now."""
         for names in self.schedule.settle(name, end):
             self._release(names)
-        failed = isinstance(end, Failed | Blocked) or self.results[name].unmade
+        failed = isinstance(end, Failed | Blocked) or self.results[name].unbuilt
         if self.options.fail_fast and failed and name not in self.schedule.put_off:
             self.stopping = True
 

@@ -28,15 +28,15 @@ class RunFacts(Struct):
     def find(self, product: str, key: str) -> Version | None:
         return self.by_key.get((product, key)) or self.observed.find(product, key)
 
-    def parts(self, product: str, made_of: Collection[str]) -> Mapping[str, Part]:
-        new = self.parts_of_run(product, made_of)
-        recorded = self.observed.parts(product, [key for key in made_of if key not in new])
+    def parts(self, product: str, built_from: Collection[str]) -> Mapping[str, Part]:
+        new = self.parts_of_run(product, built_from)
+        recorded = self.observed.parts(product, [key for key in built_from if key not in new])
         return {**recorded, **new}
 
-    def parts_of_run(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
+    def parts_of_run(self, product: str, built_from: Collection[str]) -> dict[str, Part]:
         """Return the parts, of these keys, that this run has built."""
         new = self.new_parts.get(product)
-        return {key: new[key] for key in made_of if key in new} if new else {}
+        return {key: new[key] for key in built_from if key in new} if new else {}
 
     def lost(self, product: str, key: str) -> Version | None:
         return self.observed.lost(product, key)
@@ -77,7 +77,7 @@ class RunFacts(Struct):
 
     def add_part(self, product: str, part: Part) -> None:
         """Add a part that was just built."""
-        self.new_parts.setdefault(product, {})[part.made_of] = part
+        self.new_parts.setdefault(product, {})[part.built_from] = part
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Add a verdict of this run."""

@@ -138,7 +138,7 @@ def _state_after(name: str, end: Settled) -> InputState:
     match end:
         case Failed():
             return UnusableInput(why=f"{name} failed")
-        case Unfinished(parts_made=built, of=of):
+        case Unfinished(parts_built=built, of=of):
             return UnusableInput(why=f"{name} has {built} of {of} parts")
         case Busy():
             return UnusableInput(why=f"another run builds {name}")

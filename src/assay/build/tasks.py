@@ -71,7 +71,9 @@ class Tasks:
     ) -> Task:
         """Return what builds a version of a product for a key, or its parts in `part_range` alone."""
         if key.held:
-            order, version, before = self.orders.without_failed_parts(product, key, work.whole)
+            order, version, before = self.orders.without_failed_parts(
+                product, key, work.partial_version
+            )
             built = Built(
                 version=without_failed_parts(order, version, before, self.workspace.clock())
             )

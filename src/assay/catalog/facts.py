@@ -98,22 +98,22 @@ class RecordedFacts:
 
     # ------------------------------------------------------------------------------------------ parts
 
-    def parts(self, product: str, made_of: Collection[str]) -> dict[str, Part]:
+    def parts(self, product: str, built_from: Collection[str]) -> dict[str, Part]:
         parts = self._parts.get(product)
         if parts is None:
             parts = self._parts[product] = dict(self._published_parts(product))
-        if missing := [digest for digest in made_of if digest not in parts]:
+        if missing := [digest for digest in built_from if digest not in parts]:
             parts |= dict.fromkeys(missing) | self._newest_parts(product, missing)
-        return {digest: part for digest in made_of if (part := parts[digest])}
+        return {digest: part for digest in built_from if (part := parts[digest])}
 
-    def _newest_parts(self, product: str, made_of: Sequence[str]) -> dict[str, Part]:
+    def _newest_parts(self, product: str, built_from: Sequence[str]) -> dict[str, Part]:
         """Return the newest recorded part for each of these digests of inputs, if its file exists."""
         query = "select id from parts where product = ? and made_of in"
         with decoded(self._catalog.name):
-            ids = {id for (id,) in rows_in(self._catalog.database, query, made_of, [product])}
+            ids = {id for (id,) in rows_in(self._catalog.database, query, built_from, [product])}
             self._loaded |= self._catalog.parts(ids - self._loaded.keys())
             parts = [self._loaded[id] for id in sorted(ids)]  # the newest comes last, and stays
-        return {part.made_of: part for part in parts if self._files.has(part)}
+        return {part.built_from: part for part in parts if self._files.has(part)}
 
     def _published_parts(self, product: str) -> Mapping[str, Part]:
         """Return the parts of the published version that no newer part of the same inputs replaces."""
@@ -121,11 +121,11 @@ class RecordedFacts:
         version = self.version(pointer.version) if pointer else None
         if version is None or version.key.held or not self._files.has_all(version):
             return {}  # parts that are held back are newer than the published ones
-        parts = {part.made_of: part for part in version.parts}
+        parts = {part.built_from: part for part in version.parts}
         last = max((part.id for part in version.parts), default=0)
         query = "select made_of from parts where product = ? and id > ?"
-        for (made_of,) in self._rows(query, [product, last]):
-            parts.pop(made_of, None)
+        for (built_from,) in self._rows(query, [product, last]):
+            parts.pop(built_from, None)
         return parts
 
     # ------------------------------------------------------------------------------------------ verdicts

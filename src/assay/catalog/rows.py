@@ -134,7 +134,7 @@ def part_row(part: Part) -> list[Any]:
     """Return the values of PART but the id."""
     return [
         part.key,
-        part.made_of,
+        part.built_from,
         to_json(dict(part.inputs)),
         part.digest,
         _columns(part.columns),
@@ -302,7 +302,7 @@ def part_of(row: Sequence[Any]) -> Part:
     return Part(
         id=told.id,
         key=told.key,
-        made_of=told.made_of,
+        built_from=told.made_of,
         inputs=texts_of(told.inputs),
         digest=told.digest,
         columns=columns_of(told.columns),

@@ -87,7 +87,7 @@ def _waiting_line(event: Waiting, holder: Holder) -> str:
 def _is_unchanged(result: Result) -> bool:
     """Say whether there is nothing to report; asked before a view is made, as there may be very many."""
     end = result.end
-    is_news = result.judged or result.undeclared or result.unmade
+    is_news = result.judged or result.undeclared or result.unbuilt
     return isinstance(end, Keep) and not (is_news or end.pinned or held_parts(end))
 
 
@@ -108,8 +108,8 @@ class RichReporter(PlainReporter):
             case RunStarted(products=products):
                 count = f"{products} product{'s' if products != 1 else ''}"
                 self.status.update(f"{count} to look after")
-            case Working(product=product, what=what):
-                self.at_work[product] = what
+            case Working(product=product, activity=activity):
+                self.at_work[product] = activity
             case Progress():
                 self.at_work[event.product] = _progress(event)
             case Retrying(product=product):
@@ -119,7 +119,7 @@ class RichReporter(PlainReporter):
                     self.at_work.pop(result.product, None)
         if self.at_work:
             latest = list(self.at_work.items())[-3:]
-            self.status.update(", ".join(f"{what} {name}" for name, what in latest))
+            self.status.update(", ".join(f"{activity} {name}" for name, activity in latest))
         super().__call__(event)
 
     def show(self, kind: ResultKind, lines: Sequence[str]) -> None:

@@ -133,11 +133,11 @@ def decide(
     *,
     forced: bool = False,
     restates: Restatement | None = None,
-    made: Version | None = None,
+    partial_version: Version | None = None,
 ) -> Decision:
     """Return what is next for one product, given the state of all it reads.
 
-    `made` is what this run has made of it, where some parts could not be made: the others go out without them.
+    `partial_version` is what this run built of it without the parts that could not be built, if there were any.
 
     Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is kept, whatever else.
     What would be blocked may go out as far as the user has looked at the rows that fail (`restates`).
@@ -152,7 +152,7 @@ def decide(
     if len(known) < len(read):
         return _unsettled(product, read, facts)
     inputs = {i.name: known[i.name] for i in product.inputs}
-    version = made or facts.find(product.name, digest_of(product.code, inputs))
+    version = partial_version or facts.find(product.name, digest_of(product.code, inputs))
     if version is None or forced:
         key = key_of(product.code, inputs)
         reasons = (Forced(),) if forced else reasons_to_build(product, key, observed)
@@ -236,6 +236,6 @@ def _not_in_parts(product: Product, states: Mapping[str, InputState]) -> dict[st
         )
         for name in followed
         if isinstance(state := states[name], KnownInput)
-        and isinstance(state.behind, Version)
-        and not state.behind.in_parts
+        and isinstance(state.origin, Version)
+        and not state.origin.in_parts
     }

@@ -22,7 +22,7 @@ class Facts(Protocol):
     def find(self, product: str, key: str) -> Version | None:
         """Return the newest version of this key whose bytes are all there."""
 
-    def parts(self, product: str, made_of: Collection[str]) -> Mapping[str, Part]:
+    def parts(self, product: str, built_from: Collection[str]) -> Mapping[str, Part]:
         """Return the newest part, of each of these keys, whose bytes are there, by what it was made of."""
 
     def lost(self, product: str, key: str) -> Version | None:

@@ -27,7 +27,7 @@ class PartSpec(Struct, frozen=True, gc=False):
     """
 
     key: str
-    made_of: str
+    built_from: str
     made_from: _Pairs
     used: _Uses
 
@@ -55,7 +55,7 @@ class PartSteps(Struct, frozen=True, kw_only=True):
     def is_to_build(self, spec: PartSpec) -> bool:
         """Return whether a part has to be built now."""
         chosen = self.chosen is None or spec.key in self.chosen
-        return chosen and spec.made_of not in self.stored
+        return chosen and spec.built_from not in self.stored
 
     @property
     def to_build(self) -> int:
@@ -67,7 +67,7 @@ class PartSteps(Struct, frozen=True, kw_only=True):
         """The digest of the content of each part, '' for one that is not stored."""
         stored = self.stored
         return {
-            spec.key: stored[spec.made_of].digest if spec.made_of in stored else ""
+            spec.key: stored[spec.built_from].digest if spec.built_from in stored else ""
             for spec in self.specs
         }
 
@@ -89,7 +89,7 @@ def part_steps(
     keys = [spec.key for spec in specs]
     chosen = within(keys, part_range, product.partition.grain) if part_range else None
     rebuilt = set(keys if chosen is None else chosen) if forced else set()
-    needed = [spec.made_of for spec in specs if spec.made_of and spec.key not in rebuilt]
+    needed = [spec.built_from for spec in specs if spec.built_from and spec.key not in rebuilt]
     return PartSteps(specs=specs, stored=facts.parts(product.name, needed), chosen=chosen)
 
 
@@ -117,10 +117,12 @@ def part_specs(
     for key, used, told in _used(followed, product.partition):
         made_from = whole + told
         old = known.get(key)
-        made_of = (
-            old.made_of if old and old.inputs == dict(made_from) else _made_of(code, key, made_from)
+        built_from = (
+            old.built_from
+            if old and old.inputs == dict(made_from)
+            else _made_of(code, key, made_from)
         )
-        found.append(PartSpec(key, made_of, made_from, used))
+        found.append(PartSpec(key, built_from, made_from, used))
     return found
 
 
@@ -140,9 +142,9 @@ def _made_of(code: str, key: str, made_from: _Pairs) -> str:
 def parts_of(state: InputState) -> Mapping[str, str] | None:
     """Return the parts of an input by digest, '' for one that is not known yet; None when none is known."""
     match state:
-        case KnownInput(behind=Version() as version) if version.in_parts:
+        case KnownInput(origin=Version() as version) if version.in_parts:
             return {part.key: part.digest for part in version.parts}
-        case KnownInput(behind=SourceState() as source):
+        case KnownInput(origin=SourceState() as source):
             return source_parts(source)
         case UnknownInput(part_digests=parts):
             return parts

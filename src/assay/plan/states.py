@@ -23,7 +23,7 @@ def output(name: str, decision: Decision) -> InputState:
     """Return what a product is to those made of it, once this is decided."""
     match decision:
         case Keep(version=version) | Publish(version=version):
-            return KnownInput(digest=version.digest, data_as_of=version.data_as_of, behind=version)
+            return KnownInput(digest=version.digest, data_as_of=version.data_as_of, origin=version)
         case Blocked():
             return UnusableInput(why=f"{name} is held back")
         case Held(absent=absent):
@@ -49,7 +49,7 @@ def published(name: str, facts: Facts) -> InputState:
     version = current(name, facts)
     if version is None:
         return UnusableInput(why=f"{name} was never published and is not selected")
-    return KnownInput(digest=version.digest, data_as_of=version.data_as_of, behind=version)
+    return KnownInput(digest=version.digest, data_as_of=version.data_as_of, origin=version)
 
 
 def source_states(observed: Observed) -> dict[str, InputState]:
@@ -57,6 +57,6 @@ def source_states(observed: Observed) -> dict[str, InputState]:
     return {
         name: UnusableInput(why=state.missing, absent=True)
         if state.missing
-        else KnownInput(digest=state.digest, behind=state)
+        else KnownInput(digest=state.digest, origin=state)
         for name, state in observed.sources.items()
     }

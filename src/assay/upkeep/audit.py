@@ -155,7 +155,7 @@ def _named(
     files: dict[str, Kept] = {}
     owners: dict[int, str] = {}
     parts: dict[str, set[int]] = {}
-    for id, product, path, size, checksum, modified, rows, of, key, made_of in ask(
+    for id, product, path, size, checksum, modified, rows, of, key, built_from in ask(
         'select id, product, path, bytes, checksum, modified, rows, "of", key, made_of from parts order by id'
     ):
         owners[id] = product
@@ -171,7 +171,7 @@ def _named(
             parts=frozenset(),
             rows=rows if of is None else of,
             # Rows that were set aside have a column more, which says why.
-            columns="" if key == QUARANTINE and not made_of else columns.get(id, ""),
+            columns="" if key == QUARANTINE and not built_from else columns.get(id, ""),
         )
     return {
         path: replace(kept, parts=frozenset(parts[path])) for path, kept in files.items()
@@ -259,16 +259,16 @@ def _contradicting(ask: Ask) -> Iterator[Flaw]:
 
 def _against_parts(version: Version, parts: Sequence[Part]) -> Iterator[str]:
     """Yield what a version says of itself that its parts, or its own key, contradict."""
-    kept = [part for part in parts if part.made_of or part.key != QUARANTINE]
+    kept = [part for part in parts if part.built_from or part.key != QUARANTINE]
     rows = sum(part.rows for part in kept)
     if version.rows != rows:
         yield f"{version.id[:7]} says that it has {version.rows:,} rows, and its parts have {rows:,}"
-    if len(parts) > 1 and parts[0].made_of:
+    if len(parts) > 1 and parts[0].built_from:
         content = digest(
             [[part.key, part.digest] for part in sorted(parts, key=lambda part: part.key)]
         )
     else:
-        content = parts[0].digest if len(parts) == 1 and not parts[0].made_of else version.digest
+        content = parts[0].digest if len(parts) == 1 and not parts[0].built_from else version.digest
     if version.digest != content and not version.key.held:
         yield f"the content digest of {version.id[:7]} is not that of its parts"
     if not version.key.held and version.key.digest != digest_of(

@@ -66,10 +66,10 @@ class ProductViews(Struct, frozen=True):
 
     def result(self, result: Result, release: int | None = None) -> ResultView:
         """Return how a product came out of a run, and in which release."""
-        plan = self.plan(result.product, result.end, result.whole)
+        plan = self.plan(result.product, result.end, result.partial_version)
         held = plan.held_parts
-        if result.unmade:
-            held = tuple(part for part in held or () if part.part not in result.unmade)
+        if result.unbuilt:
+            held = tuple(part for part in held or () if part.part not in result.unbuilt)
         return ResultView(
             product=plan.product,
             result=plan.result,
@@ -80,7 +80,7 @@ class ProductViews(Struct, frozen=True):
             reasons=() if plan.why else tuple(map(str, result.reasons)),
             failed_parts=tuple(
                 FailedPart(part=part, error=end.error, detail=end.detail, tries=end.tries)
-                for part, end in result.unmade.items()
+                for part, end in result.unbuilt.items()
             ),
             parts=(
                 PartsBuilt(built=result.parts_built[0], of=result.parts_built[1])
@@ -216,7 +216,7 @@ class ProductViews(Struct, frozen=True):
                 return HeldView(waits_for=dict(by), readers=readers)
             case Failed(error=error, detail=detail, tries=tries):
                 return FailedView(error=error, detail=detail, tries=tries, readers=readers)
-            case Unfinished(parts_made=count, of=of):
+            case Unfinished(parts_built=count, of=of):
                 return UnfinishedView(parts_there=count, of=of, readers=readers)
             case Busy(holder=holder):
                 return BusyView(

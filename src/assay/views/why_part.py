@@ -71,7 +71,7 @@ def explain_part(graph: Graph, observed: Observed, name: str, key: str) -> PartE
         raise UsageError(f"{name} has no part {key!r}", hint=_range_of_parts(version))
     decision = plan.steps[name]
     is_held = version is not None and key in version.key.held
-    stored = steps.stored.get(spec.made_of) if spec else None
+    stored = steps.stored.get(spec.built_from) if spec else None
     next_step = _next_step(product, spec, published, stored, decision, is_held=is_held)
     result = _result(next_step, decision, published)
     uses = {alias: list(keys) for alias, keys in spec.uses.items()} if spec else {}
@@ -127,11 +127,11 @@ def _next_step(
         return PartNext.CUT
     if spec is None:
         return PartNext.GOES
-    if not spec.made_of:
+    if not spec.built_from:
         return PartNext.UNKNOWN
     if stored is None:
         return PartNext.BUILD if published is None else PartNext.BUILD_AGAIN
-    if published and published.made_of == stored.made_of:
+    if published and published.built_from == stored.built_from:
         return PartNext.UP_TO_DATE
     return PartNext.PRODUCT_HELD_BACK if isinstance(decision, Blocked) else PartNext.PUBLISH
 
