@@ -226,6 +226,16 @@ def test_a_crash_is_settled_by_the_next_run(opened: Callable[..., Catalog]) -> N
     assert second.runs.recover(forget) == ["r0"], "whoever settled it died on the way"
 
 
+def test_a_lock_that_cannot_be_read_is_an_error_of_the_catalog(tmp_path: Path) -> None:
+    catalog = open_catalog(tmp_path / "catalog.db")
+    assert catalog.database.is_dead("r1"), "a run without a lock is dead"
+    (tmp_path / "locks/r1").mkdir(parents=True)
+    for ask in (lambda: catalog.database.is_dead("r1"), catalog.database.remove_dead_locks):
+        with pytest.raises(CatalogError, match=r"cannot use the catalog .*catalog\.db: .*locks/r1"):
+            ask()
+    catalog.close()
+
+
 def test_a_run_that_was_taken_for_dead_stops(opened: Callable[..., Catalog]) -> None:
     first, second, removed = opened(), opened(), []
     forget = lambda path, keep=frozenset: removed.append((path, *sorted(keep())))

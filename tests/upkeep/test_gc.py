@@ -454,7 +454,7 @@ def test_read_as_of_is_exact(shop: Place) -> None:
 def test_a_lease_ends_with_its_process(tmp_path: Path) -> None:
     with leases.reading(tmp_path, "2026-01-01"):
         [lease] = leases.living(tmp_path)
-        assert lease.who.startswith(f"process {os.getpid()} on ")
+        assert lease.holder.startswith(f"process {os.getpid()} on ")
         assert lease.holds("d.p/r1/data.parquet")
     assert leases.living(tmp_path) == []
     leases.keep(tmp_path, ["d.p/r1"])

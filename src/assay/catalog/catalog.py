@@ -86,8 +86,9 @@ class Catalog(CatalogReads):
     ) -> Release:
         """Move pointers, all or none, in one transaction.
 
-        `expects` maps every product that is moved, and those it depends on or was checked against, to the release that
-        its pointer should be of (0: nothing is published); raises Conflict if a pointer is of another release by now.
+        `expects` maps every product that is moved, and those it depends on or was checked against,
+        to the release that its pointer should be of (0: nothing is published); raises Conflict if a
+        pointer is of another release by now.
         """
         unguarded = {move.product for move in moves} - expects.keys()
         assert not unguarded, f"moved without saying what is expected: {unguarded}"

@@ -1,7 +1,7 @@
 """Copies a catalog into another, empty one, in one transaction, and reads back what came out.
 
-Then the store is given to the copy, and only then the old one is marked as moved. Whoever opens a catalog looks whose
-the store is, so wherever this is killed, one of them is used, and never both.
+Then the store is given to the copy, and only then the old one is marked as moved. Whoever opens a
+catalog looks whose the store is, so wherever this is killed, one of them is used, and never both.
 """
 
 from collections.abc import Iterator, Sequence

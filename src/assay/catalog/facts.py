@@ -33,14 +33,15 @@ class RecordedFacts:
         self._rows = catalog.database.rows
         self._files = _ExistingFiles(holds)
         self._loaded: dict[int, Part] = {}  # parts by id
-        # By product: the newest part that exists, by the digest of its inputs; None where there is none.
+        # By product: the newest part that exists, by the digest of its inputs; None where there is
+        # none.
         self._parts: dict[str, dict[str, Part | None]] = {}
         self._unpublished = cache(lambda id: catalog.version(id, self._loaded))
         self._of_key = cache(self._versions_of_key)
         self._has_version = cache(self._look_for_version)
         self._listing = cache(sources.listing)
 
-    # ------------------------------------------------------------------------------------------ versions
+    # ------------------------------------------------------------------------------ versions
 
     @cached_property
     def _pointers(self) -> Mapping[str, Pointer]:
@@ -96,7 +97,7 @@ class RecordedFacts:
         condition = "where product = ? and key = ? order by seq desc"
         return self._catalog.versions_where(condition, [product, key])
 
-    # ------------------------------------------------------------------------------------------ parts
+    # ------------------------------------------------------------------------------ parts
 
     def parts(self, product: str, built_from: Collection[str]) -> dict[str, Part]:
         parts = self._parts.get(product)
@@ -128,7 +129,7 @@ class RecordedFacts:
             parts.pop(built_from, None)
         return parts
 
-    # ------------------------------------------------------------------------------------------ verdicts
+    # ------------------------------------------------------------------------------ verdicts
 
     @cached_property
     def _passed(self) -> Collection[tuple[str, str, str]]:

@@ -1,7 +1,8 @@
 """Which catalog a store belongs to: one, and each knows the other.
 
-A file in the store has the id of its catalog, and the catalog has the same id as a note. That file decides: it is
-written before the note is committed, so where a process dies between the two, the store is nobody's, or another's.
+A file in the store has the id of its catalog, and the catalog has the same id as a note. That file
+decides: it is written before the note is committed, so where a process dies between the two, the
+store is nobody's, or another's.
 """
 
 import os
@@ -78,14 +79,16 @@ class StoreOwner(Struct, frozen=True, kw_only=True):
     def check_owner(self, asked: Reader, mine: str = "") -> bool:
         """Say whether they know each other; False: neither is anybody else's, so they may.
 
-        CatalogError for any other: recovery and `verify --repair` would remove files that nothing here names, and
-        nothing that is recorded here could be read. `mine` is an id that this process has given the store by now.
+        CatalogError for any other: recovery and `verify --repair` would remove files that nothing
+        here names, and nothing that is recorded here could be read. `mine` is an id that this
+        process has given the store by now.
         """
         noted = dict(asked.rows("select name, value from meta where name in ('store', 'moved')"))
         known, moved, now = noted.get("store", ""), noted.get("moved", ""), owner(self.store)
         if known == now.id:
             return bool(known) and not moved
-        # What lies beside a store is its own, should the mark be lost; where nothing is stored, nothing can be lost.
+        # What lies beside a store is its own, should the mark be lost; where nothing is stored,
+        # nothing can be lost.
         lost = known and self.beside and not now.id and not moved
         if lost or (not known and (now.id == mine or _is_empty(self.store))):
             return False

@@ -1,10 +1,11 @@
 """A catalog in a PostgreSQL database that several machines share: one writer at a time, and connections may be lost.
 
-Every transaction that writes first takes one advisory lock, as SQLite's `begin immediate` does: so ids are given in the
-order of commits, and what a transaction has read does not change until it ends.
+Every transaction that writes first takes one advisory lock, as SQLite's `begin immediate` does: so
+ids are given in the order of commits, and what a transaction has read does not change until it
+ends.
 
-A transaction whose commit was not answered may have been committed: each records its number in the table `writes`, and
-is repeated only if that number is missing.
+A transaction whose commit was not answered may have been committed: each records its number in the
+table `writes`, and is repeated only if that number is missing.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,7 +79,7 @@ class Postgres:
                 )
         self._connection.close()
 
-    # ------------------------------------------------------------------------------------------ queries
+    # ------------------------------------------------------------------------------ queries
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         return self._retry(lambda: Transaction(self._connection).rows(sql, values))
@@ -144,7 +145,7 @@ class Postgres:
         self._lost = f"lost the connection to the catalog, and did not get another: {message}"
         raise CatalogError(self._lost, hint=_RECORDED)
 
-    # ------------------------------------------------------------------------------------------ upkeep
+    # ------------------------------------------------------------------------------ upkeep
 
     def damage(self) -> Sequence[str]:
         return ()  # the server reports damage when it reads it
@@ -156,7 +157,7 @@ class Postgres:
     def shrink(self) -> None:
         """Do nothing: the server does it by itself."""
 
-    # ------------------------------------------------------------------------------------------ living runs
+    # ------------------------------------------------------------------------------ living runs
 
     def hold(self, run: str) -> AbstractContextManager[None]:
         return RunLock(self._server, run).held()

@@ -1,9 +1,9 @@
 """Advisory locks of living runs.
 
-A run lives as long as a connection of its own holds the advisory lock of its id. A server that restarts drops the lock
-while the run lives on, so the lock only shows who *may* be dead. Whoever takes a run for dead marks it first, in a
-transaction, and each write of a run checks, in its transaction, whether the run was marked. The run takes the lock back
-within a second.
+A run lives as long as a connection of its own holds the advisory lock of its id. A server that
+restarts drops the lock while the run lives on, so the lock only shows who *may* be dead. Whoever
+takes a run for dead marks it first, in a transaction, and each write of a run checks, in its
+transaction, whether the run was marked. The run takes the lock back within a second.
 """
 
 from collections.abc import Iterator
@@ -71,8 +71,8 @@ def locked_connection(server: PostgresServer, run: str) -> "Connection[Any]":
 def _lock(server: PostgresServer, run: str, connection: "Connection[Any]") -> None:
     """Take the lock of a run, unless another process has settled the run meanwhile.
 
-    Only the run itself ever takes the lock. If another connection holds it, that is an earlier one of this run, whose
-    loss the server has not noticed yet.
+    Only the run itself ever takes the lock. If another connection holds it, that is an earlier one
+    of this run, whose loss the server has not noticed yet.
     """
     key = lock_key("run", run)
     with server.sole_writer(connection) as writer:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from psycopg import Connection, Error
 
 SCHEMA = "assay"
-# So that a connection that is lost without notice is detected soon; the address may set other values.
+# So that a connection that is lost without notice is detected soon; the address may set other
+# values.
 _TIMEOUTS = {
     "connect_timeout": 10,
     "keepalives_idle": 10,

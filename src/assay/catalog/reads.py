@@ -60,7 +60,7 @@ class CatalogReads:
         with decoded(self.name):
             return [str(product) for product in json.loads(rows[0][0])] if rows else []
 
-    # ------------------------------------------------------------------------------------------ releases
+    # ------------------------------------------------------------------------------ releases
 
     def pointers(
         self, environment: str, as_of: datetime | int | None = None
@@ -148,7 +148,7 @@ class CatalogReads:
         with decoded(self.name):
             return [waiver_of(row) for row in rows]
 
-    # ------------------------------------------------------------------------------------------ versions
+    # ------------------------------------------------------------------------------ versions
 
     def version(self, id: str, loaded: dict[int, Part] | None = None) -> Version:
         """Return a version by id; parts that are `loaded` are not read again."""

@@ -18,7 +18,8 @@ from assay.model import Code, Column
 from assay.plan.digests import changed
 from assay.plan.waivers import Waiver
 
-# JSON of Python's own: what rules measured may be a whole number of over 64 bits. Made once: that is slow.
+# JSON of Python's own: what rules measured may be a whole number of over 64 bits. Made once: that
+# is slow.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _MOST_PARTS = 10_000_000  # of one version: a range of more is damage, and would fill the memory
 
@@ -99,7 +100,7 @@ _texts_of, _judged = Decoder(dict[str, str]), Decoder(dict[str, dict[str, Any]])
 _files_of = Decoder(tuple[SourceFile, ...])
 
 
-# ---------------------------------------------------------------------------------------------- to rows
+# ------------------------------------------------------------------------------ to rows
 
 
 def version_row(v: Version) -> list[Any]:
@@ -238,7 +239,7 @@ def ids_of(text: str) -> list[int]:
     return found
 
 
-# ---------------------------------------------------------------------------------------------- from rows
+# ------------------------------------------------------------------------------ from rows
 
 
 @contextmanager

@@ -38,9 +38,10 @@ class Runs:
     ) -> Iterator[Mapping[str, Holder]]:
         """Hold a run open that may build the products in `keys`; yield those that other runs build, with who does.
 
-        `keys` maps each product to the key it is built for ('': not known yet). The folder in the store that the run
-        may write for each product is recorded first; at the end, files in it that no version names are removed. Raises
-        Conflict when another run has recorded a version of one of them after `recorded` versions were recorded.
+        `keys` maps each product to the key it is built for ('': not known yet). The folder in the
+        store that the run may write for each product is recorded first; at the end, files in it
+        that no version names are removed. Raises Conflict when another run has recorded a version
+        of one of them after `recorded` versions were recorded.
         """
         intended = [f"{product}/{id}" for product in keys]
 
@@ -147,8 +148,8 @@ def _claim(
 ) -> dict[str, Holder]:
     """Claim products for a run, by key; return those that other living runs have claimed, with who has each.
 
-    Runs that build different keys of a product (in two environments, say) do not block each other; a key that is not
-    known yet ('') blocks, and is blocked by, every key.
+    Runs that build different keys of a product (in two environments, say) do not block each other;
+    a key that is not known yet ('') blocks, and is blocked by, every key.
     """
     held = {
         product: holder

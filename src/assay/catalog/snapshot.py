@@ -20,8 +20,9 @@ def may_write(file: Path) -> bool:
 def copied(file: Path) -> "TemporaryDirectory[str]":
     """Return a folder with a copy of a catalog file and its write-ahead log, of one moment; it goes when it is closed.
 
-    The log only grows while the file stays as it is, and a commit that was copied in half does not count: so a copy is
-    good when the file was not written to meanwhile. Raises CatalogError when it always was.
+    The log only grows while the file stays as it is, and a commit that was copied in half does not
+    count: so a copy is good when the file was not written to meanwhile. Raises CatalogError when it
+    always was.
     """
     import shutil
     from tempfile import TemporaryDirectory

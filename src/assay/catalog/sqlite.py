@@ -36,7 +36,8 @@ class Sqlite:
         with translated(self.name):
             if create and file:
                 make_folder(file.parent)
-                # With the right permissions: SQLite gives those to the files that it creates beside it.
+                # With the right permissions: SQLite gives those to the files that it creates beside
+                # it.
                 os.close(open_or_create(file, os.O_RDWR))
             self._copy = copied(usable) if usable and not may_write(usable) else None
             if usable and self._copy:
@@ -83,7 +84,7 @@ class Sqlite:
         if self._copy:
             self._copy.cleanup()
 
-    # ------------------------------------------------------------------------------------------ queries
+    # ------------------------------------------------------------------------------ queries
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with translated(self.name):
@@ -124,7 +125,7 @@ class Sqlite:
             finally:
                 self._db.execute("rollback")
 
-    # ------------------------------------------------------------------------------------------ upkeep
+    # ------------------------------------------------------------------------------ upkeep
 
     def damage(self) -> list[str]:
         with translated(self.name):
@@ -148,7 +149,7 @@ class Sqlite:
             self._db.executescript("pragma incremental_vacuum")  # `execute` would free one page
             self._db.execute("pragma wal_checkpoint(passive)").fetchall()  # waits for no reader
 
-    # ------------------------------------------------------------------------------------------ living runs
+    # ------------------------------------------------------------------------------ living runs
 
     def hold(self, run: str) -> AbstractContextManager[None]:
         return self._locks.hold(run)

@@ -53,8 +53,8 @@ def _catalog_error(name: str, error: Exception) -> CatalogError:
 def _is_damage(error: Exception) -> bool:
     """Return whether an error means that the file is damaged, or is no catalog.
 
-    "malformed" and "not a database" are plain DatabaseErrors: errors that pass have a class of their own. The message
-    about a damaged file may not be UTF-8.
+    "malformed" and "not a database" are plain DatabaseErrors: errors that pass have a class of
+    their own. The message about a damaged file may not be UTF-8.
     """
     return (
         type(error) is sqlite3.DatabaseError

@@ -1,4 +1,4 @@
-"""Locks of living runs, for a catalog in a file: a folder beside it with one locked file per run."""
+"""Locks of living runs of a catalog in a file: one locked file per run, in a folder beside it."""
 
 import os
 import re
@@ -23,7 +23,7 @@ class RunLocks:
         self._catalog = name
 
     def make_folder(self) -> None:
-        """Create the folder; only once something is recorded, so that a refused catalog does not change."""
+        """Create the folder; called only before a write, so that a refused catalog stays unchanged."""
         with translated(self._catalog):
             if self._folder != Path(os.devnull):
                 make_folder(self._folder)
@@ -49,13 +49,14 @@ class RunLocks:
     def is_dead(self, run: str) -> bool:
         """Return whether no process holds a run; remove its lock then."""
         file = self._file(run)
-        try:
-            with abandoned(file) as dead:
-                if dead:
-                    file.unlink(missing_ok=True)
-                return dead
-        except FileNotFoundError:
-            return True
+        with translated(self._catalog):
+            try:
+                with abandoned(file) as dead:
+                    if dead:
+                        file.unlink(missing_ok=True)
+                    return dead
+            except FileNotFoundError:
+                return True
 
     def remove_dead(self) -> None:
         """Remove the locks of dead runs."""

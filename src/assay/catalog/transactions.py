@@ -24,8 +24,8 @@ class Transactions:
     def write(self, work: Callable[[Writer], T]) -> T:
         """Do the work in one transaction and return its result.
 
-        Raises CatalogError if the schema is newer than this code, the catalog was moved, or another process has marked
-        the open run as dead.
+        Raises CatalogError if the schema is newer than this code, the catalog was moved, or another
+        process has marked the open run as dead.
         """
 
         def checked(writer: Writer) -> T:

@@ -24,7 +24,7 @@ from assay.facts import Move, Part, PartFindings, Release, Verdict, Version
 _SET_BACK = timedelta(days=7)  # a clock that is set back by less makes no release earlier
 
 
-# ---------------------------------------------------------------------------------------------- facts
+# ------------------------------------------------------------------------------ facts
 
 
 def add_parts(writer: Writer, parts: Sequence[tuple[str, Part]]) -> list[Part]:
@@ -126,7 +126,7 @@ def replace_files(writer: Writer, files: Iterable[tuple[str, str, str]]) -> None
     )
 
 
-# ---------------------------------------------------------------------------------------------- releases
+# ------------------------------------------------------------------------------ releases
 
 
 def publish(
@@ -134,7 +134,8 @@ def publish(
 ) -> Release:
     """Record a release and move its pointers; return it with its id and its final time.
 
-    Raises Conflict when a pointer is not of the release that is expected, or a version no longer exists.
+    Raises Conflict when a pointer is not of the release that is expected, or a version no longer
+    exists.
     """
     environment = release.environment
     for product, expected in expects.items():
@@ -145,8 +146,9 @@ def publish(
         "select max(at) from releases where environment = ? and at <= ?",
         [environment, stamp(release.at + _SET_BACK)],
     )
-    # Clocks differ, and are set back, but a later release must have a later time, or the past would change. A release
-    # that was made while a clock was far ahead does not count: what is released now is to be found as of now.
+    # Clocks differ, and are set back, but a later release must have a later time, or the past would
+    # change. A release that was made while a clock was far ahead does not count: what is released
+    # now is to be found as of now.
     at = max(release.at, datetime.fromisoformat(last)) if last else release.at
     writer.execute(
         "insert into releases values (?, ?, ?, ?, ?)",

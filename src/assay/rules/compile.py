@@ -1,7 +1,7 @@
 """Compiles a demand to the cheapest way to judge it exactly, for columns of given types; pure.
 
-The answer is always the one that pandera gives; a demand that nothing else is sure to answer the same
-is left to pandera.
+The answer is always the one that pandera gives; a demand that nothing else is sure to answer the
+same is left to pandera.
 """
 
 import re
@@ -41,8 +41,8 @@ class DecidedByColumns(Struct, frozen=True, kw_only=True):
 class Rows(Struct, frozen=True, kw_only=True):
     """A condition in SQL that is true of exactly the failing rows.
 
-    `prunes`: looking for these rows alone, DuckDB skips what statistics and dictionaries rule out. `text` is the same
-    asked of Polars, for when a pass of its own reads the column anyway.
+    `prunes`: looking for these rows alone, DuckDB skips what statistics and dictionaries rule out.
+    `text` is the same asked of Polars, for when a pass of its own reads the column anyway.
     """
 
     fails: str
@@ -89,7 +89,8 @@ Way = DecidedByColumns | Rows | Whole | Unique | Text | ByPandera
 def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
     """Return the way to judge each rule that is a demand, by the rule's text.
 
-    A check of texts is left to Polars where Polars reads the column anyway, for a regular expression.
+    A check of texts is left to Polars where Polars reads the column anyway, for a regular
+    expression.
     """
     stored = {column.name: column for column in columns}
     ways = {
@@ -151,7 +152,7 @@ def _compile(demand: Demand, columns: Mapping[str, Column]) -> Way:
     return _rows(demand, column, values)
 
 
-# ---------------------------------------------------------------------------------------------- names and types
+# ------------------------------------------------------------------------------ names and types
 
 
 def _each(demand: Demand, columns: Mapping[str, Column]) -> Way:
@@ -231,7 +232,7 @@ def is_flat(type: str) -> bool:
     return not (type.endswith("]") or type.startswith(("STRUCT(", "MAP(")))
 
 
-# ---------------------------------------------------------------------------------------------- rows
+# ------------------------------------------------------------------------------ rows
 
 
 def _null(column: Column) -> Rows:
@@ -314,7 +315,7 @@ def _text(kind: str, name: str, type: str, values: Mapping[str, Any]) -> str:
     raise NotALiteral(f"a check called {kind}")
 
 
-# ---------------------------------------------------------------------------------------------- the rest
+# ------------------------------------------------------------------------------ the rest
 
 
 def _exactly(column: Column, values: Sequence[Any]) -> Whole:

@@ -29,8 +29,9 @@ def judge(
 ) -> tuple[RuleResult, ...]:
     """Return the result of each rule of a product's contract, in the order of the contract.
 
-    `schema` loads the checks of rules that only pandera can judge. An exception inside a rule becomes
-    the result of that rule. Raises BuildError or an error of DuckDB when memory or disk is exhausted.
+    `schema` loads the checks of rules that only pandera can judge. An exception inside a rule
+    becomes the result of that rule. Raises BuildError or an error of DuckDB when memory or disk is
+    exhausted.
     """
     return RuleJudge(product, evidence, engine, schema).run()
 

@@ -34,8 +34,8 @@ def alike(
 ) -> frozenset[str]:
     """Return patterns of the names of the columns in which values of sensitive columns are.
 
-    A text counts when it is the same but for case and space around it, or part of the other. Numbers and times count
-    when all of a column are in the other: single ones are alike by chance.
+    A text counts when it is the same but for case and space around it, or part of the other.
+    Numbers and times count when all of a column are in the other: single ones are alike by chance.
     """
     if not table.files or table.files[0].suffix != ".parquet":
         return frozenset()

@@ -153,7 +153,7 @@ def _copy(bench: "duckdb.DuckDBPyConnection", query: str, target: Path) -> None:
     bench.execute(f"copy ({query}) to {literal(str(target))} {COPY}")
 
 
-# ---------------------------------------------------------------------------------------------- answers
+# ------------------------------------------------------------------------------ answers
 
 
 def quarantine_answers(product: Product, evidence: Evidence, engine: DuckDB) -> dict[str, Answer]:

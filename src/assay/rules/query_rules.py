@@ -44,7 +44,7 @@ class QueryRules(Struct):
                 bench.execute(f"create view this as select {name} as file, {size}::bigint as bytes")
             yield bench
 
-    # ------------------------------------------------------------------------------------------ SQL
+    # ------------------------------------------------------------------------------ SQL
 
     def query_of(self, rule: Rule) -> tuple[str, dict[str, datetime]]:
         """Return the query of a rule's failing rows, or of all rows that it compares; its arguments."""
@@ -81,7 +81,7 @@ class QueryRules(Struct):
     def _types(self) -> dict[str, str]:
         return {column.name.lower(): column.type for column in self.evidence.columns}
 
-    # ------------------------------------------------------------------------------------------ answers
+    # ------------------------------------------------------------------------------ answers
 
     def answer_together(self, rules: Collection[Rule]) -> dict[str, Answer]:
         """Answer in one query, without a bench, the rules that read few rows of `this` and pass.
@@ -141,7 +141,7 @@ class QueryRules(Struct):
         answer = settled.ask(comparison, bench, self._arguments(rule), sensitive)
         return replace(answer, samples=self.as_samples(rule, comparison.sql, answer.samples))
 
-    # ------------------------------------------------------------------------------------------ samples
+    # ------------------------------------------------------------------------------ samples
 
     def hidden(self, rule: Rule, query: str, names: Sequence[str]) -> set[str]:
         """Return the columns of a query's result that must not be shown."""

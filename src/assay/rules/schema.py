@@ -12,7 +12,8 @@ from assay.model import Column, Demand, Rule, Severity, Where
 from assay.rules.literals import NotALiteral, encode
 from assay.text import sayable
 
-# What pandera can do to data instead of judging it: rows and values must never change without a trace.
+# What pandera can do to data instead of judging it: rows and values must never change without a
+# trace.
 _CHANGES = ("drop_invalid_rows", "add_missing_columns")
 _WORDS = {
     "equal_to": "is {value}",
@@ -40,8 +41,8 @@ class NotASchema(TypeError):
 class Schema(Struct, frozen=True, kw_only=True):
     """A schema as it was read: columns with a type, key, columns that must not be shown, rules.
 
-    `pandera` is the schema itself (None: there is none), `checks` the checks behind its demands and those of
-    `rule.check`, by place.
+    `pandera` is the schema itself (None: there is none), `checks` the checks behind its demands and
+    those of `rule.check`, by place.
     """
 
     pandera: Any = None

@@ -53,8 +53,8 @@ def compare(
 ) -> Comparison:
     """Return the comparison of settled rows, by the key of the contract and the partition columns.
 
-    Without a key, the columns that are not numbers identify a row. Rows with the same key are paired
-    in an arbitrary, stable order.
+    Without a key, the columns that are not numbers identify a row. Rows with the same key are
+    paired in an arbitrary, stable order.
     """
     lower = {column.name.lower(): column.name for column in columns}
     partition_names = partition.names if partition else ()
@@ -169,7 +169,7 @@ def _is_number(column: Column) -> bool:
     )
 
 
-# ---------------------------------------------------------------------------------------------- answers
+# ------------------------------------------------------------------------------ answers
 
 
 def common(columns: Iterable[Column], before: Iterable[Column]) -> list[Column]:

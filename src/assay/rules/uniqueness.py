@@ -33,11 +33,11 @@ def count_repeated_rows(
 ) -> int:
     """Return the number of rows that are equal to another row in some columns.
 
-    `type` is the type of a single column ('' for several columns), and `sortable` the number of rows
-    if they may be sorted in memory, else 0. The cheapest proof that no row is repeated comes first:
-    values that increase from row to row need no memory, then comes a bitmap of whole numbers that lie
-    close together. Else values are sorted in memory, or hashes of them, which may spill to disk. Rows
-    are grouped only when a hash is repeated.
+    `type` is the type of a single column ('' for several columns), and `sortable` the number of
+    rows if they may be sorted in memory, else 0. The cheapest proof that no row is repeated comes
+    first: values that increase from row to row need no memory, then comes a bitmap of whole numbers
+    that lie close together. Else values are sorted in memory, or hashes of them, which may spill to
+    disk. Rows are grouped only when a hash is repeated.
     """
     source = parquet(table)
     if _may_increase(cursor, way, table) and _row(cursor, increasing(way, source))[0] <= 1:

@@ -113,9 +113,9 @@ def source(table: StoredTable) -> str:
 def fused(ways: Iterable[DuckDBWay], table: str, *, prune: bool = False) -> str:
     """Return the one query that answers several rules.
 
-    Its row has the number of rows, then for each rule the number of failing rows, or 1 where a column
-    as a whole fails. With `prune`, rows that statistics and dictionaries can rule out are counted in
-    subqueries, which skip them.
+    Its row has the number of rows, then for each rule the number of failing rows, or 1 where a
+    column as a whole fails. With `prune`, rows that statistics and dictionaries can rule out are
+    counted in subqueries, which skip them.
     """
     columns = ["count(*)"]
     for way in ways:

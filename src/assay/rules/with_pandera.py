@@ -1,7 +1,7 @@
 """Judges by pandera itself the demands that no cheaper strategy answers exactly.
 
-Each demand gets a schema of its own: a failure in one does not stop the others, and only the columns
-that it needs are read.
+Each demand gets a schema of its own: a failure in one does not stop the others, and only the
+columns that it needs are read.
 """
 
 import copy

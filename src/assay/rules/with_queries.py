@@ -44,8 +44,9 @@ def in_each_part(rule: Rule, split: str) -> bool:
 def query_of(rule: Rule, types: Mapping[str, str], *, in_parts: bool = False) -> str:
     """Return the query of a rule's failing rows, or of all rows that it compares.
 
-    `types` maps columns, in lower case, to their types. The latest event is the latest that is not in
-    the future. `in_parts` includes the future: such a query can be computed from totals of parts.
+    `types` maps columns, in lower case, to their types. The latest event is the latest that is not
+    in the future. `in_parts` includes the future: such a query can be computed from totals of
+    parts.
     """
     if rule.demand is not None:
         return f"select * from this where not (\n{rule.demand.arguments['sql']}\n)"
@@ -173,7 +174,8 @@ def _run(
 def hidden(query: str, names: Sequence[str], sensitive: Collection[str]) -> set[str]:
     """Return the columns of a query's result that may hold values of sensitive columns.
 
-    These are all columns when the query may use a sensitive column, else those with sensitive names.
+    These are all columns when the query may use a sensitive column, else those with sensitive
+    names.
     """
     if not sensitive:
         return set()

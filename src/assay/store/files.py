@@ -1,4 +1,4 @@
-"""Immutable version files: written once under a fresh path, flushed, then read-only for ever."""
+"""Immutable files of versions: each is written once to a new path, flushed, and then read-only."""
 
 import hashlib
 import os
@@ -11,50 +11,50 @@ from typing import Protocol
 
 from assay.errors import StoreError
 from assay.facts import Part
+from assay.store.paths import StorePaths, is_inside
 from assay.store.permissions import OWNER, folder_mode, make_folder
 
-LINK = "is a link, and nothing is read or written through it: what the store holds is inside it"
-UNLINK = "Put the folder itself there, or let `store` in pyproject.toml name where it may grow."
-_CHUNK = 1 << 20
-_ATTEMPTS = 100  # at making a folder below one that others remove when it is empty
-_ONE_BY_ONE = 8  # files that are flushed each on its own; of more, all at once
+_CHUNK = 1 << 20  # bytes read at a time
+_ATTEMPTS = 100  # to create folders while other processes remove empty ones
+_FLUSHED_SINGLY = 8  # files; more than these are flushed with their whole file system
 
 
 class Storage(Protocol):
-    """Where the bytes of versions are. Paths are relative to its root, with `/`; none is ever used twice."""
+    """The files of versions. Paths are relative to the root, with `/`; no path is used twice."""
 
     @property
     def root(self) -> Path:
         """The folder that engines may read from and write to."""
 
     def prepare(self, path: str) -> Path:
-        """Make room for a file to be written and return where."""
+        """Create the folders above a path, and return where to write its file."""
 
     def seal(self, path: str) -> tuple[int, str, int]:
-        """Make a written file read-only, and return its size in bytes, its SHA-256, and when it was written (ns)."""
+        """Make a written file read-only; return its bytes, its SHA-256 and its mtime (ns)."""
 
     def flush(self, paths: Collection[str]) -> None:
-        """Make sealed files durable: they are there, whole, whatever happens to the machine after this."""
+        """Make sealed files durable: after this, a crash of the machine loses none of them."""
 
     def locate(self, part: Part) -> Path:
-        """Return where a part can be read; StoreError when it is not there whole."""
+        """Return the file of a part; raise StoreError when it is missing or damaged."""
 
     def holds(self, parts: Sequence[Part]) -> bool:
-        """Say whether every file of these parts is there, and is what was written as far as `damage` can tell."""
+        """Return whether `damage` finds nothing wrong with any file of these parts."""
 
     def damage(self, part: Part) -> str:
-        """Say what is wrong with the file of a part, as what follows its name; '' for nothing.
+        """Return what is wrong with the file of a part; '' for nothing.
 
-        Of the size and time recorded, it is taken for what was written; of another time, its SHA-256 decides.
+        The text follows the file's name in a message. A file with the recorded size and time is
+        taken for undamaged; if only its time differs, its SHA-256 decides.
         """
 
     def set_aside(self, path: str) -> Path:
-        """Move a file or folder out of the store, to where nothing reads it, and return where it is."""
+        """Move a file or folder out of the store, and return where it is then."""
 
     def remove(self, path: str, keep: Callable[[], Collection[str]] = frozenset) -> None:
-        """Remove a file or folder, but for the files to `keep` (asked where it is there), and folders left empty.
+        """Remove a file or folder except the files to `keep`, and folders that are empty then.
 
-        What lies behind a link stays.
+        `keep` is called only if the path exists. Nothing behind a link is removed.
         """
 
 
@@ -63,10 +63,9 @@ class LocalStorage:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._own: set[str] = set()  # folders that were seen to be no links
-        self._hashed: dict[
-            str, tuple[tuple[int, ...], str]
-        ] = {}  # of files with another time: stamp and SHA-256
+        self.paths = StorePaths(root)
+        # SHA-256 of files whose time is not the recorded one, with the stamp of the file.
+        self._digests: dict[str, tuple[tuple[int, ...], str]] = {}
 
     @property
     def root(self) -> Path:
@@ -74,52 +73,52 @@ class LocalStorage:
 
     @cached_property
     def _mode(self) -> int:
-        """The permissions of folders, and of files but for writing."""
+        """The permissions of folders; files have the same, but only those for reading."""
         return folder_mode(self._root)
 
+    # ------------------------------------------------------------------------------ writing
+
     def prepare(self, path: str) -> Path:
-        for left in reversed(range(_ATTEMPTS)):
+        for remaining in reversed(range(_ATTEMPTS)):
             try:
-                for folder in self._folders(path):
-                    self._make(folder)
+                for folder in self.paths.folders(path):
+                    self._create(folder)
                 break
-            except (
-                FileNotFoundError
-            ):  # another run that leaves may take the product's folder with it
-                if not left:
+            except FileNotFoundError:  # another run has removed the product's folder as empty
+                if not remaining:
                     raise
                 make_folder(self._root)
         return Path(f"{self._root}/{path}")
 
-    def _make(self, folder: str) -> None:
+    def _create(self, folder: str) -> None:
         try:
-            os.mkdir(folder, OWNER)  # noqa: PTH102 (no Path is made for each)
+            os.mkdir(folder, OWNER)  # noqa: PTH102 (a Path for each folder costs more)
             if self._mode != OWNER:
                 os.chmod(folder, self._mode)  # noqa: PTH101
-            self._own.add(folder)
+            self.paths.add_created(folder)
         except FileExistsError:
-            self._check(folder)
+            self.paths.check(folder)
 
     def seal(self, path: str) -> tuple[int, str, int]:
-        with opened(self._full(path)) as file:
+        with opened(self.paths.full(path)) as file:
             checksum = digest_of(file)
-            os.chmod(file, self._mode & 0o440)  # noqa: PTH101 (no path is looked up again)
-            found = os.fstat(file)
-        return found.st_size, checksum, found.st_mtime_ns
+            os.chmod(file, self._mode & 0o440)  # noqa: PTH101 (a descriptor, not a path)
+            status = os.fstat(file)
+        return status.st_size, checksum, status.st_mtime_ns
 
     def flush(self, paths: Collection[str]) -> None:
-        files = [self._full(path) for path in paths]
-        if len(files) > _ONE_BY_ONE and self._flush_all():
+        files = [self.paths.full(path) for path in paths]
+        if len(files) > _FLUSHED_SINGLY and self._flush_all():
             return
-        for path in [
-            *files,
-            *dict.fromkeys(f for file in files for f in _folders_up_to(file.parent, self._root)),
-        ]:
-            with opened(path) as file:
-                os.fsync(file)
+        folders = dict.fromkeys(
+            folder for file in files for folder in _folders_up_to(file.parent, self._root)
+        )
+        for path in (*files, *folders):
+            with opened(path) as descriptor:
+                os.fsync(descriptor)
 
     def _flush_all(self) -> bool:
-        """Flush the file system that the store is on, where the system can; many files are so flushed at once."""
+        """Flush the whole file system of the store; False where the operating system cannot."""
         import ctypes
 
         syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
@@ -130,34 +129,36 @@ class LocalStorage:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(self._root))
         return True
 
+    # ------------------------------------------------------------------------------ reading
+
     def locate(self, part: Part) -> Path:
-        full = self._full(part.path)
-        if wrong := self._damage(str(full), part):
-            raise StoreError(f"{full} {wrong}")
+        full = self.paths.full(part.path)
+        if problem := self._damage(str(full), part):
+            raise StoreError(f"{full} {problem}")
         return full
 
     def holds(self, parts: Sequence[Part]) -> bool:
-        root = self._root  # no Path is made for each of very many files, which many parts may share: that costs more
-        files = parts if len(parts) == 1 else {part.path: part for part in reversed(parts)}.values()
+        root = self._root  # as text: a Path for each of very many files costs more
+        if len(parts) > 1:  # many parts may share a file
+            parts = list({part.path: part for part in reversed(parts)}.values())
         return bool(parts) and all(
-            self._is_own(part.path) and not self._damage(f"{root}/{part.path}", part)
-            for part in files
+            self.paths.is_safe(part.path) and not self._damage(f"{root}/{part.path}", part)
+            for part in parts
         )
 
     def damage(self, part: Part) -> str:
-        return self._damage(str(self._full(part.path)), part)
+        return self._damage(str(self.paths.full(part.path)), part)
 
     def _damage(self, full: str, part: Part) -> str:
         try:
-            found = os.lstat(full)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.lstat(full)
+            if not stat.S_ISREG(status.st_mode):
                 return "is no file"
-            if found.st_size != part.bytes:
-                return f"has {found.st_size:,} bytes, and {part.bytes:,} were written"
-            if (
-                part.modified in (0, found.st_mtime_ns)
-                or self._digest(full, found, part) == part.checksum
-            ):
+            if status.st_size != part.bytes:
+                return f"has {status.st_size:,} bytes, and {part.bytes:,} were written"
+            if part.modified in (0, status.st_mtime_ns):
+                return ""
+            if self._digest(full, status, part) == part.checksum:
                 return ""
         except (FileNotFoundError, NotADirectoryError):
             return "is missing"
@@ -165,131 +166,83 @@ class LocalStorage:
             return f"cannot be read: {getattr(error, 'strerror', None) or error}"
         return "is not what was written: its SHA-256 is another"
 
-    def _digest(self, full: str, found: os.stat_result, part: Part) -> str:
-        """Return the SHA-256 of a file whose time is not the recorded one; where it is whole, it gets that back."""
-        stamp, digest = self._hashed.get(full, ((), ""))
-        if stamp != stamp_of(found):
-            digest = file_digest(Path(full))
-            self._hashed[full] = (stamp_of(found), digest)
-            with suppress(
-                OSError
-            ):  # not ours, or a store that cannot be written to: it is read again next time
-                if digest == part.checksum and os.stat(full).st_mtime_ns == found.st_mtime_ns:  # noqa: PTH116
-                    os.utime(full, ns=(found.st_atime_ns, part.modified))
+    def _digest(self, full: str, status: os.stat_result, part: Part) -> str:
+        """Return the SHA-256 of a file that has not the recorded time.
+
+        An undamaged file gets the recorded time back, so that it is not read again next time.
+        """
+        stamp, digest = self._digests.get(full, ((), ""))
+        if stamp == stamp_of(status):
+            return digest
+        digest = file_digest(Path(full))
+        self._digests[full] = (stamp_of(status), digest)
+        if digest == part.checksum:
+            with suppress(OSError):  # the file is another user's, or the store read-only
+                if os.stat(full).st_mtime_ns == status.st_mtime_ns:  # noqa: PTH116
+                    os.utime(full, ns=(status.st_atime_ns, part.modified))
         return digest
 
+    # ------------------------------------------------------------------------------ removing
+
     def set_aside(self, path: str) -> Path:
-        alone = (
-            _is_inside(f"store/{path}") and "/" not in path
-        )  # what lies in the store itself is nothing of ours
-        full = self._root / path if alone else self._full(path)
-        aside = self._root.with_name("damaged") / path
-        make_folder(aside.parent)
-        while aside.exists():
-            aside = aside.with_name(f"{aside.name}~")
-        full.rename(aside)
-        if not alone:
-            self.remove(path)  # the folders that are empty by now
-        return aside
+        # A file directly in the store was not written by Assay: a path of a version has a folder.
+        is_stray = is_inside(f"store/{path}") and "/" not in path
+        full = self._root / path if is_stray else self.paths.full(path)
+        target = self._root.with_name("damaged") / path
+        make_folder(target.parent)
+        while target.exists():
+            target = target.with_name(f"{target.name}~")
+        full.rename(target)
+        if not is_stray:
+            self.remove(path)  # the folders that are empty now
+        return target
 
     def remove(self, path: str, keep: Callable[[], Collection[str]] = frozenset) -> None:
-        folders = [*self._folders(path)]
-        if self.link_above(path):
-            return  # nothing was written through a link, and who tidies up is not stopped by one
-        if os.path.lexists(f"{self._root}/{path}") and self._leaves_some(path, keep()):
-            return
+        folders = [*self.paths.folders(path)]
+        if self.paths.link_above(path):
+            return  # nothing was written through a link, and a link must not stop a cleanup
+        if os.path.lexists(f"{self._root}/{path}"):
+            files = {self.paths.full(file) for file in keep()}
+            if files:
+                self._remove_except(path, files)
+                return
+            _remove(self.paths.full(path))
         for folder in reversed(folders):
             try:
                 os.rmdir(folder)  # noqa: PTH106
             except OSError:
-                return  # not empty, or not there
+                return  # not empty, or missing
 
-    def _leaves_some(self, path: str, keep: Collection[str]) -> bool:
-        """Remove a file or folder that is there, and say whether something of it is kept."""
-        full = self._full(path)
-        if keep:
-            kept = {self._full(file) for file in keep}
-            for file in [file for file in full.rglob("*") if file.is_file() and file not in kept]:
+    def _remove_except(self, path: str, files: Collection[Path]) -> None:
+        """Remove everything below a path except these files."""
+        full = self.paths.full(path)
+        for file in [*full.rglob("*")]:
+            if file.is_file() and file not in files:
                 self.remove(file.relative_to(self._root).as_posix())
-            for folder in sorted((f for f in full.rglob("*") if f.is_dir()), reverse=True):
-                with suppress(OSError):  # not empty
-                    folder.rmdir()
-            return True
-        with suppress(
-            FileNotFoundError, NotADirectoryError
-        ):  # another run may be clearing up the same
-            if full.is_dir() and not full.is_symlink():
-                import shutil
-
-                shutil.rmtree(full)
-            else:
-                full.unlink(missing_ok=True)
-        return False
-
-    def _full(self, path: str) -> Path:
-        """Return where a path is; StoreError when that is not certain to be inside the store, below some folder."""
-        for folder in self._folders(path):
-            self._check(folder)
-        return Path(f"{self._root}/{path}")
-
-    def _folders(self, path: str) -> Iterator[str]:
-        """Yield the folders that lead to a path, from the store on; StoreError for a path that leads elsewhere."""
-        if not _is_inside(path):
-            raise StoreError(f"{path!r} is not a path inside the store")
-        yield from self._folders_inside(path)
-
-    def _folders_inside(self, path: str) -> Iterator[str]:
-        full = f"{self._root}/{path}"  # no Path is made for each folder of very many files
-        at = full.find("/", len(full) - len(path))
-        while at >= 0:
-            yield full[:at]
-            at = full.find("/", at + 1)
-
-    def link_above(self, path: str) -> str:
-        """Return the first folder on the way to a path that is a link: nothing is read through it; '' for none."""
-        folders = self._folders_inside(path) if _is_inside(path) else ()
-        return next((folder for folder in folders if self._is_link(folder)), "")
-
-    def _is_own(self, path: str) -> bool:
-        """Say whether a path is certain to be inside the store: by no detour, and through no link."""
-        if not _is_inside(path):
-            return False
-        if f"{self._root}/{path[: path.rindex('/')]}" in self._own:
-            return True  # and so are all above it
-        return not any(map(self._is_link, self._folders_inside(path)))
-
-    def _is_link(self, folder: str) -> bool:
-        if not self._own:  # those of the products are looked at all at once
-            with suppress(OSError), os.scandir(self._root) as entries:
-                self._own.update(
-                    f"{self._root}/{entry.name}" for entry in entries if not entry.is_symlink()
-                )
-        if folder in self._own:
-            return False
-        if os.path.islink(folder):  # noqa: PTH114
-            return True
-        self._own.add(folder)
-        return False
-
-    def _check(self, folder: str) -> None:
-        if self._is_link(folder):
-            raise StoreError(f"{folder} {LINK}", hint=UNLINK)
+        for folder in sorted((f for f in full.rglob("*") if f.is_dir()), reverse=True):
+            with suppress(OSError):  # not empty
+                folder.rmdir()
 
 
-def _is_inside(path: str) -> bool:
-    """Say whether a path names something below a folder of the store, and nothing else by detours."""
-    names = path.split("/")
-    return len(names) > 1 and "\0" not in path and not {"", ".", ".."}.intersection(names)
+def _remove(path: Path) -> None:
+    """Remove a file or a folder; another process may be removing it too."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if path.is_dir() and not path.is_symlink():
+            import shutil
+
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def file_digest(file: Path) -> str:
-    """Return the SHA-256 of a file, in hex; reads it once, in chunks of 1 MiB."""
+    """Return the SHA-256 of a file, in hex; reads it in chunks of 1 MiB."""
     with opened(file) as descriptor:
         return digest_of(descriptor)
 
 
 def digest_of(descriptor: int) -> str:
-    """Return the SHA-256, in hex, of what is left to be read of an open file."""
+    """Return the SHA-256, in hex, of the unread rest of an open file."""
     sha = hashlib.sha256()
     while chunk := os.read(descriptor, _CHUNK):
         sha.update(chunk)
@@ -297,23 +250,23 @@ def digest_of(descriptor: int) -> str:
 
 
 def _folders_up_to(folder: Path, root: Path) -> list[Path]:
-    """Return the folder and those above it, up to and with the root."""
+    """Return a folder and the folders above it, the root last."""
     return [folder, *folder.parents][: max(1, len(folder.parts) - len(root.parts) + 1)]
 
 
 def stamp_of(status: os.stat_result) -> tuple[int, ...]:
-    """Return what tells a file from any other, and from itself before it was changed, without reading it."""
+    """Return values that differ for another file, and for the same file after a change."""
     return status.st_size, status.st_ctime_ns, status.st_mtime_ns, status.st_ino, status.st_dev
 
 
 def kind_of(mode: int) -> str:
-    """Return what a file is by its mode, in words."""
+    """Return in words what a file of this mode is."""
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a regular file" if stat.S_ISREG(mode) else "a device")
 
 
 def not_a_file(path: Path) -> str:
-    """Return what something that exists is instead of a regular file; '' when it is one, or nobody can say."""
+    """Return what a path is instead of a regular file; '' for a regular file or an error."""
     with suppress(OSError):
         mode = path.stat().st_mode
         return "" if stat.S_ISREG(mode) else kind_of(mode)
@@ -322,7 +275,7 @@ def not_a_file(path: Path) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """Open a file to be read, for a while; a pipe without a writer does not make anybody wait."""
+    """Open a file for reading, in this context; opening a pipe without a writer does not block."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         yield descriptor

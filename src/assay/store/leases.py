@@ -1,8 +1,8 @@
-"""Leases of readers: locked files in the store, so that gc removes no file that a living process reads.
+"""Leases of readers: locked files in the store that keep gc from removing what a process reads.
 
-The first line of a lease names the process; the other lines are the folders `product/run` that it reads. A lease
-without folders holds everything. A lease lives as long as its process holds it locked, on whichever machine. A user who
-may not write to the store takes no lease.
+The first line of a lease names the process; the other lines are the folders `product/run` that it
+reads. A lease without folders holds everything. A lease lives as long as its process holds it
+locked, on whichever machine. A user who may not write to the store takes no lease.
 """
 
 import json
@@ -19,13 +19,16 @@ from assay.store.locks import abandoned, lock
 from assay.store.permissions import make_folder
 
 FOLDER = ".readers"  # in the store; no product has such a name
-_ATTEMPTS = 100  # to take a lease
+_ATTEMPTS = 100  # to take a lease while other processes remove the folder as empty
 
 
 class Lease(Struct, frozen=True, kw_only=True):
-    """A living reader. Without `folders`, it holds all that was stored at `since` (ISO 8601; '': not known)."""
+    """A living reader. Without `folders`, it holds everything that was stored at `since`.
 
-    who: str
+    `since` is in ISO 8601; '' if it is not known.
+    """
+
+    holder: str
     since: str = ""
     folders: frozenset[str] = field(default=frozenset())
 
@@ -41,7 +44,7 @@ def folder_of(path: str) -> str:
 
 @contextmanager
 def reading(store: Path, since: str = "") -> Iterator[None]:
-    """Hold everything that is in a store by now, until the context ends."""
+    """Hold everything that is in a store now, until the context ends."""
     file = _new(store, since)
     try:
         yield
@@ -61,7 +64,7 @@ def _lasting_lease(store: Path) -> "_LastingLease":
 
 
 class _LastingLease:
-    """The folders that a process holds until it ends: nobody can tell when a lazy frame is read last."""
+    """The folders that a process holds until it ends, as a lazy frame may be read at any time."""
 
     def __init__(self, store: Path) -> None:
         self._store, self._folders = store, set[str]()
@@ -149,17 +152,19 @@ def _living_lease(path: Path) -> Lease | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return Lease(who=f"whoever holds {path.name} ({error.strerror})")
+        return Lease(holder=f"whoever holds {path.name} ({error.strerror})")
     return _read(path)
 
 
 def _read(path: Path) -> Lease:
-    """Return the lease that a file describes; a file that cannot be read or parsed holds everything."""
+    """Return the lease in a file; a lease that cannot be read or parsed holds everything."""
     try:
         first, *lines = path.read_text(encoding="utf-8").splitlines() or ["{}"]
-        holder = json.loads(first)
-        who, since = str(holder.get("who", "a process")), str(holder.get("since", ""))
-        folders = frozenset(str(json.loads(line)) for line in lines)
+        fields = json.loads(first)
+        return Lease(
+            holder=str(fields.get("who", "a process")),
+            since=str(fields.get("since", "")),
+            folders=frozenset(str(json.loads(line)) for line in lines),
+        )
     except (OSError, ValueError, AttributeError):
-        return Lease(who=f"whoever holds {path.name}")
-    return Lease(who=who, since=since, folders=folders)
+        return Lease(holder=f"whoever holds {path.name}")

@@ -1,4 +1,7 @@
-"""Locked files that show that a process lives: the lock goes with its process, and whoever sees that removes the file."""
+"""Locked files that show that a process lives.
+
+The lock ends with its process; whichever process finds the file unlocked removes it.
+"""
 
 import fcntl
 import os
@@ -6,15 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from assay.errors import StoreError
 from assay.store.permissions import create
+
+_ATTEMPTS = 100  # to lock a file while other processes remove it
 
 
 def lock(file: Path, flags: int) -> int:
     """Create a file and lock it; return its descriptor, which holds the lock until it is closed.
 
-    A file that another process removes as abandoned before it is locked is created again. Raises OSError.
+    A file that another process removes as abandoned, before it is locked, is created again. Raises
+    OSError, or StoreError when the file is removed each time.
     """
-    while True:
+    for _ in range(_ATTEMPTS):
         descriptor = create(file, os.O_RDWR | flags)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -25,14 +32,19 @@ def lock(file: Path, flags: int) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+    raise StoreError(
+        f"cannot lock {file}: it is removed each time it is created",
+        hint="Does another program clean up this folder? Let it leave this one alone.",
+    )
 
 
 @contextmanager
 def abandoned(file: Path) -> Iterator[bool]:
-    """Yield whether no process holds a file locked; meanwhile none can lock it, so it may be removed.
+    """Yield whether no process holds a file locked.
 
-    The lock is shared, so that two processes that look at once do not take each other for the owner. Raises OSError
-    for a file that is missing or may not be opened.
+    In this context, no process can lock the file, so it may be removed. The lock is shared: two
+    processes that check at the same time do not take each other for the owner. Raises OSError for a
+    file that is missing or may not be opened.
     """
     descriptor = os.open(file, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
@@ -48,7 +60,7 @@ def abandoned(file: Path) -> Iterator[bool]:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold a folder locked; wait for other processes that do."""
+    """Hold a folder locked in this context; wait for other processes that do."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Files whose paths match a glob. A folder that cannot be read is an error: nobody knows which files it has."""
+"""Finds files whose paths match a glob; a folder that cannot be read is an error."""
 
 import fnmatch
 import os
@@ -11,18 +11,22 @@ from assay.plan.parts import regex_of
 
 
 def matching(root: Path, pattern: str) -> Iterator[str]:
-    """Yield the paths that match a glob, relative to `root` unless the glob is absolute; some may be folders.
+    """Yield the paths that match a glob: files, and folders that match without `**`.
 
-    `**` does not go through links to folders, which may be loops. Raises OSError, which names the folder, where it
-    cannot be known what is in it; a folder that does not exist has no files.
+    Paths are relative to `root` unless the glob is absolute. `**` does not follow links to folders,
+    which may be loops. Raises OSError, with the folder's name, for a folder that cannot be read; a
+    missing folder has no files.
     """
-    yield from (_in_depth if "**" in pattern else _level_by_level)(str(root), pattern)
+    if "**" in pattern:
+        yield from _in_depth(str(root), pattern)
+    else:
+        yield from _level_by_level(str(root), pattern)
 
 
 def files_below(folder: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder from this one down, and the names in it that are no folders; nothing hidden.
+    """Yield this folder and each one below it, with the names of its files.
 
-    Raises OSError as `matching` does.
+    Hidden files and folders are left out. Raises OSError as `matching` does.
     """
     folders = [folder]
     while folders:
@@ -38,10 +42,11 @@ def files_below(folder: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _in_depth(root: str, pattern: str) -> Iterator[str]:
-    fixed = pattern[: re.search(r"[*?[]", pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    fixed = re.split(r"[*?[]", pattern, maxsplit=1)[0].rpartition("/")[0]  # has no wildcards
     absolute = pattern.startswith("/")
+    start = (fixed or "/") if absolute else f"{root}/{fixed}"
     matches = re.compile(regex_of(pattern)).fullmatch
-    for folder, names in files_below(fixed or "/" if absolute else f"{root}/{fixed}"):
+    for folder, names in files_below(start):
         below = folder if absolute else os.path.relpath(folder, root)
         for name in names:
             path = name if below == "." else f"{below}/{name}"
@@ -54,16 +59,15 @@ def _level_by_level(root: str, pattern: str) -> Iterator[str]:
     for folder in _folders(root, above):
         full = _full(root, f"{folder}{slash}")
         if has_magic(last):
-            names = fnmatch.filter(_names(full), last)
-            yield from (
-                f"{folder}{slash}{name}" for name in names if name[0] != "." or last[0] == "."
-            )
+            for name in fnmatch.filter(_names(full), last):
+                if name[0] != "." or last[0] == ".":
+                    yield f"{folder}{slash}{name}"
         elif _exists(f"{full}{last}"):
             yield f"{folder}{slash}{last}"
 
 
 def _folders(root: str, pattern: str) -> Iterator[str]:
-    """Yield the folders that match a glob; one without wildcards is not looked at."""
+    """Yield the folders that match a glob; a glob without wildcards as it is, existing or not."""
     if not has_magic(pattern):
         yield pattern
         return
@@ -90,14 +94,13 @@ def _entries(folder: str) -> list["os.DirEntry[str]"]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise OSError(
-            error.errno, error.strerror, folder
-        ) from error  # it does not say where while it goes on
+        # An error in the middle of a folder does not name it.
+        raise OSError(error.errno, error.strerror, folder) from error
 
 
 def _names(folder: str) -> list[str]:
     try:
-        return os.listdir(folder)  # noqa: PTH208 (no Path is made for each)
+        return os.listdir(folder)  # noqa: PTH208 (a Path for each name costs more)
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -1,4 +1,4 @@
-"""Where engines put what does not fit into memory, and what is left there by those that died."""
+"""The folders that engines spill to when memory is full, and what dead processes left in them."""
 
 import os
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from assay.config import Config
 
 
 def spill_of(config: Config, name: str) -> Path:
-    """Return the folder into which a process of its own spills: two engines cannot share one."""
+    """Return the folder that a worker process spills to; two engines cannot share one."""
     return config.spill_folder.with_name(f"spill-{name}")
 
 
 def forget_spills(config: Config, runs: Sequence[str]) -> None:
-    """Remove what these runs, which died, and other dead processes have spilled."""
+    """Remove what these dead runs, and other dead processes, have spilled."""
     import shutil
 
     for run in runs:
@@ -23,7 +23,7 @@ def forget_spills(config: Config, runs: Sequence[str]) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes of the files in a folder; 0 when there is none."""
+    """Return the bytes of the files in a folder; 0 if the folder is missing."""
     try:
         return sum(entry.stat().st_size for entry in os.scandir(folder))
     except OSError:
@@ -31,7 +31,7 @@ def size_of(folder: Path) -> int:
 
 
 def drop_spilled(folder: Path) -> None:
-    """Remove what DuckDB spilled for processes that are dead: it does so itself only when it next has to spill."""
+    """Remove what DuckDB spilled for dead processes; DuckDB itself does so when it next spills."""
     for file in folder.glob("duckdb_temp_*"):
         process = file.name.split("_")[2]
         if process.isdecimal() and not _lives(int(process)):

@@ -38,7 +38,7 @@ def sweep(
             None,
         )
         if reader is not None:
-            kept.setdefault(f"{reader.who} may be reading", []).append(file.path)
+            kept.setdefault(f"{reader.holder} may be reading", []).append(file.path)
         elif not removable(file, now, runs):
             kept.setdefault("a run may be reading, or readers without a lease", []).append(
                 file.path

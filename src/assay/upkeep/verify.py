@@ -17,8 +17,9 @@ from assay.catalog.rows import columns_of
 from assay.config import Config
 from assay.errors import CatalogDamaged, UsageError
 from assay.plan.names import nearest
-from assay.store.files import LINK, UNLINK, LocalStorage, file_digest
+from assay.store.files import LocalStorage, file_digest
 from assay.store.leases import FOLDER as READERS
+from assay.store.paths import LINK, UNLINK
 from assay.upkeep.audit import Audit, Flaw, Kept, audit_of
 from assay.upkeep.findings import HARMLESS, Finding, Report
 from assay.upkeep.footers import Recorded, contradicted
@@ -139,7 +140,7 @@ def look(storage: LocalStorage, kept: Kept) -> tuple[str, str] | None:
     """Return what is wrong with a file, which is read whole: the kind, and words for it."""
     full = f"{storage.root}/{kept.path}"
     try:
-        if folder := storage.link_above(kept.path):
+        if folder := storage.paths.link_above(kept.path):
             return "linked", f"{folder} {LINK}"
         found = os.lstat(full)
         if not stat.S_ISREG(found.st_mode):

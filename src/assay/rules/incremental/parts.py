@@ -35,8 +35,8 @@ _AT_ONCE = 200  # parts in one query
 class VersionParts(Struct, frozen=True, kw_only=True):
     """The parts of a version, with everything that is recorded of them.
 
-    `rules` is the digest under which findings in parts are recorded, `totals` is what totals are put
-    together from. `table_of` returns the files of a part by its key. Parts that are `held` back
+    `rules` is the digest under which findings in parts are recorded, `totals` is what totals are
+    put together from. `table_of` returns the files of a part by its key. Parts that are `held` back
     already do not count.
     """
 
@@ -115,7 +115,7 @@ class _PartsJudge:
             if part.key in self.findings
         ]
 
-    # ------------------------------------------------------------------------------------------ new parts
+    # ------------------------------------------------------------------------------ new parts
 
     def _judge_fresh(self) -> None:
         """Judge the rows of new parts: all at once, then part by part where rows fail."""
@@ -170,7 +170,7 @@ class _PartsJudge:
             findings = self.findings[self.fresh[number].key]
             findings[rule.text] = {"low": low, "high": high, "nulls": nulls}
 
-    # ------------------------------------------------------------------------------------------ all parts
+    # ------------------------------------------------------------------------------ all parts
 
     def _findings_of(self, rule: Rule) -> dict[str, Mapping[str, Any]]:
         """Return the findings of a rule, by the key of the part; parts without findings are left out."""
@@ -203,7 +203,7 @@ class _PartsJudge:
         spans = sorted((r["low"], r["high"]) for r in ranges if r["low"] is not None)
         return all(before[1] < after[0] for before, after in pairwise(spans))
 
-    # ------------------------------------------------------------------------------------------ part by part
+    # ------------------------------------------------------------------------------ part by part
 
     def _by_part(self, rule: Rule) -> Answer:
         """Return the answer to a rule with the failing rows of each part, if its rows name their part."""

@@ -44,8 +44,9 @@ def found_nothing(
 class RememberedRules:
     """The rules of a product whose findings in a part are recorded.
 
-    `row_rules` are about single rows, or about rows that are always in one part: the number of failing
-    rows is recorded. `range_rules` ask for unique values: the lowest and highest value are recorded.
+    `row_rules` are about single rows, or about rows that are always in one part: the number of
+    failing rows is recorded. `range_rules` ask for unique values: the lowest and highest value are
+    recorded.
     """
 
     def __init__(

@@ -24,7 +24,8 @@ _ACROSS = {
     "DEFAULT",
 }
 _NAMES = {"mean": "avg", "countif": "count_if", "count_star": "count", "logical_and": "bool_and"}
-# What is asked of each part, and how it is put together; `avg` is a quotient of doubles to DuckDB, too.
+# What is asked of each part, and how it is put together; `avg` is a quotient of doubles to DuckDB,
+# too.
 _MERGED = {
     "count": (["count"], "cast(sum({0}) as bigint)"),
     "count_if": (["count_if"], "sum({0})"),
@@ -59,7 +60,8 @@ class TotalsQuery(Struct, frozen=True, kw_only=True):
 def split(sql: str, tables: frozenset[tuple[str, frozenset[str]]]) -> TotalsQuery | None:
     """Return how to ask a query of the parts of some tables (with their columns, in lower case) and put it together.
 
-    None when it has no totals of those, or needs all the rows of `this` besides. When in doubt, it does.
+    None when it has no totals of those, or needs all the rows of `this` besides. When in doubt, it
+    does.
     """
     try:
         splitting = _Splitting(dict(tables))

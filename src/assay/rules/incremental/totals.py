@@ -1,7 +1,7 @@
 """Judges rules about totals of a version in parts by the totals of each part, which are recorded.
 
-Recorded totals and new ones give the same result: the sum of floating-point numbers, too, is the sum
-of the sums of the parts, in their order.
+Recorded totals and new ones give the same result: the sum of floating-point numbers, too, is the
+sum of the sums of the parts, in their order.
 """
 
 import re
@@ -59,7 +59,7 @@ class PartTotals(Struct, frozen=True, kw_only=True):
     tables: Mapping[str, TableTotals] = field(default_factory=dict)
 
 
-# ---------------------------------------------------------------------------------------------- which rules
+# ------------------------------------------------------------------------------ which rules
 
 
 def splits(
@@ -117,7 +117,7 @@ def totals_digest(queries: Sequence[str], columns: Iterable[Column]) -> str:
     )
 
 
-# ---------------------------------------------------------------------------------------------- answers
+# ------------------------------------------------------------------------------ answers
 
 
 class Totals:
@@ -152,7 +152,7 @@ class Totals:
             for (rules, part), totals in self.computed.items()
         ]
 
-    # ------------------------------------------------------------------------------------------ of each part
+    # ------------------------------------------------------------------------------ of each part
 
     def _compute(self, table: TableTotals) -> bool:
         """Compute the totals of the new parts of a table; False when a query failed."""
@@ -190,7 +190,7 @@ class Totals:
         except duckdb.Error:
             return None
 
-    # ------------------------------------------------------------------------------------------ of all parts
+    # ------------------------------------------------------------------------------ of all parts
 
     def _answers(self) -> dict[str, Answer]:
         known: dict[str, list[list[PartTotal]]] = {}
@@ -281,7 +281,7 @@ def _create_table(
     bench.execute(f"create or replace table {name} as select {casts} from (select {lists})", values)
 
 
-# ---------------------------------------------------------------------------------------------- as recorded
+# ------------------------------------------------------------------------------ as recorded
 
 
 def check_recorded(totals: Mapping[str, Any]) -> None:
