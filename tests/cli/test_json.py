@@ -15,6 +15,7 @@ from assay.cli.main import VERBS, verb_of
 from assay.upkeep.findings import Finding
 from assay.views import results
 from assay.views.about import AboutView
+from assay.views.files import CopyView, FileView, SourceView
 from assay.views.history import HistoryView
 from assay.views.results import ResultKind
 from assay.views.rules import RuleHistoryView, RuleWay
@@ -257,6 +258,9 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("history", HistoryView),
         ("history --rule", RuleHistoryView),
         ("ls", AboutView),
+        ("show: a source", SourceView),
+        ("show: a file", FileView),
+        ("show --to", CopyView),
         ("finding", Finding),
         ("compacted", Compacted),
     ],

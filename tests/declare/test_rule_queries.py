@@ -471,6 +471,7 @@ WRONG = {
     "rule.check('r', 'x < 3', fail_above='150 %')": "is more than all rows",
     "rule.fresh_event_time(within='2 days', column='at', tz='Mars')": "tz='Mars' is no time zone",
     "rule.closed('day', before='some time')": "before='some time' should be",
+    "rule.closed('day', before='start of month', tz='Mars')": "tz='Mars' is no time zone",
     "rule.chek('r', 'x')": "has no attribute 'chek'",
     "rule.check('r', 'x', severty='warning')": "did you mean 'severity'",
 }

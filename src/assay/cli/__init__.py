@@ -1,1 +1,1 @@
-"""The command `products`: the only package that parses arguments, prints, colours and handles signals."""
+"""The command `products`: the only package that parses arguments, prints and handles signals."""

@@ -16,43 +16,49 @@ from assay.errors import AssayError, remedy
 from assay.signals import end_now, end_when_deaf, hearing, is_left_behind
 from assay.text import clean
 
-# What `--help` says of each verb: its module, and all that this works with, is loaded when it is asked for.
+# The help text of each verb. It is here too, so that `products --help` loads no verb's module.
 VERBS = {
-    "catalog": "Move what is recorded to another database, and back.",
-    "gc": "Remove versions that need not be kept, and files that nobody can be reading any more; tidy up small files.",
-    "history": "List the versions of a product: how each was judged, and when readers saw it.",
-    "init": "Make a small project that runs, in an empty folder.",
-    "lineage": "Show what a product or source is made of, and what is made of it.",
-    "ls": "List the products: what each is for, and whose it is.",
-    "materialize": "Build what is stale, judge it, and publish what passed; NAMES are selectors, as those of -s.",
-    "plan": "Say what `materialize` would do, and why. Changes nothing.",
-    "query": "Ask the published products in SQL. It can read them, and nothing else.",
-    "retire": "Take products that are no longer declared away from their readers; `restore` brings one back.",
-    "restore": "Put an earlier version of a product, or all of a release, before its readers, and pin it there.",
-    "retry": "Build again what failed or was left in the last run, and what was held because of that alone.",
-    "show": "Show the first rows of what readers see of a product; values of sensitive columns are hidden.",
-    "status": "Say for each product what readers see, and whether it is what it should be.",
-    "suggest": "Suggest a contract: what a source or a published product holds, as pandera code to paste.",
-    "verify": "Look whether the catalog is sound and every stored file still what was written.",
-    "why": "Say what is next for a product, rung by rung, and what would change it.",
+    "catalog": "Copy the catalog to another database.",
+    "gc": "Remove old versions and unused files, and merge small files.",
+    "history": "List the versions of a product: how each was checked, and when it was published.",
+    "init": "Create a small example project.",
+    "lineage": "Show what a product or source depends on, and what depends on it.",
+    "ls": "List the products: what each is for, and who owns it.",
+    "materialize": "Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s.",
+    "plan": "Show what `materialize` would do, and why. Changes nothing.",
+    "query": "Run an SQL query on the published products. It cannot read or write anything else.",
+    "retire": "Unpublish products that are no longer declared; `restore` brings one back.",
+    "restore": "Publish an earlier version of a product, or all of an earlier release, and pin it.",
+    "retry": "Build again what failed or was left in the last run, and what was held because of it.",
+    "show": "Show the first rows of a published product, without the values of sensitive columns.",
+    "status": "Show which version of each product is published, and whether it is up to date.",
+    "suggest": "Suggest a contract for a source or a published product, as pandera code to paste.",
+    "verify": "Check the catalog and all stored files for damage.",
+    "why": "Explain what happens next to a product, step by step, and what would change that.",
 }
 
 
-# What other tools call it, and what does it here.
-_ELSEWHERE = {
+# Commands of other tools, with the verb that does the same.
+_COMMANDS_ELSEWHERE = {
     "build": "`products materialize` builds what is stale, checks it, and publishes what passed.",
     "clean": "`products gc` removes versions that need not be kept.",
     "compile": "`products plan` says what would be built, and why.",
-    "docs": "`products ls` lists the products; `products lineage NAME` shows what one reads and what reads it.",
+    "docs": (
+        "`products ls` lists the products;"
+        " `products lineage NAME` shows what one reads and what reads it."
+    ),
     "list": "`products ls` lists the products.",
     "run": "`products materialize` builds what is stale, checks it, and publishes what passed.",
     "test": "`products materialize` checks whatever it builds, and again when a rule changes.",
-    "waive": "`products materialize --restate NAME --because TEXT` lets settled rows change that are held back.",
+    "waive": (
+        "`products materialize --restate NAME --because TEXT`"
+        " lets settled rows change that are held back."
+    ),
 }
 
 
 def verb_of(name: str) -> click.Command:
-    """Return one of the VERBS."""
+    """Return the command of a verb; its module is imported now."""
     verb: click.Command = import_module(f"assay.cli.verbs.{name}").verb
     return verb
 
@@ -67,10 +73,10 @@ class _Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if hint := _ELSEWHERE.get(args[0]):
+        if hint := _COMMANDS_ELSEWHERE.get(args[0]):
             ctx.fail(f"No such command {args[0]!r}. {hint}")
         if args[0] not in VERBS and not args[0].startswith("-"):
-            from difflib import get_close_matches  # it takes as long as all that `--help` loads
+            from difflib import get_close_matches  # slow: as long as all other imports of --help
 
             if close := get_close_matches(args[0], VERBS, n=1):
                 ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]!r}?")
@@ -88,39 +94,41 @@ class _Group(click.Group):
             click.echo(clean(str(error), keep_lines=True), err=True)
             ctx.exit(error.exit_code)
         except click.UsageError as error:
-            if (said := error.format_message()) == clean(said, keep_lines=True):
+            message = error.format_message()  # may quote control characters that the user typed
+            safe = clean(message, keep_lines=True)
+            if message == safe:
                 raise
-            raise click.UsageError(
-                clean(said, keep_lines=True), error.ctx
-            ) from None  # it quotes what was typed
+            raise click.UsageError(safe, error.ctx) from None
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(130)
         except BrokenPipeError:
             raise
         except OSError as error:
-            where = f": {error.filename}" if error.filename else ""
-            return _lacking(ctx, f"{error.strerror or error}{where}", remedy(error))
+            file = f": {error.filename}" if error.filename else ""
+            return _fail(ctx, f"{error.strerror or error}{file}", remedy(error))
         except Exception as error:
             if hint := remedy(error):
-                return _lacking(ctx, str(error).partition("\n")[0] or type(error).__name__, hint)
+                return _fail(ctx, str(error).partition("\n")[0] or type(error).__name__, hint)
             raise
 
 
-def _lacking(ctx: click.Context, said: str, hint: str) -> NoReturn:
-    click.echo(clean(said) + (f"\n  {hint}" if hint else ""), err=True)
+def _fail(ctx: click.Context, message: str, hint: str) -> NoReturn:
+    """Print a message and a hint, and exit with code 1."""
+    click.echo(clean(message) + (f"\n  {hint}" if hint else ""), err=True)
     ctx.exit(1)
 
 
 def run() -> None:
-    """Run the command as a process of its own.
+    """Run the command line, then end the process.
 
-    It leaves without taking the interpreter down piece by piece: that costs as much as a small command, and DuckDB's
-    binding complains on the way about objects that Polars still holds. Nor does it look for cycles among the values
-    that a large project is, hundreds of thousands, unless it goes to work (`execute` turns that on again).
+    The interpreter is not shut down in full: that takes as long as a small command, and DuckDB's
+    binding complains about objects that Polars still holds. Garbage collection is off, because a
+    large project is hundreds of thousands of values without cycles; `execute` turns it on for a
+    run.
     """
     cycles.disable()
-    _speak_alone()  # first: what is opened before could get the number of a stream that is closed
+    _reserve_output()  # first: a file opened earlier could get the descriptor of a closed stream
     end_when_deaf()
     hold()
     code = 1
@@ -132,39 +140,43 @@ def run() -> None:
         traceback.print_exc()
     if not is_left_behind():
         atexit._run_exitfuncs()
+    end_now(_flush_all(code))
+
+
+def _flush_all(code: int) -> int:
+    """Flush the standard streams; return the exit code, which is not 0 if output was lost."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        pass  # who listened has heard enough
+        pass  # the reader has closed the pipe, which is no error
     except OSError as error:
         if not code:
-            click.echo(f"what there is to say could not be written: {error.strerror}", err=True)
+            message = f"what there is to say could not be written: {error.strerror}"
+            click.echo(message, err=True)
         code = code or 1
-    for stream in (
-        sys.__stdout__,
-        sys.stderr,
-    ):  # users' code may have kept what it has to say for Python's own
+    # Users' code may have printed to Python's own standard output.
+    for stream in (sys.__stdout__, sys.stderr):
         with suppress(OSError, ValueError):
             if stream:
                 stream.flush()
-    end_now(code)
+    return code
 
 
-def _speak_alone() -> None:
-    """Keep standard output to what we say: whatever else writes to descriptor 1 meanwhile, a library or a process that
-    users' code starts, writes beside it.
+def _reserve_output() -> None:
+    """Reserve standard output for this command; other writers to descriptor 1 go to stderr.
 
-    A stream that is closed leads nowhere instead, so that no file of ours gets its number and hears what is said.
+    Libraries and subprocesses of users' code may write to descriptor 1. Closed standard streams
+    are opened to the null device: otherwise the next file opened would get a stream's descriptor.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            os.set_inheritable(
-                os.open(os.devnull, os.O_RDWR), True
-            )  # it gets the lowest number that is free: this one
+            # A new descriptor is the lowest free one: that of this stream.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
-    before, ours = sys.stdout, os.dup(1)
+    stdout, copy = sys.stdout, os.dup(1)
     os.dup2(2, 1)
-    sys.stdout = open(ours, "w", 1 if before.isatty() else -1, before.encoding, before.errors)  # noqa: PTH123, SIM115
+    buffering = 1 if stdout.isatty() else -1
+    sys.stdout = open(copy, "w", buffering, stdout.encoding, stdout.errors)  # noqa: PTH123, SIM115
 
 
 @click.group(
@@ -172,4 +184,4 @@ def _speak_alone() -> None:
 )
 @click.version_option(package_name="assay")
 def main() -> None:
-    """Data products that are judged before anyone can read them."""
+    """Build data products, check them, and publish only what passed."""

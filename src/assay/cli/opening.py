@@ -1,4 +1,4 @@
-"""Opening a project for a verb: notes for the user go to stderr, the rest is `build.workspace`."""
+"""Opens the project for a verb and selects products; notes for the user go to stderr."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,10 @@ def opened(
     reads: bool = True,
     last_good: bool = False,
 ) -> Iterator[Workspace]:
-    """Open the project at or above the working directory; say so if its declarations are outdated."""
+    """Open the project at or above the working directory.
+
+    A note is printed if its declarations cannot be read and the last readable ones are used.
+    """
     with open_workspace(env, now, create=create, reads=reads, last_good=last_good) as workspace:
         if workspace.project.outdated:
             click.echo(clean(f"  note: {workspace.project.outdated}"), err=True)
@@ -30,7 +33,7 @@ def opened(
 
 
 def check_now(workspace: Workspace, now: datetime | None, *, releases: bool = True) -> None:
-    """Check the moment of --now; say so if the environment is new."""
+    """Check the moment of --now; print a note if the environment is new."""
     is_new = workspace.check_now(now, releases=releases)
     if is_new and workspace.environment != workspace.config.environment:
         click.echo(f"  {workspace.environment} is a new environment", err=True)
@@ -45,7 +48,7 @@ def selected(
     force: bool = False,
     part_range: str = "",
 ) -> Request:
-    """Return the request for what selectors name; say so if they name nothing."""
+    """Return the request for the selected products; print a note if selectors match none."""
     request = request_for(workspace, observed, select, exclude, force=force, part_range=part_range)
     selectors = [*select, *exclude]
     if selectors and not request.products:

@@ -21,15 +21,35 @@ def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 ENV = click.option(
     "--env", metavar="NAME", help="The environment; prod unless configured otherwise."
 )
 SELECT = click.option(
-    "-s", "--select", multiple=True, metavar="SELECTOR", help="Which products; all by default."
+    "-s",
+    "--select",
+    multiple=True,
+    metavar="SELECTOR",
+    help="Only the products that SELECTOR matches; default: all.",
 )
-EXCLUDE = click.option("--exclude", multiple=True, metavar="SELECTOR", help="Which of them not.")
-NOW = click.option("--now", callback=_moment, metavar="TIME", help="Take this moment as now.")
+EXCLUDE = click.option(
+    "--exclude",
+    multiple=True,
+    metavar="SELECTOR",
+    help="Leave out the products that SELECTOR matches.",
+)
+NOW = click.option(
+    "--now",
+    callback=_moment,
+    metavar="TIME",
+    help="Use TIME as the current time, such as 2011-12-09T07:00.",
+)
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Build at most N products at the same time.",
+)
 
 
 def options(*options: Callable[[F], F]) -> Callable[[F], F]:

@@ -16,7 +16,8 @@ from msgspec.structs import asdict
 from assay.text import clean
 from assay.views.view import View
 
-# What JSON may hold as it is and a terminal should not see: control and direction characters, lone surrogates.
+# Characters that JSON allows unescaped and a terminal must not get: control and direction
+# characters, lone surrogates.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -53,13 +54,13 @@ def _cell(value: Any) -> str:
 
 
 def rounded(value: Any) -> Any:
-    """Return a number as people read it: four digits of a fraction's worth."""
+    """Return a float as text with four significant digits; any other value as it is."""
     return f"{value:,.4g}" if isinstance(value, float) else value
 
 
 def write_csv(names: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) -> None:
-    """Write rows as CSV, with a header: every value as it is, but on a terminal, which would obey some of them."""
-    # A cell with a carriage return is only put into quotes where lines end with one.
+    """Write rows as CSV, with a header; on a terminal, control characters are made visible."""
+    # csv.writer quotes a cell with a carriage return only if the line terminator has one.
     lines = SimpleNamespace(write=lambda line: out.write(line.removesuffix("\r\n") + "\n"))
     writer = csv.writer(lines, lineterminator="\r\n")
     for row in chain([names], rows):
@@ -67,7 +68,7 @@ def write_csv(names: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO) 
 
 
 def write_json(rows: Iterable[Any], out: TextIO) -> None:
-    """Write a list as JSON, as its items come: each on a line, as only that is quick and leaves no garbage."""
+    """Write a JSON list, one item on each line, without holding all items in memory."""
     before = "["
     for row in rows:
         out.write(f"{before}\n  {to_json(row)}")
@@ -76,15 +77,15 @@ def write_json(rows: Iterable[Any], out: TextIO) -> None:
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Return JSON; what JSON has no type for (dates, decimals) as text."""
-    told = json.dumps(
+    """Return JSON; values that JSON has no type for (dates, decimals) become text."""
+    text = json.dumps(
         _plain(value), ensure_ascii=False, default=str, indent=indent, allow_nan=False
     )
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", told)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with what JSON has no number or key for as text."""
+    """Return a value as dicts, lists and scalars; keys, and floats that are not finite, as text."""
     match value:
         case View():
             return _plain(value.as_json())

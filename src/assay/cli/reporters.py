@@ -1,4 +1,4 @@
-"""Reports what a run does: plain lines when piped, progress and colour on a terminal, or JSON lines."""
+"""Reports the events of a run: plain lines, coloured lines with progress, or JSON lines."""
 
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -37,7 +37,7 @@ _COLOURS = {
 
 
 class PlainReporter:
-    """Prints results as they come."""
+    """Prints a line for each result, and counts unchanged products."""
 
     def __init__(self, views: ProductViews, width: int, out: TextIO) -> None:
         self.views, self.width, self.out = views, width, out
@@ -80,19 +80,19 @@ class PlainReporter:
 
 
 def _waiting_line(event: Waiting, holder: Holder) -> str:
-    names = [name for name, other in event.holders.items() if other == holder]
+    names = [name for name, run in event.holders.items() if run == holder]
     return clean(f"  {'waiting':<10} for {', '.join(names)}: {holder}")
 
 
 def _is_unchanged(result: Result) -> bool:
-    """Say whether there is nothing to report; asked before a view is made, as there may be very many."""
+    """Return whether there is nothing to report; no view is built, as results may be very many."""
     end = result.end
     is_news = result.judged or result.undeclared or result.unbuilt
     return isinstance(end, Keep) and not (is_news or end.pinned or held_parts(end))
 
 
 class RichReporter(PlainReporter):
-    """Prints the same on a terminal: in colour, above a line that shows what is being worked on."""
+    """Prints the same in colour, above a status line that shows the current work."""
 
     def __init__(self, views: ProductViews, width: int, out: TextIO) -> None:
         super().__init__(views, width, out)
@@ -136,11 +136,11 @@ class RichReporter(PlainReporter):
 
 
 def _progress(event: Progress) -> str:
-    """Return how many parts are built, and how long the others will take."""
+    """Return how many parts are built, and an estimate of the time for the other parts."""
     missing = event.of - event.done
     seconds = event.seconds / event.done * missing
-    left = f", about {seconds:.0f} s left" if missing > 0 else ""
-    return f"building {event.done:,} of {event.of:,} parts{left} of"
+    estimate = f", about {seconds:.0f} s left" if missing > 0 else ""
+    return f"building {event.done:,} of {event.of:,} parts{estimate} of"
 
 
 def _coloured(line: str, kind: ResultKind) -> Any:
@@ -169,4 +169,4 @@ class JsonReporter:
                 self.out.flush()
 
     def close(self) -> None:
-        """Nothing is left to write."""
+        """Do nothing: every line was flushed."""

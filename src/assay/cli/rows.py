@@ -1,4 +1,4 @@
-"""Which version of a product is shown, its rows or a copy of it as one file, and how far something is."""
+"""The version, rows or copy of a product that a verb shows, and a progress bar."""
 
 import shutil
 import sys
@@ -23,7 +23,7 @@ from assay.plan.digests import key_of
 from assay.text import clean
 from assay.views.read import held_back, published
 
-_TABLE = 1000  # rows of an answer that a table shows unless it is told
+_TABLE_ROWS = 1000  # rows that a table shows by default
 
 
 def version_shown(
@@ -34,52 +34,54 @@ def version_shown(
     *,
     held: bool,
 ) -> Version:
-    """Return the version that is held back, one by its id, or what readers see; UsageError when there is none."""
+    """Return the version with an id, the version that is held back, or the published version.
+
+    Raises UsageError if there is none.
+    """
     if held and version_id:
         raise UsageError("give --held or --version, not both")
     if held:
-        end = steps[name]
-        if isinstance(end, Publish | Keep) and end.version.key.held:
-            key = (
-                end.version.key
-            )  # other parts of it are out: what is held is what was built with these
-            whole = workspace.observe().facts.find(name, key_of(key.code, key.inputs).digest)
-            return whole or end.version
-        if not isinstance(end, Blocked):
-            told = (
-                "its version is not judged as of now: `products materialize` judges it"
-                if isinstance(end, Check)
-                else ""
-            )
-            raise UsageError(f"no version of {name} is held back", hint=told)
-        return end.version
+        return _held_version(workspace, name, steps[name])
     if version_id:
         return version_of(workspace.catalog, name, version_id)
     return published(workspace.config, workspace.environment).version(name)
 
 
+def _held_version(workspace: Workspace, name: str, end: Decision) -> Version:
+    """Return the version that is held back; if only parts are, the version that has all parts."""
+    if isinstance(end, Publish | Keep) and end.version.key.held:
+        key = end.version.key
+        with_all_parts = key_of(key.code, key.inputs).digest
+        return workspace.observe().facts.find(name, with_all_parts) or end.version
+    if isinstance(end, Blocked):
+        return end.version
+    hint = ""
+    if isinstance(end, Check):
+        hint = "its version is not judged as of now: `products materialize` judges it"
+    raise UsageError(f"no version of {name} is held back", hint=hint)
+
+
 def show_answer(
     names: Sequence[str], rows: Iterator[Sequence[Any]], count: int | None, format: str
 ) -> None:
-    """Show the rows of a query as they come; a table has to hold all that it shows, so it shows the first alone."""
-    shown = islice(rows, count)
+    """Show the rows of a query; JSON and CSV are written row by row, a table needs all its rows."""
     if format == "json":
+        shown = islice(rows, count)
         write_json((dict(zip(names, row, strict=True)) for row in shown), sys.stdout)
     elif format == "csv":
-        write_csv(names, shown, sys.stdout)
+        write_csv(names, islice(rows, count), sys.stdout)
     else:
-        table(names, islice(shown, _TABLE if count is None else count))
+        limit = _TABLE_ROWS if count is None else count
+        table(names, islice(rows, limit))
         if next(rows, None) is not None:
-            some = f"{_TABLE if count is None else count:,}"
-            click.echo(
-                f"  the first {some} rows; -n shows more, --format csv or json all", err=True
-            )
+            note = f"  the first {limit:,} rows; -n shows more, --format csv or json all"
+            click.echo(note, err=True)
 
 
 def note_held_back(versions: Iterable[Version]) -> None:
-    """Say beside what is shown which parts of it are held back."""
-    for told in filter(None, map(held_back, versions)):
-        click.echo(clean(f"  {told}"), err=True)
+    """Print on stderr which parts of the shown versions are held back."""
+    for note in filter(None, map(held_back, versions)):
+        click.echo(clean(f"  {note}"), err=True)
 
 
 def show_rows(
@@ -89,7 +91,7 @@ def show_rows(
     as_json: bool,
     to: Path | None,
 ) -> None:
-    """Show failing rows as they come, or write them all to a CSV file."""
+    """Show the first failing rows, or write all of them to a CSV file."""
     if to:
         if to.suffix.lower() != ".csv":
             raise UsageError(
@@ -101,44 +103,44 @@ def show_rows(
         click.echo(to_json({"file": str(to)}, indent=2) if as_json else clean(f"  wrote  {to}"))
         return
     first = list(islice(rows, count))
-    more = next(iter(rows), None)
+    has_more = next(iter(rows), None) is not None
     if as_json:
         click.echo(to_json([dict(zip(names, row, strict=True)) for row in first], indent=2))
         return
     table(names, first)
     if not first and count:
         click.echo("  no row fails", err=True)
-    if more is not None:
+    if has_more:
         click.echo(f"  the first {count}; -n shows more, --to FILE.csv writes all", err=True)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[int, int], None]]:
-    """Give what is told how many bytes were read, and of how many; on a terminal, that is drawn as a bar."""
+    """Give a function that takes the bytes read since its last call, and the bytes in all.
+
+    On a terminal, a progress bar is drawn.
+    """
     if not sys.stderr.isatty():
         yield lambda _, __: None
         return
     with click.progressbar(length=1, label="  reading", file=sys.stderr) as bar:
 
-        def told(step: int, of: int) -> None:
-            bar.length = max(of, 1)
+        def advance(step: int, total: int) -> None:
+            bar.length = max(total, 1)
             bar.update(step)
 
-        yield told
+        yield advance
 
 
 def copy_out(name: str, table: StoredTable, to: Path) -> None:
-    """Write a product to one file; UsageError when that would be something else by its name."""
+    """Write a product to one file; UsageError if the file's suffix is that of another format."""
     suffix = table.files[0].suffix
     if to.suffix not in {"", suffix}:
-        other = (
-            f"`products query 'from {name}' --format csv` writes CSV"
-            if (suffix, to.suffix.lower()) == (".parquet", ".csv")
-            else ""
-        )
+        hint = f"Name a file that ends in {suffix}"
+        if (suffix, to.suffix.lower()) == (".parquet", ".csv"):
+            hint += f"; `products query 'from {name}' --format csv` writes CSV"
         raise UsageError(
-            f"{name} is stored as {suffix}, so it cannot be copied to {to.name}",
-            hint=f"Name a file that ends in {suffix}{f'; {other}' if other else ''}.",
+            f"{name} is stored as {suffix}, so it cannot be copied to {to.name}", hint=f"{hint}."
         )
     if len(table.files) == 1 and not table.cuts:
         shutil.copyfile(table.files[0], to)

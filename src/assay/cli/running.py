@@ -1,4 +1,4 @@
-"""A run as a command makes it: reported as it goes, with a summary at the end."""
+"""Runs a build for a verb: events are reported as they occur, with a summary at the end."""
 
 import gc
 import sys
@@ -27,15 +27,15 @@ def go(
     as_json: bool,
     options: RunOptions,
 ) -> Outcome:
-    """Build what is requested and report it on the way."""
+    """Build the requested products, and report results as they occur."""
     stop_at_sigterm()
     _tune_garbage_collection()
-    # Facts read anew, which see what the run records.
+    # Not the observed facts: these must see what the run records.
     facts = workspace.catalog.facts(workspace.environment, workspace.storage.holds)
     views, width = ProductViews(workspace.graph, facts), max(map(len, request.products), default=0)
     reporter = _reporter(views, width, as_json)
     try:
-        with redirect_stdout(sys.stderr):  # what users' code prints is not part of what we say
+        with redirect_stdout(sys.stderr):  # output of users' code is not part of ours
             return execute(
                 replace(workspace, reporter=reporter),
                 request,
@@ -47,7 +47,7 @@ def go(
 
 
 def _tune_garbage_collection() -> None:
-    """Collect rarely: a run makes mostly plain values without cycles. A command starts with collection off."""
+    """Turn collection on, but rarely: a run creates mostly values without cycles."""
     gc.freeze()
     gc.enable()
     gc.set_threshold(50_000, 20, 20)
@@ -62,7 +62,7 @@ def _reporter(
 
 
 def end(outcome: Outcome, as_json: bool) -> None:
-    """Print how the run as a whole ended."""
+    """Print the summary of a run."""
     if as_json:
         view = EndView(
             exit_code=outcome.exit_code,

@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from assay.declare.imports import Local
 from assay.declare.pycode import CodeDigest
 from assay.declare.pysource import chain_of
@@ -29,34 +31,39 @@ _LOADING = (
 _UNDECLARED = "asks what time it is, and the product does not say what it changes with"
 
 
+class QuerySource(Struct, frozen=True):
+    """Where a query was written.
+
+    `label` names the query in messages. `file_text` is the text of its SQL file, or ''. For a query
+    that was generated around a condition, positions in messages are positions in `condition`.
+    """
+
+    label: str
+    where: Where
+    file_text: str = ""
+    condition: str = ""
+
+
 def in_query(
-    declared: ProductDeclaration,
-    parsed: Parsed,
-    label: str,
-    where: Where,
-    *,
-    file: str = "",
-    condition: str = "",
-    columns: bool = True,
+    declared: ProductDeclaration, parsed: Parsed, source: QuerySource, *, needs_names: bool
 ) -> Iterator[Problem]:
     """Yield the problems of the clocks in a query.
 
-    `label` names the query in messages; `file` is the text of its file, if it is in one; positions
-    are those in the `condition`, if the query was made of one; with `columns`, a column that is
-    computed from the clock needs a name.
+    With `needs_names`, a column that is computed from the clock must have a name.
     """
     for clock in sorted(parsed.moving, key=lambda clock: clock.offset):
-        text, offset = file or parsed.statement, max(clock.offset, 0)
-        line, column, line_text = place(text, offset, inside=condition)
-        spot = Where(where.file, line) if file else where
+        text, offset = source.file_text or parsed.statement, max(clock.offset, 0)
+        line, column, line_text = place(text, offset, inside=source.condition)
+        where = Where(source.where.file, line) if source.file_text else source.where
         position = f", line {line} column {column}" if clock.offset >= 0 else ""
+        label = f"{source.label}{position}"
         if not declared.changes_with:
-            yield _undeclared(clock, f"{label}{position}", spot)
+            yield _undeclared(clock, label, where)
             return
-        if clock.unnamed and columns and not clock.chance:
-            message = f"{label}{position}: a column made of {clock.name} has no name"
+        if clock.unnamed and needs_names and not clock.chance:
+            message = f"{label}: a column made of {clock.name} has no name"
             hint = f"Write `as` and a name behind it: {line_text.strip()}"
-            yield Problem(what=message, where=spot, hint=hint)
+            yield Problem(what=message, where=where, hint=hint)
 
 
 def in_code(

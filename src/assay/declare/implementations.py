@@ -60,7 +60,8 @@ def _read_sql(name: str, declared: ProductDeclaration, names: Names) -> Implemen
         return Implementation(sql=text)
     tables = [str(table) for table in parsed.tables]
     inputs = [_find_input(table, name, declared, where, names, sql=True) for table in tables]
-    names.problems += clocks.in_query(declared, parsed, label, where, file=text if file else "")
+    source = clocks.QuerySource(label, where, file_text=text if file else "")
+    names.problems += clocks.in_query(declared, parsed, source, needs_names=True)
     _report_unused(name, declared, tables, "table of its SQL", names)
     return Implementation(
         sql=parsed.statement,

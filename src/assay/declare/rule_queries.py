@@ -242,9 +242,10 @@ def _closed(
 
 
 def _check_closes(closes: str, grace: str, tz: str) -> None:
-    """Raise NotARule for a `before=` or a `grace=` that is no moment or no length of time."""
+    """Raise NotARule for a `before=`, `grace=` or `tz=` that cannot be used."""
+    zone = zone_argument(tz)  # raises NotARule, a ValueError, with a message about tz=
     try:
-        settled_before(closes, datetime(2000, 1, 1, tzinfo=UTC), zone_argument(tz))
+        settled_before(closes, datetime(2000, 1, 1, tzinfo=UTC), zone)
     except ValueError:
         raise NotARule(
             f'before={closes!r} should be "start of month" (day, week, quarter, year),'

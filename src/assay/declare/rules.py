@@ -159,9 +159,8 @@ class Rulebook:
         parsed = parse_query(sql, label, rule.where, self.names, condition=query.condition)
         if parsed is None:
             return None
-        self.names.problems += clocks.in_query(
-            self.declared, parsed, label, rule.where, condition=query.condition, columns=False
-        )
+        source = clocks.QuerySource(label, rule.where, condition=query.condition)
+        self.names.problems += clocks.in_query(self.declared, parsed, source, needs_names=False)
         tables = [str(table) for table in parsed.tables]
         inputs = self._inputs(tables, label, rule.where)
         self._digest_query(rule, parsed.meaning, inputs)

@@ -1,1 +1,1 @@
-"""The verbs of `products`: a module each, called `verb`; none is imported before it is asked for."""
+"""One module for each verb of the command line."""

@@ -1,4 +1,4 @@
-"""The verb `products gc`: drops versions that need not be kept, and merges small files."""
+"""The verb `products gc`: removes old versions and unused files, and merges small files."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -30,15 +30,15 @@ _GROUPS = {
     "--keep",
     type=click.IntRange(1, 100_000),
     metavar="N",
-    help="Keep the last N versions of each product.",
+    help="Keep the last N versions of each product; default: keep_versions in the settings.",
 )
 @click.option(
     "--days",
     type=click.IntRange(0, 36_500),
     metavar="D",
-    help="Keep what readers saw within D days.",
+    help="Keep versions published within the last D days; default: keep_days in the settings.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
 def verb(
     env: str | None,
     now: datetime | None,
@@ -47,7 +47,7 @@ def verb(
     days: int | None,
     dry_run: bool,
 ) -> None:
-    """Remove versions that need not be kept, and files that nobody can be reading any more; tidy up small files."""
+    """Remove old versions and unused files, and merge small files."""
     with opened(env, now, create=True, reads=False, last_good=True) as workspace:
         check_now(workspace, now, releases=False)
         config = workspace.config
@@ -85,7 +85,7 @@ def _as_data(tidied: Tidied) -> dict[str, Any]:
 
 
 def _lines(tidied: Tidied, *, dry: bool) -> Iterator[str]:
-    """Yield what a user reads of what was done, or would be."""
+    """Yield the lines that say what was done, or what would be done."""
     be = "to be " if dry else ""
     for product, count in sorted(Counter(dropped.product for dropped in tidied.dropped).items()):
         yield f"  {product}: {_count(count, 'version')} {be}dropped"
@@ -98,14 +98,14 @@ def _lines(tidied: Tidied, *, dry: bool) -> Iterator[str]:
     for item in tidied.compacted:
         yield f"  {item.product}: {item.files:,} files of {item.bytes:,} bytes into {item.into}"
     for waiting in tidied.waiting:
-        count_of_files = _count(len(waiting.files), "file")
-        yield f"  {count_of_files} that {waiting.why} to be removed later"
+        files = _count(len(waiting.files), "file")
+        yield f"  {files} that {waiting.why} to be removed later"
     size = f", {tidied.bytes:,} bytes of versions dropped" if tidied.bytes else ""
     yield f"  {_count(len(tidied.removed), 'file')} {be}removed{size}"
 
 
 def _group(reason: KeepReason) -> str:
-    """Return a reason without what differs from version to version, as in "3 that readers see"."""
+    """Return the group of a reason to keep a version, as in "3 that readers see"."""
     return _GROUPS.get(reason.kept_for, f"that are {reason}")
 
 

@@ -1,4 +1,4 @@
-"""The verb `products history`: the versions of a product, or how one of its rules came out."""
+"""The verb `products history`: the versions of a product, or the results of one rule."""
 
 from collections.abc import Sequence
 
@@ -20,10 +20,12 @@ from assay.views.words.numbers import day, second
 @click.argument("name")
 @options(ENV, JSON)
 @click.option(
-    "--rule", metavar="RULE", help="How this rule came out instead: its words, or some of them."
+    "--rule",
+    metavar="RULE",
+    help="List the results of this rule instead: its name, or part of it.",
 )
 def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
-    """List the versions of a product: how each was judged, and when readers saw it."""
+    """List the versions of a product: how each was checked, and when it was published."""
     with opened(env, last_good=True) as workspace:
         full = workspace.resolve(name) if rule is None else workspace.graph.resolve(name)
         product = workspace.graph.products.get(full)
@@ -43,7 +45,7 @@ def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
 
 def _row(view: HistoryView) -> tuple[object, ...]:
     readers = "see this" if view.now else ""
-    held = f"held back: {some_parts(view.held_parts)}" if view.held_parts else ""
+    held_parts = f"held back: {some_parts(view.held_parts)}" if view.held_parts else ""
     return (
         short(view.version),
         "pinned" if view.pinned else readers,
@@ -51,7 +53,7 @@ def _row(view: HistoryView) -> tuple[object, ...]:
         view.rows,
         day(view.data_as_of),
         view.verdict,
-        "; ".join(view.failed) or view.restated or held,
+        "; ".join(view.failed) or view.restated or held_parts,
         "; ".join(f"#{release.release} {second(release.at)}" for release in view.released),
     )
 

@@ -1,4 +1,4 @@
-"""The verb `products init`: a project to begin with."""
+"""The verb `products init`: creates an example project."""
 
 from pathlib import Path
 
@@ -12,11 +12,14 @@ from assay.declare.template import start_project
 @click.argument("folder", default=".", type=click.Path(file_okay=False, path_type=Path))
 @JSON
 def verb(folder: Path, as_json: bool) -> None:
-    """Make a small project that runs, in an empty folder."""
-    made = start_project(folder)
+    """Create a small example project.
+
+    FOLDER is where; default: here. Nothing is overwritten.
+    """
+    paths = start_project(folder)
     if as_json:
-        return say({"made": made})
-    for path in made:
+        return say({"made": paths})
+    for path in paths:
         click.echo(f"  made  {path}")
     click.echo("Next: products materialize")
     return None

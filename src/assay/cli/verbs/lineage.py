@@ -1,4 +1,4 @@
-"""The verb `products lineage`: what a product is made of, and what is made of it."""
+"""The verb `products lineage`: what a product depends on, and what depends on it."""
 
 import click
 
@@ -15,10 +15,11 @@ from assay.views.lineage import as_mermaid, as_tree, lineage_of
     type=click.Choice(["tree", "mermaid", "json"]),
     default="tree",
     show_default=True,
+    help="Print a tree of text, a Mermaid chart, or JSON.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def verb(name: str, format: str, as_json: bool) -> None:
-    """Show what a product or source is made of, and what is made of it."""
+    """Show what a product or source depends on, and what depends on it."""
     with opened(last_good=True) as workspace:
         graph = workspace.graph
     full = graph.resolve(name, sources=True)

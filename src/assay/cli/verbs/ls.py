@@ -1,4 +1,4 @@
-"""The verb `products ls`: what there is, and whose it is."""
+"""The verb `products ls`: the declared products, and those still published without."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from assay.views.words.products import no_longer_declared, parts_of
 @click.command("ls")
 @options(SELECT, EXCLUDE, ENV, JSON)
 def verb(select: Sequence[str], exclude: Sequence[str], env: str | None, as_json: bool) -> None:
-    """List the products: what each is for, and whose it is."""
+    """List the products: what each is for, and who owns it."""
     with opened(env, last_good=True) as workspace:
         chosen = selected(workspace, workspace.observe(), select, exclude).products
         products = [workspace.graph.products[n] for n in workspace.graph.order if n in chosen]

@@ -1,4 +1,4 @@
-"""The verb `products materialize`: what is stale is built, judged, and published."""
+"""The verb `products materialize`: builds what is stale, checks it, and publishes what passes."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,7 +8,7 @@ import click
 
 from assay.build.selection import with_restatements
 from assay.cli.opening import check_now, opened, selected
-from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
+from assay.cli.options import ENV, EXCLUDE, JOBS, JSON, NOW, SELECT, options
 from assay.cli.running import end, go
 from assay.decisions import Blocked
 from assay.errors import UsageError
@@ -20,6 +20,8 @@ from assay.text import clean
 from assay.times import seconds_of
 from assay.upkeep.gc_files import finish
 
+_FEW = 5  # names that a message lists
+
 
 def _seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> float:
     try:
@@ -28,35 +30,31 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> floa
         raise click.BadParameter(f"{error}: write 90s, 10m or 2h") from None
 
 
-def not_restated(name: str, asked: Restatement, end: End) -> str:
-    """Return why nothing was restated of a product, and what to do; '' where it was."""
-    if not asked.rules:
-        what = (
-            f" since {short(asked.version)} is held back for other rules or parts"
-            if asked.version
-            else ""
-        )
-        none = what or ": nothing of it was held back for settled rows when this run began"
-        again = (
-            "; look at what is held back now, then restate it" if isinstance(end, Blocked) else ""
-        )
-        return f"{name} is not restated{none}{again}"
-    if not isinstance(end, Blocked):
-        return ""
-    differing = asked.differing(end.verdict.results)
+def not_restated(name: str, restatement: Restatement, end: End) -> str:
+    """Return why a restatement had no effect on a product, and what to do; '' if it had."""
+    version = short(restatement.version)
+    if not restatement.rules:
+        reason = ": nothing of it was held back for settled rows when this run began"
+        if version:
+            reason = f" since {version} is held back for other rules or parts"
+        advice = ""
+        if isinstance(end, Blocked):
+            advice = "; look at what is held back now, then restate it"
+        return f"{name} is not restated{reason}{advice}"
+    differing = restatement.differing(end.verdict.results) if isinstance(end, Blocked) else []
     if not differing:
         return ""
-    some = ", ".join(differing[:5]) + (
-        f" and {len(differing) - 5} more" if len(differing) > 5 else ""
-    )
+    names = ", ".join(differing[:_FEW])
+    if len(differing) > _FEW:
+        names += f" and {len(differing) - _FEW} more"
     return (
-        f"{name} is not restated: what fails is not what was held back in {short(asked.version)} ({some}). "
-        f"Look at it (`products show {name} --held --failures RULE`), then restate it"
+        f"{name} is not restated: what fails is not what was held back in {version} ({names})."
+        f" Look at it (`products show {name} --held --failures RULE`), then restate it"
     )
 
 
 def user() -> str:
-    """Return the name of who runs this, where the system knows it."""
+    """Return the name of the user who runs this process; '' if the system has none."""
     with suppress(OSError, KeyError, ImportError):
         import getpass
 
@@ -64,17 +62,31 @@ def user() -> str:
     return ""
 
 
+def _check_usage(
+    selectors: Sequence[str], parts: str, restate: Sequence[str], rules: Sequence[str], reason: str
+) -> None:
+    """Raise UsageError for options that need another option."""
+    if parts and not selectors:
+        hint = f"products materialize NAME --parts {parts}"
+        raise UsageError("--parts needs the name of a product", hint=hint)
+    if bool(restate) != bool(reason):
+        hint = "Say why settled rows change."
+        raise UsageError("--restate NAME and --because TEXT go together", hint=hint)
+    if rules and not restate:
+        hint = "Name what is restated."
+        raise UsageError("--rule RULE says what --restate NAME lets through", hint=hint)
+
+
 @click.command("materialize")
 @click.argument("names", nargs=-1)
-@options(SELECT, EXCLUDE, ENV, NOW, JSON)
+@options(SELECT, EXCLUDE, ENV, NOW, JSON, JOBS)
 @click.option(
     "--parts",
     default="",
     metavar="A..B",
-    help="Build just these parts, such as 2011-11-01..2011-11-30.",
+    help="Build only these parts, such as 2011-11-01..2011-11-30.",
 )
-@click.option("--force", is_flag=True, help="Build again, whatever is there.")
-@click.option("--jobs", type=click.IntRange(1, 64), help="How many products at a time.")
+@click.option("--force", is_flag=True, help="Build even what is up to date.")
 @click.option(
     "--fail-fast", is_flag=True, help="Stop at the first product that fails or is held back."
 )
@@ -83,22 +95,27 @@ def user() -> str:
     callback=_seconds,
     default="0s",
     metavar="TIME",
-    help="Wait so long for other runs: 90s, 10m.",
+    help="Wait at most TIME for other runs, such as 90s or 10m.",
 )
 @click.option(
     "--restate",
     multiple=True,
     metavar="NAME",
-    help="Let settled rows change that are held back now.",
+    help="Publish changes of settled rows that hold this product back now.",
 )
 @click.option(
     "--rule",
     "rules",
     multiple=True,
     metavar="RULE",
-    help="Restate what fails this rule, and no other.",
+    help="With --restate: only changes that fail this rule.",
 )
-@click.option("--because", default="", metavar="TEXT", help="Why they change; it is recorded.")
+@click.option(
+    "--because",
+    default="",
+    metavar="TEXT",
+    help="With --restate: the reason, which is recorded.",
+)
 def verb(
     names: Sequence[str],
     select: Sequence[str],
@@ -115,35 +132,23 @@ def verb(
     rules: Sequence[str],
     because: str,
 ) -> None:
-    """Build what is stale, judge it, and publish what passed; NAMES are selectors, as those of -s."""
-    if parts and not (names or select):
-        raise UsageError(
-            "--parts needs the name of a product", hint=f"products materialize NAME --parts {parts}"
-        )
-    if bool(restate) != bool(because.strip()):
-        raise UsageError(
-            "--restate NAME and --because TEXT go together", hint="Say why settled rows change."
-        )
-    if rules and not restate:
-        raise UsageError(
-            "--rule RULE says what --restate NAME lets through", hint="Name what is restated."
-        )
+    """Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s."""
+    selectors, reason = [*names, *select], because.strip()
+    _check_usage(selectors, parts, restate, rules, reason)
     with opened(env, now, create=True) as workspace:
         check_now(workspace, now)
         finish(workspace)
         observed = workspace.observe()
-        request = selected(
-            workspace, observed, [*names, *select], exclude, force=force, part_range=parts
-        )
+        request = selected(workspace, observed, selectors, exclude, force=force, part_range=parts)
         if restate:
-            reason = Restatement(because=because.strip(), who=user(), range=parts)
+            restatement = Restatement(because=reason, who=user(), range=parts)
             request = with_restatements(
-                request, workspace.graph, observed, restate, reason=reason, rules=rules
+                request, workspace.graph, observed, restate, reason=restatement, rules=rules
             )
         options = RunOptions(jobs=jobs or 0, fail_fast=fail_fast, wait=wait)
         outcome = go(workspace, observed, request, as_json=as_json, options=options)
     for name, restatement in sorted(request.restated.items()):
-        if why := not_restated(name, restatement, outcome.results[name].end):
-            click.echo(clean(f"  {why}"), err=True)
+        if message := not_restated(name, restatement, outcome.results[name].end):
+            click.echo(clean(f"  {message}"), err=True)
     end(outcome, as_json)
     click.get_current_context().exit(outcome.exit_code)

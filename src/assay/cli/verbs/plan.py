@@ -16,7 +16,7 @@ from assay.views.words.results import lines
 
 @click.command("plan")
 @options(SELECT, EXCLUDE, ENV, NOW, JSON)
-@click.option("--force", is_flag=True, help="As `materialize --force` would.")
+@click.option("--force", is_flag=True, help="Show what `materialize --force` would do.")
 def verb(
     select: Sequence[str],
     exclude: Sequence[str],
@@ -25,7 +25,7 @@ def verb(
     as_json: bool,
     force: bool,
 ) -> None:
-    """Say what `materialize` would do, and why. Changes nothing."""
+    """Show what `materialize` would do, and why. Changes nothing."""
     with opened(env, now) as workspace:
         observed = workspace.observe()
         request = selected(workspace, observed, select, exclude, force=force)
@@ -45,5 +45,5 @@ def verb(
 
 
 def _is_shown(view: PlanView) -> bool:
-    """Say whether a product has a line of its own; those without are counted."""
+    """Return whether a product gets a line; the others are only counted."""
     return view.result is not ResultKind.UNCHANGED or view.pinned or bool(view.held_parts)

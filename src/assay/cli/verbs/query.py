@@ -1,4 +1,4 @@
-"""The verb `products query`: the published products, asked in SQL."""
+"""The verb `products query`: an SQL query on the published products."""
 
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from assay.views.read import published
 @click.argument("sql")
 @ENV
 @click.option(
-    "--as-of", metavar="TIME", help="As readers saw it then: a moment, or a release number."
+    "--as-of",
+    metavar="TIME",
+    help="Query what was published at this moment, or as of this release number.",
 )
 @click.option(
     "--format",
@@ -26,6 +28,7 @@ from assay.views.read import published
     type=click.Choice(["table", "json", "csv"]),
     default="table",
     show_default=True,
+    help="Print a table, JSON or CSV.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
@@ -33,10 +36,14 @@ from assay.views.read import published
     "--rows",
     "count",
     type=click.IntRange(0),
-    help="So many rows; all, but of a table the first 1000.",
+    metavar="N",
+    help="Print the first N rows; default: all, or 1000 in a table.",
 )
 @click.option(
-    "--timeout", metavar="TIME", default="", help="Stop it after so long, such as 30s or 5m."
+    "--timeout",
+    metavar="TIME",
+    default="",
+    help="Stop the query after TIME, such as 30s or 5m.",
 )
 def verb(
     sql: str,
@@ -47,14 +54,13 @@ def verb(
     count: int | None,
     timeout: str,
 ) -> None:
-    """Ask the published products in SQL. It can read them, and nothing else."""
+    """Run an SQL query on the published products. It cannot read or write anything else."""
     try:
         seconds = seconds_of(timeout)
     except ValueError as error:
         raise UsageError(f"--timeout: {error}", hint="Give it as 30s, 5m or '2 hours'.") from None
-    seen = published(find_config(Path.cwd()), environment_of(env), as_of)
-    with queries.run(sql, seen, seconds) as (names, rows):
+    products = published(find_config(Path.cwd()), environment_of(env), as_of)
+    with queries.run(sql, products, seconds) as (names, rows):
         show_answer(names, rows, count, "json" if as_json else format)
-    note_held_back(
-        seen.versions[name] for name in dict.fromkeys(queries.tables(sql, seen).values())
-    )
+    tables = dict.fromkeys(queries.tables(sql, products).values())
+    note_held_back(products.versions[table] for table in tables)

@@ -1,4 +1,4 @@
-"""The verb `products restore`: what is put back of the past, and pinned there."""
+"""The verb `products restore`: publishes an earlier version or release, and pins it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,47 +27,50 @@ from assay.text import clean
     "--release",
     type=click.IntRange(min=1),
     metavar="R",
-    help="All that readers saw as of this release.",
+    help="Restore all that was published as of release R.",
 )
 @click.option(
     "--unpin",
-    "loose",
+    "unpin_only",
     is_flag=True,
-    help="Let these products move again with the next run; all by default.",
+    help="Undo the pinning of these products; default: of all.",
 )
 @options(ENV, NOW, JSON)
 def verb(
     words: Sequence[str],
     release: int | None,
-    loose: bool,
+    unpin_only: bool,
     env: str | None,
     now: datetime | None,
     as_json: bool,
 ) -> None:
-    """Put an earlier version of a product, or all of a release, before its readers, and pin it there."""
-    if loose and release is not None:
-        raise UsageError("give --release R or --unpin, not both")
-    if not loose and len(words) != (0 if release is not None else 2):
-        hint = (
-            f"`products history {words[0]}` lists versions."
-            if words
-            else "products restore NAME VERSION"
-        )
-        raise UsageError(
-            "give a product and a version of it, or --release R, or --unpin", hint=hint
-        )
+    """Publish an earlier version of a product, or all of an earlier release, and pin it."""
+    _check_usage(words, release, unpin_only)
     with opened(env, now, last_good=True) as workspace:
         check_now(workspace, now)
         done: Restored | RestoredRelease | Unpinned
         if release is not None:
             done = restore_release(workspace, release)
-        elif loose:
+        elif unpin_only:
             done = unpin(workspace, {workspace.resolve(name) for name in words})
         else:
             done = restore(workspace, workspace.resolve(words[0]), words[1])
     if as_json:
         return say(_as_data(done))
     return click.echo(clean("\n".join(_lines(done)), keep_lines=True))
+
+
+def _check_usage(words: Sequence[str], release: int | None, unpin_only: bool) -> None:
+    """Raise UsageError for arguments that do not belong together."""
+    if unpin_only and release is not None:
+        raise UsageError("give --release R or --unpin, not both")
+    expected = 0 if release is not None else 2
+    if not unpin_only and len(words) != expected:
+        hint = "products restore NAME VERSION"
+        if words:
+            hint = f"`products history {words[0]}` lists versions."
+        message = "give a product and a version of it, or --release R, or --unpin"
+        raise UsageError(message, hint=hint)
 
 
 def _note(product: str) -> str:

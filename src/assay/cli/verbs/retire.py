@@ -1,4 +1,4 @@
-"""The verb `products retire`: products that are no longer declared are taken away from their readers."""
+"""The verb `products retire`: unpublishes products that are no longer declared."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,12 +14,14 @@ from assay.text import clean
 
 @click.command("retire")
 @click.argument("names", nargs=-1, required=True)
-@click.option("--because", metavar="TEXT", default="", help="Why; it is recorded with the release.")
+@click.option(
+    "--because", metavar="TEXT", default="", help="The reason, which is recorded with the release."
+)
 @options(ENV, NOW, JSON)
 def verb(
     names: Sequence[str], because: str, env: str | None, now: datetime | None, as_json: bool
 ) -> None:
-    """Take products that are no longer declared away from their readers; `restore` brings one back."""
+    """Unpublish products that are no longer declared; `restore` brings one back."""
     with opened(env, now) as workspace:
         check_now(workspace, now)
         retired = retire(workspace, {workspace.resolve(name) for name in names}, because)

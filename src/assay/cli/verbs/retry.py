@@ -1,37 +1,29 @@
-"""The verb `products retry`: what failed last time is built again."""
+"""The verb `products retry`: builds again what failed in the last run."""
 
 from datetime import datetime
 
 import click
 
 from assay.cli.opening import check_now, opened, selected
-from assay.cli.options import ENV, JSON, NOW, options
+from assay.cli.options import ENV, JOBS, JSON, NOW, options
 from assay.cli.running import end, go
 from assay.events import Outcome
 from assay.plan.request import RunOptions
 
 
 @click.command("retry")
-@options(ENV, NOW, JSON)
-@click.option("--jobs", type=click.IntRange(1, 64), help="How many products at a time.")
+@options(ENV, NOW, JSON, JOBS)
 def verb(env: str | None, now: datetime | None, as_json: bool, jobs: int | None) -> None:
-    """Build again what failed or was left in the last run, and what was held because of that alone."""
+    """Build again what failed or was left in the last run, and what was held because of it."""
     with opened(env, now, create=True) as workspace:
         check_now(workspace, now)
-        names = [
-            n
-            for n in workspace.catalog.unfinished(workspace.environment)
-            if n in workspace.graph.products
-        ]
+        unfinished = workspace.catalog.unfinished(workspace.environment)
+        names = [name for name in unfinished if name in workspace.graph.products]
         if names:
             observed = workspace.observe()
-            outcome = go(
-                workspace,
-                observed,
-                selected(workspace, observed, names),
-                as_json=as_json,
-                options=RunOptions(jobs=jobs or 0),
-            )
+            request = selected(workspace, observed, names)
+            options = RunOptions(jobs=jobs or 0)
+            outcome = go(workspace, observed, request, as_json=as_json, options=options)
         else:
             outcome = Outcome()
             click.echo("  nothing failed last time", err=as_json)

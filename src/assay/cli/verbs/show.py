@@ -1,6 +1,6 @@
-"""The verb `products show`: rows of a version, or those that fail a rule; of a source, what it is."""
+"""The verb `products show`: rows of a version, rows that fail a rule, or a source."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +13,46 @@ from assay.cli.options import ENV, JSON, options, say
 from assay.cli.printing import table
 from assay.cli.rows import copy_out, note_held_back, show_rows, version_shown
 from assay.errors import UsageError
-from assay.facts import SourceState, short
-from assay.model import Source
 from assay.plan.names import rule_of
 from assay.sensitive import secret
 from assay.text import clean
-from assay.views import query as queries
+from assay.views.files import CopyView, FileView, SourceView, file_view, source_view
+from assay.views.query import first_rows
 from assay.views.read import table_of
 from assay.views.rules import failures as failures_of
+from assay.views.words.files import file_line
 
 
 @click.command("show")
 @click.argument("name")
 @options(ENV, JSON)
 @click.option(
-    "--version", "version_id", metavar="VERSION", help="A version of it, also one never published."
+    "--version",
+    "version_id",
+    metavar="VERSION",
+    help="Show this version, which need not have been published.",
 )
-@click.option("--held", is_flag=True, help="The version that is held back.")
+@click.option("--held", is_flag=True, help="Show the version that is held back.")
 @click.option(
-    "--failures", metavar="RULE", help="The rows that fail this rule: its words, or some of them."
+    "--failures",
+    metavar="RULE",
+    help="Show the rows that fail this rule: its name, or part of it.",
 )
 @click.option(
-    "-n", "--rows", "count", default=10, show_default=True, type=click.IntRange(0, 1_000_000)
+    "-n",
+    "--rows",
+    "count",
+    default=10,
+    show_default=True,
+    type=click.IntRange(0, 1_000_000),
+    metavar="N",
+    help="Show N rows.",
 )
 @click.option(
     "--to",
+    metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write it there instead, all of it.",
+    help="Write all of it to FILE instead; failing rows as CSV.",
 )
 def verb(
     name: str,
@@ -51,80 +64,53 @@ def verb(
     count: int,
     to: Path | None,
 ) -> None:
-    """Show the first rows of what readers see of a product; values of sensitive columns are hidden."""
+    """Show the first rows of a published product, without the values of sensitive columns."""
     with opened(env, last_good=True) as workspace:
-        graph, observed = workspace.graph, workspace.observe()
-        full = graph.resolve(name, sources=True)
-        if full in graph.sources:
+        observed = workspace.observe()
+        full = workspace.graph.resolve(name, sources=True)
+        if source := workspace.graph.sources.get(full):
             if version_id or held or failures is not None or to:
-                raise UsageError(
-                    f"{full} is a source: it has no versions",
-                    hint="`products show` alone says what it is.",
-                )
-            source = _source(graph.sources[full], observed.sources[full])
-            return say(source) if as_json else click.echo(clean(_line(source)))
-        product = graph.products[full]
-        shelf, steps = inputs_as_of_now(workspace, observed)
-        version = version_shown(workspace, product.name, steps, version_id, held=held)
+                hint = "`products show` alone says what it is."
+                raise UsageError(f"{full} is a source: it has no versions", hint=hint)
+            return _print(source_view(source, observed.sources[full]), as_json)
+        product = workspace.graph.products[full]
+        inputs, steps = inputs_as_of_now(workspace, observed)
+        version = version_shown(workspace, full, steps, version_id, held=held)
         if failures is not None:
             rule = rule_of(product, failures)
-            with failures_of(workspace.project, shelf, product, version, rule) as (names, rows):
-                return show_rows(names, rows, None if to else count, as_json, to)
+            with failures_of(workspace.project, inputs, product, version, rule) as (
+                columns,
+                failing,
+            ):
+                return show_rows(columns, failing, None if to else count, as_json, to)
         stored = table_of(version, workspace.storage)
     if to:
-        copy_out(product.name, stored, to)
-        copied = {"product": product.name, "version": version.id, "file": str(to)}
-        say(copied) if as_json else click.echo(
-            clean(f"  copied  {product.name} {short(version.id)} to {to}")
-        )
+        copy_out(full, stored, to)
+        _print(CopyView(product=full, version=version.id, file=str(to)), as_json)
     elif not version.columns:
-        told = {
-            "product": product.name,
-            "version": version.id,
-            "file": str(stored.files[0]),
-            "bytes": version.bytes,
-        }
-        say(told) if as_json else click.echo(
-            clean(
-                f"  {product.name} {short(version.id)}: {version.bytes:,} bytes at {stored.files[0]}"
-            )
-        )
+        _print(file_view(version, stored), as_json)
     else:
-        hide = sorted(
-            secret([c.name for c in version.columns], never_shown(shelf, product, stored))
-        )
-        names, found = queries.first_rows(stored, count, workspace.config, hide)
-        say([dict(zip(names, row, strict=True)) for row in found]) if as_json else table(
-            names, found
-        )
-        if not as_json and count < version.rows:
-            click.echo(f"  {count} of {version.rows:,} rows; -n {version.rows} shows all", err=True)
-    note_held_back([version])
+        patterns = never_shown(inputs, product, stored)
+        hidden = secret([column.name for column in version.columns], patterns)
+        names, rows = first_rows(stored, count, workspace.config, sorted(hidden))
+        _print_rows(names, rows, version.rows, as_json)
+    return note_held_back([version])
+
+
+def _print(view: SourceView | FileView | CopyView, as_json: bool) -> None:
+    if as_json:
+        say(view)
+    else:
+        click.echo(clean(file_line(view)))
+
+
+def _print_rows(
+    names: Sequence[str], rows: Sequence[Sequence[Any]], row_count: int, as_json: bool
+) -> None:
+    """Print the first rows of a version that has `row_count` rows."""
+    if as_json:
+        return say([dict(zip(names, row, strict=True)) for row in rows])
+    table(names, rows)
+    if len(rows) < row_count:
+        click.echo(f"  {len(rows)} of {row_count:,} rows; -n {row_count} shows all", err=True)
     return None
-
-
-def _source(source: Source, state: SourceState) -> Mapping[str, Any]:
-    """Return what a source is, as plain data."""
-    kind = "file" if source.is_file else source.format
-    files = {
-        "files": [file.path for file in state.files],
-        "bytes": sum(file.size for file in state.files),
-    }
-    return {
-        "source": source.name,
-        "kind": kind,
-        "pattern": source.pattern,
-        **files,
-        "missing": state.missing,
-    }
-
-
-def _line(source: Mapping[str, Any]) -> str:
-    """Return what a user reads of a source."""
-    if source["missing"]:
-        return f"  {source['missing']}"
-    size, files = f"{source['bytes']:,} bytes", source["files"]
-    if source["kind"] == "file":
-        return f"  {source['source']}: {size} at {files[0]}, a file: a function that names it takes it as a pathlib.Path"
-    count = f"{len(files):,} file{'' if len(files) == 1 else 's'}"
-    return f"  {source['source']}: a source, {count} matching {source['pattern']} ({source['kind']}), {size}"

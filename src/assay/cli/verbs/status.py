@@ -1,4 +1,4 @@
-"""The verb `products status`: what readers see, and whether it is what it should be."""
+"""The verb `products status`: what is published, and whether it is up to date."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -28,7 +28,7 @@ def verb(
     now: datetime | None,
     as_json: bool,
 ) -> None:
-    """Say for each product what readers see, and whether it is what it should be."""
+    """Show which version of each product is published, and whether it is up to date."""
     with opened(env, now, last_good=True) as workspace:
         observed = workspace.observe()
         request = selected(workspace, observed, select, exclude)
@@ -46,28 +46,29 @@ def verb(
 def _statuses(
     workspace: Workspace, observed: Observed, steps: Mapping[str, Decision]
 ) -> list[StatusView]:
+    """Return the status of each product, with notes about its inputs."""
     graph, catalog, environment = workspace.graph, workspace.catalog, workspace.environment
     views, now = ProductViews(graph, observed.facts), workspace.clock()
     held_inputs = views.with_held_inputs(graph.products)
     mixtures = mixtures_by_pins(catalog, graph, environment)
     unfinished = set(catalog.unfinished(environment))
-    return [
-        status_of(
+    statuses = []
+    for name, decision in steps.items():
+        notes = [
+            f"parts of {held_input} that it is made of are held back"
+            for held_input in held_inputs.get(name, ())
+        ]
+        notes += map(str, mixtures.get(name, ()))
+        status = status_of(
             graph.products[name],
             views.plan(name, decision),
             views.readers(name),
             now,
-            notes=[
-                *(
-                    f"parts of {held} that it is made of are held back"
-                    for held in held_inputs.get(name, ())
-                ),
-                *map(str, mixtures.get(name, ())),
-            ],
+            notes=notes,
             unfinished=name in unfinished,
         )
-        for name, decision in steps.items()
-    ]
+        statuses.append(status)
+    return statuses
 
 
 def _row(status: StatusView) -> tuple[object, ...]:

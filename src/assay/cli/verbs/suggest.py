@@ -1,4 +1,4 @@
-"""The verb `products suggest`: a first contract."""
+"""The verb `products suggest`: a contract that fits the data as it is."""
 
 import click
 
@@ -13,13 +13,13 @@ from assay.views.profile import suggestion
 @click.argument("name")
 @options(ENV, JSON)
 def verb(name: str, env: str | None, as_json: bool) -> None:
-    """Suggest a contract: what a source or a published product holds, as pandera code to paste."""
+    """Suggest a contract for a source or a published product, as pandera code to paste."""
     with opened(env, last_good=True) as workspace:
         graph = workspace.graph
         full = graph.resolve(name, sources=True)
-        shelf, _ = inputs_as_of_now(workspace, workspace.observe())
-        told = suggestion(graph, shelf, full)
+        inputs, _ = inputs_as_of_now(workspace, workspace.observe())
+        contract = suggestion(graph, inputs, full)
     if as_json:
-        return say(told)
-    click.echo(clean(told.code, keep_lines=True))
+        return say(contract)
+    click.echo(clean(contract.code, keep_lines=True))
     return None

@@ -1,4 +1,4 @@
-"""The verb `products verify`: whether all that is stored is what was written."""
+"""The verb `products verify`: checks the catalog and all stored files for damage."""
 
 import sys
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from assay.cli.options import JSON, say
 from assay.cli.rows import progress
 from assay.config import find_config
 from assay.text import clean
-from assay.upkeep.findings import as_data as found_as_data
+from assay.upkeep.findings import as_data as report_as_data
 from assay.upkeep.findings import in_words
 from assay.upkeep.rebuild import rebuilt
 from assay.upkeep.verify import verify
@@ -23,25 +23,21 @@ from assay.upkeep.verify import verify
 @click.option(
     "--repair",
     is_flag=True,
-    help="Mend what can be proved, or build it again; set aside what is damaged or foreign.",
+    help="Repair what is damaged, or build it again; move damaged and unknown files aside.",
 )
 @JSON
 def verb(names: Sequence[str], repair: bool, as_json: bool) -> None:
-    """Look whether the catalog is sound and every stored file still what was written. NAMES: only these products."""
-    with progress() as told:
-        found = verify(
-            config := find_config(Path.cwd()),
-            names,
-            now=(now := datetime.now(UTC)),
-            mend=repair,
-            told=told,
-        )
+    """Check the catalog and all stored files for damage. NAMES: only these products."""
+    config, now = find_config(Path.cwd()), datetime.now(UTC)
+    with progress() as advance:
+        report = verify(config, names, now=now, mend=repair, told=advance)
     if repair:
-        with redirect_stdout(sys.stderr):  # what users' code prints
-            found = rebuilt(found, config, now=now)
-        for problem in found.problems:
+        with redirect_stdout(sys.stderr):  # output of users' code is not part of ours
+            report = rebuilt(report, config, now=now)
+        for problem in report.problems:
             click.echo(clean(f"  {problem}", keep_lines=True), err=True)
-    say(found_as_data(found)) if as_json else click.echo(
-        clean("\n".join(in_words(found)), keep_lines=True)
-    )
-    click.get_current_context().exit(found.exit_code)
+    if as_json:
+        say(report_as_data(report))
+    else:
+        click.echo(clean("\n".join(in_words(report)), keep_lines=True))
+    click.get_current_context().exit(report.exit_code)

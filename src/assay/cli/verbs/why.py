@@ -1,4 +1,4 @@
-"""The verb `products why`: what is next for one product, or for one part of it, or how its rules are judged."""
+"""The verb `products why`: explains a product, one of its parts, or its rules."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,17 +20,17 @@ from assay.views.why_part import explain_part
 @click.argument("name")
 @options(ENV, NOW, JSON)
 @click.option(
-    "--rules", is_flag=True, help="Say how each of its rules is judged instead, with the query."
+    "--rules", is_flag=True, help="Show how each of its rules is checked instead, with the query."
 )
 @click.option(
     "--part",
     metavar="PART",
-    help="Say of one part what it is made of, and what is next for it, instead.",
+    help="Explain this part instead: its inputs, and what happens next to it.",
 )
 def verb(
     name: str, env: str | None, now: datetime | None, as_json: bool, rules: bool, part: str | None
 ) -> None:
-    """Say what is next for a product, rung by rung, and what would change it."""
+    """Explain what happens next to a product, step by step, and what would change that."""
     with opened(env, now, last_good=True) as workspace:
         full = workspace.graph.resolve(name)
         if rules:

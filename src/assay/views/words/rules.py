@@ -38,6 +38,7 @@ def _measure(rule: RuleView) -> str:
     if isinstance(rule.measured, int | float):
         count = rule.failing or 0
         worst = f", the worst of {count:,}" if count > 1 else ""
+        # The recorded result has no other sign of a share: `threshold` is the limit as text.
         value = number(rule.measured, percent=rule.threshold.endswith("%"))
         return f": {value}{worst}{allows}"
     if rule.failing is None:

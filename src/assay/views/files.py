@@ -1,0 +1,56 @@
+"""Views of a source, of a product that is a file, and of a copy: what `products show` prints."""
+
+from assay.engines.tables import StoredTable
+from assay.facts import SourceState, Version
+from assay.model import Source
+from assay.views.view import View
+
+
+class SourceView(View, frozen=True, kw_only=True):
+    """A source: its files and their total size; `missing` says why it cannot be read, or is ''."""
+
+    source: str
+    kind: str
+    pattern: str
+    files: tuple[str, ...]
+    bytes: int
+    missing: str
+
+
+class FileView(View, frozen=True, kw_only=True):
+    """A version of a product that is a file."""
+
+    product: str
+    version: str
+    file: str
+    bytes: int
+
+
+class CopyView(View, frozen=True, kw_only=True):
+    """A version that was copied to a file."""
+
+    product: str
+    version: str
+    file: str
+
+
+def source_view(source: Source, state: SourceState) -> SourceView:
+    """Return the view of a source as it was observed."""
+    return SourceView(
+        source=source.name,
+        kind="file" if source.is_file else source.format,
+        pattern=source.pattern,
+        files=tuple(file.path for file in state.files),
+        bytes=sum(file.size for file in state.files),
+        missing=state.missing,
+    )
+
+
+def file_view(version: Version, stored: StoredTable) -> FileView:
+    """Return the view of a version that is stored as one file."""
+    return FileView(
+        product=version.product,
+        version=version.id,
+        file=str(stored.files[0]),
+        bytes=version.bytes,
+    )

@@ -1,0 +1,26 @@
+"""What a person reads of a source, of a product that is a file, and of a copy: one line each."""
+
+from assay.facts import short
+from assay.views.files import CopyView, FileView, SourceView
+
+
+def file_line(view: SourceView | FileView | CopyView) -> str:
+    """Return the line for a source, a file or a copy."""
+    match view:
+        case SourceView():
+            return f"  {_source(view)}"
+        case FileView(product=product, version=version):
+            return f"  {product} {short(version)}: {view.bytes:,} bytes at {view.file}"
+        case CopyView(product=product, version=version):
+            return f"  copied  {product} {short(version)} to {view.file}"
+
+
+def _source(view: SourceView) -> str:
+    if view.missing:
+        return view.missing
+    size = f"{view.bytes:,} bytes"
+    if view.kind == "file":
+        advice = "a function that names it takes it as a pathlib.Path"
+        return f"{view.source}: {size} at {view.files[0]}, a file: {advice}"
+    count = f"{len(view.files):,} file{'' if len(view.files) == 1 else 's'}"
+    return f"{view.source}: a source, {count} matching {view.pattern} ({view.kind}), {size}"
