@@ -1,26 +1,54 @@
-"""What `verify` found, as data and in words."""
+"""What `verify` found, as data and as text."""
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec import Struct, field, to_builtins
 
 from assay.facts import short
 from assay.text import clean
 
-HARMLESS = {"writable"}  # is told, and is no damage
+
+class FindingKind(StrEnum):
+    """A kind of finding, by the name that `--json` gives it."""
+
+    CATALOG = "catalog"  # the database says that it is damaged
+    CONTRADICTION = "contradiction"
+    MISSING = "missing"
+    TRUNCATED = "truncated"
+    EDITED = "edited"
+    UNREADABLE = "unreadable"
+    LINKED = "linked"
+    WRITABLE = "writable"
+    FOREIGN = "foreign"
+
+    @property
+    def loses_bytes(self) -> bool:
+        """Whether the bytes of a file that the catalog names are lost."""
+        return self in {
+            FindingKind.MISSING,
+            FindingKind.TRUNCATED,
+            FindingKind.EDITED,
+            FindingKind.UNREADABLE,
+        }
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether it is more than a notice."""
+        return self is not FindingKind.WRITABLE
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One thing that is not as it should be: `found` is its kind, `do` what can be done, `repaired` what was done.
+    """One problem, what the user can do about it, and what `--repair` did.
 
-    `readers` are the environments whose readers see it now; none: it is only history.
+    `versions` are the ids of those in the file, published versions first. `readers` are the environments in which one
+    of them is published; without any, only history is concerned.
     """
 
-    found: str
-    says: str
-    do: str = ""
+    kind: FindingKind = field(name="found")
+    message: str = field(name="says")
+    advice: str = field(name="do", default="")
     file: str = ""
     product: str = ""
     versions: tuple[str, ...] = ()
@@ -29,8 +57,9 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What was looked at (`bytes` were read), and what was found; `recovered` are runs that had died, `problems` what kept
-    lost products from being built again.
+    """The findings, and how many `files`, `versions` and `bytes` were checked.
+
+    `recovered` are dead runs whose files were removed, `problems` why lost products could not be built again.
     """
 
     findings: tuple[Finding, ...]
@@ -41,66 +70,79 @@ class Report(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
     @property
-    def open(self) -> list[Finding]:
-        """What is damaged still."""
-        return [f for f in self.findings if not f.repaired and f.found not in HARMLESS]
+    def damaged(self) -> list[Finding]:
+        """The damage that is not repaired."""
+        return [f for f in self.findings if f.kind.is_damage and not f.repaired]
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.open else 0
+        return 1 if self.damaged else 0
 
 
 def as_data(report: Report) -> dict[str, Any]:
     """Return a report as plain data."""
-    return {"sound": not report.exit_code, **asdict(report)}
+    return {"sound": not report.exit_code, **to_builtins(report)}
 
 
 def in_words(report: Report) -> list[str]:
     """Return the lines that a user reads, grouped by product."""
-    said = [f"  recovered   what run {run} left, which had died" for run in report.recovered]
+    lines = [f"  recovered   what run {run} left, which had died" for run in report.recovered]
     groups: dict[str, list[Finding]] = {}
     for finding in report.findings:
-        place = "the catalog" if finding.found in {"catalog", "contradiction"} else "the store"
-        groups.setdefault(finding.product or place, []).append(finding)
+        groups.setdefault(finding.product or _place(finding.kind), []).append(finding)
     for group in sorted(groups, key=lambda name: (name.startswith("the "), name)):
-        said += [
-            f"  {clean(group)}",
-            *(line for finding in groups[group] for line in _lines(finding)),
-        ]
-    count = f"{report.files:,} file{_s(report.files)} of {report.versions:,} version{_s(report.versions)}"
-    if not report.open:
-        return [
-            *said,
-            f"  sound       {count}, {_size(report.bytes)}: every byte is as it was written",
-        ]
+        lines.append(f"  {clean(group)}")
+        for finding in groups[group]:
+            lines += _lines(finding)
+    return [*lines, _summary(report)]
+
+
+def _place(kind: FindingKind) -> str:
+    """Return where a finding about no product is."""
+    of_catalog = {FindingKind.CATALOG, FindingKind.CONTRADICTION}
+    return "the catalog" if kind in of_catalog else "the store"
+
+
+def _summary(report: Report) -> str:
+    checked = f"{_count(report.files, 'file')} of {_count(report.versions, 'version')}"
+    size, damaged = _size(report.bytes), len(report.damaged)
+    if not damaged:
+        return f"  sound       {checked}, {size}: every byte is as it was written"
     repaired = sum(bool(finding.repaired) for finding in report.findings)
     mended = f", {repaired} repaired" if repaired else ""
-    return [
-        *said,
-        f"  {len(report.open)} damaged{mended}: {count} looked at, {_size(report.bytes)}",
-    ]
+    return f"  {damaged} damaged{mended}: {checked} looked at, {size}"
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    versions = ", ".join(map(short, finding.versions[:3])) + (
-        " …" if len(finding.versions) > 3 else ""
-    )
-    seen = f"readers of {', '.join(finding.readers)} see it" if finding.readers else "only history"
-    whose = f"{versions}, {seen}" if finding.file and versions else ""
-    head = "   ".join(text for text in (clean(finding.file), whose) if text)
-    yield f"    {finding.found:<13} {head or finding.says}"
+    head = "   ".join(text for text in (clean(finding.file), _concerned(finding)) if text)
+    yield f"    {finding.kind:<13} {head or finding.message}"
     if head:
-        yield f"    {'':<13} {finding.says}"
-    yield f"    {'':<13} {f'repaired: {clean(finding.repaired)}' if finding.repaired else finding.do}"
+        yield f"    {'':<13} {finding.message}"
+    repaired = f"repaired: {clean(finding.repaired)}" if finding.repaired else finding.advice
+    yield f"    {'':<13} {repaired}"
 
 
-def _s(count: int) -> str:
-    return "" if count == 1 else "s"
+def _concerned(finding: Finding) -> str:
+    """Return the first versions in a file, and who reads them; '' for a finding without both."""
+    if not finding.file or not finding.versions:
+        return ""
+    versions = ", ".join(map(short, finding.versions[:3]))
+    if len(finding.versions) > 3:
+        versions += " …"
+    if finding.readers:
+        return f"{versions}, readers of {', '.join(finding.readers)} see it"
+    return f"{versions}, only history"
 
 
-def _size(count: int) -> str:
-    for unit in ("bytes", "kB", "MB"):
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _size(count: float) -> str:
+    if count < 1000:
+        return f"{count:,.0f} bytes"
+    for unit in ("kB", "MB"):
+        count /= 1000
         if count < 1000:
-            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000  # type: ignore[assignment]
-    return f"{count:,.1f} GB"
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:,.1f} GB"

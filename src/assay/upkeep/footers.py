@@ -1,7 +1,8 @@
-"""What Parquet files say of themselves in their footers, held against what the catalog says of them."""
+"""Compares the footers of Parquet files with what the catalog records of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -10,68 +11,79 @@ from assay.engines.quoting import file_list
 from assay.engines.sql.parser import connect
 from assay.model import Column
 
-_AT_ONCE = 500  # files that are asked about in one query
+if TYPE_CHECKING:
+    import duckdb
+
+_BATCH = 500  # files per query
 
 
-class Recorded(Struct, frozen=True, kw_only=True):
-    """What the catalog says of a file: rows in all, and the columns of the version that it is of."""
+class RecordedTable(Struct, frozen=True, kw_only=True):
+    """What the catalog records of a file: its number of rows, and the columns of its version."""
 
     rows: int
     columns: tuple[Column, ...]
 
 
-def contradicted(files: Mapping[Path, Recorded]) -> Iterator[tuple[Path, str]]:
-    """Yield the files whose footer says something else than the catalog, each with what; no data is read."""
+def contradictions(files: Mapping[Path, RecordedTable]) -> Iterator[tuple[Path, str]]:
+    """Yield each file whose footer contradicts the catalog, with a message; reads footers only."""
     connection = connect()
     try:
-        described: dict[
-            str, list[tuple[str, str]]
-        ] = {}  # columns by what footers of the same columns say
+        footers = _Footers(connection)
         paths = list(files)
-        for start in range(0, len(paths), _AT_ONCE):
-            some = paths[start : start + _AT_ONCE]
-            read = file_list(some)
-            rows = dict(
-                connection.execute(
-                    f"select file_name, num_rows from parquet_file_metadata({read})"
-                ).fetchall()
-            )
-            kinds = dict(
-                connection.execute(
-                    "select file_name, string_agg(concat_ws(',', name, duckdb_type, num_children), ';'"
-                    f" order by column_id) from parquet_schema({read}) group by file_name"
-                ).fetchall()
-            )
-            for path in some:
-                kind = kinds[str(path)]
-                if kind not in described:
-                    described[kind] = [
-                        row[:2]
-                        for row in connection.execute(f"describe {parquet([path])}").fetchall()
-                    ]
-                if wrong := _wrong(files[path], rows[str(path)], described[kind]):
-                    yield path, wrong
+        for start in range(0, len(paths), _BATCH):
+            for path, rows, columns in footers.read(paths[start : start + _BATCH]):
+                message = _contradiction(files[path], rows, columns)
+                if message:
+                    yield path, message
     finally:
         connection.close()
 
 
-def _wrong(recorded: Recorded, rows: int, columns: Sequence[tuple[str, str]]) -> str:
+class _Footers:
+    """Reads rows and columns of files; files whose footers list the same columns are described once."""
+
+    def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        self._connection = connection
+        self._described: dict[str, list[tuple[str, str]]] = {}  # by the columns in the footer
+
+    def read(self, paths: Sequence[Path]) -> Iterator[tuple[Path, int, list[tuple[str, str]]]]:
+        """Yield each file with its number of rows, and name and type of its columns."""
+        files = file_list(paths)
+        rows = self._query(f"select file_name, num_rows from parquet_file_metadata({files})")
+        rows_of = dict(rows)
+        schemas = self._query(
+            "select file_name, string_agg(concat_ws(',', name, duckdb_type, num_children), ';'"
+            f" order by column_id) from parquet_schema({files}) group by file_name"
+        )
+        schema_of = dict(schemas)
+        for path in paths:
+            schema = schema_of[str(path)]
+            if schema not in self._described:
+                described = self._query(f"describe {parquet([path])}")
+                self._described[schema] = [(row[0], row[1]) for row in described]
+            yield path, rows_of[str(path)], self._described[schema]
+
+    def _query(self, sql: str) -> list[Any]:
+        return self._connection.execute(sql).fetchall()
+
+
+def _contradiction(recorded: RecordedTable, rows: int, columns: Sequence[tuple[str, str]]) -> str:
+    """Return what differs, as a message; '' if nothing does."""
     if rows != recorded.rows:
         return f"its footer says {rows:,} rows, and the catalog {recorded.rows:,}"
-    here, there = (
-        [(name, _plain(type)) for name, type in columns],
-        [(c.name, _plain(c.type)) for c in recorded.columns],
-    )
-    if here != there:
-        odd = [
-            " ".join(column)
-            for column in dict.fromkeys([*here, *there])
-            if (column in here) != (column in there)
-        ]
-        return f"its columns are not those of the catalog: {', '.join(odd) or 'they are in another order'}"
-    return ""
+    in_file = [(name, _plain(type)) for name, type in columns]
+    in_catalog = [(column.name, _plain(column.type)) for column in recorded.columns]
+    if in_file == in_catalog:
+        return ""
+    differing = [
+        " ".join(column)
+        for column in dict.fromkeys([*in_file, *in_catalog])
+        if (column in in_file) != (column in in_catalog)
+    ]
+    names = ", ".join(differing) or "they are in another order"
+    return f"its columns are not those of the catalog: {names}"
 
 
 def _plain(type: str) -> str:
-    """Return a type as both engines spell it: one quotes the names of fields."""
+    """Return a type as both engines write it: one of them quotes the names of fields."""
     return type.replace('"', "")

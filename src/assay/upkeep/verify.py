@@ -1,14 +1,14 @@
-"""Looks whether everything is still as it was written: the catalog's facts, and every byte of every version."""
+"""Checks that everything is as it was written: the facts of the catalog, and every byte of every version."""
 
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
-from msgspec import MsgspecError
+from msgspec import MsgspecError, Struct
 from msgspec.structs import replace
 
 from assay.catalog import OF_MARK, Catalog, shared_catalog
@@ -16,106 +16,134 @@ from assay.catalog.address import put_back
 from assay.catalog.rows import columns_of
 from assay.config import Config
 from assay.errors import CatalogDamaged, UsageError
+from assay.model import Column
 from assay.plan.names import nearest
 from assay.store.files import LocalStorage, file_digest
 from assay.store.leases import FOLDER as READERS
 from assay.store.paths import LINK, UNLINK
-from assay.upkeep.audit import Audit, Flaw, Kept, audit_of
-from assay.upkeep.findings import HARMLESS, Finding, Report
-from assay.upkeep.footers import Recorded, contradicted
+from assay.upkeep.audit import Audit, StoredFile, audit_of
+from assay.upkeep.findings import Finding, FindingKind, Report
+from assay.upkeep.flaws import Flaw
+from assay.upkeep.footers import RecordedTable, contradictions
 from assay.upkeep.repair import HISTORY, mend_catalog, repair
 
-_FACTS = "Put back a copy of the catalog, or publish it again: `products materialize` or `products restore`."
+_FACTS = (
+    "Put back a copy of the catalog, or publish it again:"
+    " `products materialize` or `products restore`."
+)
 _LOST = "`--repair` looks for another copy, or builds it again of the very same."
 _CHANGED = (
     "`--repair` sets it aside and looks for another copy, or builds it again of the very same."
 )
 _OLD = f"`--repair` looks for another copy; readers do not see it, it cannot be restored. {HISTORY}"
+_ADVICE = {
+    FindingKind.MISSING: _LOST,
+    FindingKind.TRUNCATED: _LOST,
+    FindingKind.WRITABLE: "`--repair` makes it read-only again.",
+    FindingKind.LINKED: UNLINK,
+}
+
+Progress = Callable[[int, int], None]  # bytes read since the last call, and bytes to read in all
 
 
-Told = Callable[[int, int], None]  # bytes read since it was told last, and bytes to read altogether
+class Damage(Struct, frozen=True):
+    """What is wrong with one file."""
+
+    kind: FindingKind
+    message: str
 
 
 def verify(
-    config: Config, names: Sequence[str], *, now: datetime, mend: bool = False, told: Told
+    config: Config,
+    names: Sequence[str],
+    *,
+    now: datetime,
+    mend: bool = False,
+    progress: Progress = lambda read, total: None,
 ) -> Report:
-    """Look at the catalog, at every file that it names, and at what else is in the store; with `mend`, repair it.
+    """Check the catalog, every file that it names, and what else is in the store; with `mend`, repair it.
 
-    `names` are products (also such as are declared no more); none: all. What died runs left is removed first.
+    `names` are products, declared or not; without any, all are checked. What dead runs left is removed first.
     """
     storage = LocalStorage(config.state / "store")
     try:
         with closing(shared_catalog(config)) as catalog:
             recovered = catalog.runs.recover(storage.remove)
-            sick = [
-                Finding(found="catalog", says=text, do=put_back(catalog.name))
+            damage = [
+                Finding(kind=FindingKind.CATALOG, message=text, advice=put_back(catalog.name))
                 for text in catalog.database.damage()
             ]
-            if sick and mend:
-                sick = mend_catalog(catalog, sick)
-            there = list(
-                _walk(storage.root)
-            )  # before the catalog is read: what it names later is not foreign
+            if damage and mend:
+                damage = mend_catalog(catalog, damage)
+            # Paths before the catalog: a file that is recorded in between is not foreign.
+            paths = list(_walk(storage.root))
             audit = audit_of(catalog)
-            report = _compared(audit, storage, there, _chosen(audit, names), told)
-            report = _still(report, catalog, storage)
+            report = _check(audit, storage, paths, _selected(audit, names), progress)
+            report = _without_outdated(report, catalog, storage)
             if mend:
                 findings = repair(catalog, storage, audit, report.findings, now=now)
                 report = replace(report, findings=tuple(findings))
     except CatalogDamaged as error:
-        return Report(findings=(Finding(found="catalog", says=error.what, do=error.hint),))
-    return replace(report, findings=(*sick, *report.findings), recovered=tuple(recovered))
+        finding = Finding(kind=FindingKind.CATALOG, message=error.what, advice=error.hint)
+        return Report(findings=(finding,))
+    return replace(report, findings=(*damage, *report.findings), recovered=tuple(recovered))
 
 
-def _chosen(audit: Audit, names: Sequence[str]) -> frozenset[str] | None:
-    """Return the products that are meant, None for all; UsageError for a name that the catalog does not know."""
-    products = {product for product, _ in audit.versions.values()}
-    chosen = set()
+def _selected(audit: Audit, names: Sequence[str]) -> frozenset[str]:
+    """Return the selected products, all without names; raise UsageError for a name without a version."""
+    products = frozenset(product for product, _ in audit.versions.values())
+    selected = set()
     for name in names:
-        found = [p for p in products if name in {p, p.partition(".")[2]}]
-        if len(found) != 1:
-            what = f"could be {' or '.join(sorted(found))}" if found else "has no version"
-            raise UsageError(
-                f"{name!r} {what}",
-                hint=nearest(name, products) or "`products history NAME` lists them.",
-            )
-        chosen.add(found[0])
-    return frozenset(chosen) if names else None
+        matches = sorted(p for p in products if name in {p, p.partition(".")[2]})
+        if len(matches) != 1:
+            problem = f"could be {' or '.join(matches)}" if matches else "has no version"
+            hint = nearest(name, products) or "`products history NAME` lists them."
+            raise UsageError(f"{name!r} {problem}", hint=hint)
+        selected.add(matches[0])
+    return frozenset(selected)
 
 
-def _compared(
+def _check(
     audit: Audit,
     storage: LocalStorage,
-    there: Sequence[tuple[str, bool]],
-    chosen: frozenset[str] | None,
-    told: Told,
+    paths: Sequence[tuple[str, bool]],
+    selected: frozenset[str],
+    progress: Progress,
 ) -> Report:
-    files = [kept for kept in audit.files.values() if chosen is None or kept.product in chosen]
-    flaws = [
-        flaw for flaw in audit.flaws if chosen is None or not flaw.product or flaw.product in chosen
-    ]
-    looked = [(kept, damage) for kept, damage in _looked_at(files, storage, told)]
-    wrong = [_about(audit, kept, *damage) for kept, damage in looked if damage]
-    sound = [kept for kept, damage in looked if damage is None or damage[0] in HARMLESS]
-    foreign = _foreign(audit, there, chosen)
+    """Compare what the catalog names with the store; of the `selected` products, or of all without any."""
+
+    def selects(product: str) -> bool:
+        return not selected or product in selected
+
+    files = [file for file in audit.files.values() if selects(file.product)]
+    flaws = [flaw for flaw in audit.flaws if not flaw.product or selects(flaw.product)]
+    checked = list(_check_files(files, storage, progress))
+    damaged = [_of_file(audit, file, damage) for file, damage in checked if damage]
+    intact = [file for file, damage in checked if damage is None or not damage.kind.is_damage]
+    foreign = _foreign(audit, paths)
     return Report(
-        findings=(*map(_of_flaw, flaws), *wrong, *_unlike_footers(audit, sound, storage), *foreign),
+        findings=(
+            *map(_of_flaw, flaws),
+            *damaged,
+            *_unlike_footers(audit, intact, storage),
+            *(f for f in foreign if selects(f.file.partition("/")[0])),
+        ),
         files=len(files),
-        versions=sum(chosen is None or product in chosen for product, _ in audit.versions.values()),
-        bytes=sum(kept.bytes for kept in files),
+        versions=sum(selects(product) for product, _ in audit.versions.values()),
+        bytes=sum(file.bytes for file in files),
     )
 
 
-def _still(report: Report, catalog: Catalog, storage: LocalStorage) -> Report:
-    """Leave out what was true only while another run was at work: it has moved on by now."""
+def _without_outdated(report: Report, catalog: Catalog, storage: LocalStorage) -> Report:
+    """Leave out findings that no longer hold, because another run was at work meanwhile."""
     if not any(finding.file for finding in report.findings):
         return report
-    now = audit_of(catalog)
+    named = audit_of(catalog).files
 
     def holds(finding: Finding) -> bool:
-        if finding.found == "foreign":
-            return (storage.root / finding.file).exists() and finding.file not in now.files
-        return not finding.file or finding.file in now.files
+        if finding.kind is FindingKind.FOREIGN:
+            return (storage.root / finding.file).exists() and finding.file not in named
+        return not finding.file or finding.file in named
 
     return replace(report, findings=tuple(filter(holds, report.findings)))
 
@@ -123,135 +151,139 @@ def _still(report: Report, catalog: Catalog, storage: LocalStorage) -> Report:
 # ---------------------------------------------------------------------------------------------- files
 
 
-def _looked_at(
-    files: Sequence[Kept], storage: LocalStorage, told: Told
-) -> Iterator[tuple[Kept, tuple[str, str] | None]]:
-    """Yield each file with what is wrong with it: the kind, and words for it. Several are read at a time."""
-    total = sum(kept.bytes for kept in files)
+def _check_files(
+    files: Sequence[StoredFile], storage: LocalStorage, progress: Progress
+) -> Iterator[tuple[StoredFile, Damage | None]]:
+    """Yield each file with its damage, if any; several files are read at a time."""
+    total = sum(file.bytes for file in files)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="verify") as pool:
-        for kept, said in zip(
-            files, pool.map(lambda kept: look(storage, kept), files), strict=True
-        ):
-            told(kept.bytes, total)
-            yield kept, said
+        damages = pool.map(lambda file: _damage(storage, file), files)
+        for file, damage in zip(files, damages, strict=True):
+            progress(file.bytes, total)
+            yield file, damage
 
 
-def look(storage: LocalStorage, kept: Kept) -> tuple[str, str] | None:
-    """Return what is wrong with a file, which is read whole: the kind, and words for it."""
-    full = f"{storage.root}/{kept.path}"
+def _damage(storage: LocalStorage, file: StoredFile) -> Damage | None:
+    """Return what is wrong with a file, which is read whole."""
+    path = f"{storage.root}/{file.path}"
     try:
-        if folder := storage.paths.link_above(kept.path):
-            return "linked", f"{folder} {LINK}"
-        found = os.lstat(full)
-        if not stat.S_ISREG(found.st_mode):
-            return "edited", "it is no file any more, but a link, a folder or the like"
-        if found.st_size != kept.bytes:
-            return "truncated", f"it has {found.st_size:,} bytes, and {kept.bytes:,} were written"
-        if file_digest(Path(full)) != kept.checksum:
-            return "edited", "its SHA-256 is not the one recorded when it was written"
+        if folder := storage.paths.link_above(file.path):
+            return Damage(FindingKind.LINKED, f"{folder} {LINK}")
+        status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode):
+            message = "it is no file any more, but a link, a folder or the like"
+            return Damage(FindingKind.EDITED, message)
+        if status.st_size != file.bytes:
+            message = f"it has {status.st_size:,} bytes, and {file.bytes:,} were written"
+            return Damage(FindingKind.TRUNCATED, message)
+        if file_digest(Path(path)) != file.checksum:
+            message = "its SHA-256 is not the one recorded when it was written"
+            return Damage(FindingKind.EDITED, message)
     except (FileNotFoundError, NotADirectoryError):
-        return "missing", "it is not there"
+        return Damage(FindingKind.MISSING, "it is not there")
     except (OSError, ValueError) as error:
-        return "unreadable", f"it cannot be read: {getattr(error, 'strerror', None) or error}"
-    return (
-        ("writable", "it can be written to: it should be read-only")
-        if found.st_mode & 0o222
-        else None
-    )
+        reason = getattr(error, "strerror", None) or error
+        return Damage(FindingKind.UNREADABLE, f"it cannot be read: {reason}")
+    if status.st_mode & 0o222:
+        return Damage(FindingKind.WRITABLE, "it can be written to: it should be read-only")
+    return None
 
 
-def _about(audit: Audit, kept: Kept, found: str, says: str) -> Finding:
-    versions = audit.versions_of(kept.parts)
-    readers = sorted({env for _, id in versions for env in audit.seen.get(id, ())})
-    do = {
-        "missing": _LOST,
-        "truncated": _LOST,
-        "writable": "`--repair` makes it read-only again.",
-        "linked": UNLINK,
-    }
-    help = do.get(found, _CHANGED) if readers or found in {"writable", "linked"} else _OLD
+def _of_file(audit: Audit, file: StoredFile, damage: Damage) -> Finding:
+    """Return the damage of a file, with the versions and the readers that it concerns."""
+    versions = [id for _, id in audit.versions_of(file.parts)]
+    readers = sorted({env for id in versions for env in audit.readers.get(id, ())})
+    advice = _ADVICE.get(damage.kind, _CHANGED)
+    if not readers and damage.kind not in {FindingKind.LINKED, FindingKind.WRITABLE}:
+        advice = _OLD
     return Finding(
-        found=found,
-        says=says,
-        do=help,
-        file=kept.path,
-        product=kept.product,
-        versions=tuple(id for _, id in versions),
+        kind=damage.kind,
+        message=damage.message,
+        advice=advice,
+        file=file.path,
+        product=file.product,
+        versions=tuple(versions),
         readers=tuple(readers),
     )
 
 
 def _unlike_footers(
-    audit: Audit, files: Iterable[Kept], storage: LocalStorage
+    audit: Audit, files: Iterable[StoredFile], storage: LocalStorage
 ) -> Iterator[Finding]:
-    """Yield the Parquet files, sound byte for byte, of which the catalog says other rows or columns than they have."""
-    recorded: dict[Path, Recorded] = {}
-    named: dict[Path, Kept] = {}
-    for kept in files:
-        with suppress(
-            MsgspecError, ValueError
-        ):  # columns that cannot be read are told of their version
-            columns = (
-                columns_of(kept.columns) if kept.path.endswith(".parquet") and kept.columns else ()
-            )
-            if columns:
-                path = storage.root / kept.path
-                recorded[path], named[path] = Recorded(rows=kept.rows, columns=columns), kept
-    for path, says in contradicted(recorded) if recorded else ():
-        yield replace(_about(audit, named[path], "contradiction", says), do=_FACTS)
+    """Yield the Parquet files whose bytes are intact, and whose rows or columns the catalog records wrongly."""
+    recorded: dict[Path, RecordedTable] = {}
+    by_path: dict[Path, StoredFile] = {}
+    for file in files:
+        columns = _columns(file)
+        if columns:
+            path = storage.root / file.path
+            by_path[path] = file
+            recorded[path] = RecordedTable(rows=file.rows, columns=columns)
+    for path, message in contradictions(recorded) if recorded else ():
+        damage = Damage(FindingKind.CONTRADICTION, message)
+        yield replace(_of_file(audit, by_path[path], damage), advice=_FACTS)
+
+
+def _columns(file: StoredFile) -> tuple[Column, ...]:
+    """Return the columns that the catalog records of a Parquet file; none if they cannot be read."""
+    if not file.path.endswith(".parquet") or not file.columns:
+        return ()
+    try:
+        return columns_of(file.columns)
+    except (MsgspecError, ValueError):  # reported as a flaw of the version
+        return ()
 
 
 def _of_flaw(flaw: Flaw) -> Finding:
     return Finding(
-        found="contradiction",
-        says=flaw.says,
-        do=_FACTS,
+        kind=FindingKind.CONTRADICTION,
+        message=flaw.message,
+        advice=_FACTS,
         product=flaw.product,
         versions=(flaw.version,) if flaw.version else (),
         readers=(flaw.environment,) if flaw.environment else (),
     )
 
 
-# ---------------------------------------------------------------------------------------------- what else is there
+# ---------------------------------------------------------------------------------------------- foreign files
 
 
 def _walk(root: Path) -> Iterator[tuple[str, bool]]:
-    """Yield what is in the store: each path, and whether it is a folder."""
+    """Yield each path in the store, and whether it is a folder."""
     for folder, folders, files in os.walk(root):
         below = os.path.relpath(folder, root)
         for name in [*folders, *files]:
             yield name if below == "." else f"{below}/{name}", name in folders
 
 
-def _foreign(
-    audit: Audit, there: Iterable[tuple[str, bool]], chosen: frozenset[str] | None
-) -> Iterator[Finding]:
-    """Yield what nothing names; of a folder in which nothing is named, the folder alone."""
+def _foreign(audit: Audit, paths: Iterable[tuple[str, bool]]) -> Iterator[Finding]:
+    """Yield the paths that nothing in the catalog names; of a folder without any named path, the folder only."""
     named = {*audit.files, *audit.replaced, *audit.busy, *OF_MARK}
-    there = [(path, folder) for path, folder in there if path.split("/", 1)[0] != READERS]
-    above = {path[:end] for path in named for end in range(len(path)) if path[end] == "/"}
-    told: set[str] = set()
-    for path, folder in sorted(there):
-        if (
-            path in named
-            or (folder and path in above)
-            or _below(path, audit.busy)
-            or _below(path, told)
-        ):
+    above_named = {folder for path in named for folder in _folders_above(path)}
+    reported: set[str] = set()
+    for path, is_folder in sorted(paths):
+        if path in named or (is_folder and path in above_named):
             continue
-        if chosen is not None and path.partition("/")[0] not in chosen:
+        if path.split("/", 1)[0] == READERS:
             continue
-        told.add(path)
-        what = (
-            "nothing in the catalog names what is in this folder"
-            if folder
-            else "nothing in the catalog names it"
-        )
+        if _is_below(path, audit.busy) or _is_below(path, reported):
+            continue
+        reported.add(path)
+        message = "nothing in the catalog names it"
+        if is_folder:
+            message = "nothing in the catalog names what is in this folder"
         yield Finding(
-            found="foreign", says=what, do="`--repair` moves it to .products/damaged.", file=path
+            kind=FindingKind.FOREIGN,
+            message=message,
+            advice="`--repair` moves it to .products/damaged.",
+            file=path,
         )
 
 
-def _below(path: str, folders: Collection[str]) -> bool:
-    """Say whether a path is in one of these folders, however deep."""
-    return any(path[:end] in folders for end in range(len(path)) if path[end] == "/")
+def _folders_above(path: str) -> Iterator[str]:
+    return (path[:end] for end in range(len(path)) if path[end] == "/")
+
+
+def _is_below(path: str, folders: Collection[str]) -> bool:
+    """Return whether a path is in one of these folders, at any depth."""
+    return any(folder in folders for folder in _folders_above(path))

@@ -30,7 +30,7 @@ def verb(names: Sequence[str], repair: bool, as_json: bool) -> None:
     """Check the catalog and all stored files for damage. NAMES: only these products."""
     config, now = find_config(Path.cwd()), datetime.now(UTC)
     with progress() as advance:
-        report = verify(config, names, now=now, mend=repair, told=advance)
+        report = verify(config, names, now=now, mend=repair, progress=advance)
     if repair:
         with redirect_stdout(sys.stderr):  # output of users' code is not part of ours
             report = rebuilt(report, config, now=now)
