@@ -1,4 +1,4 @@
-"""What can be known of an input, decided for a product, and said for a reason: the words of the ladder, frozen."""
+"""States of inputs, decisions of the ladder, and the reasons for a build, as frozen values."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +10,12 @@ from assay.facts import Key, SourceState, Verdict, Version, short
 
 
 class KnownInput(Struct, frozen=True, kw_only=True):
-    """An input whose content is known: by digest, with the business time it reaches, and `behind` it the parts."""
+    """An input whose content is known.
+
+    - `digest`: its content digest.
+    - `data_as_of`: business time that the data reaches; None when not known.
+    - `origin`: the version, or the state of the source, that has the content.
+    """
 
     digest: str
     data_as_of: datetime | None = None
@@ -18,16 +23,21 @@ class KnownInput(Struct, frozen=True, kw_only=True):
 
 
 class UnknownInput(Struct, frozen=True, kw_only=True):
-    """An input that will be known only when something else has run (in a plan).
+    """An input whose content is known only after something else has run; occurs in plans.
 
-    Of an input in parts, the digests of `part_digests` are told, '' for those not known yet; None: no part is known.
+    `part_digests` has the content digest of each part of an input in parts, '' for a part that is
+    not known yet; None when no part is known.
     """
 
     part_digests: Mapping[str, str] | None = None
 
 
 class UnusableInput(Struct, frozen=True, kw_only=True):
-    """An input that is held back, failed, held or not there (`absent`: because of a source), and why."""
+    """An input that is held back, has failed or is missing.
+
+    - `why`: the cause, for messages.
+    - `absent`: whether the cause is a source that cannot be read.
+    """
 
     why: str
     absent: bool = False
@@ -37,14 +47,14 @@ InputState = KnownInput | UnknownInput | UnusableInput
 
 
 class FirstBuild(Struct, frozen=True, kw_only=True):
-    """Nothing was ever built."""
+    """No version was ever built."""
 
     def __str__(self) -> str:
         return "never built"
 
 
 class CodeChanged(Struct, frozen=True, kw_only=True):
-    """The code, or something it reaches, differs from what made the version compared with."""
+    """The code differs from that of an earlier version; `changed` names what differs."""
 
     changed: tuple[str, ...]
 
@@ -53,7 +63,7 @@ class CodeChanged(Struct, frozen=True, kw_only=True):
 
 
 class TimePassed(Struct, frozen=True, kw_only=True):
-    """It changes with time, and another hour, day or month has begun: `now` says which, as in "day 2026-12-08"."""
+    """The product changes with time, and `now` has begun, such as "day 2026-12-08"."""
 
     now: str
 
@@ -62,7 +72,7 @@ class TimePassed(Struct, frozen=True, kw_only=True):
 
 
 class InputChanged(Struct, frozen=True, kw_only=True):
-    """An input's content differs; for a source, with the files that did."""
+    """The content of an input changed; of a source, also the paths of the files that changed."""
 
     name: str
     added: tuple[str, ...] = ()
@@ -70,28 +80,29 @@ class InputChanged(Struct, frozen=True, kw_only=True):
     removed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        counts = (("added", self.added), ("replaced", self.replaced), ("removed", self.removed))
-        said = ", ".join(
-            f"{len(f)} file{'s' if len(f) > 1 else ''} {what}" for what, f in counts if f
+        changes = {"added": self.added, "replaced": self.replaced, "removed": self.removed}
+        counts = ", ".join(
+            f"{len(files)} file{'s' if len(files) > 1 else ''} {change}"
+            for change, files in changes.items()
+            if files
         )
-        return f"input {self.name} changed" + (f" ({said})" if said else "")
+        return f"input {self.name} changed" + (f" ({counts})" if counts else "")
 
 
 class InputsDiffer(Struct, frozen=True, kw_only=True):
-    """The set of inputs differs: some are new, some are gone."""
+    """The product has other inputs than before: `gained` are new, `lost` were removed."""
 
     gained: tuple[str, ...]
     lost: tuple[str, ...]
 
     def __str__(self) -> str:
-        said = [f"new input {name}" for name in self.gained] + [
-            f"input {name} gone" for name in self.lost
-        ]
-        return ", ".join(said)
+        gained = [f"new input {name}" for name in self.gained]
+        lost = [f"input {name} gone" for name in self.lost]
+        return ", ".join(gained + lost)
 
 
 class BytesMissing(Struct, frozen=True, kw_only=True):
-    """A version of this key was built, but its files are gone or were not kept whole."""
+    """A version of this key was built, but its files are missing or damaged."""
 
     version: str
 
@@ -100,14 +111,14 @@ class BytesMissing(Struct, frozen=True, kw_only=True):
 
 
 class Forced(Struct, frozen=True, kw_only=True):
-    """The user asked for it."""
+    """The user asked for the build."""
 
     def __str__(self) -> str:
         return "forced"
 
 
 class PartsHeld(Struct, frozen=True, kw_only=True):
-    """Some parts break a rule: all others can go out, and the last good ones stand in for these."""
+    """Some parts fail a rule; a version is built with the earlier parts in their place."""
 
     part_keys: tuple[str, ...]
 
@@ -116,7 +127,7 @@ class PartsHeld(Struct, frozen=True, kw_only=True):
 
 
 class PartsMissing(Struct, frozen=True, kw_only=True):
-    """What readers see is without some parts, or has older ones, and some of these could not be made."""
+    """The newest version lacks some parts, or has earlier ones, because they could not be built."""
 
     part_keys: tuple[str, ...]
 
@@ -138,14 +149,21 @@ Reason = (
 
 
 class Held(Struct, frozen=True, kw_only=True):
-    """Rung 0: something it is made of cannot be used; `by` maps each to why. `absent`: a source cannot be read."""
+    """Rung 0: an input cannot be used.
+
+    `by` maps each such input to the cause; `absent` tells whether a cause is a source that cannot
+    be read.
+    """
 
     by: Mapping[str, str]
     absent: bool = False
 
 
 class Maybe(Struct, frozen=True, kw_only=True):
-    """Rung 1: it cannot be known before these have run. `part_digests` as in Build: at most those without a digest."""
+    """Rung 1: whether a build is needed is known only after `inputs` were built.
+
+    `part_digests` as in Build.
+    """
 
     inputs: tuple[str, ...]
     part_digests: Mapping[str, str] = field(default_factory=dict)
@@ -154,8 +172,9 @@ class Maybe(Struct, frozen=True, kw_only=True):
 class Build(Struct, frozen=True, kw_only=True):
     """Rung 2: no version exists for the wanted key.
 
-    In a plan, of a product that follows its inputs in `part_digests`, those that are there are told with their digests; the
-    others, '', are to be built.
+    - `key`: the wanted key; None when it is known only after inputs were built.
+    - `part_digests`: in a plan, the parts of a product that follows its inputs, each with its
+      content digest; '' for a part that has to be built.
     """
 
     reasons: tuple[Reason, ...]
@@ -164,13 +183,13 @@ class Build(Struct, frozen=True, kw_only=True):
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """Rung 3: the version has no verdict under today's contract."""
+    """Rung 3: the version has no verdict under the current contract."""
 
     version: Version
 
 
 class WhyWhole(StrEnum):
-    """Why a version of a product whose parts are held back alone is held back as a whole."""
+    """Why a whole version is held back although its product holds back only the parts that fail."""
 
     UNNAMED = "no rule that failed says which part it failed for"
     SPLIT = "what readers have of the failed parts is split by something else"
@@ -179,17 +198,21 @@ class WhyWhole(StrEnum):
 
 
 class Waive(Struct, frozen=True, kw_only=True):
-    """Rung 4, before it blocks: failing rows (by rule and part, as digests) that the user has looked at may go out."""
+    """Rung 4, instead of Blocked: failing rows may be published because the user has examined them.
+
+    `rules` has the digest of the examined rows, by rule and part.
+    """
 
     version: Version
     rules: Mapping[str, Mapping[str, str]]
 
 
 class Blocked(Struct, frozen=True, kw_only=True):
-    """Rung 4: the verdict failed; readers keep what they have.
+    """Rung 4: the verdict failed, so the published version stays as it is.
 
-    Where parts are held back alone, `why_whole` says why they are not; `without` is the version without the parts
-    that failed at first, if there is one, which could not go out either.
+    - `why_whole`: why not only the failed parts are held back, of a product that holds back parts.
+    - `without`: the decision on the version without the parts that failed first, which failed as
+      well; None when there is none.
     """
 
     version: Version
@@ -199,14 +222,14 @@ class Blocked(Struct, frozen=True, kw_only=True):
 
 
 class Publish(Struct, frozen=True, kw_only=True):
-    """Rung 5: it passed and is not what is published."""
+    """Rung 5: the version passed and is not published yet."""
 
     version: Version
     verdict: Verdict
 
 
 class Keep(Struct, frozen=True, kw_only=True):
-    """Rung 6: what is published is what is wanted (or is pinned)."""
+    """Rung 6: the published version is the wanted one, or is pinned."""
 
     version: Version
     pinned: bool = False

@@ -1,4 +1,4 @@
-"""What a run tells as it goes, and what it leaves: values for reporters, exit codes and tests."""
+"""Events of a run and results of products: values for reporters, exit codes and tests."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,11 +9,17 @@ from msgspec import Struct, field
 from assay.decisions import Blocked, Decision, Held, Keep, Publish, Reason
 from assay.facts import Release, Version
 
-PART_NOTE = "It was making part "  # begins the line of an error that says of which part it is
+PART_NOTE = "It was making part "  # begins the line of an error message that names the part
 
 
 class Failed(Struct, frozen=True, kw_only=True):
-    """The machinery failed: an exception in user code, a full disk. Nothing was recorded; the next run tries again."""
+    """Building or checking failed for a technical reason: an exception in user code, a full disk.
+
+    Failures are not recorded, so the next run tries again.
+
+    - `detail`: more text, such as a traceback.
+    - `tries`: how often it was tried.
+    """
 
     error: str
     detail: str = ""
@@ -21,18 +27,18 @@ class Failed(Struct, frozen=True, kw_only=True):
 
 
 class Left(Struct, frozen=True, kw_only=True):
-    """The run was stopped before this product's turn was over."""
+    """The run was stopped before the product came out."""
 
 
 class Unfinished(Struct, frozen=True, kw_only=True):
-    """Only some parts were to be built: how many are there now, of all that it should have."""
+    """Only some parts were to be built; `parts_built` of all `of` parts exist now."""
 
     parts_built: int
     of: int
 
 
 class Holder(Struct, frozen=True, kw_only=True):
-    """A run that is under way, and where."""
+    """A run in progress, and the process that executes it."""
 
     run: str
     environment: str
@@ -41,11 +47,12 @@ class Holder(Struct, frozen=True, kw_only=True):
     pid: int
 
     def __str__(self) -> str:
-        return f"{self.run} on {self.host} (process {self.pid}), since {self.since:%Y-%m-%d %H:%M:%S} UTC"
+        since = f"{self.since:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.run} on {self.host} (process {self.pid}), since {since}"
 
 
 class Busy(Struct, frozen=True, kw_only=True):
-    """Another run is building the product: nothing was done for it here."""
+    """Another run is building the product; this run did nothing for it."""
 
     holder: Holder
 
@@ -54,11 +61,19 @@ End = Decision | Failed | Left | Unfinished | Busy
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """How one product came out of a run: what was decided last, and what was done for it.
+    """What a run did for one product.
 
-    `parts_built` are, of a product in parts, how many were built, and how many it has; `unmade` those that could not be made
-    and are held back alone, and `whole` the version that was judged before parts that failed a rule were held back.
-    `undeclared` is what its code read that is no input: files, and environment variables (`$NAME`).
+    - `end`: the last decision, or why there was none.
+    - `reasons`: why it was built.
+    - `built`, `judged`: whether a version was built, and whether one was checked.
+    - `seconds`: how long building took.
+    - `parts_built`: of a product in parts, the number of parts built and the number of all its
+      parts.
+    - `undeclared`: what its code read that is not an input: paths of files, and `$NAME` for
+      environment variables.
+    - `unbuilt`: the parts that could not be built and are held back, each with the failure.
+    - `partial_version`: the version that was built without these parts; None when all could be
+      built.
     """
 
     product: str
@@ -74,21 +89,25 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class RunStarted(Struct, frozen=True, kw_only=True):
-    """A run began, with this much that may have to be done."""
+    """A run began; `products` is how many products may need work."""
 
     run: str
     products: int
 
 
 class Working(Struct, frozen=True, kw_only=True):
-    """A product is being built or judged."""
+    """A product is being built or checked."""
 
     product: str
     activity: str
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """One more part of a product is built: so many of those that have to be, and how long that took (seconds)."""
+    """A part of a product was built.
+
+    - `done`, `of`: number of parts built by now, and of parts to build.
+    - `seconds`: how long building the parts took.
+    """
 
     product: str
     done: int
@@ -97,7 +116,11 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class Retrying(Struct, frozen=True, kw_only=True):
-    """What failed is tried again after so many `seconds`: the first, second … of so many tries more."""
+    """A failed product is tried again after a wait.
+
+    - `seconds`: length of the wait.
+    - `number`, `of`: number of the next retry (from 1), and of all retries allowed.
+    """
 
     product: str
     error: str
@@ -107,20 +130,20 @@ class Retrying(Struct, frozen=True, kw_only=True):
 
 
 class Settled(Struct, frozen=True, kw_only=True):
-    """Products that share lineage have come out; what could be published now is."""
+    """Connected products have come out, and what could be published is published."""
 
     results: tuple[Result, ...]
     release: Release | None = None
 
 
 class Stopping(Struct, frozen=True, kw_only=True):
-    """The run was told to stop, and waits for what cannot be interrupted."""
+    """The run was asked to stop and waits for products that cannot be interrupted."""
 
     products: tuple[str, ...]
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """The run waits for others that build some of its products: who each of them is, by product."""
+    """The run waits for other runs that build some of its products (`holders`, by product)."""
 
     holders: Mapping[str, Holder]
 
@@ -129,18 +152,25 @@ Event = RunStarted | Working | Progress | Retrying | Settled | Stopping | Waitin
 
 
 class Reporter(Protocol):
-    """Is told what happens, in order, from one thread."""
+    """Receives every event, in order, in one thread."""
 
     def __call__(self, event: Event, /) -> None: ...
 
 
 def held_parts(end: object) -> Mapping[str, str]:
-    """Return the parts that are held back of what is published, each with the digest of what stands in for it."""
+    """Return the parts held back of a version that is published, or stays so.
+
+    Each comes with the digest of the earlier part that is published in its place; '' for none.
+    """
     return end.version.key.held if isinstance(end, Publish | Keep) else {}
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What a run left: a result for each product asked for, whether it was stopped, and the most bytes it spilled."""
+    """The results of a run, by product.
+
+    - `interrupted`: whether the run was stopped.
+    - `spilled`: the most bytes that were on disk at once because they did not fit in memory.
+    """
 
     results: Mapping[str, Result] = field(default_factory=dict)
     interrupted: bool = False
@@ -148,33 +178,48 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 failed (or a part), no source or another run is at it, 3 held back by rules, 130 stopped."""
-        ends = [r.end for r in self.results.values()]
+        """The exit code of the command.
+
+        0: done; 1: a product or part failed, a source is missing, or another run builds a product;
+        3: rules hold something back; 130: stopped.
+        """
         if self.interrupted:
             return 130
-        if any(
-            isinstance(end, Failed | Busy) or (isinstance(end, Held) and end.absent) for end in ends
-        ):
-            return 1
+        ends = [result.end for result in self.results.values()]
         if any(result.unbuilt for result in self.results.values()):
             return 1
-        held = [isinstance(end, Blocked | Held) or held_parts(end) for end in ends]
-        return 3 if any(held) else 0
+        if any(isinstance(end, Failed | Busy) for end in ends):
+            return 1
+        if any(isinstance(end, Held) and end.absent for end in ends):
+            return 1
+        is_held = any(isinstance(end, Blocked | Held) or held_parts(end) for end in ends)
+        return 3 if is_held else 0
 
     @property
     def unfinished(self) -> list[str]:
-        """The products that failed or were left, and those that are held because of that alone."""
-        found = {
-            n: True
-            for n, r in self.results.items()
-            if isinstance(r.end, Failed | Left | Busy) or r.unbuilt
+        """The products that failed or did not come out, and those that are held only for that."""
+        unfinished = {
+            name: None
+            for name, result in self.results.items()
+            if isinstance(result.end, Failed | Left | Busy) or result.unbuilt
         }
-        held = {n: r.end for n, r in self.results.items() if isinstance(r.end, Held)}
-        while more := [n for n, end in held.items() if end.absent or found.keys() >= end.by.keys()]:
-            found |= dict.fromkeys(more, True)
-            held = {n: end for n, end in held.items() if n not in found}
-        return list(found)
+        held = {
+            name: result.end
+            for name, result in self.results.items()
+            if isinstance(result.end, Held)
+        }
+        changed = True
+        while changed:
+            caused = [
+                name
+                for name, end in held.items()
+                if end.absent or unfinished.keys() >= end.by.keys()
+            ]
+            unfinished |= dict.fromkeys(caused)
+            held = {name: end for name, end in held.items() if name not in unfinished}
+            changed = bool(caused)
+        return list(unfinished)
 
     def of(self, kind: type) -> list[str]:
-        """Return the products that ended this way (`Publish`, `Keep`, `Blocked`, `Held`, `Failed`, `Left`, `Busy`)."""
+        """Return the products with an end of this class (`Publish`, `Blocked`, `Failed` …)."""
         return [name for name, r in self.results.items() if isinstance(r.end, kind)]

@@ -11,9 +11,12 @@ from assay.model import Code, Column, Severity
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """What would be built: the code and the content of every input, by digest.
+    """What a version is built for: its code and the content of each input, by digest.
 
-    `held` are parts that are held back: each with the digest of the part that stands in for it, '' for none.
+    - `digest`: identifies the key; two versions with the same one are built from the same things.
+    - `inputs`: content digest of each input, by full name.
+    - `held`: parts that are held back of the version, each with the digest of the earlier part that
+      is published in its place; '' for none.
     """
 
     digest: str
@@ -23,12 +26,25 @@ class Key(Struct, frozen=True, kw_only=True):
 
 
 class Part(Struct, frozen=True, kw_only=True, gc=False):
-    """Immutable rows of one or more versions: a file, or rows of one. An unpartitioned version has one part, ''.
+    """Immutable rows that one or more versions consist of: a file, or a range of rows in one.
 
-    `path` is relative to the store; `bytes`, `checksum` and `modified` (when it was written, in ns; 0: not known) are
-    the file's. Where the file holds other parts as well, it has rows `of` which this part's begin at `start`. The part
-    of a product in parts is a fact of its own, with the `digest` of its content, the key it was `made_of` and the
-    digest of what it used of each of the `inputs`.
+    A version of a product without parts has one part, with the key ''. Parts of a product in parts
+    are recorded on their own, so that versions can share them; only these have `built_from`,
+    `inputs` and `digest`.
+
+    - `key`: the name of the part, such as `2024-01-31` or `london`.
+    - `path`: path of the file, relative to the store.
+    - `rows`: number of rows of the part.
+    - `bytes`, `checksum`: size and SHA-256 of the file.
+    - `id`: number of the part in the catalog; 0 before it is recorded.
+    - `start`, `of`: the first row of the part in the file (from 0), and the number of rows in the
+      file. `of` is None when the file holds no other part.
+    - `built_from`: digest of the code, the key and the inputs that the part was built from.
+    - `inputs`: digest of what the part used of each input, by alias.
+    - `digest`: content digest of the part.
+    - `seconds`: how long building the part took.
+    - `data_as_of`: business time of its latest event; None when not known.
+    - `modified`: when the file was written, in ns since 1970; 0 when not known.
     """
 
     key: str = ""
@@ -49,14 +65,20 @@ class Part(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def file(self) -> tuple[str, int, int, str]:
-        """What is the same for all parts that are rows of the same file, as it was written."""
+        """What identifies the file as it was written; equal for all parts in one file."""
         return self.path, self.bytes, self.modified, self.checksum
 
 
 class Version(Struct, frozen=True, kw_only=True):
-    """The immutable bytes of one build. `digest` is that of the content, whatever the order of rows or files.
+    """The immutable result of one build.
 
-    `rows_in` is how many rows there were before some were set aside, in a part called `quarantine`; None: none can be.
+    - `digest`: content digest; the order of rows and files does not count.
+    - `rows`, `bytes`: totals of its parts.
+    - `seconds`: how long the build took.
+    - `run`: id of the run that built it.
+    - `data_as_of`: business time that the data reaches; None when not known.
+    - `rows_in`: number of rows before failing ones were set aside in a part called `quarantine`;
+      None when no rule of the product sets rows aside.
     """
 
     id: str
@@ -75,16 +97,20 @@ class Version(Struct, frozen=True, kw_only=True):
 
     @property
     def in_parts(self) -> bool:
-        """Whether its parts are facts of their own."""
+        """Whether its parts are recorded on their own."""
         return not self.parts or bool(self.parts[0].built_from)
 
     def part(self, key: str) -> Part | None:
-        """Return the part of this key, if there is one."""
+        """Return the part with this key; None when there is none."""
         return next((part for part in self.parts if part.key == key), None)
 
 
 class Status(StrEnum):
-    """How a rule, or a whole verdict, came out. `error`: could not be judged; blocks like `failed`."""
+    """The result of a rule, or of a whole verdict.
+
+    `error` means that a rule could not be checked; it prevents a release, as `failed` does. A rule
+    is `skipped` when it has nothing to compare with.
+    """
 
     PASSED = "passed"
     WARNING = "warning"
@@ -94,7 +120,7 @@ class Status(StrEnum):
 
 
 class PartCount(Struct, frozen=True, kw_only=True):
-    """How many rows of one part fail a rule, of so many."""
+    """The number of rows of one part that fail a rule, and the number of its rows."""
 
     part: str
     failing: int
@@ -102,12 +128,18 @@ class PartCount(Struct, frozen=True, kw_only=True):
 
 
 class RuleResult(Struct, frozen=True, kw_only=True):
-    """How one rule came out on one version.
+    """The result of one rule on one version.
 
-    `failing` rows of `rows` are counted and up to five sampled, each with the key and the offending columns. A rule
-    that compares has the largest value `measured` instead. `threshold` says what was allowed, `how` it was judged:
-    schema, pruned, fused, sorted, polars, pandera or sql. A rule that is judged part by part has the worst of the
-    `part_counts` in which rows fail.
+    - `failing`, `rows`: number of failing rows, and of rows checked; None when rows are not
+      counted.
+    - `measured`: the largest value, of a rule that compares values.
+    - `threshold`: the limit in words.
+    - `how`: the strategy that checked it: schema, pruned, fused, sorted, polars, pandera, sql,
+      totals or remembered.
+    - `samples`: up to five failing rows, each with the key and the columns of the rule.
+    - `message`: explains the result where numbers cannot.
+    - `part_counts`: the parts with the most failing rows, of a rule that is checked part by part.
+    - `digests`: digest of the failing rows of each part, where they may be waived.
     """
 
     text: str
@@ -124,13 +156,16 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     samples: tuple[Mapping[str, Any], ...] = ()
     message: str = ""
     part_counts: tuple[PartCount, ...] = field(default=(), name="parts")
-    digests: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of failing rows, by part, where they may be waived
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 class PartFindings(Struct, frozen=True, kw_only=True):
-    """What rules (`rules` is a digest of them) found in a part (by id), as plain data: in its rows, or as totals."""
+    """What checking found in one part, kept so that the part is not read again.
+
+    - `part`: id of the part.
+    - `rules`: digest of the rules that were checked.
+    - `results`: findings or totals by rule, as data that JSON can hold.
+    """
 
     part: int
     rules: str
@@ -138,10 +173,13 @@ class PartFindings(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """A version judged under a contract, `against` the digests of what its rules read besides it.
+    """The result of checking a version under a contract.
 
-    `restated` says why rows that were settled may have changed in it. `failed_parts` are the parts that failed a rule
-    which says so.
+    - `contract`: digest of the contract.
+    - `against`: digest of what rules read besides the version, such as other products and the
+      clock; '' when they read nothing else.
+    - `restated`: why settled rows may have changed in the version; '' when they may not.
+    - `failed_parts`: parts that fail a rule which can tell the part.
     """
 
     version: str
@@ -161,7 +199,12 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class Pointer(Struct, frozen=True, kw_only=True):
-    """What readers of one environment see of a product: `previous` is the version that this one replaced."""
+    """The published version of a product in one environment.
+
+    - `release`: number of the release that published it.
+    - `previous`: the version that it replaced; '' for none.
+    - `pinned`: whether it stays published until somebody unpins it.
+    """
 
     product: str
     version: str
@@ -172,9 +215,10 @@ class Pointer(Struct, frozen=True, kw_only=True):
 
 
 class Move(Struct, frozen=True, kw_only=True):
-    """One pointer to be moved by a release; `previous` is what it replaces, '' when nothing was published.
+    """A change of one pointer, made by a release.
 
-    A `version` of '' takes the product away from its readers.
+    - `version`: the version to publish; '' takes the product away from its readers.
+    - `previous`: the version that is published until then; '' for none.
     """
 
     product: str
@@ -184,7 +228,12 @@ class Move(Struct, frozen=True, kw_only=True):
 
 
 class Release(Struct, frozen=True, kw_only=True):
-    """The one atomic act that moved pointers, of one or many products."""
+    """One atomic change of the pointers of one or many products.
+
+    - `id`: number of the release; later ones have higher numbers.
+    - `why`: the reason, as shown to readers of the history.
+    - `moves`: the products, each with the version that was published; '' for none.
+    """
 
     id: int
     environment: str
@@ -195,10 +244,15 @@ class Release(Struct, frozen=True, kw_only=True):
 
 
 class SourceFile(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """One file of a source as observed: path relative to the project root, size in bytes, ctime in ns, SHA-256.
+    """A file of a source as it was observed.
 
-    `part` is the part of the source that it belongs to; `inode` and `device` tell it from another under the same path.
-    A ctime of 0 does not tell whether it is still the same.
+    - `path`: path relative to the project root.
+    - `size`: size in bytes.
+    - `ctime_ns`: when the file was last changed, in ns since 1970. 0 when it was changed too
+      recently for the time to show a later change.
+    - `digest`: SHA-256 of the content.
+    - `part`: key of the part of the source that the file belongs to.
+    - `inode`, `device`: identify the file on this machine, so that one that replaces it is noticed.
     """
 
     path: str
@@ -211,7 +265,13 @@ class SourceFile(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
 
 
 class SourceState(Struct, frozen=True, kw_only=True):
-    """A source as observed: the digest of what it holds and how it is read; or `missing`, why it can't be read."""
+    """A source as it was observed.
+
+    - `digest`: digest of the content of all files and of how they are read; '' for a missing
+      source.
+    - `missing`: why the source cannot be read; '' when it can.
+    - `reading`: digest of how the files are read.
+    """
 
     name: str
     digest: str = ""
@@ -221,5 +281,5 @@ class SourceState(Struct, frozen=True, kw_only=True):
 
 
 def short(version: str) -> str:
-    """Return a version id as it is shown: enough of it to tell versions of one product apart."""
+    """Return a version id as it is shown: its first 7 characters."""
     return version[:7]

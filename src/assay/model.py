@@ -23,7 +23,10 @@ DIMENSIONS = (
 
 
 class Where(Struct, frozen=True, order=True):
-    """A place in the user's project: a file, relative to the project root, and a line (from 1; 0 is the whole file)."""
+    """A place in the user's project: a file, relative to the project root, and a line of it.
+
+    Lines count from 1; 0 stands for the whole file.
+    """
 
     file: str
     line: int = 0
@@ -33,14 +36,20 @@ class Where(Struct, frozen=True, order=True):
 
 
 class Severity(StrEnum):
-    """What a failing rule does: an error holds the version back, a warning lets it out and says so."""
+    """What a failing rule does: an error keeps the version from readers, a warning does not."""
 
     ERROR = "error"
     WARNING = "warning"
 
 
 class Kind(StrEnum):
-    """How a product is made."""
+    """How a product is built.
+
+    - `function`: a Python function returns a table.
+    - `sql`: one SQL query.
+    - `file`: a Python function writes a file that is not a table to Assay, such as a workbook.
+    - `quarantine`: the failing rows that another product set aside.
+    """
 
     FUNCTION = "function"
     SQL = "sql"
@@ -49,7 +58,7 @@ class Kind(StrEnum):
 
 
 class Consumer(Struct, frozen=True, kw_only=True):
-    """Someone who decides something from a product."""
+    """A person, team or system that uses a product, and what it decides with it."""
 
     name: str
     decides: str = ""
@@ -57,7 +66,13 @@ class Consumer(Struct, frozen=True, kw_only=True):
 
 
 class Freshness(Struct, frozen=True, kw_only=True):
-    """A promise: the data `covers` a period and is there `by` a local time (`HH:MM`) on the days of a calendar."""
+    """A promise of when data is available; shown, and not yet enforced.
+
+    - `by`: local time of day, `HH:MM`.
+    - `tz`: time zone of `by`, an IANA name.
+    - `on`: calendar of working days that the promise is for; '' for every day.
+    - `covers`: the period that the data covers by then, such as "previous day"; '' when not said.
+    """
 
     by: str
     tz: str = "UTC"
@@ -73,7 +88,8 @@ class Freshness(Struct, frozen=True, kw_only=True):
 class Column(Struct, frozen=True, kw_only=True, gc=False):
     """A column and its type, spelled as DuckDB spells it (`DECIMAL(18,2)`).
 
-    `logical` is the Polars type of a stored or declared column where DuckDB's spelling leaves some out (a zone).
+    `logical` is the Polars type where DuckDB's spelling loses something, such as a time zone; else
+    ''.
     """
 
     name: str
@@ -82,11 +98,13 @@ class Column(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Partition(Struct, frozen=True, kw_only=True):
-    """What a table is split by: columns (or placeholders of a path), or, in time, how much of it a part holds.
+    """What splits a table into parts: values of columns, or periods of time.
 
-    `grain` is day, week, month, quarter or year; '' for the value itself. `in_rows`: where a table has the column,
-    every row says itself which part it is of. The parts of a source without placeholders are its files: then the name
-    is the source's own.
+    - `names`: columns, or placeholders in the paths of a source. A source without placeholders has
+      one part for each file; then this is the name of the source.
+    - `grain`: length of the period that a part holds: day, week, month, quarter or year. '' when a
+      part holds the rows that have one value, or one combination of values.
+    - `in_rows`: whether the names are columns of the table, so that every row shows its part.
     """
 
     names: tuple[str, ...]
@@ -95,10 +113,13 @@ class Partition(Struct, frozen=True, kw_only=True):
 
 
 class Input(Struct, frozen=True, kw_only=True):
-    """One input of a product: the name its code uses and the full name of the product or source behind it.
+    """An input of a product, or of a rule.
 
-    `grain` is set where the product follows it part by part: how coarse its parts are. For each of its own parts, the
-    product then sees that part of the input, and so many before it (`back`).
+    - `alias`: the name that the code of the product uses.
+    - `name`: full name of the product or source that is read.
+    - `grain`: None when the input is read as a whole. Otherwise each part of the product is built
+      from the same part of the input, and this is the grain of the input's parts ('' for values).
+    - `back`: how many earlier parts a part of the product reads as well.
     """
 
     alias: str
@@ -108,11 +129,16 @@ class Input(Struct, frozen=True, kw_only=True):
 
 
 class Demand(Struct, frozen=True, kw_only=True):
-    """One thing that is demanded of every row, or of the columns, as data that JSON can hold.
+    """One check of every row, or of the columns, as data that JSON can hold.
 
-    `kind` is `type`, `null`, `unique`, `strict`, `ordered`, `condition` (SQL), the name of a built-in check of pandera,
-    or `custom` for a check of the user's. `column` is '' for the frame; with `pattern` it is a regular expression of
-    names. `place` finds it in the declaration again.
+    - `kind`: `type`, `null`, `unique`, `strict`, `ordered`, `condition` (an SQL expression),
+      `accounted`, the name of a built-in check of pandera, or `custom` for a check that the user
+      wrote.
+    - `place`: identifies the check in the declared schema.
+    - `column`: the column that is checked; '' for a check of the whole table.
+    - `pattern`: whether `column` is a regular expression of column names.
+    - `ignore_na`: whether null passes.
+    - `arguments`: arguments of the check, by name.
     """
 
     kind: str
@@ -124,15 +150,30 @@ class Demand(Struct, frozen=True, kw_only=True):
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """A statement in business words that data can pass or fail.
+    """A statement about a product, in business words, that its data passes or fails.
 
-    It has a `demand`, or `sql`: a query that returns the violating rows and reads `inputs` (`this`, `previous` and
-    other products). A query that `compares` returns all it looked at, with a value `__measured` and a boolean
-    `__fails`. `warn_above` and `fail_above` say how many failing rows are too many ("10", "0.5 %", "" for any number);
-    `review_by` is a date (ISO 8601); `closes` says up to when rows are settled, by the column `dated` in the zone `tz`,
-    how long after the end of a period (`grace`), and whether new rows of settled time are held (`holds_new`). A rule
-    on the age of the latest event says `within` how many seconds of now it has to be.
-    It is `clocked` when it asks what time it is.
+    A rule has a `demand`, or a query (`sql`).
+
+    - `text`: the name of the rule, unique in its contract.
+    - `dimension`: the dimension of data quality, one of DIMENSIONS; '' when not declared.
+    - `because`, `owner`: why the rule exists, and who answers for it; only shown.
+    - `review_by`: the day on which the rule should be reviewed (ISO 8601); '' for none.
+    - `warn_above`, `fail_above`: how many failing rows are too many, as "10" or "0.5 %"; '' for no
+      limit.
+    - `quarantines`: whether failing rows are set aside, so that the others can be published.
+    - `sql`: query that returns the failing rows. It reads `inputs`: `this`, `previous` (the
+      published version) and other products.
+    - `compares`: whether the query returns everything that it compared instead, with a number
+      `__measured` and a boolean `__fails`.
+    - `threshold`: the limit in words, of a rule that compares or that limits the age of events.
+    - `closes`: rows older than this moment are settled and may not change: "start of month", "30
+      days ago" or a date. '' for a rule about anything else.
+    - `grace`: how long after the end of a period its rows may still change, as "3 working days".
+    - `holds_new`: whether new rows in a settled period fail too.
+    - `dated`: the column with the time of a row, for `closes` and `within`.
+    - `within`: seconds that the latest event may be old; None for a rule about anything else.
+    - `tz`: time zone of `closes`, and of values of `dated` that have none.
+    - `clocked`: whether the result depends on the current time.
     """
 
     text: str
@@ -160,10 +201,15 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 class Contract(Struct, frozen=True, kw_only=True, dict=True):
-    """What a product promises: columns and types, key, and rules. `digest` names the promise as a whole.
+    """What a product promises: columns and types, key, and rules.
 
-    Values of the columns that a regular expression in `sensitive` matches are never shown, stored or logged; those that
-    one in `cleared` matches may be, whatever they are made of.
+    - `digest`: identifies the promise as a whole; a verdict counts only under the contract that it
+      was given under.
+    - `key`: the columns that identify a row.
+    - `sensitive`: regular expressions of columns whose values are never shown, logged or stored in
+      the catalog.
+    - `cleared`: regular expressions of columns that may be shown although they are computed from
+      sensitive ones.
     """
 
     digest: str
@@ -175,27 +221,37 @@ class Contract(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
-        """The names that its rules read, sorted."""
+        """The names that its rules read, sorted; they may include `this` and `previous`."""
         return tuple(sorted({i.name for rule in self.rules for i in rule.inputs}))
 
     @cached_property
     def closes(self) -> tuple[Rule, ...]:
-        """Its rules about settled rows."""
+        """The rules about settled rows."""
         return tuple(rule for rule in self.rules if rule.closes)
 
 
 class Code(Struct, frozen=True, kw_only=True):
-    """What makes a product, digested; `reached` maps each thing the code reaches to its own digest."""
+    """The code of a product, by digest.
+
+    `reached` has the digest of each thing that the code uses, by name: functions, constants,
+    modules, the query.
+    """
 
     digest: str
     reached: Mapping[str, str] = field(name="parts", default_factory=dict)
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """Files made elsewhere: observed, never built. `reading` digests how they are read.
+    """Files that are made elsewhere: observed, never built.
 
-    `pattern` is a glob; `path_regex` finds in a path what its part is called, and the values of `path_columns`; those
-    of `path_escaped` are written as in a URL. `format` is csv, parquet, jsonl, or `file` for one that is no table.
+    - `pattern`: glob of paths; relative to the project root, unless absolute.
+    - `format`: csv, parquet, jsonl, or `file` for files that are not read as tables.
+    - `null_values`: texts that are read as null.
+    - `reading`: digest of how the files are read (format, columns, null values …).
+    - `partition`: what splits the source into parts; None for a source without parts.
+    - `path_regex`: regular expression of a path; its groups are the values of the placeholders.
+    - `path_columns`: columns whose values are in the path.
+    - `path_escaped`: placeholders in a folder `key=value`, where values are escaped as in a URL.
     """
 
     name: str
@@ -215,27 +271,40 @@ class Source(Struct, frozen=True, kw_only=True):
 
     @property
     def is_text(self) -> bool:
-        """Whether its files are CSV or JSON lines."""
+        """Whether the files are CSV or JSON lines."""
         return self.format in {"csv", "jsonl"}
 
     @property
-    def is_file(self) -> bool:  # and no table
+    def is_file(self) -> bool:
+        """Whether its files are not read as tables."""
         return self.format == "file"
 
     @property
     def path_groups(self) -> tuple[tuple[Column, int], ...]:
-        """The columns whose values are in the path, each with the number of its group in `path_regex`."""
+        """The columns that get values from the path, each with its group number in `path_regex`."""
         names = self.partition.names if self.partition else ()
         return tuple((column, names.index(column.name) + 1) for column in self.path_columns)
 
 
 class Product(Struct, frozen=True, kw_only=True, dict=True):
-    """A table or file that this project makes, as plain data: all that deciding needs, nothing that runs.
+    """A table or file that this project builds, as plain data: what deciding needs.
 
-    `timeout` is how long (seconds; 0: any time) making it, or one part of it, may take. `renamed` are patterns of the
-    names that its query gives to sensitive values.
-    It `changes_with` the "day" (or hour, month …), if what makes it asks for the time it is `clocked`; `moment` is what
-    it takes for now.
+    - `event_time`: the column with the business time of a row; '' for none.
+    - `release_group`: products with the same group are published together or not at all; '' for
+      none.
+    - `file`: name of the file, of a product that is a file.
+    - `sql`: text of the query, of a product that is a query.
+    - `renamed`: regular expressions of the names that the query gives to sensitive values.
+    - `partition`: what splits the product into parts; None when it has no parts.
+    - `holds_parts`: whether only the parts that fail a rule are kept from being published.
+    - `retries`: how many more times a failed build is tried.
+    - `timeout`: seconds that building the product, or one part of it, may take; 0 for no limit.
+    - `isolate`: whether the product is built in a process of its own.
+    - `changes_with`: how often the passing of time alone causes a build: "hour", "day", "week",
+      "month", "quarter", "year" or "never"; '' for a product that does not read the clock.
+    - `clocked`: whether its code or a rule reads the current time.
+    - `moment`: the time that counts as now for its code and rules, in UTC; None before a run sets
+      it.
     """
 
     name: str
@@ -272,12 +341,12 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
-        """Full names of all that it reads, for building or for judging; sorted."""
+        """Full names of everything that is read for building or checking it, sorted."""
         return tuple(sorted({*self.rule_inputs, *(i.name for i in self.inputs)}))
 
     @property
     def follows(self) -> bool:
-        """Whether its parts are made one by one, from those of its inputs."""
+        """Whether its parts are built one by one, each from the same part of its inputs."""
         return any(i.grain is not None for i in self.inputs)
 
     @property
@@ -292,18 +361,19 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def quarantines(self) -> bool:
-        """Whether a rule of it sets rows aside."""
+        """Whether one of its rules sets failing rows aside."""
         return any(rule.quarantines for rule in self.contract.rules)
 
     @property
     def runs_python(self) -> bool:
-        """Whether making or judging it surely runs code of the user's."""
-        own = any(rule.demand and rule.demand.kind == "custom" for rule in self.contract.rules)
-        return self.kind in {Kind.FUNCTION, Kind.FILE} or own
+        """Whether building or checking it runs Python code of the user."""
+        demands = [rule.demand for rule in self.contract.rules if rule.demand]
+        has_custom_check = any(demand.kind == "custom" for demand in demands)
+        return self.kind in {Kind.FUNCTION, Kind.FILE} or has_custom_check
 
     @property
     def queries(self) -> tuple[tuple[str, tuple[Input, ...]], ...]:
-        """All SQL that making and judging it runs, each with what it may read."""
+        """All SQL that building and checking it runs, each query with the inputs it may read."""
         queries = [(self.sql, self.inputs)] if self.sql else []
         for rule in self.contract.rules:
             if rule.sql:
@@ -315,5 +385,5 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def uses_previous(self) -> bool:
-        """Whether a rule compares with what is published now."""
+        """Whether a rule compares with the published version."""
         return PREVIOUS in self.contract.reads
