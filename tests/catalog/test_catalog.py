@@ -32,7 +32,8 @@ from assay.model import Column
 from assay.plan.digests import code_of, key_of
 from assay.plan.retention import KeepRule
 from assay.upkeep.gc_facts import collect
-from assay.upkeep.gc_names import forget_sources, waiting
+from assay.upkeep.gc_files import obsolete_files
+from assay.upkeep.gc_sources import forget_sources
 
 NOW = datetime(2011, 12, 9, 7, 30, 1, 123456, tzinfo=UTC)
 
@@ -334,18 +335,18 @@ def test_a_file_is_replaced_when_the_last_part_leaves_it(catalog: Catalog) -> No
     [recorded] = catalog.record([replace(version("v1"), parts=parts)])
     first, second, third = ([replace(p, path=f"d.p/gc{p.key}/0.parquet")] for p in recorded.parts)
     catalog.relocate(first, NOW)
-    assert waiting(catalog) == [], "there are others in it"
+    assert obsolete_files(catalog) == [], "there are others in it"
     later = NOW + timedelta(hours=5)
     catalog.relocate([*second, *third], later)
-    [file] = waiting(catalog)
-    assert (file.path, file.since, file.seen) == (
+    [file] = obsolete_files(catalog)
+    assert (file.path, file.since, file.last_seen) == (
         "d.p/r1/0.parquet",
         later,
         later.isoformat(timespec="microseconds"),
     )
     catalog.relocate([replace(first[0], path="d.p/r1/0.parquet")], later)  # as a repair may
     catalog.relocate(first, NOW)
-    [file] = waiting(catalog)
+    [file] = obsolete_files(catalog)
     assert (file.path, file.since) == ("d.p/r1/0.parquet", later), "never earlier"
 
 
@@ -616,7 +617,7 @@ def test_a_run_that_is_to_use_what_is_gone_is_turned_away(opened: Callable[..., 
     with pytest.raises(Conflict, match="gc has removed a part"):
         catalog.record([replace(version("v3"), parts=found.parts)])
     assert [v.id for v in catalog.versions("d.p")] == ["v2"]
-    assert [file.path for file in waiting(catalog)] == ["d.p/v1/data.parquet"]
+    assert [file.path for file in obsolete_files(catalog)] == ["d.p/v1/data.parquet"]
 
 
 def test_parts_of_a_killed_run_go_after_a_day(opened: Callable[..., Catalog]) -> None:

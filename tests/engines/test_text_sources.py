@@ -14,7 +14,7 @@ from assay.engines.formats.inspect import inspect
 from assay.engines.tables import InputFiles, StoredTable
 from assay.errors import SourceFault
 from assay.model import Column, Source, Where
-from assay.upkeep.gc_names import forget_sources
+from assay.upkeep.gc_sources import forget_sources
 from tests.conftest import Place
 
 GIVEN = "source.files('in/{}', columns={{'id': 'bigint', 'customer': 'varchar', 'amount': 'decimal(18,2)'}})"

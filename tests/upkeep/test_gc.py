@@ -20,7 +20,7 @@ from assay.config import find_config
 from assay.errors import UsageError
 from assay.facts import Part
 from assay.store import leases
-from assay.upkeep.gc_names import waiting
+from assay.upkeep.gc_files import obsolete_files
 from tests.conftest import LONG, Place, until
 
 FIRST = datetime(2026, 1, 1, 6, tzinfo=UTC)
@@ -236,7 +236,7 @@ def test_what_a_run_reads_stays(shop: Place, how: str, monkeypatch: pytest.Monke
         )
     if how == "not held":
         monkeypatch.setattr("assay.catalog.runs.Runs.living", lambda self, reader: [])
-        monkeypatch.setattr("assay.upkeep.gc_files.running", lambda catalog: [])
+        monkeypatch.setattr("assay.upkeep.gc_files.run_starts", lambda catalog: [])
         monkeypatch.setattr("assay.upkeep.gc_files.living", lambda store: [])
     told = shop.run("gc", "--json", "--keep", "1", "--days", "0", "--now", day(3)).json
     (shop.root / "go").touch()
@@ -305,7 +305,7 @@ def test_killed_anywhere_it_is_finished_by_the_next(shop: Place) -> None:
         assert files(shop) == named(shop), f"killed at {number}: not all was finished"
     assert kills >= 8
     with catalog_of(shop) as catalog:
-        assert not waiting(catalog)
+        assert not obsolete_files(catalog)
 
 
 @on_sqlite

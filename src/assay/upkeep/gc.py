@@ -12,8 +12,8 @@ from assay.build.workspace import Workspace
 from assay.plan.retention import KeepReason, KeepRule
 from assay.store.spill import drop_spilled
 from assay.upkeep.gc_facts import collect
-from assay.upkeep.gc_files import sweep
-from assay.upkeep.gc_names import forget_sources, waiting
+from assay.upkeep.gc_files import obsolete_files, sweep
+from assay.upkeep.gc_sources import forget_sources
 
 
 class DroppedVersion(Struct, frozen=True, kw_only=True):
@@ -26,17 +26,18 @@ class DroppedVersion(Struct, frozen=True, kw_only=True):
 
 
 class WaitingFiles(Struct, frozen=True, kw_only=True):
-    """Files that no version has any more, and why they cannot be removed yet."""
+    """Obsolete files, and why they cannot be removed yet."""
 
     why: str
     files: Sequence[str]
 
 
 class Tidied(Struct, frozen=True, kw_only=True):
-    """What a collection did, or would do: versions dropped and kept (by id, with why), files removed and waiting.
+    """What gc did, or would do: versions dropped and kept (by id, with the reason), files removed and waiting.
 
-    `moves` and `runs` count what the catalog forgot, `bytes` are those of dropped versions; `as_of_since` is the first
-    release that an environment can still be read as of, where it changed; `sources` are no longer declared.
+    `moves` and `runs` count the rows removed from the catalog, `bytes` are those of dropped versions. `as_of_since` is
+    the first release as of which an environment can still be read, where that has changed. `sources` are those that
+    are no longer declared.
     """
 
     dropped: Sequence[DroppedVersion]
@@ -52,18 +53,18 @@ class Tidied(Struct, frozen=True, kw_only=True):
 
 
 def tidy(workspace: Workspace, rule: KeepRule, *, dry: bool = False) -> Tidied:
-    """Drop versions that need not be kept, merge small files, and remove files that nobody can be reading.
+    """Drop versions that `rule` does not keep, merge small files, and remove obsolete files that nobody reads.
 
-    Wherever it is stopped, the next one goes on from there; `dry` changes nothing.
+    An interrupted gc is continued by the next; `dry` changes nothing.
     """
     now, catalog, storage = workspace.clock(), workspace.catalog, workspace.storage
     if not dry:
         catalog.runs.recover(storage.remove)
         drop_spilled(workspace.config.spill_folder)
     collected = collect(catalog, rule, now, dry=dry)
-    files = [*waiting(catalog), *(collected.files if dry else ())]
+    files = [*obsolete_files(catalog), *(collected.files if dry else ())]
     compacted = compact(workspace, partial(store_engine, workspace), dry=dry)
-    removed, waiting_files = sweep(catalog, storage, files, now=now, dry=dry)
+    removed, waiting = sweep(catalog, storage, files, now=now, dry=dry)
     sources = forget_sources(catalog, workspace.graph.sources.keys(), dry=dry)
     if not dry:
         catalog.database.shrink()
@@ -78,10 +79,7 @@ def tidy(workspace: Workspace, rule: KeepRule, *, dry: bool = False) -> Tidied:
         as_of_since=collected.since,
         bytes=collected.bytes,
         removed=sorted(removed),
-        waiting=[
-            WaitingFiles(why=why, files=sorted(paths))
-            for why, paths in sorted(waiting_files.items())
-        ],
+        waiting=[WaitingFiles(why=why, files=sorted(waiting[why])) for why in sorted(waiting)],
         compacted=compacted,
         sources=sources,
     )

@@ -1,7 +1,7 @@
-"""Lets go of what retention says may go: versions, parts, and the moves, releases and runs that told of them.
+"""Removes from the catalog what retention releases: versions, parts, moves, releases and runs.
 
-The catalog forgets first, in one transaction. Files come after that, from the table `replaced`: so a file that is gone
-is one that nobody can look up any more, wherever this stopped.
+The catalog forgets first, in one transaction, and names the files that are then obsolete. Those are removed later: so
+wherever this stops, no file is removed that the catalog still refers to.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from assay.catalog.catalog import Catalog
-from assay.catalog.database import Database, Writer, set_note
+from assay.catalog.database import Reader, Writer, set_note
 from assay.catalog.reads import whole_since
 from assay.catalog.rows import decoded, ids_of, stamp
 from assay.catalog.writes import replace_files
@@ -30,193 +30,245 @@ from assay.plan.retention import (
     since,
     sort_out,
 )
-from assay.upkeep.gc_names import Waiting
+from assay.upkeep.gc_files import ObsoleteFile
 
-_STRAY = timedelta(days=1)  # for how long parts without a version wait for one
+_STRAY = timedelta(days=1)  # how long a part without a version is stored for a run to use it
 _VERSIONS = (
-    "select v.id, v.product, v.key, v.digest, v.built_at, v.parts, case when exists (select 1 from verdicts where"
-    " version = v.id and status in ('passed', 'warning')) then 1 else 0 end from versions v order by v.seq"
+    "select v.id, v.product, v.key, v.digest, v.built_at, v.parts, case when exists ("
+    " select 1 from verdicts where version = v.id and status in ('passed', 'warning')"
+    ") then 1 else 0 end from versions v order by v.seq"
 )
 _MOVES = (
-    "select r.environment, m.product, m.version, m.release, r.at from moves m join releases r on r.id = m.release"
-    " order by m.release"
+    "select r.environment, m.product, m.version, m.release, r.at"
+    " from moves m join releases r on r.id = m.release order by m.release"
 )
 _RUNS = (
-    "select id from runs where state <> 'running' and started_at < ? and id not in (select run from intents)"
+    "select id from runs where state <> 'running' and started_at < ?"
+    " and id not in (select run from intents)"
     " and id not in (select run from versions) and id not in (select run from verdicts)"
 )
 
 
 class Collected(Struct, frozen=True, kw_only=True):
-    """What was let go of, or would be: versions, with why each other one stays; moves, runs; files of so many bytes.
+    """What was removed from the catalog, or would be, and why each other version stays.
 
-    `since` are the first releases that environments can be seen as of, where that has changed.
+    `moves` and `runs` are counts, `bytes` the size of the obsolete `files`. `since` are the first releases as of which
+    environments can still be read, where that has changed.
     """
 
     versions: Sequence[Stored] = ()
     stay: Mapping[str, KeepReason] = field(default_factory=dict)
     moves: int = 0
     runs: int = 0
-    files: Sequence[Waiting] = ()
+    files: Sequence[ObsoleteFile] = ()
     bytes: int = 0
     since: Mapping[str, int] = field(default_factory=dict)
 
 
 class _Parts(Struct, frozen=True, kw_only=True):
-    """Parts that no version has any more, and the files that are then empty, of so many bytes."""
+    """Parts without a version, and the files that are obsolete without them, with their size in bytes."""
 
     ids: Sequence[int]
-    files: Sequence[Waiting]
+    files: Sequence[ObsoleteFile]
     bytes: int
 
 
+class _Removal(Struct, frozen=True, kw_only=True):
+    """The rows that can be removed from the catalog."""
+
+    versions: Sequence[Stored]
+    stay: Mapping[str, KeepReason]
+    past: Past
+    parts: _Parts
+    runs: Sequence[str]
+
+    def summary(self) -> Collected:
+        return Collected(
+            versions=self.versions,
+            stay=self.stay,
+            moves=len(self.past.moves),
+            runs=len(self.runs),
+            files=self.parts.files,
+            bytes=self.parts.bytes,
+            since=self.past.first,
+        )
+
+
 def collect(catalog: Catalog, rule: KeepRule, now: datetime, *, dry: bool = False) -> Collected:
-    """Let go of what may go, in one transaction that first looks what readers and runs have by then."""
+    """Remove what `rule` does not keep, in one transaction that reads first what readers and runs use by then."""
     if dry:
         with decoded(catalog.name):
-            return _look(catalog, catalog.database, rule, now)[0]
-    return catalog.write(lambda writer: _collect(catalog, writer, rule, now))
+            return _removal(catalog, catalog.database, rule, now).summary()
+
+    def remove(writer: Writer) -> Collected:
+        removal = _removal(catalog, writer, rule, now)
+        _remove(writer, removal)
+        return removal.summary()
+
+    return catalog.write(remove)
 
 
-def _look(
-    catalog: Catalog, asked: Database | Writer, rule: KeepRule, now: datetime
-) -> tuple[Collected, Past, _Parts, list[str]]:
-    runs = {
-        run: datetime.fromisoformat(at) for run, at in asked.rows("select id, started_at from runs")
-    }
-    living = {run for run, state in asked.rows("select id, state from runs") if state == "running"}
+# ---------------------------------------------------------------------------------------------- what can be removed
+
+
+def _removal(catalog: Catalog, reader: Reader, rule: KeepRule, now: datetime) -> _Removal:
+    rows = reader.rows("select id, started_at, state from runs")
+    starts = {run: datetime.fromisoformat(at) for run, at, _ in rows}
+    living = {run for run, _, state in rows if state == "running"}
     if living:
-        living &= set(catalog.runs.living(asked))
-    rows = asked.rows(_VERSIONS)
-    stock = _stock(asked, rows, living, [runs[run] for run in living])
-    told, past = sort_out(stock, rule, now), shorten(stock.moves, since(rule, now, stock.running))
-    young = {run: run in living or at > now - _STRAY for run, at in runs.items()}
-    parts = _unused(asked, rows, told, runs=young, now=now)
-    old = [run for (run,) in asked.rows(_RUNS, [stamp(since(rule, now))])]
-    done = Collected(
-        versions=[v for v in stock.versions if v.id in told.go],
-        stay=told.stay,
-        moves=len(past.moves),
-        runs=len(old),
-        files=parts.files,
-        bytes=parts.bytes,
-        since=past.first,
+        living &= set(catalog.runs.living(reader))
+    versions = reader.rows(_VERSIONS)
+    stock = _stock(reader, versions, living, [starts[run] for run in living])
+    decided = sort_out(stock, rule, now)
+    may_use = {run for run, start in starts.items() if run in living or start > now - _STRAY}
+    return _Removal(
+        versions=[version for version in stock.versions if version.id in decided.go],
+        stay=decided.stay,
+        past=shorten(stock.moves, since(rule, now, stock.running)),
+        parts=_unused_parts(reader, versions, decided, may_use=may_use, now=now),
+        runs=[run for (run,) in reader.rows(_RUNS, [stamp(since(rule, now))])],
     )
-    return done, past, parts, old
 
 
 def _stock(
-    asked: Database | Writer,
+    reader: Reader,
     rows: Iterable[Sequence[Any]],
     living: Collection[str],
     running: Sequence[datetime],
 ) -> Stock:
-    aside = asked.rows(
-        "select id, product, inputs from versions where product like ?", [f"%__{QUARANTINE}"]
-    )
-    of = {
-        id: json.loads(inputs).get(product.removesuffix(f"__{QUARANTINE}"), "")
-        for id, product, inputs in aside
-    }
+    """Return what retention decides on; `rows` are those of `_VERSIONS`."""
+    origins = _origins(reader)
     versions = [
         Stored(
             id=id,
             product=product,
             key=key,
             digest=digest,
-            built_at=datetime.fromisoformat(at),
+            built_at=datetime.fromisoformat(built_at),
             good=bool(good),
-            of=of.get(id, ""),
+            of=origins.get(id, ""),
         )
-        for id, product, key, digest, at, _, good in rows
+        for id, product, key, digest, built_at, _, good in rows
     ]
     moves = [
         Moved(
-            environment=env,
+            environment=environment,
             product=product,
             version=version,
             release=release,
             at=datetime.fromisoformat(at),
         )
-        for env, product, version, release, at in asked.rows(_MOVES)
+        for environment, product, version, release, at in reader.rows(_MOVES)
     ]
-    seen = asked.rows("select environment, product, version, previous from pointers")
-    claims = asked.rows("select product, key, run from claims")
+    pointers = reader.rows("select environment, product, version, previous from pointers")
+    published = [
+        Seen(environment=environment, product=product, version=version, previous=previous)
+        for environment, product, version, previous in pointers
+    ]
+    claims = reader.rows("select product, key, run from claims")
     return Stock(
         versions=versions,
-        seen=[
-            Seen(environment=env, product=p, version=v, previous=before)
-            for env, p, v, before in seen
-        ],
+        seen=published,
         moves=moves,
         running=running,
         claimed={(product, key) for product, key, run in claims if run in living},
     )
 
 
-def _unused(
-    asked: Database | Writer,
-    rows: Iterable[Sequence[Any]],
-    told: Sorted,
+def _origins(reader: Reader) -> dict[str, str]:
+    """Return the content digest of the version that quarantined rows were set aside of, by their version's id."""
+    suffix = f"__{QUARANTINE}"
+    rows = reader.rows(
+        "select id, product, inputs from versions where product like ?", [f"%{suffix}"]
+    )
+    return {
+        id: json.loads(inputs).get(product.removesuffix(suffix), "") for id, product, inputs in rows
+    }
+
+
+def _unused_parts(
+    reader: Reader,
+    versions: Iterable[Sequence[Any]],
+    decided: Sorted,
     *,
-    runs: Mapping[str, bool],
+    may_use: Collection[str],
     now: datetime,
 ) -> _Parts:
-    """Return the parts that only versions that go have, and those that have waited long enough for one.
+    """Return the parts whose versions all go, and the parts that no version and no run uses.
 
-    `runs` says of each run whether what it has built may be waiting for a version.
+    `versions` are the rows of `_VERSIONS`; `may_use` are the runs that may still record a version of their parts.
     """
-    used, going = set[int](), dict[int, datetime]()
-    for id, *_, parts, _ in rows:
-        if id in told.stay:
-            used.update(ids_of(str(parts)))
-        else:
-            end = told.go[str(id)]
-            going |= {part: max(end, going.get(part, end)) for part in ids_of(str(parts))}
-    there = asked.rows("select id, path, bytes from parts")
-    newest = max((id for id, _, _ in there), default=0)  # it stays: ids are never given twice
-    ids, kept, files, seen = [], set[str](), dict[str, int](), dict[str, datetime]()
-    for id, path, size in there:
-        run = path.partition("/")[2].partition("/")[0]
-        gone = id not in used and id != newest and (id in going or not runs.get(run, False))
-        if not gone:
-            kept.add(path)
+    used, last_seen = _use_of_parts(versions, decided)
+    rows = reader.rows("select id, path, bytes from parts")
+    newest = max((id for id, _, _ in rows), default=0)  # it stays: no id is assigned twice
+    ids: list[int] = []
+    paths_in_use: set[str] = set()
+    sizes: dict[str, int] = {}
+    file_seen: dict[str, datetime] = {}
+    for id, path, size in rows:
+        is_awaited = id not in last_seen and _run_of(path) in may_use
+        if id in used or id == newest or is_awaited:
+            paths_in_use.add(path)
             continue
         ids.append(id)
-        files[path] = size
-        if id in going:
-            seen[path] = max(going[id], seen.get(path, going[id]))
-    empty = sorted(files.keys() - kept)
-    return _Parts(
-        ids=ids,
-        files=[
-            Waiting(path=path, since=now, seen=stamp(seen[path]) if path in seen else "")
-            for path in empty
-        ],
-        bytes=sum(files[path] for path in empty),
-    )
+        sizes[path] = size
+        if id in last_seen:
+            file_seen[path] = max(last_seen[id], file_seen.get(path, last_seen[id]))
+    obsolete = sorted(sizes.keys() - paths_in_use)
+    files = [
+        ObsoleteFile(
+            path=path,
+            since=now,
+            last_seen=stamp(file_seen[path]) if path in file_seen else "",
+        )
+        for path in obsolete
+    ]
+    return _Parts(ids=ids, files=files, bytes=sum(sizes[path] for path in obsolete))
 
 
-def _collect(catalog: Catalog, writer: Writer, rule: KeepRule, now: datetime) -> Collected:
-    done, past, parts, runs = _look(catalog, writer, rule, now)
-    versions, old = [(v.id,) for v in done.versions], [(id,) for id in parts.ids]
+def _use_of_parts(
+    versions: Iterable[Sequence[Any]], decided: Sorted
+) -> tuple[set[int], dict[int, datetime]]:
+    """Return the parts of versions that stay, and until when each part of a version that goes was published."""
+    used: set[int] = set()
+    last_seen: dict[int, datetime] = {}
+    for id, *_, ranges, _ in versions:
+        parts = ids_of(str(ranges))
+        if id in decided.stay:
+            used.update(parts)
+            continue
+        until = decided.go[str(id)]
+        for part in parts:
+            last_seen[part] = max(until, last_seen.get(part, until))
+    return used, last_seen
+
+
+def _run_of(path: str) -> str:
+    """Return the run that wrote a file: the second folder of its path."""
+    return path.partition("/")[2].partition("/")[0]
+
+
+# ---------------------------------------------------------------------------------------------- removing it
+
+
+def _remove(writer: Writer, removal: _Removal) -> None:
+    versions = [(version.id,) for version in removal.versions]
     writer.many("delete from versions where id = ?", versions)
-    writer.many("delete from parts where id = ?", old)
-    # Also those that a run recorded after what they are about was gone.
+    writer.many("delete from parts where id = ?", [(id,) for id in removal.parts.ids])
+    # Also the rows that a run recorded after their version or part was removed.
     writer.execute("delete from verdicts where version not in (select id from versions)")
     writer.execute("delete from waivers where version not in (select id from versions)")
     writer.execute("delete from judged_parts where part not in (select id from parts)")
-    replace_files(writer, [(file.path, stamp(file.since), file.seen) for file in done.files])
-    writer.many(
-        "delete from moves where release = ? and product = ?",
-        [(m.release, m.product) for m in past.moves],
-    )
-    for environment, first in past.first.items():
-        known = whole_since(writer, environment)
-        set_note(writer, f"since {environment}", str(max(known, first)))
+    files = [(file.path, stamp(file.since), file.last_seen) for file in removal.parts.files]
+    replace_files(writer, files)
+    moves = [(move.release, move.product) for move in removal.past.moves]
+    writer.many("delete from moves where release = ? and product = ?", moves)
+    for environment, first in removal.past.first.items():
+        release = max(whole_since(writer, environment), first)
+        set_note(writer, f"since {environment}", str(release))
         writer.execute(
-            "delete from releases where environment = ? and id < ? and id not in (select release from moves)",
-            [environment, max(known, first)],
+            "delete from releases where environment = ? and id < ?"
+            " and id not in (select release from moves)",
+            [environment, release],
         )
-    writer.many("delete from runs where id = ?", [(run,) for run in runs])
-    return done
+    writer.many("delete from runs where id = ?", [(run,) for run in removal.runs])
