@@ -1,1 +1,1 @@
-"""Files of sources as they are: each declared column of each row, exactly, or an error that says where."""
+"""Reads files of sources: each declared column of each row, exactly, or an error that says where."""

@@ -1,4 +1,4 @@
-"""CSV files, as queries read them: each declared column, by the name in the header."""
+"""Reads CSV files: each declared column, by its name in the header."""
 
 import csv
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def select(files: InputFiles) -> str:
 
 
 def texts(files: InputFiles, paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Return what reads the declared columns of files as text (SQL of a table, with `__file`), files of it by each."""
+    """Return SQL that reads the declared columns as text, and `__file`, with the files that each SQL reads."""
     assert files.source is not None
     groups = by_header(files, paths)
     return {_texts(files.source, header, group): group for header, group in groups.items()}
@@ -27,11 +27,11 @@ def texts(files: InputFiles, paths: Sequence[Path]) -> dict[str, list[Path]]:
 
 def _texts(source: Source, header: tuple[str, ...], paths: Sequence[Path]) -> str:
     declared = {column.name for column in source.columns}
-    # A column that is not declared still takes its place in the line: it is read under a name of ours.
     lower = {name.lower() for name in declared}
-    names = [
-        name if name in declared else _unlike(lower, index) for index, name in enumerate(header)
-    ]
+    names = []
+    for index, name in enumerate(header):
+        # A column that is not declared still has its place in the line: it is read under another name.
+        names.append(name if name in declared else _new_name(lower, index))
     spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     nulls = ", ".join(literal(value) for value in ("", *source.null_values))
     return (
@@ -41,7 +41,7 @@ def _texts(source: Source, header: tuple[str, ...], paths: Sequence[Path]) -> st
     )
 
 
-def _unlike(taken: set[str], index: int) -> str:
+def _new_name(taken: set[str], index: int) -> str:
     name = f"__undeclared_{index}"
     while name in taken:
         name = f"_{name}"
@@ -49,7 +49,7 @@ def _unlike(taken: set[str], index: int) -> str:
 
 
 def by_header(files: InputFiles, paths: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
-    """Return CSV files of a source by their header line, so that columns are always read by name.
+    """Return a source's CSV files grouped by header line, so that columns are always read by name.
 
     Raises SourceFault for a file that lacks a declared column or has it twice.
     """
@@ -58,8 +58,8 @@ def by_header(files: InputFiles, paths: Sequence[Path]) -> dict[tuple[str, ...],
     groups: dict[tuple[str, ...], list[Path]] = {}
     for file in paths:
         header = _header(source, files.path_of(file), file)
-        if wrong := header_fault(source, files.path_of(file), header):
-            raise wrong
+        if fault := header_fault(source, files.path_of(file), header):
+            raise fault
         groups.setdefault(header, []).append(file)
     return groups
 
@@ -73,5 +73,5 @@ def _header(source: Source, name: str, file: Path) -> tuple[str, ...]:
 
 
 def rows(source: Source, file: Path) -> int:
-    """Return how many rows a file has, as Python counts them."""
+    """Return the number of rows in a file, as Python's parser counts them."""
     return sum(1 for _ in csv_rows(file, source.delimiter)) - 1

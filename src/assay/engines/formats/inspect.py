@@ -1,7 +1,7 @@
-"""Reads a file of text once, whole, and says whether every row and every declared column of it is as declared.
+"""Inspects files of sources: whether every row and every declared column is as declared.
 
-What a query asks for later may be little of it: a part of the columns, the first rows. So this is asked first, of each
-file once, and not left to what happens to be read.
+A query may read only some columns or the first rows of a file. So each text file is read once as a
+whole, before any query uses it.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,8 +25,10 @@ from assay.model import Source
 if TYPE_CHECKING:
     import duckdb
 
-_WRONG_TEXTS = 1000  # that are looked for in a file, to tell the line of the first
-_ABOUT_OURSELVES = {
+_WRONG_TEXTS = (
+    1000  # texts of a column that are searched for in a file, to find the line of the first
+)
+_NO_FAULT_OF_FILES = {
     "InterruptException",
     "OutOfMemoryException",
     "FatalException",
@@ -35,7 +37,11 @@ _ABOUT_OURSELVES = {
 
 
 class _Format(Struct, frozen=True):
-    """What differs between formats of text: the tables to read, the rows as Python counts them, the first fault."""
+    """What differs between text formats.
+
+    `texts` gives SQL that reads columns as text, `rows` counts rows without DuckDB, `fault` finds
+    the first fault of a file.
+    """
 
     texts: Callable[[InputFiles, Sequence[Path]], dict[str, list[Path]]]
     rows: Callable[[Source, Path], int]
@@ -49,25 +55,29 @@ _FORMATS = {
 }
 
 
-class _Found(Struct, frozen=True):
-    """What a query found in one file: its rows, those that are ill as a whole, and of each column, wrong and there."""
+class _Counts(Struct, frozen=True):
+    """What a query counts in one file: rows, rows that are ill as a whole, and two numbers of each column.
+
+    Those are `wrong`, its values that are not of the declared type, and `present`, its values that
+    are not null.
+    """
 
     rows: int = 0
     ill: int = 0
     wrong: tuple[int, ...] = ()
-    there: tuple[int, ...] = ()
+    present: tuple[int, ...] = ()
 
 
 def inspect(files: InputFiles, paths: Sequence[Path], engine: DuckDB) -> None:
-    """Read files of a source, text whole; raises SourceFault for the first that is not what the source declares."""
+    """Raise SourceFault for the first file of a source that is not as declared; text is read as a whole."""
     assert files.source is not None
     if files.source.format == "parquet":
         with engine.cursor() as cursor:
             parquetfiles.inspect(files, paths, cursor)
         return
     surveys = {file: _surveyed(files, file) for file in paths}
-    for file, found in _found(files, paths, engine):
-        _check(files, file, found, surveys[file], engine)
+    for file, counts in _counted(files, paths, engine):
+        _check(files, file, counts, surveys[file], engine)
 
 
 def _surveyed(files: InputFiles, file: Path) -> Survey:
@@ -81,42 +91,43 @@ def _surveyed(files: InputFiles, file: Path) -> Survey:
         ) from None
 
 
-def _found(
+def _counted(
     files: InputFiles, paths: Sequence[Path], engine: DuckDB
-) -> Iterator[tuple[Path, _Found]]:
-    """Yield what is in each file; those that DuckDB cannot read are looked at one by one, to say which it is."""
+) -> Iterator[tuple[Path, _Counts]]:
+    """Yield the counts of each file; after an error, files are read one by one, to name the one at fault."""
     import duckdb
 
     source = files.source
     assert source is not None
     for table, group in _FORMATS[source.format].texts(files, paths).items():
         try:
-            counted = _counted(source, table, engine)
+            by_file = _counts_of(source, table, engine)
         except duckdb.Error as error:
-            if type(error).__name__ in _ABOUT_OURSELVES or remedy(error):
+            if type(error).__name__ in _NO_FAULT_OF_FILES or remedy(error):
                 raise
             if len(group) == 1:
                 raise _unreadable(files, group[0], error) from None
             for file in group:
-                yield from _found(files, [file], engine)
+                yield from _counted(files, [file], engine)
             continue
-        yield from ((file, counted.get(str(file), _Found())) for file in group)
+        for file in group:
+            yield file, by_file.get(str(file), _Counts())
 
 
-def _counted(source: Source, table: str, engine: DuckDB) -> Mapping[str, _Found]:
-    names = [identifier(column.name) for column in source.columns]
-    wrong = [
-        f"count(*) filter (where {faulty(c, n)})"
-        for c, n in zip(source.columns, names, strict=True)
-    ]
+def _counts_of(source: Source, table: str, engine: DuckDB) -> Mapping[str, _Counts]:
+    """Return the counts of each file of a table of text (SQL)."""
+    wrong, present = [], []
+    for column in source.columns:
+        name = identifier(column.name)
+        wrong.append(f"count(*) filter (where {faulty(column, name)})")
+        present.append(f"count({name})")
     ill = f"count(*) filter (where {jsonlines.ill('__line')})" if source.format == "jsonl" else "0"
-    asked = ", ".join(["__file", "count(*)", ill, *wrong, *(f"count({name})" for name in names)])
+    selected = ", ".join(["__file", "count(*)", ill, *wrong, *present])
     with engine.cursor() as cursor:
-        rows = cursor.execute(f"select {asked} from {table} group by __file").fetchall()
-    many = len(names)
+        rows = cursor.execute(f"select {selected} from {table} group by __file").fetchall()
+    middle = 3 + len(source.columns)
     return {
-        row[0]: _Found(row[1], row[2], tuple(row[3 : 3 + many]), tuple(row[3 + many :]))
-        for row in rows
+        row[0]: _Counts(row[1], row[2], tuple(row[3:middle]), tuple(row[middle:])) for row in rows
     }
 
 
@@ -131,70 +142,64 @@ def _unreadable(files: InputFiles, file: Path, error: "duckdb.Error") -> SourceF
     )
 
 
-def _check(files: InputFiles, file: Path, found: _Found, surveyed: Survey, engine: DuckDB) -> None:
+def _check(
+    files: InputFiles, file: Path, counts: _Counts, surveyed: Survey, engine: DuckDB
+) -> None:
+    """Raise SourceFault if the counts of a file show that it is not as declared."""
     source, name = files.source, files.path_of(file)
     assert source is not None
     format = _FORMATS[source.format]
-    wrong = [column for column, count in zip(source.columns, found.wrong, strict=False) if count]
-    if wrong or found.ill:
+    wrong = [column for column, count in zip(source.columns, counts.wrong, strict=False) if count]
+    if wrong or counts.ill:
         texts = _wrong_texts(files, file, [column.name for column in wrong], engine)
         fault = format.fault(source, file, name, texts)
         if not fault and wrong:
             fault = value_fault(source, name, wrong[0], next(iter(texts[wrong[0].name]), ""))
         raise fault or SourceFault(source.name, f"{name}: a line of it is not as declared")
-    # What Python reads row by row, which takes long, counts only where a count of line ends does not settle it.
-    if found.rows != surveyed.lines - format.header and found.rows != (
-        rows := format.rows(source, file)
-    ):
-        told = f"{name}: it has {rows:,} rows, and {found.rows:,} of them could be read"
-        raise format.fault(source, file, name, {}) or SourceFault(source.name, told)
-    if source.format == "jsonl" and found.rows:
-        _check_keys(files, file, found, engine)
+    # A count of line ends is quick; Python's parser is slow, and is used only if that count differs.
+    if counts.rows != surveyed.lines - format.header:
+        rows = format.rows(source, file)
+        if counts.rows != rows:
+            problem = f"{name}: it has {rows:,} rows, and {counts.rows:,} of them could be read"
+            raise format.fault(source, file, name, {}) or SourceFault(source.name, problem)
+    if source.format == "jsonl" and counts.rows:
+        _check_keys(files, file, counts, engine)
 
 
 def _wrong_texts(
     files: InputFiles, file: Path, names: Sequence[str], engine: DuckDB
 ) -> Mapping[str, set[str]]:
-    """Return texts of a file, by column, that are no values of the declared type."""
+    """Return texts of these columns of a file that are no values of the declared type."""
     source = files.source
     assert source is not None
-    tables = (
-        jsonlines.texts(files, [file], literally=True)
-        if source.format == "jsonl"
-        else csvfiles.texts(files, [file])
-    )
-    [table] = tables
+    if source.format == "jsonl":
+        [table] = jsonlines.texts(files, [file], literally=True)
+    else:
+        [table] = csvfiles.texts(files, [file])
+    texts = {}
     with engine.cursor() as cursor:
-        return {
-            column.name: {
-                row[0]
-                for row in cursor.execute(
-                    f"select distinct {identifier(column.name)} from {table} "
-                    f"where {faulty(column, identifier(column.name))} limit {_WRONG_TEXTS}"
+        for column in source.columns:
+            if column.name in names:
+                name = identifier(column.name)
+                rows = cursor.execute(
+                    f"select distinct {name} from {table} "
+                    f"where {faulty(column, name)} limit {_WRONG_TEXTS}"
                 ).fetchall()
-            }
-            for column in source.columns
-            if column.name in names
-        }
+                texts[column.name] = {row[0] for row in rows}
+    return texts
 
 
-def _check_keys(files: InputFiles, file: Path, found: _Found, engine: DuckDB) -> None:
-    """Raise SourceFault for a declared key that no line of a file has; it may be null in all."""
+def _check_keys(files: InputFiles, file: Path, counts: _Counts, engine: DuckDB) -> None:
+    """Raise SourceFault for a declared key that no line of a file has; a key may be null in all lines."""
     source = files.source
     assert source is not None
-    absent = [
-        column for column, count in zip(source.columns, found.there, strict=True) if not count
-    ]
-    if not absent:
+    empty = [c for c, count in zip(source.columns, counts.present, strict=True) if not count]
+    if not empty:
         return
     [table] = jsonlines.texts(files, [file])
+    query = f"select distinct unnest(json_keys(__line)) from {table}"
     with engine.cursor() as cursor:
-        keys = {
-            row[0]
-            for row in cursor.execute(
-                f"select distinct unnest(json_keys(__line)) from {table}"
-            ).fetchall()
-        }
-    for column in absent:
+        keys = {row[0] for row in cursor.execute(query).fetchall()}
+    for column in empty:
         if column.name not in keys:
             raise missing_key(source, files.path_of(file), column, keys)

@@ -1,7 +1,7 @@
-"""JSON lines, as queries read them: each declared column, by its key.
+"""Reads JSON lines: each declared column, by its key.
 
-DuckDB reads a number of JSON with a point as a double, and spells it anew. Where that may lose something, numbers are
-put in quotes first, behind a mark, so that they come out as they are written.
+DuckDB reads a JSON number with a decimal point as a double, and writes it in another spelling.
+Where that may change a value, numbers are first put in quotes, behind a mark.
 """
 
 import json
@@ -16,14 +16,16 @@ from assay.engines.tables import InputFiles
 from assay.engines.types import DECIMAL
 from assay.model import Column, Source
 
-MARK = "\ufdd0"  # Unicode keeps it for uses such as this; a file that has it is refused
+MARK = "\ufdd0"  # Unicode reserves it for internal use; a file that contains it is refused
 _STRING, _NUMBER = r'"[^"\\]*(?:\\.[^"\\]*)*"', r"-?[0-9][-+.0-9eE]*"
 _MARKED = f'"{MARK}([^"]*)"'
-_OPEN, _CLOSE = "\x01", "\x02"  # which no JSON has
-# What a double, or a whole number of DuckDB's, would be spelled as in another way, by what it is declared to be.
-_LONG = r"-?(?:[0-9][0-9.]{15}|0\.0000|[0-9.]+[eE])"  # doubles have 15 digits, and an exponent where they are small
+_OPEN, _CLOSE = "\x01", "\x02"  # JSON cannot contain these
+# Numbers that reading as a double may change. A double has 15 exact digits, and is written with an
+# exponent if it is small.
+_LONG = r"-?(?:[0-9][0-9.]{15}|0\.0000|[0-9.]+[eE])"
 _MINUS_ZERO = r"-0[,}\]\s]"
-_ANY = rf"-?[0-9]+[.eE]|[\[{{]|{_MINUS_ZERO}"  # a number with a point, or what may hold one: a list, an object
+# A number with a decimal point, or a list or an object, which may contain one.
+_ANY = rf"-?[0-9]+[.eE]|[\[{{]|{_MINUS_ZERO}"
 
 
 def select(files: InputFiles) -> str:
@@ -34,57 +36,59 @@ def select(files: InputFiles) -> str:
 def texts(
     files: InputFiles, paths: Sequence[Path], *, literally: bool = False
 ) -> dict[str, list[Path]]:
-    """Return what reads the declared keys of files as text (SQL of a table, with `__file`, `__line`); the files of it.
+    """Return SQL that reads the declared keys as text, with `__file` and `__line`, and the files that it reads.
 
-    `literally`: every number as it is written, also where spelling it anew loses nothing.
+    `literally`: every number as it is written in the file, not only where another spelling would
+    change a value.
     """
     assert files.source is not None
-    lines = f"read_json_objects({source_files(paths)}, format = 'newline_delimited', filename = '__file')"
-    structure = json.dumps(
-        {column.name: "VARCHAR" for column in files.source.columns}, ensure_ascii=False
+    columns = files.source.columns
+    objects = (
+        f"read_json_objects({source_files(paths)}, "
+        "format = 'newline_delimited', filename = '__file')"
     )
+    lines = f"select __file, json::varchar as __line from {objects}"
     marked = _marked("__line") if literally else _marked_where_needed(files.source, "__line")
-    read = f"select __file, __line, json_transform({marked}, {literal(structure)}) as __keys from __lines"
-    named = ", ".join(
-        f"{_unmarked(c.name, c.type)} as {identifier(c.name)}" for c in files.source.columns
+    structure = json.dumps({column.name: "VARCHAR" for column in columns}, ensure_ascii=False)
+    keys = f"json_transform({marked}, {literal(structure)}) as __keys"
+    named = ", ".join(f"{_unmarked(c.name, c.type)} as {identifier(c.name)}" for c in columns)
+    table = (
+        f"(with __lines as ({lines}), __read as (select __file, __line, {keys} from __lines)"
+        f" select __file, __line, {named} from __read)"
     )
-    lined = f"select __file, json::varchar as __line from {lines}"
-    return {
-        f"(with __lines as ({lined}), __read as ({read}) select __file, __line, {named} from __read)": list(
-            paths
-        )
-    }
+    return {table: list(paths)}
 
 
 def _marked(line: str) -> str:
-    """Return the SQL of a line with every number in quotes, behind a mark; strings stay as they are."""
+    """Return the SQL of a line with every number in quotes, behind a mark; strings are unchanged."""
     pattern, both = literal(f"({_STRING})|({_NUMBER})"), literal(rf"\1{_OPEN}\2{_CLOSE}")
-    every = f"regexp_replace({line}, {pattern}, {both}, 'g')"
-    for sign, put in ((_OPEN + _CLOSE, ""), (_OPEN, f'"{MARK}'), (_CLOSE, '"')):
-        every = f"replace({every}, {literal(sign)}, {literal(put)})"
-    return every
+    marked = f"regexp_replace({line}, {pattern}, {both}, 'g')"
+    for sign, text in ((_OPEN + _CLOSE, ""), (_OPEN, f'"{MARK}'), (_CLOSE, '"')):
+        marked = f"replace({marked}, {literal(sign)}, {literal(text)})"
+    return marked
 
 
 def _marked_where_needed(source: Source, line: str) -> str:
-    """Return the SQL of a line, with its numbers marked where reading them as doubles may change what is declared."""
+    """Return the SQL of a line, its numbers marked if reading them as doubles may change a declared value."""
     patterns = []
-    for loses, columns in groupby(sorted(source.columns, key=_loses), key=_loses):
-        names = [column.name for column in columns]
-        keys = dict.fromkeys(
-            json.dumps(name, ensure_ascii=ascii)[1:-1] for name in names for ascii in (True, False)
-        )
-        spelled = "|".join(
-            [*map(_escaped, keys), r'[^"]*\\[^"]*']
-        )  # or a key that is spelled in another way
-        if loses:
-            patterns.append(rf'"(?:{spelled})"\s*:\s*(?:{loses})')
+    for inexact, columns in groupby(sorted(source.columns, key=_inexact), key=_inexact):
+        if not inexact:
+            continue
+        keys: dict[str, None] = {}
+        for column in columns:
+            for ascii in (True, False):
+                keys[json.dumps(column.name, ensure_ascii=ascii)[1:-1]] = None
+        # A key may also be written with other escapes.
+        spelled = "|".join([*map(_escaped, keys), r'[^"]*\\[^"]*'])
+        patterns.append(rf'"(?:{spelled})"\s*:\s*(?:{inexact})')
     if not patterns:
         return line
-    return f"case when regexp_matches({line}, {literal('|'.join(patterns))}) then {_marked(line)} else {line} end"
+    matches = f"regexp_matches({line}, {literal('|'.join(patterns))})"
+    return f"case when {matches} then {_marked(line)} else {line} end"
 
 
-def _loses(column: Column) -> str:
-    """Return the regular expression of what reading as a double may change in a column; '' for nothing."""
+def _inexact(column: Column) -> str:
+    """Return the regular expression of a column's values that reading as a double may change; '' for none."""
     if DECIMAL.match(column.type):
         return _LONG
     if column.type in {"FLOAT", "DOUBLE"}:
@@ -102,19 +106,23 @@ def _escaped(text: str) -> str:
 def _unmarked(name: str, type: str) -> str:
     """Return the SQL of the text of a key, without marks."""
     text = f"__keys.{identifier(name)}"
-    if type == "VARCHAR":  # it may be an object or a list, with numbers in it
-        inside = f"regexp_replace({text}, {literal(_MARKED)}, '\\1', 'g')"
-        return f"case when contains({text}, '{MARK}') then replace({inside}, '{MARK}', '') else {text} end"
-    return f"replace({text}, '{MARK}', '')"
+    if type != "VARCHAR":
+        return f"replace({text}, '{MARK}', '')"
+    # The text may be an object or a list with numbers in it.
+    numbers = f"regexp_replace({text}, {literal(_MARKED)}, '\\1', 'g')"
+    unmarked = f"replace({numbers}, '{MARK}', '')"
+    return f"case when contains({text}, '{MARK}') then {unmarked} else {text} end"
 
 
 def ill(line: str) -> str:
-    """Return the condition that a line is JSON and yet cannot be handed over: no object, or with a key twice."""
+    """Return the condition that a line of JSON is no row: no object, a key twice, or our mark in it."""
+    no_object = f"json_type({line}) <> 'OBJECT'"
     twice = f"len(json_keys({line})) <> list_unique(json_keys({line}))"
-    return f"json_type({line}) <> 'OBJECT' or {twice} or contains({line}, '{MARK}') or {line} ilike '%\\ufdd0%'"
+    mark = f"contains({line}, '{MARK}') or {line} ilike '%\\ufdd0%'"
+    return f"{no_object} or {twice} or {mark}"
 
 
 def rows(source: Source, file: Path) -> int:
-    """Return how many lines a file has that are not blank."""
+    """Return the number of lines in a file that are not blank."""
     with opened(file) as lines:
         return sum(1 for line in lines if line.strip())

@@ -1,6 +1,6 @@
-"""Parquet files that are not ours: each declared column as exactly its declared type, or an error that says why not.
+"""Reads Parquet files of sources: each declared column as exactly its declared type, or an error that says why not.
 
-`by_schema` looks at types each time files are read, `inspect` at values, once for each file.
+`by_schema` checks types each time that files are read; `inspect` checks values, once for each file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,12 +38,12 @@ class Group(Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> Source:
-        """What is declared of the files."""
+        """The declaration of the files."""
         assert self.files.source is not None
         return self.files.source
 
     def scan(self, types: Mapping[str, Any], file_column: str | None = None) -> "pl.LazyFrame":
-        """Return the rows; columns whose `types` are not those stored, which are nanoseconds, as microseconds."""
+        """Return the rows; where `types` differ from the stored types, nanoseconds are read as microseconds."""
         import polars as pl
 
         options: dict[str, Any] = {}
@@ -62,18 +62,17 @@ class Group(Struct, frozen=True, kw_only=True):
     def read_as(self) -> dict[str, Any]:
         """The types that Polars reads columns as.
 
-        What Spark writes (INT96) seems to be nanoseconds to Polars, which cannot tell 9999-12-31. Microseconds can.
+        Polars takes what Spark writes (INT96) for nanoseconds, which cannot hold 9999-12-31;
+        microseconds can.
         """
         import polars as pl
 
         types = dict(self.stored)
         for column in self.source.columns:
             have, want = types[column.name], of_column(column)
-            if (
-                isinstance(have, pl.Datetime)
-                and isinstance(want, pl.Datetime)
-                and have.time_unit == "ns" != want.time_unit
-            ):
+            if not isinstance(have, pl.Datetime) or not isinstance(want, pl.Datetime):
+                continue
+            if have.time_unit == "ns" != want.time_unit:
                 types[column.name] = pl.Datetime("us", have.time_zone)
         return types
 
@@ -93,23 +92,23 @@ def select(files: InputFiles) -> str:
 
 
 def by_schema(files: InputFiles, paths: Sequence[Path]) -> list[Group]:
-    """Return the Parquet files of a source in groups of one schema, so that no file's types are taken for another's.
+    """Return a source's Parquet files grouped by schema, so that every file is read by its own types.
 
-    Raises SourceFault for a file that lacks a declared column, or has it in a type that is not what is declared.
+    Raises SourceFault for a file that lacks a declared column, or stores it as an unfit type.
     """
     assert files.source is not None
-    of_types: dict[tuple[Any, ...], list[Path]] = {}
+    by_types: dict[tuple[Any, ...], list[Path]] = {}
     for file in paths:
-        of_types.setdefault(_stored_types(files, file), []).append(file)
+        by_types.setdefault(_stored_types(files, file), []).append(file)
     names = [column.name for column in files.source.columns]
     return [
-        Group(files=files, paths=tuple(same), stored=dict(zip(names, types, strict=True)))
-        for types, same in of_types.items()
+        Group(files=files, paths=tuple(group), stored=dict(zip(names, types, strict=True)))
+        for types, group in by_types.items()
     ]
 
 
 def inspect(files: InputFiles, paths: Sequence[Path], cursor: "duckdb.DuckDBPyConnection") -> None:
-    """Look at the values of files; raises SourceFault for the first that its declared type does not hold exactly."""
+    """Raise SourceFault for the first value of files that its declared type cannot hold exactly."""
     for group in by_schema(files, paths):
         _check_values(group)
         _check_by_duckdb(group, cursor)
@@ -119,29 +118,28 @@ def inspect(files: InputFiles, paths: Sequence[Path], cursor: "duckdb.DuckDBPyCo
 
 
 def _stored_types(files: InputFiles, file: Path) -> tuple["pl.DataType", ...]:
-    """Return the type of each declared column in a file; SourceFault with all that is wrong with them."""
+    """Return the stored type of each declared column in a file; SourceFault for unfit types, naming all."""
     import polars as pl
 
-    assert files.source is not None
+    source, name = files.source, files.path_of(file)
+    assert source is not None
     try:
-        with file.open("rb") as content:  # letters of a path would be taken for wildcards
+        with file.open("rb") as content:  # Polars would read wildcards in a path
             schema = pl.read_parquet_schema(content)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise SourceFault(
-            files.source.name, f"{files.path_of(file)} cannot be read: {error}"
-        ) from error
-    if problems := [
-        problem for column in files.source.columns if (problem := _problem(schema, column))
-    ]:
-        raise SourceFault(files.source.name, f"{files.path_of(file)} {'; and '.join(problems)}")
-    return tuple(schema[column.name] for column in files.source.columns)
+        raise SourceFault(source.name, f"{name} cannot be read: {error}") from error
+    problems = [_problem(schema, column) for column in source.columns]
+    if any(problems):
+        raise SourceFault(source.name, f"{name} {'; and '.join(filter(None, problems))}")
+    return tuple(schema[column.name] for column in source.columns)
 
 
 def _problem(schema: Mapping[str, "pl.DataType"], column: Column) -> str:
-    """Return what is wrong with a declared column of a file; '' for nothing."""
+    """Return the problem of a declared column in a file; '' for none."""
     same = [name for name in schema if name.lower() == column.name.lower()]
     if len(same) > 1:
-        return f"has the columns {' and '.join(map(repr, same))}: they differ by case alone, so SQL sees one column"
+        names = " and ".join(map(repr, same))
+        return f"has the columns {names}: they differ by case alone, so SQL sees one column"
     should = f"should have a column {column.name!r} of type {column.logical or column.type}"
     if column.name not in schema:
         return f"{should}; it is not there; it has {', '.join(schema)}"
@@ -150,7 +148,7 @@ def _problem(schema: Mapping[str, "pl.DataType"], column: Column) -> str:
 
 
 def _may_be(stored: "pl.DataType", column: Column) -> bool:
-    """Say whether values stored as one type can be those of a declared column, each of them exactly."""
+    """Return whether a declared column can hold all or some values of a stored type exactly."""
     import polars as pl
 
     want, have = of_column(column), from_polars(stored) or ""
@@ -158,9 +156,7 @@ def _may_be(stored: "pl.DataType", column: Column) -> bool:
         return bool(stored.time_zone) == bool(want.time_zone)
     if isinstance(want, pl.Enum) or column.type == "VARCHAR":
         return type(stored).__name__ in (*_TEXTS, "Null")
-    if (
-        isinstance(stored, pl.Decimal) and stored.precision > 38
-    ):  # DuckDB would take it for a DOUBLE
+    if isinstance(stored, pl.Decimal) and stored.precision > 38:  # DuckDB reads it as DOUBLE
         return False
     return have == column.type or exact(have, column.type)
 
@@ -169,12 +165,14 @@ def _may_be(stored: "pl.DataType", column: Column) -> bool:
 
 
 def _check_values(group: Group) -> None:
-    """Raise SourceFault for the first value that its declared type does not hold exactly."""
-    if not (file := _file_of_wrong(group, group.stored)):
+    """Raise SourceFault for the first value that its declared type cannot hold exactly."""
+    file = _file_of_wrong(group, group.stored)
+    if not file:
         return
     if group.read_as == group.stored:
         raise _first_wrong(group, file, group.stored)
-    # To Polars, what nanoseconds cannot tell is the largest number of them: it is looked at in microseconds.
+    # Polars reads a time that nanoseconds cannot hold as the largest number of nanoseconds. So
+    # those values are checked as microseconds, all others as nanoseconds.
     for types in (group.stored, group.read_as):
         if file := _file_of_wrong(group, types, but_largest=True):
             raise _first_wrong(group, file, types, but_largest=True)
@@ -183,36 +181,39 @@ def _check_values(group: Group) -> None:
 def _wrong(
     group: Group, types: Mapping[str, Any], *, but_largest: bool = False
 ) -> dict[str, "pl.Expr"]:
-    """Return, by column, what is true of values that are not exactly of the declared type; only where some may be."""
+    """Return, by column, the condition of a value that the declared type cannot hold exactly.
+
+    Columns that cannot have such a value are left out. With `but_largest`, one condition covers
+    the largest number of nanoseconds, and the other all the rest: see `_check_values`.
+    """
     import polars as pl
 
-    found = {}
+    wrong = {}
     for column in group.source.columns:
         value, have = pl.col(column.name), types[column.name]
-        kept = _kept(column, have)
+        is_exact = _is_exact(column, have)
         if but_largest and have != group.read_as[column.name]:
-            assert kept is not None
-            kept |= value.to_physical() == _LARGEST
+            assert is_exact is not None
+            is_exact |= value.to_physical() == _LARGEST
         elif but_largest and have != group.stored[column.name]:
-            in_time = value.to_physical() != _LARGEST // 1000
-            kept = in_time if kept is None else kept & in_time
-        if kept is not None:
-            found[column.name] = value.is_not_null() & ~kept
-    return found
+            in_range = value.to_physical() != _LARGEST // 1000
+            is_exact = in_range if is_exact is None else is_exact & in_range
+        if is_exact is not None:
+            wrong[column.name] = value.is_not_null() & ~is_exact
+    return wrong
 
 
 def _file_of_wrong(
     group: Group, types: Mapping[str, Any], *, but_largest: bool = False
 ) -> Path | None:
-    """Return the first file with a value that its declared type does not hold exactly."""
+    """Return the first file with a value that its declared type cannot hold exactly."""
     import polars as pl
 
     wrong = _wrong(group, types, but_largest=but_largest)
     if not wrong:
         return None
-    frame = (
-        group.scan(types, _FILE).filter(pl.any_horizontal([*wrong.values()])).select(_FILE).head(1)
-    )
+    is_wrong = pl.any_horizontal([*wrong.values()])
+    frame = group.scan(types, _FILE).filter(is_wrong).select(_FILE).head(1)
     try:
         for (path,) in frame.collect(engine="streaming").rows():
             return Path(path)
@@ -225,32 +226,26 @@ def _file_of_wrong(
 
 
 def _raise_unreadable(group: Group, error: str) -> None:
-    """Raise SourceFault for a file that cannot be read; where there are several, it is not known yet which it is."""
+    """Raise SourceFault if the group is a single file; of several, the file at fault is not known yet."""
     if len(group.paths) == 1:
-        raise SourceFault(
-            group.source.name, f"{group.files.path_of(group.paths[0])} cannot be read: {error}"
-        )
+        name = group.files.path_of(group.paths[0])
+        raise SourceFault(group.source.name, f"{name} cannot be read: {error}")
 
 
 def _first_wrong(
     group: Group, file: Path, types: Mapping[str, Any], *, but_largest: bool = False
 ) -> SourceFault:
-    """Return what to say of the first value in a file that its declared type does not hold exactly."""
+    """Return the fault of the first value in a file that its declared type cannot hold exactly."""
     import polars as pl
 
     frame = replace(group, paths=(file,)).scan(types).with_row_index(_FILE, 1)
     declared = {column.name: column for column in group.source.columns}
-    for name, wrong in _wrong(group, types, but_largest=but_largest).items():
+    for name, is_wrong in _wrong(group, types, but_largest=but_largest).items():
         is_time = types[name].is_temporal()
-        value = pl.col(name).to_physical() if is_time else pl.col(name)
-        for row, found in frame.filter(wrong).select(_FILE, value).head(1).collect().rows():
-            return _fault(
-                group,
-                file,
-                row,
-                declared[name],
-                _moment(found, types[name]) if is_time else repr(found),
-            )
+        column = pl.col(name).to_physical() if is_time else pl.col(name)
+        for row, value in frame.filter(is_wrong).select(_FILE, column).head(1).collect().rows():
+            text = _moment(value, types[name]) if is_time else repr(value)
+            return _fault(group, file, row, declared[name], text)
     return SourceFault(
         group.source.name, f"{group.files.path_of(file)} was replaced while it was being read"
     )
@@ -263,61 +258,65 @@ def _fault(group: Group, file: Path, row: int, column: Column, value: str) -> So
 
 
 def _check_by_duckdb(group: Group, cursor: "duckdb.DuckDBPyConnection") -> None:
-    """Raise SourceFault for the first value that Polars does not read as it is, so that it cannot be asked."""
+    """Raise SourceFault for the first inexact value that only DuckDB finds: Polars reads it as another."""
     import duckdb
 
     options = "filename = '__file', file_row_number = true, hive_partitioning = false"
     for column in group.source.columns:
         if not (wrong := _wrong_to_duckdb(column, group.stored[column.name])):
             continue
-        read = f"read_parquet({source_files(group.paths)}, {options})"
         value = f"cast({identifier(column.name)} as varchar)"
+        query = (
+            f"select __file, file_row_number, {value} "
+            f"from read_parquet({source_files(group.paths)}, {options}) where {wrong} limit 1"
+        )
         try:
-            rows = cursor.execute(
-                f"select __file, file_row_number, {value} from {read} where {wrong} limit 1"
-            ).fetchall()
+            rows = cursor.execute(query).fetchall()
         except duckdb.Error as error:
             _raise_unreadable(group, str(error).partition("\n")[0])
             for file in group.paths:
                 _check_by_duckdb(replace(group, paths=(file,)), cursor)
             raise
-        for file, before, found in rows:
-            raise _fault(group, Path(file), before + 1, column, found)
+        for file, index, text in rows:
+            raise _fault(group, Path(file), index + 1, column, text)
 
 
 def _wrong_to_duckdb(column: Column, stored: "pl.DataType") -> str:
-    """Return what is true in DuckDB of values that are not exactly of the declared type; '' where Polars can tell."""
+    """Return the condition in DuckDB of a value that the declared type cannot hold exactly.
+
+    Returns '' for columns of which Polars finds such values.
+    """
     name = identifier(column.name)
-    if (
-        column.type == "TIME"
-    ):  # Polars reads 24:00:00 as null, and nanoseconds as microseconds of another type
+    if column.type == "TIME":
+        # Polars reads 24:00:00 as null, and nanoseconds of another type as microseconds.
         nanoseconds = f"epoch_ns(cast({name} as TIME_NS))"
         return f"{nanoseconds} % 1000 <> 0 or {nanoseconds} >= {_DAY}"
     if column.type == "TIMESTAMP_NS" and getattr(stored, "time_unit", "") == "ns":
-        return f"{name} is not null and typeof({name}) <> 'TIMESTAMP_NS'"  # INT96, of which DuckDB reads microseconds
+        # INT96, which DuckDB reads as microseconds.
+        return f"{name} is not null and typeof({name}) <> 'TIMESTAMP_NS'"
     return ""
 
 
-def _kept(column: Column, stored: "pl.DataType") -> "pl.Expr | None":
-    """Return what is true of values that the declared type holds exactly; None where that is every value."""
+def _is_exact(column: Column, stored: "pl.DataType") -> "pl.Expr | None":
+    """Return the condition that the declared type holds a value exactly; None if it holds every value so."""
     import polars as pl
 
     want, value = of_column(column), pl.col(column.name)
     if isinstance(stored, pl.Datetime) and isinstance(want, pl.Datetime):
-        return _kept_moment(value.to_physical(), stored.time_unit, want.time_unit)
+        return _is_exact_time(value.to_physical(), stored.time_unit, want.time_unit)
     if isinstance(want, pl.Enum):
         return value.cast(pl.String).is_in(want.categories.to_list())
-    if (
-        stored == want
-        or not (stored.is_integer() or stored.is_decimal())
-        or _is_wider(stored, want)
-    ):
+    is_number = stored.is_integer() or stored.is_decimal()
+    if stored == want or not is_number or _is_wider(stored, want):
         return None
     return value.cast(want, strict=False).is_not_null()
 
 
-def _kept_moment(number: "pl.Expr", have: str, want: str) -> "pl.Expr | None":
-    """Return what is true of the numbers of a unit that are moments in another one, and to DuckDB (`us`), too."""
+def _is_exact_time(number: "pl.Expr", have: str, want: str) -> "pl.Expr | None":
+    """Return the condition that a time, as a number of one unit, has an exact number of another, and of DuckDB's `us`.
+
+    Returns None if every number has.
+    """
     if _PER_SECOND[have] > _PER_SECOND[want]:
         return number % (_PER_SECOND[have] // _PER_SECOND[want]) == 0
     finest = max(_PER_SECOND[want], _PER_SECOND["us"])
@@ -329,16 +328,16 @@ def _is_wider(stored: "pl.DataType", want: Any) -> bool:
     import polars as pl
 
     if isinstance(stored, pl.Decimal):
-        whole = want.precision - want.scale >= stored.precision - stored.scale
-        return bool(whole and want.scale >= stored.scale)
+        fits = want.precision - want.scale >= stored.precision - stored.scale
+        return bool(fits and want.scale >= stored.scale)
     if want.is_decimal():
         return False
-    (low, high), (least, most) = _bounds(stored), _bounds(want)
-    return least <= low and high <= most
+    (stored_least, stored_most), (least, most) = _bounds(stored), _bounds(want)
+    return least <= stored_least and stored_most <= most
 
 
 def _bounds(integer: Any) -> tuple[int, int]:
-    """Return the least and the largest number of a type of whole numbers."""
+    """Return the least and the largest number of an integer type."""
     import polars as pl
 
     row = pl.select(low=integer.min(), high=integer.max()).row(0)
@@ -346,12 +345,12 @@ def _bounds(integer: Any) -> tuple[int, int]:
 
 
 def _moment(number: int, stored: Any) -> str:
-    """Return a moment with all its digits, however many there are."""
-    seconds, rest = divmod(number, _PER_SECOND[stored.time_unit])
+    """Return the text of a time, with all digits of its unit."""
+    seconds, fraction = divmod(number, _PER_SECOND[stored.time_unit])
     zone = " UTC" if stored.time_zone else ""
     try:
-        whole = datetime(1970, 1, 1) + timedelta(seconds=seconds)
+        second = datetime(1970, 1, 1) + timedelta(seconds=seconds)
     except OverflowError:
         return f"{number} {stored.time_unit} after 1970{zone}"
     digits = len(str(_PER_SECOND[stored.time_unit])) - 1
-    return f"{whole}.{rest:0{digits}d}{zone}"
+    return f"{second}.{fraction:0{digits}d}{zone}"

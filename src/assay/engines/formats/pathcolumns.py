@@ -1,4 +1,4 @@
-"""Columns of a source that the paths of its files tell, for either engine; `__file` is the column of the paths."""
+"""Columns of a source that come from the paths of its files; `__file` is the column of paths."""
 
 import re
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def by_path(files: InputFiles) -> str:
-    """Return what the path of each file tells, as further columns of a select list."""
+    """Return the columns that come from paths, as SQL that follows the other columns of a select list."""
     source = files.source
     assert source is not None
     columns = ""
@@ -26,7 +26,7 @@ def by_path(files: InputFiles) -> str:
 
 
 def path_columns(files: InputFiles) -> "list[pl.Expr]":
-    """Return what the path of each file tells, as further columns for Polars."""
+    """Return the columns that come from paths, as expressions of Polars."""
     import polars as pl
 
     source = files.source
@@ -34,14 +34,16 @@ def path_columns(files: InputFiles) -> "list[pl.Expr]":
     columns = []
     for column, group in source.path_groups:
         value = pl.col("__file").str.extract(files.path_regex, group)
-        if column.name in source.path_escaped and (odd := _odd(files, group)):
-            value = value.replace([*odd], [*odd.values()])
+        if column.name in source.path_escaped and (
+            unescaped_by_text := _escaped_values(files, group)
+        ):
+            value = value.replace([*unescaped_by_text], [*unescaped_by_text.values()])
         columns.append(value.cast(to_polars(column.type)).alias(column.name))
     return columns
 
 
-def _odd(files: InputFiles, group: int) -> dict[str, str | None]:
-    """Return the values in paths that are written otherwise than they are, each with what it is."""
+def _escaped_values(files: InputFiles, group: int) -> dict[str, str | None]:
+    """Return the values that are escaped in paths, each with the value that it stands for."""
     matches = [re.match(files.path_regex, str(file)) for file in files.paths]
     values = {match[group] for match in matches if match}
     return {text: value for text in values if (value := unescaped(text)) != text}

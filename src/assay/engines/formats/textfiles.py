@@ -1,4 +1,4 @@
-"""Text files as bytes: what gzip says of them, and how many lines they have, counted without an engine."""
+"""Reads text files as bytes: unpacks gzip, checks its checksum, and counts lines, without an engine."""
 
 import io
 import zlib
@@ -7,51 +7,52 @@ from pathlib import Path
 
 from msgspec import Struct
 
-_CHUNK, _PACKED = (
-    1 << 20,
-    1 << 16,
-)  # bytes read at a time; packed ones may be a thousand times as many
-_GZIP = 31  # zlib's word for: with the header and the checksum of gzip
+_CHUNK = 1 << 20  # bytes that are read at a time
+_PACKED_CHUNK = 1 << 16  # the same of a gzip file, which may unpack to a thousand times as many
+_GZIP = 31  # zlib's `wbits` for the header and the checksum of gzip
 
 
 class Damaged(Exception):
-    """A file that is not whole: one that does not pass its own checksum, or with bytes that no text has."""
+    """A file that fails its own checksum, or contains bytes that text cannot have."""
 
 
 class Survey(Struct, frozen=True):
-    """What the bytes of a text file say: how many lines end outside of quotes (the last one may end with the file)."""
+    """The number of lines of a text file that end outside of quotes, and whether it has quotes.
+
+    The last line may end with the file.
+    """
 
     lines: int
     quotes: bool
 
 
 def chunks(file: Path) -> Iterator[bytes]:
-    """Yield what a file holds, uncompressed; raises Damaged where gzip's own checksum does not hold."""
+    """Yield the bytes of a file, unpacked; raises Damaged if the checksum of gzip is wrong."""
     packed = file.suffix == ".gz"
     with file.open("rb") as raw:
-        stored = iter(lambda: raw.read(_PACKED if packed else _CHUNK), b"")
+        stored = iter(lambda: raw.read(_PACKED_CHUNK if packed else _CHUNK), b"")
         yield from _gunzipped(stored) if packed else stored
 
 
 def _gunzipped(stored: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what gzip members hold, one after the other."""
-    member, begun = zlib.decompressobj(_GZIP), False
+    """Yield the bytes of all gzip members, one member after the other."""
+    member, is_inside = zlib.decompressobj(_GZIP), False
     try:
         for chunk in stored:
             rest = chunk
             while rest:
                 yield member.decompress(rest)
-                begun, rest = not member.eof, member.unused_data
+                is_inside, rest = not member.eof, member.unused_data
                 if member.eof:
                     member = zlib.decompressobj(_GZIP)
     except zlib.error as error:
         raise Damaged(f"is no whole gzip file: {_explained(str(error))}") from None
-    if begun:
+    if is_inside:
         raise Damaged("is no whole gzip file: it ends in the middle")
 
 
 def _explained(message: str) -> str:
-    """Return what zlib's message means."""
+    """Return an explanation of zlib's message."""
     if "incorrect data check" in message or "incorrect length check" in message:
         return "its checksum (CRC) does not hold, so some of its bytes were changed"
     if "incorrect header check" in message:
@@ -60,36 +61,40 @@ def _explained(message: str) -> str:
 
 
 def survey(file: Path, *, quoted: bool) -> Survey:
-    """Read a whole file and count its lines; with `quoted`, those between quotes belong to one line.
+    """Read a whole file and count its lines; with `quoted`, line ends between quotes do not count.
 
-    Raises Damaged for a file that gzip refuses, or that holds NUL bytes, as no text does; OSError.
+    Raises Damaged for a wrong gzip file and for NUL bytes, which text cannot have; OSError.
     """
-    lines, odd, quotes, last = 0, 0, False, b"\n"
+    lines, in_quotes, quotes, last_byte = 0, 0, False, b"\n"
     for chunk in chunks(file):
         if not chunk:
             continue
         if b"\0" in chunk:
-            raise Damaged(_of_nul(file, lines + chunk.partition(b"\0")[0].count(b"\n") + 1))
-        last = chunk[-1:]
+            line = lines + chunk.partition(b"\0")[0].count(b"\n") + 1
+            raise Damaged(_nul_problem(file, line))
+        last_byte = chunk[-1:]
         if quoted and b'"' in chunk:
             pieces = chunk.split(b'"')
-            lines += b"".join(pieces[odd::2]).count(b"\n")
-            quotes, odd = True, (odd + len(pieces) - 1) % 2
-        elif not odd:
+            lines += b"".join(pieces[in_quotes::2]).count(b"\n")
+            quotes, in_quotes = True, (in_quotes + len(pieces) - 1) % 2
+        elif not in_quotes:
             lines += chunk.count(b"\n")
-    return Survey(lines + (last != b"\n"), quotes)
+    return Survey(lines + (last_byte != b"\n"), quotes)
 
 
-def _of_nul(file: Path, line: int) -> str:
-    """Return what to say of a file with NUL bytes, the first in this line."""
+def _nul_problem(file: Path, line: int) -> str:
+    """Return what is wrong with a file with NUL bytes, the first in this line."""
     start = next((chunk for chunk in chunks(file) if chunk), b"")[:2]
     if start in {b"\xff\xfe", b"\xfe\xff"}:
         return "is UTF-16 and not UTF-8 text: save it as UTF-8"
-    return f"holds NUL bytes, from line {line:,} on: it was not written to its end, or is no UTF-8 text"
+    return (
+        f"holds NUL bytes, from line {line:,} on: "
+        "it was not written to its end, or is no UTF-8 text"
+    )
 
 
 class _Stream(io.RawIOBase):
-    """The chunks of a file, as something to read from."""
+    """The unpacked chunks of a file as a raw stream."""
 
     def __init__(self, file: Path) -> None:
         self.chunks, self.rest = chunks(file), b""
@@ -109,7 +114,7 @@ class _Stream(io.RawIOBase):
 
 
 def opened(file: Path) -> io.TextIOWrapper:
-    """Open a file as text; what is not UTF-8 is read as lone surrogates. Lines end as they do in the file."""
+    """Open a file as text; bytes that are not UTF-8 are read as lone surrogates, line ends as in the file."""
     return io.TextIOWrapper(
         io.BufferedReader(_Stream(file), _CHUNK),
         encoding="utf-8-sig",

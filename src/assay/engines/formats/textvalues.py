@@ -1,4 +1,4 @@
-"""Text as declared types: which texts are a value of a type, exactly, and the SQL that reads them."""
+"""Texts as values of declared types: SQL that checks that a text is one, exactly, and that reads it."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ _FRACTION = r"\.[0-9]+"
 _HAS_OFFSET = rf".*:.*{_OFFSET}"
 _NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NO_NUMBER = r"[+-]?(?i:inf|infinity|nan)"
-_DIGITS = {  # of a second, that a type keeps
+_DIGITS = {  # of a second, that a type stores
     "TIME": 6,
     "TIMESTAMP": 6,
     "TIMESTAMP_S": 0,
@@ -29,13 +29,15 @@ _ZONED = {"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"}
 _HINTS = {
     "DATE": "Dates are written 2024-01-31.",
     "TIME": "Times are written 10:00:00, up to 23:59:59.999999.",
-    "TIMESTAMP": "Times are written 2024-01-31 10:00:00.123456; of text with a zone, declare the type timestamptz.",
-    "TIMESTAMP WITH TIME ZONE": "Times are written 2024-01-31 10:00:00, or with an offset: 2024-01-31T10:00:00+02:00.",
+    "TIMESTAMP": "Times are written 2024-01-31 10:00:00.123456; "
+    "of text with a zone, declare the type timestamptz.",
+    "TIMESTAMP WITH TIME ZONE": "Times are written 2024-01-31 10:00:00, "
+    "or with an offset: 2024-01-31T10:00:00+02:00.",
 }
 
 
 def select(files: InputFiles, tables: Iterable[str]) -> str:
-    """Return the query that reads tables of text (SQL) as the columns that a source declares."""
+    """Return the query that reads tables of text (SQL) as the declared columns of a source."""
     assert files.source is not None
     named = ", ".join(
         f"{value(c, identifier(c.name))} as {identifier(c.name)}" for c in files.source.columns
@@ -44,89 +46,105 @@ def select(files: InputFiles, tables: Iterable[str]) -> str:
 
 
 def faulty(column: Column, text: str) -> str:
-    """Return the condition that `text` (SQL) is there and is not, exactly, a value of a column's declared type."""
+    """Return the condition that `text` (SQL) is not null, and not exactly a value of the column's type."""
     if column.type == "VARCHAR":
         return "false"
     if column.type.startswith("ENUM("):
         return f"{text} is not null and try_cast({text} as {column.type}) is null"
-    fits = f"try_cast(trim({text}) as {column.type}) is not null"
+    trimmed, pattern = f"trim({text})", _pattern(column)
+    fits = f"try_cast({trimmed} as {column.type}) is not null"
     if zone_of(column)[1]:
-        shaped = (
-            f"regexp_full_match(trim({text}), {literal(_pattern(column))})"  # and not infinite, say
+        matches = (
+            f"regexp_full_match({trimmed}, {literal(pattern)})"  # a cast also takes 'infinity'
         )
-        local = f"case when {shaped} then try_cast(trim({text}) as TIMESTAMP) end"
-        fits += f" and (regexp_full_match(trim({text}), {literal(_HAS_OFFSET)}) or {_is_once(local, column)})"
-    if pattern := _pattern(column):
-        fits = f"regexp_full_match(trim({text}), {literal(pattern)}) and {fits}"
-    if column.type in {"FLOAT", "DOUBLE"}:  # a number that is too large is not infinite
-        finite = f"isfinite(try_cast(trim({text}) as {column.type}))"
-        fits = f"regexp_full_match(trim({text}), {literal(_NO_NUMBER)}) or ({fits} and {finite})"
+        local = f"case when {matches} then try_cast({trimmed} as TIMESTAMP) end"
+        has_offset = f"regexp_full_match({trimmed}, {literal(_HAS_OFFSET)})"
+        fits += f" and ({has_offset} or {_is_once(local, column)})"
+    if pattern:
+        fits = f"regexp_full_match({trimmed}, {literal(pattern)}) and {fits}"
+    if column.type in {"FLOAT", "DOUBLE"}:  # a number that is too large must not become infinite
+        finite = f"isfinite(try_cast({trimmed} as {column.type}))"
+        fits = f"regexp_full_match({trimmed}, {literal(_NO_NUMBER)}) or ({fits} and {finite})"
     return f"{text} is not null and not coalesce({fits}, false)"
 
 
 def value(column: Column, text: str) -> str:
-    """Return the SQL of the value of a declared type that `text` (SQL), which is not faulty, is."""
-    if column.type in {"VARCHAR", "BLOB"} or column.type.startswith("ENUM("):
-        return text if column.type == "VARCHAR" else f"cast({text} as {column.type})"
+    """Return the SQL of the value that `text` (SQL), which is not faulty, is in the column's type."""
+    if column.type == "VARCHAR":
+        return text
+    if column.type == "BLOB" or column.type.startswith("ENUM("):
+        return f"cast({text} as {column.type})"
     moment = f"cast(trim({text}) as {column.type})"
-    if not (zone := zone_of(column)[1]):
+    if not zone_of(column)[1]:
         return moment
-    local = f"timezone({literal(zone)}, cast(trim({text}) as TIMESTAMP))"
-    if (
-        column.type == "TIMESTAMPTZ_NS"
-    ):  # DuckDB has zones for microseconds; what a second is divided in is put back
-        whole = f"cast(timezone({literal(zone)}, date_trunc('second', cast(trim({text}) as TIMESTAMP))) as varchar)"
+    zone, clock = literal(zone_of(column)[1]), f"cast(trim({text}) as TIMESTAMP)"
+    local = f"timezone({zone}, {clock})"
+    if column.type == "TIMESTAMPTZ_NS":
+        # DuckDB's zones have microseconds: convert whole seconds, and put the fraction back as text.
+        seconds = f"cast(timezone({zone}, date_trunc('second', {clock})) as varchar)"
         fraction = f"regexp_extract({text}, {literal(_FRACTION)})"
-        local = f"cast(replace({whole}, '+00', {fraction} || '+00') as TIMESTAMPTZ_NS)"
-    return f"case when regexp_full_match(trim({text}), {literal(_HAS_OFFSET)}) then {moment} else {local} end"
+        local = f"cast(replace({seconds}, '+00', {fraction} || '+00') as TIMESTAMPTZ_NS)"
+    has_offset = f"regexp_full_match(trim({text}), {literal(_HAS_OFFSET)})"
+    return f"case when {has_offset} then {moment} else {local} end"
 
 
 def _is_once(local: str, column: Column) -> str:
-    """Return the condition that the clocks of a column's zone show a time (SQL) once: they are put forward and back."""
+    """Return the condition that a local time (SQL) occurs exactly once in the column's zone.
+
+    When clocks are put forward, times are left out; when they are put back, times occur twice.
+    """
     zone = literal(zone_of(column)[1])
     utc = f"timezone('UTC', {local})"
 
-    def by_offset_of(
-        day: str,
-    ) -> str:  # the moment, if the offset is that of the day before, or after
-        other = f"({utc} {day} interval 1 day)"
-        return f"({utc} - (timezone({zone}, {other}) - timezone('UTC', {other})))"
+    def with_offset_of(sign: str) -> str:
+        """Return the moment that the time is with the zone's offset of a day before (-) or after (+)."""
+        day = f"({utc} {sign} interval 1 day)"
+        return f"({utc} - (timezone({zone}, {day}) - timezone('UTC', {day})))"
 
-    before, after = by_offset_of("-"), by_offset_of("+")
-    right = [f"timezone({zone}, {moment}) = {local}" for moment in (before, after)]
-    return f"case when {before} = {after} then {right[0]} else ({right[0]}) <> ({right[1]}) end"
-
-
-def hint(column: Column) -> str:
-    """Return what to do about a text that is no value of a column's declared type."""
-    kind = "TIMESTAMP" if column.type.startswith("TIMESTAMP_") else column.type
-    how = _HINTS.get(kind, "")
-    if zone := zone_of(column)[1]:
-        how = f"Times are by the clocks of {zone} (2024-01-31 10:00:00), or with an offset (2024-01-31T10:00:00Z). "
-        how += "What these clocks never show, or twice, when they are put forward and back, needs an offset."
-    name = f"{column.name!r}: 'varchar'"
+    before, after = with_offset_of("-"), with_offset_of("+")
+    fits_before = f"timezone({zone}, {before}) = {local}"
+    fits_after = f"timezone({zone}, {after}) = {local}"
     return (
-        f"{how} ".lstrip()
-        + f"Mend the file, name in null_values= what stands for no value, or declare {name}."
+        f"case when {before} = {after} then {fits_before} "
+        f"else ({fits_before}) <> ({fits_after}) end"
     )
 
 
+def hint(column: Column) -> str:
+    """Return the hint for a text that is no value of a column's declared type."""
+    kind = "TIMESTAMP" if column.type.startswith("TIMESTAMP_") else column.type
+    format = _HINTS.get(kind, "")
+    if zone := zone_of(column)[1]:
+        format = (
+            f"Times are by the clocks of {zone} (2024-01-31 10:00:00), "
+            "or with an offset (2024-01-31T10:00:00Z). "
+            "What these clocks never show, or twice, when they are put forward and back, "
+            "needs an offset."
+        )
+    advice = (
+        "Mend the file, name in null_values= what stands for no value, "
+        f"or declare {column.name!r}: 'varchar'."
+    )
+    return f"{format} {advice}".lstrip()
+
+
 def _pattern(column: Column) -> str:
-    """Return the regular expression that texts of a type match as a whole; '' where a cast alone says it."""
+    """Return the regular expression that whole texts of a type match; '' if a cast is exact enough."""
     type = column.type
     if type in INTEGERS:
         return "[+-]?[0-9]+"
     if decimal := DECIMAL.match(type):
-        digits = rf"\.[0-9]{{0,{decimal[2]}}}0*"  # zeros that are too many lose nothing
+        digits = rf"\.[0-9]{{0,{decimal[2]}}}0*"  # more zeros lose nothing
         return rf"[+-]?(?:[0-9]+(?:{digits})?|{digits})"
     if type in {"FLOAT", "DOUBLE"}:
         return _NUMBER
-    if type == "DATE":  # midnight behind it loses nothing
+    if type == "DATE":  # midnight after it loses nothing
         return rf"{_DATE}(?:[ T]0?0:00(?::00(?:\.0*)?)?)?"
     if type not in _DIGITS:
         return ""
-    kept = 3 if zone_of(column)[0] == "ms" else _DIGITS[type]
-    clock = rf"{_CLOCK}(?::[0-5][0-9](?:\.[0-9]{{0,{kept}}}0*)?)?"
+    digits = str(3 if zone_of(column)[0] == "ms" else _DIGITS[type])
+    clock = rf"{_CLOCK}(?::[0-5][0-9](?:\.[0-9]{{0,{digits}}}0*)?)?"
     if type == "TIME":
         return clock
-    return rf"{_DATE}(?:[ T]{clock}{f'(?:{_OFFSET})?' if type in _ZONED else ''})?"
+    offset = f"(?:{_OFFSET})?" if type in _ZONED else ""
+    return rf"{_DATE}(?:[ T]{clock}{offset})?"
