@@ -1,1 +1,1 @@
-"""What a question about products answers: status, history, lineage, rules, rows. Nothing here builds."""
+"""Answers to questions about products: status, history, lineage, rules, rows. Nothing builds."""

@@ -1,4 +1,4 @@
-"""What products say of themselves: what `products ls` lists."""
+"""Products as they are declared, for `products ls`."""
 
 from assay.facts import Version
 from assay.model import Kind, Product, Severity
@@ -9,7 +9,7 @@ from assay.views.words.products import parts_of
 
 
 class ConsumerView(View, frozen=True, kw_only=True):
-    """Someone who decides something from a product."""
+    """A consumer of a product, and what the consumer decides from it."""
 
     name: str
     decides: str
@@ -54,7 +54,7 @@ class UndeclaredView(View, frozen=True, kw_only=True):
 
 
 def about(product: Product) -> AboutView:
-    """Return what a product says of itself."""
+    """Return a product as it is declared."""
     return AboutView(
         product=product.name,
         kind=product.kind,

@@ -1,7 +1,7 @@
 """Limits on the time and memory of a query, where DuckDB's own limit does not hold.
 
-DuckDB does not count the memory of texts that a function makes (`repeat`, `printf`, `lpad`), and
-cannot be interrupted while it makes one.
+DuckDB does not count the memory of texts that a function returns (`repeat`, `printf`, `lpad`), and
+cannot be interrupted while it computes one.
 """
 
 import os
@@ -16,7 +16,7 @@ from assay.errors import QueryStopped
 from assay.times import shown_while
 
 T = TypeVar("T")
-_TICK = 0.05  # seconds between looks
+_TICK = 0.05  # seconds between checks
 _SIZE = re.compile(r"([\d.]+) ?(?:([KMGT])(i?)B|%)", re.IGNORECASE)
 _DEFAULT = "80%"  # of the machine's memory: DuckDB's own default
 _OVERHEAD = 256 * 2**20  # bytes for libraries, threads and rows on their way
@@ -35,7 +35,7 @@ class Bounds:
         self.max_bytes = _resident() + round(1.25 * bytes_of(memory or _DEFAULT)) + _OVERHEAD
 
     def wait(self, future: "Future[T]") -> T:
-        """Return the result of some work; QueryStopped if it takes too long, or too much memory."""
+        """Return the result of a future; QueryStopped if it takes too much time or memory."""
         while True:
             began = self.timer()
             try:

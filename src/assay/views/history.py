@@ -10,7 +10,7 @@ from assay.views.view import View
 
 
 class ReleaseView(View, frozen=True, kw_only=True):
-    """A release that moved readers to a version."""
+    """A release that published a version."""
 
     release: int
     at: datetime
@@ -18,7 +18,10 @@ class ReleaseView(View, frozen=True, kw_only=True):
 
 
 class HistoryView(View, frozen=True, kw_only=True):
-    """One version: `now` if readers see it, `failed` are the rules that hold it back; `rows` is None for a file."""
+    """One version of a product.
+
+    `now`: it is published. `failed` are the rules that hold it back. `rows` is None for a file.
+    """
 
     version: str
     now: bool
@@ -38,9 +41,9 @@ class HistoryView(View, frozen=True, kw_only=True):
 def history_of(
     catalog: Catalog, name: str, product: Product | None, environment: str
 ) -> list[HistoryView]:
-    """Return the versions of a product (None: it is no longer declared), newest first.
+    """Return the versions of a product, newest first; `product` is None if it is not declared.
 
-    A verdict is that under today's contract, or, where there is none, the last one.
+    The verdict of a version is that under today's contract; without one, the newest.
     """
     releases = catalog.releases(name, environment)
     pointer = catalog.pointers(environment).get(name)
@@ -56,7 +59,7 @@ def history_of(
 
 
 def _verdict(verdicts: Sequence[Verdict], product: Product | None) -> Verdict | None:
-    """Return the first verdict under today's contract, or the first of all."""
+    """Return the first verdict under today's contract; without one, the first."""
     contract = product.contract.digest if product else None
     current = [verdict for verdict in verdicts if verdict.contract == contract]
     return next(iter(current or verdicts), None)

@@ -26,7 +26,7 @@ class EdgeView(View, frozen=True, kw_only=True):
 
 
 class LineageView(View, frozen=True, kw_only=True):
-    """All that a product or source depends on, and all that depends on it."""
+    """The products and sources upstream and downstream of a name, and what reads what."""
 
     name: str
     nodes: tuple[NodeView, ...]
@@ -52,7 +52,7 @@ def _kind(graph: Graph, name: str) -> str:
 
 
 def as_tree(graph: Graph, name: str) -> list[str]:
-    """Return lines: what a product depends on above (further in is further away), what depends on it below."""
+    """Return lines: the upstream of a product, then its downstream, indented by distance."""
     up = list(_branches(name, lambda n: graph.products[n].reads if n in graph.products else ()))
     down = list(_branches(name, lambda n: graph.below.get(n, ())))
     lines = [_label(graph, name)]
@@ -64,9 +64,10 @@ def as_tree(graph: Graph, name: str) -> list[str]:
 
 
 def _branches(name: str, nexts: Callable[[str], Iterable[str]]) -> Iterator[str]:
-    """Yield a line for each name below this one, depth first; what stands above is not repeated (`…`).
+    """Yield a line for each name that `nexts` leads to, depth first.
 
-    A lineage may be deeper than Python's stack: the names still to be listed are in a list instead.
+    The branches of a name are listed once; further mentions end with `…`. There is no recursion:
+    a lineage may be deeper than Python's stack.
     """
     listed: set[str] = set()
     waiting = [(node, 0) for node in reversed(list(nexts(name)))]
@@ -93,13 +94,13 @@ def as_mermaid(graph: Graph, name: str) -> list[str]:
     ids = {node.name: f"n{index}" for index, node in enumerate(lineage.nodes)}
     lines = ["flowchart LR"]
     for node in lineage.nodes:
-        left, right = _SHAPES.get(node.kind, ("[", "]"))
-        lines.append(f'  {ids[node.name]}{left}"{_quoted(node.name)}"{right}')
+        opening, closing = _SHAPES.get(node.kind, ("[", "]"))
+        lines.append(f'  {ids[node.name]}{opening}"{_quoted(node.name)}"{closing}')
     return lines + [f"  {ids[edge.source]} --> {ids[edge.target]}" for edge in lineage.edges]
 
 
 def _quoted(name: str) -> str:
-    """Return a name that does not end the quotes that it is put in."""
+    """Return a name with the characters escaped that Mermaid treats specially inside quotes."""
     return (
         clean(name)
         .replace("#", "#35;")

@@ -1,4 +1,4 @@
-"""Makes the views of products: what was decided or done, with what the graph and the recorded facts add."""
+"""Builds the views of products from decisions, the graph and the recorded facts."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -41,7 +41,7 @@ from assay.views.results import (
 from assay.views.words.numbers import size
 from assay.views.words.whole import whole_because, whole_hint
 
-# What a query that compares puts after the name of a column whose values it returns.
+# Suffixes that a query which compares adds to the names of the columns that it returns.
 _COMPARED = re.compile(r"_(before|after|difference)_*$")
 _KINDS: Mapping[type, ResultKind] = {
     PublishedView: ResultKind.PUBLISHED,
@@ -59,21 +59,21 @@ _KINDS: Mapping[type, ResultKind] = {
 
 
 class ProductViews(Struct, frozen=True):
-    """Makes views of the products of a graph, as the facts of one environment are."""
+    """Builds views of the products of a graph, from the facts of one environment."""
 
     graph: Graph
     facts: Facts
 
     def result(self, result: Result, release: int | None = None) -> ResultView:
-        """Return how a product came out of a run, and in which release."""
+        """Return the view of a result; `release` is the release that published the product."""
         plan = self.plan(result.product, result.end, result.partial_version)
-        held = plan.held_parts
+        parts_held = plan.held_parts
         if result.unbuilt:
-            held = tuple(part for part in held or () if part.part not in result.unbuilt)
+            parts_held = tuple(part for part in parts_held or () if part.part not in result.unbuilt)
         return ResultView(
             product=plan.product,
             result=plan.result,
-            held_parts=held,
+            held_parts=parts_held,
             held_by=plan.held_by,
             affects=plan.affects,
             decision=plan.decision,
@@ -95,7 +95,7 @@ class ProductViews(Struct, frozen=True):
         )
 
     def retrying(self, event: Retrying) -> RetryingView:
-        """Return what will be tried again, and when."""
+        """Return the view of a build that will be tried again."""
         return RetryingView(
             product=event.product,
             result=ResultKind.RETRYING,
@@ -106,26 +106,29 @@ class ProductViews(Struct, frozen=True):
         )
 
     def planned(self, name: str, decision: Decision) -> PlanView:
-        """Return what a run would do for a product."""
+        """Return the view of what a run would do for a product."""
         view = self.plan(name, decision)
         if view.result is not ResultKind.PUBLISHED:
             return view
         return view.to_publish("judged good before; not built again")
 
-    def plan(self, name: str, end: End, whole: Version | None = None) -> PlanView:
-        """Return what was decided; `whole` is the version that was checked before parts were held back, if known."""
+    def plan(self, name: str, end: End, full_version: Version | None = None) -> PlanView:
+        """Return the view of a decision.
+
+        `full_version` is the version that was checked before parts were held back, if it is known.
+        """
         decision = self._decision(name, end)
-        held = held_parts(end)
-        if not held:
+        digests = held_parts(end)
+        if not digests:
             return PlanView(product=name, result=_KINDS[type(decision)], decision=decision)
         return PlanView(
             product=name,
             result=_KINDS[type(decision)],
             held_parts=tuple(
                 HeldPart(part=part, readers_keep_before=bool(digest))
-                for part, digest in held.items()
+                for part, digest in digests.items()
             ),
-            held_by=self._held_by(name, end, whole),
+            held_by=self._held_by(name, end, full_version),
             affects=self.affected(name),
             decision=decision,
         )
@@ -136,7 +139,7 @@ class ProductViews(Struct, frozen=True):
         return readers_of(self.facts.version(pointer.version)) if pointer else None
 
     def affected(self, name: str) -> tuple[str, ...]:
-        """Return who decides from a product or from anything that depends on it, and what."""
+        """Return the consumers of a product and of its downstream, each with what they decide."""
         below = self.graph.downstream(name)
         decisions: dict[str, list[str]] = {}
         for product in (
@@ -153,7 +156,7 @@ class ProductViews(Struct, frozen=True):
         )
 
     def with_held_inputs(self, names: Iterable[str]) -> dict[str, list[str]]:
-        """Return the products that depend on some of these of which parts are held back, each with those inputs."""
+        """Return the products downstream of these that depend on held parts, with those inputs."""
         inputs: dict[str, list[str]] = {}
         for name in names:
             pointer = self.facts.pointer(name)
@@ -162,7 +165,7 @@ class ProductViews(Struct, frozen=True):
                     inputs.setdefault(below, []).append(name)
         return inputs
 
-    # ------------------------------------------------------------------------------------------ decisions
+    # ------------------------------------------------------------------------------- decisions
 
     def _decision(self, name: str, end: End) -> DecisionView:
         match end:
@@ -250,7 +253,7 @@ class ProductViews(Struct, frozen=True):
                 return CheckView(version=version.id, reasons=(why,))
 
     def _parts_to_build(self, name: str, digests: Mapping[str, str]) -> PartsToBuild | None:
-        """Return which parts would be built; how long that takes is estimated from the parts built last."""
+        """Return the parts to build, with a time estimated from the parts of the newest version."""
         if not digests:
             return None
         missing = tuple(key for key, digest in digests.items() if not digest)
@@ -259,10 +262,10 @@ class ProductViews(Struct, frozen=True):
         about = round(sum(seconds) / len(seconds) * len(missing), 2) if seconds else None
         return PartsToBuild(to_build=missing, of=len(digests), about_seconds=about)
 
-    # ------------------------------------------------------------------------------------------ rules
+    # ----------------------------------------------------------------------------------- rules
 
     def _rules(self, name: str, verdict: Verdict) -> tuple[RuleView, ...]:
-        """Return the rules that failed, warn or could not be checked, with what is declared of them today."""
+        """Return the rules that failed, warn or could not be checked, as declared today."""
         declared = {rule.text: rule for rule in self.graph.products[name].contract.rules}
         return tuple(
             _rule_view(
@@ -272,20 +275,21 @@ class ProductViews(Struct, frozen=True):
             if result.status in {Status.FAILED, Status.ERROR, Status.WARNING}
         )
 
-    def _held_by(self, name: str, end: End, whole: Version | None) -> tuple[RuleView, ...]:
+    def _held_by(self, name: str, end: End, full_version: Version | None) -> tuple[RuleView, ...]:
         """Return the rules that failed for the parts that are held back."""
         assert isinstance(end, Publish | Keep)
         key = end.version.key
-        whole = whole or self.facts.find(name, key_of(key.code, key.inputs).digest)
+        if full_version is None:
+            full_version = self.facts.find(name, key_of(key.code, key.inputs).digest)
         contract = self.graph.products[name].contract.digest
-        verdict = self.facts.failed(whole.id, contract) if whole else None
+        verdict = self.facts.failed(full_version.id, contract) if full_version else None
         if verdict is None:
             return ()
         failed = {result.text for result in verdict.results if result.status is Status.FAILED}
         return tuple(rule for rule in self._rules(name, verdict) if rule.text in failed)
 
     def _hidden(self, name: str, rule: Rule | None) -> frozenset[str]:
-        """Return the patterns of columns whose sampled values are hidden: they may have been marked since."""
+        """Return the patterns of sensitive columns of a rule's inputs, as declared today."""
         product = self.graph.products[name]
         read = {name, *product.rule_inputs}
         if rule and not rule.demand:
@@ -296,7 +300,7 @@ class ProductViews(Struct, frozen=True):
 
 
 def readers_of(version: Version) -> ReadersView:
-    """Return what readers see of a published version."""
+    """Return the view of a published version."""
     return ReadersView(
         version=version.id,
         rows=version.rows if version.columns else None,
@@ -306,7 +310,7 @@ def readers_of(version: Version) -> ReadersView:
 
 
 def _rule_view(result: RuleResult, rule: Rule | None, hidden: Collection[str]) -> RuleView:
-    """Return a rule's result; owner, reason and dimension are those declared today."""
+    """Return the view of a rule's result; owner, reason and dimension are those declared today."""
     declared: RuleResult | Rule = rule or result
     return RuleView(
         text=result.text,
@@ -319,7 +323,7 @@ def _rule_view(result: RuleResult, rule: Rule | None, hidden: Collection[str]) -
         rows=result.rows,
         measured=result.measured,
         threshold=result.threshold,
-        how=result.how,
+        method=result.how,
         samples=_without_hidden(result.samples, hidden),
         message=result.message,
         parts=result.part_counts,
@@ -331,7 +335,7 @@ def _rule_view(result: RuleResult, rule: Rule | None, hidden: Collection[str]) -
 def _without_hidden(
     samples: Iterable[Mapping[str, Any]], patterns: Collection[str]
 ) -> tuple[Mapping[str, Any], ...]:
-    """Return sampled rows; values are hidden of columns that one of these patterns matches."""
+    """Return sampled rows, with hidden values in columns whose names match a pattern."""
     columns = {name: _COMPARED.sub("", name) for sample in samples for name in sample}
     hidden = {
         name for name, column in columns.items() if patterns and secret([name, column], patterns)

@@ -1,4 +1,4 @@
-"""Suggests a contract: profiles what a source or a published product holds, and writes it down as pandera code."""
+"""Suggests a contract: profiles a source or a published product, and writes pandera code."""
 
 import keyword
 import re
@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assay.build.evidence import never_shown
 from assay.build.failures import of_source
@@ -18,7 +19,7 @@ from assay.engines.quoting import identifier, literal
 from assay.engines.tables import InputFiles
 from assay.engines.types import DECIMAL, INTEGERS
 from assay.errors import BuildError, SourceFault, UsageError
-from assay.facts import short
+from assay.facts import Version, short
 from assay.plan.graph import Graph
 from assay.sensitive import PERSONAL, personal
 from assay.sensitive import secret as secret_names
@@ -26,10 +27,11 @@ from assay.sensitive import secret as secret_names
 if TYPE_CHECKING:
     import duckdb
 
-_FEW = 30  # up to so many different texts are taken for a set
-_OFTEN = 10  # and each has to be there so often, on average
-_MOSTLY = 0.95  # a shape that so many texts have is worth a rule
-_PAIRS = 15  # sets of two columns tried as a key
+_FEW = 30  # most distinct texts that are suggested as a set of values
+_OFTEN = 10  # least average number of rows for each value of such a set
+_MOSTLY = 0.95  # least share of the texts that the suggested shapes match
+_ALL = 1 - 1e-9  # a share from which on all texts match
+_PAIRS = 15  # pairs of columns that are tried as a key
 _FLOATS = {"DOUBLE", "FLOAT"}
 _PLAIN = {
     "BIGINT": "int",
@@ -62,11 +64,11 @@ _SPECIAL = set(r"\.+*?()|[]{}^$")
 
 
 class Profile(Struct, frozen=True, kw_only=True):
-    """What a column holds: of `rows`, how many are null; least and greatest; its values where they are few.
+    """The profile of a column: counts of rows and nulls, bounds, and its values if they are few.
 
-    `shapes` are regular expressions with the share of the texts that have them, the most frequent first. `reads_as` is
-    what all of its texts could be read as. Nothing else is known of what is `secret`; `likely`: its
-    name or its values look personal.
+    `shapes` are regular expressions, each with the share of the texts that match, most frequent
+    first. `reads_as` says what all texts can be parsed as. A `secret` column has no bounds, values
+    or shapes. `likely`: its name or its values look personal.
     """
 
     name: str
@@ -84,7 +86,7 @@ class Profile(Struct, frozen=True, kw_only=True):
 
 
 class Suggestion(Struct, frozen=True, kw_only=True):
-    """A contract as pandera code, and what it was made of."""
+    """A contract as pandera code, and the profiles that it is based on."""
 
     code: str
     rows: int
@@ -92,43 +94,46 @@ class Suggestion(Struct, frozen=True, kw_only=True):
     columns: tuple[Profile, ...] = field(default=())
 
 
-def suggestion(graph: Graph, shelf: Inputs, name: str) -> Suggestion:
-    """Return what to demand of a source as it is now, or of what readers see of a product."""
+def suggestion(graph: Graph, inputs: Inputs, name: str) -> Suggestion:
+    """Return a contract for a source as it is now, or for the published version of a product."""
     product = graph.products.get(name)
     version = ""
     if product is not None:
-        pointer = shelf.observed.facts.pointer(name)
-        if pointer is None or not shelf.observed.facts.version(pointer.version).columns:
-            told = (
-                f"{name} is a file, so it has no columns"
-                if pointer
-                else f"{name} is not published yet"
-            )
-            raise UsageError(told, hint="`products status` says what is.")
-        version = short(pointer.version)
-    elif missing := shelf.observed.sources[name].missing:
+        version = short(_published_table(inputs, name).id)
+    elif missing := inputs.observed.sources[name].missing:
         raise UsageError(missing)
     elif graph.sources[name].is_file:
-        raise UsageError(
-            f"{name} is a file, so it has no columns", hint="`products show` says where it is."
-        )
-    files, engine = shelf.published(name), shelf.engine()
+        hint = "`products show` says where it is."
+        raise UsageError(f"{name} is a file, so it has no columns", hint=hint)
+    files, engine = inputs.published(name), inputs.engine()
     try:
         with damage_reported([files.table]):
             if files.source and files.source.is_text:
                 inspect(files, files.paths, engine)
-            hide = _sensitive(graph, name) | (
-                never_shown(shelf, product, files.table) if product else set()
-            )
-            return suggest(files, version, hide, engine)
+            sensitive = _sensitive(graph, name)
+            if product is not None:
+                sensitive |= never_shown(inputs, product, files.table)
+            return suggest(files, version, sensitive, engine)
     except SourceFault as fault:
         raise BuildError(of_source(fault, graph)) from None
     finally:
         engine.close()
 
 
+def _published_table(inputs: Inputs, name: str) -> Version:
+    """Return the published version of a product; UsageError if it has no columns or is missing."""
+    facts, hint = inputs.observed.facts, "`products status` says what is."
+    pointer = facts.pointer(name)
+    if pointer is None:
+        raise UsageError(f"{name} is not published yet", hint=hint)
+    version = facts.version(pointer.version)
+    if not version.columns:
+        raise UsageError(f"{name} is a file, so it has no columns", hint=hint)
+    return version
+
+
 def _sensitive(graph: Graph, name: str) -> set[str]:
-    """Return the patterns of columns never to be shown: of a source, those that a product made of it keeps."""
+    """Return the patterns of sensitive columns; for a source, also those of its downstream."""
     readers = graph.downstream(name) if name in graph.sources else ()
     return set(graph.sensitive(name)).union(
         *(graph.products[reader].contract.sensitive for reader in readers)
@@ -138,37 +143,42 @@ def _sensitive(graph: Graph, name: str) -> set[str]:
 def suggest(
     files: InputFiles, version: str, sensitive: Iterable[str], engine: DuckDB
 ) -> Suggestion:
-    """Profile a source or a version; of what is sensitive, or may well be, only type and how many are missing."""
+    """Profile a source or a version, and return a contract.
+
+    Of columns that are sensitive, or look personal, only the type and the nulls are profiled.
+    """
     with engine.cursor() as cursor:
         cursor.execute(f"create or replace temp view profiled as {select(files)}")
         described = cursor.execute("describe profiled").fetchall()
         (rows,) = cursor.execute("select count(*) from profiled").fetchone() or (0,)
-        hide = secret_names([row[0] for row in described], sensitive)
-        likely = _personal(cursor, [(row[0], row[1]) for row in described if row[0] not in hide])
+        columns = [(row[0], row[1]) for row in described]
+        secret = secret_names([name for name, _ in columns], sensitive)
+        likely = _personal(cursor, [column for column in columns if column[0] not in secret])
         profiles = [
-            _profile(cursor, row[0], row[1], rows, secret=row[0] in hide, likely=row[0] in likely)
-            for row in described
+            _profile(cursor, name, type, rows, secret=name in secret, likely=name in likely)
+            for name, type in columns
         ]
         key = _key(cursor, [p for p in profiles if not p.secret], rows)
     code = "\n".join(_code(files.name, version, rows, profiles, key))
     return Suggestion(code=code, rows=rows, key=key, columns=tuple(profiles))
 
 
-# ---------------------------------------------------------------------------------------------- profiling
+# ----------------------------------------------------------------------------------- profiling
 
 
 def _personal(cursor: "duckdb.DuckDBPyConnection", columns: Sequence[tuple[str, str]]) -> set[str]:
-    """Return the columns that by their name, or by some of their texts, hold what is somebody's own."""
-    alike = "|".join(f"({pattern})" for pattern in PERSONAL)
+    """Return the columns whose name, or one of whose texts, looks personal."""
+    by_name = {name for name, _ in columns if personal(name)}
     texts = [name for name, type in columns if type == "VARCHAR"]
-    some = ", ".join(
-        f"coalesce(bool_or(regexp_full_match(trim({identifier(n)}), {literal(alike)})), false)"
-        for n in texts
+    if not texts:
+        return by_name
+    pattern = literal("|".join(f"({pattern})" for pattern in PERSONAL))
+    matches = ", ".join(
+        f"coalesce(bool_or(regexp_full_match(trim({identifier(name)}), {pattern})), false)"
+        for name in texts
     )
-    found = cursor.execute(f"select {some} from profiled").fetchone() if texts else ()
-    return {name for name, _ in columns if personal(name)} | {
-        n for n, is_so in zip(texts, found or (), strict=True) if is_so
-    }
+    row = cursor.execute(f"select {matches} from profiled").fetchone()
+    return by_name | {name for name, match in zip(texts, row or (), strict=True) if match}
 
 
 def _profile(
@@ -184,95 +194,98 @@ def _profile(
     column = identifier(name)
     ordered = type in INTEGERS | _FLOATS | {"DATE", "TIMESTAMP"} or bool(DECIMAL.match(type))
     bounds = f"min({column}), max({column})" if ordered and not secret else "null, null"
-    found = cursor.execute(
-        f"select count(*) - count({column}), approx_count_distinct({column}), {bounds} from profiled"
-    ).fetchone()
-    assert found is not None
-    nulls, different, low, high = found
-    about: dict[str, Any] = {
-        "name": name,
-        "type": type,
-        "rows": rows,
-        "nulls": nulls,
-        "different": different,
-    }
+    counts = f"count(*) - count({column}), approx_count_distinct({column})"
+    row = cursor.execute(f"select {counts}, {bounds} from profiled").fetchone()
+    assert row is not None
+    nulls, different, low, high = row
+    profile = Profile(
+        name=name, type=type, rows=rows, nulls=nulls, different=different, low=low, high=high
+    )
     if secret:
-        return Profile(**{**about, "different": 0}, secret=True, likely=likely)
+        return replace(profile, different=0, secret=True, likely=likely)
     if type != "VARCHAR" or nulls == rows:
-        return Profile(**about, low=low, high=high)
-    values: tuple[str, ...] = ()
-    if different <= 2 * _FEW:
-        listed = cursor.execute(
-            f"select distinct {column} from profiled where {column} is not null order by 1"
-        )
-        values = tuple(str(value) for (value,) in listed.fetchmany(_FEW + 1))
-    if len(values) > _FEW or rows - nulls < _OFTEN * len(values):
-        values = ()
-    reads_as = "" if values else _reads_as(cursor, column)
-    shapes = () if values or "number" in reads_as else _shapes(cursor, column, rows - nulls)
-    return Profile(**about, values=values, shapes=shapes, reads_as=reads_as)
+        return profile
+    if values := _few_values(cursor, column, profile):
+        return replace(profile, values=values)
+    reads_as = _reads_as(cursor, column)
+    shapes = () if "number" in reads_as else _shapes(cursor, column, rows - nulls)
+    return replace(profile, shapes=shapes, reads_as=reads_as)
+
+
+def _few_values(
+    cursor: "duckdb.DuckDBPyConnection", column: str, profile: Profile
+) -> tuple[str, ...]:
+    """Return the distinct texts of a column, if they are few and each is frequent; else ()."""
+    if profile.different > 2 * _FEW:
+        return ()
+    query = f"select distinct {column} from profiled where {column} is not null order by 1"
+    values = tuple(str(value) for (value,) in cursor.execute(query).fetchmany(_FEW + 1))
+    is_frequent = profile.rows - profile.nulls >= _OFTEN * len(values)
+    return values if len(values) <= _FEW and is_frequent else ()
 
 
 def _shapes(
     cursor: "duckdb.DuckDBPyConnection", column: str, count: int
 ) -> tuple[tuple[str, float], ...]:
-    """Return the most frequent shapes of texts, each with its share; few, or none."""
+    """Return the at most four shapes that nearly all texts have, each with its share; else ()."""
     shape = column
     for letters, sign in (("[0-9]", "9"), ("[A-Z]", "A"), ("[a-z]", "a")):
         shape = f"regexp_replace({shape}, '{letters}', '{sign}', 'g')"
-    found = cursor.execute(
-        f"select {shape} as shape, count(*) as n from profiled where {column} is not null and length({column}) <= 40"
+    rows = cursor.execute(
+        f"select {shape} as shape, count(*) as n from profiled"
+        f" where {column} is not null and length({column}) <= 40"
         " group by 1 order by n desc, shape limit 4"
     ).fetchall()
-    if sum(n for text, n in found if "aa" in text) > (1 - _MOSTLY) * count:  # words, not codes
+    if sum(n for text, n in rows if "aa" in text) > (1 - _MOSTLY) * count:  # words, not codes
         return ()
-    kept = [(_regex(text), n / count) for text, n in found if n / count >= 0.005]
-    return tuple(kept) if kept and sum(share for _, share in kept) >= _MOSTLY else ()
+    shapes = [(_regex(text), n / count) for text, n in rows if n / count >= 0.005]
+    return tuple(shapes) if sum(share for _, share in shapes) >= _MOSTLY else ()
 
 
 def _regex(shape: str) -> str:
-    """Return a regular expression for a shape: runs of digits, capitals and small letters, and the rest as it is."""
-    signs = {"9": r"\d", "A": "[A-Z]", "a": "[a-z]"}
-    runs = (match[0] for match in re.finditer(r"(.)\1*", shape, re.DOTALL))
-    plain = {sign: f"\\{sign}" for sign in _SPECIAL}
-    return "".join(
-        f"{ {**plain, **signs}.get(r[0], r[0]) }{f'{{{len(r)}}}' if len(r) > 1 else ''}"
-        for r in runs
-    )
+    """Return a regular expression for a shape: runs of classes of characters, and other text."""
+    patterns = {sign: f"\\{sign}" for sign in _SPECIAL}
+    patterns |= {"9": r"\d", "A": "[A-Z]", "a": "[a-z]"}
+    regex = ""
+    for match in re.finditer(r"(.)\1*", shape, re.DOTALL):
+        character, length = match[1], len(match[0])
+        regex += patterns.get(character, character)
+        if length > 1:
+            regex += f"{{{length}}}"
+    return regex
 
 
 def _reads_as(cursor: "duckdb.DuckDBPyConnection", column: str) -> str:
-    """Return what all texts of a column could be read as; codes that begin with a zero are no numbers."""
+    """Return what all texts of a column can be parsed as; codes with a leading zero are texts."""
     casts = ", ".join(
-        f"coalesce(bool_and({fits.format(column)}), false)" for fits in _READS_AS.values()
+        f"coalesce(bool_and({test.format(column)}), false)" for test in _READS_AS.values()
     )
     code = f"coalesce(bool_or(regexp_matches({column}, '^0[0-9]')), false)"
-    found = cursor.execute(
+    row = cursor.execute(
         f"select {code}, {casts} from profiled where {column} is not null"
     ).fetchone()
-    assert found is not None
-    is_code, *fits = found
-    words = [word for word, good in zip(_READS_AS, fits, strict=True) if good]
-    return "" if is_code or not words else words[0]
+    assert row is not None
+    is_code, *fits = row
+    kinds = [kind for kind, fit in zip(_READS_AS, fits, strict=True) if fit]
+    return "" if is_code or not kinds else kinds[0]
 
 
 def _key(
     cursor: "duckdb.DuckDBPyConnection", profiles: Sequence[Profile], rows: int
 ) -> tuple[str, ...]:
-    """Return the first column, or two, that no two rows have alike; none, when rows are few or none does."""
-    able = [
-        p
-        for p in profiles
-        if not p.nulls and p.type not in _FLOATS and not p.type.endswith(("]", ")"))
-    ]
-    able += [p for p in profiles if not p.nulls and DECIMAL.match(p.type)]
-    single: list[tuple[Profile, ...]] = [(p,) for p in able if p.different >= 0.9 * rows]
+    """Return the first column, or pair of columns, that is unique; () if there is none."""
+    if rows <= 1:
+        return ()
+    full = [p for p in profiles if not p.nulls]
+    columns = [p for p in full if p.type not in _FLOATS and not p.type.endswith(("]", ")"))]
+    columns += [p for p in full if DECIMAL.match(p.type)]
+    singles: list[tuple[Profile, ...]] = [(p,) for p in columns if p.different >= 0.9 * rows]
     pairs = [
-        pair
-        for pair in combinations(able, 2)
-        if pair[0].different * pair[1].different >= 0.9 * rows
+        (first, second)
+        for first, second in combinations(columns, 2)
+        if first.different * second.different >= 0.9 * rows
     ]
-    for candidate in [*single, *pairs[:_PAIRS]] if rows > 1 else []:
+    for candidate in [*singles, *pairs[:_PAIRS]]:
         names = ", ".join(identifier(p.name) for p in candidate)
         query = f"select 1 from profiled group by {names} having count(*) > 1 limit 1"
         if cursor.execute(query).fetchone() is None:
@@ -280,14 +293,15 @@ def _key(
     return ()
 
 
-# ---------------------------------------------------------------------------------------------- code
+# ---------------------------------------------------------------------------------------- code
 
 
 def _code(
     name: str, version: str, rows: int, profiles: Sequence[Profile], key: Sequence[str]
 ) -> Iterable[str]:
-    decimals = any("Annotated" in _annotation(p.type) for p in profiles)
-    yield from ["from typing import Annotated", ""] if decimals else []
+    """Yield the lines of a pandera model, and of rules for what most rows meet."""
+    if any("Annotated" in _annotation(profile.type) for profile in profiles):
+        yield from ["from typing import Annotated", ""]
     rules = [line for profile in profiles for line in _rule(profile)]
     yield from ["import pandera.polars as pa", "import polars as pl", ""]
     yield from ["from assay import rule", ""] if rules else []
@@ -318,7 +332,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _label(name: str, taken: set[str]) -> str:
-    """Return the attribute that stands for a column, and take it: no other column has it."""
+    """Return the attribute of a column, and add it to `taken`; no other column has it."""
     if _is_plain(name):
         return name
     label = first = re.sub(r"\W", "_", f"column_{name}", flags=re.ASCII)
@@ -331,80 +345,81 @@ def _label(name: str, taken: set[str]) -> str:
 
 
 def _field(profile: Profile, label: str, *, unique: bool) -> Iterable[str]:
-    given = _demands(profile)
-    given |= {"unique": "True"} if unique else {}
-    if not _is_plain(profile.name):
-        given = {"alias": _quoted(profile.name), **given}
-    told = f" = pa.Field({', '.join(f'{k}={v}' for k, v in given.items())})" if given else ""
-    if not (annotation := _annotation(profile.type)):
+    annotation = _annotation(profile.type)
+    if not annotation:
         yield f"    # {label}: {profile.type}: a type to be written by hand"
         return
-    yield f"    {label}: {annotation}{told}  # {_seen(profile)}"
+    arguments = {} if _is_plain(profile.name) else {"alias": _quoted(profile.name)}
+    arguments |= _demands(profile)
+    if unique:
+        arguments["unique"] = "True"
+    pandera = ""
+    if arguments:
+        pandera = f" = pa.Field({', '.join(f'{k}={v}' for k, v in arguments.items())})"
+    yield f"    {label}: {annotation}{pandera}  # {_observation(profile)}"
 
 
 def _demands(profile: Profile) -> dict[str, str]:
-    """Return what to demand of a column: what its values say, and would still say tomorrow."""
-    given: dict[str, str] = {}
+    """Return arguments of `pa.Field`: what the values meet, and are likely to go on meeting."""
+    demands: dict[str, str] = {}
     if profile.values:
-        given["isin"] = f"[{', '.join(map(_quoted, profile.values))}]"
-    elif profile.shapes and sum(share for _, share in profile.shapes) > 1 - 1e-9:
-        given["str_matches"] = _pattern(profile)
-    if isinstance(profile.low, int | float) or DECIMAL.match(profile.type):
-        if profile.low is not None and profile.low >= 0:
-            given["ge" if profile.low == 0 else "gt"] = "0"
-        if (
-            profile.low is not None
-            and profile.low >= 0
-            and 0.5 < profile.high <= 1
-            and profile.type not in INTEGERS
-        ):
-            given["le"] = "1"
+        demands["isin"] = f"[{', '.join(map(_quoted, profile.values))}]"
+    elif profile.shapes and _share(profile) > _ALL:
+        demands["str_matches"] = _pattern(profile)
+    is_number = isinstance(profile.low, int | float) or DECIMAL.match(profile.type)
+    if is_number and profile.low is not None and profile.low >= 0:
+        demands["ge" if profile.low == 0 else "gt"] = "0"
+        if 0.5 < profile.high <= 1 and profile.type not in INTEGERS:  # a share
+            demands["le"] = "1"
     if profile.nulls:
-        given["nullable"] = "True"
+        demands["nullable"] = "True"
     if profile.secret:
-        given["metadata"] = '{"sensitive": True}'
-    return given
+        demands["metadata"] = '{"sensitive": True}'
+    return demands
 
 
 def _rule(profile: Profile) -> Iterable[str]:
-    share = sum(share for _, share in profile.shapes)
-    if profile.shapes and share <= 1 - 1e-9:
-        words, column = _quoted(f"{profile.name} looks as it mostly does"), _quoted(profile.name)
+    """Yield a rule with a tolerance, if most texts of a column have a shape and some do not."""
+    share = _share(profile)
+    if profile.shapes and share <= _ALL:
+        text, column = _quoted(f"{profile.name} looks as it mostly does"), _quoted(profile.name)
         check = f"pa.Check.str_matches({_pattern(profile)})"
         bound = max(1, round((1 - share) * 200))
-        seen = f"{share:.1%} of {profile.rows - profile.nulls:,}"
-        yield f'rule.check({words}, {check}, column={column}, fail_above="{bound} %"),  # {seen}'
+        note = f"{share:.1%} of {profile.rows - profile.nulls:,}"
+        yield f'rule.check({text}, {check}, column={column}, fail_above="{bound} %"),  # {note}'
+
+
+def _share(profile: Profile) -> float:
+    """Return the share of the texts of a column that have one of its shapes."""
+    return sum(share for _, share in profile.shapes)
 
 
 def _pattern(profile: Profile) -> str:
+    """Return the regular expression for the shapes of a column, as a Python literal."""
     shapes = [shape for shape, _ in profile.shapes]
-    joined = shapes[0] if len(shapes) == 1 else f"({'|'.join(shapes)})"
-    quote = "'" if '"' in joined else '"'
-    return (
-        f"r{quote}^{joined}${quote}"
-        if quote not in joined and "\n" not in joined
-        else repr(f"^{joined}$")
-    )
+    regex = shapes[0] if len(shapes) == 1 else f"({'|'.join(shapes)})"
+    quote = "'" if '"' in regex else '"'
+    if quote in regex or "\n" in regex:
+        return repr(f"^{regex}$")
+    return f"r{quote}^{regex}${quote}"
 
 
-def _seen(profile: Profile) -> str:
-    """Return in words what was seen, and on what share of the rows."""
-    there = profile.rows - profile.nulls
-    share = there / profile.rows if profile.rows else 0
-    told = [f"in {share:.1%} of rows" if profile.nulls else "in every row"]
+def _observation(profile: Profile) -> str:
+    """Return in words what was observed of a column, and on what share of the rows."""
+    phrases = ["in every row"]
+    if profile.nulls:
+        share = (profile.rows - profile.nulls) / profile.rows
+        phrases = [f"in {share:.1%} of rows"]
     if profile.low is not None:
-        told.append(f"{profile.low} to {profile.high}")
+        phrases.append(f"{profile.low} to {profile.high}")
     if not profile.secret:
-        told.append(
-            f"about {profile.different:,} different"
-            if profile.different > _FEW
-            else f"{profile.different} different"
-        )
+        about = "about " if profile.different > _FEW else ""
+        phrases.append(f"{about}{profile.different:,} different")
     if profile.likely:
-        told.append("may be personal: if not, take the mark away")
+        phrases.append("may be personal: if not, take the mark away")
     if profile.reads_as:
-        told.append(f"all can be read as {profile.reads_as}")
-    return ", ".join(told)
+        phrases.append(f"all can be read as {profile.reads_as}")
+    return ", ".join(phrases)
 
 
 def _annotation(type: str) -> str:
@@ -418,5 +433,5 @@ def _class_name(name: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as Python spells it, in double quotes where that is plain."""
+    """Return a text as a Python literal, in double quotes if it needs no escapes."""
     return f'"{text}"' if text.isprintable() and not set('"\\') & set(text) else ascii(text)

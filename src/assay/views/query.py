@@ -29,7 +29,7 @@ _NOT_PUBLISHED = "`products ls` lists what is declared; `products materialize` p
 def run(
     sql: str, published: Published, timeout: float = 0.0
 ) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
-    """Run one query over published products; gives the names of its columns, and its rows as they come.
+    """Run one query over published products; give its column names, and its rows as they come.
 
     A bare name stands for the product of that name if there is one only. The connection can reach
     no other file, no network and no setting.
@@ -56,7 +56,7 @@ def run(
             yield _unique(names), _rows(room, bounds, answer)
     except duckdb.OutOfMemoryException:
         room.close()
-        raise  # it is no mistake in the query
+        raise  # not a mistake in the query
     except duckdb.Error as error:
         raise QueryRefused(str(error).strip()) from error
     except (KeyboardInterrupt, QueryStopped):

@@ -1,6 +1,7 @@
-"""Reading published products from Python: `read`, `connect` and `path`. None of it imports the user's modules."""
+"""Reads published products from Python: `read`, `connect` and `path`, without user modules."""
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -28,20 +29,13 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
-_TOLD = {
-    "DATE",
-    "VARCHAR",
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "BOOLEAN",
-}  # what a folder's name can tell
+# Types whose values the names of folders (`day=2024-01-01`) can hold.
+_FOLDER_TYPES = {"DATE", "VARCHAR", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "BOOLEAN"}
 AsOf = datetime | date | str | int | None
 
 
 class PartsHeldBack(UserWarning):
-    """Parts of what is read are held back: they are missing, or as they were before."""
+    """Parts of a product are held back: they are missing, or are those published before."""
 
 
 def read(
@@ -49,27 +43,27 @@ def read(
 ) -> "pl.LazyFrame":
     """Return the published version of a product as a LazyFrame.
 
-    `as_of` is a moment (a datetime, or ISO 8601 text; UTC unless it says) or a release number; `project` is a folder
-    in the project (the working directory unless given). Raises UsageError for a name that is not published, and warns
-    (PartsHeldBack) when parts of it are held back.
+    `as_of` is a moment (a datetime, or ISO 8601 text; UTC by default) or a release number.
+    `project` is a folder in the project (by default the working directory). Raises UsageError for a
+    name that is not published, and warns (PartsHeldBack) when parts of the product are held back.
     """
-    found = published(_config(project), env, as_of, name)
-    version = found.version(name)
+    products = published(_config(project), env, as_of, name)
+    version = products.version(name)
     if not version.columns:
         raise UsageError(
             f"{version.product} is a file, not a table",
             hint=f"assay.path({version.product!r}) says where it is.",
         )
     _warn([version])
-    return lazy.parquet(table_of(version, found.storage))
+    return lazy.parquet(table_of(version, products.storage))
 
 
 def path(
     name: str, *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None
 ) -> Path:
-    """Return the file of the published version of a product: Parquet for a table, the file itself for a file.
+    """Return the file of the published version of a product: for a table, a Parquet file.
 
-    Raises UsageError for a table that is several files, as one in parts may be.
+    Raises UsageError for a table that is stored in several files, as one in parts may be.
     """
     return published(_config(project), env, as_of, name).file(name)
 
@@ -79,20 +73,20 @@ def connect(
 ) -> "duckdb.DuckDBPyConnection":
     """Return a DuckDB connection with a view for every published table, all from one moment.
 
-    A view is called `domain.name`, and by the bare name too where that is clear. It runs in UTC, as products do.
+    A view is called `domain.name`, and also by the bare name if only one product has it. The time
+    zone is UTC, as it is for products.
     """
     import duckdb
 
-    seen = published(_config(project), env, as_of)
-    _warn(seen.versions.values())
-    tables = seen.stored(seen.tables)
+    products = published(_config(project), env, as_of)
+    _warn(products.versions.values())
+    tables = products.stored(products.tables)
     views = {name: duck.parquet(table) for name, table in tables.items()}
-    bare = [name.partition(".")[2] for name in views]
-    views |= {
-        short: f"from {dotted(n)}"
-        for n, short in zip(list(views), bare, strict=True)
-        if bare.count(short) == 1
-    }
+    bare_names = Counter(name.partition(".")[2] for name in tables)
+    for name in tables:
+        bare_name = name.partition(".")[2]
+        if bare_names[bare_name] == 1:
+            views[bare_name] = f"from {dotted(name)}"
     connection = duckdb.connect()
     duck.in_utc(connection)
     with damage_reported(tables.values()):
@@ -101,7 +95,7 @@ def connect(
 
 
 class Published:
-    """What readers of one environment see at one moment: the version of every product, and where its bytes are."""
+    """The published version of each product of an environment at one moment, and its files."""
 
     def __init__(
         self,
@@ -111,73 +105,80 @@ class Published:
         at: datetime | int | None = None,
     ) -> None:
         self.versions, self.config, self.environment = versions, config, environment
-        when = (
-            f"as of {at:%Y-%m-%d %H:%M:%S} UTC" if isinstance(at, datetime) else f"at release {at}"
-        )
-        self.when = "" if at is None else f" {when}"
+        self.when = ""
+        if isinstance(at, datetime):
+            self.when = f" as of {at:%Y-%m-%d %H:%M:%S} UTC"
+        elif at is not None:
+            self.when = f" at release {at}"
         self.storage = LocalStorage(config.state / "store")
 
     def file(self, name: str) -> Path:
-        """Return the file of a product given in full or by its bare name; StoreError when it is not there whole."""
+        """Return the file of a product, given by its full or bare name.
+
+        Raises UsageError if the product is not in one file, StoreError if the file is damaged.
+        """
         version = self.version(name)
-        found = table_of(version, self.storage)
-        if len(found.files) != 1 or found.cuts:
+        table = table_of(version, self.storage)
+        if len(table.files) != 1 or table.cuts:
             raise UsageError(
                 f"{version.product} is in {len(version.parts)} parts, not in one file",
                 hint=f"assay.read({version.product!r}) reads them as one table.",
             )
-        return found.files[0]
+        return table.files[0]
 
     def version(self, name: str) -> Version:
-        """Return the version of a product given in full or by its bare name."""
-        found = [n for n in self.versions if name in {n, n.partition(".")[2]}]
-        if len(found) != 1:
-            there = f"is not published in {self.environment}{self.when}"
-            what = f"could be {' or '.join(sorted(found))}" if found else there
-            raise UsageError(
-                f"{name!r} {what}",
-                hint=nearest(name, self.versions) or "`products status` says what is.",
-            )
-        return self.versions[found[0]]
+        """Return the version of a product, given by its full or bare name; UsageError if none."""
+        matches = [full for full in self.versions if name in {full, full.partition(".")[2]}]
+        if len(matches) == 1:
+            return self.versions[matches[0]]
+        problem = f"is not published in {self.environment}{self.when}"
+        if matches:
+            problem = f"could be {' or '.join(sorted(matches))}"
+        hint = nearest(name, self.versions) or "`products status` says what is."
+        raise UsageError(f"{name!r} {problem}", hint=hint)
 
     @property
     def tables(self) -> list[str]:
-        """Full names of the published tables (files are none)."""
+        """The full names of the published tables, without products that are files."""
         return [name for name, version in self.versions.items() if version.columns]
 
     def stored(self, names: Iterable[str]) -> dict[str, StoredTable]:
-        """Return where each of these tables is read."""
+        """Return where the rows of these tables are stored, by name."""
         return {name: table_of(self.versions[name], self.storage) for name in names}
 
 
 def table_of(version: Version, storage: Storage) -> StoredTable:
-    """Return where the rows of a version are read; those that were set aside are none.
+    """Return where the rows of a version are stored, without quarantined rows.
 
-    Where files lie in folders that tell the value of a column, the table says so.
+    If the names of the files' folders hold the values of a column, the table names that column.
     """
-    found = stored(
-        version, storage, [p for p in version.parts if version.in_parts or p.key != QUARANTINE]
-    )
-    # Engines read every folder of a path, also those that the store lies in.
-    told = split_of(found.files) if version.in_parts and "=" not in str(storage.root) else set()
+    parts = [part for part in version.parts if version.in_parts or part.key != QUARANTINE]
+    table = stored(version, storage, parts)
+    # Engines read each folder of a path that contains "=", also those above the store.
+    if not version.in_parts or "=" in str(storage.root):
+        return table
+    names = split_of(table.files)
     types = {column.name: column.type for column in version.columns if not column.logical}
-    column = told.pop() if len(told) == 1 else ""
-    return replace(found, split=(column, types[column])) if types.get(column) in _TOLD else found
+    column = names.pop() if len(names) == 1 else ""
+    if types.get(column) not in _FOLDER_TYPES:
+        return table
+    return replace(table, split=(column, types[column]))
 
 
 def published(
     config: Config, env: str | None = None, as_of: AsOf = None, name: str = ""
 ) -> Published:
-    """Return what readers see, read from the catalog in one go.
+    """Return the published version of each product, at a moment or as of a release.
 
-    The files of all of it, or of the product that is named, stay for as long as this process lives.
+    The files of all products, or of the product `name`, are kept until this process ends.
     """
     storage = LocalStorage(config.state / "store")
     with reading(storage.root):
-        found = _published(config, storage, env or config.environment, moment(as_of))
-        versions = [found.version(name)] if name else list(found.versions.values())
-        keep(storage.root, (folder_of(part.path) for version in versions for part in version.parts))
-    return found
+        products = _published(config, storage, env or config.environment, moment(as_of))
+        versions = [products.version(name)] if name else list(products.versions.values())
+        folders = (folder_of(part.path) for version in versions for part in version.parts)
+        keep(storage.root, folders)
+    return products
 
 
 def _published(
@@ -199,7 +200,7 @@ def _published(
 
 
 def moment(as_of: AsOf) -> datetime | int | None:
-    """Return a moment or a release number as the catalog takes it; UsageError for text that is neither."""
+    """Return a moment or a release number for the catalog; UsageError for any other text."""
     if isinstance(as_of, date) and not isinstance(as_of, datetime):
         as_of = datetime(as_of.year, as_of.month, as_of.day)
     if isinstance(as_of, str):
@@ -222,16 +223,19 @@ def _config(project: Path | str | None) -> Config:
 
 
 def held_back(version: Version) -> str:
-    """Return which parts of what readers see are held back, in words; '' when none is."""
+    """Return which parts of a published version are held back, in words; '' if none are."""
     missing, before = as_before(version)
-    told = [f"without {some_parts(missing)}"] if missing else []
-    told += [f"{some_parts(before)} as it was before"] if before else []
+    phrases = []
+    if missing:
+        phrases.append(f"without {some_parts(missing)}")
+    if before:
+        phrases.append(f"{some_parts(before)} as it was before")
+    if not phrases:
+        return ""
     why = f"`products why {version.product}` says why"
-    return (
-        f"{version.product} has parts that are held back: {', '.join(told)}; {why}" if told else ""
-    )
+    return f"{version.product} has parts that are held back: {', '.join(phrases)}; {why}"
 
 
 def _warn(versions: Iterable[Version]) -> None:
-    for told in filter(None, map(held_back, versions)):
-        warnings.warn(told, PartsHeldBack, stacklevel=3)
+    for message in filter(None, map(held_back, versions)):
+        warnings.warn(message, PartsHeldBack, stacklevel=3)

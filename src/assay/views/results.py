@@ -1,10 +1,11 @@
-"""What was decided or done for a product, as frozen values; `views.words` makes text of them."""
+"""Decisions about products and results of runs, as frozen values; `views.words` has their text."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from msgspec import field
 from msgspec.structs import replace
 
 from assay.facts import PartCount, Status
@@ -13,7 +14,7 @@ from assay.views.view import View
 
 
 class ResultKind(StrEnum):
-    """How a product came out of a run, or would."""
+    """The result of a product in a run, or what is planned for it."""
 
     PUBLISHED = "published"
     PUBLISH = "publish"
@@ -41,9 +42,9 @@ class ReadersView(View, frozen=True, kw_only=True):
 
 
 class RuleView(View, frozen=True, kw_only=True):
-    """How one rule came out on one version.
+    """The result of one rule on one version.
 
-    `where` and `closes` are known only of a rule that is still declared.
+    `where` and `closes` are None if the rule is no longer declared.
     """
 
     text: str
@@ -56,7 +57,7 @@ class RuleView(View, frozen=True, kw_only=True):
     rows: int | None
     measured: float | int | str | None
     threshold: str
-    how: str
+    method: str = field(name="how")
     samples: tuple[Mapping[str, Any], ...]
     message: str
     parts: tuple[PartCount, ...]
@@ -69,7 +70,7 @@ class RuleView(View, frozen=True, kw_only=True):
         return self.status in {Status.FAILED, Status.ERROR}
 
 
-# ---------------------------------------------------------------------------------------------- decisions
+# ----------------------------------------------------------------------------------- decisions
 
 
 class PublishedView(View, frozen=True, kw_only=True):
@@ -85,7 +86,7 @@ class PublishedView(View, frozen=True, kw_only=True):
 
 
 class UnchangedView(View, frozen=True, kw_only=True):
-    """A version that is published and stays so."""
+    """A version that stays published."""
 
     version: str
     rows: int
@@ -96,8 +97,8 @@ class UnchangedView(View, frozen=True, kw_only=True):
 class HeldBackView(View, frozen=True, kw_only=True):
     """A version that its rules hold back.
 
-    Of a product whose parts can be held back alone, `whole_because` says why the whole version is, `whole_hint` what
-    to do.
+    For a product whose parts can be held back one by one, `whole_because` says why the whole
+    version is held back, and `whole_hint` what to do.
     """
 
     version: str
@@ -112,7 +113,7 @@ class HeldBackView(View, frozen=True, kw_only=True):
 
 
 class HeldView(View, frozen=True, kw_only=True):
-    """A product that is held because of its inputs: each with what is the matter with it."""
+    """A product that is held because of its inputs; `waits_for` says for each what is wrong."""
 
     waits_for: Mapping[str, str]
     readers: ReadersView | None
@@ -128,7 +129,7 @@ class FailedView(View, frozen=True, kw_only=True):
 
 
 class UnfinishedView(View, frozen=True, kw_only=True):
-    """A product of whose parts only some are built: `parts_there` of so many."""
+    """A product of which only `parts_there` of the parts are built."""
 
     parts_there: int
     of: int
@@ -151,7 +152,7 @@ class LeftView(View, frozen=True, kw_only=True):
 
 
 class PartsToBuild(View, frozen=True, kw_only=True):
-    """The parts that would be built, of so many, and about how long that takes."""
+    """The parts that would be built, of all parts, and about how long that takes."""
 
     to_build: tuple[str, ...]
     of: int
@@ -194,11 +195,11 @@ DecisionView = (
 )
 
 
-# ---------------------------------------------------------------------------------------------- products
+# ------------------------------------------------------------------------------------ products
 
 
 class HeldPart(View, frozen=True, kw_only=True):
-    """A part that is held back: readers have its last good rows, or nothing of it."""
+    """A part that is held back; its earlier rows are published, or no rows of it."""
 
     part: str
     readers_keep_before: bool
@@ -207,7 +208,8 @@ class HeldPart(View, frozen=True, kw_only=True):
 class PlanView(View, frozen=True, kw_only=True):
     """What was decided for a product.
 
-    `held_parts` are held back of what readers see, by the rules `held_by`; `affects` says whom that concerns.
+    `held_parts` are the parts of the published version that the rules `held_by` hold back;
+    `affects` names the consumers affected.
     """
 
     inline: ClassVar[tuple[str, ...]] = ("decision",)
@@ -230,7 +232,7 @@ class PlanView(View, frozen=True, kw_only=True):
 
     @property
     def readers(self) -> ReadersView | None:
-        """What readers see, as far as the decision says it."""
+        """The published version, if the decision names it."""
         match self.decision:
             case HeldBackView() | HeldView() | FailedView() | UnfinishedView() | BusyView():
                 return self.decision.readers
@@ -250,12 +252,12 @@ class PlanView(View, frozen=True, kw_only=True):
         return isinstance(self.decision, UnchangedView) and self.decision.pinned
 
     def to_publish(self, reason: str) -> "PlanView":
-        """Return the same as what is yet to be published, for this reason."""
+        """Return the same view with the result "publish", for this reason."""
         return replace(self, result=ResultKind.PUBLISH, reasons=(reason,))
 
 
 class FailedPart(View, frozen=True, kw_only=True):
-    """A part whose build failed, as a FailedView says it of a product."""
+    """A part whose build failed; the fields are those of a FailedView."""
 
     part: str
     error: str
@@ -264,14 +266,14 @@ class FailedPart(View, frozen=True, kw_only=True):
 
 
 class PartsBuilt(View, frozen=True, kw_only=True):
-    """How many parts were built, of so many."""
+    """How many parts were built, of all parts."""
 
     built: int
     of: int
 
 
 class ResultView(PlanView, frozen=True, kw_only=True):
-    """How a product came out of a run: what was decided last, and what was done for it, in `seconds`."""
+    """The result of a product in a run: the last decision, and what was done, in `seconds`."""
 
     failed_parts: tuple[FailedPart, ...] = ()
     parts: PartsBuilt | None = None
@@ -283,7 +285,7 @@ class ResultView(PlanView, frozen=True, kw_only=True):
 
 
 class RetryingView(View, frozen=True, kw_only=True):
-    """A build that failed and is tried again: the `number`-th of so many tries more."""
+    """A build that failed and is tried again: retry `number` of `of`."""
 
     product: str
     result: ResultKind

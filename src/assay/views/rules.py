@@ -1,9 +1,11 @@
-"""How the rules of a product are checked, their results over its versions, and the rows that fail them."""
+"""How rules are checked, their results over the versions of a product, and the failing rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
+
+from msgspec import field
 
 from assay.build.evidence import evidence_of, totals_of
 from assay.build.inputs import Inputs
@@ -30,21 +32,21 @@ from assay.views.view import View
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-# ---------------------------------------------------------------------------------------------- how
+# -------------------------------------------------------------------------------------- method
 
 
 class LastResult(View, frozen=True, kw_only=True):
-    """How a rule came out last, and how it was checked then."""
+    """The last result of a rule, and how it was checked then."""
 
     status: Status
-    how: str
+    method: str = field(name="how")
 
 
 class RuleWay(View, frozen=True, kw_only=True):
-    """How a rule is checked: the strategy and its query, and, where pandera runs it, `because` of what."""
+    """How a rule is checked: the method and its query; `because` says why pandera checks it."""
 
     rule: str
-    how: str
+    method: str = field(name="how")
     query: str
     because: str | None = None
     last: LastResult | None
@@ -53,9 +55,9 @@ class RuleWay(View, frozen=True, kw_only=True):
 def judged_how(
     inputs: Inputs, product: Product, version: Version | None, results: Sequence[RuleResult]
 ) -> list[RuleWay]:
-    """Return for each rule how it is checked, its query, and how it came out last.
+    """Return for each rule how it is checked, its query, and its last result.
 
-    Types are those of the newest version, or of the contract before there is any.
+    Column types are those of `version`, or of the contract if no version exists.
     """
     columns: Sequence[Column] = version.columns if version else product.contract.columns
     ways = ways_of(product, columns)
@@ -66,17 +68,17 @@ def judged_how(
     views = []
     for rule in product.contract.rules:
         if rule.text in totals:
-            how, query, because = "totals", _totals_query(totals[rule.text]), None
+            method, query, because = "totals", _totals_query(totals[rule.text]), None
         else:
-            how, query, because = _way(rule, ways.get(rule.text), table, types)
+            method, query, because = _way(rule, ways.get(rule.text), table, types)
         result = last.get(rule.text)
         views.append(
             RuleWay(
                 rule=rule.text,
-                how=how,
+                method=method,
                 query=query,
                 because=because,
-                last=LastResult(status=result.status, how=result.how) if result else None,
+                last=LastResult(status=result.status, method=result.how) if result else None,
             )
         )
     return views
@@ -93,15 +95,15 @@ def _totals_query(totals: TotalsQuery) -> str:
 def _way(
     rule: Rule, way: Way | None, table: str, types: Mapping[str, str]
 ) -> tuple[str, str, str | None]:
-    """Return the strategy, the query, and why pandera runs it."""
+    """Return the method, its query, and why pandera checks the rule."""
     match way:
         case None:
             return "sql", query_of(rule, types), None
         case DecidedByColumns():
             return "schema", "", None
         case Rows(prunes=prunes):
-            how = "fused; pruned, when there are many rows" if prunes else "fused"
-            return how, fused([way], table, prune=prunes), None
+            method = "fused; pruned, when there are many rows" if prunes else "fused"
+            return method, fused([way], table, prune=prunes), None
         case Whole():
             return "fused", fused([way], table), None
         case Unique():
@@ -114,11 +116,11 @@ def _way(
             return "pandera", "", why
 
 
-# ---------------------------------------------------------------------------------------------- over time
+# ----------------------------------------------------------------------------------- over time
 
 
 class RuleHistoryView(View, frozen=True, kw_only=True):
-    """How a rule came out on one version: what it measured, or how many rows failed, and what was allowed."""
+    """The result of a rule on one version: the measured value, or the number of failing rows."""
 
     version: str
     built_at: datetime
@@ -134,7 +136,7 @@ class RuleHistoryView(View, frozen=True, kw_only=True):
 def history_of_rule(
     catalog: Catalog, product: Product, rule: Rule, environment: str
 ) -> list[RuleHistoryView]:
-    """Return how a rule came out on each version, oldest first."""
+    """Return the results of a rule on all versions, oldest first."""
     views = []
     for version in reversed(catalog.versions(product.name)):
         result = _result_on(catalog, product, rule, version, environment)
@@ -158,7 +160,7 @@ def history_of_rule(
 def _result_on(
     catalog: Catalog, product: Product, rule: Rule, version: Version, environment: str
 ) -> RuleResult | None:
-    """Return the result of a rule under today's contract, or under the newest one that had it."""
+    """Return a rule's result under today's contract, or the newest contract that had the rule."""
     verdicts = list(catalog.verdicts(version.id, environment))
     verdicts.sort(key=lambda verdict: verdict.contract != product.contract.digest)
     results = (result for verdict in verdicts for result in verdict.results)
@@ -166,12 +168,12 @@ def _result_on(
 
 
 def value_of(result: RuleResult) -> float | int | str | None:
-    """Return what was measured: a difference, an age, a count; of a rule about rows, how many failed."""
+    """Return the measured value of a result; for a rule on rows, the number of failing rows."""
     return result.measured if result.measured is not None else result.failing
 
 
 def sparkline(values: Sequence[Any]) -> str:
-    """Return numbers as a line of bars; what is no number is a gap."""
+    """Return numbers as a line of bars; other values are gaps."""
     numbers = [float(value) for value in values if _is_number(value)]
     if not numbers:
         return ""
@@ -195,14 +197,17 @@ def overdue(product: Product, today: date) -> list[Rule]:
     ]
 
 
-# ---------------------------------------------------------------------------------------------- what fails
+# --------------------------------------------------------------------------------- failing rows
 
 
 @contextmanager
 def failures(
     project: Project, inputs: Inputs, product: Product, version: Version, rule: Rule
 ) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
-    """Give all rows of a version that fail a rule, checked again against what its rules read now."""
+    """Give the column names and all rows of a version that fail a rule.
+
+    The rule is checked again, with the current rows of its other inputs.
+    """
     import duckdb
 
     project.vouch([product.name])

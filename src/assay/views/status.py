@@ -1,4 +1,4 @@
-"""What readers see of a product, whether it is up to date, and what is overdue."""
+"""The status of a product: its published version, its state, and what is overdue."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -32,14 +32,14 @@ _STATES = {
 
 
 class UndeclaredDecision(View, frozen=True, kw_only=True):
-    """Stands for the decision about a product that is no longer declared: there is none."""
+    """Takes the place of a decision for a product that is no longer declared."""
 
     product: str
     result: ResultKind
 
 
 class StatusView(View, frozen=True, kw_only=True):
-    """What was decided for a product, what readers see, and what is the matter with it."""
+    """The decision for a product, its published version, its state, and why."""
 
     inline: ClassVar[tuple[str, ...]] = ("plan",)
 
@@ -63,8 +63,8 @@ def status_of(
 ) -> StatusView:
     """Return the status of a product.
 
-    `notes` say which of its inputs are held back, or do not match; `unfinished`: the last run began with it and did
-    not finish.
+    `notes` say which of its inputs are held back, or do not match. `unfinished`: the last run
+    began with the product and did not finish it.
     """
     because = _because(plan, readers)
     because += notes
@@ -114,14 +114,14 @@ def _because(plan: PlanView, readers: ReadersView | None) -> list[str]:
     return because
 
 
-def _state(plan: PlanView, held: Sequence[str]) -> str:
+def _state(plan: PlanView, held_parts: Sequence[str]) -> str:
     """Return the state of a product, with how many of its parts are held back."""
     if plan.pinned:
         return "pinned"
     state = _STATES.get(plan.result, str(plan.result))
-    if not held:
+    if not held_parts:
         return state
-    parts = f"{len(held)} part{'s' if len(held) > 1 else ''} held back"
+    parts = f"{len(held_parts)} part{'s' if len(held_parts) > 1 else ''} held back"
     return parts if state == _UP_TO_DATE else f"{state}, {parts}"
 
 
@@ -131,7 +131,7 @@ def _overdue_review(rule: Rule) -> str:
 
 
 def _late(product: Product, now: datetime, latest: datetime | None) -> list[str]:
-    """Return which rules on the age of the latest event the published version does not meet now."""
+    """Return the rules on the age of the latest event that the published version fails now."""
     if latest is None:
         return []
     problems = []

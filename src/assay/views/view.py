@@ -1,4 +1,4 @@
-"""The base of what verbs find out: frozen values, and how they become JSON."""
+"""The base class of the values that verbs print, and their JSON."""
 
 from datetime import datetime
 from functools import cache
@@ -11,14 +11,14 @@ from msgspec.structs import FieldInfo, fields
 class View(Struct, frozen=True, kw_only=True):
     """Plain values that a verb prints as text, or as JSON.
 
-    Its JSON has a key for each field, except for fields that have their default: those are left out. The fields of the
-    views that are named in `inline` stand among its own.
+    The JSON has a key for each field, without fields that have their default value. The fields of
+    the views named in `inline` are among the keys of this view.
     """
 
     inline: ClassVar[tuple[str, ...]] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields as JSON shows them: moments as ISO 8601 text, views below as mappings."""
+        """Return the fields as plain data: moments as ISO 8601 text, views as mappings."""
         data: dict[str, Any] = {}
         for field in _fields(type(self)):
             value = getattr(self, field.name)
@@ -37,7 +37,7 @@ def _fields(view: type[View]) -> tuple[FieldInfo, ...]:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a field's value for JSON; what is inside of mappings is data of the user's and stays as it is."""
+    """Return a field's value as plain data; values in mappings are users' data, and unchanged."""
     match value:
         case View():
             return value.as_json()

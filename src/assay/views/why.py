@@ -1,4 +1,4 @@
-"""Explains what is next for a product: the questions that `decide()` asks, and what would change the answer."""
+"""Explains the decision for a product: the questions that `decide()` asks, and their answers."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -25,11 +25,14 @@ _RUNGS = (
     (Publish, "do readers see it?"),
     (Keep, "so it is kept"),
 )
-_MOST_CODE = 8  # things that the code reaches that are listed
+_MOST_CODE = 8  # names of reached code that are listed
 
 
 class ExplanationView(View, frozen=True, kw_only=True):
-    """The decision for a product: the rungs that lead to it, what would change it, and all that as text."""
+    """The decision for a product, the rungs that lead to it, and what would change it.
+
+    `lines` are the whole explanation as text.
+    """
 
     inline: ClassVar[tuple[str, ...]] = ("plan",)
 
@@ -91,7 +94,7 @@ def _ladder(decision: Decision) -> list[str]:
 
 
 def _roots(graph: Graph, name: str, steps: Mapping[str, Decision]) -> list[str]:
-    """Return the products that a held product waits for in the end: their own rules hold them back."""
+    """Return the upstream products that hold a product: those that their own rules hold back."""
     upstream = graph.upstream(name)
     return [
         f"{product} is held back: {_rule_names(decision)} (products why {product})"

@@ -43,7 +43,10 @@ class PartReadersView(View, frozen=True, kw_only=True):
 
 
 class PartExplanationView(View, frozen=True, kw_only=True):
-    """What is next for a part, and what it `uses`: parts by input, where it follows that part by part."""
+    """What is next for a part.
+
+    `uses` lists the parts of each input that the part follows.
+    """
 
     product: str
     part: str
@@ -179,7 +182,8 @@ def _input_lines(product: Product, uses: Mapping[str, list[str]]) -> list[str]:
         if keys is None:
             lines.append(f"  uses all of {i.name}")
             continue
-        more = f" and {len(keys) - _FEW} more" if len(keys) > _FEW else ""
-        parts = f"{', '.join(keys[:_FEW])}{more}"
+        parts = ", ".join(keys[:_FEW])
+        if len(keys) > _FEW:
+            parts += f" and {len(keys) - _FEW} more"
         lines.append(f"  uses {parts or 'nothing'} of {i.name}")
     return lines

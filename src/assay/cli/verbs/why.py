@@ -65,9 +65,9 @@ def _rules(workspace: Workspace, name: str, as_json: bool) -> None:
 def _lines(way: RuleWay, version: Version | None) -> Iterator[str]:
     last = ""
     if version and way.last:
-        last = f"   {short(version.id)}: {way.last.status}, {way.last.how}"
+        last = f"   {short(version.id)}: {way.last.status}, {way.last.method}"
     because = f": {clean(way.because)}" if way.because else ""
     yield f"  {clean(way.rule)}"
-    yield f"      {way.how}{because}{last}"
+    yield f"      {way.method}{because}{last}"
     for line in way.query.splitlines():
         yield f"      {clean(line)}"

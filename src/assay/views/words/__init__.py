@@ -1,1 +1,1 @@
-"""Text made of views: what a person reads."""
+"""The text of views, as a person reads it."""

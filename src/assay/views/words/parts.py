@@ -1,4 +1,4 @@
-"""What a person reads of the parts of a product: how many are built, held back, or failed."""
+"""Text about the parts of a product: how many are built, held back, or failed."""
 
 from assay.events import PART_NOTE
 from assay.plan.parts import some_parts
@@ -57,14 +57,14 @@ def failed_lines(view: PlanView) -> list[str]:
 
 def _failed(part: FailedPart) -> list[str]:
     message = clean(part.error, keep_lines=True).splitlines()
-    error, *more = [line for line in message if not line.startswith(PART_NOTE)] or [""]
+    error, *rest = [line for line in message if not line.startswith(PART_NOTE)] or [""]
     return [
         f"{'':13}failed: {clean(part.part)}: {error}",
-        *(f"{'':15}{line}" for line in more),
+        *(f"{'':15}{line}" for line in rest),
         *(f"{'':15}{clean(line)}" for line in part.detail.splitlines()[:_FEW]),
     ]
 
 
 def affects_lines(affects: tuple[str, ...]) -> list[str]:
-    """Return whom it concerns that something is held back."""
+    """Return the line with the consumers that are affected."""
     return [f"{'':13}affects: {clean(', '.join(affects))}"] if affects else []

@@ -1,4 +1,4 @@
-"""What a person reads of products as they are declared."""
+"""Text about products as they are declared."""
 
 from assay.facts import Version, short
 from assay.model import Product
@@ -13,6 +13,6 @@ def parts_of(product: Product) -> str:
 
 
 def no_longer_declared(version: Version) -> str:
-    """Return what a user should know of a published product that is no longer declared."""
+    """Return the note on a published product that is no longer declared."""
     command = f"`products retire {version.product}`"
     return f"no longer declared, readers still see {short(version.id)}: {command} ends that"

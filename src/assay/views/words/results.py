@@ -1,4 +1,4 @@
-"""What a person reads of a product that was planned, built or held: one line, and why below it."""
+"""Text about a product that was planned, built or held: one line, and the reasons below it."""
 
 from assay.facts import short
 from assay.text import clean
@@ -32,7 +32,7 @@ def lines(view: PlanView, width: int) -> list[str]:
 
 
 def retrying_lines(view: RetryingView, width: int) -> list[str]:
-    """Return the line of what is tried again."""
+    """Return the line for a build that is tried again."""
     when = f"in {view.in_seconds:.1f} s" if view.in_seconds else "now"
     error = clean(view.error.partition("\n")[0])
     head = _head(view.result, view.product, width)
@@ -97,11 +97,11 @@ def _held_back(view: PlanView, blocked: HeldBackView, head: str) -> list[str]:
 
 
 def _failed(failed: FailedView, head: str) -> list[str]:
-    error, *more = clean(failed.error, keep_lines=True).splitlines() or [""]
+    error, *rest = clean(failed.error, keep_lines=True).splitlines() or [""]
     detail = failed.detail.splitlines()[:5]
     lines = [
         f"{head}{error}",
-        *(f"{_INDENT}{line}" for line in more),
+        *(f"{_INDENT}{line}" for line in rest),
         *(clean(f"{_INDENT}{line}") for line in detail),
     ]
     if failed.tries > 1:
@@ -110,7 +110,7 @@ def _failed(failed: FailedView, head: str) -> list[str]:
 
 
 def _readers(view: PlanView) -> str:
-    """Return what readers see meanwhile."""
+    """Return which version stays published."""
     readers = view.readers
     if readers is None:
         return "readers have nothing yet"
@@ -121,8 +121,7 @@ def _readers(view: PlanView) -> str:
 
 
 def _undeclared(product: str, names: tuple[str, ...]) -> list[str]:
-    """Return the warning that the code of a product read files or variables that are no input of it."""
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    """Return the warning that code read files or variables that are not declared as inputs."""
     consequence = "which are no inputs: a change of them goes"
     files, all_of_them = "files", "all of them"
     if len(names) == 1:
@@ -131,6 +130,8 @@ def _undeclared(product: str, names: tuple[str, ...]) -> list[str]:
     hint = f"list {all_of_them} in reads"
     if not names[0].startswith("$"):
         hint = f'declare {files} with source.file("{names[0]}"), or {hint}'
-    read = f"{', '.join(names[:_FEW])}{more}"
+    read = ", ".join(names[:_FEW])
+    if len(names) > _FEW:
+        read += f" and {len(names) - _FEW} more"
     warning = f"warning: {product} reads {read}, {consequence} unnoticed"
     return [f"{_INDENT}{clean(line)}" for line in (warning, f"{hint} (pyproject.toml)")]

@@ -1,4 +1,4 @@
-"""What a person reads of rules that did not pass."""
+"""Text about rules that did not pass."""
 
 from collections.abc import Iterable, Sequence
 
@@ -33,7 +33,7 @@ def _lines(product: str, rule: RuleView) -> list[str]:
 
 
 def _measure(rule: RuleView) -> str:
-    """Return what a rule measured, or how many rows fail it, beside what it allows."""
+    """Return the measured value, or the number of failing rows, with what the rule allows."""
     allows = f" ({rule.threshold})" if rule.threshold else ""
     if isinstance(rule.measured, int | float):
         count = rule.failing or 0
@@ -52,9 +52,9 @@ def _measure(rule: RuleView) -> str:
 
 
 def counted(failed: Sequence[RuleView], count: int) -> str:
-    """Return how many of so many rules failed, and how many could not be checked."""
+    """Return how many of `count` rules failed, and how many could not be checked."""
     errors = sum(rule.status is Status.ERROR for rule in failed)
     if errors == len(failed):
         return f"{errors} of {count} rules could not be judged"
-    more = f", {errors} could not be judged" if errors else ""
-    return f"{len(failed) - errors} of {count} rules failed{more}"
+    unchecked = f", {errors} could not be judged" if errors else ""
+    return f"{len(failed) - errors} of {count} rules failed{unchecked}"

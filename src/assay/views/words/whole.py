@@ -1,4 +1,4 @@
-"""Why a version is held back as a whole whose parts could be held back alone, and what to do about it."""
+"""Why a whole version is held back rather than its failing parts, and what to do."""
 
 from assay.decisions import Blocked, WhyWhole
 from assay.facts import RuleResult, Status, Verdict
@@ -7,7 +7,7 @@ from assay.plan.parts import some_parts
 
 
 def whole_because(blocked: Blocked) -> str | None:
-    """Return why the whole version is held back; None where parts are not held back alone."""
+    """Return why the whole version is held back; None if single parts are never held back."""
     last = blocked.without or blocked
     parts = some_parts(last.verdict.failed_parts)
     match blocked.why_whole:
@@ -24,7 +24,7 @@ def whole_because(blocked: Blocked) -> str | None:
 
 
 def whole_hint(product: Product, blocked: Blocked) -> str | None:
-    """Return what to do about it; '' where nothing can be said, None where no hint belongs."""
+    """Return what to do; '' if there is no advice, None if no hint line is needed."""
     last = blocked.without or blocked
     match blocked.why_whole:
         case None | WhyWhole.NOTHING_LEFT:
@@ -35,7 +35,7 @@ def whole_hint(product: Product, blocked: Blocked) -> str | None:
 
 
 def _how_to_name(product: Product, verdict: Verdict) -> str:
-    """Return how rules that failed can say which parts they failed for."""
+    """Return how the failed rules can name the parts that they fail for."""
     declared = {rule.text: rule for rule in product.contract.rules}
     texts = [result.text for result in _without_parts(verdict)]
     failed = [declared[text] for text in texts if text in declared]
@@ -48,7 +48,7 @@ def _how_to_name(product: Product, verdict: Verdict) -> str:
 
 
 def _unnamed(blocked: Blocked) -> str:
-    """Return which rules hold a version back without saying for which parts."""
+    """Return the rules that hold a version back and do not name parts."""
     results = _without_parts(blocked.verdict)
     failed = [result for result in results if result.status is Status.FAILED]
     errors = [result for result in results if result.status is Status.ERROR]
@@ -59,8 +59,8 @@ def _unnamed(blocked: Blocked) -> str:
         clauses.append(f"{_quoted(failed)} fails and does not say for which parts{why}")
     if errors:
         clauses.append(f"{_quoted(errors)} cannot be judged")
-    held = blocked.version.key.held
-    without = f"without {some_parts(held)}, " if held else ""
+    held_parts = blocked.version.key.held
+    without = f"without {some_parts(held_parts)}, " if held_parts else ""
     return without + ", and ".join(clauses)
 
 
@@ -69,7 +69,7 @@ def _quoted(results: list[RuleResult]) -> str:
 
 
 def _without_parts(verdict: Verdict) -> list[RuleResult]:
-    """Return the results that hold a version back and do not say because of which parts."""
+    """Return the results that hold a version back and do not name parts."""
     return [
         result
         for result in verdict.results
