@@ -30,7 +30,7 @@ from assay.plan.graph import Graph
 from assay.plan.ladder import decide, plan
 from assay.plan.observed import Observed
 from assay.plan.request import Request
-from assay.plan.verdicts import outcome
+from assay.plan.verdicts import worst_status
 
 NOW = datetime(2011, 12, 9, 7, tzinfo=UTC)
 CODE = code_of({"sql": "1"})
@@ -417,8 +417,8 @@ def test_a_verdict_is_the_worst_of_its_rules() -> None:
     def results(*statuses: Status):
         return [RuleResult(text="t", status=s) for s in statuses]
 
-    assert outcome([]) is Status.PASSED
-    assert outcome(results(Status.PASSED, Status.SKIPPED)) is Status.PASSED
-    assert outcome(results(Status.PASSED, Status.WARNING)) is Status.WARNING
-    assert outcome(results(Status.FAILED, Status.WARNING)) is Status.FAILED
-    assert outcome(results(Status.FAILED, Status.ERROR)) is Status.ERROR
+    assert worst_status([]) is Status.PASSED
+    assert worst_status(results(Status.PASSED, Status.SKIPPED)) is Status.PASSED
+    assert worst_status(results(Status.PASSED, Status.WARNING)) is Status.WARNING
+    assert worst_status(results(Status.FAILED, Status.WARNING)) is Status.FAILED
+    assert worst_status(results(Status.FAILED, Status.ERROR)) is Status.ERROR

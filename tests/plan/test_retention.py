@@ -9,17 +9,17 @@ from msgspec.structs import replace
 
 from assay.plan.retention import (
     GRACE,
+    ForgottenMoves,
     KeepReason,
     KeepRule,
     KeptFor,
-    Moved,
-    Past,
-    Seen,
-    Stock,
-    Stored,
-    shorten,
-    since,
-    sort_out,
+    PointerMove,
+    PublishedVersion,
+    RetentionInput,
+    StoredVersion,
+    kept_since,
+    moves_to_forget,
+    plan_retention,
 )
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -28,9 +28,9 @@ DAY = timedelta(days=1)
 
 def version(
     number: int, days: float, product: str = "d.p", *, good: bool = True, of: str = ""
-) -> Stored:
+) -> StoredVersion:
     id = f"{product}-{number}"
-    return Stored(
+    return StoredVersion(
         id=id,
         product=product,
         key=f"k{number}",
@@ -41,27 +41,31 @@ def version(
     )
 
 
-def daily(count: int, product: str = "d.p") -> list[Stored]:
+def daily(count: int, product: str = "d.p") -> list[StoredVersion]:
     """A version a day, the last of them built an hour and a day ago."""
     return [version(n, count - n + 1 / 24, product) for n in range(count)]
 
 
-def moves_of(versions: list[Stored], environment: str = "prod") -> list[Moved]:
+def moves_of(versions: list[StoredVersion], environment: str = "prod") -> list[PointerMove]:
     return [
-        Moved(environment=environment, product=v.product, version=v.id, release=n, at=v.built_at)
+        PointerMove(
+            environment=environment, product=v.product, version=v.id, release=n, at=v.built_at
+        )
         for n, v in enumerate(versions, 1)
     ]
 
 
-def stock(versions: list[Stored], moves: list[Moved] | None = None, **more: object) -> Stock:
+def stock(
+    versions: list[StoredVersion], moves: list[PointerMove] | None = None, **more: object
+) -> RetentionInput:
     moves = moves_of([v for v in versions if v.good]) if moves is None else moves
     last = {(m.environment, m.product): m.version for m in moves}
-    seen = [Seen(environment=e, product=p, version=v) for (e, p), v in last.items()]
-    return Stock(versions=versions, moves=moves, **{"seen": seen, **more})
+    seen = [PublishedVersion(environment=e, product=p, version=v) for (e, p), v in last.items()]
+    return RetentionInput(versions=versions, moves=moves, **{"seen": seen, **more})
 
 
-def kept(stock: Stock, versions: int = 1, days: int = 0) -> dict[int, KeepReason]:
-    told = sort_out(stock, KeepRule(versions=versions, days=days), NOW)
+def kept(stock: RetentionInput, versions: int = 1, days: int = 0) -> dict[int, KeepReason]:
+    told = plan_retention(stock, KeepRule(versions=versions, days=days), NOW)
     assert told.stay.keys() | told.go.keys() == {v.id for v in stock.versions}
     assert not told.stay.keys() & told.go.keys()
     return {int(id.rpartition("-")[2]): why for id, why in told.stay.items()}
@@ -80,8 +84,8 @@ def test_the_last_ones_and_what_readers_saw_lately_stay() -> None:
 
 def test_what_another_environment_sees_stays_and_so_does_what_rules_compare_with() -> None:
     versions = daily(20)
-    other = Seen(environment="dev", product="d.p", version="d.p-3", previous="d.p-2")
-    prod = Seen(environment="prod", product="d.p", version="d.p-19")
+    other = PublishedVersion(environment="dev", product="d.p", version="d.p-3", previous="d.p-2")
+    prod = PublishedVersion(environment="prod", product="d.p", version="d.p-19")
     told = kept(stock(versions, seen=[prod, other]))
     assert told == {
         2: KeepReason(kept_for=KeptFor.COMPARED, environment="dev", version="d.p-3"),
@@ -113,13 +117,15 @@ def test_a_living_run_keeps_what_it_may_have_seen() -> None:
 def test_rows_set_aside_stay_with_what_they_were_set_aside_of() -> None:
     name = "d.p__quarantine"
     beside = [version(n, 50 - n, name, of=f"c{n}") for n in range(10)]
-    told = sort_out(
+    told = plan_retention(
         stock([*daily(20), *beside], moves_of(daily(20))), KeepRule(versions=12, days=0), NOW
     )
     assert told.stay[f"{name}-8"].kept_for is KeptFor.ONE_OF_LAST
-    narrow = sort_out(
+    narrow = plan_retention(
         stock(
-            [*daily(20), *beside], [], seen=[Seen(environment="x", product="d.p", version="d.p-4")]
+            [*daily(20), *beside],
+            [],
+            seen=[PublishedVersion(environment="x", product="d.p", version="d.p-4")],
         ),
         KeepRule(versions=1, days=0),
         NOW,
@@ -131,7 +137,7 @@ def test_rows_set_aside_stay_with_what_they_were_set_aside_of() -> None:
 
 def test_what_goes_says_until_when_it_was_seen() -> None:
     versions = daily(5)
-    told = sort_out(stock(versions), KeepRule(versions=1, days=1), NOW)
+    told = plan_retention(stock(versions), KeepRule(versions=1, days=1), NOW)
     assert told.go["d.p-2"] == versions[3].built_at
 
 
@@ -139,12 +145,12 @@ def test_what_goes_says_until_when_it_was_seen() -> None:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[Stock, KeepRule, datetime]:
+def histories(draw: st.DrawFn) -> tuple[RetentionInput, KeepRule, datetime]:
     """Versions of a few products, released together and apart, back and forth, in two environments."""
-    versions: list[Stored] = []
-    moves: list[Moved] = []
+    versions: list[StoredVersion] = []
+    moves: list[PointerMove] = []
     at, release = NOW - 60 * DAY, 0
-    pointers: dict[tuple[str, str], Seen] = {}
+    pointers: dict[tuple[str, str], PublishedVersion] = {}
     for _ in range(draw(st.integers(0, 40))):
         at = min(at + draw(st.integers(0, 72)) * timedelta(hours=1), NOW)
         product = draw(st.sampled_from(["a.x", "a.y", "a.z"]))
@@ -161,7 +167,7 @@ def histories(draw: st.DrawFn) -> tuple[Stock, KeepRule, datetime]:
             for one in chosen:
                 if draw(st.integers(0, 9)) == 9:  # it is retired
                     pointers.pop((environment, one.product), None)
-                    gone = Moved(
+                    gone = PointerMove(
                         environment=environment,
                         product=one.product,
                         version="",
@@ -172,11 +178,11 @@ def histories(draw: st.DrawFn) -> tuple[Stock, KeepRule, datetime]:
                     continue
                 before = pointers.get((environment, one.product))
                 previous = before.version if before and draw(st.booleans()) else ""
-                pointers[environment, one.product] = Seen(
+                pointers[environment, one.product] = PublishedVersion(
                     environment=environment, product=one.product, version=one.id, previous=previous
                 )
                 moves.append(
-                    Moved(
+                    PointerMove(
                         environment=environment,
                         product=one.product,
                         version=one.id,
@@ -191,7 +197,7 @@ def histories(draw: st.DrawFn) -> tuple[Stock, KeepRule, datetime]:
             max_size=2,
         )
     )
-    made = Stock(
+    made = RetentionInput(
         versions=versions,
         moves=moves,
         seen=list(pointers.values()),
@@ -201,7 +207,7 @@ def histories(draw: st.DrawFn) -> tuple[Stock, KeepRule, datetime]:
     return made, KeepRule(versions=draw(st.integers(1, 4)), days=draw(st.integers(0, 40))), NOW
 
 
-def seen_at(moves: list[Moved], environment: str, last: int) -> dict[str, str]:
+def seen_at(moves: list[PointerMove], environment: str, last: int) -> dict[str, str]:
     """What readers of an environment saw as of a release, worked out the plain way."""
     return {
         m.product: m.version for m in moves if m.environment == environment and m.release <= last
@@ -210,13 +216,13 @@ def seen_at(moves: list[Moved], environment: str, last: int) -> dict[str, str]:
 
 @settings(max_examples=100, deadline=None)
 @given(histories())
-def test_nothing_that_a_rule_keeps_goes(case: tuple[Stock, KeepRule, datetime]) -> None:
+def test_nothing_that_a_rule_keeps_goes(case: tuple[RetentionInput, KeepRule, datetime]) -> None:
     keeps_what_it_must(*case)
 
 
-def keeps_what_it_must(made: Stock, rule: KeepRule, now: datetime) -> None:
-    told, first = sort_out(made, rule, now), since(rule, now, made.running)
-    assert told == sort_out(made, rule, now), "the same again"
+def keeps_what_it_must(made: RetentionInput, rule: KeepRule, now: datetime) -> None:
+    told, first = plan_retention(made, rule, now), kept_since(rule, now, made.running)
+    assert told == plan_retention(made, rule, now), "the same again"
     assert first <= now - GRACE
     assert first <= now - rule.days * DAY
     gone = set(told.go)
@@ -245,9 +251,11 @@ def keeps_what_it_must(made: Stock, rule: KeepRule, now: datetime) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(histories())
-def test_the_past_is_told_exactly_since_it_is_told(case: tuple[Stock, KeepRule, datetime]) -> None:
+def test_the_past_is_told_exactly_since_it_is_told(
+    case: tuple[RetentionInput, KeepRule, datetime],
+) -> None:
     made, rule, now = case
-    past: Past = shorten(made.moves, since(rule, now, made.running))
+    past: ForgottenMoves = moves_to_forget(made.moves, kept_since(rule, now, made.running))
     left = [move for move in made.moves if move not in past.moves]
     assert {m.environment for m in past.moves} == set(past.first)
     for environment in ("prod", "dev"):
@@ -256,9 +264,9 @@ def test_the_past_is_told_exactly_since_it_is_told(case: tuple[Stock, KeepRule, 
                 then = seen_at(list(made.moves), environment, release)
                 assert seen_at(left, environment, release) == then
     # And no more than that: of each product in each environment, one move at most is older than the window.
-    old = [(m.environment, m.product) for m in left if m.at < since(rule, now, made.running)]
+    old = [(m.environment, m.product) for m in left if m.at < kept_since(rule, now, made.running)]
     assert len(set(old)) == len(old)
-    again = shorten(left, since(rule, now, made.running))
+    again = moves_to_forget(left, kept_since(rule, now, made.running))
     assert not again.moves
 
 

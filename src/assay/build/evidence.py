@@ -13,7 +13,7 @@ from assay.engines.tables import InputFiles, StoredTable, stored
 from assay.errors import BuildError, StoreError
 from assay.facts import Version, short
 from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product
-from assay.plan.states import current
+from assay.plan.states import published_version
 from assay.plan.verdicts import against, compared_with, judged_as_of, waivers_of
 from assay.rules.evidence import Evidence, PartEvidence
 from assay.rules.incremental.parts import VersionParts
@@ -133,7 +133,7 @@ def _previous(inputs: Inputs, before: Version) -> InputFiles:
 def _parts(inputs: Inputs, product: Product, version: Version, catalog: Catalog) -> VersionParts:
     """Return the parts of a version, with everything that is recorded of them."""
     rules = rules_digest(product, version.columns, inputs.graph.sensitive(product.name))
-    published = current(product.name, inputs.observed.facts)
+    published = published_version(product.name, inputs.observed.facts)
     findings = _recorded_findings(product, version, rules, catalog, published)
     return VersionParts(
         parts=_part_evidence(inputs, version, findings),

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from assay.catalog import Catalog
 from assay.facts import SourceFile, SourceState
 from assay.model import Source
-from assay.plan.digests import source_of
+from assay.plan.digests import source_digest
 from assay.plan.observed import Observed
 from assay.plan.parts import keys_of
 from assay.store.files import Storage, digest_of, file_digest, kind_of, opened
@@ -58,7 +58,7 @@ def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceSt
         return SourceState(
             name=source.name, missing=f"{source.name}: no file matches {source.pattern}"
         )
-    digest = source_of(source.reading, ((f.path, f.digest) for f in files))
+    digest = source_digest(source.reading, ((f.path, f.digest) for f in files))
     return SourceState(name=source.name, digest=digest, files=files, reading=source.reading)
 
 

@@ -17,7 +17,7 @@ from assay.facts import Key, Part, SourceState, Version
 from assay.model import Product
 from assay.plan.digests import key_of
 from assay.plan.part_specs import PartSpec, PartSteps, part_steps
-from assay.plan.states import current
+from assay.plan.states import published_version
 from assay.text import clean
 
 
@@ -51,7 +51,7 @@ class Orders:
 
         Raises UsageError when the product has no part in `part_range`.
         """
-        published = current(product.name, self.facts)
+        published = published_version(product.name, self.facts)
         steps = part_steps(product, self.states, self.facts, forced=forced, part_range=part_range)
         keys = [spec.key for spec in steps.specs]
         if steps.chosen is not None and not steps.chosen:
@@ -76,11 +76,11 @@ class Orders:
         version = built or self.facts.find(product.name, key_of(key.code, key.inputs).digest)
         assert version is not None
         order = self.whole(product, key, Definition())
-        return order, version, current(product.name, self.facts)
+        return order, version, published_version(product.name, self.facts)
 
     def _published_parts(self, product: Product) -> Iterable[Part]:
         """Return the parts of the published version, or else of the newest."""
-        version = current(product.name, self.facts) or self.facts.latest(product.name)
+        version = published_version(product.name, self.facts) or self.facts.latest(product.name)
         if version is None or not version.in_parts:
             return ()
         return version.parts if self.inputs.storage.holds(version.parts) else ()

@@ -9,7 +9,7 @@ from assay.plan.graph import Graph
 from assay.plan.ladder import Plan
 from assay.plan.observed import Facts, Observed
 from assay.plan.releasing import withheld
-from assay.plan.states import output, published, source_states
+from assay.plan.states import output_state, published_state, source_states
 
 Settled = Decision | Failed | Unfinished | Busy
 
@@ -75,7 +75,7 @@ class Schedule:
         self.states: dict[str, InputState] = source_states(observed)
         for name in graph.order:
             if name not in plan.steps:
-                self.states[name] = published(name, observed.facts)
+                self.states[name] = published_state(name, observed.facts)
         self.decisions: dict[str, Settled] = {}
         self.put_off: set[str] = set()
         self._held: dict[str, Held] = {}
@@ -142,4 +142,4 @@ def _state_after(name: str, end: Settled) -> InputState:
             return UnusableInput(why=f"{name} has {built} of {of} parts")
         case Busy():
             return UnusableInput(why=f"another run builds {name}")
-    return output(name, end)
+    return output_state(name, end)

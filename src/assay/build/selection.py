@@ -11,11 +11,11 @@ from assay.plan.graph import Graph
 from assay.plan.ladder import plan
 from assay.plan.names import rule_of
 from assay.plan.observed import Observed
-from assay.plan.parts import within
+from assay.plan.parts import parts_in_range
 from assay.plan.request import Request
 from assay.plan.select import select_products
-from assay.plan.verdicts import held_back
-from assay.plan.waivers import Restatement, looked_at
+from assay.plan.verdicts import held_back_verdict
+from assay.plan.waivers import Restatement, with_failing_rows
 
 _STATES = {"stale", "blocked", "state"}  # selectors that need a plan
 
@@ -88,11 +88,11 @@ def _bound_to_rows(
             f"{other[0]!r} of {name} is not about settled rows, so it cannot be restated"
         )
     steps = plan(graph, observed, everything(graph), in_parts=False).steps
-    verdict = held_back(product, steps[name], facts)
+    verdict = held_back_verdict(product, steps[name], facts)
     if verdict is None:
         return reason
     grain = product.partition.grain if product.partition else ""
-    return looked_at(
+    return with_failing_rows(
         verdict.results,
         version=verdict.version,
         rules=chosen,
@@ -110,7 +110,7 @@ def _check_range(graph: Graph, names: Iterable[str], part_range: str) -> None:
                 hint="Name products that follow the parts of an input (each=, partition_by=).",
             )
         try:
-            within([], part_range, product.partition.grain)
+            parts_in_range([], part_range, product.partition.grain)
         except ValueError as error:
             raise UsageError(
                 f"--parts {part_range}: {error}", hint="Write --parts 2011-11-01..2011-11-30."

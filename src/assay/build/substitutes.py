@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from assay.build.building import BuildOrder, bytes_of, combined, new_id
 from assay.facts import Part, Version
 from assay.plan.digests import key_of
-from assay.plan.holding import as_of_parts, unlike
+from assay.plan.holding import data_as_of, why_irreplaceable
 
 
 def without_failed_parts(
@@ -34,7 +34,7 @@ def without_unbuilt_parts(
 
     Raises the first of the errors when the published parts cannot stand in.
     """
-    if why := unlike(version, order.before, set(errors)):
+    if why := why_irreplaceable(version, order.before, set(errors)):
         error = next(iter(errors.values()))
         error.add_note(f"Nothing of {order.product.name} goes out without it: {why}.")
         raise error
@@ -62,5 +62,5 @@ def _with_parts(order: BuildOrder, version: Version, parts: Sequence[Part]) -> V
         rows=whole.rows,
         parts=tuple(parts),
         bytes=bytes_of(parts),
-        data_as_of=as_of_parts(order.product, parts, version.data_as_of),
+        data_as_of=data_as_of(order.product, parts, version.data_as_of),
     )

@@ -15,7 +15,7 @@ from assay.catalog.address import put_back
 from assay.errors import CatalogDamaged
 from assay.facts import Key, Part, Pointer, RuleResult, SourceFile, Status, Verdict, Version
 from assay.model import Code, Column
-from assay.plan.digests import changed
+from assay.plan.digests import non_defaults
 from assay.plan.waivers import Waiver
 
 # JSON of Python's own: what rules measured may be a whole number of over 64 bits. Made once: that
@@ -183,7 +183,7 @@ def waiver_row(w: Waiver) -> list[Any]:
 
 def _changed(result: RuleResult) -> dict[str, Any]:
     """Return the fields of a result that differ from their defaults, under the names that are recorded."""
-    fields = changed(result)
+    fields = non_defaults(result)
     if counts := fields.pop("part_counts", None):
         fields["parts"] = [asdict(count) for count in counts]
     return fields

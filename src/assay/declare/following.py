@@ -8,7 +8,7 @@ from assay.declare.partitions import Partitions, shown_each
 from assay.declare.words import PartsDeclaration, ProductDeclaration
 from assay.engines.sql.splitting import has_window
 from assay.model import Input, Partition
-from assay.plan.parts import alike, coarser, shown
+from assay.plan.parts import contains_parts, fits_grain, partition_text
 
 
 def followed_inputs(
@@ -81,12 +81,12 @@ class _Following:
 
     def _follow_same_part(self, input: Input, theirs: Partition | None) -> Input:
         """Return an input without `parts()`: followed if it is split as the product is."""
-        if theirs is None or not (input.name == self.each or alike(self.own, theirs)):
+        if theirs is None or not (input.name == self.each or contains_parts(self.own, theirs)):
             return input
         if self.own.in_rows and has_window(self.implementation.sql):
             message = (
                 f"{self.name} looks at other rows (over ...),"
-                f" and sees {input.name} part by part, by {shown(self.own)}"
+                f" and sees {input.name} part by part, by {partition_text(self.own)}"
             )
             hint = (
                 f'Say which it needs: inputs={{"{input.alias}": parts(back=6)}},'
@@ -107,10 +107,10 @@ class _Following:
         own, name = self.own, self.name
         column = own.names[0]
         same_columns = bool(own.grain) or own.names == theirs.names
-        if not (coarser(theirs.grain, own.grain) and same_columns):
+        if not (fits_grain(theirs.grain, own.grain) and same_columns):
             message = (
-                f"{name}: a part by {shown(own)} is not made of whole parts of {input.name},"
-                f" which is by {shown(theirs)}"
+                f"{name}: a part by {partition_text(own)} is not made of whole parts of {input.name},"
+                f" which is by {partition_text(theirs)}"
             )
             self._report(message, f'If both are days, say so: partition_by="day({column})".')
             return False
@@ -122,7 +122,7 @@ class _Following:
         if back and not own.grain:
             message = (
                 f"{name}: parts(back={back}) is for parts in time,"
-                f" and nothing says that {shown(own)} is a date"
+                f" and nothing says that {partition_text(own)} is a date"
             )
             hint = f'Write {{{column}:date}} in the pattern, or partition_by="day({column})".'
             self._report(message, hint)
@@ -133,7 +133,7 @@ class _Following:
         """Report an input that is split by the same column without declaring it as a date."""
         column = self.own.names[0]
         message = (
-            f"{self.name} is by {shown(self.own)},"
+            f"{self.name} is by {partition_text(self.own)},"
             f" and nothing says that {column} of {input.name} is a date"
         )
         hint = (

@@ -16,7 +16,7 @@ from assay.model import Code
 _fields = cache(fields)
 
 
-def changed(value: Struct) -> dict[str, Any]:
+def non_defaults(value: Struct) -> dict[str, Any]:
     """Return the fields of a value that are not what they are unless given."""
     known = _fields(type(value))
     return {
@@ -42,11 +42,11 @@ def key_of(
     code: Code, inputs: Mapping[str, str], held: Mapping[str, str] | None = None, of: str = ""
 ) -> Key:
     """Return the key that this code and these input digests want, `held` parts `of` that content left as they were."""
-    told = digest_of(code, inputs, *([dict(held), of] if held else []))
+    told = key_digest(code, inputs, *([dict(held), of] if held else []))
     return Key(digest=told, code=code, inputs=dict(inputs), held=dict(held or {}))
 
 
-def digest_of(code: Code, inputs: Mapping[str, str], *more: Any) -> str:
+def key_digest(code: Code, inputs: Mapping[str, str], *more: Any) -> str:
     """Return the digest of the key that this code and these input digests want, `more` with them."""
     return digest([code.digest, dict(inputs), *more])
 
@@ -57,6 +57,6 @@ def against_of(inputs: Iterable[tuple[str, str]]) -> str:
     return digest(pairs) if pairs else ""
 
 
-def source_of(reading: str, files: Iterable[tuple[str, str]]) -> str:
+def source_digest(reading: str, files: Iterable[tuple[str, str]]) -> str:
     """Return the content digest of a source: how it is read, and each file by path and digest."""
     return digest([reading, sorted(files)])

@@ -27,13 +27,13 @@ def why_whole(blocked: Blocked, seen: Version | None) -> WhyWhole | None:
     failed = set(blocked.verdict.failed_parts) - version.key.held.keys()
     if not failed:
         return WhyWhole.UNNAMED
-    if why := unlike(version, seen, failed):
+    if why := why_irreplaceable(version, seen, failed):
         return why
     left = {part.key for part in version.parts} - failed
     return None if left or _parts(seen).keys() & failed else WhyWhole.NOTHING_LEFT
 
 
-def unlike(version: Version, seen: Version | None, failed: set[str]) -> WhyWhole | None:
+def why_irreplaceable(version: Version, seen: Version | None, failed: set[str]) -> WhyWhole | None:
     """Return why what readers have seen of the parts that failed cannot stand in for them; None where it can."""
     if seen is None or not _parts(seen).keys() & failed:
         return None
@@ -47,7 +47,7 @@ def _parts(seen: Version | None) -> Mapping[str, str]:
     return {part.key: part.digest for part in seen.parts} if seen and seen.in_parts else {}
 
 
-def as_of_parts(product: Product, parts: Sequence[Part], whole: datetime | None) -> datetime | None:
+def data_as_of(product: Product, parts: Sequence[Part], whole: datetime | None) -> datetime | None:
     """Return the business time that these parts of a version reach, which reaches so far as a `whole`.
 
     Where parts do not say how far they reach, those in time reach no further than the last day of the newest.
@@ -63,7 +63,7 @@ def as_of_parts(product: Product, parts: Sequence[Part], whole: datetime | None)
     return min(whole, newest)
 
 
-def as_before(version: Version) -> tuple[list[str], list[str]]:
+def missing_and_earlier(version: Version) -> tuple[list[str], list[str]]:
     """Return the parts that are held back of a version: those that it lacks, and those that it has as they were."""
     held = version.key.held
     return [key for key in held if not held[key]], [key for key in held if held[key]]

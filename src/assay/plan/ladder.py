@@ -30,7 +30,7 @@ from assay.decisions import (
 )
 from assay.facts import Key, Version
 from assay.model import Product
-from assay.plan.digests import digest_of, key_of
+from assay.plan.digests import key_digest, key_of
 from assay.plan.graph import Graph
 from assay.plan.holding import parts_to_hold, why_whole
 from assay.plan.observed import Facts, Observed
@@ -38,7 +38,7 @@ from assay.plan.part_specs import part_steps
 from assay.plan.reasons import differences, reasons_to_build
 from assay.plan.releasing import withheld
 from assay.plan.request import Request
-from assay.plan.states import current, output, published, source_states
+from assay.plan.states import output_state, published_state, published_version, source_states
 from assay.plan.verdicts import against
 from assay.plan.waivers import Restatement
 
@@ -105,9 +105,9 @@ def planned(
                 if in_parts
                 else step
             )
-            states[name] = output(name, steps[name])
+            states[name] = output_state(name, steps[name])
         else:
-            states[name] = published(name, observed.facts)
+            states[name] = published_state(name, observed.facts)
     return Plan(steps={**steps, **withheld(graph, steps, observed.facts)}), states
 
 
@@ -152,7 +152,7 @@ def decide(
     if len(known) < len(read):
         return _unsettled(product, read, facts)
     inputs = {i.name: known[i.name] for i in product.inputs}
-    version = partial_version or facts.find(product.name, digest_of(product.code, inputs))
+    version = partial_version or facts.find(product.name, key_digest(product.code, inputs))
     if version is None or forced:
         key = key_of(product.code, inputs)
         reasons = (Forced(),) if forced else reasons_to_build(product, key, observed)
@@ -171,7 +171,7 @@ def _without_failed(
     """Return the rung of a version that is there, or of it without the parts that fail, where others may go out."""
     decision = first = judge(version)
     while isinstance(decision, Blocked) and product.holds_parts:
-        seen = current(product.name, facts)
+        seen = published_version(product.name, facts)
         if why := why_whole(decision, seen):
             without = decision if decision is not first else None
             return Blocked(version=version, verdict=first.verdict, why_whole=why, without=without)  # type: ignore[union-attr]

@@ -10,8 +10,8 @@ from assay.facts import Part, SourceState, Version
 from assay.model import Input, Partition, Product
 from assay.plan.digests import digest
 from assay.plan.observed import Facts
-from assay.plan.parts import coarsen, ordinal, within
-from assay.plan.states import current
+from assay.plan.parts import coarsen, ordinal, parts_in_range
+from assay.plan.states import published_version
 
 _Pairs = tuple[tuple[str, str], ...]  # names and digests
 _Uses = tuple[tuple[str, tuple[str, ...]], ...]  # aliases, and the names of parts
@@ -85,9 +85,9 @@ def part_steps(
     Of the parts in `part_range` (`A..B`; '' for all), those that are not stored are to be built, or all if `forced`.
     """
     assert product.partition is not None
-    specs = part_specs(product, states, current(product.name, facts)) or []
+    specs = part_specs(product, states, published_version(product.name, facts)) or []
     keys = [spec.key for spec in specs]
-    chosen = within(keys, part_range, product.partition.grain) if part_range else None
+    chosen = parts_in_range(keys, part_range, product.partition.grain) if part_range else None
     rebuilt = set(keys if chosen is None else chosen) if forced else set()
     needed = [spec.built_from for spec in specs if spec.built_from and spec.key not in rebuilt]
     return PartSteps(specs=specs, stored=facts.parts(product.name, needed), chosen=chosen)
@@ -108,7 +108,9 @@ def part_specs(
             if parts is None:
                 return None
             followed.append((i, parts))
-    whole = tuple((i.alias, digest_of(states[i.name])) for i in product.inputs if i.grain is None)
+    whole = tuple(
+        (i.alias, input_digest(states[i.name])) for i in product.inputs if i.grain is None
+    )
     code, known, found = (
         product.code.digest,
         {part.key: part for part in _made_alike(product, before)},
@@ -165,7 +167,7 @@ def source_parts(source: SourceState) -> dict[str, str]:
     }
 
 
-def digest_of(state: InputState) -> str:
+def input_digest(state: InputState) -> str:
     """Return the content digest of an input as a whole, '' when it is not known yet."""
     return state.digest if isinstance(state, KnownInput) else ""
 

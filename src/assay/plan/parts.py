@@ -172,7 +172,7 @@ def _value(text: str, is_number: bool, is_escaped: bool) -> str:
     return str(int(value)) if is_number else value
 
 
-def shown(partition: Partition) -> str:
+def partition_text(partition: Partition) -> str:
     """Return what something is split by, in words."""
     names = ", ".join(partition.names)
     return f"{partition.grain}({names})" if partition.grain and partition.grain != "day" else names
@@ -243,7 +243,7 @@ def ordinal(key: str, grain: str) -> int:
     return day.year
 
 
-def coarser(fine: str, coarse: str) -> bool:
+def fits_grain(fine: str, coarse: str) -> bool:
     """Say whether every part of one grain lies within one of the other, or they are the same."""
     return fine == coarse or coarse in _COARSER.get(fine, ())
 
@@ -253,12 +253,12 @@ def coarsen(key: str, fine: str, coarse: str) -> str:
     return key if fine == coarse else key_of_day(first_day(key, fine), coarse)
 
 
-def alike(own: Partition, other: Partition) -> bool:
+def contains_parts(own: Partition, other: Partition) -> bool:
     """Say whether each part of a table belongs to one of `own`, by what both are split by."""
-    return bool(own.names) and own.names == other.names and coarser(other.grain, own.grain)
+    return bool(own.names) and own.names == other.names and fits_grain(other.grain, own.grain)
 
 
-def within(keys: Iterable[str], asked: str, grain: str) -> list[str]:
+def parts_in_range(keys: Iterable[str], asked: str, grain: str) -> list[str]:
     """Return the parts that `A..B`, or one key, asks for; for parts in time the ends may be coarser (`2011-11`).
 
     Raises ValueError for ends that cannot be read.

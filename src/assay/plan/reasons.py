@@ -16,7 +16,7 @@ from assay.facts import Key, SourceState, Version
 from assay.model import Product
 from assay.plan.moments import CLOCK
 from assay.plan.observed import Facts, Observed
-from assay.plan.states import current
+from assay.plan.states import published_version
 
 
 def reasons_to_build(product: Product, key: Key, observed: Observed) -> tuple[Reason, ...]:
@@ -66,7 +66,7 @@ def differences(
 
 
 def _before(product: Product, facts: Facts) -> Version | None:
-    return current(product.name, facts) or facts.latest(product.name)
+    return published_version(product.name, facts) or facts.latest(product.name)
 
 
 def _changed(name: str, before: str, source: SourceState | None, facts: Facts) -> InputChanged:

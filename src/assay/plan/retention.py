@@ -19,7 +19,7 @@ class KeepRule(Struct, frozen=True, kw_only=True):
     days: int = 30
 
 
-class Stored(Struct, frozen=True, kw_only=True):
+class StoredVersion(Struct, frozen=True, kw_only=True):
     """A version as far as keeping it goes; of rows set aside, `of` is the content that they are apart from."""
 
     id: str
@@ -31,7 +31,7 @@ class Stored(Struct, frozen=True, kw_only=True):
     of: str = ""
 
 
-class Moved(Struct, frozen=True, kw_only=True):
+class PointerMove(Struct, frozen=True, kw_only=True):
     """A move of one pointer by a release, at a moment; a `version` of '' took the product away from its readers."""
 
     environment: str
@@ -41,7 +41,7 @@ class Moved(Struct, frozen=True, kw_only=True):
     at: datetime
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class PublishedVersion(Struct, frozen=True, kw_only=True):
     """What readers of an environment see of a product, and what that replaced ('' for nothing)."""
 
     environment: str
@@ -50,15 +50,15 @@ class Seen(Struct, frozen=True, kw_only=True):
     previous: str = ""
 
 
-class Stock(Struct, frozen=True, kw_only=True):
+class RetentionInput(Struct, frozen=True, kw_only=True):
     """What is there: versions in the order in which they were recorded, pointers, moves in the order of releases.
 
     `running` are the moments at which the living runs began, `claimed` what they build: product and key, '' for any.
     """
 
-    versions: Sequence[Stored]
-    seen: Sequence[Seen]
-    moves: Sequence[Moved]
+    versions: Sequence[StoredVersion]
+    seen: Sequence[PublishedVersion]
+    moves: Sequence[PointerMove]
     running: Sequence[datetime] = ()
     claimed: Collection[tuple[str, str]] = ()
 
@@ -112,14 +112,14 @@ class KeepReason(Struct, frozen=True, kw_only=True):
                 return f"set aside of {short(self.version)}"
 
 
-class Sorted(Struct, frozen=True, kw_only=True):
+class Retention(Struct, frozen=True, kw_only=True):
     """The versions that stay, each with why, and those that go, each with the moment until when readers saw it."""
 
     stay: Mapping[str, KeepReason] = field(default_factory=dict)
     go: Mapping[str, datetime] = field(default_factory=dict)
 
 
-def since(rule: KeepRule, now: datetime, running: Iterable[datetime] = ()) -> datetime:
+def kept_since(rule: KeepRule, now: datetime, running: Iterable[datetime] = ()) -> datetime:
     """Return the moment since which all that readers saw is kept, and the past can be asked for."""
     return min(_before(now, timedelta(days=rule.days)), _before(now, GRACE), *running)
 
@@ -131,9 +131,9 @@ def _before(now: datetime, time: timedelta) -> datetime:
         return datetime.min.replace(tzinfo=now.tzinfo)
 
 
-def sort_out(stock: Stock, rule: KeepRule, now: datetime) -> Sorted:
+def plan_retention(stock: RetentionInput, rule: KeepRule, now: datetime) -> Retention:
     """Return which versions may go, and why each other one stays."""
-    first = since(rule, now, stock.running)
+    first = kept_since(rule, now, stock.running)
     until = seen_until(stock.moves)
     stay: dict[str, KeepReason] = {}
     for id, reason in _reasons(stock, rule, first, until):
@@ -144,10 +144,10 @@ def sort_out(stock: Stock, rule: KeepRule, now: datetime) -> Sorted:
         for version in stock.versions
         if version.id not in stay
     }
-    return Sorted(stay={v.id: stay[v.id] for v in stock.versions if v.id in stay}, go=go)
+    return Retention(stay={v.id: stay[v.id] for v in stock.versions if v.id in stay}, go=go)
 
 
-def seen_until(moves: Iterable[Moved]) -> dict[str, tuple[str, datetime | None]]:
+def seen_until(moves: Iterable[PointerMove]) -> dict[str, tuple[str, datetime | None]]:
     """Return for each version the environment whose readers saw it last, and until when; None: they still do."""
     last_seen: dict[str, tuple[str, datetime | None]] = {}
     for move, following in _with_next(moves):
@@ -162,9 +162,9 @@ def seen_until(moves: Iterable[Moved]) -> dict[str, tuple[str, datetime | None]]
     return last_seen
 
 
-def _with_next(moves: Iterable[Moved]) -> Iterator[tuple[Moved, Moved | None]]:
+def _with_next(moves: Iterable[PointerMove]) -> Iterator[tuple[PointerMove, PointerMove | None]]:
     """Yield each move with the one that took readers on, if any did."""
-    last: dict[tuple[str, str], Moved] = {}
+    last: dict[tuple[str, str], PointerMove] = {}
     for move in moves:
         if before := last.get((move.environment, move.product)):
             yield before, move
@@ -174,7 +174,10 @@ def _with_next(moves: Iterable[Moved]) -> Iterator[tuple[Moved, Moved | None]]:
 
 
 def _reasons(
-    stock: Stock, rule: KeepRule, first: datetime, until: Mapping[str, tuple[str, datetime | None]]
+    stock: RetentionInput,
+    rule: KeepRule,
+    first: datetime,
+    until: Mapping[str, tuple[str, datetime | None]],
 ) -> Iterator[tuple[str, KeepReason]]:
     """Yield versions that stay, with why; the strongest reasons first."""
     for seen in stock.seen:
@@ -212,14 +215,14 @@ def _reasons(
     yield from ((id, last_good) for id in _last_ids(good, rule.versions))
 
 
-def _retired(moves: Iterable[Moved]) -> set[str]:
+def _retired(moves: Iterable[PointerMove]) -> set[str]:
     """Return the products that were taken away from readers everywhere: nothing of them is kept beyond its days."""
     last = {(move.environment, move.product): move.version for move in moves}
     published = {product for (_, product), version in last.items() if version}
     return {product for _, product in last} - published
 
 
-def _last_ids(versions: Iterable[Stored], count: int) -> Iterator[str]:
+def _last_ids(versions: Iterable[StoredVersion], count: int) -> Iterator[str]:
     """Yield the ids of the last `count` versions of each product, at least one."""
     ids_of_product: dict[str, list[str]] = defaultdict(list)
     for version in versions:
@@ -228,7 +231,9 @@ def _last_ids(versions: Iterable[Stored], count: int) -> Iterator[str]:
         yield from ids[-max(count, 1) :]
 
 
-def _set_aside(versions: Sequence[Stored], stay: Mapping[str, KeepReason]) -> dict[str, KeepReason]:
+def _set_aside(
+    versions: Sequence[StoredVersion], stay: Mapping[str, KeepReason]
+) -> dict[str, KeepReason]:
     """Return the versions of rows set aside that stay with the version that they were set aside of."""
     staying = {(v.product, v.digest): v.id for v in versions if v.id in stay}
     suffix = f"__{QUARANTINE}"
@@ -240,14 +245,14 @@ def _set_aside(versions: Sequence[Stored], stay: Mapping[str, KeepReason]) -> di
     return reasons
 
 
-class Past(Struct, frozen=True, kw_only=True):
+class ForgottenMoves(Struct, frozen=True, kw_only=True):
     """The moves that may be forgotten, and the first whole release of each environment that lost any."""
 
-    moves: Sequence[Moved] = ()
+    moves: Sequence[PointerMove] = ()
     first: Mapping[str, int] = field(default_factory=dict)
 
 
-def shorten(moves: Sequence[Moved], first: datetime) -> Past:
+def moves_to_forget(moves: Sequence[PointerMove], first: datetime) -> ForgottenMoves:
     """Return the moves that may go; what readers saw since `first` still follows exactly from the others."""
     old = [
         move
@@ -258,4 +263,4 @@ def shorten(moves: Sequence[Moved], first: datetime) -> Past:
     last = {
         m.environment: m.release for m in moves if m.at < first and m.environment in environments
     }
-    return Past(moves=old, first=last)
+    return ForgottenMoves(moves=old, first=last)

@@ -19,7 +19,7 @@ from assay.facts import Version
 from assay.plan.observed import Facts, Observed
 
 
-def output(name: str, decision: Decision) -> InputState:
+def output_state(name: str, decision: Decision) -> InputState:
     """Return what a product is to those made of it, once this is decided."""
     match decision:
         case Keep(version=version) | Publish(version=version):
@@ -38,15 +38,15 @@ def output(name: str, decision: Decision) -> InputState:
             )
 
 
-def current(name: str, facts: Facts) -> Version | None:
+def published_version(name: str, facts: Facts) -> Version | None:
     """Return the version of a product that readers see."""
     pointer = facts.pointer(name)
     return facts.version(pointer.version) if pointer else None
 
 
-def published(name: str, facts: Facts) -> InputState:
+def published_state(name: str, facts: Facts) -> InputState:
     """Return what a product that was not asked for is to those made of it: what readers see."""
-    version = current(name, facts)
+    version = published_version(name, facts)
     if version is None:
         return UnusableInput(why=f"{name} was never published and is not selected")
     return KnownInput(digest=version.digest, data_as_of=version.data_as_of, origin=version)

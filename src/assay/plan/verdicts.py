@@ -12,14 +12,14 @@ from assay.decisions import (
 )
 from assay.facts import RuleResult, Status, Verdict, Version
 from assay.model import PREVIOUS, Product
-from assay.plan.digests import against_of, digest, digest_of
+from assay.plan.digests import against_of, digest, key_digest
 from assay.plan.moments import CLOCK, judged_at
 from assay.plan.observed import Facts, Observed
 from assay.plan.waivers import Waiver
 from assay.times import settled_before
 
 
-def outcome(results: Iterable[RuleResult]) -> Status:
+def worst_status(results: Iterable[RuleResult]) -> Status:
     """Return a verdict's status: the worst of its rules'; a rule that could not be judged is the worst of all."""
     said = {result.status for result in results}
     return next(
@@ -90,10 +90,10 @@ def whole_version(version: Version, facts: Facts) -> Version | None:
     """Return the version that a version without some parts stands in for."""
     if not version.key.held:
         return version
-    return facts.find(version.product, digest_of(version.key.code, version.key.inputs))
+    return facts.find(version.product, key_digest(version.key.code, version.key.inputs))
 
 
-def held_back(product: Product, step: Decision, facts: Facts) -> Verdict | None:
+def held_back_verdict(product: Product, step: Decision, facts: Facts) -> Verdict | None:
     """Return how the version of a product was judged that is held back as recorded, whatever there is to build now."""
     if isinstance(step, Blocked):
         return step.verdict

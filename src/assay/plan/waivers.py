@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from assay.facts import RuleResult, Status
-from assay.plan.parts import within
+from assay.plan.parts import parts_in_range
 
 
 class Waiver(Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ class Restatement(Struct, frozen=True, kw_only=True):
         return {text: parts for text, parts in found.items() if parts}
 
     def _of_range(self, parts: Mapping[str, str]) -> dict[str, str]:
-        names = within(parts, self.range, self.grain) if self.range else list(parts)
+        names = parts_in_range(parts, self.range, self.grain) if self.range else list(parts)
         return {name: parts[name] for name in names}
 
     def lets_through(self, results: Iterable[RuleResult]) -> Mapping[str, Mapping[str, str]]:
@@ -70,7 +70,7 @@ class Restatement(Struct, frozen=True, kw_only=True):
         return list(found)
 
 
-def looked_at(
+def with_failing_rows(
     results: Iterable[RuleResult], *, version: str, rules: Iterable[str], restatement: Restatement
 ) -> Restatement:
     """Return a restatement that is about the rows that fail these rules in a version, as its verdict has them."""
@@ -82,7 +82,7 @@ def looked_at(
     )
 
 
-def let_through(
+def apply_waivers(
     results: Sequence[RuleResult], failed_parts: Sequence[str], waivers: Iterable[Waiver]
 ) -> tuple[tuple[RuleResult, ...], tuple[str, ...], str]:
     """Return results and the parts that failed as they are with waivers, and why those were given ('' for unused).

@@ -9,8 +9,8 @@ from assay.engines.damage import damage_reported, damaged
 from assay.engines.duckdb import DuckDB
 from assay.facts import PartFindings, Status, Verdict, Version
 from assay.model import Product
-from assay.plan.verdicts import outcome
-from assay.plan.waivers import Waiver, let_through
+from assay.plan.verdicts import worst_status
+from assay.plan.waivers import Waiver, apply_waivers
 from assay.rules.evidence import Evidence
 from assay.rules.incremental.parts import Judgement, VersionParts, judge_parts
 from assay.rules.judge import judge
@@ -50,14 +50,14 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
             damage = damaged(tables)
             if damage:  # the rule failed because a file cannot be read
                 raise damage
-        results, failed_parts, restated = let_through(
+        results, failed_parts, restated = apply_waivers(
             judgement.results, judgement.failed_parts, self.waivers
         )
         verdict = Verdict(
             version=self.version.id,
             contract=self.product.contract.digest,
             against=self.against,
-            status=outcome(results),
+            status=worst_status(results),
             results=results,
             judged_at=clock(),
             run=self.run,

@@ -10,8 +10,8 @@ from msgspec import Struct
 from assay.catalog.rows import PART, VERDICT, VERSION, ids_of, part_of, verdict_of, version_of
 from assay.facts import Part, Verdict, Version
 from assay.model import QUARANTINE
-from assay.plan.digests import digest, digest_of
-from assay.plan.verdicts import outcome
+from assay.plan.digests import digest, key_digest
+from assay.plan.verdicts import worst_status
 
 Query = Callable[[str], Sequence[Any]]  # returns the rows of an SQL query
 T = TypeVar("T")
@@ -220,7 +220,7 @@ def _wrong_version(version: Version, parts: Sequence[Part]) -> Iterator[Flaw]:
         return
     if version.digest != _content_digest(version, parts):
         yield Flaw(kind=FlawKind.CONTENT_DIFFERS, product=product, version=id)
-    if version.key.digest != digest_of(version.key.code, version.key.inputs):
+    if version.key.digest != key_digest(version.key.code, version.key.inputs):
         yield Flaw(kind=FlawKind.KEY_DIFFERS, product=product, version=id)
 
 
@@ -238,12 +238,12 @@ def _wrong_verdicts(query: Query) -> Iterator[Flaw]:
     for verdict in _read(query, "verdicts", VERDICT, "the verdict on", verdict_of):
         if isinstance(verdict, Flaw):
             yield verdict
-        elif verdict.status is not outcome(verdict.results):
+        elif verdict.status is not worst_status(verdict.results):
             yield _wrong_status(verdict)
 
 
 def _wrong_status(verdict: Verdict) -> Flaw:
-    detail = f"{verdict.status}, and its results {outcome(verdict.results)}"
+    detail = f"{verdict.status}, and its results {worst_status(verdict.results)}"
     return Flaw(kind=FlawKind.VERDICT_DIFFERS, version=verdict.version, detail=detail)
 
 

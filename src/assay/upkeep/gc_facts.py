@@ -18,17 +18,17 @@ from assay.catalog.rows import decoded, ids_of, stamp
 from assay.catalog.writes import replace_files
 from assay.model import QUARANTINE
 from assay.plan.retention import (
+    ForgottenMoves,
     KeepReason,
     KeepRule,
-    Moved,
-    Past,
-    Seen,
-    Sorted,
-    Stock,
-    Stored,
-    shorten,
-    since,
-    sort_out,
+    PointerMove,
+    PublishedVersion,
+    Retention,
+    RetentionInput,
+    StoredVersion,
+    kept_since,
+    moves_to_forget,
+    plan_retention,
 )
 from assay.upkeep.gc_files import ObsoleteFile
 
@@ -56,7 +56,7 @@ class Collected(Struct, frozen=True, kw_only=True):
     environments can still be read, where that has changed.
     """
 
-    versions: Sequence[Stored] = ()
+    versions: Sequence[StoredVersion] = ()
     stay: Mapping[str, KeepReason] = field(default_factory=dict)
     moves: int = 0
     runs: int = 0
@@ -76,9 +76,9 @@ class _Parts(Struct, frozen=True, kw_only=True):
 class _Removal(Struct, frozen=True, kw_only=True):
     """The rows that can be removed from the catalog."""
 
-    versions: Sequence[Stored]
+    versions: Sequence[StoredVersion]
     stay: Mapping[str, KeepReason]
-    past: Past
+    past: ForgottenMoves
     parts: _Parts
     runs: Sequence[str]
 
@@ -119,14 +119,14 @@ def _removal(catalog: Catalog, reader: Reader, rule: KeepRule, now: datetime) ->
         living &= set(catalog.runs.living(reader))
     versions = reader.rows(_VERSIONS)
     stock = _stock(reader, versions, living, [starts[run] for run in living])
-    decided = sort_out(stock, rule, now)
+    decided = plan_retention(stock, rule, now)
     may_use = {run for run, start in starts.items() if run in living or start > now - _STRAY}
     return _Removal(
         versions=[version for version in stock.versions if version.id in decided.go],
         stay=decided.stay,
-        past=shorten(stock.moves, since(rule, now, stock.running)),
+        past=moves_to_forget(stock.moves, kept_since(rule, now, stock.running)),
         parts=_unused_parts(reader, versions, decided, may_use=may_use, now=now),
-        runs=[run for (run,) in reader.rows(_RUNS, [stamp(since(rule, now))])],
+        runs=[run for (run,) in reader.rows(_RUNS, [stamp(kept_since(rule, now))])],
     )
 
 
@@ -135,11 +135,11 @@ def _stock(
     rows: Iterable[Sequence[Any]],
     living: Collection[str],
     running: Sequence[datetime],
-) -> Stock:
+) -> RetentionInput:
     """Return what retention decides on; `rows` are those of `_VERSIONS`."""
     origins = _origins(reader)
     versions = [
-        Stored(
+        StoredVersion(
             id=id,
             product=product,
             key=key,
@@ -151,7 +151,7 @@ def _stock(
         for id, product, key, digest, built_at, _, good in rows
     ]
     moves = [
-        Moved(
+        PointerMove(
             environment=environment,
             product=product,
             version=version,
@@ -162,11 +162,13 @@ def _stock(
     ]
     pointers = reader.rows("select environment, product, version, previous from pointers")
     published = [
-        Seen(environment=environment, product=product, version=version, previous=previous)
+        PublishedVersion(
+            environment=environment, product=product, version=version, previous=previous
+        )
         for environment, product, version, previous in pointers
     ]
     claims = reader.rows("select product, key, run from claims")
-    return Stock(
+    return RetentionInput(
         versions=versions,
         seen=published,
         moves=moves,
@@ -189,7 +191,7 @@ def _origins(reader: Reader) -> dict[str, str]:
 def _unused_parts(
     reader: Reader,
     versions: Iterable[Sequence[Any]],
-    decided: Sorted,
+    decided: Retention,
     *,
     may_use: Collection[str],
     now: datetime,
@@ -227,7 +229,7 @@ def _unused_parts(
 
 
 def _use_of_parts(
-    versions: Iterable[Sequence[Any]], decided: Sorted
+    versions: Iterable[Sequence[Any]], decided: Retention
 ) -> tuple[set[int], dict[int, datetime]]:
     """Return the parts of versions that stay, and until when each part of a version that goes was published."""
     used: set[int] = set()

@@ -19,7 +19,7 @@ from assay.engines.tables import StoredTable, split_of, stored
 from assay.errors import UsageError
 from assay.facts import Version
 from assay.model import QUARANTINE
-from assay.plan.holding import as_before
+from assay.plan.holding import missing_and_earlier
 from assay.plan.names import nearest
 from assay.plan.parts import some_parts
 from assay.store.files import LocalStorage, Storage
@@ -224,7 +224,7 @@ def _config(project: Path | str | None) -> Config:
 
 def held_back(version: Version) -> str:
     """Return which parts of a published version are held back, in words; '' if none are."""
-    missing, before = as_before(version)
+    missing, before = missing_and_earlier(version)
     phrases = []
     if missing:
         phrases.append(f"without {some_parts(missing)}")

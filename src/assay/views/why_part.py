@@ -12,7 +12,7 @@ from assay.plan.ladder import planned
 from assay.plan.observed import Facts, Observed
 from assay.plan.part_specs import PartSpec, PartSteps, part_steps
 from assay.plan.request import Request
-from assay.plan.states import current
+from assay.plan.states import published_version
 from assay.text import clean
 from assay.views.view import View
 
@@ -66,7 +66,7 @@ def explain_part(graph: Graph, observed: Observed, name: str, key: str) -> PartE
     if product.partition is None:
         raise UsageError(f"{name} is not in parts")
     plan, states = planned(graph, observed, Request(products=frozenset(graph.products)))
-    version = current(name, facts)
+    version = published_version(name, facts)
     steps = _part_steps(product, states, facts)
     spec = next((spec for spec in steps.specs if spec.key == key), None)
     published = version.part(key) if version else None

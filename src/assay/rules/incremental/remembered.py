@@ -7,7 +7,7 @@ from assay.engines.sql.splitting import is_settled
 from assay.engines.types import INTEGERS
 from assay.facts import RuleResult
 from assay.model import Column, Product, Rule
-from assay.plan.digests import changed, digest
+from assay.plan.digests import digest, non_defaults
 from assay.rules.compile import Rows, Text, Unique, Way, ways_of
 from assay.rules.with_queries import in_each_part, split_of
 from assay.sensitive import secret
@@ -25,7 +25,7 @@ def rules_digest(product: Product, columns: Sequence[Column], sensitive: Collect
     """Return the digest under which findings in parts with these columns are recorded."""
     remembered = RememberedRules(product, columns, sensitive)
     definitions = [
-        [rule.text, changed(rule.demand) if rule.demand else rule.sql]
+        [rule.text, non_defaults(rule.demand) if rule.demand else rule.sql]
         for rule in (*remembered.row_rules, *remembered.range_rules)
     ]
     return digest([definitions, sorted(product.contract.key), sorted(sensitive)])

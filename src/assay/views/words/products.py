@@ -2,14 +2,14 @@
 
 from assay.facts import Version, short
 from assay.model import Product
-from assay.plan.parts import shown
+from assay.plan.parts import partition_text
 
 
 def parts_of(product: Product) -> str:
     """Return what a product is split by; '' for one that is not in parts."""
     if product.partition is None:
         return ""
-    return f"by {shown(product.partition)}" + ("" if product.follows else ", cut")
+    return f"by {partition_text(product.partition)}" + ("" if product.follows else ", cut")
 
 
 def no_longer_declared(version: Version) -> str:
