@@ -1,1 +1,1 @@
-"""Reading SQL: its canonical form, the tables it names, its clocks, how it splits into parts."""
+"""Reads SQL: its canonical form, the tables it names, its clocks, and whether it can run part by part."""

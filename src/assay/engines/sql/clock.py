@@ -1,4 +1,4 @@
-"""Clocks and chance in SQL: where a query asks for them, and the same query with a moment for its clock."""
+"""Finds calls of a query that depend on clocks or chance, and replaces its clocks by a moment."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 _ZONED = {"now", "current_timestamp", "get_current_timestamp", "transaction_timestamp"}
 _TYPES = {
@@ -15,14 +16,15 @@ _TYPES = {
     **dict.fromkeys(("localtime", "current_localtime"), "time"),
     **dict.fromkeys(("current_time", "get_current_time"), "timetz"),
 }
-_AGE = "age"  # of one argument: since the start of today
+_AGE = "age"  # with one argument: the time since the start of today
+# Clocks that are written without parentheses.
 CLOCKS = (
     "current_date",
     "current_time",
     "current_timestamp",
     "localtime",
     "localtimestamp",
-)  # without parentheses
+)
 _CHANCE = {
     "random",
     "setseed",
@@ -40,10 +42,10 @@ _ANY = re.compile(rf'"(?:{"|".join([*_TYPES, _AGE, *_CHANCE])})"|"repeatable":fa
 
 
 class Moving(Struct, frozen=True):
-    """What is another one another time: the name of a clock, or of what hangs on `chance`, and where it stands (bytes).
+    """A call whose result depends on a clock, or on `chance`, and its place in the query, in bytes.
 
-    `heading` is the name of the column that is nothing but this clock; `unnamed` means that a column has no name but
-    its own text, in which the clock is.
+    `heading` is the name of a column that consists of this clock alone. `unnamed`: the call is
+    part of a column without a name, which DuckDB names by its text.
     """
 
     name: str
@@ -55,23 +57,20 @@ class Moving(Struct, frozen=True):
 
 
 def moving(node: Any, serialized: str, sql: str) -> tuple[Moving, ...]:
-    """Return what moves in a query, given the tree that DuckDB made of it, also as the text that this was read from."""
-    return (
-        tuple(_moving(node, sql.encode(errors="replace"), column=False))
-        if _ANY.search(serialized)
-        else ()
-    )
+    """Return the calls in a query that depend on clocks or chance; `serialized` is the JSON of its tree `node`."""
+    if not _ANY.search(serialized):
+        return ()
+    return tuple(_moving(node, sql.encode(errors="replace"), column=False))
 
 
 def _moving(node: Any, text: bytes, *, column: bool) -> Iterator[Moving]:
+    """Yield the calls in a node and below it; `column`: it is part of a column without a name."""
     if isinstance(node, list):
         for item in node:
             yield from _moving(item, text, column=column)
     elif isinstance(node, dict):
-        if (spot := _spot(node, text)) and column:
-            yield Moving(spot.name, spot.offset, spot.length, spot.chance, unnamed=True)
-        elif spot:
-            yield spot
+        if call := _call(node, text):
+            yield replace(call, unnamed=True) if column else call
         if isinstance(sample := node.get("sample"), dict) and not sample.get("repeatable"):
             yield Moving(_SAMPLE, -1, 0, chance=True)
         for key, value in node.items():
@@ -83,60 +82,54 @@ def _moving(node: Any, text: bytes, *, column: bool) -> Iterator[Moving]:
 
 
 def _column(item: dict[str, Any], text: bytes, *, column: bool) -> Iterator[Moving]:
-    """Yield what moves in a column of a query, which may be called by its text."""
-    spot, named = _spot(item, text), bool(item.get("alias"))
-    if spot and not named and spot.name != _AGE:
-        shown = text[spot.offset : spot.offset + spot.length].decode(errors="replace")
-        heading = shown if item["class"] == "COLUMN_REF" else f"{spot.name}()"
-        yield Moving(spot.name, spot.offset, spot.length, spot.chance, heading=heading)
+    """Yield the calls in an item of a select list; without an alias, DuckDB names it by its text."""
+    call, has_alias = _call(item, text), bool(item.get("alias"))
+    if call and not has_alias and call.name != _AGE:
+        written = text[call.offset : call.offset + call.length].decode(errors="replace")
+        heading = written if item["class"] == "COLUMN_REF" else f"{call.name}()"
+        yield replace(call, heading=heading)
     else:
-        yield from _moving(item, text, column=column or not named)
+        yield from _moving(item, text, column=column or not has_alias)
 
 
-def _spot(node: dict[str, Any], text: bytes) -> Moving | None:
+def _call(node: dict[str, Any], text: bytes) -> Moving | None:
+    """Return the call of a clock or of chance that a node itself is; None for another node."""
     offset, length = node.get("query_location", -1), node.get("query_location_length", 0)
     if node.get("class") == "COLUMN_REF" and len(node["column_names"]) == 1:
         name = str(node["column_names"][0]).lower()
-        if name in CLOCKS and text[offset : offset + 1] != b'"':
+        is_quoted = text[offset : offset + 1] == b'"'
+        if name in CLOCKS and not is_quoted:
             return Moving(name, offset, length)
     elif node.get("class") == "FUNCTION":
         name = str(node.get("function_name")).lower()
-        if (
-            name in _TYPES
-            or name in _CHANCE
-            or (name == _AGE and len(node.get("arguments", ())) == 1)
-        ):
+        is_age = name == _AGE and len(node.get("arguments", ())) == 1
+        if name in _TYPES or name in _CHANCE or is_age:
             return Moving(name, offset, length, chance=name in _CHANCE)
     return None
 
 
 def set_clock(sql: str, spots: Iterable[Moving], moment: datetime) -> str:
-    """Return a query in which the moment stands for every clock, under the names that its columns had."""
+    """Return a query with the moment in place of every clock; its columns have the same names as before."""
     text = sql.encode()
     for spot in sorted(spots, key=lambda spot: -spot.offset):
         if spot.chance:
             continue
-        before, here, after = (
-            text[: spot.offset],
-            text[spot.offset :][: spot.length],
-            text[spot.offset + spot.length :],
-        )
         if spot.name == _AGE:
             opening = text.index(b"(", spot.offset) + 1
-            text = (
-                text[:opening]
-                + f"cast({_literal('current_date', moment)} as timestamp), ".encode()
-                + text[opening:]
-            )
+            today = f"cast({_literal('current_date', moment)} as timestamp), "
+            text = text[:opening] + today.encode() + text[opening:]
             continue
-        assert here
+        end = spot.offset + spot.length
+        assert text[spot.offset : end]
         heading = ' as "{}"'.format(spot.heading.replace('"', '""')) if spot.heading else ""
-        text = before + f"{_literal(spot.name, moment)}{heading}".encode() + after
+        value = f"{_literal(spot.name, moment)}{heading}"
+        text = text[: spot.offset] + value.encode() + text[end:]
     return text.decode()
 
 
 def _literal(name: str, moment: datetime) -> str:
-    here, type = moment.astimezone(UTC), _TYPES[name]
-    day, time = f"{here:%Y-%m-%d}", f"{here:%H:%M:%S.%f}"
-    shown = {"date": day, "time": time, "timetz": f"{time}+00", "timestamp": f"{day} {time}"}
-    return f"cast('{shown.get(type, f'{day} {time}+00')}' as {type})"
+    """Return the SQL of a moment as the type that a clock has."""
+    in_utc, type = moment.astimezone(UTC), _TYPES[name]
+    day, time = f"{in_utc:%Y-%m-%d}", f"{in_utc:%H:%M:%S.%f}"
+    texts = {"date": day, "time": time, "timetz": f"{time}+00", "timestamp": f"{day} {time}"}
+    return f"cast('{texts.get(type, f'{day} {time}+00')}' as {type})"

@@ -1,4 +1,4 @@
-"""DuckDB's own parser, on a locked-down instance that is created when it is first needed."""
+"""DuckDB's parser, on an instance that can read nothing, and is created on first use."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Parser:
-    """One DuckDB instance that reads no data; threads use it one after the other."""
+    """One DuckDB instance that reads no data; one thread at a time uses it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -30,7 +30,7 @@ class Parser:
 
 
 def connect() -> "duckdb.DuckDBPyConnection":
-    """Return a new instance, which loads no extension on its own."""
+    """Return a new instance, which loads no extension by itself."""
     import duckdb
 
     return duckdb.connect(
@@ -39,11 +39,11 @@ def connect() -> "duckdb.DuckDBPyConnection":
 
 
 def close(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Close a connection, unless a query that ignores interrupts still uses it: then it stays open."""
+    """Close a connection; if a query that ignores interrupts still uses it, leave it open."""
     import duckdb
 
     with suppress(duckdb.ResourceInUseException):
         connection.close()
 
 
-PARSER = Parser()  # one instance for the process; it holds no result between two calls
+PARSER = Parser()  # one instance for the process; it stores no result

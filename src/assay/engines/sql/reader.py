@@ -1,4 +1,4 @@
-"""Reads SQL with DuckDB's own parser: one query or nothing, its canonical form, and the tables it names."""
+"""Reads one query with DuckDB's parser: its canonical form, its tables, and its columns."""
 
 import json
 import re
@@ -75,18 +75,18 @@ class SqlReader:
 
     @contextmanager
     def recalling(self, recalled: Mapping[str, Parsed]) -> Iterator[dict[str, Parsed]]:
-        """Use earlier results of parsing; yield the results of all texts that are parsed in the block."""
+        """Use earlier results of parsing; yield the results of every text that the block parses."""
         recorder: dict[str, Parsed] = {}
         self._recalled.update(recalled)
         self._recorders.append(recorder)
         try:
             yield recorder
         finally:
-            self._recorders[:] = [other for other in self._recorders if other is not recorder]
+            self._recorders[:] = [r for r in self._recorders if r is not recorder]
             self._recalled.clear()
 
     def parse(self, sql: str) -> Parsed:
-        """Parse one SELECT; raise Unreadable for any other text, and for a query that writes or reads files."""
+        """Parse one SELECT; raise Unreadable for another text, and for a query that writes or reads files."""
         parsed = self._recalled.get(sql) or self._parsed(sql)
         for recorder in self._recorders:
             recorder[sql] = parsed
@@ -196,25 +196,22 @@ read_ahead, recalling = READER.read_ahead, READER.recalling
 
 @lru_cache(maxsize=4096)
 def columns(sql: str) -> Columns:
-    """Return the columns that a query lets through to its result; raises Unreadable as `parse()` does."""
+    """Return the columns that a query may pass to its result; raises Unreadable as `parse()` does."""
     node = tree(sql)
     scan = _ColumnScan()
     scan.look(node)
-    hidden = (
-        scan.opaque
-        or (scan.stars > 0 and not _takes_one_table(node))
-        or bool(scan.last & scan.tables)
-    )
-    return Columns(names=frozenset(scan.names), opaque=hidden)
+    unclear_star = scan.stars > 0 and not _takes_one_table(node)
+    whole_rows = bool(scan.last & scan.tables)
+    opaque = scan.opaque or unclear_star or whole_rows
+    return Columns(names=frozenset(scan.names), opaque=opaque)
 
 
 def written(node: dict[str, Any]) -> str:
     """Return a syntax tree as a query; raise Unreadable if DuckDB reads another tree from that."""
     import duckdb
 
-    serialized = json.dumps(
-        {"error": False, "statements": [{"node": node, "named_param_map": list(_parameters(node))}]}
-    )
+    statement = {"node": node, "named_param_map": list(_parameters(node))}
+    serialized = json.dumps({"error": False, "statements": [statement]})
     try:
         [(text,)] = PARSER.ask("select json_deserialize_sql(?::json)", [serialized])
     except duckdb.Error as error:
@@ -237,30 +234,32 @@ def functions() -> tuple[frozenset[str], frozenset[str]]:
 
     Functions that depend on the time zone alone are not among the latter: it is always UTC.
     """
-    depends = "stability = 'VOLATILE' or (stability <> 'CONSISTENT' and not list_has_any(parameter_types, ?))"
+    depends = (
+        "stability = 'VOLATILE'"
+        " or (stability <> 'CONSISTENT' and not list_has_any(parameter_types, ?))"
+    )
     query = (
         "select lower(function_name), function_type = 'aggregate',"
         f" coalesce({depends}, false) from duckdb_functions()"
     )
     rows = PARSER.ask(query, [list(_ZONED)])
-    moving = frozenset(
-        [*CLOCKS, "age", *(name for name, _, moves in rows if moves)]
-    )  # age(t) counts from today
-    return frozenset(name for name, aggregate, _ in rows if aggregate), moving
+    aggregates = frozenset(name for name, is_aggregate, _ in rows if is_aggregate)
+    moving = frozenset(name for name, _, moves in rows if moves)
+    return aggregates, moving | {*CLOCKS, "age"}  # age(t) counts from today
 
 
 class _ColumnScan:
-    """The columns that a query may let through to its result, gathered from its nodes."""
+    """The columns that a query may pass to its result, collected from its nodes."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
-        self.last: set[str] = set()
-        self.tables: set[str] = set()  # a table where a column should be is a whole row
+        self.last: set[str] = set()  # the last part of each column's name
+        self.tables: set[str] = set()  # in place of a column, a table's name is a whole row
         self.stars = 0
         self.opaque = False
 
     def look(self, node: Any) -> None:
-        """Gather what a node and all below it name."""
+        """Collect the columns of a node and all nodes below it."""
         if isinstance(node, list):
             for item in node:
                 self.look(item)
@@ -278,17 +277,12 @@ class _ColumnScan:
         if node.get("class") == "STAR":
             self.stars += 1
             self.opaque |= bool(node.get("columns") or node.get("expr") or node.get("rename_list"))
-        if node.get("class") in {"POSITIONAL_REFERENCE", "LAMBDA"} or kind in {
-            "PIVOT",
-            "TABLE_FUNCTION",
-            "SHOW_REF",
-        }:
-            self.opaque = True
+        self.opaque |= node.get("class") in {"POSITIONAL_REFERENCE", "LAMBDA"}
+        self.opaque |= kind in {"PIVOT", "TABLE_FUNCTION", "SHOW_REF"}
         self.opaque |= bool(node.get("column_name_alias") or node.get("aliases"))
         if kind in {"BASE_TABLE", "SUBQUERY"}:
-            self.tables |= {str(node.get(key) or "").lower() for key in ("alias", "table_name")} - {
-                ""
-            }
+            tables = [node.get("alias"), node.get("table_name")]
+            self.tables |= {str(table).lower() for table in tables if table}
 
 
 def _takes_one_table(node: dict[str, Any]) -> bool:
@@ -307,14 +301,14 @@ def _takes_one_table(node: dict[str, Any]) -> bool:
 
 
 def bare(text: str) -> str:
-    """Return a text without ASCII space around it; DuckDB may read other space as a name."""
+    """Return a text without ASCII space around it; DuckDB reads other space as a part of names."""
     return text.strip(" \t\r\n\f\v")
 
 
 def place(sql: str, offset: int, *, inside: str = "") -> tuple[int, int, str]:
     """Return line, column (both from 1, in characters) and text of the line at an offset in bytes.
 
-    They are those in the text `inside` the SQL, if there is one: of a condition that was made a query of.
+    With `inside`, a text inside the SQL, they are relative to that text: a condition in a query.
     """
     if inside and (start := sql.find(inside)) >= 0:
         start = len(sql[:start].encode(errors="replace"))
@@ -327,7 +321,7 @@ def place(sql: str, offset: int, *, inside: str = "") -> tuple[int, int, str]:
 
 
 def placeless(node: Any) -> Any:
-    """Return a part of a tree without its places in the text."""
+    """Return a syntax tree, or a part of one, without its places in the text."""
     if isinstance(node, dict):
         return {k: placeless(v) for k, v in node.items() if k not in _PLACES}
     return [placeless(item) for item in node] if isinstance(node, list) else node

@@ -1,4 +1,4 @@
-"""Says whether what a query finds in a table is what it finds in each of its parts, put together."""
+"""Decides whether a query finds in a table what it finds in its parts, one by one."""
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -8,7 +8,7 @@ from assay.engines.sql import reader
 from assay.engines.sql.clock import CLOCKS
 from assay.engines.sql.tables import Unreadable
 
-# What is called most need not be asked about, which takes DuckDB as long as a small query.
+# Common functions, so that the list of DuckDB's functions is read only for others: it is slow.
 _TOTALS = {"count", "count_star", "count_if", "sum", "avg", "min", "max", "bool_and", "bool_or"}
 _PLAIN = {"+", "-", "*", "/", "%", "||", "~~", "!~~"}
 _ACROSS_ROWS = {"SUBQUERY", "WINDOW", "LAMBDA", "POSITIONAL_REFERENCE"}
@@ -16,9 +16,9 @@ _ACROSS_ROWS = {"SUBQUERY", "WINDOW", "LAMBDA", "POSITIONAL_REFERENCE"}
 
 @lru_cache(maxsize=4096)
 def partwise(sql: str, split: str) -> bool:
-    """Say whether a query over `this` looks at rows one by one, or at groups that each are in one part.
+    """Return whether a query over `this` reads rows one by one, or groups that each lie in one part.
 
-    `split` is the column by whose values the parts are told apart, '' when rows do not say. When in doubt, it is not.
+    `split` is the column that gives a row's part, '' if no column does. False if in doubt.
     """
     try:
         node = reader.tree(sql)
@@ -27,17 +27,14 @@ def partwise(sql: str, split: str) -> bool:
     if node.get("type") != "SELECT_NODE" or not _is_plain(node) or not is_settled_node(node):
         return False
     if _is_grouped(node):
-        return (
-            bool(split)
-            and len(node["group_sets"]) <= 1
-            and any(_is(key, split, node) for key in _keys(node))
-        )
+        single = len(node["group_sets"]) <= 1
+        return bool(split) and single and any(_is(key, split, node) for key in _keys(node))
     return not node["having"] and not aggregates_in(node)
 
 
 @lru_cache(maxsize=4096)
 def is_settled(condition: str) -> bool:
-    """Say whether a condition says tomorrow of the same row what it says today; when in doubt, it does not."""
+    """Return whether a condition has the same result for a row at any time; False if in doubt."""
     try:
         return is_settled_node(reader.tree(f"select (\n{condition}\n)"))
     except Unreadable:
@@ -46,7 +43,7 @@ def is_settled(condition: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def has_window(sql: str) -> bool:
-    """Say whether a query looks at other rows than its own (`over (...)`, `qualify`)."""
+    """Return whether a query has window functions (`over (...)`, `qualify`)."""
     try:
         node = reader.tree(sql)
     except Unreadable:
@@ -55,26 +52,24 @@ def has_window(sql: str) -> bool:
 
 
 def is_settled_node(node: Any) -> bool:
-    """Say whether a part of a tree says tomorrow of the same row what it says today."""
+    """Return whether a part of a tree has the same result for a row at any time."""
     names = {str(part).lower() for inner in nodes(node) for part in inner.get("column_names", ())}
     called = calls(node) - _TOTALS - _PLAIN
     return not (called and called & reader.functions()[1]) and not names.intersection(CLOCKS)
 
 
 def _is_plain(node: Mapping[str, Any]) -> bool:
-    """Say whether a query reads `this` and nothing else, all of it, and gives every row that it finds once."""
+    """Return whether a query reads `this` alone, as a whole, and returns each row that it finds once."""
     table = node["from_table"]
-    if (
-        table.get("type") != "BASE_TABLE"
-        or str(table["table_name"]).lower() != "this"
-        or table["schema_name"]
-    ):
+    if table.get("type") != "BASE_TABLE" or table["schema_name"]:
+        return False
+    if str(table["table_name"]).lower() != "this":
         return False
     if table["sample"] or table["column_name_alias"] or node["sample"] or node["qualify"]:
         return False
-    if node.get("cte_map", {}).get("map") or any(
-        m["type"] != "ORDER_MODIFIER" for m in node["modifiers"]
-    ):
+    if any(modifier["type"] != "ORDER_MODIFIER" for modifier in node["modifiers"]):
+        return False
+    if node.get("cte_map", {}).get("map"):
         return False
     return not any(inner.get("class") in _ACROSS_ROWS for inner in nodes(node))
 
@@ -84,13 +79,16 @@ def _is_grouped(node: Mapping[str, Any]) -> bool:
 
 
 def _keys(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield what a query groups by: columns by name, by their number in the select list, or all that are no totals."""
+    """Yield what a query groups by.
+
+    A number stands for an item of the select list. `group by all` groups by all items: those that
+    are aggregates are no columns, and do no harm here.
+    """
     if not node["group_expressions"]:
         yield from node["select_list"]
     for key in node["group_expressions"]:
-        number = (
-            str(key.get("literal", {}).get("text", "")) if key.get("class") == "CONSTANT" else ""
-        )
+        is_constant = key.get("class") == "CONSTANT"
+        number = str(key.get("literal", {}).get("text", "")) if is_constant else ""
         if not number:
             yield key
         elif number.isdecimal() and 0 < int(number) <= len(node["select_list"]):
@@ -98,12 +96,13 @@ def _keys(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _is(key: Mapping[str, Any], column: str, node: Mapping[str, Any]) -> bool:
-    """Say whether a key is this column, and no field of another that is called so."""
+    """Return whether a key is this column, not a field of the same name in another column."""
     if key.get("class") != "COLUMN_REF":
         return False
     *table, name = (str(part).lower() for part in key["column_names"])
-    known = {"this", str(node["from_table"]["alias"]).lower()} - {""}
-    return name == column.lower() and (not table or (len(table) == 1 and table[0] in known))
+    table_names = {"this", str(node["from_table"]["alias"]).lower()} - {""}
+    is_field = bool(table) and (len(table) > 1 or table[0] not in table_names)
+    return name == column.lower() and not is_field
 
 
 def calls(node: Any) -> set[str]:
@@ -116,7 +115,7 @@ def calls(node: Any) -> set[str]:
 
 
 def nodes(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield a part of a tree, and all parts of it."""
+    """Yield a node of a tree and all nodes below it."""
     if isinstance(node, Mapping):
         yield node
         for inner in node.values():
@@ -129,5 +128,5 @@ def nodes(node: Any) -> Iterator[Mapping[str, Any]]:
 def aggregates_in(node: Any) -> set[str]:
     """Return the names of the aggregates that are called in a part of a tree."""
     called = calls(node)
-    others = called - _TOTALS - _PLAIN
-    return called & _TOTALS | (others & reader.functions()[0] if others else set())
+    uncommon = called - _TOTALS - _PLAIN
+    return called & _TOTALS | (uncommon & reader.functions()[0] if uncommon else set())

@@ -47,11 +47,11 @@ class SqlTable(Struct, frozen=True):
 
 
 class Unreadable(ValueError):
-    """SQL that is not one query that only reads; `offset` is where, in bytes (UTF-8), or -1."""
+    """SQL that is not one query that only reads; `offset` is the place, in bytes (UTF-8), or -1."""
 
-    def __init__(self, what: str, offset: int = -1) -> None:
-        super().__init__(what)
-        self.what, self.offset = what, offset
+    def __init__(self, problem: str, offset: int = -1) -> None:
+        super().__init__(problem)
+        self.what, self.offset = problem, offset
 
 
 def tables_of(node: Any) -> tuple[SqlTable, ...]:

@@ -1,4 +1,4 @@
-"""Products whose queries take the moment that they are built for in the place of the clock."""
+"""Sets the clocks in the queries of products to the moment that the products are built for."""
 
 from msgspec.structs import replace
 
@@ -11,7 +11,7 @@ _BEFORE, _AFTER = "select not (\n", "\n)"
 
 
 def clocks_set(graph: Graph) -> Graph:
-    """Return the graph with the clocks of all products set."""
+    """Return the graph with the clocks set in all products that have a moment."""
     if not any(product.moment for product in graph.products.values()):
         return graph
     timed = Graph(
@@ -22,7 +22,7 @@ def clocks_set(graph: Graph) -> Graph:
 
 
 def clock_set(product: Product) -> Product:
-    """Return a product of which no query asks what time it is, where its moment is known."""
+    """Return a product with its moment in place of the clocks in its queries, if it has a moment."""
     if product.moment is None:
         return product
     rules = tuple(
@@ -36,8 +36,9 @@ def clock_set(product: Product) -> Product:
 def _rule_set(rule: Rule, product: Product) -> Rule:
     if rule.demand is None or rule.demand.kind != "condition":
         return replace(rule, sql=_set(rule.sql, product))
-    whole = _set(f"{_BEFORE}{rule.demand.arguments['sql']}{_AFTER}", product)
-    arguments = {**rule.demand.arguments, "sql": whole.removeprefix(_BEFORE).removesuffix(_AFTER)}
+    query = _set(f"{_BEFORE}{rule.demand.arguments['sql']}{_AFTER}", product)
+    condition = query.removeprefix(_BEFORE).removesuffix(_AFTER)
+    arguments = {**rule.demand.arguments, "sql": condition}
     return replace(rule, demand=replace(rule.demand, arguments=arguments))
 
 

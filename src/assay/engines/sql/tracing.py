@@ -1,8 +1,9 @@
-"""Which columns of a query's result may hold values of sensitive columns under another name.
+"""Finds the columns of a query's result that may hold sensitive values under another name.
 
-A query is read for what gives a value a name: each name, and the names that the value behind it is made of. From
-the sensitive names others follow, wherever in the query they are. So it errs on the side of too many. The columns
-of a star keep their names.
+A query is read for every name that it gives to a value, and for the names that the value is
+computed from. Starting with the sensitive columns, all names that are computed from them are found,
+wherever in the query they are; so more columns may be found than hold such values. Columns of a
+star keep their names.
 """
 
 import re
@@ -16,8 +17,8 @@ from assay.engines.sql.reader import tree
 from assay.plan.graph import Graph, sensitive_in
 from assay.sensitive import secret
 
-ANY = ".*"  # the pattern of a query that does not tell under which names values come out
-_ROW = "*"  # stands for all columns of a table; no column of a query is called so
+ANY = ".*"  # the pattern for a query of which the names of the result cannot be read
+_ROW = "*"  # stands for all columns of a table; no column has this name
 _COUNTS = {
     "count",
     "count_star",
@@ -31,55 +32,61 @@ _COUNTS = {
     "cume_dist",
     "ntile",
 }
-_TELL_NO_VALUE = {"OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL"}
+_NULL_TESTS = {"OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL"}
 
 
 def traced(graph: Graph) -> Graph:
-    """Return a graph with what the queries of products call sensitive values by other names."""
-    products, found = dict(graph.products), dict[str, frozenset[str]]()
+    """Return the graph with the names that queries of products give to sensitive values (`renamed`)."""
+    products, patterns_of = dict(graph.products), dict[str, frozenset[str]]()
     for name in graph.order:
         product = products[name]
-        if (patterns := sensitive_in(product, found)) and product.sql:
+        patterns = sensitive_in(product, patterns_of)
+        if patterns and product.sql:
             products[name] = product = replace(product, renamed=derived(product.sql, patterns))
-            patterns = sensitive_in(product, found)
+            patterns = sensitive_in(product, patterns_of)
         if patterns:
-            found[name] = patterns
-    return Graph(products=products, sources=graph.sources) if found else graph
+            patterns_of[name] = patterns
+    return Graph(products=products, sources=graph.sources) if patterns_of else graph
 
 
 def derived(sql: str, patterns: Collection[str]) -> tuple[str, ...]:
     """Return patterns of the names that a query gives to values of columns that `patterns` match; sorted."""
     trace = _Trace(tables=set(_tables(tree(sql))))
     trace.look(tree(sql))
-    found: set[str] = {_ROW}
-    while more := {
-        g.name for g in trace.given if g.name not in found and _is_secret(g.reads, found, patterns)
-    }:
-        found |= more
-    if ANY in found:
+    names: set[str] = {_ROW}
+    while True:
+        added = {
+            given.name
+            for given in trace.given
+            if given.name not in names and _is_secret(given.reads, names, patterns)
+        }
+        if not added:
+            break
+        names |= added
+    if ANY in names:
         return (ANY,)
-    return tuple(sorted(re.escape(name) for name in found - {_ROW} if not secret([name], patterns)))
+    return tuple(sorted(re.escape(name) for name in names - {_ROW} if not secret([name], patterns)))
 
 
-def _is_secret(reads: Collection[str], found: set[str], patterns: Collection[str]) -> bool:
-    return not found.isdisjoint(reads) or bool(secret(reads, patterns))
+def _is_secret(reads: Collection[str], names: set[str], patterns: Collection[str]) -> bool:
+    return not names.isdisjoint(reads) or bool(secret(reads, patterns))
 
 
 class _Given(Struct, frozen=True):
-    """A name that is given to a value, and the names that the value is made of."""
+    """A name that a query gives to a value, and the names that the value is computed from."""
 
     name: str
     reads: frozenset[str]
 
 
 class _Trace(Struct):
-    """All names that a query gives; `tables` are those of its tables, which stand for whole rows as columns."""
+    """All names that a query gives to values; a name of `tables`, used as a column, is a whole row."""
 
     tables: set[str]
     given: list[_Given] = field(default_factory=list)
 
     def look(self, node: Any) -> None:
-        """Gather the names that are given in a node and all below it."""
+        """Collect the names that are given in a node and all nodes below it."""
         for inner in _nodes(node):
             for item in inner.get("select_list") or ():
                 self._item(item)
@@ -102,7 +109,7 @@ class _Trace(Struct):
             self.given.append(_Given(name.lower(), reads))
 
     def _item(self, item: dict[str, Any]) -> None:
-        """Gather what an item of a select list is called; what has no name is called by the names in it."""
+        """Collect the name of an item of a select list; without an alias, its text is its name."""
         if item.get("class") == "STAR":
             self._star(item)
         elif alias := item.get("alias"):
@@ -126,31 +133,30 @@ class _Trace(Struct):
             self.given.append(_Given(ANY, frozenset({_ROW})))
 
     def _aliases(self, node: dict[str, Any]) -> None:
-        """Gather names that columns get by their places: `t(a, b)`, `with t(a, b) as ...`."""
+        """Collect names that columns get by position: `t(a, b)`, `with t(a, b) as ...`."""
         names = [*(node.get("column_name_alias") or ()), *(node.get("aliases") or ())]
-        if not names or node.get("type") == "RECURSIVE_CTE_NODE":  # what it stands in has the same
+        # The node around a recursive query has the same names.
+        if not names or node.get("type") == "RECURSIVE_CTE_NODE":
             return
-        lists = _select_lists(
-            node.get("query_node") or (node.get("subquery") or {}).get("node") or {}
-        )
+        query = node.get("query_node") or (node.get("subquery") or {}).get("node") or {}
+        lists = _select_lists(query)
         if node.get("type") in {"TABLE_FUNCTION", "EXPRESSION_LIST"}:
             lists = [[node.get("function") or node.get("values")] * len(names)]
         for place, name in enumerate(names):
             plain = all(len(items) > place and not _has_star(items) for items in lists)
-            self._give(
-                name, [items[place] for items in lists] if lists and plain else {"class": "STAR"}
-            )
+            values = [items[place] for items in lists] if lists and plain else {"class": "STAR"}
+            self._give(name, values)
 
     def _side_by_side(self, queries: Sequence[Any]) -> None:
-        """Gather the names that values of later queries get from the first, by their places."""
+        """Collect the names that values of later queries get from the first query, by position."""
         lists = [items for query in queries for items in _select_lists(query)]
         if len({tuple(item.get("class") == "STAR" for item in items) for items in lists}) > 1:
             self.given.append(_Given(ANY, frozenset({_ROW})))
             return
-        for first, *others in zip(*lists, strict=True):
+        for first, *later in zip(*lists, strict=True):
             name = first.get("alias") or (first.get("column_names") or ("",))[-1]
             if first.get("class") != "STAR":
-                self._give(name or ANY, others)
+                self._give(name or ANY, later)
 
     def reads(self, node: Any) -> frozenset[str]:
         """Return the names of columns that an expression takes values from."""
@@ -160,7 +166,7 @@ class _Trace(Struct):
         if isinstance(node, list | tuple):
             for item in node:
                 yield from self._reads(item)
-        if not isinstance(node, dict) or _tells_no_value(node):
+        if not isinstance(node, dict) or _is_no_value(node):
             return
         if node.get("class") == "COLUMN_REF":
             names = [str(name).lower() for name in node["column_names"]]
@@ -172,16 +178,12 @@ class _Trace(Struct):
             yield from self._reads(value)
 
 
-def _tells_no_value(node: dict[str, Any]) -> bool:
-    counts = (
-        node.get("class") in {"FUNCTION", "WINDOW"}
-        and str(node.get("function_name")).lower() in _COUNTS
-    )
-    return (
-        counts
-        or node.get("type") in _TELL_NO_VALUE
-        or node.get("subquery_type") in {"EXISTS", "NOT_EXISTS"}
-    )
+def _is_no_value(node: dict[str, Any]) -> bool:
+    """Return whether an expression is a count, a rank or a test for null or existence: it shows no value."""
+    is_call = node.get("class") in {"FUNCTION", "WINDOW"}
+    is_count = is_call and str(node.get("function_name")).lower() in _COUNTS
+    is_existence = node.get("subquery_type") in {"EXISTS", "NOT_EXISTS"}
+    return is_count or is_existence or node.get("type") in _NULL_TESTS
 
 
 def _has_star(items: Iterable[Any]) -> bool:
@@ -189,30 +191,29 @@ def _has_star(items: Iterable[Any]) -> bool:
 
 
 def _select_lists(query: dict[str, Any]) -> list[list[Any]]:
-    """Return the select lists of a query: several of one that puts others together."""
+    """Return the select lists of a query: one of each part of a UNION."""
     if query.get("type") == "SELECT_NODE":
-        rows = query["from_table"].get(
-            "values"
-        )  # of `values (...)`, which is read as a star over them
+        rows = query["from_table"].get("values")  # `values (...)` is read as a star over its rows
         return [list(row) for row in rows] if rows else [list(query["select_list"])]
-    inner = query.get("children") or [query[side] for side in ("left", "right") if side in query]
-    return [items for one in inner for items in _select_lists(one)] or [[{"class": "STAR"}]]
+    parts = query.get("children") or [query[side] for side in ("left", "right") if side in query]
+    return [items for part in parts for items in _select_lists(part)] or [[{"class": "STAR"}]]
 
 
 def _nodes(node: Any) -> Iterator[dict[str, Any]]:
     """Yield all nodes of a tree."""
+    inner: Iterable[Any] = ()
     if isinstance(node, dict):
         yield node
-    inner: Iterable[Any] = (
-        node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    )
+        inner = node.values()
+    elif isinstance(node, list):
+        inner = node
     for value in inner:
         yield from _nodes(value)
 
 
 def _tables(node: Any) -> Iterator[str]:
+    """Yield the names and aliases of tables, in lower case."""
     for inner in _nodes(node):
         if inner.get("type") in {"BASE_TABLE", "SUBQUERY", "TABLE_FUNCTION", "JOIN"}:
-            yield from (
-                str(inner[key]).lower() for key in ("alias", "table_name") if inner.get(key)
-            )
+            names = [inner.get("alias"), inner.get("table_name")]
+            yield from (str(name).lower() for name in names if name)
