@@ -9,7 +9,7 @@ from textwrap import dedent
 import duckdb
 import pytest
 
-from assay.build.failures import Elsewhere
+from assay.build.error_text import RemoteError
 from assay.build.retries import RetryQueue, pause, worth_another
 from assay.catalog import shared_catalog
 from assay.errors import BuildError, Crashed, SourceReplaced, StoreError, TimedOut, TypeRefused
@@ -120,8 +120,8 @@ CASES = [
     (StoreError("x"), False),
     (TimedOut("x"), True),
     (Crashed("x"), True),
-    (Elsewhere("OSError", Failed(error="x"), again=True), True),
-    (Elsewhere("NameError", Failed(error="x"), again=False), False),
+    (RemoteError("OSError", Failed(error="x"), retryable=True), True),
+    (RemoteError("NameError", Failed(error="x"), retryable=False), False),
 ]
 
 

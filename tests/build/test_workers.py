@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from assay.build import workers as isolation
+from assay.build import deadlines
 from assay.build.workers import Workers
 from assay.catalog import shared_catalog
 from assay.engines import make as making
@@ -563,7 +563,7 @@ def test_sql_that_no_interrupt_ends_fails_at_its_timeout(
         return Event().wait() if "deaf" in query else real(bench, query, *rest)
 
     monkeypatch.setattr(making.duck, "stage", stage)
-    monkeypatch.setattr(isolation, "_GRACE", 0.2)
+    monkeypatch.setattr(deadlines, "GRACE", 0.2)
     declare(
         place, f"sql_product('p', 'select x as deaf from numbers', owner='o', timeout=0.1)\n{OTHER}"
     )

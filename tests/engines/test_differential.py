@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assay.build.failures import said_of
+from assay.build.error_text import describe_error
 from assay.engines.duckdb import DuckDB
 from assay.engines.formats.inspect import inspect
 from assay.engines.make import LAZY_FRAME, Recipe, make
@@ -75,7 +75,7 @@ class Bench:
         except SourceFault as error:
             return error.told(shown=True)
         except Exception as error:
-            failed = said_of(error, str(self.folder), product)
+            failed = describe_error(error, str(self.folder), product)
             return f"{failed.error}\n{failed.detail}"
         return pl.read_parquet(target).to_arrow()
 

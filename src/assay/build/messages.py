@@ -1,4 +1,4 @@
-"""What is said between a run and the processes in which it lets products be made: JSON, a line a message."""
+"""The messages between a run and its child processes: one line of JSON each."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from msgspec import MsgspecError, Struct, field
 from msgspec.json import decode
 from msgspec.structs import replace
 
-from assay.build.failures import Elsewhere
+from assay.build.error_text import RemoteError
 from assay.engines.measure import PartCheck
 from assay.engines.tables import InputFiles, Measured
 from assay.events import Failed
@@ -17,72 +17,69 @@ from assay.text import sayable
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """What a process is for: one product of the project at `root`, and how wide its engine may open its eyes.
+    """What a child process is for: one product of the project at `root`.
 
-    `handovers` are how each parameter of the function is handed over (None: SQL makes it), `takes` is the parameter
-    that takes the path of the file.
+    `handovers` and `target` are those of its Recipe (None: it is built by SQL). `folders`, `spill` and `limits` are
+    for its engine: what it may read, where it spills, and its settings.
     """
 
     root: Path
     product: Product
     handovers: Mapping[str, str] | None = None
-    takes: str = ""
+    target: str = ""
     folders: Sequence[Path]
     spill: Path
     limits: Mapping[str, str] = field(default_factory=dict)
 
 
 class MakeRequest(Struct, frozen=True, kw_only=True):
-    """One file to be made, of which inputs, and (as in `measure`) which part its rows should be of."""
+    """One file to build, from which inputs, and the check that its rows are of their part."""
 
     inputs: Sequence[InputFiles]
     target: Path
     part_check: PartCheck | None = None
 
 
-class Made(Struct, frozen=True, kw_only=True):
-    """What was made, and which files and environment variables the user's code read for it."""
+class MakeReply(Struct, frozen=True, kw_only=True):
+    """What was measured of the file, and the files and environment variables that the user's code has read."""
 
     measured: Measured
     files: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
 
 
+Reply = MakeReply | RemoteError | None  # None: the child is ready
+
+
 class _Failure(Struct, frozen=True):
+    """A RemoteError as it is sent."""
+
     kind: str
     error: str
     detail: str
-    again: bool
+    retryable: bool
     words: Sequence[str] = ()
 
 
-class _Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    made: Made | None = None
-    failed: _Failure | None = None
+class _ReplyMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A Reply as it is sent; without either field the child is ready."""
+
+    reply: MakeReply | None = None
+    failure: _Failure | None = None
 
 
-Reply = Made | Elsewhere | None
-
-
-def _to(kind: type, told: object) -> object:
-    """Return what was said as what is no plain value: a path."""
-    if kind is not Path:
-        raise TypeError(f"{kind.__name__} was not sent")
-    return Path(str(told))
-
-
-def task_to(task: Task) -> bytes:
-    """Return a task as it is sent."""
+def encode_task(task: Task) -> bytes:
+    """Return a task as a message."""
     return encode(task) + b"\n"
 
 
-def task_from(message: bytes) -> Task:
-    """Return the task that was sent."""
-    return decode(message, type=Task, dec_hook=_to)
+def decode_task(message: bytes) -> Task:
+    """Return the task in a message."""
+    return decode(message, type=Task, dec_hook=_path)
 
 
-def request_to(request: MakeRequest) -> bytes:
-    """Return a request as it is sent: whose the tables are, and how files were found, stays here."""
+def encode_request(request: MakeRequest) -> bytes:
+    """Return a request as a message, without the origin and the observed files of its inputs."""
     inputs = [
         replace(files, table=replace(files.table, origin=None), observed=())
         for files in request.inputs
@@ -90,33 +87,43 @@ def request_to(request: MakeRequest) -> bytes:
     return encode(replace(request, inputs=inputs)) + b"\n"
 
 
-def request_from(message: bytes) -> MakeRequest:
-    """Return the request that was sent."""
-    return decode(message, type=MakeRequest, dec_hook=_to)
+def decode_request(message: bytes) -> MakeRequest:
+    """Return the request in a message."""
+    return decode(message, type=MakeRequest, dec_hook=_path)
 
 
-def reply_to(reply: Reply) -> bytes:
-    """Return a reply as it is sent: what was made, what failed, or (None) that it is ready."""
-    match reply:
-        case Made():
-            said = _Said(made=reply)
-        case Elsewhere(kind=kind, failed=failed, again=again, words=words):
-            sent = [sayable(word) for word in sorted(words)]
-            said = _Said(
-                failed=_Failure(kind, sayable(failed.error), sayable(failed.detail), again, sent)
-            )
-        case None:
-            said = _Said()
-    return encode(said) + b"\n"
+def encode_reply(reply: Reply) -> bytes:
+    """Return a reply as a message."""
+    if isinstance(reply, RemoteError):
+        return encode(_ReplyMessage(failure=_failure(reply))) + b"\n"
+    return encode(_ReplyMessage(reply=reply)) + b"\n"
 
 
-def reply_from(message: bytes) -> Reply:
-    """Return what a process replied; ValueError for what is none: code of the user's runs in there."""
+def decode_reply(message: bytes) -> Reply:
+    """Return the reply in a message; raise ValueError for any other text, which user's code may have written."""
     try:
-        said = decode(message, type=_Said)
+        received = decode(message, type=_ReplyMessage)
     except (MsgspecError, RecursionError) as error:
         raise ValueError(f"not a reply: {error!r}") from error
-    if told := said.failed:
-        failed = Failed(error=told.error, detail=told.detail)
-        return Elsewhere(told.kind, failed, again=told.again, words=told.words)
-    return said.made
+    failure = received.failure
+    if failure is None:
+        return received.reply
+    failed = Failed(error=failure.error, detail=failure.detail)
+    return RemoteError(failure.kind, failed, retryable=failure.retryable, words=failure.words)
+
+
+def _failure(error: RemoteError) -> _Failure:
+    return _Failure(
+        kind=error.kind,
+        error=sayable(error.failed.error),
+        detail=sayable(error.failed.detail),
+        retryable=error.retryable,
+        words=[sayable(word) for word in sorted(error.words)],
+    )
+
+
+def _path(kind: type, value: object) -> object:
+    """Decode a path, the only kind of value in messages that JSON does not have."""
+    if kind is not Path:
+        raise TypeError(f"{kind.__name__} was not sent")
+    return Path(str(value))
