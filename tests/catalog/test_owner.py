@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from assay.catalog import open_catalog, shared_catalog
-from assay.catalog.owner import MARK, Owner, give, owner
+from assay.catalog.owner import MARK, Owner, owner, set_owner
 from assay.config import find_config
 from assay.errors import CatalogError
 from tests.conftest import Place
@@ -145,7 +145,7 @@ def test_a_first_run_that_is_killed_leaves_a_store_for_the_next(place: Place, no
     """The mark is written before the catalog knows of it, so it may be there alone."""
     place.write("products/sales.py", 'sql_product("p", "from numbers", owner="o")', header=True)
     if nothing == "a mark alone":
-        give(place.root / ".products/store", Owner(id="of a run that died", name="somewhere"))
+        set_owner(place.root / ".products/store", Owner(id="of a run that died", name="somewhere"))
     assert place.run("verify", "--repair").code == 0
     assert place.materialize()["sales.p"]["result"] == "published"
     with closing(shared_catalog(find_config(place.root))) as catalog:
@@ -201,8 +201,8 @@ def test_a_catalog_whose_copy_is_gone_for_good_is_used_again(shop: Place) -> Non
 
 
 STEPS = {  # after which of the steps of a copy it is killed, and which of the two is used then
-    "the rows were read back": ("assay.catalog.copying.give", "before", DEFAULT),
-    "the store was given to it": ("assay.catalog.copying.give", "after", "moved.db"),
+    "the rows were read back": ("assay.catalog.copying.set_owner", "before", DEFAULT),
+    "the store was given to it": ("assay.catalog.copying.set_owner", "after", "moved.db"),
 }
 
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from assay.build.mixtures import Mixture, mixed_pairs, mixture, neighbourhood
 from assay.build.workspace import Workspace
-from assay.catalog.versions import version_of
+from assay.catalog.versions import find_version
 from assay.engines.tables import stored
 from assay.errors import Conflict, StoreError, UsageError
 from assay.facts import Move, Pointer, Version, short
@@ -92,7 +92,7 @@ def restore(workspace: Workspace, product: str, id: str) -> Restored:
     catalog = workspace.catalog
 
     def attempt() -> Restored:
-        version = version_of(catalog, product, id)
+        version = find_version(catalog, product, id)
         if not any(verdict.passed for verdict in catalog.verdicts(version.id)):
             raise UsageError(
                 f"{short(version.id)} of {product} was never judged good, so it cannot go before readers"

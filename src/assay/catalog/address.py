@@ -1,11 +1,12 @@
-"""The address of a PostgreSQL catalog, and what of it people may be shown: never a password."""
+"""The address of a PostgreSQL catalog, and the form of it that may be shown: without a password."""
 
 import re
 from urllib.parse import unquote
 
 _SCHEME = re.compile(r"postgres(?:ql)?://")
+_HOST = r"\[[0-9a-fA-F:.]*\]"  # an IPv6 address
 _PLACE = re.compile(
-    r"(?:[\w.%/-]*|\[[0-9a-fA-F:.]*\])(?::\d*)?(?:,(?:[\w.-]*|\[[0-9a-fA-F:.]*\])(?::\d*)?)*(?:/[^/@:]*)?"
+    rf"(?:[\w.%/-]*|{_HOST})(?::\d*)?(?:,(?:[\w.-]*|{_HOST})(?::\d*)?)*(?:/[^/@:]*)?"
 )
 _SEPARATORS = re.compile("[@:/?#]")
 _ANEW = "remove `catalog-id` from the store, and `products materialize` starts anew."
@@ -13,16 +14,16 @@ _SECRETS = re.compile(r"[?&](?:ssl)?password=([^&]*)")
 
 
 def shown(address: str) -> str:
-    """Return an address without password and parameters; less of it where it is not clear which part is which."""
+    """Return an address without password and parameters, or only its scheme if it is ambiguous."""
     rest = _SCHEME.sub("", address)
-    who, at, place = rest.partition("?")[0].rpartition("@")
-    if _unclear(rest) or not _PLACE.fullmatch(place):
+    login, at, place = rest.partition("?")[0].rpartition("@")
+    if _is_ambiguous(rest) or not _PLACE.fullmatch(place):
         return "postgresql://…"
-    return f"postgresql://{who.partition(':')[0]}{at}{place}"
+    return f"postgresql://{login.partition(':')[0]}{at}{place}"
 
 
 def put_back(catalog: str) -> str:
-    """Return what is to be done about a catalog, by the name that people are shown, that has lost what was in it."""
+    """Return the advice on a catalog, by its shown name, that is lost or damaged."""
     if _SCHEME.match(catalog):
         return (
             f"Restore the schema assay of the database from a backup. Without one: drop it, {_ANEW}"
@@ -31,22 +32,26 @@ def put_back(catalog: str) -> str:
 
 
 def scrubbed(text: str, address: str, *secrets: str) -> str:
-    """Return a message without the secrets of an address, or others, should it quote them or parts of them."""
+    """Return a message without the secrets of an address, parts of them, and other secrets."""
     rest = _SCHEME.sub("", address)
-    head = rest if _unclear(rest) else rest.partition("?")[0]
+    head = rest if _is_ambiguous(rest) else rest.partition("?")[0]
     password = head.rpartition("@")[0].partition(":")[2]
-    told = [password, *_SEPARATORS.split(password), *_SECRETS.findall(address), *secrets]
-    for secret in sorted({*told, *map(unquote, told)}, key=len, reverse=True):
-        text = text.replace(secret, "…") if len(secret) > 2 else text
+    quoted = {password, *_SEPARATORS.split(password), *_SECRETS.findall(address), *secrets}
+    for secret in sorted({*quoted, *map(unquote, quoted)}, key=len, reverse=True):
+        if len(secret) > 2:
+            text = text.replace(secret, "…")
     return text
 
 
 def is_split(address: str) -> bool:
-    """Say whether a user or a password has a slash in it, written as it is: what follows is then no host."""
+    """Return whether a user or password has an unescaped slash.
+
+    The library then takes what follows for a path.
+    """
     return "/" in _SCHEME.sub("", address).partition("?")[0].rpartition("@")[0]
 
 
-def _unclear(rest: str) -> bool:
-    """Say whether a password may have a question mark in it, written as it is."""
-    head, _, asked = rest.partition("?")
-    return "@" not in head and "@" in asked
+def _is_ambiguous(rest: str) -> bool:
+    """Return whether a password may have an unescaped question mark."""
+    head, _, parameters = rest.partition("?")
+    return "@" not in head and "@" in parameters

@@ -1,4 +1,4 @@
-"""The catalog: immutable facts and the pointers that readers follow, whatever database they are in."""
+"""The catalog: immutable facts and the pointers that readers follow, in either database."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ class Catalog(CatalogReads):
         self.sources = SourceFiles(self._transactions)
 
     def facts(self, environment: str, holds: Holds) -> Facts:
-        """Return what is recorded, for one environment; `holds` tells whether the files of parts exist."""
+        """Return what is recorded, for one environment; `holds` is a method of Storage."""
         return RecordedFacts(self, self.sources, environment, holds)
 
     def close(self) -> None:
@@ -38,7 +38,7 @@ class Catalog(CatalogReads):
         self.database.close()
 
     def write(self, work: Callable[[Writer], T]) -> T:
-        """Do the work in one transaction, if this process may still write; see Transactions.write."""
+        """Do the work in one transaction; see Transactions.write."""
         return self._transactions.write(work)
 
     def record(
@@ -47,7 +47,10 @@ class Catalog(CatalogReads):
         verdicts: Sequence[Verdict] = (),
         findings: Sequence[PartFindings] = (),
     ) -> Sequence[Version]:
-        """Record facts, and drop the intents of their run that versions now name; return new versions as recorded."""
+        """Record facts, and return the versions that are new, as recorded.
+
+        The intents of their run to write the files of these versions are dropped.
+        """
 
         def add(writer: Writer) -> list[Version]:
             recorded = add_versions(writer, versions)
@@ -58,7 +61,7 @@ class Catalog(CatalogReads):
         return self.write(add)
 
     def record_parts(self, product: str, parts: Sequence[Part]) -> Sequence[Part]:
-        """Record parts before a version has them; return all with their ids. A part with an id is not changed."""
+        """Record parts before a version has them, except those with an id; return all with ids."""
         return self.write(lambda writer: add_parts(writer, [(product, part) for part in parts]))
 
     def relocate(self, parts: Sequence[Part], at: datetime) -> None:

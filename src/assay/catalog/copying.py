@@ -1,7 +1,8 @@
-"""Copies a catalog into another, empty one, in one transaction, and reads back what came out.
+"""Copies a catalog into an empty one, in one transaction, and reads the copy back to compare.
 
-Then the store is given to the copy, and only then the old one is marked as moved. Whoever opens a
-catalog looks whose the store is, so wherever this is killed, one of them is used, and never both.
+Then the store is given to the copy, and only then the original is marked as moved. Opening a
+catalog checks its store, so wherever this process is killed, exactly one of the two catalogs is
+usable.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,18 +14,18 @@ from typing import Any
 from msgspec import Struct
 
 from assay.catalog.catalog import Catalog
-from assay.catalog.database import Writer, set_note
-from assay.catalog.owner import Owner, give
+from assay.catalog.database import Reader, Writer, set_note
+from assay.catalog.owner import Owner, set_owner
 from assay.catalog.rows import to_json
 from assay.catalog.schema import SchemaTable, tables
 from assay.errors import CatalogError, UsageError
 
-_CHUNK = 2000  # rows that are in memory at a time
-_OWN = "('schema', 'store', 'moved')"  # notes that each catalog has of its own
+_CHUNK = 2000  # rows in memory at a time
+_OWN = "('schema', 'store', 'moved')"  # notes that are not copied
 
 
 class Copied(Struct, frozen=True, kw_only=True):
-    """A table that was copied: how many rows, and the SHA-256 of them in order, the same on both sides."""
+    """A table that was copied: the number of its rows, and the SHA-256 of them in order."""
 
     table: str
     rows: int
@@ -32,13 +33,14 @@ class Copied(Struct, frozen=True, kw_only=True):
 
 
 def copy(source: Catalog, target: Catalog, store: Path) -> list[Copied]:
-    """Copy everything, while nobody writes to either, and give the store to the copy: the source is only read since.
+    """Copy all tables, and give the store to the copy: the source can only be read from then on.
 
-    UsageError when the target has something, or a run is alive.
+    Other processes cannot write to either catalog meanwhile. Raises UsageError when the source is
+    empty, the target is not, or a run is alive.
     """
     if source.database.rows("select 1 from runs limit 1") == []:
         raise UsageError(f"there is nothing to copy in the catalog {source.name}")
-    _refuse_full(target)
+    _check_empty(target)
 
     id, copied = urandom(16).hex(), list[Copied]()
 
@@ -48,22 +50,23 @@ def copy(source: Catalog, target: Catalog, store: Path) -> list[Copied]:
                 f"the run {alive[0]} is using the catalog {source.name}",
                 hint="Let it finish, then copy again.",
             )
-        if not copied:  # done already where the connection of the source is lost after it
+        if not copied:  # the transaction is repeated when the source's connection is lost
             copied.extend(target.write(lambda writer: _copy_all(reader, writer, target.name, id)))
-        give(store, Owner(id=id, name=target.name))
+        set_owner(store, Owner(id=id, name=target.name))
         set_note(reader, "moved", target.name)
 
     source.write(hand_over)
     return copied
 
 
-def _refuse_full(target: Catalog) -> None:
+def _check_empty(target: Catalog) -> None:
     for table in tables():
-        others = " where name <> 'schema'" if table.name == "meta" else ""
-        if target.database.rows(f"select 1 from {table.name}{others} limit 1"):
+        condition = " where name <> 'schema'" if table.name == "meta" else ""
+        if target.database.rows(f"select 1 from {table.name}{condition} limit 1"):
             raise UsageError(
                 f"the catalog {target.name} is not empty: something is recorded in {table.name}",
-                hint="Copy to a database, or a file, that is new. What a copy left that was stopped may be removed.",
+                hint="Copy to a database, or a file, that is new. What a copy left that was stopped"
+                " may be removed.",
             )
 
 
@@ -74,38 +77,53 @@ def _copy_all(reader: Writer, writer: Writer, name: str, id: str) -> list[Copied
 
 
 def _copy(table: SchemaTable, reader: Writer, writer: Writer, name: str) -> Copied:
+    """Copy a table; raise CatalogError when the copy differs."""
     columns = ", ".join(f'"{column}"' for column in table.columns)
-    into = f"insert into {table.name} ({columns}) values ({', '.join('?' * len(table.columns))})"
-    read, count = sha256(), 0
+    values = ", ".join("?" * len(table.columns))
+    original, copied = _RowDigest(), _RowDigest()
     for chunk in _chunks(table, reader):
-        writer.many(into, chunk)
-        count += _add(read, chunk)
-    back, there = sha256(), 0
+        writer.many(f"insert into {table.name} ({columns}) values ({values})", chunk)
+        original.add(chunk)
     for chunk in _chunks(table, writer):
-        there += _add(back, chunk)
-    if (count, read.digest()) != (there, back.digest()):
+        copied.add(chunk)
+    if (original.rows, original.hex) != (copied.rows, copied.hex):
         raise CatalogError(
-            f"{table.name} came out as something else in the catalog {name}; nothing was changed there"
+            f"{table.name} came out as something else in the catalog {name};"
+            " nothing was changed there"
         )
-    return Copied(table=table.name, rows=count, digest=read.hexdigest())
+    return Copied(table=table.name, rows=original.rows, digest=original.hex)
 
 
-def _add(digest: Any, chunk: Sequence[Sequence[Any]]) -> int:
-    digest.update("".join(f"{to_json(list(row))}\n" for row in chunk).encode())
-    return len(chunk)
+class _RowDigest:
+    """The number of rows of a table, and the SHA-256 of them in order."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._digest = sha256()
+
+    def add(self, rows: Sequence[Sequence[Any]]) -> None:
+        self.rows += len(rows)
+        self._digest.update("".join(f"{to_json(list(row))}\n" for row in rows).encode())
+
+    @property
+    def hex(self) -> str:
+        return self._digest.hexdigest()
 
 
-def _chunks(table: SchemaTable, asked: Writer) -> Iterator[list[Sequence[Any]]]:
-    """Yield the rows of a table, so many at a time, in an order that is the same in all databases."""
+def _chunks(table: SchemaTable, reader: Reader) -> Iterator[list[Sequence[Any]]]:
+    """Yield the rows of a table in chunks, in an order that is the same in all databases."""
     key, width = ", ".join(table.key), len(table.key)
     columns = ", ".join(f'"{column}"' for column in table.columns)
-    others = f" and name not in {_OWN}" if table.name == "meta" else ""
-    after: Sequence[Any] = ()
+    shared = f" and name not in {_OWN}" if table.name == "meta" else ""
+    last: Sequence[Any] = ()  # the key of the last row before the chunk
     while True:
-        where = f"({key}) > ({', '.join('?' * width)})" if after else "1 = 1"
-        query = f"select {key}, {columns} from {table.name} where {where}{others} order by {key} limit {_CHUNK}"
-        rows = asked.rows(query, after)
+        after = f"({key}) > ({', '.join('?' * width)})" if last else "1 = 1"
+        rows = reader.rows(
+            f"select {key}, {columns} from {table.name} where {after}{shared}"
+            f" order by {key} limit {_CHUNK}",
+            last,
+        )
         if not rows:
             return
         yield [row[width:] for row in rows]
-        after = rows[-1][:width]
+        last = rows[-1][:width]

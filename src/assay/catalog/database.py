@@ -18,7 +18,7 @@ class Reader(Protocol):
 
 
 class Writer(Reader, Protocol):
-    """A transaction that writes. There is only one at a time, so what it reads does not change until it ends."""
+    """A transaction that writes: the only one at a time, so what it reads does not change."""
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> int:
         """Execute a statement and return the number of rows that it changed."""
@@ -31,7 +31,10 @@ class Writer(Reader, Protocol):
 
 
 class Database(Reader, Protocol):
-    """Where the tables of a catalog are. Every method raises CatalogError, without secrets, when it cannot be used."""
+    """Where the tables of a catalog are.
+
+    Every method raises CatalogError, without secrets, when the database cannot be used.
+    """
 
     @property
     def name(self) -> str:
@@ -45,25 +48,31 @@ class Database(Reader, Protocol):
         """Return the version of the schema in the database; 0 when there is none."""
 
     def prepare(self, steps: Callable[[Writer], None]) -> None:
-        """Create or migrate the schema by these steps, in one transaction, while no other process does."""
+        """Create or migrate the schema by these steps, in one transaction, as the only process."""
 
     def write(self, work: Callable[[Writer], T]) -> T:
-        """Do the work in one transaction, once. If a connection is lost, the work may be called again."""
+        """Do the work in one transaction, once.
+
+        The work is called again when the connection was lost before the commit.
+        """
 
     def read(self, work: Callable[[Reader], T]) -> T:
         """Do the work in one transaction that only reads: all rows are of one moment."""
 
     def damage(self) -> Sequence[str]:
-        """Return what is wrong with the file or the tables, in the database's words; nothing if it is sound."""
+        """Return what is wrong with the file or tables, in the database's words; () if sound."""
 
     def mend(self) -> bool:
-        """Rebuild the indexes from the rows; return whether the database is sound then. If not, nothing changes."""
+        """Rebuild the indexes from the rows, and return whether the database is sound then.
+
+        If it is not, nothing changes.
+        """
 
     def hold(self, run: str) -> AbstractContextManager[None]:
         """Show other processes that a run lives, until the context or the process ends."""
 
     def is_dead(self, run: str, reader: Reader | None = None) -> bool:
-        """Return whether no process holds this run; as seen inside a transaction, if its `reader` is given."""
+        """Return whether no process holds this run; `reader` is that of an open transaction."""
 
     def remove_dead_locks(self) -> None:
         """Remove the locks of runs whose process is dead, recorded or not."""
@@ -82,7 +91,10 @@ class Holds(Protocol):
 
 
 class Remove(Protocol):
-    """Removes a path from the store, except the files in `keep`, which is called only if the path exists."""
+    """Removes a path from the store except the files in `keep`.
+
+    `keep` is called only if the path exists.
+    """
 
     def __call__(self, path: str, keep: Callable[[], Collection[str]] = frozenset, /) -> None: ...
 
@@ -90,14 +102,17 @@ class Remove(Protocol):
 def rows_in(
     reader: Reader, query: str, values: Sequence[Any], first_values: Sequence[Any] = ()
 ) -> Iterator[Sequence[Any]]:
-    """Yield the rows of a query that ends in `in`, for any number of values; `first_values` fill earlier `?`."""
+    """Yield the rows of a query that ends in `in`, for any number of values.
+
+    `first_values` fill the `?` before `in`.
+    """
     for start in range(0, len(values), _CHUNK):
         chunk = values[start : start + _CHUNK]
         yield from reader.rows(f"{query} ({','.join('?' * len(chunk))})", [*first_values, *chunk])
 
 
 def set_note(writer: Writer, name: str, value: str) -> None:
-    """Record a note about the catalog as a whole (a row of `meta`), in place of the one of that name."""
+    """Record a note about the whole catalog (a row of `meta`), or replace the one of that name."""
     writer.execute(
         "insert into meta values (?, ?) on conflict (name) do update set value = excluded.value",
         [name, value],

@@ -1,26 +1,15 @@
-"""Facts for deciding, from the catalog: published versions are read at once, all else when it is needed."""
+"""Facts for decisions: published versions are read at once, the rest on demand."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Any
 
 from assay.catalog.database import Holds, rows_in
+from assay.catalog.published import Published
 from assay.catalog.reads import CatalogReads
-from assay.catalog.rows import PART, VERSION, check_product, decoded, ids_of, part_of, version_of
+from assay.catalog.rows import decoded
 from assay.catalog.sources import SourceFiles
 from assay.facts import Part, Pointer, Verdict, Version
 from assay.plan.waivers import Waiver
-
-# The published versions; for a version of a single part, the part too.
-_PUBLISHED = f"""
-    select {", ".join(f"v.{name.strip()}" for name in VERSION.split(","))},
-      {", ".join(f"p.{name.strip()}" for name in PART.split(","))}
-    from pointers x join versions v on v.id = x.version
-    left join parts p on p.id = case when v.parts = '' or v.parts like '%-%' or v.parts like '%,%' then null
-      else cast(v.parts as bigint) end
-    where x.environment = ?
-"""
-_WIDTH = VERSION.count(",") + 1  # columns of a version
 
 
 class RecordedFacts:
@@ -31,47 +20,25 @@ class RecordedFacts:
     ) -> None:
         self._catalog, self._environment = catalog, environment
         self._rows = catalog.database.rows
+        self._published = Published(catalog, environment)
         self._files = _ExistingFiles(holds)
-        self._loaded: dict[int, Part] = {}  # parts by id
-        # By product: the newest part that exists, by the digest of its inputs; None where there is
-        # none.
-        self._parts: dict[str, dict[str, Part | None]] = {}
-        self._unpublished = cache(lambda id: catalog.version(id, self._loaded))
+        self._parts = _PartsByInputs(catalog, self._published, self._files)
         self._of_key = cache(self._versions_of_key)
         self._has_version = cache(self._look_for_version)
         self._listing = cache(sources.listing)
 
     # ------------------------------------------------------------------------------ versions
 
-    @cached_property
-    def _pointers(self) -> Mapping[str, Pointer]:
-        return self._catalog.pointers(self._environment)
-
-    @cached_property
-    def _published(self) -> Mapping[str, Version]:
-        """The published versions, by id."""
-        rows = self._rows(_PUBLISHED, [self._environment])
-        with decoded(self._catalog.name):
-            texts = (row[_WIDTH - 1] for row in rows if row[_WIDTH] is None)
-            self._loaded |= self._catalog.parts(id for text in texts for id in ids_of(text))
-            versions = {row[0]: _published_version(row, self._loaded) for row in rows}
-        for pointer in self._pointers.values():
-            if version := versions.get(pointer.version):
-                check_product(self._catalog.name, pointer, version)
-        return versions
-
     def version(self, id: str) -> Version:
-        return self._published.get(id) or self._unpublished(id)
+        return self._published.version(id)
 
     def pointer(self, product: str) -> Pointer | None:
-        return self._pointers.get(product)
+        return self._published.pointers.get(product)
 
     def find(self, product: str, key: str) -> Version | None:
-        pointer = self._pointers.get(product)
-        if pointer:
-            published = self.version(pointer.version)
-            if published.key.digest == key and self._files.has_all(published):
-                return published
+        published = self._published.version_of(product)
+        if published and published.key.digest == key and self._files.has_all(published):
+            return published
         return next((v for v in self._of_key(product, key) if self._files.has_all(v)), None)
 
     def lost(self, product: str, key: str) -> Version | None:
@@ -89,7 +56,7 @@ class RecordedFacts:
     def _look_for_version(self, product: str) -> bool:
         """Return whether a product has any version; if not, no other query about it is needed."""
         query = "select 1 from versions where product = ? limit 1"
-        return product in self._pointers or bool(self._rows(query, [product]))
+        return product in self._published.pointers or bool(self._rows(query, [product]))
 
     def _versions_of_key(self, product: str, key: str) -> list[Version]:
         if not self._has_version(product):
@@ -97,52 +64,19 @@ class RecordedFacts:
         condition = "where product = ? and key = ? order by seq desc"
         return self._catalog.versions_where(condition, [product, key])
 
-    # ------------------------------------------------------------------------------ parts
+    # ------------------------------------------------------------------------------ parts, files
 
     def parts(self, product: str, built_from: Collection[str]) -> dict[str, Part]:
-        parts = self._parts.get(product)
-        if parts is None:
-            parts = self._parts[product] = dict(self._published_parts(product))
-        if missing := [digest for digest in built_from if digest not in parts]:
-            parts |= dict.fromkeys(missing) | self._newest_parts(product, missing)
-        return {digest: part for digest in built_from if (part := parts[digest])}
+        return self._parts.find(product, built_from)
 
-    def _newest_parts(self, product: str, built_from: Sequence[str]) -> dict[str, Part]:
-        """Return the newest recorded part for each of these digests of inputs, if its file exists."""
-        query = "select id from parts where product = ? and made_of in"
-        with decoded(self._catalog.name):
-            ids = {id for (id,) in rows_in(self._catalog.database, query, built_from, [product])}
-            self._loaded |= self._catalog.parts(ids - self._loaded.keys())
-            parts = [self._loaded[id] for id in sorted(ids)]  # the newest comes last, and stays
-        return {part.built_from: part for part in parts if self._files.has(part)}
-
-    def _published_parts(self, product: str) -> Mapping[str, Part]:
-        """Return the parts of the published version that no newer part of the same inputs replaces."""
-        pointer = self._pointers.get(product)
-        version = self.version(pointer.version) if pointer else None
-        if version is None or version.key.held or not self._files.has_all(version):
-            return {}  # parts that are held back are newer than the published ones
-        parts = {part.built_from: part for part in version.parts}
-        last = max((part.id for part in version.parts), default=0)
-        query = "select made_of from parts where product = ? and id > ?"
-        for (built_from,) in self._rows(query, [product, last]):
-            parts.pop(built_from, None)
-        return parts
+    def files(self, source: str) -> Mapping[str, str] | None:
+        files = self._listing(source)
+        return None if files is None else {file.path: file.digest for file in files}
 
     # ------------------------------------------------------------------------------ verdicts
 
-    @cached_property
-    def _passed(self) -> Collection[tuple[str, str, str]]:
-        """The verdicts that published versions have passed, by version, contract and against."""
-        published = "version in (select version from pointers where environment = ?)"
-        query = (
-            f"select version, contract, against from verdicts where {published}"
-            " and status in ('passed', 'warning')"
-        )
-        return set(self._rows(query, [self._environment]))
-
     def passed(self, version: str, contract: str, against: str) -> bool:
-        return (version, contract, against) in self._passed
+        return (version, contract, against) in self._published.passed
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
         condition = "where version = ? and contract = ? and against = ?"
@@ -167,9 +101,44 @@ class RecordedFacts:
             waivers.setdefault(waiver.version, []).append(waiver)
         return waivers
 
-    def files(self, source: str) -> Mapping[str, str] | None:
-        files = self._listing(source)
-        return None if files is None else {file.path: file.digest for file in files}
+
+class _PartsByInputs:
+    """The newest part whose file exists, of each product, by the digest of its code and inputs."""
+
+    def __init__(
+        self, catalog: CatalogReads, published: Published, files: "_ExistingFiles"
+    ) -> None:
+        self._catalog, self._published, self._files = catalog, published, files
+        self._parts: dict[str, dict[str, Part | None]] = {}  # None: there is no such part
+
+    def find(self, product: str, digests: Collection[str]) -> dict[str, Part]:
+        """Return the parts of a product that were built from these inputs."""
+        parts = self._parts.get(product)
+        if parts is None:
+            parts = self._parts[product] = dict(self._published_parts(product))
+        if missing := [digest for digest in digests if digest not in parts]:
+            parts |= dict.fromkeys(missing) | self._newest_parts(product, missing)
+        return {digest: part for digest in digests if (part := parts[digest])}
+
+    def _newest_parts(self, product: str, digests: Sequence[str]) -> dict[str, Part]:
+        query = "select id from parts where product = ? and made_of in"
+        with decoded(self._catalog.name):
+            ids = {id for (id,) in rows_in(self._catalog.database, query, digests, [product])}
+            parts = self._published.parts(ids)
+        # The newest of the same inputs comes last, and replaces the others.
+        return {part.built_from: part for part in parts if self._files.has(part)}
+
+    def _published_parts(self, product: str) -> Mapping[str, Part]:
+        """Return the published parts that no newer part of the same inputs replaces."""
+        version = self._published.version_of(product)
+        if version is None or version.key.held or not self._files.has_all(version):
+            return {}  # parts that are held back are newer than the published ones
+        parts = {part.built_from: part for part in version.parts}
+        last = max((part.id for part in version.parts), default=0)
+        query = "select made_of from parts where product = ? and id > ?"
+        for (digest,) in self._catalog.database.rows(query, [product, last]):
+            parts.pop(digest, None)
+        return parts
 
 
 class _ExistingFiles:
@@ -191,10 +160,3 @@ class _ExistingFiles:
         if part.file not in self._parts:
             self._parts[part.file] = self._holds([part])
         return self._parts[part.file]
-
-
-def _published_version(row: Sequence[Any], loaded: Mapping[int, Part]) -> Version:
-    """Return the version behind a row of _PUBLISHED; `loaded` are the parts that the row does not hold itself."""
-    part = row[_WIDTH:]
-    parts = loaded if part[0] is None else {part[0]: part_of(part)}
-    return version_of(row[:_WIDTH], parts)

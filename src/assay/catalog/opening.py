@@ -1,4 +1,4 @@
-"""Opens the catalog of a project: a file of its own, or a database that several machines share with its store."""
+"""Opens the catalog of a project: a file of its own, or a database that machines share."""
 
 from pathlib import Path
 
@@ -12,7 +12,10 @@ from assay.store.permissions import claim
 
 
 def open_catalog(place: Path | str, *, create: bool = True) -> Catalog:
-    """Open the catalog in a file, or at an address; without `create`, one that is not there yet reads as empty."""
+    """Open the catalog in a file, or at an address.
+
+    Without `create`, a missing catalog reads as empty.
+    """
     if isinstance(place, Path):
         return _on(Sqlite(place, create=create))
     database = Postgres(place)
@@ -31,8 +34,9 @@ def _on(database: Database) -> Catalog:
 
 
 def shared_catalog(config: Config, *, create: bool = False) -> Catalog:
-    """Open the catalog that a project is set to use; CatalogError when it is that of another store, or the store of
-    another catalog: then nothing is made there.
+    """Open the catalog of a project; with `create`, pair it with the store if both are unclaimed.
+
+    Raises CatalogError, and creates nothing, when one of them belongs to another.
     """
     place = config.catalog_place
     catalog = open_catalog(place, create=False)
@@ -42,10 +46,10 @@ def shared_catalog(config: Config, *, create: bool = False) -> Catalog:
         beside=isinstance(place, Path) and place.parent == config.state,
     )
     try:
-        settled = pair.check_owner(catalog.database)
+        paired = pair.check_owner(catalog.database)
         if create:
             claim(config.state, config.access)
-        if settled or not create:
+        if paired or not create:
             return catalog
         catalog.close()
         catalog = open_catalog(place)

@@ -1,4 +1,4 @@
-"""A catalog in a PostgreSQL database that several machines share: one writer at a time, and connections may be lost.
+"""A catalog in a PostgreSQL database that several machines share; connections may be lost.
 
 Every transaction that writes first takes one advisory lock, as SQLite's `begin immediate` does: so
 ids are given in the order of commits, and what a transaction has read does not change until it
@@ -115,7 +115,7 @@ class Postgres:
         return self._retry(attempt)
 
     def _retry(self, attempt: Callable[[], T]) -> T:
-        """Return the result of an attempt; after each loss of the connection, connect and attempt again."""
+        """Return the result of an attempt; after a lost connection, connect and repeat it."""
         if self._lost:
             raise CatalogError(self._lost, hint=_RECORDED)
         for _ in range(_TRIES):

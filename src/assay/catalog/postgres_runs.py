@@ -84,7 +84,10 @@ def _lock(server: PostgresServer, run: str, connection: "Connection[Any]") -> No
 
 
 def is_dead(run: str, reader: Reader) -> bool:
-    """Return whether no connection holds the lock of a run, and the server has run long enough for it to return."""
+    """Return whether no connection holds the lock of a run.
+
+    False just after the server's start, when the run may not have taken its lock back yet.
+    """
     rows = reader.rows(
         f"select not exists ({_HOLDER})"
         " and clock_timestamp() - pg_postmaster_start_time() > make_interval(secs => ?)",

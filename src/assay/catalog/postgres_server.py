@@ -1,4 +1,4 @@
-"""Connections to a PostgreSQL server, transactions on them, and the server's errors as errors of the catalog."""
+"""Connections to a PostgreSQL server, transactions on them, and errors as CatalogError."""
 
 import os
 import re
@@ -120,7 +120,7 @@ class PostgresServer:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Raise CatalogError for errors of the library; without a cause, which could quote a password."""
+        """Raise CatalogError for the library's errors; not as cause, which may quote a password."""
         try:
             yield
         except (self.Error, UnicodeError) as error:
@@ -141,8 +141,8 @@ class PostgresServer:
         text = self.message(error)
         message = f"cannot use the catalog {self.name}: {text}"
         if state.startswith(_DAMAGED) and state != _FORBIDDEN:
-            hint = f"It is damaged, or its tables are not those that this Assay makes. {put_back(self.name)}"
-            return CatalogDamaged(message, hint=hint)
+            hint = "It is damaged, or its tables are not those that this Assay makes."
+            return CatalogDamaged(message, hint=f"{hint} {put_back(self.name)}")
         hint = next((hint for pattern, hint in _HINTS.items() if re.search(pattern, text)), "")
         return CatalogError(message, hint=_SPELLED if is_split(self._address) else hint)
 
@@ -164,7 +164,7 @@ class Transaction:
             cursor.executemany(to_postgres(sql), list(rows))
 
     def define(self, sql: str) -> None:
-        """Execute with PostgreSQL's types for SQLite's 64-bit integers and texts in the order of their bytes."""
+        """Execute with PostgreSQL's types: 64-bit integers, and texts ordered by their bytes."""
         sql = re.sub(r"\binteger\b", "bigint", sql)
         self._connection.execute(re.sub(r"\btext\b", 'text collate "C"', sql).encode())
 

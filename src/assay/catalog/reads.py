@@ -80,7 +80,8 @@ class CatalogReads:
                 "select m.product, m.version, m.release, r.at, m.previous, 0 from moves m"
                 " join releases r on r.id = m.release"
                 " where r.environment = ? and m.version <> '' and (m.product, m.release) in"
-                " (select m.product, max(m.release) from moves m join releases r on r.id = m.release"
+                " (select m.product, max(m.release)"
+                "  from moves m join releases r on r.id = m.release"
                 "  where r.environment = ? and r.id <= ? group by m.product)",
                 [environment, environment, self._release_as_of(environment, as_of)],
             )
@@ -98,7 +99,7 @@ class CatalogReads:
             }
 
     def _release_as_of(self, environment: str, as_of: datetime | int) -> int:
-        """Return the last release at a moment; UsageError when gc has removed what was published then."""
+        """Return the last release at a moment; UsageError when gc has removed it."""
         last, first = (
             as_of if isinstance(as_of, int) else 0,
             whole_since(self.database, environment),
@@ -116,7 +117,7 @@ class CatalogReads:
         return last
 
     def releases(self, product: str, environment: str) -> Sequence[Release]:
-        """Return the releases that moved a product, newest first; each with that product's move only."""
+        """Return the releases that moved a product, newest first, each with its move only."""
         rows = self.database.rows(
             "select r.id, r.environment, r.at, r.run, r.why, m.version from moves m"
             " join releases r on r.id = m.release"
@@ -159,7 +160,7 @@ class CatalogReads:
             )
         return versions[0]
 
-    def version_seen(self, pointer: Pointer) -> Version:
+    def published_version(self, pointer: Pointer) -> Version:
         """Return the version behind a pointer; CatalogDamaged when it is another product's."""
         version = self.version(pointer.version)
         check_product(self.name, pointer, version)
@@ -173,7 +174,7 @@ class CatalogReads:
     def versions_where(
         self, condition: str, values: Sequence[Any], loaded: dict[int, Part] | None = None
     ) -> list[Version]:
-        """Return the versions that meet a condition in SQL; parts that are `loaded` are not read again."""
+        """Return the versions that meet a condition in SQL; `loaded` parts are not read again."""
         rows = self.database.rows(f"select {VERSION} from versions {condition}", values)
         loaded = loaded or {}
         with decoded(self.name):
@@ -186,7 +187,7 @@ class CatalogReads:
         return {row[0]: part_of(row) for row in rows}
 
     def twins(self, part: int) -> Sequence[Part]:
-        """Return the other parts of the same product and key that hold the same rows, newest first."""
+        """Return the other parts of the same product, key and rows, newest first."""
         same = "select product, digest, key, rows from parts where id = ? and digest <> ''"
         query = (
             f"select id from parts where (product, digest, key, rows) in ({same}) and id <> ?"
@@ -205,7 +206,7 @@ class CatalogReads:
             return {part: findings_of(results) for part, results in rows}
 
     def verdicts(self, version: str, environment: str = "") -> Sequence[Verdict]:
-        """Return the verdicts of a version, newest first; those of runs in the environment come before all others."""
+        """Return the verdicts of a version, newest first; those of the environment's runs lead."""
         in_environment = (
             "case when exists (select 1 from runs where id = verdicts.run and environment = ?)"
             " then 1 else 0 end"
@@ -223,7 +224,7 @@ class CatalogReads:
 
 
 def whole_since(reader: Reader, environment: str) -> int:
-    """Return the first release as of which an environment can be read; 0 when gc has removed none."""
+    """Return the first release as of which an environment can be read; 0 if gc removed none."""
     rows = reader.rows("select value from meta where name = ?", [f"since {environment}"])
     return int(rows[0][0]) if rows else 0
 

@@ -1,4 +1,4 @@
-"""How values are written in the catalog's rows, and read back."""
+"""Encodes facts as rows of the catalog, and decodes them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,14 +18,14 @@ from assay.model import Code, Column
 from assay.plan.digests import non_defaults
 from assay.plan.waivers import Waiver
 
-# JSON of Python's own: what rules measured may be a whole number of over 64 bits. Made once: that
-# is slow.
+# The standard library's encoder: a rule may measure a whole number of over 64 bits, which msgspec
+# refuses. Created once, because that is slow.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_MOST_PARTS = 10_000_000  # of one version: a range of more is damage, and would fill the memory
+_MOST_PARTS = 10_000_000  # of one version: a longer range is damage, and would fill the memory
 
 
 class _Row(Struct, array_like=True, gc=False):
-    """The values of a row, in order, each of its type: SQLite may have been told something else."""
+    """The values of a row; their types are checked, because SQLite stores values of any type."""
 
 
 class _VersionRow(_Row):
@@ -96,7 +96,8 @@ def _listed(kind: type[_Row]) -> str:
 
 VERSION, PART, VERDICT = _listed(_VersionRow), _listed(_PartRow), _listed(_VerdictRow)
 WAIVER = _listed(_WaiverRow)
-_texts_of, _judged = Decoder(dict[str, str]), Decoder(dict[str, dict[str, Any]])
+_texts_of = Decoder(dict[str, str])
+_findings_of = Decoder(dict[str, dict[str, Any]])
 _files_of = Decoder(tuple[SourceFile, ...])
 
 
@@ -105,18 +106,13 @@ _files_of = Decoder(tuple[SourceFile, ...])
 
 def version_row(v: Version) -> list[Any]:
     """Return the values of VERSION."""
-    code, inputs, held = (
-        to_json(dict(v.key.code.reached)),
-        to_json(dict(v.key.inputs)),
-        to_json(dict(v.key.held)),
-    )
     return [
         v.id,
         v.product,
         v.key.digest,
         v.key.code.digest,
-        code,
-        inputs,
+        to_json(dict(v.key.code.reached)),
+        to_json(dict(v.key.inputs)),
         v.digest,
         _columns(v.columns),
         v.rows,
@@ -126,13 +122,13 @@ def version_row(v: Version) -> list[Any]:
         _moment(v.data_as_of),
         v.run,
         v.rows_in,
-        held,
+        to_json(dict(v.key.held)),
         ranges([p.id for p in v.parts]),
     ]
 
 
 def part_row(part: Part) -> list[Any]:
-    """Return the values of PART but the id."""
+    """Return the values of PART, without the id."""
     return [
         part.key,
         part.built_from,
@@ -153,13 +149,12 @@ def part_row(part: Part) -> list[Any]:
 
 def verdict_row(v: Verdict) -> list[Any]:
     """Return the values of VERDICT."""
-    results = to_json([_changed(result) for result in v.results])
     return [
         v.version,
         v.contract,
         v.against,
         v.status,
-        results,
+        to_json([_changed(result) for result in v.results]),
         stamp(v.judged_at),
         v.run,
         v.restated,
@@ -182,7 +177,7 @@ def waiver_row(w: Waiver) -> list[Any]:
 
 
 def _changed(result: RuleResult) -> dict[str, Any]:
-    """Return the fields of a result that differ from their defaults, under the names that are recorded."""
+    """Return the fields of a result that differ from their defaults, by their recorded names."""
     fields = non_defaults(result)
     if counts := fields.pop("part_counts", None):
         fields["parts"] = [asdict(count) for count in counts]
@@ -203,40 +198,44 @@ def to_json(value: Any) -> str:
 
 
 def stamp(at: datetime) -> str:
-    """Return a moment as it is kept: ISO 8601 in UTC."""
+    """Return a moment as it is recorded: ISO 8601 in UTC."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def ranges(ids: Sequence[int]) -> str:
-    """Return ids as ranges, in order: 1, 2, 3, 7 is '1-3,7', and 7, 10, 13 (products built by turns) is '7-13/3'."""
-    found, at = [], 0
-    while at < len(ids):
-        first, end = ids[at], at + 1
+    """Return ids as ranges, in order: '1-3,7' for 1, 2, 3, 7.
+
+    A range may have a step, for parts of products that were built by turns: '7-13/3' for 7, 10, 13.
+    """
+    texts, start = [], 0
+    while start < len(ids):
+        first, end = ids[start], start + 1
         step = ids[end] - first if end < len(ids) else 0
         while end < len(ids) and ids[end] - ids[end - 1] == step > 0:
             end += 1
-        if end - at == 2 and step > 1:
-            end = at + 1  # two are no range: the second may begin one
-        found.append(
-            str(first)
-            if end == at + 1
-            else f"{first}-{ids[end - 1]}" + (f"/{step}" if step > 1 else "")
-        )
-        at = end
-    return ",".join(found)
+        if end - start == 2 and step > 1:
+            end = start + 1  # two ids are no range: the second may begin one
+        if end == start + 1:
+            texts.append(f"{first}")
+        elif step == 1:
+            texts.append(f"{first}-{ids[end - 1]}")
+        else:
+            texts.append(f"{first}-{ids[end - 1]}/{step}")
+        start = end
+    return ",".join(texts)
 
 
 def ids_of(text: str) -> list[int]:
-    """Return the ids behind ranges; ValueError for a text that is none."""
-    found: list[int] = []
-    for told in text.split(",") if text else ():
-        bounds, _, step = told.partition("/")
+    """Return the ids in ranges; raise ValueError for another text."""
+    ids: list[int] = []
+    for span in text.split(",") if text else ():
+        bounds, _, step = span.partition("/")
         low, _, high = bounds.partition("-")
         first, last, every = int(low), int(high or low), int(step or 1)
         if not 0 < first <= last < first + _MOST_PARTS * every or every < 1:
-            raise ValueError(f"{told!r} is no range of parts")
-        found += range(first, last + 1, every)
-    return found
+            raise ValueError(f"{span!r} is no range of parts")
+        ids += range(first, last + 1, every)
+    return ids
 
 
 # ------------------------------------------------------------------------------ from rows
@@ -244,7 +243,7 @@ def ids_of(text: str) -> list[int]:
 
 @contextmanager
 def decoded(catalog: str) -> Iterator[None]:
-    """Say that a catalog is damaged when what is in it is nothing that was written so."""
+    """Raise CatalogDamaged when a row or a value cannot be decoded in this context."""
     try:
         yield
     except (
@@ -256,14 +255,14 @@ def decoded(catalog: str) -> Iterator[None]:
         ArithmeticError,
         RecursionError,
     ) as error:
-        told = f"{error!r}"[:200]  # it may quote what is in the catalog, all of it
+        message = f"{error!r}"[:200]  # it may quote the whole value
         raise CatalogDamaged(
-            f"the catalog {catalog} is damaged: {told}", hint=put_back(catalog)
+            f"the catalog {catalog} is damaged: {message}", hint=put_back(catalog)
         ) from error
 
 
 def texts_of(text: str) -> dict[str, str]:
-    """Return a mapping of names to texts (digests, mostly) from JSON; ValidationError for other JSON."""
+    """Return a mapping of names to texts, such as digests; ValidationError for other JSON."""
     return _texts_of.decode(text)
 
 
@@ -273,115 +272,119 @@ def files_of(text: str) -> tuple[SourceFile, ...]:
 
 
 def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
-    """Return the version behind a row of VERSION; `parts` holds those it names."""
-    told = convert(row, _VersionRow)
+    """Return the version in a row of VERSION; `parts` holds its parts, by id."""
+    fields = convert(row, _VersionRow)
     return Version(
-        id=told.id,
-        product=told.product,
+        id=fields.id,
+        product=fields.product,
         key=Key(
-            digest=told.key,
-            code=Code(digest=told.code, reached=texts_of(told.code_parts)),
-            inputs=texts_of(told.inputs),
-            held=texts_of(told.held),
+            digest=fields.key,
+            code=Code(digest=fields.code, reached=texts_of(fields.code_parts)),
+            inputs=texts_of(fields.inputs),
+            held=texts_of(fields.held),
         ),
-        digest=told.digest,
-        columns=columns_of(told.columns),
-        rows=told.rows,
-        bytes=told.bytes,
-        built_at=datetime.fromisoformat(told.built_at),
-        seconds=told.seconds,
-        run=told.run,
-        parts=tuple([parts[number] for number in ids_of(told.parts)]),
-        data_as_of=datetime.fromisoformat(told.data_as_of) if told.data_as_of else None,
-        rows_in=told.rows_in,
+        digest=fields.digest,
+        columns=columns_of(fields.columns),
+        rows=fields.rows,
+        bytes=fields.bytes,
+        built_at=datetime.fromisoformat(fields.built_at),
+        seconds=fields.seconds,
+        run=fields.run,
+        parts=tuple([parts[number] for number in ids_of(fields.parts)]),
+        data_as_of=datetime.fromisoformat(fields.data_as_of) if fields.data_as_of else None,
+        rows_in=fields.rows_in,
     )
 
 
 def part_of(row: Sequence[Any]) -> Part:
-    """Return the part behind a row of PART."""
-    told = convert(row, _PartRow)
+    """Return the part in a row of PART."""
+    fields = convert(row, _PartRow)
     return Part(
-        id=told.id,
-        key=told.key,
-        built_from=told.made_of,
-        inputs=texts_of(told.inputs),
-        digest=told.digest,
-        columns=columns_of(told.columns),
-        rows=told.rows,
-        seconds=told.seconds,
-        data_as_of=datetime.fromisoformat(told.data_as_of) if told.data_as_of else None,
-        path=told.path,
-        start=told.start,
-        of=told.of,
-        bytes=told.bytes,
-        checksum=told.checksum,
-        modified=told.modified,
+        id=fields.id,
+        key=fields.key,
+        built_from=fields.made_of,
+        inputs=texts_of(fields.inputs),
+        digest=fields.digest,
+        columns=columns_of(fields.columns),
+        rows=fields.rows,
+        seconds=fields.seconds,
+        data_as_of=datetime.fromisoformat(fields.data_as_of) if fields.data_as_of else None,
+        path=fields.path,
+        start=fields.start,
+        of=fields.of,
+        bytes=fields.bytes,
+        checksum=fields.checksum,
+        modified=fields.modified,
     )
 
 
 @lru_cache(maxsize=1000)
 def columns_of(text: str) -> tuple[Column, ...]:
-    found = decode(text, type=list[list[str]])
-    return tuple(Column(name=name, type=type, logical="".join(more)) for name, type, *more in found)
+    """Return the columns in JSON, each a name, a type and, for some, a logical type."""
+    rows = decode(text, type=list[list[str]])
+    return tuple(
+        Column(name=name, type=type, logical="".join(logical)) for name, type, *logical in rows
+    )
 
 
 def verdict_of(row: Sequence[Any]) -> Verdict:
-    """Return the verdict behind a row of VERDICT."""
-    told = convert(row, _VerdictRow)
+    """Return the verdict in a row of VERDICT."""
+    fields = convert(row, _VerdictRow)
     return Verdict(
-        version=told.version,
-        contract=told.contract,
-        against=told.against,
-        status=Status(told.status),
-        results=convert(json.loads(told.results), tuple[RuleResult, ...]),
-        judged_at=datetime.fromisoformat(told.judged_at),
-        run=told.run,
-        restated=told.restated,
-        failed_parts=decode(told.failed_parts, type=tuple[str, ...]),
+        version=fields.version,
+        contract=fields.contract,
+        against=fields.against,
+        status=Status(fields.status),
+        results=convert(json.loads(fields.results), tuple[RuleResult, ...]),
+        judged_at=datetime.fromisoformat(fields.judged_at),
+        run=fields.run,
+        restated=fields.restated,
+        failed_parts=decode(fields.failed_parts, type=tuple[str, ...]),
     )
 
 
 def waiver_of(row: Sequence[Any]) -> Waiver:
-    """Return the waiver behind a row of WAIVER."""
-    told = convert(row, _WaiverRow)
+    """Return the waiver in a row of WAIVER."""
+    fields = convert(row, _WaiverRow)
     return Waiver(
-        environment=told.environment,
-        product=told.product,
-        version=told.version,
-        rule=told.rule,
-        row_digests=_texts_of.decode(told.parts),
-        because=told.because,
-        who=told.who,
-        at=datetime.fromisoformat(told.at),
+        environment=fields.environment,
+        product=fields.product,
+        version=fields.version,
+        rule=fields.rule,
+        row_digests=_texts_of.decode(fields.parts),
+        because=fields.because,
+        who=fields.who,
+        at=datetime.fromisoformat(fields.at),
     )
 
 
 def check_product(catalog: str, pointer: Pointer, version: Version) -> None:
-    """Raise CatalogDamaged when readers of a product are sent to a version of another."""
+    """Raise CatalogDamaged when a pointer names a version of another product."""
     if version.product != pointer.product:
-        wrong = (
-            f"sends readers of {pointer.product} to {version.id[:7]}, which is of {version.product}"
+        raise CatalogDamaged(
+            f"the catalog {catalog} sends readers of {pointer.product} to {version.id[:7]},"
+            f" which is of {version.product}",
+            hint=put_back(catalog),
         )
-        raise CatalogDamaged(f"the catalog {catalog} {wrong}", hint=put_back(catalog))
 
 
-class _Failing(Struct):
+class _FailingRows(Struct):
     failing: int
     samples: list[dict[str, Any]]
 
 
-class _Between(Struct):
+class _Range(Struct):
     low: int | str | None
     high: int | str | None
     nulls: int
 
 
 def findings_of(text: str) -> dict[str, dict[str, Any]]:
-    """Return what is remembered of a part, by rule or query; ValidationError for what could not be."""
-    found = _judged.decode(text)
-    for told in found.values():
-        if "failing" in told:
-            convert(told, _Failing)
-        elif "nulls" in told:
-            convert(told, _Between)
-    return found
+    """Return the recorded findings in a part, by rule or query; ValidationError for other JSON."""
+    findings = _findings_of.decode(text)
+    for finding in findings.values():
+        if "failing" in finding:
+            convert(finding, _FailingRows)
+        elif "nulls" in finding:
+            convert(finding, _Range)
+    return findings

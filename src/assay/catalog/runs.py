@@ -1,4 +1,4 @@
-"""Runs: which live, which products each may build, and what is removed after one that died."""
+"""Runs: which live, which products each may build, and what a dead run leaves to remove."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -36,12 +36,12 @@ class Runs:
         *,
         recorded: int,
     ) -> Iterator[Mapping[str, Holder]]:
-        """Hold a run open that may build the products in `keys`; yield those that other runs build, with who does.
+        """Hold a run open that may build products; yield those that other runs have claimed.
 
         `keys` maps each product to the key it is built for ('': not known yet). The folder in the
         store that the run may write for each product is recorded first; at the end, files in it
         that no version names are removed. Raises Conflict when another run has recorded a version
-        of one of them after `recorded` versions were recorded.
+        of a product since there were `recorded` versions.
         """
         intended = [f"{product}/{id}" for product in keys]
 
@@ -53,17 +53,20 @@ class Runs:
             return _claim(writer, id, keys, lambda run: self._database.is_dead(run, writer))
 
         with self._database.hold(id):
-            held = self._write(begin)
+            claimed = self._write(begin)
             self._transactions.run, state = id, "interrupted"
             try:
-                yield held
+                yield claimed
                 state = "done"
             finally:
                 self._transactions.run = ""
                 self._end(id, state, intended, remove)
 
     def _end(self, run: str, state: str, intended: Sequence[str], remove: Remove) -> None:
-        """Settle this process's run. If another process has settled it, only remove what the run wrote since."""
+        """Settle this process's run.
+
+        If another process has settled it, only remove what the run wrote since.
+        """
         rows = self._database.rows("select state from runs where id = ?", [run])
         if rows == [("running",)]:
             self._remove_intended(run, remove)
@@ -72,7 +75,7 @@ class Runs:
             self._remove(intended, remove)
 
     def recover(self, remove: Remove) -> Sequence[str]:
-        """Settle the runs whose process is dead, remove the files that no version names, and return the runs' ids."""
+        """Settle dead runs, remove their files that no version names, and return the runs' ids."""
         rows = self._database.rows(
             "select id, state from runs where state = 'running' or id in (select run from intents)"
         )
@@ -96,7 +99,7 @@ class Runs:
         return [run for run in runs if not self._database.is_dead(run, reader)]
 
     def _mark_dead(self, run: str) -> bool:
-        """Mark a run as crashed if it is dead, and return whether it was: all that it still tries to write is refused.
+        """Mark a run as crashed if it is dead, so that its writes are refused; return whether so.
 
         Files are removed only after this, so no run loses a file that it then records.
         """
@@ -136,7 +139,7 @@ class Runs:
 
 
 def _check_not_built(writer: Writer, products: Collection[str], recorded: int) -> None:
-    """Raise Conflict if a version of one of these products was recorded after so many versions were."""
+    """Raise Conflict if one of these products got a version after `recorded` versions."""
     rows = writer.rows("select product from versions where seq > ?", [recorded])
     built = sorted({product for (product,) in rows}.intersection(products))
     if built:
@@ -146,19 +149,19 @@ def _check_not_built(writer: Writer, products: Collection[str], recorded: int) -
 def _claim(
     writer: Writer, run: str, keys: Mapping[str, str], is_dead: Callable[[str], bool]
 ) -> dict[str, Holder]:
-    """Claim products for a run, by key; return those that other living runs have claimed, with who has each.
+    """Claim products for a run; return those that other living runs have claimed.
 
     Runs that build different keys of a product (in two environments, say) do not block each other;
     a key that is not known yet ('') blocks, and is blocked by, every key.
     """
-    held = {
+    claimed = {
         product: holder
         for product, key, holder in _living_claims(writer, is_dead)
         if product in keys and (not key or not keys[product] or key == keys[product])
     }
-    rows = [(product, key, run) for product, key in keys.items() if product not in held]
+    rows = [(product, key, run) for product, key in keys.items() if product not in claimed]
     writer.many("insert into claims values (?, ?, ?)", rows)
-    return held
+    return claimed
 
 
 def _living_claims(reader: Reader, is_dead: Callable[[str], bool]) -> list[tuple[str, str, Holder]]:

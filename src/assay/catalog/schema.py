@@ -1,4 +1,4 @@
-"""The tables of the catalog as statements, and the steps that lead there from those of an older Assay."""
+"""The tables of the catalog as statements, and the migrations from older schemas."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,15 +14,12 @@ _SCHEMA = [
 
 
 def _creating(*names: str) -> list[str]:
-    """Return the statements of the schema that create these."""
-    return [
-        s
-        for s in _SCHEMA
-        if re.search(rf"^create (?:unique )?\w+ (?:{'|'.join(names)}) ", s, re.MULTILINE)
-    ]
+    """Return the statements of the schema that create these tables or indexes."""
+    create = re.compile(rf"^create (?:unique )?\w+ (?:{'|'.join(names)}) ", re.MULTILINE)
+    return [statement for statement in _SCHEMA if create.search(statement)]
 
 
-IN_ORDER = {"verdicts", "listings"}  # tables whose rows have an order of their own, `rowid`
+IN_ORDER = {"verdicts", "listings"}  # tables whose rows are ordered by `rowid`
 SCHEMA_VERSION = 7
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
@@ -37,12 +34,12 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
 
 
 def extras(database: str) -> str:
-    """Return the script of what only one kind of database needs in a new catalog."""
+    """Return the script that only one kind of database needs in a new catalog."""
     return (_FOLDER / f"{database}.sql").read_text(encoding="utf-8")
 
 
 def steps(version: int, extras: Sequence[str]) -> Iterator[str]:
-    """Yield the statements that lead from a schema version (0: nothing there) to the one of this code."""
+    """Yield the statements that migrate a schema version (0: no tables) to SCHEMA_VERSION."""
     if version == 0:
         yield from _SCHEMA
         yield from extras
@@ -52,7 +49,7 @@ def steps(version: int, extras: Sequence[str]) -> Iterator[str]:
 
 
 class SchemaTable(Struct, frozen=True, kw_only=True):
-    """A table of the schema: its columns, and those that its rows are ordered by."""
+    """A table of the schema: its columns, and those that identify and order its rows."""
 
     name: str
     columns: tuple[str, ...]
@@ -60,27 +57,22 @@ class SchemaTable(Struct, frozen=True, kw_only=True):
 
 
 def tables() -> list[SchemaTable]:
-    """Return the tables of the schema, each after those that it needs."""
-    found = (
-        re.search(r"^create table (\w+) \((.*)\);", s, re.MULTILINE | re.DOTALL) for s in _SCHEMA
-    )
-    return [_table(match[1], match[2]) for match in found if match]
+    """Return the tables of the schema, in the order of their creation."""
+    create = re.compile(r"^create table (\w+) \((.*)\);", re.MULTILINE | re.DOTALL)
+    matches = (create.search(statement) for statement in _SCHEMA)
+    return [_table(match[1], match[2]) for match in matches if match]
 
 
 def _table(name: str, body: str) -> SchemaTable:
-    # What is said of a column may have commas, but only after it.
-    lines = [
-        line.split("--")[0].strip().rstrip(",") for line in re.split(r"\n|, (?=\w+ text)", body)
+    # A definition may share its line with others; a comment comes last, and may have commas.
+    definitions = [
+        text.split("--")[0].strip().rstrip(",") for text in re.split(r"\n|, (?=\w+ text)", body)
     ]
-    columns = [
-        line.split()[0].strip('"') for line in lines if line and not line.startswith("primary key")
-    ]
-    told = re.search(r"primary key \((.*)\)", body)
-    key = (
-        told[1].split(", ")
-        if told
-        else [line.split()[0] for line in lines if line.endswith("primary key")]
-    )
-    return SchemaTable(
-        name=name, columns=tuple(columns), key=("rowid",) if name in IN_ORDER else tuple(key)
-    )
+    columns = [text for text in definitions if text and not text.startswith("primary key")]
+    key = [text.split()[0] for text in columns if text.endswith("primary key")]
+    if composite := re.search(r"primary key \((.*)\)", body):
+        key = composite[1].split(", ")
+    if name in IN_ORDER:
+        key = ["rowid"]
+    names = tuple(text.split()[0].strip('"') for text in columns)
+    return SchemaTable(name=name, columns=names, key=tuple(key))

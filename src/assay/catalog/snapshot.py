@@ -1,4 +1,4 @@
-"""A copy of a SQLite catalog, for who may read it and not write: to read it in place, SQLite writes beside it."""
+"""Copies a SQLite catalog for a user who may only read it: SQLite writes beside its file."""
 
 import os
 from pathlib import Path
@@ -9,20 +9,20 @@ from assay.errors import CatalogError
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
 
-_ATTEMPTS = 20  # at a copy during which nobody moved what was in the log into the file
+_ATTEMPTS = 20  # to copy while no process moves the log into the file
 
 
 def may_write(file: Path) -> bool:
-    """Say whether this user may write to a catalog file, and to the folder that it is in."""
+    """Return whether this user may write to a catalog file, and to the folder that it is in."""
     return all(os.access(path, os.W_OK, effective_ids=True) for path in (file, file.parent))
 
 
 def copied(file: Path) -> "TemporaryDirectory[str]":
-    """Return a folder with a copy of a catalog file and its write-ahead log, of one moment; it goes when it is closed.
+    """Return a temporary folder with a consistent copy of a catalog file and its write-ahead log.
 
-    The log only grows while the file stays as it is, and a commit that was copied in half does not
-    count: so a copy is good when the file was not written to meanwhile. Raises CatalogError when it
-    always was.
+    While the file stays the same, its log only grows, and SQLite ignores a commit that was copied
+    in part: so the copy is consistent if the file was not written to meanwhile. Raises CatalogError
+    when it was, at each attempt.
     """
     import shutil
     from tempfile import TemporaryDirectory
@@ -49,5 +49,5 @@ def copied(file: Path) -> "TemporaryDirectory[str]":
 
 
 def _stamp(file: Path) -> tuple[int, int, int]:
-    found = file.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    status = file.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns

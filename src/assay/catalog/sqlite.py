@@ -1,4 +1,4 @@
-"""A catalog in one SQLite file: write-ahead log, full sync, and locks on files that tell living runs from dead ones."""
+"""A catalog in one SQLite file: write-ahead log, full sync, and locked files of living runs."""
 
 import os
 import sqlite3
@@ -19,7 +19,7 @@ from assay.store.permissions import make_folder
 
 
 class Sqlite:
-    """A catalog file. It is also its own Writer: every transaction that writes begins with `begin immediate`."""
+    """A catalog file, and its own Writer: transactions that write begin with `begin immediate`."""
 
     def __init__(self, file: Path | None, *, create: bool = True, name: str = "") -> None:
         """Open the file. Without `create`, a missing file, or None, reads as an empty catalog.
@@ -70,7 +70,7 @@ class Sqlite:
             self.write(steps)
 
     def _refuse_strange(self) -> None:
-        """Raise CatalogDamaged for a database of something else, or a catalog file that was emptied."""
+        """Raise CatalogDamaged for another program's database, or a catalog that was emptied."""
         problem = ""
         if self.rows("select 1 from sqlite_master limit 1"):
             problem = "is a database, and not a catalog"

@@ -64,7 +64,7 @@ def _is_damage(error: Exception) -> bool:
 
 
 def _cause(folder: Path) -> OSError | None:
-    """Return the system's error on creating as many files beside a catalog as SQLite opens; None if that works."""
+    """Return the error on creating as many files as SQLite opens; None if that works."""
     from tempfile import TemporaryFile
 
     try:

@@ -23,7 +23,7 @@ class RunLocks:
         self._catalog = name
 
     def make_folder(self) -> None:
-        """Create the folder; called only before a write, so that a refused catalog stays unchanged."""
+        """Create the folder; called before a write, so that a refused catalog stays unchanged."""
         with translated(self._catalog):
             if self._folder != Path(os.devnull):
                 make_folder(self._folder)

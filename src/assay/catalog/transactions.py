@@ -9,7 +9,7 @@ from assay.errors import CatalogError
 
 
 class Transactions:
-    """The write transactions of a catalog. `run` is the id of the run that this process has open; '' for none."""
+    """The write transactions of a catalog; `run` is the open run of this process, or ''."""
 
     def __init__(self, database: Database) -> None:
         """Create the tables, or migrate them to the current schema, if needed."""
@@ -70,7 +70,7 @@ class Transactions:
 
 
 def moved_to(name: str, target: str, more_hint: str = "") -> CatalogError:
-    """Return the error for a catalog that was copied to `target`, which the store belongs to now."""
+    """Return the error for a catalog that was copied to `target`, the store's catalog now."""
     return CatalogError(
         f"the catalog {name} was moved to {target}",
         hint=f"Set that as `catalog` in [tool.products], or as ASSAY_CATALOG.{more_hint}",

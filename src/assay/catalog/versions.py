@@ -1,21 +1,26 @@
-"""Finding a version of a product by how its id begins."""
+"""Finds a version of a product by the beginning of its id."""
 
 from assay.catalog.catalog import Catalog
 from assay.errors import UsageError
 from assay.facts import Version, short
 
+_SHOWN = 5  # ids in a message
 
-def version_of(catalog: Catalog, product: str, id: str) -> Version:
-    """Return the version of a product whose id begins so, with or without its v; UsageError for none, or several."""
+
+def find_version(catalog: Catalog, product: str, id: str) -> Version:
+    """Return the version whose id begins like this, with or without its `v`.
+
+    Raises UsageError when no version of the product matches, or several do.
+    """
     versions = catalog.versions(product)
-    found = [v for v in versions if v.id.startswith((id, f"v{id}"))]
-    if len(found) == 1:
-        return found[0]
-    some = ", ".join(v.id for v in found[:5]) + (
-        f" and {len(found) - 5} more" if len(found) > 5 else ""
-    )
-    what = f"{id!r} could be {some}" if found else f"{product} has no version {id!r}"
-    hint = (
-        "" if found or not versions else f"It has {', '.join(short(v.id) for v in versions[:5])}. "
-    )
-    raise UsageError(what, hint=f"{hint}`products history {product}` lists them.")
+    matching = [v for v in versions if v.id.startswith((id, f"v{id}"))]
+    if len(matching) == 1:
+        return matching[0]
+    problem, hint = f"{product} has no version {id!r}", ""
+    if matching:
+        ids = ", ".join(v.id for v in matching[:_SHOWN])
+        rest = f" and {len(matching) - _SHOWN} more" if len(matching) > _SHOWN else ""
+        problem = f"{id!r} could be {ids}{rest}"
+    elif versions:
+        hint = f"It has {', '.join(short(v.id) for v in versions[:_SHOWN])}. "
+    raise UsageError(problem, hint=f"{hint}`products history {product}` lists them.")

@@ -1,4 +1,4 @@
-"""Statements of transactions that write: they add facts, and move pointers that are still as expected."""
+"""Writes to the catalog: adds facts, and moves pointers that are still as expected."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ _SET_BACK = timedelta(days=7)  # a clock that is set back by less makes no relea
 
 
 def add_parts(writer: Writer, parts: Sequence[tuple[str, Part]]) -> list[Part]:
-    """Record the parts that have no id yet, each given with its product; return all with their ids."""
+    """Record the parts without an id, each given with its product; return all with ids."""
     if all(part.id for _, part in parts):
         return [part for _, part in parts]
     [(last,)] = writer.rows("select coalesce(max(id), 0) from parts")
@@ -44,7 +44,7 @@ def add_parts(writer: Writer, parts: Sequence[tuple[str, Part]]) -> list[Part]:
 
 
 def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:
-    """Record the versions that are not recorded yet, and return those, with the ids of their parts."""
+    """Record the versions that are new, and return them with the ids of their parts."""
     query = "select id from versions where id in"
     existing = {id for (id,) in rows_in(writer, query, [v.id for v in versions])}
     new = [v for v in versions if v.id not in existing]
@@ -113,7 +113,7 @@ def relocate(writer: Writer, parts: Sequence[Part], at: datetime) -> None:
 
 
 def replace_files(writer: Writer, files: Iterable[tuple[str, str, str]]) -> None:
-    """Record files that parts have left: path, since when, and until when readers were sent there.
+    """Record files that hold no part now: path, since when, and until when they were published.
 
     Where a file is recorded already, the later times count.
     """
@@ -165,7 +165,7 @@ def publish(
 
 
 def _check_pointer(writer: Writer, environment: str, product: str, expected: int) -> None:
-    """Raise Conflict when the pointer of a product is of another release than expected (0: no pointer)."""
+    """Raise Conflict when a product's pointer is not of the expected release (0: no pointer)."""
     rows = writer.rows(
         "select release from pointers where environment = ? and product = ?", [environment, product]
     )
@@ -183,7 +183,7 @@ def _check_versions(writer: Writer, moves: Sequence[Move]) -> None:
 
 
 def move_pointer(writer: Writer, environment: str, release: int, move: Move) -> None:
-    """Publish a version of a product, or withdraw the product, in an environment from a release on."""
+    """Publish a version of a product in an environment, or withdraw the product."""
     writer.execute(
         "insert into moves values (?, ?, ?, ?)",
         [release, move.product, move.version, move.previous],

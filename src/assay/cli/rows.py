@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from assay.build.workspace import Workspace
-from assay.catalog.versions import version_of
+from assay.catalog.versions import find_version
 from assay.cli.printing import table, to_json, write_csv, write_json
 from assay.decisions import Blocked, Check, Decision, Keep, Publish
 from assay.engines import polars as lazy
@@ -43,7 +43,7 @@ def version_shown(
     if held:
         return _held_version(workspace, name, steps[name])
     if version_id:
-        return version_of(workspace.catalog, name, version_id)
+        return find_version(workspace.catalog, name, version_id)
     return published(workspace.config, workspace.environment).version(name)
 
 

@@ -193,7 +193,7 @@ def _published(
             )
             raise UsageError(f"there is no release {at}: {newest}")
         pointers = catalog.pointers(environment, at)
-        versions = {name: catalog.version_seen(pointer) for name, pointer in pointers.items()}
+        versions = {name: catalog.published_version(pointer) for name, pointer in pointers.items()}
     finally:
         catalog.close()
     return Published(versions, config, environment, at)
