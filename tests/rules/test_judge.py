@@ -13,10 +13,12 @@ from pandera.errors import SchemaErrors
 from assay.declare.contracts import schema_digest
 from assay.declare.pycode import CodeDigest
 from assay.engines.duckdb import DuckDB
+from assay.engines.measure import measure
 from assay.engines.polars import stage
 from assay.facts import Status
-from assay.model import Where
+from assay.model import Code, Contract, Input, Kind, Product, Rule, Where
 from assay.rules import uniqueness
+from assay.rules.early import EarlyChecks
 from assay.rules.schema import NotASchema, read_schema
 from tests.conftest import Place
 from tests.judging import judged_file
@@ -440,3 +442,39 @@ def test_an_error_while_failing_rows_are_fetched_is_the_rules_own(place: Place) 
     assert ran.code == 3, ran
     assert "could not be judged: r: Out of Range Error" in ran.out
     assert place.run("history", "t", "--json").json[0]["verdict"] == "error"
+
+
+def with_queries(*rules: tuple[str, str]) -> Product:
+    this = (Input(alias="this", name="this"),)
+    where = Where("x.py", 1)
+    chosen = [Rule(text=text, where=where, sql=sql, inputs=this) for text, sql in rules]
+    return Product(
+        name="x.p",
+        where=where,
+        kind=Kind.SQL,
+        code=Code(digest="d"),
+        contract=Contract(digest="c", rules=tuple(chosen)),
+        owner="o",
+    )
+
+
+def test_rules_are_checked_while_a_small_file_is_measured(tmp_path: Path) -> None:
+    product = with_queries(
+        ("none above", "from this where x > 5"),
+        ("none at all", "from this"),
+        ("no group of three", "select x from this group by x having count(*) > 2"),
+    )
+    engine, file = DuckDB([tmp_path], tmp_path / "spill"), tmp_path / "f.parquet"
+    pl.DataFrame({"x": [1, 2, 2]}).write_parquet(file)
+    early = EarlyChecks(product)
+    assert early.measure(engine, file) == measure(engine, file)
+    assert early.passed == {"none above", "no group of three"}
+    for wrong in ("from nowhere", "from this where y > 1", "from this where error('no') is null"):
+        early = EarlyChecks(with_queries(("none above", "from this where x > 5"), ("bad", wrong)))
+        assert early.measure(engine, file) == measure(engine, file)
+        assert not early.passed, "each is checked by itself, and says why"
+    pl.DataFrame({"x": pl.int_range(100_000, eager=True).shuffle(seed=1)}).write_parquet(file)
+    early = EarlyChecks(product)
+    assert early.measure(engine, file) == measure(engine, file)
+    assert not early.passed, "a large file is not kept in memory for the rules"
+    engine.close()

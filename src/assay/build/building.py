@@ -17,6 +17,8 @@ from assay.facts import Key, Part, Version
 from assay.model import Column, Product
 from assay.plan.digests import digest
 from assay.plan.part_specs import PartSpec, PartSteps
+from assay.rules.early import EarlyChecks
+from assay.rules.verdict import JudgedVersion
 from assay.store.files import Storage
 
 
@@ -26,6 +28,7 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
     `steps` are the parts of a product that follows its inputs, or those stored of a product that is cut into parts.
     `holds`: a part that cannot be built is held back alone, and the part of the version `before` stands in for it.
     `inherited` is the business time that the inputs reach, and `data_as_of` gives that of the inputs of one part.
+    `early` checks rules while a version is measured.
     """
 
     product: Product
@@ -39,6 +42,7 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
     data_as_of: Callable[[PartSpec], datetime | None] = lambda _: None
     holds: bool = False
     before: Version | None = None
+    early: EarlyChecks | None = None
 
     @property
     def folder(self) -> str:
@@ -60,10 +64,14 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """A version, and the parts (`unbuilt`) that could not be built and are held back alone, each with its error."""
+    """A version, and the parts (`unbuilt`) that could not be built and are held back alone, each with its error.
+
+    `judged` is the verdict on a small version that was judged where it was built.
+    """
 
     version: Version
     unbuilt: Mapping[str, Exception] = field(default_factory=dict)
+    judged: JudgedVersion | None = None
 
 
 class BuildTools(Struct, frozen=True, kw_only=True):

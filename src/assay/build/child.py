@@ -49,8 +49,12 @@ class Child:
         target: Path,
         *,
         part_check: PartCheck | None = None,
+        measuring: Callable[..., Measured] | None = None,
     ) -> Measured:
-        """Build a file; raise the child's exception (RemoteError), TimedOut, or Crashed if the child has ended."""
+        """Build a file; raise the child's exception (RemoteError), TimedOut, or Crashed if the child has ended.
+
+        The child measures the file itself, without `measuring`.
+        """
         limit = self.product.timeout
         if self.process is None:
             if self.stopping.is_set():

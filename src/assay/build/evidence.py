@@ -13,6 +13,7 @@ from assay.engines.tables import InputFiles, StoredTable, stored
 from assay.errors import BuildError, StoreError
 from assay.facts import Version, short
 from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product
+from assay.plan.graph import Graph
 from assay.plan.states import published_version
 from assay.plan.verdicts import against, compared_with, judged_as_of, waivers_of
 from assay.rules.evidence import Evidence, PartEvidence
@@ -36,6 +37,14 @@ _NO_FILES = StoredTable(())
 def needs_files(product: Product, version: Version) -> bool:
     """Return whether any file has to be read to judge a version."""
     return version.in_parts or product.quarantines or bool(product.contract.rules)
+
+
+def is_judged_alone(graph: Graph, product: Product) -> bool:
+    """Return whether the files of a version are all that judging it needs: no other table, and no catalog."""
+    contract = product.contract
+    reads_others = not set(contract.reads) <= {THIS} or contract.closes
+    in_parts = product.partition is not None or product.quarantines
+    return bool(contract.rules) and not (reads_others or in_parts or _may_hide(graph, product))
 
 
 def judge_order(
@@ -246,14 +255,11 @@ def _secrets(inputs: Inputs, product: Product) -> tuple[Secrets, ...]:
 
     There are none where only queries stand between: a query tells what it calls a column.
     """
-    graph, names = inputs.graph, {product.name, *product.rule_inputs}
-    names |= {above for name in names for above in graph.upstream(name)}
-    behind = [graph.products[name] for name in sorted(names) if name in graph.products]
-    functions = [p for p in behind if p.kind is Kind.FUNCTION]
-    if not any(graph.sensitive(i.name) for p in functions for i in p.inputs):
+    graph = inputs.graph
+    if not _may_hide(graph, product):
         return ()
     secrets = []
-    for marked in behind:
+    for marked in _behind(graph, product):
         if not marked.contract.sensitive:
             continue
         with suppress(BuildError, StoreError):  # it is not published, or its files are lost
@@ -263,6 +269,19 @@ def _secrets(inputs: Inputs, product: Product) -> tuple[Secrets, ...]:
             table = inputs.files_of_version(THIS, marked.name, version).table
             secrets.append(Secrets(table, tuple(sorted(columns))))
     return tuple(secrets)
+
+
+def _behind(graph: Graph, product: Product) -> list[Product]:
+    """Return a product, what its rules read, and all products upstream of these."""
+    names = {product.name, *product.rule_inputs}
+    names |= {upstream for name in names for upstream in graph.upstream(name)}
+    return [graph.products[name] for name in sorted(names) if name in graph.products]
+
+
+def _may_hide(graph: Graph, product: Product) -> bool:
+    """Return whether a function behind a product may give a sensitive column another name."""
+    functions = [p for p in _behind(graph, product) if p.kind is Kind.FUNCTION]
+    return any(graph.sensitive(i.name) for function in functions for i in function.inputs)
 
 
 def never_shown(inputs: Inputs, product: Product, table: StoredTable) -> frozenset[str]:

@@ -8,6 +8,7 @@ from assay.build.undeclared import Undeclared
 from assay.decisions import Reason
 from assay.events import End, Failed, Result
 from assay.facts import Version
+from assay.rules.verdict import JudgedVersion
 
 
 class ProductWork(Struct):
@@ -19,6 +20,7 @@ class ProductWork(Struct):
     seconds: float = 0.0
     parts_built: tuple[int, int] | None = None
     tries: int = 0
+    verdict: JudgedVersion | None = None  # on a version that was judged where it was built
     unbuilt: Mapping[str, Failed] = field(default_factory=dict)
     partial_version: Version | None = None
 

@@ -178,6 +178,9 @@ class Run:
                     self.tasks.build, product, key, work, part_range=part_range, forced=forced
                 )
                 self._begin(pool, name, "build", prepare)
+            case Check() if work.verdict:
+                judged, work.verdict = work.verdict, None
+                self._take(name, judged)
             case Check(version=version):
                 thread = pool if self.tasks.takes_long(product, version) else None
                 self._begin(thread, name, "judge", partial(self.tasks.judge, product, version))
@@ -286,6 +289,7 @@ class Run:
             new = sum(part.path.startswith(f"{name}/{self.id}/") for part in version.parts)
             work.parts_built = (new, len(version.parts))
         self.forced.discard(name)
+        work.verdict = done.judged
         work.built = True
         work.seconds += version.seconds
 

@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
-from assay.build.building import BuildTools, Built
+from msgspec.structs import replace
+
+from assay.build.building import BuildOrder, BuildTools, Built
 from assay.build.by_part import build_parts
 from assay.build.definitions import Definitions
-from assay.build.evidence import judge_order, needs_files
+from assay.build.evidence import is_judged_alone, judge_order, needs_files
 from assay.build.failures import Failures
 from assay.build.inputs import Inputs
 from assay.build.inspector import Inspector
@@ -27,7 +30,11 @@ from assay.events import Unfinished
 from assay.facts import Key, Version
 from assay.model import Kind, Product
 from assay.plan.observed import Observed
-from assay.rules.verdict import JudgedVersion
+from assay.rules.early import EarlyChecks
+from assay.rules.schema import Schema
+from assay.rules.verdict import JudgedVersion, JudgeOrder
+
+_SMALL = 256 * 1024  # bytes of a version that is judged where it was built
 
 Done = Built | Unfinished | JudgedVersion
 Task = Callable[[], Done]
@@ -82,7 +89,9 @@ class Tasks:
         definition = self.definitions[product.name] if runs_code else Definition()
         if not product.follows:
             order = self.orders.whole(product, key, definition)
-            build = partial(build_whole, self.tools, order)
+            build: Callable[[], Built] = partial(build_whole, self.tools, order)
+            if is_judged_alone(self.schedule.graph, product):
+                build = self._build_and_judge(replace(order, early=EarlyChecks(product)))
             size = sum(bytes_of(self.schedule.states[i.name]) for i in product.inputs)
             task = self._in_turn(size, build) if product.kind is Kind.SQL else build
             return self.undeclared.watched(product, task)
@@ -94,7 +103,11 @@ class Tasks:
 
     def judge(self, product: Product, version: Version) -> Task:
         """Return what judges a version."""
-        order = judge_order(
+        judge = partial(self._judge, product, self._order(product, version))
+        return self.undeclared.watched(product, self._in_turn(version.bytes, judge))
+
+    def _order(self, product: Product, version: Version) -> JudgeOrder:
+        return judge_order(
             self.inputs,
             product,
             version,
@@ -103,14 +116,30 @@ class Tasks:
             run=self.run,
         )
 
-        def judge() -> JudgedVersion:
-            return order.judge_version(
-                self.workers.engine,
-                lambda: self.definitions[product.name].schema,
-                self.workspace.clock,
-            )
+    def _judge(self, product: Product, order: JudgeOrder) -> JudgedVersion:
+        def schema() -> Schema:
+            return self.definitions[product.name].schema
 
-        return self.undeclared.watched(product, self._in_turn(version.bytes, judge))
+        return order.judge_version(self.workers.engine, schema, self.workspace.clock)
+
+    def _build_and_judge(self, order: BuildOrder) -> Callable[[], Built]:
+        """Return a build after which a small version is judged at once, in the same thread.
+
+        A check that fails leaves the version unjudged: it is checked again by itself, and its failure is reported then.
+        """
+        product, early = order.product, order.early
+        assert early is not None
+
+        def done() -> Built:
+            built = build_whole(self.tools, order)
+            if built.version.bytes > _SMALL or self.workers.stopping.is_set():
+                return built
+            with suppress(Exception):
+                judge = replace(self._order(product, built.version), passed=early.passed)
+                return replace(built, judged=self._judge(product, judge))
+            return built
+
+        return done
 
     def takes_long(self, product: Product, version: Version) -> bool:
         """Return whether judging a version reads files: if not, no thread is needed for it."""

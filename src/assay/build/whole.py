@@ -36,7 +36,8 @@ def _build(tools: BuildTools, order: BuildOrder, started: float) -> Version:
         damage_reported(files.table for files in inputs),
     ):
         tools.inspector.inspect(inputs)
-        measured = make(inputs, target)
+        measuring = order.early.measure if order.early else None
+        measured = make(inputs, target, measuring=measuring)
     if product.partition:
         return _cut(tools, order, started, path, measured)
     if product.quarantines:

@@ -40,6 +40,7 @@ class Make(Protocol):
         target: Path,
         *,
         part_check: PartCheck | None = None,
+        measuring: Callable[..., Measured] | None = None,
     ) -> Measured: ...
 
 
@@ -136,10 +137,11 @@ class Workers(Struct, kw_only=True):
         target: Path,
         *,
         part_check: PartCheck | None = None,
+        measuring: Callable[..., Measured] | None = None,
     ) -> Measured:
         engine = self.engine
-        checked = partial(measure, part_check=part_check)
-        build = partial(make, product, recipe, inputs, target, engine, measure=checked)
+        measuring = measuring or partial(measure, part_check=part_check)
+        build = partial(make, product, recipe, inputs, target, engine, measure=measuring)
         return within_limit(product, build, engine.interrupt) if product.timeout else build()
 
     def _task(self, product: Product, recipe: Recipe | None, spill: Path) -> Task:

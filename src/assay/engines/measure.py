@@ -63,6 +63,43 @@ def measure(
     return replace(measured, foreign_rows=row[-1] or 0) if is_foreign else measured
 
 
+def measure_and_count(
+    engine: DuckDB,
+    file: Path,
+    event_time: str,
+    types: Mapping[str, str] | None,
+    queries: Sequence[str],
+) -> tuple[Measured, list[int]]:
+    """Measure a staged file, and count the rows of queries over it (`this`), in one query.
+
+    Without counts when one of the queries cannot be computed.
+    """
+    import duckdb
+
+    staged = parquet([file])
+    with engine.cursor() as cursor:
+        columns = _columns(cursor, staged, types or {})
+        measures = _measures(columns, event_time)
+        nulls = ", null" * (len(measures) - 1)  # all branches of a union have as many columns
+        branches = [f"select -1, {', '.join(measures)} from this"]
+        branches += [
+            f"select {number}, count(*){nulls} from (\n{query}\n)"
+            for number, query in enumerate(queries)
+        ]
+        counts: list[int] = []
+        row: Sequence[Any]
+        try:
+            together = f"with this as materialized ({staged}) {' union all '.join(branches)}"
+            rows = {row[0]: row[1:] for row in cursor.execute(together).fetchall()}
+            counts = [rows[number][0] for number in range(len(queries))]
+            row = rows[-1]
+        except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
+            raise
+        except duckdb.Error:
+            row = _one(cursor, f"select {', '.join(measures)} {staged}")
+    return _measured(engine, columns, event_time, row), counts
+
+
 def _one(cursor: "duckdb.DuckDBPyConnection", query: str) -> Sequence[Any]:
     row = cursor.execute(query).fetchone()
     assert row is not None

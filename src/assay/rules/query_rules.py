@@ -90,7 +90,7 @@ class QueryRules(Struct):
         """
         if self.evidence.rows > with_duckdb.SMALL or self.product.kind is Kind.FILE:
             return {}
-        chosen = [rule for rule in rules if _reads_only_this(rule)]
+        chosen = [rule for rule in rules if reads_only_this(rule)]
         if not chosen:
             return {}
         with self.engine.cursor() as cursor:
@@ -167,7 +167,7 @@ class QueryRules(Struct):
         ]
 
 
-def _reads_only_this(rule: Rule) -> bool:
+def reads_only_this(rule: Rule) -> bool:
     """Return whether a rule is a query of failing rows that reads `this` and nothing else."""
     names = {i.name for i in rule.inputs}
     return bool(rule.sql) and names <= {THIS} and not (rule.compares or rule.dated)

@@ -28,7 +28,8 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     """Everything that a version is judged by.
 
     `against` is the digest of the other tables that its rules read. `parts` is None for a version
-    that is judged as a whole. `waivers` say which failing rows may be published.
+    that is judged as a whole. `waivers` say which failing rows may be published. The rules `passed`
+    (by text) are known to find no row.
     """
 
     product: Product
@@ -38,6 +39,7 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     run: str
     parts: VersionParts | None = None
     waivers: Sequence[Waiver] = ()
+    passed: frozenset[str] = frozenset()
 
     def judge_version(
         self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]
@@ -69,4 +71,5 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     def _judge(self, engine: DuckDB, schema: Callable[[], Schema]) -> Judgement:
         if self.parts and self.parts.parts:
             return judge_parts(self.product, self.evidence, self.parts, engine, schema)
-        return Judgement(results=judge(self.product, self.evidence, engine, schema))
+        results = judge(self.product, self.evidence, engine, schema, passed=self.passed)
+        return Judgement(results=results)
