@@ -1,4 +1,4 @@
-"""Digests of code, contracts and content lists: one hash (SHA-256, 32 hex digits kept), one canonical form (JSON)."""
+"""Digests of code, keys and content: the first 32 hex digits of the SHA-256 of canonical JSON."""
 
 import hashlib
 import json
@@ -17,46 +17,64 @@ _fields = cache(fields)
 
 
 def non_defaults(value: Struct) -> dict[str, Any]:
-    """Return the fields of a value that are not what they are unless given."""
-    known = _fields(type(value))
-    return {
-        f.name: told for f in known if (told := getattr(value, f.name)) != f.default and told != ()
-    }
+    """Return the fields of a struct that differ from their default, and are not empty tuples."""
+    differing = {}
+    for field in _fields(type(value)):
+        content = getattr(value, field.name)
+        if content not in (field.default, ()):
+            differing[field.name] = content
+    return differing
 
 
 def digest(value: Any) -> str:
-    """Return 32 hex digits for a value made of JSON's types (and ours); mappings count by content, not by order."""
+    """Return 32 hex digits for a value of JSON's types, or a struct.
+
+    The order of mappings does not count.
+    """
     try:
-        told = canonical(value)
-    except UnicodeEncodeError:  # half a character, which UTF-8 cannot say
-        told = json.dumps(value, sort_keys=True).encode()
-    return hashlib.sha256(told).hexdigest()[:32]
+        text = canonical(value)
+    except UnicodeEncodeError:  # half of a surrogate pair, which UTF-8 cannot encode
+        text = json.dumps(value, sort_keys=True).encode()
+    return hashlib.sha256(text).hexdigest()[:32]
 
 
-def code_of(parts: Mapping[str, str]) -> Code:
-    """Return the code that these parts, each by its digest, make up."""
-    return Code(digest=digest(dict(parts)), reached=dict(parts))
+def code_of(reached: Mapping[str, str]) -> Code:
+    """Return the code that consists of these things, each with its digest."""
+    return Code(digest=digest(dict(reached)), reached=dict(reached))
 
 
 def key_of(
     code: Code, inputs: Mapping[str, str], held: Mapping[str, str] | None = None, of: str = ""
 ) -> Key:
-    """Return the key that this code and these input digests want, `held` parts `of` that content left as they were."""
-    told = key_digest(code, inputs, *([dict(held), of] if held else []))
-    return Key(digest=told, code=code, inputs=dict(inputs), held=dict(held or {}))
+    """Return the key for this code and these input digests.
+
+    With `held`, it is the key of a version with these parts held back, made of the version whose
+    content digest is `of`.
+    """
+    inputs = dict(inputs)
+    if not held:
+        return Key(digest=key_digest(code, inputs), code=code, inputs=inputs)
+    held = dict(held)
+    return Key(digest=digest([code.digest, inputs, held, of]), code=code, inputs=inputs, held=held)
 
 
-def key_digest(code: Code, inputs: Mapping[str, str], *more: Any) -> str:
-    """Return the digest of the key that this code and these input digests want, `more` with them."""
-    return digest([code.digest, dict(inputs), *more])
+def key_digest(code: Code, inputs: Mapping[str, str]) -> str:
+    """Return the digest of the key for this code and these inputs, without parts held back."""
+    return digest([code.digest, dict(inputs)])
 
 
 def against_of(inputs: Iterable[tuple[str, str]]) -> str:
-    """Return the digest of what rules read besides the version; '' when that is nothing."""
+    """Return the digest of what rules read besides the version; '' for nothing.
+
+    `inputs` are pairs of names and digests.
+    """
     pairs = sorted(inputs)
     return digest(pairs) if pairs else ""
 
 
 def source_digest(reading: str, files: Iterable[tuple[str, str]]) -> str:
-    """Return the content digest of a source: how it is read, and each file by path and digest."""
+    """Return the content digest of a source.
+
+    `reading` is the digest of how files are read; `files` are pairs of paths and digests.
+    """
     return digest([reading, sorted(files)])

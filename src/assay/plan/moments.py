@@ -1,4 +1,4 @@
-"""Products that change with time: the day (hour, month …) that it is belongs to what they are built for; pure."""
+"""Products that change with time: the current day (hour, month …) is part of their code."""
 
 from datetime import UTC, datetime
 
@@ -11,31 +11,31 @@ from assay.times import settled_before
 
 NEVER = "never"
 TURNS = ("hour", "day", "week", "month", "quarter", "year")
-CLOCK = "clock"  # what the moment is called among the parts of code
+CLOCK = "clock"  # the name of the moment among the things that code reaches
 
 
-def start_of(turns: str, now: datetime) -> datetime:
-    """Return when the hour, day, month … that it is now began, in UTC; with `never`, now."""
-    if turns == NEVER:
+def start_of(period: str, now: datetime) -> datetime:
+    """Return when the current hour, day, month … began, in UTC; for "never", return now."""
+    if period == NEVER:
         return now.astimezone(UTC)
-    if turns == "hour":
+    if period == "hour":
         return now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return settled_before(f"start of {turns}", now).replace(tzinfo=UTC)
+    return settled_before(f"start of {period}", now).replace(tzinfo=UTC)
 
 
 def at_moment(product: Product, now: datetime) -> Product:
-    """Return a product as it is to be built now: its clock stands at the start of what it changes with."""
+    """Return a product with its clock at the start of the current period."""
     if not product.changes_with:
         return product
     moment = start_of(product.changes_with, now)
-    parts = dict(product.code.reached)
+    reached = dict(product.code.reached)
     if product.clocked and product.changes_with != NEVER:
-        parts[CLOCK] = _told(product.changes_with, moment)
-    return replace(product, moment=moment, code=code_of(parts))
+        reached[CLOCK] = _period_name(product.changes_with, moment)
+    return replace(product, moment=moment, code=code_of(reached))
 
 
 def graph_at(graph: Graph, now: datetime) -> Graph:
-    """Return the graph with each product as it is to be built now."""
+    """Return the graph with the clock of each product at the start of its current period."""
     if not any(product.changes_with for product in graph.products.values()):
         return graph
     timed = Graph(
@@ -46,11 +46,17 @@ def graph_at(graph: Graph, now: datetime) -> Graph:
 
 
 def judged_at(product: Product) -> str:
-    """Return what the rules of a product take for now, as a verdict is told from others; '' where none asks."""
-    clocked = any(rule.clocked for rule in product.contract.rules)
-    turns = clocked and product.moment and product.changes_with != NEVER
-    return _told(product.changes_with, product.moment) if turns and product.moment else ""
+    """Return the period that a verdict on a product is for, as "day 2026-12-08".
+
+    '' means that no rule reads the clock, or that the product never changes with time.
+    """
+    is_clocked = any(rule.clocked for rule in product.contract.rules)
+    if not is_clocked or not product.moment or product.changes_with == NEVER:
+        return ""
+    return _period_name(product.changes_with, product.moment)
 
 
-def _told(turns: str, moment: datetime) -> str:
-    return f"{turns} {moment:%Y-%m-%dT%H:00}" if turns == "hour" else f"{turns} {moment:%Y-%m-%d}"
+def _period_name(period: str, moment: datetime) -> str:
+    if period == "hour":
+        return f"hour {moment:%Y-%m-%dT%H:00}"
+    return f"{period} {moment:%Y-%m-%d}"

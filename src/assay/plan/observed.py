@@ -1,4 +1,4 @@
-"""What is known when deciding: one read of catalog, sources and clock."""
+"""What decisions are based on: one read of catalog, sources and clock."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -11,49 +11,60 @@ from assay.plan.waivers import Waiver
 
 
 class Facts(Protocol):
-    """What is recorded, as one environment sees it; bytes that are missing make a version not found."""
+    """What is recorded, for one environment."""
 
     def pointer(self, product: str) -> Pointer | None:
-        """Return what readers see of a product."""
+        """Return the pointer to the published version of a product; None for none."""
 
     def version(self, id: str) -> Version:
         """Return a version by id."""
 
     def find(self, product: str, key: str) -> Version | None:
-        """Return the newest version of this key whose bytes are all there."""
+        """Return the newest version with this key digest whose files are complete."""
 
     def parts(self, product: str, built_from: Collection[str]) -> Mapping[str, Part]:
-        """Return the newest part, of each of these keys, whose bytes are there, by what it was made of."""
+        """Return the newest part built from each of these digests, if its file exists.
+
+        Keys of the result are the digests (`Part.built_from`).
+        """
 
     def lost(self, product: str, key: str) -> Version | None:
-        """Return the newest version of this key whose bytes are not there."""
+        """Return the newest version with this key digest whose files are incomplete."""
 
     def latest(self, product: str) -> Version | None:
-        """Return the newest version, of any key."""
+        """Return the newest version, with any key."""
 
     def has_code(self, product: str, code: str) -> bool:
-        """Say whether any version was made by this code."""
+        """Return whether any version was built by the code with this digest."""
 
     def passed(self, version: str, contract: str, against: str) -> bool:
-        """Say whether a version that readers see is known to have passed; False also where that takes more to tell."""
+        """Return whether a published version is known to have passed.
+
+        False does not mean that it failed: only `verdict` can tell that.
+        """
 
     def verdict(self, version: str, contract: str, against: str) -> Verdict | None:
-        """Return how a version was judged."""
+        """Return the verdict on a version under a contract; None when there is none.
+
+        `against` is the digest of what rules read besides the version.
+        """
 
     def failed(self, version: str, contract: str) -> Verdict | None:
-        """Return the newest verdict of a version under a contract that it did not pass."""
+        """Return the newest failed verdict on a version under a contract."""
 
     def waivers(self, version: str) -> Sequence[Waiver]:
-        """Return what may go out of a version, in this environment, although it fails a rule."""
+        """Return the waivers for failing rows of a version in this environment."""
 
     def files(self, source: str) -> Mapping[str, str] | None:
-        """Return the files (path to digest) behind the content digest of a source, if they were recorded."""
+        """Return the files (path to digest) of a source with this content digest, if recorded."""
 
 
 class Observed(Struct, frozen=True, kw_only=True):
-    """One read of catalog, sources and clock; versions that are `recorded` later are not in it.
+    """One read of catalog, sources and clock.
 
-    `seen` are the files of sources that were read before, as they were then.
+    - `sources`: the state of each source, by name.
+    - `recorded`: number of versions recorded before; `facts` does not have later ones.
+    - `seen`: the files of sources by path, as they were recorded at their last observation.
     """
 
     now: datetime

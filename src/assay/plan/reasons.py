@@ -1,4 +1,4 @@
-"""Why a product has to be built: how what it would be built from differs from what it was built from."""
+"""Why a product has to be built: how code and inputs differ from those of an earlier version."""
 
 from collections.abc import Mapping
 
@@ -12,15 +12,15 @@ from assay.decisions import (
     Reason,
     TimePassed,
 )
-from assay.facts import Key, SourceState, Version
-from assay.model import Product
+from assay.facts import Key, SourceState
+from assay.model import Code, Product
 from assay.plan.moments import CLOCK
 from assay.plan.observed import Facts, Observed
 from assay.plan.states import published_version
 
 
 def reasons_to_build(product: Product, key: Key, observed: Observed) -> tuple[Reason, ...]:
-    """Return the field-by-field difference between the wanted key and that of what is published (or newest)."""
+    """Return why the wanted key of a product has no version."""
     lost = observed.facts.lost(product.name, key.digest)
     if lost is not None:
         return (BytesMissing(version=lost.id),)
@@ -34,50 +34,54 @@ def differences(
     sources: Mapping[str, SourceState] | None = None,
     unknown: tuple[str, ...] = (),
 ) -> tuple[Reason, ...]:
-    before = _before(product, facts)
+    """Return how code and inputs differ from those of the published version, or else of the newest.
+
+    `inputs` has the digests of known inputs by name, `unknown` the names of the others. With
+    `sources`, changes of sources name the files that changed.
+    """
+    before = published_version(product.name, facts) or facts.latest(product.name)
     if before is None:
         return (FirstBuild(),)
-    reasons: list[Reason] = []
-    if (
-        before.key.held
-        and before.key.code.digest == product.code.digest
-        and before.key.inputs == inputs
-    ):
+    is_same_code = before.key.code.digest == product.code.digest
+    if before.key.held and is_same_code and before.key.inputs == inputs:
         return (PartsMissing(part_keys=tuple(before.key.held)),)
-    if before.key.code.digest != product.code.digest:
-        old, new = before.key.code.reached, product.code.reached
-        unlike = sorted(n for n in {*old, *new} if old.get(n) != new.get(n))
-        if CLOCK in unlike and CLOCK in old and CLOCK in new:
-            unlike.remove(CLOCK)
-            reasons.append(TimePassed(now=new[CLOCK]))
-        reasons += [CodeChanged(changed=tuple(unlike))] if unlike else []
-    now, then = {*inputs, *unknown}, set(before.key.inputs)
-    if not unknown and now != then:
-        reasons.append(
-            InputsDiffer(gained=tuple(sorted(now - then)), lost=tuple(sorted(then - now)))
-        )
-    moved = [
-        name for name in sorted(inputs.keys() & then) if inputs[name] != before.key.inputs[name]
-    ]
-    reasons += [
-        _changed(name, before.key.inputs[name], (sources or {}).get(name), facts) for name in moved
-    ]
+    reasons = [] if is_same_code else _code_reasons(before.key.code, product.code)
+    names, names_before = {*inputs, *unknown}, set(before.key.inputs)
+    if not unknown and names != names_before:
+        gained, lost = sorted(names - names_before), sorted(names_before - names)
+        reasons.append(InputsDiffer(gained=tuple(gained), lost=tuple(lost)))
+    for name in sorted(inputs.keys() & names_before):
+        digest_before = before.key.inputs[name]
+        if inputs[name] != digest_before:
+            reasons.append(_changed(name, digest_before, (sources or {}).get(name), facts))
     return tuple(reasons)
 
 
-def _before(product: Product, facts: Facts) -> Version | None:
-    return published_version(product.name, facts) or facts.latest(product.name)
+def _code_reasons(before: Code, code: Code) -> list[Reason]:
+    """Return how code differs from earlier code; a new day, hour or month is a separate reason."""
+    old, new = before.reached, code.reached
+    differing = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    reasons: list[Reason] = []
+    if CLOCK in differing and CLOCK in old and CLOCK in new:
+        differing.remove(CLOCK)
+        reasons.append(TimePassed(now=new[CLOCK]))
+    if differing:
+        reasons.append(CodeChanged(changed=tuple(differing)))
+    return reasons
 
 
-def _changed(name: str, before: str, source: SourceState | None, facts: Facts) -> InputChanged:
-    then = facts.files(before) if source else None
-    if source is None or then is None:
+def _changed(
+    name: str, digest_before: str, source: SourceState | None, facts: Facts
+) -> InputChanged:
+    """Return that an input changed; of a source, with the files that did, if they were recorded."""
+    files_before = facts.files(digest_before) if source else None
+    if source is None or files_before is None:
         return InputChanged(name=name)
-    now = {file.path: file.digest for file in source.files}
-    moved = {path for path, _ in now.items() - then.items()}
+    files = {file.path: file.digest for file in source.files}
+    changed = {path for path, _ in files.items() - files_before.items()}
     return InputChanged(
         name=name,
-        added=tuple(sorted(moved - then.keys())),
-        replaced=tuple(sorted(moved & then.keys())),
-        removed=tuple(sorted(then.keys() - now.keys())),
+        added=tuple(sorted(changed - files_before.keys())),
+        replaced=tuple(sorted(changed & files_before.keys())),
+        removed=tuple(sorted(files_before.keys() - files.keys())),
     )

@@ -1,14 +1,8 @@
-"""Which products may not be released because others that are connected to them are held back."""
+"""Which products may not be published because connected products are held back."""
 
 from collections.abc import Mapping
 
-from assay.decisions import (
-    Blocked,
-    Decision,
-    Held,
-    Keep,
-    Publish,
-)
+from assay.decisions import Blocked, Decision, Held, Keep, Publish
 from assay.plan.graph import Graph
 from assay.plan.observed import Facts
 
@@ -19,51 +13,51 @@ def withheld(
     facts: Facts,
     already: Mapping[str, Held] | None = None,
 ) -> dict[str, Held]:
-    """Return the products that passed and yet may not go out, with those that `already` may not.
+    """Return the products that passed but may not be published, and why; includes `already`.
 
-    A release group publishes all or none, and nothing goes out before what it is made of: so when a member cannot be
-    published (also because it is pinned), neither can the others, nor whatever was built from their new content.
+    A release group is published all or none, and no product is published before its inputs. So when
+    a member of a group cannot be published (also because it is pinned), neither can the others, nor
+    products built from their new content.
     """
-    groups: dict[str, list[str]] = {}
+    members_of: dict[str, list[str]] = {}
     for name in steps:
         if group := graph.products[name].release_group:
-            groups.setdefault(group, []).append(name)
+            members_of.setdefault(group, []).append(name)
     held = dict(already or {})
-    changed = bool(groups or held)
+    changed = bool(members_of or held)
     while changed:
         changed = False
         for name, decision in steps.items():
-            if name not in held and isinstance(decision, Publish):
-                product = graph.products[name]
-                mates = groups.get(product.release_group, [])
-                stuck = {
-                    n: f"release group {product.release_group} waits for {n}"
-                    for n in mates
-                    if _stays(n, steps, held)
-                }
-                stuck |= {
-                    n: f"{n} is held by its release group"
-                    for n in product.reads
-                    if _is_new(n, steps, held, facts)
-                }
-                if stuck:
-                    held[name] = Held(by=stuck)
-                    changed = True
+            if name in held or not isinstance(decision, Publish):
+                continue
+            product = graph.products[name]
+            members = members_of.get(product.release_group, [])
+            causes = {
+                member: f"release group {product.release_group} waits for {member}"
+                for member in members
+                if _is_stuck(member, steps, held)
+            }
+            for read in product.reads:
+                if _has_unpublished_content(read, steps, held, facts):
+                    causes[read] = f"{read} is held by its release group"
+            if causes:
+                held[name] = Held(by=causes)
+                changed = True
     return held
 
 
-def _stays(name: str, steps: Mapping[str, Decision], held: Mapping[str, Held]) -> bool:
-    """Say whether a product cannot go out, whatever passed."""
+def _is_stuck(name: str, steps: Mapping[str, Decision], held: Mapping[str, Held]) -> bool:
+    """Return whether a product cannot be published."""
     match steps[name]:
         case Blocked() | Held() | Keep(pinned=True):
             return True
     return name in held
 
 
-def _is_new(
+def _has_unpublished_content(
     name: str, steps: Mapping[str, Decision], held: Mapping[str, Held], facts: Facts
 ) -> bool:
-    """Say whether a product is held with content that readers do not see yet."""
+    """Return whether a product is held with content that differs from its published version."""
     decision = steps.get(name)
     if name not in held or not isinstance(decision, Publish):
         return False

@@ -1,4 +1,4 @@
-"""What the user asks of a run, and how the run goes about it."""
+"""What the user asks of a run: products, parts, and options of the run."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,12 @@ from assay.plan.waivers import Restatement
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):
-    """How a run goes about it: products at a time (0: as many as is good), how long it may `wait` for other runs (in
-    seconds), and whether it looks again at a source of which a file was replaced while it was read.
+    """Options of a run.
+
+    - `jobs`: how many products are worked on at a time; 0 for a number that suits the machine.
+    - `fail_fast`: whether the first failure stops the run.
+    - `wait`: seconds to wait for other runs that build the same products.
+    - `looks_again`: whether sources are observed again when a file was replaced during a build.
     """
 
     jobs: int = 0
@@ -19,8 +23,12 @@ class RunOptions(Struct, frozen=True, kw_only=True):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What the user asked for: which products, which of them to build whatever the ladder says, and of which failing
-    rows may go out that were looked at. `part_range` are those to build now (`A..B`), '' for all.
+    """What the user asked for.
+
+    - `products`: full names of the selected products.
+    - `forced`: products to build although nothing changed.
+    - `restated`: failing rows that may be published because the user examined them, by product.
+    - `part_range`: the parts to build now, `A..B`; '' for all.
     """
 
     products: frozenset[str]

@@ -1,4 +1,4 @@
-"""What a product or source is to the products that depend on it."""
+"""The state of a product or source as an input of the products that depend on it."""
 
 from assay.decisions import (
     Blocked,
@@ -20,7 +20,7 @@ from assay.plan.observed import Facts, Observed
 
 
 def output_state(name: str, decision: Decision) -> InputState:
-    """Return what a product is to those made of it, once this is decided."""
+    """Return the state of a product as an input, after this decision on it."""
     match decision:
         case Keep(version=version) | Publish(version=version):
             return KnownInput(digest=version.digest, data_as_of=version.data_as_of, origin=version)
@@ -31,21 +31,19 @@ def output_state(name: str, decision: Decision) -> InputState:
         case Build(part_digests=parts) | Maybe(part_digests=parts):
             return UnknownInput(part_digests=parts or None)
         case Check(version=version) | Waive(version=version):
-            return UnknownInput(
-                part_digests={part.key: part.digest for part in version.parts}
-                if version.in_parts
-                else None
-            )
+            if not version.in_parts:
+                return UnknownInput()
+            return UnknownInput(part_digests={part.key: part.digest for part in version.parts})
 
 
 def published_version(name: str, facts: Facts) -> Version | None:
-    """Return the version of a product that readers see."""
+    """Return the published version of a product."""
     pointer = facts.pointer(name)
     return facts.version(pointer.version) if pointer else None
 
 
 def published_state(name: str, facts: Facts) -> InputState:
-    """Return what a product that was not asked for is to those made of it: what readers see."""
+    """Return the state of a product that is not selected: inputs read its published version."""
     version = published_version(name, facts)
     if version is None:
         return UnusableInput(why=f"{name} was never published and is not selected")
@@ -54,9 +52,10 @@ def published_state(name: str, facts: Facts) -> InputState:
 
 def source_states(observed: Observed) -> dict[str, InputState]:
     """Return the state of every source as an input."""
-    return {
-        name: UnusableInput(why=state.missing, absent=True)
-        if state.missing
-        else KnownInput(digest=state.digest, origin=state)
-        for name, state in observed.sources.items()
-    }
+    states: dict[str, InputState] = {}
+    for name, source in observed.sources.items():
+        if source.missing:
+            states[name] = UnusableInput(why=source.missing, absent=True)
+        else:
+            states[name] = KnownInput(digest=source.digest, origin=source)
+    return states

@@ -1,15 +1,9 @@
-"""What a verdict on a version depends on, and which verdict holds a version back."""
+"""What a verdict on a version depends on, and the verdict that holds a version back."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from assay.decisions import (
-    Blocked,
-    Check,
-    Decision,
-    Keep,
-    Publish,
-)
+from assay.decisions import Blocked, Check, Decision, Keep, Publish
 from assay.facts import RuleResult, Status, Verdict, Version
 from assay.model import PREVIOUS, Product
 from assay.plan.digests import against_of, digest, key_digest
@@ -20,15 +14,19 @@ from assay.times import settled_before
 
 
 def worst_status(results: Iterable[RuleResult]) -> Status:
-    """Return a verdict's status: the worst of its rules'; a rule that could not be judged is the worst of all."""
-    said = {result.status for result in results}
-    return next(
-        (s for s in (Status.ERROR, Status.FAILED, Status.WARNING) if s in said), Status.PASSED
-    )
+    """Return the status of a verdict: that of its worst rule, and `error` is worst."""
+    statuses = {result.status for result in results}
+    for status in (Status.ERROR, Status.FAILED, Status.WARNING):
+        if status in statuses:
+            return status
+    return Status.PASSED
 
 
 def compared_with(product: Product, version: Version, facts: Facts) -> Version | None:
-    """Return what `previous` means when this version is judged: what it replaces, or replaced when it went out."""
+    """Return the version that `previous` means in the rules for this version.
+
+    It is the version that this one replaces, or replaced when it was published; None for none.
+    """
     pointer = facts.pointer(product.name)
     if pointer is None:
         return None
@@ -41,67 +39,70 @@ def against(
 ) -> str:
     """Return the digest of what the product's rules read besides the version itself.
 
-    Rows are settled as of when readers of this environment first saw the version, or as of now; new rows of a period
-    count that was settled when what they replace was built.
+    `known` has the content digests of inputs by name. Rules about settled rows depend on the time
+    that decides what is settled. They also depend on when the previous version was built: new rows
+    fail in periods settled at that time.
     """
     read = [(name, known[name]) for name in product.rule_inputs]
     before = compared_with(product, version, observed.facts) if product.uses_previous else None
-    if product.contract.closes:
-        at = judged_as_of(version, observed)
-        for r in product.contract.closes:
-            ends = [at] if r.holds_new or before is None else [at, before.built_at]
-            told = [str(settled_before(r.closes, end, r.tz, r.grace)) for end in ends]
-            read.append((f"{r.closes} {r.grace} {r.tz}", " ".join(told)))
+    closing = product.contract.closes
+    if closing:
+        moment = judged_as_of(version, observed)
+        for rule in closing:
+            moments = [moment]
+            if before is not None and not rule.holds_new:
+                moments.append(before.built_at)
+            ends = [str(settled_before(rule.closes, m, rule.tz, rule.grace)) for m in moments]
+            read.append((f"{rule.closes} {rule.grace} {rule.tz}", " ".join(ends)))
         read.append(("environment", observed.environment))
-        read += [
-            (f"waiver of {w.rule}", digest(w.row_digests))
-            for w in waivers_of(version, observed.facts)
-        ]
-    if moment := judged_at(product):
-        read.append((CLOCK, moment))
+        waivers = waivers_of(version, observed.facts)
+        read += [(f"waiver of {waiver.rule}", digest(waiver.row_digests)) for waiver in waivers]
+    if period := judged_at(product):
+        read.append((CLOCK, period))
     if product.uses_previous:
         read.append((PREVIOUS, before.digest if before else ""))
     return against_of(read)
 
 
 def judged_as_of(version: Version, observed: Observed) -> datetime:
-    """Return the moment that decides what is settled in a version: its release, when readers see it, or now.
+    """Return the moment that decides which rows are settled: the version's release, or else now.
 
-    A release that was made while a clock was ahead is of no later moment than now.
+    A release made while a clock was ahead does not count as later than now.
     """
     pointer = observed.facts.pointer(version.product)
-    return (
-        min(pointer.released_at, observed.now)
-        if pointer and pointer.version == version.id
-        else observed.now
-    )
+    if pointer is None or pointer.version != version.id:
+        return observed.now
+    return min(pointer.released_at, observed.now)
 
 
 def waivers_of(version: Version, facts: Facts) -> Sequence[Waiver]:
-    """Return what may go out of a version although it fails a rule; parts of it that are held back change nothing."""
-    whole = whole_version(version, facts)
-    return [
-        *facts.waivers(version.id),
-        *(facts.waivers(whole.id) if whole and whole.id != version.id else ()),
-    ]
+    """Return the waivers of a version, and of the version that it is without held parts."""
+    whole_version = version_with_all_parts(version, facts)
+    waivers = list(facts.waivers(version.id))
+    if whole_version and whole_version.id != version.id:
+        waivers += facts.waivers(whole_version.id)
+    return waivers
 
 
-def whole_version(version: Version, facts: Facts) -> Version | None:
-    """Return the version that a version without some parts stands in for."""
+def version_with_all_parts(version: Version, facts: Facts) -> Version | None:
+    """Return the version of the same code and inputs in which no part is held back."""
     if not version.key.held:
         return version
     return facts.find(version.product, key_digest(version.key.code, version.key.inputs))
 
 
 def held_back_verdict(product: Product, step: Decision, facts: Facts) -> Verdict | None:
-    """Return how the version of a product was judged that is held back as recorded, whatever there is to build now."""
+    """Return the failed verdict that keeps the newest version unpublished; None for none."""
     if isinstance(step, Blocked):
         return step.verdict
-    newest = (
-        step.version if isinstance(step, Keep | Publish | Check) else facts.latest(product.name)
-    )
-    newest = whole_version(newest, facts) if newest else None
+    if isinstance(step, Keep | Publish | Check):
+        newest: Version | None = step.version
+    else:
+        newest = facts.latest(product.name)
+    newest = version_with_all_parts(newest, facts) if newest else None
+    if newest is None:
+        return None
     pointer = facts.pointer(product.name)
-    if newest is None or (isinstance(step, Keep) and pointer and pointer.version == newest.id):
+    if isinstance(step, Keep) and pointer and pointer.version == newest.id:
         return None
     return facts.failed(newest.id, product.contract.digest)
