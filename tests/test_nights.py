@@ -137,7 +137,7 @@ def shops() -> Iterator[Shop]:
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let few parts be put together, as many are otherwise."""
     for module, name, number in (
-        (compaction, "LEFT", 2),
+        (compaction, "TOLERATED", 2),
         (compaction, "FEWEST", 2),
         (compaction, "YOUNGEST", 2),
         (packing, "FEWEST", 2),

@@ -18,7 +18,7 @@ import assay
 from assay.build import compact as compaction
 from assay.build import pack as packing
 from assay.build import run as run_module
-from assay.build import tasks
+from assay.build import shared_files, tasks
 from assay.engines.duckdb import DuckDB
 from assay.engines.measure import measure
 from assay.engines.tables import StoredTable
@@ -126,7 +126,7 @@ def test_they_are_what_they_would_be_apart(
     packed: Place, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "MANY", 10_000)
-    monkeypatch.setattr(compaction, "LEFT", 10_000)
+    monkeypatch.setattr(compaction, "TOLERATED", 10_000)
     apart = shop(tmp_path_factory.mktemp("apart"))
     apart.materialize()
     for name in ("lines", "sums"):
@@ -253,11 +253,11 @@ def test_with_a_catalog_in_postgresql(tmp_path: Path, address: str) -> None:
 def night_after_night(place: Place, last: int) -> None:
     """Build a few parts at once, and then one a run; the files of those from `last` on are not there yet."""
     files = [place.root / f"data/{number}.csv" for number in range(COUNT)]
-    later = {file: file.read_text() for file in files[compaction.LEFT : last]}
-    for file in files[compaction.LEFT :]:
+    later = {file: file.read_text() for file in files[compaction.TOLERATED : last]}
+    for file in files[compaction.TOLERATED :]:
         file.unlink()
     place.materialize()
-    assert len({part.path for part in place.parts("shop.sums").values()}) == compaction.LEFT, (
+    assert len({part.path for part in place.parts("shop.sums").values()}) == compaction.TOLERATED, (
         "so few have a file each"
     )
     for file, text in later.items():
@@ -271,7 +271,7 @@ def night_after_night(place: Place, last: int) -> None:
 
 def test_files_of_few_rows_do_not_become_ever_more(tmp_path: Path) -> None:
     """A run after the other makes a few parts; without `gc`, what reads all of them would open ever more files."""
-    place, some = shop(tmp_path), compaction.LEFT + compaction.YOUNGEST
+    place, some = shop(tmp_path), compaction.TOLERATED + compaction.YOUNGEST
     night_after_night(place, some - 1)
     drop(place, some - 1, rows(some - 1))
     place.materialize()
@@ -354,7 +354,7 @@ run()
 def test_ctrl_c_while_parts_are_put_together(tmp_path: Path, late: bool) -> None:
     place = shop(tmp_path)
     if late:  # then it is what many runs have left
-        last = compaction.LEFT + compaction.YOUNGEST - 1
+        last = compaction.TOLERATED + compaction.YOUNGEST - 1
         night_after_night(place, last)
         drop(place, last, rows(last))
     ran = subprocess.run(
@@ -465,17 +465,21 @@ def test_what_comes_out_otherwise_is_refused(tmp_path: Path, engine: DuckDB) -> 
     def other(run: Sequence[Part]) -> StoredTable:
         return place([some[{"k1": 1, "k2": 0}.get(run[0].key, int(run[0].key[1:]) - 1)]])
 
-    put = packing.put_together(some, place, "d.p/run/all.parquet", storage=storage, engine=engine)
+    put = shared_files.put_together(
+        some, place, "d.p/run/all.parquet", storage=storage, engine=engine
+    )
     assert [(part.start, part.rows, part.of) for part in put][-1] == (36, 9, 45)
     with pytest.raises(StoreError, match=r"k1 of .* came out as something else"):
-        packing.put_together(some, other, "d.p/run/swapped.parquet", storage=storage, engine=engine)
+        shared_files.put_together(
+            some, other, "d.p/run/swapped.parquet", storage=storage, engine=engine
+        )
     damaged = [*some[:-1], replace(some[-1], digest="what it was", checksum="0" * 64)]
     with pytest.raises(StoreError, match=r"k9 of .* came out as something else"):
-        packing.put_together(
+        shared_files.put_together(
             damaged, place, "d.p/run/damaged.parquet", storage=storage, engine=engine
         )
     digested = [replace(part, digest="another engine's") for part in some]
-    again = packing.put_together(
+    again = shared_files.put_together(
         digested, place, "d.p/run/again.parquet", storage=storage, engine=engine
     )
     assert [part.start for part in again] == [part.start for part in put]

@@ -141,7 +141,7 @@ def few_share() -> None:
     from assay.build import tasks
 
     tasks.MANY, packing.FEWEST = 4, 2  # type: ignore[misc]
-    compaction.LEFT, compaction.FEWEST = 2, 1  # type: ignore[misc]
+    compaction.TOLERATED, compaction.FEWEST = 2, 1  # type: ignore[misc]
 
 
 VARIANTS = {

@@ -497,7 +497,7 @@ def test_a_part_is_rewritten_a_few_times_at_most() -> None:
             Part(path=path, key=str(d), rows=1, of=held[path], bytes=1000 + held[path], checksum="")
             for d, path in files.items()
         ]
-        together = compaction._small(parts[: -compaction.YOUNGEST])
+        together = compaction._small_files(parts[: -compaction.YOUNGEST])
         if len(together) >= compaction.FEWEST:
             moved = [d for d, path in files.items() if path in together]
             rewritten += len(moved)

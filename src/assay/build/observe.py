@@ -1,4 +1,4 @@
-"""One read of catalog, sources and clock: what the ladder decides on."""
+"""Reads catalog, sources and clock once: the state that decisions depend on."""
 
 import os
 import stat
@@ -18,9 +18,14 @@ from assay.store.files import Storage, digest_of, file_digest, kind_of, opened
 from assay.store.matching import matching
 from assay.text import clean
 
-# A file changed this shortly before it was read may change again without its time telling (as git's index has it).
-# The time is that of its inode (ctime): whoever replaces a file can give it the other times that it had.
+# A file that changed this shortly before it was read may change again within the same timestamp (git's racy rule).
+# The time is the ctime of its inode: a program that replaces a file can set its other times.
 _RACY_NS = 2_000_000_000
+_EXAMPLES = {
+    "day": " (such as 2011-12-09)",
+    "month": " (such as 2011-12)",
+    "year": " (such as 2011)",
+}
 
 
 def observe(
@@ -32,26 +37,30 @@ def observe(
     environment: str,
     now: datetime,
 ) -> Observed:
-    """Return the state of the world at `now`: sources by content, and what the catalog holds for an environment."""
+    """Return sources by content, and what the catalog holds for an environment, at `now`."""
     recorded = catalog.recorded()
-    seen = catalog.sources.last_seen(sources)
+    listings = catalog.sources.last_seen(sources)
     return Observed(
         recorded=recorded,
         now=now,
         environment=environment,
-        sources={name: look(root, source, seen) for name, source in sources.items()},
+        sources={name: look(root, source, listings) for name, source in sources.items()},
         facts=catalog.facts(environment, storage.holds),
-        seen=seen,
+        seen=listings,
     )
 
 
-def look(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> SourceState:
-    """Return a source as it is now; a file that is the very one already read is not read again.
+# ---------------------------------------------------------------------------------------------- sources
 
-    One of which something cannot be looked at is `missing`: what cannot be seen is not known to be gone.
+
+def look(root: Path, source: Source, listings: Mapping[str, SourceFile]) -> SourceState:
+    """Return a source as it is now; a file that is unchanged since its listing is not read again.
+
+    `listings` are by path. The source is `missing`, with the reason, if one of its files cannot be looked at: it may
+    still exist.
     """
     try:
-        files = tuple(_files(root, source, seen))
+        files = tuple(_files(root, source, listings))
     except _Unusable as problem:
         return SourceState(name=source.name, missing=f"{source.name}: {problem}")
     if not files:
@@ -66,10 +75,10 @@ class _Unusable(Exception):
     """Why a source cannot be read."""
 
 
-def _files(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
-    """Yield the files of a source in the order of their paths; _Unusable when that cannot be done for all of them."""
+def _files(root: Path, source: Source, listings: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    """Yield the files of a source in the order of their paths; raise _Unusable if one cannot be read."""
     part_of, top = keys_of(source), str(root)
-    for path in _paths(root, source.pattern):  # no Path is made for each: there may be very many
+    for path in _paths(root, source.pattern):  # texts, since a Path for each of very many is slow
         full = path if path.startswith("/") else f"{top}/{path}"
         try:
             status = os.stat(full)  # noqa: PTH116
@@ -78,12 +87,12 @@ def _files(root: Path, source: Source, seen: Mapping[str, SourceFile]) -> Iterat
             _check(path, status)
             part = part_of(path)
             if part is None:
-                raise _Unusable(f"{clean(path)} does not say {_wanted(source)}")
-            known = seen.get(path)
-            if known is None or not _is_same(known, status):
+                raise _Unusable(f"{clean(path)} does not say {_part_names(source)}")
+            listed = listings.get(path)
+            if listed is None or not _is_unchanged(listed, status):
                 yield _read(full, path, part)
             else:
-                yield known if known.part == part else replace(known, part=part)
+                yield listed if listed.part == part else replace(listed, part=part)
         except OSError as error:
             raise _Unusable(f"cannot read {clean(path)}: {error.strerror}") from error
 
@@ -92,24 +101,31 @@ def _paths(root: Path, pattern: str) -> list[str]:
     try:
         return sorted(set(matching(root, pattern)))
     except OSError as error:
-        folder = (
-            os.path.relpath(error.filename, root) if not pattern.startswith("/") else error.filename
-        )
+        folder = error.filename
+        if not pattern.startswith("/"):
+            folder = os.path.relpath(folder, root)
         raise _Unusable(f"cannot look into {clean(folder)}: {error.strerror}") from error
 
 
 def _check(path: str, status: os.stat_result) -> None:
-    """Refuse what can never be read: what is no regular file, and what is called what no text can say."""
+    """Raise _Unusable for what is not a regular file, and for a name that is not UTF-8."""
     if not stat.S_ISREG(status.st_mode):
-        raise _Unusable(
-            f"{clean(path)} is {kind_of(status.st_mode)}, and a source is read from regular files"
-        )
-    if not path.isascii() and not _is_text(path):
+        kind = kind_of(status.st_mode)
+        raise _Unusable(f"{clean(path)} is {kind}, and a source is read from regular files")
+    if not path.isascii() and not _is_utf8(path):
         raise _Unusable(f"a file's name is not UTF-8: {path!a}")
 
 
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _read(full: str, path: str, part: str) -> SourceFile:
-    """Return a file as it was when reading it began: what it is changed to meanwhile is another."""
+    """Return a file as it was when reading it began: a change meanwhile makes another file of it."""
     with opened(Path(full)) as file:
         status = os.fstat(file)
         _check(path, status)
@@ -125,76 +141,65 @@ def _read(full: str, path: str, part: str) -> SourceFile:
     )
 
 
-def _is_same(known: SourceFile, status: os.stat_result) -> bool:
-    """Say whether a file is the very one that was read, as far as anybody can tell without reading it."""
-    return (
-        known.ctime_ns == status.st_ctime_ns
-        and known.inode == status.st_ino
-        and known.size == status.st_size
-        and known.device == status.st_dev
-    )
-
-
-def _wanted(source: Source) -> str:
-    """Return what the path of a source's file should say."""
+def _part_names(source: Source) -> str:
+    """Return what the path of a file has to contain, as it continues a sentence."""
     assert source.partition is not None
-    like = {
-        "day": " (such as 2011-12-09)",
-        "month": " (such as 2011-12)",
-        "year": " (such as 2011)",
-    }
-    return f"its {', '.join(source.partition.names)}{like.get(source.partition.grain, '')}"
+    names = ", ".join(source.partition.names)
+    return f"its {names}{_EXAMPLES.get(source.partition.grain, '')}"
 
 
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+# ---------------------------------------------------------------------------------------------- listings
 
 
-def has_new_listing(state: SourceState, seen: Mapping[str, SourceFile], now: datetime) -> bool:
-    """Say whether something of a source is worth remembering that is not: of a file whose time tells by now."""
-    new = (f for f in state.files if f is not (known := seen.get(f.path)) and not _same(f, known))
-    return any(not _is_racy(f, now) for f in new)
+def has_new_listing(state: SourceState, listings: Mapping[str, SourceFile], now: datetime) -> bool:
+    """Return whether a file differs from its listing, and its ctime is old enough to be trusted."""
+    racy_from = _racy_from(now)
+    for file in state.files:
+        listed = listings.get(file.path)
+        # Most files are the very objects of their listings.
+        if file is listed or file.ctime_ns >= racy_from:
+            continue
+        if listed is None or replace(listed, part=file.part) != file:
+            return True
+    return False
 
 
 def without_racy_times(state: SourceState, now: datetime) -> SourceState:
-    """Return a source as it is remembered: the time of a file changed so recently that it can't tell is not."""
-    untold = _racy_from(now)
-    return replace(
-        state,
-        files=tuple([replace(f, ctime_ns=0) if f.ctime_ns >= untold else f for f in state.files]),
-    )
-
-
-def _same(file: SourceFile, known: SourceFile | None) -> bool:
-    return known is not None and replace(known, part=file.part) == file
-
-
-def _racy_from(now: datetime) -> int:
-    """Return the ctime (ns) from which on it does not tell."""
-    return int(now.timestamp() * 1e9) - _RACY_NS
-
-
-def _is_racy(file: SourceFile, now: datetime) -> bool:
-    return file.ctime_ns >= _racy_from(now)
+    """Return a source with a ctime of 0 for each file that changed too recently to trust its ctime."""
+    racy_from = _racy_from(now)
+    files = [replace(f, ctime_ns=0) if f.ctime_ns >= racy_from else f for f in state.files]
+    return replace(state, files=tuple(files))
 
 
 def changed_since(root: Path, files: Iterable[SourceFile], now: datetime) -> str:
-    """Return the first of these files that is no longer what was observed `now`; '' when all are.
+    """Return the path of the first file that is not as it was observed at `now`; '' if all are.
 
-    A file whose time could not tell, because it was new then, is read again. Raises OSError where nobody can look:
-    that says nothing of the file.
+    A file whose ctime was too recent then is read again. Raises OSError for a file that cannot be looked at: it may be
+    unchanged.
     """
-    for known in files:
-        file = root / known.path
+    racy_from = _racy_from(now)
+    for observed in files:
+        file = root / observed.path
         try:
-            if not _is_same(known, file.stat()) or (
-                _is_racy(known, now) and file_digest(file) != known.digest
-            ):
-                return known.path
+            if not _is_unchanged(observed, file.stat()):
+                return observed.path
+            if observed.ctime_ns >= racy_from and file_digest(file) != observed.digest:
+                return observed.path
         except (FileNotFoundError, NotADirectoryError):
-            return known.path
+            return observed.path
     return ""
+
+
+def _is_unchanged(listed: SourceFile, status: os.stat_result) -> bool:
+    """Return whether a file is the one that was read, as far as its status tells."""
+    return (
+        listed.ctime_ns == status.st_ctime_ns
+        and listed.inode == status.st_ino
+        and listed.size == status.st_size
+        and listed.device == status.st_dev
+    )
+
+
+def _racy_from(now: datetime) -> int:
+    """Return the first ctime, in nanoseconds, that is too recent to be trusted."""
+    return int(now.timestamp() * 1e9) - _RACY_NS

@@ -1,4 +1,4 @@
-"""The process around one in which users' code runs: whatever that starts, and however, ends with it."""
+"""The process around a child that runs users' code: it ends everything that the child has started, however."""
 
 import ctypes
 import os
@@ -15,18 +15,18 @@ _DIE_WITH_PARENT, _ADOPT_ORPHANS = 1, 36  # PR_SET_PDEATHSIG, PR_SET_CHILD_SUBRE
 _IS_LINUX = sys.platform == "linux"
 
 
-def supervised(run: int, lifeline: int, *others: int) -> None:
-    """Go on in a child of this process, which itself stays to end what the child leaves, and the child with the run.
+def supervised(run: int, lifeline: int, *pipes: int) -> None:
+    """Fork: return in the child, while this process stays and ends what the child leaves, and the child with the run.
 
-    `run` is the process of the run, which has the other end of the `lifeline`; `others` are pipes of the child's.
-    On Linux a process whose parent ends becomes ours, so one in a session of its own is found too; elsewhere what is
-    still in our group is ended by the run.
+    `run` is the process id of the run, which holds the other end of the `lifeline`; `pipes` are those of the child. On
+    Linux orphans become children of this process, also those in a session of their own; elsewhere the run ends what is
+    left in this process group.
     """
     if os.getppid() != run:
         os._exit(1)
     supervisor = os.getpid()
     if child := os.fork():
-        for pipe in others:
+        for pipe in pipes:
             os.close(pipe)
         _supervise(child, lifeline)
     os.close(lifeline)
@@ -37,10 +37,9 @@ def supervised(run: int, lifeline: int, *others: int) -> None:
 
 
 def _supervise(child: int, lifeline: int) -> NoReturn:
+    # Signals are for the child: this process has to survive them, and end what the child leaves.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # they are the child's: what it leaves has to be ended by somebody
+        signal.signal(number, signal.SIG_IGN)
     if _IS_LINUX:
         ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1)
     Thread(target=_end_with_run, args=(child, lifeline), daemon=True).start()
@@ -51,14 +50,15 @@ def _supervise(child: int, lifeline: int) -> NoReturn:
 
 
 def _end_with_run(child: int, lifeline: int) -> None:
-    os.read(lifeline, 1)  # nobody writes to it: it is closed
+    """Wait until the run closes the lifeline, by ending or on purpose; then kill the child."""
+    os.read(lifeline, 1)
     os.kill(child, signal.SIGKILL)
     if not _IS_LINUX:
         os.killpg(0, signal.SIGKILL)
 
 
 def _end_children() -> None:
-    """End what the child has left; what those have started becomes ours as each of them ends."""
+    """Kill what the child has left; the children of a killed process become ours in turn."""
     with suppress(ChildProcessError):
         while True:
             for pid in _children():
@@ -68,6 +68,7 @@ def _end_children() -> None:
 
 
 def _children() -> Iterator[int]:
+    """Yield the ids of our child processes."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError, IndexError, ValueError):
             if int(stat.read_bytes().rpartition(b")")[2].split()[1]) == os.getpid():
@@ -75,7 +76,7 @@ def _children() -> Iterator[int]:
 
 
 def _end_like(code: int) -> NoReturn:
-    """End as the child has ended, so that the run can tell how; whatever core there is, is the child's."""
+    """End with the exit code or the signal that ended the child; only the child writes a core file."""
     if code < 0:
         setrlimit(RLIMIT_CORE, (0, 0))
         with suppress(OSError):

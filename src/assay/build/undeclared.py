@@ -1,8 +1,11 @@
-"""What users' functions read when they run that is no input of theirs: a change of it would go unnoticed."""
+"""Finds files and environment variables that users' functions read and that are no declared inputs.
+
+A change of them would not trigger a rebuild.
+"""
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import get_ident
 from typing import TypeVar
@@ -15,7 +18,7 @@ from assay.model import Product
 from assay.plan.observed import Observed
 from assay.text import sayable
 
-# Variables that say how a process runs, or who it is, and not what it computes.
+# Variables about the process or its user, on which no result should depend.
 _OF_THE_PROCESS = {
     "HOME",
     "HOSTNAME",
@@ -34,72 +37,74 @@ T = TypeVar("T")
 
 
 class Undeclared:
-    """The files of the project, and the environment variables, that were read for each product and are not declared."""
+    """The undeclared files of the project, and environment variables, that were read for each product."""
 
     def __init__(self, config: Config, observed: Observed) -> None:
         self.config, self.observed, self.local = config, observed, Local(config)
-        self._found: dict[str, set[str]] = {}
+        self._names: dict[str, set[str]] = {}
 
     def of(self, name: str) -> tuple[str, ...]:
-        """Return what was read for a product so far: files as seen from the project, and variables (`$NAME`)."""
-        return tuple(
-            sorted(self._found.get(name, ()), key=lambda path: (path.startswith("$"), path))
-        )
+        """Return what was read for a product so far: paths from the project's root, then variables (`$NAME`)."""
+        names = self._names.get(name, ())
+        return tuple(sorted(names, key=lambda name: (name.startswith("$"), name)))
 
     def watched(self, product: Product, work: Callable[[], T]) -> Callable[[], T]:
-        """Return work that notes what the user's code reads meanwhile, in the thread that does it."""
+        """Return work that also records what the user's code reads in the thread that does it."""
         if not product.runs_python:
             return work
 
-        def done() -> T:
+        def watched_work() -> T:
             accesses = reading(self.local, thread=get_ident())
             with noticing(accesses):
                 result = work()
-            self._found.setdefault(product.name, set()).update(self._of(product, accesses))
+            names = self._names.setdefault(product.name, set())
+            names.update(self._files(product, accesses))
+            names.update(self._variables(accesses.variables))
             return result
 
-        return done
+        return watched_work
 
-    def _of(self, product: Product, accesses: Accesses) -> Iterator[str]:
-        files = [
-            path for path in accesses.files.keys() - accesses.written if self._is_of_user(path)
-        ]
-        declared = self._declared(product) if files else set()
-        yield from (
-            sayable(self.local.inside(path))
-            for path in files
-            if os.path.realpath(path) not in declared
-        )
-        for name in accesses.variables - _OF_THE_PROCESS:
-            if f"${name}" not in self.config.reads and not _CREDENTIAL.search(name):
+    def _files(self, product: Product, accesses: Accesses) -> Iterator[str]:
+        paths = accesses.files.keys() - accesses.written
+        files = [path for path in paths if self._may_be_declared(path)]
+        if not files:
+            return
+        declared = self._declared(product)
+        for path in files:
+            if os.path.realpath(path) not in declared:
+                yield sayable(self.local.inside(path))
+
+    def _variables(self, names: Iterable[str]) -> Iterator[str]:
+        for name in names:
+            is_listed = name in _OF_THE_PROCESS or f"${name}" in self.config.reads
+            if not is_listed and not _CREDENTIAL.search(name):
                 yield sayable(f"${name}")
 
     def _declared(self, product: Product) -> set[str]:
-        """Return the files that are inputs of a product, or are listed."""
-        sources = [
-            self.observed.sources[i.name] for i in product.inputs if i.name in self.observed.sources
+        """Return the files that a product may read: its sources, and those listed under `reads` in the settings."""
+        root, sources = self.config.root, self.observed.sources
+        inputs = [
+            root / file.path
+            for item in product.inputs
+            if item.name in sources
+            for file in sources[item.name].files
         ]
-        inputs = [self.config.root / file.path for source in sources for file in source.files]
         listed = [
             Path(file) for name in self.config.reads for file in reads_files(self.config, name)
         ]
         return {os.path.realpath(file) for file in [*inputs, *listed]}
 
-    def _is_of_user(self, path: str) -> bool:
-        """Say whether a file is the project's, and one that could be declared: not code, hidden, or of the store."""
-        if (
-            not self.local.contains(path)
-            or path.endswith(".py")
-            or path.startswith(f"{self.local.state}/")
-        ):
+    def _may_be_declared(self, path: str) -> bool:
+        """Return whether a path is a file of the project other than code, hidden files and those of the store."""
+        if not self.local.contains(path) or path.endswith(".py"):
             return False
-        hidden = any(
-            name.startswith(".") or name == "__pycache__"
-            for name in Path(self.local.inside(path)).parts
-        )
+        if path.startswith(f"{self.local.state}/"):
+            return False
+        names = Path(self.local.inside(path)).parts
+        hidden = any(name.startswith(".") or name == "__pycache__" for name in names)
         return not hidden and Path(path).is_file()
 
 
 def reading(local: Local, thread: int | None = None) -> Accesses:
-    """Return what notes what the functions of a project read when they run."""
+    """Return a recorder of what the functions of a project read while they run."""
     return Accesses(owns=local.owns, contains=local.contains, thread=thread, imported=True)
