@@ -1,4 +1,4 @@
-"""Published versions that do not match: one was built from another version of an input than the published one."""
+"""Published versions that do not match: built from an input that is not the published one."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -10,7 +10,7 @@ from assay.plan.graph import Graph
 
 
 class Mixture(Struct, frozen=True, kw_only=True):
-    """A published version that was built from another version of an input than the published one."""
+    """A published version, and an input of which it was built from an unpublished version."""
 
     version: Version
     input: str
@@ -20,15 +20,15 @@ class Mixture(Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         built_from = short(self.built_from.id) if self.built_from else "another version"
         return (
-            f"{self.version.product} {short(self.version.id)} was made of {built_from} of {self.input}, and readers"
-            f" now see {short(self.published.id)} of it"
+            f"{self.version.product} {short(self.version.id)} was made of {built_from} of"
+            f" {self.input}, and readers now see {short(self.published.id)} of it"
         )
 
 
 def mixed_pairs(
     graph: Graph, published: Mapping[str, Version], near: Iterable[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield products, each with an input of which another content is published than it was built from.
+    """Yield products, each with an input whose published content is not what it was built from.
 
     Only products of `near`, their inputs and their readers are compared.
     """
@@ -49,13 +49,13 @@ def mixed_pairs(
 def mixture(
     catalog: Catalog, published: Mapping[str, Version], product: str, input: str
 ) -> Mixture:
-    """Return what a product was built from of an input, and what is published of that."""
+    """Return the mixture of a product and an input; `published` are versions by product."""
     version = published[product]
-    found = catalog.versions_where(
+    versions = catalog.versions_where(
         "where product = ? and digest = ? order by seq desc limit 1",
         [input, version.key.inputs[input]],
     )
-    built_from = found[0] if found else None
+    built_from = versions[0] if versions else None
     return Mixture(version=version, input=input, built_from=built_from, published=published[input])
 
 

@@ -1,4 +1,4 @@
-"""What is to be built, in full: a decision to build becomes the order that a builder carries out."""
+"""Build orders: all that a builder needs, so that it needs no catalog."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -22,7 +22,7 @@ from assay.text import clean
 
 
 class Orders:
-    """Writes the orders of one run, from what it knows by then (`states` may grow)."""
+    """Writes the orders of one run; `states` grows while the run goes on."""
 
     def __init__(
         self, run: str, inputs: Inputs, states: Mapping[str, InputState], facts: RunFacts
@@ -30,7 +30,10 @@ class Orders:
         self.run, self.inputs, self.states, self.facts = run, inputs, states, facts
 
     def whole(self, product: Product, key: Key, definition: Definition) -> BuildOrder:
-        """Return the order to build a product as a whole; one that is then cut keeps parts that came out the same."""
+        """Return the order to build a product as a whole.
+
+        If the result is cut into parts, parts with unchanged rows keep their stored files.
+        """
         cut = product.partition is not None and not product.follows
         existing = self._published_parts(product) if cut else ()
         return BuildOrder(
@@ -56,7 +59,7 @@ class Orders:
         keys = [spec.key for spec in steps.specs]
         if steps.chosen is not None and not steps.chosen:
             raise UsageError(f"{product.name} has no part in {part_range}", hint=_extent(keys))
-        # An earlier try of this run may have built some parts, also where they are built again by force.
+        # An earlier try of this run may have built some of these parts, even with `forced`.
         built = self.facts.parts_of_run(product.name, [spec.built_from for spec in steps.specs])
         return replace(
             self.whole(product, key, definition),
@@ -86,7 +89,7 @@ class Orders:
         return version.parts if self.inputs.storage.holds(version.parts) else ()
 
     def _data_as_of(self, product: Product) -> datetime | None:
-        """Return the business time that the least advanced input reaches."""
+        """Return the earliest of the business times that the inputs reach."""
         states = [self.states[i.name] for i in product.inputs]
         return _earliest(state.data_as_of for state in states if isinstance(state, KnownInput))
 
@@ -104,15 +107,15 @@ class Orders:
 
 
 class _PartTimes:
-    """Returns the business time that the least advanced input of one part reaches."""
+    """Returns the earliest of the business times that the inputs of one part reach."""
 
     def __init__(self, product: Product, states: Mapping[str, InputState]) -> None:
-        self.whole: dict[str, datetime | None] = {}
+        self.by_input: dict[str, datetime | None] = {}
         self.by_part: dict[str, dict[str, datetime]] = {}
         for i in product.inputs:
             state = states[i.name]
             if isinstance(state, KnownInput):
-                self.whole[i.alias] = state.data_as_of
+                self.by_input[i.alias] = state.data_as_of
             if i.grain is not None:
                 self.by_part[i.alias] = _times(state)
 
@@ -122,11 +125,11 @@ class _PartTimes:
             times = [self.by_part[alias][key] for key in keys if key in self.by_part[alias]]
             if times:
                 newest[alias] = max(times)
-        return _earliest(newest.get(alias, whole) for alias, whole in self.whole.items())
+        return _earliest(newest.get(alias, time) for alias, time in self.by_input.items())
 
 
 def _times(state: InputState) -> dict[str, datetime]:
-    """Return the business time that each part of an input reaches, where the part records one."""
+    """Return the business times that the parts of an input reach, without parts that have none."""
     version = state.origin if isinstance(state, KnownInput) else None
     parts = version.parts if isinstance(version, Version) else ()
     return {part.key: part.data_as_of for part in parts if part.data_as_of}

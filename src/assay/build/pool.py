@@ -1,4 +1,4 @@
-"""The threads that build and judge the products of a run; their results come back to the thread that asks."""
+"""The threads that build and check products; the thread of the run collects their results."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -9,12 +9,12 @@ from typing import Generic, TypeVar
 
 from assay.signals import signals_deferred
 
-_TICK = 0.2  # seconds between looks for Ctrl-C, which an endless wait would not notice
+_TICK = 0.2  # longest wait in seconds: an endless wait would not notice Ctrl-C
 T = TypeVar("T")
 
 
 class Pool(Generic[T]):
-    """Some threads, and the work that is queued or running in them, by product."""
+    """A pool of threads, and the products whose work is queued or running."""
 
     def __init__(self, threads: int) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="build")
@@ -37,7 +37,7 @@ class Pool(Generic[T]):
 
     @property
     def products(self) -> tuple[str, ...]:
-        """The products that are queued or worked on."""
+        """The products whose work is queued or running."""
         return tuple(self._running.values())
 
     def submit(self, product: str, work: Callable[[], T]) -> None:
@@ -48,7 +48,8 @@ class Pool(Generic[T]):
         future.add_done_callback(self._done.put)
 
     def finished(self) -> Iterator[tuple[str, Future[T]]]:
-        """Yield what is done by now, after a moment if nothing is: wait() would set itself up anew for each."""
+        """Yield the finished futures, each with its product; wait a moment for the first."""
+        # A queue, as concurrent.futures.wait() registers with every future on each call.
         futures = []
         with suppress(Empty):
             futures.append(self._done.get(timeout=_TICK))
@@ -59,15 +60,15 @@ class Pool(Generic[T]):
                 yield self._running.pop(future), future
 
     def drop_queued(self) -> None:
-        """Cancel what no thread has begun: a cancelled future never counts as done to wait()."""
+        """Cancel queued work, and forget it: wait() never reports a cancelled future as done."""
         self._running = {f: product for f, product in self._running.items() if not f.cancel()}
 
     def stop(self) -> None:
-        """Begin nothing any more."""
+        """Cancel queued work, and start no more."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         self.drop_queued()
 
     def finished_after_stop(self) -> Iterator[tuple[str, Future[T]]]:
-        """Yield what is done by now, also what an interrupt kept from being yielded before."""
+        """Yield the finished futures, also those that an interrupt of `finished()` has skipped."""
         for future in wait(self._running, timeout=_TICK).done:
             yield self._running.pop(future), future

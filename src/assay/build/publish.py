@@ -1,4 +1,4 @@
-"""Publishes what passed: moves the pointers of one run, a set of products at a time, each in one transaction."""
+"""Publishes the versions of one run that passed, each set of products in one transaction."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from assay.plan.observed import Facts
 
 
 class Publisher:
-    """Moves pointers to versions, if they still are where this run observed or moved them."""
+    """Moves pointers to versions, unless another run has moved them since they were observed."""
 
     def __init__(self, workspace: Workspace, graph: Graph, facts: Facts, run: str) -> None:
         self.workspace, self.graph, self.facts, self.run = workspace, graph, facts, run
@@ -18,7 +18,8 @@ class Publisher:
     def publish(self, versions: Sequence[Version]) -> Release:
         """Publish versions in one release.
 
-        Raises Conflict if a pointer to one of these products, or to what they read, was moved by anybody else.
+        Raises Conflict if the pointer of one of these products, or of its inputs, was moved by
+        another run.
         """
         moves = [self._move(version) for version in versions]
         release = self.workspace.catalog.release(
@@ -38,7 +39,7 @@ class Publisher:
         return Move(product=version.product, version=version.id, previous=previous)
 
     def _expected(self, products: Sequence[str]) -> Mapping[str, int]:
-        """Return the release of the pointer to each of these products, and to what they read; 0 for none."""
+        """Return the release of the pointer of each product and of its inputs; 0 without a pointer."""
         names = {*products, *(read for p in products for read in self.graph.products[p].reads)}
         expected = {}
         for name in names & self.graph.products.keys():

@@ -1,4 +1,4 @@
-"""Records what a run finds out: small facts in groups, after the bytes that they name are flushed to disk."""
+"""Records the facts of a run in groups, after the files that they name are flushed to disk."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,13 +16,14 @@ from assay.plan.waivers import Restatement, Waiver
 from assay.rules.verdict import JudgedVersion
 from assay.signals import signals_deferred
 
-_WORTH_KEEPING = 0.2  # seconds of work after which facts are recorded at once
+_WORTH_RECORDING = 0.2  # seconds of pending work after which facts are recorded at once
 
 
 class Recorder:
-    """The facts of one run on their way into the catalog.
+    """Collects the facts of one run, and records them in the catalog.
 
-    Only the thread that has the catalog open may use it, but for `part_built` and `inspected`.
+    `part_built` and `inspected` may be called from any thread; all else only from the thread that
+    has the catalog open.
     """
 
     def __init__(self, workspace: Workspace, facts: RunFacts, workers: Workers) -> None:
@@ -36,11 +37,11 @@ class Recorder:
         self._seconds = 0.0
 
     def part_built(self, product: str, part: Part) -> None:
-        """Take a part that was built. Any thread may call it."""
+        """Add a part that was built. Any thread may call this."""
         self._built.put((product, part))
 
     def inspected(self, reading: str, digests: Iterable[str]) -> None:
-        """Take the digests of source files that are as declared. Any thread may call it."""
+        """Add the digests of source files that are as declared. Any thread may call this."""
         for digest in digests:
             self._inspected.put((digest, reading))
 
@@ -49,9 +50,9 @@ class Recorder:
         return list(self._parts.get(product, {}).values())
 
     def record_parts(self) -> list[str]:
-        """Record the parts built since the last call, so that no run builds them again; return their products.
+        """Record the parts built since the last call, and return their products.
 
-        Small parts of products in `shares_files` are put together in one file first.
+        Small parts of products in `shares_files` are merged into one file first.
         """
         with signals_deferred():
             self._record_inspected()
@@ -81,9 +82,9 @@ class Recorder:
                     self.storage.remove(path)
 
     def record_version(self, version: Version) -> Version:
-        """Take a version that was built; return it as it is recorded.
+        """Add a version that was built; return it as it is recorded.
 
-        A version in parts is recorded at once together with its parts, so that no part is left without a version.
+        A version in parts is recorded at once, so that no recorded part is left without a version.
         """
         if version.in_parts:
             self.record_parts()
@@ -100,14 +101,14 @@ class Recorder:
         return version
 
     def record_verdict(self, judged: JudgedVersion) -> None:
-        """Take how a version was judged."""
+        """Add the verdict on a version."""
         self.facts.add_verdict(judged.verdict)
         self._add(judged)
 
     def record_waivers(
         self, product: str, step: Waive, restatement: Restatement, workspace: Workspace
     ) -> None:
-        """Record which failing rows of a version may be published, and who looked at them."""
+        """Record which failing rows of a version may be published, and who decided that."""
         waivers = [
             Waiver(
                 environment=workspace.environment,
@@ -126,7 +127,7 @@ class Recorder:
         self.facts.add_waivers(waivers)
 
     def flush(self) -> None:
-        """Record everything that is pending."""
+        """Record all pending facts."""
         self._record_inspected()
         if not self._pending:
             return
@@ -139,7 +140,7 @@ class Recorder:
 
     def _add(self, fact: Version | JudgedVersion) -> None:
         self._pending.append(fact)
-        if self._seconds >= _WORTH_KEEPING:
+        if self._seconds >= _WORTH_RECORDING:
             self.flush()
 
     def _record_inspected(self) -> None:

@@ -1,4 +1,4 @@
-"""What was done for every product of a run, and how it came out."""
+"""The work that a run did for each product, and the results."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,7 @@ from assay.rules.verdict import JudgedVersion
 
 
 class ProductWork(Struct):
-    """What was done for one product in this run: see `Result`. `tries` counts the failed ones."""
+    """The work for one product in this run (see `Result`); `tries` counts failed builds."""
 
     reasons: tuple[Reason, ...] = ()
     built: bool = False
@@ -26,7 +26,7 @@ class ProductWork(Struct):
 
 
 class Results:
-    """The work of a run, by product, and the results of the products that have come out."""
+    """The work of a run by product, and the results of the products that have settled."""
 
     def __init__(self, products: Iterable[str], undeclared: Undeclared) -> None:
         self.work = {name: ProductWork() for name in products}
@@ -37,14 +37,14 @@ class Results:
         return self.work[product]
 
     def add(self, ends: Mapping[str, End]) -> tuple[Result, ...]:
-        """Note how products came out; return their results."""
+        """Note the ends of products; return their results."""
         results = tuple(self._result(name, end) for name, end in ends.items())
         self.results |= {result.product: result for result in results}
         return results
 
     @property
     def missing(self) -> list[str]:
-        """The products that have not come out yet."""
+        """The products that have no result yet."""
         return [name for name in self.work if name not in self.results]
 
     def _result(self, name: str, end: End) -> Result:

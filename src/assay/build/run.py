@@ -1,4 +1,4 @@
-"""One pass over a plan: asks `decide()` after every effect, until nothing is left to do."""
+"""One pass over a plan: calls `decide()` after each effect, until all products have settled."""
 
 import os
 import time
@@ -49,10 +49,10 @@ RECORD_EVERY = 0.2  # seconds between recordings of the parts that were built me
 
 
 class Run:
-    """One pass over a plan: products settle in the order of their lineage, and connected ones are released together.
+    """One pass over a plan: products settle in order of lineage; connected products are released together.
 
-    `results` are those of the products that have come out; `held_up` are products that other runs kept from being
-    built here, with the run that builds each; `forced` are products still to be built whatever exists.
+    `results` are those of the products that have settled. `held_up` are products that other runs
+    build, with the run that builds each. `forced` are products to build even if up to date.
     """
 
     def __init__(
@@ -86,10 +86,13 @@ class Run:
         self.stopping = False
         self.recorded_at = -inf  # when parts were last recorded
 
-    # ------------------------------------------------------------------------------------------ the loop
+    # -------------------------------------------------------------------------------- the loop
 
     def go(self) -> bool:
-        """Do what the plan says; return False if Ctrl-C stopped that. Raises Conflict if the world has changed."""
+        """Carry out the plan; return False if Ctrl-C stopped it.
+
+        Raises Conflict if another run has published something that the plan depends on.
+        """
         jobs = self.options.jobs or min(4, os.cpu_count() or 1)
         self.tasks.workers.jobs = jobs
         self.workspace.reporter(RunStarted(run=self.id, products=len(self.plan.work)))
@@ -114,7 +117,7 @@ class Run:
         guard_again()
 
     def _claim_and_work(self, pool: Pool[Done], most: int) -> None:
-        """Claim the products to be built, so that no other run builds them, and work on them."""
+        """Claim the products to build, so that no other run builds them, and work on them."""
         workspace, environment = self.workspace, self.workspace.environment
         with workspace.catalog.runs.open(
             self.id,
@@ -150,7 +153,7 @@ class Run:
     def _advance(
         self, pool: Pool[Done], most: int, claimed_by_others: Mapping[str, Holder]
     ) -> None:
-        """Decide on the products whose inputs are all settled, until `most` of them are queued or worked on."""
+        """Decide on products whose inputs have settled, until `most` products are queued or running."""
         ready = self.schedule.ready
         ready.extend(self.retries.due())
         while ready and not self.stopping and len(pool) < most:
@@ -192,9 +195,12 @@ class Run:
                 self._settle(name, decision)
 
     def _begin(
-        self, pool: Pool[Done] | None, name: str, what: str, prepare: Callable[[], Task]
+        self, pool: Pool[Done] | None, name: str, activity: str, prepare: Callable[[], Task]
     ) -> None:
-        """Prepare a task in this thread, which has the catalog open, and queue it; without a pool, do it here."""
+        """Prepare a task in this thread, which has the catalog open, and queue it.
+
+        Without a pool, run it in this thread.
+        """
         try:
             task = prepare()
             done = task() if pool is None else None
@@ -204,17 +210,17 @@ class Run:
         if done is not None:
             self._take(name, done)
         elif pool is not None:
-            self.workspace.reporter(Working(product=name, activity=what))
+            self.workspace.reporter(Working(product=name, activity=activity))
             pool.submit(name, task)
 
     def _stop(self, pool: Pool[Done]) -> None:
-        """Begin nothing more; record what is finished while the rest is being interrupted."""
+        """Start no more tasks; record results that finish while the other tasks are interrupted."""
         self.stopping = True
         pool.stop()
         self.tasks.workers.stop()
         self.workspace.reporter(Stopping(products=pool.products))
         while len(pool):
-            with suppress(AssayError):  # what runs may hang: what is finished is recorded before
+            with suppress(AssayError):  # first, as the tasks that are still running may hang
                 self.tasks.recorder.flush()
             for product, future in pool.finished_after_stop():
                 done = None if future.exception() else future.result()
@@ -223,21 +229,21 @@ class Run:
 
     @property
     def comes_back(self) -> bool:
-        """Whether another pass decides on what was put off."""
+        """Whether another pass is needed, for the products that were put off."""
         waits = bool(self.options.wait) or not self.held_up
         return bool(self.schedule.put_off) and not self.stopping and waits
 
-    # ------------------------------------------------------------------------------------------ what comes out
+    # --------------------------------------------------------------------------- finished tasks
 
     def _finish(self, name: str, future: "Future[Done]") -> None:
         error = future.exception()
         if error is None:
             self._take(name, future.result())
-        else:  # also KeyboardInterrupt: Ctrl-C reaches the main thread, and no other
+        else:  # never Ctrl-C, which is raised in the main thread only
             self._fail(name, error)
 
     def _fail(self, name: str, error: BaseException) -> None:
-        """Try a failed product again later where that may help; else settle it."""
+        """Retry a failed product later if that may help; else settle it as failed."""
         work, most = self.results[name], self.schedule.graph.products[name].retries
         work.tries += 1
         failed = replace(self.tasks.failures.of(name, error), tries=work.tries)
@@ -256,14 +262,14 @@ class Run:
         self._settle(name, failed)
 
     def _take(self, name: str, done: Done) -> None:
-        """Record what was built or judged, and decide on the product again."""
+        """Record what was built or checked, and decide on the product again."""
         if isinstance(done, Unfinished):
             self._settle(name, done)
             return
         if isinstance(done, Built) and done.unbuilt and not self.stopping:
-            left = self.schedule.graph.products[name].retries - self.results[name].tries
+            retries = self.schedule.graph.products[name].retries - self.results[name].tries
             looks_again = self.options.looks_again
-            error = first_worth_another(done.unbuilt.values(), left, looks_again=looks_again)
+            error = first_worth_another(done.unbuilt.values(), retries, looks_again=looks_again)
             if error:
                 self._fail(name, error)
                 return
@@ -278,7 +284,7 @@ class Run:
             return
         if done.unbuilt:
             work.unbuilt = self.tasks.failures.of_parts(name, done.unbuilt, tries=work.tries + 1)
-            # An earlier run may have built the same parts, and failed to build the same others.
+            # An earlier run may have built exactly these parts, and recorded that version.
             work.partial_version = recorder.facts.find(name, done.version.key.digest)
             if work.partial_version:
                 return
@@ -294,7 +300,7 @@ class Run:
         work.seconds += version.seconds
 
     def _record_parts(self) -> None:
-        """Record the parts that were built meanwhile, and report how far their products are."""
+        """Record the parts that were built since the last call, and report progress."""
         self.recorded_at = time.monotonic()
         self.tasks.workers.note_spilled()
         for name in self.tasks.recorder.record_parts():
@@ -306,10 +312,10 @@ class Run:
                 )
                 self.workspace.reporter(progress)
 
-    # ------------------------------------------------------------------------------------------ settling
+    # -------------------------------------------------------------------------------- settling
 
     def _settle(self, name: str, end: Settled) -> None:
-        """Note how a product came out, and release every set that is complete now."""
+        """Note the end of a product, and release each set of products that is complete now."""
         for names in self.schedule.settle(name, end):
             self._release(names)
         failed = isinstance(end, Failed | Blocked) or self.results[name].unbuilt
@@ -317,7 +323,7 @@ class Run:
             self.stopping = True
 
     def _release(self, names: Sequence[str]) -> None:
-        """Publish everything of a set that passed, in one transaction, and report how each product came out."""
+        """Publish the versions of a set that passed, in one transaction; report all its results."""
         ends = self.schedule.ends_of(names, self.observed.facts)
         versions = [end.version for end in ends.values() if isinstance(end, Publish)]
         release: Release | None = None
@@ -327,7 +333,7 @@ class Run:
         self.workspace.reporter(SettledEvent(results=self.results.add(ends), release=release))
 
     def _settle_unreleased(self) -> None:
-        """Report how the products came out whose set was not released."""
+        """Report the results of products whose set was not released."""
         ends = {
             name: self.schedule.end_without_release(name, self.held_up, stopping=self.stopping)
             for name in self.results.missing
@@ -336,7 +342,7 @@ class Run:
             self.workspace.reporter(SettledEvent(results=self.results.add(ends)))
 
     def _compact(self) -> None:
-        """Put small files of published parts together, so that their number stays bounded."""
+        """Merge small files of published parts, so that their number stays bounded."""
         results = self.results.results.values()
         ends = [result.end for result in results if result.parts_built]
         versions = [end.version for end in ends if isinstance(end, Publish)]

@@ -1,4 +1,4 @@
-"""The facts that a run decides on: those observed when it began, and those that it has added since."""
+"""The facts that a run decides on: those observed at its start, and those it has added."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -10,7 +10,7 @@ from assay.plan.waivers import Waiver
 
 
 class RunFacts(Struct):
-    """The facts of the catalog as `observed`, and those of this run on top of them."""
+    """The facts as `observed` at the start of a run; facts of this run take precedence."""
 
     observed: Facts
     versions: dict[str, Version] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a run can decide on now, how every product came out, and which products can be released together; pure."""
+"""Which products a run can decide on now, how each has ended, and what can be released; pure."""
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
@@ -24,8 +24,8 @@ class ReleaseSets:
         self._waits = [self._inputs_of(index, graph) for index in range(len(self.sets))]
         self._readers: list[list[int]] = [[] for _ in self.sets]
         for index, inputs in enumerate(self._waits):
-            for other in inputs:
-                self._readers[other].append(index)
+            for input_index in inputs:
+                self._readers[input_index].append(index)
 
     def _inputs_of(self, index: int, graph: Graph) -> set[int]:
         """Return the sets that a set reads from."""
@@ -33,9 +33,9 @@ class ReleaseSets:
         return {self._index[read] for read in reads if read in self._index} - {index}
 
     def settle(self, name: str, put_off: Collection[str]) -> list[Sequence[str]]:
-        """Note that a product has come out; return the sets that can be released now, in order of lineage.
+        """Note that a product has settled; return the sets that can be released, in order of lineage.
 
-        A set with a product that is `put_off` is not released, and neither is a set that reads from it.
+        A set with a product that is `put_off` is not released, nor is a set that reads from it.
         """
         index = self._index[name]
         self._unsettled[index] -= 1
@@ -53,7 +53,7 @@ class ReleaseSets:
         return released
 
     def released_before_or_with(self, name: str) -> set[str]:
-        """Return the products that have to be released together with this one, or before it."""
+        """Return the products that must be released together with this one, or before it."""
         indexes, candidates = set[int](), [self._index[name]]
         while candidates:
             index = candidates.pop()
@@ -64,10 +64,10 @@ class ReleaseSets:
 
 
 class Schedule:
-    """The products of a plan in the order of their lineage, with how each came out so far.
+    """The products of a plan in order of lineage, with the end of each product that has settled.
 
-    `ready` are products whose inputs are all settled; `states` is what every product and source is to those that read
-    it; `put_off` are products that another pass decides on, and those that wait for them.
+    `ready` are products whose inputs have all settled. `states` are the products and sources as
+    inputs of others. `put_off` are products left to another pass, and those that wait for them.
     """
 
     def __init__(self, graph: Graph, plan: Plan, observed: Observed, *, coherent: bool) -> None:
@@ -87,7 +87,7 @@ class Schedule:
         self._sets = ReleaseSets(graph, plan.steps, coherent=coherent)
 
     def settle(self, name: str, end: Settled) -> list[Sequence[str]]:
-        """Note how a product came out; return the sets of products that can be released now."""
+        """Note the end of a product; return the sets of products that can be released now."""
         self.decisions[name] = end
         self.states[name] = _state_after(name, end)
         waits = isinstance(end, Held) and not self.put_off.isdisjoint(end.by)
@@ -101,7 +101,7 @@ class Schedule:
         return self._sets.settle(name, self.put_off)
 
     def ends_of(self, names: Sequence[str], facts: Facts) -> dict[str, End]:
-        """Return how the products of a set come out: as decided, or held because of others of the set."""
+        """Return the ends of a set's products: as decided, or held because of others of the set."""
         near = {*names, *(read for name in names for read in self.graph.products[name].reads)}
         steps = {
             name: _as_step(name, self.decisions[name]) for name in near & self.decisions.keys()
@@ -110,7 +110,7 @@ class Schedule:
         return {name: self._held.get(name, self.decisions[name]) for name in names}
 
     def end_without_release(self, name: str, busy: Mapping[str, object], *, stopping: bool) -> End:
-        """Return how a product came out that was not released: the run was stopped, or others are missing.
+        """Return the end of a product that was not released, which others or a stop prevented.
 
         `busy` are the products that other runs build.
         """
@@ -124,17 +124,19 @@ class Schedule:
         if stopping or not why:
             return Left()
         return Held(
-            by={n: f"it is published together with {n}, which {what}" for n, what in why.items()}
+            by={
+                n: f"it is published together with {n}, which {reason}" for n, reason in why.items()
+            }
         )
 
 
 def _as_step(name: str, end: Settled) -> Decision:
-    """Return how a product came out as a decision: what has not come out is held."""
+    """Return the end of a product as a decision: a product without a version is held."""
     return Held(by={name: "it failed"}) if isinstance(end, Failed | Unfinished | Busy) else end
 
 
 def _state_after(name: str, end: Settled) -> InputState:
-    """Return what a product is to those that read it, now that it came out like this."""
+    """Return the state of a product as an input of others, after this end."""
     match end:
         case Failed():
             return UnusableInput(why=f"{name} failed")

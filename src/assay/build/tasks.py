@@ -1,4 +1,4 @@
-"""What a thread has to do to build or to judge a product; the catalog is asked beforehand, where it is open."""
+"""Tasks for threads that build or check a product; they are prepared with the catalog open."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -41,7 +41,7 @@ Task = Callable[[], Done]
 
 
 class Tasks:
-    """Prepares the tasks of one run: what builds and judges, and where."""
+    """Prepares the tasks of one run."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Tasks:
     def build(
         self, product: Product, key: Key, work: ProductWork, *, part_range: str, forced: bool
     ) -> Task:
-        """Return what builds a version of a product for a key, or its parts in `part_range` alone."""
+        """Return the task that builds the version for a key, or only its parts in `part_range`."""
         if key.held:
             order, version, before = self.orders.without_failed_parts(
                 product, key, work.partial_version
@@ -102,7 +102,7 @@ class Tasks:
         return self.undeclared.watched(product, partial(build_parts, self.tools, order))
 
     def judge(self, product: Product, version: Version) -> Task:
-        """Return what judges a version."""
+        """Return the task that checks the rules of a version."""
         judge = partial(self._judge, product, self._order(product, version))
         return self.undeclared.watched(product, self._in_turn(version.bytes, judge))
 
@@ -142,11 +142,11 @@ class Tasks:
         return done
 
     def takes_long(self, product: Product, version: Version) -> bool:
-        """Return whether judging a version reads files: if not, no thread is needed for it."""
+        """Return whether checking a version reads files; if not, it needs no thread."""
         return needs_files(product, version)
 
     def _in_turn(self, size: int, work: Task) -> Task:
-        """Return work over so many bytes that waits until no other large query is running."""
+        """Return a task that first waits, if `size` bytes are large, until no large query is running."""
 
         def done() -> Done:
             with self.workers.turn(size):

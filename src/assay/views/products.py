@@ -112,10 +112,10 @@ class ProductViews(Struct, frozen=True):
             return view
         return view.to_publish("judged good before; not built again")
 
-    def plan(self, name: str, end: End, full_version: Version | None = None) -> PlanView:
+    def plan(self, name: str, end: End, checked_version: Version | None = None) -> PlanView:
         """Return the view of a decision.
 
-        `full_version` is the version that was checked before parts were held back, if it is known.
+        `checked_version` is the version that was checked before parts were held back, if it is known.
         """
         decision = self._decision(name, end)
         digests = held_parts(end)
@@ -128,7 +128,7 @@ class ProductViews(Struct, frozen=True):
                 HeldPart(part=part, readers_keep_before=bool(digest))
                 for part, digest in digests.items()
             ),
-            held_by=self._held_by(name, end, full_version),
+            held_by=self._held_by(name, end, checked_version),
             affects=self.affected(name),
             decision=decision,
         )
@@ -275,14 +275,16 @@ class ProductViews(Struct, frozen=True):
             if result.status in {Status.FAILED, Status.ERROR, Status.WARNING}
         )
 
-    def _held_by(self, name: str, end: End, full_version: Version | None) -> tuple[RuleView, ...]:
+    def _held_by(
+        self, name: str, end: End, checked_version: Version | None
+    ) -> tuple[RuleView, ...]:
         """Return the rules that failed for the parts that are held back."""
         assert isinstance(end, Publish | Keep)
         key = end.version.key
-        if full_version is None:
-            full_version = self.facts.find(name, key_of(key.code, key.inputs).digest)
+        if checked_version is None:
+            checked_version = self.facts.find(name, key_of(key.code, key.inputs).digest)
         contract = self.graph.products[name].contract.digest
-        verdict = self.facts.failed(full_version.id, contract) if full_version else None
+        verdict = self.facts.failed(checked_version.id, contract) if checked_version else None
         if verdict is None:
             return ()
         failed = {result.text for result in verdict.results if result.status is Status.FAILED}
