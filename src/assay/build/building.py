@@ -1,4 +1,4 @@
-"""What building a version needs, and what comes of it: the order, the tools, the version."""
+"""What building a version needs (an order and tools), and its result."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,12 +23,14 @@ from assay.store.files import Storage
 
 
 class BuildOrder(Struct, frozen=True, kw_only=True):
-    """What is to be built: `inputs` gives the inputs of the product or of one part; `check` raises if they changed.
+    """What to build.
 
-    `steps` are the parts of a product that follows its inputs, or those stored of a product that is cut into parts.
-    `holds`: a part that cannot be built is held back alone, and the part of the version `before` stands in for it.
-    `inherited` is the business time that the inputs reach, and `data_as_of` gives that of the inputs of one part.
-    `early` checks rules while a version is measured.
+    `inputs` returns the inputs of the product, or of one part; `check` raises if they changed.
+    `steps` are the parts of a product that follows its inputs, or the stored parts of a product
+    that is cut into parts. `holds`: a part that cannot be built is held back, and the part of the
+    version `before` is published in its place. `inherited` is the business time that the inputs
+    reach, and `data_as_of` returns that of the inputs of one part. `early` checks rules while a
+    version is measured.
     """
 
     product: Product
@@ -46,17 +48,17 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
 
     @property
     def folder(self) -> str:
-        """The folder of the store that everything is written below."""
+        """The folder of the store below which all files of this order are written."""
         return f"{self.product.name}/{self.run}"
 
     @contextmanager
     def as_observed(self, inputs: Sequence[InputFiles]) -> Iterator[None]:
-        """Raise SourceReplaced instead of any other failure if a source file changed meanwhile: it may be the cause."""
+        """On a failure, raise SourceReplaced if a source file has changed: it may be the cause."""
         try:
             yield
         except Exception as error:
             try:
-                with suppress(OSError):  # nobody can look; the failure itself says why
+                with suppress(OSError):  # cannot be checked: raise the failure itself
                     self.check(inputs)
             except SourceReplaced as replaced:
                 raise replaced from error
@@ -64,9 +66,9 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """A version, and the parts (`unbuilt`) that could not be built and are held back alone, each with its error.
+    """A version that was built; `unbuilt` are the parts that are held back, each with its error.
 
-    `judged` is the verdict on a small version that was judged where it was built.
+    `judged` is the verdict on a small version that was checked in the thread that built it.
     """
 
     version: Version
@@ -75,7 +77,7 @@ class Built(Struct, frozen=True, kw_only=True):
 
 
 class BuildTools(Struct, frozen=True, kw_only=True):
-    """Everything that building goes through. `timer` returns seconds."""
+    """The store, clocks and workers that builders use. `timer` returns seconds."""
 
     storage: Storage
     workers: Workers
@@ -85,7 +87,7 @@ class BuildTools(Struct, frozen=True, kw_only=True):
     inspector: Inspector
 
     def remove(self, folder: str) -> None:
-        """Remove a folder of the store, if that is possible."""
+        """Remove a folder of the store; errors of the operating system are ignored."""
         with suppress(OSError):
             self.storage.remove(folder)
 
@@ -105,7 +107,7 @@ class BuildTools(Struct, frozen=True, kw_only=True):
     def version(
         self, order: BuildOrder, started: float, parts: Sequence[Part], measured: Measured
     ) -> Version:
-        """Return the version that these parts are; `started` is when building it began, by the timer."""
+        """Return the version with these parts; `started` is when its build began, by the timer."""
         own_time = measured.data_as_of if order.product.event_time else None
         return Version(
             id=new_id(),
@@ -129,12 +131,12 @@ def new_id() -> str:
 
 
 def bytes_of(parts: Sequence[Part]) -> int:
-    """Return the size of all files in which parts are."""
+    """Return the size of the files of parts in bytes; parts may share files."""
     return sum({part.path: part.bytes for part in parts}.values())
 
 
 def combined(parts: Sequence[Part], columns: Sequence[Column]) -> Measured:
-    """Return what parts hold together."""
+    """Return the rows, columns, digest and business time of parts together."""
     times = [part.data_as_of for part in parts if part.data_as_of]
     return Measured(
         rows=sum(part.rows for part in parts),

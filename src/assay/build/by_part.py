@@ -1,4 +1,4 @@
-"""Builds a product that follows its inputs: each missing part by itself, and the version of all parts."""
+"""Builds a product that follows its inputs: each missing part, then the version of all parts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,13 +23,13 @@ from assay.plan.part_specs import PartSpec
 from assay.plan.parts import NULL, coarsen
 
 _NO_FOLDER_NAME = {"", "NULL", NULL}  # readers of Hive folders would take these for null
-_LONGEST = 100  # letters of a value that may be the name of a folder
+_LONGEST = 100  # most characters of a value in the name of a folder
 
 
 def build_parts(tools: BuildTools, order: BuildOrder) -> Built | Unfinished:
-    """Build the parts that are to be built now, and the version of all parts, if all exist then.
+    """Build the missing parts, and the version of all parts if all of them exist then.
 
-    Parts that were built stay when a later part fails.
+    Parts that were built are recorded even if a later part fails.
     """
     started = tools.timer()
     existing, errors = _existing_parts(tools, order)
@@ -52,7 +52,7 @@ def build_parts(tools: BuildTools, order: BuildOrder) -> Built | Unfinished:
 def _existing_parts(
     tools: BuildTools, order: BuildOrder
 ) -> tuple[dict[str, Part], dict[str, Exception]]:
-    """Build the missing parts; return all parts that exist then, and the errors of those that could not be built."""
+    """Build the missing parts; return all parts that exist then, and the errors of the others."""
     existing: dict[str, Part] = {}
     errors: dict[str, Exception] = {}
     remaining = list(enumerate(order.steps.specs))[::-1]
@@ -69,7 +69,7 @@ def _existing_parts(
                         if not order.holds or stopping.is_set() or is_of_the_machine(error):
                             raise
                         errors[spec.key] = error
-                        break  # a process that hung or crashed is gone: go on in another
+                        break  # go on with a new process, as this one may have hung or crashed
                     tools.recorder.part_built(order.product.name, part)
                 if part is not None:
                     existing[spec.key] = part
@@ -79,7 +79,7 @@ def _existing_parts(
 def _build_part(
     tools: BuildTools, order: BuildOrder, spec: PartSpec, index: int, make: Make
 ) -> Part:
-    """Build one part, and seal it."""
+    """Build and seal one part; if that fails, remove its files and raise the error."""
     started, product = tools.timer(), order.product
     folder = f"{order.folder}/{_folder(product, spec.key, index)}"
     target = tools.storage.prepare(f"{folder}/data.parquet")
@@ -110,7 +110,7 @@ def _build_part(
 
 
 def _part_check(product: Product, spec: PartSpec) -> PartCheck | None:
-    """Return the check that rows belong to this part; None if no column of the rows gives their part."""
+    """Return the check that rows belong to a part; None if no column gives the part of a row."""
     partition = product.partition
     if partition is None or not partition.in_rows:
         return None
@@ -121,11 +121,11 @@ def _foreign_rows(product: Product, spec: PartSpec, count: int, column: str) -> 
     """Return the error for rows of a part that belong to another part."""
     hint = "A part holds rows of its own alone. Filter them, or follow no parts of that input."
     if spec.key == NULL:
-        hint = (
-            f"Rows whose {column} is null are of no part: leave them out, or write each= instead."
-        )
+        advice = "leave them out, or write each= instead."
+        hint = f"Rows whose {column} is null are of no part: {advice}"
     return BuildError(
-        f"{count:,} rows of {product.name} that were made as {spec.key} belong elsewhere: they say so by {column}",
+        f"{count:,} rows of {product.name} that were made as {spec.key} belong elsewhere:"
+        f" they say so by {column}",
         hint=hint,
         where=product.where,
     )
@@ -134,13 +134,14 @@ def _foreign_rows(product: Product, spec: PartSpec, count: int, column: str) -> 
 def _own_rows(
     tools: BuildTools, product: Product, spec: PartSpec, target: Path, measured: Measured
 ) -> Measured:
-    """Keep this part's rows: rows of the parts before it, which it looks back on, came out of incomplete windows."""
+    """Remove rows of earlier parts, which were built from incomplete windows."""
     assert product.partition is not None
     [name], grain = product.partition.names, product.partition.grain
     column = next((c for c in measured.columns if c.name.lower() == name.lower()), None)
     if column is None:
         raise BuildError(
-            f"{product.name} sees parts before its own, and its rows do not say of which part they are",
+            f"{product.name} sees parts before its own,"
+            " and its rows do not say of which part they are",
             hint=f"Give it a column {name}.",
             where=product.where,
         )
@@ -161,7 +162,7 @@ def _own_rows(
 
 
 def _keys_before(product: Product, spec: PartSpec, grain: str) -> list[str]:
-    """Return the keys of the parts before this one from which it uses inputs, sorted."""
+    """Return the keys of the earlier parts whose inputs this part reads, sorted."""
     grains = {i.alias: i.grain or "" for i in product.inputs if i.back}
     used = {
         coarsen(key, grains[alias], grain)
@@ -173,7 +174,7 @@ def _keys_before(product: Product, spec: PartSpec, grain: str) -> list[str]:
 
 
 def _folder(product: Product, key: str, index: int) -> str:
-    """Return the folder of a part: `column=value` where a column says which part a row is of, as Hive writes it."""
+    """Return the folder of a part: `column=value`, as in Hive, if a column holds the part's key."""
     partition = product.partition
     says = partition and partition.in_rows and partition.grain in {"", "day"}
     if partition and says and key not in _NO_FOLDER_NAME:
@@ -183,11 +184,11 @@ def _folder(product: Product, key: str, index: int) -> str:
     return f"part-{index}"
 
 
-# ---------------------------------------------------------------------------------------------- columns of parts
+# ---------------------------------------------------------------------------- columns of parts
 
 
 def _parts_unlike_most(product: Product, parts: Mapping[str, Part]) -> dict[str, Exception]:
-    """Return the parts that have other columns than most, each with an error that says so."""
+    """Return an error for each part whose columns are not those of most parts."""
     if len({part.columns for part in parts.values()}) < 2:
         return {}
     usual, _ = Counter(part.columns for part in parts.values()).most_common(1)[0]
@@ -211,15 +212,18 @@ def _columns_of(product: Product, parts: Sequence[Part]) -> tuple[Column, ...]:
 
 def _unlike(product: Product, part: Part, model: Part) -> BuildError:
     """Return the error for a part that has other columns than another."""
-    own, others = _spelled(part), _spelled(model)
+    columns, model_columns = _spelled(part), _spelled(model)
     differences = [
-        f"{key} has {', '.join(sorted(columns))}"
-        for key, columns in ((part.key, own - others), (model.key, others - own))
-        if columns
+        f"{key} has {', '.join(sorted(extra))}"
+        for key, extra in (
+            (part.key, columns - model_columns),
+            (model.key, model_columns - columns),
+        )
+        if extra
     ]
-    what = "; ".join(differences) or "their columns are in another order"
+    difference = "; ".join(differences) or "their columns are in another order"
     return BuildError(
-        f"the parts of {product.name} are not alike: {what}",
+        f"the parts of {product.name} are not alike: {difference}",
         hint="Cast to one type, or declare a contract.",
         where=product.where,
     )

@@ -1,4 +1,4 @@
-"""What runs for each product of a project: imported when it is needed, by whichever thread needs it first."""
+"""Definitions of products, imported by the first thread that needs them."""
 
 from threading import Lock
 
@@ -7,7 +7,7 @@ from assay.declare.resolve import Definition
 
 
 class Definitions:
-    """The definitions of a project, by product. Any thread may ask."""
+    """The definitions of a project, by product. Any thread may use it."""
 
     def __init__(self, project: Project) -> None:
         self.project = project

@@ -1,4 +1,4 @@
-"""What a version is judged by: its files, what its rules compare with, and what is recorded of its parts."""
+"""The evidence to check a version: its files, those its rules read, and recorded findings."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -35,7 +35,7 @@ _NO_FILES = StoredTable(())
 
 
 def needs_files(product: Product, version: Version) -> bool:
-    """Return whether any file has to be read to judge a version."""
+    """Return whether files must be read to check a version."""
     return version.in_parts or product.quarantines or bool(product.contract.rules)
 
 
@@ -56,7 +56,7 @@ def judge_order(
     catalog: Catalog,
     run: str,
 ) -> JudgeOrder:
-    """Return everything that a version is judged by, so that judging it needs no catalog."""
+    """Return the order to check a version; carrying it out needs no catalog."""
     observed = inputs.observed
     read = {name: states.get(name) for name in product.rule_inputs}
     digests = {name: s.digest for name, s in read.items() if isinstance(s, KnownInput)}
@@ -80,22 +80,22 @@ def judge_order(
 
 
 def evidence_of(inputs: Inputs, product: Product, version: Version) -> Evidence:
-    """Return the files that a version is judged by, and what must not be shown of them."""
+    """Return the files that the rules of a version read, and their sensitive columns."""
     aliases = {i.alias: i.name for rule in product.contract.rules for i in rule.inputs}
     products = inputs.graph.products
-    others = [inputs.files_of(alias, n) for alias, n in aliases.items() if n in products]
+    tables = [inputs.files_of(alias, n) for alias, n in aliases.items() if n in products]
     before = _before(inputs, product, version)
     if before:
-        others.append(_previous(inputs, before))
-    names = {THIS, PREVIOUS, *(files.name for files in others if files.name in products)}
-    set_aside = version.part(QUARANTINE)
+        tables.append(_previous(inputs, before))
+    names = {THIS, PREVIOUS, *(files.name for files in tables if files.name in products)}
+    quarantine = version.part(QUARANTINE)
     return Evidence(
         this=inputs.files_of_version(THIS, THIS, version).table,
         columns=version.columns,
         rows=version.rows,
-        aside=stored(version, inputs.storage, [set_aside]).files[0] if set_aside else None,
+        aside=stored(version, inputs.storage, [quarantine]).files[0] if quarantine else None,
         rows_in=version.rows_in,
-        others=tuple(others),
+        others=tuple(tables),
         before=before.columns if before else (),
         built=before.built_at if before else None,
         now=judged_as_of(version, inputs.observed),
@@ -107,8 +107,8 @@ def evidence_of(inputs: Inputs, product: Product, version: Version) -> Evidence:
 def _before(inputs: Inputs, product: Product, version: Version) -> Version | None:
     """Return the version that rules compare with.
 
-    Lost files of it give way to those of the version to be judged that hold the very same rows: a published version
-    that was lost is built again, and compared with what it was.
+    If its files are lost, files of the version to check with identical rows replace them: a lost
+    published version is built again, and compared with what it was.
     """
     facts, storage = inputs.observed.facts, inputs.storage
     before = compared_with(product, version, facts) if product.uses_previous else None
@@ -123,24 +123,25 @@ def _before(inputs: Inputs, product: Product, version: Version) -> Version | Non
 
 
 def _previous(inputs: Inputs, before: Version) -> InputFiles:
-    """Return the version that rules compare with as a table; StoreError when its files are lost."""
+    """Return the version that rules compare with as a table; StoreError if its files are lost."""
     try:
         return inputs.files_of_version(PREVIOUS, PREVIOUS, before)
     except StoreError as error:
         name = before.product
         raise StoreError(
-            f"rules of {name} compare with the published version {short(before.id)}, which is lost: {error.what}",
-            hint=f"`products verify {name} --repair` looks for another copy. Without one, `products restore {name}"
-            " VERSION` publishes an earlier version to compare with, and `products retire"
-            f" {name}` lets the next run publish without comparing.",
+            f"rules of {name} compare with the published version {short(before.id)},"
+            f" which is lost: {error.what}",
+            hint=f"`products verify {name} --repair` looks for another copy. Without one,"
+            f" `products restore {name} VERSION` publishes an earlier version to compare with,"
+            f" and `products retire {name}` lets the next run publish without comparing.",
         ) from None
 
 
-# ---------------------------------------------------------------------------------------------- of parts
+# --------------------------------------------------------------------------------------- parts
 
 
 def _parts(inputs: Inputs, product: Product, version: Version, catalog: Catalog) -> VersionParts:
-    """Return the parts of a version, with everything that is recorded of them."""
+    """Return the parts of a version, with their recorded findings and totals."""
     rules = rules_digest(product, version.columns, inputs.graph.sensitive(product.name))
     published = published_version(product.name, inputs.observed.facts)
     findings = _recorded_findings(product, version, rules, catalog, published)
@@ -156,7 +157,7 @@ def _parts(inputs: Inputs, product: Product, version: Version, catalog: Catalog)
 def _part_evidence(
     inputs: Inputs, version: Version, findings: Mapping[int, Mapping[str, Any]]
 ) -> list[PartEvidence]:
-    """Return the parts of a version: with the recorded findings of each (by id), or else with its files."""
+    """Return the parts of a version; a part without recorded findings (by id) has its files."""
     return [
         PartEvidence(
             key=part.key,
@@ -178,9 +179,10 @@ def _table_of(inputs: Inputs, version: Version) -> Callable[[str], StoredTable]:
 def _recorded_findings(
     product: Product, version: Version, rules: str, catalog: Catalog, published: Version | None
 ) -> Mapping[int, Mapping[str, Any]]:
-    """Return what these rules (a digest) found in the parts of a version, by part, as recorded.
+    """Return the recorded findings of rules in the parts of a version, by the part's id.
 
-    Parts of the published version need no look into the catalog when its verdict says that nothing was found.
+    `rules` is the digest of the rules. The catalog is not read for the parts of the published
+    version if its verdict says that no row failed.
     """
     passed: set[int] = set()
     if published and published.columns == version.columns and not published.key.held:
@@ -200,14 +202,14 @@ def _recorded_findings(
 def totals_of(
     inputs: Inputs, product: Product, version: Version
 ) -> tuple[dict[str, TotalsQuery], dict[str, Version]]:
-    """Return the rules whose totals are put together from those of parts, and all that rules read, by alias."""
+    """Return the rules whose totals are sums of parts' totals, and the tables of rules by alias."""
     if not version.in_parts:
         return {}, {}
     tables = {THIS: version, PREVIOUS: _before(inputs, product, version) or version}
     names = {i.alias: i.name for rule in product.contract.rules for i in rule.inputs}
     for alias, name in names.items():
         if name in inputs.graph.products:
-            with suppress(BuildError):  # it is not published yet
+            with suppress(BuildError):  # not published yet
                 tables[alias] = inputs.version(name)
     return splits(product, tables, _sensitive(inputs, product, set(names.values()))), tables
 
@@ -215,22 +217,22 @@ def totals_of(
 def _part_totals(
     inputs: Inputs, product: Product, version: Version, catalog: Catalog
 ) -> PartTotals:
-    """Return what the totals of a version in parts are judged by, with what is recorded of its parts."""
-    every, tables = totals_of(inputs, product, version)
-    rules = every
+    """Return the rules on totals of a version in parts, with the recorded totals of its parts."""
+    all_rules, tables = totals_of(inputs, product, version)
+    rules = all_rules
     if product.uses_previous and not _before(inputs, product, version):
         compares = {
             rule.text
             for rule in product.contract.rules
             if any(i.name == PREVIOUS for i in rule.inputs)
         }
-        rules = {text: query for text, query in every.items() if text not in compares}
+        rules = {text: query for text, query in all_rules.items() if text not in compares}
     totals: dict[str, TableTotals] = {}
     for alias in sorted({block.table for query in rules.values() for block in query.blocks}):
         table = tables[alias]
         aliases = {THIS, PREVIOUS} if alias in {THIS, PREVIOUS} else {alias}
-        # Also those of rules that cannot compare yet, so that what is recorded stays the same.
-        queries = asked_of(every.values(), aliases)
+        # Also queries of rules that cannot compare yet, so that the digest stays the same.
+        queries = asked_of(all_rules.values(), aliases)
         digest = totals_digest(queries, table.columns)
         recorded = catalog.judged([part.id for part in table.parts], digest)
         parts = _part_evidence(inputs, table, recorded)
@@ -238,11 +240,11 @@ def _part_totals(
     return PartTotals(rules=rules, tables=totals)
 
 
-# ---------------------------------------------------------------------------------------------- sensitive columns
+# --------------------------------------------------------------------------- sensitive columns
 
 
 def _sensitive(inputs: Inputs, product: Product, names: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return the columns that must never be shown of everything that is read, by name."""
+    """Return the patterns of sensitive columns of these tables, by name."""
     own = {THIS, PREVIOUS}
     return {
         name: frozenset(inputs.graph.sensitive(product.name if name in own else name))
@@ -251,18 +253,18 @@ def _sensitive(inputs: Inputs, product: Product, names: Iterable[str]) -> dict[s
 
 
 def _secrets(inputs: Inputs, product: Product) -> tuple[Secrets, ...]:
-    """Return the sensitive columns that a product, or what its rules read, may hold under other names.
+    """Return the sensitive columns that upstream functions may have renamed.
 
-    There are none where only queries stand between: a query tells what it calls a column.
+    There are none without functions: the columns of a query can be traced to its inputs.
     """
     graph = inputs.graph
     if not _may_hide(graph, product):
         return ()
     secrets = []
-    for marked in _behind(graph, product):
+    for marked in _with_upstream(graph, product):
         if not marked.contract.sensitive:
             continue
-        with suppress(BuildError, StoreError):  # it is not published, or its files are lost
+        with suppress(BuildError, StoreError):  # not published, or its files are lost
             version = inputs.version(marked.name)
             names_of = [column.name for column in version.columns]
             columns = secret(names_of, graph.sensitive(marked.name))
@@ -271,7 +273,7 @@ def _secrets(inputs: Inputs, product: Product) -> tuple[Secrets, ...]:
     return tuple(secrets)
 
 
-def _behind(graph: Graph, product: Product) -> list[Product]:
+def _with_upstream(graph: Graph, product: Product) -> list[Product]:
     """Return a product, what its rules read, and all products upstream of these."""
     names = {product.name, *product.rule_inputs}
     names |= {upstream for name in names for upstream in graph.upstream(name)}
@@ -279,13 +281,13 @@ def _behind(graph: Graph, product: Product) -> list[Product]:
 
 
 def _may_hide(graph: Graph, product: Product) -> bool:
-    """Return whether a function behind a product may give a sensitive column another name."""
-    functions = [p for p in _behind(graph, product) if p.kind is Kind.FUNCTION]
+    """Return whether an upstream function may give a sensitive column another name."""
+    functions = [p for p in _with_upstream(graph, product) if p.kind is Kind.FUNCTION]
     return any(graph.sensitive(i.name) for function in functions for i in function.inputs)
 
 
 def never_shown(inputs: Inputs, product: Product, table: StoredTable) -> frozenset[str]:
-    """Return patterns of the columns of a product that must not be shown, by name or by the values in `table`."""
+    """Return the patterns of columns to hide, by name or by their values in `table`."""
     patterns = inputs.graph.sensitive(product.name)
     secrets = _secrets(inputs, product) if patterns else ()
     if not secrets:

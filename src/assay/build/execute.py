@@ -1,4 +1,4 @@
-"""Makes the world agree with the declarations, in as many passes as that takes."""
+"""Builds and publishes what is stale, in as many passes as are needed."""
 
 import time
 from collections.abc import Mapping
@@ -15,17 +15,18 @@ from assay.plan.request import Request, RunOptions
 from assay.store.spill import forget_spills
 
 _ATTEMPTS = 10
-_LOOK = 0.5  # seconds between looks for whether other runs are done
+_POLL = 0.5  # seconds between checks whether other runs have ended
 
 
 def execute(
     workspace: Workspace, request: Request, observed: Observed, *, options: RunOptions
 ) -> Outcome:
-    """Build, judge and publish what is requested and stale, as observed; return how every product came out.
+    """Build, check and publish the requested products that are stale; return their results.
 
-    What another run publishes meanwhile is observed and decided on again; so is, once, a source of which a file was
-    replaced while it was read. What another run builds is left to it, or waited for and decided on then. Ctrl-C
-    (KeyboardInterrupt) stops after what is running; what is finished by then is kept for the next run.
+    If another run publishes something that the plan depends on, the plan is made again; also,
+    once, if a source file is replaced while it is read. Products that another run builds are left
+    to it, or, with `wait`, decided on when it has ended. Ctrl-C (KeyboardInterrupt) interrupts
+    running tasks; results that are finished are recorded for the next run.
     """
     project, catalog = workspace.project, workspace.catalog
     if project.now is None:
@@ -41,7 +42,7 @@ def execute(
             results.update(_unchanged(steps, results, workspace))
             return workspace.keep_unfinished(_outcome(results, requested))
         options = replace(options, wait=max(0.0, until - time.monotonic()))
-        from assay.build.run import Run  # builds and judges: nothing to do needs none of it
+        from assay.build.run import Run  # slow to import, and a no-op does not need it
 
         run = Run(workspace, request, observed, steps, options)
         try:
@@ -62,9 +63,9 @@ def execute(
                 observed = workspace.observe()
                 continue
             finished = False
-            left = {name: Result(product=name, end=Left()) for name in products}
-            workspace.reporter(Settled(results=tuple(left.values())))
-            results |= left
+            unfinished = {name: Result(product=name, end=Left()) for name in products}
+            workspace.reporter(Settled(results=tuple(unfinished.values())))
+            results |= unfinished
         outcome = _outcome(results, requested)
         return workspace.keep_unfinished(
             replace(outcome, interrupted=not finished, spilled=run.tasks.workers.most_spilled)
@@ -76,7 +77,7 @@ def _outcome(results: Mapping[str, Result], requested: list[str]) -> Outcome:
 
 
 def _news(results: Mapping[str, Result], before: Mapping[str, Result]) -> dict[str, Result]:
-    """Return the results that say more than those of an earlier pass: that it is kept now says less."""
+    """Return results that replace those of an earlier pass; `Keep` replaces none."""
     return {
         name: result
         for name, result in results.items()
@@ -85,11 +86,11 @@ def _news(results: Mapping[str, Result], before: Mapping[str, Result]) -> dict[s
 
 
 def _wait(workspace: Workspace, holders: Mapping[str, Holder], until: float) -> bool:
-    """Wait until no other run builds any of these products, at most until then; False when told to stop."""
+    """Wait until no other run builds these products, or until a moment; False after Ctrl-C."""
     workspace.reporter(Waiting(holders=holders))
     try:
         while workspace.catalog.runs.holders(holders) and time.monotonic() < until:
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
             workspace.catalog.runs.recover(workspace.storage.remove)
     except KeyboardInterrupt:
         return False
@@ -99,7 +100,7 @@ def _wait(workspace: Workspace, holders: Mapping[str, Holder], until: float) -> 
 def _unchanged(
     steps: Plan, before: Mapping[str, Result], workspace: Workspace
 ) -> dict[str, Result]:
-    """Report the products for which there is nothing to do; return their results."""
+    """Report the products of a plan without work; return their results."""
     results = {name: Result(product=name, end=step) for name, step in steps.steps.items()}
     if results:
         workspace.reporter(Settled(results=tuple(results.values())))

@@ -1,4 +1,4 @@
-"""Which files are behind every name: sources as observed, products as published or as this run goes on with them."""
+"""The files of sources and products, as observed, as published, or as decided in a run."""
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -24,7 +24,7 @@ from assay.store.permissions import make_folder
 
 
 class Inputs:
-    """The files behind every name, as observed and as decided so far (`decisions` may grow)."""
+    """The files of each source and product; `decisions` grows while a run goes on."""
 
     def __init__(
         self,
@@ -38,20 +38,20 @@ class Inputs:
         self.root, self.decisions = config.root, decisions
 
     def engine(self) -> DuckDB:
-        """Return a DuckDB that can read and write the store, and read the sources, and nothing else."""
-        with suppress(OSError):  # where nothing may be written, nothing is spilled
+        """Return a DuckDB that can access only the store and the folders of the sources."""
+        with suppress(OSError):  # in a read-only folder, nothing is spilled
             make_folder(self.config.spill_folder.parent)  # DuckDB creates only the last folder
         return DuckDB(self.folders, self.config.spill_folder, self.config.limits)
 
     @property
     def folders(self) -> list[Path]:
-        """The folders that an engine may look into: the store, and those of the sources."""
+        """The folders that an engine may access: the store, and those of the sources."""
         files = [file for source in self.observed.sources.values() for file in source.files]
         outside = {file.path[: file.path.rfind("/") + 1] for file in files}
         return [self.storage.root, *sorted(self.root / folder for folder in outside)]
 
     def files_of(self, alias: str, name: str) -> InputFiles:
-        """Return a source as observed, or the version of a product that this run goes on with."""
+        """Return a source as observed, or the version of a product that this run reads."""
         if name in self.observed.sources:
             return self._of_source(alias, name, self.observed.sources[name].files)
         return self.files_of_version(alias, name, self.version(name))
@@ -64,7 +64,7 @@ class Inputs:
         return self.files_of_version(name, name, self.observed.facts.version(pointer.version))
 
     def version(self, name: str) -> Version:
-        """Return the version of a product that this run goes on with; BuildError when there is none."""
+        """Return the version of a product that this run reads; BuildError if there is none."""
         decision = self.decisions.get(name)
         if isinstance(decision, Publish | Keep):
             return decision.version
@@ -74,7 +74,7 @@ class Inputs:
         return self.observed.facts.version(pointer.version)
 
     def files_of_version(self, alias: str, name: str, version: Version) -> InputFiles:
-        """Return the files of a version, without the rows that were set aside of it."""
+        """Return the files of a version, without quarantined rows."""
         parts = [part for part in version.parts if version.in_parts or part.key != QUARANTINE]
         return InputFiles(alias=alias, name=name, table=stored(version, self.storage, parts))
 
@@ -87,9 +87,9 @@ class Inputs:
             set_aside = self._set_aside(product)
             return lambda _: [set_aside]
         if not product.follows:
-            whole = [self.files_of(i.alias, i.name) for i in product.inputs]
-            return lambda _: whole
-        behind = {
+            files = [self.files_of(i.alias, i.name) for i in product.inputs]
+            return lambda _: files
+        origins = {
             i.alias: self.observed.sources.get(i.name) or self.version(i.name)
             for i in product.inputs
         }
@@ -97,24 +97,25 @@ class Inputs:
         def of_part(spec: PartSpec | None) -> list[InputFiles]:
             assert spec is not None
             return [
-                self._with_parts(i, behind[i.alias], spec.uses.get(i.alias)) for i in product.inputs
+                self._with_parts(i, origins[i.alias], spec.uses.get(i.alias))
+                for i in product.inputs
             ]
 
         return of_part
 
     def _with_parts(
-        self, i: Input, behind: Version | SourceState, keys: Collection[str] | None
+        self, i: Input, origin: Version | SourceState, keys: Collection[str] | None
     ) -> InputFiles:
-        """Return the parts of these keys of an input; all of it for None."""
+        """Return the parts of an input with these keys; None: all parts."""
         chosen = None if keys is None else set(keys)
-        if isinstance(behind, SourceState):
-            files = [file for file in behind.files if chosen is None or file.part in chosen]
+        if isinstance(origin, SourceState):
+            files = [file for file in origin.files if chosen is None or file.part in chosen]
             return self._of_source(i.alias, i.name, tuple(files))
-        parts = [part for part in behind.parts if chosen is None or part.key in chosen]
-        if not parts:  # no part, and yet a table with the columns of the input
-            first = behind.parts[0]
+        parts = [part for part in origin.parts if chosen is None or part.key in chosen]
+        if not parts:  # read no rows of a part, to get a table with the input's columns
+            first = origin.parts[0]
             parts = [replace(first, rows=0, start=0, of=first.of or first.rows)]
-        return InputFiles(alias=i.alias, name=i.name, table=stored(behind, self.storage, parts))
+        return InputFiles(alias=i.alias, name=i.name, table=stored(origin, self.storage, parts))
 
     def _of_source(self, alias: str, name: str, files: tuple[SourceFile, ...]) -> InputFiles:
         return InputFiles(
@@ -127,7 +128,7 @@ class Inputs:
         )
 
     def _set_aside(self, product: Product) -> InputFiles:
-        """Return the rows that were set aside of a product, from which its quarantine is built."""
+        """Return the quarantined rows of a product, from which its quarantine product is built."""
         [source] = product.inputs
         version = self.version(source.name)
         part = version.part(QUARANTINE)
@@ -137,7 +138,7 @@ class Inputs:
         return InputFiles(alias=source.alias, name=source.name, table=table)
 
     def names_in(self, product: Product) -> set[str]:
-        """Return the names of columns, parts and files in everything that a product reads."""
+        """Return the names of columns, parts and files of all inputs of a product."""
         names: set[str] = set()
         for name in product.reads:
             if name in self.observed.sources:
@@ -154,7 +155,7 @@ class Inputs:
 def inputs_as_of_now(
     workspace: Workspace, observed: Observed
 ) -> tuple[Inputs, Mapping[str, Decision]]:
-    """Return the files behind every name as observed, and what is next for every product."""
+    """Return the files of sources and products as observed, and the decision for each product."""
     graph, config = workspace.graph, workspace.config
     request = Request(products=frozenset(graph.products))
     steps = plan(graph, observed, request, in_parts=False).steps
@@ -162,6 +163,6 @@ def inputs_as_of_now(
 
 
 def store_engine(workspace: Workspace) -> DuckDB:
-    """Return a DuckDB that can read and write the store, and nothing else."""
+    """Return a DuckDB that can access only the store."""
     config = workspace.config
     return DuckDB([workspace.storage.root], config.spill_folder, config.limits)

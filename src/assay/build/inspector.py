@@ -1,4 +1,4 @@
-"""Inspects source files before they are read: each once, and then it is recorded as inspected."""
+"""Inspects source files before they are read; a file that passed is not inspected again."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ from assay.plan.graph import Graph
 
 
 class Inspector:
-    """Inspects the files of sources that these products read, but for those recorded as inspected.
+    """Inspects the files of sources that products read, if they are not recorded as inspected.
 
     Any thread may use it.
     """
@@ -32,10 +32,11 @@ class Inspector:
             reading: catalog.sources.inspected(reading) for reading in sorted(readings)
         }
         self.workers, self.recorder = workers, recorder
-        self._locks = {reading: Lock() for reading in readings}  # a reader waits for who inspects
+        # One thread inspects the files of a source, the others wait for it.
+        self._locks = {reading: Lock() for reading in readings}
 
     def inspect(self, inputs: Iterable[InputFiles]) -> None:
-        """Inspect new files; raises SourceFault for the first that is not as its source declares."""
+        """Inspect new files; raise SourceFault for the first that is not as its source declares."""
         for files in inputs:
             if files.source and not files.source.is_file:
                 with self._locks[files.source.reading]:

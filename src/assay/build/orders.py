@@ -72,7 +72,7 @@ class Orders:
     def without_failed_parts(
         self, product: Product, key: Key, built: Version | None
     ) -> tuple[BuildOrder, Version, Version | None]:
-        """Return the order to hold some parts back, the version that has them, and the published version.
+        """Return the order to hold parts back, the version that has them, and the published version.
 
         `built` is a version that this run has built without some other parts.
         """
@@ -129,7 +129,7 @@ class _PartTimes:
 
 
 def _times(state: InputState) -> dict[str, datetime]:
-    """Return the business times that the parts of an input reach, without parts that have none."""
+    """Return the business times that the parts of an input reach, where recorded."""
     version = state.origin if isinstance(state, KnownInput) else None
     parts = version.parts if isinstance(version, Version) else ()
     return {part.key: part.data_as_of for part in parts if part.data_as_of}

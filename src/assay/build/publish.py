@@ -39,7 +39,7 @@ class Publisher:
         return Move(product=version.product, version=version.id, previous=previous)
 
     def _expected(self, products: Sequence[str]) -> Mapping[str, int]:
-        """Return the release of the pointer of each product and of its inputs; 0 without a pointer."""
+        """Return the releases of the pointers of products and their inputs; 0 without a pointer."""
         names = {*products, *(read for p in products for read in self.graph.products[p].reads)}
         expected = {}
         for name in names & self.graph.products.keys():

@@ -1,4 +1,4 @@
-"""Moves pointers by hand: publishes an earlier version or a whole release again, lets pins go, retires products."""
+"""Restores versions and releases, unpins and retires products: moves pointers on command."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
@@ -19,7 +19,7 @@ Pointers = Mapping[str, Pointer]
 
 
 class Restored(Struct, frozen=True, kw_only=True):
-    """A version that was published again and pinned, and the published versions that no longer match."""
+    """A version that was published again and pinned, and the mixtures that this created."""
 
     product: str
     version: str
@@ -28,27 +28,28 @@ class Restored(Struct, frozen=True, kw_only=True):
 
 
 class RestoredRelease(Struct, frozen=True, kw_only=True):
-    """A release that was published again (`as_of`), and pinned: whether each version is another than before.
+    """A release (`as_of`) that was published again, and pinned.
 
-    `kept` are products that had no version as of that release, and stay as they are.
+    Each move is paired with whether it changed the published version. `unchanged` are products that
+    had no version as of that release; their pointers did not move.
     """
 
     as_of: int
     release: int
     moves: tuple[tuple[Move, bool], ...]
-    kept: tuple[str, ...]
+    unchanged: tuple[str, ...]
     mixtures: tuple[Mixture, ...]
 
 
 class Unpinned(Struct, frozen=True, kw_only=True):
-    """Products that the next run may publish again, with their versions."""
+    """Products that are no longer pinned, with their published versions."""
 
     release: int
     versions: Mapping[str, str]
 
 
 class Retired(Struct, frozen=True, kw_only=True):
-    """Products that are no longer published, with the versions that were."""
+    """Products that were unpublished, with the versions that were published."""
 
     release: int
     because: str
@@ -60,7 +61,10 @@ def _pointers(workspace: Workspace) -> Pointers:
 
 
 def _release(workspace: Workspace, moves: Sequence[Move], pointers: Pointers, why: str) -> int:
-    """Move pointers in one transaction, if they still are as read; return the id of the release."""
+    """Move pointers in one transaction, and return the id of the release.
+
+    Raises Conflict if one of `pointers` has moved since it was read.
+    """
     expected = {
         move.product: pointers[move.product].release if move.product in pointers else 0
         for move in moves
@@ -72,7 +76,7 @@ def _release(workspace: Workspace, moves: Sequence[Move], pointers: Pointers, wh
 
 
 def _repeated(attempt: Callable[[], T]) -> T:
-    """Attempt again when a run has moved a pointer meanwhile: what a person decides precedes what runs publish."""
+    """Repeat an attempt while it raises Conflict: a user's command takes precedence over runs."""
     for _ in range(_ATTEMPTS - 1):
         try:
             return attempt()
@@ -81,13 +85,13 @@ def _repeated(attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-# ---------------------------------------------------------------------------------------------- one product
+# --------------------------------------------------------------------------------- one product
 
 
 def restore(workspace: Workspace, product: str, id: str) -> Restored:
-    """Publish an earlier version and pin it, together with the rows that were set aside of it.
+    """Publish an earlier version and pin it, together with its quarantined rows.
 
-    Raises UsageError for a version that never passed, StoreError when its files are not whole.
+    Raises UsageError for a version that never passed, StoreError if its files are damaged.
     """
     catalog = workspace.catalog
 
@@ -95,11 +99,12 @@ def restore(workspace: Workspace, product: str, id: str) -> Restored:
         version = find_version(catalog, product, id)
         if not any(verdict.passed for verdict in catalog.verdicts(version.id)):
             raise UsageError(
-                f"{short(version.id)} of {product} was never judged good, so it cannot go before readers"
+                f"{short(version.id)} of {product} was never judged good,"
+                " so it cannot go before readers"
             )
-        versions = [version, *_set_aside_of(workspace, version)]
-        for each in versions:
-            stored(each, workspace.storage)
+        versions = [version, *_quarantine_of(workspace, version)]
+        for restored in versions:
+            stored(restored, workspace.storage)  # raises StoreError for damaged files
         pointers = _pointers(workspace)
         # Without `previous`: a restored version is not compared with the one that it replaces.
         moves = [Move(product=v.product, version=v.id, pinned=True) for v in versions]
@@ -114,14 +119,14 @@ def restore(workspace: Workspace, product: str, id: str) -> Restored:
     return _repeated(attempt)
 
 
-def _set_aside_of(workspace: Workspace, version: Version) -> list[Version]:
-    """Return the version of the quarantine with the rows that were set aside of a version, if there is one."""
+def _quarantine_of(workspace: Workspace, version: Version) -> list[Version]:
+    """Return the version of the quarantine product that belongs to a version, or nothing."""
     versions = workspace.catalog.versions(f"{version.product}__{QUARANTINE}")
     return [v for v in versions if v.key.inputs.get(version.product) == version.digest][:1]
 
 
 def unpin(workspace: Workspace, products: Collection[str]) -> Unpinned:
-    """Let the next run publish these products again; without names, all that are pinned."""
+    """Unpin products, or without names all that are pinned; the next run may update them."""
 
     def attempt() -> Unpinned:
         pointers = _pointers(workspace)
@@ -147,10 +152,11 @@ def unpin(workspace: Workspace, products: Collection[str]) -> Unpinned:
 
 
 def retire(workspace: Workspace, products: Collection[str], because: str = "") -> Retired:
-    """Unpublish products that are no longer declared, with the rows set aside of them, in one release.
+    """Unpublish products that are no longer declared, with their quarantined rows, in one release.
 
-    Their versions are kept as long as others that were published. Raises UsageError for a product that is declared
-    (the next run would publish it again), unless its published files are lost, and for one that is not published.
+    Their versions are retained like other published versions. Raises UsageError for a product that
+    is not published, and for a product that is declared (the next run would publish it again),
+    unless its published files are lost.
     """
 
     def attempt() -> Retired:
@@ -181,17 +187,18 @@ def _check_retirable(workspace: Workspace, products: Collection[str], pointers: 
         )
     if unpublished := sorted(set(products) - pointers.keys()):
         raise UsageError(
-            f"readers of {workspace.environment} do not see {unpublished[0]}: there is nothing to retire"
+            f"readers of {workspace.environment} do not see {unpublished[0]}:"
+            " there is nothing to retire"
         )
 
 
-# ---------------------------------------------------------------------------------------------- a whole release
+# ------------------------------------------------------------------------------- a release
 
 
 def restore_release(workspace: Workspace, release: int) -> RestoredRelease:
     """Publish everything as of a release again, in one transaction, and pin it.
 
-    Raises UsageError when there is no such release, StoreError, naming every version, when files are missing.
+    Raises UsageError if there is no such release, StoreError if files of its versions are missing.
     """
     catalog, environment = workspace.catalog, workspace.environment
 
@@ -201,23 +208,25 @@ def restore_release(workspace: Workspace, release: int) -> RestoredRelease:
             last = catalog.last_release(environment)
             hint = f"the last is {last.id}" if last else "it has none"
             raise UsageError(f"there is no release {release} of {environment}: {hint}")
-        _check_whole(workspace, former.values(), release)
+        _check_files(workspace, former.values(), release)
         pointers = _pointers(workspace)
-        moves = [_back(pointer, pointers.get(name)) for name, pointer in sorted(former.items())]
+        moves = [
+            _move_back(pointer, pointers.get(name)) for name, pointer in sorted(former.items())
+        ]
         id = _release(workspace, moves, pointers, f"restore release {release}")
         return RestoredRelease(
             as_of=release,
             release=id,
             moves=tuple((move, not _is_published(move, pointers)) for move in moves),
-            kept=tuple(sorted(pointers.keys() - former.keys())),
+            unchanged=tuple(sorted(pointers.keys() - former.keys())),
             mixtures=_new_mixtures(workspace, pointers, moves),
         )
 
     return _repeated(attempt)
 
 
-def _back(former: Pointer, now: Pointer | None) -> Move:
-    """Return the move to a former version; one that is published already is only pinned."""
+def _move_back(former: Pointer, now: Pointer | None) -> Move:
+    """Return the move that pins a former version, which may be the published one."""
     previous = now.previous if now and now.version == former.version else ""
     return Move(product=former.product, version=former.version, previous=previous, pinned=True)
 
@@ -226,7 +235,8 @@ def _is_published(move: Move, pointers: Pointers) -> bool:
     return move.product in pointers and pointers[move.product].version == move.version
 
 
-def _check_whole(workspace: Workspace, pointers: Iterable[Pointer], release: int) -> None:
+def _check_files(workspace: Workspace, pointers: Iterable[Pointer], release: int) -> None:
+    """Raise StoreError, naming all versions whose files are missing."""
     missing = []
     for pointer in pointers:
         versions = workspace.catalog.versions_where("where id = ?", [pointer.version])
@@ -237,7 +247,8 @@ def _check_whole(workspace: Workspace, pointers: Iterable[Pointer], release: int
             missing.append(name)
     if missing:
         raise StoreError(
-            f"release {release} cannot be restored, files of {len(missing)} of its products are gone: {', '.join(missing)}",
+            f"release {release} cannot be restored, files of {len(missing)} of its products"
+            f" are gone: {', '.join(missing)}",
             hint="`products restore NAME VERSION` restores others one by one.",
         )
 
@@ -245,7 +256,7 @@ def _check_whole(workspace: Workspace, pointers: Iterable[Pointer], release: int
 def _new_mixtures(
     workspace: Workspace, before: Pointers, moves: Sequence[Move]
 ) -> tuple[Mixture, ...]:
-    """Return the published versions that do not match since these moves."""
+    """Return the mixtures that these moves created."""
     catalog, graph, names = workspace.catalog, workspace.graph, [move.product for move in moves]
     near = neighbourhood(graph, names) & before.keys()
     old = {name: catalog.version(before[name].version) for name in near}

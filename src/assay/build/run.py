@@ -49,7 +49,7 @@ RECORD_EVERY = 0.2  # seconds between recordings of the parts that were built me
 
 
 class Run:
-    """One pass over a plan: products settle in order of lineage; connected products are released together.
+    """One pass over a plan: products settle in order of lineage, and are released in sets.
 
     `results` are those of the products that have settled. `held_up` are products that other runs
     build, with the run that builds each. `forced` are products to build even if up to date.
@@ -153,7 +153,7 @@ class Run:
     def _advance(
         self, pool: Pool[Done], most: int, claimed_by_others: Mapping[str, Holder]
     ) -> None:
-        """Decide on products whose inputs have settled, until `most` products are queued or running."""
+        """Decide on the products that are ready, until `most` products are queued or running."""
         ready = self.schedule.ready
         ready.extend(self.retries.due())
         while ready and not self.stopping and len(pool) < most:

@@ -33,7 +33,7 @@ class ReleaseSets:
         return {self._index[read] for read in reads if read in self._index} - {index}
 
     def settle(self, name: str, put_off: Collection[str]) -> list[Sequence[str]]:
-        """Note that a product has settled; return the sets that can be released, in order of lineage.
+        """Note that a product has settled; return the sets to release, in order of lineage.
 
         A set with a product that is `put_off` is not released, nor is a set that reads from it.
         """

@@ -1,4 +1,4 @@
-"""What the user asks for, as a request: selectors, parts, and which failing rows may be published."""
+"""Requests from what the user gives: selectors, parts, and restatements."""
 
 from collections.abc import Iterable, Sequence
 
@@ -34,9 +34,10 @@ def request_for(
     force: bool = False,
     part_range: str = "",
 ) -> Request:
-    """Return what selectors ask for; all products without selectors.
+    """Return the request for the selected products; without selectors, for all products.
 
-    `part_range` are the parts to build, `A..B`. Raises UsageError for what cannot be asked.
+    `part_range` are the parts to build, `A..B`. Raises UsageError for a selector that matches
+    nothing, or a range that the products do not have.
     """
     graph = workspace.graph
     selectors = " ".join([*select, *exclude]).replace(",", " ").split()
@@ -58,10 +59,11 @@ def with_restatements(
     reason: Restatement,
     rules: Sequence[str],
 ) -> Request:
-    """Return a request that lets failing rows of these products be published, for a reason.
+    """Return a request that allows publishing failing rows of these products, for a reason.
 
-    They are the rows that fail `rules` now, or all rules about settled rows without `rules`. Raises UsageError for a
-    product that is not selected, and for a rule that is not about settled rows.
+    They are the rows that fail `rules` now, or, without `rules`, all rules about settled rows.
+    Raises UsageError for a product that is not selected, and for a rule that is not about settled
+    rows.
     """
     products = [graph.resolve(name) for name in names]
     if unselected := sorted(set(products) - request.products):
@@ -77,16 +79,16 @@ def _method_of(selector: str) -> str:
 def _bound_to_rows(
     graph: Graph, observed: Observed, name: str, reason: Restatement, rules: Sequence[str]
 ) -> Restatement:
-    """Return a restatement that names the failing rows of a product that are held back now, as recorded."""
+    """Return a restatement of the rows of a product that fail now, as its verdict recorded them."""
     product, facts = graph.products[name], observed.facts
     closed = [rule.text for rule in product.contract.closes]
     if not closed:
         raise UsageError(f"{name} has no rule about settled rows, so there is nothing to restate")
     chosen = [rule_of(product, rule).text for rule in rules] or closed
-    if other := [text for text in chosen if text not in closed]:
-        raise UsageError(
-            f"{other[0]!r} of {name} is not about settled rows, so it cannot be restated"
-        )
+    for text in chosen:
+        if text not in closed:
+            message = f"{text!r} of {name} is not about settled rows, so it cannot be restated"
+            raise UsageError(message)
     steps = plan(graph, observed, everything(graph), in_parts=False).steps
     verdict = held_back_verdict(product, steps[name], facts)
     if verdict is None:
@@ -101,7 +103,7 @@ def _bound_to_rows(
 
 
 def _check_range(graph: Graph, names: Iterable[str], part_range: str) -> None:
-    """Raise UsageError unless all these products are built part by part, and the range is one of such parts."""
+    """Raise UsageError unless products are built part by part, and the range fits their parts."""
     for name in sorted(names):
         product = graph.products[name]
         if not product.follows or product.partition is None:
@@ -118,7 +120,7 @@ def _check_range(graph: Graph, names: Iterable[str], part_range: str) -> None:
 
 
 def products_by_state(workspace: Workspace, observed: Observed) -> dict[str, set[str]]:
-    """Return the names of the products in each state that a selector can name: stale, blocked, state (modified)."""
+    """Return the products by the state that a selector names: stale, blocked, state (modified)."""
     graph = workspace.graph
     steps = plan(graph, observed, everything(graph), in_parts=False).steps
     return {

@@ -1,4 +1,4 @@
-"""Versions in which some parts are held back: the published parts stand in for them, if there are any."""
+"""Versions in which the published parts replace those that are held back."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ from assay.plan.holding import data_as_of, why_irreplaceable
 def without_failed_parts(
     order: BuildOrder, version: Version, published: Version | None, now: datetime
 ) -> Version:
-    """Return a version in which the published parts stand in for those that the key of the order holds back."""
+    """Return a version in which published parts replace those that the order's key holds back."""
     old = _parts_by_key(published)
     parts = [old.get(part.key) if part.key in order.key.held else part for part in version.parts]
     return replace(
@@ -30,9 +30,9 @@ def without_failed_parts(
 def without_unbuilt_parts(
     order: BuildOrder, version: Version, errors: Mapping[str, Exception]
 ) -> Version:
-    """Return a version in which the published parts stand in for those that could not be built.
+    """Return a version in which the published parts replace those that could not be built.
 
-    Raises the first of the errors when the published parts cannot stand in.
+    Raises the first of the errors if the published parts do not fit the version.
     """
     if why := why_irreplaceable(version, order.before, set(errors)):
         error = next(iter(errors.values()))
@@ -43,8 +43,8 @@ def without_unbuilt_parts(
     parts = [
         old.get(spec.key) if spec.key in errors else new[spec.key] for spec in order.steps.specs
     ]
-    held = {key: old[key].digest if key in old else "" for key in errors}
-    key = key_of(order.key.code, order.key.inputs, held, of=version.digest)
+    held_parts = {key: old[key].digest if key in old else "" for key in errors}
+    key = key_of(order.key.code, order.key.inputs, held_parts, of=version.digest)
     return replace(
         _with_parts(order, version, [part for part in parts if part is not None]), key=key
     )
@@ -55,11 +55,11 @@ def _parts_by_key(version: Version | None) -> dict[str, Part]:
 
 
 def _with_parts(order: BuildOrder, version: Version, parts: Sequence[Part]) -> Version:
-    whole = combined(parts, version.columns)
+    measured = combined(parts, version.columns)
     return replace(
         version,
-        digest=whole.digest,
-        rows=whole.rows,
+        digest=measured.digest,
+        rows=measured.rows,
         parts=tuple(parts),
         bytes=bytes_of(parts),
         data_as_of=data_as_of(order.product, parts, version.data_as_of),

@@ -146,7 +146,7 @@ class Tasks:
         return needs_files(product, version)
 
     def _in_turn(self, size: int, work: Task) -> Task:
-        """Return a task that first waits, if `size` bytes are large, until no large query is running."""
+        """Return a task that waits for its turn, if it reads many bytes (`size`)."""
 
         def done() -> Done:
             with self.workers.turn(size):

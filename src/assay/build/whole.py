@@ -1,4 +1,4 @@
-"""Builds a version as a whole: writes it, sets rows aside, or cuts it into parts, and seals what was written."""
+"""Builds a version as a whole: writes it, then quarantines rows or cuts it into parts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from assay.rules.quarantine import split
 
 
 def build_whole(tools: BuildTools, order: BuildOrder) -> Built:
-    """Build a version as a whole; remove what was written if that fails, and raise the error."""
+    """Build a version as a whole; if that fails, remove its files and raise the error."""
     started = tools.timer()
     try:
         return Built(version=_build(tools, order, started))
@@ -49,37 +49,37 @@ def _build(tools: BuildTools, order: BuildOrder, started: float) -> Version:
 def _without_quarantine(
     tools: BuildTools, order: BuildOrder, started: float, target: Path, measured: Measured
 ) -> Version:
-    """Return a version whose rows that break a rule are in a part of their own."""
+    """Return a version in two parts: its rows, and the rows that its rules quarantine."""
     product, engine = order.product, tools.workers.engine
     inputs = order.inputs(None)
     tables = [files for files in inputs if files.is_table]
     this = InputFiles(alias=THIS, name=THIS, table=StoredTable((target,)))
     with engine.bench([*tables, this], product.domain) as bench:
         files = split(product, target, measured.columns, bench, lambda: order.definition.schema)
-    good = measured
+    rows = measured
     if files.kept != target:
-        good = measure(engine, files.kept, product.event_time)
-    set_aside = measure(engine, files.aside)
+        rows = measure(engine, files.kept, product.event_time)
+    quarantine = measure(engine, files.aside)
     order.check(inputs)
     parts = [
-        tools.sealed(f"{order.folder}/{files.kept.name}", good),
-        tools.sealed(f"{order.folder}/{files.aside.name}", set_aside, key=QUARANTINE),
+        tools.sealed(f"{order.folder}/{files.kept.name}", rows),
+        tools.sealed(f"{order.folder}/{files.aside.name}", quarantine, key=QUARANTINE),
     ]
-    both = replace(good, digest=digest([good.digest, set_aside.digest]))
+    both = replace(rows, digest=digest([rows.digest, quarantine.digest]))
     return replace(tools.version(order, started, parts, both), rows_in=files.rows)
 
 
-# ---------------------------------------------------------------------------------------------- cut into parts
+# ------------------------------------------------------------------------------ cut into parts
 
 
 def _cut(
     tools: BuildTools, order: BuildOrder, started: float, path: str, measured: Measured
 ) -> Version:
-    """Return a version cut into parts; parts that came out as they were before stay where they are."""
+    """Return a version cut into parts; parts with unchanged rows keep their stored files."""
     partition, engine = order.product.partition, tools.workers.engine
     assert partition is not None
-    whole = tools.storage.prepare(path)
-    pieces = cut(whole, partition, measured, order.product.event_time, engine)
+    uncut = tools.storage.prepare(path)
+    pieces = cut(uncut, partition, measured, order.product.event_time, engine)
     existing = order.steps.stored
     order.check(order.inputs(None))
     parts = {
@@ -88,7 +88,7 @@ def _cut(
     new = [piece for piece in pieces if piece.key not in parts]
     if new:
         shared = f"{order.folder}/parts.parquet"
-        write(whole, partition, new, tools.storage.prepare(shared), engine)
+        write(uncut, partition, new, tools.storage.prepare(shared), engine)
         parts |= _parts_in(tools, shared, new)
     tools.storage.remove(path)
     ordered = [parts[key] for key in sorted(parts)]
@@ -96,7 +96,7 @@ def _cut(
 
 
 def _parts_in(tools: BuildTools, path: str, pieces: Sequence[Cut]) -> dict[str, Part]:
-    """Seal a file that holds pieces one after the other, and return the parts by key."""
+    """Seal a file that contains pieces one after the other, and return the parts by key."""
     size, checksum, modified = tools.storage.seal(path)
     start, total = 0, sum(piece.rows for piece in pieces)
     parts = {}
@@ -120,5 +120,5 @@ def _parts_in(tools: BuildTools, path: str, pieces: Sequence[Cut]) -> dict[str, 
 
 
 def _made_of(piece: Cut) -> str:
-    """Return the key of a part that was cut: its content alone decides."""
+    """Return the digest that identifies a part that was cut: that of its content."""
     return digest(["cut", piece.key, piece.digest])

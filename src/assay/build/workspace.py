@@ -1,4 +1,4 @@
-"""What verbs and runs work on: a project with its catalog and store open, as one environment."""
+"""The workspace of a verb or run: a project with its catalog and store open."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -82,7 +82,7 @@ class Workspace(Struct, frozen=True, kw_only=True):
         return outcome
 
     def resolve(self, name: str) -> str:
-        """Return the full name of a product that is declared or has a recorded version; else raise UsageError."""
+        """Return the full name of a product; UsageError if it has no declaration and no version."""
         declared = full_name(name, self.graph.products)
         return declared or full_name(name, self.catalog.names()) or self.graph.resolve(name)
 
@@ -93,23 +93,25 @@ class Workspace(Struct, frozen=True, kw_only=True):
         return {name: self.catalog.version(pointers[name].version) for name in names}
 
     def check_now(self, now: datetime | None, *, releases: bool = True) -> bool:
-        """Check a moment that the user gave as now; return whether the environment has no release yet.
+        """Check the moment that a user gave as now; return whether the environment has no release.
 
-        Raises UsageError for a moment before the last release: what was read as of then would change. Where something
-        is released (`releases`), a moment in the future is refused too, except in an environment for trying: readers
-        who ask for today would not find it.
+        Raises UsageError for a moment before the last release, which would change what readers get
+        as of that moment. For a verb that `releases`, also for a moment in the future, except in a
+        trial environment: readers who ask for today would not get such a release.
         """
         latest = datetime.now(UTC) + CLOCKS_DIFFER
         last = self.catalog.last_release(self.environment, latest)
         if releases and now and now > latest and self.environment == self.config.environment:
             raise UsageError(
-                f"--now {now:%Y-%m-%d %H:%M:%S} UTC is in the future: what is released then would not be found as of"
-                " today",
-                hint="`products plan --now TIME` shows what a run would do then; `--env NAME` tries it elsewhere.",
+                f"--now {now:%Y-%m-%d %H:%M:%S} UTC is in the future:"
+                " what is released then would not be found as of today",
+                hint="`products plan --now TIME` shows what a run would do then;"
+                " `--env NAME` tries it elsewhere.",
             )
         if now and last and now < last.at:
             raise UsageError(
-                f"--now cannot be before the last release (#{last.id}, {last.at:%Y-%m-%d %H:%M:%S} UTC)"
+                "--now cannot be before the last release"
+                f" (#{last.id}, {last.at:%Y-%m-%d %H:%M:%S} UTC)"
             )
         return last is None
 
@@ -120,7 +122,7 @@ def storage_of(config: Config) -> Storage:
 
 
 def environment_of(name: str | None) -> str | None:
-    """Return the name of an environment as given; raise UsageError for one that cannot be used."""
+    """Return the name of an environment; raise UsageError if it is not valid."""
     if name is not None and (problem := bad_environment(name)):
         raise UsageError(f"--env {problem}")
     return name
@@ -136,11 +138,11 @@ def open_workspace(
     reads: bool = True,
     last_good: bool = False,
 ) -> Iterator[Workspace]:
-    """Open the project at or above `start` (the working directory unless given).
+    """Open the project at or above `start`, by default the working directory.
 
-    With `reads`, a lease keeps the files that may be read from being removed meanwhile. With `create`, a catalog that
-    does not exist yet is created. With `last_good`, declarations with mistakes give way to those last read without
-    one (`project.outdated` says so).
+    With `reads`, a lease prevents the removal of files that may be read. With `create`, a missing
+    catalog is created. With `last_good`, declarations with mistakes are replaced by those that were
+    last read without a mistake (see `project.outdated`).
     """
     project = open_project(start, last_good=last_good)
     storage, began = storage_of(project.config), now or datetime.now(UTC)

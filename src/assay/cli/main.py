@@ -24,7 +24,9 @@ VERBS = {
     "init": "Create a small example project.",
     "lineage": "Show what a product or source depends on, and what depends on it.",
     "ls": "List the products: what each is for, and who owns it.",
-    "materialize": "Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s.",
+    "materialize": (
+        "Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s."
+    ),
     "plan": "Show what `materialize` would do, and why. Changes nothing.",
     "query": "Run an SQL query on the published products. It cannot read or write anything else.",
     "retire": "Unpublish products that are no longer declared; `restore` brings one back.",

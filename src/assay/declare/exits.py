@@ -1,4 +1,4 @@
-"""Keeps users' code from ending the command before its work is done, and from passing that off as success."""
+"""Prevents users' code from ending the process of the command, perhaps with exit code 0."""
 
 import os
 import sys
@@ -8,27 +8,26 @@ from typing import Any
 
 from assay.signals import names_of_what_runs
 
-# All other functions of `os` that end a process call one of these; sys.exit() raises an exception anyway.
+# All other functions of `os` that end a process call one of these; sys.exit() only raises.
 _ENDINGS = ("_exit", "execv", "execve")
-_LIBRARIES = ("duckdb", "polars", "pyarrow", "numpy")  # have handlers of their own for the exit
-_held: set[int] = set()  # the process that may not be ended: one that users' code forks is another
-_hooks: list[Any] = []  # the callback that C calls has to be kept alive
-_hooked_after: set[str] = (
-    set()
-)  # the libraries that were loaded before the hook was registered last
+_LIBRARIES = ("duckdb", "polars", "pyarrow", "numpy")  # they register exit handlers
+_guarded: set[int] = set()  # this process, and no process that users' code forks
+_hooks: list[Any] = []  # keeps the callback that C calls alive
+_hooked_after: set[str] = set()  # libraries loaded before the last registration of the hook
 
 
 def hold() -> None:
-    """Let `guard()` keep this process from ending before the command does."""
-    _held.add(os.getpid())
+    """Allow `guard()` to guard this process."""
+    _guarded.add(os.getpid())
 
 
 def guard() -> None:
-    """Make os._exit() and its like raise SystemExit in users' code, and C's exit() end with exit code 1.
+    """Make os._exit() and os.exec*() raise SystemExit, and C's exit() end with exit code 1.
 
-    A library that makes the system call `_exit` itself is beyond this: with `isolate=True` the run notices.
+    A library that makes the system call `_exit` itself is not stopped; with `isolate=True`, the run
+    notices.
     """
-    if _hooks or os.getpid() not in _held:
+    if _hooks or os.getpid() not in _guarded:
         return
     for name in _ENDINGS:
         setattr(os, name, _refused(name, getattr(os, name)))
@@ -37,9 +36,10 @@ def guard() -> None:
 
 
 def guard_again() -> None:
-    """Let the hook of `guard()` run before the exit handlers of libraries that were loaded since.
+    """Register the hook of `guard()` again if libraries were loaded since.
 
-    Handlers run in the reverse order of their registration, and those of a library may crash while its threads run.
+    Exit handlers run in the reverse order of their registration, and the handlers of a library may
+    crash while its threads run: the hook must run before them.
     """
     if _hooks and any(name in sys.modules for name in _LIBRARIES if name not in _hooked_after):
         _register()
@@ -48,7 +48,7 @@ def guard_again() -> None:
 def _refused(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(real)
     def ending(*arguments: Any, **named: Any) -> Any:
-        if os.getpid() not in _held:
+        if os.getpid() not in _guarded:
             return real(*arguments, **named)
         raise SystemExit(f"os.{name}() would end the whole command: return, or raise an exception")
 
@@ -56,15 +56,16 @@ def _refused(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _callback() -> Any:
-    import ctypes  # takes a twentieth of a no-op, which loads no users' code
+    import ctypes  # slow, and a no-op does not need it
 
-    c = ctypes.PyDLL(None)  # keeps the GIL: no other thread runs between the message and the end
+    c = ctypes.PyDLL(None)  # holds the GIL: no other thread runs between the message and the end
 
     def ended(_: int) -> None:
-        if os.getpid() in _held:
+        if os.getpid() in _guarded:
             names = ", ".join(names_of_what_runs())
+            during = f", while {names} ran" if names else ""
             message = (
-                f"a library ended the whole command{f', while {names} ran' if names else ''}\n"
+                f"a library ended the whole command{during}\n"
                 "  With isolate=True a product is made in a process of its own.\n"
             ).encode()
             c.write(2, message, len(message))

@@ -1,8 +1,8 @@
 """Digests of Python code, by value: a function and all code of the project that it can reach.
 
-Functions, classes and constants count by their syntax trees, without comments, docstrings and layout.
-A value that cannot be read counts by the statements that mention its name, or by its whole file:
-in doubt, a product is rebuilt.
+Functions, classes and constants count by their syntax trees, without comments, docstrings and
+layout. A value that cannot be read counts by the statements that mention its name, or by its whole
+file: in doubt, a product is rebuilt.
 """
 
 import ast
@@ -114,13 +114,15 @@ class CodeDigest(Struct):
         self._reached(source, space, file)
 
     def visit(self, name: str, value: Any, module: str = "") -> None:
-        """Add `value`, and all code that it reaches, to the parts; `module` is the file that refers to it."""
+        """Add `value`, and all code that it reaches, to the parts.
+
+        `module` is the file that refers to the value.
+        """
         if is_plain(value):
             self._parts.add(name, repr(value))
             if isinstance(value, date | time) and self._bound:
-                self._digests_of_source(
-                    self._bound, module, frozenset()
-                )  # the value may come from a clock
+                # The value may come from a clock.
+                self._digests_of_source(self._bound, module, frozenset())
             return
         if any(value is getattr(sys, of) for of in _OF_THE_PROCESS):
             return
@@ -243,7 +245,7 @@ class CodeDigest(Struct):
             self.visit(name, base, file)
 
     def _values_of(self, name: str, attributes: Mapping[str, Any], file: str) -> None:
-        """Visit plain values and functions among attributes, which may be set outside the definition."""
+        """Visit plain values and functions among attributes, which may be set later."""
         for label, value in sorted(attributes.items()):
             if not label.startswith("__") and (
                 is_plain(value) or isinstance(value, types.FunctionType)
@@ -332,7 +334,7 @@ class CodeDigest(Struct):
                 self.visit(f"{base}.{alias.name}", self.load(f"{base}.{alias.name}"), file)
 
     def _name(self, chain: Sequence[str], space: Mapping[str, Any], file: str) -> None:
-        """Visit the value of a dotted name; modules of the project are passed through, not visited."""
+        """Visit the value of a dotted name; modules of the project on the way are not visited."""
         name, *rest = chain
         if name not in space and "__getattr__" in space:
             self.visit(f"{space.get('__name__', '')}.__getattr__", space["__getattr__"], file)
@@ -373,7 +375,7 @@ class CodeDigest(Struct):
                 self.visit(f"{name}.{label}", getattr(value, label, None), module)
 
     def _source_digests(self, module: str, *, filled: bool) -> list[str]:
-        """Return `_digests_of_source()` of the visited name, read once; with `filled`, also its fills."""
+        """Return `_digests_of_source()` of the visited name; with `filled`, also its fills."""
         if self._bound is None:
             return self._digests_of_source(None, module, frozenset())
         key = self._bound.file, self._bound.name, filled
@@ -386,7 +388,7 @@ class CodeDigest(Struct):
     def _digests_of_source(
         self, bound: _Bound | None, module: str, through: frozenset[tuple[str, str]]
     ) -> list[str]:
-        """Return digests of the statements that mention a name, or of whole files, with their salts.
+        """Return digests of the statements that mention a name, or of whole files, with salts.
 
         They stand for a value that cannot be read. `through` are the names passed on the way.
         """

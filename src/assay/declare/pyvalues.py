@@ -1,4 +1,4 @@
-"""Python values as code digests see them: whether they are plain, where they are defined, what they hold."""
+"""Helpers for digests of Python values: are they plain, where are they defined, what is in them."""
 
 import ast
 import inspect

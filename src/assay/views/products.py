@@ -115,7 +115,7 @@ class ProductViews(Struct, frozen=True):
     def plan(self, name: str, end: End, checked_version: Version | None = None) -> PlanView:
         """Return the view of a decision.
 
-        `checked_version` is the version that was checked before parts were held back, if it is known.
+        `checked_version` is the version that was checked before parts were held back, if known.
         """
         decision = self._decision(name, end)
         digests = held_parts(end)

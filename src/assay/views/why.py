@@ -126,7 +126,9 @@ def _what_would_change(graph: Graph, product: Product, decision: Decision) -> li
         case Held(by=by):
             return [clean(why) for why in by.values()]
     reached = sorted(product.code.reached)
-    code = ", ".join(map(clean, reached[:_MOST_CODE])) + (" …" if len(reached) > _MOST_CODE else "")
+    code = ", ".join(map(clean, reached[:_MOST_CODE]))
+    if len(reached) > _MOST_CODE:
+        code += " …"
     change = [
         inputs,
         f"other code: {code} ({product.where})",

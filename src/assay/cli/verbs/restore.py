@@ -97,7 +97,7 @@ def _as_data(done: Restored | RestoredRelease | Unpinned) -> dict[str, Any]:
                     {"product": move.product, "version": move.version, "moved": is_new}
                     for move, is_new in done.moves
                 ],
-                "left": list(done.kept),
+                "left": list(done.unchanged),
                 "warnings": [str(mixture) for mixture in done.mixtures],
             }
     versions = [{"product": name, "version": v} for name, v in done.versions.items()]
@@ -116,7 +116,7 @@ def _lines(done: Restored | RestoredRelease | Unpinned) -> list[str]:
             ]
             lines += [
                 f"  left      {name}  not published as of release {done.as_of}"
-                for name in done.kept
+                for name in done.unchanged
             ]
             lines.append("  pinned; `products restore --unpin` lets all move again")
         case Unpinned():
