@@ -36,7 +36,7 @@ def version(
         key=f"k{number}",
         digest=f"c{number}",
         built_at=NOW - days * DAY,
-        good=good,
+        passed=good,
         of=of,
     )
 
@@ -58,10 +58,12 @@ def moves_of(versions: list[StoredVersion], environment: str = "prod") -> list[P
 def stock(
     versions: list[StoredVersion], moves: list[PointerMove] | None = None, **more: object
 ) -> RetentionInput:
-    moves = moves_of([v for v in versions if v.good]) if moves is None else moves
+    moves = moves_of([v for v in versions if v.passed]) if moves is None else moves
     last = {(m.environment, m.product): m.version for m in moves}
-    seen = [PublishedVersion(environment=e, product=p, version=v) for (e, p), v in last.items()]
-    return RetentionInput(versions=versions, moves=moves, **{"seen": seen, **more})
+    published = [
+        PublishedVersion(environment=e, product=p, version=v) for (e, p), v in last.items()
+    ]
+    return RetentionInput(versions=versions, moves=moves, **{"published": published, **more})
 
 
 def kept(stock: RetentionInput, versions: int = 1, days: int = 0) -> dict[int, KeepReason]:
@@ -86,7 +88,7 @@ def test_what_another_environment_sees_stays_and_so_does_what_rules_compare_with
     versions = daily(20)
     other = PublishedVersion(environment="dev", product="d.p", version="d.p-3", previous="d.p-2")
     prod = PublishedVersion(environment="prod", product="d.p", version="d.p-19")
-    told = kept(stock(versions, seen=[prod, other]))
+    told = kept(stock(versions, published=[prod, other]))
     assert told == {
         2: KeepReason(kept_for=KeptFor.COMPARED, environment="dev", version="d.p-3"),
         3: KeepReason(kept_for=KeptFor.PUBLISHED, environment="dev"),
@@ -100,8 +102,8 @@ def test_what_another_environment_sees_stays_and_so_does_what_rules_compare_with
 
 
 def test_good_ones_are_not_pushed_out_by_failures() -> None:
-    versions = [version(n, 100 - n, good=n < 5) for n in range(60)]
-    told = kept(stock(versions, versions[:0], seen=[]), versions=3)
+    versions = [version(n, 100 - n, passed=n < 5) for n in range(60)]
+    told = kept(stock(versions, versions[:0], published=[]), versions=3)
     assert set(told) == {2, 3, 4, 57, 58, 59}
     assert told[4] == KeepReason(kept_for=KeptFor.ONE_OF_LAST_GOOD, count=3)
     assert str(told[4]) == "one of the last 3 that are good"
@@ -125,7 +127,7 @@ def test_rows_set_aside_stay_with_what_they_were_set_aside_of() -> None:
         stock(
             [*daily(20), *beside],
             [],
-            seen=[PublishedVersion(environment="x", product="d.p", version="d.p-4")],
+            published=[PublishedVersion(environment="x", product="d.p", version="d.p-4")],
         ),
         KeepRule(versions=1, days=0),
         NOW,
@@ -200,7 +202,7 @@ def histories(draw: st.DrawFn) -> tuple[RetentionInput, KeepRule, datetime]:
     made = RetentionInput(
         versions=versions,
         moves=moves,
-        seen=list(pointers.values()),
+        published=list(pointers.values()),
         running=running,
         claimed=claimed,
     )
@@ -226,15 +228,15 @@ def keeps_what_it_must(made: RetentionInput, rule: KeepRule, now: datetime) -> N
     assert first <= now - GRACE
     assert first <= now - rule.days * DAY
     gone = set(told.go)
-    assert not gone & {s.version for s in made.seen}
-    assert not gone & {s.previous for s in made.seen}
+    assert not gone & {s.version for s in made.published}
+    assert not gone & {s.previous for s in made.published}
     last = {(m.environment, m.product): m.version for m in made.moves}
     for product in {v.product for v in made.versions}:
         if (ends := {v for (_, of), v in last.items() if of == product}) and not any(ends):
             continue  # it was retired everywhere
         of = [v for v in made.versions if v.product == product]
         assert not gone & {v.id for v in of[-rule.versions :]}
-        assert not gone & {v.id for v in [v for v in of if v.good][-rule.versions :]}
+        assert not gone & {v.id for v in [v for v in of if v.passed][-rule.versions :]}
     # Whatever readers saw at any moment of the window, in either environment, is there.
     for environment in ("prod", "dev"):
         releases = {m.release: m.at for m in made.moves if m.environment == environment}

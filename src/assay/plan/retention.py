@@ -1,4 +1,4 @@
-"""Which versions may go, and why every other one stays; which moves of the past may go. Pure, given `now`."""
+"""Which versions and moves may be removed, and why other versions are kept; pure, given `now`."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,26 +13,39 @@ from assay.times import GRACE
 
 
 class KeepRule(Struct, frozen=True, kw_only=True):
-    """What is kept of each product: its last `versions` (at least one), and what readers saw within so many `days`."""
+    """What is kept of each product.
+
+    - `versions`: how many of its last versions, at least one.
+    - `days`: for how many days a version is kept after it was published or built.
+    """
 
     versions: int = 10
     days: int = 30
 
 
 class StoredVersion(Struct, frozen=True, kw_only=True):
-    """A version as far as keeping it goes; of rows set aside, `of` is the content that they are apart from."""
+    """What retention needs to know of a version.
+
+    - `key`: digest of the key.
+    - `passed`: whether it may be published.
+    - `of`: for rows set aside, the content digest of the version that they were set aside of; else
+      ''.
+    """
 
     id: str
     product: str
     key: str
     digest: str
     built_at: datetime
-    good: bool
+    passed: bool
     of: str = ""
 
 
 class PointerMove(Struct, frozen=True, kw_only=True):
-    """A move of one pointer by a release, at a moment; a `version` of '' took the product away from its readers."""
+    """A move of one pointer by a release.
+
+    A `version` of '' took the product away from its readers.
+    """
 
     environment: str
     product: str
@@ -42,7 +55,10 @@ class PointerMove(Struct, frozen=True, kw_only=True):
 
 
 class PublishedVersion(Struct, frozen=True, kw_only=True):
-    """What readers of an environment see of a product, and what that replaced ('' for nothing)."""
+    """The published version of a product in an environment.
+
+    `previous` is the version that it replaced; '' for none.
+    """
 
     environment: str
     product: str
@@ -51,20 +67,24 @@ class PublishedVersion(Struct, frozen=True, kw_only=True):
 
 
 class RetentionInput(Struct, frozen=True, kw_only=True):
-    """What is there: versions in the order in which they were recorded, pointers, moves in the order of releases.
+    """Everything that retention decides on.
 
-    `running` are the moments at which the living runs began, `claimed` what they build: product and key, '' for any.
+    - `versions`: in the order in which they were recorded.
+    - `published`: what the pointers of all environments are at.
+    - `moves`: in the order of releases.
+    - `running`: when each run in progress began.
+    - `claimed`: what these runs build: product and key digest, '' for any key.
     """
 
     versions: Sequence[StoredVersion]
-    seen: Sequence[PublishedVersion]
+    published: Sequence[PublishedVersion]
     moves: Sequence[PointerMove]
     running: Sequence[datetime] = ()
     claimed: Collection[tuple[str, str]] = ()
 
 
 class KeptFor(StrEnum):
-    """What a version is kept for."""
+    """The kinds of reasons to keep a version."""
 
     PUBLISHED = "published"
     COMPARED = "compared"
@@ -78,10 +98,12 @@ class KeptFor(StrEnum):
 
 
 class KeepReason(Struct, frozen=True, kw_only=True):
-    """Why one version is kept.
+    """Why a version is kept.
 
-    `environment` is where readers see (or saw) it, `version` the one that is compared with it, or that its rows were
-    set aside of; `moment` is until when readers saw it, or when it was built; `count` is how many are kept.
+    - `environment`: where the version is, or was, published.
+    - `version`: the version that rules compare with it, or that its rows were set aside of.
+    - `moment`: until when it was published, or when it was built.
+    - `count`: how many versions are kept.
     """
 
     kept_for: KeptFor
@@ -113,14 +135,18 @@ class KeepReason(Struct, frozen=True, kw_only=True):
 
 
 class Retention(Struct, frozen=True, kw_only=True):
-    """The versions that stay, each with why, and those that go, each with the moment until when readers saw it."""
+    """The versions to keep, each with the reason, and the versions to remove.
+
+    Each version in `go` has the moment until which it was published; a version that never was has
+    the moment it was built.
+    """
 
     stay: Mapping[str, KeepReason] = field(default_factory=dict)
     go: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def kept_since(rule: KeepRule, now: datetime, running: Iterable[datetime] = ()) -> datetime:
-    """Return the moment since which all that readers saw is kept, and the past can be asked for."""
+    """Return the moment since which every published version is kept, to be read as of then."""
     return min(_before(now, timedelta(days=rule.days)), _before(now, GRACE), *running)
 
 
@@ -132,7 +158,7 @@ def _before(now: datetime, time: timedelta) -> datetime:
 
 
 def plan_retention(stock: RetentionInput, rule: KeepRule, now: datetime) -> Retention:
-    """Return which versions may go, and why each other one stays."""
+    """Return which versions may be removed, and why each other version is kept."""
     first = kept_since(rule, now, stock.running)
     until = seen_until(stock.moves)
     stay: dict[str, KeepReason] = {}
@@ -148,7 +174,10 @@ def plan_retention(stock: RetentionInput, rule: KeepRule, now: datetime) -> Rete
 
 
 def seen_until(moves: Iterable[PointerMove]) -> dict[str, tuple[str, datetime | None]]:
-    """Return for each version the environment whose readers saw it last, and until when; None: they still do."""
+    """Return which environment published each version last, and until when.
+
+    None stands for a version that is still published.
+    """
     last_seen: dict[str, tuple[str, datetime | None]] = {}
     for move, following in _with_next(moves):
         if not move.version:
@@ -163,7 +192,7 @@ def seen_until(moves: Iterable[PointerMove]) -> dict[str, tuple[str, datetime | 
 
 
 def _with_next(moves: Iterable[PointerMove]) -> Iterator[tuple[PointerMove, PointerMove | None]]:
-    """Yield each move with the one that took readers on, if any did."""
+    """Yield each move with the next move of the same pointer; None when there is none."""
     last: dict[tuple[str, str], PointerMove] = {}
     for move in moves:
         if before := last.get((move.environment, move.product)):
@@ -179,44 +208,40 @@ def _reasons(
     first: datetime,
     until: Mapping[str, tuple[str, datetime | None]],
 ) -> Iterator[tuple[str, KeepReason]]:
-    """Yield versions that stay, with why; the strongest reasons first."""
-    for seen in stock.seen:
-        yield (
-            seen.version,
-            KeepReason(kept_for=KeptFor.PUBLISHED, environment=seen.environment),
-        )
-    for seen in stock.seen:
-        if seen.previous:
-            compared = KeepReason(
-                kept_for=KeptFor.COMPARED, environment=seen.environment, version=seen.version
-            )
-            yield seen.previous, compared
-    for version in stock.versions:
-        if {(version.product, ""), (version.product, version.key)}.intersection(stock.claimed):
-            yield version.id, KeepReason(kept_for=KeptFor.BEING_BUILT)
+    """Yield versions to keep, with the reason; the strongest reasons come first."""
+    for published in stock.published:
+        environment = published.environment
+        yield published.version, KeepReason(kept_for=KeptFor.PUBLISHED, environment=environment)
+    for published in stock.published:
+        if published.previous:
+            environment, version = published.environment, published.version
+            reason = KeepReason(kept_for=KeptFor.COMPARED, environment=environment, version=version)
+            yield published.previous, reason
+    for stored in stock.versions:
+        if {(stored.product, ""), (stored.product, stored.key)}.intersection(stock.claimed):
+            yield stored.id, KeepReason(kept_for=KeptFor.BEING_BUILT)
     for id, (environment, end) in until.items():
         if end is None:
-            # Without a pointer this can only be: somebody has put back a copy of the catalog.
+            # A version can be the last one released and have no pointer when a copy of the
+            # catalog was restored.
             yield id, KeepReason(kept_for=KeptFor.RELEASED)
         elif end >= first:
-            yield (
-                id,
-                KeepReason(kept_for=KeptFor.SEEN_LATELY, environment=environment, moment=end),
-            )
-    for version in stock.versions:
-        if version.built_at >= first:
-            yield version.id, KeepReason(kept_for=KeptFor.BUILT_LATELY, moment=version.built_at)
+            reason = KeepReason(kept_for=KeptFor.SEEN_LATELY, environment=environment, moment=end)
+            yield id, reason
+    for stored in stock.versions:
+        if stored.built_at >= first:
+            yield stored.id, KeepReason(kept_for=KeptFor.BUILT_LATELY, moment=stored.built_at)
     retired = _retired(stock.moves)
-    declared = [version for version in stock.versions if version.product not in retired]
+    declared = [stored for stored in stock.versions if stored.product not in retired]
     last = KeepReason(kept_for=KeptFor.ONE_OF_LAST, count=rule.versions)
     yield from ((id, last) for id in _last_ids(declared, rule.versions))
-    good = [version for version in declared if version.good]
-    last_good = KeepReason(kept_for=KeptFor.ONE_OF_LAST_GOOD, count=rule.versions)
-    yield from ((id, last_good) for id in _last_ids(good, rule.versions))
+    passed = [stored for stored in declared if stored.passed]
+    last_passed = KeepReason(kept_for=KeptFor.ONE_OF_LAST_GOOD, count=rule.versions)
+    yield from ((id, last_passed) for id in _last_ids(passed, rule.versions))
 
 
 def _retired(moves: Iterable[PointerMove]) -> set[str]:
-    """Return the products that were taken away from readers everywhere: nothing of them is kept beyond its days."""
+    """Return products published nowhere any more; only `days` protects their versions."""
     last = {(move.environment, move.product): move.version for move in moves}
     published = {product for (_, product), version in last.items() if version}
     return {product for _, product in last} - published
@@ -234,7 +259,7 @@ def _last_ids(versions: Iterable[StoredVersion], count: int) -> Iterator[str]:
 def _set_aside(
     versions: Sequence[StoredVersion], stay: Mapping[str, KeepReason]
 ) -> dict[str, KeepReason]:
-    """Return the versions of rows set aside that stay with the version that they were set aside of."""
+    """Return the versions of rows that were set aside from a version which is kept."""
     staying = {(v.product, v.digest): v.id for v in versions if v.id in stay}
     suffix = f"__{QUARANTINE}"
     reasons = {}
@@ -246,14 +271,18 @@ def _set_aside(
 
 
 class ForgottenMoves(Struct, frozen=True, kw_only=True):
-    """The moves that may be forgotten, and the first whole release of each environment that lost any."""
+    """The moves to forget.
+
+    `first` has the first release whose pointers are still known, of each environment that loses
+    moves.
+    """
 
     moves: Sequence[PointerMove] = ()
     first: Mapping[str, int] = field(default_factory=dict)
 
 
 def moves_to_forget(moves: Sequence[PointerMove], first: datetime) -> ForgottenMoves:
-    """Return the moves that may go; what readers saw since `first` still follows exactly from the others."""
+    """Return the moves that are not needed to know what was published at any time since `first`."""
     old = [
         move
         for move, following in _with_next(moves)

@@ -70,7 +70,7 @@ def tidy(workspace: Workspace, rule: KeepRule, *, dry: bool = False) -> Tidied:
         catalog.database.shrink()
     return Tidied(
         dropped=[
-            DroppedVersion(product=v.product, version=v.id, built_at=v.built_at, good=v.good)
+            DroppedVersion(product=v.product, version=v.id, built_at=v.built_at, good=v.passed)
             for v in collected.versions
         ],
         kept=collected.stay,

@@ -145,7 +145,7 @@ def _stock(
             key=key,
             digest=digest,
             built_at=datetime.fromisoformat(built_at),
-            good=bool(good),
+            passed=bool(good),
             of=origins.get(id, ""),
         )
         for id, product, key, digest, built_at, _, good in rows
@@ -170,7 +170,7 @@ def _stock(
     claims = reader.rows("select product, key, run from claims")
     return RetentionInput(
         versions=versions,
-        seen=published,
+        published=published,
         moves=moves,
         running=running,
         claimed={(product, key) for product, key, run in claims if run in living},
