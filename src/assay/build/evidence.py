@@ -40,7 +40,7 @@ def needs_files(product: Product, version: Version) -> bool:
 
 
 def is_judged_alone(graph: Graph, product: Product) -> bool:
-    """Return whether the files of a version are all that judging it needs: no other table, and no catalog."""
+    """Return whether a version is checked by its own files: no other table, and no catalog."""
     contract = product.contract
     reads_others = not set(contract.reads) <= {THIS} or contract.closes
     in_parts = product.partition is not None or product.quarantines

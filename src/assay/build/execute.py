@@ -1,7 +1,7 @@
 """Builds and publishes what is stale, in as many passes as are needed."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -55,21 +55,19 @@ def execute(
             continue
         finally:
             results.update(_news(run.results.results, results))
-        if run.comes_back:
-            products = request.products - results.keys()
-            request = replace(request, products=products, forced=frozenset(run.forced))
-            options = replace(options, looks_again=options.looks_again and bool(run.held_up))
-            if not run.held_up or _wait(workspace, run.held_up, until):
-                observed = workspace.observe()
-                continue
+        if not run.comes_back:
+            break
+        products = request.products - results.keys()
+        request = replace(request, products=products, forced=frozenset(run.forced))
+        options = replace(options, looks_again=options.looks_again and bool(run.held_up))
+        if run.held_up and not _wait(workspace, run.held_up, until):
             finished = False
-            unfinished = {name: Result(product=name, end=Left()) for name in products}
-            workspace.reporter(Settled(results=tuple(unfinished.values())))
-            results |= unfinished
-        outcome = _outcome(results, requested)
-        return workspace.keep_unfinished(
-            replace(outcome, interrupted=not finished, spilled=run.tasks.workers.most_spilled)
-        )
+            results.update(_left(products, workspace))
+            break
+        observed = workspace.observe()
+    spilled = run.tasks.workers.most_spilled
+    outcome = replace(_outcome(results, requested), interrupted=not finished, spilled=spilled)
+    return workspace.keep_unfinished(outcome)
 
 
 def _outcome(results: Mapping[str, Result], requested: list[str]) -> Outcome:
@@ -83,6 +81,13 @@ def _news(results: Mapping[str, Result], before: Mapping[str, Result]) -> dict[s
         for name, result in results.items()
         if name not in before or not isinstance(result.end, Keep)
     }
+
+
+def _left(products: Iterable[str], workspace: Workspace) -> dict[str, Result]:
+    """Report products that a stopped run did not finish; return their results."""
+    results = {name: Result(product=name, end=Left()) for name in products}
+    workspace.reporter(Settled(results=tuple(results.values())))
+    return results
 
 
 def _wait(workspace: Workspace, holders: Mapping[str, Holder], until: float) -> bool:

@@ -72,7 +72,7 @@ class Orders:
     def without_failed_parts(
         self, product: Product, key: Key, built: Version | None
     ) -> tuple[BuildOrder, Version, Version | None]:
-        """Return the order to hold parts back, the version that has them, and the published version.
+        """Return the order to hold parts back, the version with them, and the published version.
 
         `built` is a version that this run has built without some other parts.
         """

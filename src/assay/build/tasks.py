@@ -34,7 +34,7 @@ from assay.rules.early import EarlyChecks
 from assay.rules.schema import Schema
 from assay.rules.verdict import JudgedVersion, JudgeOrder
 
-_SMALL = 256 * 1024  # bytes of a version that is judged where it was built
+_SMALL = 256 * 1024  # bytes of a version that is checked in the thread that built it
 
 Done = Built | Unfinished | JudgedVersion
 Task = Callable[[], Done]
@@ -78,28 +78,35 @@ class Tasks:
     ) -> Task:
         """Return the task that builds the version for a key, or only its parts in `part_range`."""
         if key.held:
-            order, version, before = self.orders.without_failed_parts(
-                product, key, work.partial_version
-            )
-            built = Built(
-                version=without_failed_parts(order, version, before, self.workspace.clock())
-            )
-            return lambda: built
+            return self._without_failed_parts(product, key, work)
         runs_code = product.kind is not Kind.SQL or product.quarantines
         definition = self.definitions[product.name] if runs_code else Definition()
         if not product.follows:
-            order = self.orders.whole(product, key, definition)
-            build: Callable[[], Built] = partial(build_whole, self.tools, order)
-            if is_judged_alone(self.schedule.graph, product):
-                build = self._build_and_judge(replace(order, early=EarlyChecks(product)))
-            size = sum(bytes_of(self.schedule.states[i.name]) for i in product.inputs)
-            task = self._in_turn(size, build) if product.kind is Kind.SQL else build
-            return self.undeclared.watched(product, task)
+            return self._whole(product, key, definition)
         order = self.orders.parts(product, key, definition, part_range=part_range, forced=forced)
         work.parts_built = (order.steps.to_build, len(order.steps.specs))
         if order.steps.to_build >= MANY:
             self.recorder.shares_files.add(product.name)
         return self.undeclared.watched(product, partial(build_parts, self.tools, order))
+
+    def _without_failed_parts(self, product: Product, key: Key, work: ProductWork) -> Task:
+        """Return the task for a version in which published parts replace failed parts."""
+        order, version, published = self.orders.without_failed_parts(
+            product, key, work.partial_version
+        )
+        now = self.workspace.clock()
+        built = Built(version=without_failed_parts(order, version, published, now))
+        return lambda: built
+
+    def _whole(self, product: Product, key: Key, definition: Definition) -> Task:
+        """Return the task that builds a version as a whole."""
+        order = self.orders.whole(product, key, definition)
+        build: Callable[[], Built] = partial(build_whole, self.tools, order)
+        if is_judged_alone(self.schedule.graph, product):
+            build = self._build_and_judge(replace(order, early=EarlyChecks(product)))
+        size = sum(bytes_of(self.schedule.states[i.name]) for i in product.inputs)
+        task = self._in_turn(size, build) if product.kind is Kind.SQL else build
+        return self.undeclared.watched(product, task)
 
     def judge(self, product: Product, version: Version) -> Task:
         """Return the task that checks the rules of a version."""
@@ -123,9 +130,9 @@ class Tasks:
         return order.judge_version(self.workers.engine, schema, self.workspace.clock)
 
     def _build_and_judge(self, order: BuildOrder) -> Callable[[], Built]:
-        """Return a build after which a small version is judged at once, in the same thread.
+        """Return a build that also checks the version, if it is small, in the same thread.
 
-        A check that fails leaves the version unjudged: it is checked again by itself, and its failure is reported then.
+        If the check raises an error, the version is checked again in a task that reports the error.
         """
         product, early = order.product, order.early
         assert early is not None

@@ -31,7 +31,9 @@ VERBS = {
     "query": "Run an SQL query on the published products. It cannot read or write anything else.",
     "retire": "Unpublish products that are no longer declared; `restore` brings one back.",
     "restore": "Publish an earlier version of a product, or all of an earlier release, and pin it.",
-    "retry": "Build again what failed or was left in the last run, and what was held because of it.",
+    "retry": (
+        "Build again what failed or was left in the last run, and what was held because of it."
+    ),
     "show": "Show the first rows of a published product, without the values of sensitive columns.",
     "status": "Show which version of each product is published, and whether it is up to date.",
     "suggest": "Suggest a contract for a source or a published product, as pandera code to paste.",
