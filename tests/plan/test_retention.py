@@ -102,7 +102,7 @@ def test_what_another_environment_sees_stays_and_so_does_what_rules_compare_with
 
 
 def test_good_ones_are_not_pushed_out_by_failures() -> None:
-    versions = [version(n, 100 - n, passed=n < 5) for n in range(60)]
+    versions = [version(n, 100 - n, good=n < 5) for n in range(60)]
     told = kept(stock(versions, versions[:0], published=[]), versions=3)
     assert set(told) == {2, 3, 4, 57, 58, 59}
     assert told[4] == KeepReason(kept_for=KeptFor.ONE_OF_LAST_GOOD, count=3)
