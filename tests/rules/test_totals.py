@@ -183,7 +183,7 @@ def evidence_of(parts: Sequence[PartEvidence], **others: Sequence[PartEvidence])
     )
     rows, now = sum(part.rows for part in parts), datetime(2024, 1, 1, tzinfo=UTC)
     return Evidence(
-        this=whole(parts), columns=COLUMNS, rows=rows, others=inputs, before=COLUMNS, now=now
+        this=whole(parts), columns=COLUMNS, rows=rows, other_tables=inputs, before=COLUMNS, now=now
     )
 
 

@@ -57,13 +57,13 @@ def _without_quarantine(
     with engine.bench([*tables, this], product.domain) as bench:
         files = split(product, target, measured.columns, bench, lambda: order.definition.schema)
     rows = measured
-    if files.kept != target:
-        rows = measure(engine, files.kept, product.event_time)
-    quarantine = measure(engine, files.aside)
+    if files.passed != target:
+        rows = measure(engine, files.passed, product.event_time)
+    quarantine = measure(engine, files.quarantined)
     order.check(inputs)
     parts = [
-        tools.sealed(f"{order.folder}/{files.kept.name}", rows),
-        tools.sealed(f"{order.folder}/{files.aside.name}", quarantine, key=QUARANTINE),
+        tools.sealed(f"{order.folder}/{files.passed.name}", rows),
+        tools.sealed(f"{order.folder}/{files.quarantined.name}", quarantine, key=QUARANTINE),
     ]
     both = replace(rows, digest=digest([rows.digest, quarantine.digest]))
     return replace(tools.version(order, started, parts, both), rows_in=files.rows)

@@ -1,7 +1,7 @@
-"""Compiles a demand to the cheapest way to judge it exactly, for columns of given types; pure.
+"""Compiles a demand to the cheapest way to check it exactly, for columns of given types; pure.
 
-The answer is always the one that pandera gives; a demand that nothing else is sure to answer the
-same is left to pandera.
+The answer is always the one that pandera gives: a demand that the engines might answer differently
+is left to pandera.
 """
 
 import re
@@ -32,7 +32,10 @@ _PLAIN_PATTERN = re.compile(
 
 
 class DecidedByColumns(Struct, frozen=True, kw_only=True):
-    """What the columns' names and types alone say: whether it holds, and if not, why. None: it cannot be asked."""
+    """A demand that names and types of columns decide; `message` says why it fails or is skipped.
+
+    `holds` is None when there is nothing to check.
+    """
 
     holds: bool | None
     message: str = ""
@@ -41,8 +44,8 @@ class DecidedByColumns(Struct, frozen=True, kw_only=True):
 class Rows(Struct, frozen=True, kw_only=True):
     """A condition in SQL that is true of exactly the failing rows.
 
-    `prunes`: looking for these rows alone, DuckDB skips what statistics and dictionaries rule out.
-    `text` is the same asked of Polars, for when a pass of its own reads the column anyway.
+    `prunes` is True if DuckDB can skip rows by statistics and dictionaries when it looks for this
+    condition alone. `text` is the same check in Polars, for when Polars reads the column anyway.
     """
 
     fails: str
@@ -51,23 +54,23 @@ class Rows(Struct, frozen=True, kw_only=True):
     text: "Text | None" = None
 
 
-class Whole(Struct, frozen=True, kw_only=True):
-    """An aggregate in SQL that is true when the column as a whole is good."""
+class Aggregate(Struct, frozen=True, kw_only=True):
+    """An aggregate in SQL that is true when a column as a whole passes."""
 
     passes: str
     columns: tuple[str, ...]
 
 
 class Unique(Struct, frozen=True, kw_only=True):
-    """No two rows may be alike in these columns; nulls, and not-a-numbers, are alike."""
+    """No two rows are equal in these columns; nulls are equal to each other, and so are NaNs."""
 
     columns: tuple[str, ...]
 
 
 class Text(Struct, frozen=True, kw_only=True):
-    """Texts as Polars judges them: `contains` a regular expression, or starts_with, ends_with, length.
+    """A check of texts by Polars: `contains` a regular expression, starts_with, ends_with, length.
 
-    `bounds` are those of a length, each None for none.
+    `bounds` are the lowest and highest length; None for no bound.
     """
 
     column: str
@@ -78,19 +81,18 @@ class Text(Struct, frozen=True, kw_only=True):
 
 
 class ByPandera(Struct, frozen=True, kw_only=True):
-    """Pandera itself has to be asked, and why."""
+    """A demand that only pandera answers exactly, and why."""
 
     why: str
 
 
-Way = DecidedByColumns | Rows | Whole | Unique | Text | ByPandera
+Way = DecidedByColumns | Rows | Aggregate | Unique | Text | ByPandera
 
 
 def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
-    """Return the way to judge each rule that is a demand, by the rule's text.
+    """Return the way to check each rule that is a demand, by the rule's text.
 
-    A check of texts is left to Polars where Polars reads the column anyway, for a regular
-    expression.
+    A check of texts goes to Polars if Polars reads the column anyway, for a regular expression.
     """
     stored = {column.name: column for column in columns}
     ways = {
@@ -106,16 +108,15 @@ def ways_of(product: Product, columns: Iterable[Column]) -> dict[str, Way]:
 
 
 def compile_demand(demand: Demand, columns: Mapping[str, Column]) -> Way:
-    """Return how to judge a demand on columns stored like this; the answer is always pandera's own."""
+    """Return the way to check a demand on columns that are stored like this."""
     try:
         if demand.pattern:
             return _each(demand, columns)
         if demand.column and demand.column not in columns and demand.kind != "type":
-            asked = demand.place.startswith(
-                "rules:"
-            )  # a rule of the product's own: no column is no excuse
+            # A schema skips the checks of a missing column; a rule of the product itself fails.
+            is_own_rule = demand.place.startswith("rules:")
             return DecidedByColumns(
-                holds=False if asked else None, message=f"there is no column {demand.column}"
+                holds=False if is_own_rule else None, message=f"there is no column {demand.column}"
             )
         return _compile(demand, columns)
     except NotALiteral as why:
@@ -123,28 +124,28 @@ def compile_demand(demand: Demand, columns: Mapping[str, Column]) -> Way:
 
 
 def _compile(demand: Demand, columns: Mapping[str, Column]) -> Way:
-    told = demand.arguments
+    arguments = demand.arguments
     match demand.kind:
         case "type":
             return _type(demand, columns.get(demand.column))
         case "strict":
-            return _strict(told, columns)
+            return _strict(arguments["columns"], columns)
         case "ordered":
-            return _ordered(told, columns)
+            return _ordered(arguments["columns"], columns)
         case "unique":
-            return _unique(told.get("columns", [demand.column]), columns)
+            return _unique(arguments.get("columns", [demand.column]), columns)
         case "null":
             return _null(_plain(demand.column, columns))
         case "condition":
-            return Rows(fails=f"not (\n{told['sql']}\n)", columns=tuple(told["columns"]))
+            return Rows(fails=f"not (\n{arguments['sql']}\n)", columns=tuple(arguments["columns"]))
         case "accounted":
             return DecidedByColumns(holds=None, message="no rows were set aside")
         case "custom":
-            raise NotALiteral(str(told.get("why", "a check of your own")))
+            raise NotALiteral(str(arguments.get("why", "a check of your own")))
     if not demand.column:
         raise NotALiteral("a built-in check of the whole frame")
     column = _plain(demand.column, columns)
-    values = {name: decode(value) for name, value in told.items()}
+    values = {name: decode(value) for name, value in arguments.items()}
     if demand.kind == "unique_values_eq":
         return _exactly(column, values["values"])
     if demand.kind in {"str_matches", "str_contains"}:
@@ -156,63 +157,66 @@ def _compile(demand: Demand, columns: Mapping[str, Column]) -> Way:
 
 
 def _each(demand: Demand, columns: Mapping[str, Column]) -> Way:
-    """Return the way to judge all the columns whose names match."""
+    """Return the one way to check all columns whose names match a pattern."""
     if not _PLAIN_PATTERN.fullmatch(demand.column):
         raise NotALiteral(f"columns matching {demand.column}")
-    matching = [n for n in columns if re.fullmatch(demand.column, n)]
-    names = [n for n in matching if n not in demand.arguments.get("apart", ())]
-    if demand.kind == "type" and not names:
-        return DecidedByColumns(
-            holds=not demand.arguments["required"], message=f"no column matches {demand.column}"
-        )
+    matching = [name for name in columns if re.fullmatch(demand.column, name)]
+    names = [name for name in matching if name not in demand.arguments.get("apart", ())]
     if not names:
-        return DecidedByColumns(holds=None, message=f"no column matches {demand.column}")
-    ways = [compile_demand(replace(demand, pattern=False, column=n), columns) for n in names]
+        holds = not demand.arguments["required"] if demand.kind == "type" else None
+        return DecidedByColumns(holds=holds, message=f"no column matches {demand.column}")
+    ways = [compile_demand(replace(demand, pattern=False, column=name), columns) for name in names]
     if len(ways) == 1:
         return ways[0]
-    if all(isinstance(way, DecidedByColumns) for way in ways):
-        return next((w for w in ways if isinstance(w, DecidedByColumns) and not w.holds), ways[0])
-    if all(isinstance(way, Rows) for way in ways):
-        fails = " or ".join(f"({way.fails})" for way in ways if isinstance(way, Rows))
-        return Rows(fails=fails, columns=tuple(names))
+    decided = [way for way in ways if isinstance(way, DecidedByColumns)]
+    if len(decided) == len(ways):
+        return next((way for way in decided if not way.holds), ways[0])
+    conditions = [f"({way.fails})" for way in ways if isinstance(way, Rows)]
+    if len(conditions) == len(ways):
+        return Rows(fails=" or ".join(conditions), columns=tuple(names))
     raise NotALiteral(f"{len(names)} columns matching {demand.column}")
 
 
 def _type(demand: Demand, column: Column | None) -> DecidedByColumns:
-    told = demand.arguments
+    type = demand.arguments["type"]
     if column is None:
         return DecidedByColumns(
-            holds=not told["required"], message=f"there is no column {demand.column}"
+            holds=not demand.arguments["required"], message=f"there is no column {demand.column}"
         )
-    if told["type"] is None:
+    if type is None:
         return DecidedByColumns(holds=True)
-    if not told["type"] or column.logical:
+    if not type or column.logical:
         raise NotALiteral(f"a type that only Polars can tell ({column.logical or column.type})")
-    is_ = f"it is {column.type}"
-    return DecidedByColumns(
-        holds=told["type"] == column.type, message="" if told["type"] == column.type else is_
-    )
+    if type == column.type:
+        return DecidedByColumns(holds=True)
+    return DecidedByColumns(holds=False, message=f"it is {column.type}")
 
 
-def _strict(told: Mapping[str, Any], columns: Mapping[str, Column]) -> DecidedByColumns:
-    if any(pattern and not _PLAIN_PATTERN.fullmatch(name) for name, pattern in told["columns"]):
+# The columns of a schema: each a name, or a pattern of names if the second item is True.
+_Declared = Sequence[tuple[str, bool]]
+
+
+def _strict(declared: _Declared, columns: Mapping[str, Column]) -> DecidedByColumns:
+    if any(pattern and not _PLAIN_PATTERN.fullmatch(name) for name, pattern in declared):
         raise NotALiteral("a pattern of names")
     extra = [
-        n for n in columns if not any(_names(name, pattern, n) for name, pattern in told["columns"])
+        column
+        for column in columns
+        if not any(_names(name, pattern, column) for name, pattern in declared)
     ]
-    return DecidedByColumns(
-        holds=not extra, message=f"there is {', '.join(extra)}" if extra else ""
-    )
+    if extra:
+        return DecidedByColumns(holds=False, message=f"there is {', '.join(extra)}")
+    return DecidedByColumns(holds=True)
 
 
-def _ordered(told: Mapping[str, Any], columns: Mapping[str, Column]) -> DecidedByColumns:
-    if any(pattern for _, pattern in told["columns"]):
+def _ordered(declared: _Declared, columns: Mapping[str, Column]) -> DecidedByColumns:
+    if any(pattern for _, pattern in declared):
         raise NotALiteral("an order of patterns")
-    wanted = [name for name, _ in told["columns"] if name in columns]
-    have = [name for name in columns if name in wanted]
-    return DecidedByColumns(
-        holds=have == wanted, message="" if have == wanted else f"they are {', '.join(have)}"
-    )
+    expected = [name for name, _ in declared if name in columns]
+    actual = [name for name in columns if name in expected]
+    if actual == expected:
+        return DecidedByColumns(holds=True)
+    return DecidedByColumns(holds=False, message=f"they are {', '.join(actual)}")
 
 
 def _names(name: str, pattern: bool, column: str) -> bool:
@@ -220,7 +224,7 @@ def _names(name: str, pattern: bool, column: str) -> bool:
 
 
 def _plain(name: str, columns: Mapping[str, Column]) -> Column:
-    """Return a column that both engines see alike."""
+    """Return a column that DuckDB and Polars read alike; raise NotALiteral for any other."""
     column = columns[name]
     if column.logical or not is_flat(column.type):
         raise NotALiteral(f"{column.name} is {column.logical or column.type}")
@@ -228,7 +232,7 @@ def _plain(name: str, columns: Mapping[str, Column]) -> Column:
 
 
 def is_flat(type: str) -> bool:
-    """Say whether a type holds one value, and no others inside it."""
+    """Return whether a value of a type has no values inside it, as lists, structs and maps do."""
     return not (type.endswith("]") or type.startswith(("STRUCT(", "MAP(")))
 
 
@@ -243,12 +247,12 @@ def _null(column: Column) -> Rows:
 
 
 def _unique(names: Sequence[str], columns: Mapping[str, Column]) -> Unique:
-    there = tuple(name for name in names if name in columns)
-    if not there:
+    existing = tuple(name for name in names if name in columns)
+    if not existing:
         raise NotALiteral("none of the columns is there")
-    for name in there:
+    for name in existing:
         _plain(name, columns)
-    return Unique(columns=there)
+    return Unique(columns=existing)
 
 
 def _rows(demand: Demand, column: Column, values: Mapping[str, Any]) -> Rows:
@@ -259,25 +263,23 @@ def _rows(demand: Demand, column: Column, values: Mapping[str, Any]) -> Rows:
 
 
 def _in_polars(demand: Demand, column: Column, values: Mapping[str, Any]) -> Text | None:
-    """Return how Polars would judge a check of texts; None for a check of something else."""
-    about: dict[str, Any] = {"column": column.name, "ignore_na": demand.ignore_na}
+    """Return the same check in Polars; None if it is not a check of texts."""
+    common: dict[str, Any] = {"column": column.name, "ignore_na": demand.ignore_na}
     match demand.kind:
         case "str_startswith" | "str_endswith":
             kind = "starts_with" if demand.kind == "str_startswith" else "ends_with"
-            return Text(kind=kind, value=values["string"], **about)
+            return Text(kind=kind, value=values["string"], **common)
         case "str_length":
+            bounds = values.get("min_value"), values.get("max_value")
             exact = values.get("exact_value")
-            bounds = (
-                (exact, exact)
-                if exact is not None
-                else (values.get("min_value"), values.get("max_value"))
-            )
-            return Text(kind="length", bounds=bounds, **about)
+            if exact is not None:
+                bounds = exact, exact
+            return Text(kind="length", bounds=bounds, **common)
     return None
 
 
 def _holds(kind: str, name: str, type: str, values: Mapping[str, Any]) -> str:
-    """Return the SQL of a check: true, false, and null for null, as the Polars expression behind it."""
+    """Return the SQL of a check: true, false or, for a null, null; as its expression in Polars."""
     if kind in _COMPARE:
         sign, argument = _COMPARE[kind]
         return f"{name} {sign} {beside(values[argument], type)}"
@@ -303,32 +305,33 @@ def _text(kind: str, name: str, type: str, values: Mapping[str, Any]) -> str:
         case "str_endswith":
             return f"suffix({name}, {beside(values['string'], type)})"
         case "str_length":
-            bounds = (
-                [("=", "exact_value")]
-                if values.get("exact_value") is not None
-                else [(">=", "min_value"), ("<=", "max_value")]
-            )
-            given = [(sign, values[a]) for sign, a in bounds if values.get(a) is not None]
-            if not given or any(builtin_type(v) is not int or not 0 <= v < 2**32 for _, v in given):
-                raise NotALiteral("a length that is no whole number")
-            return " and ".join(f"length({name}) {sign} {value}" for sign, value in given)
+            return _length(name, values)
     raise NotALiteral(f"a check called {kind}")
 
 
-# ------------------------------------------------------------------------------ the rest
+def _length(name: str, values: Mapping[str, Any]) -> str:
+    bounds = [(">=", values.get("min_value")), ("<=", values.get("max_value"))]
+    if values.get("exact_value") is not None:
+        bounds = [("=", values["exact_value"])]
+    given = [(sign, value) for sign, value in bounds if value is not None]
+    if not given or any(builtin_type(v) is not int or not 0 <= v < 2**32 for _, v in given):
+        raise NotALiteral("a length that is no whole number")
+    return " and ".join(f"length({name}) {sign} {value}" for sign, value in given)
 
 
-def _exactly(column: Column, values: Sequence[Any]) -> Whole:
-    """Return whether a column takes all of some values and no other; nulls do not count."""
-    kinds = {"VARCHAR": str, "BOOLEAN": bool, "DATE": None} | dict.fromkeys(INTEGERS, int)
+# ------------------------------------------------------------------------------ whole columns, and patterns
+
+
+def _exactly(column: Column, values: Sequence[Any]) -> Aggregate:
+    """Return the check that a column takes all of these values and no other; nulls are ignored."""
+    kinds = {"VARCHAR": str, "BOOLEAN": bool} | dict.fromkeys(INTEGERS, int)
     kind = kinds.get(column.type)
     if kind is None or not values or any(builtin_type(value) is not kind for value in values):
         raise NotALiteral(f"a set of values beside {column.type}")
     name = identifier(column.name)
-    inside = among(name, values, column.type)
-    only = f"coalesce(count_if(not ({inside})), 0) = 0"
-    return Whole(
-        passes=f"{only} and count(distinct {name}) = {len(values)}", columns=(column.name,)
+    no_other = f"coalesce(count_if(not ({among(name, values, column.type)})), 0) = 0"
+    return Aggregate(
+        passes=f"{no_other} and count(distinct {name}) = {len(values)}", columns=(column.name,)
     )
 
 

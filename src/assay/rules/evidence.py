@@ -1,4 +1,4 @@
-"""What a version is judged by: its files, and the tables that its rules read besides."""
+"""What a version is checked by: its files, and the other tables that its rules read."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,22 +13,22 @@ from assay.rules.likeness import Secrets
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """A table to be judged, `this`, its recorded columns and rows, and the tables that its rules read.
+    """The table to check, `this`, its recorded columns and rows, and the tables that rules read.
 
-    `aside` is the file of the quarantined rows, and `rows_in` counts the rows before they were
-    quarantined. `before` holds the columns of the published version to compare with and `built` is
-    the time it was built; on a first release both are empty, and no table has the alias `previous`.
-    `now` is the moment of judging. `sensitive` maps tables to patterns of the columns that must
-    not be shown; `secrets` are sensitive columns whose values a function may have put under
-    another name.
+    `quarantined` is the file of the quarantined rows, and `rows_in` counts the rows before they
+    were quarantined. `before` are the columns of the published version to compare with, and `built`
+    is when it was built; on a first release both are empty, and no table has the alias `previous`.
+    `now` is the moment of the check. `sensitive` maps tables to patterns of the columns that must
+    not be shown; `secrets` are sensitive columns whose values a function may have put under another
+    name.
     """
 
     this: StoredTable
     columns: tuple[Column, ...]
     rows: int
-    aside: Path | None = None
+    quarantined: Path | None = None
     rows_in: int | None = None
-    others: tuple[InputFiles, ...] = ()
+    other_tables: tuple[InputFiles, ...] = ()
     before: tuple[Column, ...] = ()
     built: datetime | None = None
     now: datetime

@@ -9,7 +9,7 @@ from assay.errors import BuildError
 from assay.model import Product, Rule
 from assay.rules import with_duckdb, with_pandera, with_polars
 from assay.rules.answers import Answer
-from assay.rules.compile import DecidedByColumns, Whole, ways_of
+from assay.rules.compile import Aggregate, DecidedByColumns, ways_of
 from assay.rules.evidence import Evidence
 from assay.rules.hiding import HiddenValues
 from assay.rules.quarantine import broke_rule
@@ -42,9 +42,9 @@ def failing_rows(
     hiding = HiddenValues(evidence, engine)
     table = with_duckdb.source(evidence.this)
     way = ways_of(product, evidence.columns).get(rule.text)
-    if rule.quarantines and evidence.aside:
+    if rule.quarantines and evidence.quarantined:
         with engine.cursor() as cursor:
-            cursor.execute(f"{parquet([evidence.aside])} where {broke_rule(rule)}")
+            cursor.execute(f"{parquet([evidence.quarantined])} where {broke_rule(rule)}")
             names = _names(cursor)
             yield _masked(names, _fetched(cursor), hiding.in_this(names))
     elif rule.demand is None or way is None:
@@ -85,7 +85,7 @@ def _failing_frame(
         if answer.failing:
             return scan.rows(rule.text, rule.columns).collect(engine="streaming")
         numbers: list[int] = []
-    elif isinstance(rule.way, DecidedByColumns | Whole):
+    elif isinstance(rule.way, DecidedByColumns | Aggregate):
         return with_pandera.rows_of(table, [], rule.columns)
     else:
         answer, numbers = with_pandera.ask(rule.demand, schema(), table)

@@ -49,7 +49,7 @@ class HiddenValues(Struct):
         columns = [*self.evidence.columns, *self.evidence.before]
         harmless = {
             *(column.name for column in columns),
-            *(table.alias for table in self.evidence.others),
+            *(table.alias for table in self.evidence.other_tables),
             *of_sql(rule.sql),
         }
         masked = veiled(message, harmless, counted=bool(rule.sql))
@@ -67,7 +67,11 @@ class HiddenValues(Struct):
     def _patterns_by_value(self, name: str) -> frozenset[str]:
         tables = {
             THIS: self.evidence.this,
-            **{table.name: table.table for table in self.evidence.others if table.source is None},
+            **{
+                table.name: table.table
+                for table in self.evidence.other_tables
+                if table.source is None
+            },
         }
         if not self.evidence.secrets or name not in tables:
             return frozenset()

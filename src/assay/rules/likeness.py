@@ -1,6 +1,6 @@
-"""Which columns of a table hold sensitive values under a name that does not tell, found by comparing values.
+"""Finds columns that hold values of sensitive columns under another name, by comparing values.
 
-For what functions make: a query tells where its columns come from, a function does not.
+For tables that functions built: a query tells where its columns come from, a function does not.
 """
 
 import re
@@ -17,13 +17,14 @@ from assay.engines.types import DECIMAL, INTEGERS
 if TYPE_CHECKING:
     import duckdb
 
-_SHORTEST = 4  # letters of a text that is taken for another's when it is part of it
-_LOOKED_AT = 50  # different texts of a column that are looked for in others
-_WHOLE = INTEGERS | {"DOUBLE", "FLOAT", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
+_SHORTEST = 4  # letters of a text that may match as a part of another
+_COMPARED = 50  # different texts of a column that are compared as parts of others, or with parts
+_NUMBERS = INTEGERS | {"DOUBLE", "FLOAT"}
+_TIMES = {"DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE"}
 
 
 class Secrets(Struct, frozen=True):
-    """A table, and the columns of it that are sensitive."""
+    """A table, and its sensitive columns."""
 
     table: StoredTable
     columns: tuple[str, ...]
@@ -32,45 +33,56 @@ class Secrets(Struct, frozen=True):
 def alike(
     cursor: "duckdb.DuckDBPyConnection", table: StoredTable, secrets: Sequence[Secrets]
 ) -> frozenset[str]:
-    """Return patterns of the names of the columns in which values of sensitive columns are.
+    """Return patterns of the names of the columns that hold values of sensitive columns.
 
-    A text counts when it is the same but for case and space around it, or part of the other.
-    Numbers and times count when all of a column are in the other: single ones are alike by chance.
+    A text counts if it is equal but for case and surrounding space, or part of the other. Numbers
+    and times count if all values of the column are sensitive: single ones are equal by chance.
     """
     if not table.files or table.files[0].suffix != ".parquet":
         return frozenset()
     described = cursor.execute(f"describe ({duck.parquet(table)})").fetchall()
-    left = [(name, type) for name, type, *_ in described if type != "BOOLEAN"]
-    found: set[str] = set()
-    for other, name in ((secret.table, name) for secret in secrets for name in secret.columns):
-        left = [column for column in left if column[0] not in found]
-        if left:
-            row = cursor.execute(_compared(table, left, other, name)).fetchone() or ()
-            found |= {column for (column, _), same in zip(left, row, strict=True) if same}
-    return frozenset(map(re.escape, found))
+    columns = [(name, type) for name, type, *_ in described if type != "BOOLEAN"]
+    matching: set[str] = set()
+    for secret in secrets:
+        for sensitive in secret.columns:
+            columns = [column for column in columns if column[0] not in matching]
+            if not columns:
+                break
+            query = _comparison(table, columns, secret.table, sensitive)
+            results = cursor.execute(query).fetchone() or ()
+            matching |= {name for (name, _), same in zip(columns, results, strict=True) if same}
+    return frozenset(map(re.escape, matching))
 
 
-def _compared(
-    table: StoredTable, columns: Iterable[tuple[str, str]], other: StoredTable, name: str
+def _comparison(
+    table: StoredTable, columns: Iterable[tuple[str, str]], source: StoredTable, sensitive: str
 ) -> str:
-    """Return the query that says of each column whether values of a sensitive column are in it."""
-    values = f"select distinct {_text(name)} as v from ({duck.parquet(other)}) where {identifier(name)} is not null"
-    asked = ", ".join(f"({_same(*column)})" for column in columns)
-    return f"with secret as materialized ({values}), held as not materialized ({duck.parquet(table)}) select {asked}"
+    """Return the query of whether each column holds values of a sensitive column of `source`."""
+    values = (
+        f"select distinct {_text(sensitive)} as v from ({duck.parquet(source)})"
+        f" where {identifier(sensitive)} is not null"
+    )
+    conditions = ", ".join(f"({_is_alike(name, type)})" for name, type in columns)
+    return (
+        f"with secret as materialized ({values}),"
+        f" held as not materialized ({duck.parquet(table)}) select {conditions}"
+    )
 
 
-def _same(name: str, type: str) -> str:
+def _is_alike(name: str, type: str) -> str:
     text = _text(name)
-    there = f"from held where {identifier(name)} is not null"
-    if type in _WHOLE or DECIMAL.match(type):
-        return f"select count(*) > 0 and coalesce(bool_and({text} in (select v from secret)), false) {there}"
-    long = f"length(v) >= {_SHORTEST}"
-    some = (
-        f"select distinct {text} as c {there} and length({text}) >= {_SHORTEST} limit {_LOOKED_AT}"
+    rows = f"from held where {identifier(name)} is not null"
+    if type in _NUMBERS | _TIMES or DECIMAL.match(type):
+        all_match = f"coalesce(bool_and({text} in (select v from secret)), false)"
+        return f"select count(*) > 0 and {all_match} {rows}"
+    is_long = f"length(v) >= {_SHORTEST}"
+    texts = (
+        f"select distinct {text} as c {rows} and length({text}) >= {_SHORTEST} limit {_COMPARED}"
     )
     return (
-        f"select exists(select 1 {there} and {text} in (select v from secret where {long})) or "
-        f"exists(select 1 from ({some}), secret where {long} and (contains(v, c) or contains(c, v)))"
+        f"select exists(select 1 {rows} and {text} in (select v from secret where {is_long})) or "
+        f"exists(select 1 from ({texts}), secret"
+        f" where {is_long} and (contains(v, c) or contains(c, v)))"
     )
 
 

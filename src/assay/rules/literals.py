@@ -1,4 +1,4 @@
-"""Values that a check is given: as JSON can hold them, and as SQL spells them beside a column of some type."""
+"""Values that a check is given: as JSON, and as SQL beside a column of some type."""
 
 import math
 import struct
@@ -14,15 +14,15 @@ _ZONED = "TIMESTAMP WITH TIME ZONE"
 
 
 class NotALiteral(ValueError):
-    """A value that cannot be told here, or that Polars and DuckDB might compare differently; says why."""
+    """A value that has no plain form, or that Polars and DuckDB might compare differently."""
 
 
 def encode(value: Any) -> Any:
-    """Return a value as JSON can hold it, so that `decode()` gives it back with its type."""
+    """Return a value in a form that JSON can hold, from which `decode()` restores it."""
     match value:
         case None | bool():
             return value
-        case str():  # of a kind of its own, perhaps, as those of numpy
+        case str():  # perhaps of a subclass, such as that of numpy
             return str.__str__(value)
         case int():
             return int(value) if -(2**63) <= value < 2**63 else {"int": str(int(value))}
@@ -40,28 +40,28 @@ def encode(value: Any) -> Any:
 
 
 def decode(stored: Any) -> Any:
-    """Return the value behind what `encode()` made of it."""
+    """Return the value that `encode()` was given."""
     if not isinstance(stored, dict):
         return stored
-    ((kind, told),) = stored.items()
+    ((kind, content),) = stored.items()
     match kind:
         case "int":
-            return int(told)
+            return int(content)
         case "float":
-            return float(told)
+            return float(content)
         case "decimal":
-            return Decimal(told)
+            return Decimal(content)
         case "datetime":
-            return datetime.fromisoformat(told)
+            return datetime.fromisoformat(content)
         case "date":
-            return date.fromisoformat(told)
-    return [decode(value) for value in told]
+            return date.fromisoformat(content)
+    return [decode(value) for value in content]
 
 
 def beside(value: Any, type: str) -> str:
-    """Return the SQL of a value that is compared with a column of a type exactly as Polars compares them.
+    """Return the SQL of a value, to be compared with a column of a type as Polars compares them.
 
-    Raises NotALiteral where the two would, or might, differ: there, pandera itself has to be asked.
+    Raises NotALiteral where they may compare differently: pandera checks such a demand.
     """
     decimal = DECIMAL.match(type)
     match value:
@@ -91,44 +91,41 @@ def beside(value: Any, type: str) -> str:
 
 
 def among(column: str, values: Collection[Any], type: str) -> str:
-    """Return the SQL that says whether a column is one of these values; null for null."""
-    told = [value for value in values if value is not None]
+    """Return the SQL of whether a column is one of these values; null for a null."""
+    values = [value for value in values if value is not None]
+    comparable = _comparable_types(type)
+    if any(builtin_type(value) not in comparable for value in values):
+        names = sorted({builtin_type(value).__name__ for value in values})
+        raise NotALiteral(f"a list of {', '.join(names)} beside {type}")
+    if not values:
+        return f"({column} is null and null)"  # false for every value
+    return f"{column} in ({', '.join(sorted(beside(value, type) for value in values))})"
+
+
+def _comparable_types(type: str) -> set[Any]:
+    """Return the types of values that a list may hold beside a column of this type."""
     if type == "BOOLEAN":
-        kinds: set[Any] = {bool}
-    elif type in INTEGERS:
-        kinds = {int}
-    else:
-        kinds = (
-            {Decimal}
-            if DECIMAL.match(type)
-            else {float}
-            if type == "DOUBLE"
-            else {str, date, datetime}
-        )
-    if any(builtin_type(value) not in kinds for value in told):
-        raise NotALiteral(
-            f"a list of {', '.join(sorted({builtin_type(v).__name__ for v in told}))} beside {type}"
-        )
-    if not told:
-        return f"({column} is null and null)"  # false for whatever is there
-    return f"{column} in ({', '.join(sorted(beside(value, type) for value in told))})"
+        return {bool}
+    if type in INTEGERS:
+        return {int}
+    if DECIMAL.match(type):
+        return {Decimal}
+    return {float} if type == "DOUBLE" else {str, date, datetime}
 
 
 def builtin_type(value: Any) -> type:
-    """Return the type of a value (a name of its own, because `type` means a column's here)."""
+    """Return the type of a value; `type` is the name of a column's type in this package."""
     kind: type = value.__class__
     return kind
 
 
 def _float(value: float, type: str) -> str:
-    told = (
-        "'nan'"
-        if math.isnan(value)
-        else f"'{'-' if value < 0 else ''}inf'"
-        if math.isinf(value)
-        else repr(value)
-    )
-    return f"cast({told} as {type})"
+    number = repr(value)
+    if math.isnan(value):
+        number = "'nan'"
+    elif math.isinf(value):
+        number = "'inf'" if value > 0 else "'-inf'"
+    return f"cast({number} as {type})"
 
 
 def _fits_f32(value: float) -> bool:
@@ -138,11 +135,12 @@ def _fits_f32(value: float) -> bool:
 def _decimal(value: Decimal, precision: int, scale: int) -> str:
     _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
-    mine = max(0, -exponent)
-    whole = max(len(digits) + exponent, 0)
-    if max(precision - scale, whole) + max(scale, mine) > 38:
+    decimals = max(0, -exponent)
+    integer_digits = max(len(digits) + exponent, 0)
+    if max(precision - scale, integer_digits) + max(scale, decimals) > 38:
         raise NotALiteral(f"{value} has too many digits beside DECIMAL({precision},{scale})")
-    return f"cast('{value:f}' as decimal({max(whole + mine, 1)},{mine}))"
+    width = max(integer_digits + decimals, 1)
+    return f"cast('{value:f}' as decimal({width},{decimals}))"
 
 
 def _datetime(value: datetime, type: str) -> str:

@@ -25,10 +25,10 @@ BROKE = "broke"  # the column of a quarantined row that lists the rules that it 
 
 
 class QuarantinedFiles(Struct, frozen=True, kw_only=True):
-    """The file of the rows to publish, the file of the quarantined rows, and the rows of both."""
+    """The file of the rows to publish, that of the quarantined rows, and the number of all rows."""
 
-    kept: Path
-    aside: Path
+    passed: Path
+    quarantined: Path
     rows: int
 
 
@@ -41,8 +41,8 @@ def split(
 ) -> QuarantinedFiles:
     """Move the rows of a staged file that break a quarantining rule to a file of their own.
 
-    `bench` has `this` and the tables that rules read. The staged file is kept when no row breaks a
-    rule. Raises BuildError when a rule cannot be judged, or the rows cannot be written.
+    `bench` has `this` and the tables that rules read. The staged file stays as it is when no row
+    breaks a rule. Raises BuildError when a rule cannot be checked, or rows cannot be written.
     """
     _check_columns(product, columns)
     bench.execute("create table __marks (rule varchar, row bigint)")
@@ -125,8 +125,8 @@ def _numbers_by_polars(
 
 
 def _write(staged: Path, bench: "duckdb.DuckDBPyConnection") -> QuarantinedFiles:
-    """Write the kept and the quarantined rows of a staged file, each in their order."""
-    kept, aside = staged.with_name("kept.parquet"), staged.with_name("quarantine.parquet")
+    """Write the passed and the quarantined rows of a staged file, each in their order."""
+    passed, quarantined = staged.with_name("kept.parquet"), staged.with_name("quarantine.parquet")
     [(rows, marked)] = bench.execute(
         f"select count(*), (select count(*) from __marks) {numbered(staged)}"
     ).fetchall()
@@ -135,18 +135,18 @@ def _write(staged: Path, bench: "duckdb.DuckDBPyConnection") -> QuarantinedFiles
         bench,
         f"select t.* exclude (file_row_number), b.{BROKE} {numbered(staged)} t join ({broke}) b "
         "on b.row = t.file_row_number order by t.file_row_number",
-        aside,
+        quarantined,
     )
     if marked:
         _copy(
             bench,
             f"select * exclude (file_row_number) {numbered(staged)} t "
             "where file_row_number not in (select row from __marks) order by file_row_number",
-            kept,
+            passed,
         )
         staged.unlink()
     staged.with_name("marks.parquet").unlink(missing_ok=True)
-    return QuarantinedFiles(kept=kept if marked else staged, aside=aside, rows=rows)
+    return QuarantinedFiles(passed=passed if marked else staged, quarantined=quarantined, rows=rows)
 
 
 def _copy(bench: "duckdb.DuckDBPyConnection", query: str, target: Path) -> None:
@@ -157,12 +157,12 @@ def _copy(bench: "duckdb.DuckDBPyConnection", query: str, target: Path) -> None:
 
 
 def quarantine_answers(product: Product, evidence: Evidence, engine: DuckDB) -> dict[str, Answer]:
-    """Return the answers that follow from the file of quarantined rows: by rule, and on lost rows."""
-    if evidence.aside is None or evidence.rows_in is None:
+    """Return the answers that follow from the quarantined rows: by rule, and on lost rows."""
+    if evidence.quarantined is None or evidence.rows_in is None:
         return {}
     answers = {}
     with engine.cursor() as cursor:
-        count = _count(cursor, parquet([evidence.aside]))
+        count = _count(cursor, parquet([evidence.quarantined]))
         for rule in product.contract.rules:
             if rule.quarantines:
                 answers[rule.text] = _quarantine_answer(product, rule, evidence, cursor)
@@ -175,8 +175,8 @@ def quarantine_answers(product: Product, evidence: Evidence, engine: DuckDB) -> 
 def _quarantine_answer(
     product: Product, rule: Rule, evidence: Evidence, cursor: "duckdb.DuckDBPyConnection"
 ) -> Answer:
-    assert evidence.aside is not None
-    source = f"{parquet([evidence.aside])} where {broke_rule(rule)}"
+    assert evidence.quarantined is not None
+    source = f"{parquet([evidence.quarantined])} where {broke_rule(rule)}"
     failing = _count(cursor, source)
     if not failing:
         return Answer(how="fused", failing=0)

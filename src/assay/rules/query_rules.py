@@ -35,7 +35,7 @@ class QueryRules(Struct):
     @contextmanager
     def bench(self) -> Iterator["duckdb.DuckDBPyConnection"]:
         """Open a connection that has `this`, and the other tables that rules read, as views."""
-        tables = [*self.evidence.others]
+        tables = [*self.evidence.other_tables]
         if self.product.kind is not Kind.FILE:
             tables.append(InputFiles(alias=THIS, name=THIS, table=self.evidence.this))
         with self.engine.bench(tables, self.product.domain) as bench:
@@ -67,7 +67,7 @@ class QueryRules(Struct):
 
     def lacks_previous(self, rule: Rule) -> bool:
         """Return whether a rule compares with the published version, and nothing is published."""
-        if any(table.alias == PREVIOUS for table in self.evidence.others):
+        if any(table.alias == PREVIOUS for table in self.evidence.other_tables):
             return False
         return any(i.name == PREVIOUS for i in rule.inputs)
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from assay.model import Column, Demand, Product
 from assay.rules.answers import plain
-from assay.rules.compile import Rows, Unique, Way, Whole, ways_of
+from assay.rules.compile import Aggregate, Rows, Unique, Way, ways_of
 from assay.sensitive import HIDDEN
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def sample_columns(
 
 
 def _offending(demand: Demand | None, way: Way | None) -> Sequence[str]:
-    if isinstance(way, Rows | Whole | Unique):
+    if isinstance(way, Rows | Aggregate | Unique):
         return way.columns
     if demand and demand.kind == "condition":
         return list(demand.arguments["columns"])

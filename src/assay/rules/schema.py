@@ -1,4 +1,4 @@
-"""Reads a pandera schema: its columns and types, its key, and each thing it demands as a rule in words and as data."""
+"""Reads a pandera schema: its columns, their types, its key, and its demands as rules."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,14 +7,14 @@ from typing import Any
 from msgspec import Struct, field
 
 from assay.engines.types import from_polars, has_same_type_in_duckdb
-from assay.jsonform import encode as written
+from assay.jsonform import encode as to_json
 from assay.model import Column, Demand, Rule, Severity, Where
 from assay.rules.literals import NotALiteral, encode
 from assay.text import sayable
 
-# What pandera can do to data instead of judging it: rows and values must never change without a
-# trace.
+# What a schema may do to data: Assay refuses it, because rows and values must not change silently.
 _CHANGES = ("drop_invalid_rows", "add_missing_columns")
+_SHOWN = 8  # values in the text of a rule
 _WORDS = {
     "equal_to": "is {value}",
     "not_equal_to": "is not {value}",
@@ -35,14 +35,15 @@ _WORDS = {
 
 
 class NotASchema(TypeError):
-    """Something that is no pandera.polars schema, or one that would change data; says what to write instead."""
+    """A schema that is not one of pandera.polars, or that would change data."""
 
 
 class Schema(Struct, frozen=True, kw_only=True):
-    """A schema as it was read: columns with a type, key, columns that must not be shown, rules.
+    """A schema as it was read: columns with a type, key, marks of sensitive columns, rules.
 
-    `pandera` is the schema itself (None: there is none), `checks` the checks behind its demands and
-    those of `rule.check`, by place.
+    `pandera` is the schema itself, or None. `checks` are the checks of its demands and of
+    `rule.check`, by place. `sensitive` and `cleared` are patterns of columns marked as sensitive,
+    and as not sensitive.
     """
 
     pandera: Any = None
@@ -55,33 +56,34 @@ class Schema(Struct, frozen=True, kw_only=True):
 
 
 def read_schema(contract: Any, where: Where) -> Schema:
-    """Return what a `DataFrameModel` or `DataFrameSchema` of pandera.polars demands; NotASchema for anything else."""
+    """Return what a `DataFrameModel` or `DataFrameSchema` of pandera.polars demands.
+
+    Raises NotASchema for anything else.
+    """
     schema = _schema(contract)
-    columns = [
-        (name, dtype_of(schema, column))
-        for name, column in schema.columns.items()
-        if not column.regex
-    ]
-    types = [(name, from_polars(dtype.type)) for name, dtype in columns if dtype]
-    unique = next(iter(_together(schema)), ())
-    found = list(_demands(schema, where))
-    for rule, _ in found:
+    named = {name: column for name, column in schema.columns.items() if not column.regex}
+    columns = []
+    for name, column in named.items():
+        dtype = dtype_of(schema, column)
+        type = from_polars(dtype.type) if dtype else None
+        if type:
+            columns.append(Column(name=name, type=type))
+    key = next(iter(_together(schema)), ()) or tuple(n for n, c in named.items() if c.unique)
+    demands = list(_demands(schema, where))
+    for rule, _ in demands:
         try:
-            written(rule)
+            to_json(rule)
         except UnicodeEncodeError:
             raise NotASchema(f"half a character is in it ({sayable(rule.text)})") from None
     return Schema(
         pandera=schema,
-        columns=tuple(Column(name=name, type=type) for name, type in types if type),
-        key=unique
-        or tuple(
-            name for name, column in schema.columns.items() if column.unique and not column.regex
-        ),
+        columns=tuple(columns),
+        key=key,
         sensitive=_marked(schema, sensitive=True),
         cleared=_marked(schema, sensitive=False),
-        rules=tuple(rule for rule, _ in found),
+        rules=tuple(rule for rule, _ in demands),
         checks={
-            rule.demand.place: check for rule, check in found if rule.demand and check is not None
+            rule.demand.place: check for rule, check in demands if rule.demand and check is not None
         },
     )
 
@@ -96,46 +98,55 @@ def _marked(schema: Any, *, sensitive: bool) -> tuple[str, ...]:
 
 
 def dtype_of(schema: Any, column: Any) -> Any:
-    """Return the type that a column is to have: the schema's, which overrides, or its own; None for any."""
+    """Return the type that a column must have; None for any. The schema's overrides its own."""
     return schema.dtype or column.dtype
 
 
 def _schema(contract: Any) -> Any:
+    """Return a contract as a DataFrameSchema; raise NotASchema if it is none, or changes data."""
     import pandera.polars as pa
 
     if isinstance(contract, type) and issubclass(contract, pa.DataFrameModel):
         contract = contract.to_schema()
     if not isinstance(contract, pa.DataFrameSchema):
-        what = contract.__name__ if isinstance(contract, type) else type(contract).__name__
-        raise NotASchema(f"{what} is not a pandera.polars DataFrameModel or DataFrameSchema")
-    columns = contract.columns.items()
+        kind = contract if isinstance(contract, type) else type(contract)
+        raise NotASchema(
+            f"{kind.__name__} is not a pandera.polars DataFrameModel or DataFrameSchema"
+        )
     if contract.dtype is not None and not contract.columns:
         raise NotASchema("a type for all columns, and no columns: list the columns")
-    changes = [name for name in _CHANGES if getattr(contract, name, None)]
-    changes += [
-        f"drop_invalid_rows of {n}" for n, c in columns if getattr(c, "drop_invalid_rows", False)
-    ]
-    changes += ["strict='filter'"] if contract.strict == "filter" else []
-    changes += ["parsers"] if contract.parsers or any(c.parsers for _, c in columns) else []
-    changes += [f"a default for {n}" for n, c in columns if c.default is not None]
-    if changes:
+    if changes := _changes(contract):
         raise NotASchema(
             f"this schema changes data ({', '.join(changes)}); a contract only judges it"
         )
     return contract
 
 
+def _changes(schema: Any) -> list[str]:
+    """Return the ways in which a schema would change data."""
+    columns = schema.columns.items()
+    changes = [name for name in _CHANGES if getattr(schema, name, None)]
+    for name, column in columns:
+        if getattr(column, "drop_invalid_rows", False):
+            changes.append(f"drop_invalid_rows of {name}")
+    if schema.strict == "filter":
+        changes.append("strict='filter'")
+    if schema.parsers or any(column.parsers for _, column in columns):
+        changes.append("parsers")
+    changes += [f"a default for {name}" for name, column in columns if column.default is not None]
+    return changes
+
+
 def _together(schema: Any) -> list[tuple[str, ...]]:
-    """Return the sets of columns that have to be unique together."""
+    """Return the sets of columns that must be unique together."""
     unique = list(schema.unique or ())
-    return (
-        [tuple(unique)]
-        if unique and all(isinstance(name, str) for name in unique)
-        else [tuple(g) for g in unique]
-    )
+    if unique and all(isinstance(name, str) for name in unique):
+        return [tuple(unique)]
+    return [tuple(group) for group in unique]
 
 
 def _demands(schema: Any, where: Where) -> Iterator[tuple[Rule, Any]]:
+    """Yield each demand of a schema as a rule, with its check; None if it is not a check."""
     explicit = [name for name, column in schema.columns.items() if not column.regex]
     for name, column in schema.columns.items():
         shown = f"columns matching {name}" if column.regex else name
@@ -146,8 +157,8 @@ def _demands(schema: Any, where: Where) -> Iterator[tuple[Rule, Any]]:
             demand = Demand(kind="null", place=f"{name}:null", arguments=apart, **about)
             yield _rule(f"{shown} is never missing", demand, where, dimension="completeness"), None
         if column.unique:
-            told = apart if column.regex else {"columns": [name]}
-            demand = Demand(kind="unique", place=f"{name}:unique", arguments=told, **about)
+            arguments = apart if column.regex else {"columns": [name]}
+            demand = Demand(kind="unique", place=f"{name}:unique", arguments=arguments, **about)
             yield _rule(f"{shown} is unique", demand, where, dimension="uniqueness"), None
         for index, check in enumerate(column.checks):
             demand = demand_of(check, f"{name}:check{index}", apart=apart, **about)
@@ -163,33 +174,33 @@ def _typed(
     if not dtype and not column.required:
         return
     spelled = from_polars(dtype.type) if dtype else None
-    # A type that DuckDB's spelling does not tell in full is told by pandera alone: "".
-    plain = spelled if spelled and _told(dtype) else "" if dtype else None
+    type = None  # any type
+    if dtype:  # "": only pandera can check it
+        type = spelled if spelled and _has_exact_name(dtype) else ""
     demand = Demand(
         kind="type",
         place=f"{name}:type",
         column=name,
         pattern=bool(column.regex),
-        arguments={**apart, "type": plain, "required": bool(column.required)},
+        arguments={**apart, "type": type, "required": bool(column.required)},
     )
     text = f"{shown}: type {spelled or dtype}" if dtype else f"{shown} is there"
     yield _rule(text, demand, where, dimension="conformity"), None
 
 
-def _told(dtype: Any) -> bool:
-    """Say whether a type of pandera's is one type of Polars' and nothing else, as DuckDB's spelling tells it."""
+def _has_exact_name(dtype: Any) -> bool:
+    """Return whether DuckDB's name for a type of pandera means exactly one type of Polars."""
     try:
-        made = dtype.type() if isinstance(dtype.type, type) else dtype.type
+        polars_type = dtype.type() if isinstance(dtype.type, type) else dtype.type
     except TypeError:
         return False
-    agnostic = getattr(dtype, "time_zone_agnostic", False)
     if not type(dtype).__module__.startswith("pandera."):
-        return False  # a type of the user's, which may look at the values
-    return (
-        type(dtype).__name__ not in {"Category", "Enum"}
-        and not agnostic
-        and has_same_type_in_duckdb(made)
-    )
+        return False  # the user's own type, which may look at the values
+    if type(dtype).__name__ in {"Category", "Enum"}:
+        return False
+    if getattr(dtype, "time_zone_agnostic", False):
+        return False
+    return has_same_type_in_duckdb(polars_type)
 
 
 def _of_the_frame(schema: Any, where: Where) -> Iterator[tuple[Rule, Any]]:
@@ -199,25 +210,14 @@ def _of_the_frame(schema: Any, where: Where) -> Iterator[tuple[Rule, Any]]:
         yield _rule("there are no other columns", demand, where, dimension="conformity"), None
     if schema.ordered:
         demand = Demand(kind="ordered", place=":ordered", arguments={"columns": names})
-        yield (
-            _rule(
-                "columns are in the order of the contract", demand, where, dimension="conformity"
-            ),
-            None,
-        )
+        text = "columns are in the order of the contract"
+        yield _rule(text, demand, where, dimension="conformity"), None
     for index, group in enumerate(_together(schema)):
         demand = Demand(kind="unique", place=f":unique{index}", arguments={"columns": list(group)})
         yield _rule(f"{', '.join(group)} is unique", demand, where, dimension="uniqueness"), None
     for index, check in enumerate(schema.checks):
-        yield (
-            _rule(
-                _words(check, ""),
-                demand_of(check, f":check{index}"),
-                where,
-                warns=check.raise_warning,
-            ),
-            check,
-        )
+        demand = demand_of(check, f":check{index}")
+        yield _rule(_words(check, ""), demand, where, warns=check.raise_warning), check
 
 
 def demand_of(
@@ -228,15 +228,14 @@ def demand_of(
     pattern: bool = False,
     apart: Mapping[str, Any] | None = None,
 ) -> Demand:
-    """Return what a check demands, as data; one that is the user's own, or that data cannot tell, is `custom`."""
-    kind, told = "custom", {}
+    """Return what a check demands, as data; `custom` if it is no built-in check, or has no plain form."""
+    kind, arguments = "custom", dict(apart or {})
     if is_built_in(check) and not check.element_wise and not check.groupby:
         try:
-            told = {name: encode(_given(value)) for name, value in check._check_kwargs.items()}
+            arguments |= {name: encode(_plain(arg)) for name, arg in check._check_kwargs.items()}
             kind = str(check._check_fn.__name__)
         except NotALiteral as why:
-            told = {"why": str(why)}
-    arguments = {**(apart or {}), **told}
+            arguments["why"] = str(why)
     return Demand(
         kind=kind,
         place=place,
@@ -247,8 +246,8 @@ def demand_of(
     )
 
 
-def _given(value: Any) -> Any:
-    """Return an argument of a check as the check takes it: of a compiled pattern, only its text counts."""
+def _plain(value: Any) -> Any:
+    """Return an argument of a check in plain form: for a compiled pattern, its text."""
     return value.pattern if isinstance(value, re.Pattern) else value
 
 
@@ -267,46 +266,43 @@ def _rule(
 
 
 def _words(check: Any, subject: str) -> str:
+    """Return the text of the rule of a check; `subject` are its columns, '' for the whole frame."""
     kind = check._check_fn.__name__ if is_built_in(check) else ""
-    said = check.title or check.description or (check.name if kind and check.name != kind else None)
-    if not said and kind in _WORDS:
+    text = check.title or check.description
+    if not text and kind and check.name != kind:
+        text = check.name
+    if not text and kind in _WORDS:
         values = {name: _value(value) for name, value in (check.statistics or {}).items()}
-        said = _WORDS[kind].format(**values) if _fits(_WORDS[kind], values) else check.error
-        return f"{subject} {said}".strip()
-    said = said or (None if kind else check.error) or str(check.name or "check").replace("_", " ")
-    return (
-        said
-        if not subject or re.search(rf"\b{re.escape(subject)}\b", said)
-        else f"{subject}: {said}"
-    )
-
-
-def _fits(words: str, values: dict[str, str]) -> bool:
-    try:
-        return bool(words.format(**values))
-    except KeyError:
-        return False
+        try:
+            text = _WORDS[kind].format(**values)
+        except KeyError:
+            text = check.error
+        return f"{subject} {text}".strip()
+    if not text and not kind:
+        text = check.error
+    text = text or str(check.name or "check").replace("_", " ")
+    if not subject or re.search(rf"\b{re.escape(subject)}\b", text):
+        return str(text)
+    return f"{subject}: {text}"
 
 
 def _value(value: Any) -> str:
-    if isinstance(value, list | tuple | set | frozenset):
-        shown = [
-            str(v)
-            for v in (sorted(value, key=str) if isinstance(value, set | frozenset) else value)
-        ]
-        return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
-    return str(value)
+    if not isinstance(value, list | tuple | set | frozenset):
+        return str(value)
+    values = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+    shown = ", ".join(map(str, values[:_SHOWN]))
+    return f"{shown} and {len(values) - _SHOWN} more" if len(values) > _SHOWN else shown
 
 
 def is_check(value: Any) -> bool:
-    """Say whether a value is a check of pandera's."""
+    """Return whether a value is a check of pandera."""
     from pandera.api.checks import Check
 
     return isinstance(value, Check)
 
 
 def is_built_in(check: Any) -> bool:
-    """Say whether a check is one of pandera's own, which look at their column alone."""
+    """Return whether a check is built into pandera; such a check looks at its own column only."""
     from pandera.api.function_dispatch import Dispatcher
 
     return isinstance(check._check_fn, Dispatcher)

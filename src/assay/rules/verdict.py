@@ -45,7 +45,7 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
         self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]
     ) -> JudgedVersion:
         """Judge the version; raises an error when files are damaged, or memory or disk exhausted."""
-        tables = [self.evidence.this, *(other.table for other in self.evidence.others)]
+        tables = [self.evidence.this, *(files.table for files in self.evidence.other_tables)]
         with damage_reported(tables):
             judgement = self._judge(engine, schema)
         if any(result.status is Status.ERROR for result in judgement.results):

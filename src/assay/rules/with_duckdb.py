@@ -9,7 +9,7 @@ from assay.engines.duckdb import DuckDB, parquet
 from assay.engines.quoting import identifier
 from assay.engines.tables import StoredTable
 from assay.rules.answers import Answer, error_line
-from assay.rules.compile import Rows, Unique, Way, Whole
+from assay.rules.compile import Aggregate, Rows, Unique, Way
 from assay.rules.evidence import Evidence
 from assay.rules.samples import SAMPLES, CompiledRule, records
 from assay.rules.uniqueness import count_repeated_rows, repeated, repeats
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SMALL = 100_000  # rows up to which one query that reads all rows is cheaper than pruning
 
-DuckDBWay = Rows | Whole | Unique
+DuckDBWay = Rows | Aggregate | Unique
 
 
 def answer_rules(
@@ -98,7 +98,7 @@ def _answer_fused(
 
 
 def _answer(way: DuckDBWay, failing: int, *, prune: bool) -> Answer:
-    if isinstance(way, Whole):
+    if isinstance(way, Aggregate):
         message = "the column does not take exactly these values" if failing else ""
         return Answer(how="fused", holds=not failing, message=message)
     is_pruned = prune and isinstance(way, Rows) and way.prunes
@@ -124,7 +124,7 @@ def fused(ways: Iterable[DuckDBWay], table: str, *, prune: bool = False) -> str:
                 columns.append(f"(select count(*) {table} where {fails})")
             case Rows(fails=fails):
                 columns.append(f"coalesce(count_if({fails}), 0)")
-            case Whole(passes=passes):
+            case Aggregate(passes=passes):
                 columns.append(f"case when {passes} then 0 else 1 end")
             case Unique():
                 columns.append(f"({repeats(way, table)})")

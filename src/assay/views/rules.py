@@ -20,7 +20,16 @@ from assay.facts import RuleResult, Status, Version, short
 from assay.model import Column, Product, Rule
 from assay.plan.names import rule_of
 from assay.rules.answers import first_line
-from assay.rules.compile import ByPandera, DecidedByColumns, Rows, Text, Unique, Way, Whole, ways_of
+from assay.rules.compile import (
+    Aggregate,
+    ByPandera,
+    DecidedByColumns,
+    Rows,
+    Text,
+    Unique,
+    Way,
+    ways_of,
+)
 from assay.rules.failing import failing_rows
 from assay.rules.incremental.total_queries import TOTALS, TotalsQuery
 from assay.rules.schema import Schema
@@ -104,7 +113,7 @@ def _way(
         case Rows(prunes=prunes):
             method = "fused; pruned, when there are many rows" if prunes else "fused"
             return method, fused([way], table, prune=prunes), None
-        case Whole():
+        case Aggregate():
             return "fused", fused([way], table), None
         case Unique():
             return "sorted", hashes(way, table), None

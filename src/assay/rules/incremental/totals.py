@@ -202,7 +202,7 @@ class Totals:
             return {}
         rules = {rule.text: rule for rule in self.queries.product.contract.rules}
         names = {name for text in known for name in self.rules[text].tables}
-        tables = [t for t in self.queries.evidence.others if t.alias.lower() in names]
+        tables = [t for t in self.queries.evidence.other_tables if t.alias.lower() in names]
         answers: dict[str, Answer] = {}
         with self.queries.engine.bench(tables, self.queries.product.domain) as bench:
             for text, totals in known.items():
