@@ -1,7 +1,7 @@
-"""The child process that builds one isolated product, as the run sees it: `worker` is what runs in there.
+"""The child process that builds one product, seen from the run; `worker` is what runs in it.
 
-Messages are lines of JSON over two pipes. The run polls for them: half a message, which user's code may have written to
-the pipe, never blocks it.
+Messages are lines of JSON over two pipes. The run polls for them: half a message, which user's code
+may have written to the pipe, never blocks it.
 """
 
 import os
@@ -51,7 +51,7 @@ class Child:
         part_check: PartCheck | None = None,
         measuring: Callable[..., Measured] | None = None,
     ) -> Measured:
-        """Build a file; raise the child's exception (RemoteError), TimedOut, or Crashed if the child has ended.
+        """Build a file; raise RemoteError for an exception in the child, TimedOut or Crashed.
 
         The child measures the file itself, without `measuring`.
         """
@@ -73,7 +73,7 @@ class Child:
         """End the child."""
         self._end()
 
-    # ------------------------------------------------------------------------------------------ start
+    # ---------------------------------------------------------------------------------------- start
 
     def _start(self) -> None:
         child_requests, self.requests = os.pipe()
@@ -90,7 +90,7 @@ class Child:
             for end in ends:
                 os.close(end)
 
-    # ------------------------------------------------------------------------------------------ messages
+    # ------------------------------------------------------------------------------------- messages
 
     def _send(self, message: bytes) -> None:
         try:
@@ -100,7 +100,7 @@ class Child:
             raise self._crashed() from None
 
     def _receive(self, limit: float) -> MakeReply | None:
-        """Return the next reply; raise TimedOut if there is none within `limit` seconds (0: no limit)."""
+        """Return the next reply; raise TimedOut after `limit` seconds (0: no limit)."""
         message = self._receive_line(limit)
         try:
             reply = decode_reply(message)
@@ -139,7 +139,7 @@ class Child:
     # ------------------------------------------------------------------------------------------ end
 
     def _crashed(self) -> Crashed:
-        """End a child that does not answer any more; return the error, which says how its process ended."""
+        """End a child that no longer answers; return the error, which says how it ended."""
         process = self.process
         assert process is not None
         with suppress(subprocess.TimeoutExpired):
@@ -150,7 +150,7 @@ class Child:
         return Crashed(message, where=self.product.where)
 
     def _end(self, number: signal.Signals | None = None) -> None:
-        """End the child and all that it started: by closing its requests, or by a signal; then by force."""
+        """End the child and all that it started: close its requests or send a signal, then kill."""
         if self.process is None or self.ended:
             return
         self.ended = True
@@ -178,8 +178,8 @@ class Child:
 def _popen(pipes: Sequence[int]) -> "subprocess.Popen[bytes]":
     """Start the child with its ends of the pipes.
 
-    Output of the user's code goes to stderr, as it does in this process. The child is a process group of its own, so
-    that Ctrl-C reaches it only through us, and what it starts ends with it.
+    Output of the user's code goes to stderr, as it does in this process. The child is a process
+    group of its own, so that Ctrl-C reaches it only through us, and what it starts ends with it.
     """
     arguments = [*map(str, pipes), str(os.getpid())]
     return subprocess.Popen(
@@ -193,7 +193,7 @@ def _popen(pipes: Sequence[int]) -> "subprocess.Popen[bytes]":
 
 
 def _ending(code: int | None) -> str:
-    """Return how a process ended, as it continues a sentence; None is the code of one that still runs."""
+    """Return how a process ended, to continue a sentence; its code is None while it runs."""
     if code is None:
         return "answers no more"
     if code >= 0:

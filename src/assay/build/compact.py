@@ -1,6 +1,7 @@
-"""Merges the small files of stored parts; the content of the parts stays, so nothing downstream is rebuilt.
+"""Merges the small files of stored parts; their content stays, so nothing is rebuilt.
 
-A part is then a range of rows of a file. The files that it replaces are removed when nobody can be reading them.
+A part is then a range of rows of a file. The files that it replaces are removed when nobody can be
+reading them.
 """
 
 import uuid
@@ -29,7 +30,7 @@ YOUNGEST = 7  # the last parts are not merged: they are the ones that change
 
 
 class Compacted(Struct, frozen=True, kw_only=True):
-    """What was merged of a product, or would be: how many files of how many bytes, into how many."""
+    """What was merged of a product, or would be: how many files and bytes, into how many."""
 
     product: str
     files: int
@@ -55,7 +56,7 @@ class _Merge(Struct, frozen=True):
 def compact(
     workspace: Workspace, open_engine: Callable[[], DuckDB], *, dry: bool
 ) -> list[Compacted]:
-    """Merge the small files of the versions that are published in one environment; return what was merged.
+    """Merge the small files of the versions published in one environment; return what was merged.
 
     `dry` returns what would be merged. The engine is opened only if there is something to merge.
     """
@@ -71,7 +72,7 @@ def compact(
 
 
 def keep_few(versions: Iterable[Version], workspace: Workspace, workers: Workers) -> None:
-    """Merge files of few rows once many runs have each left some: every later reader opens fewer files.
+    """Merge files of few rows once many runs have left some, so that readers open fewer files.
 
     If merging fails, the files stay.
     """
@@ -90,7 +91,7 @@ def _may_merge(version: Version) -> bool:
 
 
 def _small_parts(version: Version) -> list[Part]:
-    """Return the parts of few rows if many of them have a file each, from several runs; else none."""
+    """Return the parts of few rows, if many have a file each, from several runs; else none."""
     if not _may_merge(version):
         return []
     parts = [part for part in version.parts if part.rows <= FEW_ROWS]
@@ -116,7 +117,10 @@ def _merged(
     prefix: str,
     recorded: int,
 ) -> list[_Merge]:
-    """Merge files, as a run whose id begins with `prefix`; return those merges that no other run prevented."""
+    """Merge files, as a run whose id begins with `prefix`; return the merges that were done.
+
+    A product that another run is building is left out.
+    """
     now, catalog, storage = workspace.clock(), workspace.catalog, workspace.storage
     run = f"{prefix}-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     keys = {merge.version.product: merge.version.key.digest for merge in merges}
@@ -135,7 +139,7 @@ def _merged(
 
 
 def _groups(parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """Yield the parts that go into one file each, neighbours together; the youngest stay where they are."""
+    """Yield groups of neighbours that go into one file each; the youngest parts stay."""
     parts = parts[:-YOUNGEST]
     small = _small_files(parts)
     group: list[Part] = []
@@ -154,8 +158,8 @@ def _groups(parts: Sequence[Part]) -> Iterator[list[Part]]:
 def _small_files(parts: Sequence[Part]) -> set[str]:
     """Return the files that are worth merging.
 
-    A shared file is merged again only after as many new rows arrived, so that a part is rewritten a few times at most.
-    Rows count, since a file of few rows has hardly fewer bytes than one of many.
+    A shared file is merged again only after as many new rows arrived, so that a part is rewritten a
+    few times at most. Rows count, since a file of few rows has hardly fewer bytes than one of many.
     """
     counts = Counter([part.path for part in parts])
     files = {part.path: part for part in parts}

@@ -17,9 +17,10 @@ T = TypeVar("T")
 def within_limit(
     product: Product, work: Callable[[], T], interrupt: Callable[[int | None], None]
 ) -> T:
-    """Do this work within the product's time limit; `interrupt` takes the id of the thread that does it.
+    """Do work within a product's time limit; `interrupt` takes the id of the thread at work.
 
-    Raises TimedOut afterwards. Work that ignores the interrupt goes on in its thread, and nobody waits for it.
+    Raises TimedOut afterwards. Work that ignores the interrupt goes on in its thread, and nobody
+    waits for it.
     """
     future, thread = in_thread(work, f"{product.name}, within its time")
     if wait([future], product.timeout).done:

@@ -19,9 +19,10 @@ _FILE = re.compile(r"\s*file\s*=\s*(\S.*)")  # how DuckDB names the CSV file wit
 
 
 class RemoteError(Exception):
-    """An exception in another process: its class name as `kind`, and what that process reports of it.
+    """An exception in another process: its class name, and what that process reports of it.
 
-    `retryable`: another try may succeed. `words` are those of the code that the exception passed through.
+    `retryable`: another try may succeed. `words` are those of the code that the exception passed
+    through.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class RemoteError(Exception):
 
 
 def describe_error(error: BaseException, root: str, product: Product) -> Failed:
-    """Return the failure that an exception is shown as: message, place, notes, and what to do about it."""
+    """Return what is shown of an exception: place, message, notes, and what to do about it."""
     failed = _without_hint(error, root, product)
     hint = "" if isinstance(error, RemoteError) else remedy(error)
     return replace(failed, error=f"{failed.error}\n{hint}") if hint else failed
@@ -66,7 +67,7 @@ def _without_hint(error: BaseException, root: str, product: Product) -> Failed:
 
 
 def _place_of_ours(error: AssayError, product: Product) -> str:
-    """Return the product's place for an error about its result; '' for other errors, which name their own place."""
+    """Return the place of a product whose result is refused; '' for other errors."""
     is_of_result = isinstance(error, ResultRefused | TypeRefused) and not error.where
     return f"{product.where}: " if is_of_result else ""
 
@@ -84,7 +85,7 @@ def _last_frame(error: BaseException, root: str) -> traceback.FrameSummary | Non
 def _place(
     error: BaseException, frame: traceback.FrameSummary | None, root: str, product: Product
 ) -> str:
-    """Return where an exception was raised: in the user's code, or else where the product is declared."""
+    """Return where an exception was raised in the user's code, or where the product is declared."""
     if frame:
         return f"{os.path.relpath(frame.filename, root)}:{frame.lineno}: "
     if remedy(error):  # the machine lacks something: the declaration is not at fault
@@ -93,7 +94,7 @@ def _place(
 
 
 def _of_duckdb(error: BaseException, root: str) -> tuple[str, str]:
-    """Return the first line of DuckDB's message, which names the kind of error, and the other lines as detail."""
+    """Return the first line of DuckDB's message, which names the kind, and the rest as detail."""
     message, *lines = masked(str(error)).strip().splitlines() or [""]
     # We put one line above the user's query.
     lines = [_LINE.sub(lambda match: f"LINE {int(match[1]) - 1}:", line) for line in lines]
@@ -106,7 +107,7 @@ def _of_duckdb(error: BaseException, root: str) -> tuple[str, str]:
 
 
 def _of_python(error: BaseException) -> str:
-    """Return kind and message of an exception; of one of Polars the first line, above its query plan."""
+    """Return kind and message of an exception; of Polars' the first line, above a query plan."""
     message = words_of(error)
     if library_of(error) in {"polars", "pyo3_runtime"}:
         message = message.partition("\n")[0]

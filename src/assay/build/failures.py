@@ -69,7 +69,7 @@ class Failures(Struct, frozen=True):
 
 
 def veil(failed: Failed, words: Collection[str], where: Where, *, counted: bool) -> Failed:
-    """Mask everything in a failure that may be a value, which is all but its place and these `words`.
+    """Mask what may be a value in a failure: all but its place and these `words`.
 
     With `counted`, numbers that count lines, rows or columns stay.
     """
@@ -93,13 +93,13 @@ def _split_place(error: str) -> tuple[str, str]:
 
 
 def _without_carets(text: str) -> str:
-    """Return a text without the lines of carets: they point into a line that masking has changed."""
+    """Return a text without lines of carets, which point into a line that masking has changed."""
     lines = text.splitlines()
     return "\n".join(line for line in lines if not _CARET.fullmatch(line))
 
 
 def _quotes_no_value(error: BaseException) -> bool:
-    """Return whether an exception is one of ours that quotes no value, and was raised by our own code."""
+    """Return whether an exception is ours, was raised by our own code, and quotes no value."""
     if not isinstance(error, AssayError) or type(error).__name__ not in _WITHOUT_VALUES:
         return False
     frames = traceback.extract_tb(error.__traceback__)
@@ -107,7 +107,7 @@ def _quotes_no_value(error: BaseException) -> bool:
 
 
 def words_of_code(error: BaseException) -> frozenset[str]:
-    """Return the words of the code that an exception passed through, and its class name if that is in a module."""
+    """Return the words of the code that an exception passed through, and its class name."""
     if isinstance(error, RemoteError):
         return error.words
     words = of_trace(error.__traceback__)
@@ -135,7 +135,8 @@ def _declared_names(graph: Graph, product: Product) -> Iterator[str]:
 def of_source(fault: SourceFault, graph: Graph) -> str:
     """Return the message of a fault in a source's file.
 
-    The value at fault is shown unless a product downstream of the source declares its column as sensitive.
+    The value at fault is shown unless a product downstream of the source declares its column as
+    sensitive.
     """
     downstream = graph.downstream(fault.source)
     patterns = frozenset[str]().union(*(graph.sensitive(name) for name in downstream))

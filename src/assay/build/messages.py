@@ -19,8 +19,8 @@ from assay.text import sayable
 class Task(Struct, frozen=True, kw_only=True):
     """What a child process is for: one product of the project at `root`.
 
-    `handovers` and `target` are those of its Recipe (None: it is built by SQL). `folders`, `spill` and `limits` are
-    for its engine: what it may read, where it spills, and its settings.
+    `handovers` and `target` are those of its Recipe (None: it is built by SQL). `folders`, `spill`
+    and `limits` are for its engine: what it may read, where it spills, and its settings.
     """
 
     root: Path
@@ -41,7 +41,7 @@ class MakeRequest(Struct, frozen=True, kw_only=True):
 
 
 class MakeReply(Struct, frozen=True, kw_only=True):
-    """What was measured of the file, and the files and environment variables that the user's code has read."""
+    """What was measured of the file, and which files and variables the user's code has read."""
 
     measured: Measured
     files: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ def encode_reply(reply: Reply) -> bytes:
 
 
 def decode_reply(message: bytes) -> Reply:
-    """Return the reply in a message; raise ValueError for any other text, which user's code may have written."""
+    """Return the reply in a message; raise ValueError for text that user's code wrote."""
     try:
         received = decode(message, type=_ReplyMessage)
     except (MsgspecError, RecursionError) as error:

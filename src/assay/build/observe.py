@@ -18,8 +18,9 @@ from assay.store.files import Storage, digest_of, file_digest, kind_of, opened
 from assay.store.matching import matching
 from assay.text import clean
 
-# A file that changed this shortly before it was read may change again within the same timestamp (git's racy rule).
-# The time is the ctime of its inode: a program that replaces a file can set its other times.
+# A file that changed this shortly before it was read may change again within the same
+# timestamp (git's racy rule). The time is the ctime of its inode: a program that replaces a file
+# can set its other times.
 _RACY_NS = 2_000_000_000
 _EXAMPLES = {
     "day": " (such as 2011-12-09)",
@@ -50,14 +51,14 @@ def observe(
     )
 
 
-# ---------------------------------------------------------------------------------------------- sources
+# ------------------------------------------------------------------------------------------ sources
 
 
 def look(root: Path, source: Source, listings: Mapping[str, SourceFile]) -> SourceState:
     """Return a source as it is now; a file that is unchanged since its listing is not read again.
 
-    `listings` are by path. The source is `missing`, with the reason, if one of its files cannot be looked at: it may
-    still exist.
+    `listings` are by path. The source is `missing`, with the reason, if one of its files cannot be
+    looked at: it may still exist.
     """
     try:
         files = tuple(_files(root, source, listings))
@@ -76,7 +77,7 @@ class _Unusable(Exception):
 
 
 def _files(root: Path, source: Source, listings: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
-    """Yield the files of a source in the order of their paths; raise _Unusable if one cannot be read."""
+    """Yield the files of a source by path; raise _Unusable if one cannot be read."""
     part_of, top = keys_of(source), str(root)
     for path in _paths(root, source.pattern):  # texts, since a Path for each of very many is slow
         full = path if path.startswith("/") else f"{top}/{path}"
@@ -125,7 +126,7 @@ def _is_utf8(path: str) -> bool:
 
 
 def _read(full: str, path: str, part: str) -> SourceFile:
-    """Return a file as it was when reading it began: a change meanwhile makes another file of it."""
+    """Return a file as it was when reading it began; a change meanwhile is found next time."""
     with opened(Path(full)) as file:
         status = os.fstat(file)
         _check(path, status)
@@ -148,7 +149,7 @@ def _part_names(source: Source) -> str:
     return f"its {names}{_EXAMPLES.get(source.partition.grain, '')}"
 
 
-# ---------------------------------------------------------------------------------------------- listings
+# ----------------------------------------------------------------------------------------- listings
 
 
 def has_new_listing(state: SourceState, listings: Mapping[str, SourceFile], now: datetime) -> bool:
@@ -165,7 +166,7 @@ def has_new_listing(state: SourceState, listings: Mapping[str, SourceFile], now:
 
 
 def without_racy_times(state: SourceState, now: datetime) -> SourceState:
-    """Return a source with a ctime of 0 for each file that changed too recently to trust its ctime."""
+    """Return a source with a ctime of 0 for files that changed too recently to trust it."""
     racy_from = _racy_from(now)
     files = [replace(f, ctime_ns=0) if f.ctime_ns >= racy_from else f for f in state.files]
     return replace(state, files=tuple(files))
@@ -174,8 +175,8 @@ def without_racy_times(state: SourceState, now: datetime) -> SourceState:
 def changed_since(root: Path, files: Iterable[SourceFile], now: datetime) -> str:
     """Return the path of the first file that is not as it was observed at `now`; '' if all are.
 
-    A file whose ctime was too recent then is read again. Raises OSError for a file that cannot be looked at: it may be
-    unchanged.
+    A file whose ctime was too recent then is read again. Raises OSError for a file that cannot be
+    looked at: it may be unchanged.
     """
     racy_from = _racy_from(now)
     for observed in files:

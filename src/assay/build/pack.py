@@ -20,9 +20,10 @@ _MOST, _MOST_ROWS = 64, 8 * FEW_ROWS
 def share(
     parts: Sequence[Part], *, storage: Storage, engine: Callable[[], DuckDB]
 ) -> dict[str, Part]:
-    """Put parts of few rows together in shared files; return all parts, by the path that each was built at.
+    """Put parts of few rows together in shared files; return all parts by their former paths.
 
-    The parts are of one product, not recorded yet, and have a file each. They stay there if this fails.
+    The parts are of one product, not recorded yet, and have a file each. They stay there if this
+    fails.
     """
     shared: dict[str, Part] = {}
     for group in _groups(parts):

@@ -38,7 +38,8 @@ def first_worth_another(
 ) -> Exception | None:
     """Return the first error that is worth another try, or None.
 
-    `tries` are left for failures of the machine. With `looks_again`, replaced source files may be read once more.
+    `tries` are left for failures of the machine. With `looks_again`, replaced source files may be
+    read once more.
     """
     for error in errors:
         if isinstance(error, SourceReplaced):
@@ -50,7 +51,7 @@ def first_worth_another(
 
 
 def pause(tries: int) -> float:
-    """Return how many seconds to wait after so many tries: it doubles each time, plus up to half a second by chance."""
+    """Return how many seconds to wait after so many tries: twice as long each time, and jitter."""
     seconds = min(_LONGEST, _FIRST * 2.0 ** min(tries - 1, 20))
     return seconds + random.uniform(0, _FIRST)
 

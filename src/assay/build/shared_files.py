@@ -1,4 +1,4 @@
-"""Puts parts together in one file: a reader pays more for opening a file than for reading a few rows."""
+"""Puts parts together in one file: opening a file costs more than reading a few rows."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -57,7 +57,8 @@ def put_together(
 def _check_rows(parts: Sequence[Part], file: Path, table_of: TableOf, engine: DuckDB) -> None:
     """Raise StoreError if the rows of a part in a new file are not those that were recorded.
 
-    A recorded digest may be another engine's: where it differs, the part is measured again in its old file.
+    A recorded digest may be another engine's: where it differs, the part is measured again in its
+    old file.
     """
     columns = parts[0].columns
     measured = measure_ranges(engine, file, [part.rows for part in parts], columns)

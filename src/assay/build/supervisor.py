@@ -1,4 +1,4 @@
-"""The process around a child that runs users' code: it ends everything that the child has started, however."""
+"""The process around a child that runs users' code: it ends all that the child has started."""
 
 import ctypes
 import os
@@ -16,11 +16,12 @@ _IS_LINUX = sys.platform == "linux"
 
 
 def supervised(run: int, lifeline: int, *pipes: int) -> None:
-    """Fork: return in the child, while this process stays and ends what the child leaves, and the child with the run.
+    """Fork: return in the child, while this process ends what the child leaves.
 
-    `run` is the process id of the run, which holds the other end of the `lifeline`; `pipes` are those of the child. On
-    Linux orphans become children of this process, also those in a session of their own; elsewhere the run ends what is
-    left in this process group.
+    It also kills the child when the run ends. `run` is the process id of the run, which holds the
+    other end of the `lifeline`; `pipes` are those of the child. On Linux orphans become children of
+    this process, also those in a session of their own; elsewhere the run ends what is left in this
+    process group.
     """
     if os.getppid() != run:
         os._exit(1)
@@ -76,7 +77,7 @@ def _children() -> Iterator[int]:
 
 
 def _end_like(code: int) -> NoReturn:
-    """End with the exit code or the signal that ended the child; only the child writes a core file."""
+    """End with the child's exit code or signal; only the child writes a core file."""
     if code < 0:
         setrlimit(RLIMIT_CORE, (0, 0))
         with suppress(OSError):

@@ -37,14 +37,14 @@ T = TypeVar("T")
 
 
 class Undeclared:
-    """The undeclared files of the project, and environment variables, that were read for each product."""
+    """The undeclared files and environment variables that were read for each product."""
 
     def __init__(self, config: Config, observed: Observed) -> None:
         self.config, self.observed, self.local = config, observed, Local(config)
         self._names: dict[str, set[str]] = {}
 
     def of(self, name: str) -> tuple[str, ...]:
-        """Return what was read for a product so far: paths from the project's root, then variables (`$NAME`)."""
+        """Return what was read for a product: paths from the project's root, then `$VARIABLES`."""
         names = self._names.get(name, ())
         return tuple(sorted(names, key=lambda name: (name.startswith("$"), name)))
 
@@ -81,7 +81,7 @@ class Undeclared:
                 yield sayable(f"${name}")
 
     def _declared(self, product: Product) -> set[str]:
-        """Return the files that a product may read: its sources, and those listed under `reads` in the settings."""
+        """Return the files of a product's sources, and those that `reads` lists in the settings."""
         root, sources = self.config.root, self.observed.sources
         inputs = [
             root / file.path
@@ -95,7 +95,7 @@ class Undeclared:
         return {os.path.realpath(file) for file in [*inputs, *listed]}
 
     def _may_be_declared(self, path: str) -> bool:
-        """Return whether a path is a file of the project other than code, hidden files and those of the store."""
+        """Return whether a path is a file of the project: not code, hidden or in the store."""
         if not self.local.contains(path) or path.endswith(".py"):
             return False
         if path.startswith(f"{self.local.state}/"):

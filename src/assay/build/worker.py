@@ -1,4 +1,4 @@
-"""What runs in a child process that builds one product: reads requests from one pipe and writes replies to another."""
+"""Runs in a child process that builds one product: reads requests and writes replies, by pipes."""
 
 import atexit
 import faulthandler
@@ -93,7 +93,7 @@ def _remote_error(task: Task, error: BaseException) -> RemoteError:
 
 
 class _Maker:
-    """Builds files of one product. Definitions are imported and the engine is started before time is counted."""
+    """Builds files of one product; its definition and engine are loaded before time is counted."""
 
     def __init__(self, task: Task) -> None:
         config = find_config(task.root)
@@ -129,7 +129,7 @@ class _Maker:
 
 
 def _function(config: Config, product: Product) -> Callable[..., Any]:
-    """Return the function that builds a product; raise BuildError if its code is not the planned code any more.
+    """Return the function that builds a product; raise BuildError if its code has changed.
 
     Only its own module is imported, if the manifest is valid; otherwise the whole project.
     """

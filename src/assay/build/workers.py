@@ -1,4 +1,4 @@
-"""Builds the products of a run: in this process, with or without a time limit, or in a child process that may crash."""
+"""Builds the products of a run: in this process, or in child processes that may hang or crash."""
 
 import os
 import re
@@ -49,7 +49,7 @@ def _semaphore() -> Semaphore:
 
 
 class Workers(Struct, kw_only=True):
-    """The engine and the child processes of one run, in which `jobs` products at a time share the memory.
+    """The engine and the child processes of one run; `jobs` products at a time share the memory.
 
     `timer` returns seconds, `most_spilled` is in bytes.
     """
@@ -76,7 +76,7 @@ class Workers(Struct, kw_only=True):
 
     @contextmanager
     def at(self, product: Product, recipe: Recipe | None) -> Iterator[Make]:
-        """Provide what builds the files of a product, in the process that its declaration asks for."""
+        """Provide what builds the files of a product, in the process that it asks for."""
         if not (product.isolate or (product.timeout and recipe)):
             yield partial(self._make_here, product, recipe)
             return
@@ -94,10 +94,10 @@ class Workers(Struct, kw_only=True):
 
     @contextmanager
     def turn(self, size: int) -> Iterator[None]:
-        """Wait until a query over `size` bytes may run: at most one large query (≥ 16 MiB) per four cores.
+        """Wait until a query over `size` bytes may run: one large query per four cores at most.
 
-        A large query uses several cores, and two at a time twice the memory. Raises KeyboardInterrupt when the run is
-        being stopped.
+        A large query uses several cores, and two at a time twice the memory. Raises
+        KeyboardInterrupt when the run is being stopped.
         """
         if size < _LARGE:
             yield
@@ -113,7 +113,7 @@ class Workers(Struct, kw_only=True):
             self._turns.release()
 
     def stop(self) -> None:
-        """Interrupt what is being built; each child process is ended by the thread that waits for it."""
+        """Interrupt all builds; each child process is ended by the thread that waits for it."""
         self.stopping.set()
         if self._engine:
             self._engine.interrupt()

@@ -1,4 +1,4 @@
-"""What a catalog names at one moment: files, versions, and where its facts contradict each other."""
+"""What a catalog names at one moment: files and versions, and where its facts disagree."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -31,9 +31,9 @@ class StoredFile(Struct, frozen=True, kw_only=True):
 class Audit(Struct, frozen=True, kw_only=True):
     """What a catalog names at one moment.
 
-    `files` are by path, `versions` product and parts (as ranges) by id. `readers` are the environments in which a
-    version is published, by its id. `busy` are the paths that living runs may write, `replaced` the files that `gc`
-    will remove.
+    `files` are by path, `versions` product and parts (as ranges) by id. `readers` are the
+    environments in which a version is published, by its id. `busy` are the paths that living runs
+    may write, `replaced` the files that `gc` will remove.
     """
 
     files: Mapping[str, StoredFile]
@@ -44,7 +44,7 @@ class Audit(Struct, frozen=True, kw_only=True):
     flaws: tuple[Flaw, ...]
 
     def versions_of(self, parts: Collection[int]) -> list[tuple[str, str]]:
-        """Return product and id of the versions with one of these parts; published versions first."""
+        """Return product and id of versions with one of these parts; published versions first."""
         versions = [
             (product, id)
             for id, (product, ranges) in self.versions.items()

@@ -42,8 +42,8 @@ class FindingKind(StrEnum):
 class Finding(Struct, frozen=True, kw_only=True):
     """One problem, what the user can do about it, and what `--repair` did.
 
-    `versions` are the ids of those in the file, published versions first. `readers` are the environments in which one
-    of them is published; without any, only history is concerned.
+    `versions` are the ids of those in the file, published versions first. `readers` are the
+    environments in which one of them is published; without any, only history is concerned.
     """
 
     kind: FindingKind = field(name="found")
@@ -59,7 +59,8 @@ class Finding(Struct, frozen=True, kw_only=True):
 class Report(Struct, frozen=True, kw_only=True):
     """The findings, and how many `files`, `versions` and `bytes` were checked.
 
-    `recovered` are dead runs whose files were removed, `problems` why lost products could not be built again.
+    `recovered` are dead runs whose files were removed, `problems` why lost products could not be
+    built again.
     """
 
     findings: tuple[Finding, ...]

@@ -1,4 +1,4 @@
-"""Contradictions between the facts of a catalog: their kinds, and the queries and comparisons that find them."""
+"""Contradictions between the facts of a catalog: their kinds, and how each is found."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -104,7 +104,7 @@ _QUERIES = {
 
 
 class Flaw(Struct, frozen=True, kw_only=True):
-    """A contradiction, and the product, the version and the environment that it is about, if any."""
+    """A contradiction, with the product, version and environment that it is about, if any."""
 
     kind: FlawKind
     product: str = ""
@@ -157,7 +157,7 @@ def part_ids(ranges: str) -> set[int]:
 
 
 def _parts_flaw(id: str, product: str, ranges: str, owners: Mapping[int, str]) -> Flaw | None:
-    """Return what is wrong with a version whose parts are not recorded, or are another product's."""
+    """Return the flaw of a version whose parts are not recorded, or are another product's."""
     try:
         ids = ids_of(ranges)
     except ValueError:
@@ -198,7 +198,7 @@ def _unreadable_parts(query: Query, parts: dict[int, Part]) -> Iterator[Flaw]:
 
 
 def _wrong_versions(query: Query, parts: Mapping[int, Part]) -> Iterator[Flaw]:
-    """Yield the versions that cannot be read, and what each of the others says that its parts or its key deny."""
+    """Yield the versions that cannot be read, or that contradict their parts or their key."""
     for row in _read(query, "versions", VERSION, "version", _version_and_ranges):
         if isinstance(row, Flaw):
             yield row
@@ -225,7 +225,7 @@ def _wrong_version(version: Version, parts: Sequence[Part]) -> Iterator[Flaw]:
 
 
 def _content_digest(version: Version, parts: Sequence[Part]) -> str:
-    """Return the content digest that follows from the parts of a version; its own where none does."""
+    """Return the content digest that follows from a version's parts; its own if none does."""
     if len(parts) > 1 and parts[0].built_from:
         return digest([[part.key, part.digest] for part in sorted(parts, key=lambda p: p.key)])
     if len(parts) == 1 and not parts[0].built_from:
@@ -234,7 +234,7 @@ def _content_digest(version: Version, parts: Sequence[Part]) -> str:
 
 
 def _wrong_verdicts(query: Query) -> Iterator[Flaw]:
-    """Yield the verdicts that cannot be read, and those whose status does not follow from their results."""
+    """Yield the verdicts that cannot be read, or whose status contradicts their results."""
     for verdict in _read(query, "verdicts", VERDICT, "the verdict on", verdict_of):
         if isinstance(verdict, Flaw):
             yield verdict

@@ -40,7 +40,7 @@ def contradictions(files: Mapping[Path, RecordedTable]) -> Iterator[tuple[Path, 
 
 
 class _Footers:
-    """Reads rows and columns of files; files whose footers list the same columns are described once."""
+    """Reads rows and columns of files; each set of columns is described once."""
 
     def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
         self._connection = connection

@@ -33,11 +33,11 @@ class WaitingFiles(Struct, frozen=True, kw_only=True):
 
 
 class Tidied(Struct, frozen=True, kw_only=True):
-    """What gc did, or would do: versions dropped and kept (by id, with the reason), files removed and waiting.
+    """What gc did, or would do; `kept` versions are by id, with the reason.
 
-    `moves` and `runs` count the rows removed from the catalog, `bytes` are those of dropped versions. `as_of_since` is
-    the first release as of which an environment can still be read, where that has changed. `sources` are those that
-    are no longer declared.
+    `moves` and `runs` count the rows removed from the catalog, `bytes` are those of dropped
+    versions. `as_of_since` is the first release as of which an environment can still be read, where
+    that has changed. `sources` are those that are no longer declared.
     """
 
     dropped: Sequence[DroppedVersion]
@@ -53,7 +53,7 @@ class Tidied(Struct, frozen=True, kw_only=True):
 
 
 def tidy(workspace: Workspace, rule: KeepRule, *, dry: bool = False) -> Tidied:
-    """Drop versions that `rule` does not keep, merge small files, and remove obsolete files that nobody reads.
+    """Drop versions that `rule` does not keep, merge small files, and remove obsolete files.
 
     An interrupted gc is continued by the next; `dry` changes nothing.
     """

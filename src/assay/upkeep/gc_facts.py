@@ -1,7 +1,7 @@
 """Removes from the catalog what retention releases: versions, parts, moves, releases and runs.
 
-The catalog forgets first, in one transaction, and names the files that are then obsolete. Those are removed later: so
-wherever this stops, no file is removed that the catalog still refers to.
+The catalog forgets first, in one transaction, and names the files that are then obsolete. Those are
+removed later: so wherever this stops, no file is removed that the catalog still refers to.
 """
 
 import json
@@ -52,8 +52,8 @@ _RUNS = (
 class Collected(Struct, frozen=True, kw_only=True):
     """What was removed from the catalog, or would be, and why each other version stays.
 
-    `moves` and `runs` are counts, `bytes` the size of the obsolete `files`. `since` are the first releases as of which
-    environments can still be read, where that has changed.
+    `moves` and `runs` are counts, `bytes` the size of the obsolete `files`. `since` are the first
+    releases as of which environments can still be read, where that has changed.
     """
 
     versions: Sequence[StoredVersion] = ()
@@ -66,7 +66,7 @@ class Collected(Struct, frozen=True, kw_only=True):
 
 
 class _Parts(Struct, frozen=True, kw_only=True):
-    """Parts without a version, and the files that are obsolete without them, with their size in bytes."""
+    """Parts without a version, and the files that are then obsolete, of so many bytes."""
 
     ids: Sequence[int]
     files: Sequence[ObsoleteFile]
@@ -95,7 +95,7 @@ class _Removal(Struct, frozen=True, kw_only=True):
 
 
 def collect(catalog: Catalog, rule: KeepRule, now: datetime, *, dry: bool = False) -> Collected:
-    """Remove what `rule` does not keep, in one transaction that reads first what readers and runs use by then."""
+    """Remove what `rule` does not keep, in one transaction that first reads what is in use."""
     if dry:
         with decoded(catalog.name):
             return _removal(catalog, catalog.database, rule, now).summary()
@@ -108,7 +108,7 @@ def collect(catalog: Catalog, rule: KeepRule, now: datetime, *, dry: bool = Fals
     return catalog.write(remove)
 
 
-# ---------------------------------------------------------------------------------------------- what can be removed
+# ------------------------------------------------------------------------------ what can be removed
 
 
 def _removal(catalog: Catalog, reader: Reader, rule: KeepRule, now: datetime) -> _Removal:
@@ -118,48 +118,25 @@ def _removal(catalog: Catalog, reader: Reader, rule: KeepRule, now: datetime) ->
     if living:
         living &= set(catalog.runs.living(reader))
     versions = reader.rows(_VERSIONS)
-    stock = _stock(reader, versions, living, [starts[run] for run in living])
-    decided = plan_retention(stock, rule, now)
+    retention_input = _retention_input(reader, versions, living, [starts[run] for run in living])
+    decided = plan_retention(retention_input, rule, now)
     may_use = {run for run, start in starts.items() if run in living or start > now - _STRAY}
     return _Removal(
-        versions=[version for version in stock.versions if version.id in decided.go],
+        versions=[version for version in retention_input.versions if version.id in decided.go],
         stay=decided.stay,
-        past=moves_to_forget(stock.moves, kept_since(rule, now, stock.running)),
+        past=moves_to_forget(retention_input.moves, kept_since(rule, now, retention_input.running)),
         parts=_unused_parts(reader, versions, decided, may_use=may_use, now=now),
         runs=[run for (run,) in reader.rows(_RUNS, [stamp(kept_since(rule, now))])],
     )
 
 
-def _stock(
+def _retention_input(
     reader: Reader,
     rows: Iterable[Sequence[Any]],
     living: Collection[str],
     running: Sequence[datetime],
 ) -> RetentionInput:
     """Return what retention decides on; `rows` are those of `_VERSIONS`."""
-    origins = _origins(reader)
-    versions = [
-        StoredVersion(
-            id=id,
-            product=product,
-            key=key,
-            digest=digest,
-            built_at=datetime.fromisoformat(built_at),
-            passed=bool(good),
-            of=origins.get(id, ""),
-        )
-        for id, product, key, digest, built_at, _, good in rows
-    ]
-    moves = [
-        PointerMove(
-            environment=environment,
-            product=product,
-            version=version,
-            release=release,
-            at=datetime.fromisoformat(at),
-        )
-        for environment, product, version, release, at in reader.rows(_MOVES)
-    ]
     pointers = reader.rows("select environment, product, version, previous from pointers")
     published = [
         PublishedVersion(
@@ -169,16 +146,44 @@ def _stock(
     ]
     claims = reader.rows("select product, key, run from claims")
     return RetentionInput(
-        versions=versions,
+        versions=_versions(rows, _origins(reader)),
         published=published,
-        moves=moves,
+        moves=_moves(reader),
         running=running,
         claimed={(product, key) for product, key, run in claims if run in living},
     )
 
 
+def _versions(rows: Iterable[Sequence[Any]], origins: Mapping[str, str]) -> list[StoredVersion]:
+    return [
+        StoredVersion(
+            id=id,
+            product=product,
+            key=key,
+            digest=digest,
+            built_at=datetime.fromisoformat(built_at),
+            passed=bool(passed),
+            of=origins.get(id, ""),
+        )
+        for id, product, key, digest, built_at, _, passed in rows
+    ]
+
+
+def _moves(reader: Reader) -> list[PointerMove]:
+    return [
+        PointerMove(
+            environment=environment,
+            product=product,
+            version=version,
+            release=release,
+            at=datetime.fromisoformat(at),
+        )
+        for environment, product, version, release, at in reader.rows(_MOVES)
+    ]
+
+
 def _origins(reader: Reader) -> dict[str, str]:
-    """Return the content digest of the version that quarantined rows were set aside of, by their version's id."""
+    """Return by id of a quarantine version the content digest of the version it belongs to."""
     suffix = f"__{QUARANTINE}"
     rows = reader.rows(
         "select id, product, inputs from versions where product like ?", [f"%{suffix}"]
@@ -198,7 +203,8 @@ def _unused_parts(
 ) -> _Parts:
     """Return the parts whose versions all go, and the parts that no version and no run uses.
 
-    `versions` are the rows of `_VERSIONS`; `may_use` are the runs that may still record a version of their parts.
+    `versions` are the rows of `_VERSIONS`; `may_use` are the runs that may still record a version
+    of their parts.
     """
     used, last_seen = _use_of_parts(versions, decided)
     rows = reader.rows("select id, path, bytes from parts")
@@ -231,7 +237,7 @@ def _unused_parts(
 def _use_of_parts(
     versions: Iterable[Sequence[Any]], decided: Retention
 ) -> tuple[set[int], dict[int, datetime]]:
-    """Return the parts of versions that stay, and until when each part of a version that goes was published."""
+    """Return the parts of versions that stay, and until when the other parts were published."""
     used: set[int] = set()
     last_seen: dict[int, datetime] = {}
     for id, *_, ranges, _ in versions:
@@ -250,7 +256,7 @@ def _run_of(path: str) -> str:
     return path.partition("/")[2].partition("/")[0]
 
 
-# ---------------------------------------------------------------------------------------------- removing it
+# -------------------------------------------------------------------------------------- removing it
 
 
 def _remove(writer: Writer, removal: _Removal) -> None:

@@ -1,6 +1,7 @@
 """Removes obsolete files, those without a part in the catalog, once nobody can be reading them.
 
-The catalog names an obsolete file (table `replaced`) until it is removed, so that an interrupted gc can be finished.
+The catalog names an obsolete file (table `replaced`) until it is removed, so that an interrupted gc
+can be finished.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ from assay.times import GRACE
 
 
 class ObsoleteFile(Struct, frozen=True, kw_only=True):
-    """A file without a part: `since` when, and until when it was published (`last_seen`, '' for never)."""
+    """A file without a part, `since` when, and until when it was published ('' for never)."""
 
     path: str
     since: datetime
@@ -25,7 +26,7 @@ class ObsoleteFile(Struct, frozen=True, kw_only=True):
 
 
 def finish(workspace: Workspace) -> None:
-    """Finish an interrupted gc: remove the obsolete files that are still stored, once nobody can be reading them."""
+    """Finish an interrupted gc: remove the obsolete files that nobody can be reading."""
     if files := obsolete_files(workspace.catalog):
         sweep(workspace.catalog, workspace.storage, files, now=workspace.clock())
 
@@ -51,7 +52,7 @@ def sweep(
     now: datetime,
     dry: bool = False,
 ) -> tuple[list[str], dict[str, list[str]]]:
-    """Remove obsolete files; return their paths, and the paths of those that have to wait, by the reason."""
+    """Remove obsolete files; return their paths, and by reason the paths that have to wait."""
     # The catalog no longer names the files: readers who come after this cannot find them.
     runs = run_starts(catalog) if files else []
     leases = living(storage.root) if files else []

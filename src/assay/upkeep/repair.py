@@ -21,7 +21,7 @@ HISTORY = "`products gc` lets go of it, once it need not be kept (sooner: `--kee
 
 
 def mend_catalog(catalog: Catalog, findings: Sequence[Finding]) -> list[Finding]:
-    """Rebuild the indexes of a catalog if only they are damaged: the tables hold all of their values."""
+    """Rebuild the indexes of a catalog if only they are damaged; the tables hold all values."""
     try:
         if all(_is_of_index(finding.message) for finding in findings) and catalog.database.mend():
             repaired = "its indexes were made anew from the tables"
@@ -115,7 +115,7 @@ class _Mending:
         return source
 
     def _copied(self, part: Part, copy: Path, path: str, twin: Part) -> Part:
-        """Copy a file to `path`, and return the part as it is there; `twin` says which of its rows it is."""
+        """Copy a file to `path`; return the part there, in the same rows as `twin` in the file."""
         target = self.storage.prepare(path)
         if not target.exists():
             shutil.copyfile(copy, target)
@@ -143,7 +143,7 @@ class _Mending:
 
 
 class _Copies:
-    """Finds files with the bytes that a damaged file has lost; candidates of the right size are read once."""
+    """Finds files with the bytes that a damaged file has lost; each candidate is read once."""
 
     def __init__(self, storage: LocalStorage, audit: Audit, findings: Sequence[Finding]) -> None:
         self.storage, self._digests = storage, dict[Path, str]()
@@ -170,7 +170,7 @@ class _Copies:
         return path in self.intact
 
     def _candidates(self, file: StoredFile) -> Iterator[Path]:
-        """Yield intact files of the recorded checksum, then foreign files and files set aside of the same size."""
+        """Yield intact files of the same checksum, then foreign and damaged ones of the size."""
         for named in self.intact.values():
             if named.checksum == file.checksum:
                 yield self.storage.root / named.path
@@ -181,7 +181,7 @@ class _Copies:
 
 
 def _cleared(finding: Finding, storage: LocalStorage, audit: Audit) -> Finding:
-    """Make a writable file read-only, and move a foreign one out of the store; leave any other finding."""
+    """Make a writable file read-only; move a foreign one out of the store."""
     try:
         if finding.kind is FindingKind.WRITABLE:
             (storage.root / finding.file).chmod(file_mode(storage.root) & 0o440)
@@ -198,5 +198,5 @@ def _cleared(finding: Finding, storage: LocalStorage, audit: Audit) -> Finding:
 
 
 def _path_in(folder: str, path: str) -> str:
-    """Return where a file goes in a new folder; its own sub-folders stay, which may name a value (`day=2011-12-05`)."""
+    """Return where a file goes in a new folder; its sub-folders stay: `day=…` is a value."""
     return f"{folder}/{'/'.join(path.split('/')[2:]) or 'data'}"

@@ -1,4 +1,4 @@
-"""Checks that everything is as it was written: the facts of the catalog, and every byte of every version."""
+"""Checks that the facts of the catalog and every byte of every version are as written."""
 
 import os
 import stat
@@ -61,9 +61,10 @@ def verify(
     mend: bool = False,
     progress: Progress = lambda read, total: None,
 ) -> Report:
-    """Check the catalog, every file that it names, and what else is in the store; with `mend`, repair it.
+    """Check the catalog, every file that it names, and the rest of the store; `mend` repairs.
 
-    `names` are products, declared or not; without any, all are checked. What dead runs left is removed first.
+    `names` are products, declared or not; without any, all are checked. What dead runs left is
+    removed first.
     """
     storage = LocalStorage(config.state / "store")
     try:
@@ -90,7 +91,7 @@ def verify(
 
 
 def _selected(audit: Audit, names: Sequence[str]) -> frozenset[str]:
-    """Return the selected products, all without names; raise UsageError for a name without a version."""
+    """Return the selected products; raise UsageError for a name without a version."""
     products = frozenset(product for product, _ in audit.versions.values())
     selected = set()
     for name in names:
@@ -110,7 +111,7 @@ def _check(
     selected: frozenset[str],
     progress: Progress,
 ) -> Report:
-    """Compare what the catalog names with the store; of the `selected` products, or of all without any."""
+    """Compare catalog and store, for the `selected` products, or for all if none is selected."""
 
     def selects(product: str) -> bool:
         return not selected or product in selected
@@ -148,7 +149,7 @@ def _without_outdated(report: Report, catalog: Catalog, storage: LocalStorage) -
     return replace(report, findings=tuple(filter(holds, report.findings)))
 
 
-# ---------------------------------------------------------------------------------------------- files
+# -------------------------------------------------------------------------------------------- files
 
 
 def _check_files(
@@ -210,7 +211,7 @@ def _of_file(audit: Audit, file: StoredFile, damage: Damage) -> Finding:
 def _unlike_footers(
     audit: Audit, files: Iterable[StoredFile], storage: LocalStorage
 ) -> Iterator[Finding]:
-    """Yield the Parquet files whose bytes are intact, and whose rows or columns the catalog records wrongly."""
+    """Yield intact Parquet files whose rows or columns contradict the catalog."""
     recorded: dict[Path, RecordedTable] = {}
     by_path: dict[Path, StoredFile] = {}
     for file in files:
@@ -225,7 +226,7 @@ def _unlike_footers(
 
 
 def _columns(file: StoredFile) -> tuple[Column, ...]:
-    """Return the columns that the catalog records of a Parquet file; none if they cannot be read."""
+    """Return the recorded columns of a Parquet file; none if they cannot be read."""
     if not file.path.endswith(".parquet") or not file.columns:
         return ()
     try:
@@ -245,7 +246,7 @@ def _of_flaw(flaw: Flaw) -> Finding:
     )
 
 
-# ---------------------------------------------------------------------------------------------- foreign files
+# ------------------------------------------------------------------------------------ foreign files
 
 
 def _walk(root: Path) -> Iterator[tuple[str, bool]]:
@@ -257,7 +258,7 @@ def _walk(root: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _foreign(audit: Audit, paths: Iterable[tuple[str, bool]]) -> Iterator[Finding]:
-    """Yield the paths that nothing in the catalog names; of a folder without any named path, the folder only."""
+    """Yield what the catalog does not name; of a folder without any named path, the folder only."""
     named = {*audit.files, *audit.replaced, *audit.busy, *OF_MARK}
     above_named = {folder for path in named for folder in _folders_above(path)}
     reported: set[str] = set()
