@@ -31,7 +31,7 @@ class Cut(Struct, frozen=True, kw_only=True):
 def cut(
     staged: Path, partition: Partition, measured: Measured, event_time: str, engine: DuckDB
 ) -> list[Cut]:
-    """Return the parts of a staged table, in order of their keys; a table without rows is one part ''.
+    """Return the parts of a staged table, in order of keys; a table without rows is one part ''.
 
     Raises ResultRefused for a table that cannot be cut.
     """
@@ -85,7 +85,7 @@ def _partition_column(partition: Partition, columns: Sequence[Column]) -> Column
 
 
 def _check_types(column: Column, partition: Partition, columns: Sequence[Column]) -> None:
-    """Raise ResultRefused for columns that DuckDB cannot copy, or a column whose values are no keys."""
+    """Raise ResultRefused for columns that DuckDB cannot copy, and for values that are no keys."""
     zoned = [f"{c.name} ({c.logical})" for c in columns if c.logical]
     if zoned:
         raise ResultRefused(

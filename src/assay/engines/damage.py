@@ -1,4 +1,4 @@
-"""Finds out whether an engine failed because a stored file is damaged, and names the file and its product."""
+"""Finds out whether an engine failed because of a damaged file, and names the file."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ _READ_ERRORS = {
 
 @contextmanager
 def damage_reported(tables: Iterable[StoredTable]) -> Iterator[None]:
-    """Turn an error of an engine that reads these tables into StoreError if one of their files is damaged.
+    """Turn an engine's error into StoreError if a file of the tables that it reads is damaged.
 
     Each file is read once, whole, and only after such an error.
     """
@@ -40,7 +40,7 @@ def damage_reported(tables: Iterable[StoredTable]) -> Iterator[None]:
 
 
 def damaged(tables: Iterable[StoredTable]) -> StoreError | None:
-    """Return the error that names the first damaged file of these tables; None if all are as written."""
+    """Return the error for the first damaged file of these tables; None if there is none."""
     for table in tables:
         if table.origin is None:
             continue

@@ -1,4 +1,4 @@
-"""DuckDB: one instance per run, connections on it with views of a product's inputs, results as Parquet."""
+"""DuckDB: one instance per run, with views of a product's inputs; results are written as Parquet."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,7 +138,7 @@ class DuckDB:
         close(self._instance)
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
-        """Copy the rows whose `key` (SQL of a text) is one of `keys`, sorted by key, then in the file's order."""
+        """Copy the rows whose `key` (SQL of a text) is in `keys`, sorted by key, else in their order."""
         chosen = f"where {key} in ({', '.join(map(literal, keys))})" if keys else "where false"
         rows = (
             f"select * exclude (file_row_number) {numbered(file)} {chosen} "
@@ -202,7 +202,7 @@ def _by_view_name(inputs: Sequence[InputFiles], domain: str) -> dict[str, InputF
 
 
 def before(query: str, inputs: Sequence[InputFiles], domain: str) -> str:
-    """Return a WITH clause for a query that names its inputs by alias; it is quicker than views on a bench.
+    """Return a WITH clause of the inputs, by alias, for a query: it is quicker than views.
 
     Returns '' for a query that needs a bench: it may name inputs by domain, or sets a seed, which
     the next query would see.
@@ -223,9 +223,9 @@ def stage(
     want: Mapping[str, str],
     before: str = "",
 ) -> dict[str, str]:
-    """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types where the cast is exact.
+    """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types if casts are exact.
 
-    `before` is the WITH clause that stands before the query. Returns the type of each column as written.
+    `before` is a WITH clause, or ''. Returns the type of each column as written.
     """
     described = _columns_of(bench, query, before)
     check_names([name for name, _ in described])
@@ -259,7 +259,7 @@ def _columns_of(
 
 
 def select(files: InputFiles) -> str:
-    """Return the query that reads an input: columns as declared for a source, as stored for a product."""
+    """Return the query that reads an input: a source as declared, a product as stored."""
     if files.source is None:
         return parquet(files.table)
     if not files.paths:  # a part of which this source has no file
@@ -300,7 +300,7 @@ def parquet(table: StoredTable | Sequence[Path]) -> str:
 
 
 def numbered(file: Path) -> str:
-    """Return the FROM clause that reads a Parquet file, with the number of each row, from 0, as `file_row_number`."""
+    """Return the FROM clause that reads a Parquet file with `file_row_number`, from 0."""
     path = literal(str(file))
     return f"from read_parquet({path}, file_row_number = true, hive_partitioning = false)"
 
@@ -309,7 +309,7 @@ _KEYS = {"month": "%Y-%m", "year": "%Y", "week": "%G-W%V"}
 
 
 def keyed(value: str, grain: str, type: str) -> str:
-    """Return the SQL of the key of the part that a value of this type belongs to; `grain` as in Partition.
+    """Return the SQL of the key of a value's part; `type` is the value's, `grain` as in Partition.
 
     A text or a number is its own key: a text `2011-12` is not read as a time.
     """
@@ -330,7 +330,7 @@ def reading_room(
     spill: Path,
     limits: Mapping[str, str] | None = None,
 ) -> "duckdb.DuckDBPyConnection":
-    """Return a connection that can read these files, which these views (name: query) select from, and nothing else.
+    """Return a connection that can read nothing but these files, with these views (name: query).
 
     Queries on it cannot reach other files, the network, extensions or settings. It spills to the
     folder `spill`, within `limits` (settings of DuckDB).

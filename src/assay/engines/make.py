@@ -1,4 +1,4 @@
-"""Builds one product: runs its query, or calls its function with the inputs, and stages the result."""
+"""Builds one product: runs its query or calls its function, and stages the result."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ HANDOVERS = (LAZY_FRAME, DATA_FRAME, RELATION, TABLE, FILE)
 
 
 class Recipe(Struct, frozen=True, kw_only=True):
-    """How a function builds a product: the handover of each parameter; `target` is the one for the file's path."""
+    """A product's function, and the handover of each parameter; `target` takes the file's path."""
 
     function: Callable[..., Any]
     handovers: Mapping[str, str]
@@ -47,7 +47,7 @@ def make(
     *,
     measure: Callable[..., Measured] = measure,
 ) -> Measured:
-    """Build a product, or a part of it, as the file `target`, and return what `measure` finds in it.
+    """Build a product, or a part of it, as the file `target`, and return what it holds.
 
     Raises what the user's function raises, and BuildError for a result that is no table or file.
     """
@@ -109,7 +109,7 @@ class _Making:
         return recipe.function(**arguments)
 
     def _hand_over(self, alias: str, handover: str) -> Any:
-        """Return the argument for a parameter: an input, or the moment that the product is built for."""
+        """Return the argument for a parameter: an input, or the product's moment."""
         if handover in MOMENTS:
             assert self.product.moment is not None
             return self.product.moment.date() if handover == DATE else self.product.moment
@@ -142,7 +142,7 @@ class _Making:
         return path
 
     def stage(self, result: Any) -> dict[str, str]:
-        """Write the table that a function returned, and return the types that its columns were written in."""
+        """Write the table that a function returned, and return its columns' types as written."""
         import duckdb
         import polars as pl
 
@@ -175,7 +175,7 @@ class _Making:
             return duck.stage(self.bench, query, self.target, self.declared_types)
 
     def write_file(self, result: Any, parameter: str) -> None:
-        """Write the file of a product, unless the function wrote it to its `parameter` ('' for none)."""
+        """Write the file of a product, unless the function did, by its `parameter` ('' for none)."""
         match result:
             case bytes():
                 self.target.write_bytes(result)
@@ -187,7 +187,8 @@ class _Making:
                 where = f" to its parameter {parameter!r}" if parameter else ""
                 raise BuildError(
                     f"the function wrote nothing{where} and returned {type(result).__name__}",
-                    hint="Write the file to a parameter annotated pathlib.Path, or return bytes or str.",
+                    hint="Write the file to a parameter annotated pathlib.Path, "
+                    "or return bytes or str.",
                     where=self.product.where,
                 )
 

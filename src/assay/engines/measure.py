@@ -109,7 +109,7 @@ def _one(cursor: "duckdb.DuckDBPyConnection", query: str) -> Sequence[Any]:
 def measure_by(
     engine: DuckDB, file: Path, key: str, columns: Sequence[Column], event_time: str = ""
 ) -> dict[str | None, Measured]:
-    """Measure the rows of each value of `key` (SQL of a text) in a staged file, in order of the values."""
+    """Measure a staged file by the values of `key` (SQL of a text), in their order."""
     measures = ", ".join(_measures(columns, event_time))
     grouped = f"select {measures}, {key} {parquet([file])} group by {key} order by {key}"
     with engine.cursor() as cursor:
@@ -134,7 +134,7 @@ def measure_tables(
 def measure_ranges(
     engine: DuckDB, file: Path, rows: Sequence[int], columns: Sequence[Column]
 ) -> list[Measured]:
-    """Measure consecutive ranges of a staged file from its first row on; `rows` are their lengths."""
+    """Measure consecutive ranges of rows of a staged file; `rows` are their lengths."""
     ends = list(accumulate(rows))
     measures = ", ".join(_measures(columns, ""))
     by_range: dict[int, Any] = {}
@@ -170,7 +170,7 @@ def columns_hint(name: str, columns: Iterable[str]) -> str:
 
 
 def _measures(columns: Sequence[Column], event_time: str) -> list[str]:
-    """Return SQL of the number of rows, the sum of their hashes, and the last event time if there is one.
+    """Return SQL of the number of rows, the sum of their hashes, and the last event time, if any.
 
     Raises ResultRefused if the event time is no column.
     """

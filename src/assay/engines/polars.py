@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def scan(files: InputFiles) -> "pl.LazyFrame":
-    """Return an input as a LazyFrame: a product as stored, a source of Parquet files as declared."""
+    """Return an input as a LazyFrame: a product as stored, a source of Parquet as declared."""
     import polars as pl
 
     if files.source is None:
@@ -63,7 +63,7 @@ def parquet(table: StoredTable) -> "pl.LazyFrame":
 
 
 def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> dict[str, str]:
-    """Write a LazyFrame to one Parquet file (zstd), in the contract's types where the cast is exact.
+    """Write a LazyFrame to one Parquet file (zstd), in the contract's types if casts are exact.
 
     Returns each column's type as DuckDB spells it, or as Polars does where DuckDB has no such type.
     """

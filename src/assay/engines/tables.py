@@ -1,4 +1,4 @@
-"""What engines read and write: the files of an input and how to read them; what a staged file holds."""
+"""What engines read and write: stored tables, the files of inputs, and staged files."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +86,7 @@ class InputFiles(Struct, frozen=True, kw_only=True):
         return f"^{below}{self.source.path_regex}$"
 
     def path_of(self, file: Path) -> str:
-        """Return the path of a file as messages show it: relative to the project's folder, if below it."""
+        """Return the path of a file for messages: relative to the project's folder, if below it."""
         return clean(str(file).removeprefix(f"{self.root}/"))
 
     @property
@@ -101,7 +101,7 @@ class InputFiles(Struct, frozen=True, kw_only=True):
 
 
 def stored(version: Version, storage: Storage, parts: Iterable[Part] | None = None) -> StoredTable:
-    """Return the table that a version, or some parts of it, are stored as; the files in order of the parts.
+    """Return the table that a version, or some of its parts, are stored as, in order of parts.
 
     Raises StoreError for a file that is missing or not of its size.
     """

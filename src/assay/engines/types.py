@@ -1,4 +1,4 @@
-"""The spelling of types in DuckDB and in Polars, the types that can be stored, and the casts that are exact."""
+"""Types in DuckDB and in Polars: their spelling, which can be stored, which casts are exact."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -86,7 +86,7 @@ _HINTS = {
 
 
 def from_sql(text: str) -> str | None:
-    """Return DuckDB's spelling of an SQL type (`bigint`, `numeric(18, 2)`); None if it is not supported."""
+    """Return DuckDB's spelling of an SQL type (`numeric(18, 2)`); None for an unsupported type."""
     type = re.sub(r"\s+", " ", text.strip().upper())
     decimal = re.fullmatch(r"(?:DECIMAL|NUMERIC) ?\( ?(\d+) ?(?:, ?(\d+) ?)?\)", type)
     if decimal:
@@ -97,9 +97,9 @@ def from_sql(text: str) -> str | None:
 
 
 def source_column(name: str, dtype: Any) -> Column | None:
-    """Return a source's column of a type (of Polars, or SQL text); None for a type that sources cannot have.
+    """Return a source's column of a type (of Polars, or SQL text); None for an unsupported type.
 
-    `logical` is set to Polars' spelling if DuckDB's is less exact (time zone, milliseconds with one).
+    `logical` is Polars' spelling if DuckDB's is less exact (a time zone, say).
     """
     type, logical = (from_sql(dtype), "") if isinstance(dtype, str) else _spelled_for_source(dtype)
     if type is None or type.endswith("]") or type.startswith("STRUCT"):
@@ -124,7 +124,7 @@ def _spelled_for_source(dtype: Any) -> tuple[str | None, str]:
 
 
 def readable(type: str, logical: str = "") -> bool:
-    """Return whether a source's column can have this type of DuckDB and this logical type of Polars."""
+    """Return whether sources can have columns of this type (DuckDB) and logical type (Polars)."""
     if logical in {"", "Categorical"}:
         return bool(_ENUM.fullmatch(type) and "\0" not in type) or storable(type)
     zoned = _ZONED_IN_FULL.fullmatch(logical)
@@ -161,13 +161,14 @@ def of_column(column: Column) -> "pl.DataType | type[pl.DataType]":
 
 
 def from_polars(dtype: Any) -> str | None:
-    """Return DuckDB's spelling of a Polars data type (class or instance); None for one that has none."""
+    """Return DuckDB's spelling of a Polars data type (class or instance), or None."""
     import polars as pl
 
     instance = dtype if isinstance(dtype, pl.DataType) else None
     match str((dtype.base_type() if instance is not None else dtype).__name__):
         case "Decimal":
-            return f"DECIMAL({getattr(instance, 'precision', None) or 38},{getattr(instance, 'scale', 0)})"
+            precision = getattr(instance, "precision", None) or 38
+            return f"DECIMAL({precision},{getattr(instance, 'scale', 0)})"
         case "Datetime" if getattr(instance, "time_zone", None):
             return _ZONED
         case "Datetime":
@@ -210,13 +211,13 @@ def to_polars(name: str) -> "pl.DataType | type[pl.DataType]":
 
 
 def has_same_type_in_duckdb(dtype: Any) -> bool:
-    """Return whether DuckDB's spelling of a Polars type is exact: not for zones, categories, fixed lengths."""
+    """Return whether DuckDB's spelling of a Polars type is exact: a zone, say, is not in it."""
     spelled = from_polars(dtype)
     return spelled is not None and storable(spelled) and bool(to_polars(spelled) == dtype)
 
 
 def exact(have: str, want: str) -> bool:
-    """Return whether a cast keeps every value, or raises an error for the first that it cannot keep."""
+    """Return whether a cast keeps every value, or raises an error for the first it cannot."""
     if have in INTEGERS and want in INTEGERS:
         return True
     old, new = DECIMAL.match(have), DECIMAL.match(want)
@@ -276,7 +277,7 @@ def casts(have: Mapping[str, str], want: Mapping[str, str]) -> dict[str, str]:
 
 
 def check_names(names: list[str]) -> None:
-    """Raise TypeRefused for a column without a name, and for names that are the same to DuckDB (in any case)."""
+    """Raise TypeRefused for a column without a name, and for names that are equal in any case."""
     twice = _same_names(names)
     if not twice and "" not in names:
         return
@@ -295,7 +296,7 @@ def _same_names(names: list[str]) -> list[str]:
 
 
 def _check_fields(column: str, type: str) -> None:
-    """Raise TypeRefused for fields of a struct, at any depth, that are the same to DuckDB (in any case)."""
+    """Raise TypeRefused for fields of a struct, at any depth, whose names are equal in any case."""
     inner = re.sub(r"(\[\d*\])+$", "", type)
     if inner.startswith("MAP("):
         for part in _split(inner[4:-1]):

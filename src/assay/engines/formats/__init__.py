@@ -1,1 +1,1 @@
-"""Reads files of sources: each declared column of each row, exactly, or an error that says where."""
+"""Reads files of sources: every declared value exactly, or an error that names the place."""

@@ -19,7 +19,7 @@ def select(files: InputFiles) -> str:
 
 
 def texts(files: InputFiles, paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Return SQL that reads the declared columns as text, and `__file`, with the files that each SQL reads."""
+    """Return SQL that reads the declared columns as text, and `__file`, each with its files."""
     assert files.source is not None
     groups = by_header(files, paths)
     return {_texts(files.source, header, group): group for header, group in groups.items()}
@@ -30,7 +30,7 @@ def _texts(source: Source, header: tuple[str, ...], paths: Sequence[Path]) -> st
     lower = {name.lower() for name in declared}
     names = []
     for index, name in enumerate(header):
-        # A column that is not declared still has its place in the line: it is read under another name.
+        # A column that is not declared still takes its place: it is read under another name.
         names.append(name if name in declared else _new_name(lower, index))
     spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     nulls = ", ".join(literal(value) for value in ("", *source.null_values))

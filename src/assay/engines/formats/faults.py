@@ -1,4 +1,4 @@
-"""Finds the first fault of a text file, and describes it: which line, which column, what is expected.
+"""Finds the first fault of a text file, and describes it: line, column, what is expected.
 
 A file is read line by line for this only after a query has found that something is wrong with it.
 """
@@ -162,7 +162,7 @@ def _is_utf8(text: str) -> bool:
 def json_fault(
     source: Source, path: Path, file: str, wrong: Mapping[str, Collection[str]]
 ) -> SourceFault | None:
-    """Return the first fault of a file of JSON lines: of a line, or one of the `wrong` texts (by column)."""
+    """Return the first fault of JSON lines: of a line, or one of the `wrong` texts (by column)."""
     with opened(path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -223,7 +223,7 @@ def _object_fault(
 
 
 def _key(name: str, source: Source) -> str:
-    """Return a key as messages show it; a key that is not declared may be a value, and is not shown."""
+    """Return a key for a message; a key that is not declared is not shown: it may be a value."""
     return f"the key {name!r}" if name in {column.name for column in source.columns} else "a key"
 
 

@@ -56,7 +56,7 @@ _FORMATS = {
 
 
 class _Counts(Struct, frozen=True):
-    """What a query counts in one file: rows, rows that are ill as a whole, and two numbers of each column.
+    """What a query counts in one file: rows, rows that are ill as a whole, and two numbers per column.
 
     Those are `wrong`, its values that are not of the declared type, and `present`, its values that
     are not null.
@@ -69,7 +69,7 @@ class _Counts(Struct, frozen=True):
 
 
 def inspect(files: InputFiles, paths: Sequence[Path], engine: DuckDB) -> None:
-    """Raise SourceFault for the first file of a source that is not as declared; text is read as a whole."""
+    """Raise SourceFault for the first file that is not as declared; text is read as a whole."""
     assert files.source is not None
     if files.source.format == "parquet":
         with engine.cursor() as cursor:
@@ -94,7 +94,7 @@ def _surveyed(files: InputFiles, file: Path) -> Survey:
 def _counted(
     files: InputFiles, paths: Sequence[Path], engine: DuckDB
 ) -> Iterator[tuple[Path, _Counts]]:
-    """Yield the counts of each file; after an error, files are read one by one, to name the one at fault."""
+    """Yield the counts of each file; after an error, read files one by one, to name the faulty one."""
     import duckdb
 
     source = files.source
@@ -137,7 +137,8 @@ def _unreadable(files: InputFiles, file: Path, error: "duckdb.Error") -> SourceF
     fault = _FORMATS[source.format].fault(source, file, files.path_of(file), {})
     return fault or SourceFault(
         source.name,
-        f"{files.path_of(file)}: it cannot be read as {source.format.upper()} ({type(error).__name__})",
+        f"{files.path_of(file)}: it cannot be read "
+        f"as {source.format.upper()} ({type(error).__name__})",
         hint="Lines should all end in the same way, and have as many values as the first.",
     )
 
@@ -156,7 +157,7 @@ def _check(
         if not fault and wrong:
             fault = value_fault(source, name, wrong[0], next(iter(texts[wrong[0].name]), ""))
         raise fault or SourceFault(source.name, f"{name}: a line of it is not as declared")
-    # A count of line ends is quick; Python's parser is slow, and is used only if that count differs.
+    # Counting line ends is quick; Python's parser is slow, so it is used only if counts differ.
     if counts.rows != surveyed.lines - format.header:
         rows = format.rows(source, file)
         if counts.rows != rows:
@@ -190,7 +191,7 @@ def _wrong_texts(
 
 
 def _check_keys(files: InputFiles, file: Path, counts: _Counts, engine: DuckDB) -> None:
-    """Raise SourceFault for a declared key that no line of a file has; a key may be null in all lines."""
+    """Raise SourceFault for a declared key that no line has; in all lines, it may be null."""
     source = files.source
     assert source is not None
     empty = [c for c, count in zip(source.columns, counts.present, strict=True) if not count]

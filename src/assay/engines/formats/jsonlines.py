@@ -36,7 +36,7 @@ def select(files: InputFiles) -> str:
 def texts(
     files: InputFiles, paths: Sequence[Path], *, literally: bool = False
 ) -> dict[str, list[Path]]:
-    """Return SQL that reads the declared keys as text, with `__file` and `__line`, and the files that it reads.
+    """Return SQL that reads the declared keys as text, `__file` and `__line`, with its files.
 
     `literally`: every number as it is written in the file, not only where another spelling would
     change a value.
@@ -60,7 +60,7 @@ def texts(
 
 
 def _marked(line: str) -> str:
-    """Return the SQL of a line with every number in quotes, behind a mark; strings are unchanged."""
+    """Return the SQL of a line with every number in quotes, behind a mark."""
     pattern, both = literal(f"({_STRING})|({_NUMBER})"), literal(rf"\1{_OPEN}\2{_CLOSE}")
     marked = f"regexp_replace({line}, {pattern}, {both}, 'g')"
     for sign, text in ((_OPEN + _CLOSE, ""), (_OPEN, f'"{MARK}'), (_CLOSE, '"')):
@@ -69,7 +69,7 @@ def _marked(line: str) -> str:
 
 
 def _marked_where_needed(source: Source, line: str) -> str:
-    """Return the SQL of a line, its numbers marked if reading them as doubles may change a declared value."""
+    """Return the SQL of a line, its numbers marked if a declared value may change as a double."""
     patterns = []
     for inexact, columns in groupby(sorted(source.columns, key=_inexact), key=_inexact):
         if not inexact:
@@ -88,7 +88,7 @@ def _marked_where_needed(source: Source, line: str) -> str:
 
 
 def _inexact(column: Column) -> str:
-    """Return the regular expression of a column's values that reading as a double may change; '' for none."""
+    """Return the regular expression of a column's values that may change as doubles; '' for none."""
     if DECIMAL.match(column.type):
         return _LONG
     if column.type in {"FLOAT", "DOUBLE"}:
@@ -115,7 +115,7 @@ def _unmarked(name: str, type: str) -> str:
 
 
 def ill(line: str) -> str:
-    """Return the condition that a line of JSON is no row: no object, a key twice, or our mark in it."""
+    """Return the condition that a line is no row: no object, a key twice, or our mark in it."""
     no_object = f"json_type({line}) <> 'OBJECT'"
     twice = f"len(json_keys({line})) <> list_unique(json_keys({line}))"
     mark = f"contains({line}, '{MARK}') or {line} ilike '%\\ufdd0%'"

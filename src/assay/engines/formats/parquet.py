@@ -1,4 +1,4 @@
-"""Reads Parquet files of sources: each declared column as exactly its declared type, or an error that says why not.
+"""Reads Parquet files of sources: each column as exactly its declared type, or an error.
 
 `by_schema` checks types each time that files are read; `inspect` checks values, once for each file.
 """
@@ -43,7 +43,7 @@ class Group(Struct, frozen=True, kw_only=True):
         return self.files.source
 
     def scan(self, types: Mapping[str, Any], file_column: str | None = None) -> "pl.LazyFrame":
-        """Return the rows; where `types` differ from the stored types, nanoseconds are read as microseconds."""
+        """Return the rows; where `types` are not the stored ones, nanoseconds become microseconds."""
         import polars as pl
 
         options: dict[str, Any] = {}
@@ -92,7 +92,7 @@ def select(files: InputFiles) -> str:
 
 
 def by_schema(files: InputFiles, paths: Sequence[Path]) -> list[Group]:
-    """Return a source's Parquet files grouped by schema, so that every file is read by its own types.
+    """Return a source's files grouped by schema, so that every file is read by its own types.
 
     Raises SourceFault for a file that lacks a declared column, or stores it as an unfit type.
     """
@@ -114,11 +114,11 @@ def inspect(files: InputFiles, paths: Sequence[Path], cursor: "duckdb.DuckDBPyCo
         _check_by_duckdb(group, cursor)
 
 
-# ---------------------------------------------------------------------------------------------- types
+# -------------------------------------------------------------------------------------- types
 
 
 def _stored_types(files: InputFiles, file: Path) -> tuple["pl.DataType", ...]:
-    """Return the stored type of each declared column in a file; SourceFault for unfit types, naming all."""
+    """Return the stored type of each declared column; SourceFault with all unfit types."""
     import polars as pl
 
     source, name = files.source, files.path_of(file)
@@ -161,7 +161,7 @@ def _may_be(stored: "pl.DataType", column: Column) -> bool:
     return have == column.type or exact(have, column.type)
 
 
-# ---------------------------------------------------------------------------------------------- values
+# -------------------------------------------------------------------------------------- values
 
 
 def _check_values(group: Group) -> None:
@@ -226,7 +226,7 @@ def _file_of_wrong(
 
 
 def _raise_unreadable(group: Group, error: str) -> None:
-    """Raise SourceFault if the group is a single file; of several, the file at fault is not known yet."""
+    """Raise SourceFault if the group is a single file; of several, any may be at fault."""
     if len(group.paths) == 1:
         name = group.files.path_of(group.paths[0])
         raise SourceFault(group.source.name, f"{name} cannot be read: {error}")
@@ -258,7 +258,7 @@ def _fault(group: Group, file: Path, row: int, column: Column, value: str) -> So
 
 
 def _check_by_duckdb(group: Group, cursor: "duckdb.DuckDBPyConnection") -> None:
-    """Raise SourceFault for the first inexact value that only DuckDB finds: Polars reads it as another."""
+    """Raise SourceFault for the first inexact value that Polars reads as another, exact one."""
     import duckdb
 
     options = "filename = '__file', file_row_number = true, hive_partitioning = false"
@@ -298,7 +298,7 @@ def _wrong_to_duckdb(column: Column, stored: "pl.DataType") -> str:
 
 
 def _is_exact(column: Column, stored: "pl.DataType") -> "pl.Expr | None":
-    """Return the condition that the declared type holds a value exactly; None if it holds every value so."""
+    """Return the condition that the declared type holds a value exactly; None if it holds all."""
     import polars as pl
 
     want, value = of_column(column), pl.col(column.name)
@@ -313,7 +313,7 @@ def _is_exact(column: Column, stored: "pl.DataType") -> "pl.Expr | None":
 
 
 def _is_exact_time(number: "pl.Expr", have: str, want: str) -> "pl.Expr | None":
-    """Return the condition that a time, as a number of one unit, has an exact number of another, and of DuckDB's `us`.
+    """Return the condition that a number of one unit is exact in another, and in DuckDB's `us`.
 
     Returns None if every number has.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def by_path(files: InputFiles) -> str:
-    """Return the columns that come from paths, as SQL that follows the other columns of a select list."""
+    """Return the columns that come from paths, as SQL to append to a select list."""
     source = files.source
     assert source is not None
     columns = ""

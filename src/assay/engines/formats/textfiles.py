@@ -1,4 +1,4 @@
-"""Reads text files as bytes: unpacks gzip, checks its checksum, and counts lines, without an engine."""
+"""Reads text files as bytes, without an engine: unpacks gzip, and counts lines."""
 
 import io
 import zlib
@@ -114,7 +114,7 @@ class _Stream(io.RawIOBase):
 
 
 def opened(file: Path) -> io.TextIOWrapper:
-    """Open a file as text; bytes that are not UTF-8 are read as lone surrogates, line ends as in the file."""
+    """Open a file as text, line ends unchanged; bytes that are not UTF-8 become lone surrogates."""
     return io.TextIOWrapper(
         io.BufferedReader(_Stream(file), _CHUNK),
         encoding="utf-8-sig",

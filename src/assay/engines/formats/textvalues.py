@@ -1,4 +1,4 @@
-"""Texts as values of declared types: SQL that checks that a text is one, exactly, and that reads it."""
+"""Texts as values of declared types: SQL that checks texts, and that reads them."""
 
 from collections.abc import Iterable
 
@@ -46,7 +46,7 @@ def select(files: InputFiles, tables: Iterable[str]) -> str:
 
 
 def faulty(column: Column, text: str) -> str:
-    """Return the condition that `text` (SQL) is not null, and not exactly a value of the column's type."""
+    """Return the condition that `text` (SQL) is neither null nor exactly a value of the type."""
     if column.type == "VARCHAR":
         return "false"
     if column.type.startswith("ENUM("):
@@ -69,7 +69,7 @@ def faulty(column: Column, text: str) -> str:
 
 
 def value(column: Column, text: str) -> str:
-    """Return the SQL of the value that `text` (SQL), which is not faulty, is in the column's type."""
+    """Return the SQL of the value of the column's type that `text` (SQL), if not faulty, means."""
     if column.type == "VARCHAR":
         return text
     if column.type == "BLOB" or column.type.startswith("ENUM("):
@@ -80,7 +80,7 @@ def value(column: Column, text: str) -> str:
     zone, clock = literal(zone_of(column)[1]), f"cast(trim({text}) as TIMESTAMP)"
     local = f"timezone({zone}, {clock})"
     if column.type == "TIMESTAMPTZ_NS":
-        # DuckDB's zones have microseconds: convert whole seconds, and put the fraction back as text.
+        # DuckDB converts microseconds only: convert whole seconds, then put the fraction back.
         seconds = f"cast(timezone({zone}, date_trunc('second', {clock})) as varchar)"
         fraction = f"regexp_extract({text}, {literal(_FRACTION)})"
         local = f"cast(replace({seconds}, '+00', {fraction} || '+00') as TIMESTAMPTZ_NS)"
@@ -97,7 +97,7 @@ def _is_once(local: str, column: Column) -> str:
     utc = f"timezone('UTC', {local})"
 
     def with_offset_of(sign: str) -> str:
-        """Return the moment that the time is with the zone's offset of a day before (-) or after (+)."""
+        """Return the time's moment by the zone's offset of a day before (-) or after (+)."""
         day = f"({utc} {sign} interval 1 day)"
         return f"({utc} - (timezone({zone}, {day}) - timezone('UTC', {day})))"
 
@@ -129,7 +129,7 @@ def hint(column: Column) -> str:
 
 
 def _pattern(column: Column) -> str:
-    """Return the regular expression that whole texts of a type match; '' if a cast is exact enough."""
+    """Return the regular expression of whole texts of a type; '' if a cast is exact enough."""
     type = column.type
     if type in INTEGERS:
         return "[+-]?[0-9]+"

@@ -1,1 +1,1 @@
-"""Reads SQL: its canonical form, the tables it names, its clocks, and whether it can run part by part."""
+"""Reads SQL: its canonical form, its tables, its clocks, and whether it can run part by part."""

@@ -57,7 +57,7 @@ class Moving(Struct, frozen=True):
 
 
 def moving(node: Any, serialized: str, sql: str) -> tuple[Moving, ...]:
-    """Return the calls in a query that depend on clocks or chance; `serialized` is the JSON of its tree `node`."""
+    """Return the calls that depend on clocks or chance; `serialized` is the JSON of the tree `node`."""
     if not _ANY.search(serialized):
         return ()
     return tuple(_moving(node, sql.encode(errors="replace"), column=False))
@@ -82,7 +82,7 @@ def _moving(node: Any, text: bytes, *, column: bool) -> Iterator[Moving]:
 
 
 def _column(item: dict[str, Any], text: bytes, *, column: bool) -> Iterator[Moving]:
-    """Yield the calls in an item of a select list; without an alias, DuckDB names it by its text."""
+    """Yield the calls in an item of a select list, which is named by its text or by an alias."""
     call, has_alias = _call(item, text), bool(item.get("alias"))
     if call and not has_alias and call.name != _AGE:
         written = text[call.offset : call.offset + call.length].decode(errors="replace")
@@ -109,7 +109,7 @@ def _call(node: dict[str, Any], text: bytes) -> Moving | None:
 
 
 def set_clock(sql: str, spots: Iterable[Moving], moment: datetime) -> str:
-    """Return a query with the moment in place of every clock; its columns have the same names as before."""
+    """Return a query with the moment in place of every clock; its columns keep their names."""
     text = sql.encode()
     for spot in sorted(spots, key=lambda spot: -spot.offset):
         if spot.chance:

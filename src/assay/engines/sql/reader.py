@@ -86,14 +86,14 @@ class SqlReader:
             self._recalled.clear()
 
     def parse(self, sql: str) -> Parsed:
-        """Parse one SELECT; raise Unreadable for another text, and for a query that writes or reads files."""
+        """Parse one SELECT; raise Unreadable for a query that writes or reads files, and other texts."""
         parsed = self._recalled.get(sql) or self._parsed(sql)
         for recorder in self._recorders:
             recorder[sql] = parsed
         return parsed
 
     def tree(self, sql: str) -> dict[str, Any]:
-        """Return the syntax tree of one query, as DuckDB gives it; raise Unreadable as `parse()` does."""
+        """Return the syntax tree of one query from DuckDB; raises Unreadable as `parse()` does."""
         self.parse(sql)
         node: dict[str, Any] = _decode(self.serialize(sql))["statements"][0]["node"]
         return node
@@ -130,7 +130,7 @@ class SqlReader:
             raise Unreadable(str(error).splitlines()[0]) from None
 
     def _serialize_batch(self, sql: str) -> str | None:
-        """Read the batch that a text belongs to; return the text's tree as JSON, None without one."""
+        """Read the batch that a text belongs to; return the text's tree as JSON, or None."""
         import duckdb
 
         batch = next((texts for texts in self._batches if sql in texts), None)
@@ -163,7 +163,7 @@ class SqlReader:
         )
 
     def _without_semicolon(self, sql: str, canonical: str) -> str:
-        """Return the text up to its closing semicolon: it can be put in parentheses on lines of its own."""
+        """Return the text without its closing semicolon, so that it can be put in parentheses."""
         text = sql
         while head := text.rpartition(";")[0]:
             if _PLACED.sub("", self.serialize(head)) != canonical:
@@ -196,7 +196,7 @@ read_ahead, recalling = READER.read_ahead, READER.recalling
 
 @lru_cache(maxsize=4096)
 def columns(sql: str) -> Columns:
-    """Return the columns that a query may pass to its result; raises Unreadable as `parse()` does."""
+    """Return the columns that may reach a query's result; raises Unreadable as `parse()` does."""
     node = tree(sql)
     scan = _ColumnScan()
     scan.look(node)
@@ -230,7 +230,7 @@ def _parameters(node: Any) -> Iterator[dict[str, Any]]:
 
 @cache
 def functions() -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names of DuckDB's aggregates, and of its functions that depend on clocks or chance.
+    """Return the names of DuckDB's aggregates, and of functions that depend on clocks or chance.
 
     Functions that depend on the time zone alone are not among the latter: it is always UTC.
     """
@@ -286,7 +286,7 @@ class _ColumnScan:
 
 
 def _takes_one_table(node: dict[str, Any]) -> bool:
-    """Return whether a query's only star is in its own select list, over one table and nothing else."""
+    """Return whether a query's only star is in its own select list, over a single table."""
     stars = [item for item in node.get("select_list", ()) if item.get("class") == "STAR"]
     inner = _ColumnScan()
     inner.look({key: value for key, value in node.items() if key != "select_list"})

@@ -16,7 +16,7 @@ _ACROSS_ROWS = {"SUBQUERY", "WINDOW", "LAMBDA", "POSITIONAL_REFERENCE"}
 
 @lru_cache(maxsize=4096)
 def partwise(sql: str, split: str) -> bool:
-    """Return whether a query over `this` reads rows one by one, or groups that each lie in one part.
+    """Return whether a query over `this` reads single rows, or groups that each lie in one part.
 
     `split` is the column that gives a row's part, '' if no column does. False if in doubt.
     """
@@ -59,7 +59,7 @@ def is_settled_node(node: Any) -> bool:
 
 
 def _is_plain(node: Mapping[str, Any]) -> bool:
-    """Return whether a query reads `this` alone, as a whole, and returns each row that it finds once."""
+    """Return whether a query reads `this` alone, as a whole, and returns each row once."""
     table = node["from_table"]
     if table.get("type") != "BASE_TABLE" or table["schema_name"]:
         return False

@@ -36,7 +36,7 @@ _REFUSED = {
 
 
 class SqlTable(Struct, frozen=True):
-    """A table that a query names, as (`schema`, `name`), with the offset in bytes (UTF-8) where it stands."""
+    """A table that a query names, as (`schema`, `name`), and its offset in bytes (UTF-8)."""
 
     schema: str
     name: str
@@ -65,7 +65,7 @@ def tables_of(node: Any) -> tuple[SqlTable, ...]:
 
 
 def _gather(node: Any, local: frozenset[str], tables: list[SqlTable]) -> None:
-    """Gather the tables below a node that are not names local to the query (common table expressions)."""
+    """Collect the tables below a node, but not the query's own common table expressions (`local`)."""
     if isinstance(node, list):
         for item in node:
             if isinstance(item, dict | list):

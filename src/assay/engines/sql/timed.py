@@ -22,7 +22,7 @@ def clocks_set(graph: Graph) -> Graph:
 
 
 def clock_set(product: Product) -> Product:
-    """Return a product with its moment in place of the clocks in its queries, if it has a moment."""
+    """Return a product with its moment, if it has one, in place of the clocks in its queries."""
     if product.moment is None:
         return product
     rules = tuple(

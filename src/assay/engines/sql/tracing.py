@@ -36,7 +36,7 @@ _NULL_TESTS = {"OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL"}
 
 
 def traced(graph: Graph) -> Graph:
-    """Return the graph with the names that queries of products give to sensitive values (`renamed`)."""
+    """Return the graph with `renamed` set: the names that queries give to sensitive values."""
     products, patterns_of = dict(graph.products), dict[str, frozenset[str]]()
     for name in graph.order:
         product = products[name]
@@ -50,7 +50,7 @@ def traced(graph: Graph) -> Graph:
 
 
 def derived(sql: str, patterns: Collection[str]) -> tuple[str, ...]:
-    """Return patterns of the names that a query gives to values of columns that `patterns` match; sorted."""
+    """Return patterns of the names that a query gives to values of sensitive columns; sorted."""
     trace = _Trace(tables=set(_tables(tree(sql))))
     trace.look(tree(sql))
     names: set[str] = {_ROW}
@@ -80,7 +80,7 @@ class _Given(Struct, frozen=True):
 
 
 class _Trace(Struct):
-    """All names that a query gives to values; a name of `tables`, used as a column, is a whole row."""
+    """All names that a query gives to values; as a column, a name of `tables` is a whole row."""
 
     tables: set[str]
     given: list[_Given] = field(default_factory=list)
@@ -179,7 +179,7 @@ class _Trace(Struct):
 
 
 def _is_no_value(node: dict[str, Any]) -> bool:
-    """Return whether an expression is a count, a rank or a test for null or existence: it shows no value."""
+    """Return whether an expression shows no value: a count, a rank, a test for null or rows."""
     is_call = node.get("class") in {"FUNCTION", "WINDOW"}
     is_count = is_call and str(node.get("function_name")).lower() in _COUNTS
     is_existence = node.get("subquery_type") in {"EXISTS", "NOT_EXISTS"}
