@@ -1,7 +1,8 @@
-"""Which files and folders the user's code reads, as Python's own audit events tell, and which environment variables.
+"""Records the files, folders and environment variables that the user's code reads, by Python's audit events.
 
-Whatever goes through Python is seen (`open`, `sqlite3.connect`, `os.scandir` and all that is built on them), also when
-the file is not there. A library in another language that opens a file by itself is not.
+All that goes through Python is seen (`open`, `sqlite3.connect`, `os.scandir` and what is built on
+them), also if the file does not exist. A library in another language that opens a file by itself is
+not seen.
 """
 
 import os
@@ -16,27 +17,22 @@ from msgspec import Struct, field
 
 _FILES = {"open", "sqlite3.connect"}
 _FOLDERS = {"os.listdir", "os.scandir"}
-_IMPORTING = {
-    "_find_and_load",
-    "_fill_cache",
-    "find_spec",
-}  # functions of Python's own import system
+_IMPORTING = {"_find_and_load", "_fill_cache", "find_spec"}  # functions of Python's import system
 _NO_CONTENT = ("/dev/", "/proc/", "/sys/")
 _WRITES_ONLY = os.O_WRONLY
-_LOOKING_UP = {
-    function.__code__.co_filename for function in (os.getenv, Mapping.get)
-}  # os.environ is made of these
+# The files of the functions through which `os.environ` is read.
+_LOOKING_UP = {function.__code__.co_filename for function in (os.getenv, Mapping.get)}
 _noticing: list["Accesses"] = []
-_hooked: list[bool] = []  # whether Python was asked already: an audit hook cannot be removed
+_hooked: list[bool] = []  # not empty once the audit hook is added: it cannot be removed
 
 
 class Accesses(Struct, eq=False):
-    """Paths that were read (absolute), each with the files of the user's code that did so, by a call in them.
+    """The absolute paths that were read, each with the files of the user's code whose calls read it.
 
-    `owns` says whether a file is the user's code, `contains` whether a path is the project's own; `thread` is the only
-    one that counts, if it is given. What is read while a module is imported is what that module reads, not what the one
-    does that imports it; what installed packages read as they are imported is none of it. Where modules are `imported`
-    already, nothing of that counts.
+    `owns` decides whether a file is the user's code, `contains` whether a path is the project's.
+    With `thread`, other threads do not count. A file that is read during the import of a module is
+    read by that module, not by the one that imports it; what installed packages read during their
+    import does not count. With `imported`, modules are imported already, and no import counts.
     """
 
     owns: Callable[[str], bool]
@@ -49,13 +45,13 @@ class Accesses(Struct, eq=False):
     variables: set[str] = field(default_factory=set)
 
     def note(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Note what an audit event tells, if it is one of reading."""
+        """Record the path of an audit event, if it is one of reading."""
         if self.thread not in {None, get_ident()}:
             return
         place = arguments[0] if arguments else None
         if not isinstance(place, str | bytes | os.PathLike):
-            return  # a file that is open already, by its number
-        path = os.path.abspath(os.fsdecode(place))  # noqa: PTH100 (a link counts by its own name)
+            return  # the descriptor of an open file
+        path = os.path.abspath(os.fsdecode(place))  # noqa: PTH100 (do not follow links)
         if event == "open" and _only_writes(arguments):
             self.written.add(path)
             return
@@ -65,20 +61,21 @@ class Accesses(Struct, eq=False):
         (self.files if event in _FILES else self.folders).setdefault(path, set()).update(code)
 
     def note_variable(self, name: str) -> None:
-        """Note that a variable was looked up, if it was the user's code that did."""
-        if self.thread in {None, get_ident()}:
-            frame: FrameType | None = sys._getframe(2)
-            if frame is None or frame.f_code.co_name != "__getitem__":
-                return  # it is set, or removed
-            while frame is not None and frame.f_code.co_filename in _LOOKING_UP:
-                frame = frame.f_back
-            if frame is not None and self.owns(frame.f_code.co_filename):
-                self.variables.add(name)
+        """Record that an environment variable was read, if the user's code read it."""
+        if self.thread not in {None, get_ident()}:
+            return
+        frame: FrameType | None = sys._getframe(2)
+        if frame is None or frame.f_code.co_name != "__getitem__":
+            return  # the variable is set or deleted
+        while frame is not None and frame.f_code.co_filename in _LOOKING_UP:
+            frame = frame.f_back
+        if frame is not None and self.owns(frame.f_code.co_filename):
+            self.variables.add(name)
 
 
 @contextmanager
 def noticing(accesses: Accesses) -> Iterator[None]:
-    """Note what is read meanwhile."""
+    """Record what is read in the block."""
     if not _hooked:
         _hooked.append(True)
         sys.addaudithook(_hook)
@@ -91,22 +88,23 @@ def noticing(accesses: Accesses) -> Iterator[None]:
 
 
 def noted(files: Iterable[str], variables: Iterable[str]) -> None:
-    """Note for this thread what the user's code read in another process."""
-    for accesses in [accesses for accesses in _noticing if accesses.thread == get_ident()]:
-        for path in files:
-            accesses.files.setdefault(path, set())
-        accesses.variables.update(variables)
+    """Record for this thread what the user's code read in another process."""
+    for accesses in tuple(_noticing):
+        if accesses.thread == get_ident():
+            for path in files:
+                accesses.files.setdefault(path, set())
+            accesses.variables.update(variables)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if _noticing and (event in _FILES or event in _FOLDERS):
         for accesses in tuple(_noticing):
-            with suppress(Exception):  # it would become the exception of who reads
+            with suppress(Exception):  # the code that reads would get the exception
                 accesses.note(event, arguments)
 
 
 def _watch_variables() -> None:
-    """Let `os.environ` tell which variables are looked up: there is no event of that."""
+    """Record the reading of variables in the encoding of their names: there is no audit event for it."""
     encoded = os.environ.encodekey
 
     def encode(name: str) -> str:
@@ -127,7 +125,7 @@ def _only_writes(arguments: tuple[Any, ...]) -> bool:
 def _code(
     frame: FrameType | None, owns: Callable[[str], bool], *, imported: bool
 ) -> set[str] | None:
-    """Return the files of the user's code that are running, down to an import; None where Python's import reads."""
+    """Return the files of the user's code on the stack up to an import; None if the import system reads."""
     code: set[str] = set()
     while frame is not None:
         file = frame.f_code.co_filename

@@ -1,7 +1,8 @@
-"""What modules do to others as they are imported: call what registers, store into what they import, let it decorate.
+"""Finds what modules change outside of themselves when they are imported.
 
-A function can come to run what was registered so without naming it; so these statements, of the modules that its own
-imports, count for it, with all that they reach.
+They call functions that register something, store into what they import, or have it decorate their
+functions. A function may come to run what was registered without naming it. So these statements, of
+all modules that a function's module imports, count for the function, with all code that they reach.
 """
 
 import ast
@@ -16,16 +17,16 @@ from assay.declare.pysource import (
     SourceTree,
     absolute,
     chain_of,
+    digest_source,
     is_ours_by,
     names_in,
-    say,
 )
 from assay.plan.digests import digest
 
-_EFFECTS, _IMPORTS = "effects", "imports"  # among what is known of a text
+_EFFECTS, _IMPORTS = "effects", "imports"  # keys in the cache of a file
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
-# Packages whose decorators make something of what they decorate, and register it nowhere.
+# Packages whose decorators only wrap what they decorate, and do not register it.
 _WRAPPERS = {
     "attr",
     "attrs",
@@ -40,123 +41,130 @@ _WRAPPERS = {
 
 
 class Effects:
-    """What the modules of a project do as they are imported, each worked out once."""
+    """The effects of importing modules of a project; each module is read once.
+
+    `start_digest` starts the digest of a module's statements.
+    """
 
     def __init__(
-        self, tree_of: Callable[[str], SourceTree | None], reach: Callable[[], CodeDigest]
+        self, tree_of: Callable[[str], SourceTree | None], start_digest: Callable[[], CodeDigest]
     ) -> None:
-        self.tree_of, self.reach = tree_of, reach
+        self.tree_of, self.start_digest = tree_of, start_digest
         self._digests: dict[str, str] = {}
         self._imported: dict[str, list[str]] = {}
 
     def of(self, module: str) -> dict[str, str]:
-        """Return what a module, and all of the project's that it imports, do as they are imported: digests by name."""
-        seen, ahead = {module}, [module]
-        while ahead:
-            for name in self._imports(ahead.pop()):
-                if name not in seen:
-                    seen.add(name)
-                    ahead.append(name)
-        return {
-            f"{name} as it is imported": told
-            for name in sorted(seen)
-            if (told := self._digest(name))
-        }
+        """Return digests of the effects of a module and of all modules of the project that it imports."""
+        reached, pending = {module}, [module]
+        while pending:
+            for name in self._imports(pending.pop()):
+                if name not in reached:
+                    reached.add(name)
+                    pending.append(name)
+        digests = {name: self._digest(name) for name in sorted(reached)}
+        return {f"{name} as it is imported": text for name, text in digests.items() if text}
 
     def _tree(self, name: str) -> tuple[SourceTree | None, Mapping[str, Any], str]:
+        """Return the syntax tree of a module (None for none of the project), its names, and its file."""
         module = sys.modules.get(name)
         file = str(getattr(module, "__file__", None) or "")
         return self.tree_of(file), vars(module) if module else {}, file
 
     def _imports(self, name: str) -> list[str]:
+        """Return the modules of the project that a module imports, sorted."""
         if name not in self._imported:
             tree, space, _ = self._tree(name)
-            if tree and _IMPORTS not in tree.known:
-                tree.known[_IMPORTS] = "", sorted(set(_imports_in(tree.module))), {}
+            if tree and _IMPORTS not in tree.cache:
+                tree.cache[_IMPORTS] = "", sorted(set(_imports_in(tree.module))), {}
             package = str(space.get("__package__") or "")
-            named = tree.known[_IMPORTS][1] if tree else []
-            found = {part for text in named for part in _parts_of(text, package)}
+            texts = tree.cache[_IMPORTS][1] if tree else []
+            modules = {module for text in texts for module in _modules_of(text, package)}
             self._imported[name] = sorted(
-                other for other in found if other in sys.modules and self._tree(other)[0]
+                module for module in modules if module in sys.modules and self._tree(module)[0]
             )
         return self._imported[name]
 
     def _digest(self, name: str) -> str:
-        """Return the digest of what a module does as it is imported, '' for nothing."""
+        """Return the digest of a module's effects; '' for none."""
         if name not in self._digests:
             self._digests[name] = ""  # for modules that import each other
             tree, space, file = self._tree(name)
-            if tree and (said := _effects_of(tree, space)):
-                reach = self.reach()
-                reach.visit_statements(name, said, space, file)
-                self._digests[name] = digest(reach.parts)
+            source = _effects_of(tree, space) if tree else None
+            if source:
+                code = self.start_digest()
+                code.visit_statements(name, source, space, file)
+                self._digests[name] = digest(code.parts)
         return self._digests[name]
 
 
 def _effects_of(tree: SourceTree, space: Mapping[str, Any]) -> SourceDigest | None:
-    """Return what the statements of a module that have effects say; None where there are none."""
-    text, names, roots = tree.known.get(_EFFECTS, ("?", [], {}))
+    """Return the digest of a module's statements that have effects; None if there are none.
+
+    The cached digest is valid while each root of a call is as harmless as it was.
+    """
+    text, names, roots = tree.cache.get(_EFFECTS, ("?", [], {}))
     if text == "?" or any(_is_harmless(root, space) != flag for root, flag in roots.items()):
-        roots = {}
+        text, names, roots = "", [], {}
         imported = {alias.asname or alias.name.partition(".")[0] for alias in _aliases(tree.module)}
-        found = [s for s in tree.module.body if _has_effect(s, imported, space, roots)]
-        said = say(ast.Module(body=found, type_ignores=[]), space) if found else None
-        text, names = (said.digest, sorted(said.names)) if said else ("", [])
-        tree.known[_EFFECTS] = text, names, roots
+        statements = [s for s in tree.module.body if _has_effect(s, imported, space, roots)]
+        if statements:
+            source = digest_source(ast.Module(body=statements, type_ignores=[]), space)
+            text, names = source.digest, sorted(source.names)
+        tree.cache[_EFFECTS] = text, names, roots
     return SourceDigest(text, set(names), [], {}) if text else None
 
 
 def _has_effect(
-    statement: ast.stmt, imported: set[str], space: Mapping[str, Any], roots: dict[str, bool]
+    statement: ast.AST, imported: set[str], space: Mapping[str, Any], roots: dict[str, bool]
 ) -> bool:
-    """Say whether a statement may change something outside of its module; `roots` gathers what that was decided by."""
+    """Return whether a statement may change something outside of its module.
+
+    `roots` collects the first names of calls, and whether a call of each is harmless.
+    """
     match statement:
         case ast.Expr(value=ast.Call(func=called)):
-            return _counts(chain_of(called).partition(".")[0], space, roots)
+            root = chain_of(called).partition(".")[0]
+            roots[root] = _is_harmless(root, space)
+            return not roots[root]
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            decorators = [
-                d.func if isinstance(d, ast.Call) else d for d in statement.decorator_list
-            ]
-            names = [chain_of(decorator).partition(".")[0] for decorator in decorators]
-            ours = any(is_ours_by(name, space) for name in names)
-            return not ours and any(_is_installed(space.get(name)) for name in names)
+            return _is_registered(statement, space)
         case ast.Assign() | ast.AugAssign() | ast.AnnAssign() | ast.Delete():
             targets = getattr(statement, "targets", None) or [statement.target]  # type: ignore[union-attr]
-            stored = {
-                _root_of(target)
-                for target in targets
-                if isinstance(target, ast.Attribute | ast.Subscript)
-            }
+            stored = {_root_of(t) for t in targets if isinstance(t, ast.Attribute | ast.Subscript)}
             return any(name in imported and _is_installed(space.get(name)) for name in stored)
         case ast.If() if "__name__" in names_in(statement.test):
             return False
-    inner = [
-        s
-        for label in _BLOCKS
-        for s in getattr(statement, label, None) or ()
-        if isinstance(s, ast.AST)
-    ]
-    return any(_has_effect(s, imported, space, roots) for s in inner)  # type: ignore[arg-type]
+    inner: list[Any] = []
+    for label in _BLOCKS:
+        inner += getattr(statement, label, None) or ()
+    return any(
+        _has_effect(node, imported, space, roots) for node in inner if isinstance(node, ast.AST)
+    )
 
 
-def _counts(root: str, space: Mapping[str, Any], roots: dict[str, bool]) -> bool:
-    roots[root] = _is_harmless(root, space)
-    return not roots[root]
+def _is_registered(
+    definition: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, space: Mapping[str, Any]
+) -> bool:
+    """Return whether a decorator of an installed package may register a definition; Assay's declare it."""
+    decorators = [d.func if isinstance(d, ast.Call) else d for d in definition.decorator_list]
+    names = [chain_of(decorator).partition(".")[0] for decorator in decorators]
+    if any(is_ours_by(name, space) for name in names):
+        return False
+    return any(_is_installed(space.get(name)) for name in names)
 
 
 def _is_harmless(root: str, space: Mapping[str, Any]) -> bool:
-    """Say whether a call only declares (with something of ours, or a function that calls that), or fills a value.
+    """Return whether a call only declares, prints, or fills a value.
 
-    What is in a value counts for those who reach it.
+    It declares if it calls something of Assay's, or a function that does. A value counts for the
+    code that reaches it.
     """
     value = space.get(root)
     if isinstance(value, types.FunctionType):
         return any(is_ours_by(name, value.__globals__) for name in _names(value.__code__))
-    return (
-        is_ours_by(root, space)
-        or isinstance(value, dict | list | set)
-        or (root == "print" and root not in space)
-    )
+    if is_ours_by(root, space) or isinstance(value, dict | list | set):
+        return True
+    return root == "print" and root not in space
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -167,12 +175,9 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 
 def _is_installed(value: Any) -> bool:
-    """Say whether something is of an installed package that may register, or keep, what it is given."""
-    home = (
-        value.__name__
-        if isinstance(value, types.ModuleType)
-        else getattr(value, "__module__", None)
-    )
+    """Return whether a value is of an installed package that may register what it is called with."""
+    is_module = isinstance(value, types.ModuleType)
+    home = value.__name__ if is_module else getattr(value, "__module__", None)
     top = str(home or "").partition(".")[0]
     file = str(getattr(sys.modules.get(top), "__file__", None) or "")
     return "site-packages" in file and top not in _WRAPPERS
@@ -191,7 +196,7 @@ def _aliases(module: ast.Module) -> Iterator[ast.alias]:
 
 
 def _imports_in(module: ast.Module) -> Iterator[str]:
-    """Yield what a module imports as it is imported: `a.b`, or `.a:b` for a name from it."""
+    """Yield the imports outside of functions: `a.b`, or `.a:b` for `from .a import b`."""
     for node in _outside_functions(module):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -210,8 +215,8 @@ def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
                     yield from _outside_functions(inner)
 
 
-def _parts_of(text: str, package: str) -> Sequence[str]:
-    """Return all modules that an import may import: the packages above, and the name, which may be a module."""
+def _modules_of(text: str, package: str) -> Sequence[str]:
+    """Return all modules that an import may import: packages above, and the name, which may be a module."""
     base, _, name = text.partition(":")
     level = len(base) - len(base.lstrip("."))
     try:

@@ -1,4 +1,4 @@
-"""Finds functions that were declared in a loop and read its variable: all of them see what it is after the loop."""
+"""Finds functions that were declared in a loop and read its variable: all see its last value."""
 
 import dis
 import types
@@ -33,16 +33,16 @@ _ABSENT = object()
 
 
 class Declared(Struct, frozen=True):
-    """A function as it was declared, under a name: what its variables were then (`read_now`)."""
+    """A declared function, with the values of its variables when it was declared (see `read_now`)."""
 
     name: str
     where: Where
     function: Any
-    then: Mapping[str, Any]
+    values: Mapping[str, Any]
 
 
 def read_now(function: Any) -> dict[str, Any]:
-    """Return the values that the variables of a function have which it does not set itself: globals, and closures."""
+    """Return the current values of the global and closure variables that a function reads."""
     if not isinstance(function, types.FunctionType):
         return {}
     names = {name for code in _codes(function.__code__) for name in code.co_names}
@@ -54,41 +54,58 @@ def read_now(function: Any) -> dict[str, Any]:
 
 
 def shared_variables(declared: Iterable[Declared]) -> Iterator[tuple[Declared, str, str]]:
-    """Yield what is wrong, with the first declaration that it is about, and what to do instead.
+    """Yield the first declaration that reads a loop's variable, with the problem and the hint.
 
-    Several declarations of one function were made in a loop. A variable that was another when one of them was declared
-    is the loop's.
+    Declarations with the same code were made in a loop. A variable that had another value when one
+    of them was declared is the loop's.
     """
     by_code: dict[int, list[Declared]] = {}
-    for one in declared:
-        if isinstance(one.function, types.FunctionType):
-            by_code.setdefault(id(one.function.__code__), []).append(one)
-    for same in by_code.values():
-        if len(same) > 1:
-            yield from _mistakes(same)
+    for declaration in declared:
+        if isinstance(declaration.function, types.FunctionType):
+            by_code.setdefault(id(declaration.function.__code__), []).append(declaration)
+    for group in by_code.values():
+        if len(group) > 1:
+            yield from _mistakes(group)
 
 
-def _mistakes(same: list[Declared]) -> Iterator[tuple[Declared, str, str]]:
-    code, now = same[0].function.__code__, [read_now(one.function) for one in same]
+def _mistakes(group: list[Declared]) -> Iterator[tuple[Declared, str, str]]:
+    """Yield the mistakes of declarations with the same code, a variable each."""
+    code = group[0].function.__code__
+    current = [read_now(declaration.function) for declaration in group]
     for name in sorted(_variables(code)):
-        both = zip(same, now, strict=True)
         pairs = [
-            (one.then[name], after.get(name, _ABSENT)) for one, after in both if name in one.then
+            (declaration.values[name], now.get(name, _ABSENT))
+            for declaration, now in zip(group, current, strict=True)
+            if name in declaration.values
         ]
-        if not any(_differ(then, after) for then, after in pairs):
-            continue
-        names = list(dict.fromkeys(one.name for one in same))
-        some = ", ".join(names[:_NAMED]) + (
-            f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        )
-        read, last = "all read" if len(names) > 1 else "reads", pairs[-1][1]
-        value = repr(last) if isinstance(last, _SHOWN) else f"the last {type(last).__name__}"
-        what = f"{some} {read} `{name}`, which is {'gone' if last is _ABSENT else value} after the loop"
-        given = ", ".join([*code.co_varnames[: code.co_argcount], f"{name}={name}"])
-        bound = (
-            f"lambda {given}: ..." if code.co_name == "<lambda>" else f"def {code.co_name}({given})"
-        )
-        yield same[0], what, f"Bind the value of each round as a default: {bound}."
+        if any(_differ(declared, now) for declared, now in pairs):
+            problem = _problem(group, name, pairs[-1][1])
+            yield (
+                group[0],
+                problem,
+                f"Bind the value of each round as a default: {_bound(code, name)}.",
+            )
+
+
+def _problem(group: list[Declared], variable: str, last: Any) -> str:
+    """Return the sentence that names the declarations, the variable, and its value after the loop."""
+    names = list(dict.fromkeys(declaration.name for declaration in group))
+    subject = ", ".join(names[:_NAMED])
+    if len(names) > _NAMED:
+        subject += f" and {len(names) - _NAMED} more"
+    verb = "all read" if len(names) > 1 else "reads"
+    value = repr(last) if isinstance(last, _SHOWN) else f"the last {type(last).__name__}"
+    if last is _ABSENT:
+        value = "gone"
+    return f"{subject} {verb} `{variable}`, which is {value} after the loop"
+
+
+def _bound(code: types.CodeType, variable: str) -> str:
+    """Return the first line of a function that binds a variable as a default."""
+    parameters = [*code.co_varnames[: code.co_argcount], f"{variable}={variable}"]
+    if code.co_name == "<lambda>":
+        return f"lambda {', '.join(parameters)}: ..."
+    return f"def {code.co_name}({', '.join(parameters)})"
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -99,19 +116,20 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _variables(code: types.CodeType) -> set[str]:
-    """Return the names that a function reads as variables; those of attributes are not among them."""
-    loads = {"LOAD_GLOBAL", "LOAD_NAME"}
-    read = {
-        i.argval for inner in _codes(code) for i in dis.get_instructions(inner) if i.opname in loads
-    }
-    return read | set(code.co_freevars)
+    """Return the names of the variables that a function reads, without those of attributes."""
+    names = set(code.co_freevars)
+    for inner in _codes(code):
+        for instruction in dis.get_instructions(inner):
+            if instruction.opname in {"LOAD_GLOBAL", "LOAD_NAME"}:
+                names.add(instruction.argval)
+    return names
 
 
-def _differ(then: Any, now: Any) -> bool:
-    if then is now:
+def _differ(declared: Any, now: Any) -> bool:
+    """Return whether a value is another than it was; values of unknown types differ unless identical."""
+    if declared is now:
         return False
-    with suppress(Exception):  # values may be anything, and do anything when they are compared
-        return (
-            type(then) is not type(now) or not isinstance(then, _COMPARED) or not bool(then == now)
-        )
+    with suppress(Exception):  # the user's values may raise anything when they are compared
+        if type(declared) is type(now) and isinstance(declared, _COMPARED):
+            return not bool(declared == now)
     return True

@@ -30,7 +30,7 @@ from msgspec.structs import asdict
 
 from assay.config import PACKAGE, Config
 from assay.declare.files import definition_files
-from assay.declare.pysource import Known
+from assay.declare.pysource import DigestCache
 from assay.engines.sql.reader import Parsed, bare
 from assay.engines.sql.tables import SqlTable
 from assay.jsonform import encode
@@ -168,12 +168,12 @@ def write_queries(config: Config, queries: Mapping[str, Parsed]) -> None:
     _write_cache(config, QUERIES, stored)
 
 
-def read_functions(config: Config) -> dict[str, Known]:
+def read_functions(config: Config) -> dict[str, DigestCache]:
     """Return what the functions of each file are digested to, by the SHA-256 of the file."""
-    return _read_cache(config, FUNCTIONS, dict[str, Known])
+    return _read_cache(config, FUNCTIONS, dict[str, DigestCache])
 
 
-def write_functions(config: Config, files: Mapping[str, Known]) -> None:
+def write_functions(config: Config, files: Mapping[str, DigestCache]) -> None:
     """Store what the functions of each file are digested to, by the SHA-256 of the file."""
     _write_cache(config, FUNCTIONS, files)
 

@@ -20,7 +20,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from assay.declare.code_parts import CodeParts
-from assay.declare.pysource import SourceDigest, SourceTree, absolute, is_ours, say
+from assay.declare.pysource import SourceDigest, SourceTree, absolute, digest_source, is_ours
 from assay.declare.pyvalues import (
     PLAIN,
     attribute_names,
@@ -199,12 +199,12 @@ class CodeDigest(Struct):
         name = f"{function.__module__}.{function.__qualname__}"
         if tree is not None:
             space = function.__globals__
-            source = tree.says(function.__code__.co_firstlineno, space)
+            source = tree.digest_at(function.__code__.co_firstlineno, space)
             self._parts.add_digest(
                 name, source.digest if source else digest(bytecode(function.__code__))
             )
             at = function.__code__.co_firstlineno if source else None
-            self._reached(source or say(tree.module, space), space, file, at)
+            self._reached(source or digest_source(tree.module, space), space, file, at)
             self._values_of(name, vars(function), file)
         elif file.startswith("<"):  # compiled by exec(): there is no file
             self._parts.add(name, bytecode(function.__code__))
@@ -234,7 +234,7 @@ class CodeDigest(Struct):
         if tree is None:
             self._parts.foreign.add(name)
             return
-        source = say(node := tree.named(cls.__qualname__), space)
+        source = digest_source(node := tree.class_named(cls.__qualname__), space)
         self._parts.add_digest(name, source.digest)
         self._reached(source, space, file, getattr(node, "lineno", None))
         for value in map(underlying, vars(cls).values()):
@@ -258,8 +258,8 @@ class CodeDigest(Struct):
         if tree is None:
             self._parts.foreign.add(module.__name__)
             return
-        self._parts.add(module.__name__, tree.whole)
-        self._reached(say(tree.module, vars(module)), vars(module), file)
+        self._parts.add(module.__name__, tree.digest)
+        self._reached(digest_source(tree.module, vars(module)), vars(module), file)
         for name, value in sorted(vars(module).items()):
             if isinstance(
                 value, types.ModuleType | types.FunctionType | type
@@ -321,7 +321,7 @@ class CodeDigest(Struct):
             for module_file in self.modules_in(folder):
                 if tree := self.tree_of(module_file):
                     path = PurePath(module_file).relative_to(folder)
-                    self._parts.add(f"{PurePath(folder).name}/{path}", tree.whole)
+                    self._parts.add(f"{PurePath(folder).name}/{path}", tree.digest)
 
     def _imported(self, node: ast.ImportFrom, space: Mapping[str, Any], file: str) -> None:
         base = absolute(node, space.get("__package__") or "")
@@ -396,31 +396,33 @@ class CodeDigest(Struct):
         if bound is None:
             for file in (module, self.origin):
                 if tree := self.tree_of(file):
-                    digests += [tree.whole, self.salt_of(file)]
+                    digests += [tree.digest, self.salt_of(file)]
             return digests
         tree = self.tree_of(bound.file)
         if tree is None or (bound.file, bound.name) in through:
             return []
         through |= {(bound.file, bound.name)}
-        for imported_from, name in tree.imported(bound.name, bound.space.get("__package__") or ""):
+        for imported_from, name in tree.imported_from(
+            bound.name, bound.space.get("__package__") or ""
+        ):
             origin = _Bound(
                 name, getattr(imported_from, "__file__", None) or "", vars(imported_from)
             )
             digests += self._digests_of_source(origin, module, through)
         statements = [
             s
-            for s in tree.mentions(bound.name)
+            for s in tree.statements_with(bound.name)
             if not is_ours(getattr(s, "value", None), bound.space)
         ]
         for statement in statements:
-            source = say(statement, bound.space)
+            source = digest_source(statement, bound.space)
             digests.append(source.digest)
             for name in sorted(source.names - {bound.name}):
                 self._clock(name, {}, bound.space, bound.file, (statement.lineno, True))
                 self._name(name.split("."), bound.space, bound.file)
         if not digests:
-            self._reached(say(tree.module, bound.space), bound.space, bound.file)
-        return [*(digests or [tree.whole]), self.salt_of(bound.file)]
+            self._reached(digest_source(tree.module, bound.space), bound.space, bound.file)
+        return [*(digests or [tree.digest]), self.salt_of(bound.file)]
 
     def _digests_of_fills(self, bound: _Bound) -> list[str]:
         """Return digests of the statements of other modules that may put something into a value."""
@@ -428,7 +430,7 @@ class CodeDigest(Struct):
         for module, statement in self.fills_of(bound.name, bound.space.get(bound.name)):
             file, space = str(module.__file__), vars(module)
             if file != bound.file and not is_ours(getattr(statement, "value", None), space):
-                source = say(statement, space)
+                source = digest_source(statement, space)
                 digests += [source.digest, self.salt_of(file)]
                 for name in sorted(source.names):
                     self._name(name.split("."), space, file)

@@ -1,4 +1,4 @@
-"""What project-local source says, as it counts: syntax trees of files, and pieces of them read by value."""
+"""Digests source code of a project by its syntax trees: whole files, functions, classes, statements."""
 
 import ast
 import functools
@@ -16,19 +16,19 @@ from assay.plan.digests import digest
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _DOCUMENTED = (*_DEFINITIONS, ast.Module)
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
-_UNSAID = {"ctx", "kind", "type_comment", "type_ignores"}
+_IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
-Known = dict[
-    str, tuple[str, list[str], dict[str, bool]]
-]  # of functions by line: digest, names, roots of decorators
+# The cached digests of one file: of its functions by line, each with the names in it and the roots of
+# its decorators (as in SourceDigest).
+DigestCache = dict[str, tuple[str, list[str], dict[str, bool]]]
 
 
 class SourceDigest(Struct, frozen=True):
-    """What a piece of source says (its digest), the dotted names in it (`lib.scale.by`), and what it imports.
+    """The digest of a piece of source, the dotted names in it (`lib.scale.by`), and its imports.
 
-    Said is its syntax tree without what does not count: comments, layout, docstrings and our own decorators. `roots`
-    are the names that decorators begin with, and whether each was ours.
+    The digest is of the syntax tree without comments, layout, docstrings and Assay's decorators.
+    `roots` are the first names of its decorators, and whether each is Assay's.
     """
 
     digest: str
@@ -38,11 +38,11 @@ class SourceDigest(Struct, frozen=True):
 
 
 class SourceTree:
-    """What one project-local file says; it is parsed when somebody asks for what is not known of this very text."""
+    """The syntax tree of one file of the project; the text is parsed only if `cache` has no answer."""
 
-    def __init__(self, text: bytes, file: str, known: Known | None = None) -> None:
+    def __init__(self, text: bytes, file: str, cache: DigestCache | None = None) -> None:
         self._text, self._file = text, file
-        self.known: Known = known if known is not None else {}
+        self.cache: DigestCache = cache if cache is not None else {}
 
     @functools.cached_property
     def module(self) -> ast.Module:
@@ -51,132 +51,129 @@ class SourceTree:
 
     @functools.cached_property
     def functions(self) -> Mapping[int, ast.AST]:
-        """The functions by the line that they start on."""
-        found = (
-            n
-            for n in _statements(self.module)
-            if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
-        )
-        return {
-            min([node.lineno, *(d.lineno for d in node.decorator_list)]): node for node in found
-        }
+        """The functions by their first line, that of the first decorator."""
+        functions: dict[int, ast.AST] = {}
+        for node in _statements(self.module):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+                functions[first] = node
+        return functions
 
     @functools.cached_property
     def classes(self) -> Mapping[str, list[ast.AST]]:
         """The classes by name."""
-        found: dict[str, list[ast.AST]] = {}
+        classes: dict[str, list[ast.AST]] = {}
         for node in _statements(self.module):
             if isinstance(node, ast.ClassDef):
-                found.setdefault(node.name, []).append(node)
-        return found
+                classes.setdefault(node.name, []).append(node)
+        return classes
 
-    def says(self, line: int, space: Mapping[str, Any]) -> SourceDigest | None:
-        """Return what the code says that starts at a line, None for none; `space` holds the names of the module."""
-        text, names, roots = self.known.get(str(line), ("", (), {}))
+    def digest_at(self, line: int, space: Mapping[str, Any]) -> SourceDigest | None:
+        """Return the digest of the code that starts at a line, or None; `space` are the module's names."""
+        text, names, roots = self.cache.get(str(line), ("", (), {}))
         if text and all(is_ours_by(root, space) == ours for root, ours in roots.items()):
             return SourceDigest(text, set(names), [], roots)
-        if (node := self.at(line)) is None:
+        node = self.node_at(line)
+        if node is None:
             return None
-        said = say(node, space)
-        if line in self.functions and not said.imports:
-            self.known[str(line)] = said.digest, sorted(said.names), said.roots
-        return said
+        source = digest_source(node, space)
+        if line in self.functions and not source.imports:
+            self.cache[str(line)] = source.digest, sorted(source.names), source.roots
+        return source
 
     @functools.cached_property
-    def whole(self) -> str:
-        """The digest of the file as a whole."""
-        return say(self.module, {}).digest
+    def digest(self) -> str:
+        """The digest of the whole file."""
+        return digest_source(self.module, {}).digest
 
-    def at(self, line: int) -> ast.AST | None:
-        """Return the function whose definition starts at this line, the lambda on it, or the statement around it."""
+    def node_at(self, line: int) -> ast.AST | None:
+        """Return the function that starts at a line, else the only lambda on it, else the statement around it."""
         if line in self.functions:
             return self.functions[line]
-        lambdas = [
-            n for n in ast.walk(self.module) if isinstance(n, ast.Lambda) and n.lineno == line
-        ]
-        around = [
-            n
-            for n in ast.walk(self.module)
-            if isinstance(n, ast.stmt) and n.lineno <= line <= (n.end_lineno or n.lineno)
-        ]
-        if len(lambdas) == 1:
-            return lambdas[0]
-        return (
-            around[-1] if around else None
-        )  # ast.walk goes outside in: the last one is the innermost
+        lambdas: list[ast.AST] = []
+        around: ast.AST | None = None
+        for node in ast.walk(self.module):
+            if isinstance(node, ast.Lambda) and node.lineno == line:
+                lambdas.append(node)
+            elif isinstance(node, ast.stmt) and node.lineno <= line <= (
+                node.end_lineno or node.lineno
+            ):
+                around = (
+                    node  # ast.walk goes from the outside in: the last statement is the innermost
+                )
+        return lambdas[0] if len(lambdas) == 1 else around
 
-    def mentions(self, name: str) -> list[ast.stmt]:
-        """Return the statements of the module itself (no definitions) that mention a name; [] if none binds it."""
-        found = [
-            s for s in self.module.body if not isinstance(s, _DEFINITIONS) and name in names_in(s)
+    def statements_with(self, name: str) -> list[ast.stmt]:
+        """Return the module's own statements (no definitions) that mention a name; [] if none binds it."""
+        statements = [
+            statement
+            for statement in self.module.body
+            if not isinstance(statement, _DEFINITIONS) and name in names_in(statement)
         ]
-        return found if any(_binds(s, name) for s in found) else []
+        return statements if any(_binds(statement, name) for statement in statements) else []
 
     def fills(self, name: str) -> list[tuple[str, ast.stmt]]:
-        """Return the statements that, as the module is imported, do something with what is called so, each with the
-        dotted name by which they do.
-        """
+        """Return the statements that use a name while the module is imported, each after the dotted name."""
         if name.encode() not in self._text:
             return []
-        statements = [s for s in self.module.body if not isinstance(s, ast.Import | ast.ImportFrom)]
-        found = [
-            (chain, s)
-            for s in statements
-            for chain in _chains(s)
-            if chain.rpartition(".")[2] == name
-        ]
-        return list(dict.fromkeys(found))
+        uses: dict[tuple[str, ast.stmt], None] = {}
+        for statement in self.module.body:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                continue
+            for chain in _chains(statement):
+                if chain.rpartition(".")[2] == name:
+                    uses[chain, statement] = None
+        return list(uses)
 
-    def imported(self, name: str, package: str) -> list[tuple[types.ModuleType, str]]:
-        """Return each module, and the name there, that a name may have been imported from."""
-        found: list[tuple[types.ModuleType, str]] = []
+    def imported_from(self, name: str, package: str) -> list[tuple[types.ModuleType, str]]:
+        """Return the modules that a name may be imported from, each with the name that it has there."""
+        origins: list[tuple[types.ModuleType, str]] = []
         for node in ast.walk(self.module):
-            if isinstance(node, ast.ImportFrom) and (
-                module := sys.modules.get(absolute(node, package))
-            ):
-                found += [
-                    (module, alias.name)
-                    for alias in node.names
-                    if (alias.asname or alias.name) == name
-                ]
-                found += [
-                    (module, name)
-                    for alias in node.names
-                    if alias.name == "*" and hasattr(module, name)
-                ]
-        return found
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            module = sys.modules.get(absolute(node, package))
+            if module is None:
+                continue
+            named = [alias.name for alias in node.names if (alias.asname or alias.name) == name]
+            origins += [(module, original) for original in named]
+            stars = [alias for alias in node.names if alias.name == "*" and hasattr(module, name)]
+            origins += [(module, name) for _ in stars]
+        return origins
 
-    def named(self, qualname: str) -> ast.AST:
-        """Return the class of this name, or the whole file when it is not the only one."""
-        found = self.classes.get(qualname.rpartition(".")[2], [])
-        return found[0] if len(found) == 1 else self.module
+    def class_named(self, qualname: str) -> ast.AST:
+        """Return the class of this name, or the whole file if several classes have it."""
+        classes = self.classes.get(qualname.rpartition(".")[2], [])
+        return classes[0] if len(classes) == 1 else self.module
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the statements inside a node, outside in; most of a syntax tree is expressions."""
-    inside = deque([node])
-    while inside:
-        here = inside.popleft()
+    """Yield a node and the statements inside it, from the outside in, without going into expressions."""
+    pending = deque([node])
+    while pending:
+        node = pending.popleft()
         for label in _BLOCKS:
-            inside += getattr(here, label, None) or ()
-        yield here
+            pending += getattr(node, label, None) or ()
+        yield node
 
 
-def say(piece: ast.AST, space: Mapping[str, Any]) -> SourceDigest:
-    """Return what a piece of source says; in one walk, as every function of every definition is read."""
-    told: list[str] = []
+def digest_source(piece: ast.AST, space: Mapping[str, Any]) -> SourceDigest:
+    """Return the digest of a piece of source; `space` are the names of its module.
+
+    It is one walk without intermediate values: every function of every definition is read.
+    """
+    written: list[str] = []
     names: set[str] = set()
     imports: list[ast.Import | ast.ImportFrom] = []
     roots: dict[str, bool] = {}
 
-    def read(node: ast.AST) -> None:
+    def write(node: ast.AST) -> None:
         if isinstance(node, ast.Attribute | ast.Name) and (chain := chain_of(node)):
             names.add(chain)
-            told.append(chain)
+            written.append(chain)
             return
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports.append(node)
-        told.append(f"({type(node).__name__}")
+        written.append(f"({type(node).__name__}")
         for label in node._fields:
             value: Any = getattr(node, label, None)
             if label == "decorator_list":
@@ -184,51 +181,54 @@ def say(piece: ast.AST, space: Mapping[str, Any]) -> SourceDigest:
                 value = [d for d in value if not roots[_root(d)]]
             elif label == "body" and isinstance(node, _DOCUMENTED):
                 value = _without_docstring(value)
-            if value is None or value == [] or label in _UNSAID:
-                continue  # so that a field that only a later Python knows changes nothing
-            told.append(f"{label}=")
+            # An empty field is left out, so that a new field of a later Python changes nothing.
+            if value is None or value == [] or label in _IGNORED_FIELDS:
+                continue
+            written.append(f"{label}=")
             for inner in value if isinstance(value, list) else (value,):
                 if isinstance(inner, ast.AST):
-                    read(inner)
+                    write(inner)
                 else:
-                    told.append(repr(inner))
-        told.append(")")
+                    written.append(repr(inner))
+        written.append(")")
 
-    read(piece)
-    return SourceDigest(digest(" ".join(told)), names, imports, roots)
+    write(piece)
+    return SourceDigest(digest(" ".join(written)), names, imports, roots)
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     match body:
-        case [ast.Expr(value=ast.Constant(value=str())), *others]:
-            return others or [ast.Pass()]
+        case [ast.Expr(value=ast.Constant(value=str())), *statements]:
+            return statements or [ast.Pass()]
     return body
 
 
 def is_ours(expression: ast.expr | None, space: Mapping[str, Any]) -> bool:
-    """Say whether an expression calls or names something of Assay: it declares, and computes nothing."""
+    """Return whether an expression calls or names something of Assay's: that declares, computes nothing."""
     return is_ours_by(_root(expression), space)
 
 
 def _root(expression: ast.expr | None) -> str:
-    """Return the name that what is called or named begins with, '' for none."""
+    """Return the first name of a call or of a dotted name; '' for another expression."""
     called = expression.func if isinstance(expression, ast.Call) else expression
     root = called.value if isinstance(called, ast.Attribute) else called
     return root.id if isinstance(root, ast.Name) else ""
 
 
 def is_ours_by(root: str, space: Mapping[str, Any]) -> bool:
+    """Return whether a name stands for something of Assay's; `space` are the names of its module."""
     value = space.get(root) if root else None
     home = getattr(value, "__module__", None) or getattr(value, "__name__", None) or ""
     return str(home).partition(".")[0] == "assay"
 
 
 def _chains(statement: ast.stmt) -> Iterator[str]:
-    """Yield the dotted names in what of a statement runs as the module is imported: of a definition, its decorators."""
+    """Yield the dotted names that a statement uses during import: of a definition, in its decorators."""
     pieces = statement.decorator_list if isinstance(statement, _DEFINITIONS) else [statement]
-    for node in (node for piece in pieces for node in ast.walk(piece)):
-        if isinstance(node, ast.Name | ast.Attribute) and (chain := chain_of(node)):
-            yield chain
+    for piece in pieces:
+        for node in ast.walk(piece):
+            if isinstance(node, ast.Name | ast.Attribute) and (chain := chain_of(node)):
+                yield chain
 
 
 def _binds(statement: ast.stmt, name: str) -> bool:
@@ -239,7 +239,7 @@ def _binds(statement: ast.stmt, name: str) -> bool:
 
 
 def chain_of(node: ast.expr) -> str:
-    """Return `a.b.c` for a name with attributes, '' for an attribute of anything else."""
+    """Return `a.b.c` for a name with attributes; '' for an attribute of another expression."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute) and (before := chain_of(node.value)):
@@ -252,8 +252,7 @@ def names_in(piece: ast.AST) -> set[str]:
 
 
 def absolute(node: ast.ImportFrom, package: str) -> str:
-    return (
-        resolve_name("." * node.level + (node.module or ""), package)
-        if node.level
-        else node.module or ""
-    )
+    """Return the full name of the module that a `from x import y` imports from."""
+    if not node.level:
+        return node.module or ""
+    return resolve_name("." * node.level + (node.module or ""), package)

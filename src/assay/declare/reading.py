@@ -57,9 +57,9 @@ def read_definitions(config: Config) -> Resolved:
     files: list[Path | str] = [
         *loaded.files,
         *resolved.files,
-        *local.looked_at,
+        *local.parsed_files,
         *local.absent,
-        *local.searched,
+        *local.searched_folders,
         *local.read_by(),
     ]
     paths = relative(config, files)
@@ -67,8 +67,8 @@ def read_definitions(config: Config) -> Resolved:
     if before == made_from(config, ()):  # no definition module was edited meanwhile
         if parsed.keys() != queries.keys():
             write_queries(config, parsed)
-        if local.known != functions:
-            write_functions(config, local.known)
+        if local.caches != functions:
+            write_functions(config, local.caches)
         # Last: a process killed before this reads the definitions again next time.
         write_manifest(config, resolved.graph, paths, stamp)
     return resolved
