@@ -55,7 +55,7 @@ def execute(
             continue
         finally:
             results.update(_news(run.results.results, results))
-        if not run.comes_back:
+        if not run.needs_another_pass:
             break
         products = request.products - results.keys()
         request = replace(request, products=products, forced=frozenset(run.forced))

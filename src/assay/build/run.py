@@ -105,7 +105,7 @@ class Run:
             finished = False
         finally:
             self.tasks.workers.close()
-        if not self.comes_back:
+        if not self.needs_another_pass:
             self._settle_unreleased()
         return finished
 
@@ -228,7 +228,7 @@ class Run:
                     self._record(product, done)
 
     @property
-    def comes_back(self) -> bool:
+    def needs_another_pass(self) -> bool:
         """Whether another pass is needed, for the products that were put off."""
         waits = bool(self.options.wait) or not self.held_up
         return bool(self.schedule.put_off) and not self.stopping and waits

@@ -6,8 +6,6 @@ from typing import Any, TypeVar
 
 import click
 
-from assay.cli.printing import to_json
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -61,8 +59,3 @@ def options(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return add
-
-
-def say(value: Any) -> None:
-    """Print a value as JSON."""
-    click.echo(to_json(value, indent=2))

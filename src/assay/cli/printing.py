@@ -10,6 +10,7 @@ from itertools import chain
 from types import SimpleNamespace
 from typing import Any, TextIO
 
+import click
 from msgspec import Struct
 from msgspec.structs import asdict
 
@@ -82,6 +83,11 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
         _plain(value), ensure_ascii=False, default=str, indent=indent, allow_nan=False
     )
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, indented."""
+    click.echo(to_json(value, indent=2))
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ from assay.views.products import ProductViews
 from assay.views.results import EndView
 
 
-def go(
+def run_and_report(
     workspace: Workspace,
     observed: Observed,
     request: Request,
@@ -61,7 +61,7 @@ def _reporter(
     return (RichReporter if sys.stdout.isatty() else PlainReporter)(views, width, sys.stdout)
 
 
-def end(outcome: Outcome, as_json: bool) -> None:
+def print_summary(outcome: Outcome, as_json: bool) -> None:
     """Print the summary of a run."""
     if as_json:
         view = EndView(

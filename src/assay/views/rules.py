@@ -61,7 +61,7 @@ class RuleWay(View, frozen=True, kw_only=True):
     last: LastResult | None
 
 
-def judged_how(
+def rule_ways(
     inputs: Inputs, product: Product, version: Version | None, results: Sequence[RuleResult]
 ) -> list[RuleWay]:
     """Return for each rule how it is checked, its query, and its last result.

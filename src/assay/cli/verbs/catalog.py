@@ -7,8 +7,8 @@ import click
 
 from assay.catalog import open_catalog, shared_catalog
 from assay.catalog.copying import copy
-from assay.cli.options import JSON, say
-from assay.cli.printing import table
+from assay.cli.options import JSON
+from assay.cli.printing import print_json, table
 from assay.config import Config, catalog_place, find_config
 from assay.text import clean
 
@@ -29,7 +29,9 @@ def copy_catalog(to: str, as_json: bool) -> None:
         copied = copy(source, target, config.state / "store")
         next_step = _next_step(config, place, target.name)
     if as_json:
-        return say({"from": source.name, "to": target.name, "tables": copied, "next": next_step})
+        return print_json(
+            {"from": source.name, "to": target.name, "tables": copied, "next": next_step}
+        )
     rows = [(item.table, item.rows, item.digest[:12]) for item in copied]
     table(("table", "rows", "sha-256"), rows)
     message = f"  copied   {source.name} to {target.name}; all was read back, and is the same"

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from assay.cli.opening import check_now, opened
-from assay.cli.options import ENV, JSON, NOW, options, say
+from assay.cli.options import ENV, JSON, NOW, options
+from assay.cli.printing import print_json
 from assay.plan.retention import KeepReason, KeepRule, KeptFor
 from assay.text import clean
 from assay.upkeep.gc import Tidied, tidy
@@ -57,7 +58,7 @@ def verb(
         )
         tidied = tidy(workspace, rule, dry=dry_run)
     if as_json:
-        return say(_as_data(tidied))
+        return print_json(_as_data(tidied))
     return click.echo(clean("\n".join(_lines(tidied, dry=dry_run)), keep_lines=True))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import click
 
 from assay.cli.opening import opened
-from assay.cli.options import ENV, JSON, options, say
-from assay.cli.printing import rounded, table
+from assay.cli.options import ENV, JSON, options
+from assay.cli.printing import print_json, rounded, table
 from assay.facts import short
 from assay.plan.names import rule_of
 from assay.plan.parts import some_parts
@@ -35,7 +35,7 @@ def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
             return _print_rule(chosen.text, results, as_json)
         versions = history_of(workspace.catalog, full, product, workspace.environment)
     if as_json:
-        return say(versions)
+        return print_json(versions)
     table(
         ("version", "readers", "built", "rows", "as of", "verdict", "failed rules", "released"),
         map(_row, versions),
@@ -60,7 +60,7 @@ def _row(view: HistoryView) -> tuple[object, ...]:
 
 def _print_rule(text: str, results: Sequence[RuleHistoryView], as_json: bool) -> None:
     if as_json:
-        return say(results)
+        return print_json(results)
     click.echo(f"  {clean(text)}")
     if line := sparkline([view.value for view in results]):
         click.echo(f"  {line}")

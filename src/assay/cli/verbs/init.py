@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from assay.cli.options import JSON, say
+from assay.cli.options import JSON
+from assay.cli.printing import print_json
 from assay.declare.template import start_project
 
 
@@ -18,7 +19,7 @@ def verb(folder: Path, as_json: bool) -> None:
     """
     paths = start_project(folder)
     if as_json:
-        return say({"made": paths})
+        return print_json({"made": paths})
     for path in paths:
         click.echo(f"  made  {path}")
     click.echo("Next: products materialize")

@@ -3,7 +3,7 @@
 import click
 
 from assay.cli.opening import opened
-from assay.cli.options import say
+from assay.cli.printing import print_json
 from assay.views.lineage import as_mermaid, as_tree, lineage_of
 
 
@@ -24,7 +24,7 @@ def verb(name: str, format: str, as_json: bool) -> None:
         graph = workspace.graph
     full = graph.resolve(name, sources=True)
     if as_json or format == "json":
-        return say(lineage_of(graph, full))
+        return print_json(lineage_of(graph, full))
     for line in as_mermaid(graph, full) if format == "mermaid" else as_tree(graph, full):
         click.echo(line)
     return None

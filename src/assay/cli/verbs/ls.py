@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import click
 
 from assay.cli.opening import opened, selected
-from assay.cli.options import ENV, EXCLUDE, JSON, SELECT, options, say
-from assay.cli.printing import table
+from assay.cli.options import ENV, EXCLUDE, JSON, SELECT, options
+from assay.cli.printing import print_json, table
 from assay.views.about import about, about_undeclared
 from assay.views.words.products import no_longer_declared, parts_of
 
@@ -20,7 +20,7 @@ def verb(select: Sequence[str], exclude: Sequence[str], env: str | None, as_json
         products = [workspace.graph.products[n] for n in workspace.graph.order if n in chosen]
         undeclared = {} if select or exclude else workspace.undeclared()
     if as_json:
-        return say([*map(about, products), *map(about_undeclared, undeclared.values())])
+        return print_json([*map(about, products), *map(about_undeclared, undeclared.values())])
     rows = [(p.name, str(p.kind), parts_of(p), p.owner, p.purpose) for p in products]
     rows += [
         (name, "", "", "", no_longer_declared(version)) for name, version in undeclared.items()

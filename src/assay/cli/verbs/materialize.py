@@ -9,7 +9,7 @@ import click
 from assay.build.selection import with_restatements
 from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, EXCLUDE, JOBS, JSON, NOW, SELECT, options
-from assay.cli.running import end, go
+from assay.cli.running import print_summary, run_and_report
 from assay.decisions import Blocked
 from assay.errors import UsageError
 from assay.events import End
@@ -145,10 +145,10 @@ def verb(
             request = with_restatements(
                 request, workspace.graph, observed, restate, reason=restatement, rules=rules
             )
-        options = RunOptions(jobs=jobs or 0, fail_fast=fail_fast, wait=wait)
-        outcome = go(workspace, observed, request, as_json=as_json, options=options)
+        run_options = RunOptions(jobs=jobs or 0, fail_fast=fail_fast, wait=wait)
+        outcome = run_and_report(workspace, observed, request, as_json=as_json, options=run_options)
     for name, restatement in sorted(request.restated.items()):
         if message := not_restated(name, restatement, outcome.results[name].end):
             click.echo(clean(f"  {message}"), err=True)
-    end(outcome, as_json)
+    print_summary(outcome, as_json)
     click.get_current_context().exit(outcome.exit_code)

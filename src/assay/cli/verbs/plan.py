@@ -6,7 +6,8 @@ from datetime import datetime
 import click
 
 from assay.cli.opening import opened, selected
-from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options, say
+from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
+from assay.cli.printing import print_json
 from assay.plan.ladder import plan
 from assay.text import clean
 from assay.views.products import ProductViews
@@ -33,7 +34,7 @@ def verb(
         views = ProductViews(workspace.graph, observed.facts)
         planned = [views.planned(name, decision) for name, decision in steps.items()]
     if as_json:
-        return say(planned)
+        return print_json(planned)
     width = max(map(len, steps), default=0)
     changes = [view for view in planned if _is_shown(view)]
     for view in changes:

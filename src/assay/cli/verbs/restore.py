@@ -15,7 +15,8 @@ from assay.build.release import (
     unpin,
 )
 from assay.cli.opening import check_now, opened
-from assay.cli.options import ENV, JSON, NOW, options, say
+from assay.cli.options import ENV, JSON, NOW, options
+from assay.cli.printing import print_json
 from assay.errors import UsageError
 from assay.facts import short
 from assay.text import clean
@@ -56,7 +57,7 @@ def verb(
         else:
             done = restore(workspace, workspace.resolve(words[0]), words[1])
     if as_json:
-        return say(_as_data(done))
+        return print_json(_as_data(done))
     return click.echo(clean("\n".join(_lines(done)), keep_lines=True))
 
 

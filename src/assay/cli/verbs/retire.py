@@ -7,7 +7,8 @@ import click
 
 from assay.build.release import retire
 from assay.cli.opening import check_now, opened
-from assay.cli.options import ENV, JSON, NOW, options, say
+from assay.cli.options import ENV, JSON, NOW, options
+from assay.cli.printing import print_json
 from assay.facts import short
 from assay.text import clean
 
@@ -27,7 +28,7 @@ def verb(
         retired = retire(workspace, {workspace.resolve(name) for name in names}, because)
     if as_json:
         versions = [{"product": name, "version": v} for name, v in retired.versions.items()]
-        return say(
+        return print_json(
             {
                 "result": "retired",
                 "release": retired.release,

@@ -6,7 +6,7 @@ import click
 
 from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, JOBS, JSON, NOW, options
-from assay.cli.running import end, go
+from assay.cli.running import print_summary, run_and_report
 from assay.events import Outcome
 from assay.plan.request import RunOptions
 
@@ -22,10 +22,12 @@ def verb(env: str | None, now: datetime | None, as_json: bool, jobs: int | None)
         if names:
             observed = workspace.observe()
             request = selected(workspace, observed, names)
-            options = RunOptions(jobs=jobs or 0)
-            outcome = go(workspace, observed, request, as_json=as_json, options=options)
+            run_options = RunOptions(jobs=jobs or 0)
+            outcome = run_and_report(
+                workspace, observed, request, as_json=as_json, options=run_options
+            )
         else:
             outcome = Outcome()
             click.echo("  nothing failed last time", err=as_json)
-    end(outcome, as_json)
+    print_summary(outcome, as_json)
     click.get_current_context().exit(outcome.exit_code)

@@ -9,8 +9,8 @@ import click
 from assay.build.evidence import never_shown
 from assay.build.inputs import inputs_as_of_now
 from assay.cli.opening import opened
-from assay.cli.options import ENV, JSON, options, say
-from assay.cli.printing import table
+from assay.cli.options import ENV, JSON, options
+from assay.cli.printing import print_json, table
 from assay.cli.rows import copy_out, note_held_back, show_rows, version_shown
 from assay.errors import UsageError
 from assay.plan.names import rule_of
@@ -99,7 +99,7 @@ def verb(
 
 def _print(view: SourceView | FileView | CopyView, as_json: bool) -> None:
     if as_json:
-        say(view)
+        print_json(view)
     else:
         click.echo(clean(file_line(view)))
 
@@ -109,7 +109,7 @@ def _print_rows(
 ) -> None:
     """Print the first rows of a version that has `row_count` rows."""
     if as_json:
-        return say([dict(zip(names, row, strict=True)) for row in rows])
+        return print_json([dict(zip(names, row, strict=True)) for row in rows])
     table(names, rows)
     if len(rows) < row_count:
         click.echo(f"  {len(rows)} of {row_count:,} rows; -n {row_count} shows all", err=True)

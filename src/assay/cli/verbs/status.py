@@ -8,8 +8,8 @@ import click
 from assay.build.mixtures import mixtures_by_pins
 from assay.build.workspace import Workspace
 from assay.cli.opening import opened, selected
-from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options, say
-from assay.cli.printing import table
+from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
+from assay.cli.printing import print_json, table
 from assay.decisions import Decision
 from assay.facts import short
 from assay.plan.ladder import plan
@@ -37,7 +37,7 @@ def verb(
         if not (select or exclude):
             statuses += [status_of_undeclared(v) for v in workspace.undeclared().values()]
     if as_json:
-        return say(statuses)
+        return print_json(statuses)
     headers = ("product", "state", "readers see", "as of", "rows", "promised", "because")
     table(headers, map(_row, statuses))
     return None

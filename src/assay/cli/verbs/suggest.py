@@ -4,7 +4,8 @@ import click
 
 from assay.build.inputs import inputs_as_of_now
 from assay.cli.opening import opened
-from assay.cli.options import ENV, JSON, options, say
+from assay.cli.options import ENV, JSON, options
+from assay.cli.printing import print_json
 from assay.text import clean
 from assay.views.profile import suggestion
 
@@ -20,6 +21,6 @@ def verb(name: str, env: str | None, as_json: bool) -> None:
         inputs, _ = inputs_as_of_now(workspace, workspace.observe())
         contract = suggestion(graph, inputs, full)
     if as_json:
-        return say(contract)
+        return print_json(contract)
     click.echo(clean(contract.code, keep_lines=True))
     return None

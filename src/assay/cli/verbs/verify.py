@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from assay.cli.options import JSON, say
+from assay.cli.options import JSON
+from assay.cli.printing import print_json
 from assay.cli.rows import progress
 from assay.config import find_config
 from assay.text import clean
@@ -37,7 +38,7 @@ def verb(names: Sequence[str], repair: bool, as_json: bool) -> None:
         for problem in report.problems:
             click.echo(clean(f"  {problem}", keep_lines=True), err=True)
     if as_json:
-        say(report_as_data(report))
+        print_json(report_as_data(report))
     else:
         click.echo(clean("\n".join(in_words(report)), keep_lines=True))
     click.get_current_context().exit(report.exit_code)

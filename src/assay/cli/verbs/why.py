@@ -8,10 +8,11 @@ import click
 from assay.build.inputs import inputs_as_of_now
 from assay.build.workspace import Workspace
 from assay.cli.opening import opened
-from assay.cli.options import ENV, JSON, NOW, options, say
+from assay.cli.options import ENV, JSON, NOW, options
+from assay.cli.printing import print_json
 from assay.facts import Version, short
 from assay.text import clean
-from assay.views.rules import RuleWay, judged_how
+from assay.views.rules import RuleWay, rule_ways
 from assay.views.why import explain
 from assay.views.why_part import explain_part
 
@@ -40,7 +41,7 @@ def verb(
             explain_part(graph, observed, full, part) if part else explain(graph, observed, full)
         )
     if as_json:
-        return say(explanation)
+        return print_json(explanation)
     return click.echo("\n".join(explanation.lines))
 
 
@@ -48,14 +49,14 @@ def _rules(workspace: Workspace, name: str, as_json: bool) -> None:
     """Print how each rule is checked."""
     workspace.project.vouch([name])
     inputs, decisions = inputs_as_of_now(workspace, workspace.observe())
-    version = getattr(decisions[name], "version", None) or next(
-        iter(workspace.catalog.versions(name, 1)), None
-    )
+    version = getattr(decisions[name], "version", None)  # not every decision is about a version
+    if version is None:
+        version = next(iter(workspace.catalog.versions(name, 1)), None)
     verdicts = workspace.catalog.verdicts(version.id, workspace.environment) if version else []
     results = verdicts[0].results if verdicts else ()
-    ways = judged_how(inputs, workspace.graph.products[name], version, results)
+    ways = rule_ways(inputs, workspace.graph.products[name], version, results)
     if as_json:
-        return say(ways)
+        return print_json(ways)
     for way in ways:
         for line in _lines(way, version):
             click.echo(line)
