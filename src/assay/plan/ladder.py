@@ -1,8 +1,9 @@
 """What next for each product: the ladder, decided by one pure function.
 
-`plan()` asks `decide()` once per product and calls the result a plan; running asks it again after every effect until
-it says Publish, Keep, Blocked or Held. Explaining, dry runs, resuming after a crash, early cutoff and reverting to old
-code are therefore not features: they are what the ladder answers.
+`plan()` asks `decide()` once per product and calls the result a plan; running asks it again after
+every effect until it says Publish, Keep, Blocked or Held. Explaining, dry runs, resuming after a
+crash, early cutoff and reverting to old code are therefore not features: they are what the ladder
+answers.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,33 +45,29 @@ from assay.plan.waivers import Restatement
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """A decision for each product asked for, each after what it is made of."""
+    """A decision for each selected product, in the order of dependence."""
 
     steps: Mapping[str, Decision] = field(default_factory=dict)
 
     @property
     def work(self) -> tuple[str, ...]:
         """Products for which something may be computed or published."""
-        return tuple(
-            n
-            for n, d in self.steps.items()
-            if isinstance(d, Build | Check | Waive | Maybe | Publish)
-        )
+        kinds = Build | Check | Waive | Maybe | Publish
+        return tuple(name for name, step in self.steps.items() if isinstance(step, kinds))
 
     @property
     def builds(self) -> tuple[str, ...]:
-        """Products that may be built: an upper bound of what will be."""
-        return tuple(
-            n for n, d in self.steps.items() if isinstance(d, Build | Check | Waive | Maybe)
-        )
+        """Products that may be built: an upper bound of those that will be."""
+        kinds = Build | Check | Waive | Maybe
+        return tuple(name for name, step in self.steps.items() if isinstance(step, kinds))
 
     @property
     def key_digests(self) -> Mapping[str, str]:
-        """The digests of the keys that they would be built for, '' where that is not known yet."""
-        return {name: _key_of(self.steps[name]) for name in self.builds}
+        """The digest of the key that each of these would be built for, '' when not known yet."""
+        return {name: _key_digest(self.steps[name]) for name in self.builds}
 
 
-def _key_of(decision: Decision) -> str:
+def _key_digest(decision: Decision) -> str:
     match decision:
         case Build(key=Key() as key):
             return key.digest
@@ -80,16 +77,16 @@ def _key_of(decision: Decision) -> str:
 
 
 def plan(graph: Graph, observed: Observed, request: Request, *, in_parts: bool = True) -> Plan:
-    """Return what would be done; pure, so that planning twice says the same."""
+    """Return a decision for each selected product."""
     return planned(graph, observed, request, in_parts=in_parts)[0]
 
 
 def planned(
     graph: Graph, observed: Observed, request: Request, *, in_parts: bool = True
 ) -> tuple[Plan, Mapping[str, InputState]]:
-    """Return the plan, and what every table is to those made of it once that is done.
+    """Return the plan, and the state of products and sources as inputs after it is carried out.
 
-    What is decided does not hang on which parts there are: they need not be told where nobody reads of them.
+    Without `in_parts`, the parts to build are not listed, which is faster; decisions are the same.
     """
     states = source_states(observed)
     steps: dict[str, Decision] = {}
@@ -119,9 +116,10 @@ def _in_parts(
     *,
     forced: bool,
 ) -> Decision:
-    """Return a planned step with the digests of the parts that the product should have, '' for those to be built."""
-    without = isinstance(step, Build) and step.key is not None and step.key.held
-    if not product.follows or without or not isinstance(step, Build | Maybe):
+    """Return a planned step with the digests of the product's parts, '' for those to be built."""
+    if not product.follows or not isinstance(step, Build | Maybe):
+        return step
+    if isinstance(step, Build) and step.key is not None and step.key.held:
         return step
     return replace(step, part_digests=part_steps(product, states, facts, forced=forced).digests)
 
@@ -135,12 +133,14 @@ def decide(
     restates: Restatement | None = None,
     partial_version: Version | None = None,
 ) -> Decision:
-    """Return what is next for one product, given the state of all it reads.
+    """Return what is next for one product, given the state of everything that it reads.
 
-    `partial_version` is what this run built of it without the parts that could not be built, if there were any.
+    Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is
+    always kept.
 
-    Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is kept, whatever else.
-    What would be blocked may go out as far as the user has looked at the rows that fail (`restates`).
+    - `forced`: whether to build although nothing changed.
+    - `restates`: failing rows that the user examined, so that they may be published (4 waive).
+    - `partial_version`: the version that this run built without parts that could not be built.
     """
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
     if pointer and pointer.pinned:
@@ -168,14 +168,14 @@ def _without_failed(
     facts: Facts,
     judge: Callable[[Version], Check | Waive | Blocked | Publish | Keep],
 ) -> Build | Check | Waive | Blocked | Publish | Keep:
-    """Return the rung of a version that is there, or of it without the parts that fail, where others may go out."""
+    """Return the rung of an existing version, or of one with its failed parts held back."""
     decision = first = judge(version)
     while isinstance(decision, Blocked) and product.holds_parts:
-        seen = published_version(product.name, facts)
-        if why := why_whole(decision, seen):
+        before = published_version(product.name, facts)
+        if why := why_whole(decision, before):
             without = decision if decision is not first else None
             return Blocked(version=version, verdict=first.verdict, why_whole=why, without=without)  # type: ignore[union-attr]
-        held = parts_to_hold(decision, seen)
+        held = parts_to_hold(decision, before)
         key = key_of(product.code, inputs, held, of=version.digest)
         patched = facts.find(product.name, key.digest)
         if patched is None:
@@ -187,11 +187,11 @@ def _without_failed(
 def _unsettled(
     product: Product, read: Mapping[str, InputState], facts: Facts
 ) -> Held | Build | Maybe:
-    """Return the rung of a product that reads something nobody knows, or can use: 0 held, 1 maybe (2 build)."""
-    if bad := {name: state for name, state in read.items() if isinstance(state, UnusableInput)}:
-        return Held(
-            by={name: s.why for name, s in bad.items()}, absent=any(s.absent for s in bad.values())
-        )
+    """Return the rung of a product with an unknown or unusable input: 0 held, 1 maybe, 2 build."""
+    unusable = {name: state for name, state in read.items() if isinstance(state, UnusableInput)}
+    if unusable:
+        causes = {name: state.why for name, state in unusable.items()}
+        return Held(by=causes, absent=any(state.absent for state in unusable.values()))
     unknown = tuple(name for name, state in read.items() if isinstance(state, UnknownInput))
     if not facts.has_code(product.name, product.code.digest):
         return Build(reasons=differences(product, {}, facts, unknown=unknown))
@@ -206,36 +206,32 @@ def _judged(
     *,
     restates: Restatement | None,
 ) -> Check | Waive | Blocked | Publish | Keep:
-    """Return the rung of a version that is there: 3 check, 4 blocked, 5 publish, 6 keep."""
+    """Return the rung of an existing version: 3 check, 4 waive or blocked, 5 publish, 6 keep."""
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
-    compared = against(product, version, known, observed)
-    if (
-        pointer
-        and pointer.version == version.id
-        and facts.passed(version.id, product.contract.digest, compared)
-    ):
+    is_published = pointer is not None and pointer.version == version.id
+    contract, compared = product.contract.digest, against(product, version, known, observed)
+    if is_published and facts.passed(version.id, contract, compared):
         return Keep(version=version)
-    verdict = facts.verdict(version.id, product.contract.digest, compared)
+    verdict = facts.verdict(version.id, contract, compared)
     if verdict is None:
         return Check(version=version)
     if not verdict.passed and restates and (rules := restates.lets_through(verdict.results)):
         return Waive(version=version, rules=rules)
     if not verdict.passed:
         return Blocked(version=version, verdict=verdict)
-    if pointer is None or version.id != pointer.version:
-        return Publish(version=version, verdict=verdict)
-    return Keep(version=version)
+    if is_published:
+        return Keep(version=version)
+    return Publish(version=version, verdict=verdict)
 
 
 def _not_in_parts(product: Product, states: Mapping[str, InputState]) -> dict[str, InputState]:
-    """Return the inputs that are followed part by part, and whose readers still see one that is not in parts."""
-    followed = [i.name for i in product.inputs if i.grain is not None]
-    return {
-        name: UnusableInput(
-            why=f"{name} is published as a whole, not in parts yet: it has to be built again"
-        )
-        for name in followed
-        if isinstance(state := states[name], KnownInput)
-        and isinstance(state.origin, Version)
-        and not state.origin.in_parts
-    }
+    """Return the inputs that are read by part, but whose published version is not in parts yet."""
+    unusable: dict[str, InputState] = {}
+    for name in [i.name for i in product.inputs if i.grain is not None]:
+        state = states[name]
+        version = state.origin if isinstance(state, KnownInput) else None
+        if isinstance(version, Version) and not version.in_parts:
+            unusable[name] = UnusableInput(
+                why=f"{name} is published as a whole, not in parts yet: it has to be built again"
+            )
+    return unusable

@@ -1,4 +1,4 @@
-"""Which parts a product should have, by the parts of its inputs; and the digests of inputs in parts."""
+"""The parts that a product should have, by the parts of its inputs, and their digests."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,39 +13,45 @@ from assay.plan.observed import Facts
 from assay.plan.parts import coarsen, ordinal, parts_in_range
 from assay.plan.states import published_version
 
-_Pairs = tuple[tuple[str, str], ...]  # names and digests
-_Uses = tuple[tuple[str, tuple[str, ...]], ...]  # aliases, and the names of parts
-_Followed = tuple[Input, Mapping[str, str]]  # an input, and its parts by digest
-_Place = Any
-_Places = dict[_Place, tuple[str, _Pairs]]
+_Digests = tuple[tuple[str, str], ...]  # names and digests
+_PartNames = tuple[tuple[str, tuple[str, ...]], ...]  # aliases, and the names of parts
+_FollowedInput = tuple[Input, Mapping[str, str]]  # an input, and the digests of its parts
+_NewPart = tuple[str, _PartNames, _Digests]  # key, parts used of each input, digest of them
+_Place = Any  # what orders parts: a number in time, else the name of the part
+_Places = dict[_Place, tuple[str, _Digests]]
 
 
 class PartSpec(Struct, frozen=True, gc=False):
-    """A part that should be there, `made_of` these inputs (by alias) by digest; '': not known yet.
+    """A part that a product should have.
 
-    `used` are the parts of the inputs that are followed part by part, by alias; others are used as a whole.
+    - `key`: the name of the part.
+    - `built_from`: digest of code, key and inputs; '' when an input is not known yet.
+    - `input_digests`: digest of what the part uses of each input, by alias.
+    - `used`: the parts that it uses of inputs that are followed by part; others are read whole.
     """
 
     key: str
     built_from: str
-    made_from: _Pairs
-    used: _Uses
+    input_digests: _Digests
+    used: _PartNames
 
     @property
     def inputs(self) -> Mapping[str, str]:
         """The digest of what it uses of each input, by alias."""
-        return dict(self.made_from)
+        return dict(self.input_digests)
 
     @property
     def uses(self) -> Mapping[str, tuple[str, ...]]:
-        """The parts that it uses of each input that is followed, by alias."""
+        """The parts that it uses of each input that is followed by part, by alias."""
         return dict(self.used)
 
 
 class PartSteps(Struct, frozen=True, kw_only=True):
-    """The parts that a product should have (`specs`), and those that are `stored`, by the key they were made of.
+    """The parts that a product should have, and those that are stored.
 
-    `chosen` are the keys of the parts to build now; None: all.
+    - `specs`: the parts that it should have.
+    - `stored`: the existing ones among them, by `built_from`.
+    - `chosen`: the keys of the parts to build now; None for all.
     """
 
     specs: Sequence[PartSpec] = ()
@@ -80,9 +86,10 @@ def part_steps(
     forced: bool = False,
     part_range: str = "",
 ) -> PartSteps:
-    """Return which parts a product that follows its inputs should have, and which of them are stored.
+    """Return the parts that a product should have by its inputs, and those that are stored.
 
-    Of the parts in `part_range` (`A..B`; '' for all), those that are not stored are to be built, or all if `forced`.
+    Of the parts in `part_range` (`A..B`; '' for all), those that are not stored are to be built, or
+    all if `forced`.
     """
     assert product.partition is not None
     specs = part_specs(product, states, published_version(product.name, facts)) or []
@@ -96,53 +103,54 @@ def part_steps(
 def part_specs(
     product: Product, states: Mapping[str, InputState], before: Version | None = None
 ) -> list[PartSpec] | None:
-    """Return the parts of a product that follows its inputs, in order; None when no part of one of them is known.
+    """Return the parts of a product that follows its inputs, in order.
 
-    What a part is made of need not be digested again where it is that of a version from `before`.
+    None means that of one input no part is known. Digests are taken from a version `before`, where
+    the inputs of a part are the same, instead of being computed again.
     """
     assert product.partition is not None
-    followed: list[_Followed] = []
+    followed: list[_FollowedInput] = []
     for i in product.inputs:
         if i.grain is not None:
             parts = parts_of(states[i.name])
             if parts is None:
                 return None
             followed.append((i, parts))
-    whole = tuple(
+    read_whole = tuple(
         (i.alias, input_digest(states[i.name])) for i in product.inputs if i.grain is None
     )
-    code, known, found = (
-        product.code.digest,
-        {part.key: part for part in _made_alike(product, before)},
-        [],
-    )
-    for key, used, told in _used(followed, product.partition):
-        made_from = whole + told
-        old = known.get(key)
-        built_from = (
-            old.built_from
-            if old and old.inputs == dict(made_from)
-            else _made_of(code, key, made_from)
-        )
-        found.append(PartSpec(key, built_from, made_from, used))
-    return found
+    existing = {part.key: part for part in _comparable_parts(product, before)}
+    specs = []
+    for key, used, digests in _new_parts(followed, product.partition):
+        input_digests = read_whole + digests
+        part = existing.get(key)
+        if part and part.inputs == dict(input_digests):
+            built_from = part.built_from
+        else:
+            built_from = _built_from(product.code.digest, key, input_digests)
+        specs.append(PartSpec(key, built_from, input_digests, used))
+    return specs
 
 
-def _made_alike(product: Product, before: Version | None) -> Sequence[Part]:
-    """Return the parts of a version that are all made as those of this product are."""
-    return (
-        before.parts
-        if before and not before.key.held and before.key.code.digest == product.code.digest
-        else ()
-    )
+def _comparable_parts(product: Product, before: Version | None) -> Sequence[Part]:
+    """Return the parts of a version if it was built by the current code, with no part held back."""
+    if before is None or before.key.held or before.key.code.digest != product.code.digest:
+        return ()
+    return before.parts
 
 
-def _made_of(code: str, key: str, made_from: _Pairs) -> str:
-    return digest([code, key, dict(made_from)]) if all(told for _, told in made_from) else ""
+def _built_from(code: str, key: str, input_digests: _Digests) -> str:
+    """Return the digest of what a part is built from; '' when an input is not known yet."""
+    if not all(input_digest for _, input_digest in input_digests):
+        return ""
+    return digest([code, key, dict(input_digests)])
 
 
 def parts_of(state: InputState) -> Mapping[str, str] | None:
-    """Return the parts of an input by digest, '' for one that is not known yet; None when none is known."""
+    """Return the digests of the parts of an input by key; None when no part is known.
+
+    '' stands for a part that is not known yet.
+    """
     match state:
         case KnownInput(origin=Version() as version) if version.in_parts:
             return {part.key: part.digest for part in version.parts}
@@ -154,16 +162,16 @@ def parts_of(state: InputState) -> Mapping[str, str] | None:
 
 
 def source_parts(source: SourceState) -> dict[str, str]:
-    """Return the content digest of each part of a source; what its files are called does not count."""
-    alone = {file.part: source.reading + file.digest for file in source.files}
-    if len(alone) == len(source.files):  # mostly, and there may be very many
-        return alone
-    found: dict[str, list[str]] = {}
+    """Return the content digest of each part of a source; names of files do not count."""
+    of_single_files = {file.part: source.reading + file.digest for file in source.files}
+    if len(of_single_files) == len(source.files):  # the usual case, fast for very many files
+        return of_single_files
+    digests_of: dict[str, list[str]] = {}
     for file in source.files:
-        found.setdefault(file.part, []).append(file.digest)
+        digests_of.setdefault(file.part, []).append(file.digest)
     return {
-        key: source.reading + (told[0] if len(told) == 1 else digest(sorted(told)))
-        for key, told in found.items()
+        key: source.reading + (digests[0] if len(digests) == 1 else digest(sorted(digests)))
+        for key, digests in digests_of.items()
     }
 
 
@@ -172,60 +180,76 @@ def input_digest(state: InputState) -> str:
     return state.digest if isinstance(state, KnownInput) else ""
 
 
-def _used(
-    followed: Sequence[_Followed], partition: Partition
-) -> Iterator[tuple[str, _Uses, _Pairs]]:
-    """Yield the parts that should be there, in order: each one's key, and what it uses of inputs, with its digest."""
+def _new_parts(followed: Sequence[_FollowedInput], partition: Partition) -> Iterator[_NewPart]:
+    """Yield the parts that a product should have, in order."""
     if any(i.grain != partition.grain or i.back for i, _ in followed):
-        yield from _used_by_place(followed, partition)
-    elif len(followed) == 1:  # each part is made of one of the same name: there may be very many
+        yield from _new_parts_by_place(followed, partition)
+    elif len(followed) == 1:  # fast for very many parts: each uses the part of the same name
         [(i, parts)] = followed
         alias = i.alias
-        for key, told in sorted(parts.items()):
-            yield key, ((alias, (key,)),), ((alias, told),)
+        for key, part_digest in sorted(parts.items()):
+            yield key, ((alias, (key,)),), ((alias, part_digest),)
     else:
         for key in sorted(set[str]().union(*(parts for _, parts in followed))):
             used = [
                 (i.alias, ((key, parts[key]),) if key in parts else ()) for i, parts in followed
             ]
-            yield _told(key, used)
+            yield _new_part(key, used)
 
 
-def _used_by_place(
-    followed: Sequence[_Followed], partition: Partition
-) -> Iterator[tuple[str, _Uses, _Pairs]]:
+def _new_parts_by_place(
+    followed: Sequence[_FollowedInput], partition: Partition
+) -> Iterator[_NewPart]:
+    """Yield the parts in order, where an input has another grain, or is read `back`."""
     placed = [(i, _by_place(parts, i, partition)) for i, parts in followed]
-    own = {place: key for _, places in placed for place, (key, _) in places.items()}
-    for place, key in sorted(own.items()):
-        yield _told(key, [(i.alias, _window(places, place, i)) for i, places in placed])
+    keys = {place: key for _, places in placed for place, (key, _) in places.items()}
+    for place, key in sorted(keys.items()):
+        yield _new_part(key, [(i.alias, _window(places, place, i)) for i, places in placed])
 
 
-def _told(key: str, used: Sequence[tuple[str, _Pairs]]) -> tuple[str, _Uses, _Pairs]:
-    """Return what a part uses of each input: the names of the parts, and the digest of them all."""
+def _new_part(key: str, used: Sequence[tuple[str, _Digests]]) -> _NewPart:
+    """Return a part that uses these parts of each input."""
     names = tuple((alias, tuple(name for name, _ in parts)) for alias, parts in used)
-    return key, names, tuple((alias, _together(key, parts)) for alias, parts in used)
+    return key, names, tuple((alias, _digest_of_used(key, parts)) for alias, parts in used)
 
 
-def _together(key: str, parts: _Pairs) -> str:
-    """Return the digest of what a part of this key uses of an input: that of its part, or of several together."""
+def _digest_of_used(key: str, parts: _Digests) -> str:
+    """Return one digest of the parts of an input that the part with this key uses.
+
+    That is the digest of the part itself, where only the part of the same name is used; '' when one
+    is not known yet.
+    """
     if len(parts) == 1 and parts[0][0] == key:
         return parts[0][1]
-    return digest(sorted(parts)) if all(told for _, told in parts) else ""
+    return digest(sorted(parts)) if all(part_digest for _, part_digest in parts) else ""
 
 
 def _by_place(parts: Mapping[str, str], given: Input, partition: Partition) -> _Places:
-    """Return the parts of an input by where they stand among those of the product: each one's key, and digests."""
-    found: dict[_Place, tuple[str, list[tuple[str, str]]]] = {}
-    for key, told in sorted(parts.items()):
-        timed = partition.grain and key  # the only part of a table without rows is called ''
-        own = coarsen(key, given.grain or "", partition.grain) if timed else key
-        place: _Place = ordinal(own, partition.grain) if timed else 0 if partition.grain else own
-        found.setdefault(place, (own, []))[1].append((key, told))
-    return {place: (own, tuple(told)) for place, (own, told) in found.items()}
+    """Return the parts of an input by their place among the parts of the product.
+
+    Each place has the key of the product's part there, and the input's parts that belong to it, by
+    digest.
+    """
+    places: dict[_Place, tuple[str, list[tuple[str, str]]]] = {}
+    for name, part_digest in sorted(parts.items()):
+        key, place = _place_of(name, given, partition)
+        places.setdefault(place, (key, []))[1].append((name, part_digest))
+    return {place: (key, tuple(digests)) for place, (key, digests) in places.items()}
 
 
-def _window(places: _Places, place: _Place, given: Input) -> _Pairs:
+def _place_of(name: str, given: Input, partition: Partition) -> tuple[str, _Place]:
+    """Return the key of the product's part that an input's part belongs to, and its place."""
+    if not partition.grain:
+        return name, name
+    if not name:  # the only part of a table without rows
+        return name, 0
+    key = coarsen(name, given.grain or "", partition.grain)
+    return key, ordinal(key, partition.grain)
+
+
+def _window(places: _Places, place: _Place, given: Input) -> _Digests:
+    """Return the parts of an input at a place and at `given.back` places before it."""
     if not given.back or isinstance(place, str):
         return places[place][1] if place in places else ()
-    at = [n for n in range(place - given.back, place + 1) if n in places]
-    return tuple(pair for n in at for pair in places[n][1])
+    window = [n for n in range(place - given.back, place + 1) if n in places]
+    return tuple(pair for n in window for pair in places[n][1])

@@ -1,4 +1,4 @@
-"""What may go out although it fails a rule: the very failing rows that somebody looked at, and why; pure."""
+"""Which failing rows may be published because somebody examined them, and why; pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -11,9 +11,10 @@ from assay.plan.parts import parts_in_range
 
 
 class Waiver(Struct, frozen=True, kw_only=True):
-    """Leave for failing rows of one rule in one version, in one environment; `who` gave it, `at` some time.
+    """Permission to publish failing rows of one rule in one version, in one environment.
 
-    `row_digests` are digests of the failing rows that were looked at, by the part that they are in ('': rows do not say).
+    - `row_digests`: digest of the examined rows of each part; the part '' has rows without a part.
+    - `because`, `who`, `at`: why, by whom and when it was given.
     """
 
     environment: str
@@ -27,10 +28,11 @@ class Waiver(Struct, frozen=True, kw_only=True):
 
 
 class Restatement(Struct, frozen=True, kw_only=True):
-    """The failing rows that a user lets through, as they were held back in `version` ('' when none was).
+    """Failing rows that a user wants published although they fail.
 
-    `rules` maps each rule to digests of its failing rows, by part. `range` says which parts (`A..B`; '': all), whose
-    `grain` is that of the product.
+    - `version`: the version in which they were examined; '' for none.
+    - `rules`: digest of the examined rows, by rule and part.
+    - `range`, `grain`: the parts that it is about (`A..B`; '' for all), and their grain.
     """
 
     because: str
@@ -41,39 +43,43 @@ class Restatement(Struct, frozen=True, kw_only=True):
     grain: str = ""
 
     def failing(self, results: Iterable[RuleResult]) -> dict[str, dict[str, str]]:
-        """Return digests of the failing rows that this is about, by rule and part, as these results have them."""
-        found = {
-            r.text: self._of_range(r.digests)
-            for r in results
-            if r.status is Status.FAILED and r.digests
-        }
-        return {text: parts for text, parts in found.items() if parts}
+        """Return the digests of the failing rows that it is about, by rule and part."""
+        failing = {}
+        for result in results:
+            if result.status is Status.FAILED and result.digests:
+                parts = self._of_range(result.digests)
+                if parts:
+                    failing[result.text] = parts
+        return failing
 
     def _of_range(self, parts: Mapping[str, str]) -> dict[str, str]:
         names = parts_in_range(parts, self.range, self.grain) if self.range else list(parts)
         return {name: parts[name] for name in names}
 
     def lets_through(self, results: Iterable[RuleResult]) -> Mapping[str, Mapping[str, str]]:
-        """Return the failing rows that go out, by rule and part: all that it is about, or none if any of it differs."""
-        failing = {
-            text: parts for text, parts in self.failing(results).items() if text in self.rules
-        }
-        return failing if all(self.rules[text] == parts for text, parts in failing.items()) else {}
+        """Return the failing rows that may be published, by rule and part.
+
+        These are all that it is about; none if any of them differs from what was examined.
+        """
+        failing = self.failing(results)
+        failing = {text: parts for text, parts in failing.items() if text in self.rules}
+        is_as_examined = all(self.rules[text] == parts for text, parts in failing.items())
+        return failing if is_as_examined else {}
 
     def differing(self, results: Iterable[RuleResult]) -> list[str]:
-        """Return what fails otherwise than it did when it was looked at: parts, or rules where rows say no part."""
-        found: dict[str, None] = {}
+        """Return the parts (else rules) whose failing rows differ from those examined."""
+        differing: dict[str, None] = {}
         for text, parts in self.failing(results).items():
             before = self.rules.get(text, {})
             changed = {name for name in {*parts, *before} if parts.get(name) != before.get(name)}
-            found |= dict.fromkeys(name or text for name in sorted(changed))
-        return list(found)
+            differing |= dict.fromkeys(name or text for name in sorted(changed))
+        return list(differing)
 
 
 def with_failing_rows(
     results: Iterable[RuleResult], *, version: str, rules: Iterable[str], restatement: Restatement
 ) -> Restatement:
-    """Return a restatement that is about the rows that fail these rules in a version, as its verdict has them."""
+    """Return a restatement with the rows that fail these rules in the results of a version."""
     failing = restatement.failing(results)
     return replace(
         restatement,
@@ -85,9 +91,10 @@ def with_failing_rows(
 def apply_waivers(
     results: Sequence[RuleResult], failed_parts: Sequence[str], waivers: Iterable[Waiver]
 ) -> tuple[tuple[RuleResult, ...], tuple[str, ...], str]:
-    """Return results and the parts that failed as they are with waivers, and why those were given ('' for unused).
+    """Return results and failed parts after applying waivers, and the reasons of the waivers used.
 
-    A rule of which all failing rows are waived is a warning; of others, the parts that are not waived still fail.
+    A rule whose failing rows are all waived becomes a warning; otherwise parts without a waiver
+    still fail.
     """
     given = {
         (w.rule, part, digest): w.because for w in waivers for part, digest in w.row_digests.items()
@@ -105,17 +112,17 @@ def apply_waivers(
 
 
 def _restated(result: RuleResult, waived: Mapping[str, str]) -> RuleResult:
-    left = {part: digest for part, digest in result.digests.items() if part not in waived}
+    failing = {part: digest for part, digest in result.digests.items() if part not in waived}
     because = "; ".join(dict.fromkeys(waived.values()))
-    if not left:
-        return replace(result, status=Status.WARNING, digests=left, message=f"restated: {because}")
-    return replace(
-        result, digests=left, message=f"{result.message}; {', '.join(waived)} restated: {because}"
-    )
+    if not failing:
+        message = f"restated: {because}"
+        return replace(result, status=Status.WARNING, digests=failing, message=message)
+    message = f"{result.message}; {', '.join(waived)} restated: {because}"
+    return replace(result, digests=failing, message=message)
 
 
 def _still_failed(results: Iterable[RuleResult], failed_parts: Sequence[str]) -> tuple[str, ...]:
-    """Return the parts that fail still; those of a rule that does not say which ones fail are kept."""
+    """Return the parts that still fail: all, when a failing rule cannot tell its parts."""
     failed = [result for result in results if result.status in {Status.FAILED, Status.ERROR}]
     if all(result.digests for result in failed):
         named = {part for result in failed for part in result.digests}
