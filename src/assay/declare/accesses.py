@@ -1,8 +1,8 @@
-"""Records the files, folders and environment variables that the user's code reads, by Python's audit events.
+"""Records the files, folders and environment variables that the user's code reads.
 
-All that goes through Python is seen (`open`, `sqlite3.connect`, `os.scandir` and what is built on
-them), also if the file does not exist. A library in another language that opens a file by itself is
-not seen.
+Audit events report what goes through Python (`open`, `sqlite3.connect`, `os.scandir`, and all on
+top of them), also if the file does not exist, but not a library in another language that opens
+a file by itself.
 """
 
 import os
@@ -27,7 +27,7 @@ _hooked: list[bool] = []  # not empty once the audit hook is added: it cannot be
 
 
 class Accesses(Struct, eq=False):
-    """The absolute paths that were read, each with the files of the user's code whose calls read it.
+    """The absolute paths that were read, each with the files of the user's code that read it.
 
     `owns` decides whether a file is the user's code, `contains` whether a path is the project's.
     With `thread`, other threads do not count. A file that is read during the import of a module is
@@ -104,7 +104,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _watch_variables() -> None:
-    """Record the reading of variables in the encoding of their names: there is no audit event for it."""
+    """Record variables when their names are encoded to be read: there is no audit event."""
     encoded = os.environ.encodekey
 
     def encode(name: str) -> str:
@@ -125,7 +125,7 @@ def _only_writes(arguments: tuple[Any, ...]) -> bool:
 def _code(
     frame: FrameType | None, owns: Callable[[str], bool], *, imported: bool
 ) -> set[str] | None:
-    """Return the files of the user's code on the stack up to an import; None if the import system reads."""
+    """Return the user's files on the stack, up to an import; None if the import system reads."""
     code: set[str] = set()
     while frame is not None:
         file = frame.f_code.co_filename

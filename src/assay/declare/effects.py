@@ -54,7 +54,7 @@ class Effects:
         self._imported: dict[str, list[str]] = {}
 
     def of(self, module: str) -> dict[str, str]:
-        """Return digests of the effects of a module and of all modules of the project that it imports."""
+        """Return the digests of effects of a module and all modules of the project that it imports."""
         reached, pending = {module}, [module]
         while pending:
             for name in self._imports(pending.pop()):
@@ -65,7 +65,7 @@ class Effects:
         return {f"{name} as it is imported": text for name, text in digests.items() if text}
 
     def _tree(self, name: str) -> tuple[SourceTree | None, Mapping[str, Any], str]:
-        """Return the syntax tree of a module (None for none of the project), its names, and its file."""
+        """Return the syntax tree (None outside of the project), the names and the file of a module."""
         module = sys.modules.get(name)
         file = str(getattr(module, "__file__", None) or "")
         return self.tree_of(file), vars(module) if module else {}, file
@@ -145,7 +145,7 @@ def _has_effect(
 def _is_registered(
     definition: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, space: Mapping[str, Any]
 ) -> bool:
-    """Return whether a decorator of an installed package may register a definition; Assay's declare it."""
+    """Return whether a decorator of an installed package, but not Assay's, may register a definition."""
     decorators = [d.func if isinstance(d, ast.Call) else d for d in definition.decorator_list]
     names = [chain_of(decorator).partition(".")[0] for decorator in decorators]
     if any(is_ours_by(name, space) for name in names):
@@ -175,7 +175,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 
 def _is_installed(value: Any) -> bool:
-    """Return whether a value is of an installed package that may register what it is called with."""
+    """Return whether a value is of an installed package that may register its arguments."""
     is_module = isinstance(value, types.ModuleType)
     home = value.__name__ if is_module else getattr(value, "__module__", None)
     top = str(home or "").partition(".")[0]
@@ -216,7 +216,7 @@ def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _modules_of(text: str, package: str) -> Sequence[str]:
-    """Return all modules that an import may import: packages above, and the name, which may be a module."""
+    """Return all modules that an import may import: packages, and the name if it is a module."""
     base, _, name = text.partition(":")
     level = len(base) - len(base.lstrip("."))
     try:

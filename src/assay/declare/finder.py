@@ -50,9 +50,9 @@ class ProjectFinder:
 
 
 class _SourceLoader(SourceFileLoader):
-    """Loads the compiled file of exactly this source, by its hash (PEP 552), or compiles the source.
+    """Loads the compiled file of exactly this source, by hash (PEP 552), or compiles the source.
 
-    Python also accepts compiled files by size and time in seconds, so they may be of an earlier edit.
+    Python also accepts files by size and time in seconds, so they may be of an earlier edit.
     """
 
     def get_code(self, fullname: str) -> CodeType:

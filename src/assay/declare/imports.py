@@ -32,7 +32,7 @@ _roots: dict[str, bool] = {}
 
 
 class Loaded(Struct):
-    """The imported definition modules: their declarations, the problems, and all files of the project."""
+    """The imported definition modules: declarations, problems, and the files of all own modules."""
 
     modules: dict[str, ModuleType] = field(default_factory=dict)
     declarations: list[Declaration] = field(default_factory=list)
@@ -139,12 +139,12 @@ def _is_from_before(module: ModuleType) -> bool:
 
 
 def _shadows(name: str, top: str) -> bool:
-    """Return whether an imported module has the name of a definition module: of another project, say."""
+    """Return whether an imported module, of another project, say, has a definition module's name."""
     return name.partition(".")[0] == top and not name.startswith("assay")
 
 
 def _value_of(chain: str, space: Mapping[str, object]) -> object:
-    """Return the value of a dotted name of modules and a name in the last; None if there is none."""
+    """Return the value of a dotted name, `module.module.name`; None if there is none."""
     root, *rest = chain.split(".")
     value = space.get(root)
     for name in rest:
@@ -196,7 +196,7 @@ class Local:
         return tree
 
     def load(self, name: str) -> ModuleType | None:
-        """Import a module that a function imports when it runs; None if it is none of the project's."""
+        """Import a module that a function imports when it runs; None for modules of others."""
         if name not in sys.modules:
             try:
                 with self.importing():
@@ -236,7 +236,7 @@ class Local:
         return sorted(file for file in files if self.owns(file))
 
     def read_by(self, file: str | None = None) -> list[str]:
-        """Return what a module's file (all modules for None) read during import; folders end with a /."""
+        """Return what a module's file (None: all) read during import, sorted; folders end with a /."""
         paths = [path for path, by in self.accesses.files.items() if not file or file in by]
         for path, by in self.accesses.folders.items():
             hidden = any(part.startswith(".") for part in Path(self.inside(f"{path}/")).parts)
@@ -248,7 +248,7 @@ class Local:
         )
 
     def note_absent(self, name: str, path: Sequence[str] | None, origin: str | None) -> None:
-        """Record the project's files that would be imported instead of `origin`, if they existed."""
+        """Record the files that would be imported instead of `origin`, if they existed."""
         tail = name.rpartition(".")[2]
         for folder in path or [self.root]:
             if self.contains(f"{folder}/"):
@@ -259,7 +259,7 @@ class Local:
 
     @contextmanager
     def importing(self) -> Iterator[None]:
-        """Let modules of the project be imported, from the root and from source; also later, by functions."""
+        """Let the project's modules be imported, from the root and from source; also by functions."""
         importlib.invalidate_caches()
         _roots.setdefault(self.root, self.root not in sys.path)
         # Modules of another project of this process are not importable.

@@ -33,7 +33,7 @@ _ABSENT = object()
 
 
 class Declared(Struct, frozen=True):
-    """A declared function, with the values of its variables when it was declared (see `read_now`)."""
+    """A declared function, with the values of its variables at that time (see `read_now`)."""
 
     name: str
     where: Where
@@ -88,7 +88,7 @@ def _mistakes(group: list[Declared]) -> Iterator[tuple[Declared, str, str]]:
 
 
 def _problem(group: list[Declared], variable: str, last: Any) -> str:
-    """Return the sentence that names the declarations, the variable, and its value after the loop."""
+    """Return the sentence that names the declarations, the variable, and its last value."""
     names = list(dict.fromkeys(declaration.name for declaration in group))
     subject = ", ".join(names[:_NAMED])
     if len(names) > _NAMED:
@@ -126,7 +126,7 @@ def _variables(code: types.CodeType) -> set[str]:
 
 
 def _differ(declared: Any, now: Any) -> bool:
-    """Return whether a value is another than it was; values of unknown types differ unless identical."""
+    """Return whether a value has changed; one of another type has, unless it is the same object."""
     if declared is now:
         return False
     with suppress(Exception):  # the user's values may raise anything when they are compared

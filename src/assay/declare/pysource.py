@@ -1,4 +1,4 @@
-"""Digests source code of a project by its syntax trees: whole files, functions, classes, statements."""
+"""Digests a project's source code by its syntax trees: files, functions, classes, statements."""
 
 import ast
 import functools
@@ -19,7 +19,7 @@ _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
-# The cached digests of one file: of its functions by line, each with the names in it and the roots of
+# The cached digests of one file: its functions by line, each with the names in it and the roots of
 # its decorators (as in SourceDigest).
 DigestCache = dict[str, tuple[str, list[str], dict[str, bool]]]
 
@@ -38,7 +38,7 @@ class SourceDigest(Struct, frozen=True):
 
 
 class SourceTree:
-    """The syntax tree of one file of the project; the text is parsed only if `cache` has no answer."""
+    """The syntax tree of one file of the project; it is parsed only if `cache` has no answer."""
 
     def __init__(self, text: bytes, file: str, cache: DigestCache | None = None) -> None:
         self._text, self._file = text, file
@@ -69,7 +69,7 @@ class SourceTree:
         return classes
 
     def digest_at(self, line: int, space: Mapping[str, Any]) -> SourceDigest | None:
-        """Return the digest of the code that starts at a line, or None; `space` are the module's names."""
+        """Return the digest of the code that starts at a line, or None; `space`: the module's names."""
         text, names, roots = self.cache.get(str(line), ("", (), {}))
         if text and all(is_ours_by(root, space) == ours for root, ours in roots.items()):
             return SourceDigest(text, set(names), [], roots)
@@ -87,7 +87,7 @@ class SourceTree:
         return digest_source(self.module, {}).digest
 
     def node_at(self, line: int) -> ast.AST | None:
-        """Return the function that starts at a line, else the only lambda on it, else the statement around it."""
+        """Return the function that starts at a line, the only lambda on it, or the statement around it."""
         if line in self.functions:
             return self.functions[line]
         lambdas: list[ast.AST] = []
@@ -104,7 +104,7 @@ class SourceTree:
         return lambdas[0] if len(lambdas) == 1 else around
 
     def statements_with(self, name: str) -> list[ast.stmt]:
-        """Return the module's own statements (no definitions) that mention a name; [] if none binds it."""
+        """Return the module's statements, no definitions, that mention a name; [] if none binds it."""
         statements = [
             statement
             for statement in self.module.body
@@ -113,7 +113,7 @@ class SourceTree:
         return statements if any(_binds(statement, name) for statement in statements) else []
 
     def fills(self, name: str) -> list[tuple[str, ast.stmt]]:
-        """Return the statements that use a name while the module is imported, each after the dotted name."""
+        """Return the statements that use a name during import, each after the dotted name."""
         if name.encode() not in self._text:
             return []
         uses: dict[tuple[str, ast.stmt], None] = {}
@@ -126,7 +126,7 @@ class SourceTree:
         return list(uses)
 
     def imported_from(self, name: str, package: str) -> list[tuple[types.ModuleType, str]]:
-        """Return the modules that a name may be imported from, each with the name that it has there."""
+        """Return the modules that a name may be imported from, each with its name there."""
         origins: list[tuple[types.ModuleType, str]] = []
         for node in ast.walk(self.module):
             if not isinstance(node, ast.ImportFrom):
@@ -147,7 +147,7 @@ class SourceTree:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and the statements inside it, from the outside in, without going into expressions."""
+    """Yield a node and the statements inside it, from the outside in; expressions are skipped."""
     pending = deque([node])
     while pending:
         node = pending.popleft()
@@ -204,7 +204,7 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def is_ours(expression: ast.expr | None, space: Mapping[str, Any]) -> bool:
-    """Return whether an expression calls or names something of Assay's: that declares, computes nothing."""
+    """Return whether an expression calls or names something of Assay's, which only declares."""
     return is_ours_by(_root(expression), space)
 
 
@@ -216,14 +216,14 @@ def _root(expression: ast.expr | None) -> str:
 
 
 def is_ours_by(root: str, space: Mapping[str, Any]) -> bool:
-    """Return whether a name stands for something of Assay's; `space` are the names of its module."""
+    """Return whether a name stands for something of Assay's; `space`: its module's names."""
     value = space.get(root) if root else None
     home = getattr(value, "__module__", None) or getattr(value, "__name__", None) or ""
     return str(home).partition(".")[0] == "assay"
 
 
 def _chains(statement: ast.stmt) -> Iterator[str]:
-    """Yield the dotted names that a statement uses during import: of a definition, in its decorators."""
+    """Yield the dotted names that a statement (of a definition: its decorators) uses during import."""
     pieces = statement.decorator_list if isinstance(statement, _DEFINITIONS) else [statement]
     for piece in pieces:
         for node in ast.walk(piece):

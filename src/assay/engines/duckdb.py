@@ -1,4 +1,4 @@
-"""DuckDB: one instance per run, with views of a product's inputs; results are written as Parquet."""
+"""DuckDB: one instance per run, with views of a product's inputs; results become Parquet."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,7 +138,7 @@ class DuckDB:
         close(self._instance)
 
     def copy_by(self, file: Path, key: str, keys: Sequence[str], target: Path) -> None:
-        """Copy the rows whose `key` (SQL of a text) is in `keys`, sorted by key, else in their order."""
+        """Copy rows whose `key` (SQL of a text) is in `keys`, sorted by key, else in their order."""
         chosen = f"where {key} in ({', '.join(map(literal, keys))})" if keys else "where false"
         rows = (
             f"select * exclude (file_row_number) {numbered(file)} {chosen} "
@@ -223,7 +223,7 @@ def stage(
     want: Mapping[str, str],
     before: str = "",
 ) -> dict[str, str]:
-    """Copy a query's rows to one Parquet file (v2, zstd), in the contract's types if casts are exact.
+    """Copy a query's rows to one Parquet file, in the contract's types where casts are exact.
 
     `before` is a WITH clause, or ''. Returns the type of each column as written.
     """

@@ -175,7 +175,7 @@ class _Making:
             return duck.stage(self.bench, query, self.target, self.declared_types)
 
     def write_file(self, result: Any, parameter: str) -> None:
-        """Write the file of a product, unless the function did, by its `parameter` ('' for none)."""
+        """Write the file of a product, unless the function did, with `parameter` ('' for none)."""
         match result:
             case bytes():
                 self.target.write_bytes(result)

@@ -37,7 +37,8 @@ def _texts(source: Source, header: tuple[str, ...], paths: Sequence[Path]) -> st
     return (
         f"read_csv({source_files(paths)}, auto_detect = false, header = true, "
         f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
-        f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, columns = {{{spec}}})"
+        f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, "
+        f"columns = {{{spec}}})"
     )
 
 

@@ -56,7 +56,7 @@ _FORMATS = {
 
 
 class _Counts(Struct, frozen=True):
-    """What a query counts in one file: rows, rows that are ill as a whole, and two numbers per column.
+    """What a query counts in one file: rows, those ill as a whole, and two numbers per column.
 
     Those are `wrong`, its values that are not of the declared type, and `present`, its values that
     are not null.
@@ -94,7 +94,7 @@ def _surveyed(files: InputFiles, file: Path) -> Survey:
 def _counted(
     files: InputFiles, paths: Sequence[Path], engine: DuckDB
 ) -> Iterator[tuple[Path, _Counts]]:
-    """Yield the counts of each file; after an error, read files one by one, to name the faulty one."""
+    """Yield the counts of each file; after an error, files are read one by one to name the faulty."""
     import duckdb
 
     source = files.source

@@ -88,7 +88,7 @@ def _marked_where_needed(source: Source, line: str) -> str:
 
 
 def _inexact(column: Column) -> str:
-    """Return the regular expression of a column's values that may change as doubles; '' for none."""
+    """Return the regular expression of values that may change as doubles; '' for none."""
     if DECIMAL.match(column.type):
         return _LONG
     if column.type in {"FLOAT", "DOUBLE"}:

@@ -43,7 +43,7 @@ class Group(Struct, frozen=True, kw_only=True):
         return self.files.source
 
     def scan(self, types: Mapping[str, Any], file_column: str | None = None) -> "pl.LazyFrame":
-        """Return the rows; where `types` are not the stored ones, nanoseconds become microseconds."""
+        """Return the rows; nanoseconds become microseconds where `types` are not the stored."""
         import polars as pl
 
         options: dict[str, Any] = {}

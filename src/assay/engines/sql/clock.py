@@ -57,7 +57,7 @@ class Moving(Struct, frozen=True):
 
 
 def moving(node: Any, serialized: str, sql: str) -> tuple[Moving, ...]:
-    """Return the calls that depend on clocks or chance; `serialized` is the JSON of the tree `node`."""
+    """Return the calls that depend on clocks or chance; `serialized` is the JSON of `node`."""
     if not _ANY.search(serialized):
         return ()
     return tuple(_moving(node, sql.encode(errors="replace"), column=False))

@@ -86,7 +86,7 @@ class SqlReader:
             self._recalled.clear()
 
     def parse(self, sql: str) -> Parsed:
-        """Parse one SELECT; raise Unreadable for a query that writes or reads files, and other texts."""
+        """Parse one SELECT; raise Unreadable for other texts, and if it writes or reads files."""
         parsed = self._recalled.get(sql) or self._parsed(sql)
         for recorder in self._recorders:
             recorder[sql] = parsed

@@ -65,7 +65,7 @@ def tables_of(node: Any) -> tuple[SqlTable, ...]:
 
 
 def _gather(node: Any, local: frozenset[str], tables: list[SqlTable]) -> None:
-    """Collect the tables below a node, but not the query's own common table expressions (`local`)."""
+    """Collect the tables below a node, without names `local` to the query (of a WITH clause)."""
     if isinstance(node, list):
         for item in node:
             if isinstance(item, dict | list):
@@ -132,6 +132,7 @@ def _check_function(node: dict[str, Any]) -> None:
     name = str(node.get("function", {}).get("function_name", "")).lower()
     if name not in _HARMLESS:
         raise Unreadable(
-            f"{name}() would read something that is no declared input: declare it with source.files()",
+            f"{name}() would read something that is no declared input: "
+            "declare it with source.files()",
             node.get("query_location", -1),
         )
