@@ -16,7 +16,7 @@ from assay.build import deadlines
 from assay.build.workers import Workers
 from assay.catalog import shared_catalog
 from assay.engines import make as making
-from tests.conftest import LONG, Place, mostly_long
+from tests.conftest import LONG, Place, mostly_long, until
 
 
 def declare(place: Place, text: str) -> None:
@@ -307,12 +307,10 @@ def read_until(run: "subprocess.Popen[str]", word: str) -> str:
     return next((line for line in run.stdout if word in line), "")
 
 
-def wait_for(place: Place, product: str) -> None:
-    """Wait until a file of a product is there."""
-    for _ in range(1200):
-        if list((place.root / ".products/store").glob(f"{product}/*/*")):
-            return
-        time.sleep(0.05)
+def is_built(place: Place, product: str) -> bool:
+    """Return whether a file of a product was written and sealed."""
+    files = (place.root / ".products/store").glob(f"{product}/*/*")
+    return any(not file.stat().st_mode & 0o222 for file in files)
 
 
 WAITS = """
@@ -583,9 +581,10 @@ DEADLOCK = (
 def test_the_second_ctrl_c_ends_what_hangs(place: Place) -> None:
     declare(place, WAITS.format(how=DEADLOCK).replace(", isolate=True", "") + OTHER)
     run = begun(place)
-    wait_for(place, "sales.other")
+    until(lambda: is_built(place, "sales.other"))
     run.send_signal(signal.SIGINT)
     assert "sales.p" in read_until(run, "stopping")
+    until(lambda: place.recorded_parts("sales.other"))
     time.sleep(0.4)  # closer together they are one
     run.send_signal(signal.SIGINT)
     out, err = run.communicate(timeout=30)
