@@ -183,7 +183,7 @@ class Run:
                 self._begin(pool, name, "build", prepare)
             case Check() if work.verdict:
                 judged, work.verdict = work.verdict, None
-                self._take(name, judged)
+                self._record_and_decide(name, judged)
             case Check(version=version):
                 thread = pool if self.tasks.takes_long(product, version) else None
                 self._begin(thread, name, "judge", partial(self.tasks.judge, product, version))
@@ -208,7 +208,7 @@ class Run:
             self._settle(name, self.tasks.failures.of(name, error))
             return
         if done is not None:
-            self._take(name, done)
+            self._record_and_decide(name, done)
         elif pool is not None:
             self.workspace.reporter(Working(product=name, activity=activity))
             pool.submit(name, task)
@@ -238,22 +238,22 @@ class Run:
     def _finish(self, name: str, future: "Future[Done]") -> None:
         error = future.exception()
         if error is None:
-            self._take(name, future.result())
-        else:  # never Ctrl-C, which is raised in the main thread only
+            self._record_and_decide(name, future.result())
+        else:  # even a KeyboardInterrupt of users' code: Ctrl-C reaches only the main thread
             self._fail(name, error)
 
     def _fail(self, name: str, error: BaseException) -> None:
         """Retry a failed product later if that may help; else settle it as failed."""
-        work, most = self.results[name], self.schedule.graph.products[name].retries
+        work, retries = self.results[name], self.schedule.graph.products[name].retries
         work.tries += 1
         failed = replace(self.tasks.failures.of(name, error), tries=work.tries)
         retrying = Retrying(
-            product=name, error=failed.error, seconds=0.0, number=work.tries, of=most
+            product=name, error=failed.error, seconds=0.0, number=work.tries, of=retries
         )
         if isinstance(error, SourceReplaced) and self.options.looks_again and not self.stopping:
             self.schedule.put_off.add(name)
             self.workspace.reporter(replace(retrying, number=1, of=1))
-        elif work.tries <= most and worth_another(error) and not self.stopping:
+        elif work.tries <= retries and worth_another(error) and not self.stopping:
             seconds = pause(work.tries)
             self.recorded_at = -inf  # record the parts that it built before deciding on it again
             self.retries.add(name, seconds)
@@ -261,7 +261,7 @@ class Run:
             return
         self._settle(name, failed)
 
-    def _take(self, name: str, done: Done) -> None:
+    def _record_and_decide(self, name: str, done: Done) -> None:
         """Record what was built or checked, and decide on the product again."""
         if isinstance(done, Unfinished):
             self._settle(name, done)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from assay.declare.exits import hold
+from assay.declare.exits import allow_guard
 from assay.errors import AssayError, remedy
 from assay.signals import end_now, end_when_deaf, hearing, is_left_behind
 from assay.text import clean
@@ -134,7 +134,7 @@ def run() -> None:
     cycles.disable()
     _reserve_output()  # first: a file opened earlier could get the descriptor of a closed stream
     end_when_deaf()
-    hold()
+    allow_guard()
     code = 1
     try:
         main(prog_name="products")

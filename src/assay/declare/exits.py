@@ -16,7 +16,7 @@ _hooks: list[Any] = []  # keeps the callback that C calls alive
 _hooked_after: set[str] = set()  # libraries loaded before the last registration of the hook
 
 
-def hold() -> None:
+def allow_guard() -> None:
     """Allow `guard()` to guard this process."""
     _guarded.add(os.getpid())
 

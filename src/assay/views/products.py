@@ -140,16 +140,17 @@ class ProductViews(Struct, frozen=True):
 
     def affected(self, name: str) -> tuple[str, ...]:
         """Return the consumers of a product and of its downstream, each with what they decide."""
-        below = self.graph.downstream(name)
+        affected = {name, *self.graph.downstream(name)}
         decisions: dict[str, list[str]] = {}
-        for product in (
-            self.graph.products[n] for n in self.graph.order if n == name or n in below
-        ):
+        for product_name in self.graph.order:
+            if product_name not in affected:
+                continue
+            product = self.graph.products[product_name]
             due = f", due {product.freshness.by}" if product.freshness else ""
             for consumer in product.consumers:
-                of_consumer = decisions.setdefault(consumer.name, [])
+                texts = decisions.setdefault(consumer.name, [])
                 if consumer.decides:
-                    of_consumer.append(f"{consumer.decides}{due}")
+                    texts.append(f"{consumer.decides}{due}")
         return tuple(
             f"{consumer} ({'; '.join(dict.fromkeys(texts))})" if texts else consumer
             for consumer, texts in decisions.items()
@@ -293,12 +294,11 @@ class ProductViews(Struct, frozen=True):
     def _hidden(self, name: str, rule: Rule | None) -> frozenset[str]:
         """Return the patterns of sensitive columns of a rule's inputs, as declared today."""
         product = self.graph.products[name]
-        read = {name, *product.rule_inputs}
+        inputs = {name, *product.rule_inputs}
         if rule and not rule.demand:
-            read = {i.name for i in rule.inputs}
-        return frozenset[str]().union(
-            *(self.graph.sensitive(name if r in {THIS, PREVIOUS} else r) for r in read)
-        )
+            inputs = {i.name for i in rule.inputs}
+        inputs = {name if i in {THIS, PREVIOUS} else i for i in inputs}
+        return frozenset[str]().union(*map(self.graph.sensitive, inputs))
 
 
 def readers_of(version: Version) -> ReadersView:

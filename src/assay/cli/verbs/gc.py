@@ -13,6 +13,7 @@ from assay.cli.printing import print_json
 from assay.plan.retention import KeepReason, KeepRule, KeptFor
 from assay.text import clean
 from assay.upkeep.gc import Tidied, tidy
+from assay.views.words.numbers import count_of
 
 _GROUPS = {
     KeptFor.PUBLISHED: "that readers see",
@@ -89,26 +90,22 @@ def _lines(tidied: Tidied, *, dry: bool) -> Iterator[str]:
     """Yield the lines that say what was done, or what would be done."""
     be = "to be " if dry else ""
     for product, count in sorted(Counter(dropped.product for dropped in tidied.dropped).items()):
-        yield f"  {product}: {_count(count, 'version')} {be}dropped"
+        yield f"  {product}: {count_of(count, 'version')} {be}dropped"
     groups = Counter(map(_group, tidied.kept.values()))
     if groups:
         counts = "; ".join(f"{count} {group}" for group, count in groups.items())
-        yield f"  kept {_count(len(tidied.kept), 'version')}: {counts}"
+        yield f"  kept {count_of(len(tidied.kept), 'version')}: {counts}"
     for environment, release in tidied.as_of_since.items():
         yield f"  {environment} can be seen as of release {release} or later"
     for item in tidied.compacted:
         yield f"  {item.product}: {item.files:,} files of {item.bytes:,} bytes into {item.into}"
     for waiting in tidied.waiting:
-        files = _count(len(waiting.files), "file")
+        files = count_of(len(waiting.files), "file")
         yield f"  {files} that {waiting.why} to be removed later"
     size = f", {tidied.bytes:,} bytes of versions dropped" if tidied.bytes else ""
-    yield f"  {_count(len(tidied.removed), 'file')} {be}removed{size}"
+    yield f"  {count_of(len(tidied.removed), 'file')} {be}removed{size}"
 
 
 def _group(reason: KeepReason) -> str:
     """Return the group of a reason to keep a version, as in "3 that readers see"."""
     return _GROUPS.get(reason.kept_for, f"that are {reason}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' if number != 1 else ''}"

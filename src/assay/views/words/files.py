@@ -2,6 +2,7 @@
 
 from assay.facts import short
 from assay.views.files import CopyView, FileView, SourceView
+from assay.views.words.numbers import count_of
 
 
 def file_line(view: SourceView | FileView | CopyView) -> str:
@@ -22,5 +23,5 @@ def _source(view: SourceView) -> str:
     if view.kind == "file":
         advice = "a function that names it takes it as a pathlib.Path"
         return f"{view.source}: {size} at {view.files[0]}, a file: {advice}"
-    count = f"{len(view.files):,} file{'' if len(view.files) == 1 else 's'}"
+    count = count_of(len(view.files), "file")
     return f"{view.source}: a source, {count} matching {view.pattern} ({view.kind}), {size}"

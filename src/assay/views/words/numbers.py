@@ -8,14 +8,14 @@ from assay.facts import Version
 from assay.text import clean
 
 
-def rows_counted(count: int) -> str:
-    """Return "1 row", "2,000 rows"."""
-    return f"{count:,} row{'s' if count != 1 else ''}"
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 row", "2,000 rows"."""
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
 
 
 def size(version: Version) -> str:
     """Return how much a version holds: rows of a table, bytes of a file."""
-    return rows_counted(version.rows) if version.columns else f"{version.bytes:,} bytes"
+    return count_of(version.rows, "row") if version.columns else f"{version.bytes:,} bytes"
 
 
 def number(value: float, *, percent: bool) -> str:

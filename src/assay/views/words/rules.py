@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from assay.facts import Status
 from assay.text import clean
 from assay.views.results import RuleView
-from assay.views.words.numbers import number, row, rows_counted
+from assay.views.words.numbers import count_of, number, row
 
 _MARKS = {Status.WARNING: "warning: ", Status.ERROR: "could not be judged: "}
 
@@ -46,9 +46,9 @@ def _measure(rule: RuleView) -> str:
     if rule.threshold and rule.parts:
         part = rule.parts[0]
         share = f", {part.failing / part.rows:.2%} of it" if part.rows else ""
-        return f": {rows_counted(part.failing)} in {part.part}{share}{allows}"
+        return f": {count_of(part.failing, 'row')} in {part.part}{share}{allows}"
     share = f", {rule.failing / rule.rows:.2%}" if allows and rule.rows else ""
-    return f": {rows_counted(rule.failing)}{share}{allows}"
+    return f": {count_of(rule.failing, 'row')}{share}{allows}"
 
 
 def counted(failed: Sequence[RuleView], count: int) -> str:
