@@ -1,1 +1,1 @@
-"""Rules: a schema becomes a contract, and files are judged by it; only this package imports pandera."""
+"""Rules: turns schemas into contracts and checks files; only this package imports pandera."""

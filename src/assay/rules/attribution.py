@@ -1,4 +1,4 @@
-"""Counts the rows that fail a rule in each part, for products whose parts are held back one by one."""
+"""Counts the rows of each part that fail a rule, for products that hold single parts back."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -24,14 +24,17 @@ _AT_ONCE = 100  # parts in one query
 
 
 class Attributed(Struct, frozen=True, kw_only=True):
-    """The failing rows of each part; `measured` is the largest value in it of a rule that compares."""
+    """The failing rows of each part; `measured` is a comparing rule's largest value in the part."""
 
     failing: Mapping[str, int]
     measured: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
 class Attribution:
-    """Finds the parts that the failing rows of a rule are in; `table_of` returns the files of a part."""
+    """Finds the parts that the failing rows of a rule are in.
+
+    `table_of` returns the files of a part by its key.
+    """
 
     def __init__(
         self,
@@ -115,7 +118,7 @@ class Attribution:
         )
 
     def _key_of(self, bench: "duckdb.DuckDBPyConnection", query: str, clock: Any) -> str:
-        """Return the SQL of the part that a row of a query is in; '' when rows do not name their part."""
+        """Return the SQL of the part that a row is in; '' if rows do not name their part."""
         partition = self.queries.product.partition
         if partition is None or len(partition.names) != 1 or not self._rows_name_parts:
             return ""

@@ -319,11 +319,11 @@ def _length(name: str, values: Mapping[str, Any]) -> str:
     return " and ".join(f"length({name}) {sign} {value}" for sign, value in given)
 
 
-# ------------------------------------------------------------------------------ whole columns, and patterns
+# ------------------------------------------------------------------------------ whole columns
 
 
 def _exactly(column: Column, values: Sequence[Any]) -> Aggregate:
-    """Return the check that a column takes all of these values and no other; nulls are ignored."""
+    """Return the check that a column takes all of these values and no other, ignoring nulls."""
     kinds = {"VARCHAR": str, "BOOLEAN": bool} | dict.fromkeys(INTEGERS, int)
     kind = kinds.get(column.type)
     if kind is None or not values or any(builtin_type(value) is not kind for value in values):

@@ -1,4 +1,4 @@
-"""The status of a rule: its answer, measured by what the rule allows, for a version or its worst part."""
+"""The status of a rule, from its answer and what the rule allows: whole, or in the worst part."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The rules of a product that are queries: their SQL and its arguments, their answers and samples."""
+"""The rules of a product that are queries: their SQL, arguments, answers and samples."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ class QueryRules(Struct):
     # ------------------------------------------------------------------------------ SQL
 
     def query_of(self, rule: Rule) -> tuple[str, dict[str, datetime]]:
-        """Return the query of a rule's failing rows, or of all rows that it compares; its arguments."""
+        """Return the query of a rule's failing, or compared, rows, and its arguments."""
         if rule.closes:
             return self.comparison(rule).sql, self._arguments(rule)
         return with_queries.query_of(rule, self._types), self._arguments(rule)

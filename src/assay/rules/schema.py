@@ -228,7 +228,7 @@ def demand_of(
     pattern: bool = False,
     apart: Mapping[str, Any] | None = None,
 ) -> Demand:
-    """Return what a check demands, as data; `custom` if it is no built-in check, or has no plain form."""
+    """Return what a check demands, as data; `custom` if it is the user's own."""
     kind, arguments = "custom", dict(apart or {})
     if is_built_in(check) and not check.element_wise and not check.groupby:
         try:

@@ -179,7 +179,7 @@ def common(columns: Iterable[Column], before: Iterable[Column]) -> list[Column]:
 
 
 def unlike(columns: Iterable[Column], before: Iterable[Column]) -> str:
-    """Return a message on a column of `previous` that is gone, or has a narrower type; '' for none."""
+    """Return a message on a column of `previous` that is gone or now has a narrower type, or ''."""
     types = {column.name.lower(): column.type for column in columns}
     for column in before:
         type = types.get(column.name.lower())
@@ -196,7 +196,7 @@ def ask(
     clock: Mapping[str, datetime],
     sensitive: Collection[str],
 ) -> Answer:
-    """Return the answer of a comparison, with the first rows that differ as samples, not masked yet."""
+    """Return the answer of a comparison; its samples, the first rows, are not masked yet."""
     answer = with_queries.ask(compared.rule, bench, compared.sql, clock)
     if not answer.failing:
         return answer
@@ -297,5 +297,5 @@ def pruned(compared: Comparison, rows: Iterable[Mapping[str, Any]]) -> list[dict
 
 
 def _rounded(value: Any) -> Any:
-    """Return a value, rounded if it is a float: the last digits of a difference are seldom right."""
+    """Return a value, rounded if it is a float: the last digits of a difference are noise."""
     return float(_number(value).replace(",", "")) if isinstance(value, float) else value

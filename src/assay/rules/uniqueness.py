@@ -116,7 +116,7 @@ def _distinct_by_bitmap(cursor: "duckdb.DuckDBPyConnection", name: str, table: s
 
 
 def _may_increase(cursor: "duckdb.DuckDBPyConnection", way: Unique, table: StoredTable) -> bool:
-    """Return whether, by the statistics of a file's row groups, the first column may never decrease."""
+    """Return whether, by the statistics of row groups, the first column may never decrease."""
     if len(table.files) != 1 or table.cuts:
         return False
     rows = cursor.execute(

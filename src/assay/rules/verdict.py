@@ -1,4 +1,4 @@
-"""Judges one version, as a whole or part by part, and returns the verdict to record."""
+"""Checks one version, as a whole or part by part, and returns the verdict to record."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -44,7 +44,7 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     def judge_version(
         self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]
     ) -> JudgedVersion:
-        """Judge the version; raises an error when files are damaged, or memory or disk exhausted."""
+        """Judge the version; raises an error for damaged files, and when memory or disk is full."""
         tables = [self.evidence.this, *(files.table for files in self.evidence.other_tables)]
         with damage_reported(tables):
             judgement = self._judge(engine, schema)

@@ -1,4 +1,4 @@
-"""Judges demands in DuckDB: one query for all rules, in which rows that statistics rule out are not read."""
+"""Checks demands in DuckDB: one query for all rules, which skips rows by statistics."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -132,7 +132,7 @@ def fused(ways: Iterable[DuckDBWay], table: str, *, prune: bool = False) -> str:
 
 
 def condition(way: Way, table: str) -> str:
-    """Return the condition that is true of exactly the failing rows; '' if DuckDB cannot tell them."""
+    """Return the condition that only failing rows meet; '' if DuckDB has none."""
     match way:
         case Rows(fails=fails):
             return fails

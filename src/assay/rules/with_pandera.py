@@ -147,6 +147,6 @@ def _rows(errors: Sequence[Any], height: int) -> list[int] | None:
 
 
 def _message(error: Any) -> str:
-    """Return pandera's message on a check that could not be run, without the query plan of Polars."""
+    """Return pandera's message on a check that could not be run, without a query plan."""
     message = str(error.failure_cases if error.failure_cases is not None else error)
     return message.strip().splitlines()[0]

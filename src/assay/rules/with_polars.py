@@ -1,4 +1,4 @@
-"""Judges what needs Polars: regular expressions, in one pass over the file, and lazy checks of pandera."""
+"""Checks what needs Polars: regular expressions in one pass, and lazy checks of pandera."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ _FAILS = "fails"  # the column of booleans that is true of failing rows
 
 
 class LazyCheck(Struct, frozen=True, kw_only=True):
-    """A check that pandera applies to a lazy frame; `column` is '' for a check of the whole frame."""
+    """A check that pandera applies to a lazy frame; `column` is '' for the whole frame."""
 
     check: Any
     column: str
@@ -69,7 +69,7 @@ class FileScan:
         self.answers: dict[str, Answer] = {}
 
     def run(self) -> dict[str, Answer]:
-        """Return the answer to each request; one that cannot be computed does not stop the others."""
+        """Return the answer to each request; an error in one does not stop the others."""
         texts = {key: text for key, text in self.requests.items() if isinstance(text, Text)}
         if len(texts) < 2 or not self.height or not self._answer_together(texts):
             for key, text in texts.items():
@@ -134,7 +134,10 @@ class FileScan:
 def pick(
     frame: "pl.LazyFrame", numbers: "Callable[[str], pl.LazyFrame]", columns: Sequence[str]
 ) -> "pl.LazyFrame":
-    """Return these columns of some rows; `numbers` returns their numbers, in a column of a given name."""
+    """Return these columns of some rows.
+
+    `numbers` returns the numbers of the rows, in a column of a given name.
+    """
     number = "row"
     while number in frame.collect_schema().names():
         number = f"_{number}"
@@ -192,7 +195,10 @@ def count_repeated_values(table: StoredTable, column: str) -> int:
 
 
 def _answer(counts: "pl.DataFrame", height: int) -> Answer:
-    """Return the answer of a check: about rows if it gave one value for each row, else about the whole column."""
+    """Return the answer of a check: about rows, or else about the whole column.
+
+    A check is about rows if it gave one value for each row.
+    """
     rows, failing = counts.row(0)
     if not failing:
         return Answer(how="polars", failing=0 if rows == height else None)

@@ -1,4 +1,4 @@
-"""Judges rules that are queries, on a bench that sees `this`, `previous` and the products they read."""
+"""Checks rules that are queries, on a bench with `this`, `previous` and other products."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -121,7 +121,7 @@ def with_later(
     *,
     shown: bool,
 ) -> Answer:
-    """Return an answer on the latest event with a warning about rows in the future, if there are any.
+    """Return an answer on the latest event, with a warning about rows in the future.
 
     `shown` says whether the time of the latest of these rows may be shown.
     """

@@ -1,4 +1,4 @@
-"""Judges a version in parts: rules about single rows once for each part, the others for all parts.
+"""Checks a version in parts: rules about single rows in each part, others in all parts.
 
 Findings in a part are recorded, because its rows never change. Values are unique in all parts when
 they are unique in each, and no two parts can have the same value.
@@ -63,19 +63,21 @@ def judge_parts(
     schema: Callable[[], Schema],
 ) -> Judgement:
     """Return the result of each rule on a version in parts; raises as judge() does."""
-    whole = RuleJudge(product, evidence, engine, schema, scope="of all parts")
-    return _PartsJudge(whole, parts).run()
+    version_judge = RuleJudge(product, evidence, engine, schema, scope="of all parts")
+    return _PartsJudge(version_judge, parts).run()
 
 
 class _PartsJudge:
-    """The findings in each part, by its key, from which the answers of the `whole` are put together."""
+    """The findings in each part, and the judge of the whole version that they give answers to."""
 
-    def __init__(self, whole: RuleJudge, version: VersionParts) -> None:
-        self.whole, self.version, self.parts = whole, version, version.parts
+    def __init__(self, version_judge: RuleJudge, version: VersionParts) -> None:
+        self.version_judge, self.version, self.parts = version_judge, version, version.parts
         self.held = frozenset(version.held)
-        self.attribution = Attribution(whole.queries, self.parts, version.table_of)
-        sensitive = whole.evidence.sensitive.get(THIS, ())
-        self.remembered = RememberedRules(whole.product, whole.evidence.columns, sensitive)
+        self.attribution = Attribution(version_judge.queries, self.parts, version.table_of)
+        sensitive = version_judge.evidence.sensitive.get(THIS, ())
+        self.remembered = RememberedRules(
+            version_judge.product, version_judge.evidence.columns, sensitive
+        )
         self.fresh = [part for part in self.parts if part.remembered is None]
         self.findings: dict[str, dict[str, Any]] = {
             part.key: dict(part.remembered) for part in self.parts if part.remembered is not None
@@ -87,17 +89,17 @@ class _PartsJudge:
             self._judge_fresh()
         if self._all_judged:
             for rule in self.remembered.row_rules:
-                self.whole.answers[rule.text] = self._summed(rule)
+                self.version_judge.answers[rule.text] = self._summed(rule)
         for rule in self.remembered.range_rules:
             if self._is_unique(rule):
-                self.whole.answers[rule.text] = Answer(how="sorted", failing=0)
-        totals = Totals(self.whole.queries, self.version.totals)
-        self.whole.answers |= totals.answer()
-        self.whole.answer()
-        if self.whole.product.holds_parts:
-            for rule in self.whole.product.contract.rules:
-                self.whole.answers[rule.text] = self._by_part(rule)
-        results = self.whole.results()
+                self.version_judge.answers[rule.text] = Answer(how="sorted", failing=0)
+        totals = Totals(self.version_judge.queries, self.version.totals)
+        self.version_judge.answers |= totals.answer()
+        self.version_judge.answer()
+        if self.version_judge.product.holds_parts:
+            for rule in self.version_judge.product.contract.rules:
+                self.version_judge.answers[rule.text] = self._by_part(rule)
+        results = self.version_judge.results()
         return Judgement(
             results=results,
             findings=(*self._new_findings(), *totals.new_findings()),
@@ -142,20 +144,20 @@ class _PartsJudge:
 
     def _judge_of(self, table: StoredTable, rows: int, rules: Iterable[Rule]) -> RuleJudge:
         """Return a judge of some rules on the rows of some parts."""
-        product, evidence = self.whole.product, self.whole.evidence
+        product, evidence = self.version_judge.product, self.version_judge.evidence
         contract = replace(product.contract, rules=tuple(rules))
         return RuleJudge(
             replace(product, contract=contract),
             replace(evidence, this=table, rows=rows),
-            self.whole.engine,
-            self.whole.schema,
+            self.version_judge.engine,
+            self.version_judge.schema,
         )
 
     def _record_ranges(self, rule: Rule, table: StoredTable) -> None:
-        """Record the lowest and highest value in each new part, if values are unique in all of them."""
+        """Record the range of values in each new part, if values are unique in all of them."""
         way, value = self.remembered.unique_column(rule), self.remembered.range_value(rule)
         name = identifier(way.columns[0])
-        with self.whole.engine.cursor() as cursor:
+        with self.version_judge.engine.cursor() as cursor:
             if count_repeated_rows(cursor, way, table):
                 return
             ranges: list[Any] = []
@@ -173,7 +175,7 @@ class _PartsJudge:
     # ------------------------------------------------------------------------------ all parts
 
     def _findings_of(self, rule: Rule) -> dict[str, Mapping[str, Any]]:
-        """Return the findings of a rule, by the key of the part; parts without findings are left out."""
+        """Return the findings of a rule by the key of the part, without parts that have none."""
         findings = {p.key: self.findings.get(p.key, {}).get(rule.text) for p in self.parts}
         return {key: finding for key, finding in findings.items() if finding}
 
@@ -196,7 +198,7 @@ class _PartsJudge:
         return "sorted" if isinstance(way, Unique) else "fused"
 
     def _is_unique(self, rule: Rule) -> bool:
-        """Return whether values are unique in every part, and the ranges of parts do not overlap."""
+        """Return whether values are unique in each part, and ranges of parts do not overlap."""
         ranges = list(self._findings_of(rule).values())
         if len(ranges) < len(self.parts) or sum(values["nulls"] for values in ranges) > 1:
             return False
@@ -206,15 +208,15 @@ class _PartsJudge:
     # ------------------------------------------------------------------------------ part by part
 
     def _by_part(self, rule: Rule) -> Answer:
-        """Return the answer to a rule with the failing rows of each part, if its rows name their part."""
-        answer = self.whole.answers[rule.text]
+        """Return the answer to a rule, with failing rows of each part if rows name their part."""
+        answer = self.version_judge.answers[rule.text]
         attributed = self._attributed(rule) if answer.failing else None
         if attributed is None:
             return answer
         rows = {part.key: part.rows for part in self.parts}
         unknown = sorted(attributed.failing.keys() - rows.keys() - self.held)
         if unknown:
-            name, product = unknown[0] or "no value", self.whole.product.name
+            name, product = unknown[0] or "no value", self.version_judge.product.name
             return replace(answer, message=f"it fails for {name}, which is no part of {product}")
         counts = [
             PartCount(part=key, failing=failing, rows=rows[key])
@@ -263,8 +265,8 @@ class _PartsJudge:
         failed: set[str] = set()
         for result in results:
             if result.status is Status.FAILED:
-                counts = self.whole.answers[result.text].counts
-                failed |= failed_parts(self.whole.rules[result.text], counts)
+                counts = self.version_judge.answers[result.text].counts
+                failed |= failed_parts(self.version_judge.rules[result.text], counts)
         return tuple(part.key for part in self.parts if part.key in failed)
 
 

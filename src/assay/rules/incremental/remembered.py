@@ -34,7 +34,7 @@ def rules_digest(product: Product, columns: Sequence[Column], sensitive: Collect
 def found_nothing(
     product: Product, columns: Sequence[Column], results: Iterable[RuleResult]
 ) -> bool:
-    """Return whether these results of a version say that there are no findings in any part of it."""
+    """Return whether these results mean that there are no findings in any part."""
     remembered = RememberedRules(product, columns, ())
     failing = {result.text: result.failing for result in results}
     passed = all(failing.get(rule.text) == 0 for rule in remembered.row_rules)

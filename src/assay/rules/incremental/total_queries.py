@@ -1,4 +1,4 @@
-"""Says which totals in a query can be put together from those of a table's parts, and how."""
+"""Splits a query over a table in parts: totals of each part, and a query that merges them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,9 +11,10 @@ from assay.engines.sql import reader
 from assay.engines.sql.splitting import aggregates_in, is_settled_node, nodes
 from assay.engines.sql.tables import Unreadable
 
-PART, TOTALS = "__part", "__totals"
+PART, TOTALS = "__part", "__totals"  # names of tables; that of the totals is followed by a number
 _Node = dict[str, Any]
-_ACROSS = {
+# Kinds of expressions that may read several rows, or whose meaning depends on their place.
+_ACROSS_ROWS = {
     "SUBQUERY",
     "WINDOW",
     "LAMBDA",
@@ -23,9 +24,9 @@ _ACROSS = {
     "COLLATE",
     "DEFAULT",
 }
-_NAMES = {"mean": "avg", "countif": "count_if", "count_star": "count", "logical_and": "bool_and"}
-# What is asked of each part, and how it is put together; `avg` is a quotient of doubles to DuckDB,
-# too.
+_ALIASES = {"mean": "avg", "countif": "count_if", "count_star": "count", "logical_and": "bool_and"}
+# By aggregate: the aggregates of each part, and the SQL that merges them. DuckDB, too, computes
+# `avg` as a quotient of doubles.
 _MERGED = {
     "count": (["count"], "cast(sum({0}) as bigint)"),
     "count_if": (["count_if"], "sum({0})"),
@@ -39,16 +40,16 @@ _MERGED = {
 
 
 class Block(Struct, frozen=True, kw_only=True):
-    """Totals of one table: `query` asks `__part` for them."""
+    """Totals of a table in parts: `query` computes them for one part, the table `__part`."""
 
     table: str
     query: str
 
 
 class TotalsQuery(Struct, frozen=True, kw_only=True):
-    """A query over what was found in the parts: `__totals0` holds what the first block's query found in each.
+    """A query over totals: the table `__totals0` holds those of all parts by the first block.
 
-    `tables` are those that it reads besides, as they are.
+    `tables` are the other tables that it reads, as a whole.
     """
 
     sql: str
@@ -58,112 +59,107 @@ class TotalsQuery(Struct, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=4096)
 def split(sql: str, tables: frozenset[tuple[str, frozenset[str]]]) -> TotalsQuery | None:
-    """Return how to ask a query of the parts of some tables (with their columns, in lower case) and put it together.
+    """Return a query split into totals of parts and a query over them; None if that is impossible.
 
-    None when it has no totals of those, or needs all the rows of `this` besides. When in doubt, it
-    does.
+    `tables` are the tables in parts, each with its columns in lower case. A query without totals of
+    these tables, or that may need all rows of `this`, cannot be split.
     """
     try:
-        splitting = _Splitting(dict(tables))
-        node = splitting.look(reader.tree(sql))
-        if not splitting.blocks:
+        splitter = _Splitter(dict(tables))
+        node = splitter.split(reader.tree(sql))
+        if not splitter.blocks:
             return None
-        merged = reader.written(node)
-        left = frozenset(
-            str(table) for table in reader.parse(merged).tables if not table.name.startswith(TOTALS)
-        )
-    except (Unreadable, _Across):
+        merging = reader.written(node)
+        tables_read = {str(t) for t in reader.parse(merging).tables if not _is_totals(t.name)}
+    except (Unreadable, _NotSplittable):
         return None
-    return (
-        None
-        if "this" in left
-        else TotalsQuery(sql=merged, blocks=tuple(splitting.blocks), tables=left)
-    )
+    if "this" in tables_read:
+        return None
+    return TotalsQuery(sql=merging, blocks=tuple(splitter.blocks), tables=frozenset(tables_read))
 
 
-class _Across(Exception):
-    """Something that has to see the rows of all parts."""
+def _is_totals(table: str) -> bool:
+    return table.startswith(TOTALS)
 
 
-class _Splitting:
-    """Puts every SELECT of totals in a tree in two."""
+class _NotSplittable(Exception):
+    """Part of a query has to read the rows of all parts together."""
+
+
+class _Splitter:
+    """Splits each SELECT with totals in a tree in two, and collects those of the parts."""
 
     def __init__(self, tables: Mapping[str, frozenset[str]]) -> None:
         self.tables = tables
         self.blocks: list[Block] = []
 
-    def look(self, node: Any) -> Any:
-        """Return a tree in which the totals of the tables are taken from what is known of their parts."""
+    def split(self, node: Any) -> Any:
+        """Return a tree that reads the totals of parts instead of the tables, where possible."""
         if isinstance(node, list):
-            return [self.look(inner) for inner in node]
+            return [self.split(inner) for inner in node]
         if not isinstance(node, dict):
             return node
-        if {entry["key"].lower() for entry in node.get("cte_map", {}).get("map", ())} & set(
-            self.tables
-        ):
-            raise _Across
-        node = {key: self.look(value) for key, value in node.items()}
-        table = _table(node)
+        ctes = {entry["key"].lower() for entry in node.get("cte_map", {}).get("map", ())}
+        if ctes & set(self.tables):
+            raise _NotSplittable
+        node = {key: self.split(value) for key, value in node.items()}
+        table = _table_of(node)
         if table not in self.tables:
             return node
         try:
-            part, merged = _Halves(node, table, self.tables[table]).made(
-                f"{TOTALS}{len(self.blocks)}"
-            )
-            self.blocks.append(Block(table=table, query=reader.written(part)))
-        except (_Across, Unreadable):
+            select = _TotalsSelect(node, table, self.tables[table])
+            of_part, merging = select.split(f"{TOTALS}{len(self.blocks)}")
+            self.blocks.append(Block(table=table, query=reader.written(of_part)))
+        except (_NotSplittable, Unreadable):
             return node
-        return merged
+        return merging
 
 
-class _Halves(Struct):
-    """One SELECT of totals: what is asked of each part, and of all that was found."""
+class _TotalsSelect(Struct):
+    """One SELECT of totals, with the keys and the aggregates that are computed in each part."""
 
     node: _Node
     table: str
     columns: frozenset[str]
     keys: list[_Node] = field(default_factory=list)
-    asked: list[_Node] = field(default_factory=list)
+    aggregates: list[_Node] = field(default_factory=list)
 
-    def made(self, name: str) -> tuple[_Node, _Node]:
-        """Return the query of a part, and the one of what was found in all, which is a table of this name."""
-        known = str(
-            self.node["from_table"]["alias"] or self.node["from_table"]["table_name"]
-        ).lower()
-        if known in self.columns:
-            raise _Across
+    def split(self, totals: str) -> tuple[_Node, _Node]:
+        """Return the query of a part, and the query that merges the table of this name."""
+        source = self.node["from_table"]
+        alias = str(source["alias"] or source["table_name"]).lower()
+        if alias in self.columns:
+            raise _NotSplittable
         named = [{**item, "alias": _name(item)} for item in self.node["select_list"]]
-        node = _unqualified({**self.node, "select_list": named}, known)
+        node = _unqualified({**self.node, "select_list": named}, alias)
         self.keys = list(self._keys(node))
         for key in self.keys:
             _check_row(key)
             if not any(inner.get("class") == "COLUMN_REF" for inner in nodes(key)):
-                raise _Across
+                raise _NotSplittable
         _check_row(node["where_clause"])
-        aliases = {item["alias"].lower() for item in named} - self.columns
-        select = [self._outside(item, frozenset()) for item in node["select_list"]]
-        having = self._outside(node["having"], frozenset(aliases))
-        orders = self._outside(node["modifiers"], frozenset(aliases))
-        if not self.asked:
-            raise _Across
-        return self._part(node), self._merged(
-            node, name, select_list=select, having=having, modifiers=orders
-        )
+        aliases = frozenset({item["alias"].lower() for item in named} - self.columns)
+        select = [self._merging(item, frozenset()) for item in node["select_list"]]
+        having = self._merging(node["having"], aliases)
+        orders = self._merging(node["modifiers"], aliases)
+        if not self.aggregates:
+            raise _NotSplittable
+        merging = self._select(node, totals, select_list=select, having=having, modifiers=orders)
+        return self._of_part(node), merging
 
     def _keys(self, node: _Node) -> Iterator[_Node]:
-        """Yield what is grouped by: as named, by number, by the alias of a column, or all that are no totals."""
+        """Yield the expressions to group by, where the query names them by number or alias, too."""
         items = node["select_list"]
         if node["aggregate_handling"] == "FORCE_AGGREGATES" and not node["group_expressions"]:
             yield from (item for item in items if not aggregates_in(item))
         elif len(node["group_sets"]) > 1:
-            raise _Across
+            raise _NotSplittable
         for key in node["group_expressions"]:
-            number = (
-                str(key.get("literal", {}).get("text", ""))
-                if key.get("class") == "CONSTANT"
-                else ""
-            )
-            name = str(key["column_names"][-1]).lower() if key.get("class") == "COLUMN_REF" else ""
+            number = name = ""
+            if key.get("class") == "CONSTANT":
+                number = str(key.get("literal", {}).get("text", ""))
+            elif key.get("class") == "COLUMN_REF":
+                name = str(key["column_names"][-1]).lower()
             if number.isdecimal() and 0 < int(number) <= len(items):
                 yield items[int(number) - 1]
             elif name and name not in self.columns:
@@ -171,116 +167,115 @@ class _Halves(Struct):
             else:
                 yield key
 
-    def _part(self, node: _Node) -> _Node:
+    def _of_part(self, node: _Node) -> _Node:
+        """Return the query of the keys and aggregates of a part."""
         keys = [{**key, "alias": f"__key{n}"} for n, key in enumerate(self.keys)]
-        asked = [{**one, "alias": f"__value{n}"} for n, one in enumerate(self.asked)]
-        found = {"select_list": [*keys, *asked], "having": None, "modifiers": []}
-        return self._merged(node, PART, **found) | {
+        values = [{**value, "alias": f"__value{n}"} for n, value in enumerate(self.aggregates)]
+        select = self._select(node, PART, select_list=[*keys, *values], having=None, modifiers=[])
+        return select | {
             "where_clause": node["where_clause"],
             "group_expressions": [{**key, "alias": ""} for key in self.keys],
         }
 
-    def _merged(self, node: _Node, name: str, **given: Any) -> _Node:
-        table = reader.tree(f"from {name}")["from_table"]
+    def _select(self, node: _Node, table: str, **clauses: Any) -> _Node:
+        """Return a SELECT from a table with these clauses, grouped by the columns of the keys."""
         grouped = [_column(f"__key{n}") for n in range(len(self.keys))]
-        sets = [list(range(len(grouped)))] if grouped else []
-        plain = {"where_clause": None, "aggregate_handling": "STANDARD_HANDLING"}
         return {
             **node,
-            **plain,
-            "from_table": table,
+            "where_clause": None,
+            "aggregate_handling": "STANDARD_HANDLING",
+            "from_table": reader.tree(f"from {table}")["from_table"],
             "group_expressions": grouped,
-            "group_sets": sets,
-            **given,
+            "group_sets": [list(range(len(grouped)))] if grouped else [],
+            **clauses,
         }
 
-    def _outside(self, node: Any, aliases: frozenset[str]) -> Any:
-        """Return an expression over totals as one over what was found in the parts."""
+    def _merging(self, node: Any, aliases: frozenset[str]) -> Any:
+        """Return an expression over rows of a group as one over the totals of the parts."""
         if isinstance(node, list):
-            return [self._outside(inner, aliases) for inner in node]
+            return [self._merging(inner, aliases) for inner in node]
         if not isinstance(node, dict):
             return node
-        same = [n for n, key in enumerate(self.keys) if _same(key, node)]
-        if same:
-            return _column(f"__key{same[0]}") | {"alias": node["alias"]}
+        for number, key in enumerate(self.keys):
+            if _is_same(key, node):
+                return _column(f"__key{number}") | {"alias": node["alias"]}
         kind = node.get("class")
         if kind == "SUBQUERY":
-            return node  # it was looked at on its own; what it names of this table is not there any more
-        if kind == "COLUMN_REF" and (
-            len(node["column_names"]) > 1 or node["column_names"][0].lower() not in aliases
-        ):
-            raise _Across
-        if kind in _ACROSS - {"PARAMETER", "COLLATE"}:
-            raise _Across
+            return node  # split already; if it names a column of this table, the query fails
+        if kind == "COLUMN_REF":
+            names = node["column_names"]
+            if len(names) > 1 or names[0].lower() not in aliases:
+                raise _NotSplittable
+        if kind in _ACROSS_ROWS - {"PARAMETER", "COLLATE"}:
+            raise _NotSplittable
         if kind == "FUNCTION" and str(node["function_name"]).lower() in aggregates_in(node):
-            return self._total(node) | {"alias": node["alias"]}
-        return {key: self._outside(value, aliases) for key, value in node.items()}
+            return self._merged(node) | {"alias": node["alias"]}
+        return {key: self._merging(value, aliases) for key, value in node.items()}
 
-    def _total(self, node: _Node) -> _Node:
-        """Return one aggregate as one of what it is in each part."""
+    def _merged(self, node: _Node) -> _Node:
+        """Return the expression that merges an aggregate of the parts."""
         name = str(node["function_name"]).lower()
-        name = _NAMES.get(name, name)
-        wanted = len(node["arguments"]) == 1 or (name == "count" and not node["arguments"])
-        if (
-            name not in _MERGED
-            or not wanted
-            or node["distinct"]
-            or node["schema"]
-            or node["order_bys"]["orders"]
-        ):
-            raise _Across
-        if node["export_state"] or any(argument["name"] for argument in node["arguments"]):
-            raise _Across
-        _check_row([node["arguments"], node["filter"]])
-        of_part, merged = _MERGED[name]
-        columns = [self._column_of({**node, **_function(one, node)}) for one in of_part]
-        return dict(_expression(merged.format(*columns)))
+        name = _ALIASES.get(name, name)
+        arguments = node["arguments"]
+        if name not in _MERGED or node["distinct"] or node["schema"] or node["export_state"]:
+            raise _NotSplittable
+        if len(arguments) != 1 and (name != "count" or arguments):
+            raise _NotSplittable
+        if node["order_bys"]["orders"] or any(argument["name"] for argument in arguments):
+            raise _NotSplittable
+        _check_row([arguments, node["filter"]])
+        functions, merging = _MERGED[name]
+        columns = [self._column_of({**node, **_function(f, node)}) for f in functions]
+        return dict(_expression(merging.format(*columns)))
 
-    def _column_of(self, asked: _Node) -> str:
-        found = next((n for n, one in enumerate(self.asked) if _same(one, asked)), len(self.asked))
-        self.asked += [asked] if found == len(self.asked) else []
-        return f"__value{found}"
+    def _column_of(self, aggregate: _Node) -> str:
+        """Return the column of an aggregate in the totals of a part; add it if it is new."""
+        for number, existing in enumerate(self.aggregates):
+            if _is_same(existing, aggregate):
+                return f"__value{number}"
+        self.aggregates.append(aggregate)
+        return f"__value{len(self.aggregates) - 1}"
 
 
-def _table(node: _Node) -> str:
-    """Return the table that a node takes all it finds from, in the shape in which totals could be taken; else ''."""
+def _table_of(node: _Node) -> str:
+    """Return the only table of a SELECT in a form that may be split; '' for any other node."""
     if node.get("type") != "SELECT_NODE" or node["from_table"].get("type") != "BASE_TABLE":
         return ""
     table = node["from_table"]
-    odd = (
-        table["sample"] or table["column_name_alias"] or table["at_clause"] or table["catalog_name"]
-    )
-    odd = odd or node["sample"] or node["qualify"] or node["cte_map"]["map"]
-    if odd or any(modifier["type"] != "ORDER_MODIFIER" for modifier in node["modifiers"]):
+    if any(table[key] for key in ("sample", "column_name_alias", "at_clause", "catalog_name")):
         return ""
-    return ".".join(
-        str(part) for part in (table["schema_name"], table["table_name"]) if part
-    ).lower()
+    if node["sample"] or node["qualify"] or node["cte_map"]["map"]:
+        return ""
+    if any(modifier["type"] != "ORDER_MODIFIER" for modifier in node["modifiers"]):
+        return ""
+    names = (table["schema_name"], table["table_name"])
+    return ".".join(str(name) for name in names if name).lower()
 
 
 def _check_row(node: Any) -> None:
-    """Refuse what is not about one row, or can say something else of it tomorrow."""
-    if any(inner.get("class") in _ACROSS for inner in nodes(node)) or aggregates_in(node):
-        raise _Across
+    """Raise _NotSplittable for an expression that reads several rows, or is not deterministic."""
+    if any(inner.get("class") in _ACROSS_ROWS for inner in nodes(node)) or aggregates_in(node):
+        raise _NotSplittable
     if not is_settled_node(node):
-        raise _Across
+        raise _NotSplittable
 
 
 def _unqualified(node: Any, table: str) -> Any:
-    """Return a node that calls the columns of its one table by their names alone; queries inside it stay."""
+    """Return a node without the name of its table before columns; subqueries stay as they are."""
     if isinstance(node, list):
         return [_unqualified(inner, table) for inner in node]
     if not isinstance(node, dict) or node.get("class") == "SUBQUERY":
         return node
     if node.get("class") == "COLUMN_REF":
         names = node["column_names"]
-        plain = names[1:] if len(names) == 2 and str(names[0]).lower() == table else names
-        return {**node, "column_names": plain}
+        if len(names) == 2 and str(names[0]).lower() == table:
+            names = names[1:]
+        return {**node, "column_names": names}
     return {key: _unqualified(value, table) for key, value in node.items()}
 
 
 def _name(item: _Node) -> str:
-    """Return what DuckDB calls an item of a select list."""
+    """Return the name that DuckDB gives to an item of a select list."""
     if item["alias"] or item.get("class") == "COLUMN_REF":
         return str(item["alias"] or item["column_names"][-1])
     node = {**reader.tree("select 1"), "select_list": [item]}
@@ -288,16 +283,17 @@ def _name(item: _Node) -> str:
 
 
 def _function(name: str, node: _Node) -> _Node:
-    """Return what makes a call one of another function."""
-    called = "count_star" if name == "count" and not node["arguments"] else name
-    return {"function_name": called, "qualified_name": {"path": [called]}, "alias": ""}
+    """Return the fields that turn a call into a call of another function."""
+    name = "count_star" if name == "count" and not node["arguments"] else name
+    return {"function_name": name, "qualified_name": {"path": [name]}, "alias": ""}
 
 
-def _same(one: _Node, other: _Node) -> bool:
-    return _told(one) == _told(other)
+def _is_same(first: _Node, second: _Node) -> bool:
+    """Return whether two expressions are equal but for their places and aliases."""
+    return _canonical(first) == _canonical(second)
 
 
-def _told(node: Any) -> str:
+def _canonical(node: Any) -> str:
     return json.dumps(reader.placeless({**node, "alias": ""}), sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""Judges rules about totals of a version in parts by the totals of each part, which are recorded.
+"""Checks rules about totals of a version in parts by recorded totals of each part.
 
 Recorded totals and new ones give the same result: the sum of floating-point numbers, too, is the
 sum of the sums of the parts, in their order.
@@ -92,7 +92,7 @@ def _total_sql(
     tables: Mapping[str, Version],
     sensitive: Mapping[str, Collection[str]],
 ) -> str:
-    """Return the query of a rule that may be judged by totals; '' if it is judged in another way."""
+    """Return the query of a rule that may be checked by totals; '' for any other rule."""
     columns = tables[THIS].columns
     if not rule.sql or rule.closes or in_each_part(rule, split_of(product, columns)):
         return ""
@@ -132,7 +132,7 @@ class Totals:
         self.computed: dict[tuple[str, int], Mapping[str, PartTotal]] = {}
 
     def answer(self) -> dict[str, Answer]:
-        """Return the answers to the rules whose totals of every part are known, by the rule's text."""
+        """Return the answers to the rules whose totals are known for every part, by rule text."""
         for table in self.tables.values():
             for part in table.parts:
                 if part.remembered is not None:
@@ -193,19 +193,19 @@ class Totals:
     # ------------------------------------------------------------------------------ of all parts
 
     def _answers(self) -> dict[str, Answer]:
-        known: dict[str, list[list[PartTotal]]] = {}
+        totals_of_rule: dict[str, list[list[PartTotal]]] = {}
         for text, query in self.rules.items():
             totals = self._known_totals(query)
             if totals is not None:
-                known[text] = totals
-        if not known:
+                totals_of_rule[text] = totals
+        if not totals_of_rule:
             return {}
         rules = {rule.text: rule for rule in self.queries.product.contract.rules}
-        names = {name for text in known for name in self.rules[text].tables}
+        names = {name for text in totals_of_rule for name in self.rules[text].tables}
         tables = [t for t in self.queries.evidence.other_tables if t.alias.lower() in names]
         answers: dict[str, Answer] = {}
         with self.queries.engine.bench(tables, self.queries.product.domain) as bench:
-            for text, totals in known.items():
+            for text, totals in totals_of_rule.items():
                 for number, totals_of_block in enumerate(totals):
                     _create_table(bench, f"{TOTALS}{number}", totals_of_block)
                 rule = replace(rules[text], sql=self.rules[text].sql)
@@ -216,19 +216,19 @@ class Totals:
         return answers
 
     def _known_totals(self, query: TotalsQuery) -> list[list[PartTotal]] | None:
-        """Return the totals of every part for each block of a query; None when it has to read all rows."""
-        known: list[list[PartTotal]] = []
+        """Return the totals of every part by block; None if the query has to read all rows."""
+        blocks: list[list[PartTotal]] = []
         for block in query.blocks:
             table = self.tables[block.table]
             totals = [self.totals[table.rules, part.id].get(block.query) for part in table.parts]
             if not totals or not all(totals):
                 return None
-            known.append([total for total in totals if total])
+            blocks.append([total for total in totals if total])
         # Sums of floats depend on their order, which differs for a table that is read as it is.
         has_floats = any(
-            type in _FLOATS for totals in known for type in totals[0]["types"].values()
+            type in _FLOATS for totals in blocks for type in totals[0]["types"].values()
         )
-        return None if has_floats and query.tables else known
+        return None if has_floats and query.tables else blocks
 
 
 def _run(
