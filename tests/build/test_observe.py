@@ -18,7 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from assay.build import observe
-from assay.build.observe import changed_since, has_new_listing, look, without_racy_times
+from assay.build.observe import changed_since, has_new_listing, observe_source, without_racy_times
 from assay.model import Source, Where
 from assay.store.files import file_digest
 from tests.conftest import Place
@@ -43,36 +43,39 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_content_counts_and_times_do_not(root: Path) -> None:
-    first = look(root, SOURCE, {})
+    first = observe_source(root, SOURCE, {})
     assert [f.path for f in first.files] == ["data/a.csv", "data/deep/b.csv"]
     os.utime(root / "data/a.csv", ns=(1, 1))
-    assert look(root, SOURCE, {}).digest == first.digest
+    assert observe_source(root, SOURCE, {}).digest == first.digest
     (root / "data/a.csv").write_text("9")
-    assert look(root, SOURCE, {}).digest != first.digest
+    assert observe_source(root, SOURCE, {}).digest != first.digest
 
 
 def test_how_it_is_read_counts(root: Path) -> None:
-    assert look(root, SOURCE, {}).digest != look(root, replace(SOURCE, reading="other"), {}).digest
+    assert (
+        observe_source(root, SOURCE, {}).digest
+        != observe_source(root, replace(SOURCE, reading="other"), {}).digest
+    )
 
 
 def test_a_file_known_by_size_and_time_is_not_read_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = look(root, SOURCE, {})
+    first = observe_source(root, SOURCE, {})
     seen = {f.path: f for f in first.files}
     read: list[int] = []
     monkeypatch.setattr(
         observe, "digest_of", lambda file: read.append(os.fstat(file).st_ino) or "d"
     )
-    assert look(root, SOURCE, seen) == first
+    assert observe_source(root, SOURCE, seen) == first
     assert read == []
     os.utime(root / "data/a.csv", ns=(5, 5))
-    look(root, SOURCE, seen)
+    observe_source(root, SOURCE, seen)
     assert read == [(root / "data/a.csv").stat().st_ino]
 
 
 def test_a_file_changed_a_moment_ago_is_not_trusted_by_its_time(root: Path) -> None:
-    state = look(root, SOURCE, {})
+    state = observe_source(root, SOURCE, {})
     now = datetime.now(UTC)
     assert not has_new_listing(state, {}, now)
     remembered = without_racy_times(state, now)
@@ -140,16 +143,16 @@ def test_folders_whose_names_stand_for_others(tmp_path: Path) -> None:
 
 
 def test_no_files_and_files_that_vanish(root: Path) -> None:
-    state = look(root, SOURCE, {})
+    state = observe_source(root, SOURCE, {})
     assert changed_since(root, state.files, datetime.now(UTC)) == ""
     (root / "data/a.csv").unlink()
     assert changed_since(root, state.files, datetime.now(UTC)) == "data/a.csv"
     (root / "data/deep/b.csv").unlink()
-    assert look(root, SOURCE, {}).missing == "s.raw: no file matches data/**/*.csv"
+    assert observe_source(root, SOURCE, {}).missing == "s.raw: no file matches data/**/*.csv"
 
 
 def test_a_file_that_nobody_can_look_at_is_not_taken_for_another(root: Path) -> None:
-    state = look(root, SOURCE, {})
+    state = observe_source(root, SOURCE, {})
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
@@ -160,7 +163,7 @@ def test_a_file_that_nobody_can_look_at_is_not_taken_for_another(root: Path) -> 
 
 
 def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(root: Path) -> None:
-    file, state = root / "data/a.csv", look(root, SOURCE, {})
+    file, state = root / "data/a.csv", observe_source(root, SOURCE, {})
     long_after = datetime(2100, 1, 1, tzinfo=UTC)
     before = file.stat()
     (root / "new").write_text("9")
@@ -170,11 +173,11 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_noticed(root: Path)
         "the control"
     )
     assert changed_since(root, state.files[:1], long_after) == "data/a.csv"
-    assert look(root, SOURCE, {f.path: f for f in state.files}).digest != state.digest
+    assert observe_source(root, SOURCE, {f.path: f for f in state.files}).digest != state.digest
 
 
 def test_a_file_that_was_new_when_it_was_observed_is_read_again(root: Path) -> None:
-    file, state = root / "data/a.csv", look(root, SOURCE, {})
+    file, state = root / "data/a.csv", observe_source(root, SOURCE, {})
     file.write_text(
         "9"
     )  # within one tick of the clock of the file system, as far as anybody can tell
@@ -224,11 +227,11 @@ def test_a_folder_that_may_not_be_read_has_no_known_files(root: Path, pattern: s
     (root / "data/north/b.csv").write_text("1")
     pattern = f"{root}{pattern}" if pattern.startswith("/") else pattern
     source = replace(SOURCE, pattern=pattern)
-    assert look(root, source, {}).digest
+    assert observe_source(root, source, {}).digest
     closed(root / "data/deep")
     try:
         with as_nobody():
-            state = look(root, source, {})
+            state = observe_source(root, source, {})
     finally:
         (root / "data/deep").chmod(0o755)
     assert (
@@ -265,11 +268,11 @@ def test_what_is_made_of_a_folder_that_may_not_be_read_is_held_and_readers_keep_
 def failing(monkeypatch: pytest.MonkeyPatch, folder: Path, number: int) -> Iterator[None]:
     """Let looking into a folder fail."""
 
-    def unless_it(look: Callable[[str], object]) -> Callable[[str], object]:
+    def unless_it(observe_source: Callable[[str], object]) -> Callable[[str], object]:
         def looking(at: str) -> object:
             if os.path.normpath(at) == str(folder):
                 raise OSError(number, os.strerror(number), str(at))
-            return look(at)
+            return observe_source(at)
 
         return looking
 
@@ -288,14 +291,14 @@ def test_any_error_of_looking_is_no_deletion(
 ) -> None:
     folder = "data" if pattern == "data/*/b.csv" else "data/deep"
     with failing(monkeypatch, root / folder, number):
-        state = look(root, replace(SOURCE, pattern=pattern), {})
+        state = observe_source(root, replace(SOURCE, pattern=pattern), {})
     assert state.missing == f"s.raw: cannot look into {folder}: {os.strerror(number)}"
 
 
 @pytest.mark.parametrize("pattern", ["data/**/*.csv", "data/*.csv", "data/*/b.csv"])
 def test_a_link_that_loops_is_no_deletion(root: Path, pattern: str) -> None:
     (root / "data/loop.csv").symlink_to("loop.csv")
-    state = look(root, replace(SOURCE, pattern=pattern), {})
+    state = observe_source(root, replace(SOURCE, pattern=pattern), {})
     assert (
         state.missing.startswith("s.raw: cannot")
         and "data/loop.csv: Too many levels" in state.missing
@@ -312,7 +315,7 @@ def test_folders_that_are_not_there_have_no_files(root: Path) -> None:
         "data/*/none.csv",
     ):
         assert (
-            look(root, replace(SOURCE, pattern=pattern), {}).missing
+            observe_source(root, replace(SOURCE, pattern=pattern), {}).missing
             == f"s.raw: no file matches {pattern}"
         )
 
@@ -369,7 +372,7 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(
                 listening.bind(os.path.relpath(file))
         case "a device":
             file.symlink_to("/dev/zero")
-    state = look(root, replace(SOURCE, pattern=pattern), {})
+    state = observe_source(root, replace(SOURCE, pattern=pattern), {})
     assert (
         state.missing == f"s.raw: data/odd.csv is {kind}, and a source is read from regular files"
     )
@@ -395,23 +398,23 @@ def test_a_link_to_another_file_of_the_same_size_and_time_is_noticed(root: Path)
         (root / name / "a.csv").write_text(name)
     (root / "now").symlink_to("1")
     source = replace(SOURCE, pattern="now/*.csv")
-    [first] = look(root, source, {}).files
+    [first] = observe_source(root, source, {}).files
     known = replace(first, ctime_ns=(root / "2/a.csv").stat().st_ctime_ns)
     (root / "now").unlink()
     (root / "now").symlink_to("2")
     long_after = datetime(2100, 1, 1, tzinfo=UTC)
     assert changed_since(root, [known], long_after) == "now/a.csv"
-    [second] = look(root, source, {known.path: known}).files
+    [second] = observe_source(root, source, {known.path: known}).files
     assert (first.digest, second.digest) == (
         file_digest(root / "1/a.csv"),
         file_digest(root / "2/a.csv"),
     )
     assert has_new_listing(
-        look(root, source, {}), {known.path: replace(second, inode=0)}, long_after
+        observe_source(root, source, {}), {known.path: replace(second, inode=0)}, long_after
     )
 
 
 def test_a_file_on_another_device_is_read_again(root: Path) -> None:
-    state = look(root, SOURCE, {})
+    state = observe_source(root, SOURCE, {})
     elsewhere = {f.path: replace(f, device=f.device + 1, digest="of another") for f in state.files}
-    assert look(root, SOURCE, elsewhere) == state
+    assert observe_source(root, SOURCE, elsewhere) == state

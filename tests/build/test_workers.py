@@ -500,34 +500,34 @@ def test_a_part_without_rows_is_made_in_a_process_of_its_own(place: Place) -> No
 
 def test_queries_over_much_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    hands, entered, ended = Workers(run="r", inputs=None, timer=time.monotonic), Event(), []  # type: ignore[arg-type]
+    workers, entered, ended = Workers(run="r", inputs=None, timer=time.monotonic), Event(), []  # type: ignore[arg-type]
 
     def work() -> None:
         try:
-            with hands.turn(2**30):
+            with workers.turn(2**30):
                 entered.set()
         except BaseException as error:
             ended.append(error)
 
-    with hands.turn(2**30):
+    with workers.turn(2**30):
         waiting = Thread(target=work)
         waiting.start()
-        with hands.turn(1000):
+        with workers.turn(1000):
             assert not entered.wait(0.3), "it waits; what is little does not"
     waiting.join(10)
     assert entered.is_set()
     entered.clear()
-    with hands.turn(2**30):
+    with workers.turn(2**30):
         waiting = Thread(target=work)
         waiting.start()
-        hands.stopping.set()
+        workers.stopping.set()
         waiting.join(10)
     assert not entered.is_set(), "a run that is stopped begins nothing"
-    hands.stopping.clear()
-    with hands.turn(2**30):
+    workers.stopping.clear()
+    with workers.turn(2**30):
         waiting = Thread(target=work)
         waiting.start()
-        hands.stopping.set()
+        workers.stopping.set()
     waiting.join(10)  # its turn came as what was before it was interrupted
     assert not entered.is_set()
     assert [type(error) for error in ended] == [KeyboardInterrupt] * 2
@@ -539,7 +539,7 @@ def test_sql_and_judging_take_turns_and_functions_do_not(
     taken: list[int] = []
     real = Workers.turn
     monkeypatch.setattr(
-        Workers, "turn", lambda hands, size: (taken.append(size), real(hands, size))[1]
+        Workers, "turn", lambda workers, size: (taken.append(size), real(workers, size))[1]
     )
     declare(place, f"@product(owner='o')\ndef p(numbers): return numbers\n{OTHER}")
     assert place.materialize()[""]["exit_code"] == 0

@@ -45,7 +45,7 @@ def observe(
         recorded=recorded,
         now=now,
         environment=environment,
-        sources={name: look(root, source, listings) for name, source in sources.items()},
+        sources={name: observe_source(root, source, listings) for name, source in sources.items()},
         facts=catalog.facts(environment, storage.holds),
         seen=listings,
     )
@@ -54,7 +54,7 @@ def observe(
 # ------------------------------------------------------------------------------------------ sources
 
 
-def look(root: Path, source: Source, listings: Mapping[str, SourceFile]) -> SourceState:
+def observe_source(root: Path, source: Source, listings: Mapping[str, SourceFile]) -> SourceState:
     """Return a source as it is now; a file that is unchanged since its listing is not read again.
 
     `listings` are by path. The source is `missing`, with the reason, if one of its files cannot be
