@@ -20,16 +20,16 @@ class Amount(Struct, frozen=True):
         return f"{self.number:f}{' %' if self.percent else ''}"
 
 
-def amount(told: object) -> Amount:
+def amount(value: object) -> Amount:
     """Return the amount behind 10, "0.01", "0.5 %" or "±40 %"; ValueError for anything else."""
-    found = _AMOUNT.fullmatch(str(told).strip())
-    if not found or isinstance(told, bool):
-        raise ValueError(f"{told!r} is no amount")
-    return Amount(Decimal(found[1].replace("_", "")), bool(found[2]))
+    match = _AMOUNT.fullmatch(str(value).strip())
+    if not match or isinstance(value, bool):
+        raise ValueError(f"{value!r} is no amount")
+    return Amount(Decimal(match[1].replace("_", "")), bool(match[2]))
 
 
 def exceeds(limit: str, failing: int, rows: int) -> bool:
-    """Say whether so many failing rows of so many are more than a limit as `Amount` spells it; '' is no limit."""
+    """Return whether so many failing rows exceed a limit ("10", "0.5 %"); '' is no limit."""
     if not limit:
         return False
     most = amount(limit)
@@ -37,10 +37,10 @@ def exceeds(limit: str, failing: int, rows: int) -> bool:
 
 
 def allowed(warn_above: str, fail_above: str, scope: str = "") -> str:
-    """Return in words what limits allow, of what `scope` says; '' when no row may fail."""
-    told = [
+    """Return in words what limits allow, followed by `scope`; '' when no row may fail."""
+    limits = [
         f"{word} above {limit}{'' if limit.endswith('%') else ' rows'}"
         for word, limit in (("warns", warn_above), ("fails", fail_above))
         if limit and limit != "0"
     ]
-    return ", ".join(told) + (f" {scope}" if told and scope else "")
+    return ", ".join(limits) + (f" {scope}" if limits and scope else "")

@@ -27,10 +27,10 @@ _MEMORY = re.compile(r"\d+(\.\d+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 class Config(Struct, frozen=True, kw_only=True):
     """The settings of a project; paths are relative to `root`, the folder of its `pyproject.toml`.
 
-    `reads` names files (also by globs and folders) and environment variables (`$NAME`) that the definition modules read
-    while they load, besides the files that they are seen to read;
-    `packages` names installed packages whose version counts as code; `catalog` may hold a password, and the environment
-    variable ASSAY_CATALOG goes before it.
+    - `catalog`: may hold a password; the environment variable ASSAY_CATALOG overrides it.
+    - `reads`: files (also globs and folders) and environment variables (`$NAME`) that definition
+      modules read while they are imported, besides files that are found to be read.
+    - `packages`: installed packages whose version counts as code.
     """
 
     root: Path
@@ -70,12 +70,12 @@ class Config(Struct, frozen=True, kw_only=True):
 
     @property
     def spill_folder(self) -> Path:
-        """The folder for what does not fit into memory, of this machine: processes are known by their number there."""
+        """The folder for data that does not fit in memory; each machine has its own."""
         return self.state / "spill" / os.uname().nodename
 
 
 def find_config(start: Path) -> Config:
-    """Return the configuration of the nearest project at or above a folder; UsageError when there is none."""
+    """Return the configuration of the nearest project at or above a folder; UsageError for none."""
     for folder in (start, *start.parents):
         file = folder / FILE
         if file.is_file() and (settings := _settings(file)) is not None:
@@ -100,42 +100,42 @@ def _settings(file: Path) -> dict[str, Any] | None:
 
 
 def _config(root: Path, settings: dict[str, Any]) -> Config:
-    known = {f.name: f.default for f in fields(Config) if f.name != "root"}
+    defaults = {f.name: f.default for f in fields(Config) if f.name != "root"}
     problems = []
     for name, value in settings.items():
-        if name not in known:
+        if name not in defaults:
             from difflib import get_close_matches
 
-            close = get_close_matches(name, known, n=1)
+            close = get_close_matches(name, defaults, n=1)
             problems.append(
                 f"unknown setting {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
             )
-        elif problem := _wrong(name, value, known[name]):
+        elif problem := _wrong(name, value, defaults[name]):
             problems.append(f"{name} {problem}")
     if not problems and _overlap(
-        *(str(settings.get(name, known[name])) for name in ("store", "definitions"))
+        *(str(settings.get(name, defaults[name])) for name in ("store", "definitions"))
     ):
         problems.append("store should be a folder apart from the definitions")
     if problems:
         raise UsageError(
             f"[tool.products]: {'; '.join(problems)}",
             where=Where(FILE),
-            hint=f"Settings: {', '.join(known)}.",
+            hint=f"Settings: {', '.join(defaults)}.",
         )
     settings = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
-    if told := os.environ.get(_CATALOG):
-        if problem := _wrong("catalog", told, ""):
+    if catalog := os.environ.get(_CATALOG):
+        if problem := _wrong("catalog", catalog, ""):
             raise UsageError(f"the environment variable {_CATALOG} {problem}")
-        settings["catalog"] = told
+        settings["catalog"] = catalog
     return Config(root=root, **settings)
 
 
-def _overlap(one: str, other: str) -> bool:
-    """Say whether one of two folders is, or is in, the other: what is in the store is not for version control."""
-    parts = Path(one).parts, Path(other).parts
-    return all(here == there for here, there in zip(*parts, strict=False))
+def _overlap(store: str, definitions: str) -> bool:
+    """Return whether one of two folders is, or is in, the other."""
+    levels = zip(Path(store).parts, Path(definitions).parts, strict=False)
+    return all(store_part == part for store_part, part in levels)
 
 
 def _wrong(name: str, value: Any, default: Any) -> str:
@@ -177,16 +177,16 @@ def _wrong(name: str, value: Any, default: Any) -> str:
     return bad_environment(value) if name == "environment" else ""
 
 
-def catalog_place(told: str, folder: Path) -> Path | str:
-    """Return the file, from a folder, or the address that a text means; UsageError for one that is neither."""
-    if _no_place(told):
+def catalog_place(text: str, folder: Path) -> Path | str:
+    """Return the path (from a folder) or address of a catalog; UsageError for another text."""
+    if _no_place(text):
         raise UsageError(f"the catalog {_PLACES}")
-    return told if _ADDRESS.match(told) else folder / told
+    return text if _ADDRESS.match(text) else folder / text
 
 
-def _no_place(told: str) -> bool:
-    """Say whether a text is no address, nor the path of a file: one that looks like it has a password is none."""
-    return "\0" in told or bool(_CREDENTIALS.search(told) and not _ADDRESS.match(told))
+def _no_place(text: str) -> bool:
+    """Return whether a text is neither an address nor a path; credentials are no path."""
+    return "\0" in text or bool(_CREDENTIALS.search(text) and not _ADDRESS.match(text))
 
 
 def bad_environment(name: str) -> str:

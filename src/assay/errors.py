@@ -1,21 +1,20 @@
 """Everything that Assay raises on purpose.
 
-AssayError                     what is wrong, where, what to do; the exit code it stands for
-├── UsageError             2   a name, a selector, an option or a configuration that cannot be served
-│   └── DeclarationError   2   every mistake found in the declarations, together
-├── QueryRefused           2   SQL that is not one read-only query over published products
-├── QueryStopped           1   a query took longer, or more memory, than it may
-├── BuildError             1   a product could not be built; nothing of it was recorded
-│   ├── ResultRefused      1   a product's result lacks a column that is named, or cannot be split
-│   ├── TypeRefused        1   a column's type would not survive being stored
-│   ├── SourceReplaced     1   a file of a source was replaced while it was being read
-│   ├── SourceFault        1   a file of a source is not what the source declares
-│   ├── TimedOut           1   making a product took longer than its timeout
-│   └── Crashed            1   the process that made a product is gone
-├── CatalogError           1   the catalog cannot be opened, is of another version, or is that of another store
-│   └── CatalogDamaged     1   what is in the catalog is not what was written, or was not written by us
-├── StoreError             1   a stored file is missing or is not what the catalog says
-└── Conflict               1   another run moved a pointer first (the loser observes and decides again)
+AssayError                     what is wrong, where, what to do; the exit code it stands for ├──
+UsageError             2   a name, a selector, an option or a configuration that cannot be served │
+└── DeclarationError   2   every mistake found in the declarations, together ├── QueryRefused
+2   SQL that is not one read-only query over published products ├── QueryStopped           1   a
+query took longer, or more memory, than it may ├── BuildError             1   a product could not be
+built; nothing of it was recorded │   ├── ResultRefused      1   a product's result lacks a column
+that is named, or cannot be split │   ├── TypeRefused        1   a column's type would not survive
+being stored │   ├── SourceReplaced     1   a file of a source was replaced while it was being read
+│   ├── SourceFault        1   a file of a source is not what the source declares │   ├── TimedOut
+1   making a product took longer than its timeout │   └── Crashed            1   the process that
+made a product is gone ├── CatalogError           1   the catalog cannot be opened, is of another
+version, or is that of another store │   └── CatalogDamaged     1   what is in the catalog is not
+what was written, or was not written by us ├── StoreError             1   a stored file is missing
+or is not what the catalog says └── Conflict               1   another run moved a pointer first
+(the loser observes and decides again)
 """
 
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from assay.sensitive import masked
 if TYPE_CHECKING:
     from assay.model import Where
 
-# What the system ran out of, by words of whoever noticed; and what to do about it.
+# Parts of messages about a resource that the machine lacks, and what to do.
 _LACKS = (
     (
         ("Too many open files in system",),
@@ -51,7 +50,8 @@ _LACKS = (
     ),
 )
 
-_LINES, _LETTERS, _LOOKED_AT = 12, 2000, 20_000  # of a message of somebody else's
+# Of a foreign message: lines and letters shown, and letters searched for passwords.
+_LINES, _LETTERS, _LOOKED_AT = 12, 2000, 20_000
 
 
 class AssayError(Exception):
@@ -128,9 +128,9 @@ class SourceReplaced(BuildError):
 
 
 class SourceFault(BuildError):
-    """A file of a source is not what the source declares: which file, line and column, and what is wrong there.
+    """A file of a source is not what the source declares; names the file, line and column.
 
-    `quoted` is the value that a column has there, which is not for everybody to see.
+    `quoted` is the wrong value, which may be sensitive, and `column` the column that has it.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class SourceFault(BuildError):
         super().__init__(f"{source}: {what}", hint=hint)
         self.source, self.quoted, self.column = source, quoted, column
 
-    def told(self, *, shown: bool) -> str:
+    def text(self, *, shown: bool) -> str:
         """Return the message, with the value or without."""
         value = (
             f"; it is {self.quoted}" if shown else "; the value is not shown, since it is sensitive"
@@ -149,7 +149,7 @@ class SourceFault(BuildError):
         )
 
     def __str__(self) -> str:
-        return self.told(shown=False)
+        return self.text(shown=False)
 
 
 class TimedOut(BuildError):
@@ -177,29 +177,28 @@ class Conflict(AssayError):
 
 
 def words_of(error: BaseException) -> str:
-    """Return what an exception of anybody's says: as much as people read, and no password of an address."""
+    """Return the message of any exception, shortened, without the passwords of addresses."""
     try:
         text = str(error)
     except Exception as worse:
         return f"its message cannot be told ({type(worse).__name__})"
     text = masked(text[:_LOOKED_AT]) + text[_LOOKED_AT:]
     if isinstance(error, BaseExceptionGroup):
-        text = "\n".join(
-            [text, *(f"{type(one).__name__}: {words_of(one)}" for one in error.exceptions[:_LINES])]
-        )
+        inner = error.exceptions[:_LINES]
+        text = "\n".join([text, *(f"{type(e).__name__}: {words_of(e)}" for e in inner)])
     lines = text.strip().splitlines()
-    told = "\n".join(lines[:_LINES])
-    if len(lines) <= _LINES and len(told) <= _LETTERS:
-        return told
-    return f"{told[:_LETTERS]} … ({len(text):,} letters in all)"
+    beginning = "\n".join(lines[:_LINES])
+    if len(lines) <= _LINES and len(beginning) <= _LETTERS:
+        return beginning
+    return f"{beginning[:_LETTERS]} … ({len(text):,} letters in all)"
 
 
 def remedy(error: BaseException) -> str:
-    """Return what to do about an error that is for want of files, room, memory or threads; '' for any other."""
-    said = f"{type(error).__name__}: {words_of(error)}"
-    return next((hint for words, hint in _LACKS if any(word in said for word in words)), "")
+    """Return what to do about a lack of files, disk, memory or threads; '' for other errors."""
+    text = f"{type(error).__name__}: {words_of(error)}"
+    return next((hint for words, hint in _LACKS if any(word in text for word in words)), "")
 
 
 def is_of_the_machine(error: BaseException) -> bool:
-    """Say whether an error is for want of files, room, memory or threads: whatever is made next would meet it, too."""
+    """Return whether an error is of the catalog or for lack of resources: other builds fail too."""
     return isinstance(error, CatalogError | MemoryError) or bool(remedy(error))

@@ -1,15 +1,13 @@
-"""Where settled time ends, and how long a while is; pure, given the moment."""
+"""Lengths of time, and the moment before which rows are settled; pure, given the current time."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-GRACE = timedelta(
-    hours=1
-)  # how far clocks may differ, and for how long those who leave no trace may go on reading
-AHEAD = timedelta(
-    days=1
-)  # how far from now an event may be, as a date of an eastern zone is: later ones do not count
+# How far clocks may differ, and for how long a reader without a lease may go on reading.
+GRACE = timedelta(hours=1)
+# How far in the future an event may be (a date in an eastern zone); later events do not count.
+AHEAD = timedelta(days=1)
 MOST_RETRIES = 100
 _MOST = 10_000
 _AGO = re.compile(r"(\d{1,9}) (hour|day|week)s? ago")
@@ -18,17 +16,17 @@ _WHILE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(?:(second|minute|hour|day|week)s
 _SHORT = {"s": "second", "m": "minute", "h": "hour", "d": "day"}
 
 
-def while_of(told: str) -> timedelta:
-    """Return how long "36 hours", "2 days", "90 minutes" or "10m" are; ValueError for anything else."""
-    found = _WHILE.fullmatch(told.strip())
-    if not found or float(found[1]) > _MOST:
-        raise ValueError(f"{told!r} is no length of time")
-    return timedelta(**{f"{found[2] or _SHORT[found[3]]}s": float(found[1])})
+def while_of(text: str) -> timedelta:
+    """Return the length of "36 hours", "2 days", "90 minutes" or "10m"; ValueError for others."""
+    match = _WHILE.fullmatch(text.strip())
+    if not match or float(match[1]) > _MOST:
+        raise ValueError(f"{text!r} is no length of time")
+    return timedelta(**{f"{match[2] or _SHORT[match[3]]}s": float(match[1])})
 
 
-def seconds_of(told: str | float) -> float:
-    """Return a length of time, in words or in seconds, in seconds; '' is none."""
-    return while_of(told).total_seconds() if isinstance(told, str) and told else float(told or 0)
+def seconds_of(text: str | float) -> float:
+    """Return a length of time, given as text or in seconds, in seconds; '' is 0."""
+    return while_of(text).total_seconds() if isinstance(text, str) and text else float(text or 0)
 
 
 def shown_while(seconds: float) -> str:
@@ -40,17 +38,18 @@ def shown_while(seconds: float) -> str:
 
 
 def local(now: datetime, tz: str) -> datetime:
-    """Return what the clock on the wall shows in a zone, without saying the zone."""
+    """Return the local time in a zone, as a datetime without a zone."""
     return now.astimezone(UTC if tz == "UTC" else ZoneInfo(tz)).replace(tzinfo=None)
 
 
-def settled_before(told: str, now: datetime, tz: str = "UTC", grace: str = "") -> datetime:
-    """Return the local moment (no zone) before which rows are settled, seen from `now`; ValueError for other words.
+def settled_before(text: str, now: datetime, tz: str = "UTC", grace: str = "") -> datetime:
+    """Return the local moment (without zone) before which rows are settled at `now`.
 
-    With a `grace`, a period is settled only when that has passed since the period ended.
+    With a `grace`, a period is settled when so much time has passed since its end. Raises
+    ValueError for a text that cannot be read.
     """
-    here = before_grace(local(now, tz), grace)
-    today = here.replace(hour=0, minute=0, second=0, microsecond=0)
+    moment = before_grace(local(now, tz), grace)
+    today = moment.replace(hour=0, minute=0, second=0, microsecond=0)
     starts = {
         "day": today,
         "week": today - timedelta(days=today.weekday()),
@@ -58,37 +57,38 @@ def settled_before(told: str, now: datetime, tz: str = "UTC", grace: str = "") -
         "quarter": today.replace(month=today.month - (today.month - 1) % 3, day=1),
         "year": today.replace(month=1, day=1),
     }
-    if told.startswith("start of ") and told[9:] in starts:
-        return starts[told[9:]]
-    if (found := _AGO.fullmatch(told)) and int(found[1]) <= _MOST:
-        back = timedelta(**{f"{found[2]}s": int(found[1])})
-        return here - back if found[2] == "hour" else today - back
-    return datetime.combine(date.fromisoformat(told), datetime.min.time())
+    if text.startswith("start of ") and text[9:] in starts:
+        return starts[text[9:]]
+    if (match := _AGO.fullmatch(text)) and int(match[1]) <= _MOST:
+        back = timedelta(**{f"{match[2]}s": int(match[1])})
+        return moment - back if match[2] == "hour" else today - back
+    return datetime.combine(date.fromisoformat(text), datetime.min.time())
 
 
-def before_grace(here: datetime, grace: str) -> datetime:
-    """Return the local moment that lies a grace ("5 days", "3 working days") back; ValueError for other words.
+def before_grace(moment: datetime, grace: str) -> datetime:
+    """Return the local moment that is a grace ("5 days", "3 working days") earlier.
 
-    Working days are Monday to Friday, whatever the holidays: a day counts once it is over.
+    Working days are Monday to Friday; holidays are not known. A day counts when it is over. Raises
+    ValueError for a text that cannot be read.
     """
     counted = _WORKING_DAYS.fullmatch(grace.strip())
     if not counted:
-        return here - while_of(grace) if grace else here
-    left = int(counted[1])
-    while left:
-        here -= timedelta(days=1)
-        left -= here.weekday() < 5
-    return here
+        return moment - while_of(grace) if grace else moment
+    remaining = int(counted[1])
+    while remaining:
+        moment -= timedelta(days=1)
+        remaining -= moment.weekday() < 5
+    return moment
 
 
-def is_date(told: str) -> bool:
-    """Say whether these words name one day, whatever the day is today."""
+def is_date(text: str) -> bool:
+    """Return whether a text is a date (ISO 8601)."""
     try:
-        return bool(date.fromisoformat(told))
+        return bool(date.fromisoformat(text))
     except ValueError:
         return False
 
 
 def as_seen(moment: datetime, tz: str, *, zoned: bool) -> datetime:
-    """Return a local moment as a column has it: with its zone where the column's values have one."""
+    """Return a local moment with its zone, if the values of the column have one (`zoned`)."""
     return moment.replace(tzinfo=ZoneInfo(tz)) if zoned else moment

@@ -73,7 +73,7 @@ class Bench:
             inspect(source_files, files, self.engine)
             make(product, recipe, [source_files], target, self.engine)
         except SourceFault as error:
-            return error.told(shown=True)
+            return error.text(shown=True)
         except Exception as error:
             failed = describe_error(error, str(self.folder), product)
             return f"{failed.error}\n{failed.detail}"

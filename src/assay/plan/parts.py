@@ -1,7 +1,7 @@
-"""How tables are split into parts: what a part is called, which parts of an input one of its own needs; pure.
+"""How tables are split into parts: names of parts, patterns of paths, and periods of time; pure.
 
-A part is called by the value that all of its rows share (`2011-12-05`, `2011-12`, `london`), or, of a source without a
-placeholder in its pattern, by the path of its file.
+A part is named by the value that all of its rows share (`2011-12-05`, `2011-12`, `london`), or by
+the path of its file, in a source without placeholders.
 """
 
 import re
@@ -22,7 +22,7 @@ _COARSER = {
 }
 _BY = re.compile(rf"(?:(?P<grain>{'|'.join(GRAINS)})\(\s*(?P<inner>\w+)\s*\)|(?P<column>\w+))")
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
-# What a placeholder stands for: how it looks in a path, and the type of the column it becomes.
+# The kinds of placeholders: regular expression of the values, and type of the column.
 _KINDS = {
     "str": (r"[^/]+", "VARCHAR"),
     "int": (r"[+-]?[0-9]+", "BIGINT"),
@@ -31,29 +31,30 @@ _KINDS = {
     "year": (r"[0-9]{4}", "BIGINT"),
 }
 _GRAIN_OF = {"date": "day", "month": "month", "year": "year"}
-NULL = "__HIVE_DEFAULT_PARTITION__"  # how Hive, Spark, DuckDB and Polars write null in a folder called `key=value`
+# How Hive, Spark, DuckDB and Polars write null in the name of a folder `key=value`.
+NULL = "__HIVE_DEFAULT_PARTITION__"
 _IN_KEY_VALUE = re.compile(r"(?:^|/)[^/=*?{]+=[^/]*$")
 
 
-# ---------------------------------------------------------------------------------------------- declared
-
-
 def partition_by(text: str) -> Partition:
-    """Read `day`, `month(invoiced_at)` or the name of a key column; ValueError for anything else."""
-    found = _BY.fullmatch(text.strip())
-    if not found:
-        raise ValueError(
-            f"{text!r} is neither a column nor one of {', '.join(f'{g}(column)' for g in GRAINS)}"
-        )
-    return Partition(
-        names=(found["inner"] or found["column"],), grain=found["grain"] or "", in_rows=True
-    )
+    """Read `day`, `month(invoiced_at)` or the name of a column; ValueError for anything else."""
+    match = _BY.fullmatch(text.strip())
+    if not match:
+        grains = ", ".join(f"{grain}(column)" for grain in GRAINS)
+        raise ValueError(f"{text!r} is neither a column nor one of {grains}")
+    name, grain = match["inner"] or match["column"], match["grain"] or ""
+    return Partition(names=(name,), grain=grain, in_rows=True)
 
 
 class Template(Struct, frozen=True, kw_only=True):
-    """A pattern of paths with placeholders: the glob, a regular expression with a group for each, and their types.
+    """A pattern of paths with placeholders.
 
-    `escaped` are the names of those in a folder called `key=value`, where values are written as in a URL.
+    - `glob`: the pattern with `*` for each placeholder.
+    - `regex`: a regular expression with a group for each placeholder.
+    - `names`, `types`: the names of the placeholders, and the types of their columns.
+    - `escaped`: names of placeholders in a folder `key=value`, where values are escaped as in a
+      URL.
+    - `grain`: the period that the only placeholder stands for; '' for none.
     """
 
     glob: str
@@ -65,11 +66,12 @@ class Template(Struct, frozen=True, kw_only=True):
 
 
 def template(pattern: str) -> Template:
-    """Read `retail/{day:date}.csv.gz`; ValueError for a placeholder that is none."""
+    """Read `retail/{day:date}.csv.gz`; ValueError for a placeholder that cannot be read."""
     pattern = re.sub(r"(?:(?<=/)|^)(?:\./)+", "", re.sub(r"/{2,}", "/", pattern))
-    found = list(_PLACEHOLDER.finditer(pattern))
-    names, kinds = [f[1] for f in found], [f[2] or "str" for f in found]
-    for placeholder, name, kind in zip(found, names, kinds, strict=True):
+    placeholders = list(_PLACEHOLDER.finditer(pattern))
+    names = [placeholder[1] for placeholder in placeholders]
+    kinds = [placeholder[2] or "str" for placeholder in placeholders]
+    for placeholder, name, kind in zip(placeholders, names, kinds, strict=True):
         if kind not in _KINDS:
             kinds_of = ", ".join(f"{{{name}:{k}}}" for k in _KINDS)
             raise ValueError(f"{placeholder[0]} is no placeholder: write one of {kinds_of}")
@@ -81,9 +83,10 @@ def template(pattern: str) -> Template:
             f"{pattern!r} has a placeholder that is none: write {{day:date}}, {{shop}} or {{n:int}}"
         )
     escaped = tuple(
-        f[1]
-        for f in found
-        if _IN_KEY_VALUE.search(pattern[: f.start()]) and "/" in pattern[f.end() :]
+        placeholder[1]
+        for placeholder in placeholders
+        if _IN_KEY_VALUE.search(pattern[: placeholder.start()])
+        and "/" in pattern[placeholder.end() :]
     )
     grain = _GRAIN_OF.get(kinds[0], "") if len(kinds) == 1 else ""
     groups = [
@@ -102,33 +105,42 @@ def template(pattern: str) -> Template:
 
 
 def _group(kind: str, *, nullable: bool) -> str:
-    """Return the regular expression of a placeholder; a part in time has to have a time."""
-    looks = _KINDS[kind][0]
-    return f"({looks}|{NULL})" if nullable else f"({looks})"
+    """Return the regular expression of a placeholder, with a group."""
+    pattern = _KINDS[kind][0]
+    return f"({pattern}|{NULL})" if nullable else f"({pattern})"
 
 
 def unescaped(value: str) -> str | None:
-    """Return the value behind that of a folder called `key=value`; None for null.
+    """Return the value that is escaped in the name of a folder `key=value`; None for null.
 
-    Raises ValueError where no text is behind it.
+    Raises ValueError for escapes that are no text.
     """
-    told = None if value == NULL else unquote(value, errors="strict")
-    if told and "\0" in told:
+    if value == NULL:
+        return None
+    text = unquote(value, errors="strict")
+    if "\0" in text:
         raise ValueError(f"{value!r} has a null character")
-    return told
+    return text
 
 
 def regex_of(glob: str) -> str:
     """Return the regular expression of a glob; `**` goes through folders, `*` and `?` do not."""
     parts = re.split(r"(\*\*/|\*\*$|\*|\?|\[[^]]+\])", glob)
-    said = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(
-        said.get(p) or (p.replace("[!", "[^") if p[:1] == "[" else re.escape(p)) for p in parts
-    )
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+    def regex(part: str) -> str:
+        if part in wildcards:
+            return wildcards[part]
+        return part.replace("[!", "[^") if part.startswith("[") else re.escape(part)
+
+    return "".join(map(regex, parts))
 
 
 def keys_of(source: Source) -> Callable[[str], str | None]:
-    """Return what tells the part that a file belongs to by its path; None where that does not say (or no real day)."""
+    """Return a function from the path of a file to the key of its part.
+
+    It returns None for a path without a part, or with a day that does not exist.
+    """
     partition = source.partition
     if partition is None or not source.path_regex:
         return lambda path: path
@@ -136,34 +148,30 @@ def keys_of(source: Source) -> Callable[[str], str | None]:
     if grain := partition.grain:
 
         def of_time(path: str) -> str | None:
-            found = matches(path)
-            return found[1] if found and is_key(found[1], grain) else None
+            match = matches(path)
+            return match[1] if match and is_key(match[1], grain) else None
 
         return of_time
     types = {column.name: column.type for column in source.path_columns}
     kinds = [(types.get(name) == "BIGINT", name in source.path_escaped) for name in partition.names]
-    alone = len(kinds) == 1
 
     def of_values(path: str) -> str | None:
-        found = matches(path)
+        match = matches(path)
+        if not match:
+            return None
         try:
-            values = (
-                [_value(text, *kind) for text, kind in zip(found.groups(), kinds, strict=True)]
-                if found
-                else []
-            )
+            values = [_value(text, *kind) for text, kind in zip(match.groups(), kinds, strict=True)]
         except ValueError:
             return None
-        told = (
-            values if alone else [value.replace("%", "%25").replace("/", "%2F") for value in values]
-        )
-        return "/".join(told) if found else None
+        if len(values) == 1:
+            return values[0]
+        return "/".join(value.replace("%", "%25").replace("/", "%2F") for value in values)
 
     return of_values
 
 
 def _value(text: str, is_number: bool, is_escaped: bool) -> str:
-    """Return what the part of a value in a path is called: as the value, and for null as its folder."""
+    """Return the value in a path as it is in the key of a part; null stays as it is in the path."""
     value = unescaped(text) if is_escaped else text
     if value is None:
         return NULL
@@ -173,16 +181,13 @@ def _value(text: str, is_number: bool, is_escaped: bool) -> str:
 
 
 def partition_text(partition: Partition) -> str:
-    """Return what something is split by, in words."""
+    """Return what splits a table, as users write it: `month(invoiced_at)` or `day`."""
     names = ", ".join(partition.names)
     return f"{partition.grain}({names})" if partition.grain and partition.grain != "day" else names
 
 
-# ---------------------------------------------------------------------------------------------- time
-
-
 def is_key(key: str, grain: str) -> bool:
-    """Say whether a part of this grain can be called so."""
+    """Return whether this is the key of a part of this grain."""
     try:
         first_day(key, grain)
     except ValueError:
@@ -229,7 +234,7 @@ def some_parts(keys: Iterable[str]) -> str:
 
 @cache
 def ordinal(key: str, grain: str) -> int:
-    """Return the number of a part in time, so that neighbours differ by one; ValueError for a key that is none."""
+    """Return the number of a part in time: neighbours differ by one; ValueError for another key."""
     day = first_day(key, grain)
     match grain:
         case "day":
@@ -244,7 +249,7 @@ def ordinal(key: str, grain: str) -> int:
 
 
 def fits_grain(fine: str, coarse: str) -> bool:
-    """Say whether every part of one grain lies within one of the other, or they are the same."""
+    """Return whether every period of the fine grain lies within one of the coarse grain."""
     return fine == coarse or coarse in _COARSER.get(fine, ())
 
 
@@ -253,17 +258,17 @@ def coarsen(key: str, fine: str, coarse: str) -> str:
     return key if fine == coarse else key_of_day(first_day(key, fine), coarse)
 
 
-def contains_parts(own: Partition, other: Partition) -> bool:
-    """Say whether each part of a table belongs to one of `own`, by what both are split by."""
-    return bool(own.names) and own.names == other.names and fits_grain(other.grain, own.grain)
+def contains_parts(own: Partition, finer: Partition) -> bool:
+    """Return whether each part of a table split by `finer` belongs to one part of `own`."""
+    return bool(own.names) and own.names == finer.names and fits_grain(finer.grain, own.grain)
 
 
-def parts_in_range(keys: Iterable[str], asked: str, grain: str) -> list[str]:
-    """Return the parts that `A..B`, or one key, asks for; for parts in time the ends may be coarser (`2011-11`).
+def parts_in_range(keys: Iterable[str], part_range: str, grain: str) -> list[str]:
+    """Return the keys in a range `A..B`, or the one key; ends in time may be coarser (`2011-11`).
 
     Raises ValueError for ends that cannot be read.
     """
-    low, dots, high = asked.partition("..")
+    low, dots, high = part_range.partition("..")
     high = high if dots else low
     if grain:
         first = _span(low)[0] if low else date.min
@@ -277,7 +282,9 @@ def parts_in_range(keys: Iterable[str], asked: str, grain: str) -> list[str]:
     if all(end == "" or end.lstrip("+-").isdecimal() for end in (low, high)):
         numbers = [(key, int(key)) for key in keys if key.lstrip("+-").isdecimal()]
         return [
-            k for k, n in numbers if (not low or n >= int(low)) and (not high or n <= int(high))
+            key
+            for key, number in numbers
+            if (not low or number >= int(low)) and (not high or number <= int(high))
         ]
     return [key for key in keys if (not low or key >= low) and (not high or key <= high)]
 
@@ -285,12 +292,11 @@ def parts_in_range(keys: Iterable[str], asked: str, grain: str) -> list[str]:
 def _span(text: str) -> tuple[date, date]:
     """Return the first and the last day of a day, week, month, quarter or year."""
     for grain in GRAINS:
-        if (
-            len(text) >= 4
-            and is_key(text, grain)
-            and key_of_day(first_day(text, grain), grain) == text
-        ):
-            return first_day(text, grain), last_day(text, grain)
+        if len(text) < 4 or not is_key(text, grain):
+            continue
+        first = first_day(text, grain)
+        if key_of_day(first, grain) == text:
+            return first, last_day(text, grain)
     raise ValueError(f"{text!r} is no day, week, month, quarter or year")
 
 
@@ -304,9 +310,3 @@ def last_day(key: str, grain: str) -> date:
     )
     days = (first + timedelta(days=n) for n in lengths)
     return next((day for day in days if key_of_day(day, grain) == key), first)
-
-
-# ---------------------------------------------------------------------------------------------- needs
-
-
-# Parts in time are numbered; those of other tables stand in the order of what they are called.
