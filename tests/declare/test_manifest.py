@@ -591,3 +591,12 @@ def test_a_package_that_is_not_installed_is_a_mistake(place: Place) -> None:
     assert "pyproject.toml: 'polarz' in packages is not installed" in ran.err
     assert "Did you mean 'polars'?" in ran.err
     assert "'no/such' in packages is not installed" in ran.err
+
+
+def test_modules_in_folders_are_read_again_in_the_same_process(place: Place) -> None:
+    declared = "sql_product('p', 'select 1::bigint as x', owner='o')\n"
+    place.write("products/shop/daily/sales.py", declared, header=True)
+    assert place.materialize()["shop.p"]["result"] == "published"
+    place.edit("products/shop/daily/sales.py", "select 1", "select 2")
+    assert place.materialize()["shop.p"]["result"] == "published"
+    assert place.query("from p") == [{"x": 2}]

@@ -46,9 +46,13 @@ def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
     guard()
     loaded = Loaded()
     top = Path(config.definitions).parts[0]
-    for name, module in list(sys.modules.items()):
-        if _is_from_before(module) or _shadows(name, top):
-            del sys.modules[name]
+    stale = [
+        name
+        for name, module in sys.modules.items()
+        if _is_from_before(module) or _shadows(name, top)
+    ]
+    for name in stale:  # only now: the path of a package without a file is looked up in its parent
+        del sys.modules[name]
     before = set(sys.modules)
     with local.importing(), collecting() as declarations:
         for file in definition_files(config):
