@@ -23,7 +23,13 @@ from assay.facts import Status
 from assay.model import PREVIOUS, THIS, Code, Column, Contract, Input, Kind, Product, Rule, Where
 from assay.rules.evidence import Evidence, PartEvidence
 from assay.rules.incremental.total_queries import split
-from assay.rules.incremental.totals import PartTotals, TableTotals, Totals, asked_of, totals_digest
+from assay.rules.incremental.totals import (
+    PartTotals,
+    TableTotals,
+    Totals,
+    total_queries_of,
+    totals_digest,
+)
 from assay.rules.judge import RuleJudge, judge
 
 TYPES = {
@@ -193,7 +199,7 @@ def in_parts(
     """Judge by parts; what is remembered of a part is not read."""
     asked = split(sql, frozenset((name, frozenset(TYPES)) for name in tables))
     assert asked, sql
-    queries = asked_of([asked], set(tables))
+    queries = total_queries_of([asked], set(tables))
     tallies = {}
     for name, parts in tables.items():
         known = [
@@ -360,7 +366,7 @@ def test_floats_are_not_compared_with_those_of_a_table_that_is_read_as_it_is() -
     asked = split(sql, frozenset({(THIS, table)}))
     assert asked is not None
     assert asked.tables == {"ledger"}
-    tally = TableTotals(rules="digest", queries=asked_of([asked], {THIS}), parts=parts)
+    tally = TableTotals(rules="digest", queries=total_queries_of([asked], {THIS}), parts=parts)
     judging = RuleJudge(
         ruled(sql, "ledger"),
         evidence_of(parts, ledger=parts),

@@ -18,13 +18,13 @@ from assay.plan.states import published_version
 from assay.plan.verdicts import against, compared_with, judged_as_of, waivers_of
 from assay.rules.evidence import Evidence, PartEvidence
 from assay.rules.incremental.parts import VersionParts
-from assay.rules.incremental.remembered import found_nothing, rules_digest
+from assay.rules.incremental.remembered import has_no_findings, rules_digest
 from assay.rules.incremental.total_queries import TotalsQuery
 from assay.rules.incremental.totals import (
     PartTotals,
     TableTotals,
-    asked_of,
     splits,
+    total_queries_of,
     totals_digest,
 )
 from assay.rules.likeness import Secrets, alike
@@ -191,7 +191,7 @@ def _recorded_findings(
             for verdict in catalog.verdicts(published.id)
             if verdict.contract == product.contract.digest
         ]
-        if any(found_nothing(product, published.columns, result) for result in results):
+        if any(has_no_findings(product, published.columns, result) for result in results):
             passed = {part.id for part in published.parts}
     ids = [part.id for part in version.parts]
     nothing: Mapping[str, Any] = {}
@@ -232,7 +232,7 @@ def _part_totals(
         table = tables[alias]
         aliases = {THIS, PREVIOUS} if alias in {THIS, PREVIOUS} else {alias}
         # Also queries of rules that cannot compare yet, so that the digest stays the same.
-        queries = asked_of(all_rules.values(), aliases)
+        queries = total_queries_of(all_rules.values(), aliases)
         digest = totals_digest(queries, table.columns)
         recorded = catalog.judged([part.id for part in table.parts], digest)
         parts = _part_evidence(inputs, table, recorded)

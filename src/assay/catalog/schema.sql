@@ -1,6 +1,7 @@
--- The catalog: immutable facts (versions, verdicts, releases) and one mutable thing, the pointers.
+-- The catalog: immutable facts (versions, verdicts, releases), and the pointers, which move.
 -- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 7.
--- As SQLite reads it; postgres.py says how PostgreSQL does. What only one of them has is in sqlite.sql and postgres.sql.
+-- In SQLite's dialect; postgres_server.py translates types. What only one database needs is in
+-- sqlite.sql or postgres.sql.
 
 create table meta (name text primary key, value text not null);
 
@@ -13,13 +14,13 @@ create table runs (
   pid         bigint not null
 );
 
--- A path that a run may write: what recovery removes when no version names it.
+-- A path that a run may write: recovery removes the files in it that no version names.
 create table intents (
   path text primary key,                  -- relative to the store
   run  text not null
 );
 
--- What a living run may build: nobody else builds the same meanwhile.
+-- A product that a living run may build: no other run builds the same key meanwhile.
 create table claims (
   product text not null,
   key     text not null,                  -- digest of code and inputs, '' while it is not known
@@ -42,9 +43,9 @@ create table versions (
   built_at     text not null,
   seconds      double precision not null,
   rows_in      bigint,                    -- rows before some were set aside
-  data_as_of   text,                      -- business time, with or without an offset, as the data has it
+  data_as_of   text,                      -- business time, with or without an offset, as in the data
   run          text not null,
-  held         text not null default '{}',-- JSON: part held back -> digest of the one that stands in for it
+  held         text not null default '{}',-- JSON: part held back -> digest of the part in its place
   parts        text not null default ''   -- ids of its parts, in order: '1-34,40'
 );
 create unique index versions_seq on versions (seq);
@@ -56,8 +57,8 @@ create table parts (
   id         integer primary key,
   product    text not null,
   key        text not null,               -- '' for the only part of an unpartitioned version
-  made_of    text not null,               -- digest of code and inputs; '' for a part that is no fact of its own
-  inputs     text not null,               -- JSON: alias -> digest of what was used of it
+  made_of    text not null,               -- digest of code and inputs; '' in an unpartitioned version
+  inputs     text not null,               -- JSON: alias -> digest of the rows that were used
   digest     text not null,               -- of the content
   columns    text not null,               -- JSON: [[name, type], ...]
   rows       bigint not null,
@@ -65,7 +66,7 @@ create table parts (
   data_as_of text,
   path       text not null,
   start      bigint not null,             -- its first row in the file
-  "of"       bigint,                      -- rows of the file, where it holds other parts as well
+  "of"       bigint,                      -- rows of the file, if it has other parts too
   bytes      bigint not null,             -- of the file
   checksum   text not null,               -- SHA-256 of the file
   modified   bigint not null default 0    -- when it was written (ns); 0: not known
@@ -73,14 +74,14 @@ create table parts (
 create unique index parts_place on parts (path, start, key);
 create index parts_made on parts (product, made_of);
 
--- Files in which no part is any more: kept until nobody can be reading them.
+-- Files that hold no part now: removed when no reader can have them open.
 create table replaced (
   path  text primary key,
-  since text not null,                    -- when the catalog let go of it
-  seen  text not null default ''          -- until when readers were sent to it
+  since text not null,                    -- when its last part left it
+  seen  text not null default ''          -- until when it was published
 );
 
--- How the rules about single rows came out on a part, and what its totals are, once for all versions that have it.
+-- Findings of the rules about single rows in a part, and its totals, for all versions that have it.
 create table judged_parts (
   part    bigint not null,
   rules   text not null,                  -- digest of those rules
@@ -91,7 +92,7 @@ create table judged_parts (
 create table verdicts (
   version   text not null,
   contract  text not null,
-  against   text not null,                -- digest of what the rules read besides the version
+  against   text not null,                -- digest of the other tables that the rules read
   status    text not null,
   results   text not null,                -- JSON
   judged_at text not null,
@@ -101,7 +102,7 @@ create table verdicts (
   primary key (version, contract, against)
 );
 
--- Failing rows that somebody looked at and lets go out, of one version in one environment.
+-- Failing rows of a version that a person allowed to be published, in one environment.
 create table waivers (
   environment text not null,
   version     text not null,
@@ -126,8 +127,8 @@ create index releases_when on releases (environment, at);
 create table moves (
   release  bigint not null,
   product  text not null,
-  version  text not null,                 -- '' when the product was taken away from readers
-  previous text not null,                 -- what it replaced, '' when nothing was published before
+  version  text not null,                 -- '' when the product was withdrawn
+  previous text not null,                 -- the version it replaced, '' for none
   primary key (release, product)
 );
 create index moves_product on moves (product, release);
@@ -142,15 +143,16 @@ create table pointers (
   primary key (environment, product)
 );
 
--- The files behind the last few content digests of each source, to say which of them changed; those of the last, so that
--- an unchanged file is only looked at.
+-- The files of the last few content digests of each source, to report which of them changed. With
+-- the last one, an unchanged file is not read again.
 create table listings (
   digest text primary key,
   source text not null,
-  files  text not null                    -- JSON: [[path, size, ctime (ns; 0: its time does not tell), SHA-256, part, inode, device], ...]
+  files  text not null                    -- JSON: [[path, size, ctime (ns; 0: too recent to trust),
+                                          --   SHA-256, part, inode, device], ...]
 );
 
--- Files of sources, by content, that were read whole and are what is declared, of sources that are read like this.
+-- Files of sources, by content, that were read as a whole and are as declared, if read like this.
 create table inspected (
   digest  text not null,
   reading text not null,

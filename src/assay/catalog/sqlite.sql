@@ -1,4 +1,4 @@
--- What readers see must have been judged good: nothing but a passing verdict lets a version out.
+-- Only a version with a passing verdict can be published.
 create trigger pointers_insert_judged before insert on pointers
 when not exists (select 1 from verdicts where version = new.version and status in ('passed', 'warning'))
 begin select raise(abort, 'unjudged version'); end;

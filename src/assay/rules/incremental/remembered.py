@@ -31,7 +31,7 @@ def rules_digest(product: Product, columns: Sequence[Column], sensitive: Collect
     return digest([definitions, sorted(product.contract.key), sorted(sensitive)])
 
 
-def found_nothing(
+def has_no_findings(
     product: Product, columns: Sequence[Column], results: Iterable[RuleResult]
 ) -> bool:
     """Return whether these results mean that there are no findings in any part."""

@@ -104,7 +104,7 @@ def _total_sql(
     return "" if secrets and names_secret(sql, secrets) else sql
 
 
-def asked_of(queries: Iterable[TotalsQuery], aliases: Collection[str]) -> tuple[str, ...]:
+def total_queries_of(queries: Iterable[TotalsQuery], aliases: Collection[str]) -> tuple[str, ...]:
     """Return the queries of totals of the parts of a table that has these aliases."""
     blocks = (block for query in queries for block in query.blocks)
     return tuple(sorted({block.query for block in blocks if block.table in aliases}))
