@@ -1,4 +1,4 @@
-"""Assay: data products that are judged before anyone can read them."""
+"""Assay: data products that are checked before they are published."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
