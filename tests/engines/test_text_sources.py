@@ -58,7 +58,7 @@ def read(engine: DuckDB, files: InputFiles) -> list[tuple]:
 def refused(engine: DuckDB, files: InputFiles) -> str:
     with pytest.raises(SourceFault) as fault:
         inspect(files, files.paths, engine)
-    return fault.value.told(shown=True)
+    return fault.value.text(shown=True)
 
 
 ZONED = "TIMESTAMP WITH TIME ZONE"

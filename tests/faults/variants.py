@@ -7,6 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 
+def put(owner: Any, name: str, value: Any) -> None:
+    """Replace what is there under a name: a name that nobody has would change nothing."""
+    assert hasattr(owner, name), f"{owner} has no {name}"
+    setattr(owner, name, value)
+
+
 def commit_per_product() -> None:
     """Publish every product in a transaction of its own."""
     from assay.catalog import writes
@@ -18,7 +24,7 @@ def commit_per_product() -> None:
         writer.execute("commit")
         writer.execute("begin immediate")
 
-    writes.move_pointer = move
+    put(writes, "move_pointer", move)
 
 
 def slowly() -> None:
@@ -31,7 +37,7 @@ def slowly() -> None:
         real(writer, environment, release, moved)
         time.sleep(0.05)
 
-    writes.move_pointer = move
+    put(writes, "move_pointer", move)
 
 
 def no_intents() -> None:
@@ -39,14 +45,18 @@ def no_intents() -> None:
     from assay.catalog.sqlite import Sqlite
 
     real = Sqlite.many
-    Sqlite.many = lambda self, sql, rows: None if "into intents" in sql else real(self, sql, rows)  # type: ignore[method-assign]
+    put(
+        Sqlite,
+        "many",
+        lambda self, sql, rows: None if "into intents" in sql else real(self, sql, rows),
+    )
 
 
 def no_flush() -> None:
     """Trust the machine to keep what was never flushed."""
     from assay.store.files import LocalStorage
 
-    LocalStorage.flush = lambda self, paths: None  # type: ignore[method-assign]
+    put(LocalStorage, "flush", lambda self, paths: None)
 
 
 def record_before_writing() -> None:
@@ -55,7 +65,7 @@ def record_before_writing() -> None:
     from assay.catalog import Catalog
     from assay.store.files import LocalStorage
 
-    records._WORTH_KEEPING = 0.0  # record one by one, so that what is judged is there
+    put(records, "_WORTH_RECORDING", 0.0)  # record one by one, so that what is judged is there
     late: list[Any] = []
     real_seal, real_record, real_parts = LocalStorage.seal, Catalog.record, Catalog.record_parts
 
@@ -76,10 +86,10 @@ def record_before_writing() -> None:
 
         return record
 
-    LocalStorage.seal = seal  # type: ignore[method-assign]
-    LocalStorage.flush = lambda self, paths: None  # type: ignore[method-assign]
-    Catalog.record = then(real_record)  # type: ignore[method-assign]
-    Catalog.record_parts = then(real_parts)  # type: ignore[method-assign]
+    put(LocalStorage, "seal", seal)
+    put(LocalStorage, "flush", lambda self, paths: None)
+    put(Catalog, "record", then(real_record))
+    put(Catalog, "record_parts", then(real_parts))
 
 
 def forget_what_was_built() -> None:
@@ -117,21 +127,22 @@ def set_back() -> None:
         def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
             return datetime.now(tz) - timedelta(days=2)
 
-    workspace.datetime = Back  # type: ignore[misc]
+    put(workspace, "datetime", Back)
 
 
 def no_grace() -> None:
     """Not a control: take for dead at once what has lost its server, which in tests has just been started."""
     from assay.catalog import postgres_runs
 
-    postgres_runs.GRACE = 0
+    put(postgres_runs, "GRACE", 0)
 
 
 def small_heaps() -> None:
     """Not a control: let `gc` put together what the tests' project has, which is little."""
     from assay.build import compact as compaction
 
-    compaction.YOUNGEST, compaction.FEWEST = 1, 3  # type: ignore[misc]
+    put(compaction, "YOUNGEST", 1)
+    put(compaction, "FEWEST", 3)
 
 
 def few_share() -> None:
@@ -140,8 +151,10 @@ def few_share() -> None:
     from assay.build import pack as packing
     from assay.build import tasks
 
-    tasks.MANY, packing.FEWEST = 4, 2  # type: ignore[misc]
-    compaction.TOLERATED, compaction.FEWEST = 2, 1  # type: ignore[misc]
+    put(tasks, "MANY", 4)
+    put(packing, "FEWEST", 2)
+    put(compaction, "TOLERATED", 2)
+    put(compaction, "FEWEST", 1)
 
 
 VARIANTS = {
