@@ -71,7 +71,7 @@ def record_before_writing() -> None:
 
     def seal(self: Any, path: str) -> tuple[int, str]:
         sealed = real_seal(self, path)
-        full = self._full(path)
+        full = self.paths.full(path)
         full.rename(f"{full}.late")
         late.append(full)
         return sealed
