@@ -170,7 +170,7 @@ changes = st.one_of(
 
 @pytest.mark.usefixtures("few")
 @settings(
-    max_examples=60 if LARGE else 5,
+    max_examples=60 if LARGE else 3,
     deadline=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),

@@ -421,7 +421,7 @@ def torn_sets(life: Life, before: dict[str, list[int]], between: dict[str, list[
 
 
 @settings(
-    max_examples=400 if LARGE else 6,
+    max_examples=400 if LARGE else 4,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     print_blob=True,

@@ -184,7 +184,7 @@ def test_other_code_builds_every_part_again_and_old_code_none(shop: Place) -> No
     assert (told["shop.daily"]["result"], told["shop.daily"]["built"]) == ("published", False)
 
 
-@pytest.mark.parametrize("nights", mostly_long([4, 10], 4))
+@pytest.mark.parametrize("nights", mostly_long([2, 10], 2))
 def test_whatever_changes_it_is_as_if_built_anew(tmp_path: Path, nights: int) -> None:
     """Random nights: what is published is what a project that knows nothing would build from the same files."""
     chance = random.Random(4)

@@ -20,7 +20,7 @@ from assay.engines import duckdb as duck
 from assay.engines.duckdb import DuckDB
 from assay.engines.tables import InputFiles, StoredTable
 
-NESTED = 800 if os.environ.get("ASSAY_EXACTNESS") == "large" else 12
+NESTED = 800 if os.environ.get("ASSAY_EXACTNESS") == "large" else 6
 LIMIT = 60.0  # seconds for a query of a few rows: more is a hang
 # As of a project that says nothing, of one that says all it may, and on a machine of one core.
 LIMITS: list[dict[str, str]] = [
