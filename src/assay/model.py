@@ -1,7 +1,7 @@
 """What is declared: products, sources, rules, contracts and their parts, as frozen values."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -65,24 +65,66 @@ class Consumer(Struct, frozen=True, kw_only=True):
     contact: str = ""
 
 
-class Freshness(Struct, frozen=True, kw_only=True):
-    """A promise of when data is available; shown, and not yet enforced.
+class WorkCalendar(Struct, frozen=True, kw_only=True):
+    """Which days are working days.
 
-    - `by`: local time of day, `HH:MM`.
-    - `tz`: time zone of `by`, an IANA name.
-    - `on`: calendar of working days that the promise is for; '' for every day.
-    - `covers`: the period that the data covers by then, such as "previous day"; '' when not said.
+    - `name`: as declarations and messages call it, such as "GB-ENG" or "SHOP".
+    - `weekdays`: days of the week that are worked on, Monday is 0.
+    - `closed`: holidays and other days off, in order.
+    - `opened`: working days although the weekday or a holiday says otherwise, in order.
+    - `first`, `last`: the days from and until which this is known; about others nothing is known.
+    - `origin`: where the holidays are from, such as "holidays 0.109"; '' for none.
     """
 
-    by: str
+    name: str
+    weekdays: tuple[int, ...] = (0, 1, 2, 3, 4)
+    closed: tuple[date, ...] = ()
+    opened: tuple[date, ...] = ()
+    first: date = date.min
+    last: date = date.max
+    origin: str = ""
+
+
+class Freshness(Struct, frozen=True, kw_only=True):
+    """A promise of how far data reaches by when; `help(assay.Freshness)` is read by users.
+
+        Freshness(by="07:00", tz="Europe/London", on="GB-ENG", covers="previous working day")
+        Freshness(within="36h")
+
+    A promise falls due at a time of day (`by`), at the times of a cron expression (`every`), or
+    when the newest data is too old (`within`): one of the three.
+
+    - `by`: local time of day, `HH:MM`.
+    - `every`: cron expression of the local times, such as "0 7 * * 1-5".
+    - `within`: the greatest age of the newest data, such as "36h".
+    - `tz`: time zone, an IANA name.
+    - `on`: the days on which it falls due: a calendar, by name or made by `calendar()`; "working
+      day 3 of GB-ENG" or "last working day of GB-ENG" of each month; '' for every day.
+    - `covers`: the period that the data has to reach the end of: "today", "previous day",
+      "previous working day", "previous trading day", "previous week", "previous month", "previous
+      quarter" or "previous year". '' is the previous working day of `on`, or the previous day.
+    - `trading`: the calendar of the trading days that `covers` names; '' is that of the sources.
+    - `warn_before`: how long before it falls due people are told that it may not be kept.
+    - `at_least`: the share of promises that has to be kept, such as "95 %".
+    """
+
+    by: str = ""
+    every: str = ""
+    within: str = ""
     tz: str = "UTC"
-    on: str = ""
+    on: Any = ""
     covers: str = ""
+    trading: Any = ""
+    warn_before: str = ""
+    at_least: str = ""
 
     def __str__(self) -> str:
-        days = f" on {self.on} working days" if self.on else ""
+        if self.within:
+            return f"at most {self.within} old"
+        at = f"by {self.by}" if self.by else f"every {self.every!r}"
+        days = f" on {self.on}" if self.on else ""
         covers = f", covering the {self.covers}" if self.covers else ""
-        return f"by {self.by} {self.tz}{days}{covers}"
+        return f"{at} {self.tz}{days}{covers}"
 
 
 class Column(Struct, frozen=True, kw_only=True, gc=False):
@@ -252,6 +294,9 @@ class Source(Struct, frozen=True, kw_only=True):
     - `path_regex`: regular expression of a path; its groups are the values of the placeholders.
     - `path_columns`: columns whose values are in the path.
     - `path_escaped`: placeholders in a folder `key=value`, where values are escaped as in a URL.
+    - `event_time`: the column with the business time of a row; '' for none.
+    - `freshness`: until when new data is promised.
+    - `poll`: seconds between two looks at the files while `products run` runs; 0 for its default.
     """
 
     name: str
@@ -268,6 +313,9 @@ class Source(Struct, frozen=True, kw_only=True):
     path_regex: str = ""
     path_columns: tuple[Column, ...] = ()
     path_escaped: tuple[str, ...] = ()
+    event_time: str = ""
+    freshness: Freshness | None = None
+    poll: float = 0.0
 
     @property
     def is_text(self) -> bool:

@@ -14,7 +14,10 @@ from assay.build.workspace import open_workspace
 from assay.plan.request import Request, RunOptions
 from tests.conftest import LONG, Place
 
-ROUNDS, FIRST = (30 if os.environ.get("ASSAY_FAULTS") else 14), 10  # what is alive after all rounds is compared with what is after the first
+ROUNDS, FIRST = (
+    (30 if os.environ.get("ASSAY_FAULTS") else 14),
+    10,
+)  # what is alive after all rounds is compared with what is after the first
 EDIT_EVERY = 4  # rounds
 VARIANTS = 2  # of the definitions: each new SQL text still fills a cache, which has a limit
 

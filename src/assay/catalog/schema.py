@@ -20,7 +20,7 @@ def _creating(*names: str) -> list[str]:
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows are ordered by `rowid`
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     3: [*_creating("claims"), "alter table parts add column modified bigint not null default 0"],
@@ -30,6 +30,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
     ],
     5: ["drop table seen", "delete from listings"],
     6: [*_creating("waivers", "inspected")],
+    7: [*_creating("windows", "promises", "arrivals", "incidents", "incidents_open", "notices")],
 }
 
 

@@ -1,5 +1,5 @@
 -- The catalog: immutable facts (versions, verdicts, releases), and the pointers, which move.
--- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 7.
+-- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 8.
 -- In SQLite's dialect; postgres_server.py translates types. What only one database needs is in
 -- sqlite.sql or postgres.sql.
 
@@ -157,4 +157,63 @@ create table inspected (
   digest  text not null,
   reading text not null,
   primary key (digest, reading)
+);
+
+-- Since when the promises of a product or source have been watched: earlier ones do not count.
+create table windows (
+  environment text not null,
+  name        text not null,              -- product or source
+  freshness   text not null,              -- JSON: the promise, as declared
+  since       text not null,
+  primary key (environment, name)
+);
+
+-- Promises that fell due, and how each came out.
+create table promises (
+  environment text not null,
+  name        text not null,
+  due         text not null,              -- when it fell due
+  state       text not null,              -- kept, late, missed
+  came        text,                       -- when the data came, if it was late
+  as_of       text,                       -- how far the data reached when it fell due
+  cause       text not null,              -- why it was not kept, '' when it was
+  basis       text not null,              -- JSON: the promise, what it had to reach, the days of the
+                                          --   calendar that were used and where they are from
+  primary key (environment, name, due)
+);
+
+-- When new content of a source, or of one of its parts, was there.
+create table arrivals (
+  source text not null,
+  part   text not null,                   -- '' for the source as a whole
+  at     text not null,
+  seen   text not null,                   -- when it was observed
+  primary key (source, part, at)
+);
+
+-- What people are told about: one incident for each cause, from when it was seen until it ended.
+create table incidents (
+  id          text primary key,
+  environment text not null,
+  cause       text not null,              -- what is wrong with what, such as 'held finance.revenue'
+  kind        text not null,              -- at risk, late, missed, held back, failed
+  about       text not null,              -- product or source
+  began       text not null,              -- when it went wrong, as far as is known
+  opened      text not null,              -- when it was seen
+  closed      text,                       -- when it was over
+  detail      text not null               -- JSON: what people are told
+);
+create index incidents_open on incidents (environment, closed);
+
+-- Messages about incidents, and whether they were delivered.
+create table notices (
+  incident  text not null,
+  route     text not null,                -- name of the route in the settings
+  event     text not null,                -- opened, changed, closed
+  at        text not null,                -- when it was to be told
+  sent      text,                         -- when it was delivered
+  tries     integer not null,
+  error     text not null,                -- why the last try failed, '' for none
+  detail    text not null,                -- JSON: what is told
+  primary key (incident, route, event, at)
 );

@@ -34,7 +34,7 @@ from assay.declare.pysource import DigestCache
 from assay.engines.sql.reader import Parsed, bare
 from assay.engines.sql.tables import SqlTable
 from assay.jsonform import encode
-from assay.model import Product, Rule, Source
+from assay.model import Product, Rule, Source, WorkCalendar
 from assay.plan.digests import digest
 from assay.plan.graph import Graph
 from assay.store.files import stamp_of
@@ -69,6 +69,7 @@ class _Declared(Struct):
     sources: list[Source]
     products: list[Product]
     order: list[int]
+    calendars: list[WorkCalendar]
 
 
 H = TypeVar("H", _ManifestHeader, _CacheHeader)
@@ -104,14 +105,17 @@ def write_manifest(config: Config, graph: Graph, files: list[str], stamp: str) -
     """Store a graph for the next run; `stamp` is `made_from()` with `files`."""
     index = {name: number for number, name in enumerate(graph.products)}
     order = [index[name] for name in graph.order]
-    declared = _Declared([*graph.sources.values()], [*graph.products.values()], order)
+    sources, products = [*graph.sources.values()], [*graph.products.values()]
+    declared = _Declared(sources, products, order, [*graph.calendars.values()])
     _write(config, FILE, _ManifestHeader(stamp, files), declared)
 
 
 def _graph_of(declared: _Declared) -> Graph:
     """Return a stored graph; ValueError, LookupError or TypeError for an impossible one."""
     products = {product.name: product for product in declared.products}
-    graph = Graph(products, {source.name: source for source in declared.sources})
+    sources = {source.name: source for source in declared.sources}
+    calendars = {calendar.name: calendar for calendar in declared.calendars}
+    graph = Graph(products, sources, calendars)
     names = {*products, *graph.sources}
     for product in declared.products:
         if not (product.domain and product.bare):

@@ -4,19 +4,20 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from assay.errors import UsageError
-from assay.model import Product, Source
+from assay.model import Product, Source, WorkCalendar
 from assay.plan.names import full_name, nearest
 from assay.sensitive import unless
 
 
 class Graph(Struct, frozen=True, dict=True):
-    """Products and sources by full name; edges follow what building and checking read."""
+    """Products and sources by full name, calendars by name; edges follow what is read."""
 
     products: Mapping[str, Product]
     sources: Mapping[str, Source]
+    calendars: Mapping[str, WorkCalendar] = field(default_factory=dict)
 
     @cached_property
     def order(self) -> tuple[str, ...]:

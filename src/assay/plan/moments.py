@@ -38,9 +38,8 @@ def graph_at(graph: Graph, now: datetime) -> Graph:
     """Return the graph with the clock of each product at the start of its current period."""
     if not any(product.changes_with for product in graph.products.values()):
         return graph
-    timed = Graph(
-        {name: at_moment(product, now) for name, product in graph.products.items()}, graph.sources
-    )
+    products = {name: at_moment(product, now) for name, product in graph.products.items()}
+    timed = replace(graph, products=products)
     timed.keep_order(graph.order)
     return timed
 

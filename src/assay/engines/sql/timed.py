@@ -14,9 +14,8 @@ def clocks_set(graph: Graph) -> Graph:
     """Return the graph with the clocks set in all products that have a moment."""
     if not any(product.moment for product in graph.products.values()):
         return graph
-    timed = Graph(
-        {name: clock_set(product) for name, product in graph.products.items()}, graph.sources
-    )
+    products = {name: clock_set(product) for name, product in graph.products.items()}
+    timed = replace(graph, products=products)
     timed.keep_order(graph.order)
     return timed
 

@@ -46,7 +46,7 @@ def traced(graph: Graph) -> Graph:
             patterns = sensitive_in(product, patterns_of)
         if patterns:
             patterns_of[name] = patterns
-    return Graph(products=products, sources=graph.sources) if patterns_of else graph
+    return replace(graph, products=products) if patterns_of else graph
 
 
 def derived(sql: str, patterns: Collection[str]) -> tuple[str, ...]:
