@@ -243,6 +243,41 @@ class Release(Struct, frozen=True, kw_only=True):
     moves: tuple[tuple[str, str], ...] = ()
 
 
+class RunSummary(Struct, frozen=True, kw_only=True):
+    """How a run ended; recorded with it.
+
+    - `at`: when it ended; `seconds`: how long it took.
+    - `built`: how many products were built.
+    - `counts`: the number of products by result: published, unchanged, held back, held, failed,
+      left, unfinished, busy; and `parts held back` of those that are published without them.
+    - `names`: the first products of each result but `unchanged`.
+    """
+
+    at: datetime
+    seconds: float
+    built: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class RecordedRun(Struct, frozen=True, kw_only=True):
+    """A run as it is recorded.
+
+    - `state`: running, done, interrupted or crashed.
+    - `asked`: the command, in words.
+    - `summary`: None while it runs, and when it was killed.
+    """
+
+    id: str
+    environment: str
+    state: str
+    started_at: datetime
+    host: str
+    pid: int
+    asked: str
+    summary: RunSummary | None = None
+
+
 class SourceFile(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A file of a source as it was observed.
 

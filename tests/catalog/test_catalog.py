@@ -216,7 +216,10 @@ def test_a_crash_is_settled_by_the_next_run(opened: Callable[..., Catalog]) -> N
     living.__enter__()
     first.record([replace(version("v1"), run="r0")], [])
     assert second.runs.recover(forget) == [], "a living run is left alone"
-    change(second, "insert into runs values ('r0', 'running', '', '', '', 0)")
+    change(
+        second,
+        "insert into runs (id, state, started_at, environment, host, pid) values ('r0', 'running', '', '', '', 0)",
+    )
     change(second, "insert into intents values ('d.x/r0', 'r0')")
     assert opened().runs.recover(forget) == ["r0"]
     assert removed == [("d.x/r0",)]
@@ -310,7 +313,7 @@ def test_what_a_living_run_may_build_nobody_else_builds(opened: Callable[..., Ca
         raise AssertionError("it decided on what was there before")
     change(
         first,
-        "insert into runs values ('r0', 'running', '2020-01-01T00:00:00+00:00', 'prod', 'h', 1)",
+        "insert into runs (id, state, started_at, environment, host, pid) values ('r0', 'running', '2020-01-01T00:00:00+00:00', 'prod', 'h', 1)",
     )
     change(first, "insert into claims values ('d.p', 'k', 'r0')")
     with second.runs.open("r4", "prod", NOW, {"d.p": "k"}, keep, recorded=1) as held:
@@ -416,6 +419,8 @@ def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[...,
     change(catalog, "drop table inspected")
     for table in ("windows", "promises", "arrivals", "incidents", "notices"):
         change(catalog, f"drop table {table}")
+    for column in ("asked", "ended_at", "seconds", "results"):
+        change(catalog, f"alter table runs drop column {column}")
     change(catalog, "alter table parts drop column modified")
     change(catalog, "alter table replaced drop column seen")
     change(

@@ -366,7 +366,9 @@ def test_nobody_is_dead_when_the_server_has_just_come_back(
     monkeypatch.setattr("assay.catalog.postgres_runs.GRACE", 10**6)
     catalog = open_catalog(address)
     catalog.database.write(
-        lambda w: w.execute("insert into runs values ('r0', 'running', '', '', '', 0)")
+        lambda w: w.execute(
+            "insert into runs (id, state, started_at, environment, host, pid) values ('r0', 'running', '', '', '', 0)"
+        )
     )
     assert catalog.runs.recover(lambda path, keep=frozenset: None) == []
     monkeypatch.setattr("assay.catalog.postgres_runs.GRACE", 0)

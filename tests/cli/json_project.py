@@ -111,6 +111,7 @@ def look(place: Place, recorder: Recorder) -> None:
     run("history", "history", "note")
     run("history --rule", "history", "lines", "--rule", "the latest")
     run("lineage", "lineage", "total")
+    run("runs", "runs")
     run("query", "query", "from total")
     run("show", "show", "total", "--held")
     run("show", "show", "total", "--held", "--failures", "is small")

@@ -19,6 +19,7 @@ from assay.views.files import CopyView, FileView, SourceView
 from assay.views.history import HistoryView
 from assay.views.results import ResultKind
 from assay.views.rules import RuleHistoryView, RuleWay
+from assay.views.runs import RunView
 from assay.views.status import StatusView
 from assay.views.why import ExplanationView
 from assay.views.why_part import PartExplanationView
@@ -258,6 +259,7 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("history", HistoryView),
         ("history --rule", RuleHistoryView),
         ("ls", AboutView),
+        ("runs", RunView),
         ("show: a source", SourceView),
         ("show: a file", FileView),
         ("show --to", CopyView),

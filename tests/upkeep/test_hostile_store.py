@@ -147,7 +147,7 @@ def test_what_a_dead_run_intended_is_removed_in_the_store_alone(shop: Place, pat
     ours = {f: f.stat().st_ino for f in stored}
     catalog = catalog_of(shop)
     catalog.execute(
-        "insert into runs values ('dead', 'running', '2024-01-01T00:00:00+00:00', 'prod', 'h', 1)"
+        "insert into runs (id, state, started_at, environment, host, pid) values ('dead', 'running', '2024-01-01T00:00:00+00:00', 'prod', 'h', 1)"
     )
     catalog.execute(
         "insert into intents values (?, 'dead')", [path.replace("/VICTIM", str(victim))]
@@ -164,7 +164,7 @@ def test_a_file_that_a_part_names_is_not_removed_for_an_intent(shop: Place) -> N
     catalog = catalog_of(shop)
     before = shop.query("select sum(x)::int as x from p")
     catalog.execute(
-        "insert into runs values ('dead', 'running', '2024-01-01T00:00:00+00:00', 'prod', 'h', 1)"
+        "insert into runs (id, state, started_at, environment, host, pid) values ('dead', 'running', '2024-01-01T00:00:00+00:00', 'prod', 'h', 1)"
     )
     catalog.execute("insert or ignore into intents select path, 'dead' from parts")
     assert shop.run("gc").code == 0
@@ -179,7 +179,8 @@ def test_no_lock_outside_the_folder_of_locks_is_touched(shop: Place, run: str) -
     catalog = catalog_of(shop)
     run = run.replace("/VICTIM", str(victim))
     catalog.execute(
-        "insert into runs values (?, 'running', '2024-01-01T00:00:00+00:00', 'prod', 'h', 1)", [run]
+        "insert into runs (id, state, started_at, environment, host, pid) values (?, 'running', '2024-01-01T00:00:00+00:00', 'prod', 'h', 1)",
+        [run],
     )
     catalog.execute("insert into claims values ('sales.p', '', ?)", [run])
     for verb in VERBS:

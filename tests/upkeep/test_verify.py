@@ -553,7 +553,7 @@ def test_what_a_living_run_writes_is_not_foreign_and_what_a_dead_one_left_is_rem
     assert [f["file"] for f in findings(shop)[1]] == ["sales.p/alive", "strange"]
     (store / "strange").unlink()
     catalog.database._db.execute(
-        "insert into runs values ('dead', 'running', '2024', 'prod', 'h', 1)"
+        "insert into runs (id, state, started_at, environment, host, pid) values ('dead', 'running', '2024', 'prod', 'h', 1)"
     )
     catalog.database._db.execute("insert into intents values ('sales.p/alive', 'dead')")
     catalog.close()

@@ -1,14 +1,30 @@
 """The work that a run did for each product, and the results."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from msgspec import Struct, field
 
 from assay.build.undeclared import Undeclared
-from assay.decisions import Reason
-from assay.events import End, Failed, Result
-from assay.facts import Version
+from assay.decisions import Blocked, Keep, Publish, Reason
+from assay.events import End, Failed, Result, held_parts
+from assay.facts import RunSummary, Version
 from assay.rules.verdict import JudgedVersion
+
+_NAMED = 20  # products of each result that are recorded with a run by name
+
+
+def kind_of(end: End) -> str:
+    """Return the result of a product as people call it: published, held back, failed …"""
+    match end:
+        case Publish():
+            return "published"
+        case Blocked():
+            return "held back"
+        case Keep():
+            return "unchanged"
+    return type(end).__name__.lower()  # held, failed, left, unfinished, busy
 
 
 class ProductWork(Struct):
@@ -46,6 +62,23 @@ class Results:
     def missing(self) -> list[str]:
         """The products that have no result yet."""
         return [name for name in self.work if name not in self.results]
+
+    def summary(self, ends: Mapping[str, End], *, at: datetime, seconds: float) -> RunSummary:
+        """Return how a run ended: its results, and these ends of other products."""
+        results = [*self.results.values(), *(self._result(name, end) for name, end in ends.items())]
+        names: dict[str, list[str]] = defaultdict(list)
+        for result in results:
+            names[kind_of(result.end)].append(result.product)
+        counts = {kind: len(products) for kind, products in sorted(names.items())}
+        if without_parts := sum(bool(held_parts(result.end)) for result in results):
+            counts["parts held back"] = without_parts
+        return RunSummary(
+            at=at,
+            seconds=round(seconds, 3),
+            built=sum(result.built for result in results),
+            counts=counts,
+            names={k: tuple(sorted(v)[:_NAMED]) for k, v in names.items() if k != "unchanged"},
+        )
 
     def _result(self, name: str, end: End) -> Result:
         work = self.work[name]

@@ -27,6 +27,7 @@ from assay.engines.sql.timed import clocks_set
 from assay.errors import AssayError, SourceReplaced
 from assay.events import (
     Busy,
+    End,
     Failed,
     Holder,
     Progress,
@@ -37,7 +38,7 @@ from assay.events import (
     Working,
 )
 from assay.events import Settled as SettledEvent
-from assay.facts import Key, Release
+from assay.facts import Key, Release, RunSummary
 from assay.plan.ladder import Plan, decide
 from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions
@@ -85,6 +86,7 @@ class Run:
         self.held_up: dict[str, Holder] = {}
         self.stopping = False
         self.recorded_at = -inf  # when parts were last recorded
+        self.began = time.monotonic()
 
     # -------------------------------------------------------------------------------- the loop
 
@@ -126,6 +128,8 @@ class Run:
             self.plan.key_digests,
             workspace.storage.remove,
             recorded=self.observed.recorded,
+            asked=self.request.asked,
+            summary=self._summary,
         ) as claimed_by_others:
             workspace.catalog.keep_unfinished(environment, sorted(self.plan.work))
             try:
@@ -334,12 +338,21 @@ class Run:
 
     def _settle_unreleased(self) -> None:
         """Report the results of products whose set was not released."""
-        ends = {
+        if ends := self._unreleased():
+            self.workspace.reporter(SettledEvent(results=self.results.add(ends)))
+
+    def _unreleased(self) -> dict[str, End]:
+        return {
             name: self.schedule.end_without_release(name, self.held_up, stopping=self.stopping)
             for name in self.results.missing
         }
-        if ends:
-            self.workspace.reporter(SettledEvent(results=self.results.add(ends)))
+
+    def _summary(self) -> RunSummary:
+        """Return how this pass ended; products that need another pass are not in it."""
+        ends = {} if self.needs_another_pass else self._unreleased()
+        return self.results.summary(
+            ends, at=self.workspace.clock(), seconds=time.monotonic() - self.began
+        )
 
     def _compact(self) -> None:
         """Merge small files of published parts, so that their number stays bounded."""

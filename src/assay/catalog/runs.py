@@ -6,15 +6,34 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cache, partial
 
+from msgspec.structs import replace
+
 from assay.catalog.database import Reader, Remove, Writer
 from assay.catalog.rows import decoded, stamp
+from assay.catalog.run_rows import RUN, recorded_run, summary_row
 from assay.catalog.transactions import Transactions
 from assay.errors import Conflict
 from assay.events import Holder
+from assay.facts import RecordedRun, RunSummary
 
 _CLAIMS = (
     "select c.product, c.key, r.id, r.environment, r.started_at, r.host, r.pid from claims c"
     " join runs r on r.id = c.run where r.state = 'running' order by r.started_at"
+)
+
+
+_INSERT = (
+    "insert into runs (id, state, started_at, environment, host, pid, asked)"
+    " values (?, 'running', ?, ?, ?, ?, ?)"
+)
+_SUMMARIZE = "update runs set ended_at = ?, seconds = ?, results = ? where id = ?"
+_LIST = (
+    f"select {RUN} from runs where environment = ? and asked <> ''"
+    " order by started_at desc, id desc limit ?"
+)
+_KILLED = (  # what is recorded of a run that could not say how it ended
+    "select (select count(distinct product) from versions where run = ?),"
+    " (select count(*) from moves where release in (select id from releases where run = ?))"
 )
 
 
@@ -35,8 +54,12 @@ class Runs:
         remove: Remove,
         *,
         recorded: int,
+        asked: str = "",
+        summary: Callable[[], RunSummary] | None = None,
     ) -> Iterator[Mapping[str, Holder]]:
         """Hold a run open that may build products; yield those that other runs have claimed.
+
+        `asked` is the command in words; a run without is not listed. `summary` is called at the end.
 
         `keys` maps each product to the key it is built for ('': not known yet). The folder in the
         store that the run may write for each product is recorded first; at the end, files in it
@@ -47,8 +70,8 @@ class Runs:
 
         def begin(writer: Writer) -> dict[str, Holder]:
             _check_not_built(writer, keys, recorded)
-            row = [id, stamp(at), environment, os.uname().nodename, os.getpid()]
-            writer.execute("insert into runs values (?, 'running', ?, ?, ?, ?)", row)
+            row = [id, stamp(at), environment, os.uname().nodename, os.getpid(), asked]
+            writer.execute(_INSERT, row)
             writer.many("insert into intents values (?, ?)", [(path, id) for path in intended])
             return _claim(writer, id, keys, lambda run: self._database.is_dead(run, writer))
 
@@ -60,9 +83,16 @@ class Runs:
                 state = "done"
             finally:
                 self._transactions.run = ""
-                self._end(id, state, intended, remove)
+                self._end(id, state, intended, remove, summary)
 
-    def _end(self, run: str, state: str, intended: Sequence[str], remove: Remove) -> None:
+    def _end(
+        self,
+        run: str,
+        state: str,
+        intended: Sequence[str],
+        remove: Remove,
+        summary: Callable[[], RunSummary] | None,
+    ) -> None:
         """Settle this process's run.
 
         If another process has settled it, only remove what the run wrote since.
@@ -70,7 +100,7 @@ class Runs:
         rows = self._database.rows("select state from runs where id = ?", [run])
         if rows == [("running",)]:
             self._remove_intended(run, remove)
-            self._settle(run, state)
+            self._settle(run, state, summary() if summary else None)
         else:
             self._remove(intended, remove)
 
@@ -92,6 +122,26 @@ class Runs:
         with decoded(self._database.name):
             claims = _living_claims(self._database, self._database.is_dead)
             return {product: holder for product, _, holder in claims if product in products}
+
+    def listed(self, environment: str, limit: int) -> list[RecordedRun]:
+        """Return the last runs of an environment that had something to do, newest first.
+
+        A run that was killed is `crashed`, also before another run has noticed.
+        """
+        with decoded(self._database.name):
+            runs = list(map(recorded_run, self._database.rows(_LIST, [environment, limit])))
+            return [
+                replace(run, state="crashed")
+                if run.state == "running" and self._database.is_dead(run.id)
+                else run
+                for run in runs
+            ]
+
+    def work_of(self, run: str) -> tuple[int, int]:
+        """Return how many products a run has built, and how many it has published."""
+        with decoded(self._database.name):
+            [(built, published)] = self._database.rows(_KILLED, [run, run])
+            return int(built), int(published)
 
     def living(self, reader: Reader) -> Sequence[str]:
         """Return the ids of the living runs, as seen inside a transaction."""
@@ -126,7 +176,7 @@ class Runs:
         rows = self._database.rows(query, [path, f"{path}/", f"{path}0"])  # '0' comes after '/'
         return {file for (file,) in rows}
 
-    def _settle(self, run: str, state: str) -> None:
+    def _settle(self, run: str, state: str, summary: RunSummary | None = None) -> None:
         def settle(writer: Writer) -> None:
             writer.execute("delete from intents where run = ?", [run])
             writer.execute("delete from claims where run = ?", [run])
@@ -134,6 +184,8 @@ class Runs:
                 "update runs set state = ? where id = ? and state in ('running', ?)",
                 [state, run, state],
             )
+            if summary:
+                writer.execute(_SUMMARIZE, [*summary_row(summary), run])
 
         self._write(settle)
 

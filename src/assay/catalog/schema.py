@@ -30,7 +30,13 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
     ],
     5: ["drop table seen", "delete from listings"],
     6: [*_creating("waivers", "inspected")],
-    7: [*_creating("windows", "promises", "arrivals", "incidents", "incidents_open", "notices")],
+    7: [
+        *_creating("windows", "promises", "arrivals", "incidents", "incidents_open", "notices"),
+        "alter table runs add column asked text not null default ''",
+        "alter table runs add column ended_at text",
+        "alter table runs add column seconds double precision",
+        "alter table runs add column results text not null default '{}'",
+    ],
 }
 
 

@@ -11,7 +11,12 @@ create table runs (
   started_at  text not null,
   environment text not null,
   host        text not null,
-  pid         bigint not null
+  pid         bigint not null,
+  asked       text not null default '',   -- the command, in words; '' for a run that builds nothing
+  ended_at    text,                       -- when it ended, if it was not killed
+  seconds     double precision,           -- how long it took
+  results     text not null default '{}'  -- JSON: {built, counts: {result: products}, names: {result:
+                                          --   the first products}}
 );
 
 -- A path that a run may write: recovery removes the files in it that no version names.

@@ -34,6 +34,7 @@ VERBS = {
     "retry": (
         "Build again what failed or was left in the last run, and what was held because of it."
     ),
+    "runs": "List the last runs: when each was, how it came out, and how long it took.",
     "show": "Show the first rows of a published product, without the values of sensitive columns.",
     "status": "Show which version of each product is published, and whether it is up to date.",
     "suggest": "Suggest a contract for a source or a published product, as pandera code to paste.",

@@ -2,9 +2,14 @@
 
 import gc
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
+from datetime import datetime
+from shlex import quote
+from typing import Any
 
 import click
+from click.core import ParameterSource
 from msgspec.structs import replace
 
 from assay.build.execute import execute
@@ -17,6 +22,9 @@ from assay.plan.request import Request, RunOptions
 from assay.signals import stop_at_sigterm
 from assay.views.products import ProductViews
 from assay.views.results import EndView
+
+_UNSAID = {"as_json", "because", "jobs", "wait"}  # options that are not recorded with a run
+_LONGEST = 300  # characters of a command that are recorded
 
 
 def run_and_report(
@@ -38,12 +46,34 @@ def run_and_report(
         with redirect_stdout(sys.stderr):  # output of users' code is not part of ours
             return execute(
                 replace(workspace, reporter=reporter),
-                request,
+                replace(request, asked=command_line()),
                 observed,
                 options=replace(options, jobs=options.jobs or workspace.config.jobs),
             )
     finally:
         reporter.close()
+
+
+def command_line() -> str:
+    """Return the command that was typed, without options that do not say what is wanted."""
+    context = click.get_current_context()
+    words = [context.info_name or ""]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if is_given and name not in _UNSAID:
+            words += _words(parameter, context.params[name])
+    return " ".join(words)[:_LONGEST]
+
+
+def _words(parameter: click.Parameter, value: Any) -> Iterator[str]:
+    """Yield an option or argument as it is typed."""
+    is_option = isinstance(parameter, click.Option)
+    for item in value if isinstance(value, tuple) else (value,):
+        if is_option:
+            yield max(parameter.opts, key=len)
+        if not isinstance(item, bool):
+            yield quote(item.isoformat() if isinstance(item, datetime) else str(item))
 
 
 def _tune_garbage_collection() -> None:

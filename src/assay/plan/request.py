@@ -29,9 +29,11 @@ class Request(Struct, frozen=True, kw_only=True):
     - `forced`: products to build although nothing changed.
     - `restated`: failing rows that may be published because the user examined them, by product.
     - `part_range`: the parts to build now, `A..B`; '' for all.
+    - `asked`: the command in words, as `products runs` shows it.
     """
 
     products: frozenset[str]
     forced: frozenset[str] = frozenset()
     restated: Mapping[str, Restatement] = field(default_factory=dict)
     part_range: str = ""
+    asked: str = "execute"

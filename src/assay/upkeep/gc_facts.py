@@ -33,6 +33,7 @@ from assay.plan.retention import (
 from assay.upkeep.gc_files import ObsoleteFile
 
 _STRAY = timedelta(days=1)  # how long a part without a version is stored for a run to use it
+_LISTED = 100  # how many runs `products runs` can always list
 _VERSIONS = (
     "select v.id, v.product, v.key, v.digest, v.built_at, v.parts, case when exists ("
     " select 1 from verdicts where version = v.id and status in ('passed', 'warning')"
@@ -46,6 +47,7 @@ _RUNS = (
     "select id from runs where state <> 'running' and started_at < ?"
     " and id not in (select run from intents)"
     " and id not in (select run from versions) and id not in (select run from verdicts)"
+    f" and id not in (select id from runs where asked <> '' order by started_at desc limit {_LISTED})"
 )
 
 

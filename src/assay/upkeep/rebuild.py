@@ -76,7 +76,8 @@ def _build(workspace: Workspace, products: Iterable[str]) -> set[str]:
         if not ready:
             break
         remaining -= ready
-        outcome = execute(workspace, Request(products=frozenset(ready)), observed, options=options)
+        request = Request(products=frozenset(ready), asked="verify --repair")
+        outcome = execute(workspace, request, observed, options=options)
         built |= {name for name in ready if isinstance(outcome.results[name].end, Publish)}
     return built
 
