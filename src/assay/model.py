@@ -65,7 +65,7 @@ class Consumer(Struct, frozen=True, kw_only=True):
     contact: str = ""
 
 
-class WorkCalendar(Struct, frozen=True, kw_only=True):
+class WorkCalendar(Struct, frozen=True, kw_only=True, cache_hash=True):
     """Which days are working days.
 
     - `name`: as declarations and messages call it, such as "GB-ENG" or "SHOP".
@@ -85,7 +85,7 @@ class WorkCalendar(Struct, frozen=True, kw_only=True):
     origin: str = ""
 
 
-class Freshness(Struct, frozen=True, kw_only=True):
+class Freshness(Struct, frozen=True, kw_only=True, cache_hash=True):
     """A promise of how far data reaches by when; `help(assay.Freshness)` is read by users.
 
         Freshness(by="07:00", tz="Europe/London", on="GB-ENG", covers="previous working day")
