@@ -161,7 +161,7 @@ class Run:
         ready = self.schedule.ready
         ready.extend(self.retries.due())
         while ready and not self.stopping and len(pool) < most:
-            self._decide(ready.popleft(), pool, claimed_by_others)
+            self._decide(ready.pop(), pool, claimed_by_others)
 
     def _decide(self, name: str, pool: Pool[Done], claimed_by_others: Mapping[str, Holder]) -> None:
         product, work = self.schedule.graph.products[name], self.results[name]
@@ -194,7 +194,7 @@ class Run:
             case Waive():
                 assert restatement is not None
                 self.tasks.recorder.record_waivers(name, decision, restatement, self.workspace)
-                self.schedule.ready.appendleft(name)
+                self.schedule.ready.resume(name)
             case _:
                 self._settle(name, decision)
 
@@ -278,7 +278,7 @@ class Run:
                 self._fail(name, error)
                 return
         self._record(name, done)
-        self.schedule.ready.appendleft(name)
+        self.schedule.ready.resume(name)
 
     def _record(self, name: str, done: Built | JudgedVersion) -> None:
         work, recorder = self.results[name], self.tasks.recorder

@@ -1,8 +1,8 @@
 """Which products a run can decide on now, how each has ended, and what can be released; pure."""
 
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 
+from assay.build.ready import Ready
 from assay.decisions import Blocked, Decision, Held, InputState, Keep, UnusableInput
 from assay.events import Busy, End, Failed, Left, Unfinished
 from assay.plan.graph import Graph
@@ -66,7 +66,7 @@ class ReleaseSets:
 class Schedule:
     """The products of a plan in order of lineage, with the end of each product that has settled.
 
-    `ready` are products whose inputs have all settled. `states` are the products and sources as
+    `ready` are products whose inputs have all settled, the most urgent first. `states` are the products and sources as
     inputs of others. `put_off` are products left to another pass, and those that wait for them.
     """
 
@@ -83,7 +83,7 @@ class Schedule:
         self._unsettled_inputs = {
             name: len(names.intersection(graph.products[name].reads)) for name in plan.steps
         }
-        self.ready = deque(name for name, count in self._unsettled_inputs.items() if not count)
+        self.ready = Ready(name for name, count in self._unsettled_inputs.items() if not count)
         self._sets = ReleaseSets(graph, plan.steps, coherent=coherent)
 
     def settle(self, name: str, end: Settled) -> list[Sequence[str]]:
@@ -97,7 +97,7 @@ class Schedule:
             if reader in self._unsettled_inputs:
                 self._unsettled_inputs[reader] -= 1
                 if not self._unsettled_inputs[reader]:
-                    self.ready.append(reader)
+                    self.ready.add(reader)
         return self._sets.settle(name, self.put_off)
 
     def ends_of(self, names: Sequence[str], facts: Facts) -> dict[str, End]:
