@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from assay.catalog.database import Database, Holds, T, Writer, set_note
 from assay.catalog.facts import RecordedFacts
+from assay.catalog.incidents import Incidents
 from assay.catalog.reads import UNFINISHED, CatalogReads
 from assay.catalog.rows import WAIVER, to_json, waiver_row
 from assay.catalog.runs import Runs
@@ -20,7 +21,10 @@ CLOCKS_DIFFER = timedelta(minutes=5)  # tolerated between machines that share a 
 
 
 class Catalog(CatalogReads):
-    """Immutable facts, written in one transaction each; its parts are `runs` and `sources`."""
+    """Immutable facts, written in one transaction each.
+
+    Its parts are `runs`, `sources` and `incidents`.
+    """
 
     def __init__(self, database: Database) -> None:
         """Use a database; its tables are created, or migrated to the current schema, if needed."""
@@ -28,6 +32,7 @@ class Catalog(CatalogReads):
         self._transactions = Transactions(database)
         self.runs = Runs(self._transactions)
         self.sources = SourceFiles(self._transactions)
+        self.incidents = Incidents(self._transactions)
 
     def facts(self, environment: str, holds: Holds) -> Facts:
         """Return what is recorded, for one environment; `holds` is a method of Storage."""

@@ -31,7 +31,8 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
     5: ["drop table seen", "delete from listings"],
     6: [*_creating("waivers", "inspected")],
     7: [
-        *_creating("windows", "promises", "arrivals", "incidents", "incidents_open", "notices"),
+        *_creating("windows", "promises", "arrivals"),
+        *_creating("incidents", "incidents_open", "notices", "notices_waiting"),
         "alter table runs add column asked text not null default ''",
         "alter table runs add column ended_at text",
         "alter table runs add column seconds double precision",

@@ -196,29 +196,30 @@ create table arrivals (
   primary key (source, part, at)
 );
 
--- What people are told about: one incident for each cause, from when it was seen until it ended.
+-- What people are told about: one incident for each cause, from when it was noticed until it ended.
 create table incidents (
-  id          text primary key,
+  id          integer primary key,
   environment text not null,
-  cause       text not null,              -- what is wrong with what, such as 'held finance.revenue'
-  kind        text not null,              -- at risk, late, missed, held back, failed
-  about       text not null,              -- product or source
-  began       text not null,              -- when it went wrong, as far as is known
-  opened      text not null,              -- when it was seen
-  closed      text,                       -- when it was over
-  detail      text not null               -- JSON: what people are told
+  about       text not null,              -- the product or source that the cause is about
+  opened      text not null,              -- when it was noticed
+  closed      text,                       -- when it ended
+  ending      text not null,              -- restored, merged or undeclared; '' while it is open
+  cause       text not null,              -- JSON: what is wrong, and what waits for it
+  told        text not null               -- JSON: everything that people were told about it
 );
-create index incidents_open on incidents (environment, closed);
+create unique index incidents_open on incidents (environment, about) where closed is null;
 
 -- Messages about incidents, and whether they were delivered.
 create table notices (
-  incident  text not null,
+  id        integer primary key,
+  incident  integer not null,
   route     text not null,                -- name of the route in the settings
   event     text not null,                -- opened, changed, closed
-  at        text not null,                -- when it was to be told
+  at        text not null,                -- when it was written
+  retry_at  text,                         -- when it is tried next; null once it is delivered or given up
   sent      text,                         -- when it was delivered
   tries     integer not null,
   error     text not null,                -- why the last try failed, '' for none
-  detail    text not null,                -- JSON: what is told
-  primary key (incident, route, event, at)
+  message   text not null                 -- JSON: subject, text and recipients
 );
+create index notices_waiting on notices (retry_at) where retry_at is not null;

@@ -38,6 +38,7 @@ class Cause(Struct, frozen=True, kw_only=True):
 
     - `since`: when it went wrong, as far as is known.
     - `rules`: the names of the rules that hold it back.
+    - `failing`: how many rows fail these rules, where rows are counted.
     - `parts`: the parts that are held back or failed; () for the whole.
     - `error`: why it failed.
     - `reason`: why it is late, or may be.
@@ -49,6 +50,7 @@ class Cause(Struct, frozen=True, kw_only=True):
     kind: Kind
     since: datetime
     rules: tuple[str, ...] = ()
+    failing: Mapping[str, int] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
     error: str = ""
     reason: str = ""
@@ -199,9 +201,14 @@ def _of_result(result: Result, now: datetime) -> Cause | None:
         case Failed(error=error):
             return Cause(about=name, kind=Kind.FAILED, since=now, error=error)
         case Blocked(verdict=verdict):
-            failed = {r.text for r in verdict.results if r.status in {Status.FAILED, Status.ERROR}}
-            rules = tuple(sorted(failed))
-            return Cause(about=name, kind=Kind.HELD_BACK, since=verdict.judged_at, rules=rules)
+            failed = [r for r in verdict.results if r.status in {Status.FAILED, Status.ERROR}]
+            return Cause(
+                about=name,
+                kind=Kind.HELD_BACK,
+                since=verdict.judged_at,
+                rules=tuple(sorted(r.text for r in failed)),
+                failing={r.text: r.failing for r in failed if r.failing is not None},
+            )
     if result.unbuilt:
         parts = tuple(sorted(result.unbuilt))
         error = result.unbuilt[parts[0]].error

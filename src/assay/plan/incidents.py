@@ -49,6 +49,37 @@ class Incident(Struct, frozen=True, kw_only=True):
     told: tuple[str, ...] = ()
 
 
+class Message(Struct, frozen=True, kw_only=True):
+    """What a route is told; `owners` and `contacts` are addresses that it may be sent to."""
+
+    subject: str
+    text: str
+    owners: tuple[str, ...] = ()
+    contacts: tuple[str, ...] = ()
+
+
+class Notice(Struct, frozen=True, kw_only=True):
+    """A message about an incident for one route of the settings.
+
+    - `id`: its number in the catalog; 0 before it is recorded.
+    - `at`: when it was written.
+    - `retry_at`: when it is to be tried next; None once it is delivered or given up.
+    - `sent`: when it was delivered.
+    - `error`: why the last try failed; '' for none.
+    """
+
+    id: int = 0
+    incident: int = 0
+    route: str
+    event: Change
+    at: datetime
+    message: Message
+    retry_at: datetime | None = None
+    sent: datetime | None = None
+    tries: int = 0
+    error: str = ""
+
+
 class Step(Struct, frozen=True, kw_only=True):
     """A change of one incident; `news` are the facts that are new with it."""
 

@@ -35,7 +35,7 @@ class WaitingFiles(Struct, frozen=True, kw_only=True):
 class Tidied(Struct, frozen=True, kw_only=True):
     """What gc did, or would do; `kept` versions are by id, with the reason.
 
-    `moves` and `runs` count the rows removed from the catalog, `bytes` are those of dropped
+    `moves`, `runs` and `incidents` count the rows removed from the catalog, `bytes` are those of dropped
     versions. `as_of_since` is the first release as of which an environment can still be read, where
     that has changed. `sources` are those that are no longer declared.
     """
@@ -44,6 +44,7 @@ class Tidied(Struct, frozen=True, kw_only=True):
     kept: Mapping[str, KeepReason]
     moves: int
     runs: int
+    incidents: int
     as_of_since: Mapping[str, int]
     bytes: int
     removed: Sequence[str]
@@ -76,6 +77,7 @@ def tidy(workspace: Workspace, rule: KeepRule, *, dry: bool = False) -> Tidied:
         kept=collected.stay,
         moves=collected.moves,
         runs=collected.runs,
+        incidents=collected.incidents,
         as_of_since=collected.since,
         bytes=collected.bytes,
         removed=sorted(removed),

@@ -1,4 +1,4 @@
-"""Removes from the catalog what retention releases: versions, parts, moves, releases and runs.
+"""Removes old facts from the catalog: versions, parts, moves, releases, runs and incidents.
 
 The catalog forgets first, in one transaction, and names the files that are then obsolete. Those are
 removed later: so wherever this stops, no file is removed that the catalog still refers to.
@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from assay.catalog.catalog import Catalog
 from assay.catalog.database import Reader, Writer, set_note
+from assay.catalog.incidents import forget, old_incidents
 from assay.catalog.reads import whole_since
 from assay.catalog.rows import decoded, ids_of, stamp
 from assay.catalog.writes import replace_files
@@ -54,7 +55,7 @@ _RUNS = (
 class Collected(Struct, frozen=True, kw_only=True):
     """What was removed from the catalog, or would be, and why each other version stays.
 
-    `moves` and `runs` are counts, `bytes` the size of the obsolete `files`. `since` are the first
+    `moves`, `runs` and `incidents` are counts, `bytes` the size of the obsolete `files`. `since` are the first
     releases as of which environments can still be read, where that has changed.
     """
 
@@ -62,6 +63,7 @@ class Collected(Struct, frozen=True, kw_only=True):
     stay: Mapping[str, KeepReason] = field(default_factory=dict)
     moves: int = 0
     runs: int = 0
+    incidents: int = 0
     files: Sequence[ObsoleteFile] = ()
     bytes: int = 0
     since: Mapping[str, int] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class _Removal(Struct, frozen=True, kw_only=True):
     past: ForgottenMoves
     parts: _Parts
     runs: Sequence[str]
+    incidents: Sequence[int]
 
     def summary(self) -> Collected:
         return Collected(
@@ -90,6 +93,7 @@ class _Removal(Struct, frozen=True, kw_only=True):
             stay=self.stay,
             moves=len(self.past.moves),
             runs=len(self.runs),
+            incidents=len(self.incidents),
             files=self.parts.files,
             bytes=self.parts.bytes,
             since=self.past.first,
@@ -129,6 +133,7 @@ def _removal(catalog: Catalog, reader: Reader, rule: KeepRule, now: datetime) ->
         past=moves_to_forget(retention_input.moves, kept_since(rule, now, retention_input.running)),
         parts=_unused_parts(reader, versions, decided, may_use=may_use, now=now),
         runs=[run for (run,) in reader.rows(_RUNS, [stamp(kept_since(rule, now))])],
+        incidents=old_incidents(reader, now),
     )
 
 
@@ -282,3 +287,4 @@ def _remove(writer: Writer, removal: _Removal) -> None:
             [environment, release],
         )
     writer.many("delete from runs where id = ?", [(run,) for run in removal.runs])
+    forget(writer, removal.incidents)

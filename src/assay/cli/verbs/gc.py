@@ -77,6 +77,7 @@ def _as_data(tidied: Tidied) -> dict[str, Any]:
         "kept": {version: str(reason) for version, reason in tidied.kept.items()},
         "moves": tidied.moves,
         "runs": tidied.runs,
+        "incidents": tidied.incidents,
         "as_of_since": tidied.as_of_since,
         "bytes": tidied.bytes,
         "removed": tidied.removed,
