@@ -288,6 +288,8 @@ class SourceFile(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     - `digest`: SHA-256 of the content.
     - `part`: key of the part of the source that the file belongs to.
     - `inode`, `device`: identify the file on this machine, so that one that replaces it is noticed.
+    - `modified_ns`: when the file was last written, in ns since 1970, as its sender or a program
+      may have set it; 0 when not known.
     """
 
     path: str
@@ -297,6 +299,7 @@ class SourceFile(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     part: str = ""
     inode: int = 0
     device: int = 0
+    modified_ns: int = 0
 
 
 class SourceState(Struct, frozen=True, kw_only=True):
@@ -313,6 +316,20 @@ class SourceState(Struct, frozen=True, kw_only=True):
     files: tuple[SourceFile, ...] = ()
     missing: str = ""
     reading: str = ""
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    """New content of a source, or of one of its parts.
+
+    - `part`: key of the part; '' for a source without placeholders, as a whole.
+    - `at`: when it was there, as far as the times of its files tell; otherwise `seen`.
+    - `seen`: when it was observed.
+    """
+
+    source: str
+    part: str = ""
+    at: datetime
+    seen: datetime
 
 
 def short(version: str) -> str:

@@ -318,6 +318,16 @@ class Source(Struct, frozen=True, kw_only=True):
     poll: float = 0.0
 
     @property
+    def has_event_times(self) -> bool:
+        """Whether the files have a column with the business time; one in paths is a placeholder."""
+        return bool(self.event_time) and self.event_time not in {c.name for c in self.path_columns}
+
+    @property
+    def inspected_as(self) -> str:
+        """What a file is looked through for: how it is read, and the column with event times."""
+        return f"{self.reading} {self.event_time}" if self.has_event_times else self.reading
+
+    @property
     def is_text(self) -> bool:
         """Whether the files are CSV or JSON lines."""
         return self.format in {"csv", "jsonl"}

@@ -45,6 +45,11 @@ def local(now: datetime, tz: str) -> datetime:
     return now.astimezone(UTC if tz == "UTC" else ZoneInfo(tz)).replace(tzinfo=None)
 
 
+def in_utc(moment: datetime) -> datetime:
+    """Return a moment with a zone, so that any two can be compared; without one, it is in UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def settled_before(text: str, now: datetime, tz: str = "UTC", grace: str = "") -> datetime:
     """Return the local moment (without zone) before which rows are settled at `now`.
 

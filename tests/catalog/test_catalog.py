@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from assay.catalog import Catalog, open_catalog
+from assay.catalog.arrivals import KEPT
 from assay.catalog.copying import copy
 from assay.catalog.owner import owner
 from assay.catalog.rows import ids_of, ranges
 from assay.catalog.schema import SCHEMA_VERSION, tables
 from assay.errors import CatalogDamaged, CatalogError, Conflict, UsageError
 from assay.facts import (
+    Arrival,
     Move,
     Part,
     PartFindings,
@@ -360,13 +362,17 @@ def test_what_was_read_is_remembered(catalog: Catalog) -> None:
         for n in range(8)
     ]
     for state in states:
-        catalog.sources.remember([state])
+        catalog.sources.remember([state], seen=NOW)
     assert catalog.sources.last_seen(["s"]) == {"a": replace(file, digest="d7")}
-    catalog.sources.remember([replace(states[4], files=(replace(file, digest="d4", ctime_ns=3),))])
+    catalog.sources.remember(
+        [replace(states[4], files=(replace(file, digest="d4", ctime_ns=3),))], seen=NOW
+    )
     assert catalog.sources.last_seen(["s"]) == {"a": replace(file, digest="d4", ctime_ns=3)}, (
         "what was last there, also again"
     )
-    catalog.sources.remember([SourceState(name="t", digest="t", files=(replace(file, path="b"),))])
+    catalog.sources.remember(
+        [SourceState(name="t", digest="t", files=(replace(file, path="b"),))], seen=NOW
+    )
     assert catalog.sources.last_seen(["t", "s"]).keys() == {"a", "b"}
     assert catalog.sources.last_seen(["t"]).keys() == {"b"}
     assert catalog.sources.last_seen([]) == {}
@@ -375,7 +381,8 @@ def test_what_was_read_is_remembered(catalog: Catalog) -> None:
         [
             SourceState(name="s", digest="both", files=now),
             SourceState(name="t", digest="both", files=now),
-        ]
+        ],
+        seen=NOW,
     )
     assert catalog.sources.last_seen(["s", "t"])["a"].digest == "now"
     assert (
@@ -390,6 +397,42 @@ def test_what_was_read_is_remembered(catalog: Catalog) -> None:
     facts = catalog.facts("prod", lambda v: True)
     assert facts.files("s7") == {"a": "d7"}
     assert facts.files("s0") is None, "only the last few of a source are kept"
+
+
+def test_arrivals_are_kept_the_newest_last(catalog: Catalog) -> None:
+    def arrival(source: str, n: int) -> Arrival:
+        at = NOW + timedelta(days=n)
+        return Arrival(source=source, part=f"p{n}", at=at, seen=at + timedelta(minutes=5))
+
+    drops = [arrival("s", n) for n in range(KEPT + 10)]
+    catalog.arrivals.record(drops)
+    catalog.arrivals.record([*drops, arrival("t", 1)])
+    catalog.arrivals.record([])
+    assert catalog.arrivals.of("s") == drops[10:]
+    assert catalog.arrivals.of("s", 2) == drops[-2:]
+    assert catalog.arrivals.of("u") == []
+    assert catalog.arrivals.of_all(3) == {"s": drops[-3:], "t": [arrival("t", 1)]}
+    forget_sources(catalog, {"s", "t"}, dry=True)
+    assert catalog.arrivals.of("s", 1000) == drops
+    forget_sources(catalog, {"s"}, dry=False)
+    assert catalog.arrivals.of_all(1000) == {"s": drops[10:]}
+
+
+def test_the_last_event_of_files_is_remembered_by_content(catalog: Catalog) -> None:
+    days = {f"d{n}": datetime(2024, 1, 1) + timedelta(days=n) for n in range(200)}
+    catalog.sources.add_inspected([(digest, "r at", day) for digest, day in days.items()])
+    catalog.sources.add_inspected([("empty", "r at", None), ("d0", "r", None), ("z", "r z", NOW)])
+    assert catalog.sources.inspected("r at") == {**days, "empty": None}
+    assert catalog.sources.inspected("r z") == {"z": NOW}
+    assert catalog.sources.inspected("r") == {"d0": None}
+    last = datetime(2030, 1, 1, tzinfo=UTC)
+    latest = catalog.sources.latest_event
+    assert latest("r at", days, last) == days["d199"]
+    assert latest("r at", days, datetime(2024, 1, 8, 12, tzinfo=UTC)) == days["d7"]
+    assert latest("r at", {"d3", "d1"}, last) == days["d3"], "however many newer ones there are"
+    assert latest("r at", {"empty", "d500"}, last) is None
+    assert latest("r z", {"z"}, NOW) == NOW
+    assert latest("r z", {"z"}, NOW - timedelta(seconds=1)) is None
 
 
 def test_a_catalog_that_is_not_there_reads_as_empty(
@@ -422,6 +465,7 @@ def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[...,
     for column in ("asked", "ended_at", "seconds", "results"):
         change(catalog, f"alter table runs drop column {column}")
     change(catalog, "alter table parts drop column modified")
+    change(catalog, "alter table listings drop column seen")
     change(catalog, "alter table replaced drop column seen")
     change(
         catalog,
@@ -508,9 +552,11 @@ def full(catalog: Catalog) -> None:
         for path in ("z/ü.csv", "Z.csv", "a.csv")
     ]
     catalog.sources.remember(
-        [SourceState(name="s", digest=name, files=tuple(files)) for name in "zax"]
+        [SourceState(name="s", digest=name, files=tuple(files)) for name in "zax"],
+        [Arrival(source="s", part="ü", at=NOW, seen=NOW)],
+        seen=NOW,
     )
-    catalog.sources.add_inspected([("d", "reading")])
+    catalog.sources.add_inspected([("d", "reading", NOW)])
 
 
 def everything(catalog: Catalog) -> dict[str, list]:
@@ -550,7 +596,7 @@ def test_a_catalog_is_copied_to_another_database_and_back(
         "inspected": 1,
         "windows": 0,
         "promises": 0,
-        "arrivals": 0,
+        "arrivals": 1,
         "incidents": 0,
         "notices": 0,
     }

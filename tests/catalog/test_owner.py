@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -174,7 +175,7 @@ def test_a_catalog_that_was_copied_is_refused_and_says_where_it_went(
     with closing(shared_catalog(find_config(shop.root))) as held_open:
         assert shop.run("catalog", "copy", secret).code == 0
         with pytest.raises(CatalogError, match=f"was moved to .*{target}"):
-            held_open.sources.remember([])
+            held_open.sources.remember([], seen=datetime(2024, 1, 1, tzinfo=UTC))
     refused(shop, "was moved to", target, "[tool.products]")
     assert "hunter2" not in shop.run("status").err
     use(shop, target)

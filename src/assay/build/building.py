@@ -20,6 +20,7 @@ from assay.plan.part_specs import PartSpec, PartSteps
 from assay.rules.early import EarlyChecks
 from assay.rules.verdict import JudgedVersion
 from assay.store.files import Storage
+from assay.times import in_utc
 
 
 class BuildOrder(Struct, frozen=True, kw_only=True):
@@ -28,8 +29,8 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
     `inputs` returns the inputs of the product, or of one part; `check` raises if they changed.
     `steps` are the parts of a product that follows its inputs, or the stored parts of a product
     that is cut into parts. `holds`: a part that cannot be built is held back, and the part of the
-    version `before` is published in its place. `inherited` is the business time that the inputs
-    reach, and `data_as_of` returns that of the inputs of one part. `early` checks rules while a
+    version `before` is published in its place. `inherited` returns the business time that the
+    inputs reach, once they were inspected, and `data_as_of` that of the inputs of one part. `early` checks rules while a
     version is measured.
     """
 
@@ -40,7 +41,7 @@ class BuildOrder(Struct, frozen=True, kw_only=True):
     inputs: Callable[[PartSpec | None], Sequence[InputFiles]]
     check: Callable[[Sequence[InputFiles]], None]
     steps: PartSteps = PartSteps()
-    inherited: datetime | None = None
+    inherited: Callable[[], datetime | None] = lambda: None
     data_as_of: Callable[[PartSpec], datetime | None] = lambda _: None
     holds: bool = False
     before: Version | None = None
@@ -121,7 +122,7 @@ class BuildTools(Struct, frozen=True, kw_only=True):
             seconds=round(self.timer() - started, 3),
             run=order.run,
             parts=tuple(parts),
-            data_as_of=own_time or order.inherited,
+            data_as_of=own_time or order.inherited(),
         )
 
 
@@ -142,5 +143,5 @@ def combined(parts: Sequence[Part], columns: Sequence[Column]) -> Measured:
         rows=sum(part.rows for part in parts),
         columns=tuple(columns),
         digest=digest([[part.key, part.digest] for part in parts]),
-        data_as_of=max(times) if times else None,
+        data_as_of=max(times, key=in_utc, default=None),
     )

@@ -1,6 +1,7 @@
 """Inspects source files before they are read; a file that passed is not inspected again."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
@@ -10,12 +11,13 @@ from assay.catalog import Catalog
 from assay.engines.formats.inspect import inspect
 from assay.engines.tables import InputFiles
 from assay.plan.graph import Graph
+from assay.times import AHEAD, in_utc
 
 
 class Inspector:
     """Inspects the files of sources that products read, if they are not recorded as inspected.
 
-    Any thread may use it.
+    Events that are later than a day from `now` do not count. Any thread may use it.
     """
 
     def __init__(
@@ -23,15 +25,17 @@ class Inspector:
         catalog: Catalog,
         graph: Graph,
         products: Iterable[str],
+        *,
         workers: Workers,
         recorder: Recorder,
+        now: datetime,
     ) -> None:
         names = {name for product in products for name in graph.products[product].reads}
-        readings = {graph.sources[name].reading for name in names & graph.sources.keys()}
+        readings = {graph.sources[name].inspected_as for name in names & graph.sources.keys()}
         self.inspected = {
             reading: catalog.sources.inspected(reading) for reading in sorted(readings)
         }
-        self.workers, self.recorder = workers, recorder
+        self.workers, self.recorder, self.until = workers, recorder, now + AHEAD
         # One thread inspects the files of a source, the others wait for it.
         self._locks = {reading: Lock() for reading in readings}
 
@@ -39,15 +43,23 @@ class Inspector:
         """Inspect new files; raise SourceFault for the first that is not as its source declares."""
         for files in inputs:
             if files.source and not files.source.is_file:
-                with self._locks[files.source.reading]:
-                    self._inspect(files, files.source.reading)
+                with self._locks[files.source.inspected_as]:
+                    self._inspect(files, files.source.inspected_as)
 
-    def _inspect(self, files: InputFiles, reading: str) -> None:
-        inspected = self.inspected[reading]
+    def latest_event(
+        self, inspected_as: str, digests: Collection[str], until: datetime
+    ) -> datetime | None:
+        """Return the newest event, not after a moment, of inspected files with these digests."""
+        events = self.inspected.get(inspected_as, {})
+        times = (at for digest in digests if (at := events.get(digest)) and in_utc(at) <= until)
+        return max(times, key=in_utc, default=None)
+
+    def _inspect(self, files: InputFiles, inspected_as: str) -> None:
+        inspected = self.inspected[inspected_as]
         new = [file for file in files.observed if file.digest not in inspected]
         if new:
-            paths = [Path(files.root, file.path) for file in new]
-            inspect(files, paths, self.workers.engine)
-            digests = {file.digest for file in new}
-            self.recorder.inspected(reading, digests)
-            inspected |= digests
+            paths = {Path(files.root, file.path): file.digest for file in new}
+            events = inspect(files, [*paths], self.workers.engine, until=self.until)
+            of_content = {paths[path]: event for path, event in events.items()}
+            self.recorder.inspected(inspected_as, of_content)
+            inspected |= of_content

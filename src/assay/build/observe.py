@@ -93,9 +93,16 @@ def _files(root: Path, source: Source, listings: Mapping[str, SourceFile]) -> It
             if listed is None or not _is_unchanged(listed, status):
                 yield _read(full, path, part)
             else:
-                yield listed if listed.part == part else replace(listed, part=part)
+                yield _as_now(listed, part, status)
         except OSError as error:
             raise _Unusable(f"cannot read {clean(path)}: {error.strerror}") from error
+
+
+def _as_now(listed: SourceFile, part: str, status: os.stat_result) -> SourceFile:
+    """Return an unchanged file; older listings do not have the time when it was written."""
+    if listed.part == part and listed.modified_ns == status.st_mtime_ns:
+        return listed  # the same object: see has_new_listing
+    return replace(listed, part=part, modified_ns=status.st_mtime_ns)
 
 
 def _paths(root: Path, pattern: str) -> list[str]:
@@ -139,6 +146,7 @@ def _read(full: str, path: str, part: str) -> SourceFile:
         part=part,
         inode=status.st_ino,
         device=status.st_dev,
+        modified_ns=status.st_mtime_ns,
     )
 
 

@@ -1,13 +1,13 @@
 """Build orders: all that a builder needs, so that it needs no catalog."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 
 from msgspec.structs import replace
 
 from assay.build.building import BuildOrder
 from assay.build.inputs import Inputs
 from assay.build.observe import changed_since
+from assay.build.reaches import InputReaches
 from assay.build.run_facts import RunFacts
 from assay.decisions import InputState, KnownInput
 from assay.declare.resolve import Definition
@@ -16,7 +16,8 @@ from assay.errors import SourceReplaced, UsageError
 from assay.facts import Key, Part, SourceState, Version
 from assay.model import Product
 from assay.plan.digests import key_of
-from assay.plan.part_specs import PartSpec, PartSteps, part_steps
+from assay.plan.part_specs import PartSteps, part_steps
+from assay.plan.reach import LatestEvent
 from assay.plan.states import published_version
 from assay.text import clean
 
@@ -25,9 +26,15 @@ class Orders:
     """Writes the orders of one run; `states` grows while the run goes on."""
 
     def __init__(
-        self, run: str, inputs: Inputs, states: Mapping[str, InputState], facts: RunFacts
+        self,
+        run: str,
+        inputs: Inputs,
+        states: Mapping[str, InputState],
+        facts: RunFacts,
+        latest_event: LatestEvent,
     ) -> None:
         self.run, self.inputs, self.states, self.facts = run, inputs, states, facts
+        self.reaches = InputReaches(inputs.graph, inputs.observed, latest_event)
 
     def whole(self, product: Product, key: Key, definition: Definition) -> BuildOrder:
         """Return the order to build a product as a whole.
@@ -44,7 +51,7 @@ class Orders:
             inputs=self.inputs.inputs_of(product),
             check=self._check_sources,
             steps=PartSteps(stored={part.built_from: part for part in existing}),
-            inherited=self._data_as_of(product),
+            inherited=self.reaches.of_product(product, self.states),
         )
 
     def parts(
@@ -66,7 +73,7 @@ class Orders:
             steps=replace(steps, stored={**steps.stored, **built}),
             holds=product.holds_parts and not forced,
             before=published,
-            data_as_of=_PartTimes(product, self.states),
+            data_as_of=self.reaches.of_parts(product, self.states),
         )
 
     def without_failed_parts(
@@ -88,11 +95,6 @@ class Orders:
             return ()
         return version.parts if self.inputs.storage.holds(version.parts) else ()
 
-    def _data_as_of(self, product: Product) -> datetime | None:
-        """Return the earliest of the business times that the inputs reach."""
-        states = [self.states[i.name] for i in product.inputs]
-        return _earliest(state.data_as_of for state in states if isinstance(state, KnownInput))
-
     def _check_sources(self, inputs: Sequence[InputFiles]) -> None:
         """Raise SourceReplaced if a file of these inputs was replaced since it was observed."""
         for files in inputs:
@@ -104,40 +106,6 @@ class Orders:
                     f"{files.name}: {clean(changed)} was replaced while it was being read",
                     hint="Let files be finished elsewhere and then moved here.",
                 )
-
-
-class _PartTimes:
-    """Returns the earliest of the business times that the inputs of one part reach."""
-
-    def __init__(self, product: Product, states: Mapping[str, InputState]) -> None:
-        self.by_input: dict[str, datetime | None] = {}
-        self.by_part: dict[str, dict[str, datetime]] = {}
-        for i in product.inputs:
-            state = states[i.name]
-            if isinstance(state, KnownInput):
-                self.by_input[i.alias] = state.data_as_of
-            if i.grain is not None:
-                self.by_part[i.alias] = _times(state)
-
-    def __call__(self, spec: PartSpec) -> datetime | None:
-        newest = {}
-        for alias, keys in spec.uses.items():
-            times = [self.by_part[alias][key] for key in keys if key in self.by_part[alias]]
-            if times:
-                newest[alias] = max(times)
-        return _earliest(newest.get(alias, time) for alias, time in self.by_input.items())
-
-
-def _times(state: InputState) -> dict[str, datetime]:
-    """Return the business times that the parts of an input reach, where recorded."""
-    version = state.origin if isinstance(state, KnownInput) else None
-    parts = version.parts if isinstance(version, Version) else ()
-    return {part.key: part.data_as_of for part in parts if part.data_as_of}
-
-
-def _earliest(times: Iterable[datetime | None]) -> datetime | None:
-    recorded = [at for at in times if at]
-    return min(recorded, key=lambda at: at.replace(tzinfo=None)) if recorded else None
 
 
 def _extent(keys: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """Records the facts of a run in groups, after the files that they name are flushed to disk."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from queue import SimpleQueue
 
 from msgspec.structs import replace
@@ -31,7 +32,7 @@ class Recorder:
         self.facts, self.workers = facts, workers
         self.shares_files: set[str] = set()  # products whose many small parts share files
         self._built: SimpleQueue[tuple[str, Part]] = SimpleQueue()
-        self._inspected: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._inspected: SimpleQueue[tuple[str, str, datetime | None]] = SimpleQueue()
         self._parts: dict[str, dict[str, Part]] = {}  # recorded, by product and path as built
         self._pending: list[Version | JudgedVersion] = []
         self._seconds = 0.0
@@ -40,10 +41,13 @@ class Recorder:
         """Add a part that was built. Any thread may call this."""
         self._built.put((product, part))
 
-    def inspected(self, reading: str, digests: Iterable[str]) -> None:
-        """Add the digests of source files that are as declared. Any thread may call this."""
-        for digest in digests:
-            self._inspected.put((digest, reading))
+    def inspected(self, inspected_as: str, events: Mapping[str, datetime | None]) -> None:
+        """Add source files that are as declared, by digest, each with its last event time.
+
+        Any thread may call this.
+        """
+        for digest, event in events.items():
+            self._inspected.put((digest, inspected_as, event))
 
     def parts_of(self, product: str) -> Sequence[Part]:
         """Return the parts of a product that this run has built, as recorded."""

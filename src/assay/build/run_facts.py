@@ -1,6 +1,7 @@
 """The facts that a run decides on: those observed at its start, and those it has added."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from msgspec import Struct, field
 
@@ -66,6 +67,11 @@ class RunFacts(Struct):
     def waivers(self, version: str) -> Sequence[Waiver]:
         recorded = () if version in self.versions else self.observed.waivers(version)
         return [*recorded, *self.new_waivers.get(version, ())]
+
+    def latest_event(
+        self, inspected_as: str, digests: Collection[str], until: datetime
+    ) -> datetime | None:
+        return self.observed.latest_event(inspected_as, digests, until)
 
     def files(self, source: str) -> Mapping[str, str] | None:
         return self.observed.files(source)

@@ -62,7 +62,14 @@ class Tasks:
         self.undeclared = Undeclared(config, observed)
         self.workers = Workers(run=run, inputs=self.inputs, timer=time.monotonic)
         self.recorder = Recorder(workspace, facts, self.workers)
-        inspector = Inspector(workspace.catalog, graph, products, self.workers, self.recorder)
+        inspector = Inspector(
+            workspace.catalog,
+            graph,
+            products,
+            workers=self.workers,
+            recorder=self.recorder,
+            now=observed.now,
+        )
         self.tools = BuildTools(
             storage=storage,
             workers=self.workers,
@@ -71,7 +78,9 @@ class Tasks:
             recorder=self.recorder,
             inspector=inspector,
         )
-        self.orders = Orders(run, self.inputs, schedule.states, self.recorder.facts)
+        self.orders = Orders(
+            run, self.inputs, schedule.states, self.recorder.facts, inspector.latest_event
+        )
 
     def build(
         self, product: Product, key: Key, work: ProductWork, *, part_range: str, forced: bool

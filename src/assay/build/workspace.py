@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from assay.build.arrivals import arrivals
 from assay.build.observe import has_new_listing, observe, without_racy_times
 from assay.catalog import CLOCKS_DIFFER, Catalog, shared_catalog
 from assay.config import Config, bad_environment
@@ -60,7 +61,11 @@ class Workspace(Struct, frozen=True, kw_only=True):
         )
 
     def remember(self, observed: Observed) -> None:
-        """Record which files the sources have, so that unchanged files are not read again."""
+        """Record which files the sources have, so that unchanged files are not read again.
+
+        Also what arrived since they were recorded last. The first time, nothing did: how long files
+        were there before is not known.
+        """
         now = observed.now
         listings = [
             without_racy_times(source, now)
@@ -72,7 +77,16 @@ class Workspace(Struct, frozen=True, kw_only=True):
             )
         ]
         if listings:
-            self.catalog.sources.remember(listings)
+            observed_at = self.catalog.sources.observed_at()
+            arrived = [
+                arrival
+                for source in listings
+                if source.name in observed_at
+                for arrival in arrivals(
+                    self.graph.sources[source.name], observed, observed_at[source.name]
+                )
+            ]
+            self.catalog.sources.remember(listings, arrived, seen=now)
 
     def keep_unfinished(self, outcome: Outcome) -> Outcome:
         """Record what `products retry` has to build again; return the outcome."""

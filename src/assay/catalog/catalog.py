@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from assay.catalog.arrivals import Arrivals
 from assay.catalog.database import Database, Holds, T, Writer, set_note
 from assay.catalog.facts import RecordedFacts
 from assay.catalog.incidents import Incidents
@@ -23,7 +24,7 @@ CLOCKS_DIFFER = timedelta(minutes=5)  # tolerated between machines that share a 
 class Catalog(CatalogReads):
     """Immutable facts, written in one transaction each.
 
-    Its parts are `runs`, `sources` and `incidents`.
+    Its parts are `runs`, `sources`, `arrivals` and `incidents`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -32,6 +33,7 @@ class Catalog(CatalogReads):
         self._transactions = Transactions(database)
         self.runs = Runs(self._transactions)
         self.sources = SourceFiles(self._transactions)
+        self.arrivals = Arrivals(self._transactions)
         self.incidents = Incidents(self._transactions)
 
     def facts(self, environment: str, holds: Holds) -> Facts:

@@ -1,6 +1,7 @@
 """Facts for decisions: published versions are read at once, the rest on demand."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from functools import cache, cached_property
 
 from assay.catalog.database import Holds, rows_in
@@ -25,7 +26,7 @@ class RecordedFacts:
         self._parts = _PartsByInputs(catalog, self._published, self._files)
         self._of_key = cache(self._versions_of_key)
         self._has_version = cache(self._look_for_version)
-        self._listing = cache(sources.listing)
+        self._listing, self._sources = cache(sources.listing), sources
 
     # ------------------------------------------------------------------------------ versions
 
@@ -68,6 +69,11 @@ class RecordedFacts:
 
     def parts(self, product: str, built_from: Collection[str]) -> dict[str, Part]:
         return self._parts.find(product, built_from)
+
+    def latest_event(
+        self, inspected_as: str, digests: Collection[str], until: datetime
+    ) -> datetime | None:
+        return self._sources.latest_event(inspected_as, digests, until)
 
     def files(self, source: str) -> Mapping[str, str] | None:
         files = self._listing(source)

@@ -29,8 +29,14 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "update replaced set seen = since",
     ],
     5: ["drop table seen", "delete from listings"],
-    6: [*_creating("waivers", "inspected")],
+    6: [
+        *_creating("waivers"),
+        "create table inspected (digest text not null, reading text not null,"
+        " primary key (digest, reading))",
+    ],
     7: [
+        "alter table listings add column seen text not null default ''",
+        "alter table inspected add column event text",
         *_creating("windows", "promises", "arrivals"),
         *_creating("incidents", "incidents_open", "notices", "notices_waiting"),
         "alter table runs add column asked text not null default ''",

@@ -153,14 +153,17 @@ create table pointers (
 create table listings (
   digest text primary key,
   source text not null,
+  seen   text not null default '',        -- when it was observed
   files  text not null                    -- JSON: [[path, size, ctime (ns; 0: too recent to trust),
-                                          --   SHA-256, part, inode, device], ...]
+                                          --   SHA-256, part, inode, device,
+                                          --   written (ns)], ...]
 );
 
 -- Files of sources, by content, that were read as a whole and are as declared, if read like this.
 create table inspected (
   digest  text not null,
-  reading text not null,
+  reading text not null,                  -- how it was read, and the column of its event times
+  event   text,                           -- its last event time, as in the data; null: none
   primary key (digest, reading)
 );
 

@@ -1,14 +1,17 @@
 """The recorded files of sources: the last listings of each, and the files that were inspected."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
+from assay.catalog.arrivals import add_arrivals
 from assay.catalog.database import Writer
-from assay.catalog.rows import decoded, files_of
+from assay.catalog.rows import decoded, files_of, stamp
 from assay.catalog.transactions import Transactions
-from assay.facts import SourceFile, SourceState
+from assay.facts import Arrival, SourceFile, SourceState
 from assay.jsonform import encode
 
 _LISTINGS = 5  # stored per source
+_NEWEST_EVENTS = 100  # rows that are read first
 
 
 class SourceFiles:
@@ -38,15 +41,32 @@ class SourceFiles:
         with decoded(self._database.name):
             return files_of(rows[0][0]) if rows else None
 
-    def remember(self, sources: Sequence[SourceState]) -> None:
-        """Record the files of sources; of each source, only the last few listings stay."""
+    def observed_at(self) -> Mapping[str, datetime | None]:
+        """Return when something new was last observed, of each source that has a listing.
+
+        None when an older Assay recorded it.
+        """
+        query = "select source, max(seen) from listings group by source"
+        with decoded(self._database.name):
+            rows = self._database.rows(query)
+            return {name: datetime.fromisoformat(at) if at else None for name, at in rows}
+
+    def remember(
+        self, sources: Sequence[SourceState], arrivals: Sequence[Arrival] = (), *, seen: datetime
+    ) -> None:
+        """Record the files of sources, and what arrived; `seen` is when they were observed.
+
+        Of each source, only the last few listings stay.
+        """
         # Two sources may have the same digest: the last is recorded.
-        listings = {s.digest: (s.digest, s.name, encode(s.files).decode()) for s in sources}
+        listings = {
+            s.digest: (s.digest, s.name, encode(s.files).decode(), stamp(seen)) for s in sources
+        }
 
         def add(writer: Writer) -> None:
             writer.many("delete from listings where digest = ?", [(digest,) for digest in listings])
             writer.many(
-                "insert into listings (digest, source, files) values (?, ?, ?)",
+                "insert into listings (digest, source, files, seen) values (?, ?, ?, ?)",
                 list(listings.values()),
             )
             writer.many(
@@ -54,15 +74,49 @@ class SourceFiles:
                 " (select rowid from listings where source = ? order by rowid desc limit ?)",
                 [(s.name, s.name, _LISTINGS) for s in sources],
             )
+            add_arrivals(writer, arrivals)
 
         self._write(add)
 
-    def inspected(self, reading: str) -> set[str]:
-        """Return the digests of the files that are known to be as declared, if read like this."""
-        query = "select digest from inspected where reading = ?"
-        return {digest for (digest,) in self._database.rows(query, [reading])}
+    def inspected(self, inspected_as: str) -> dict[str, datetime | None]:
+        """Return the files that are as declared, by digest, each with its last event time."""
+        query = "select digest, event from inspected where reading = ?"
+        with decoded(self._database.name):
+            rows = self._database.rows(query, [inspected_as])
+            return {digest: _event(text) for digest, text in rows}
 
-    def add_inspected(self, files: Sequence[tuple[str, str]]) -> None:
-        """Record that files are as declared, each by its digest and how it was read."""
-        query = "insert into inspected (digest, reading) values (?, ?) on conflict do nothing"
-        self._write(lambda writer: writer.many(query, files))
+    def latest_event(
+        self, inspected_as: str, digests: Collection[str], until: datetime
+    ) -> datetime | None:
+        """Return the newest event, not after a moment, recorded of files with these digests."""
+        query = (
+            "select digest, event from inspected where reading = ? and event <= ?"
+            " order by event desc, digest"
+        )
+        values = [inspected_as, stamp(until)]
+        with decoded(self._database.name):
+            # The newest file, as a rule, has the newest event: all rows are seldom needed.
+            for limited in (f"{query} limit {_NEWEST_EVENTS}", query):
+                for digest, text in self._database.rows(limited, values):
+                    if digest in digests:
+                        return _event(text)
+        return None
+
+    def add_inspected(self, files: Sequence[tuple[str, str, datetime | None]]) -> None:
+        """Record that files are as declared: digest, `inspected_as` and last event of each."""
+        query = (
+            "insert into inspected (digest, reading, event) values (?, ?, ?) on conflict do nothing"
+        )
+        rows = [(digest, reading, _event_text(event)) for digest, reading, event in files]
+        self._write(lambda writer: writer.many(query, rows))
+
+
+def _event_text(at: datetime | None) -> str | None:
+    """Return an event time such that the order of texts is that of times."""
+    if at is None:
+        return None
+    return stamp(at) if at.tzinfo else at.isoformat(timespec="microseconds")
+
+
+def _event(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

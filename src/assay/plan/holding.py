@@ -7,6 +7,7 @@ from assay.decisions import Blocked, WhyWhole
 from assay.facts import Part, Version
 from assay.model import Product
 from assay.plan.parts import last_day
+from assay.times import in_utc
 
 
 def parts_to_hold(blocked: Blocked, published: Version | None) -> dict[str, str]:
@@ -62,7 +63,7 @@ def data_as_of(
     """
     times = [part.data_as_of for part in parts if part.data_as_of]
     if times and (product.event_time or len(times) == len(parts)):
-        return max(times)
+        return max(times, key=in_utc)
     grain = product.partition.grain if product.partition else ""
     keys = [part.key for part in parts if part.key]
     if version_reaches is None or not grain or not keys:

@@ -55,6 +55,14 @@ class Facts(Protocol):
     def waivers(self, version: str) -> Sequence[Waiver]:
         """Return the waivers for failing rows of a version in this environment."""
 
+    def latest_event(
+        self, inspected_as: str, digests: Collection[str], until: datetime
+    ) -> datetime | None:
+        """Return the newest event, not after a moment, recorded of source files by content.
+
+        `inspected_as` is that of the source. Files that no build has read are not counted.
+        """
+
     def files(self, source: str) -> Mapping[str, str] | None:
         """Return the files (path to digest) of a source with this content digest, if recorded."""
 

@@ -1,21 +1,37 @@
-"""Drops from the catalog what it remembers of the files of sources that are no longer declared."""
+"""Drops from the catalog what it remembers of sources: of undeclared ones, and what is too old."""
 
 from collections.abc import Collection
 
+from assay.catalog.arrivals import KEPT
 from assay.catalog.catalog import Catalog
-from assay.catalog.rows import decoded, files_of
+from assay.catalog.rows import decoded, files_of, stamp
 
 
 def forget_sources(catalog: Catalog, declared: Collection[str], *, dry: bool) -> list[str]:
-    """Drop the listings of sources that are not declared; return their names, sorted."""
-    rows = catalog.database.rows("select distinct source from listings")
+    """Drop what is recorded of sources that are not declared; return their names, sorted.
+
+    Of the arrivals of others, the last few hundred stay.
+    """
+    rows = catalog.database.rows("select source from listings union select source from arrivals")
     undeclared = sorted({name for (name,) in rows}.difference(declared))
     if dry:
         return undeclared
     if undeclared:
         _delete(catalog, "delete from listings where source = ?", undeclared)
+        _delete(catalog, "delete from arrivals where source = ?", undeclared)
     _forget_inspected(catalog)
+    _forget_arrivals(catalog)
     return undeclared
+
+
+def _forget_arrivals(catalog: Catalog) -> None:
+    """Drop all but the last arrivals of each source."""
+    query = "select source from arrivals group by source having count(*) > ?"
+    sources = [source for (source,) in catalog.database.rows(query, [KEPT])]
+    first = [(source, stamp(catalog.arrivals.of(source)[0].at)) for source in sources]
+    if first:
+        statement = "delete from arrivals where source = ? and at < ?"
+        catalog.write(lambda writer: writer.many(statement, first))
 
 
 def _forget_inspected(catalog: Catalog) -> None:

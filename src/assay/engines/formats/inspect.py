@@ -5,6 +5,7 @@ whole, before any query uses it.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.formats import csv as csvfiles
 from assay.engines.formats import jsonlines
 from assay.engines.formats import parquet as parquetfiles
+from assay.engines.formats.events import event_column, event_of, last_event
 from assay.engines.formats.faults import csv_fault, json_fault, missing_key, value_fault
 from assay.engines.formats.textfiles import Damaged, Survey, survey
-from assay.engines.formats.textvalues import faulty
+from assay.engines.formats.textvalues import faulty, value
 from assay.engines.quoting import identifier
 from assay.engines.tables import InputFiles
 from assay.errors import SourceFault, remedy
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _WRONG_TEXTS = (
     1000  # texts of a column that are searched for in a file, to find the line of the first
 )
+_ANY_TIME = datetime.max.replace(tzinfo=UTC)
 _NO_FAULT_OF_FILES = {
     "InterruptException",
     "OutOfMemoryException",
@@ -59,25 +62,33 @@ class _Counts(Struct, frozen=True):
     """What a query counts in one file: rows, those ill as a whole, and two numbers per column.
 
     Those are `wrong`, its values that are not of the declared type, and `present`, its values that
-    are not null.
+    are not null. `event` is the last event, in microseconds since 1970.
     """
 
     rows: int = 0
     ill: int = 0
+    event: int | None = None
     wrong: tuple[int, ...] = ()
     present: tuple[int, ...] = ()
 
 
-def inspect(files: InputFiles, paths: Sequence[Path], engine: DuckDB) -> None:
-    """Raise SourceFault for the first file that is not as declared; text is read as a whole."""
+def inspect(
+    files: InputFiles, paths: Sequence[Path], engine: DuckDB, *, until: datetime = _ANY_TIME
+) -> Mapping[Path, datetime | None]:
+    """Return the last event of each file that is not after a moment; text is read as a whole.
+
+    Raises SourceFault for the first file that is not as declared.
+    """
     assert files.source is not None
     if files.source.format == "parquet":
         with engine.cursor() as cursor:
-            parquetfiles.inspect(files, paths, cursor)
-        return
-    surveys = {file: _surveyed(files, file) for file in paths}
-    for file, counts in _counted(files, paths, engine):
+            return parquetfiles.inspect(files, paths, cursor, until)
+    surveys, column = {file: _surveyed(files, file) for file in paths}, event_column(files.source)
+    events = {}
+    for file, counts in _counted(files, paths, engine, until):
         _check(files, file, counts, surveys[file], engine)
+        events[file] = event_of(counts.event, column) if column else None
+    return events
 
 
 def _surveyed(files: InputFiles, file: Path) -> Survey:
@@ -92,7 +103,7 @@ def _surveyed(files: InputFiles, file: Path) -> Survey:
 
 
 def _counted(
-    files: InputFiles, paths: Sequence[Path], engine: DuckDB
+    files: InputFiles, paths: Sequence[Path], engine: DuckDB, until: datetime
 ) -> Iterator[tuple[Path, _Counts]]:
     """Yield the counts of each file; after an error, files are read one by one to name the faulty."""
     import duckdb
@@ -101,20 +112,22 @@ def _counted(
     assert source is not None
     for table, group in _FORMATS[source.format].texts(files, paths).items():
         try:
-            by_file = _counts_of(source, table, engine)
+            by_file = _counts_of(source, table, engine, until)
         except duckdb.Error as error:
             if type(error).__name__ in _NO_FAULT_OF_FILES or remedy(error):
                 raise
             if len(group) == 1:
                 raise _unreadable(files, group[0], error) from None
             for file in group:
-                yield from _counted(files, [file], engine)
+                yield from _counted(files, [file], engine, until)
             continue
         for file in group:
             yield file, by_file.get(str(file), _Counts())
 
 
-def _counts_of(source: Source, table: str, engine: DuckDB) -> Mapping[str, _Counts]:
+def _counts_of(
+    source: Source, table: str, engine: DuckDB, until: datetime
+) -> Mapping[str, _Counts]:
     """Return the counts of each file of a table of text (SQL)."""
     wrong, present = [], []
     for column in source.columns:
@@ -122,12 +135,16 @@ def _counts_of(source: Source, table: str, engine: DuckDB) -> Mapping[str, _Coun
         wrong.append(f"count(*) filter (where {faulty(column, name)})")
         present.append(f"count({name})")
     ill = f"count(*) filter (where {jsonlines.ill('__line')})" if source.format == "jsonl" else "0"
-    selected = ", ".join(["__file", "count(*)", ill, *wrong, *present])
+    event = "null"
+    if dated := event_column(source):
+        event = last_event(dated, value(dated, identifier(dated.name)), until)
+    selected = ", ".join(["__file", "count(*)", ill, event, *wrong, *present])
     with engine.cursor() as cursor:
         rows = cursor.execute(f"select {selected} from {table} group by __file").fetchall()
-    middle = 3 + len(source.columns)
+    middle = 4 + len(source.columns)
     return {
-        row[0]: _Counts(row[1], row[2], tuple(row[3:middle]), tuple(row[middle:])) for row in rows
+        row[0]: _Counts(row[1], row[2], row[3], tuple(row[4:middle]), tuple(row[middle:]))
+        for row in rows
     }
 
 

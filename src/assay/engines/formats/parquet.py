@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from assay.engines.formats.events import event_column, event_of, event_value, last_event
 from assay.engines.formats.pathcolumns import by_path
 from assay.engines.quoting import identifier, source_files
 from assay.engines.tables import InputFiles
@@ -107,11 +108,38 @@ def by_schema(files: InputFiles, paths: Sequence[Path]) -> list[Group]:
     ]
 
 
-def inspect(files: InputFiles, paths: Sequence[Path], cursor: "duckdb.DuckDBPyConnection") -> None:
-    """Raise SourceFault for the first value of files that its declared type cannot hold exactly."""
+def inspect(
+    files: InputFiles,
+    paths: Sequence[Path],
+    cursor: "duckdb.DuckDBPyConnection",
+    until: datetime,
+) -> dict[Path, datetime | None]:
+    """Return the last event of each file that is not after a moment.
+
+    Raises SourceFault for the first value that its declared type cannot hold exactly.
+    """
+    events: dict[Path, datetime | None] = dict.fromkeys(paths)
     for group in by_schema(files, paths):
         _check_values(group)
         _check_by_duckdb(group, cursor)
+        events |= _last_events(group, cursor, until)
+    return events
+
+
+def _last_events(
+    group: Group, cursor: "duckdb.DuckDBPyConnection", until: datetime
+) -> dict[Path, datetime | None]:
+    column = event_column(group.source)
+    if column is None:
+        return {}
+    event = last_event(column, event_value(column), until)
+    options = "filename = '__file', hive_partitioning = false"
+    query = (
+        f"select __file, {event} from read_parquet({source_files(group.paths)}, {options})"
+        " group by __file"
+    )
+    rows = cursor.execute(query).fetchall()
+    return {Path(file): event_of(microseconds, column) for file, microseconds in rows}
 
 
 # -------------------------------------------------------------------------------------- types
