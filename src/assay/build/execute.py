@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from assay.build.promises import record_due
 from assay.build.workspace import Workspace
 from assay.decisions import Keep
 from assay.errors import Conflict
@@ -19,6 +20,15 @@ _POLL = 0.5  # seconds between checks whether other runs have ended
 
 
 def execute(
+    workspace: Workspace, request: Request, observed: Observed, *, options: RunOptions
+) -> Outcome:
+    """Build, check and publish what is stale, and record the promises that fell due by then."""
+    outcome = _publish(workspace, request, observed, options=options)
+    record_due(workspace, observed)
+    return outcome
+
+
+def _publish(
     workspace: Workspace, request: Request, observed: Observed, *, options: RunOptions
 ) -> Outcome:
     """Build, check and publish the requested products that are stale; return their results.

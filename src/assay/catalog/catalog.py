@@ -7,6 +7,7 @@ from assay.catalog.arrivals import Arrivals
 from assay.catalog.database import Database, Holds, T, Writer, set_note
 from assay.catalog.facts import RecordedFacts
 from assay.catalog.incidents import Incidents
+from assay.catalog.promises import Promises
 from assay.catalog.reads import UNFINISHED, CatalogReads
 from assay.catalog.rows import WAIVER, to_json, waiver_row
 from assay.catalog.runs import Runs
@@ -24,7 +25,7 @@ CLOCKS_DIFFER = timedelta(minutes=5)  # tolerated between machines that share a 
 class Catalog(CatalogReads):
     """Immutable facts, written in one transaction each.
 
-    Its parts are `runs`, `sources`, `arrivals` and `incidents`.
+    Its parts are `runs`, `sources`, `arrivals`, `incidents` and `promises`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -35,6 +36,7 @@ class Catalog(CatalogReads):
         self.sources = SourceFiles(self._transactions)
         self.arrivals = Arrivals(self._transactions)
         self.incidents = Incidents(self._transactions)
+        self.promises = Promises(self._transactions)
 
     def facts(self, environment: str, holds: Holds) -> Facts:
         """Return what is recorded, for one environment; `holds` is a method of Storage."""

@@ -33,6 +33,7 @@ from assay.plan.retention import (
 )
 from assay.upkeep.gc_files import ObsoleteFile
 
+_MOST_PROMISES = 1000  # that are kept of each product and source: those that fell due last
 _STRAY = timedelta(days=1)  # how long a part without a version is stored for a run to use it
 _LISTED = 100  # how many runs `products runs` can always list
 _VERSIONS = (
@@ -50,6 +51,16 @@ _RUNS = (
     " and id not in (select run from versions) and id not in (select run from verdicts)"
     f" and id not in (select id from runs where asked <> '' order by started_at desc limit {_LISTED})"
 )
+
+
+_OLD_PROMISES = """
+    delete from promises where (environment, name, due) in (
+      select environment, name, due from (
+        select environment, name, due,
+          row_number() over (partition by environment, name order by due desc) as n
+        from promises) as numbered
+      where n > ?)
+"""
 
 
 class Collected(Struct, frozen=True, kw_only=True):
@@ -288,3 +299,4 @@ def _remove(writer: Writer, removal: _Removal) -> None:
         )
     writer.many("delete from runs where id = ?", [(run,) for run in removal.runs])
     forget(writer, removal.incidents)
+    writer.execute(_OLD_PROMISES, [_MOST_PROMISES])

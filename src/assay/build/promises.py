@@ -1,0 +1,166 @@
+"""Records how the promises came out that fell due: kept, late or missed, and why.
+
+That is read off what is recorded of releases and arrivals, so nothing is lost by runs that did not
+happen or were killed, and it does not matter how many recorded it.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+
+from msgspec.structs import replace
+
+from assay.build.workspace import Workspace
+from assay.catalog.promises import Watched
+from assay.jsonform import canonical
+from assay.plan.lateness import Progress, Surroundings, held_back, root_causes
+from assay.plan.observed import Observed
+from assay.plan.outcomes import Outcome, Reach, came_out
+from assay.plan.standing import State, surroundings, windows_of
+from assay.plan.windows import Promise, Window
+
+
+def record_due(workspace: Workspace, observed: Observed) -> Sequence[Outcome]:
+    """Record the promises that fell due since the last time; return them.
+
+    A promise that is late is recorded when its data came, or when the next one fell due: facts do
+    not change. A window is watched from when it is first seen here, anew when it was changed.
+    """
+    windows = windows_of(workspace.graph)
+    if not windows:
+        return ()
+    now, environment = workspace.clock(), workspace.environment
+    promises = workspace.catalog.promises
+    watched = promises.watched(environment)
+    texts = {name: canonical(window.freshness).decode() for name, window in windows.items()}
+    new = [
+        Watched(name=name, freshness=text, since=now)
+        for name, text in texts.items()
+        if name not in watched or watched[name].freshness != text
+    ]
+    since = {w.name: w.recorded_until for w in watched.values()}
+    since = {name: since[name] for name in windows.keys() - {w.name for w in new}}
+    outcomes = _outcomes(workspace, observed, windows, since, now)
+    forget = watched.keys() - windows.keys()
+    if new or forget or outcomes:
+        promises.record(environment, outcomes, new, forget)
+    return outcomes
+
+
+def _outcomes(
+    workspace: Workspace,
+    observed: Observed,
+    windows: Mapping[str, Window],
+    since: Mapping[str, datetime],
+    now: datetime,
+) -> list[Outcome]:
+    """Return how promises came out, each since its moment, with the causes."""
+    due = [name for name in windows if name in since and _is_due(windows[name], since[name], now)]
+    if not due:
+        return []
+    pasts = Pasts(workspace, observed, min(since[name] for name in due))
+    pasts.read(due)
+    pairs = [
+        pair
+        for name in due
+        for pair in came_out(name, windows[name], pasts.history(name), since[name], now)
+    ]
+    return _with_causes(workspace, pairs, windows, pasts)
+
+
+def _is_due(window: Window, since: datetime, now: datetime) -> bool:
+    """Return whether a promise may have fallen due; of ages only the history can tell."""
+    return bool(window.freshness.within) or bool(window.between(since, now, None))
+
+
+class Pasts:
+    """How far the data of products and sources reached in the past, since a moment."""
+
+    def __init__(self, workspace: Workspace, observed: Observed, since: datetime) -> None:
+        self._workspace, self._observed, self._since = workspace, observed, since
+        self._histories: dict[str, Sequence[Reach]] = {}
+
+    def read(self, names: Iterable[str]) -> None:
+        """Read the histories of products and sources that are not read yet."""
+        wanted = [name for name in names if name not in self._histories]
+        products = [name for name in wanted if name in self._workspace.graph.products]
+        catalog, environment = self._workspace.catalog, self._workspace.environment
+        self._histories |= dict.fromkeys(wanted, ())
+        self._histories |= catalog.promises.reaches(environment, products, self._since)
+
+    def history(self, name: str) -> Sequence[Reach]:
+        """Return how far data reached from when on, in order of time."""
+        self.read([name])
+        return self._histories[name]
+
+    def as_of(self, name: str, at: datetime) -> datetime | None:
+        """Return how far data reached at a moment."""
+        last = self._last(name, at)
+        return last.as_of if last else None
+
+    def was_there(self, name: str, at: datetime) -> bool:
+        """Return whether a product was published, or a source had files, at a moment."""
+        return self._last(name, at) is not None
+
+    def changed(self, name: str, after: datetime, until: datetime) -> bool:
+        """Return whether another version was published in a period."""
+        last = self._last(name, until)
+        return last is not None and last.at > after
+
+    def _last(self, name: str, at: datetime) -> Reach | None:
+        history = self.history(name)
+        index = bisect_right(history, at, key=lambda reach: reach.at)
+        return history[index - 1] if index else None
+
+
+def _with_causes(
+    workspace: Workspace,
+    pairs: Sequence[tuple[Promise, Outcome]],
+    windows: Mapping[str, Window],
+    pasts: Pasts,
+) -> list[Outcome]:
+    """Return outcomes with the causes of those that were not kept, as of when they fell due."""
+    broken = [outcome for _, outcome in pairs if outcome.state is not State.KEPT]
+    if not broken:
+        return [outcome for _, outcome in pairs]
+    causes = _Causes(workspace, pasts, broken)
+    return [
+        outcome
+        if outcome.state is State.KEPT
+        else replace(outcome, cause=causes.of(promise, outcome, windows[outcome.name]))
+        for promise, outcome in pairs
+    ]
+
+
+class _Causes:
+    """Finds where it began that promises were not kept."""
+
+    def __init__(self, workspace: Workspace, pasts: Pasts, broken: Sequence[Outcome]) -> None:
+        self._pasts, self._graph = pasts, workspace.graph
+        names = {outcome.name for outcome in broken}
+        self._names = names.union(*(self._graph.upstream(name) for name in names))
+        pasts.read(sorted(self._names))
+        products = sorted(self._names & self._graph.products.keys())
+        self._failures = workspace.catalog.promises.failures(products)
+        self._surroundings = cache(self._at)
+
+    def of(self, promise: Promise, outcome: Outcome, window: Window) -> str:
+        """Return the causes of a promise that was not kept, as of when it fell due."""
+        around = self._surroundings(promise.due)
+        causes = root_causes(outcome.name, promise, window, around)
+        return "; ".join(f"{cause.name}: {cause.text}" for cause in causes)
+
+    def _at(self, due: datetime) -> Surroundings:
+        as_of = {name: self._pasts.as_of(name, due) for name in self._names}
+        published = {name for name in self._names if self._pasts.was_there(name, due)}
+        progress = Progress(published=published, held=self._held(due))
+        return surroundings(self._graph, as_of, due, progress)
+
+    def _held(self, due: datetime) -> dict[str, str]:
+        """Return the products whose newest version then was held back by its rules."""
+        return {
+            product: held_back(rules)
+            for product, at, rules in self._failures
+            if at <= due and not self._pasts.changed(product, at, due)
+        }

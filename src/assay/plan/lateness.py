@@ -1,0 +1,235 @@
+"""Where it begins that a promise is broken: the source that is late, the product that is held."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from functools import cached_property
+
+from msgspec import Struct, field
+
+from assay.plan.calendars import DaysUnknown
+from assay.plan.graph import Graph
+from assay.plan.windows import Promise, Window
+from assay.times import local
+
+_MOST = 5  # causes of one promise that are shown
+_INSTANT = timedelta(microseconds=1)
+
+
+class Cause(Struct, frozen=True, kw_only=True):
+    """Why a promise is, or may be, broken: `name` is the product or source where that begins."""
+
+    name: str
+    text: str
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """What is known beside how far data reaches.
+
+    - `published`: products with a published version and sources with files; None when not known.
+    - `held`: what keeps a product, or a source, from readers (a failed rule, an error), in words.
+    - `started`: products that a run is building.
+    - `usual`: seconds after the due moment at which data of a source usually comes (negative:
+      before).
+    """
+
+    published: Collection[str] | None = None
+    held: Mapping[str, str] = field(default_factory=dict)
+    started: Collection[str] = ()
+    usual: Mapping[str, float] = field(default_factory=dict)
+
+
+class Moments(Struct, frozen=True, kw_only=True):
+    """The promises of a window around now; `problem` says which days of a calendar are not known.
+
+    `before` is the one before `last`; `last` is the newest that fell due.
+    """
+
+    before: Promise | None = None
+    last: Promise | None = None
+    next: Promise | None = None
+    problem: str = ""
+
+
+def moments_of(window: Window, now: datetime, as_of: datetime | None) -> Moments:
+    """Return the promises of a window before and after now."""
+    last = before = None
+    try:
+        if last := window.last(now, as_of):
+            before = window.last(last.due - _INSTANT, as_of)
+        return Moments(before=before, last=last, next=window.next(now, as_of))
+    except DaysUnknown as problem:
+        return Moments(before=before, last=last, problem=str(problem))
+
+
+class Surroundings(Struct, frozen=True, kw_only=True, dict=True):
+    """What causes are looked for in.
+
+    - `as_of`: how far the data of each product and source reaches.
+    - `windows`, `moments`: of every name that has a window of its own, or inherits one.
+    - `remembered`: causes that were looked for, by name, window and due moment.
+    """
+
+    graph: Graph
+    now: datetime
+    as_of: Mapping[str, datetime | None]
+    progress: Progress
+    windows: Mapping[str, Window]
+    moments: Mapping[str, Moments]
+    remembered: dict[tuple[str, int, datetime], tuple[Cause, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def troubled(self) -> frozenset[str]:
+        """What is held, or is a source that is late, and everything below that."""
+        late = [
+            name
+            for name in self.graph.sources
+            if (moments := self.moments.get(name))
+            and moments.last
+            and not self.windows[name].reached(moments.last, self.as_of.get(name))
+        ]
+        names = {*self.progress.held, *late}
+        edge = names
+        while edge:
+            edge = {below for name in edge for below in self.graph.below.get(name, ())} - names
+            names |= edge
+        return frozenset(names)
+
+
+def root_causes(
+    name: str, promise: Promise, window: Window, around: Surroundings
+) -> tuple[Cause, ...]:
+    """Return where it begins that readers of `name` do not have what is promised.
+
+    Goes upstream from product to product, through all that lack it, to the first that are held or
+    that lack it although their inputs have it.
+    """
+    causes: dict[str, Cause] = {}
+    seen: set[str] = set()
+    todo = [name]
+    while todo and len(causes) < _MOST:
+        current = todo.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        if earlier := around.remembered.get((current, id(window), promise.due)):
+            causes |= {cause.name: cause for cause in earlier}
+            continue
+        if problem := around.progress.held.get(current):
+            causes[current] = Cause(name=current, text=problem)
+            continue
+        lacking = _lacking(current, promise, window, around)
+        if not lacking:
+            causes[current] = _without_inputs(current, promise, window, around)
+        todo += reversed(lacking)
+    shown = tuple(causes.values())[:_MOST]
+    around.remembered[name, id(window), promise.due] = shown
+    return shown
+
+
+def _lacking(name: str, promise: Promise, window: Window, around: Surroundings) -> list[str]:
+    """Return the inputs that limit how far the data of a product reaches.
+
+    Those that reach as far as it does: others, such as a table of countries, may be older.
+    """
+    if name not in around.graph.products:
+        return []
+    inputs = dict.fromkeys(i.name for i in around.graph.products[name].inputs)
+    lacking = [i for i in inputs if not window.reached(promise, around.as_of.get(i))]
+    held = [i for i in inputs if i in around.progress.held]
+    reach = _day(around.as_of.get(name))
+    limiting = [i for i in lacking if _day(around.as_of.get(i)) == reach]
+    return limiting or held or lacking
+
+
+def _day(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
+
+
+def _without_inputs(name: str, promise: Promise, window: Window, around: Surroundings) -> Cause:
+    """Return why a source, or a product whose inputs have the data, does not have it."""
+    if name in around.graph.sources:
+        return Cause(name=name, text=_of_source(name, around))
+    published = around.progress.published
+    if published is not None and name not in published:
+        return Cause(name=name, text="nothing is published yet")
+    if name in around.progress.started:
+        return Cause(name=name, text="it is being built")
+    if around.graph.products[name].inputs:
+        return Cause(name=name, text="its inputs are there, and it is not built from them yet")
+    return Cause(name=name, text="it is to be built again")
+
+
+def _of_source(name: str, around: Surroundings) -> str:
+    """Return what was promised of a source, or how far it reaches."""
+    as_of, window = around.as_of.get(name), around.windows.get(name)
+    reaches = f"has data up to {_shown(as_of)}" if as_of else "has no data of a known time"
+    source = around.graph.sources[name]
+    if window is None or source.freshness is None:
+        return reaches
+    if window.freshness.within:
+        return f"{reaches}; {window.freshness} was promised"
+    moments = around.moments[name]
+    for promise, verb in ((moments.last, "was"), (moments.next, "is")):
+        if promise and not window.reached(promise, as_of):
+            return _drop(promise, verb, window, around.progress.usual.get(name))
+    return reaches
+
+
+def _drop(promise: Promise, verb: str, window: Window, usual: float | None) -> str:
+    tz, day = window.freshness.tz, _last_day(promise.reach)
+    due = local(promise.due, tz)
+    text = f"the drop of {day} {verb} due {_clock(due, day)}"
+    if usual is None:
+        return text
+    at = local(promise.due + timedelta(seconds=usual), tz)
+    return f"{text}, usually there by {_clock(at, due.date())}"
+
+
+def _clock(moment: datetime, day: date) -> str:
+    """Return a time of day, with its date if that is another day."""
+    return f"{moment:%H:%M}" if moment.date() == day else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _shown(moment: datetime) -> str:
+    at_midnight = (moment.hour, moment.minute, moment.second) == (0, 0, 0)
+    return f"{moment:%Y-%m-%d}" if at_midnight else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def is_prevented(
+    name: str, promise: Promise, window: Window, around: Surroundings, *, near: bool
+) -> bool:
+    """Return whether something is wrong now that has to end before the promise can be kept.
+
+    A product that is held does so once the data of the promise can exist; a source does so when
+    what was promised of it, and is late, is that data. `near`: the promise falls due soon.
+    """
+    if name not in around.troubled:
+        return False
+    for cause in root_causes(name, promise, window, around):
+        if cause.name in around.progress.held:
+            if near or around.now >= window.opens(promise):
+                return True
+        elif cause.name != name and _is_late_with(cause.name, promise, around, near=near):
+            return True
+    return False
+
+
+def _is_late_with(name: str, promise: Promise, around: Surroundings, *, near: bool) -> bool:
+    """Return whether a source is late with the data of a promise to others."""
+    window, moments = around.windows.get(name), around.moments.get(name)
+    if window is None or moments is None or name not in around.graph.sources:
+        return False
+    last = moments.last
+    if last is None or window.reached(last, around.as_of.get(name)):
+        return False
+    return near or _last_day(last.reach) >= _last_day(promise.reach)
+
+
+def _last_day(reach: date | datetime) -> date:
+    return reach.date() if isinstance(reach, datetime) else reach
+
+
+def held_back(rules: Sequence[str]) -> str:
+    """Return what keeps a product from readers whose version fails these rules."""
+    names = ", ".join(repr(rule) for rule in rules[:_MOST])
+    return f"held back: it fails {names}" if names else "held back by its rules"

@@ -1,0 +1,251 @@
+"""How the promises of products and sources stand: kept, due, at risk, late, missed or unknown."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from assay.model import Freshness
+from assay.plan.graph import Graph
+from assay.plan.lateness import (
+    Cause,
+    Moments,
+    Progress,
+    Surroundings,
+    is_prevented,
+    moments_of,
+    root_causes,
+)
+from assay.plan.windows import Promise, Window, window_of
+from assay.times import while_of
+
+WARN_BEFORE = timedelta(hours=1)  # unless `warn_before` says otherwise
+LIKELY = 0.8  # a promise that is less likely to be kept is at risk
+
+
+class State(StrEnum):
+    """How a promise stands.
+
+    - `kept`: the last promise was kept, and the next is not near or is kept already.
+    - `due`: the next promise falls due soon, and the data is not there yet.
+    - `at risk`: the next promise will probably not be kept.
+    - `late`: the last promise fell due, and the data is not there.
+    - `missed`: the promise before that was not kept either: a whole window passed without data.
+    - `unknown`: the days of the calendar, or how far the data reaches, are not known.
+    """
+
+    KEPT = "kept"
+    DUE = "due"
+    AT_RISK = "at risk"
+    LATE = "late"
+    MISSED = "missed"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a promise fell due and is not kept."""
+        return self in {State.LATE, State.MISSED}
+
+
+class Expected(Protocol):
+    """When a product is likely to be there; None for what cannot be told.
+
+    - `start_by`: when building has to begin.
+    - `likely_at`: when it is likely to be published.
+    - `probability`: that the promise is kept, from 0 to 1.
+    """
+
+    @property
+    def start_by(self) -> datetime | None: ...
+    @property
+    def likely_at(self) -> datetime | None: ...
+    @property
+    def probability(self) -> float | None: ...
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """How the promise of a product or source stands.
+
+    - `as_of`: how far the data of readers reaches.
+    - `promise`: the broken one when it is late or missed, else the next; None for none.
+    - `next`: the next promise that falls due; None when not known.
+    - `time_left`: until `promise` falls due; negative once it did.
+    - `start_by`, `likely_at`, `probability`: as in Expected.
+    - `causes`: where it begins that the promise is, or may be, broken.
+    - `inherited_from`: the product whose window this is; '' for a window of its own.
+    - `problem`: why the state is unknown, and what to do; '' when it is known.
+    """
+
+    name: str
+    state: State
+    window: Window
+    as_of: datetime | None
+    promise: Promise | None = None
+    next: Promise | None = None
+    time_left: timedelta | None = None
+    start_by: datetime | None = None
+    likely_at: datetime | None = None
+    probability: float | None = None
+    causes: tuple[Cause, ...] = ()
+    inherited_from: str = ""
+    problem: str = ""
+
+
+def broken(window: Window, moments: Moments, now: datetime, as_of: datetime | None) -> State | None:
+    """Return late or missed when the last promise was not kept; None when it was, or was none."""
+    last = moments.last
+    if last is None or window.reached(last, as_of):
+        return None
+    if window.freshness.within:
+        age = while_of(window.freshness.within)
+        return State.MISSED if now >= last.due + age else State.LATE
+    if as_of and moments.before and not window.reached(moments.before, as_of):
+        return State.MISSED
+    return State.LATE
+
+
+def warned_from(window: Window, due: datetime, expected: Expected | None) -> datetime:
+    """Return from when a promise that is not kept yet is shown as due."""
+    text = window.freshness.warn_before
+    warn = while_of(text) if text else WARN_BEFORE
+    start_by = expected.start_by if expected else None
+    return (min(due, start_by) if start_by else due) - warn
+
+
+def doubtful(expected: Expected | None, now: datetime, *, started: bool) -> bool:
+    """Return whether a forecast says that a promise will probably not be kept."""
+    if expected is None:
+        return False
+    if expected.probability is not None and expected.probability < LIKELY:
+        return True
+    return expected.start_by is not None and now > expected.start_by and not started
+
+
+def standings(
+    graph: Graph,
+    as_of: Mapping[str, datetime | None],
+    now: datetime,
+    *,
+    forecast: Mapping[str, Expected] | None = None,
+    progress: Progress | None = None,
+) -> Mapping[str, Standing]:
+    """Return how the promise of everything with a window, of its own or inherited, stands at `now`.
+
+    `as_of` says of each published product and source how far its data reaches.
+    """
+    handed = handed_down(graph)
+    around = surroundings(graph, as_of, now, progress or Progress())
+    expected = forecast or {}
+    return {
+        name: replace(
+            _standing(name, around, expected.get(name)),
+            inherited_from=handed[name][1] if name in handed else "",
+        )
+        for name in (*graph.sources, *graph.order)
+        if name in around.windows
+    }
+
+
+def surroundings(
+    graph: Graph, as_of: Mapping[str, datetime | None], now: datetime, progress: Progress
+) -> Surroundings:
+    """Return all windows, with the promises around a moment."""
+    windows = windows_of(graph)
+    windows |= {name: window_of(f, graph.calendars) for name, (f, _) in handed_down(graph).items()}
+    return Surroundings(
+        graph=graph,
+        now=now,
+        as_of=as_of,
+        progress=progress,
+        windows=windows,
+        moments=_moments(windows, as_of, now),
+    )
+
+
+def windows_of(graph: Graph) -> dict[str, Window]:
+    """Return the windows that products and sources have of their own, by name."""
+    declared = [
+        *((source.name, source.freshness) for source in graph.sources.values()),
+        *((product.name, product.freshness) for product in graph.products.values()),
+    ]
+    return {name: window_of(f, graph.calendars) for name, f in declared if f}
+
+
+def handed_down(graph: Graph) -> Mapping[str, tuple[Freshness, str]]:
+    """Return the windows of products without one of their own, each with whose it is."""
+    return {}
+
+
+def _moments(
+    windows: Mapping[str, Window], as_of: Mapping[str, datetime | None], now: datetime
+) -> Mapping[str, Moments]:
+    """Return the promises around now; those of one window are the same, unless they are of ages."""
+    shared: dict[int, Moments] = {}
+    moments: dict[str, Moments] = {}
+    for name, window in windows.items():
+        if window.freshness.within:
+            moments[name] = moments_of(window, now, as_of.get(name))
+            continue
+        if id(window) not in shared:
+            shared[id(window)] = moments_of(window, now, None)
+        moments[name] = shared[id(window)]
+    return moments
+
+
+def _standing(name: str, around: Surroundings, expected: Expected | None) -> Standing:
+    window, moments, as_of = around.windows[name], around.moments[name], around.as_of.get(name)
+    standing = Standing(name=name, state=State.KEPT, window=window, as_of=as_of, next=moments.next)
+    if as_of is None and (problem := _why_unknown(name, around)):
+        return replace(standing, state=State.UNKNOWN, problem=problem)
+    if state := broken(window, moments, around.now, as_of):
+        assert moments.last
+        return _of_promise(standing, state, moments.last, around)
+    if moments.problem:
+        return replace(standing, state=State.UNKNOWN, problem=moments.problem)
+    if moments.next is None:
+        return standing
+    state = _before(name, moments.next, around, expected)
+    standing = _of_promise(standing, state, moments.next, around)
+    if expected is None or window.reached(moments.next, as_of):
+        return standing
+    return replace(
+        standing,
+        start_by=expected.start_by,
+        likely_at=expected.likely_at,
+        probability=expected.probability,
+    )
+
+
+def _why_unknown(name: str, around: Surroundings) -> str:
+    """Return why it is not known how far the data of `name` reaches; '' if there is none."""
+    published = around.progress.published
+    if published is not None and name not in published:
+        return ""
+    return f"nothing says how far the data of {name} reaches: declare its event_time="
+
+
+def _of_promise(
+    standing: Standing, state: State, promise: Promise, around: Surroundings
+) -> Standing:
+    """Return a standing with its promise and, unless that is or will be kept, the causes."""
+    causes: tuple[Cause, ...] = ()
+    if state is not State.KEPT:
+        causes = root_causes(standing.name, promise, standing.window, around)
+    left = promise.due - around.now
+    return replace(standing, state=state, promise=promise, time_left=left, causes=causes)
+
+
+def _before(name: str, promise: Promise, around: Surroundings, expected: Expected | None) -> State:
+    """Return the state before a promise falls due: kept, due or at risk."""
+    window, now = around.windows[name], around.now
+    if window.reached(promise, around.as_of.get(name)):
+        return State.KEPT
+    if doubtful(expected, now, started=name in around.progress.started):
+        return State.AT_RISK
+    near = now >= warned_from(window, promise.due, expected)
+    if is_prevented(name, promise, window, around, near=near):
+        return State.AT_RISK
+    return State.DUE if near else State.KEPT
