@@ -378,6 +378,7 @@ def test_every_column_of_every_row_counts_whatever_is_asked(place: Place, format
 def test_a_file_is_looked_through_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever reads it, and in whatever run, until it, or how it is declared, changes."""
     seen: list[str] = []
+
     def inspect(files, paths, engine, until):
         seen.extend(path.name for path in paths)
         return dict.fromkeys(paths)
