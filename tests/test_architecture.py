@@ -16,6 +16,7 @@ PACKAGE = Path(assay.__file__).parent
 # The packages, top floor first. A module may import from its own package and from those below it.
 FLOORS = (
     "cli",
+    "watch",
     "views",
     "upkeep",
     "build",

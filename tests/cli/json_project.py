@@ -68,6 +68,12 @@ class Recorder:
             self.outputs.append((name, event))
         self.outputs.append(("end", last))
 
+    def log(self, *arguments: str) -> None:
+        """Run `products run`, and collect the lines of its log."""
+        for line in self.place.run("run", "--json", *arguments).events:
+            name = line["event"] if line["event"] in {"result", "retrying"} else ""
+            self.outputs.append((f"run: {name}" if name else "run", line))
+
 
 def record(place: Place) -> Outputs:
     """Run every verb with --json, on a project where things fail, are held back, repaired and retired."""
@@ -139,6 +145,7 @@ def change(place: Place, recorder: Recorder) -> None:
     place.write("products/sales.py", text.replace("x > 2", "x > 1"))
     recorder.run("plan", "plan")
     recorder.events("materialize", "--fail-fast", "--jobs", "1")
+    recorder.log("--turns", "1", "--port", "0")
     visits(place, 5, *["1"] * 60)
     recorder.events("materialize", "split")
     place.write("products/sales.py", text.replace("customer::int", "customer::bigint"))

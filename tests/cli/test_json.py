@@ -150,7 +150,7 @@ PLAIN: dict[str, Callable[[Any], bool]] = {
 # What a small project does not make happen; that these fields are right is held by `test_the_tables_are_those_of_the_values`.
 RARE = (
     {("decision", name) for name in ("run", "host", "pid", "since", "because")}
-    | {("end", "spilled_bytes")}
+    | {("end", "spilled_bytes"), ("run", "about")}
     | {("compacted", f.name) for f in fields(Compacted)}
     | {("waiting files", "why"), ("waiting files", "files")}  # depends on when readers come
 )

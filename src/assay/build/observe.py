@@ -37,15 +37,23 @@ def observe(
     *,
     environment: str,
     now: datetime,
+    recent: Mapping[str, SourceState] | None = None,
 ) -> Observed:
-    """Return sources by content, and what the catalog holds for an environment, at `now`."""
+    """Return sources by content, and what the catalog holds for an environment, at `now`.
+
+    The `recent` sources are not looked at again.
+    """
+    recent = recent or {}
     recorded = catalog.recorded()
     listings = catalog.sources.last_seen(sources)
     return Observed(
         recorded=recorded,
         now=now,
         environment=environment,
-        sources={name: observe_source(root, source, listings) for name, source in sources.items()},
+        sources={
+            name: recent.get(name) or observe_source(root, source, listings)
+            for name, source in sources.items()
+        },
         facts=catalog.facts(environment, storage.holds),
         seen=listings,
     )

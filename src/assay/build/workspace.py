@@ -1,6 +1,6 @@
 """The workspace of a verb or run: a project with its catalog and store open."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from assay.config import Config, bad_environment
 from assay.declare.project import Project, open_project
 from assay.errors import UsageError
 from assay.events import Event, Outcome, Reporter
-from assay.facts import Version
+from assay.facts import SourceState, Version
 from assay.plan.graph import Graph
 from assay.plan.names import full_name
 from assay.plan.observed import Observed
@@ -49,8 +49,8 @@ class Workspace(Struct, frozen=True, kw_only=True):
         """The settings of the project."""
         return self.project.config
 
-    def observe(self) -> Observed:
-        """Read catalog, sources and clock once."""
+    def observe(self, recent: Mapping[str, SourceState] | None = None) -> Observed:
+        """Read catalog, sources and clock once; the `recent` sources are not looked at again."""
         return observe(
             self.config.root,
             self.graph.sources,
@@ -58,6 +58,7 @@ class Workspace(Struct, frozen=True, kw_only=True):
             self.storage,
             environment=self.environment,
             now=self.clock(),
+            recent=recent,
         )
 
     def remember(self, observed: Observed) -> None:

@@ -34,6 +34,7 @@ VERBS = {
     "retry": (
         "Build again what failed or was left in the last run, and what was held because of it."
     ),
+    "run": "Watch the project: build what is due, again and again, until it is stopped.",
     "runs": "List the last runs: when each was, how it came out, and how long it took.",
     "show": "Show the first rows of a published product, without the values of sensitive columns.",
     "status": "Show which version of each product is published, and whether it is up to date.",
@@ -53,7 +54,6 @@ _COMMANDS_ELSEWHERE = {
         " `products lineage NAME` shows what one reads and what reads it."
     ),
     "list": "`products ls` lists the products.",
-    "run": "`products materialize` builds what is stale, checks it, and publishes what passed.",
     "test": "`products materialize` checks whatever it builds, and again when a rule changes.",
     "waive": (
         "`products materialize --restate NAME --because TEXT`"

@@ -60,7 +60,7 @@ class PlainReporter:
 
     def settled(self, result: Result) -> None:
         """Print one result, or count it if nothing changed."""
-        if _is_unchanged(result):
+        if is_unchanged(result):
             self.unchanged += 1
         else:
             view = self.views.result(result)
@@ -84,7 +84,7 @@ def _waiting_line(event: Waiting, holder: Holder) -> str:
     return clean(f"  {'waiting':<10} for {', '.join(names)}: {holder}")
 
 
-def _is_unchanged(result: Result) -> bool:
+def is_unchanged(result: Result) -> bool:
     """Return whether there is nothing to report; no view is built, as results may be very many."""
     end = result.end
     is_news = result.judged or result.undeclared or result.unbuilt

@@ -37,7 +37,7 @@ def run_and_report(
 ) -> Outcome:
     """Build the requested products, and report results as they occur."""
     stop_at_sigterm()
-    _tune_garbage_collection()
+    tune_garbage_collection()
     # Not the observed facts: these must see what the run records.
     facts = workspace.catalog.facts(workspace.environment, workspace.storage.holds)
     views, width = ProductViews(workspace.graph, facts), max(map(len, request.products), default=0)
@@ -76,7 +76,7 @@ def _words(parameter: click.Parameter, value: Any) -> Iterator[str]:
             yield quote(item.isoformat() if isinstance(item, datetime) else str(item))
 
 
-def _tune_garbage_collection() -> None:
+def tune_garbage_collection() -> None:
     """Turn collection on, but rarely: a run creates mostly values without cycles."""
     gc.freeze()
     gc.enable()

@@ -5,7 +5,9 @@ from contextlib import suppress
 from datetime import datetime
 
 import click
+from msgspec.structs import replace
 
+from assay.build.due import due_in
 from assay.build.selection import with_restatements
 from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, EXCLUDE, JOBS, JSON, NOW, SELECT, options
@@ -86,6 +88,7 @@ def _check_usage(
     metavar="A..B",
     help="Build only these parts, such as 2011-11-01..2011-11-30.",
 )
+@click.option("--due", is_flag=True, help="Only what is due now, as `products run` does.")
 @click.option("--force", is_flag=True, help="Build even what is up to date.")
 @click.option(
     "--fail-fast", is_flag=True, help="Stop at the first product that fails or is held back."
@@ -124,6 +127,7 @@ def verb(
     now: datetime | None,
     as_json: bool,
     parts: str,
+    due: bool,
     force: bool,
     jobs: int | None,
     fail_fast: bool,
@@ -135,11 +139,16 @@ def verb(
     """Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s."""
     selectors, reason = [*names, *select], because.strip()
     _check_usage(selectors, parts, restate, rules, reason)
+    if due and (force or parts or restate):
+        raise UsageError("--due builds what is due, and goes with no --force, --parts or --restate")
     with opened(env, now, create=True) as workspace:
         check_now(workspace, now)
         finish(workspace)
         observed = workspace.observe()
         request = selected(workspace, observed, selectors, exclude, force=force, part_range=parts)
+        if due:
+            products = request.products & due_in(workspace, observed).products
+            request = replace(request, products=products)
         if restate:
             restatement = Restatement(because=reason, who=user(), range=parts)
             request = with_restatements(

@@ -1,0 +1,76 @@
+"""What is due in a project now: the products to build, and when time alone changes that."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+
+from msgspec import Struct
+
+from assay.build.selection import everything
+from assay.build.workspace import Workspace
+from assay.decisions import Decision
+from assay.plan.as_of import as_of, earliest
+from assay.plan.due import due_products, is_open, moments
+from assay.plan.graph import Graph
+from assay.plan.ladder import plan
+from assay.plan.observed import Observed
+from assay.plan.windows import Window, window_of
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """The products that are due, and the plan for all products; `windows` are those declared."""
+
+    products: frozenset[str]
+    steps: Mapping[str, Decision]
+    windows: Mapping[str, Window]
+
+
+def due_in(workspace: Workspace, observed: Observed, *, eager: bool = False) -> Due:
+    """Return what is due; `eager`: every product is, whatever its promises."""
+    graph = workspace.graph
+    windows = windows_of(graph)
+    steps = plan(graph, observed, everything(graph), in_parts=False).steps
+    if eager or not any(name in windows for name in graph.products):
+        return Due(products=frozenset(graph.products), steps=steps, windows=windows)
+    reached = as_of(graph, observed)
+    available = _available(graph, reached)
+
+    def is_open_now(name: str) -> bool:
+        return name not in windows or is_open(
+            windows[name], observed.now, reached[name], available[name]
+        )
+
+    products = frozenset(due_products(graph, steps, is_open_now))
+    return Due(products=products, steps=steps, windows=windows)
+
+
+def windows_of(graph: Graph) -> dict[str, Window]:
+    """Return the windows of products and sources that have one of their own, by name."""
+    declared = [
+        *((name, product.freshness) for name, product in graph.products.items()),
+        *((name, source.freshness) for name, source in graph.sources.items()),
+    ]
+    windows = {}
+    for name, freshness in declared:
+        if freshness:
+            with suppress(ValueError):  # a damaged manifest: nothing waits for such a window
+                windows[name] = window_of(freshness, graph.calendars)
+    return windows
+
+
+def moments_of(
+    windows: Mapping[str, Window], graph: Graph, observed: Observed
+) -> Iterator[datetime]:
+    """Yield the moments at which time alone changes what is due, or how a promise stands."""
+    reached = as_of(graph, observed)
+    for name, window in windows.items():
+        yield from moments(window, observed.now, reached[name])
+
+
+def _available(graph: Graph, reached: Mapping[str, datetime | None]) -> dict[str, datetime | None]:
+    """Return how far the sources reach that each product is built from: the one that is behind."""
+    available: dict[str, datetime | None] = {name: reached[name] for name in graph.sources}
+    for name in graph.order:
+        inputs = graph.products[name].inputs
+        available[name] = earliest(available.get(i.name) for i in inputs)
+    return available

@@ -1,0 +1,139 @@
+"""One turn of the loop: reads everything anew, builds what is due, and says when to look again."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from assay.build.due import Due, due_in, moments_of
+from assay.build.execute import execute
+from assay.build.results import kind_of
+from assay.build.workspace import Workspace
+from assay.decisions import Build, Check, Decision, Maybe, Publish, Waive
+from assay.events import Outcome
+from assay.plan.due import without
+from assay.plan.moments import NEVER
+from assay.plan.observed import Observed
+from assay.plan.request import Request, RunOptions
+from assay.upkeep.gc_files import finish
+from assay.watch.looks import Looks
+from assay.watch.pauses import Pauses
+
+ASKED = "run"  # as `products runs` shows what the loop does
+
+
+class Memory:
+    """What the loop keeps from one turn to the next. All of it may be lost: it only saves work."""
+
+    def __init__(self) -> None:
+        self.looks = Looks()
+        self.pauses = Pauses()
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """What a turn did.
+
+    - `outcome`: of the run; None when nothing was to do.
+    - `moments`: when something may be to do by time alone, or a source is looked at again.
+    """
+
+    began: datetime
+    outcome: Outcome | None = None
+    moments: Sequence[datetime] = ()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The number of products by result."""
+        results = self.outcome.results.values() if self.outcome else ()
+        return Counter(kind_of(result.end) for result in results)
+
+
+class AfterTurn(Protocol):
+    """Is called after each turn, with what is observed and published then.
+
+    The outcome is None when nothing was to do.
+    """
+
+    def __call__(
+        self, workspace: Workspace, observed: Observed, outcome: Outcome | None, /
+    ) -> None: ...
+
+
+class TurnOptions(Struct, frozen=True, kw_only=True):
+    """How turns are done.
+
+    - `jobs`: how many products are worked on at a time; 0 for the setting of the project.
+    - `eager`: whether everything that is stale is built, also what is not due yet.
+    - `after`: called after each turn.
+    """
+
+    jobs: int = 0
+    eager: bool = False
+    after: Sequence[AfterTurn] = field(default_factory=tuple)
+
+
+def one_turn(workspace: Workspace, memory: Memory, options: TurnOptions) -> Turn:
+    """Observe, build what is due, and return when to look again."""
+    finish(workspace)
+    observed = _observe(workspace, memory)
+    began = observed.now
+    due = due_in(workspace, observed, eager=options.eager)
+    products = _to_build(workspace, due, memory, observed.now)
+    outcome = None
+    if products:
+        outcome = _build(workspace, observed, products, options)
+        memory.pauses.note(outcome, due.steps, workspace.clock())
+        observed = _observe(workspace, memory)
+    else:
+        workspace.remember(observed)
+        workspace.catalog.runs.recover(workspace.storage.remove)
+    for after in options.after:
+        after(workspace, observed, outcome)
+    return Turn(
+        began=began,
+        outcome=outcome,
+        moments=[*_moments(workspace, observed, due, memory)],
+    )
+
+
+def _observe(workspace: Workspace, memory: Memory) -> Observed:
+    sources = workspace.graph.sources
+    observed = workspace.observe(memory.looks.recent(sources, workspace.clock()))
+    memory.looks.note(sources, observed.sources, observed.now)
+    return observed
+
+
+def _to_build(workspace: Workspace, due: Due, memory: Memory, now: datetime) -> set[str]:
+    """Return the products to work on; none of them when nothing of it is to be done."""
+    graph = workspace.graph
+    left_out = memory.pauses.paused(due.steps, now)
+    if workspace.project.outdated:  # code in Python cannot be loaded while it has mistakes
+        left_out |= {name for name in due.products if graph.products[name].runs_python}
+    products = without(graph, due.products, left_out)
+    return products if any(_is_work(due.steps[name]) for name in products) else set()
+
+
+def _is_work(step: Decision) -> bool:
+    return isinstance(step, Build | Check | Maybe | Publish | Waive)
+
+
+def _build(
+    workspace: Workspace, observed: Observed, products: Iterable[str], options: TurnOptions
+) -> Outcome:
+    request = Request(products=frozenset(products), asked=ASKED)
+    jobs = options.jobs or workspace.config.jobs
+    return execute(workspace, request, observed, options=RunOptions(jobs=jobs))
+
+
+def _moments(
+    workspace: Workspace, observed: Observed, due: Due, memory: Memory
+) -> Iterator[datetime]:
+    """Yield the moments at which something may be to do, by time alone."""
+    yield from moments_of(due.windows, workspace.graph, observed)
+    yield from memory.looks.ends()
+    yield from (at for at in memory.pauses.ends() if at > observed.now)
+    periods = {product.changes_with for product in workspace.graph.products.values()}
+    if periods - {"", NEVER}:  # every hour, day or month begins with an hour
+        yield observed.now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)

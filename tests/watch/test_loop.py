@@ -1,0 +1,199 @@
+"""The loop with a clock of its own: what it builds, when it looks again, what it reports, what it survives."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from assay.watch.loop import _FIRST_PAUSE
+from tests.conftest import Place
+from tests.watch.world import START, World
+
+BASE = 'sql_product("base", "from numbers", owner="o")\n'
+FAILING = """
+@product(owner="o")
+def failing(numbers):
+    if Path("broken").exists():
+        raise OSError("no")
+    return numbers
+
+sql_product("after", "from failing", owner="o")
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.root)
+
+
+@pytest.fixture
+def world(place: Place) -> World:
+    place.write("products/sales.py", BASE, header=True)
+    return World(place.root)
+
+
+def count(place: Place, name: str = "base") -> int:
+    return len(place.query(f"from {name}"))
+
+
+def test_new_files_are_published_and_nothing_is_done_in_between(place: Place, world: World) -> None:
+    world.run(2)
+    assert count(place) == 3
+    assert world.told("turn") == ["1 published in 0.0 s"]
+    world.run(3, lambda number: place.numbers("b", 4) if number == 2 else None)
+    assert count(place) == 4
+    assert len(world.told("turn")) == 2
+    assert [run["asked"] for run in place.run("runs", "--json").json] == ["run", "run"]
+    assert set(world.sleeps) == {60.0}, "the longest wait"
+    assert world.told("ended") == ["ended: what is finished is kept"] * 2
+
+
+def test_declarations_are_read_anew_and_mistakes_leave_the_last_good_ones(
+    place: Place, world: World
+) -> None:
+    """SQL goes on as it was declared; the mistake is reported once, and its end."""
+    world.run(1)
+
+    def act(number: int) -> None:
+        if number == 1:
+            place.write("products/sales.py", BASE + "sql_product(", header=True)
+            place.numbers("b", 4)
+        elif number == 3:
+            place.write("products/sales.py", BASE + BASE.replace("base", "more"), header=True)
+
+    world.run(5, act)
+    assert count(place) == 4 and count(place, "more") == 4
+    [problem] = world.told("problem")
+    assert "the declarations cannot be read now" in problem
+    assert world.told("recovered") == ["declarations: as it should be again"]
+
+
+def test_python_waits_while_the_declarations_have_a_mistake(place: Place) -> None:
+    place.write("products/sales.py", BASE + FAILING, header=True)
+    world = World(place.root)
+    world.run(1)
+    place.write("products/sales.py", BASE + FAILING + "1 / 0\n", header=True)
+    place.numbers("b", 4)
+    world.run(2)
+    assert (count(place), count(place, "failing"), count(place, "after")) == (4, 3, 3)
+    assert len(world.told("problem")) == 1
+
+
+def test_what_fails_is_tried_again_after_growing_pauses(place: Place) -> None:
+    place.write("products/sales.py", BASE + FAILING, header=True)
+    place.write("broken", "")
+    world = World(place.root)
+    world.run(200)
+    runs = place.run("runs", "--json", "--limit", "100").json
+    starts = [run["started_at"][11:16] for run in reversed(runs)]
+    assert starts == [
+        "06:00",
+        "06:01",
+        "06:03",
+        "06:07",
+        "06:15",
+        "06:31",
+        "07:03",
+        "08:03",
+        "09:03",
+    ]
+    assert count(place) == 3, "what does not depend on it is published"
+
+
+def test_a_change_of_what_is_wanted_ends_the_pause(place: Place) -> None:
+    place.write("products/sales.py", BASE + FAILING, header=True)
+    place.write("broken", "")
+    world = World(place.root)
+    world.run(20)
+    (place.root / "broken").unlink()
+    place.numbers("b", 4)
+    world.run(2)
+    assert count(place, "failing") == count(place, "after") == 4
+
+
+def test_the_same_bad_data_is_not_built_again(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        'sql_product("base", "from numbers", owner="o", rules=[rule.check("small", "x < 3")])\n'
+        'sql_product("beside", "from numbers", owner="o", release_group="g")\n'
+        'sql_product("bad", "from base", owner="o", release_group="g")\n',
+        header=True,
+    )
+    world = World(place.root)
+    world.run(100)
+    assert len(place.run("runs", "--json", "--limit", "100").json) == 1
+
+
+def test_a_source_is_looked_at_as_often_as_it_says(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write(
+        "products/sales.py",
+        'slow = source.files("slow/*.csv", columns={"x": pl.Int64}, poll="1h")\n'
+        'quick = source.files("quick/*.csv", columns={"x": pl.Int64}, poll="10s")\n'
+        'sql_product("base", "from numbers, slow, quick", owner="o")\n',
+        header=True,
+    ) if "poll" in _words() else pytest.skip("poll= is not declared yet")
+    looked: dict[str, list[int]] = {"slow": [], "quick": [], "numbers": []}
+    world = World(place.root)
+    from assay.build import observe
+
+    real = observe.observe_source
+
+    def counted(root, source, listings):
+        looked[source.name.partition(".")[2]].append((world.now - START).seconds)
+        return real(root, source, listings)
+
+    monkeypatch.setattr(observe, "observe_source", counted)
+    world.run(7 * 60)
+    assert {*looked["slow"]} == {0, 3600}
+    assert sorted({*looked["quick"]})[:4] == [0, 10, 20, 30]
+
+
+def _words() -> str:
+    from assay.declare import words
+
+    return str(words.source.files.__doc__) + str(words.source.files.__annotations__)
+
+
+def lost(place: Place) -> Callable[[], object]:
+    """Take the catalog away; return what brings it back."""
+    catalog = place.root / ".products/catalog.db"
+    aside = catalog.with_name("aside.db")
+    with closing(sqlite3.connect(catalog)) as db:
+        db.execute("pragma wal_checkpoint(truncate)")
+    shutil.move(catalog, aside)
+    catalog.write_text("this is no catalog")
+    return lambda: shutil.move(aside, catalog)
+
+
+def test_a_problem_is_reported_once_and_the_loop_goes_on(place: Place, world: World) -> None:
+    world.run(1)
+    bring_back = lost(place)
+    place.numbers("b", 4)
+
+    def act(number: int) -> None:
+        if number == 8:
+            bring_back()
+
+    world.sleeps.clear()
+    world.run(10, act)
+    assert len(world.told("problem")) == 1 and "catalog" in world.told("problem")[0]
+    assert world.told("recovered") == ["turn: as it should be again"]
+    assert count(place) == 4
+    assert world.sleeps[:8] == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0]
+    assert world.vitals.turns == {"ok": 3, "problem": 8}
+    assert timedelta(seconds=5) == _FIRST_PAUSE
+
+
+def test_a_loop_whose_turns_fail_is_not_healthy_for_ever(place: Place, world: World) -> None:
+    world.run(1)
+    assert world.vitals.healthy(world.now)
+    lost(place)
+    world.run(20)
+    assert not world.vitals.healthy(world.now)
+    shown = world.vitals.as_json(world.now)
+    assert shown["ok"] is False and "catalog" in shown["problems"]["turn"]
