@@ -117,6 +117,8 @@ def look(place: Place, recorder: Recorder) -> None:
     run("history", "history", "note")
     run("history --rule", "history", "lines", "--rule", "the latest")
     run("lineage", "lineage", "total")
+    run("lineage: a column", "lineage", "total.total")
+    run("lineage: a column", "lineage", "numbers.x")
     run("runs", "runs")
     run("query", "query", "from total")
     run("show", "show", "total", "--held")

@@ -15,6 +15,12 @@ from assay.cli.main import VERBS, verb_of
 from assay.upkeep.findings import Finding
 from assay.views import results
 from assay.views.about import AboutView
+from assay.views.column_lineage import (
+    ColumnEndView,
+    ColumnLineageView,
+    FlowView,
+    UnknownView,
+)
 from assay.views.files import CopyView, FileView, SourceView
 from assay.views.history import HistoryView
 from assay.views.results import ResultKind
@@ -260,6 +266,10 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("history --rule", RuleHistoryView),
         ("ls", AboutView),
         ("runs", RunView),
+        ("lineage: a column", ColumnLineageView),
+        ("flow", FlowView),
+        ("column end", ColumnEndView),
+        ("unknown lineage", UnknownView),
         ("show: a source", SourceView),
         ("show: a file", FileView),
         ("show --to", CopyView),

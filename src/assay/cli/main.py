@@ -22,7 +22,7 @@ VERBS = {
     "gc": "Remove old versions and unused files, and merge small files.",
     "history": "List the versions of a product: how each was checked, and when it was published.",
     "init": "Create a small example project.",
-    "lineage": "Show what a product or source depends on, and what depends on it.",
+    "lineage": "Show what a product, source or column depends on, and what depends on it.",
     "ls": "List the products: what each is for, and who owns it.",
     "materialize": (
         "Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s."

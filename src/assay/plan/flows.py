@@ -127,13 +127,13 @@ class Lineage(Struct, frozen=True, dict=True):
 
     def below(self, place: Place) -> list[Edge]:
         """Return the flows out of a place."""
-        edges = self._out_of.get(place.of, ())
-        if place.column != EVERY:
-            wanted = {place.column, EVERY}
-            return [edge for edge in edges if edge.source.column in wanted]
-        targets = dict.fromkeys(edge.target for edge in edges)
-        how = {target: [edge.how for edge in edges if edge.target == target] for target in targets}
-        return [Edge(place, target, _all_of(hows)) for target, hows in how.items()]
+        out_of = self._out_of.get(place.of, ())
+        wanted = {place.column, EVERY}
+        hows: dict[Place, list[tuple[How, ...]]] = {}
+        for edge in out_of:
+            if place.column == EVERY or edge.source.column in wanted:
+                hows.setdefault(edge.target, []).append(edge.how)
+        return [Edge(place, target, _all_of(each)) for target, each in hows.items()]
 
     @cached_property
     def _out_of(self) -> Mapping[str, list[Edge]]:

@@ -95,12 +95,12 @@ def as_mermaid(graph: Graph, name: str) -> list[str]:
     lines = ["flowchart LR"]
     for node in lineage.nodes:
         opening, closing = _SHAPES.get(node.kind, ("[", "]"))
-        lines.append(f'  {ids[node.name]}{opening}"{_quoted(node.name)}"{closing}')
+        lines.append(f'  {ids[node.name]}{opening}"{quoted(node.name)}"{closing}')
     return lines + [f"  {ids[edge.source]} --> {ids[edge.target]}" for edge in lineage.edges]
 
 
-def _quoted(name: str) -> str:
-    """Return a name with the characters escaped that Mermaid treats specially inside quotes."""
+def quoted(name: str) -> str:
+    """Return a label with the characters escaped that Mermaid treats specially inside quotes."""
     return (
         clean(name)
         .replace("#", "#35;")

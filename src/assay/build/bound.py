@@ -1,0 +1,161 @@
+"""Binds the products of a graph against empty tables, in order: their columns and their lineage."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from assay.engines.binding import EmptyTables, Unbound
+from assay.engines.sql.reader import place
+from assay.engines.types import casts
+from assay.errors import TypeRefused
+from assay.model import Column, Kind, Product, Source
+from assay.plan.flows import EVERY, ColumnFlows, Flow, How, Lineage, TableFlows
+from assay.plan.graph import Graph
+from assay.rules.quarantine import BROKE
+
+# What traces the function of a product, given the columns of its inputs by name.
+Trace = Callable[[Product, Mapping[str, Sequence[Column]]], TableFlows]
+
+
+class Bound:
+    """Products and sources, bound one after another; `published` returns the columns of versions.
+
+    `trace` says what flows into the columns that a function returns.
+    """
+
+    def __init__(
+        self, graph: Graph, published: Callable[[str], Sequence[Column]], trace: Trace
+    ) -> None:
+        self.graph, self._published, self._trace = graph, published, trace
+        self.flows: dict[str, TableFlows] = {}
+        self._columns: dict[str, tuple[Column, ...]] = {}
+
+    def bind(self, names: Iterable[str]) -> Lineage:
+        """Return the lineage of these products and sources, and of all that they are made of."""
+        wanted = made_of(self.graph, names)
+        with EmptyTables() as tables:
+            for name in sorted(wanted & self.graph.sources.keys()):
+                self._keep(name, *_of_source(self.graph.sources[name]), tables)
+            for name in self.graph.order:
+                if name in wanted:
+                    self._bind(self.graph.products[name], tables)
+        inputs = {
+            name: _input_names(self.graph.products[name])
+            for name in self.flows
+            if name in self.graph.products
+        }
+        return Lineage(self.flows, inputs)
+
+    def _bind(self, product: Product, tables: EmptyTables) -> None:
+        flows = self._flows(product, tables)
+        if product.quarantines and not flows.unknown:
+            flows = _less_quarantined(flows)
+        columns = _stored(product, flows) or tuple(self._published(product.name))
+        self._keep(product.name, columns, _as_stored(flows, columns), tables)
+
+    def _flows(self, product: Product, tables: EmptyTables) -> TableFlows:
+        unknown = [i.name for i in product.inputs if i.name not in self._columns]
+        if product.kind is Kind.FILE:
+            return TableFlows(unknown="a Python function writes it as a file")
+        if unknown:
+            return TableFlows(unknown=f"the columns of {', '.join(sorted(unknown))} are not known")
+        if product.kind is Kind.QUARANTINE:
+            return self._quarantined(product.inputs[0].name)
+        if product.kind is Kind.SQL:
+            return _of_query(product, tables)
+        return self._trace(product, {i.name: self._columns[i.name] for i in product.inputs})
+
+    def _quarantined(self, name: str) -> TableFlows:
+        """Return the flows into the rows that the rules of a product set aside."""
+        every = Flow(name, EVERY, (How.FILTER,))
+        columns = [
+            ColumnFlows(
+                name=column.name,
+                type=column.type,
+                flows=(Flow(name, column.name, (How.IDENTITY,)),),
+            )
+            for column in self._columns[name]
+        ]
+        broke = ColumnFlows(name=BROKE, type="VARCHAR[]", flows=(every,))
+        return TableFlows(columns=(*columns, broke), rows=(every,))
+
+    def _keep(
+        self, name: str, columns: Sequence[Column], flows: TableFlows, tables: EmptyTables
+    ) -> None:
+        self.flows[name] = flows
+        if not columns:
+            return
+        try:
+            tables.add(name, [(column.name, column.type) for column in columns])
+        except Unbound:
+            return  # of a type that DuckDB does not have: a version of another engine's
+        self._columns[name] = tuple(columns)
+
+
+def made_of(graph: Graph, names: Iterable[str]) -> set[str]:
+    """Return these products and sources, and all that their code reads, however far away."""
+    result: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in result:
+            result.add(name)
+            waiting += _input_names(graph.products[name]) if name in graph.products else ()
+    return result
+
+
+def _input_names(product: Product) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(i.name for i in product.inputs))
+
+
+def _of_source(source: Source) -> tuple[tuple[Column, ...], TableFlows]:
+    columns = (*source.columns, *source.path_columns)
+    return columns, TableFlows(columns=_plain(columns))
+
+
+def _plain(columns: Iterable[Column]) -> tuple[ColumnFlows, ...]:
+    return tuple(ColumnFlows(name=column.name, type=column.type) for column in columns)
+
+
+def _of_query(product: Product, tables: EmptyTables) -> TableFlows:
+    try:
+        return tables.bind(product.sql, product.domain, product.inputs)
+    except Unbound as problem:
+        at = ""
+        if problem.offset >= 0:
+            line, column, _ = place(product.sql, problem.offset)
+            at = f", line {line} column {column}"
+        return TableFlows(unknown=f"its query does not fit its inputs{at}: {problem.what}")
+
+
+def _stored(product: Product, flows: TableFlows) -> tuple[Column, ...]:
+    """Return the columns as they will be stored: in the contract's types, where it has them."""
+    declared = {column.name: column for column in product.contract.columns}
+    have = {column.name: column.type for column in flows.columns}
+    if not have:
+        return product.contract.columns
+    with suppress(TypeRefused):  # by a build; what is made of it can be bound all the same
+        have |= casts(have, {name: column.type for name, column in declared.items()})
+    return tuple(declared.get(name) or Column(name=name, type=type) for name, type in have.items())
+
+
+def _as_stored(flows: TableFlows, columns: Sequence[Column]) -> TableFlows:
+    """Return the flows with these columns: of which nothing but the names may be known."""
+    of = {column.name: column.flows for column in flows.columns}
+    stored = [
+        ColumnFlows(name=column.name, type=column.type, flows=of.get(column.name, ()))
+        for column in columns
+    ]
+    return TableFlows(columns=tuple(stored), rows=flows.rows, unknown=flows.unknown)
+
+
+def _less_quarantined(flows: TableFlows) -> TableFlows:
+    """Return the flows of a product whose rules set rows aside: any column may decide that."""
+    rows = {(flow.of, flow.column): flow for flow in flows.rows}
+    for flow in (flow for column in flows.columns for flow in column.flows):
+        rows.setdefault((flow.of, flow.column), Flow(flow.of, flow.column, (How.UNKNOWN,)))
+    return TableFlows(columns=flows.columns, rows=tuple(rows[key] for key in sorted(rows)))
+
+
+def untraced(product: Product, inputs: Mapping[str, Sequence[Column]]) -> TableFlows:
+    """Return that nothing is known of a function but its contract."""
+    return TableFlows(columns=_plain(product.contract.columns), unknown="it is a Python function")

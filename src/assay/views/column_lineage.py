@@ -1,0 +1,153 @@
+"""What a column depends on and what depends on it, column by column."""
+
+from collections.abc import Iterable
+
+from msgspec import field
+
+from assay.build.bound import Bound, made_of, untraced
+from assay.build.workspace import Workspace
+from assay.errors import UsageError
+from assay.model import Column, Kind
+from assay.plan.flows import ROWS, Edge, Lineage, Place, TableFlows
+from assay.plan.graph import Graph
+from assay.plan.names import full_name, nearest
+from assay.views.view import View
+
+
+class ColumnEndView(View, frozen=True, kw_only=True):
+    """An end of a flow: a column of a product or source.
+
+    `column` is '' for the rows that it has, and `*` for each of its columns.
+    """
+
+    name: str
+    column: str
+
+
+class FlowView(View, frozen=True, kw_only=True):
+    """A flow from one column into another, or into the rows of a product.
+
+    `how` are kinds of `assay.plan.flows.How`; `direct`: the value flows, or may flow.
+    """
+
+    source: ColumnEndView = field(name="from")
+    target: ColumnEndView = field(name="to")
+    how: tuple[str, ...]
+    direct: bool
+
+
+class UnknownView(View, frozen=True, kw_only=True):
+    """A product whose columns may each depend on every column of its inputs, and why."""
+
+    name: str
+    why: str
+
+
+class ColumnLineageView(View, frozen=True, kw_only=True):
+    """A column with the flows into its value, into the rows of its product, and out of it.
+
+    Each list has the flows of all steps, nearest first. `files` are the products among them that
+    are files, and so have no columns.
+    """
+
+    name: str
+    column: str
+    type: str
+    value: tuple[FlowView, ...]
+    rows: tuple[FlowView, ...]
+    used_by: tuple[FlowView, ...]
+    unknown: tuple[UnknownView, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+def column_named(graph: Graph, name: str) -> tuple[str, str] | None:
+    """Return the product or source and the column that `orders.amount` names.
+
+    None for the name of a product or source, and for a text that does not begin with one.
+    """
+    names = [*graph.products, *graph.sources]
+    if full_name(name, names):
+        return None
+    dots = [place for place, sign in enumerate(name) if sign == "."]
+    for dot in reversed(dots):
+        if full := full_name(name[:dot], names):
+            return full, name[dot + 1 :]
+    return None
+
+
+def column_lineage(workspace: Workspace, name: str, column: str) -> ColumnLineageView:
+    """Return the lineage of a column of a product or source, by its full name.
+
+    Raises UsageError for a column that it does not have.
+    """
+    graph = workspace.graph
+    around = {name} | graph.upstream(name) | graph.downstream(name)
+    around = {each for each in around if each in graph.products or each in graph.sources}
+    lineage = lineage_around(workspace, around)
+    table = lineage.tables[name]
+    flows = table.column(column)
+    if flows is None:
+        raise _no_column(name, column, table)
+    here = Place(name, flows.name)
+    value = lineage.upstream(here)
+    rows = [] if table.unknown else lineage.upstream(Place(name, ROWS))
+    used_by = lineage.downstream(here)
+    return ColumnLineageView(
+        name=name,
+        column=flows.name,
+        type=flows.type,
+        value=_views(value),
+        rows=_views(rows),
+        used_by=_views(used_by),
+        unknown=tuple(_unknown(lineage, [*value, *rows, *used_by])),
+        files=tuple(sorted(edge.target.of for edge in used_by if _is_file(graph, edge.target.of))),
+    )
+
+
+def _is_file(graph: Graph, name: str) -> bool:
+    return name in graph.products and graph.products[name].kind is Kind.FILE
+
+
+def lineage_around(workspace: Workspace, names: Iterable[str]) -> Lineage:
+    """Return the lineage of the columns of these products and sources, and of what they read."""
+    graph, catalog = workspace.graph, workspace.catalog
+    wanted = made_of(graph, names)
+    workspace.project.vouch(sorted(wanted & graph.products.keys()))
+    pointers = catalog.pointers(workspace.environment)
+
+    def published(name: str) -> tuple[Column, ...]:
+        return catalog.version(pointers[name].version).columns if name in pointers else ()
+
+    return Bound(graph, published, untraced).bind(wanted)
+
+
+def _no_column(name: str, column: str, table: TableFlows) -> UsageError:
+    names = [each.name for each in table.columns]
+    if not names:
+        why = table.unknown or "they are not declared"
+        return UsageError(f"the columns of {name} are not known: {why}")
+    hint = nearest(column, names) or f"It has {', '.join(names)}."
+    return UsageError(f"{name} has no column {column!r}", hint=hint)
+
+
+def _views(edges: Iterable[Edge]) -> tuple[FlowView, ...]:
+    return tuple(
+        FlowView(
+            source=_end(edge.source),
+            target=_end(edge.target),
+            how=tuple(map(str, edge.how)),
+            direct=edge.is_direct,
+        )
+        for edge in edges
+    )
+
+
+def _end(place: Place) -> ColumnEndView:
+    return ColumnEndView(name=place.of, column=place.column)
+
+
+def _unknown(lineage: Lineage, edges: Iterable[Edge]) -> Iterable[UnknownView]:
+    """Yield the products of these flows whose lineage is not known."""
+    for name in sorted({edge.target.of for edge in edges}):
+        if why := lineage.tables[name].unknown:
+            yield UnknownView(name=name, why=why)
