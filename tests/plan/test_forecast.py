@@ -155,6 +155,28 @@ def test_too_much_work_at_once() -> None:
     assert alone["m.p18"].queued == 0
 
 
+def test_what_is_released_together_is_there_when_the_last_of_it_is() -> None:
+    durations = {**STEADY, "m.other": [7200.0] * 40}
+    experience = Experience(durations=durations)
+    dues = {"m.b": ahead(minutes=52)}
+    names = ["m.a", "m.b", "m.c", "m.other"]
+
+    def said(*sets: list[str], experience: Experience = experience) -> Forecast:
+        remaining = Remaining(to_build=names, sets=sets)
+        return forecasts(CHAIN, NOW, dues, remaining=remaining, experience=experience)["m.b"]
+
+    assert (said().slowest, said(["m.a"], ["m.b"]).slowest) == ("m.a", "m.a")
+    coherent = said(names)
+    assert coherent.slowest == "m.other"
+    assert coherent.likely_at is not None
+    assert ahead(minutes=115) < coherent.likely_at < ahead(minutes=125)
+    grouped = said(["m.a", "m.other"], ["m.b"], ["m.c"])
+    assert grouped.likely_at is not None
+    assert ahead(minutes=115) < grouped.likely_at < ahead(minutes=125)
+    new = Experience(durations={**durations, "m.other": []})
+    assert said(names, experience=new).unknown == "m.other"
+
+
 def test_a_night_without_a_queue_and_with_one() -> None:
     night = Night(
         order=("m.a", "m.other", "m.b", "m.c"),

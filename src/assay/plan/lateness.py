@@ -233,3 +233,8 @@ def held_back(rules: Sequence[str]) -> str:
     """Return what keeps a product from readers whose version fails these rules."""
     names = ", ".join(repr(rule) for rule in rules[:_MOST])
     return f"held back: it fails {names}" if names else "held back by its rules"
+
+
+def lacking(name: str, promise: Promise, window: Window, around: Surroundings) -> list[str]:
+    """Return the inputs that do not reach what is promised, and limit how far a product reaches."""
+    return _lacking(name, promise, window, around)

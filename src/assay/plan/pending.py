@@ -1,0 +1,78 @@
+"""What promises still wait for: products to build, and drops that are not there; pure."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime, timedelta
+
+from msgspec import Struct
+
+from assay.plan.lateness import Surroundings, lacking
+from assay.plan.windows import Promise
+
+HORIZON = timedelta(hours=48)  # nothing is forecast of promises that fall due later
+
+
+class Pending(Struct, frozen=True, kw_only=True):
+    """Promises for data of the same day, and what is missing for them.
+
+    - `day`: the day that data has to reach; None for any newer data than there is.
+    - `tz`: the zone of that day.
+    - `promises`: by the name of the product or source.
+    - `to_build`: products that have to be built.
+    - `awaited`: sources whose drop is not there.
+    """
+
+    day: date | None
+    tz: str
+    promises: dict[str, Promise]
+    to_build: frozenset[str]
+    awaited: frozenset[str]
+
+
+def pending(around: Surroundings) -> Sequence[Pending]:
+    """Return the promises that are late, or fall due soon and are not kept, the earliest in front.
+
+    Those of products that are held, and of what depends on them, are left out.
+    """
+    groups: dict[tuple[date | None, str], dict[str, Promise]] = {}
+    held = _with_below(around, around.progress.held)
+    for name, moments in around.moments.items():
+        window, as_of = around.windows[name], around.as_of.get(name)
+        both = [promise for promise in (moments.last, moments.next) if promise]
+        promise = next((p for p in both if not window.reached(p, as_of)), None)
+        if promise and name not in held and promise.due <= around.now + HORIZON:
+            day = None if isinstance(promise.reach, datetime) else promise.reach
+            groups.setdefault((day, window.tz), {})[name] = promise
+    waiting = [_pending(day, tz, promises, around) for (day, tz), promises in groups.items()]
+    return sorted(waiting, key=lambda one: min(p.due for p in one.promises.values()))
+
+
+def _pending(
+    day: date | None, tz: str, promises: dict[str, Promise], around: Surroundings
+) -> Pending:
+    """Return what is missing for promises: from each name upstream, through all that lack it."""
+    seen: set[str] = set()
+    for name, promise in promises.items():
+        todo = [name]
+        while todo:
+            current = todo.pop()
+            if current not in seen:
+                seen.add(current)
+                todo += lacking(current, promise, around.windows[name], around)
+    products = around.graph.products.keys()
+    return Pending(
+        day=day,
+        tz=tz,
+        promises=promises,
+        to_build=frozenset(seen & products),
+        awaited=frozenset(seen - products),
+    )
+
+
+def _with_below(around: Surroundings, names: Iterable[str]) -> Collection[str]:
+    """Return products with all that depends on them."""
+    reached = set(names)
+    edge = set(reached)
+    while edge:
+        edge = {below for name in edge for below in around.graph.below.get(name, ())} - reached
+        reached |= edge
+    return reached
