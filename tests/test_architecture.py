@@ -31,7 +31,7 @@ FLOORS = (
 # Imported when there is something to do, so that a run with nothing to do stays fast.
 LATE = {("declare.project", "declare.reading"), ("build.execute", "build.run")}
 # What `products --help` and a no-op must not load.
-HEAVY = {"duckdb", "polars", "pandera", "rich", "psycopg", "pyarrow", "pydantic"}
+HEAVY = {"duckdb", "polars", "pandera", "rich", "psycopg", "pyarrow", "pydantic", "apprise"}
 # What the modules of PURE must not import: anything that reaches the disk, the network, the clock or the terminal.
 IMPURE = {
     "duckdb",

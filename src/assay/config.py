@@ -11,6 +11,7 @@ from msgspec.structs import fields
 
 from assay.errors import UsageError
 from assay.model import Where
+from assay.routes import Route, routes_of
 from assay.times import MOST_RETRIES, while_of
 
 PACKAGE = str(Path(__file__).parent)  # the folder of our own code
@@ -31,6 +32,7 @@ class Config(Struct, frozen=True, kw_only=True):
     - `reads`: files (also globs and folders) and environment variables (`$NAME`) that definition
       modules read while they are imported, besides files that are found to be read.
     - `packages`: installed packages whose version counts as code.
+    - `notify`: who is told of incidents, and how.
     """
 
     root: Path
@@ -49,6 +51,7 @@ class Config(Struct, frozen=True, kw_only=True):
     reads: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     access: Literal["owner", "group"] = "owner"
+    notify: tuple[Route, ...] = ()
 
     def __repr__(self) -> str:
         return f"Config({str(self.root)!r})"
@@ -101,7 +104,7 @@ def _settings(file: Path) -> dict[str, Any] | None:
 
 def _config(root: Path, settings: dict[str, Any]) -> Config:
     defaults = {f.name: f.default for f in fields(Config) if f.name != "root"}
-    problems = []
+    routes, problems = routes_of(settings.get("notify", {}))
     for name, value in settings.items():
         if name not in defaults:
             from difflib import get_close_matches
@@ -110,7 +113,7 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
             problems.append(
                 f"unknown setting {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
             )
-        elif problem := _wrong(name, value, defaults[name]):
+        elif name != "notify" and (problem := _wrong(name, value, defaults[name])):
             problems.append(f"{name} {problem}")
     if not problems and _overlap(
         *(str(settings.get(name, defaults[name])) for name in ("store", "definitions"))
@@ -125,6 +128,7 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
     settings = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
+    settings["notify"] = routes
     if catalog := os.environ.get(_CATALOG):
         if problem := _wrong("catalog", catalog, ""):
             raise UsageError(f"the environment variable {_CATALOG} {problem}")

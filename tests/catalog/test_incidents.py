@@ -54,7 +54,7 @@ def cause(about: str = "d.p", kind: Kind = Kind.HELD_BACK, *waiting: str) -> Cau
 
 
 def notice(step: Step, told_before: Sequence[str] = (), route: str = "all") -> Notice:
-    message = Message(subject=f"{step.change}", text="text\nöfter", owners=("a@shop.example",))
+    message = Message(subject=f"{step.change}", text="text\nöfter", recipient="a@shop.example")
     return Notice(route=route, event=step.change, at=NOW, message=message)
 
 
@@ -143,13 +143,15 @@ def test_a_message_is_claimed_by_one_until_its_lease_is_over(
 ) -> None:
     one, other = opened(), opened()
     change(one, cause())
-    [mine] = one.incidents.claim("prod", NOW, MINUTE)
+    [mine] = one.incidents.claim("prod", NOW, until=NOW + MINUTE)
     assert (mine.tries, mine.incident, mine.route) == (1, 1, "all")
-    assert other.incidents.claim("prod", NOW, MINUTE) == ()
-    [again] = other.incidents.claim("prod", NOW + MINUTE, MINUTE)
+    assert not other.incidents.claim("prod", NOW, until=NOW + MINUTE)
+    [again] = other.incidents.claim("prod", NOW + MINUTE, until=NOW + MINUTE + MINUTE)
     assert again.id == mine.id, "whoever had it was killed before it said how it went"
     other.incidents.settle(again, sent=NOW + MINUTE, retry_at=None)
-    assert one.incidents.claim("prod", NOW + timedelta(days=9), MINUTE) == ()
+    assert not one.incidents.claim(
+        "prod", NOW + timedelta(days=9), until=NOW + timedelta(days=9) + MINUTE
+    )
     [told] = one.incidents.notices(one.incidents.open("prod"))[1]
     assert (told.sent, told.retry_at, told.tries, told.error) == (NOW + MINUTE, None, 2, "")
 
@@ -159,15 +161,15 @@ def test_of_an_incident_one_message_follows_another(opened: Callable[[], Catalog
     change(catalog, cause())
     change(catalog)
     change(catalog, cause("d.other"))
-    first, other = catalog.incidents.claim("prod", NOW, MINUTE)
+    first, other = catalog.incidents.claim("prod", NOW, until=NOW + MINUTE)
     assert (first.event, other.incident) == (Change.OPENED, 2)
     catalog.incidents.settle(first, sent=None, retry_at=NOW + 5 * MINUTE, error="no answer")
     catalog.incidents.settle(other, sent=NOW, retry_at=None)
-    assert catalog.incidents.claim("prod", NOW + 4 * MINUTE, MINUTE) == ()
-    [first] = catalog.incidents.claim("prod", NOW + 5 * MINUTE, MINUTE)
+    assert not catalog.incidents.claim("prod", NOW + 4 * MINUTE, until=NOW + 4 * MINUTE + MINUTE)
+    [first] = catalog.incidents.claim("prod", NOW + 5 * MINUTE, until=NOW + 5 * MINUTE + MINUTE)
     assert (first.event, first.error) == (Change.OPENED, "no answer")
     catalog.incidents.settle(first, sent=NOW, retry_at=None)
-    [last] = catalog.incidents.claim("prod", NOW + 5 * MINUTE, MINUTE)
+    [last] = catalog.incidents.claim("prod", NOW + 5 * MINUTE, until=NOW + 5 * MINUTE + MINUTE)
     assert last.event is Change.CLOSED
 
 
@@ -211,6 +213,6 @@ def test_old_incidents_are_forgotten(opened: Callable[[], Catalog]) -> None:
 
 
 def test_nothing_waits(opened: Callable[[], Catalog]) -> None:
-    assert opened().incidents.claim("prod", NOW, MINUTE) == ()
+    assert not opened().incidents.claim("prod", NOW, until=NOW + MINUTE)
     assert opened().incidents.notices([]) == {}
     assert Incident(cause=cause(), opened=NOW).closed is None

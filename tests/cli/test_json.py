@@ -23,6 +23,7 @@ from assay.views.column_lineage import (
 )
 from assay.views.files import CopyView, FileView, SourceView
 from assay.views.history import HistoryView
+from assay.views.incidents import IncidentView, ToldView
 from assay.views.results import ResultKind
 from assay.views.rules import RuleHistoryView, RuleWay
 from assay.views.runs import RunView
@@ -274,6 +275,8 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("show: a file", FileView),
         ("show --to", CopyView),
         ("finding", Finding),
+        ("incidents", IncidentView),
+        ("told message", ToldView),
         ("compacted", Compacted),
     ],
 )

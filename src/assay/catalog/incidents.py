@@ -98,21 +98,23 @@ class Incidents:
 
     # ------------------------------------------------------------------------------- delivery
 
-    def claim(self, environment: str, now: datetime, lease: timedelta) -> Sequence[Notice]:
+    def is_waiting(self, environment: str, now: datetime) -> bool:
+        """Return whether there is a message to deliver now."""
+        with decoded(self._database.name):
+            return bool(_waiting(self._database, environment, now))
+
+    def claim(self, environment: str, now: datetime, *, until: datetime) -> Sequence[Notice]:
         """Return the messages to deliver now, oldest first, and leave them to this process.
 
-        Of each incident, a route gets one message after another, so only the oldest is returned.
-        Another process tries again after the lease, if it is not heard by then how it went: a
+        Of each incident, an address gets one message after another: only the oldest is returned.
+        Another process tries again from `until`, if it is not recorded by then how it went: a
         message is delivered at least once.
         """
-        if not _waiting(self._database, environment, now):
-            return ()
 
         def work(writer: Writer) -> Sequence[Notice]:
             notices = _waiting(writer, environment, now)
-            until = stamp(now + lease)
             query = "update notices set retry_at = ?, tries = tries + 1 where id = ?"
-            writer.many(query, [(until, notice.id) for notice in notices])
+            writer.many(query, [(stamp(until), notice.id) for notice in notices])
             return [replace(notice, tries=notice.tries + 1) for notice in notices]
 
         return self._write(work)
@@ -208,14 +210,16 @@ def _queue(writer: Writer, notices: Sequence[Notice]) -> None:
 
 
 def _waiting(reader: Reader, environment: str, now: datetime) -> list[Notice]:
-    """Return the messages that are due, of each incident and route only the oldest that waits."""
+    """Return the messages that are due, of each incident and address only the oldest."""
     query = (
         f"select {_NOTICE} from notices n join incidents i on i.id = n.incident"
         " where n.retry_at is not null and i.environment = ? order by n.id"
     )
-    oldest: dict[tuple[int, str], Notice] = {}
+    oldest: dict[tuple[int, str, int, str], Notice] = {}
     for notice in map(_notice_of, reader.rows(query, [environment])):
-        oldest.setdefault((notice.incident, notice.route), notice)
+        message = notice.message
+        key = (notice.incident, notice.route, message.address, message.recipient)
+        oldest.setdefault(key, notice)
     return [notice for notice in oldest.values() if notice.retry_at and notice.retry_at <= now]
 
 

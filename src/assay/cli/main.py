@@ -21,11 +21,15 @@ VERBS = {
     "catalog": "Copy the catalog to another database.",
     "gc": "Remove old versions and unused files, and merge small files.",
     "history": "List the versions of a product: how each was checked, and when it was published.",
+    "incidents": "List what is wrong: since when, who is affected, who was told, and what to do.",
     "init": "Create a small example project.",
     "lineage": "Show what a product, source or column depends on, and what depends on it.",
     "ls": "List the products: what each is for, and who owns it.",
     "materialize": (
         "Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s."
+    ),
+    "notify": (
+        "Deliver now what is still to be told, or, with --test, try the routes of the settings."
     ),
     "plan": "Show what `materialize` would do, and why. Changes nothing.",
     "query": "Run an SQL query on the published products. It cannot read or write anything else.",

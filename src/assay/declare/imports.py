@@ -48,7 +48,7 @@ def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
     top = Path(config.definitions).parts[0]
     stale = [
         name
-        for name, module in sys.modules.items()
+        for name, module in list(sys.modules.items())  # a thread may import meanwhile
         if _is_from_before(module) or _shadows(name, top)
     ]
     for name in stale:  # only now: the path of a package without a file is looked up in its parent

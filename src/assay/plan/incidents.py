@@ -50,16 +50,20 @@ class Incident(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """What a route is told; `owners` and `contacts` are addresses that it may be sent to."""
+    """What people are told.
+
+    - `address`: which of the addresses of its route it goes to, from 0.
+    - `recipient`: what takes the place of `{owner}` or `{contact}` there; '' for neither.
+    """
 
     subject: str
     text: str
-    owners: tuple[str, ...] = ()
-    contacts: tuple[str, ...] = ()
+    address: int = 0
+    recipient: str = ""
 
 
 class Notice(Struct, frozen=True, kw_only=True):
-    """A message about an incident for one route of the settings.
+    """A message about an incident for one address of a route of the settings.
 
     - `id`: its number in the catalog; 0 before it is recorded.
     - `at`: when it was written.

@@ -12,6 +12,7 @@ from assay.build.selection import with_restatements
 from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, EXCLUDE, JOBS, JSON, NOW, SELECT, options
 from assay.cli.running import print_summary, run_and_report
+from assay.cli.telling import tell_people
 from assay.decisions import Blocked
 from assay.errors import UsageError
 from assay.events import End
@@ -156,8 +157,9 @@ def verb(
             )
         run_options = RunOptions(jobs=jobs or 0, fail_fast=fail_fast, wait=wait)
         outcome = run_and_report(workspace, observed, request, as_json=as_json, options=run_options)
-    for name, restatement in sorted(request.restated.items()):
-        if message := not_restated(name, restatement, outcome.results[name].end):
-            click.echo(clean(f"  {message}"), err=True)
-    print_summary(outcome, as_json)
+        for name, restatement in sorted(request.restated.items()):
+            if message := not_restated(name, restatement, outcome.results[name].end):
+                click.echo(clean(f"  {message}"), err=True)
+        print_summary(outcome, as_json)
+        tell_people(workspace, observed, outcome)
     click.get_current_context().exit(outcome.exit_code)

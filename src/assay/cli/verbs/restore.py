@@ -17,6 +17,7 @@ from assay.build.release import (
 from assay.cli.opening import check_now, opened
 from assay.cli.options import ENV, JSON, NOW, options
 from assay.cli.printing import print_json
+from assay.cli.telling import tell_people
 from assay.errors import UsageError
 from assay.facts import short
 from assay.text import clean
@@ -56,9 +57,11 @@ def verb(
             done = unpin(workspace, {workspace.resolve(name) for name in words})
         else:
             done = restore(workspace, workspace.resolve(words[0]), words[1])
-    if as_json:
-        return print_json(_as_data(done))
-    return click.echo(clean("\n".join(_lines(done)), keep_lines=True))
+        if as_json:
+            print_json(_as_data(done))
+        else:
+            click.echo(clean("\n".join(_lines(done)), keep_lines=True))
+        tell_people(workspace)
 
 
 def _check_usage(words: Sequence[str], release: int | None, unpin_only: bool) -> None:

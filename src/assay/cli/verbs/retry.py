@@ -7,6 +7,7 @@ import click
 from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, JOBS, JSON, NOW, options
 from assay.cli.running import print_summary, run_and_report
+from assay.cli.telling import tell_people
 from assay.events import Outcome
 from assay.plan.request import RunOptions
 
@@ -26,8 +27,10 @@ def verb(env: str | None, now: datetime | None, as_json: bool, jobs: int | None)
             outcome = run_and_report(
                 workspace, observed, request, as_json=as_json, options=run_options
             )
+            print_summary(outcome, as_json)
+            tell_people(workspace, observed, outcome)
         else:
             outcome = Outcome()
             click.echo("  nothing failed last time", err=as_json)
-    print_summary(outcome, as_json)
+            print_summary(outcome, as_json)
     click.get_current_context().exit(outcome.exit_code)

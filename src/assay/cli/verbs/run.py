@@ -26,6 +26,7 @@ from assay.times import seconds_of
 from assay.watch.files import Waker
 from assay.watch.loop import Watching, run
 from assay.watch.server import serving
+from assay.watch.telling import tell
 from assay.watch.turn import TurnOptions
 from assay.watch.vitals import Vitals
 
@@ -102,7 +103,9 @@ def verb(
             lead=lead_of(config, environment),
             until=lambda: turns is not None and vitals.turns.total() >= turns,
             poll=poll,
-            options=TurnOptions(jobs=jobs or 0, eager=eager, after=(_tidy,)),
+            options=TurnOptions(
+                jobs=jobs or 0, eager=eager, after=(_tidy, partial(tell, note=log.note))
+            ),
             reporter_of=log.reporter,
         )
         stack.enter_context(redirect_stdout(sys.stderr))  # users' code prints to stderr

@@ -1,0 +1,184 @@
+"""The text of messages about incidents, in business words and without any value of the data."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from assay.facts import Pointer, Version, short
+from assay.model import Product, Source
+from assay.plan.causes import Cause, Kind
+from assay.plan.graph import Graph
+from assay.plan.incidents import Change, Ending, Incident, Message, Step, readers_of
+from assay.text import clean
+from assay.views.incidents import affected_by, to_do
+from assay.views.words.numbers import count_of
+
+_FEW = 5  # names that are listed
+_LONGEST = 300  # characters of a text from outside
+_SUBJECT = 150
+
+Published = Callable[[str], tuple[Pointer, Version] | None]
+
+_ABOUT_DATA = {
+    Kind.FAILED: "could not be built",
+    Kind.HELD_BACK: "is held back: what was built does not meet its rules",
+    Kind.LATE: "is late",
+    Kind.MISSED: "was missed: the next promise fell due and the data is still not there",
+    Kind.AT_RISK: "is at risk: it will probably be late",
+}
+_ABOUT_SOURCES = _ABOUT_DATA | {
+    Kind.FAILED: "cannot be read",
+    Kind.AT_RISK: "is at risk: it is not there yet",
+}
+
+
+def message_of(step: Step, graph: Graph, published: Published, environment: str) -> Message:
+    """Return what people are told of a step; `published` returns what readers see of a product."""
+    lines = [line for part in _parts(step, graph, published) for line in part]
+    lines.append(f"Incident {step.incident.id}, environment {environment}")
+    return Message(subject=_subject(step, graph, published), text="\n".join(lines))
+
+
+def lasting(seconds: float) -> str:
+    """Return a length of time in its two largest units, such as "2 h 10 min"."""
+    rest, texts = round(seconds), []
+    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, length)
+        if count:
+            texts.append("1 day" if (count, unit) == (1, "days") else f"{count} {unit}")
+    return " ".join(texts[:2]) or "0 s"
+
+
+# ------------------------------------------------------------------------------------ subject
+
+
+def _subject(step: Step, graph: Graph, published: Published) -> str:
+    incident = step.incident
+    name, kind = incident.cause.about, incident.cause.kind
+    if step.change is Change.CLOSED:
+        if incident.ending is Ending.UNDECLARED:
+            return _short(f"No longer declared: {name}")
+        return _short(f"Restored: {name}, after {_duration(incident)}")
+    still = kind is Kind.AT_RISK or f"kind {kind}" in step.news
+    head = str(kind).capitalize() if still else f"Still {kind}"
+    seen = _figures(name, published, graph) if name in graph.products else ""
+    return _short(f"{head}: {name}" + (f"; {seen}" if seen else ""))
+
+
+def _duration(incident: Incident) -> str:
+    assert incident.closed
+    return lasting((incident.closed - incident.opened).total_seconds())
+
+
+def _short(subject: str) -> str:
+    text = clean(subject)
+    return text if len(text) <= _SUBJECT else f"{text[: _SUBJECT - 1]}…"
+
+
+# --------------------------------------------------------------------------------------- text
+
+
+def _parts(step: Step, graph: Graph, published: Published) -> Iterator[Sequence[str]]:
+    incident, cause = step.incident, step.incident.cause
+    if step.change is Change.CLOSED:
+        yield [_ended(incident), ""]
+    else:
+        yield [_what(cause, graph), *_why(cause, graph), ""]
+        yield [f"Since: {_moment(cause.since, cause.about, graph)}"]
+    yield _readers(incident, graph, published)
+    yield _affected(incident, graph)
+    if step.change is not Change.CLOSED:
+        if cause.waiting:
+            yield [f"Waiting for it: {_listed(cause.waiting)}"]
+        if owner := _declared(cause.about, graph):
+            yield [f"Owner: {_text(owner.owner)}"] if owner.owner else []
+        yield [f"What to do: {_text(to_do(incident, graph), 1000)}"]
+    yield [""]
+
+
+def _ended(incident: Incident) -> str:
+    name, kind = incident.cause.about, incident.cause.kind
+    if incident.ending is Ending.UNDECLARED:
+        return f"{_text(name)} is no longer declared, so nothing is expected of it any more."
+    was = "at risk" if kind is Kind.AT_RISK else f"{kind} for {_duration(incident)}"
+    return f"{_text(name)} is restored. It was {was}."
+
+
+def _what(cause: Cause, graph: Graph) -> str:
+    if cause.about in graph.products:
+        return f"{_text(cause.about)} {_ABOUT_DATA[cause.kind]}."
+    return f"The data of {_text(cause.about)} {_ABOUT_SOURCES[cause.kind]}."
+
+
+def _why(cause: Cause, graph: Graph) -> Iterator[str]:
+    product = graph.products.get(cause.about)
+    because = {rule.text: rule.because for rule in product.contract.rules} if product else {}
+    for rule in cause.rules:
+        failing = cause.failing.get(rule)
+        yield f"  - {_text(rule)}" + (f": {count_of(failing, 'row')}" if failing else "")
+        if because.get(rule):
+            yield f"    {_text(because[rule])}"
+    if cause.parts:
+        yield f"  parts: {_listed(cause.parts)}; all others are published"
+    if cause.error:
+        yield f"  {_text(cause.error.partition(chr(10))[0])}"
+    if cause.reason:
+        yield f"  {_text(cause.reason)}"
+    for name, due in list(cause.due.items())[:_FEW]:
+        yield f"  promised: {_text(name)} by {_moment(due, name, graph)}"
+
+
+def _readers(incident: Incident, graph: Graph, published: Published) -> list[str]:
+    """Return what readers see, of the products that have consumers or are what it is about."""
+    about = incident.cause.about
+    names = [
+        name
+        for name in readers_of(incident, graph)
+        if name == about or graph.products[name].consumers
+    ]
+    texts = [(name, _figures(name, published, graph)) for name in names]
+    now = "now " if incident.closed else ""
+    lines = [f"In {_text(name)}, {now}{text}." for name, text in texts[:_FEW]]
+    if len(texts) > _FEW:
+        lines.append(f"The same holds for {len(texts) - _FEW} more products.")
+    return lines
+
+
+def _figures(name: str, published: Published, graph: Graph) -> str:
+    """Return what readers see of a product, such as "readers see Thursday's figures (…)"."""
+    if (seen := published(name)) is None:
+        return "readers have nothing yet"
+    pointer, version = seen
+    if as_of := version.data_as_of:
+        return f"readers see {as_of:%A}'s figures (as of {as_of:%Y-%m-%d})"
+    released = _moment(pointer.released_at, name, graph)
+    return f"readers see version {short(version.id)}, published {released}"
+
+
+def _affected(incident: Incident, graph: Graph) -> list[str]:
+    lines = []
+    for consumer in affected_by(incident, graph):
+        decides = f" decides {_text('; '.join(consumer.decides))}" if consumer.decides else ""
+        lines.append(f"  - {_text(consumer.name)}{decides} (from {_listed(consumer.products)})")
+    return ["Affected:", *lines] if lines else []
+
+
+def _declared(name: str, graph: Graph) -> Product | Source | None:
+    return graph.products.get(name) or graph.sources.get(name)
+
+
+def _moment(at: datetime, name: str, graph: Graph) -> str:
+    """Return a moment in the time zone of a promise, or in UTC."""
+    declared = _declared(name, graph)
+    zone = declared.freshness.tz if declared and declared.freshness else "UTC"
+    return f"{at.astimezone(ZoneInfo(zone)):%A %Y-%m-%d %H:%M} {zone}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return _text(", ".join(names[:_FEW])) + more
+
+
+def _text(text: str, longest: int = _LONGEST) -> str:
+    cleaned = clean(text)
+    return cleaned if len(cleaned) <= longest else f"{cleaned[: longest - 1]}…"

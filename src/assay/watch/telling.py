@@ -1,0 +1,88 @@
+"""Tells people about incidents after a run or a turn; nothing that goes wrong here fails a run."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from assay.build.workspace import Workspace
+from assay.decisions import Publish
+from assay.errors import AssayError
+from assay.events import Outcome, Result
+from assay.facts import Pointer, Version
+from assay.plan.causes import Present, causes
+from assay.plan.incidents import Incident, Notice, Step, steps
+from assay.plan.ladder import plan
+from assay.plan.observed import Observed
+from assay.plan.request import Request
+from assay.plan.routing import notices
+from assay.views.words.incidents import message_of
+from assay.watch.notify import deliver, routes_of
+
+Note = Callable[[str], None]
+
+
+def tell(
+    workspace: Workspace, observed: Observed, outcome: Outcome | None, /, *, note: Note
+) -> None:
+    """Record what is wrong now and what is over, and tell people what is new about that.
+
+    `observed` is what a run began with; its outcome is None when nothing was run. Problems are
+    passed to `note`, each as one line.
+    """
+    try:
+        record(workspace, observed, outcome)
+        for delivery in deliver(workspace):
+            if delivery.error:
+                note(f"{delivery.route} was not told, and will be later: {delivery.error}")
+    except AssayError as error:
+        note(f"people could not be told of incidents: {error}")
+    except Exception as error:
+        note(f"people could not be told of incidents: {type(error).__name__}: {error}")
+
+
+def record(
+    workspace: Workspace, observed: Observed, outcome: Outcome | None = None
+) -> Sequence[Step]:
+    """Open, change and close incidents as of now, and queue the messages about that."""
+    graph, environment, now = workspace.graph, workspace.environment, workspace.clock()
+    facts = workspace.catalog.facts(environment, workspace.storage.holds)
+    observed = replace(observed, facts=facts, now=now)
+    present = Present(
+        graph=graph,
+        now=now,
+        results=results_of(workspace, observed, outcome),
+        missing={name: s.missing for name, s in observed.sources.items() if s.missing},
+    )
+    routes = routes_of(workspace)
+
+    def published(name: str) -> tuple[Pointer, Version] | None:
+        pointer = facts.pointer(name)
+        return (pointer, facts.version(pointer.version)) if pointer else None
+
+    def decide(incidents: Sequence[Incident]) -> Sequence[Step]:
+        now_wrong = causes(present, [incident.cause for incident in incidents])
+        return steps(incidents, now_wrong, graph, now)
+
+    def write(step: Step, told_before: Sequence[str]) -> Sequence[Notice]:
+        message = message_of(step, graph, published, environment)
+        return notices(step, graph, routes, told_before, message=message, now=now)
+
+    return workspace.catalog.incidents.change(environment, decide, write)
+
+
+def results_of(
+    workspace: Workspace, observed: Observed, outcome: Outcome | None
+) -> Mapping[str, Result]:
+    """Return how every product stands: as a run left it, or else as the ladder says.
+
+    What the ladder would still publish is not known to be fine before it is.
+    """
+    results = dict(outcome.results) if outcome else {}
+    if workspace.graph.products.keys() <= results.keys():
+        return results
+    products = frozenset(workspace.graph.products)
+    decided = plan(workspace.graph, observed, Request(products=products), in_parts=False).steps
+    for name, decision in decided.items():
+        if name not in results and not isinstance(decision, Publish):
+            results[name] = Result(product=name, end=decision)
+    return results

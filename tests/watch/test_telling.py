@@ -1,0 +1,408 @@
+"""Who is told what, with a real mail server and a real receiver of web hooks."""
+
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Place
+from tests.watch.receivers import Mails, Posts, free_port, posts
+
+_PRODUCTS = """
+sql_product("lines", "select x from numbers", owner="sales@shop.example", purpose="All lines.")
+sql_product("total", "select sum(x)::bigint as total, timestamp '2024-01-03 07:00' as at from lines",
+    owner="finance@shop.example", event_time="at",
+    rules=[rule.sql("is small", "select total from this where total > 10", because="It always was.")],
+    consumers=[Consumer(name="discount desk", decides="next day's discounts", contact="desk@shop.example")])
+sql_product("report", "from total", owner="board@shop.example",
+    consumers=[Consumer(name="CFO", decides="the month's budget", contact="cfo@shop.example")])
+"""
+
+
+@pytest.fixture
+def mails() -> Iterator[Mails]:
+    with Mails() as server:
+        yield server
+
+
+@pytest.fixture
+def hook() -> Iterator[Posts]:
+    with posts() as server:
+        yield server
+
+
+@pytest.fixture
+def shop(place: Place) -> Place:
+    place.write("products/sales.py", _PRODUCTS, header=True)
+    return place
+
+
+def routes(shop: Place, **to: str) -> None:
+    """Set routes, each with one address."""
+    tables = [f'[tool.products.notify.{name}]\nto = ["{url}"]' for name, url in to.items()]
+    shop.write("pyproject.toml", "\n".join(["[tool.products]", *tables]) + "\n")
+
+
+def notices(shop: Place) -> list[tuple[str, bool, int]]:
+    """Return the messages in the catalog: event, whether it was sent, and tries."""
+    with closing(sqlite3.connect(shop.root / ".products/catalog.db")) as connection:
+        query = "select event, sent is not null, tries from notices order by id"
+        return [(event, bool(sent), tries) for event, sent, tries in connection.execute(query)]
+
+
+def wrong(shop: Place) -> None:
+    shop.numbers("b", 90)
+
+
+def right(shop: Place) -> None:
+    (shop.root / "data/b.csv").unlink()
+
+
+def test_held_back_and_restored_over_five_runs_is_two_messages(
+    shop: Place, mails: Mails, hook: Posts
+) -> None:
+    routes(shop, finance=f"{mails.url}&to=finance@shop.example", chat=hook.url)
+    assert shop.run("materialize").code == 0
+    wrong(shop)
+    assert [shop.run("materialize").code for _ in range(2)] == [3, 3]
+    right(shop)
+    assert [shop.run("materialize").code for _ in range(2)] == [0, 0]
+    assert mails.recipients == [["finance@shop.example"]] * 2
+    first, last = mails.subjects
+    assert first == "Held back: sales.total; readers see Wednesday's figures (as of 2024-01-03)"
+    assert last.startswith("Restored: sales.total, after ")
+    assert hook.subjects == mails.subjects
+    assert [(n[0], n[1]) for n in notices(shop)] == [("opened", True)] * 2 + [("closed", True)] * 2
+
+
+def test_the_message_is_in_business_words(shop: Place, hook: Posts) -> None:
+    routes(shop, chat=hook.url)
+    shop.run("materialize", "--now", "2024-01-04T07:00")
+    wrong(shop)
+    shop.run("materialize", "--now", "2024-01-05T07:00")
+    [body] = hook.received
+    assert body["message"].splitlines() == [
+        "sales.total is held back: what was built does not meet its rules.",
+        "  - is small: 1 row",
+        "    It always was.",
+        "",
+        "Since: Friday 2024-01-05 07:00 UTC",
+        "In sales.total, readers see Wednesday's figures (as of 2024-01-03).",
+        body["message"].splitlines()[6],
+        "Affected:",
+        "  - discount desk decides next day's discounts (from sales.total)",
+        "  - CFO decides the month's budget (from sales.report)",
+        "Waiting for it: sales.report",
+        "Owner: finance@shop.example",
+        "What to do: `products show sales.total --held` shows what was built; correct the data, or"
+        " the rule if the data is right, and run `products materialize`",
+        "",
+        "Incident 1, environment prod",
+    ]
+    assert body["message"].splitlines()[6].startswith("In sales.report, readers see ")
+    assert "91" not in body["message"], "no value of the data"
+
+
+def test_owners_and_contacts_are_addressed(shop: Place, mails: Mails) -> None:
+    shop.write(
+        "pyproject.toml",
+        f"""
+        [tool.products.notify.owners]
+        to = ["{mails.url}&to={{owner}}"]
+        owner = ["finance*", "board*"]
+        [tool.products.notify.readers]
+        to = ["{mails.url}&to={{contact}}"]
+        consumer = ["discount *"]
+        [tool.products.notify.others]
+        to = ["{mails.url}&to=nobody@shop.example"]
+        domain = ["finance"]
+        [tool.products.notify.failures]
+        to = ["{mails.url}&to=nobody@shop.example"]
+        when = ["failed", "restored"]
+        [tool.products]
+        """,
+    )
+    wrong(shop)
+    shop.run("materialize")
+    told = {to for [to] in mails.recipients}
+    assert told == {"finance@shop.example", "board@shop.example", "desk@shop.example"}
+    right(shop)
+    shop.run("materialize")
+    assert {to for [to] in mails.recipients[3:]} == told
+    assert len(mails.received) == 6
+
+
+def test_a_server_that_is_away_is_told_later(shop: Place) -> None:
+    port = free_port()
+    routes(shop, finance=f"mailto://127.0.0.1:{port}?from=a@shop.example&to=finance@shop.example")
+    wrong(shop)
+    ran = shop.run("materialize", "--now", "2024-01-05T07:00")
+    assert ran.code == 3, "as without a route"
+    assert "note: finance was not told, and will be later: " in ran.err
+    assert "127.0.0.1" in ran.err
+    again = shop.run("materialize", "--now", "2024-01-05T07:00:30")
+    assert again.err == "", "not before the pause is over"
+    shop.run("materialize", "--now", "2024-01-05T07:01")
+    shop.run("materialize", "--now", "2024-01-05T07:02")
+    assert notices(shop) == [("opened", False, 2)], "pauses grow"
+    with Mails(port) as mails:
+        assert shop.run("materialize", "--now", "2024-01-05T07:03").err == ""
+        assert len(mails.received) == 1
+        assert shop.run("materialize", "--now", "2024-01-05T08:00").err == ""
+        assert len(mails.received) == 1
+    [view] = shop.run("incidents", "--json", "--now", "2024-01-05T08:00").json
+    assert view["seconds_to_tell"] == 180
+    assert view["told"][0]["tries"] == 3
+
+
+def test_what_is_too_old_is_given_up(shop: Place) -> None:
+    routes(shop, finance=f"json://127.0.0.1:{free_port()}/")
+    wrong(shop)
+    shop.run("materialize", "--now", "2024-01-05T07:00")
+    assert shop.run("materialize", "--now", "2024-01-09T07:00").err
+    assert not shop.run("materialize", "--now", "2024-02-09T07:00").err
+    assert notices(shop) == [("opened", False, 2)]
+    assert "was not told" in shop.run("incidents").out
+
+
+def test_a_server_that_hangs_blocks_no_run(shop: Place, hook: Posts, monkeypatch) -> None:
+    monkeypatch.setattr(
+        "assay.watch.notify.deliver.__kwdefaults__", {"at_once": False, "limit": 0.3}
+    )
+    routes(shop, chat=hook.url)
+    hook.hangs.set()
+    wrong(shop)
+    ran = shop.run("materialize", "--json")
+    assert ran.code == 3
+    assert ran.events[-1] == {"exit_code": 3, "interrupted": False}
+    assert "no answer within 0.3 s" in ran.err
+
+
+def test_an_error_of_the_server_is_tried_again(shop: Place, hook: Posts) -> None:
+    routes(shop, chat=hook.url)
+    hook.status = 503
+    wrong(shop)
+    assert "503" in shop.run("materialize", "--now", "2024-01-05T07:00").err
+    hook.status = 200
+    assert shop.run("materialize", "--now", "2024-01-05T07:01").err == ""
+    assert len(hook.received) == 1
+
+
+def test_a_failure_is_told_and_retry_restores(shop: Place, hook: Posts) -> None:
+    routes(shop, chat=hook.url)
+    source = """
+    @product(owner="finance@shop.example")
+    def rates(numbers):
+        if not Path("rates.txt").exists():
+            raise OSError("the bank does not answer")
+        return numbers
+    """
+    shop.write("products/sales.py", source, header=True)
+    assert shop.run("materialize").code == 1
+    assert shop.run("retry").code == 1
+    assert hook.subjects == ["Failed: sales.rates; readers have nothing yet"]
+    assert "the bank does not answer" in hook.received[0]["message"]
+    shop.write("rates.txt", "7")
+    assert shop.run("retry").code == 0
+    assert len(hook.subjects) == 2
+    assert hook.subjects[1].startswith("Restored: sales.rates")
+
+
+def test_restoring_an_earlier_version_ends_the_incident(shop: Place, hook: Posts) -> None:
+    routes(shop, chat=hook.url)
+    shop.run("materialize")
+    [version] = shop.run("history", "total", "--json").json
+    wrong(shop)
+    shop.run("materialize")
+    assert shop.run("restore", "total", version["version"]).code == 0
+    assert [subject.partition(":")[0] for subject in hook.subjects] == ["Held back", "Restored"]
+
+
+def test_a_trial_environment_tells_nobody(shop: Place, hook: Posts) -> None:
+    routes(shop, chat=hook.url)
+    wrong(shop)
+    assert shop.run("materialize", "--env", "try").code == 3
+    assert hook.received == []
+    [view] = shop.run("incidents", "--env", "try", "--json").json
+    assert view["about"] == "sales.total"
+    assert shop.run("incidents", "--json").json == []
+
+
+def test_a_secret_is_read_from_the_environment_and_never_shown(
+    shop: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMTP_PASSWORD", "hunter2/&?")
+    monkeypatch.delenv("SMTP_USER", raising=False)
+    port = free_port()
+    url = (
+        f"mailto://$SMTP_USER:$SMTP_PASSWORD@127.0.0.1:{port}?from=a@shop.example&to=b@shop.example"
+    )
+    routes(shop, finance=url)
+    wrong(shop)
+    ran = shop.run("materialize", "--now", "2024-01-05T07:00")
+    assert "the environment variable SMTP_USER is not set" in ran.err
+    monkeypatch.setenv("SMTP_USER", "me")
+    later = shop.run("materialize", "--now", "2024-01-05T07:05")
+    assert "not told" in later.err
+    kept = b"".join(file.read_bytes() for file in (shop.root / ".products").glob("catalog.db*"))
+    for text in (ran.out, ran.err, later.out, later.err, kept.decode("latin-1")):
+        assert "hunter2" not in text
+    shown = shop.run("notify", "--test")
+    assert shown.code == 1
+    assert "hunter2" not in shown.out + shown.err
+
+
+def test_hostile_names_stay_text(shop: Place, mails: Mails) -> None:
+    evil = r"""
+    sql_product("total", "select 99 as total", owner="a@shop.example",
+        rules=[rule.sql("small\r\nBcc: evil@shop.example\x1b[31m\u202e", "from this where total > 10")],
+        consumers=[Consumer(name="<script>\r\nX: y", decides="\x00all\n\n.\r\nQUIT")])
+    """
+    shop.write("products/sales.py", evil, header=True)
+    routes(shop, finance=f"{mails.url}&to=finance@shop.example")
+    assert shop.run("materialize").code == 3
+    [(to, mail)] = mails.received
+    assert to == ["finance@shop.example"]
+    assert mail["bcc"] is None
+    assert mail.get_content_type() == "text/plain"
+    text = mail.get_content()
+    assert r"small\r\nBcc: evil@shop.example\x1b[31m\u202e" in text
+    assert r"<script>\r\nX: y decides \x00all\n\n.\r\nQUIT" in text
+
+
+def test_killed_between_sending_and_noting_it_a_message_comes_again(
+    shop: Place, hook: Posts
+) -> None:
+    """At least once: nothing is lost, and what was not noted as sent is sent again."""
+    routes(shop, chat=hook.url)
+    wrong(shop)
+    killer = """
+    import os, signal
+    from assay.catalog.incidents import Incidents
+    Incidents.settle = lambda *given, **named: os.kill(os.getpid(), signal.SIGKILL)
+    from assay.cli.main import main
+    main(["materialize", "--now", "2024-01-05T07:00"])
+    """
+    file = shop.write("killer.py", killer)
+    import subprocess
+    import sys
+
+    done = subprocess.run([sys.executable, file], cwd=shop.root, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert b"held back" in done.stdout, "what the run did was printed before"
+    assert len(hook.received) == 1
+    assert notices(shop) == [("opened", False, 1)]
+    shop.run("materialize", "--now", "2024-01-05T07:01")
+    assert len(hook.received) == 1, "another process may still be at it"
+    shop.run("materialize", "--now", "2024-01-05T07:02")
+    shop.run("materialize", "--now", "2024-01-05T07:03")
+    assert hook.subjects == [hook.subjects[0]] * 2
+    assert notices(shop) == [("opened", True, 2)]
+
+
+def test_routes_are_tried(shop: Place, hook: Posts, mails: Mails) -> None:
+    shop.write(
+        "pyproject.toml",
+        f"""
+        [tool.products.notify.chat]
+        to = ["{hook.url}", "{mails.url}&to={{owner}}"]
+        [tool.products.notify.gone]
+        to = ["json://127.0.0.1:{free_port()}/"]
+        [tool.products]
+        """,
+    )
+    ran = shop.run("notify", "--test")
+    assert ran.code == 1
+    assert ran.out.splitlines()[0] == "  chat, address 1: delivered"
+    assert ran.out.splitlines()[1] == "  chat, address 2 (board@shop.example): delivered"
+    assert ran.out.splitlines()[2].startswith("  gone, address 1: not delivered: ")
+    assert hook.subjects == mails.subjects == ["Test: chat"]
+    assert shop.run("notify", "chat", "--test").code == 0
+    wrongly = shop.run("notify", "caht", "--test")
+    assert (wrongly.code, "Did you mean chat?" in wrongly.err) == (2, True)
+
+
+def test_without_apprise_a_run_says_what_to_install(
+    shop: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "apprise", None)
+    routes(shop, chat="json://127.0.0.1:1/")
+    wrong(shop)
+    ran = shop.run("materialize")
+    assert ran.code == 3
+    assert "pip install 'assay[notify]'" in ran.err
+    assert notices(shop) == [("opened", False, 0)]
+
+
+def test_incidents_are_listed(shop: Place, hook: Posts) -> None:
+    routes(shop, chat=hook.url)
+    assert shop.run("incidents").code == 0 or not Path(shop.root / ".products").exists()
+    wrong(shop)
+    shop.run("materialize", "--now", "2024-01-05T07:00")
+    out = shop.run("incidents", "--now", "2024-01-05T08:30").out.splitlines()
+    assert out == [
+        "    1  held back  sales.total  since 2024-01-05 07:00:00, open for 1 h 30 min",
+        "       rules: is small",
+        "       waiting: sales.report",
+        "       affects: discount desk (next day's discounts), CFO (the month's budget)",
+        "       opened: told chat 2024-01-05 07:00:00",
+        "       noticed after 0 s, told after 0 s",
+        out[-1],
+    ]
+    right(shop)
+    shop.run("materialize", "--now", "2024-01-05T09:00")
+    assert "no open incidents" in shop.run("incidents").out
+    [view] = shop.run("incidents", "--all", "--json").json
+    assert view["seconds_to_repair"] == 7200
+    assert view["ending"] == "restored"
+    assert "restored 2024-01-05 09:00:00" in shop.run("incidents", "--all").out
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('to = ["mailto://me:hunter2@smtp.example"]', "password or token in plain text"),
+        ('to = ["mailto://me:hunt/er2@smtp.example"]', "password or token in plain text"),
+        ('to = ["mailto://me:$A@smtp.example?pass=hunter2"]', "password or token in plain text"),
+        ('to = ["slack://T1hunter2J3/A1BRTD4JD/TIhunter2xrIdevi7FQ"]', "$NAME in its place"),
+        ('to = ["tgram://123456789:hunter2_abc/77"]', "password or token in plain text"),
+        ('to = ["json://hooks.example/hunter2abcdefghijklmnop"]', "password or token"),
+        ('to = ["finance@shop.example"]', "should be an address that apprise reads"),
+        ('to = ["mailto://x.example?to={onwer}"]', "there are {owner} and {contact}"),
+        ('to = "mailto://x.example"\nwhen = ["never"]', "when has 'never'"),
+        ('to = "mailto://x.example"\nseverity = "hunter2"', "severity should be"),
+        ('to = 7\nowner = [7]\nwhom = "x"', "unknown setting 'whom'"),
+        ("to = []", "to is empty"),
+        ('owner = "x"', "lacks to"),
+    ],
+)
+def test_settings_that_are_wrong(shop: Place, table: str, words: str) -> None:
+    shop.write(
+        "pyproject.toml", f"[tool.products]\nkeep_days = -1\n[tool.products.notify.a]\n{table}\n"
+    )
+    ran = shop.run("status")
+    assert ran.code == 2
+    assert words in ran.err
+    assert "keep_days should be" in ran.err, "all mistakes at once"
+    assert "hunter2" not in ran.err
+    assert "hunt/er2" not in ran.err
+
+
+def test_settings_that_are_fine(shop: Place) -> None:
+    shop.write(
+        "pyproject.toml",
+        """
+        [tool.products.notify.a]
+        to = ["mailto://$USER:$PASS@smtp.example?to=finance@shop.example", "$SLACK_URL",
+            "slack://${TOKEN_A}/$TOKEN_B/$TOKEN_C/#data", "json://localhost:8080/hook?to={owner}",
+            "mailtos://smtp.example:465?to={contact}&from=assay@shop.example"]
+        when = "held back"
+        [tool.products]
+        """,
+    )
+    assert shop.run("status").code == 0, shop.run("status").err
+    os.environ.pop("NOTHING", None)
