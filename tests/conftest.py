@@ -31,7 +31,7 @@ HEADER = """
 import polars as pl
 import pandera.polars as pa
 from pathlib import Path
-from assay import Consumer, Freshness, product, rule, source, sql_product
+from assay import Consumer, Freshness, calendar, product, rule, source, sql_product
 
 numbers = source.files("data/*.csv", columns={"x": pl.Int64})
 """

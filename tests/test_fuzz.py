@@ -173,6 +173,10 @@ VALUES = st.one_of(
             "pl.Int64",
             "[rule.rows(at_least=1)]",
             "Freshness(by='07:00')",
+            "Freshness(within='36h', on='GB-ENG')",
+            "Freshness(every='0 7 * * *', on='working day 3 of US-CA', covers='previous month')",
+            "calendar(holidays='XNYS', name='C')",
+            "calendar(closed=['2011-12-24'], name='D').last_working_day()",
             "[Consumer('x')]",
             "lambda x: x",
             "object()",
@@ -224,7 +228,13 @@ RULE_WORDS = [
     "fail_above",
     "on_failure",
 ]
-FILE_WORDS = ["columns", "name", "domain", "format", "null_values", "delimiter", "owner", "purpose"]
+FILE_WORDS = [
+    *("columns", "name", "domain", "format", "null_values", "delimiter", "owner", "purpose"),
+    *("freshness", "event_time", "poll"),
+]
+PROMISE_WORDS = [
+    *("by", "every", "within", "tz", "on", "covers", "trading", "warn_before", "at_least"),
+]
 
 
 def call(function: str, first: list[str], keywords: dict[str, str]) -> str:
@@ -237,7 +247,18 @@ RULE = st.builds(
     st.lists(VALUES, max_size=3),
     st.dictionaries(st.sampled_from(RULE_WORDS), VALUES, max_size=4),
 )
+PROMISE = st.dictionaries(st.sampled_from(PROMISE_WORDS), VALUES, max_size=4)
+CALENDAR = st.dictionaries(
+    st.sampled_from(["holidays", "weekmask", "closed", "open", "name"]), VALUES, max_size=4
+)
 DECLARATION = st.one_of(
+    st.builds(
+        lambda k: (
+            f"sql_product('f', 'select x from numbers', owner='o', freshness={call('Freshness', [], k)})"
+        ),
+        PROMISE,
+    ),
+    st.builds(lambda k: "C = " + call("calendar", [], k), CALENDAR),
     st.builds(
         lambda first, k: call("sql_product", first, k),
         st.lists(VALUES, min_size=1, max_size=2),
@@ -260,11 +281,7 @@ DECLARATION = st.one_of(
 
 def rewrite(place: Place, text: str) -> None:
     """Declare something in a module of its own, so that what was good stays so."""
-    head = (
-        HEADER.partition("numbers =")[0]
-        .replace("product, rule", "parts, product, rule")
-        .replace("Freshness,", "Freshness,")
-    )
+    head = HEADER.partition("numbers =")[0].replace("product, rule", "parts, product, rule")
     reuse = "from products.sales import good, numbers\n"
     place.write(
         "products/evil.py",

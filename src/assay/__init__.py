@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.declare.words import parts, product, rule, source, sql_product
+    from assay.declare.words import calendar, parts, product, rule, source, sql_product
     from assay.model import Consumer, Freshness
     from assay.views.read import PartsHeldBack, connect, path, read
 
@@ -13,6 +13,7 @@ __all__ = [
     "Consumer",
     "Freshness",
     "PartsHeldBack",
+    "calendar",
     "connect",
     "parts",
     "path",

@@ -119,11 +119,12 @@ class Freshness(Struct, frozen=True, kw_only=True, cache_hash=True):
     at_least: str = ""
 
     def __str__(self) -> str:
-        if self.within:
-            return f"at most {self.within} old"
-        at = f"by {self.by}" if self.by else f"every {self.every!r}"
         days = f" on {self.on}" if self.on else ""
-        covers = f", covering the {self.covers}" if self.covers else ""
+        if self.within:
+            return f"at most {self.within} old{days}"
+        at = f"by {self.by}" if self.by else f"every {self.every!r}"
+        period = f"the {self.covers}" if self.covers.startswith("previous") else self.covers
+        covers = f", covering {period}" if period else ""
         return f"{at} {self.tz}{days}{covers}"
 
 

@@ -57,7 +57,7 @@ def test_ls(shop: Place) -> None:
     assert [p["product"] for p in told] == ["sales.lines", "sales.total", "sales.report"]
     assert (
         told[1]["freshness"]
-        == "by 07:00 Europe/London on GB-ENG working days, covering the previous working day"
+        == "by 07:00 Europe/London on GB-ENG, covering the previous working day"
     )
     assert told[1]["consumers"] == [
         {"name": "desk", "decides": "discounts", "contact": "desk@shop"}

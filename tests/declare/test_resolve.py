@@ -428,7 +428,19 @@ def test_no_value_of_a_keyword_ends_in_a_traceback(
 @halves
 @pytest.mark.parametrize(
     "keyword",
-    ["pattern", "columns", "name", "domain", "format", "null_values", "delimiter", "owner"],
+    [
+        "pattern",
+        "columns",
+        "name",
+        "domain",
+        "format",
+        "null_values",
+        "delimiter",
+        "owner",
+        "freshness",
+        "event_time",
+        "poll",
+    ],
 )
 def test_no_value_of_a_source_ends_in_a_traceback(
     place: Place, keyword: str, values: list[str]
@@ -467,6 +479,10 @@ def test_no_value_of_a_rule_ends_in_a_traceback(
         "Freshness(by={0})",
         "Freshness(by='07:00', tz={0})",
         "Freshness(by='07:00', covers={0})",
+        "Freshness(by='07:00', on={0})",
+        "Freshness(by='07:00', on=calendar(closed={0}, name='C'))",
+        "Freshness(within={0}, at_least={0}, warn_before={0})",
+        "Freshness(every={0}, trading={0})",
     ],
 )
 def test_no_value_inside_a_value_ends_in_a_traceback(

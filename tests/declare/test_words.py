@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from assay import parts, product, rule, source, sql_product
+from assay import calendar, parts, product, rule, source, sql_product
 from assay.declare.words import ProductKeywords, RuleKeywords
 
 COMMON = {"text", *typing.get_type_hints(RuleKeywords)}
@@ -32,7 +32,7 @@ def test_every_keyword_of_a_product_is_explained() -> None:
     assert parameters(sql_product) <= explained(sql_product.__doc__)
 
 
-@pytest.mark.parametrize("function", [parts, source.file, source.files, *RULES])
+@pytest.mark.parametrize("function", [calendar, parts, source.file, source.files, *RULES])
 def test_every_keyword_of_its_own_is_explained(function: Callable[..., Any]) -> None:
     assert parameters(function) - COMMON <= explained(function.__doc__)
 

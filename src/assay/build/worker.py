@@ -27,7 +27,7 @@ from assay.declare.accesses import noticing
 from assay.declare.imports import Local, domain_of, load
 from assay.declare.manifest import read_manifest
 from assay.declare.project import open_project
-from assay.declare.words import Declaration, ProductDeclaration
+from assay.declare.words import Collected, ProductDeclaration
 from assay.engines.duckdb import DuckDB
 from assay.engines.make import Recipe, make
 from assay.engines.measure import measure
@@ -147,7 +147,7 @@ def _function(config: Config, product: Product) -> Callable[..., Any]:
 
 
 def _functions(
-    config: Config, declarations: Iterable[Declaration], name: str
+    config: Config, declarations: Iterable[Collected], name: str
 ) -> Iterator[Callable[..., Any]]:
     """Yield the functions that are declared for a product."""
     for declaration in declarations:

@@ -7,6 +7,8 @@ from typing import Any
 from msgspec import Struct
 
 from assay.declare.words import (
+    CalendarDay,
+    CalendarDeclaration,
     FileDeclaration,
     PartsDeclaration,
     ProductDeclaration,
@@ -15,6 +17,7 @@ from assay.declare.words import (
 )
 from assay.model import Consumer, Freshness
 from assay.plan.moments import NEVER, TURNS
+from assay.plan.window_text import MOST_WORKING_DAYS
 from assay.text import clean
 from assay.times import MOST_RETRIES, while_of
 
@@ -127,6 +130,22 @@ def _is_inputs(value: Any) -> bool:
     )
 
 
+def _is_calendar(value: Any) -> bool:
+    return _is_text(value) or isinstance(value, CalendarDeclaration)
+
+
+def _is_days(value: Any) -> bool:
+    if isinstance(value, CalendarDay):
+        return value.n is None or (type(value.n) is int and 1 <= value.n <= MOST_WORKING_DAYS)
+    return _is_calendar(value)
+
+
+def _is_listed(value: Any) -> bool:
+    if isinstance(value, str | PurePath):
+        return _is_path(str(value))
+    return isinstance(value, list | tuple | set | frozenset)
+
+
 def _is_columns(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value) and all(map(_is_text, value))
 
@@ -165,6 +184,11 @@ _INPUT = _Type(_is_input, "the name of an input")
 _LIMIT = _Type(_is_amount, 'a number of rows, or a share such as "0.5 %"')
 _RULE = _Type(_exactly(RuleDeclaration), "rule.sql(...) or another rule")
 _CONSUMER = _Type(_exactly(Consumer), "Consumer(name=...), and of no class of your own")
+_FRESHNESS = _optional(_Type(_exactly(Freshness), "Freshness(by=...)"))
+_DURATION = _optional(_Type(_is_duration, 'a length of time such as "10m", or a number of seconds'))
+_CALENDAR = _Type(_is_calendar, 'the name of a calendar, such as "GB-ENG", or calendar(...)')
+_ON = _Type(_is_days, "the name of a calendar, calendar(...), or its working_day(3)")
+_DAYS = _Type(_is_listed, 'a list of dates such as "2011-12-24", or the path of a file')
 _TYPES: Mapping[type, Mapping[str, _Type]] = {
     ProductDeclaration: {
         "name": _TEXT,
@@ -178,7 +202,7 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "consumers": _list_of(_CONSUMER, "Consumer(name=...)"),
         "tags": _list_of(_TEXT, "texts"),
         "event_time": _TEXT,
-        "freshness": _optional(_Type(_exactly(Freshness), "Freshness(by=...)")),
+        "freshness": _FRESHNESS,
         "release_group": _TEXT,
         "each": _INPUT,
         "partition_by": _TEXT,
@@ -188,9 +212,7 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "retries": _optional(
             _Type(_up_to(MOST_RETRIES), f"a whole number from 0 to {MOST_RETRIES}")
         ),
-        "timeout": _optional(
-            _Type(_is_duration, 'a length of time such as "10m", or a number of seconds')
-        ),
+        "timeout": _DURATION,
         "isolate": _BOOL,
         "changes_with": _Type(
             _one_of("", *TURNS, NEVER),
@@ -212,6 +234,9 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "delimiter": _Type(_is_character, "one character"),
         "owner": _TEXT,
         "purpose": _TEXT,
+        "freshness": _FRESHNESS,
+        "event_time": _TEXT,
+        "poll": _DURATION,
     },
     FileDeclaration: {
         "name": _optional(_TEXT),
@@ -219,6 +244,15 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "pattern": _Type(_is_path, "the path of a file"),
         "owner": _TEXT,
         "purpose": _TEXT,
+        "freshness": _FRESHNESS,
+        "poll": _DURATION,
+    },
+    CalendarDeclaration: {
+        "name": _optional(_TEXT),
+        "holidays": _TEXT,
+        "weekmask": _TEXT,
+        "closed": _DAYS,
+        "open": _DAYS,
     },
     RuleDeclaration: {
         "text": _TEXT,
@@ -232,5 +266,10 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "fail_above": _LIMIT,
     },
     Consumer: {"name": _TEXT, "decides": _TEXT, "contact": _TEXT},
-    Freshness: {"by": _TEXT, "tz": _TEXT, "on": _TEXT, "covers": _TEXT},
+    Freshness: {
+        **dict.fromkeys(("by", "every", "within", "tz", "covers"), _TEXT),
+        **dict.fromkeys(("warn_before", "at_least"), _TEXT),
+        "on": _ON,
+        "trading": _CALENDAR,
+    },
 }

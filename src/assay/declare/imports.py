@@ -22,7 +22,7 @@ from assay.declare.exits import guard
 from assay.declare.files import definition_files
 from assay.declare.finder import MARK, ProjectFinder, is_below
 from assay.declare.pysource import DigestCache, SourceTree
-from assay.declare.words import Declaration, collecting
+from assay.declare.words import Collected, collecting
 from assay.errors import Problem, words_of
 from assay.model import Where
 from assay.store.files import not_a_file
@@ -35,7 +35,7 @@ class Loaded(Struct):
     """The imported definition modules: declarations, problems, and the files of all own modules."""
 
     modules: dict[str, ModuleType] = field(default_factory=dict)
-    declarations: list[Declaration] = field(default_factory=list)
+    declarations: list[Collected] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)

@@ -43,7 +43,7 @@ from assay.times import settled_before
 
 FILE, QUERIES, FUNCTIONS = "manifest.json", "queries.json", "functions.json"
 _NOT_READ = {"root", "catalog"}  # settings that declarations do not depend on
-_LIBRARIES = ("duckdb", "polars", "pandera", "msgspec")
+_LIBRARIES = ("duckdb", "polars", "pandera", "msgspec", "holidays", "cronsim")
 # Raised by reading a file that is missing, damaged, or was not written by this module.
 _UNREADABLE = (MsgspecError, OSError, ValueError, LookupError, TypeError, RecursionError)
 

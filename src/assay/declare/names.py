@@ -7,6 +7,8 @@ from assay.config import Config
 from assay.declare.argument_types import wrong_arguments
 from assay.declare.imports import Loaded, Local, domain_of
 from assay.declare.words import (
+    CalendarDeclaration,
+    Collected,
     Declaration,
     FileDeclaration,
     ProductDeclaration,
@@ -32,9 +34,12 @@ class Names:
         self.config, self.loaded, self.local = config, loaded, local
         self.problems = list(loaded.problems)
         self.declarations: dict[str, Declaration] = {}
+        self.calendars: list[CalendarDeclaration] = []
         self._rejected: set[str] = set()  # bare names of declarations with arguments of wrong types
         for declaration in loaded.declarations:
-            if declaration.module not in loaded.broken:
+            if isinstance(declaration, CalendarDeclaration):
+                self.calendars.append(declaration)
+            elif declaration.module not in loaded.broken:
                 self._add(declaration)
 
     @property
@@ -114,11 +119,11 @@ class Names:
 
     def _add(self, declaration: Declaration) -> None:
         where = self.relative(declaration.where)
-        bare = declaration.name if declaration.name is not None else self._bound_name(declaration)
+        bare = declaration.name if declaration.name is not None else self.bound_name(declaration)
         if mistakes := list(wrong_arguments(declaration)):
             for mistake in mistakes:
                 self.report(f"{declaration.name or 'this source'}: {mistake}", where)
-            self._rejected.add(str(declaration.name or self._bound_name(declaration)))
+            self._rejected.add(str(declaration.name or self.bound_name(declaration)))
             return
         if bare is None:
             hint = "Bind it to a module-level name, or give it name=."
@@ -143,7 +148,7 @@ class Names:
         self.report(f"{name!r} cannot be a {kind}{reserved}", where, _NAME_HINT)
         return False
 
-    def _bound_name(self, declaration: Declaration) -> str | None:
+    def bound_name(self, declaration: Collected) -> str | None:
         """Return the module-level name that a declaration is bound to."""
         module = self.loaded.modules.get(declaration.module)
         variables = vars(module) if module else {}

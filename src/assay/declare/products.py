@@ -1,35 +1,25 @@
 """Declared products to products: metadata, inputs, partition, and the digest of the code."""
 
-import re
-
 from assay.declare.argument_types import FILE_NAME_HINT, is_file_name
+from assay.declare.calendars import Calendars
 from assay.declare.contracts import DeclaredContract
 from assay.declare.following import followed_inputs
 from assay.declare.implementations import Implementation
 from assay.declare.names import Names
 from assay.declare.partitions import Partitions
+from assay.declare.promises import read_freshness
 from assay.declare.words import ProductDeclaration
-from assay.engines.types import is_zone
 from assay.model import QUARANTINE, THIS, Contract, Input, Kind, Product, Rule
 from assay.plan.digests import code_of, digest
 from assay.times import seconds_of
 
-_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
-
 
 def check_metadata(name: str, declared: ProductDeclaration, names: Names) -> None:
-    """Report what is wrong with the owner, the freshness and the file of a declared product."""
+    """Report what is wrong with the owner and the file of a declared product."""
     where = names.relative(declared.where)
-    freshness = declared.freshness
     if not declared.owner:
         hint = 'Say who answers for it: owner="team@company.example".'
         names.report(f"{name} has no owner", where, hint)
-    if freshness and not _TIME.fullmatch(freshness.by):
-        message = f"{name}: freshness by {freshness.by!r} is no time of day"
-        names.report(message, where, 'Write by="07:00".')
-    elif freshness and not is_zone(freshness.tz):
-        message = f"{name}: freshness tz {freshness.tz!r} is no time zone"
-        names.report(message, where, 'Write tz="Europe/London".')
     if declared.file and not is_file_name(declared.file):
         message = f"{name}: file={declared.file[:80]!r} should be a plain file name"
         names.report(message, where, FILE_NAME_HINT)
@@ -44,9 +34,12 @@ def read_product(
     contract: DeclaredContract,
     implementation: Implementation,
     partitions: Partitions,
+    *,
+    calendars: Calendars,
 ) -> Product:
-    """Return a declared product; problems with its partition are reported."""
+    """Return a declared product; problems with its partition and its freshness are reported."""
     names, config = partitions.names, partitions.names.config
+    where = names.relative(declared.where)
     retries = config.retries if declared.retries is None else declared.retries
     timeout = config.timeout if declared.timeout is None else declared.timeout
     rules = [rule for rule in contract.contract.rules if rule.quarantines]
@@ -63,7 +56,7 @@ def read_product(
         digests["file"] = digest(declared.file)
     return Product(
         name=name,
-        where=names.relative(declared.where),
+        where=where,
         kind=_kind(declared),
         code=code_of(digests),
         contract=contract.contract,
@@ -73,7 +66,7 @@ def read_product(
         consumers=tuple(declared.consumers),
         tags=tuple(declared.tags),
         event_time=declared.event_time,
-        freshness=declared.freshness,
+        freshness=read_freshness(name, declared.freshness, where, calendars, names),
         release_group=declared.release_group or group_with_quarantine,
         file=declared.file,
         sql=implementation.sql,

@@ -5,6 +5,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from assay.config import Config
+from assay.declare.calendars import Calendars
 from assay.declare.contracts import read_contract
 from assay.declare.implementations import read_implementation
 from assay.declare.imports import Loaded, Local
@@ -13,6 +14,7 @@ from assay.declare.names import Names
 from assay.declare.partitions import Partitions
 from assay.declare.products import check_metadata, quarantine_of, read_product
 from assay.declare.project_code import ProjectCode
+from assay.declare.promises import with_trading
 from assay.declare.queries import sql_texts
 from assay.declare.sources import read_source
 from assay.engines.make import Recipe
@@ -30,7 +32,7 @@ class Definition(Struct, frozen=True, kw_only=True):
 
 
 class Resolved(Struct):
-    """A project's graph, what runs for each product, and the SQL files that were read."""
+    """A project's graph, what runs for each product, and the files of SQL and of days that were read."""
 
     graph: Graph
     definitions: dict[str, Definition] = field(default_factory=dict)
@@ -43,6 +45,7 @@ def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolve
     `reads` is the digest of the files and variables that `reads` in pyproject.toml names.
     """
     names = Names(config, loaded, local)
+    calendars = Calendars(names)
     code = ProjectCode(config, local, reads)
     declared = names.products
     _check_loop_variables(names)
@@ -54,11 +57,18 @@ def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolve
             implementations[name] = read_implementation(name, product, names, code)
         partitions = Partitions(names, contracts, implementations)
         sources = {
-            name: read_source(name, source, partitions.of(name), names)
+            name: read_source(name, source, partitions.of(name), calendars)
             for name, source in names.sources.items()
         }
         products = {
-            name: read_product(name, product, contracts[name], implementations[name], partitions)
+            name: read_product(
+                name,
+                product,
+                contracts[name],
+                implementations[name],
+                partitions,
+                calendars=calendars,
+            )
             for name, product in declared.items()
         }
     definitions = {
@@ -69,13 +79,15 @@ def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolve
         quarantine = quarantine_of(quarantined, names)
         products[quarantine.name] = quarantine
         definitions[quarantine.name] = Definition()
-    graph = Graph(products=products, sources=sources)
+    graph = Graph(products=products, sources=sources, calendars=calendars.by_name)
     _check_cycle(graph, names)
+    graph = with_trading(graph, names)
     names.raise_problems()
     graph = traced(graph)
     partitions.check_sensitive(graph)
     names.raise_problems()
     files = [found.sql_file for found in implementations.values() if found.sql_file]
+    files += calendars.files
     return Resolved(graph=graph, definitions=definitions, files=files)
 
 

@@ -3,33 +3,50 @@
 from glob import escape
 from pathlib import PurePath
 
+from msgspec.structs import replace
+
+from assay.declare.calendars import Calendars
 from assay.declare.names import Names
+from assay.declare.promises import read_freshness
 from assay.declare.words import FileDeclaration, SourceDeclaration
 from assay.engines.types import source_column
 from assay.model import Column, Partition, Source, Where
 from assay.plan.digests import digest
+from assay.plan.names import nearest
 from assay.plan.parts import Template, template
+from assay.times import seconds_of
 
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _FORMAT_HINT = 'Give format="csv", "parquet" or "jsonl".'
 _TYPE_HINT = (
     "Give a type as in SQL, such as 'bigint' or 'decimal(18, 2)', or of Polars, such as pl.Int64."
 )
+_EVENT_TIME_HINT = "Declare the column as 'date' or 'timestamp', or name a placeholder {day:date}."
 # The rules by which text becomes a value of a type: what was read by other rules is read again.
 _TEXT_RULES = "text, 2"
 
 
 def read_source(
-    name: str, declared: SourceDeclaration, partition: Partition | None, names: Names
+    name: str, declared: SourceDeclaration, partition: Partition | None, calendars: Calendars
 ) -> Source:
-    """Return a declared source; its problems are reported to `names`."""
+    """Return a declared source; its problems are reported."""
+    names = calendars.names
     where = names.relative(declared.where)
+    source = _read(name, declared, where, names)
+    freshness = read_freshness(name, declared.freshness, where, calendars, names)
+    poll = seconds_of(declared.poll or 0)
+    return replace(source, partition=partition, freshness=freshness, poll=poll)
+
+
+def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) -> Source:
+    """Return where the files of a source are, and how they are read."""
     if isinstance(declared, FileDeclaration):
         return _file(name, declared, where, names)
     path = _path(name, declared, where, names)
     format = _format(name, declared, where, names)
     columns = _columns(name, declared, where, names)
     path_columns = _path_columns(path, columns)
+    _check_event_time(name, declared, path, columns, names)
     return Source(
         name=name,
         where=where,
@@ -41,10 +58,10 @@ def read_source(
         owner=declared.owner,
         purpose=declared.purpose,
         reading=_reading_digest(declared, format, columns, path, path_columns),
-        partition=partition,
         path_regex=path.regex if path.names else "",
         path_columns=path_columns,
         path_escaped=path.escaped,
+        event_time=declared.event_time,
     )
 
 
@@ -114,6 +131,27 @@ def _path_columns(path: Template, columns: tuple[Column, ...]) -> tuple[Column, 
     return tuple(
         Column(name=name, type=type) for name, type in placeholders if name.lower() not in in_files
     )
+
+
+def _check_event_time(
+    name: str,
+    declared: SourceDeclaration,
+    path: Template,
+    columns: tuple[Column, ...],
+    names: Names,
+) -> None:
+    """Report an event time that is neither a column of days or moments, nor such a placeholder."""
+    wanted, where = declared.event_time, names.relative(declared.where)
+    types = {**dict(zip(path.names, path.types, strict=True)), **{c.name: c.type for c in columns}}
+    if not wanted or (wanted in path.names and path.grain):
+        return
+    if wanted not in types:
+        message = f"{name}: event_time {wanted!r} is neither a column nor a placeholder"
+        hint = nearest(wanted, types) or f"It has: {', '.join(types)}."
+        names.report(message, where, hint)
+    elif not types[wanted].startswith(("DATE", "TIMESTAMP")):
+        message = f"{name}: event_time {wanted!r} is of type {types[wanted]}, not a day or moment"
+        names.report(message, where, _EVENT_TIME_HINT)
 
 
 def _reading_digest(

@@ -1,4 +1,4 @@
-"""What a user types in a definition module: `product`, `sql_product`, `source` and `rule`.
+"""What a user types in a definition module: `product`, `sql_product`, `source`, `rule`, `calendar`.
 
 A declaration holds the arguments as they were written, and where. Their values are not checked
 here, so that loading a project can report every mistake at once. While a project loads,
@@ -21,7 +21,34 @@ from assay.model import Consumer, Freshness, Where
 
 # As assay.config.PACKAGE, whose module a user's `from assay import product` need not load.
 _PACKAGE = str(Path(__file__).parent.parent)
-_collected: ContextVar["list[Declaration] | None"] = ContextVar("assay_declarations", default=None)
+_collected: ContextVar["list[Collected] | None"] = ContextVar("assay_declarations", default=None)
+
+
+class CalendarDeclaration(Struct, frozen=True, kw_only=True, eq=False):
+    """A calendar. A `name` of None stands for the module-level name that it is bound to."""
+
+    where: Where
+    module: str
+    name: str | None
+    holidays: str
+    weekmask: str
+    closed: Any
+    open: Any
+
+    def working_day(self, n: int) -> "CalendarDay":
+        """Return working day `n` of each month, counted from 1, for `Freshness(on=...)`."""
+        return CalendarDay(calendar=self, n=n)
+
+    def last_working_day(self) -> "CalendarDay":
+        """Return the last working day of each month, for `Freshness(on=...)`."""
+        return CalendarDay(calendar=self, n=None)
+
+
+class CalendarDay(Struct, frozen=True, kw_only=True, eq=False):
+    """A working day of each month of a calendar, counted from 1; None is the last."""
+
+    calendar: CalendarDeclaration
+    n: int | None
 
 
 class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
@@ -38,6 +65,9 @@ class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     delimiter: str
     owner: str
     purpose: str
+    freshness: Freshness | None = None
+    event_time: str = ""
+    poll: str | float | None = None
 
 
 class FileDeclaration(SourceDeclaration, frozen=True, kw_only=True, eq=False):
@@ -129,7 +159,8 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
 
 
 Declaration = SourceDeclaration | ProductDeclaration
-D = TypeVar("D", SourceDeclaration, ProductDeclaration)
+Collected = Declaration | CalendarDeclaration
+D = TypeVar("D", SourceDeclaration, ProductDeclaration, CalendarDeclaration)
 
 
 class ProductKeywords(TypedDict, total=False):
@@ -199,7 +230,8 @@ def product(
     consumers (list of Consumer): who decides something from the product. Default ().
     tags (list of str): labels to select products by. Default ().
     event_time (str): the column that says how far the data reaches. Default "".
-    freshness (Freshness): until when the data should be published; displayed only. Default None.
+    freshness (Freshness): by when the data has to reach how far; see `help(assay.Freshness)`.
+        Default None: the tightest of the products that read it.
     release_group (str): products with the same text are published all or none. Default "".
     each (str or declaration): the input whose parts are those of this product. Default "".
     partition_by (str): the column of the parts: "day", or "month(invoiced_at)". Default "".
@@ -283,6 +315,9 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         delimiter: str = ",",
         owner: str = "",
         purpose: str = "",
+        freshness: Freshness | None = None,
+        event_time: str = "",
+        poll: str | float | None = None,
     ) -> SourceDeclaration:
         """Declare files as one table that products can read.
 
@@ -305,6 +340,11 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
             ().
         delimiter (str, one character): what separates the fields of CSV. Default ",".
         owner (str), purpose (str): who delivers the files, and what for. Default "".
+        freshness (Freshness): by when new files are promised. Default None.
+        event_time (str): the column or placeholder that says how far the data reaches. Default "":
+            the time of the newest file.
+        poll (str or seconds): how often `products run` looks for new files, such as "5m". Default:
+            as in pyproject.toml.
         """
         where, module = _caller()
         return _collect(
@@ -320,6 +360,9 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
                 delimiter=delimiter,
                 owner=owner,
                 purpose=purpose,
+                freshness=freshness,
+                event_time=event_time,
+                poll=poll,
             )
         )
 
@@ -331,6 +374,8 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         domain: str | None = None,
         owner: str = "",
         purpose: str = "",
+        freshness: Freshness | None = None,
+        poll: str | float | None = None,
     ) -> SourceDeclaration:
         """Declare one file of any kind as an input of functions: a workbook, a model, a YAML file.
 
@@ -344,6 +389,9 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         domain (str): the first part of the full name; by default the module or folder of the
             declaration.
         owner (str), purpose (str): who delivers the file, and what for. Default "".
+        freshness (Freshness): by when a new file is promised. Default None.
+        poll (str or seconds): how often `products run` looks for a new file, such as "5m". Default:
+            as in pyproject.toml.
         """
         where, module = _caller()
         return _collect(
@@ -359,8 +407,50 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
                 delimiter=",",
                 owner=owner,
                 purpose=purpose,
+                freshness=freshness,
+                poll=poll,
             )
         )
+
+
+def calendar(
+    *,
+    holidays: str = "",
+    weekmask: str = "",
+    closed: Any = (),
+    open: Any = (),
+    name: str | None = None,
+) -> CalendarDeclaration:
+    """Declare a calendar of working days, for promises of freshness.
+
+        SHOP = calendar(holidays="GB-ENG", weekmask="Sun Mon Tue Wed Thu Fri", closed=["2011-12-24"])
+        Freshness(by="21:30", tz="Europe/London", on=SHOP, covers="today")
+        Freshness(by="08:00", on=SHOP.working_day(3), covers="previous month")
+
+    holidays (str): a country ("GB"), subdivision ("GB-ENG", "US-CA") or market ("XNYS") of the
+        library `holidays`, whose public holidays are days off. Half-days are working days. Default
+        "": no holidays.
+    weekmask (str): the days of the week that are worked on, such as "Sun Mon Tue Wed Thu" or
+        "Mon-Fri". Default "": those of the country or market, or Monday to Friday.
+    closed (list of dates, or path): other days off, as "2011-12-24", or a text file with such dates
+        in its first column, relative to the project. Without `holidays`, nothing is known about
+        years before the first and after the last of these dates. Default ().
+    open (list of dates, or path): working days, although a holiday or the weekmask says otherwise.
+        Default ().
+    name (str): the name of the calendar; by default the module-level name that it is bound to.
+    """
+    where, module = _caller()
+    return _collect(
+        CalendarDeclaration(
+            where=where,
+            module=module,
+            name=name,
+            holidays=holidays,
+            weekmask=weekmask,
+            closed=closed,
+            open=open,
+        )
+    )
 
 
 class RuleKeywords(TypedDict, total=False):
@@ -582,9 +672,9 @@ def _rule(kind: str, about: Mapping[str, Any], /, *, text: str, **given: Any) ->
 
 
 @contextmanager
-def collecting() -> Iterator[list[Declaration]]:
+def collecting() -> Iterator[list[Collected]]:
     """Gather the declarations that are made inside the block, in order."""
-    gathered: list[Declaration] = []
+    gathered: list[Collected] = []
     token = _collected.set(gathered)
     try:
         yield gathered

@@ -11,9 +11,9 @@ from assay.plan.calendars import DueDays
 from assay.times import local, utc_of
 
 _DAY = timedelta(days=1)
-_MOST_DAYS = 3_700  # days that are looked at for a time of a cron expression on a day of `on`
+_MOST_BREAKS = 400  # breaks of `on` that are skipped to find a time of a cron expression
 # How far back times of a cron expression are looked for, until one is found.
-_BACK = tuple(timedelta(hours=1) * 4**n for n in range(10))
+_BACK = tuple(timedelta(hours=1) * 6**n for n in range(8))
 
 
 class Due(Struct, frozen=True):
@@ -82,7 +82,7 @@ class CronTimes(Struct, frozen=True):
 
     def after(self, now: datetime) -> Due | None:
         start = now
-        for _ in range(_MOST_DAYS):
+        for _ in range(_MOST_BREAKS):
             due = next((due for due in self._from(start) if due.at > now), None)
             if due is None:
                 return None
@@ -96,7 +96,7 @@ class CronTimes(Struct, frozen=True):
 
     def until(self, now: datetime) -> Due | None:
         end = now
-        for _ in range(_MOST_DAYS):
+        for _ in range(_MOST_BREAKS):
             due = self._last_until(end)
             if due is None:
                 return None
