@@ -1,9 +1,10 @@
 """Working days: tables of what is open, and the same day by day."""
 
+import os
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.model import WorkCalendar
@@ -18,6 +19,11 @@ SHOP = WorkCalendar(
     opened=(date(2011, 12, 17),),
     first=date(2010, 1, 1),
     last=date(2012, 12, 31),
+)
+quickly = settings(
+    max_examples=200 if os.environ.get("ASSAY_FAULTS") else 40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 DAY = timedelta(days=1)
 
@@ -87,6 +93,7 @@ calendars = st.builds(
 )
 
 
+@quickly
 @given(calendars, st.dates(date(2011, 12, 1), date(2012, 3, 1)))
 def test_before_after_and_in_a_month_agree_with_each_day(calendar, day) -> None:
     days = Days(calendar)
@@ -101,6 +108,7 @@ def test_before_after_and_in_a_month_agree_with_each_day(calendar, day) -> None:
     assert numbered == of_month + [None] * (31 - len(of_month))
 
 
+@quickly
 @given(calendars, st.dates(date(2012, 1, 1), date(2012, 2, 1)), st.integers(-1, 4))
 def test_days_of_due_on_both_sides_of_a_day_agree(calendar, day, n) -> None:
     days = Days(calendar)
