@@ -109,6 +109,7 @@ def look(place: Place, recorder: Recorder) -> None:
     run = recorder.run
     run("ls", "ls")
     run("status", "status")
+    run("freshness", "freshness")
     run("why", "why", "total")
     run("why", "why", "report")
     run("why --part", "why", "parsed", "--part", "2024-01-03")

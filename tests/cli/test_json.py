@@ -22,6 +22,7 @@ from assay.views.column_lineage import (
     UnknownView,
 )
 from assay.views.files import CopyView, FileView, SourceView
+from assay.views.freshness import CauseView, FreshnessView
 from assay.views.history import HistoryView
 from assay.views.incidents import IncidentView, ToldView
 from assay.views.results import ResultKind
@@ -260,6 +261,8 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("retrying", results.RetryingView),
         ("end", results.EndView),
         ("status", StatusView),
+        ("freshness", FreshnessView),
+        ("cause", CauseView),
         ("why", ExplanationView),
         ("why --part", PartExplanationView),
         ("why --rules", RuleWay),

@@ -58,15 +58,13 @@ def standing_at(
     *,
     raw: str,
     daily: str,
+    lines: str = "",
     graph: Graph = graph(),  # noqa: B008
     progress: Progress | None = None,
     forecast: Mapping[str, Forecast] | None = None,
 ) -> Mapping[str, Standing]:
-    as_of = {
-        "s.raw": raw and at(raw),
-        "s.lines": daily and at(daily),
-        "s.daily": daily and at(daily),
-    }
+    texts = {"s.raw": raw, "s.lines": lines or daily, "s.daily": daily}
+    as_of = {name: text and at(text) for name, text in texts.items()}
     reaching = {name: moment or None for name, moment in as_of.items()}
     reaching["s.countries"] = datetime(2010, 1, 1, tzinfo=UTC)
     return standings(graph, reaching, at(now), progress=progress, forecast=forecast)
@@ -134,7 +132,7 @@ def test_what_was_promised_is_the_last_that_fell_due() -> None:
 
 
 def test_a_product_that_is_held_is_the_cause() -> None:
-    found = standing_at("9 05:00", raw="8", daily="7 17:20", progress=HELD)["s.daily"]
+    found = standing_at("9 05:00", raw="8", lines="8", daily="7", progress=HELD)["s.daily"]
     assert (found.state, causes(found)) == (
         State.AT_RISK,
         [("s.daily", "held back: 1 of 6 rules failed")],

@@ -5,6 +5,7 @@ happen or were killed, and it does not matter how many recorded it.
 """
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -13,12 +14,17 @@ from msgspec.structs import replace
 
 from assay.build.workspace import Workspace
 from assay.catalog.promises import Watched
+from assay.facts import SourceFile
 from assay.jsonform import canonical
+from assay.model import Source
+from assay.plan.as_of import as_of
 from assay.plan.lateness import Progress, Surroundings, held_back, root_causes
 from assay.plan.observed import Observed
-from assay.plan.outcomes import Outcome, Reach, came_out
+from assay.plan.outcomes import Outcome, Reach, came_out, newest
+from assay.plan.reach import reach_of
 from assay.plan.standing import State, surroundings, windows_of
 from assay.plan.windows import Promise, Window
+from assay.times import in_utc
 
 
 def record_due(workspace: Workspace, observed: Observed) -> Sequence[Outcome]:
@@ -79,20 +85,53 @@ class Pasts:
 
     def __init__(self, workspace: Workspace, observed: Observed, since: datetime) -> None:
         self._workspace, self._observed, self._since = workspace, observed, since
+        self._now = as_of(workspace.graph, observed)
         self._histories: dict[str, Sequence[Reach]] = {}
 
     def read(self, names: Iterable[str]) -> None:
         """Read the histories of products and sources that are not read yet."""
+        graph, catalog = self._workspace.graph, self._workspace.catalog
         wanted = [name for name in names if name not in self._histories]
-        products = [name for name in wanted if name in self._workspace.graph.products]
-        catalog, environment = self._workspace.catalog, self._workspace.environment
-        self._histories |= dict.fromkeys(wanted, ())
-        self._histories |= catalog.promises.reaches(environment, products, self._since)
+        products = [name for name in wanted if name in graph.products]
+        reaches = catalog.promises.reaches(self._workspace.environment, products, self._since)
+        for name in wanted:
+            if name in graph.sources:
+                self._histories[name] = self._of_source(graph.sources[name])
+        for name in products:
+            self._histories[name] = self._with_present(name, reaches.get(name, ()))
 
     def history(self, name: str) -> Sequence[Reach]:
         """Return how far data reached from when on, in order of time."""
-        self.read([name])
+        if name not in self._histories:
+            self.read([name])
         return self._histories[name]
+
+    def _of_source(self, source: Source) -> list[Reach]:
+        """Return how far a source reached with each of its arrivals."""
+        state = self._observed.sources.get(source.name)
+        files_of: dict[str, list[SourceFile]] = defaultdict(list)
+        for file in state.files if state else ():
+            files_of[file.part if source.path_regex else ""].append(file)
+        latest, latest_event = list[Reach](), self._observed.facts.latest_event
+        for arrival in self._workspace.catalog.arrivals.of(source.name):
+            reach = reach_of(source, files_of[arrival.part], arrival.at, latest_event)
+            before = latest[-1].as_of if latest else None
+            latest.append(Reach(arrival.at, newest(before, reach)))
+        return latest
+
+    def _with_present(self, name: str, history: Sequence[Reach]) -> Sequence[Reach]:
+        """Return the history of a product with how far it reaches now, if that is further.
+
+        What its inputs deliver again, with the same content, makes it reach further without a
+        release. That was when the last of its sources arrived.
+        """
+        present, recorded = self._now[name], history[-1].as_of if history else None
+        if recorded is None or present is None or in_utc(present) <= in_utc(recorded):
+            return history
+        sources = self._workspace.graph.upstream(name) & self._workspace.graph.sources.keys()
+        arrivals = [self.history(source)[-1].at for source in sources if self.history(source)]
+        at = max([history[-1].at, *arrivals])
+        return [*history, Reach(at, present)]
 
     def as_of(self, name: str, at: datetime) -> datetime | None:
         """Return how far data reached at a moment."""
@@ -152,10 +191,10 @@ class _Causes:
         return "; ".join(f"{cause.name}: {cause.text}" for cause in causes)
 
     def _at(self, due: datetime) -> Surroundings:
-        as_of = {name: self._pasts.as_of(name, due) for name in self._names}
+        reaches = {name: self._pasts.as_of(name, due) for name in self._names}
         published = {name for name in self._names if self._pasts.was_there(name, due)}
         progress = Progress(published=published, held=self._held(due))
-        return surroundings(self._graph, as_of, due, progress)
+        return surroundings(self._graph, reaches, due, progress)
 
     def _held(self, due: datetime) -> dict[str, str]:
         """Return the products whose newest version then was held back by its rules."""

@@ -13,7 +13,7 @@ from assay.plan.names import rule_of
 from assay.plan.observed import Observed
 from assay.plan.parts import parts_in_range
 from assay.plan.request import Request
-from assay.plan.select import select_products
+from assay.plan.select import select_products, select_sources
 from assay.plan.verdicts import held_back_verdict
 from assay.plan.waivers import Restatement, with_failing_rows
 
@@ -39,15 +39,36 @@ def request_for(
     `part_range` are the parts to build, `A..B`. Raises UsageError for a selector that matches
     nothing, or a range that the products do not have.
     """
-    graph = workspace.graph
-    selectors = " ".join([*select, *exclude]).replace(",", " ").split()
-    needs_plan = any(_method_of(selector) in _STATES for selector in selectors)
-    states = products_by_state(workspace, observed) if needs_plan else None
+    graph, states = workspace.graph, _states_for(workspace, observed, [*select, *exclude])
     chosen = frozenset(select_products(graph, select, exclude, states))
     if part_range:
         _check_range(graph, chosen, part_range)
     forced = chosen if force else frozenset[str]()
     return Request(products=chosen, forced=forced, part_range=part_range)
+
+
+def names_for(
+    workspace: Workspace,
+    observed: Observed,
+    select: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+) -> frozenset[str]:
+    """Return the selected products and sources; without selectors, all.
+
+    Raises UsageError for a selector that matches nothing.
+    """
+    graph, states = workspace.graph, _states_for(workspace, observed, [*select, *exclude])
+    products = select_products(graph, select, exclude, states)
+    return frozenset(products | select_sources(graph, select, exclude, states))
+
+
+def _states_for(
+    workspace: Workspace, observed: Observed, selectors: Sequence[str]
+) -> dict[str, set[str]] | None:
+    """Return the products by state, if one of the selectors asks for a state."""
+    terms = " ".join(selectors).replace(",", " ").split()
+    needs_plan = any(_method_of(term) in _STATES for term in terms)
+    return products_by_state(workspace, observed) if needs_plan else None
 
 
 def with_restatements(

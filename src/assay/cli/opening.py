@@ -1,16 +1,20 @@
 """Opens the project for a verb and selects products; notes for the user go to stderr."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
 import click
 
-from assay.build.selection import request_for
+from assay.build.selection import names_for, request_for
+from assay.build.standings import standings_of
 from assay.build.workspace import Workspace, open_workspace
+from assay.decisions import Decision
 from assay.plan.observed import Observed
+from assay.plan.outcomes import start_of_quarter
 from assay.plan.request import Request
 from assay.text import clean
+from assay.views.freshness import FreshnessView, freshness_views
 
 
 @contextmanager
@@ -54,3 +58,25 @@ def selected(
     if selectors and not request.products:
         click.echo(clean(f"  nothing matches {' '.join(selectors)}"), err=True)
     return request
+
+
+def promises_of(
+    workspace: Workspace, observed: Observed, steps: Mapping[str, Decision] | None = None
+) -> Mapping[str, FreshnessView]:
+    """Return how promises stand, by product or source; `steps` are all decisions, if known."""
+    standings = standings_of(workspace, observed, steps)
+    if not standings:
+        return {}
+    quarter = start_of_quarter(observed.now)
+    tallies = workspace.catalog.promises.tallies(workspace.environment, quarter, observed.now)
+    return freshness_views(standings, workspace.graph.sources, tallies)
+
+
+def selected_names(
+    workspace: Workspace, observed: Observed, select: Sequence[str], exclude: Sequence[str] = ()
+) -> frozenset[str]:
+    """Return the selected products and sources; print a note if selectors match none."""
+    names = names_for(workspace, observed, select, exclude)
+    if (select or exclude) and not names:
+        click.echo(clean(f"  nothing matches {' '.join([*select, *exclude])}"), err=True)
+    return names

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assay.plan.calendars import DaysUnknown
 from assay.plan.graph import Graph
@@ -27,6 +28,7 @@ class Progress(Struct, frozen=True, kw_only=True):
 
     - `published`: products with a published version and sources with files; None when not known.
     - `held`: what keeps a product, or a source, from readers (a failed rule, an error), in words.
+    - `stale`: products that the next run builds or publishes; None when not known.
     - `started`: products that a run is building.
     - `usual`: seconds after the due moment at which data of a source usually comes (negative:
       before).
@@ -34,6 +36,7 @@ class Progress(Struct, frozen=True, kw_only=True):
 
     published: Collection[str] | None = None
     held: Mapping[str, str] = field(default_factory=dict)
+    stale: Collection[str] | None = None
     started: Collection[str] = ()
     usual: Mapping[str, float] = field(default_factory=dict)
 
@@ -95,6 +98,11 @@ class Surroundings(Struct, frozen=True, kw_only=True, dict=True):
         return frozenset(names)
 
 
+def with_usual(around: Surroundings, usual: Mapping[str, float]) -> Surroundings:
+    """Return surroundings that know when drops of sources usually come."""
+    return replace(around, progress=replace(around.progress, usual=usual), remembered={})
+
+
 def root_causes(
     name: str, promise: Promise, window: Window, around: Surroundings
 ) -> tuple[Cause, ...]:
@@ -116,29 +124,27 @@ def root_causes(
             continue
         if problem := around.progress.held.get(current):
             causes[current] = Cause(name=current, text=problem)
-            continue
-        lacking = _lacking(current, promise, window, around)
-        if not lacking:
+        limiting = lacking(current, promise, window, around)
+        if not limiting and not problem:
             causes[current] = _without_inputs(current, promise, window, around)
-        todo += reversed(lacking)
+        todo += reversed(limiting)
     shown = tuple(causes.values())[:_MOST]
     around.remembered[name, id(window), promise.due] = shown
     return shown
 
 
-def _lacking(name: str, promise: Promise, window: Window, around: Surroundings) -> list[str]:
-    """Return the inputs that limit how far the data of a product reaches.
+def lacking(name: str, promise: Promise, window: Window, around: Surroundings) -> list[str]:
+    """Return the inputs that do not reach what is promised, and limit how far a product reaches.
 
-    Those that reach as far as it does: others, such as a table of countries, may be older.
+    Those that reach as far as it does, or further: a table of countries may be older.
     """
     if name not in around.graph.products:
         return []
     inputs = dict.fromkeys(i.name for i in around.graph.products[name].inputs)
-    lacking = [i for i in inputs if not window.reached(promise, around.as_of.get(i))]
-    held = [i for i in inputs if i in around.progress.held]
-    reach = _day(around.as_of.get(name))
-    limiting = [i for i in lacking if _day(around.as_of.get(i)) == reach]
-    return limiting or held or lacking
+    short = [i for i in inputs if not window.reached(promise, around.as_of.get(i))]
+    reach = _day(around.as_of.get(name)) or date.min
+    limiting = [i for i in short if (_day(around.as_of.get(i)) or date.min) >= reach]
+    return limiting or [i for i in inputs if i in around.progress.held]
 
 
 def _day(moment: datetime | None) -> date | None:
@@ -154,15 +160,21 @@ def _without_inputs(name: str, promise: Promise, window: Window, around: Surroun
         return Cause(name=name, text="nothing is published yet")
     if name in around.progress.started:
         return Cause(name=name, text="it is being built")
-    if around.graph.products[name].inputs:
+    stale = around.progress.stale
+    if stale is not None and name in stale:
         return Cause(name=name, text="its inputs are there, and it is not built from them yet")
-    return Cause(name=name, text="it is to be built again")
+    reaches = _reaches(around.as_of.get(name))
+    if not around.graph.products[name].inputs:
+        return Cause(name=name, text=f"it {reaches}")
+    if stale is None:
+        return Cause(name=name, text=f"its inputs reach further, and it {reaches}")
+    return Cause(name=name, text=f"it is built of its inputs as they are, and {reaches}")
 
 
 def _of_source(name: str, around: Surroundings) -> str:
     """Return what was promised of a source, or how far it reaches."""
     as_of, window = around.as_of.get(name), around.windows.get(name)
-    reaches = f"has data up to {_shown(as_of)}" if as_of else "has no data of a known time"
+    reaches = _reaches(as_of)
     source = around.graph.sources[name]
     if window is None or source.freshness is None:
         return reaches
@@ -173,6 +185,10 @@ def _of_source(name: str, around: Surroundings) -> str:
         if promise and not window.reached(promise, as_of):
             return _drop(promise, verb, window, around.progress.usual.get(name))
     return reaches
+
+
+def _reaches(as_of: datetime | None) -> str:
+    return f"has data up to {_shown(as_of)}" if as_of else "has no data of a known time"
 
 
 def _drop(promise: Promise, verb: str, window: Window, usual: float | None) -> str:
@@ -233,8 +249,3 @@ def held_back(rules: Sequence[str]) -> str:
     """Return what keeps a product from readers whose version fails these rules."""
     names = ", ".join(repr(rule) for rule in rules[:_MOST])
     return f"held back: it fails {names}" if names else "held back by its rules"
-
-
-def lacking(name: str, promise: Promise, window: Window, around: Surroundings) -> list[str]:
-    """Return the inputs that do not reach what is promised, and limit how far a product reaches."""
-    return _lacking(name, promise, window, around)

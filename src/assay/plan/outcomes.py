@@ -1,7 +1,7 @@
 """How each promise that fell due came out, from the history of what readers had; pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from assay.plan.calendars import DaysUnknown
 from assay.plan.standing import State
 from assay.plan.windows import Promise, Window
-from assay.times import while_of
+from assay.times import in_utc, while_of
 
 _MOST = 10_000  # promises that are looked at in one turn: a promise for every minute of a week
 
@@ -117,12 +117,12 @@ def _outcome(
     return replace(outcome, state=State.LATE, came=came)
 
 
-def tally(outcomes: Sequence[Outcome]) -> tuple[int, int]:
-    """Return how many promises were kept, of how many."""
-    return sum(outcome.state is State.KEPT for outcome in outcomes), len(outcomes)
+def newest(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the later of two times; a time without a zone is taken as UTC."""
+    return max((at for at in (one, other) if at is not None), key=in_utc, default=None)
 
 
 def start_of_quarter(now: datetime) -> datetime:
     """Return when the current quarter began."""
     start = now.replace(month=now.month - (now.month - 1) % 3, day=1)
-    return start.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(0)
+    return start.replace(hour=0, minute=0, second=0, microsecond=0)

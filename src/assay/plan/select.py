@@ -24,18 +24,33 @@ def select_products(
 
     `states` maps `stale`, `blocked` and `state` (for `state:modified`) to the products in that state.
     """
-    states = states or {}
     included = [word for term in terms for word in term.split()]
-    excluded = [word for term in exclude for word in term.split()]
     if not included and list(terms):
         raise UsageError("the selector is empty", hint=SELECTORS)
-    chosen = set() if included else set(graph.products)
-    for word in included:
-        chosen |= _intersection(graph, word, states)
-    omitted = set[str]()
-    for word in excluded:
-        omitted |= _intersection(graph, word, states)
-    return _with_release_groups(graph, chosen - omitted, omitted)
+    omitted = _named_by(graph, exclude, states) & graph.products.keys()
+    chosen = _named_by(graph, included, states) if included else set(graph.products)
+    return _with_release_groups(graph, (chosen & graph.products.keys()) - omitted, omitted)
+
+
+def select_sources(
+    graph: Graph,
+    terms: Iterable[str],
+    exclude: Iterable[str] = (),
+    states: Mapping[str, set[str]] | None = None,
+) -> set[str]:
+    """Return the sources that selectors name, as `select_products`; no selector is all."""
+    chosen = _named_by(graph, terms, states) if list(terms) else set(graph.sources)
+    return (chosen - _named_by(graph, exclude, states)) & graph.sources.keys()
+
+
+def _named_by(
+    graph: Graph, terms: Iterable[str], states: Mapping[str, set[str]] | None
+) -> set[str]:
+    """Return the products and sources that selectors name."""
+    chosen = set[str]()
+    for word in (word for term in terms for word in term.split()):
+        chosen |= _intersection(graph, word, states or {})
+    return chosen
 
 
 def _with_release_groups(graph: Graph, chosen: set[str], omitted: set[str]) -> set[str]:
@@ -55,13 +70,13 @@ def _with_release_groups(graph: Graph, chosen: set[str], omitted: set[str]) -> s
 
 
 def _intersection(graph: Graph, word: str, states: Mapping[str, set[str]]) -> set[str]:
-    """Return the products that are in every one of the comma-separated terms."""
+    """Return the products and sources that are in every one of the comma-separated terms."""
     sets = [_term(graph, term, states) for term in word.split(",") if term]
     return set.intersection(*sets) if sets else set()
 
 
 def _term(graph: Graph, term: str, states: Mapping[str, set[str]]) -> set[str]:
-    """Return the products of one term: a name or a method, with `+` for what is up- or downstream."""
+    """Return what one term names: a name or a method, with `+` for what is up- or downstream."""
     match = _TERM.match(term)
     if match is None or match["body"].startswith("+"):
         raise UsageError(f"cannot read the selector {term!r}", hint=SELECTORS)
@@ -72,7 +87,7 @@ def _term(graph: Graph, term: str, states: Mapping[str, set[str]]) -> set[str]:
             chosen |= graph.upstream(name, _steps(match["up"]))
         if match["down"]:
             chosen |= graph.downstream(name, _steps(match["down"]))
-    return chosen & set(graph.products)
+    return chosen
 
 
 def _steps(text: str) -> int | None:

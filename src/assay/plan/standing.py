@@ -1,6 +1,7 @@
 """How the promises of products and sources stand: kept, due, at risk, late, missed or unknown."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -136,12 +137,15 @@ def standings(
 
     `as_of` says of each published product and source how far its data reaches.
     """
-    handed = handed_down(graph)
-    around = surroundings(graph, as_of, now, progress or Progress())
-    expected = forecast or {}
+    return standings_in(surroundings(graph, as_of, now, progress or Progress()), forecast or {})
+
+
+def standings_in(around: Surroundings, forecast: Mapping[str, Expected]) -> Mapping[str, Standing]:
+    """Return how promises stand; sources first, then products in order."""
+    graph, handed = around.graph, handed_down(around.graph)
     return {
         name: replace(
-            _standing(name, around, expected.get(name)),
+            _standing(name, around, forecast.get(name)),
             inherited_from=handed[name][1] if name in handed else "",
         )
         for name in (*graph.sources, *graph.order)
@@ -171,7 +175,12 @@ def windows_of(graph: Graph) -> dict[str, Window]:
         *((source.name, source.freshness) for source in graph.sources.values()),
         *((product.name, product.freshness) for product in graph.products.values()),
     ]
-    return {name: window_of(f, graph.calendars) for name, f in declared if f}
+    windows: dict[str, Window] = {}
+    for name, freshness in declared:
+        with suppress(ValueError):  # of a calendar that is not resolved
+            if freshness:
+                windows[name] = window_of(freshness, graph.calendars)
+    return windows
 
 
 def handed_down(graph: Graph) -> Mapping[str, tuple[Freshness, str]]:

@@ -2,6 +2,7 @@
 
 from assay.facts import Version
 from assay.model import Kind, Product, Severity
+from assay.views.freshness import FreshnessView
 from assay.views.products import readers_of
 from assay.views.results import ReadersView
 from assay.views.view import View
@@ -34,6 +35,7 @@ class AboutView(View, frozen=True, kw_only=True):
     consumers: tuple[ConsumerView, ...]
     tags: tuple[str, ...]
     freshness: str
+    promise: FreshnessView | None
     event_time: str
     parts: str
     release_group: str
@@ -53,8 +55,8 @@ class UndeclaredView(View, frozen=True, kw_only=True):
     readers: ReadersView
 
 
-def about(product: Product) -> AboutView:
-    """Return a product as it is declared."""
+def about(product: Product, promise: FreshnessView | None = None) -> AboutView:
+    """Return a product as it is declared, and how its promise stands."""
     return AboutView(
         product=product.name,
         kind=product.kind,
@@ -66,6 +68,7 @@ def about(product: Product) -> AboutView:
         ),
         tags=product.tags,
         freshness=str(product.freshness or ""),
+        promise=promise,
         event_time=product.event_time,
         parts=parts_of(product),
         release_group=product.release_group,

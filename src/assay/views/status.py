@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 from assay.facts import Version
 from assay.model import Product, Rule
 from assay.plan.parts import some_parts
+from assay.plan.standing import State
 from assay.times import AHEAD
+from assay.views.freshness import FreshnessView
 from assay.views.products import readers_of
 from assay.views.results import (
     HeldBackView,
@@ -19,6 +21,7 @@ from assay.views.results import (
 )
 from assay.views.rules import overdue
 from assay.views.view import View
+from assay.views.words.freshness import cause_line
 from assay.views.words.numbers import day
 
 _UP_TO_DATE, _STALE = "up to date", "stale"
@@ -48,6 +51,7 @@ class StatusView(View, frozen=True, kw_only=True):
     readers: ReadersView | None
     as_of: datetime | None
     freshness: str
+    promise: FreshnessView | None
     reviews: tuple[str, ...]
     because: str
 
@@ -60,24 +64,29 @@ def status_of(
     *,
     notes: Sequence[str] = (),
     unfinished: bool = False,
+    promise: FreshnessView | None = None,
+    late_sources: Sequence[FreshnessView] = (),
 ) -> StatusView:
     """Return the status of a product.
 
     `notes` say which of its inputs are held back, or do not match. `unfinished`: the last run
-    began with the product and did not finish it.
+    began with the product and did not finish it. `promise` says how its promise stands, and
+    `late_sources` which of its sources did not come as promised.
     """
     because = _because(plan, readers)
     because += notes
     if unfinished and _STATES.get(plan.result) == _STALE:
         because.append("the last run did not finish it: `products retry` tries again, and says why")
+    because += _why_late(promise, late_sources, held_back=plan.result is ResultKind.HELD_BACK)
     reviews = [_overdue_review(rule) for rule in overdue(product, now.date())]
     reviews += _late(product, now, readers.data_as_of if readers else None)
     return StatusView(
         plan=plan,
-        state=_state(plan, readers.held_parts if readers else ()),
+        state=_state(plan, readers.held_parts if readers else ()) + _late_as(promise, late_sources),
         readers=readers,
         as_of=readers.data_as_of if readers else None,
         freshness=str(product.freshness or ""),
+        promise=promise,
         reviews=tuple(reviews),
         because="; ".join([*because, *reviews]),
     )
@@ -92,6 +101,7 @@ def status_of_undeclared(version: Version) -> StatusView:
         readers=readers,
         as_of=readers.data_as_of,
         freshness="",
+        promise=None,
         reviews=(),
         because=f"`products retire {version.product}` takes it away from readers",
     )
@@ -123,6 +133,30 @@ def _state(plan: PlanView, held_parts: Sequence[str]) -> str:
         return state
     parts = f"{len(held_parts)} part{'s' if len(held_parts) > 1 else ''} held back"
     return parts if state == _UP_TO_DATE else f"{state}, {parts}"
+
+
+def _late_as(promise: FreshnessView | None, late_sources: Sequence[FreshnessView]) -> str:
+    """Return what follows the state of a product whose data is not there as promised."""
+    if promise and promise.state.is_broken:
+        return f", {promise.state}"
+    return ", a source is late" if late_sources else ""
+
+
+def _why_late(
+    promise: FreshnessView | None, late_sources: Sequence[FreshnessView], *, held_back: bool
+) -> list[str]:
+    """Return why a promise is, or may be, broken, and what is late of sources beside that."""
+    texts: list[str] = []
+    named = set[str]()
+    if promise and (promise.state.is_broken or promise.state is State.AT_RISK):
+        causes = [c for c in promise.causes if not (held_back and c.name == promise.name)]
+        texts = [f"{promise.state}: {cause_line(promise, cause)}" for cause in causes]
+        named = {cause.name for cause in causes}
+    for source in late_sources:
+        if source.name not in named:
+            why = "; ".join(cause.text for cause in source.causes)
+            texts.append(f"{source.name} is {source.state}: {why}")
+    return texts
 
 
 def _overdue_review(rule: Rule) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import click
 
-from assay.cli.opening import opened, selected
+from assay.cli.opening import opened, promises_of, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, SELECT, options
 from assay.cli.printing import print_json, table
 from assay.views.about import about, about_undeclared
+from assay.views.words.freshness import standing_cell
 from assay.views.words.products import no_longer_declared, parts_of
 
 
@@ -16,14 +17,21 @@ from assay.views.words.products import no_longer_declared, parts_of
 def verb(select: Sequence[str], exclude: Sequence[str], env: str | None, as_json: bool) -> None:
     """List the products: what each is for, and who owns it."""
     with opened(env, last_good=True) as workspace:
-        chosen = selected(workspace, workspace.observe(), select, exclude).products
+        observed = workspace.observe()
+        chosen = selected(workspace, observed, select, exclude).products
+        promises = promises_of(workspace, observed)
         products = [workspace.graph.products[n] for n in workspace.graph.order if n in chosen]
         undeclared = {} if select or exclude else workspace.undeclared()
     if as_json:
-        return print_json([*map(about, products), *map(about_undeclared, undeclared.values())])
-    rows = [(p.name, str(p.kind), parts_of(p), p.owner, p.purpose) for p in products]
-    rows += [
-        (name, "", "", "", no_longer_declared(version)) for name, version in undeclared.items()
+        declared = [about(product, promises.get(product.name)) for product in products]
+        return print_json([*declared, *map(about_undeclared, undeclared.values())])
+    cells = {name: standing_cell(promise, observed.now) for name, promise in promises.items()}
+    rows = [
+        (p.name, str(p.kind), parts_of(p), cells.get(p.name, ""), p.owner, p.purpose)
+        for p in products
     ]
-    table(("product", "made by", "parts", "owner", "purpose"), rows)
+    rows += [
+        (name, "", "", "", "", no_longer_declared(version)) for name, version in undeclared.items()
+    ]
+    table(("product", "made by", "parts", "promise", "owner", "purpose"), rows)
     return None

@@ -7,15 +7,17 @@ import click
 
 from assay.build.mixtures import mixtures_by_pins
 from assay.build.workspace import Workspace
-from assay.cli.opening import opened, selected
+from assay.cli.opening import opened, promises_of, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.printing import print_json, table
 from assay.decisions import Decision
 from assay.facts import short
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
+from assay.views.freshness import FreshnessView, late_sources_above
 from assay.views.products import ProductViews
 from assay.views.status import StatusView, status_of, status_of_undeclared
+from assay.views.words.freshness import standing_cell
 from assay.views.words.numbers import day
 
 
@@ -33,24 +35,29 @@ def verb(
         observed = workspace.observe()
         request = selected(workspace, observed, select, exclude)
         steps = plan(workspace.graph, observed, request).steps
-        statuses = _statuses(workspace, observed, steps)
+        promises = promises_of(workspace, observed, None if select or exclude else steps)
+        statuses = _statuses(workspace, observed, steps, promises)
         if not (select or exclude):
             statuses += [status_of_undeclared(v) for v in workspace.undeclared().values()]
     if as_json:
         return print_json(statuses)
-    headers = ("product", "state", "readers see", "as of", "rows", "promised", "because")
-    table(headers, map(_row, statuses))
+    headers = ("product", "state", "readers see", "as of", "rows", "promise", "because")
+    table(headers, (_row(status, observed.now) for status in statuses))
     return None
 
 
 def _statuses(
-    workspace: Workspace, observed: Observed, steps: Mapping[str, Decision]
+    workspace: Workspace,
+    observed: Observed,
+    steps: Mapping[str, Decision],
+    promises: Mapping[str, FreshnessView],
 ) -> list[StatusView]:
     """Return the status of each product, with notes about its inputs."""
     graph, catalog, environment = workspace.graph, workspace.catalog, workspace.environment
     views, now = ProductViews(graph, observed.facts), workspace.clock()
     held_inputs = views.with_held_inputs(graph.products)
     mixtures = mixtures_by_pins(catalog, graph, environment)
+    late_sources = late_sources_above(graph, promises)
     unfinished = set(catalog.unfinished(environment))
     statuses = []
     for name, decision in steps.items():
@@ -66,12 +73,14 @@ def _statuses(
             now,
             notes=notes,
             unfinished=name in unfinished,
+            promise=promises.get(name),
+            late_sources=late_sources.get(name, ()),
         )
         statuses.append(status)
     return statuses
 
 
-def _row(status: StatusView) -> tuple[object, ...]:
+def _row(status: StatusView, now: datetime) -> tuple[object, ...]:
     readers = status.readers
     return (
         status.plan.product,
@@ -79,6 +88,6 @@ def _row(status: StatusView) -> tuple[object, ...]:
         short(readers.version if readers else "nothing"),
         day(status.as_of),
         readers.rows if readers else None,
-        status.freshness,
+        standing_cell(status.promise, now),
         status.because,
     )

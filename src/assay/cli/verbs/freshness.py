@@ -1,0 +1,68 @@
+"""The verb `products freshness`: whether promises are kept, and what may break them."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import click
+
+from assay.build.workspace import Workspace
+from assay.cli.opening import opened, promises_of, selected_names
+from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
+from assay.cli.printing import print_json
+from assay.plan.observed import Observed
+from assay.text import clean
+from assay.views.freshness import FreshnessView
+from assay.views.words.freshness import cause_line, standing_line
+
+_BROKEN = 3  # exit code when a promise is
+
+
+@click.command("freshness")
+@click.argument("names", nargs=-1, metavar="[NAMES]...")
+@options(SELECT, EXCLUDE, ENV, NOW, JSON)
+@click.option("--warn-only", is_flag=True, help="Exit with 0 also when something is late.")
+def verb(
+    names: Sequence[str],
+    select: Sequence[str],
+    exclude: Sequence[str],
+    env: str | None,
+    now: datetime | None,
+    as_json: bool,
+    warn_only: bool,
+) -> None:
+    """Show which promises are kept, due, at risk, late or missed, and why.
+
+    NAMES are selectors, as after -s; they may name sources. Changes nothing. Exits with 3 when
+    something is late or missed.
+    """
+    with opened(env, now, last_good=True) as workspace:
+        observed = workspace.observe()
+        views = _views(workspace, observed, [*names, *select], exclude)
+    if as_json:
+        print_json(views)
+    else:
+        for line in _lines(views, observed.now):
+            click.echo(clean(line))
+    if any(view.state.is_broken for view in views) and not warn_only:
+        click.get_current_context().exit(_BROKEN)
+
+
+def _views(
+    workspace: Workspace, observed: Observed, select: Sequence[str], exclude: Sequence[str]
+) -> list[FreshnessView]:
+    """Return how the selected promises stand, sources first."""
+    names = selected_names(workspace, observed, select, exclude)
+    promises = promises_of(workspace, observed)
+    return [view for name, view in promises.items() if name in names]
+
+
+def _lines(views: Sequence[FreshnessView], now: datetime) -> Iterator[str]:
+    """Yield a line for each promise, and below it why it is, or may be, broken."""
+    if not views:
+        yield "nothing has a promise: declare freshness= of a product or source"
+        return
+    names, states = max(len(v.name) for v in views), max(len(v.state) for v in views)
+    for view in views:
+        start = f"{view.name:{names}}  {view.state:{states}}  "
+        yield start + standing_line(view, now)
+        yield from (" " * len(start) + cause_line(view, cause) for cause in view.causes)

@@ -1,0 +1,102 @@
+"""How promises stand, for `products freshness`, `status` and `ls`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from assay.plan.graph import Graph
+from assay.plan.standing import Standing, State
+from assay.plan.windows import Promise
+from assay.views.view import View
+
+
+class CauseView(View, frozen=True, kw_only=True):
+    """Where it begins that a promise is, or may be, broken."""
+
+    name: str
+    text: str
+
+
+class FreshnessView(View, frozen=True, kw_only=True):
+    """How the promise of a product or source stands.
+
+    `due` and `reach` are of the promise that is broken, or else of the next. `kept` of `promised`
+    promises were kept in the current quarter.
+    """
+
+    name: str
+    is_source: bool
+    state: State
+    freshness: str
+    tz: str
+    inherited_from: str
+    as_of: datetime | None
+    due: datetime | None
+    reach: str
+    seconds_left: float | None
+    start_by: datetime | None
+    likely_at: datetime | None
+    probability: float | None
+    next_due: datetime | None
+    kept: int
+    promised: int
+    at_least: str
+    causes: tuple[CauseView, ...]
+    problem: str
+
+
+def freshness_views(
+    standings: Mapping[str, Standing],
+    sources: Mapping[str, object],
+    tallies: Mapping[str, tuple[int, int]],
+) -> dict[str, FreshnessView]:
+    """Return the views of standings; `tallies` say how many promises were kept, of how many."""
+    return {
+        name: freshness_view(standing, tallies.get(name, (0, 0)), is_source=name in sources)
+        for name, standing in standings.items()
+    }
+
+
+def late_sources_above(
+    graph: Graph, promises: Mapping[str, FreshnessView]
+) -> Mapping[str, Sequence[FreshnessView]]:
+    """Return by product the sources above it that did not come as promised."""
+    late: dict[str, list[FreshnessView]] = {}
+    for view in promises.values():
+        if view.is_source and view.state.is_broken:
+            for below in graph.downstream(view.name):
+                late.setdefault(below, []).append(view)
+    return late
+
+
+def freshness_view(
+    standing: Standing, tally: tuple[int, int], *, is_source: bool = False
+) -> FreshnessView:
+    """Return the view of a standing."""
+    freshness, promise = standing.window.freshness, standing.promise
+    kept, promised = tally
+    left = standing.time_left
+    return FreshnessView(
+        name=standing.name,
+        is_source=is_source,
+        state=standing.state,
+        freshness=str(freshness),
+        tz=freshness.tz,
+        inherited_from=standing.inherited_from,
+        as_of=standing.as_of,
+        due=promise.due if promise else None,
+        reach=_reach(promise),
+        seconds_left=None if left is None else left.total_seconds(),
+        start_by=standing.start_by,
+        likely_at=standing.likely_at,
+        probability=standing.probability,
+        next_due=standing.next.due if standing.next else None,
+        kept=kept,
+        promised=promised,
+        at_least=freshness.at_least,
+        causes=tuple(CauseView(name=cause.name, text=cause.text) for cause in standing.causes),
+        problem=standing.problem,
+    )
+
+
+def _reach(promise: Promise | None) -> str:
+    return promise.reach.isoformat() if promise else ""
