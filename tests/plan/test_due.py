@@ -123,6 +123,7 @@ def test_moments_are_those_to_come() -> None:
         at("06T07:00"),
     ]
     assert [*moments(window, at("06T06:30"), None)] == [at("06T07:00")]
+    assert at("06T06:00") in moments(window_of(DAILY, {}), at("05T08:00"), None)
     assert [*moments(window_of(Freshness(within="36h"), {}), at("05T08:00"), None)] == []
 
 

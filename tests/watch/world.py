@@ -32,6 +32,7 @@ class World:
         act: Callable[[int], object] = lambda number: None,
         *,
         lead: Lead | None = None,
+        poll: timedelta = timedelta(seconds=60),
         **options: object,
     ) -> None:
         """Let the loop do so many turns."""
@@ -49,6 +50,7 @@ class World:
             log=self.reports.append,
             vitals=self.vitals,
             lead=lead,
+            poll=poll,
             until=lambda: self.vitals.turns.total() >= last,
             options=TurnOptions(jobs=1, **options),
         )

@@ -1,7 +1,6 @@
 """What is due in a project now: the products to build, and when time alone changes that."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 
 from msgspec import Struct
@@ -14,7 +13,8 @@ from assay.plan.due import due_products, is_open, moments
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
-from assay.plan.windows import Window, window_of
+from assay.plan.standing import windows_of
+from assay.plan.windows import Window
 
 
 class Due(Struct, frozen=True, kw_only=True):
@@ -36,26 +36,10 @@ def due_in(workspace: Workspace, observed: Observed, *, eager: bool = False) -> 
     available = _available(graph, reached)
 
     def is_open_now(name: str) -> bool:
-        return name not in windows or is_open(
-            windows[name], observed.now, reached[name], available[name]
-        )
+        return is_open(windows[name], observed.now, reached[name], available[name])
 
     products = frozenset(due_products(graph, steps, is_open_now))
     return Due(products=products, steps=steps, windows=windows)
-
-
-def windows_of(graph: Graph) -> dict[str, Window]:
-    """Return the windows of products and sources that have one of their own, by name."""
-    declared = [
-        *((name, product.freshness) for name, product in graph.products.items()),
-        *((name, source.freshness) for name, source in graph.sources.items()),
-    ]
-    windows = {}
-    for name, freshness in declared:
-        if freshness:
-            with suppress(ValueError):  # a damaged manifest: nothing waits for such a window
-                windows[name] = window_of(freshness, graph.calendars)
-    return windows
 
 
 def moments_of(

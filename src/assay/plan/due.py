@@ -14,6 +14,7 @@ from assay.decisions import (
 )
 from assay.plan.calendars import DaysUnknown
 from assay.plan.graph import Graph
+from assay.plan.standing import WARN_BEFORE
 from assay.plan.windows import Window
 from assay.times import while_of
 
@@ -126,7 +127,7 @@ def moments(window: Window, now: datetime, as_of: datetime | None) -> Iterator[d
         if promise is None:
             return
         warn_before = window.freshness.warn_before
-        warned = promise.due - while_of(warn_before) if warn_before else promise.due
+        warned = promise.due - (while_of(warn_before) if warn_before else WARN_BEFORE)
         yield from (at for at in (window.opens(promise), warned, promise.due) if at > now)
     except DaysUnknown:
         return

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from assay.build.due import Due, due_in, moments_of
 from assay.build.execute import execute
+from assay.build.promises import record_due
 from assay.build.results import kind_of
 from assay.build.workspace import Workspace
 from assay.decisions import Build, Check, Decision, Maybe, Publish, Waive
@@ -89,6 +90,7 @@ def one_turn(workspace: Workspace, memory: Memory, options: TurnOptions) -> Turn
     else:
         workspace.remember(observed)
         workspace.catalog.runs.recover(workspace.storage.remove)
+        record_due(workspace, observed)
     for after in options.after:
         after(workspace, observed, outcome)
     return Turn(
