@@ -166,6 +166,7 @@ SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
     "first": (MATERIALIZE, _first),
     "second": (MATERIALIZE, _second),
     "recoded": (MATERIALIZE, _recoded),
+    "watched": (["run", "--turns", "1", "--json"], _second),
     "recovery": (MATERIALIZE, _recovery),
     "restore": ([], _restore),
     "unpin": ([], _unpin),

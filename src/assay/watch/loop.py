@@ -162,6 +162,7 @@ class _Loop:
         self.pause = _FIRST_PAUSE
         seconds = (now - turn.began).total_seconds()
         self.vitals.end(now, turn.counts, seconds)
+        self.vitals.standings = turn.standings
         if turn.outcome:
             counts = ", ".join(f"{count} {kind}" for kind, count in sorted(turn.counts.items()))
             message = f"{counts or 'nothing to do'} in {seconds:.1f} s"

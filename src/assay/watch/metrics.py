@@ -1,9 +1,12 @@
 """The metrics of the loop, as Prometheus reads them: made of its vitals when they are asked for."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from assay.plan.standing import State
+from assay.times import in_utc
 from assay.watch.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -44,6 +47,31 @@ class Metrics:
         }
         for name, (text, value) in gauges.items():
             yield GaugeMetricFamily(name, text, value=value)
+        yield from self._promises()
+
+    def _promises(self) -> Iterator["Metric"]:
+        """Yield how the promises of products and sources stand, by name."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        standings = self._vitals.standings
+        states = GaugeMetricFamily("assay_promises", "Promises by state.", labels=["state"])
+        counts = Counter(standing.state for standing in standings.values())
+        for state in State:
+            states.add_metric([str(state)], counts[state])
+        yield states
+        reached = GaugeMetricFamily(
+            "assay_as_of_timestamp_seconds", "How far data reaches.", labels=["name"]
+        )
+        due = GaugeMetricFamily(
+            "assay_due_timestamp_seconds", "When the promise is due.", labels=["name"]
+        )
+        for name, standing in standings.items():
+            if standing.as_of:
+                reached.add_metric([name], _seconds(in_utc(standing.as_of)))
+            if standing.promise:
+                due.add_metric([name], _seconds(standing.promise.due))
+        yield reached
+        yield due
 
 
 def _seconds(moment: datetime | None) -> float:

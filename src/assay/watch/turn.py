@@ -14,10 +14,12 @@ from assay.build.results import kind_of
 from assay.build.workspace import Workspace
 from assay.decisions import Build, Check, Decision, Maybe, Publish, Waive
 from assay.events import Outcome
+from assay.plan.as_of import as_of
 from assay.plan.due import without
 from assay.plan.moments import NEVER
 from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions
+from assay.plan.standing import Standing, standings
 from assay.upkeep.gc_files import finish
 from assay.watch.looks import Looks
 from assay.watch.pauses import Pauses
@@ -38,11 +40,13 @@ class Turn(Struct, frozen=True, kw_only=True):
 
     - `outcome`: of the run; None when nothing was to do.
     - `moments`: when something may be to do by time alone, or a source is looked at again.
+    - `standings`: how promises stand then, if that was asked for.
     """
 
     began: datetime
     outcome: Outcome | None = None
     moments: Sequence[datetime] = ()
+    standings: Mapping[str, Standing] = field(default_factory=dict)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -67,11 +71,13 @@ class TurnOptions(Struct, frozen=True, kw_only=True):
 
     - `jobs`: how many products are worked on at a time; 0 for the setting of the project.
     - `eager`: whether everything that is stale is built, also what is not due yet.
+    - `standings`: whether to work out how promises stand, for metrics.
     - `after`: called after each turn.
     """
 
     jobs: int = 0
     eager: bool = False
+    standings: bool = False
     after: Sequence[AfterTurn] = field(default_factory=tuple)
 
 
@@ -97,6 +103,7 @@ def one_turn(workspace: Workspace, memory: Memory, options: TurnOptions) -> Turn
         began=began,
         outcome=outcome,
         moments=[*_moments(workspace, observed, due, memory)],
+        standings=_standings(workspace, observed) if options.standings else {},
     )
 
 
@@ -127,6 +134,13 @@ def _build(
     request = Request(products=frozenset(products), asked=ASKED)
     jobs = options.jobs or workspace.config.jobs
     return execute(workspace, request, observed, options=RunOptions(jobs=jobs))
+
+
+def _standings(workspace: Workspace, observed: Observed) -> Mapping[str, Standing]:
+    """Return how the promises of products and sources with a window of their own stand."""
+    graph = workspace.graph
+    stand = standings(graph, as_of(graph, observed), observed.now)
+    return {name: standing for name, standing in stand.items() if not standing.inherited_from}
 
 
 def _moments(

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from assay.plan.standing import Standing
 from assay.watch.reports import Problems
 
 
@@ -36,6 +37,7 @@ class Vitals:
         self.results: Counter[str] = Counter()
         self.seconds = 0.0
         self.problems: Mapping[str, str] = {}
+        self.standings: Mapping[str, Standing] = {}
 
     def sign_of_life(self, now: datetime) -> None:
         """Note that the loop lives."""

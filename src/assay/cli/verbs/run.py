@@ -104,7 +104,10 @@ def verb(
             until=lambda: turns is not None and vitals.turns.total() >= turns,
             poll=poll,
             options=TurnOptions(
-                jobs=jobs or 0, eager=eager, after=(_tidy, partial(tell, note=log.note))
+                jobs=jobs or 0,
+                eager=eager,
+                standings=port is not None,
+                after=(_tidy, partial(tell, note=log.note)),
             ),
             reporter_of=log.reporter,
         )
