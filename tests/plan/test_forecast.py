@@ -6,8 +6,9 @@ from math import inf
 from statistics import median
 
 import pytest
+from msgspec.structs import replace
 
-from assay.plan.forecast import Experience, Forecast, Remaining, forecasts
+from assay.plan.forecast import Experience, Forecast, Remaining, forecasts, obstacle
 from assay.plan.queueing import Night, courses, ends
 from assay.plan.samples import NIGHTS, Sampler, at_level
 from tests.plan.test_graph import of
@@ -175,6 +176,19 @@ def test_what_is_released_together_is_there_when_the_last_of_it_is() -> None:
     assert ahead(minutes=115) < grouped.likely_at < ahead(minutes=125)
     new = Experience(durations={**durations, "m.other": []})
     assert said(names, experience=new).unknown == "m.other"
+
+
+def test_what_stands_in_the_way() -> None:
+    due = ahead(minutes=30)
+    assert obstacle(Forecast(), due) == ("", "")
+    late = Forecast(likely_at=ahead(minutes=40), slowest="m.a")
+    assert obstacle(late, ahead(minutes=41)) == ("", "")
+    assert obstacle(late, due) == ("m.a", "takes the most of the time that is left to build")
+    assert obstacle(replace(late, waits_for="s.raw"), due) == ("", "")
+    assert obstacle(replace(late, queued=900.0), due) == (
+        "m.a",
+        "too much work at once: it waits 15 min for other builds",
+    )
 
 
 def test_a_night_without_a_queue_and_with_one() -> None:

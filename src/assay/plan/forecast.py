@@ -1,5 +1,6 @@
 """Whether promises are likely to be kept, from how long builds took and when drops came; pure."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -7,9 +8,9 @@ from msgspec import Struct
 
 from assay.plan.graph import Graph
 from assay.plan.replay import Built, Experience, Released, Remaining, Samples, Times
-from assay.plan.samples import NEVER, NIGHTS, high, middle
+from assay.plan.samples import NEVER, NIGHTS
 
-__all__ = ["Experience", "Forecast", "Remaining", "forecasts"]
+__all__ = ["Experience", "Forecast", "Remaining", "forecasts", "obstacle"]
 
 SAFE = 0.8  # the share of the nights in which work that starts by `start_by` is in time
 _CERTAIN = (NIGHTS + 0.5) / (NIGHTS + 1)  # for what is there
@@ -57,6 +58,28 @@ def forecasts(
     return {name: _forecast(name, now, due, samples, released) for name, due in dues.items()}
 
 
+def obstacle(forecast: Forecast, due: datetime) -> tuple[str, str]:
+    """Return the product that stands in the way of a promise when no source does, and why.
+
+    ('', '') when the data is likely in time, when a drop decides that, or when nothing is known.
+    """
+    at = forecast.likely_at
+    if at is None or at <= due or forecast.waits_for or not forecast.slowest:
+        return "", ""
+    if forecast.queued and at - timedelta(seconds=forecast.queued) <= due:
+        waits = _length(forecast.queued)
+        return forecast.slowest, f"too much work at once: it waits {waits} for other builds"
+    return forecast.slowest, "takes the most of the time that is left to build"
+
+
+def _length(seconds: float) -> str:
+    """Return a length of time as people say it: 40 s, 25 min, 2 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 def _forecast(
     name: str, now: datetime, due: datetime, samples: Samples, released: Released
 ) -> Forecast:
@@ -67,10 +90,11 @@ def _forecast(
     course = built.course_of.get(last)
     if course is None:
         return Forecast(start_by=due, likely_at=now, probability=_CERTAIN)
-    there, is_built = released.at(name), name in samples.takes
+    there = released.at(name)
+    work = released.work(name) if name in samples.takes else None
     return Forecast(
-        start_by=_moment(due, -high(released.work(name), SAFE)) if is_built else None,
-        likely_at=_moment(now, middle(there)),
+        start_by=_moment(due, -work[int(SAFE * len(work))]) if work else None,
+        likely_at=_moment(now, there[(len(there) - 1) // 2]),
         probability=_probability(there, (due - now).total_seconds()),
         waits_for=course.waits_for,
         slowest=course.slowest,
@@ -80,7 +104,7 @@ def _forecast(
 
 def _probability(there: Times, due: float) -> float:
     """Return the probability that it is there when due: never 0, and never 1."""
-    return (sum(at <= due for at in there) + 0.5) / (len(there) + 1)
+    return (bisect_right(there, due) + 0.5) / (len(there) + 1)
 
 
 def _moment(start: datetime, seconds: float) -> datetime | None:

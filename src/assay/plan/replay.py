@@ -10,8 +10,8 @@ from assay.plan.graph import Graph
 from assay.plan.queueing import Course, Night, courses, ends
 from assay.plan.samples import NIGHTS, Sampler, middle
 
-_LEAST = 15  # nights that are replayed even when there are very many products to build
-_BUILDS = 150_000  # that are replayed in all
+_LEAST = 10  # nights that are replayed even when there are very many products to build
+_BUILDS = 100_000  # that are replayed in all
 Times = list[float]  # a sample for each night, in seconds
 
 
@@ -128,7 +128,9 @@ class Built:
             self._work[name] = _after([self._work[r] for r in reads if r in self._work], takes)
             if not self._there.keys().isdisjoint(reads):
                 before = [self._at(read) for read in reads if read in self.course_of]
-                self._there[name] = _after([*before, [self._begin] * samples.nights], takes)
+                if self._begin:
+                    before.append([self._begin] * samples.nights)
+                self._there[name] = _after(before, takes)
         total = sum(night.takes.values())
         loads = zip(*samples.takes.values(), strict=True) if total else ()
         self._load = [sum(load) / total for load in loads]
@@ -145,7 +147,8 @@ class Built:
         """Return when a product or source is there if builds need not queue."""
         if name in self._there:
             return self._there[name]
-        return [self._begin + seconds for seconds in self._work[name]]
+        work = self._work[name]
+        return [self._begin + seconds for seconds in work] if self._begin else work
 
     def _later(self, name: str, times: Times) -> Times:
         """Return times after the wait in the queue, which is longer in nights with more work."""
@@ -181,6 +184,7 @@ class Released:
             above = {self._set_of[read] for read in reads if read in self._set_of}
             if len(names) > 1 or above:
                 self._add(names, sorted(above), samples.unknown)
+        self._in_order()
 
     def _add(self, names: Sequence[str], above: Sequence[int], unknown: dict[str, str]) -> None:
         self._at.append(_latest([*map(self.built.at, names), *(self._at[i] for i in above)]))
@@ -196,12 +200,20 @@ class Released:
                 unknown.setdefault(name, missing)
 
     def at(self, name: str) -> Times:
-        """Return when a product is released, or a drop is there."""
-        return self._at[self._set_of[name]] if name in self._set_of else self.built.at(name)
+        """Return when a product is released, or a drop is there, in order of time."""
+        if name in self._set_of:
+            return self._at[self._set_of[name]]
+        return sorted(self.built.at(name))
 
     def work(self, name: str) -> Times:
-        """Return how long it takes until a product is released from when all drops are there."""
-        return self._work[self._set_of[name]] if name in self._set_of else self.built.work(name)
+        """Return how long it takes, from when all drops are there, in order of length."""
+        if name in self._set_of:
+            return self._work[self._set_of[name]]
+        return sorted(self.built.work(name))
+
+    def _in_order(self) -> None:
+        self._at = [sorted(times) for times in self._at]
+        self._work = [sorted(times) for times in self._work]
 
 
 def _latest(samples: Sequence[Times]) -> Times:

@@ -25,11 +25,6 @@ def middle(values: Sequence[float]) -> float:
     return sorted(values)[(len(values) - 1) // 2]
 
 
-def high(values: Sequence[float], share: float) -> float:
-    """Return a value that this share of the values (0 to 1) does not exceed."""
-    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
-
-
 class Sampler:
     """Takes as many samples of each product and source as there are `nights` to replay.
 
