@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from assay.model import Freshness, Source, Where, WorkCalendar
 from assay.plan.graph import Graph
 from assay.plan.lateness import Progress
-from assay.plan.standing import Standing, State, standings
+from assay.plan.standing import Expected, Standing, State, standings
 from tests.plan.test_ladder import product
 
 WEEKDAYS = "Mon Tue Wed Thu Fri"
@@ -61,7 +61,7 @@ def standing_at(
     lines: str = "",
     graph: Graph = graph(),  # noqa: B008
     progress: Progress | None = None,
-    forecast: Mapping[str, Forecast] | None = None,
+    forecast: Mapping[str, Expected] | None = None,
 ) -> Mapping[str, Standing]:
     texts = {"s.raw": raw, "s.lines": lines or daily, "s.daily": daily}
     as_of = {name: text and at(text) for name, text in texts.items()}

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.model import Freshness
+from assay.plan.forecast import Forecast, obstacle
 from assay.plan.graph import Graph
 from assay.plan.lateness import (
     Cause,
@@ -211,7 +212,8 @@ def _standing(name: str, around: Surroundings, expected: Expected | None) -> Sta
         return replace(standing, state=State.UNKNOWN, problem=problem)
     if state := broken(window, moments, around.now, as_of):
         assert moments.last
-        return _of_promise(standing, state, moments.last, around)
+        late = _of_promise(standing, state, moments.last, around)
+        return replace(late, likely_at=expected.likely_at) if expected else late
     if moments.problem:
         return replace(standing, state=State.UNKNOWN, problem=moments.problem)
     if moments.next is None:
@@ -225,7 +227,17 @@ def _standing(name: str, around: Surroundings, expected: Expected | None) -> Sta
         start_by=expected.start_by,
         likely_at=expected.likely_at,
         probability=expected.probability,
+        causes=_with_obstacle(standing, moments.next, expected),
     )
+
+
+def _with_obstacle(standing: Standing, promise: Promise, expected: Expected) -> tuple[Cause, ...]:
+    """Return the causes of a standing, with the work that makes a promise unlikely in front."""
+    if standing.state is not State.AT_RISK or not isinstance(expected, Forecast):
+        return standing.causes
+    name, text = obstacle(expected, promise.due)
+    others = tuple(cause for cause in standing.causes if cause.name != name)
+    return (Cause(name=name, text=text), *others) if name else standing.causes
 
 
 def _why_unknown(name: str, around: Surroundings) -> str:
