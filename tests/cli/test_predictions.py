@@ -19,7 +19,20 @@ daily = sql_product("daily", "select day, sum(x)::bigint as x from lines group b
     event_time="day", freshness=Freshness(by="07:00", tz="Europe/London", covers="previous day"))
 """
 # When the drop of the day before came: usually before 05:30, later on three of twelve days.
-CAME = "05:20 05:10 05:15 05:25 06:50 05:20 05:05 05:15 06:40 05:20 05:10 06:45".split()
+CAME = [
+    "05:20",
+    "05:10",
+    "05:15",
+    "05:25",
+    "06:50",
+    "05:20",
+    "05:05",
+    "05:15",
+    "06:40",
+    "05:20",
+    "05:10",
+    "06:45",
+]
 
 
 @pytest.fixture
