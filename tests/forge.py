@@ -75,6 +75,7 @@ class Forge:
 
 
 def serve() -> None:
+    import apprise  # noqa: F401
     import duckdb  # noqa: F401
     import pandera.polars  # noqa: F401
     import polars  # noqa: F401

@@ -1,10 +1,8 @@
 """Delivers messages to the addresses of the settings: at least once, within a time, and again later."""
 
-import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -108,20 +106,25 @@ def send_all(
     limit: float = LIMIT,
 ) -> list[str]:
     """Send messages side by side within so many seconds; return why each failed, '' for none."""
-    answers = [Future[str]() for _ in messages]
+    answers: dict[int, str] = {}
+    answered = threading.Condition()
 
     def work(number: int) -> None:
         route, message = messages[number]
         try:
-            answers[number].set_result(send(route, message, environ))
-        except Exception as error:  # a plugin of apprise may raise anything; it may hold a secret
-            answers[number].set_result(f"{type(error).__name__} while sending")
+            error = send(route, message, environ)
+        except Exception as problem:  # a plugin may raise anything; its text may hold a secret
+            error = f"{type(problem).__name__} while sending"
+        with answered:
+            answers[number] = error
+            answered.notify()
 
     for number in range(len(messages)):  # no pool: that would wait for its threads at the end
         threading.Thread(target=work, args=(number,), daemon=True).start()
-    done, _ = wait(answers, timeout=limit)
-    late = f"no answer within {limit:g} s"
-    return [answer.result() if answer in done else late for answer in answers]
+    with answered:
+        answered.wait_for(lambda: len(answers) == len(messages), timeout=limit)
+        late = f"no answer within {limit:g} s"
+        return [answers.get(number, late) for number in range(len(messages))]
 
 
 def send(route: Route | None, message: Message, environ: Mapping[str, str]) -> str:
@@ -192,6 +195,8 @@ def _notify(url: str, message: Message) -> bool:
 @contextmanager
 def _heard() -> Iterator[list[str]]:
     """Collect what apprise logs as a warning in this thread; it is not shown."""
+    import logging
+
     reasons: list[str] = []
     thread = threading.get_ident()
 
