@@ -362,6 +362,75 @@ def test_incidents_are_listed(shop: Place, hook: Posts) -> None:
     assert "restored 2024-01-05 09:00:00" in shop.run("incidents", "--all").out
 
 
+def test_parts_that_are_held_back(shop: Place, hook: Posts) -> None:
+    routes(shop, chat=hook.url)
+    shop.write(
+        "products/sales.py",
+        """
+        visits = source.files("visits/{day:date}.csv", columns={"id": "bigint"})
+        sql_product("split", "select day, count(*) as n from visits group by day", owner="o",
+            partition_by="day", on_failed_part="hold_part",
+            rules=[rule.sql("few visits", "select day, n from this where n > 2")])
+        """,
+        header=True,
+    )
+    shop.write("visits/2024-01-03.csv", "id\n1\n")
+    shop.write("visits/2024-01-04.csv", "id\n1\n2\n3\n")
+    assert shop.run("materialize").code == 3
+    assert shop.run("materialize").code == 3
+    [body] = hook.received
+    assert "  - few visits" in body["message"]
+    assert "  parts: 2024-01-04; all others are published" in body["message"]
+    shop.write("visits/2024-01-05.csv", "id\n1\n2\n3\n")
+    shop.run("materialize")
+    assert hook.subjects[1].startswith("Still held back: sales.split")
+    for day in (4, 5):
+        shop.write(f"visits/2024-01-0{day}.csv", "id\n1\n")
+    assert shop.run("materialize").code == 0
+    assert hook.subjects[2].startswith("Restored: sales.split")
+
+
+_PROMISED = """
+drops = source.files("drops/*.csv", columns={"at": "timestamp", "x": "bigint"}, event_time="at",
+    owner="shop-platform@shop.example")
+sql_product("daily", "select at, x from drops", owner="finance@shop.example", event_time="at",
+    freshness=Freshness(by="07:00", covers="previous day"),
+    consumers=[Consumer(name="discount desk", decides="next day's discounts")])
+sql_product("weekly", "select at, x from daily", owner="board@shop.example", event_time="at",
+    freshness=Freshness(by="08:00", covers="previous day"),
+    consumers=[Consumer(name="CFO", decides="the budget")])
+"""
+
+
+def test_late_then_more_is_late_then_restored_is_one_incident(shop: Place, hook: Posts) -> None:
+    """A source without a window of its own is late: it explains both products."""
+    routes(shop, chat=hook.url)
+    shop.write("products/sales.py", _PROMISED, header=True)
+
+    def drop(day: int) -> None:
+        rows = [f"2024-01-{day:02} {hour:02}:30:00,1" for hour in range(24)]
+        shop.write(f"drops/{day}.csv", "\n".join(["at,x", *rows]) + "\n")
+
+    drop(2)
+    drop(3)
+    turns = ["04T06:00", "05T05:00", "05T07:05", "05T07:30", "05T08:05", "05T08:30"]
+    for at in turns:
+        assert shop.run("materialize", "--now", f"2024-01-{at}").code == 0
+    told = [subject for subject in hook.subjects if not subject.startswith("At risk")]
+    assert told == ["Late: sales.drops", "Still late: sales.drops"]
+    text = hook.received[-1]["message"]
+    assert "The data of sales.drops is late." in text
+    assert "discount desk decides next day's discounts (from sales.daily)" in text
+    assert "CFO decides the budget (from sales.weekly)" in text
+    assert "ask shop-platform@shop.example for it" in text
+    drop(4)
+    shop.run("materialize", "--now", "2024-01-05T09:00")
+    assert hook.subjects[-1].startswith("Restored: sales.drops, after ")
+    assert shop.run("incidents", "--json", "--now", "2024-01-05T09:00").json == []
+    [view] = shop.run("incidents", "--all", "--json", "--now", "2024-01-05T09:00").json
+    assert view["ending"] == "restored"
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

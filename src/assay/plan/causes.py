@@ -97,6 +97,7 @@ class Present(Struct, frozen=True, kw_only=True):
     - `results`: how products came out, of those that were looked at.
     - `missing`: the sources that cannot be read, each with why.
     - `standings`: how promises stand, by product or source.
+    - `rules_of_parts`: the rules for which parts of products are held back.
     """
 
     graph: Graph
@@ -104,6 +105,7 @@ class Present(Struct, frozen=True, kw_only=True):
     results: Mapping[str, Result] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     standings: Mapping[str, Standing] = field(default_factory=dict)
+    rules_of_parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def causes(present: Present, noted: Iterable[Cause] = ()) -> Mapping[str, Cause]:
@@ -187,7 +189,8 @@ def _hard(present: Present, noted: Sequence[Cause]) -> dict[str, Cause]:
     }
     for name, result in present.results.items():
         if cause := _of_result(result, now):
-            hard[name] = cause
+            rules = cause.rules or present.rules_of_parts.get(name, ())
+            hard[name] = replace(cause, rules=rules)
     for cause in noted:
         name = cause.about
         if cause.kind.is_hard and name in graph.products and not _is_known(name, present):

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from assay.build.standings import standings_of
 from assay.build.workspace import Workspace
-from assay.decisions import Publish
+from assay.decisions import Decision, Keep, Publish
 from assay.errors import AssayError
-from assay.events import Outcome, Result
+from assay.events import Busy, Failed, Left, Outcome, Result, Unfinished, held_parts
 from assay.facts import Pointer, Version
 from assay.plan.causes import Present, causes
 from assay.plan.incidents import Incident, Notice, Step, steps
@@ -15,6 +16,7 @@ from assay.plan.ladder import plan
 from assay.plan.observed import Observed
 from assay.plan.request import Request
 from assay.plan.routing import notices
+from assay.views.products import ProductViews
 from assay.views.words.incidents import message_of
 from assay.watch.notify import deliver, routes_of
 
@@ -47,11 +49,14 @@ def record(
     graph, environment, now = workspace.graph, workspace.environment, workspace.clock()
     facts = workspace.catalog.facts(environment, workspace.storage.holds)
     observed = replace(observed, facts=facts, now=now)
+    results = results_of(workspace, observed, outcome)
     present = Present(
         graph=graph,
         now=now,
-        results=results_of(workspace, observed, outcome),
+        results=results,
         missing={name: s.missing for name, s in observed.sources.items() if s.missing},
+        standings=standings_of(workspace, observed, _decisions(results)),
+        rules_of_parts=_rules_of_parts(ProductViews(graph, facts), results),
     )
     routes = routes_of(workspace)
 
@@ -68,6 +73,29 @@ def record(
         return notices(step, graph, routes, told_before, message=message, now=now)
 
     return workspace.catalog.incidents.change(environment, decide, write)
+
+
+def _decisions(results: Mapping[str, Result]) -> Mapping[str, Decision]:
+    """Return the decisions on products as of now: what a run published is kept."""
+    ends = {name: result.end for name, result in results.items()}
+    return {
+        name: Keep(version=end.version) if isinstance(end, Publish) else end
+        for name, end in ends.items()
+        if not isinstance(end, Failed | Left | Busy | Unfinished)
+    }
+
+
+def _rules_of_parts(
+    views: ProductViews, results: Mapping[str, Result]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the rules for which parts are held back, by product."""
+    return {
+        name: tuple(
+            rule.text for rule in views.plan(name, result.end, result.partial_version).held_by or ()
+        )
+        for name, result in results.items()
+        if held_parts(result.end)
+    }
 
 
 def results_of(
