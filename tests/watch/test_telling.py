@@ -391,12 +391,12 @@ def test_parts_that_are_held_back(shop: Place, hook: Posts) -> None:
 
 
 _PROMISED = """
-drops = source.files("drops/*.csv", columns={"at": "timestamp", "x": "bigint"}, event_time="at",
+drops = source.files("drops/*.csv", columns={"sold": "timestamp", "x": "bigint"}, event_time="sold",
     owner="shop-platform@shop.example")
-sql_product("daily", "select at, x from drops", owner="finance@shop.example", event_time="at",
+sql_product("daily", "select sold, x from drops", owner="finance@shop.example", event_time="sold",
     freshness=Freshness(by="07:00", covers="previous day"),
     consumers=[Consumer(name="discount desk", decides="next day's discounts")])
-sql_product("weekly", "select at, x from daily", owner="board@shop.example", event_time="at",
+sql_product("weekly", "select sold, x from daily", owner="board@shop.example", event_time="sold",
     freshness=Freshness(by="08:00", covers="previous day"),
     consumers=[Consumer(name="CFO", decides="the budget")])
 """
@@ -409,7 +409,7 @@ def test_late_then_more_is_late_then_restored_is_one_incident(shop: Place, hook:
 
     def drop(day: int) -> None:
         rows = [f"2024-01-{day:02} {hour:02}:30:00,1" for hour in range(24)]
-        shop.write(f"drops/{day}.csv", "\n".join(["at,x", *rows]) + "\n")
+        shop.write(f"drops/{day}.csv", "\n".join(["sold,x", *rows]) + "\n")
 
     drop(2)
     drop(3)
