@@ -148,7 +148,44 @@ class Waiting(Struct, frozen=True, kw_only=True):
     holders: Mapping[str, Holder]
 
 
-Event = RunStarted | Working | Progress | Retrying | Settled | Stopping | Waiting
+class CannotBeKept(Struct, frozen=True, kw_only=True):
+    """A promise of a product will not be kept, because there is more work than time.
+
+    - `due`: when it falls due.
+    - `likely`: when the product is likely there.
+    - `waits`: whether what can still be kept goes first; without it, there is time for both.
+    """
+
+    product: str
+    due: datetime
+    likely: datetime
+    waits: bool
+
+
+class WaitsForMemory(Struct, frozen=True, kw_only=True):
+    """A product waits until there is memory for it beside what runs.
+
+    - `needs`: bytes that it needed when it was last built.
+    - `free`: bytes that the products `beside` leave of what the run may use.
+    """
+
+    product: str
+    needs: int
+    free: int
+    beside: tuple[str, ...]
+
+
+Event = (
+    RunStarted
+    | Working
+    | Progress
+    | Retrying
+    | Settled
+    | Stopping
+    | Waiting
+    | CannotBeKept
+    | WaitsForMemory
+)
 
 
 class Reporter(Protocol):

@@ -79,6 +79,7 @@ class Version(Struct, frozen=True, kw_only=True):
     - `data_as_of`: business time that the data reaches; None when not known.
     - `rows_in`: number of rows before failing ones were set aside in a part called `quarantine`;
       None when no rule of the product sets rows aside.
+    - `peak`: the most memory in bytes that building it needed; 0 when not known.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Version(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     data_as_of: datetime | None = None
     rows_in: int | None = None
+    peak: int = 0
 
     @property
     def in_parts(self) -> bool:
@@ -103,6 +105,13 @@ class Version(Struct, frozen=True, kw_only=True):
     def part(self, key: str) -> Part | None:
         """Return the part with this key; None when there is none."""
         return next((part for part in self.parts if part.key == key), None)
+
+
+class BuildCost(Struct, frozen=True, kw_only=True):
+    """What the last build of a product took: seconds, and bytes of memory; 0 when not known."""
+
+    seconds: float = 0.0
+    peak: int = 0
 
 
 class Status(StrEnum):

@@ -465,6 +465,7 @@ def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[...,
     for column in ("asked", "ended_at", "seconds", "results"):
         change(catalog, f"alter table runs drop column {column}")
     change(catalog, "alter table parts drop column modified")
+    change(catalog, "alter table versions drop column peak")
     change(catalog, "alter table listings drop column seen")
     change(catalog, "alter table replaced drop column seen")
     change(

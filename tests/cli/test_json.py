@@ -160,6 +160,8 @@ RARE = (
     {("decision", name) for name in ("run", "host", "pid", "since", "because")}
     | {("end", "spilled_bytes"), ("run", "about")}
     | {("compacted", f.name) for f in fields(Compacted)}
+    | {("late", f.name) for f in fields(results.LateView)}
+    | {("waiting", f.name) for f in fields(results.WaitingView)}
     | {("waiting files", "why"), ("waiting files", "files")}  # depends on when readers come
 )
 # Sections whose values are rows of the user's.
@@ -197,7 +199,7 @@ def test_every_result_is_documented(outputs: Outputs) -> None:
     occurred |= {
         item["result"] for name, value in outputs if name in {"plan", "status"} for item in value
     }
-    assert occurred == KINDS - {"busy"}
+    assert occurred == KINDS - {"busy", "late", "waiting"}
 
 
 def test_every_verb_with_json_is_documented() -> None:
@@ -259,6 +261,8 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("parts built", results.PartsBuilt),
         ("parts to build", results.PartsToBuild),
         ("retrying", results.RetryingView),
+        ("late", results.LateView),
+        ("waiting", results.WaitingView),
         ("end", results.EndView),
         ("status", StatusView),
         ("freshness", FreshnessView),

@@ -41,6 +41,7 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
         self.requests = self.replies = self.lifeline = -1  # our ends of the pipes
         self.ended = False
+        self.peak = 0  # bytes of memory that it has had at most
         self._received = b""
 
     def make(
@@ -67,6 +68,7 @@ class Child:
         if reply is None:
             raise self._crashed()
         noted(reply.files, reply.variables)
+        self.peak = max(self.peak, reply.peak)
         return reply.measured
 
     def close(self) -> None:

@@ -41,11 +41,15 @@ class MakeRequest(Struct, frozen=True, kw_only=True):
 
 
 class MakeReply(Struct, frozen=True, kw_only=True):
-    """What was measured of the file, and which files and variables the user's code has read."""
+    """What was measured of the file, and which files and variables the user's code has read.
+
+    `peak` is the most memory in bytes that the process has had.
+    """
 
     measured: Measured
     files: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    peak: int = 0
 
 
 Reply = MakeReply | RemoteError | None  # None: the child is ready

@@ -17,6 +17,7 @@ class Ready:
         self._numbers = count()
         self._heap: list[tuple[Urgency, int, str]] = []
         self._begun: list[str] = []
+        self._popped: dict[str, int] = {}  # the number that each had
         self.extend(names)
 
     def __len__(self) -> int:
@@ -38,7 +39,17 @@ class Ready:
 
     def pop(self) -> str:
         """Remove and return the product that goes first."""
-        return self._begun.pop() if self._begun else heappop(self._heap)[2]
+        if self._begun:
+            return self._begun.pop()
+        _, number, name = heappop(self._heap)
+        self._popped[name] = number
+        return name
+
+    def put_back(self, names: Iterable[str]) -> None:
+        """Add products that came out, each where it was: it came before what was added since."""
+        for name in names:
+            number = self._popped.get(name, -1)
+            heappush(self._heap, (self._urgencies.get(name, _EQUAL), number, name))
 
     def reorder(self, urgencies: Mapping[str, Urgency]) -> None:
         """Take new urgencies; a product without one is not urgent."""

@@ -11,8 +11,10 @@ from math import inf
 
 from msgspec.structs import replace
 
+from assay.build.admission import Admission
 from assay.build.building import Built
 from assay.build.compact import keep_few
+from assay.build.memory import budget_of
 from assay.build.pool import Pool
 from assay.build.publish import Publisher
 from assay.build.results import Results
@@ -20,6 +22,8 @@ from assay.build.retries import RetryQueue, first_worth_another, pause, worth_an
 from assay.build.run_facts import RunFacts
 from assay.build.schedule import Schedule, Settled
 from assay.build.tasks import Done, Task, Tasks
+from assay.build.turns import Turns
+from assay.build.workers import turns as turns_at_once
 from assay.build.workspace import Workspace
 from assay.decisions import Blocked, Build, Check, Publish, Waive
 from assay.declare.exits import guard_again
@@ -38,7 +42,7 @@ from assay.events import (
     Working,
 )
 from assay.events import Settled as SettledEvent
-from assay.facts import Key, Release, RunSummary
+from assay.facts import BuildCost, Key, Release, RunSummary
 from assay.plan.ladder import Plan, decide
 from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions
@@ -97,12 +101,25 @@ class Run:
         """
         jobs = self.options.jobs or min(4, os.cpu_count() or 1)
         self.tasks.workers.jobs = jobs
+        self.tasks.costs = self.workspace.catalog.costs(self.plan.builds)
+        self.turns = Turns(
+            self.schedule,
+            self.plan,
+            self.observed,
+            limits=Admission(budget_of(self.workspace.config.memory), turns_at_once()),
+            costs=self.tasks.costs,
+            jobs=jobs,
+            timer=time.monotonic,
+            report=self.workspace.reporter,
+        )
         self.workspace.reporter(RunStarted(run=self.id, products=len(self.plan.work)))
         self._read_definitions()
         finished = True
         try:
             with Pool[Done](jobs) as pool, saying_what_runs(lambda: pool.products):
-                self._claim_and_work(pool, _AHEAD * jobs)
+                # With promises, nothing is queued that something more urgent would wait for.
+                ahead = 1 if self.turns.dues else _AHEAD
+                self._claim_and_work(pool, ahead * jobs)
         except KeyboardInterrupt:
             finished = False
         finally:
@@ -146,6 +163,7 @@ class Run:
         self._advance(pool, most, claimed_by_others)
         while len(pool) or self.retries:
             for product, future in pool.finished():
+                self.turns.ended(product)
                 self._finish(product, future)
             if time.monotonic() - self.recorded_at >= RECORD_EVERY or not len(pool):
                 self._record_parts()
@@ -158,9 +176,10 @@ class Run:
         self, pool: Pool[Done], most: int, claimed_by_others: Mapping[str, Holder]
     ) -> None:
         """Decide on the products that are ready, until `most` products are queued or running."""
-        ready = self.schedule.ready
+        ready, turns = self.schedule.ready, self.turns
         ready.extend(self.retries.due())
-        while ready and not self.stopping and len(pool) < most:
+        turns.renew()
+        while ready and not self.stopping and len(pool) < most and not turns.crowded:
             self._decide(ready.pop(), pool, claimed_by_others)
 
     def _decide(self, name: str, pool: Pool[Done], claimed_by_others: Mapping[str, Holder]) -> None:
@@ -178,6 +197,8 @@ class Run:
             case Build() | Check() if name in claimed_by_others:
                 self.held_up[name] = claimed_by_others[name]
                 self._settle(name, Busy(holder=claimed_by_others[name]))
+            case Build() if not self.turns.may_start(name, large=self.tasks.is_large(product)):
+                pass  # it is decided on again when something has ended
             case Build(key=Key() as key, reasons=reasons):
                 work.reasons = reasons
                 part_range, forced = self.request.part_range, name in self.forced
@@ -190,6 +211,9 @@ class Run:
                 self._record_and_decide(name, judged)
             case Check(version=version):
                 thread = pool if self.tasks.takes_long(product, version) else None
+                large = self.tasks.is_large(product, version)
+                if thread and not self.turns.may_start(name, large=large):
+                    return
                 self._begin(thread, name, "judge", partial(self.tasks.judge, product, version))
             case Waive():
                 assert restatement is not None
@@ -209,6 +233,7 @@ class Run:
             task = prepare()
             done = task() if pool is None else None
         except AssayError as error:
+            self.turns.ended(name)
             self._settle(name, self.tasks.failures.of(name, error))
             return
         if done is not None:
@@ -293,6 +318,7 @@ class Run:
             if work.partial_version:
                 return
         version = recorder.record_version(done.version)
+        self.turns.learned(name, BuildCost(seconds=version.seconds, peak=version.peak))
         if done.unbuilt:
             work.partial_version = version
         if version.in_parts and work.parts_built is None:

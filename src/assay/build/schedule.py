@@ -86,6 +86,11 @@ class Schedule:
         self.ready = Ready(name for name, count in self._unsettled_inputs.items() if not count)
         self._sets = ReleaseSets(graph, plan.steps, coherent=coherent)
 
+    @property
+    def sets(self) -> Sequence[Sequence[str]]:
+        """The sets of products that are released together, each after those that it reads from."""
+        return self._sets.sets
+
     def settle(self, name: str, end: Settled) -> list[Sequence[str]]:
         """Note the end of a product; return the sets of products that can be released now."""
         self.decisions[name] = end

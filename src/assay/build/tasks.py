@@ -23,11 +23,11 @@ from assay.build.schedule import Schedule
 from assay.build.substitutes import without_failed_parts
 from assay.build.undeclared import Undeclared
 from assay.build.whole import build_whole
-from assay.build.workers import Workers
+from assay.build.workers import Workers, is_large
 from assay.build.workspace import Workspace
 from assay.declare.resolve import Definition
 from assay.events import Unfinished
-from assay.facts import Key, Version
+from assay.facts import BuildCost, Key, Version
 from assay.model import Kind, Product
 from assay.plan.observed import Observed
 from assay.rules.early import EarlyChecks
@@ -70,6 +70,7 @@ class Tasks:
             recorder=self.recorder,
             now=observed.now,
         )
+        self.costs: dict[str, BuildCost] = {}  # of what may be built, when it was last built
         self.tools = BuildTools(
             storage=storage,
             workers=self.workers,
@@ -96,7 +97,8 @@ class Tasks:
         work.parts_built = (order.steps.to_build, len(order.steps.specs))
         if order.steps.to_build >= MANY:
             self.recorder.shares_files.add(product.name)
-        return self.undeclared.watched(product, partial(build_parts, self.tools, order))
+        parts = partial(build_parts, self.tools, order)
+        return self.undeclared.watched(product, self._measured(product, parts))
 
     def _without_failed_parts(self, product: Product, key: Key, work: ProductWork) -> Task:
         """Return the task for a version in which published parts replace failed parts."""
@@ -113,14 +115,18 @@ class Tasks:
         build: Callable[[], Built] = partial(build_whole, self.tools, order)
         if is_judged_alone(self.schedule.graph, product):
             build = self._build_and_judge(replace(order, early=EarlyChecks(product)))
-        size = sum(bytes_of(self.schedule.states[i.name]) for i in product.inputs)
-        task = self._in_turn(size, build) if product.kind is Kind.SQL else build
-        return self.undeclared.watched(product, task)
+        return self.undeclared.watched(product, self._measured(product, build))
 
     def judge(self, product: Product, version: Version) -> Task:
         """Return the task that checks the rules of a version."""
         judge = partial(self._judge, product, self._order(product, version))
-        return self.undeclared.watched(product, self._in_turn(version.bytes, judge))
+        expected = self._expected(product)
+
+        def done() -> Done:
+            with self.workers.gauge.measuring(expected):
+                return judge()
+
+        return self.undeclared.watched(product, done)
 
     def _order(self, product: Product, version: Version) -> JudgeOrder:
         return judge_order(
@@ -161,11 +167,25 @@ class Tasks:
         """Return whether checking a version reads files; if not, it needs no thread."""
         return needs_files(product, version)
 
-    def _in_turn(self, size: int, work: Task) -> Task:
-        """Return a task that waits for its turn, if it reads many bytes (`size`)."""
+    def is_large(self, product: Product, version: Version | None = None) -> bool:
+        """Return whether building a product, or checking a version, is a large query."""
+        if version:
+            return is_large(version.bytes)
+        if product.kind is not Kind.SQL or product.follows:
+            return False  # a function may be waiting for something else itself
+        return is_large(sum(bytes_of(self.schedule.states[i.name]) for i in product.inputs))
+
+    def _expected(self, product: Product) -> int:
+        return self.costs.get(product.name, BuildCost()).peak
+
+    def _measured(self, product: Product, build: Callable[[], Built | Unfinished]) -> Task:
+        """Return a task that notes in the version how much memory building it needed."""
+        expected = self._expected(product)
 
         def done() -> Done:
-            with self.workers.turn(size):
-                return work()
+            built, peak = self.workers.measured(product, expected, build)
+            if isinstance(built, Unfinished):
+                return built
+            return replace(built, version=replace(built.version, peak=peak))
 
         return done

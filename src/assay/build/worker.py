@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from assay.build.error_text import RemoteError, describe_error
 from assay.build.failures import words_of_code
+from assay.build.memory import highest
 from assay.build.messages import (
     MakeReply,
     Reply,
@@ -125,6 +126,7 @@ class _Maker:
             measured=measured,
             files=tuple(map(sayable, files)),
             variables=tuple(map(sayable, accesses.variables)),
+            peak=highest(),
         )
 
 

@@ -8,27 +8,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Event, Lock, Semaphore
-from typing import Protocol
+from threading import Event, Lock
+from typing import Protocol, TypeVar
 
 from msgspec import Struct, field
 
 from assay.build.child import Child
-from assay.build.deadlines import TICK, within_limit
+from assay.build.deadlines import within_limit
 from assay.build.inputs import Inputs
+from assay.build.memory import Gauge
 from assay.build.messages import Task
 from assay.declare.exits import guard_again
 from assay.engines.duckdb import DuckDB
 from assay.engines.make import Recipe, make
 from assay.engines.measure import PartCheck, measure
 from assay.engines.tables import InputFiles, Measured
-from assay.model import Product
+from assay.model import Kind, Product
 from assay.store.spill import size_of, spill_of
 
 _LARGE = 16 * 2**20  # bytes of files that a large query reads: mostly millions of rows
-_CORES_PER_LARGE = 4
+_CORES_PER_LARGE = 4  # DuckDB uses several cores for each query
 _LIMIT = re.compile(r"([\d.]+) ?(.+)")  # number and unit of DuckDB's `memory_limit`
 _DEFAULT_LIMIT = "80%"  # of the machine's memory
+R = TypeVar("R")
 
 
 class Make(Protocol):
@@ -44,8 +46,19 @@ class Make(Protocol):
     ) -> Measured: ...
 
 
-def _semaphore() -> Semaphore:
-    return Semaphore(max(1, (os.cpu_count() or 1) // _CORES_PER_LARGE))
+def turns() -> int:
+    """Return how many large queries run at a time."""
+    return max(1, (os.cpu_count() or 1) // _CORES_PER_LARGE)
+
+
+def is_large(size: int) -> bool:
+    """Return whether a query over so many bytes of files is large."""
+    return size >= _LARGE
+
+
+def in_own_process(product: Product) -> bool:
+    """Return whether a product is built in a process of its own, which can be killed."""
+    return product.isolate or bool(product.timeout and product.kind in {Kind.FUNCTION, Kind.FILE})
 
 
 class Workers(Struct, kw_only=True):
@@ -62,7 +75,8 @@ class Workers(Struct, kw_only=True):
     most_spilled: int = 0
     _spills: set[Path] = field(default_factory=set)  # spill folders of child processes
     _lock: Lock = field(default_factory=Lock)
-    _turns: Semaphore = field(default_factory=_semaphore)
+    gauge: Gauge = field(default_factory=Gauge)
+    peaks: dict[str, int] = field(default_factory=dict)  # bytes that child processes had at most
     _engine: DuckDB | None = None
 
     @property
@@ -70,14 +84,15 @@ class Workers(Struct, kw_only=True):
         """The engine of this process, which the first access starts."""
         with self._lock:
             if self._engine is None:
-                self._engine = self.inputs.engine()
+                with self.gauge.not_counted():
+                    self._engine = self.inputs.engine()
                 guard_again()
             return self._engine
 
     @contextmanager
     def at(self, product: Product, recipe: Recipe | None) -> Iterator[Make]:
         """Provide what builds the files of a product, in the process that it asks for."""
-        if not (product.isolate or (product.timeout and recipe)):
+        if not in_own_process(product):
             yield partial(self._make_here, product, recipe)
             return
         spill = spill_of(self.inputs.config, f"{self.run}-{uuid.uuid4().hex[:8]}")
@@ -88,29 +103,22 @@ class Workers(Struct, kw_only=True):
             yield child.make
         finally:
             child.close()
+            self.peaks[product.name] = max(child.peak, self.peaks.get(product.name, 0))
             shutil.rmtree(spill, ignore_errors=True)
             with self._lock:
                 self._spills.discard(spill)
 
-    @contextmanager
-    def turn(self, size: int) -> Iterator[None]:
-        """Wait until a query over `size` bytes may run: one large query per four cores at most.
+    def measured(self, product: Product, expected: int, build: Callable[[], R]) -> tuple[R, int]:
+        """Return the result of building a product, and the most memory in bytes that it needed.
 
-        A large query uses several cores, and two at a time twice the memory. Raises
-        KeyboardInterrupt when the run is being stopped.
+        `expected` are the bytes that it needed before; 0 when not known.
         """
-        if size < _LARGE:
-            yield
-            return
-        while not self._turns.acquire(timeout=TICK):
-            if self.stopping.is_set():
-                raise KeyboardInterrupt
-        try:
-            if self.stopping.is_set():  # the query before was interrupted
-                raise KeyboardInterrupt
-            yield
-        finally:
-            self._turns.release()
+        if in_own_process(product):
+            result = build()
+            return result, self.peaks.pop(product.name, 0)
+        with self.gauge.measuring(expected) as needed:
+            result = build()
+        return result, needed()
 
     def stop(self) -> None:
         """Interrupt all builds; each child process is ended by the thread that waits for it."""

@@ -44,6 +44,7 @@ class _VersionRow(_Row):
     data_as_of: str | None
     run: str
     rows_in: int | None
+    peak: int
     held: str
     parts: str
 
@@ -122,6 +123,7 @@ def version_row(v: Version) -> list[Any]:
         _moment(v.data_as_of),
         v.run,
         v.rows_in,
+        v.peak,
         to_json(dict(v.key.held)),
         ranges([p.id for p in v.parts]),
     ]
@@ -293,6 +295,7 @@ def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
         parts=tuple([parts[number] for number in ids_of(fields.parts)]),
         data_as_of=datetime.fromisoformat(fields.data_as_of) if fields.data_as_of else None,
         rows_in=fields.rows_in,
+        peak=fields.peak,
     )
 
 

@@ -43,6 +43,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "alter table runs add column ended_at text",
         "alter table runs add column seconds double precision",
         "alter table runs add column results text not null default '{}'",
+        "alter table versions add column peak bigint not null default 0",
     ],
 }
 

@@ -47,6 +47,7 @@ create table versions (
   bytes        bigint not null,
   built_at     text not null,
   seconds      double precision not null,
+  peak         bigint not null default 0, -- bytes of memory that the build needed, 0: not known
   rows_in      bigint,                    -- rows before some were set aside
   data_as_of   text,                      -- business time, with or without an offset, as in the data
   run          text not null,

@@ -6,6 +6,7 @@ from typing import Any, TextIO
 from assay.cli.printing import to_json
 from assay.decisions import Keep
 from assay.events import (
+    CannotBeKept,
     Event,
     Holder,
     Progress,
@@ -15,13 +16,15 @@ from assay.events import (
     Settled,
     Stopping,
     Waiting,
+    WaitsForMemory,
     Working,
     held_parts,
 )
 from assay.text import clean
 from assay.views.products import ProductViews
 from assay.views.results import ResultKind
-from assay.views.words.results import lines, retrying_lines
+from assay.views.view import View
+from assay.views.words.results import late_lines, lines, retrying_lines, waiting_lines
 
 _COLOURS = {
     ResultKind.PUBLISHED: "green",
@@ -33,6 +36,8 @@ _COLOURS = {
     ResultKind.UNFINISHED: "yellow",
     ResultKind.BUSY: "yellow",
     ResultKind.RETRYING: "yellow",
+    ResultKind.LATE: "red",
+    ResultKind.WAITING: "dim",
 }
 
 
@@ -54,6 +59,12 @@ class PlainReporter:
             case Retrying():
                 view = self.views.retrying(event)
                 self.show(view.result, retrying_lines(view, self.width))
+            case CannotBeKept():
+                late = self.views.late(event)
+                self.show(late.result, late_lines(late, self.width))
+            case WaitsForMemory():
+                waiting = self.views.waiting(event)
+                self.show(waiting.result, waiting_lines(waiting, self.width))
             case Settled(results=results):
                 for result in results:
                     self.settled(result)
@@ -160,13 +171,21 @@ class JsonReporter:
     def __call__(self, event: Event) -> None:
         match event:
             case Retrying():
-                self.out.write(f"{to_json(self.views.retrying(event))}\n")
-                self.out.flush()
+                self.write(self.views.retrying(event))
+            case CannotBeKept():
+                self.write(self.views.late(event))
+            case WaitsForMemory():
+                self.write(self.views.waiting(event))
             case Settled(results=results, release=release):
                 number = release.id if release else None
                 for result in results:
                     self.out.write(f"{to_json(self.views.result(result, number))}\n")
                 self.out.flush()
+
+    def write(self, view: View) -> None:
+        """Write a line."""
+        self.out.write(f"{to_json(view)}\n")
+        self.out.flush()
 
     def close(self) -> None:
         """Do nothing: every line was flushed."""

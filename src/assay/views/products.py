@@ -3,11 +3,23 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
-from assay.events import Busy, End, Failed, Left, Result, Retrying, Unfinished, held_parts
+from assay.events import (
+    Busy,
+    CannotBeKept,
+    End,
+    Failed,
+    Left,
+    Result,
+    Retrying,
+    Unfinished,
+    WaitsForMemory,
+    held_parts,
+)
 from assay.facts import RuleResult, Status, Verdict, Version
 from assay.model import PREVIOUS, THIS, Rule
 from assay.plan.digests import key_of
@@ -24,6 +36,7 @@ from assay.views.results import (
     HeldBackView,
     HeldPart,
     HeldView,
+    LateView,
     LeftView,
     MaybeView,
     PartsBuilt,
@@ -37,6 +50,7 @@ from assay.views.results import (
     RuleView,
     UnchangedView,
     UnfinishedView,
+    WaitingView,
 )
 from assay.views.words.numbers import size
 from assay.views.words.whole import whole_because, whole_hint
@@ -103,6 +117,28 @@ class ProductViews(Struct, frozen=True):
             in_seconds=round(event.seconds, 1),
             number=event.number,
             of=event.of,
+        )
+
+    def late(self, event: CannotBeKept) -> LateView:
+        """Return the view of a promise that will not be kept."""
+        freshness = self.graph.products[event.product].freshness
+        tz = freshness.tz if freshness else "UTC"
+        return LateView(
+            product=event.product,
+            result=ResultKind.LATE,
+            due=event.due.astimezone(ZoneInfo(tz)),
+            likely=event.likely.astimezone(ZoneInfo(tz)),
+            demoted=event.waits,
+        )
+
+    def waiting(self, event: WaitsForMemory) -> WaitingView:
+        """Return the view of a product that waits for memory."""
+        return WaitingView(
+            product=event.product,
+            result=ResultKind.WAITING,
+            needs_bytes=event.needs,
+            free_bytes=event.free,
+            beside=event.beside,
         )
 
     def planned(self, name: str, decision: Decision) -> PlanView:

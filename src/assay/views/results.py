@@ -29,6 +29,8 @@ class ResultKind(StrEnum):
     UNFINISHED = "unfinished"
     BUSY = "busy"
     RETRYING = "retrying"
+    LATE = "late"
+    WAITING = "waiting"
     UNDECLARED = "no longer declared"
 
 
@@ -293,6 +295,30 @@ class RetryingView(View, frozen=True, kw_only=True):
     in_seconds: float
     number: int
     of: int
+
+
+class LateView(View, frozen=True, kw_only=True):
+    """A promise that will not be kept: there is more work than time until it is due.
+
+    `due` and `likely` are in the time zone of the promise. `demoted`: what can still be kept goes
+    first.
+    """
+
+    product: str
+    result: ResultKind
+    due: datetime
+    likely: datetime
+    demoted: bool
+
+
+class WaitingView(View, frozen=True, kw_only=True):
+    """A product that waits for memory: what it needs is more than the products beside it leave."""
+
+    product: str
+    result: ResultKind
+    needs_bytes: int
+    free_bytes: int
+    beside: tuple[str, ...]
 
 
 class EndView(View, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
-from assay.facts import RuleResult, Status, short
+from assay.facts import RuleResult, Status, Version, short
 from assay.model import Product
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
@@ -14,6 +14,7 @@ from assay.text import clean
 from assay.views.products import ProductViews
 from assay.views.results import PlanView, ResultKind
 from assay.views.view import View
+from assay.views.words.numbers import memory
 from assay.views.words.results import lines
 
 _RUNGS = (
@@ -54,6 +55,7 @@ def explain(graph: Graph, observed: Observed, name: str) -> ExplanationView:
         f"{name}  {product.purpose}",
         f"  owner {product.owner}, declared at {product.where}",
         *([f"  promised {product.freshness}"] if product.freshness else []),
+        *_cost(observed.facts.latest(name)),
         "",
         *ladder,
         "",
@@ -69,6 +71,13 @@ def explain(graph: Graph, observed: Observed, name: str) -> ExplanationView:
         would_change=tuple(change),
         lines=tuple(map(clean, text)),
     )
+
+
+def _cost(version: Version | None) -> list[str]:
+    """Return what the last build took, where its memory is known."""
+    if version is None or not version.peak:
+        return []
+    return [f"  last built in {version.seconds:.1f} s with {memory(version.peak)} of memory"]
 
 
 def _next(view: PlanView) -> PlanView:

@@ -18,6 +18,11 @@ def size(version: Version) -> str:
     return count_of(version.rows, "row") if version.columns else f"{version.bytes:,} bytes"
 
 
+def memory(size: int) -> str:
+    """Return an amount of memory: "350 MB", "1.2 GB"."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+
+
 def number(value: float, *, percent: bool) -> str:
     """Return a measured value with up to four decimals, or as a percentage."""
     return f"{value:.2%}" if percent else f"{value:,.4f}".rstrip("0").rstrip(".")

@@ -7,6 +7,7 @@ from assay.views.results import (
     FailedView,
     HeldBackView,
     HeldView,
+    LateView,
     LeftView,
     PlanView,
     PublishedView,
@@ -15,8 +16,9 @@ from assay.views.results import (
     RetryingView,
     UnchangedView,
     UnfinishedView,
+    WaitingView,
 )
-from assay.views.words.numbers import day
+from assay.views.words.numbers import day, memory
 from assay.views.words.parts import affects_lines, failed_lines, held_lines, in_parts
 from assay.views.words.rules import counted, rule_lines
 
@@ -37,6 +39,22 @@ def retrying_lines(view: RetryingView, width: int) -> list[str]:
     error = clean(view.error.partition("\n")[0])
     head = _head(view.result, view.product, width)
     return [f"{head}{when}: {error}; {view.number} of {view.of}"]
+
+
+def late_lines(view: LateView, width: int) -> list[str]:
+    """Return the line for a promise that will not be kept."""
+    head = _head(view.result, view.product, width)
+    likely = f"{view.likely:%H:%M}" if view.likely.date() == view.due.date() else day(view.likely)
+    then = "what can still be kept goes first" if view.demoted else "it goes first"
+    return [f"{head}cannot be there by {view.due:%H:%M} (likely {likely}): {then}"]
+
+
+def waiting_lines(view: WaitingView, width: int) -> list[str]:
+    """Return the line for a product that waits for memory."""
+    head = _head(view.result, view.product, width)
+    needs, free = memory(view.needs_bytes), memory(view.free_bytes)
+    beside = clean(", ".join(view.beside[:_FEW])) + (" …" if len(view.beside) > _FEW else "")
+    return [f"{head}for memory: needs {needs}, and {beside} leaves {free}"]
 
 
 def _head(result: ResultKind, product: str, width: int, version: str = "") -> str:
