@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from assay.build import observe
 from assay.watch.loop import _FIRST_PAUSE
 from tests.conftest import Place
 from tests.watch.world import START, World
@@ -132,31 +133,31 @@ def test_a_source_is_looked_at_as_often_as_it_says(
 ) -> None:
     place.write(
         "products/sales.py",
-        'slow = source.files("slow/*.csv", columns={"x": pl.Int64}, poll="1h")\n'
-        'quick = source.files("quick/*.csv", columns={"x": pl.Int64}, poll="10s")\n'
-        'sql_product("base", "from numbers, slow, quick", owner="o")\n',
+        """
+        slow = source.files("slow/*.csv", columns={"x": pl.Int64}, poll="1h")
+        quick = source.files("quick/*.csv", columns={"x": pl.Int64}, poll="20s")
+        sql_product("base", "from slow union all from quick union all from numbers", owner="o")
+        """,
         header=True,
-    ) if "poll" in _words() else pytest.skip("poll= is not declared yet")
+    )
+    for name in ("slow", "quick"):
+        place.write(f"{name}/a.csv", "x\n1\n")
     looked: dict[str, list[int]] = {"slow": [], "quick": [], "numbers": []}
     world = World(place.root)
-    from assay.build import observe
-
     real = observe.observe_source
 
     def counted(root, source, listings):
-        looked[source.name.partition(".")[2]].append((world.now - START).seconds)
+        looked[source.name.partition(".")[2]].append(int((world.now - START).total_seconds()))
         return real(root, source, listings)
 
     monkeypatch.setattr(observe, "observe_source", counted)
-    world.run(7 * 60)
-    assert {*looked["slow"]} == {0, 3600}
-    assert sorted({*looked["quick"]})[:4] == [0, 10, 20, 30]
-
-
-def _words() -> str:
-    from assay.declare import words
-
-    return str(words.source.files.__doc__) + str(words.source.files.__annotations__)
+    world.run(40, poll=timedelta(minutes=5))
+    assert {*looked["slow"]} == {0}
+    assert sorted({*looked["quick"]}) == [20 * number for number in range(40)]
+    assert {*looked["numbers"]} == {*looked["quick"]}, "at each turn, without a poll"
+    world.now += timedelta(hours=1)
+    world.run(1)
+    assert max(looked["slow"]) > 3600
 
 
 def lost(place: Place) -> Callable[[], object]:
