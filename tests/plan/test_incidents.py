@@ -251,6 +251,7 @@ def test_what_is_held_back_and_late_is_told_once() -> None:
     [incident] = story.open.values()
     assert incident.cause.kind is Kind.HELD_BACK
     assert incident.cause.due == {"d.revenue": DUE, "d.close": DUE}
+    assert incident.cause.since == NOW, "it was not held back before it was late"
 
 
 def test_late_and_then_held_back_goes_on_as_one_incident() -> None:

@@ -212,6 +212,14 @@ def test_a_failure_is_told_and_retry_restores(shop: Place, hook: Posts) -> None:
     assert hook.subjects[1].startswith("Restored: sales.rates")
 
 
+def test_the_loop_tells_as_well(shop: Place, hook: Posts) -> None:
+    routes(shop, chat=hook.url)
+    wrong(shop)
+    ran = shop.spawn("run", "--turns", "2", "--poll", "1s", "--eager")
+    assert ran.code == 0, ran.err
+    assert hook.subjects == ["Held back: sales.total; readers have nothing yet"]
+
+
 def test_restoring_an_earlier_version_ends_the_incident(shop: Place, hook: Posts) -> None:
     routes(shop, chat=hook.url)
     shop.run("materialize")
@@ -425,7 +433,10 @@ def test_late_then_more_is_late_then_restored_is_one_incident(shop: Place, hook:
     assert "ask shop-platform@shop.example for it" in text
     drop(4)
     shop.run("materialize", "--now", "2024-01-05T09:00")
-    assert hook.subjects[-1].startswith("Restored: sales.drops, after ")
+    assert hook.subjects[-1] == "Restored: sales.drops, after 1 h 55 min"
+    text = hook.received[-1]["message"]
+    assert text.startswith("The data of sales.drops is there. It was late for 1 h 55 min.")
+    assert "In sales.daily, readers now see Thursday's figures (as of 2024-01-04)." in text
     assert shop.run("incidents", "--json", "--now", "2024-01-05T09:00").json == []
     [view] = shop.run("incidents", "--all", "--json", "--now", "2024-01-05T09:00").json
     assert view["ending"] == "restored"

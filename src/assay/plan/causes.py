@@ -126,7 +126,10 @@ def causes(present: Present, noted: Iterable[Cause] = ()) -> Mapping[str, Cause]
     for name, kind, due in _overdue(present, noted):
         since = present.now if due is None or kind is Kind.AT_RISK else due
         for root, reason in _roots_of_time(name, present, hard, roots).items():
-            piles.setdefault(root, _Pile(kind, since)).add(name, kind, since, due, reason)
+            pile = piles.setdefault(root, _Pile(kind, since))
+            if root not in hard:
+                pile.since = min(pile.since, since)
+            pile.add(name, kind, due, reason)
     _merge(piles, hard, present.graph)
     return {name: _cause(name, pile, hard.get(name)) for name, pile in piles.items()}
 
@@ -140,12 +143,9 @@ class _Pile(Struct):
     due: dict[str, datetime] = field(default_factory=dict)
     reason: str = ""
 
-    def add(
-        self, name: str, kind: Kind, since: datetime, due: datetime | None, reason: str
-    ) -> None:
+    def add(self, name: str, kind: Kind, due: datetime | None, reason: str) -> None:
         """Add that the promise of `name` is at risk or broken because of the cause."""
         self.kind = max(self.kind, kind, key=_ORDER.index)
-        self.since = min(self.since, since)
         self.waiting.add(name)
         self.reason = self.reason or reason
         if due:

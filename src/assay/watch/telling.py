@@ -29,8 +29,10 @@ def tell(
     """Record what is wrong now and what is over, and tell people what is new about that.
 
     `observed` is what a run began with; its outcome is None when nothing was run. Problems are
-    passed to `note`, each as one line.
+    passed to `note`, each as one line. After a run that was stopped, the next one tells.
     """
+    if outcome and outcome.interrupted:
+        return
     try:
         record(workspace, observed, outcome)
         for delivery in deliver(workspace):

@@ -101,7 +101,9 @@ def _ended(incident: Incident) -> str:
     if incident.ending is Ending.UNDECLARED:
         return f"{_text(name)} is no longer declared, so nothing is expected of it any more."
     was = "at risk" if kind is Kind.AT_RISK else f"{kind} for {_duration(incident)}"
-    return f"{_text(name)} is restored. It was {was}."
+    if kind.is_hard:
+        return f"{_text(name)} is restored. It was {was}."
+    return f"The data of {_text(name)} is there. It was {was}."
 
 
 def _what(cause: Cause, graph: Graph) -> str:
@@ -137,8 +139,9 @@ def _readers(incident: Incident, graph: Graph, published: Published) -> list[str
         if name == about or graph.products[name].consumers
     ]
     texts = [(name, _figures(name, published, graph)) for name in names]
-    now = "now " if incident.closed else ""
-    lines = [f"In {_text(name)}, {now}{text}." for name, text in texts[:_FEW]]
+    if incident.closed:
+        texts = [(name, text.replace("readers", "readers now", 1)) for name, text in texts]
+    lines = [f"In {_text(name)}, {text}." for name, text in texts[:_FEW]]
     if len(texts) > _FEW:
         lines.append(f"The same holds for {len(texts) - _FEW} more products.")
     return lines
