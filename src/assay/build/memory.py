@@ -4,16 +4,18 @@ import os
 import re
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Lock, Thread
 
 from msgspec import Struct
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = 0.05  # seconds between two looks at the memory of this process
+_IDLE = 20  # looks without a build after which no more follow
 _SHARE = 0.8  # of the machine's memory, as DuckDB has it
 _SIZE = re.compile(r"([\d.]+) ?([KMGT]i?B|%)", re.IGNORECASE)
 _POWERS = {"K": 1, "M": 2, "G": 3, "T": 4}
@@ -87,7 +89,7 @@ class Gauge:
         self._resident, self._highest = resident, highest
         self._base = resident()
         self._builds: list[_Build] = []
-        self._changed = Condition()
+        self._lock = Lock()
         self._watcher: Thread | None = None
 
     @contextmanager
@@ -97,7 +99,7 @@ class Gauge:
         `expected` are the bytes that it needed before; 0 when not known.
         """
         began, highest = self._resident(), self._highest()
-        with self._changed:
+        with self._lock:
             beside = [other.expected for other in self._builds]
             build = _Build(expected=expected, began=began, highest=highest, beside=beside)
             for other in self._builds:
@@ -105,11 +107,10 @@ class Gauge:
             self._builds.append(build)
             self._look()
             self._start_watching()
-            self._changed.notify()
         try:
             yield lambda: self._needed(build)
         finally:
-            with self._changed:
+            with self._lock:
                 self._look()
                 self._builds.remove(build)
 
@@ -137,13 +138,15 @@ class Gauge:
         return min(most, build.expected)
 
     def _watch(self) -> None:
-        while True:
-            with self._changed:
-                if not self._builds and not self._changed.wait_for(lambda: self._builds, 1.0):
+        idle = 0
+        while True:  # no build wakes it: that would cost a tiny one more than its measurement
+            time.sleep(_TICK)
+            with self._lock:
+                self._look()
+                idle = 0 if self._builds else idle + 1
+                if idle == _IDLE:
                     self._watcher = None
                     return
-                self._look()
-                self._changed.wait_for(lambda: not self._builds, _TICK)
 
     def _look(self) -> None:
         now, highest = self._resident(), self._highest()
