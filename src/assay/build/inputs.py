@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from assay.plan.part_specs import PartSpec
 from assay.plan.request import Request
 from assay.store.files import Storage
 from assay.store.permissions import make_folder
+from assay.times import AHEAD
 
 
 class Inputs:
@@ -41,7 +43,13 @@ class Inputs:
         """Return a DuckDB that can access only the store and the folders of the sources."""
         with suppress(OSError):  # in a read-only folder, nothing is spilled
             make_folder(self.config.spill_folder.parent)  # DuckDB creates only the last folder
-        return DuckDB(self.folders, self.config.spill_folder, self.config.limits)
+        spill, limits = self.config.spill_folder, self.config.limits
+        return DuckDB(self.folders, spill, limits, until=self.until)
+
+    @property
+    def until(self) -> datetime:
+        """The moment after which events do not count: they are in the future."""
+        return self.observed.now + AHEAD
 
     @property
     def folders(self) -> list[Path]:

@@ -1,6 +1,7 @@
 """The messages between a run and its child processes: one line of JSON each."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from msgspec import MsgspecError, Struct, field
@@ -20,7 +21,8 @@ class Task(Struct, frozen=True, kw_only=True):
     """What a child process is for: one product of the project at `root`.
 
     `handovers` and `target` are those of its Recipe (None: it is built by SQL). `folders`, `spill`
-    and `limits` are for its engine: what it may read, where it spills, and its settings.
+    and `limits` are for its engine: what it may read, where it spills, and its settings. Events
+    later than `until` do not count.
     """
 
     root: Path
@@ -29,6 +31,7 @@ class Task(Struct, frozen=True, kw_only=True):
     target: str = ""
     folders: Sequence[Path]
     spill: Path
+    until: datetime
     limits: Mapping[str, str] = field(default_factory=dict)
 
 

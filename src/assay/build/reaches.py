@@ -59,10 +59,7 @@ class InputReaches:
         if isinstance(state.origin, SourceState):
             files = state.origin.files
             return lambda: self._of_files(name, files)
-        pointer = self._observed.facts.pointer(name)
-        version = state.origin
-        is_published = pointer is not None and version is not None and pointer.version == version.id
-        at = self._as_of[name] if is_published else state.data_as_of
+        at = self._as_of.of_version(state.origin) if state.origin else state.data_as_of
         return lambda: at
 
     def _by_part(self, name: str, state: InputState) -> Callable[[str], datetime | None]:

@@ -105,7 +105,7 @@ class _Maker:
             self._recipe = Recipe(function=function, handovers=task.handovers, target=task.target)
         with suppress(OSError):
             make_folder(task.spill.parent)
-        self._engine = DuckDB(task.folders, task.spill, task.limits)
+        self._engine = DuckDB(task.folders, task.spill, task.limits, until=task.until)
 
     def make(self, message: bytes) -> MakeReply:
         """Build the file of a request."""

@@ -162,6 +162,7 @@ class Workers(Struct, kw_only=True):
             target=recipe.target if recipe else "",
             folders=self.inputs.folders,
             spill=spill,
+            until=self.inputs.until,
             limits={**limits, "memory_limit": memory},
         )
 

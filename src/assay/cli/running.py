@@ -17,6 +17,7 @@ from assay.build.workspace import Workspace
 from assay.cli.printing import to_json
 from assay.cli.reporters import JsonReporter, PlainReporter, RichReporter
 from assay.events import Outcome
+from assay.plan.as_of import as_of
 from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions
 from assay.signals import stop_at_sigterm
@@ -40,7 +41,8 @@ def run_and_report(
     tune_garbage_collection()
     # Not the observed facts: these must see what the run records.
     facts = workspace.catalog.facts(workspace.environment, workspace.storage.holds)
-    views, width = ProductViews(workspace.graph, facts), max(map(len, request.products), default=0)
+    views = ProductViews(workspace.graph, facts, as_of(workspace.graph, observed))
+    width = max(map(len, request.products), default=0)
     reporter = _reporter(views, width, as_json)
     try:
         with redirect_stdout(sys.stderr):  # output of users' code is not part of ours

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,14 +29,21 @@ COPY = "(format parquet, compression zstd, compression_level 1, parquet_version 
 class DuckDB:
     """One DuckDB instance that can read and write below `folders` only.
 
-    Its connections share `limits` (settings of DuckDB), and are used by one thread each.
+    Its connections share `limits` (settings of DuckDB), and are used by one thread each. Events
+    later than `until` are not counted by what measures files.
     """
 
     def __init__(
-        self, folders: Sequence[Path], spill: Path, limits: Mapping[str, str] | None = None
+        self,
+        folders: Sequence[Path],
+        spill: Path,
+        limits: Mapping[str, str] | None = None,
+        *,
+        until: datetime | None = None,
     ) -> None:
         import duckdb
 
+        self.until = until
         self.limited = bool((limits or {}).get("memory_limit"))
         self._lock = threading.Lock()
         self._cursors: dict[int, duckdb.DuckDBPyConnection] = {}

@@ -54,7 +54,7 @@ def measure(
     staged = parquet([file])
     with engine.cursor() as cursor:
         columns = _columns(cursor, staged, types or {})
-        measures = _measures(columns, event_time)
+        measures = _measures(columns, event_time, engine.until)
         is_foreign = is_foreign_to(part_check, columns)
         if is_foreign:
             measures.append(f"count_if({is_foreign})")
@@ -79,7 +79,7 @@ def measure_and_count(
     staged = parquet([file])
     with engine.cursor() as cursor:
         columns = _columns(cursor, staged, types or {})
-        measures = _measures(columns, event_time)
+        measures = _measures(columns, event_time, engine.until)
         nulls = ", null" * (len(measures) - 1)  # all branches of a union have as many columns
         branches = [f"select -1, {', '.join(measures)} from this"]
         branches += [
@@ -110,7 +110,7 @@ def measure_by(
     engine: DuckDB, file: Path, key: str, columns: Sequence[Column], event_time: str = ""
 ) -> dict[str | None, Measured]:
     """Measure a staged file by the values of `key` (SQL of a text), in their order."""
-    measures = ", ".join(_measures(columns, event_time))
+    measures = ", ".join(_measures(columns, event_time, engine.until))
     grouped = f"select {measures}, {key} {parquet([file])} group by {key} order by {key}"
     with engine.cursor() as cursor:
         rows = cursor.execute(grouped).fetchall()
@@ -122,7 +122,7 @@ def measure_tables(
 ) -> list[Measured]:
     """Measure stored tables of the same columns."""
     rows: list[Any] = []
-    measures = ", ".join(_measures(columns, ""))
+    measures = ", ".join(_measures(columns, "", None))
     with engine.cursor() as cursor:
         for start in range(0, len(tables), _TABLES):
             batch = enumerate(tables[start : start + _TABLES], start)
@@ -136,7 +136,7 @@ def measure_ranges(
 ) -> list[Measured]:
     """Measure consecutive ranges of rows of a staged file; `rows` are their lengths."""
     ends = list(accumulate(rows))
-    measures = ", ".join(_measures(columns, ""))
+    measures = ", ".join(_measures(columns, "", None))
     by_range: dict[int, Any] = {}
     with engine.cursor() as cursor:
         for start in range(0, len(rows), _RANGES):
@@ -169,8 +169,10 @@ def columns_hint(name: str, columns: Iterable[str]) -> str:
     return f"It has {', '.join(names)}. {nearest(name, names)}".strip()
 
 
-def _measures(columns: Sequence[Column], event_time: str) -> list[str]:
+def _measures(columns: Sequence[Column], event_time: str, until: datetime | None) -> list[str]:
     """Return SQL of the number of rows, the sum of their hashes, and the last event time, if any.
+
+    Events after `until` are not counted: one mistyped year would make all data look new for ever.
 
     Raises ResultRefused if the event time is no column.
     """
@@ -180,8 +182,19 @@ def _measures(columns: Sequence[Column], event_time: str) -> list[str]:
         raise ResultRefused(
             f"event_time names {event_time!r}, and the result has no such column", hint=hint
         )
-    latest = [f"max({identifier(event_time)})"] if event_time else []
+    latest = [_latest(columns, event_time, until)] if event_time else []
     return ["count(*)", f"sum(hash({', '.join(_hashed(c) for c in columns)}))", *latest]
+
+
+def _latest(columns: Sequence[Column], event_time: str, until: datetime | None) -> str:
+    name = identifier(event_time)
+    type = next(c.type for c in columns if c.name.lower() == event_time.lower())
+    if until is None or not type.startswith(("DATE", "TIMESTAMP")):
+        return f"max({name})"
+    limit = f"timestamptz {literal(until.isoformat())}"
+    if type != "TIMESTAMP WITH TIME ZONE":
+        limit = f"timezone('UTC', {limit})"
+    return f"max({name}) filter (where {name} <= {limit})"
 
 
 def _measured(

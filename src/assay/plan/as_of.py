@@ -38,6 +38,14 @@ class AsOf(Mapping[str, datetime | None]):
     def __len__(self) -> int:
         return len(self._graph.sources) + len(self._graph.products)
 
+    def of_version(self, version: Version) -> datetime | None:
+        """Return the time that a version reaches: if it is published, as readers see it now."""
+        pointer = self._observed.facts.pointer(version.product)
+        is_published = pointer is not None and pointer.version == version.id
+        if is_published and version.product in self._graph.products:
+            return self[version.product]
+        return version.data_as_of
+
     def slowest_input(self, name: str) -> str | None:
         """Return the input of a product whose data reaches least far; None when none is known.
 

@@ -86,4 +86,5 @@ def about(product: Product, promise: FreshnessView | None = None) -> AboutView:
 
 def about_undeclared(version: Version) -> UndeclaredView:
     """Return a published product that is no longer declared."""
-    return UndeclaredView(product=version.product, declared=False, readers=readers_of(version))
+    readers = readers_of(version, version.data_as_of)
+    return UndeclaredView(product=version.product, declared=False, readers=readers)

@@ -1,5 +1,7 @@
 """Views of a source, of a product that is a file, and of a copy: what `products show` prints."""
 
+from datetime import datetime
+
 from assay.engines.tables import StoredTable
 from assay.facts import SourceState, Version
 from assay.model import Source
@@ -7,13 +9,17 @@ from assay.views.view import View
 
 
 class SourceView(View, frozen=True, kw_only=True):
-    """A source: its files and their total size; `missing` says why it cannot be read, or is ''."""
+    """A source: its files, their total size, and the business time that they reach.
+
+    `missing` says why it cannot be read, or is ''.
+    """
 
     source: str
     kind: str
     pattern: str
     files: tuple[str, ...]
     bytes: int
+    data_as_of: datetime | None
     missing: str
 
 
@@ -34,14 +40,15 @@ class CopyView(View, frozen=True, kw_only=True):
     file: str
 
 
-def source_view(source: Source, state: SourceState) -> SourceView:
-    """Return the view of a source as it was observed."""
+def source_view(source: Source, state: SourceState, data_as_of: datetime | None) -> SourceView:
+    """Return the view of a source as it was observed, and how far its data reaches."""
     return SourceView(
         source=source.name,
         kind="file" if source.is_file else source.format,
         pattern=source.pattern,
         files=tuple(file.path for file in state.files),
         bytes=sum(file.size for file in state.files),
+        data_as_of=data_as_of,
         missing=state.missing,
     )
 

@@ -1,6 +1,6 @@
 """The versions of a product, with their verdicts and releases."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from assay.catalog import Catalog
@@ -39,10 +39,15 @@ class HistoryView(View, frozen=True, kw_only=True):
 
 
 def history_of(
-    catalog: Catalog, name: str, product: Product | None, environment: str
+    catalog: Catalog,
+    name: str,
+    product: Product | None,
+    environment: str,
+    data_as_of: Callable[[Version], datetime | None],
 ) -> list[HistoryView]:
     """Return the versions of a product, newest first; `product` is None if it is not declared.
 
+    `data_as_of` returns how far the data of a version reaches.
     The verdict of a version is that under today's contract; without one, the newest.
     """
     releases = catalog.releases(name, environment)
@@ -53,6 +58,7 @@ def history_of(
             pointer if pointer and pointer.version == version.id else None,
             _verdict(catalog.verdicts(version.id, environment), product),
             [release for release in releases if release.moves[0][1] == version.id],
+            data_as_of(version),
         )
         for version in catalog.versions(name)
     ]
@@ -66,7 +72,11 @@ def _verdict(verdicts: Sequence[Verdict], product: Product | None) -> Verdict | 
 
 
 def _history_view(
-    version: Version, pointer: Pointer | None, verdict: Verdict | None, releases: list[Release]
+    version: Version,
+    pointer: Pointer | None,
+    verdict: Verdict | None,
+    releases: list[Release],
+    data_as_of: datetime | None,
 ) -> HistoryView:
     results = verdict.results if verdict else ()
     return HistoryView(
@@ -77,7 +87,7 @@ def _history_view(
         seconds=version.seconds,
         rows=version.rows if version.columns else None,
         bytes=version.bytes,
-        data_as_of=version.data_as_of,
+        data_as_of=data_as_of,
         held_parts=tuple(version.key.held),
         verdict=str(verdict.status) if verdict else "not judged",
         restated=f"restated: {verdict.restated}" if verdict and verdict.restated else "",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ from assay.events import (
 )
 from assay.facts import RuleResult, Status, Verdict, Version
 from assay.model import PREVIOUS, THIS, Rule
+from assay.plan.as_of import AsOf
 from assay.plan.digests import key_of
 from assay.plan.graph import Graph
 from assay.plan.observed import Facts
@@ -73,10 +75,14 @@ _KINDS: Mapping[type, ResultKind] = {
 
 
 class ProductViews(Struct, frozen=True):
-    """Builds views of the products of a graph, from the facts of one environment."""
+    """Builds views of the products of a graph, from the facts of one environment.
+
+    `as_of` says how far the data of versions reaches.
+    """
 
     graph: Graph
     facts: Facts
+    as_of: AsOf
 
     def result(self, result: Result, release: int | None = None) -> ResultView:
         """Return the view of a result; `release` is the release that published the product."""
@@ -172,7 +178,10 @@ class ProductViews(Struct, frozen=True):
     def readers(self, name: str) -> ReadersView | None:
         """Return the published version of a product, or None."""
         pointer = self.facts.pointer(name)
-        return readers_of(self.facts.version(pointer.version)) if pointer else None
+        if pointer is None:
+            return None
+        version = self.facts.version(pointer.version)
+        return readers_of(version, self.as_of.of_version(version))
 
     def affected(self, name: str) -> tuple[str, ...]:
         """Return the consumers of a product and of its downstream, each with what they decide."""
@@ -221,7 +230,7 @@ class ProductViews(Struct, frozen=True):
                     version=version.id,
                     rows=version.rows,
                     pinned=pinned,
-                    data_as_of=version.data_as_of,
+                    data_as_of=self.as_of.of_version(version),
                 )
             case Blocked():
                 return self._held_back(name, end)
@@ -337,13 +346,13 @@ class ProductViews(Struct, frozen=True):
         return frozenset[str]().union(*map(self.graph.sensitive, inputs))
 
 
-def readers_of(version: Version) -> ReadersView:
-    """Return the view of a published version."""
+def readers_of(version: Version, data_as_of: datetime | None) -> ReadersView:
+    """Return the view of a published version, whose data reaches this time."""
     return ReadersView(
         version=version.id,
         rows=version.rows if version.columns else None,
         held_parts=tuple(version.key.held),
-        data_as_of=version.data_as_of,
+        data_as_of=data_as_of,
     )
 
 

@@ -9,7 +9,6 @@ from assay.facts import Version
 from assay.model import Product, Rule
 from assay.plan.parts import some_parts
 from assay.plan.standing import State
-from assay.times import AHEAD
 from assay.views.freshness import FreshnessView
 from assay.views.products import readers_of
 from assay.views.results import (
@@ -22,7 +21,6 @@ from assay.views.results import (
 from assay.views.rules import overdue
 from assay.views.view import View
 from assay.views.words.freshness import cause_line
-from assay.views.words.numbers import day
 
 _UP_TO_DATE, _STALE = "up to date", "stale"
 _STATES = {
@@ -94,7 +92,7 @@ def status_of(
 
 def status_of_undeclared(version: Version) -> StatusView:
     """Return the status of a published product that is no longer declared."""
-    readers = readers_of(version)
+    readers = readers_of(version, version.data_as_of)
     return StatusView(
         plan=UndeclaredDecision(product=version.product, result=ResultKind.UNDECLARED),
         state=str(ResultKind.UNDECLARED),
@@ -174,11 +172,7 @@ def _late(product: Product, now: datetime, latest: datetime | None) -> list[str]
             continue
         moment = latest if latest.tzinfo else latest.replace(tzinfo=ZoneInfo(rule.tz))
         age = now - moment
-        if age < -AHEAD:
-            problems.append(
-                f"{rule.text!r} cannot be told: the latest event, {day(latest)}, is in the future"
-            )
-        elif age.total_seconds() > rule.within:
+        if age.total_seconds() > rule.within:
             hours = age.total_seconds() / 3600
             problems.append(f"{rule.text!r} is no longer so: it is {hours:,.0f} hours old")
     return problems

@@ -6,6 +6,7 @@ from typing import ClassVar
 from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
 from assay.facts import RuleResult, Status, Version, short
 from assay.model import Product
+from assay.plan.as_of import AsOf, as_of
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
@@ -14,7 +15,7 @@ from assay.text import clean
 from assay.views.products import ProductViews
 from assay.views.results import PlanView, ResultKind
 from assay.views.view import View
-from assay.views.words.numbers import memory
+from assay.views.words.numbers import day, memory
 from assay.views.words.results import lines
 
 _RUNGS = (
@@ -47,7 +48,8 @@ def explain(graph: Graph, observed: Observed, name: str) -> ExplanationView:
     """Return the decision for a product, and why."""
     steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
     decision, product = steps[name], graph.products[name]
-    view = ProductViews(graph, observed.facts).plan(name, decision)
+    times = as_of(graph, observed)
+    view = ProductViews(graph, observed.facts, times).plan(name, decision)
     change = _roots(graph, name, steps) if isinstance(decision, Held) else []
     change = change or _what_would_change(graph, product, decision)
     ladder = _ladder(decision)
@@ -55,6 +57,7 @@ def explain(graph: Graph, observed: Observed, name: str) -> ExplanationView:
         f"{name}  {product.purpose}",
         f"  owner {product.owner}, declared at {product.where}",
         *([f"  promised {product.freshness}"] if product.freshness else []),
+        *_as_of(times, name),
         *_cost(observed.facts.latest(name)),
         "",
         *ladder,
@@ -78,6 +81,15 @@ def _cost(version: Version | None) -> list[str]:
     if version is None or not version.peak:
         return []
     return [f"  last built in {version.seconds:.1f} s with {memory(version.peak)} of memory"]
+
+
+def _as_of(times: AsOf, name: str) -> list[str]:
+    """Return how far the published version reaches, and the slowest of what it depends on."""
+    if (at := times[name]) is None:
+        return []
+    path = times.slowest_path(name)
+    slowest = f"; the slowest input is {path[-1]}, as of {day(times[path[-1]])}" if path else ""
+    return [f"  as of {day(at)}{slowest}"]
 
 
 def _next(view: PlanView) -> PlanView:

@@ -8,6 +8,7 @@ from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options
 from assay.cli.printing import print_json, rounded, table
 from assay.facts import short
+from assay.plan.as_of import as_of
 from assay.plan.names import rule_of
 from assay.plan.parts import some_parts
 from assay.text import clean
@@ -33,7 +34,10 @@ def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
             chosen = rule_of(product, rule)
             results = history_of_rule(workspace.catalog, product, chosen, workspace.environment)
             return _print_rule(chosen.text, results, as_json)
-        versions = history_of(workspace.catalog, full, product, workspace.environment)
+        times = as_of(workspace.graph, workspace.observe())
+        versions = history_of(
+            workspace.catalog, full, product, workspace.environment, times.of_version
+        )
     if as_json:
         return print_json(versions)
     table(

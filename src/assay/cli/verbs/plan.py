@@ -8,6 +8,7 @@ import click
 from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.printing import print_json
+from assay.plan.as_of import as_of
 from assay.plan.ladder import plan
 from assay.text import clean
 from assay.views.products import ProductViews
@@ -31,7 +32,7 @@ def verb(
         observed = workspace.observe()
         request = selected(workspace, observed, select, exclude, force=force)
         steps = plan(workspace.graph, observed, request).steps
-        views = ProductViews(workspace.graph, observed.facts)
+        views = ProductViews(workspace.graph, observed.facts, as_of(workspace.graph, observed))
         planned = [views.planned(name, decision) for name, decision in steps.items()]
     if as_json:
         return print_json(planned)

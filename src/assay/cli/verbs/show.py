@@ -13,6 +13,7 @@ from assay.cli.options import ENV, JSON, options
 from assay.cli.printing import print_json, table
 from assay.cli.rows import copy_out, note_held_back, show_rows, version_shown
 from assay.errors import UsageError
+from assay.plan.as_of import as_of
 from assay.plan.names import rule_of
 from assay.sensitive import secret
 from assay.text import clean
@@ -72,7 +73,8 @@ def verb(
             if version_id or held or failures is not None or to:
                 hint = "`products show` alone says what it is."
                 raise UsageError(f"{full} is a source: it has no versions", hint=hint)
-            return _print(source_view(source, observed.sources[full]), as_json)
+            reaches = as_of(workspace.graph, observed)[full]
+            return _print(source_view(source, observed.sources[full], reaches), as_json)
         product = workspace.graph.products[full]
         inputs, steps = inputs_as_of_now(workspace, observed)
         version = version_shown(workspace, full, steps, version_id, held=held)

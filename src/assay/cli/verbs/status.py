@@ -12,6 +12,7 @@ from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.printing import print_json, table
 from assay.decisions import Decision
 from assay.facts import short
+from assay.plan.as_of import as_of
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
 from assay.views.freshness import FreshnessView, late_sources_above
@@ -54,7 +55,8 @@ def _statuses(
 ) -> list[StatusView]:
     """Return the status of each product, with notes about its inputs."""
     graph, catalog, environment = workspace.graph, workspace.catalog, workspace.environment
-    views, now = ProductViews(graph, observed.facts), workspace.clock()
+    views = ProductViews(graph, observed.facts, as_of(graph, observed))
+    now = workspace.clock()
     held_inputs = views.with_held_inputs(graph.products)
     mixtures = mixtures_by_pins(catalog, graph, environment)
     late_sources = late_sources_above(graph, promises)

@@ -2,7 +2,7 @@
 
 from assay.facts import short
 from assay.views.files import CopyView, FileView, SourceView
-from assay.views.words.numbers import count_of
+from assay.views.words.numbers import count_of, day
 
 
 def file_line(view: SourceView | FileView | CopyView) -> str:
@@ -19,9 +19,11 @@ def file_line(view: SourceView | FileView | CopyView) -> str:
 def _source(view: SourceView) -> str:
     if view.missing:
         return view.missing
-    size = f"{view.bytes:,} bytes"
+    as_of = f", as of {day(view.data_as_of)}" if view.data_as_of else ""
+    size = f"{view.bytes:,} bytes{as_of}"
     if view.kind == "file":
         advice = "a function that names it takes it as a pathlib.Path"
-        return f"{view.source}: {size} at {view.files[0]}, a file: {advice}"
+        where = f"{view.bytes:,} bytes at {view.files[0]}{as_of}"
+        return f"{view.source}: {where}, a file: {advice}"
     count = count_of(len(view.files), "file")
     return f"{view.source}: a source, {count} matching {view.pattern} ({view.kind}), {size}"
