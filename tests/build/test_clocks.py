@@ -6,6 +6,9 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
+import pytest
+
 from assay.catalog import open_catalog
 from assay.facts import Arrival
 from tests.conftest import Place
@@ -96,6 +99,52 @@ def test_a_day_in_the_path_is_how_far_parts_and_versions_reach(place: Place) -> 
     assert as_of(place, "2011-12-09T07:00") == reached, "nobody reads that yet"
     place.materialize("--now", "2011-12-09T07:00")
     assert {*as_of(place, "2011-12-09T08:00").values()} == {"2011-12-03T00:00:00"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("type", "latest"),
+    [
+        ("date", "2011-12-02T00:00:00"),
+        ("timestamp", "2011-12-02T08:30:00"),
+        ("timestamptz", "2011-12-02T08:30:00+00:00"),
+    ],
+)
+def test_event_times_of_a_source_are_read_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch, kind: str, type: str, latest: str
+) -> None:
+    """By the run that first reads a file; what is too far in the future does not count."""
+    raw = f'source.files("in/*.{kind}", columns={{"at": "{type}", "x": "bigint"}}, event_time="at")'
+    declare(place, raw, TOTAL)
+    times = ["2011-12-01 09:00:00", "2011-12-02 08:30:00", "2099-01-01 00:00:00"]
+
+    def write(name: str, texts: list[str]) -> None:
+        moments = [datetime.fromisoformat(text) for text in texts]
+        if type == "date":
+            moments = [moment.date() for moment in moments]
+        elif type == "timestamptz":
+            moments = [moment.replace(tzinfo=UTC) for moment in moments]
+        frame = pl.DataFrame({"at": moments, "x": range(len(texts))})
+        (place.root / "in").mkdir(exist_ok=True)
+        path = place.root / f"in/{name}.{kind}"
+        if kind == "parquet":
+            frame.write_parquet(path)
+            return
+        frame = frame.with_columns(
+            at=pl.lit(None) if not texts else pl.col("at").cast(pl.String).str.head(19)
+        )
+        frame = frame.with_columns(at=pl.col("at") + ("Z" if type == "timestamptz" else ""))
+        frame.write_csv(path) if kind == "csv" else frame.write_ndjson(path)
+
+    write("a", times)
+    write("b", times[:1])
+    assert place.run("show", "raw", "--json").json["data_as_of"] is None, "no build read it yet"
+    place.materialize("--now", "2011-12-05T07:00")
+    assert as_of(place, "2011-12-05T08:00") == {"s.total": latest}
+    assert place.run("show", "raw", "--json").json["data_as_of"] == latest
+    monkeypatch.setattr("assay.build.inspector.inspect", None)  # nothing is read once more
+    place.materialize("--force", "--now", "2011-12-05T09:00")
+    assert as_of(place, "2011-12-05T10:00") == {"s.total": latest}
 
 
 def test_a_function_without_inputs_is_of_no_known_time(place: Place) -> None:

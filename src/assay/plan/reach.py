@@ -71,7 +71,7 @@ def _place_of_day(source: Source) -> int | None:
 
 
 def _last_written(files: Sequence[SourceFile], now: datetime) -> datetime | None:
-    """Return when the newest file was written; a clock that is a little ahead is not believed."""
+    """Return when the newest file was written; by a clock that is ahead, it is now."""
     limit = (now + AHEAD - _EPOCH) // timedelta(microseconds=1) * 1000
     newest = max((file.modified_ns for file in files if file.modified_ns <= limit), default=0)
     if newest <= 0:

@@ -77,12 +77,12 @@ _KINDS: Mapping[type, ResultKind] = {
 class ProductViews(Struct, frozen=True):
     """Builds views of the products of a graph, from the facts of one environment.
 
-    `as_of` says how far the data of versions reaches.
+    `as_of` says how far the data of versions reaches; without it, it is as it was recorded.
     """
 
     graph: Graph
     facts: Facts
-    as_of: AsOf
+    as_of: AsOf | None = None
 
     def result(self, result: Result, release: int | None = None) -> ResultView:
         """Return the view of a result; `release` is the release that published the product."""
@@ -181,7 +181,10 @@ class ProductViews(Struct, frozen=True):
         if pointer is None:
             return None
         version = self.facts.version(pointer.version)
-        return readers_of(version, self.as_of.of_version(version))
+        return readers_of(version, self._reached(version))
+
+    def _reached(self, version: Version) -> datetime | None:
+        return self.as_of.of_version(version) if self.as_of else version.data_as_of
 
     def affected(self, name: str) -> tuple[str, ...]:
         """Return the consumers of a product and of its downstream, each with what they decide."""
@@ -230,7 +233,7 @@ class ProductViews(Struct, frozen=True):
                     version=version.id,
                     rows=version.rows,
                     pinned=pinned,
-                    data_as_of=self.as_of.of_version(version),
+                    data_as_of=self._reached(version),
                 )
             case Blocked():
                 return self._held_back(name, end)
