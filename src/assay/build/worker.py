@@ -35,7 +35,7 @@ from assay.engines.measure import measure
 from assay.errors import BuildError
 from assay.model import Product
 from assay.plan.graph import Graph
-from assay.plan.moments import at_moment
+from assay.plan.moments import with_moment
 from assay.store.permissions import make_folder
 from assay.text import sayable
 
@@ -142,7 +142,7 @@ def _function(config: Config, product: Product) -> Callable[..., Any]:
         graph, functions = _from_project(config, product.name)
     declared = graph.products.get(product.name)
     if declared and product.moment:
-        declared = at_moment(declared, product.moment)
+        declared = with_moment(declared, product.moment)
     if not functions or declared is None or declared.code.digest != product.code.digest:
         raise BuildError("the definitions changed while they were being used", hint="Run it again.")
     return functions[0]

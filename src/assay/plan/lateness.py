@@ -85,8 +85,9 @@ class Surroundings(Struct, frozen=True, kw_only=True, dict=True):
         """What is held, or is a source that is late, and everything below that."""
         late = [
             name
-            for name in self.graph.sources
-            if (moments := self.moments.get(name))
+            for name, source in self.graph.sources.items()
+            if source.freshness
+            and (moments := self.moments.get(name))
             and moments.last
             and not self.windows[name].reached(moments.last, self.as_of.get(name))
         ]
@@ -232,8 +233,9 @@ def is_prevented(
 
 def _is_late_with(name: str, promise: Promise, around: Surroundings, *, near: bool) -> bool:
     """Return whether a source is late with the data of a promise to others."""
+    source = around.graph.sources.get(name)
     window, moments = around.windows.get(name), around.moments.get(name)
-    if window is None or moments is None or name not in around.graph.sources:
+    if source is None or source.freshness is None or window is None or moments is None:
         return False
     last = moments.last
     if last is None or window.reached(last, around.as_of.get(name)):

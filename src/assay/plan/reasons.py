@@ -62,7 +62,7 @@ def _code_reasons(before: Code, code: Code) -> list[Reason]:
     old, new = before.reached, code.reached
     differing = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     reasons: list[Reason] = []
-    if CLOCK in differing and CLOCK in old and CLOCK in new:
+    if CLOCK in differing and CLOCK in new:
         differing.remove(CLOCK)
         reasons.append(TimePassed(now=new[CLOCK]))
     if differing:

@@ -9,9 +9,9 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from assay.model import Freshness
 from assay.plan.forecast import Forecast, obstacle
 from assay.plan.graph import Graph
+from assay.plan.inheritance import inherited
 from assay.plan.lateness import (
     Cause,
     Moments,
@@ -143,7 +143,7 @@ def standings(
 
 def standings_in(around: Surroundings, forecast: Mapping[str, Expected]) -> Mapping[str, Standing]:
     """Return how promises stand; sources first, then products in order."""
-    graph, handed = around.graph, handed_down(around.graph)
+    graph, handed = around.graph, inherited(around.graph, around.now)
     return {
         name: replace(
             _standing(name, around, forecast.get(name)),
@@ -159,7 +159,8 @@ def surroundings(
 ) -> Surroundings:
     """Return all windows, with the promises around a moment."""
     windows = windows_of(graph)
-    windows |= {name: window_of(f, graph.calendars) for name, (f, _) in handed_down(graph).items()}
+    handed = inherited(graph, now)
+    windows |= {name: window_of(f, graph.calendars) for name, (f, _) in handed.items()}
     return Surroundings(
         graph=graph,
         now=now,
@@ -182,11 +183,6 @@ def windows_of(graph: Graph) -> dict[str, Window]:
             if freshness:
                 windows[name] = window_of(freshness, graph.calendars)
     return windows
-
-
-def handed_down(graph: Graph) -> Mapping[str, tuple[Freshness, str]]:
-    """Return the windows of products without one of their own, each with whose it is."""
-    return {}
 
 
 def _moments(

@@ -166,9 +166,12 @@ class DueWindow(Window):
         return promises
 
     def opens(self, promise: Promise) -> datetime:
-        """Return the end of the day that data has to reach; its start if that end is after due."""
+        """Return the end of the period that data has to reach; its start if that end is after due."""
         if isinstance(promise.reach, datetime):
             return promise.reach
+        if self._covers in PERIODS:
+            start = start_of_period(self._covers.removeprefix("previous "), promise.days[-1])
+            return utc_of(datetime.combine(start, time()), self.tz)
         end = utc_of(datetime.combine(promise.reach + _DAY, time()), self.tz)
         if end <= promise.due:
             return end

@@ -43,6 +43,14 @@ class FreshnessView(View, frozen=True, kw_only=True):
     causes: tuple[CauseView, ...]
     problem: str
 
+    @property
+    def is_broken(self) -> bool:
+        """Return whether a promise of its own is late or missed.
+
+        An inherited one is only shown: a table of countries is old, and nobody promised more.
+        """
+        return self.state.is_broken and not self.inherited_from
+
 
 def freshness_views(
     standings: Mapping[str, Standing],
@@ -62,7 +70,7 @@ def late_sources_above(
     """Return by product the sources above it that did not come as promised."""
     late: dict[str, list[FreshnessView]] = {}
     for view in promises.values():
-        if view.is_source and view.state.is_broken:
+        if view.is_source and view.is_broken:
             for below in graph.downstream(view.name):
                 late.setdefault(below, []).append(view)
     return late

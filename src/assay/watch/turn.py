@@ -16,7 +16,7 @@ from assay.decisions import Build, Check, Decision, Maybe, Publish, Waive
 from assay.events import Outcome
 from assay.plan.as_of import as_of
 from assay.plan.due import without
-from assay.plan.moments import NEVER
+from assay.plan.moments import NEVER, is_fetcher, opens_next
 from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions
 from assay.plan.standing import Standing, standings
@@ -153,3 +153,6 @@ def _moments(
     periods = {product.changes_with for product in workspace.graph.products.values()}
     if periods - {"", NEVER}:  # every hour, day or month begins with an hour
         yield observed.now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    for product in workspace.graph.products.values():
+        if product.freshness and is_fetcher(product):
+            yield opens_next(product.freshness, observed.now, workspace.graph.calendars)

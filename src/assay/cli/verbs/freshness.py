@@ -33,7 +33,7 @@ def verb(
     """Show which promises are kept, due, at risk, late or missed, and why.
 
     NAMES are selectors, as after -s; they may name sources. Changes nothing. Exits with 3 when
-    something is late or missed.
+    something is late or missed that has a promise of its own.
     """
     with opened(env, now, last_good=True) as workspace:
         observed = workspace.observe()
@@ -43,7 +43,7 @@ def verb(
     else:
         for line in _lines(views, observed.now):
             click.echo(clean(line))
-    if any(view.state.is_broken for view in views) and not warn_only:
+    if any(view.is_broken for view in views) and not warn_only:
         click.get_current_context().exit(_BROKEN)
 
 
