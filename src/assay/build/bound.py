@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from assay.engines.binding import EmptyTables, Unbound
 from assay.engines.sql.reader import place
 from assay.engines.types import casts
@@ -30,14 +32,19 @@ class Bound:
         self._columns: dict[str, tuple[Column, ...]] = {}
 
     def bind(self, names: Iterable[str]) -> Lineage:
-        """Return the lineage of these products and sources, and of all that they are made of."""
-        wanted = made_of(self.graph, names)
+        """Return the lineage of these products and sources.
+
+        All that they are made of is bound too, for its columns; a function among that is traced
+        only if it has no contract.
+        """
+        asked = set(names)
+        wanted = made_of(self.graph, asked)
         with EmptyTables() as tables:
             for name in sorted(wanted & self.graph.sources.keys()):
                 self._keep(name, *_of_source(self.graph.sources[name]), tables)
             for name in self.graph.order:
                 if name in wanted:
-                    self._bind(self.graph.products[name], tables)
+                    self._bind(self.graph.products[name], tables, traced=name in asked)
         inputs = {
             name: _input_names(self.graph.products[name])
             for name in self.flows
@@ -45,14 +52,14 @@ class Bound:
         }
         return Lineage(self.flows, inputs)
 
-    def _bind(self, product: Product, tables: EmptyTables) -> None:
-        flows = self._flows(product, tables)
+    def _bind(self, product: Product, tables: EmptyTables, *, traced: bool) -> None:
+        flows = self._flows(product, tables, traced=traced or not product.contract.columns)
         if product.quarantines and not flows.unknown:
             flows = _less_quarantined(flows)
         columns = _stored(product, flows) or tuple(self._published(product.name))
         self._keep(product.name, columns, _as_stored(flows, columns), tables)
 
-    def _flows(self, product: Product, tables: EmptyTables) -> TableFlows:
+    def _flows(self, product: Product, tables: EmptyTables, *, traced: bool) -> TableFlows:
         unknown = [i.name for i in product.inputs if i.name not in self._columns]
         if product.kind is Kind.FILE:
             return TableFlows(unknown="a Python function writes it as a file")
@@ -62,6 +69,8 @@ class Bound:
             return self._quarantined(product.inputs[0].name)
         if product.kind is Kind.SQL:
             return _of_query(product, tables)
+        if not traced:
+            return untraced(product, {})
         return self._trace(product, {i.name: self._columns[i.name] for i in product.inputs})
 
     def _quarantined(self, name: str) -> TableFlows:
@@ -145,7 +154,7 @@ def _as_stored(flows: TableFlows, columns: Sequence[Column]) -> TableFlows:
         ColumnFlows(name=column.name, type=column.type, flows=of.get(column.name, ()))
         for column in columns
     ]
-    return TableFlows(columns=tuple(stored), rows=flows.rows, unknown=flows.unknown)
+    return replace(flows, columns=tuple(stored))
 
 
 def _less_quarantined(flows: TableFlows) -> TableFlows:
@@ -153,7 +162,7 @@ def _less_quarantined(flows: TableFlows) -> TableFlows:
     rows = {(flow.of, flow.column): flow for flow in flows.rows}
     for flow in (flow for column in flows.columns for flow in column.flows):
         rows.setdefault((flow.of, flow.column), Flow(flow.of, flow.column, (How.UNKNOWN,)))
-    return TableFlows(columns=flows.columns, rows=tuple(rows[key] for key in sorted(rows)))
+    return replace(flows, rows=tuple(rows[key] for key in sorted(rows)))
 
 
 def untraced(product: Product, inputs: Mapping[str, Sequence[Column]]) -> TableFlows:

@@ -2,21 +2,23 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from msgspec import Struct
 
+from assay.engines.flow_sets import UnknownPlan, flows_of
 from assay.engines.quoting import identifier
-from assay.engines.sql.expressions import BIT, UnknownPlan, Uses
 from assay.engines.sql.lineage import lineage
 from assay.engines.sql.parser import close, connect
 from assay.model import Input
-from assay.plan.flows import ColumnFlows, Flow, How, TableFlows
+from assay.plan.flows import ColumnFlows, TableFlows
 from assay.signals import hearing
 
-_NO_SCHEMA = "main"
+if TYPE_CHECKING:
+    import duckdb
+
+_NO_SCHEMA = "main"  # of names without a domain
 
 
 class Unbound(ValueError):
@@ -43,7 +45,6 @@ class EmptyTables:
     """A DuckDB instance that holds tables without rows, and can reach nothing else."""
 
     def __init__(self) -> None:
-        self._tables: dict[tuple[str, str], str] = {}  # full names, by schema and table
         self._schemas = {_NO_SCHEMA}
         self._domain = ""
         self._connection = connect()
@@ -73,7 +74,11 @@ class EmptyTables:
             self._connection.execute(f"create table {_quoted(schema, table)} ({spelled})")
         except duckdb.Error as error:
             raise Unbound(str(error).splitlines()[0]) from None
-        self._tables[schema, table] = name
+
+    def relation(self, name: str, columns: Iterable[tuple[str, str]]) -> "duckdb.DuckDBPyRelation":
+        """Create such a table, and return it as a relation."""
+        self.add(name, columns)
+        return self._connection.table(_quoted(*_place(name)))
 
     def _create_schema(self, schema: str) -> None:
         if schema not in self._schemas:
@@ -100,10 +105,10 @@ class EmptyTables:
             )
         return TableFlows(
             columns=tuple(
-                ColumnFlows(name=name, type=type, flows=self._flows(uses))
+                ColumnFlows(name=name, type=type, flows=flows_of(uses))
                 for (name, type), uses in zip(columns, flows, strict=True)
             ),
-            rows=self._flows(rows),
+            rows=flows_of(rows),
         )
 
     @contextmanager
@@ -151,13 +156,6 @@ class EmptyTables:
             raise Unbound(str(error).splitlines()[0]) from None
         return list(zip(relation.columns, map(str, relation.types), strict=True))
 
-    def _flows(self, uses: Uses) -> tuple[Flow, ...]:
-        flows = (
-            Flow(self._tables[schema, table], column, _hows(bits))
-            for (schema, table, column), bits in uses.items()
-        )
-        return tuple(sorted(flows, key=lambda flow: (flow.of, flow.column)))
-
 
 def _place(name: str) -> tuple[str, str]:
     """Return the schema and the table of a full name."""
@@ -167,11 +165,6 @@ def _place(name: str) -> tuple[str, str]:
 
 def _quoted(schema: str, table: str) -> str:
     return f"memory.{identifier(schema)}.{identifier(table)}"
-
-
-@cache
-def _hows(bits: int) -> tuple[How, ...]:
-    return tuple(how for how, bit in BIT.items() if bits & bit)
 
 
 def _problem(answer: _Answer) -> str:

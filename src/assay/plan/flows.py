@@ -69,12 +69,13 @@ class TableFlows(Struct, frozen=True, kw_only=True):
     """The columns of a product or source, and the flows that decide which rows it has.
 
     `unknown` says why nothing is known about the flows: then each column may depend on every column
-    of every input. '' when they are known.
+    of every input. '' when they are known. `partly` says why some are of the kind `unknown`.
     """
 
     columns: tuple[ColumnFlows, ...] = ()
     rows: tuple[Flow, ...] = ()
     unknown: str = ""
+    partly: str = ""
 
     def column(self, name: str) -> ColumnFlows | None:
         """Return a column by its name, in any case; None for none."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from msgspec import field
 
 from assay.build.bound import Bound, made_of, untraced
+from assay.build.empty_runs import EmptyRuns
 from assay.build.workspace import Workspace
 from assay.errors import UsageError
 from assay.model import Column, Kind
@@ -37,10 +38,14 @@ class FlowView(View, frozen=True, kw_only=True):
 
 
 class UnknownView(View, frozen=True, kw_only=True):
-    """A product whose columns may each depend on every column of its inputs, and why."""
+    """A product of which not all flows are known, and why.
+
+    `every`: each of its columns may depend on every column of its inputs.
+    """
 
     name: str
     why: str
+    every: bool
 
 
 class ColumnLineageView(View, frozen=True, kw_only=True):
@@ -109,7 +114,10 @@ def _is_file(graph: Graph, name: str) -> bool:
 
 
 def lineage_around(workspace: Workspace, names: Iterable[str]) -> Lineage:
-    """Return the lineage of the columns of these products and sources, and of what they read."""
+    """Return the lineage of the columns of these products and sources, and of what they read.
+
+    Functions are run on empty inputs, in a child process.
+    """
     graph, catalog = workspace.graph, workspace.catalog
     wanted = made_of(graph, names)
     workspace.project.vouch(sorted(wanted & graph.products.keys()))
@@ -118,7 +126,10 @@ def lineage_around(workspace: Workspace, names: Iterable[str]) -> Lineage:
     def published(name: str) -> tuple[Column, ...]:
         return catalog.version(pointers[name].version).columns if name in pointers else ()
 
-    return Bound(graph, published, untraced).bind(wanted)
+    if workspace.project.outdated:  # there is no function that could be run
+        return Bound(graph, published, untraced).bind(names)
+    with EmptyRuns(workspace.config.root, workspace.clock()) as runs:
+        return Bound(graph, published, runs.trace).bind(names)
 
 
 def _no_column(name: str, column: str, table: TableFlows) -> UsageError:
@@ -149,5 +160,6 @@ def _end(place: Place) -> ColumnEndView:
 def _unknown(lineage: Lineage, edges: Iterable[Edge]) -> Iterable[UnknownView]:
     """Yield the products of these flows whose lineage is not known."""
     for name in sorted({edge.target.of for edge in edges}):
-        if why := lineage.tables[name].unknown:
-            yield UnknownView(name=name, why=why)
+        table = lineage.tables[name]
+        if why := table.unknown or table.partly:
+            yield UnknownView(name=name, why=why, every=bool(table.unknown))

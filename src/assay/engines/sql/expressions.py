@@ -1,21 +1,21 @@
 """How columns take part in the expressions of a plan that DuckDB has bound."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from assay.engines.flow_sets import (
+    NONE,
+    UnknownPlan,
+    Uses,
+    aggregated,
+    as_how,
+    computed,
+    united,
+)
 from assay.plan.flows import How
 
-# A column of a table, or its ROWS: schema, table, column.
-Source = tuple[str, str, str]
-# How each source takes part, as a set of bits: a query of a hundred columns unites thousands.
-Uses = Mapping[Source, int]
 Columns = Sequence[Uses]
 
-NONE: Uses = {}
-BIT = {how: 1 << number for number, how in enumerate(How)}
-_IDENTITY, _COMPUTED, _AGGREGATED = (
-    BIT[how] for how in (How.IDENTITY, How.COMPUTED, How.AGGREGATED)
-)
 _CLASSES = {
     "BOUND_AGGREGATE",
     "BOUND_BETWEEN",
@@ -41,41 +41,6 @@ _ORDERLESS = {
 }
 _ORDERED = {"WINDOW_ROW_NUMBER", "WINDOW_NTILE", "WINDOW_FIRST_VALUE", "WINDOW_LAST_VALUE"}
 _ORDERED |= {"WINDOW_NTH_VALUE", "WINDOW_LEAD", "WINDOW_LAG", "WINDOW_FILL", "WINDOW_AGGREGATE"}
-
-
-class UnknownPlan(ValueError):
-    """A part of a plan that is not known, so that nothing can be said about its columns."""
-
-
-def united(uses: Iterable[Uses]) -> Uses:
-    """Return all that takes part in any of these."""
-    total: dict[Source, int] = {}
-    for one in uses:
-        for source, bits in one.items():
-            total[source] = total.get(source, 0) | bits
-    return total
-
-
-def as_how(how: How, uses: Uses) -> Uses:
-    """Return the same sources, all of which take part in this way alone."""
-    return dict.fromkeys(uses, BIT[how])
-
-
-def computed(uses: Uses) -> Uses:
-    """Return the sources of an expression, of what takes part in its operands."""
-    return {
-        source: bits & ~_IDENTITY | _COMPUTED if bits & _IDENTITY else bits
-        for source, bits in uses.items()
-    }
-
-
-def aggregated(uses: Uses) -> Uses:
-    """Return the sources of an aggregate, of what takes part in its arguments."""
-    direct = _IDENTITY | _COMPUTED
-    return {
-        source: bits & ~direct | _AGGREGATED if bits & direct else bits
-        for source, bits in uses.items()
-    }
 
 
 class Scope:

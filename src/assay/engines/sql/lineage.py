@@ -8,11 +8,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from assay.engines.sql.expressions import (
+from assay.engines.flow_sets import (
     BIT,
     NONE,
-    Columns,
-    Scope,
     UnknownPlan,
     Uses,
     aggregated,
@@ -20,6 +18,7 @@ from assay.engines.sql.expressions import (
     computed,
     united,
 )
+from assay.engines.sql.expressions import Columns, Scope
 from assay.plan.flows import ROWS, How
 
 Node = Mapping[str, Any]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from assay.plan.flows import EVERY, ROWS, How
 from assay.text import clean
-from assay.views.column_lineage import ColumnEndView, ColumnLineageView, FlowView
+from assay.views.column_lineage import ColumnEndView, ColumnLineageView, FlowView, UnknownView
 from assay.views.lineage import quoted
 
 
@@ -25,9 +25,14 @@ def column_tree(view: ColumnLineageView) -> list[str]:
             line = f"    {'  ' * depth}{label(end, view)}{_in_words(flow, '  ')}{repeated}"
             lines.append(clean(line))
     if view.unknown:
-        lines.append("  not known, so every column may depend on every column of the inputs")
-        lines += [clean(f"    {unknown.name}: {unknown.why}") for unknown in view.unknown]
+        lines.append("  not known")
+        lines += [clean(f"    {_why_unknown(unknown)}") for unknown in view.unknown]
     return lines
+
+
+def _why_unknown(unknown: UnknownView) -> str:
+    may = "each column may depend on every column of its inputs" if unknown.every else "see perhaps"
+    return f"{unknown.name}: {unknown.why} ({may})"
 
 
 def _source(flow: FlowView) -> ColumnEndView:

@@ -1,0 +1,112 @@
+"""Runs in a child process: runs functions of products on empty inputs, and replies with lineage.
+
+A request and a reply are a line of JSON each. While a function runs, writing files, starting
+processes and connecting are refused: it is run for its plan, and must change nothing.
+"""
+
+import os
+import sys
+from contextlib import contextmanager, redirect_stdout
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from msgspec import Struct
+from msgspec.json import decode
+
+from assay.build.supervisor import supervised
+from assay.declare.project import Project, open_project
+from assay.engines.empty_run import run_empty
+from assay.jsonform import encode
+from assay.model import Column
+from assay.plan.flows import TableFlows
+from assay.text import clean
+
+_REFUSED = {
+    *("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate"),
+    *("shutil.rmtree", "shutil.move", "shutil.copyfile", "shutil.copytree"),
+    *("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "subprocess.Popen"),
+    *("socket.connect", "socket.bind", "socket.sendto"),
+}
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+class Opening(Struct, frozen=True, kw_only=True):
+    """Which project the requests are about, and the moment that counts as now."""
+
+    root: str
+    now: datetime
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """A product, and the columns of its inputs by full name."""
+
+    product: str
+    columns: dict[str, list[Column]]
+
+
+class _Guard:
+    """An audit hook that refuses what changes things, while it is closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        sys.addaudithook(self._audit)
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.closed:
+            return
+        writes = event == "open" and bool((arguments[2] or 0) & _WRITES)
+        if (writes and arguments[0] != os.devnull) or event in _REFUSED:
+            what = f"{event} {arguments[0]}" if arguments else event
+            raise PermissionError(f"it is run for its lineage, and may change nothing ({what})")
+
+    @contextmanager
+    def __call__(self) -> Any:
+        self.closed = True
+        try:
+            yield
+        finally:
+            self.closed = False
+
+
+def run() -> None:
+    """Answer requests until there are no more."""
+    requests, replies, lifeline, parent = map(int, sys.argv[1:])
+    supervised(parent, lifeline, requests, replies)
+    for pipe in (requests, replies):
+        os.set_inheritable(pipe, False)
+    sys.dont_write_bytecode = True
+    # Nothing that the user's code prints may become a reply.
+    with os.fdopen(requests, "rb") as messages, redirect_stdout(sys.stderr):
+        opening = decode(messages.readline(), type=Opening)
+        project = open_project(Path(opening.root))
+        project.set_clock(opening.now)
+        project.definitions()
+        _serve(project, messages, replies)
+    os._exit(0)
+
+
+def _serve(project: Project, messages: IO[bytes], replies: int) -> None:
+    guard = _Guard()
+    _send(replies, TableFlows())
+    while message := messages.readline():
+        request = decode(message, type=Request)
+        product = project.graph.products[request.product]
+        recipe = project.definitions()[request.product].recipe
+        assert recipe is not None
+        try:
+            with guard():
+                flows = run_empty(product, recipe, request.columns)
+        except BaseException as error:  # such as SystemExit
+            flows = TableFlows(unknown=clean(f"its function, run without rows, raised {error!r}"))
+        _send(replies, flows)
+
+
+def _send(replies: int, flows: TableFlows) -> None:
+    message = encode(flows) + b"\n"
+    while message:
+        message = message[os.write(replies, message) :]
+
+
+if __name__ == "__main__":
+    run()
