@@ -91,31 +91,47 @@ def test_a_query_that_does_not_fit_says_so(shop: Place) -> None:
     assert (ran.code, "the columns of sales.total are not known" in ran.err) == (2, True)
 
 
-def test_columns_are_those_of_the_contract_and_of_versions(place: Place) -> None:
-    """A function without a contract has the columns that it was published with."""
+def test_functions_of_python(place: Place) -> None:
+    """A function without a contract has the columns that it returns, or else was published with."""
     place.write(
         "products/sales.py",
         """
-        class Lines(pa.DataFrameModel):
-            x: int
+        @product(owner="o")
+        def lazy(numbers):
+            return numbers.filter(pl.col("x") > 0).select(y=pl.col("x") * 2)
 
         @product(owner="o")
-        def opaque(numbers: pl.DataFrame):
+        def eager(numbers: pl.DataFrame):
             return numbers.with_columns(y=pl.col("x") * 2)
 
-        sql_product("after", "select y from opaque", owner="o")
+        @product(owner="o")
+        def picky(numbers: pl.DataFrame):
+            return numbers.select(y=numbers["x"][0])
+
+        sql_product("after", "select y, x from lazy join eager using (y)", owner="o")
+        sql_product("later", "select y as z from picky", owner="o")
         """,
         header=True,
     )
-    ran = place.run("lineage", "after.y")
-    assert (ran.code, "sales.opaque are not known" in ran.err) == (2, True)
-    place.materialize()
     assert place.run("lineage", "after.y").out.splitlines()[:4] == [
         "sales.after.y  (BIGINT)",
         "  value from",
-        "    sales.opaque.y  identity",
-        "      every column of sales.numbers  perhaps",
+        "    sales.lazy.y  identity",
+        "      sales.numbers.x  computed",
     ]
+    out = place.run("lineage", "after.x").out
+    assert "    sales.eager.x  identity\n      every column of sales.numbers  perhaps\n" in out
+    assert (
+        "    sales.eager: its function takes an input as a polars.DataFrame, which shows no plan"
+        " (each column may depend on every column of its inputs)" in out
+    )
+    ran = place.run("lineage", "later.z")
+    assert ran.code == 2
+    assert "the columns of sales.picky are not known: its function, run without rows" in ran.err
+    place.materialize()
+    out = place.run("lineage", "later.z").out
+    assert "    sales.picky.y  identity\n      every column of sales.numbers  perhaps\n" in out
+    assert "sales.picky: its function, run without rows, raised IndexError" in out
 
 
 def test_rows_that_are_set_aside(place: Place) -> None:

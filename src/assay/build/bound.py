@@ -60,11 +60,12 @@ class Bound:
         self._keep(product.name, columns, _as_stored(flows, columns), tables)
 
     def _flows(self, product: Product, tables: EmptyTables, *, traced: bool) -> TableFlows:
-        unknown = [i.name for i in product.inputs if i.name not in self._columns]
+        unknown = next((i.name for i in product.inputs if i.name not in self._columns), "")
         if product.kind is Kind.FILE:
             return TableFlows(unknown="a Python function writes it as a file")
         if unknown:
-            return TableFlows(unknown=f"the columns of {', '.join(sorted(unknown))} are not known")
+            why = self.flows[unknown].unknown or "they are not declared"
+            return TableFlows(unknown=f"the columns of {unknown} are not known: {why}")
         if product.kind is Kind.QUARANTINE:
             return self._quarantined(product.inputs[0].name)
         if product.kind is Kind.SQL:
