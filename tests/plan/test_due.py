@@ -4,7 +4,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from assay.decisions import Build, CodeChanged, FirstBuild, Held, InputChanged, Keep, Maybe
+from assay.decisions import (
+    Build,
+    CodeChanged,
+    FirstBuild,
+    Held,
+    InputChanged,
+    Keep,
+    Maybe,
+    TimePassed,
+)
 from assay.model import Code, Contract, Freshness, Input, Kind, Product, Where
 from assay.plan.due import due_products, is_open, moments, without
 from assay.plan.graph import Graph
@@ -73,6 +82,12 @@ def test_only_new_data_waits(reason: object, is_due: bool) -> None:
     chain = graph(product("a"), product("b", "a", freshness=DAILY))
     steps = {"d.a": Build(reasons=(reason,)), "d.b": Maybe(inputs=("d.a",))}
     assert due_products(chain, steps, lambda name: False) == ({"d.a", "d.b"} if is_due else set())
+
+
+def test_what_is_fetched_anew_is_new_data_to_those_below() -> None:
+    chain = graph(product("a", freshness=DAILY), product("b", "a", freshness=DAILY))
+    steps = {"d.a": Build(reasons=(TimePassed(now="hour"),)), "d.b": Maybe(inputs=("d.a",))}
+    assert due_products(chain, steps, lambda name: False) == {"d.a"}
 
 
 def test_release_groups_are_due_as_a_whole() -> None:

@@ -10,6 +10,7 @@ from assay.decisions import (
     InputChanged,
     Maybe,
     Publish,
+    TimePassed,
     Waive,
 )
 from assay.plan.calendars import DaysUnknown
@@ -102,19 +103,26 @@ def without(graph: Graph, names: Collection[str], left_out: Iterable[str]) -> se
 
 
 def _changed_otherwise(graph: Graph, steps: Mapping[str, Decision]) -> set[str]:
-    """Return the products with work to do that new data alone does not cause."""
-    changed = set[str]()
+    """Return the products with work to do that new data alone does not cause.
+
+    What time has made stale is fetched anew; to products downstream, that is new data.
+    """
+    changed, spreading = set[str](), set[str]()
     for name in graph.order:
+        below = not spreading.isdisjoint(graph.products[name].reads)
         match steps.get(name):
             case Check() | Publish() | Waive():
                 changed.add(name)
-            case Maybe(inputs=inputs) if not changed.isdisjoint(inputs):
-                changed.add(name)
+                spreading.add(name)
+            case Maybe() if below:
+                spreading.add(name)
             case Build(reasons=reasons):
-                own = any(not isinstance(reason, InputChanged) for reason in reasons)
-                if own or not changed.isdisjoint(graph.products[name].reads):
+                own = [reason for reason in reasons if not isinstance(reason, InputChanged)]
+                if own:
                     changed.add(name)
-    return changed
+                if below or any(not isinstance(reason, TimePassed) for reason in own):
+                    spreading.add(name)
+    return changed | spreading
 
 
 def moments(window: Window, now: datetime, as_of: datetime | None) -> Iterator[datetime]:
