@@ -1,6 +1,6 @@
 """Makes a project of tiny products, its catalog and store filled with what a run that builds all would have recorded.
 
-    python -m benchmarks.seed FOLDER --products 1000 [--versions 100]
+    python -m benchmarks.seed FOLDER --products 1000 [--versions 100] [--promises]
 
 One product is built by a real run: what was recorded of that, version, verdict and file, is recorded of every other
 under its own name and key. Files of old versions are not made. `benchmarks.noop` runs it as a process of its own: what
@@ -36,13 +36,24 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--products", type=int, default=1000)
     parser.add_argument("--versions", type=int, default=1)
+    parser.add_argument("--promises", action="store_true", help="each product has a promise")
     told = parser.parse_args()
     place = told.folder.absolute()
     lines = "".join(f"{n},{n % 7}\n" for n in range(10))
     put(place / NUMBERS.file, f"id,x\n{lines}")
     write_assay(place, pipeline(told.products, {}))
+    if told.promises:
+        promise(place)
     run(assay("", place, "materialize", "--select", "tiny.p0").command, place)
     fill(open_project(place), told.versions)
+
+
+def promise(place: Path) -> None:
+    """Let each product promise the data of the day before by 07:00."""
+    freshness = "freshness=Freshness(by='07:00', covers='previous day')"
+    for file in (place / "products").glob("*.py"):
+        text = file.read_text().replace("owner='bench'", f"owner='bench', {freshness}")
+        file.write_text(text.replace("from assay import ", "from assay import Freshness, ", 1))
 
 
 def fill(project: Project, versions: int) -> None:

@@ -218,6 +218,17 @@ def _loose(root: Path) -> set[str]:
     }
 
 
+def promises(root: Path) -> list[tuple[Any, ...]]:
+    """Return the recorded promises."""
+    return rows(root, "select name, due, state, came, as_of, cause from promises order by 1, 2")
+
+
+def same_promises(root: Path, expected: list[tuple[Any, ...]]) -> None:
+    """Raise Wrong when promises are lost, recorded otherwise, or not expected."""
+    if wrong := set(promises(root)) ^ set(expected):
+        raise Wrong(f"promises came out otherwise: {sorted(wrong)}")
+
+
 def facts(root: Path) -> Facts:
     log = root / "built.log"
     [(releases,)] = rows(root, "select count(*) from releases") or [(0,)]

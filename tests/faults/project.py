@@ -9,10 +9,11 @@ DEFINITIONS = """
 import os
 import polars as pl
 import pandera.polars as pa
-from assay import product, rule, source, sql_product
+from assay import Freshness, product, rule, source, sql_product
 
 numbers = source.files("data/*.csv", columns={"gen": pl.Int64, "k": pl.Int64, "x": pl.Int64})
-drops = source.files("drops/{day:date}.csv", columns={"gen": pl.Int64, "x": pl.Int64})
+drops = source.files("drops/{day:date}.csv", columns={"gen": pl.Int64, "x": pl.Int64},
+    freshness=Freshness(by="05:00", covers="previous day"))
 
 def tell(what):
     with open("built.log", "a") as log:
@@ -50,7 +51,7 @@ def lines(drops: pl.LazyFrame) -> pl.LazyFrame:
     return frame.lazy()
 
 daily = sql_product("daily", "select day, max(gen) as gen, sum(x)::bigint as x from lines group by 1", owner="o",
-    partition_by="day")
+    partition_by="day", freshness=Freshness(by="07:00", covers="previous day"))
 
 cut = sql_product("cut", "select k, gen, sum(x)::bigint as x from base group by all", owner="o", partition_by="k")
 

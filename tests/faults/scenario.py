@@ -31,6 +31,7 @@ class Scene:
     points: int = field(init=False)
     trace: list[list[Any]] = field(init=False)
     code: int = field(init=False)
+    promises: list[tuple[Any, ...]] = field(init=False)
     _copies: int = 0
 
     @property
@@ -54,6 +55,7 @@ class Scene:
             assert ended.code in {0, 3}, ended.err
             self.trace, self.points, self.code = ended.trace, len(ended.trace), ended.code
             self.after = checker.snapshot(root, mixed=self.mixed)
+            self.promises = checker.promises(root)
 
     def copy(self) -> "Copy":
         self._copies += 1
@@ -161,6 +163,13 @@ def _compacted(scene: Scene) -> None:
     assert checker.rows(scene.origin, "select * from replaced")
 
 
+def _promises(scene: Scene) -> None:
+    """Everything is watched since Friday the 5th, 06:00; there is no drop after that."""
+    ended = scene.run(scene.origin, "materialize", "--now", "2024-01-05T06:00")
+    assert ended.code == 0, (ended.out, ended.err)
+    project.generation(scene.origin, 2)
+
+
 MATERIALIZE = ["materialize", "--json"]
 SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
     "first": (MATERIALIZE, _first),
@@ -171,6 +180,7 @@ SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
     "restore": ([], _restore),
     "unpin": ([], _unpin),
     "retire": (["retire", "below_steady", "--json"], _undeclared),
+    "promises": ([*MATERIALIZE, "--now", "2024-01-09T06:00"], _promises),
     "gc": (["gc", "--json"], _materialized),
     "sweep": (["gc", "--json", *LATER], _compacted),
 }
@@ -202,6 +212,9 @@ def examine(scene: Scene, name: str, root: Path, ended: Ended) -> None:
         assert scene.run(root, "materialize").code in {0, 3}
     else:
         checker.one_of(checker.snapshot(root), scene.after)
+    if name == "promises":
+        assert scene.promises
+        checker.same_promises(root, scene.promises)
     if scene.command == MATERIALIZE:
         events = again.events
         checker.resumed(scene.start, middle, checker.facts(root), events)

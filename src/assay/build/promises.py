@@ -7,6 +7,7 @@ happen or were killed, and it does not matter how many recorded it.
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 
@@ -18,6 +19,7 @@ from assay.facts import SourceFile
 from assay.jsonform import canonical
 from assay.model import Source
 from assay.plan.as_of import as_of
+from assay.plan.calendars import DaysUnknown
 from assay.plan.lateness import Progress, Surroundings, held_back, root_causes
 from assay.plan.observed import Observed
 from assay.plan.outcomes import Outcome, Reach, came_out, newest
@@ -77,7 +79,12 @@ def _outcomes(
 
 def _is_due(window: Window, since: datetime, now: datetime) -> bool:
     """Return whether a promise may have fallen due; of ages only the history can tell."""
-    return bool(window.freshness.within) or bool(window.between(since, now, None))
+    if window.freshness.within:
+        return True
+    with suppress(DaysUnknown):
+        promise = window.next(since, None)
+        return promise is not None and promise.due <= now
+    return False
 
 
 class Pasts:

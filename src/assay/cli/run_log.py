@@ -34,7 +34,7 @@ class RunLog:
     def reporter(self, workspace: Workspace) -> Reporter:
         """Return what writes the results of a run."""
         facts = workspace.catalog.facts(workspace.environment, workspace.storage.holds)
-        views = ProductViews(workspace.graph, facts)
+        views = ProductViews(workspace.graph, facts, now=workspace.clock())
 
         def write(event: Event, /) -> None:
             match event:

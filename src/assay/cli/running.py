@@ -41,7 +41,9 @@ def run_and_report(
     tune_garbage_collection()
     # Not the observed facts: these must see what the run records.
     facts = workspace.catalog.facts(workspace.environment, workspace.storage.holds)
-    views = ProductViews(workspace.graph, facts, as_of(workspace.graph, observed))
+    views = ProductViews(
+        workspace.graph, facts, as_of(workspace.graph, observed), workspace.clock()
+    )
     width = max(map(len, request.products), default=0)
     reporter = _reporter(views, width, as_json)
     try:

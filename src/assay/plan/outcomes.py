@@ -53,7 +53,10 @@ def came_out(
     for promise, following in _due(window, history, since):
         if promise.due > now:
             return
-        outcome = _outcome(name, window, promise, history, min(following or now, now))
+        try:
+            outcome = _outcome(name, window, promise, history, min(following or now, now))
+        except DaysUnknown:
+            return
         if outcome.state is State.LATE and outcome.came is None:
             if following is None or following > now:
                 return

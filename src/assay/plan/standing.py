@@ -1,7 +1,6 @@
 """How the promises of products and sources stand: kept, due, at risk, late, missed or unknown."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -177,12 +176,7 @@ def windows_of(graph: Graph) -> dict[str, Window]:
         *((source.name, source.freshness) for source in graph.sources.values()),
         *((product.name, product.freshness) for product in graph.products.values()),
     ]
-    windows: dict[str, Window] = {}
-    for name, freshness in declared:
-        with suppress(ValueError):  # of a calendar that is not resolved
-            if freshness:
-                windows[name] = window_of(freshness, graph.calendars)
-    return windows
+    return {name: window_of(f, graph.calendars) for name, f in declared if f}
 
 
 def _moments(

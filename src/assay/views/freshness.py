@@ -8,6 +8,8 @@ from assay.plan.standing import Standing, State
 from assay.plan.windows import Promise
 from assay.views.view import View
 
+_MOST = 5  # late inputs of a product that are shown
+
 
 class CauseView(View, frozen=True, kw_only=True):
     """Where it begins that a promise is, or may be, broken."""
@@ -64,15 +66,21 @@ def freshness_views(
     }
 
 
-def late_sources_above(
+def late_above(
     graph: Graph, promises: Mapping[str, FreshnessView]
 ) -> Mapping[str, Sequence[FreshnessView]]:
-    """Return by product the sources above it that did not come as promised."""
-    late: dict[str, list[FreshnessView]] = {}
-    for view in promises.values():
-        if view.is_source and view.is_broken:
-            for below in graph.downstream(view.name):
-                late.setdefault(below, []).append(view)
+    """Return by product what above it is not there as promised, sources first."""
+    broken = {view.name: view for view in promises.values() if view.is_broken}
+    late: dict[str, Sequence[FreshnessView]] = {}
+    for name in graph.order if broken else ():
+        above: dict[str, FreshnessView] = {}
+        for read in graph.products[name].reads:
+            above |= {view.name: view for view in late.get(read, ())}
+            if read in broken:
+                above[read] = broken[read]
+        if above:
+            in_order = sorted(above.values(), key=lambda view: not view.is_source)
+            late[name] = in_order[:_MOST]
     return late
 
 

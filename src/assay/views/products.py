@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,12 +23,15 @@ from assay.events import (
     held_parts,
 )
 from assay.facts import RuleResult, Status, Verdict, Version
-from assay.model import PREVIOUS, THIS, Rule
+from assay.model import PREVIOUS, THIS, Product, Rule
 from assay.plan.as_of import AsOf
+from assay.plan.calendars import DaysUnknown
 from assay.plan.digests import key_of
 from assay.plan.graph import Graph
 from assay.plan.observed import Facts
+from assay.plan.windows import window_of
 from assay.sensitive import HIDDEN, secret
+from assay.times import local
 from assay.views.results import (
     BuildView,
     BusyView,
@@ -57,6 +61,7 @@ from assay.views.results import (
 from assay.views.words.numbers import size
 from assay.views.words.whole import whole_because, whole_hint
 
+_SOON = timedelta(days=1)  # a promise that falls due later is shown with its date
 # Suffixes that a query which compares adds to the names of the columns that it returns.
 _COMPARED = re.compile(r"_(before|after|difference)_*$")
 _KINDS: Mapping[type, ResultKind] = {
@@ -78,11 +83,13 @@ class ProductViews(Struct, frozen=True):
     """Builds views of the products of a graph, from the facts of one environment.
 
     `as_of` says how far the data of versions reaches; without it, it is as it was recorded.
+    With `now`, consumers are shown with the moment at which the next promise falls due.
     """
 
     graph: Graph
     facts: Facts
     as_of: AsOf | None = None
+    now: datetime | None = None
 
     def result(self, result: Result, release: int | None = None) -> ResultView:
         """Return the view of a result; `release` is the release that published the product."""
@@ -194,7 +201,7 @@ class ProductViews(Struct, frozen=True):
             if product_name not in affected:
                 continue
             product = self.graph.products[product_name]
-            due = f", due {product.freshness.by}" if product.freshness else ""
+            due = self._due(product)
             for consumer in product.consumers:
                 texts = decisions.setdefault(consumer.name, [])
                 if consumer.decides:
@@ -203,6 +210,19 @@ class ProductViews(Struct, frozen=True):
             f"{consumer} ({'; '.join(dict.fromkeys(texts))})" if texts else consumer
             for consumer, texts in decisions.items()
         )
+
+    def _due(self, product: Product) -> str:
+        """Return when the next promise of a product falls due, as it continues a sentence."""
+        if product.freshness is None or self.now is None:
+            return ""
+        readers = self.readers(product.name)
+        window = window_of(product.freshness, self.graph.calendars)
+        with suppress(DaysUnknown):
+            if promise := window.next(self.now, readers.data_as_of if readers else None):
+                due = local(promise.due, window.tz)
+                soon = promise.due - self.now <= _SOON
+                return f", due {due:%H:%M}" if soon else f", due {due:%Y-%m-%d %H:%M}"
+        return ""
 
     def with_held_inputs(self, names: Iterable[str]) -> dict[str, list[str]]:
         """Return the products downstream of these that depend on held parts, with those inputs."""

@@ -63,24 +63,24 @@ def status_of(
     notes: Sequence[str] = (),
     unfinished: bool = False,
     promise: FreshnessView | None = None,
-    late_sources: Sequence[FreshnessView] = (),
+    late_inputs: Sequence[FreshnessView] = (),
 ) -> StatusView:
     """Return the status of a product.
 
     `notes` say which of its inputs are held back, or do not match. `unfinished`: the last run
     began with the product and did not finish it. `promise` says how its promise stands, and
-    `late_sources` which of its sources did not come as promised.
+    `late_inputs` what above it is not there as promised.
     """
     because = _because(plan, readers)
     because += notes
     if unfinished and _STATES.get(plan.result) == _STALE:
         because.append("the last run did not finish it: `products retry` tries again, and says why")
-    because += _why_late(promise, late_sources, held_back=plan.result is ResultKind.HELD_BACK)
+    because += _why_late(promise, late_inputs, held_back=plan.result is ResultKind.HELD_BACK)
     reviews = [_overdue_review(rule) for rule in overdue(product, now.date())]
     reviews += _late(product, now, readers.data_as_of if readers else None)
     return StatusView(
         plan=plan,
-        state=_state(plan, readers.held_parts if readers else ()) + _late_as(promise, late_sources),
+        state=_state(plan, readers.held_parts if readers else ()) + _late_as(promise, late_inputs),
         readers=readers,
         as_of=readers.data_as_of if readers else None,
         freshness=str(product.freshness or ""),
@@ -133,27 +133,28 @@ def _state(plan: PlanView, held_parts: Sequence[str]) -> str:
     return parts if state == _UP_TO_DATE else f"{state}, {parts}"
 
 
-def _late_as(promise: FreshnessView | None, late_sources: Sequence[FreshnessView]) -> str:
+def _late_as(promise: FreshnessView | None, late_inputs: Sequence[FreshnessView]) -> str:
     """Return what follows the state of a product whose data is not there as promised."""
-    if promise and promise.state.is_broken:
+    if promise and promise.is_broken:
         return f", {promise.state}"
-    return ", a source is late" if late_sources else ""
+    return ", an input is late" if late_inputs else ""
 
 
 def _why_late(
-    promise: FreshnessView | None, late_sources: Sequence[FreshnessView], *, held_back: bool
+    promise: FreshnessView | None, late_inputs: Sequence[FreshnessView], *, held_back: bool
 ) -> list[str]:
-    """Return why a promise is, or may be, broken, and what is late of sources beside that."""
+    """Return why a promise is, or may be, broken, and what is late beside that."""
     texts: list[str] = []
     named = set[str]()
-    if promise and (promise.state.is_broken or promise.state is State.AT_RISK):
+    if promise and (promise.is_broken or promise.state is State.AT_RISK):
         causes = [c for c in promise.causes if not (held_back and c.name == promise.name)]
         texts = [f"{promise.state}: {cause_line(promise, cause)}" for cause in causes]
         named = {cause.name for cause in causes}
-    for source in late_sources:
-        if source.name not in named:
-            why = "; ".join(cause.text for cause in source.causes)
-            texts.append(f"{source.name} is {source.state}: {why}")
+    for late in late_inputs:  # sources first
+        if late.name not in named and named.isdisjoint(cause.name for cause in late.causes):
+            why = "; ".join(cause_line(late, cause) for cause in late.causes)
+            texts.append(f"{late.name} is {late.state}: {why}")
+        named |= {late.name, *(cause.name for cause in late.causes)}
     return texts
 
 

@@ -49,7 +49,7 @@ def explain(graph: Graph, observed: Observed, name: str) -> ExplanationView:
     steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
     decision, product = steps[name], graph.products[name]
     times = as_of(graph, observed)
-    view = ProductViews(graph, observed.facts, times).plan(name, decision)
+    view = ProductViews(graph, observed.facts, times, observed.now).plan(name, decision)
     change = _roots(graph, name, steps) if isinstance(decision, Held) else []
     change = change or _what_would_change(graph, product, decision)
     ladder = _ladder(decision)

@@ -58,7 +58,7 @@ def record(
         results=results,
         missing={name: s.missing for name, s in observed.sources.items() if s.missing},
         standings=standings_of(workspace, observed, _decisions(results)),
-        rules_of_parts=_rules_of_parts(ProductViews(graph, facts), results),
+        rules_of_parts=_rules_of_parts(ProductViews(graph, facts, now=now), results),
     )
     routes = routes_of(workspace)
 

@@ -32,7 +32,8 @@ def verb(
         observed = workspace.observe()
         request = selected(workspace, observed, select, exclude, force=force)
         steps = plan(workspace.graph, observed, request).steps
-        views = ProductViews(workspace.graph, observed.facts, as_of(workspace.graph, observed))
+        reaches = as_of(workspace.graph, observed)
+        views = ProductViews(workspace.graph, observed.facts, reaches, observed.now)
         planned = [views.planned(name, decision) for name, decision in steps.items()]
     if as_json:
         return print_json(planned)

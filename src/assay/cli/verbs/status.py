@@ -15,7 +15,7 @@ from assay.facts import short
 from assay.plan.as_of import as_of
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
-from assay.views.freshness import FreshnessView, late_sources_above
+from assay.views.freshness import FreshnessView, late_above
 from assay.views.products import ProductViews
 from assay.views.status import StatusView, status_of, status_of_undeclared
 from assay.views.words.freshness import standing_cell
@@ -55,11 +55,11 @@ def _statuses(
 ) -> list[StatusView]:
     """Return the status of each product, with notes about its inputs."""
     graph, catalog, environment = workspace.graph, workspace.catalog, workspace.environment
-    views = ProductViews(graph, observed.facts, as_of(graph, observed))
+    views = ProductViews(graph, observed.facts, as_of(graph, observed), observed.now)
     now = workspace.clock()
     held_inputs = views.with_held_inputs(graph.products)
     mixtures = mixtures_by_pins(catalog, graph, environment)
-    late_sources = late_sources_above(graph, promises)
+    late_inputs = late_above(graph, promises)
     unfinished = set(catalog.unfinished(environment))
     statuses = []
     for name, decision in steps.items():
@@ -76,7 +76,7 @@ def _statuses(
             notes=notes,
             unfinished=name in unfinished,
             promise=promises.get(name),
-            late_sources=late_sources.get(name, ()),
+            late_inputs=late_inputs.get(name, ()),
         )
         statuses.append(status)
     return statuses

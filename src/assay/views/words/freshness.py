@@ -1,5 +1,6 @@
 """How promises stand, in words."""
 
+import re
 from datetime import datetime, timedelta
 
 from assay.plan.standing import State
@@ -8,6 +9,7 @@ from assay.views.freshness import CauseView, FreshnessView
 from assay.views.words.numbers import count_of, day
 
 _DAY, _HOUR, _MINUTE = 86_400, 3600, 60
+_DAY_OF_MONTH = re.compile(r"working day \d+|last working day")
 _DAY_LENGTH = len("2011-12-09")
 
 
@@ -87,6 +89,8 @@ def _next(view: FreshnessView, now: datetime) -> str:
     """Return when the next promise falls due, on which day of the month if that is what counts."""
     assert view.due
     at = _clock(view.due, view, now)
+    if day_of_month := _DAY_OF_MONTH.search(view.freshness):
+        at = f"{day_of_month[0]}, {at}"
     inherited = f", for {view.inherited_from}" if view.inherited_from else ""
     return f"next promise {at}{inherited}"
 
