@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from assay.engines.binding import EmptyTables, Unbound
 from assay.engines.sql.reader import place
-from assay.engines.types import casts
+from assay.engines.types import casts, readable, storable
 from assay.errors import TypeRefused
 from assay.model import Column, Kind, Product, Source
 from assay.plan.flows import EVERY, ColumnFlows, Flow, How, Lineage, TableFlows
@@ -56,8 +56,13 @@ class Bound:
         flows = self._flows(product, tables, traced=traced or not product.contract.columns)
         if product.quarantines and not flows.unknown:
             flows = _less_quarantined(flows)
-        columns = _stored(product, flows) or tuple(self._published(product.name))
+        columns = _stored(product, flows) or self._published_columns(product.name)
         self._keep(product.name, columns, _as_stored(flows, columns), tables)
+
+    def _published_columns(self, name: str) -> tuple[Column, ...]:
+        """Return the columns of the published version; none if the catalog has types of no use."""
+        columns = tuple(self._published(name))
+        return columns if all(storable(column.type) for column in columns) else ()
 
     def _flows(self, product: Product, tables: EmptyTables, *, traced: bool) -> TableFlows:
         unknown = next((i.name for i in product.inputs if i.name not in self._columns), "")
@@ -119,6 +124,8 @@ def _input_names(product: Product) -> tuple[str, ...]:
 
 def _of_source(source: Source) -> tuple[tuple[Column, ...], TableFlows]:
     columns = (*source.columns, *source.path_columns)
+    if not all(readable(column.type, column.logical) for column in columns):
+        return (), TableFlows(unknown="the manifest gives it a type that no source can have")
     return columns, TableFlows(columns=_plain(columns))
 
 
