@@ -5,14 +5,18 @@ from typing import Annotated
 import pandera.polars as pa
 import polars as pl
 
-from assay import Consumer, product, rule, source, sql_product
+from assay import Consumer, Freshness, calendar, product, rule, source, sql_product
 
 OWNER = "shop-platform@shop.example"
+
+# The shop trades on Sundays, and neither on Saturdays nor on bank holidays.
+SHOP = calendar(holidays="GB-ENG", weekmask="Sun Mon Tue Wed Thu Fri")
 
 raw_sales = source.files(
     "fixtures/retail/{day:date}.csv.gz",
     owner=OWNER,
     purpose="One drop a trading night, and so one part a day: every invoice line of it.",
+    freshness=Freshness(by="21:30", tz="Europe/London", on=SHOP, covers="today"),
     # Everything is read as text: what a line *is* decides whether it is there twice.
     columns={
         "InvoiceNo": pl.String,

@@ -62,7 +62,14 @@ daily_revenue = sql_product(
             dimension="consistency",
         ),
     ],
-    freshness=Freshness(by="07:00", tz="Europe/London", on="GB-ENG", covers="previous trading day"),
+    freshness=Freshness(
+        by="07:00",
+        tz="Europe/London",
+        on="GB-ENG",
+        covers="previous trading day",
+        warn_before="45m",
+        at_least="95 %",
+    ),
     consumers=[
         Consumer(name="discount desk", decides="next day's discounts", contact="desk@shop.example")
     ],
@@ -125,6 +132,12 @@ month_close = sql_product(
     purpose="A month's revenue, in pounds and euros. The chief financial officer signs it off.",
     partition_by="month(day)",
     contract=MonthClose,
+    freshness=Freshness(
+        by="08:00",
+        tz="Europe/London",
+        on="working day 3 of GB-ENG",
+        covers="previous month",
+    ),
     rules=[
         rule.sql(
             "no trading day is missing",
