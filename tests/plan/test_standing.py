@@ -151,7 +151,8 @@ def test_a_product_that_is_held_is_the_cause() -> None:
 @pytest.mark.parametrize(
     ("now", "forecast", "started", "state"),
     [
-        ("9 03:00", UNLIKELY, (), State.AT_RISK),
+        ("9 03:00", UNLIKELY, (), State.KEPT),  # hours before, people are not told
+        ("9 06:05", UNLIKELY, (), State.AT_RISK),
         ("9 05:30", LIKELY, (), State.KEPT),
         ("9 05:31", LIKELY, (), State.DUE),  # an hour before it has to start
         ("9 06:32", LIKELY, (), State.AT_RISK),

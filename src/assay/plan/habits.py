@@ -17,6 +17,7 @@ _LEAST = 3  # drops on one day of the week from which on it can be seen to be an
 _SURE = 2.6  # standard errors by which the ranks of two kinds of days are apart
 _AT_ONCE = 3  # days that one observation may bring: more of them are history that was delivered
 _DAY = timedelta(days=1)
+_LATEST = 31 * _DAY  # after it is due: what comes later was delivered as history
 
 
 class Habit(Struct, frozen=True):
@@ -50,7 +51,11 @@ def habit(
     day = day or max(local(now, tz).date(), *(last + _DAY for last in came))
     dues = _Dues(due_window, min((*came, day)), now, tz)
     missing = (d for d in dues.days if d not in came and came and min(came) < d < max(came))
-    offsets = {d: (at - dues.of(d)).total_seconds() for d, at in came.items() if d != day}
+    offsets = {
+        d: (at - dues.of(d)).total_seconds()
+        for d, at in came.items()
+        if d != day and at - dues.of(d) < _LATEST
+    }
     offsets |= dict.fromkeys(missing, inf)
     alike = days_like(day, offsets)
     return Habit(dues.of(day), tuple(offsets[d] for d in sorted(alike)))

@@ -32,7 +32,8 @@ class State(StrEnum):
 
     - `kept`: the last promise was kept, and the next is not near or is kept already.
     - `due`: the next promise falls due soon, and the data is not there yet.
-    - `at risk`: the next promise will probably not be kept.
+    - `at risk`: the next promise falls due soon, or something is in its way, and it will probably
+      not be kept.
     - `late`: the last promise fell due, and the data is not there.
     - `missed`: the promise before that was not kept either: a whole window passed without data.
     - `unknown`: the days of the calendar, or how far the data reaches, are not known.
@@ -250,13 +251,17 @@ def _of_promise(
 
 
 def _before(name: str, promise: Promise, around: Surroundings, expected: Expected | None) -> State:
-    """Return the state before a promise falls due: kept, due or at risk."""
+    """Return the state before a promise falls due: kept, due or at risk.
+
+    A forecast counts from when there is little time left: hours before, it says no more than that
+    earlier nights were not all in time, and people would be told so every day.
+    """
     window, now = around.windows[name], around.now
     if window.reached(promise, around.as_of.get(name)):
         return State.KEPT
-    if doubtful(expected, now, started=name in around.progress.started):
-        return State.AT_RISK
     near = now >= warned_from(window, promise.due, expected)
+    if near and doubtful(expected, now, started=name in around.progress.started):
+        return State.AT_RISK
     if is_prevented(name, promise, window, around, near=near):
         return State.AT_RISK
     return State.DUE if near else State.KEPT
