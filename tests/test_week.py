@@ -135,6 +135,7 @@ def test_the_week_of_the_shop(week: Place, mails: Mails) -> None:
     holds(week, mails, replay(week, BEGIN, END))
 
 
+@pytest.mark.long
 def test_the_week_is_the_same_after_a_kill_in_the_night(week: Place, mails: Mails) -> None:
     """What the killed process was told to do is done by the next, and nobody is told twice."""
     first = replay(week, BEGIN, END, "--kill-at", "2011-12-08 20:20")
