@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from assay.facts import Pointer, SourceFile, SourceState, Version
-from assay.model import Column, Input, Partition, Product, Source
+from assay.model import Column, Freshness, Input, Partition, Product, Source
 from assay.plan.as_of import as_of
 from assay.plan.digests import key_of
 from assay.plan.graph import Graph
@@ -139,6 +140,11 @@ class World:
         state = SourceState(name=name, digest=digest, files=files, missing=missing)
         self.sources[name] = source(name), state
         return self
+
+    def promise(self, name: str) -> None:
+        """Promise something of a source."""
+        declared, state = self.sources[name]
+        self.sources[name] = replace(declared, freshness=Freshness(within="1 day")), state
 
     def publish(
         self,
@@ -289,6 +295,19 @@ def test_each_of_very_many_products_in_a_row_is_looked_at_once() -> None:
     assert max(looked.values()) <= 3, "as the product itself, again, and as the input of another"
 
 
+def test_a_list_that_changes_rarely_does_not_make_old_what_else_is_built_from_it() -> None:
+    """Only the time of its file dates it, and nothing is promised of it; so for what is built of it alone."""
+    world = World().feed("d.list", "l", FRIDAY)
+    world.publish("d.names", {"d.list": "l"}, "n1")
+    world.publish("d.lines", {}, "a1", SUNDAY, event_time="at")
+    world.publish("d.p", {"d.lines": "a1", "d.names": "n1", "d.list": "l"}, "p1")
+    assert world.as_of["d.names"] == utc(FRIDAY)
+    assert world.as_of["d.p"] == SUNDAY
+    assert world.as_of.slowest_input("d.p") == "d.lines"
+    world.promise("d.list")
+    assert world.as_of["d.p"] == utc(FRIDAY)
+
+
 _times = st.one_of(
     st.none(),
     st.datetimes(datetime(2011, 11, 1), datetime(2011, 12, 12)),
@@ -308,6 +327,7 @@ def test_no_product_without_event_times_reaches_further_than_its_inputs(feeds, p
     for n, written in enumerate(feeds):
         name = f"d.s{n}"
         world.feed(name, name, written and written.replace(tzinfo=UTC))
+        world.promise(name)
         names.append(name)
         digests[name] = name if written else ""
     for n, (reads, recorded, dated) in enumerate(products):

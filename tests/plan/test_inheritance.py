@@ -24,7 +24,7 @@ def product(name: str, *reads: str, freshness: Freshness | None = None) -> Produ
     )
 
 
-def source(name: str, freshness: Freshness | None = None) -> Source:
+def source(name: str, *, event_time: str = "at") -> Source:
     return Source(
         name=name,
         where=Where("p.py", 1),
@@ -33,7 +33,7 @@ def source(name: str, freshness: Freshness | None = None) -> Source:
         columns=(),
         owner="o",
         reading="",
-        freshness=freshness,
+        event_time=event_time,
     )
 
 
@@ -60,6 +60,17 @@ def test_the_tightest_of_what_it_feeds() -> None:
     assert inherited(given, NOW) == expected
     # At half past eight the promise of 07:00 is due tomorrow: that of 09:00 comes first.
     assert inherited(given, NOW.replace(hour=8))["d.raw"] == (late, "d.late")
+
+
+def test_a_list_that_changes_rarely_inherits_nothing() -> None:
+    """Only the time of its files dates it: it may be old."""
+    promise = Freshness(by="07:00")
+    given = graph(
+        product("d.names", "d.list"),
+        product("d.a", "d.raw", "d.names", freshness=promise),
+        sources=(source("d.raw"), source("d.list", event_time="")),
+    )
+    assert inherited(given, NOW) == {"d.raw": (promise, "d.a")}
 
 
 def test_a_promise_of_its_own_comes_before_and_is_handed_on_too() -> None:

@@ -8,11 +8,12 @@ from msgspec import Struct
 from assay.build.selection import everything
 from assay.build.workspace import Workspace
 from assay.decisions import Decision
-from assay.plan.as_of import as_of, earliest
+from assay.plan.as_of import as_of
 from assay.plan.due import due_products, is_open, moments
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
+from assay.plan.reach import earliest, undated
 from assay.plan.standing import windows_of
 from assay.plan.windows import Window
 
@@ -54,7 +55,8 @@ def moments_of(
 def _available(graph: Graph, reached: Mapping[str, datetime | None]) -> dict[str, datetime | None]:
     """Return how far the sources reach that each product is built from: the one that is behind."""
     available: dict[str, datetime | None] = {name: reached[name] for name in graph.sources}
+    without_date = undated(graph)
     for name in graph.order:
-        inputs = graph.products[name].inputs
-        available[name] = earliest(available.get(i.name) for i in inputs)
+        reached_by = {i.name: available.get(i.name) for i in graph.products[name].inputs}
+        available[name] = earliest(reached_by, without_date)
     return available

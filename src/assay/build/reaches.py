@@ -6,11 +6,11 @@ from datetime import datetime
 from assay.decisions import InputState, KnownInput
 from assay.facts import SourceFile, SourceState, Version
 from assay.model import Product
-from assay.plan.as_of import AsOf, earliest
+from assay.plan.as_of import AsOf
 from assay.plan.graph import Graph
 from assay.plan.observed import Observed
 from assay.plan.part_specs import PartSpec
-from assay.plan.reach import LatestEvent, reach_of
+from assay.plan.reach import LatestEvent, earliest, reach_of, undated
 from assay.times import in_utc
 
 _Time = Callable[[], datetime | None]
@@ -26,11 +26,12 @@ class InputReaches:
     def __init__(self, graph: Graph, observed: Observed, latest_event: LatestEvent) -> None:
         self._graph, self._observed, self._latest_event = graph, observed, latest_event
         self._as_of = AsOf(graph, observed)
+        self._undated = undated(graph)
 
     def of_product(self, product: Product, states: Mapping[str, InputState]) -> _Time:
         """Return the function for the earliest of the times that the inputs reach."""
-        times = [self._of_input(i.name, states[i.name]) for i in product.inputs]
-        return lambda: earliest(time() for time in times)
+        times = {i.name: self._of_input(i.name, states[i.name]) for i in product.inputs}
+        return lambda: earliest({name: time() for name, time in times.items()}, self._undated)
 
     def of_parts(
         self, product: Product, states: Mapping[str, InputState]
@@ -42,6 +43,7 @@ class InputReaches:
             for i in product.inputs
             if i.grain is not None
         }
+        undated_aliases = {i.alias for i in product.inputs if i.name in self._undated}
 
         def of_part(spec: PartSpec) -> datetime | None:
             newest = {
@@ -49,7 +51,8 @@ class InputReaches:
                 for alias, keys in spec.uses.items()
                 if (times := [at for key in keys if (at := by_part[alias](key)) is not None])
             }
-            return earliest(newest.get(alias) or time() for alias, time in whole.items())
+            reaches = {alias: newest.get(alias) or time() for alias, time in whole.items()}
+            return earliest(reaches, undated_aliases)
 
         return of_part
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import cached_property
 
 from assay.facts import Version
 from assay.plan.graph import Graph
 from assay.plan.observed import Observed
-from assay.plan.reach import reach_of
+from assay.plan.reach import earliest, reach_of, undated
 from assay.plan.states import published_version
 from assay.times import AHEAD, in_utc
 
@@ -46,6 +47,10 @@ class AsOf(Mapping[str, datetime | None]):
             return self[version.product]
         return version.data_as_of
 
+    @cached_property
+    def _undated(self) -> frozenset[str]:
+        return undated(self._graph)
+
     def slowest_input(self, name: str) -> str | None:
         """Return the input of a product whose data reaches least far; None when none is known.
 
@@ -53,8 +58,9 @@ class AsOf(Mapping[str, datetime | None]):
         """
         product = self._graph.products.get(name)
         reads = dict.fromkeys(i.name for i in product.inputs) if product else {}
-        times = {i: at for i in reads if (at := self.get(i)) is not None}
-        return min(times, key=lambda i: in_utc(times[i]), default=None)
+        times = {i: self.get(i) for i in reads}
+        slowest = earliest(times, self._undated)
+        return next((i for i, at in times.items() if slowest and at == slowest), None)
 
     def slowest_path(self, name: str) -> tuple[str, ...]:
         """Return the slowest input, its slowest input, and so on up to a source or a fetcher."""
@@ -94,7 +100,7 @@ class AsOf(Mapping[str, datetime | None]):
         if version is None:
             return None
         if inputs:
-            return earliest(self[i] for i in inputs)
+            return earliest({i: self[i] for i in inputs}, self._undated)
         at = version.data_as_of
         # An event of the far future says nothing about how far the data reaches.
         return at if at is None or in_utc(at) <= self._observed.now + AHEAD else None
@@ -132,8 +138,3 @@ def as_of(graph: Graph, observed: Observed) -> AsOf:
     known time.
     """
     return AsOf(graph, observed)
-
-
-def earliest(times: Iterator[datetime | None]) -> datetime | None:
-    """Return the earliest of the times that are known; a time without a zone is taken as UTC."""
-    return min((at for at in times if at is not None), key=in_utc, default=None)

@@ -8,6 +8,7 @@ from msgspec import Struct
 from assay.model import Freshness
 from assay.plan.calendars import DaysUnknown
 from assay.plan.graph import Graph
+from assay.plan.reach import undated
 from assay.plan.windows import Window, window_of
 from assay.times import while_of
 
@@ -24,11 +25,13 @@ class _Tight(Struct, frozen=True, order=True):
 def inherited(graph: Graph, now: datetime) -> Mapping[str, tuple[Freshness, str]]:
     """Return the promises of products and sources without one of their own, and whose each is.
 
-    The tightest falls due first after `now`; of `within`, an age that begins now.
+    The tightest falls due first after `now`; of `within`, an age that begins now. What nothing
+    dates but the time of its files inherits none: a list of countries may be old.
     """
     dues = _dues(graph, now)
     if not dues:
         return {}
+    without_date = undated(graph)
     tightest: dict[str, _Tight] = {}
     handed: dict[str, tuple[Freshness, str]] = {}
     for name in (*reversed(graph.order), *graph.sources):
@@ -37,7 +40,7 @@ def inherited(graph: Graph, now: datetime) -> Mapping[str, tuple[Freshness, str]
         if own is None and not below:
             continue
         tightest[name] = min([*below, *([_Tight(own, name)] if own else [])])
-        if own is None:
+        if own is None and name not in without_date:
             of = tightest[name].name
             freshness = graph.products[of].freshness
             assert freshness

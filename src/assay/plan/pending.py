@@ -1,10 +1,11 @@
 """What promises still wait for: products to build, and drops that are not there; pure."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 from msgspec import Struct
 
+from assay.plan.graph import Graph
 from assay.plan.lateness import Surroundings, lacking
 from assay.plan.windows import Promise
 
@@ -31,11 +32,12 @@ class Pending(Struct, frozen=True, kw_only=True):
 def pending(around: Surroundings) -> Sequence[Pending]:
     """Return the promises that are late, or fall due soon and are not kept, the earliest in front.
 
-    Those of products that are held, and of what depends on them, are left out.
+    Inherited ones, those of products that are held, and of what depends on them, are left out.
     """
     groups: dict[tuple[date | None, str], dict[str, Promise]] = {}
     held = _with_below(around, around.progress.held)
-    for name, moments in around.moments.items():
+    for name in _promising(around.graph):
+        moments = around.moments[name]
         window, as_of = around.windows[name], around.as_of.get(name)
         both = [promise for promise in (moments.last, moments.next) if promise]
         promise = next((p for p in both if not window.reached(p, as_of)), None)
@@ -44,6 +46,12 @@ def pending(around: Surroundings) -> Sequence[Pending]:
             groups.setdefault((day, window.tz), {})[name] = promise
     waiting = [_pending(day, tz, promises, around) for (day, tz), promises in groups.items()]
     return sorted(waiting, key=lambda one: min(p.due for p in one.promises.values()))
+
+
+def _promising(graph: Graph) -> Iterator[str]:
+    """Yield the sources and products that have a promise of their own."""
+    yield from (name for name, source in graph.sources.items() if source.freshness)
+    yield from (name for name, product in graph.products.items() if product.freshness)
 
 
 def _pending(

@@ -4,13 +4,14 @@ Where these differ, the answer is the one that claims less: a reader who is told
 than it is looks again, and one who is told that it is newer decides on it.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 
 from assay.facts import SourceFile
 from assay.model import Source
+from assay.plan.graph import Graph
 from assay.plan.parts import first_day, is_key, key_of_day, last_day
-from assay.times import AHEAD
+from assay.times import AHEAD, in_utc
 
 # Returns the newest recorded event, not after a moment, in files with these digests; the first
 # argument is `Source.inspected_as`.
@@ -35,6 +36,42 @@ def reach_of(
             days = [file.part.split("/")[position] for file in files]
             return _day_reached([day for day in days if is_key(day, "day")], now)
     return _last_written(files, now)
+
+
+def undated(graph: Graph) -> frozenset[str]:
+    """Return the sources that only the time of their files dates, and what is built of them alone.
+
+    They are lists that change rarely, such as countries, unless something is promised of them: what
+    else a product reads says how far it reaches.
+    """
+    names = {s.name for s in graph.sources.values() if not (s.freshness or _is_dated(s))}
+    for name in graph.order:
+        product = graph.products[name]
+        inputs = {i.name for i in product.inputs}
+        if inputs and inputs <= names and not (product.event_time or product.freshness):
+            names.add(name)
+    return frozenset(names)
+
+
+def earliest(
+    times: Mapping[str, datetime | None], undated: Collection[str] = ()
+) -> datetime | None:
+    """Return the earliest of the known times of inputs; of undated ones only if no other is known.
+
+    A time without a zone is taken as UTC.
+    """
+    known = {name: at for name, at in times.items() if at is not None}
+    dated = {name: at for name, at in known.items() if name not in undated}
+    return min((dated or known).values(), key=in_utc, default=None)
+
+
+def _is_dated(source: Source) -> bool:
+    """Return whether event times or a placeholder say which time the data is of."""
+    if source.has_event_times:
+        return True
+    if not (source.partition and source.path_regex):
+        return False
+    return bool(source.partition.grain) or _place_of_day(source) is not None
 
 
 def _day_reached(days: Sequence[str], now: datetime) -> datetime | None:
