@@ -263,6 +263,31 @@ def test_types_are_those_of_the_query(shop: EmptyTables) -> None:
     ]
 
 
+TYPES = (
+    *("BOOLEAN", "TINYINT", "UBIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL(9,4)", "VARCHAR"),
+    *("BLOB", "DATE", "TIME", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP_S", "UUID", "INTERVAL"),
+    *("TIMESTAMP WITH TIME ZONE", "INTEGER[]", "JSON", "MAP(VARCHAR, INTEGER)", "ENUM('a', 'b')"),
+)
+
+
+@pytest.mark.parametrize("type", TYPES)
+def test_types_are_spelled_as_by_a_relation(type: str, shop: EmptyTables) -> None:
+    query = f"select null::{type} as x, a from t"
+    [column, _] = shop.bind(query, "shop", []).columns
+    relation = duckdb.connect().sql(f"select null::{type} as x")
+    assert (column.name, column.type) == ("x", str(relation.types[0]))
+
+
+def test_names_are_those_of_a_relation(shop: EmptyTables) -> None:
+    """A table made of a query would have other names for columns of one name."""
+    bound = shop.bind("select a, b as a, c as a_1 from t", "shop", [])
+    relation = duckdb.sql("select 1 as a, 2 as a, 3 as a_1")
+    assert [column.name for column in bound.columns] == relation.columns
+    assert (
+        shop.bind("select a + 1, sum(b) from t group by 1", "shop", []).columns[0].name == "(a + 1)"
+    )
+
+
 def test_an_input_has_the_name_that_the_query_gives_it(shop: EmptyTables) -> None:
     """An alias goes before a product of that name in the domain; full names keep their meaning."""
     inputs = [Input(alias="t", name="shop.u"), Input(alias="shop.t", name="shop.t")]

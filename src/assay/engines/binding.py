@@ -18,6 +18,7 @@ from assay.signals import hearing
 if TYPE_CHECKING:
     import duckdb
 
+_TABLE_AS = 'create table memory.main."bound" as '
 _NO_SCHEMA = "main"  # of names without a domain
 
 
@@ -92,10 +93,10 @@ class EmptyTables:
         Raises Unbound for a query that does not fit the tables.
         """
         with hearing(), self._names_of(domain, inputs):
-            answer = self._plan(sql)
-            columns = self._columns(sql)
+            plan = self._plan(sql)
+            columns = _simple_columns(plan) or self._columns(sql)
         try:
-            flows, rows = lineage(answer.plans[0])
+            flows, rows = lineage(plan["children"][0])
             if len(flows) != len(columns):
                 raise UnknownPlan(f"a plan of {len(flows)} columns for {len(columns)}")
         except UnknownPlan as problem:
@@ -131,20 +132,22 @@ class EmptyTables:
             self._connection.execute(f"use memory.{identifier(domain)}")
             self._domain = domain
 
-    def _plan(self, sql: str) -> _Answer:
+    def _plan(self, sql: str) -> Mapping[str, Any]:
+        """Return the plan of a table made of the query: it says the columns' names and types, too."""
         import duckdb
 
         try:
-            row = self._connection.execute("select json_serialize_plan(?)", [sql]).fetchone()
+            query = "select json_serialize_plan(?)"
+            row = self._connection.execute(query, [_TABLE_AS + sql]).fetchone()
         except duckdb.Error as error:
             raise Unbound(str(error).splitlines()[0]) from None
         assert row is not None
         answer = _DECODER.decode(row[0])
         if answer.error:
-            raise Unbound(_problem(answer), int(answer.position))
+            raise Unbound(_problem(answer), max(int(answer.position) - len(_TABLE_AS), -1))
         if len(answer.plans) != 1:
             raise Unbound(f"this is {len(answer.plans)} statements")
-        return answer
+        return answer.plans[0]
 
     def _columns(self, sql: str) -> list[tuple[str, str]]:
         """Return the columns of a query, with their types."""
@@ -155,6 +158,27 @@ class EmptyTables:
         except duckdb.Error as error:
             raise Unbound(str(error).splitlines()[0]) from None
         return list(zip(relation.columns, map(str, relation.types), strict=True))
+
+
+def _simple_columns(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the columns that a plan makes; none if the spelling of a type, or a name, is in doubt.
+
+    Asking a relation for those costs as much as the plan.
+    """
+    columns = plan["info"]["columns"]["columns"]
+    types = [_simple_type(column["type"]) for column in columns]
+    names = [str(column["name"]) for column in columns]
+    if not all(types) or any("_" in name and name[-1].isdigit() for name in names):
+        return []  # of two columns `a`, one is called `a_1` here
+    return list(zip(names, types, strict=True))
+
+
+def _simple_type(type: Mapping[str, Any]) -> str:
+    """Return the spelling of a type without parts; '' for another."""
+    info = type.get("type_info")
+    if info is None:
+        return "" if type["id"] in {"NULL", "ANY", "UNKNOWN"} else str(type["id"])
+    return f"DECIMAL({info['width']},{info['scale']})" if type["id"] == "DECIMAL" else ""
 
 
 def _place(name: str) -> tuple[str, str]:
