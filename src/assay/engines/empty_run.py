@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.engines.binding import EmptyTables, Unbound
+from assay.engines.empty_frames import EmptyFrames
 from assay.engines.make import DATA_FRAME, DATE, LAZY_FRAME, MOMENTS, RELATION, TABLE, Recipe
-from assay.engines.polars_lineage import EmptyFrames, lineage
+from assay.engines.polars_lineage import lineage
 from assay.engines.types import from_polars
 from assay.model import Column, Input, Product
 from assay.plan.flows import ColumnFlows, TableFlows
