@@ -83,6 +83,11 @@ def test_what_is_of_no_day_is_counted_from_the_one_before() -> None:
     assert habit([], None, None, tz="UTC", now=NOW).offsets == ()
 
 
+def test_a_source_whose_drops_were_never_seen_awaits_that_of_today() -> None:
+    came = habit([], window_of(EVENING, {}), None, tz="Europe/London", now=NOW)
+    assert (came.since, came.offsets) == (at(TODAY, 21.5), ())
+
+
 @pytest.mark.parametrize(
     ("weekday", "expected"), [(6, {6}), (0, {0, 1, 2, 3, 4}), (5, {0, 1, 2, 3, 4})]
 )

@@ -48,7 +48,7 @@ def habit(
     if due_window is None and not any(_day_in(arrival.part) for arrival in arrivals):
         return _since_the_last(arrivals, now)
     came = _came(arrivals, tz)
-    day = day or max(local(now, tz).date(), *(last + _DAY for last in came))
+    day = day or max((local(now, tz).date(), *(last + _DAY for last in came)))
     dues = _Dues(due_window, min((*came, day)), now, tz)
     missing = (d for d in dues.days if d not in came and came and min(came) < d < max(came))
     offsets = {
