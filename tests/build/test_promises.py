@@ -116,3 +116,17 @@ def test_a_changed_window_starts_anew_and_what_was_stays(shop: Place) -> None:
     shop.edit("products/t.py", "07:30", "09:00")
     night(shop, "06T09:30")
     assert short(shop) == [("12-06T07:30", "kept", None)]
+
+
+def test_a_promise_that_was_taken_back_is_not_counted_meanwhile(shop: Place) -> None:
+    """Also when it was the only one of the project."""
+    text = (shop.root / "products/t.py").read_text()
+    drop(shop, 2)
+    night(shop, "05T06:00")
+    start = text.index("    freshness=")
+    end = text.index("monthly =")
+    shop.write("products/t.py", f"{text[:start]}){chr(10)}{text[end:]}")
+    night(shop, "05T12:00")
+    shop.write("products/t.py", text)
+    night(shop, "09T06:00")
+    assert facts(shop) == []

@@ -14,8 +14,19 @@ from assay.decisions import (
     Maybe,
     TimePassed,
 )
-from assay.model import Code, Contract, Freshness, Input, Kind, Product, Where
-from assay.plan.due import due_products, is_open, moments, without
+from assay.facts import SourceFile, SourceState
+from assay.model import (
+    Code,
+    Contract,
+    Freshness,
+    Input,
+    Kind,
+    Partition,
+    Product,
+    Source,
+    Where,
+)
+from assay.plan.due import corrected_days, due_products, is_corrected, is_open, moments, without
 from assay.plan.graph import Graph
 from assay.plan.windows import window_of
 
@@ -128,6 +139,44 @@ def test_when_a_window_is_open(
     window = window_of(DAILY, {})
     times = [at(text) if text else None for text in (as_of, available)]
     assert is_open(window, at(now), *times) is expected
+
+
+@pytest.mark.parametrize(
+    ("part", "grain", "now", "expected"),
+    [
+        ("2024-03-04", "day", "05T08:00", True),  # promised by 07:00
+        ("2024-03-05", "day", "05T08:00", False),  # the drop of today grows
+        ("2024-03", "month", "05T08:00", False),  # as does the file of a month
+        ("2024-02", "month", "05T08:00", True),
+        ("north", "", "05T08:00", False),  # not dated
+    ],
+)
+def test_a_drop_that_a_promise_was_about_is_corrected(
+    part: str, grain: str, now: str, expected: bool
+) -> None:
+    partition = Partition(names=("p",), grain=grain)
+    source = Source(
+        name="d.drops",
+        where=Where("f"),
+        pattern="*",
+        format="csv",
+        columns=(),
+        path_regex="(?P<p>.*)",
+        partition=partition,
+    )
+    chain = Graph(
+        {"d.a": product("a", "drops"), "d.b": product("b", "a", freshness=DAILY)},
+        {"d.drops": source},
+    )
+    file = SourceFile(path="f.csv", digest="new", size=1, ctime_ns=1, part=part)
+    states = {"d.drops": SourceState(name="d.drops", digest="new", files=(file,))}
+    steps = {
+        "d.a": Build(reasons=(InputChanged(name="d.drops", replaced=("f.csv",)),)),
+        "d.b": Maybe(inputs=("d.a",)),
+    }
+    corrected = corrected_days(chain, steps, states).get("d.b")
+    as_of = at("04T12:00")
+    assert is_corrected(window_of(DAILY, {}), at(now), as_of, corrected) is expected
 
 
 def test_moments_are_those_to_come() -> None:

@@ -70,6 +70,16 @@ def test_what_is_late_is_due(shop: Place) -> None:
     assert due(shop, "06T09:10") == {"lines", "daily"}
 
 
+def test_a_corrected_drop_is_built_at_once(shop: Place) -> None:
+    """Readers would decide on the wrong figures until the next window opens."""
+    due(shop, "05T06:00")
+    shop.write("drops/2024-03-04.csv", "x\n40\n")
+    assert due(shop, "05T09:00") == {"lines", "daily"}
+    assert due(shop, "05T09:10") == set()
+    shop.write("rates.csv", "r\n3\n")
+    assert due(shop, "05T09:20") == {"beside"}
+
+
 @pytest.mark.parametrize("option", [["--force"], ["--parts", "2024"], ["--restate", "daily"]])
 def test_due_goes_alone(shop: Place, option: list[str]) -> None:
     ran = shop.run(

@@ -9,7 +9,7 @@ from assay.build.selection import everything
 from assay.build.workspace import Workspace
 from assay.decisions import Decision
 from assay.plan.as_of import as_of
-from assay.plan.due import due_products, is_open, moments
+from assay.plan.due import corrected_days, due_products, is_corrected, is_open, moments
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
@@ -35,9 +35,13 @@ def due_in(workspace: Workspace, observed: Observed, *, eager: bool = False) -> 
         return Due(products=frozenset(graph.products), steps=steps, windows=windows)
     reached = as_of(graph, observed)
     available = _available(graph, reached)
+    corrected = corrected_days(graph, steps, observed.sources)
 
     def is_open_now(name: str) -> bool:
-        return is_open(windows[name], observed.now, reached[name], available[name])
+        window, now = windows[name], observed.now
+        return is_open(window, now, reached[name], available[name]) or is_corrected(
+            window, now, reached[name], corrected.get(name)
+        )
 
     products = frozenset(due_products(graph, steps, is_open_now))
     return Due(products=products, steps=steps, windows=windows)

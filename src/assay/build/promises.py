@@ -36,11 +36,11 @@ def record_due(workspace: Workspace, observed: Observed) -> Sequence[Outcome]:
     not change. A window is watched from when it is first seen here, anew when it was changed.
     """
     windows = windows_of(workspace.graph)
-    if not windows:
-        return ()
     now, environment = workspace.clock(), workspace.environment
     promises = workspace.catalog.promises
-    watched = promises.watched(environment)
+    watched = promises.watched(environment)  # also without windows: the last may have been removed
+    if not windows and not watched:
+        return ()
     texts = {name: canonical(window.freshness).decode() for name, window in windows.items()}
     new = [
         Watched(name=name, freshness=text, since=now)

@@ -1,7 +1,7 @@
 """What is due: the products that are wanted now, and the moments at which that changes; pure."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 from assay.decisions import (
     Build,
@@ -10,11 +10,14 @@ from assay.decisions import (
     InputChanged,
     Maybe,
     Publish,
+    Reason,
     TimePassed,
     Waive,
 )
+from assay.facts import SourceState
 from assay.plan.calendars import DaysUnknown
 from assay.plan.graph import Graph
+from assay.plan.reach import last_day_of
 from assay.plan.standing import WARN_BEFORE
 from assay.plan.windows import Window
 from assay.times import while_of
@@ -39,6 +42,49 @@ def is_open(
         return True
 
 
+def is_corrected(
+    window: Window, now: datetime, as_of: datetime | None, corrected: date | None
+) -> bool:
+    """Return whether data that a promise was about was delivered anew; see `corrected_days`."""
+    if corrected is None:
+        return False
+    try:
+        last = window.last(now, as_of)
+    except DaysUnknown:
+        return True
+    return last is not None and not isinstance(last.reach, datetime) and corrected <= last.reach
+
+
+def corrected_days(
+    graph: Graph, steps: Mapping[str, Decision], sources: Mapping[str, SourceState]
+) -> dict[str, date]:
+    """Return the first day of which a drop was replaced that a product was built from.
+
+    Only drops with a day, month or year in their path count, by the last day that they may hold:
+    another file that is replaced may well be new data.
+    """
+    days: dict[str, date] = {}
+    for name in graph.order:
+        known = [days[read] for read in graph.products[name].reads if read in days]
+        step = steps.get(name)
+        if isinstance(step, Build):
+            known += _days_replaced(graph, step.reasons, sources)
+        if known:
+            days[name] = min(known)
+    return days
+
+
+def _days_replaced(
+    graph: Graph, reasons: Iterable[Reason], sources: Mapping[str, SourceState]
+) -> Iterator[date]:
+    for reason in reasons:
+        if isinstance(reason, InputChanged) and reason.replaced:
+            source, replaced = graph.sources[reason.name], set(reason.replaced)
+            for file in sources[reason.name].files:
+                if file.path in replaced and (day := last_day_of(source, file.part)):
+                    yield day
+
+
 def due_products(
     graph: Graph, steps: Mapping[str, Decision], is_open: Callable[[str], bool]
 ) -> set[str]:
@@ -46,7 +92,7 @@ def due_products(
 
     Due are
 
-    - products whose own window is open, and products that feed none with a window;
+    - products whose own window is open or whose data is corrected, and those that feed no window;
     - products that are not up to date for another reason than new data: their code or contract
       changed, they were never built, or what was built is not released; and those downstream;
     - the other members of their release groups, and all that any of them is built from.

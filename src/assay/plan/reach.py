@@ -5,7 +5,7 @@ than it is looks again, and one who is told that it is newer decides on it.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from assay.facts import SourceFile
 from assay.model import Source
@@ -63,6 +63,16 @@ def earliest(
     known = {name: at for name, at in times.items() if at is not None}
     dated = {name: at for name, at in known.items() if name not in undated}
     return min((dated or known).values(), key=in_utc, default=None)
+
+
+def last_day_of(source: Source, part: str) -> date | None:
+    """Return the last day that a part of a source may hold; None when its name does not say."""
+    if source.partition is None or not source.path_regex:
+        return None
+    grain = source.partition.grain
+    if not grain and (position := _place_of_day(source)) is not None:
+        grain, part = "day", part.split("/")[position]
+    return last_day(part, grain) if grain and is_key(part, grain) else None
 
 
 def _is_dated(source: Source) -> bool:
