@@ -417,6 +417,9 @@ def test_small_helps(shop: Place) -> None:
     assert "stored as .parquet" in shop.run("show", "lines", "--to", str(shop.root / "x.csv")).err
     assert "nothing matches tag:nope" in shop.run("ls", "-s", "tag:nope").err
     assert "staging is a new environment" in shop.run("materialize", "--env", "staging").err
+    later = ("materialize", "--env", "trial", "--now")
+    assert "trial is a new environment" in shop.run(*later, "2100-01-01").err
+    assert "new environment" not in shop.run(*later, "2100-01-02").err, "its releases are to come"
     assert (shop.root / ".products/.gitignore").read_text() == "*\n"
     assert "products materialize" in shop.run("query", "from nowhere_near").err
 

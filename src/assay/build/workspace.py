@@ -115,7 +115,7 @@ class Workspace(Struct, frozen=True, kw_only=True):
         trial environment: readers who ask for today would not get such a release.
         """
         latest = datetime.now(UTC) + CLOCKS_DIFFER
-        last = self.catalog.last_release(self.environment, latest)
+        last = self.catalog.last_release(self.environment, max(latest, now or latest))
         if releases and now and now > latest and self.environment == self.config.environment:
             raise UsageError(
                 f"--now {now:%Y-%m-%d %H:%M:%S} UTC is in the future:"
