@@ -17,6 +17,7 @@ from pathlib import Path
 
 from assay.build.workspace import Workspace, open_workspace
 from assay.events import Event, Reporter, Settled, Working
+from assay.plan.observed import Observed
 from assay.watch.loop import Watching, run
 from assay.watch.reports import Report
 from assay.watch.telling import tell
@@ -65,7 +66,7 @@ class Week:
         os.utime(target, (at(when).timestamp(),) * 2)
         return target
 
-    def reporter(self, workspace: Workspace) -> Reporter:
+    def reporter(self, workspace: Workspace, observed: Observed) -> Reporter:
         def report(event: Event, /) -> None:
             if isinstance(event, Working) and self.kill_at and self.now >= self.kill_at:
                 say(killed=f"{self.now:%m-%d %H:%M}")
@@ -90,8 +91,10 @@ class Week:
                 vitals=self.vitals,
                 until=lambda: self.now >= end,
                 poll=timedelta(hours=3),
-                options=TurnOptions(after=(partial(tell, note=lambda text: say(note=text)),)),
-                reporter_of=self.reporter,
+                options=TurnOptions(
+                    after=(partial(tell, note=lambda text: say(note=text)),),
+                    reporter_of=self.reporter,
+                ),
             )
         )
 

@@ -1,15 +1,22 @@
 """The loop with a clock of its own: what it builds, when it looks again, what it reports, what it survives."""
 
+import io
+import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
-from assay.build import observe
+from assay.build import due, observe, standings
+from assay.cli.run_log import RunLog
+from assay.plan.ladder import plan
 from assay.watch.loop import _FIRST_PAUSE
+from assay.watch.telling import tell
 from tests.conftest import Place
 from tests.watch.world import START, World
 
@@ -198,3 +205,58 @@ def test_a_loop_whose_turns_fail_is_not_healthy_for_ever(place: Place, world: Wo
     assert not world.vitals.healthy(world.now)
     shown = world.vitals.as_json(world.now)
     assert shown["ok"] is False and "catalog" in shown["problems"]["turn"]
+
+
+PROMISED = """
+raw = source.files("raw.csv", columns={"x": pl.Int64}, freshness=Freshness(within="36h"))
+sql_product("small", "select x from raw", owner="o", rules=[rule.check("x is small", "x < 10")],
+    freshness=Freshness(within="36h"))
+"""
+
+
+def test_promises_stand_as_the_verb_says_and_a_turn_plans_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write("products/sales.py", PROMISED, header=True)
+    world, plans, stands = World(place.root), [], []
+    deliver(place, START, "x\n1\n")
+    world.run(1)
+    deliver(place, START + timedelta(hours=1), "x\n100\n")
+    world.now = START + timedelta(hours=37)
+    world.run(1)  # what came is held back
+
+    def counted(*given: object, **more: object) -> object:
+        plans.append(given)
+        return plan(*given, **more)
+
+    for module in (due, standings):
+        monkeypatch.setattr(module, "plan", counted)
+    seen = lambda workspace, observed, outcome, stand: stands.append(stand)
+    after = (seen, partial(tell, note=pytest.fail))
+    world.run(1, standings=True, after=after)
+    assert len(plans) == 1, "nothing was to do"
+    standing = world.vitals.standings["sales.small"]
+    assert stands[0].standings["sales.small"] is standing
+    shown = place.run("freshness", "small", "--now", world.now.isoformat(), "--json").json[0]
+    assert shown["state"] == standing.state == "late"
+    assert [c["text"] for c in shown["causes"]] == [c.text for c in standing.causes]
+    assert "x is small" in standing.causes[0].text
+
+
+def test_results_say_as_of_when_readers_data_is_now(place: Place) -> None:
+    place.write("products/sales.py", PROMISED, header=True)
+    deliver(place, START, "x\n1\n")
+    World(place.root).run(1)
+    deliver(place, START + timedelta(hours=1), "x\n1\n")  # the same again
+    place.edit("products/sales.py", "select x from", "select x + 10 as x from")
+    out, world = io.StringIO(), World(place.root, START + timedelta(hours=2))
+    world.run(1, reporter_of=RunLog(out, world.clock, as_json=True).reporter)
+    (held_back,) = [line for line in map(json.loads, out.getvalue().splitlines()) if line["result"]]
+    assert held_back["result"] == "held back"
+    reached = START + timedelta(hours=1)
+    assert held_back["readers"]["data_as_of"] == reached.isoformat(), held_back
+
+
+def deliver(place: Place, at: datetime, text: str) -> None:
+    place.write("raw.csv", text)
+    os.utime(place.root / "raw.csv", (at.timestamp(),) * 2)

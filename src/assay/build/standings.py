@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from msgspec import Struct, field
+
 from assay.build.outlook import outlook
 from assay.build.selection import everything
 from assay.build.workspace import Workspace
@@ -18,6 +20,31 @@ _WORK = Build | Check | Waive | Maybe | Publish
 _UNFINISHED = "the last run did not finish it: `products retry` tries again, and says why"
 
 
+class Stand(Struct, frozen=True, kw_only=True):
+    """How a project stands: the decision on each product, and how each promise stands."""
+
+    steps: Mapping[str, Decision]
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+
+    @property
+    def own(self) -> Mapping[str, Standing]:
+        """The standings of what has a promise of its own."""
+        return {
+            n: standing for n, standing in self.standings.items() if not standing.inherited_from
+        }
+
+
+def decisions(workspace: Workspace, observed: Observed) -> Mapping[str, Decision]:
+    """Return the decision on each product, by name; those on parts are not worked out."""
+    graph = workspace.graph
+    return plan(graph, observed, everything(graph), in_parts=False).steps
+
+
+def stand_of(workspace: Workspace, observed: Observed, steps: Mapping[str, Decision]) -> Stand:
+    """Return how a project stands, given the decisions on all products. Writes nothing."""
+    return Stand(steps=steps, standings=standings_of(workspace, observed, steps))
+
+
 def standings_of(
     workspace: Workspace, observed: Observed, steps: Mapping[str, Decision] | None = None
 ) -> Mapping[str, Standing]:
@@ -29,7 +56,7 @@ def standings_of(
     if not windows_of(graph):
         return {}
     if steps is None:
-        steps = plan(graph, observed, everything(graph), in_parts=False).steps
+        steps = decisions(workspace, observed)
     progress = _progress(workspace, observed, steps)
     around = surroundings(graph, as_of(graph, observed), observed.now, progress)
     likely = outlook(workspace, around)

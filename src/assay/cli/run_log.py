@@ -8,6 +8,8 @@ from assay.build.workspace import Workspace
 from assay.cli.printing import to_json
 from assay.cli.reporters import is_unchanged
 from assay.events import Event, Reporter, Retrying, Settled
+from assay.plan.as_of import as_of
+from assay.plan.observed import Observed
 from assay.text import clean
 from assay.views.products import ProductViews
 from assay.views.view import View
@@ -31,10 +33,11 @@ class RunLog:
         """Write something worth knowing."""
         self(Report(what=Happened.NOTE, at=self._clock(), message=message, fields=fields))
 
-    def reporter(self, workspace: Workspace) -> Reporter:
-        """Return what writes the results of a run."""
+    def reporter(self, workspace: Workspace, observed: Observed) -> Reporter:
+        """Return what writes the results of a run that begins with what is observed."""
         facts = workspace.catalog.facts(workspace.environment, workspace.storage.holds)
-        views = ProductViews(workspace.graph, facts, now=workspace.clock())
+        reaches = as_of(workspace.graph, observed)
+        views = ProductViews(workspace.graph, facts, reaches, workspace.clock())
 
         def write(event: Event, /) -> None:
             match event:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from assay.build.workspace import Workspace
 from assay.catalog.leading import Lead
 from assay.errors import AssayError, remedy
-from assay.events import Event, Reporter
+from assay.events import Event
 from assay.model import Source
 from assay.signals import hearing
 from assay.watch.reports import Happened, Log, Problems, Report
@@ -47,7 +47,7 @@ class Watching(Struct, frozen=True, kw_only=True):
     - `lead`: which of several processes does the work; None: this one.
     - `until`: whether to end now; asked before each turn.
     - `poll`: the longest wait between two turns.
-    - `log`: receives what happens; `reporter_of` returns what receives the events of runs.
+    - `log`: receives what happens.
     - `watch`: receives, before each wait, the folder of the project and its sources; returns
       whether it is new to it, so that they have to be looked at once more.
     """
@@ -61,7 +61,6 @@ class Watching(Struct, frozen=True, kw_only=True):
     until: Callable[[], bool] = lambda: False
     poll: timedelta = timedelta(seconds=60)
     options: TurnOptions = field(default_factory=TurnOptions)
-    reporter_of: Callable[[Workspace], Reporter] | None = None
     watch: Callable[[Path, Collection[Source]], bool] = lambda root, sources: False
 
 
@@ -146,12 +145,10 @@ class _Loop:
 
     def _listening(self, workspace: Workspace) -> Workspace:
         """Return the workspace with a reporter that takes every event as a sign of life."""
-        reporter_of = self.watching.reporter_of
-        reporter = reporter_of(workspace) if reporter_of else workspace.reporter
 
         def heard(event: Event, /) -> None:
             self.vitals.sign_of_life(self.watching.clock())
-            reporter(event)
+            workspace.reporter(event)
 
         return replace(workspace, reporter=heard)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from assay.build.standings import standings_of
+from assay.build.standings import Stand, decisions, stand_of
 from assay.build.workspace import Workspace
 from assay.decisions import Decision, Keep, Publish
 from assay.errors import AssayError
@@ -12,9 +12,7 @@ from assay.events import Busy, Failed, Left, Outcome, Result, Unfinished, held_p
 from assay.facts import Pointer, Version
 from assay.plan.causes import Present, causes
 from assay.plan.incidents import Incident, Notice, Step, steps
-from assay.plan.ladder import plan
 from assay.plan.observed import Observed
-from assay.plan.request import Request
 from assay.plan.routing import notices
 from assay.views.products import ProductViews
 from assay.views.words.incidents import message_of
@@ -24,17 +22,24 @@ Note = Callable[[str], None]
 
 
 def tell(
-    workspace: Workspace, observed: Observed, outcome: Outcome | None, /, *, note: Note
+    workspace: Workspace,
+    observed: Observed,
+    outcome: Outcome | None,
+    stand: Stand | None = None,
+    /,
+    *,
+    note: Note,
 ) -> None:
     """Record what is wrong now and what is over, and tell people what is new about that.
 
-    `observed` is what a run began with; its outcome is None when nothing was run. Problems are
-    passed to `note`, each as one line. After a run that was stopped, the next one tells.
+    `observed` is what a run began with; its outcome is None when nothing was run. With `stand`,
+    both are as of after the run, and nothing is worked out again. Problems are passed to `note`,
+    each as one line. After a run that was stopped, the next one tells.
     """
     if outcome and outcome.interrupted:
         return
     try:
-        record(workspace, observed, outcome)
+        record(workspace, observed, outcome, stand)
         for delivery in deliver(workspace):
             if delivery.error:
                 note(f"{delivery.route} was not told, and will be later: {delivery.error}")
@@ -45,19 +50,24 @@ def tell(
 
 
 def record(
-    workspace: Workspace, observed: Observed, outcome: Outcome | None = None
+    workspace: Workspace,
+    observed: Observed,
+    outcome: Outcome | None = None,
+    stand: Stand | None = None,
 ) -> Sequence[Step]:
     """Open, change and close incidents as of now, and queue the messages about that."""
     graph, environment, now = workspace.graph, workspace.environment, workspace.clock()
-    facts = workspace.catalog.facts(environment, workspace.storage.holds)
-    observed = replace(observed, facts=facts, now=now)
-    results = results_of(workspace, observed, outcome)
+    if stand is None:
+        facts = workspace.catalog.facts(environment, workspace.storage.holds)
+        observed = replace(observed, facts=facts, now=now)
+        stand = stand_of(workspace, observed, _decided(workspace, observed, outcome))
+    facts, results = observed.facts, results_of(outcome, stand.steps)
     present = Present(
         graph=graph,
         now=now,
         results=results,
         missing={name: s.missing for name, s in observed.sources.items() if s.missing},
-        standings=standings_of(workspace, observed, _decisions(results)),
+        standings=stand.standings,
         rules_of_parts=_rules_of_parts(ProductViews(graph, facts, now=now), results),
     )
     routes = routes_of(workspace)
@@ -77,14 +87,22 @@ def record(
     return workspace.catalog.incidents.change(environment, decide, write)
 
 
-def _decisions(results: Mapping[str, Result]) -> Mapping[str, Decision]:
-    """Return the decisions on products as of now: what a run published is kept."""
-    ends = {name: result.end for name, result in results.items()}
-    return {
+def _decided(
+    workspace: Workspace, observed: Observed, outcome: Outcome | None
+) -> Mapping[str, Decision]:
+    """Return the decisions on products after a run: what it published is kept.
+
+    They are planned only when the run was not about all products.
+    """
+    ends = {name: result.end for name, result in (outcome.results if outcome else {}).items()}
+    decided = {
         name: Keep(version=end.version) if isinstance(end, Publish) else end
         for name, end in ends.items()
         if not isinstance(end, Failed | Left | Busy | Unfinished)
     }
+    if workspace.graph.products.keys() <= ends.keys():
+        return decided
+    return {**decisions(workspace, observed), **decided}
 
 
 def _rules_of_parts(
@@ -100,19 +118,13 @@ def _rules_of_parts(
     }
 
 
-def results_of(
-    workspace: Workspace, observed: Observed, outcome: Outcome | None
-) -> Mapping[str, Result]:
+def results_of(outcome: Outcome | None, steps: Mapping[str, Decision]) -> Mapping[str, Result]:
     """Return how every product stands: as a run left it, or else as the ladder says.
 
     What the ladder would still publish is not known to be fine before it is.
     """
     results = dict(outcome.results) if outcome else {}
-    if workspace.graph.products.keys() <= results.keys():
-        return results
-    products = frozenset(workspace.graph.products)
-    decided = plan(workspace.graph, observed, Request(products=products), in_parts=False).steps
-    for name, decision in decided.items():
+    for name, decision in steps.items():
         if name not in results and not isinstance(decision, Publish):
             results[name] = Result(product=name, end=decision)
     return results

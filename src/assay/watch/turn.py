@@ -1,25 +1,26 @@
 """One turn of the loop: reads everything anew, builds what is due, and says when to look again."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from assay.build.due import Due, due_in, moments_of
 from assay.build.execute import execute
 from assay.build.promises import record_due
 from assay.build.results import kind_of
+from assay.build.standings import Stand, decisions, stand_of
 from assay.build.workspace import Workspace
 from assay.decisions import Build, Check, Decision, Maybe, Publish, Waive
-from assay.events import Outcome
-from assay.plan.as_of import as_of
+from assay.events import Event, Outcome, Reporter
 from assay.plan.due import without
 from assay.plan.moments import NEVER, is_fetcher, opens_next
 from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions
-from assay.plan.standing import Standing, standings
+from assay.plan.standing import Standing
 from assay.upkeep.gc_files import finish
 from assay.watch.looks import Looks
 from assay.watch.pauses import Pauses
@@ -56,13 +57,13 @@ class Turn(Struct, frozen=True, kw_only=True):
 
 
 class AfterTurn(Protocol):
-    """Is called after each turn, with what is observed and published then.
+    """Is called after each turn, with what is observed and published then, and how that stands.
 
     The outcome is None when nothing was to do.
     """
 
     def __call__(
-        self, workspace: Workspace, observed: Observed, outcome: Outcome | None, /
+        self, workspace: Workspace, observed: Observed, outcome: Outcome | None, stand: Stand, /
     ) -> None: ...
 
 
@@ -73,12 +74,14 @@ class TurnOptions(Struct, frozen=True, kw_only=True):
     - `eager`: whether everything that is stale is built, also what is not due yet.
     - `standings`: whether to work out how promises stand, for metrics.
     - `after`: called after each turn.
+    - `reporter_of`: returns what receives the events of a run, given what the run begins with.
     """
 
     jobs: int = 0
     eager: bool = False
     standings: bool = False
     after: Sequence[AfterTurn] = field(default_factory=tuple)
+    reporter_of: Callable[[Workspace, Observed], Reporter] | None = None
 
 
 def one_turn(workspace: Workspace, memory: Memory, options: TurnOptions) -> Turn:
@@ -88,22 +91,26 @@ def one_turn(workspace: Workspace, memory: Memory, options: TurnOptions) -> Turn
     began = observed.now
     due = due_in(workspace, observed, eager=options.eager)
     products = _to_build(workspace, due, memory, observed.now)
-    outcome = None
+    outcome, steps = None, due.steps
     if products:
         outcome = _build(workspace, observed, products, options)
         memory.pauses.note(outcome, due.steps, workspace.clock())
         observed = _observe(workspace, memory)
+        steps = decisions(workspace, observed)
     else:
         workspace.remember(observed)
         workspace.catalog.runs.recover(workspace.storage.remove)
         record_due(workspace, observed)
+    stand = Stand(steps=steps)
+    if options.after or options.standings:
+        stand = stand_of(workspace, observed, steps)
     for after in options.after:
-        after(workspace, observed, outcome)
+        after(workspace, observed, outcome, stand)
     return Turn(
         began=began,
         outcome=outcome,
         moments=[*_moments(workspace, observed, due, memory)],
-        standings=_standings(workspace, observed) if options.standings else {},
+        standings=stand.own if options.standings else {},
     )
 
 
@@ -133,14 +140,21 @@ def _build(
 ) -> Outcome:
     request = Request(products=frozenset(products), asked=ASKED)
     jobs = options.jobs or workspace.config.jobs
-    return execute(workspace, request, observed, options=RunOptions(jobs=jobs))
+    reporting = _reporting(workspace, observed, options)
+    return execute(reporting, request, observed, options=RunOptions(jobs=jobs))
 
 
-def _standings(workspace: Workspace, observed: Observed) -> Mapping[str, Standing]:
-    """Return how the promises of products and sources with a window of their own stand."""
-    graph = workspace.graph
-    stand = standings(graph, as_of(graph, observed), observed.now)
-    return {name: standing for name, standing in stand.items() if not standing.inherited_from}
+def _reporting(workspace: Workspace, observed: Observed, options: TurnOptions) -> Workspace:
+    """Return the workspace with the reporter of a run beside its own."""
+    if options.reporter_of is None:
+        return workspace
+    reporter = options.reporter_of(workspace, observed)
+
+    def both(event: Event, /) -> None:
+        workspace.reporter(event)
+        reporter(event)
+
+    return replace(workspace, reporter=both)
 
 
 def _moments(

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
+from assay.build.standings import Stand
 from assay.build.workspace import Workspace, environment_of, open_workspace
 from assay.catalog.leading import lead_of
 from assay.cli.options import ENV, JOBS, JSON, options
@@ -108,8 +109,8 @@ def verb(
                 eager=eager,
                 standings=port is not None,
                 after=(_tidy, partial(tell, note=log.note)),
+                reporter_of=log.reporter,
             ),
-            reporter_of=log.reporter,
         )
         stack.enter_context(redirect_stdout(sys.stderr))  # users' code prints to stderr
         run(stack.enter_context(_woken_by_files(watching, config, log)))
@@ -119,7 +120,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _tidy(workspace: Workspace, observed: Observed, outcome: Outcome | None) -> None:
+def _tidy(workspace: Workspace, observed: Observed, outcome: Outcome | None, stand: Stand) -> None:
     """Free what a run leaves in cycles: a process that lives for months does not grow."""
     if outcome:
         gc.collect()
