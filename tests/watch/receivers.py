@@ -66,6 +66,7 @@ class Posts:
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
         self.status, self.port = 200, 0
+        self.seconds = 0.0  # until it answers
         self.hangs = threading.Event()  # while it is clear, requests are answered
         self.release = threading.Event()
 
@@ -91,6 +92,7 @@ def posts() -> Iterator[Posts]:
                 return
             if kept.status < 300:
                 kept.received.append(body)
+            kept.release.wait(kept.seconds)
             self.send_response(kept.status)
             self.end_headers()
 

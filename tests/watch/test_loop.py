@@ -111,6 +111,33 @@ def test_what_fails_is_tried_again_after_growing_pauses(place: Place) -> None:
     assert count(place) == 3, "what does not depend on it is published"
 
 
+def test_a_clock_that_goes_back_makes_nothing_wait(place: Place) -> None:
+    place.write("products/sales.py", BASE + FAILING, header=True)
+    place.write("broken", "")
+    world = World(place.root)
+    tried = len(place.run("runs", "--json").json)
+
+    def go_back(number: int) -> None:
+        if number == 1:
+            world.now -= timedelta(days=30)
+
+    world.run(2, go_back)
+    assert len(place.run("runs", "--json").json) == tried + 2
+    world.run(1, go_back)
+    assert max(world.sleeps) <= 300
+
+
+def test_a_turn_during_which_the_clock_goes_back_is_no_long_wait(place: Place) -> None:
+    place.numbers("b", 4)
+    world = World(place.root)
+
+    def go_back(*_: object) -> None:
+        world.now -= timedelta(days=30)
+
+    world.run(2, after=[go_back])
+    assert max(world.sleeps) <= 300
+
+
 def test_a_change_of_what_is_wanted_ends_the_pause(place: Place) -> None:
     place.write("products/sales.py", BASE + FAILING, header=True)
     place.write("broken", "")

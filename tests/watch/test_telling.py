@@ -1,5 +1,6 @@
 """Who is told what, with a real mail server and a real receiver of web hooks."""
 
+import logging
 import os
 import signal
 import sqlite3
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from assay.plan.incidents import Message
+from assay.routes import Route
+from assay.watch.notify import send
 from tests.conftest import Place
 from tests.watch.receivers import Mails, Posts, free_port, posts
 
@@ -262,6 +266,31 @@ def test_a_secret_is_read_from_the_environment_and_never_shown(
     shown = shop.run("notify", "--test")
     assert shown.code == 1
     assert "hunter2" not in shown.out + shown.err
+
+
+def test_a_secret_that_cannot_be_shown_as_it_is_stays_secret(
+    hook: Posts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server answers may name it: it is taken out before control characters are shown."""
+    secret = "hunter\u202e2"
+    monkeypatch.setattr("assay.watch.notify._notify", lambda url, message: _log(secret))
+    route = Route(name="chat", to=("json://$SECRET@127.0.0.1",))
+    error = send(route, Message(subject="s", text="t"), {"SECRET": secret})
+    assert error == "refused: ***"
+
+
+def _log(secret: str) -> bool:
+    logging.getLogger("apprise").warning("refused: %s", secret)
+    return False
+
+
+@pytest.mark.long
+def test_a_server_that_takes_its_time_is_told_once(shop: Place, hook: Posts) -> None:
+    routes(shop, chat=hook.url)
+    hook.seconds = 5
+    wrong(shop)
+    assert "not told" not in shop.run("materialize").err
+    assert notices(shop) == [("opened", True, 1)]
 
 
 def test_hostile_names_stay_text(shop: Place, mails: Mails) -> None:

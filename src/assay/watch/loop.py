@@ -179,7 +179,9 @@ class _Loop:
     def _sleep(self, next_at: datetime) -> None:
         """Wait until a moment, or until a file changes."""
         self.vitals.next_moment = next_at
-        seconds = max(next_at - self.watching.clock(), _SHORTEST).total_seconds()
+        longest = max(self.watching.poll, _LONGEST_PAUSE)  # also if the clock has gone back
+        pause = min(max(next_at - self.watching.clock(), _SHORTEST), longest)
+        seconds = pause.total_seconds()
         changed = self.watching.sleep(seconds)
         if changed and self.root:
             self.memory.looks.changed(self.root, changed)

@@ -17,6 +17,7 @@ from assay.routes import VARIABLE, Route
 from assay.text import clean
 
 LIMIT = 10.0  # seconds that one round of deliveries may take
+_ANSWER = 8.0  # of these, until a server has answered: one that was too slow is told again
 _LEASE = timedelta(minutes=2)  # after which a delivery that was not heard of is tried again
 _PAUSES = [timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 60)]
 _GIVEN_UP = timedelta(days=3)  # a message that is so old says nothing new
@@ -142,7 +143,7 @@ def send(route: Route | None, message: Message, environ: Mapping[str, str]) -> s
     if is_sent:
         return ""
     reason = "; ".join(reasons) or "apprise could not deliver it"
-    return _without(clean(reason), [*secrets, url])[:_LONGEST]
+    return clean(_without(reason, [*secrets, url]))[:_LONGEST]  # cleaned, one is not recognized
 
 
 def _url(template: str, recipient: str, environ: Mapping[str, str]) -> str:
@@ -180,6 +181,7 @@ def _notify(url: str, message: Message) -> bool:
     service = library.Apprise.instantiate(url, asset=asset)
     if service is None:
         return False
+    service.socket_read_timeout = _ANSWER
     service.notify_format = library.NotifyFormat.TEXT
     # Not by an Apprise object, which would send in another thread: its log is heard in this one.
     return bool(

@@ -43,7 +43,8 @@ class Pauses:
         return {
             name
             for name, pause in self._pauses.items()
-            if pause.until > now and wanted_by(steps[name]) == pause.wanted
+            # Where a clock has gone back, a pause would last for longer than any does.
+            if now < pause.until <= now + LONGEST and wanted_by(steps[name]) == pause.wanted
         }
 
     def ends(self) -> Iterable[datetime]:
