@@ -1,6 +1,8 @@
 """Recorded promises: facts, in both databases; and how many of them are kept."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from assay.plan.retention import KeepRule
 from assay.plan.standing import State
 from assay.upkeep import gc_facts
 from assay.upkeep.gc_facts import collect
+from tests.conftest import Place
 
 DUE = datetime(2011, 12, 9, 7, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -73,3 +76,31 @@ def test_gc_keeps_the_last_of_each(catalog: Catalog, monkeypatch: pytest.MonkeyP
     kept = {name: len(catalog.promises.of("prod", name)) for name in ("d.p", "d.q", "d.r")}
     assert kept == {"d.p": 3, "d.q": 3, "d.r": 1}
     assert catalog.promises.of("prod", "d.p")[0].due == DUE + 4 * DAY
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "verb"),
+    [
+        ("windows", "since", ["materialize", "--due"]),
+        ("promises", "due", ["materialize", "--due"]),
+    ],
+)
+def test_a_moment_without_a_zone_is_damage(
+    place: Place, table: str, column: str, verb: list[str]
+) -> None:
+    place.write("drops/2011-12-04.csv", "x\n1\n")
+    place.write("products/t.py", PROMISED, header=True)
+    for time in ("05T06:00", "05T08:00"):
+        place.run("materialize", "--now", f"2011-12-{time}")
+    with closing(sqlite3.connect(place.root / ".products/catalog.db")) as database:
+        database.execute(f"update {table} set {column} = '2011-12-05T07:00:00'")
+        database.commit()
+    ran = place.run(*verb, "--now", "2011-12-06T08:00")
+    assert "is damaged" in ran.err and "has no time zone" in ran.err
+
+
+PROMISED = """
+drops = source.files("drops/{day:date}.csv", columns={"x": "bigint"})
+sql_product("daily", "select day, x from drops", owner="o", event_time="day",
+    freshness=Freshness(by="07:00", covers="previous day"))
+"""

@@ -1,11 +1,10 @@
 """When new content of sources arrived."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from assay.catalog.database import Writer
-from assay.catalog.rows import decoded, stamp
+from assay.catalog.rows import decoded, moment_of, stamp
 from assay.catalog.transactions import Transactions
 from assay.facts import Arrival
 
@@ -61,6 +60,6 @@ def _arrival(row: Sequence[Any]) -> Arrival:
     return Arrival(
         source=str(source),
         part=str(part),
-        at=datetime.fromisoformat(at),
-        seen=datetime.fromisoformat(seen),
+        at=moment_of(at),
+        seen=moment_of(seen),
     )

@@ -9,7 +9,7 @@ from msgspec.json import decode
 from msgspec.structs import replace
 
 from assay.catalog.database import Reader, Writer, rows_in
-from assay.catalog.rows import decoded, stamp
+from assay.catalog.rows import decoded, moment_of, stamp
 from assay.catalog.transactions import Transactions
 from assay.jsonform import encode
 from assay.plan.causes import Cause
@@ -228,7 +228,7 @@ def _incident_of(row: Sequence[Any]) -> Incident:
     return Incident(
         id=fields.id,
         cause=decode(fields.cause, type=Cause),
-        opened=datetime.fromisoformat(fields.opened),
+        opened=moment_of(fields.opened),
         closed=_moment(fields.closed),
         ending=Ending(fields.ending) if fields.ending else None,
         told=decode(fields.told, type=tuple[str, ...]),
@@ -242,7 +242,7 @@ def _notice_of(row: Sequence[Any]) -> Notice:
         incident=fields.incident,
         route=fields.route,
         event=Change(fields.event),
-        at=datetime.fromisoformat(fields.at),
+        at=moment_of(fields.at),
         message=decode(fields.message, type=Message),
         retry_at=_moment(fields.retry_at),
         sent=_moment(fields.sent),
@@ -252,4 +252,4 @@ def _notice_of(row: Sequence[Any]) -> Notice:
 
 
 def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    return moment_of(text) if text else None

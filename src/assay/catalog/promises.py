@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from assay.catalog.database import Writer, rows_in
-from assay.catalog.rows import decoded, stamp, to_json
+from assay.catalog.rows import decoded, moment_of, stamp, to_json
 from assay.catalog.transactions import Transactions
 from assay.plan.outcomes import Outcome, Reach
 from assay.plan.standing import State
@@ -59,8 +59,8 @@ class Promises:
                 name: Watched(
                     name=name,
                     freshness=freshness,
-                    since=datetime.fromisoformat(since),
-                    last=_moment(last),
+                    since=moment_of(since),
+                    last=moment_of(last) if last else None,
                 )
                 for name, freshness, since, last in rows
             }
@@ -133,7 +133,7 @@ class Promises:
         histories: dict[str, list[Reach]] = defaultdict(list)
         with decoded(self._database.name):
             for product, at, as_of in rows:
-                histories[product].append(Reach(datetime.fromisoformat(at), _moment(as_of)))
+                histories[product].append(Reach(moment_of(at), _moment(as_of)))
         for history in histories.values():
             history.sort(key=lambda reach: reach.at)
         return histories
@@ -147,10 +147,7 @@ class Promises:
         )
         rows = list(rows_in(self._database, query, products))
         with decoded(self._database.name):
-            failures = [
-                (product, datetime.fromisoformat(at), _failed(results))
-                for product, at, results in rows
-            ]
+            failures = [(product, moment_of(at), _failed(results)) for product, at, results in rows]
         return sorted(failures, key=lambda failure: failure[1])
 
 
@@ -180,9 +177,9 @@ def _outcome(row: Sequence[Any]) -> Outcome:
     name, due, state, came, as_of, cause, basis = row
     return Outcome(
         name=name,
-        due=datetime.fromisoformat(due),
+        due=moment_of(due),
         state=State(state),
-        came=_moment(came),
+        came=moment_of(came) if came else None,
         as_of=_moment(as_of),
         cause=cause,
         basis=json.loads(basis),

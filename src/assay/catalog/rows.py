@@ -204,6 +204,14 @@ def stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def moment_of(text: str) -> datetime:
+    """Return a moment that `stamp` wrote; ValueError for another text, also one without a zone."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment
+
+
 def ranges(ids: Sequence[int]) -> str:
     """Return ids as ranges, in order: '1-3,7' for 1, 2, 3, 7.
 
