@@ -346,6 +346,19 @@ RULE = {"text": "r", "where": {"file": "x"}}
             rules=[RULE | {"demand": {"kind": "condition", "place": "x", "arguments": {}}}]
         ),
         lambda told: told["sources"].pop(),
+        lambda told: told["products"][0].update(freshness={"by": "25:00"}),
+        lambda told: told["products"][0].update(freshness={"by": "07:00", "within": "36h"}),
+        lambda told: told["products"][0].update(freshness={"on": "Mon-Fri"}),
+        lambda told: told["products"][0].update(freshness={"within": "long"}),
+        lambda told: told["products"][0].update(freshness={"every": "0 25 * * *"}),
+        lambda told: told["products"][0].update(freshness={"by": "07:00", "on": "NOWHERE"}),
+        lambda told: told["products"][0].update(freshness={"by": "07:00", "on": "working day 77"}),
+        lambda told: told["products"][0].update(freshness={"by": "07:00", "covers": "tomorrow"}),
+        lambda told: told["products"][0].update(freshness={"by": "07:00", "tz": "Mars"}),
+        lambda told: told["products"][0].update(freshness={"by": "07:00", "warn_before": "soon"}),
+        lambda told: told["products"][0].update(freshness={"by": "07:00", "at_least": "most"}),
+        lambda told: told["calendars"].append({"name": "C", "weekdays": []}),
+        lambda told: told["calendars"].append({"name": "C", "weekdays": [9]}),
     ],
 )
 def test_what_no_declaration_could_have_made_is_made_anew(kept: Place, change: Callable) -> None:

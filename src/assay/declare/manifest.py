@@ -33,13 +33,17 @@ from assay.declare.files import definition_files
 from assay.declare.pysource import DigestCache
 from assay.engines.sql.reader import Parsed, bare
 from assay.engines.sql.tables import SqlTable
+from assay.engines.types import is_zone
 from assay.jsonform import encode
-from assay.model import Product, Rule, Source, WorkCalendar
+from assay.model import Freshness, Product, Rule, Source, WorkCalendar
 from assay.plan.digests import digest
+from assay.plan.due_times import wrong_cron
 from assay.plan.graph import Graph
+from assay.plan.window_text import covers_of, share_of
+from assay.plan.windows import window_of
 from assay.store.files import stamp_of
 from assay.store.permissions import claim, create
-from assay.times import settled_before
+from assay.times import settled_before, while_of
 
 FILE, QUERIES, FUNCTIONS = "manifest.json", "queries.json", "functions.json"
 _NOT_READ = {"root", "catalog"}  # settings that declarations do not depend on
@@ -124,6 +128,13 @@ def _graph_of(declared: _Declared) -> Graph:
             raise LookupError(f"{product.name} reads something unknown")
         for rule in product.contract.rules:
             _check_rule(rule)
+    for calendar in declared.calendars:
+        if not calendar.weekdays or not set(range(7)).issuperset(calendar.weekdays):
+            raise ValueError(f"{calendar.name} has no days of the week")
+    promises = {product.freshness for product in declared.products}
+    for promise in promises | {source.freshness for source in declared.sources}:
+        if promise:
+            _check_promise(promise, calendars)
     by_number = list(products)
     graph.keep_order(by_number[number] for number in declared.order)
     return graph
@@ -139,6 +150,23 @@ def _check_rule(rule: Rule) -> None:
     demand = rule.demand
     if demand and demand.kind == "condition" and not isinstance(demand.arguments["sql"], str):
         raise TypeError("a condition is no text")
+
+
+def _check_promise(promise: Freshness, calendars: Mapping[str, WorkCalendar]) -> None:
+    """Raise ValueError for a promise that no declaration can produce."""
+    if sum(map(bool, (promise.by, promise.every, promise.within))) != 1:
+        raise ValueError("a promise falls due in one way")
+    window_of(promise, calendars)  # reads its days and times
+    covers_of(promise.covers)
+    for length in filter(None, (promise.within, promise.warn_before)):
+        if not while_of(length):
+            raise ValueError(f"{length!r} is no length of time")
+    if promise.at_least:
+        share_of(promise.at_least)
+    if not is_zone(promise.tz):
+        raise ValueError(f"{promise.tz!r} is no time zone")
+    if promise.every and (wrong := wrong_cron(promise.every)):
+        raise ValueError(wrong)
 
 
 # -------------------------------------------------------------------------------------- the caches

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from zoneinfo import available_timezones
 
@@ -22,6 +23,7 @@ from assay.plan.window_text import (
     on_of,
     share_of,
 )
+from assay.plan.windows import never_due, window_of
 from assay.times import while_of
 
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
@@ -41,6 +43,7 @@ def read_freshness(
         declared, on=calendars.text_of(declared.on), trading=calendars.text_of(declared.trading)
     )
     problems = [*_problems(promise), *_unknown_calendars(promise, calendars)]
+    problems = problems or [*_never_due(promise, calendars)]
     for message, hint in problems:
         names.report(f"{name}: freshness {message}", where, hint)
     return None if problems else replace(promise, covers=covers_of(promise.covers))
@@ -109,6 +112,15 @@ def _unknown_calendars(promise: Freshness, calendars: Calendars) -> Iterator[Pro
         hint = calendars.problem_with(name) if name else ""
         if hint:
             yield f"{word} {getattr(promise, word)!r}: there is no calendar {name!r}", hint
+
+
+def _never_due(promise: Freshness, calendars: Calendars) -> Iterator[Problem]:
+    """Yield that no day of `on` has such a time, or that no month has so many working days."""
+    with suppress(ValueError):  # of a calendar whose mistakes are reported
+        if not promise.within and never_due(window_of(promise, calendars.by_name)):
+            when = f"every {promise.every!r}" if promise.every else f"by {promise.by!r}"
+            message = f"{when} on {promise.on!r} never falls due"
+            yield message, "Name days of on= on which it does."
 
 
 def _no_length(text: str) -> bool:

@@ -11,7 +11,7 @@ from assay.plan.calendars import DueDays
 from assay.times import local, utc_of
 
 _DAY = timedelta(days=1)
-_MOST_BREAKS = 400  # breaks of `on` that are skipped to find a time of a cron expression
+_MOST_BREAKS = 40  # breaks of `on` that are skipped to find a time of a cron expression
 # How far back times of a cron expression are looked for, until one is found.
 _BACK = tuple(timedelta(hours=1) * 6**n for n in range(8))
 

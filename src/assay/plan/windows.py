@@ -14,6 +14,7 @@ from assay.plan.calendars import (
     MONDAY_TO_FRIDAY,
     DayOfMonth,
     Days,
+    DaysUnknown,
     DueDays,
     EachDay,
 )
@@ -33,6 +34,7 @@ from assay.times import local, start_of_period, utc_of, while_of
 _DAY = timedelta(days=1)
 _MOST_OFF = 31  # days off between two days that are recorded with a promise
 _CACHED = 20_000
+_LOOKED_FROM = date(2000, 1, 1)  # promises are looked for from here on
 
 
 class Promise(Struct, frozen=True):
@@ -238,6 +240,15 @@ def window_of(freshness: Freshness, calendars: Mapping[str, WorkCalendar]) -> Wi
     days = calendar_of(on.calendar, calendars, EVERY_DAY if on.n is None else MONDAY_TO_FRIDAY)
     trading = calendar_of(freshness.trading, calendars, days)
     return _window(freshness, days, trading)
+
+
+def never_due(window: Window) -> bool:
+    """Return whether no promise ever falls due, as far as the days of its calendar are known."""
+    start = max(window.days.calendar.first, _LOOKED_FROM)
+    try:
+        return window.next(datetime.combine(start, time(), UTC), datetime.max) is None
+    except DaysUnknown:
+        return False
 
 
 def calendar_of(
