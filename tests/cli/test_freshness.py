@@ -44,7 +44,8 @@ def night(place: Place, time: str) -> int:
 
 def freshness(place: Place, time: str, *arguments: str) -> tuple[int, dict[str, str]]:
     """Return the exit code and, by name, the state and the text below it."""
-    ran = place.run("freshness", "--now", f"2011-12-{time}", *arguments)
+    every = () if arguments else ("--all",)
+    ran = place.run("freshness", "--now", f"2011-12-{time}", *every, *arguments)
     texts, name = dict[str, str](), ""
     for line in ran.out.splitlines():
         if line.startswith(" "):
@@ -150,3 +151,20 @@ def test_a_project_without_promises(place: Place) -> None:
         "nothing has a promise: declare freshness= of a product or source",
     )
     assert place.run("freshness", "--json").json == []
+
+
+def test_what_is_inherited_is_shown_when_it_is_asked_for(shop: Place) -> None:
+    def names(*arguments: str) -> list[str]:
+        ran = shop.run("freshness", "--now", "2011-12-09T06:10", "--json", *arguments)
+        return [view["name"] for view in ran.json]
+
+    own = ["t.raw", "t.daily"]
+    assert names() == own
+    assert names("--all") == [*own, "t.lines"]
+    assert names("lines") == ["t.lines"]
+
+
+def test_a_moment_before_the_last_release_is_noted(shop: Place) -> None:
+    ran = shop.run("freshness", "--now", "2011-12-09T05:00", "--warn-only")
+    assert "before the last release" in ran.err and "observed today" in ran.err
+    assert "note" not in shop.run("freshness", "--now", "2011-12-09T06:00", "--warn-only").err

@@ -10,6 +10,7 @@ from assay.build.selection import names_for, request_for
 from assay.build.standings import standings_of
 from assay.build.workspace import Workspace, open_workspace
 from assay.decisions import Decision
+from assay.errors import UsageError
 from assay.plan.observed import Observed
 from assay.plan.outcomes import start_of_quarter
 from assay.plan.request import Request
@@ -41,6 +42,15 @@ def check_now(workspace: Workspace, now: datetime | None, *, releases: bool = Tr
     is_new = workspace.check_now(now, releases=releases)
     if is_new and workspace.environment != workspace.config.environment:
         click.echo(f"  {workspace.environment} is a new environment", err=True)
+
+
+def note_earlier(workspace: Workspace, now: datetime | None) -> None:
+    """Print a note if --now is before the last release: what was published then is not known."""
+    try:
+        workspace.check_now(now, releases=False)
+    except UsageError as error:
+        text = f"{error.what}: what is published and observed today is shown, at that moment"
+        click.echo(clean(f"  note: {text}"), err=True)
 
 
 def selected(

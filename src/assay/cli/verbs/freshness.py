@@ -6,7 +6,7 @@ from datetime import datetime
 import click
 
 from assay.build.workspace import Workspace
-from assay.cli.opening import opened, promises_of, selected_names
+from assay.cli.opening import note_earlier, opened, promises_of, selected_names
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.printing import print_json
 from assay.plan.observed import Observed
@@ -20,6 +20,7 @@ _BROKEN = 3  # exit code when a promise is
 @click.command("freshness")
 @click.argument("names", nargs=-1, metavar="[NAMES]...")
 @options(SELECT, EXCLUDE, ENV, NOW, JSON)
+@click.option("--all", "everything", is_flag=True, help="Also what inherits a promise.")
 @click.option("--warn-only", is_flag=True, help="Exit with 0 also when something is late.")
 def verb(
     names: Sequence[str],
@@ -28,16 +29,21 @@ def verb(
     env: str | None,
     now: datetime | None,
     as_json: bool,
+    everything: bool,
     warn_only: bool,
 ) -> None:
     """Show which promises are kept, due, at risk, late or missed, and why.
 
-    NAMES are selectors, as after -s; they may name sources. Changes nothing. Exits with 3 when
-    something is late or missed that has a promise of its own.
+    NAMES are selectors, as after -s; they may name sources. What inherits its promise is shown
+    when it is named, or with --all. Changes nothing. Exits with 3 when something is late or missed
+    that has a promise of its own.
     """
     with opened(env, now, last_good=True) as workspace:
         observed = workspace.observe()
+        note_earlier(workspace, now)
         views = _views(workspace, observed, [*names, *select], exclude)
+    if not (everything or names or select):
+        views = [view for view in views if not view.inherited_from]
     if as_json:
         print_json(views)
     else:
@@ -50,10 +56,11 @@ def verb(
 def _views(
     workspace: Workspace, observed: Observed, select: Sequence[str], exclude: Sequence[str]
 ) -> list[FreshnessView]:
-    """Return how the selected promises stand, sources first."""
+    """Return how the selected promises stand: those of their own first, and of sources first."""
     names = selected_names(workspace, observed, select, exclude)
     promises = promises_of(workspace, observed)
-    return [view for name, view in promises.items() if name in names]
+    views = [view for name, view in promises.items() if name in names]
+    return sorted(views, key=lambda view: bool(view.inherited_from))
 
 
 def _lines(views: Sequence[FreshnessView], now: datetime) -> Iterator[str]:
