@@ -162,6 +162,9 @@ def test_what_is_inherited_is_shown_when_it_is_asked_for(shop: Place) -> None:
     assert names() == own
     assert names("--all") == [*own, "t.lines"]
     assert names("lines") == ["t.lines"]
+    for verb in (["status", "--now", "2011-12-12T08:00"], ["ls"]):
+        rows = {row.split()[0]: row for row in shop.run(*verb).out.splitlines()}
+        assert "(for t.daily)" in rows["t.lines"] and "(for" not in rows["t.daily"]
 
 
 def test_a_moment_before_the_last_release_is_noted(shop: Place) -> None:

@@ -43,7 +43,8 @@ def standing_cell(view: FreshnessView | None, now: datetime) -> str:
     if view.due is None:
         return str(view.state)
     word = "was due" if view.state.is_broken else "due"
-    return f"{view.state}, {word} {_clock(view.due, view, now)}"
+    inherited = f" (for {view.inherited_from})" if view.inherited_from else ""
+    return f"{view.state}, {word} {_clock(view.due, view, now)}{inherited}"
 
 
 def left(seconds: float) -> str:
