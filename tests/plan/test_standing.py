@@ -205,3 +205,14 @@ def test_unknown() -> None:
     assert "SHOP is known from 2011-12-01 to 2011-12-09" in ended.problem
     late = standing_at("9 12:00", raw="8", daily="7 17:20", graph=known)["s.daily"]
     assert late.state is State.LATE  # that is certain, whatever the next day is
+
+
+def test_what_was_never_published_is_not_kept() -> None:
+    """An age is promised, and there is nothing that could be too old; nor is a promise kept that never falls due."""
+    nothing = Progress(published=frozenset())
+    ages = graph(Freshness(within="36h"))
+    found = standing_at("9 05:00", raw="8", daily="", graph=ages, progress=nothing)["s.daily"]
+    assert (found.state, found.problem) == (State.UNKNOWN, "nothing is published yet")
+    never = graph(Freshness(by="07:00", on="working day 30", covers="previous month"))
+    found = standing_at("9 05:00", raw="8", daily="8", graph=never)["s.daily"]
+    assert (found.state, found.problem) == (State.UNKNOWN, "it never falls due")

@@ -208,7 +208,8 @@ def _standing(name: str, around: Surroundings, expected: Expected | None) -> Sta
     if moments.problem:
         return replace(standing, state=State.UNKNOWN, problem=moments.problem)
     if moments.next is None:
-        return standing
+        problem = "nothing is published yet" if as_of is None else "it never falls due"
+        return replace(standing, state=State.UNKNOWN, problem=problem)
     state = _before(name, moments.next, around, expected)
     standing = _of_promise(standing, state, moments.next, around)
     if expected is None or window.reached(moments.next, as_of):
@@ -236,6 +237,10 @@ def _why_unknown(name: str, around: Surroundings) -> str:
     published = around.progress.published
     if published is not None and name not in published:
         return ""
+    graph = around.graph
+    declared = graph.products[name] if name in graph.products else graph.sources[name]
+    if declared.event_time:
+        return f"no {declared.event_time} of {name} is before tomorrow, or none was read yet"
     return f"nothing says how far the data of {name} reaches: declare its event_time="
 
 

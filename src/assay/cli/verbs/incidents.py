@@ -85,5 +85,5 @@ def _times(view: IncidentView) -> str:
     if view.seconds_to_tell is not None:
         texts.append(f"told after {lasting(view.seconds_to_tell)}")
     if view.seconds_to_repair is not None:
-        texts.append(f"over after {lasting(view.seconds_to_repair)}")
+        texts.append(f"over {lasting(view.seconds_to_repair)} after it was noticed")
     return ", ".join(texts)

@@ -18,7 +18,7 @@ def standing_line(view: FreshnessView, now: datetime) -> str:
     if view.state is State.UNKNOWN:
         return view.problem
     if view.due is None or view.seconds_left is None:
-        return "; ".join(filter(None, [_as_of(view), _tally(view), "nothing is promised"]))
+        return "; ".join(filter(None, [_as_of(view), _tally(view)]))
     if view.state is State.KEPT:
         return "; ".join(filter(None, [_as_of(view), _tally(view), _next(view, now)]))
     texts = [f"{_as_of(view)}, {_promised(view, now)} ({left(view.seconds_left)})"]
