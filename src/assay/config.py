@@ -123,7 +123,7 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
         raise UsageError(
             f"[tool.products]: {'; '.join(problems)}",
             where=Where(FILE),
-            hint=f"Settings: {', '.join(defaults)}.",
+            hint="" if settings.keys() <= defaults.keys() else f"Settings: {', '.join(defaults)}.",
         )
     settings = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
