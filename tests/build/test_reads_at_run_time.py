@@ -97,8 +97,8 @@ def test_a_file_is_a_source_that_functions_take_as_a_path(place: Place, how: str
     assert place.materialize()["sales.plan"]["result"] == "unchanged"
     shown = place.run("show", "budget").out
     assert (
-        "sales.budget: 10 bytes at conf/budget [1].json, a file" in shown
-        and "pathlib.Path" in shown
+        "sales.budget: 10 bytes at conf/budget [1].json, as of " in shown
+        and "a file: a function that names it takes it as a pathlib.Path" in shown
     )
     assert json.loads(place.run("show", "budget", "--json").out)["kind"] == "file"
     assert place.run("suggest", "budget").code == 2

@@ -36,6 +36,7 @@ from assay.plan.retention import KeepRule
 from assay.upkeep.gc_facts import collect
 from assay.upkeep.gc_files import obsolete_files
 from assay.upkeep.gc_sources import forget_sources
+from tests.conftest import TO_SCHEMA_3
 
 NOW = datetime(2011, 12, 9, 7, 30, 1, 123456, tzinfo=UTC)
 
@@ -457,26 +458,12 @@ def test_a_damaged_catalog_is_told(tmp_path: Path) -> None:
 def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[..., Catalog]) -> None:
     catalog = opened()
     catalog.record([version("v1")], [verdict("v1")])
-    change(catalog, "drop table claims")
-    change(catalog, "drop table waivers")
-    change(catalog, "drop table inspected")
-    for table in ("windows", "promises", "arrivals", "incidents", "notices"):
-        change(catalog, f"drop table {table}")
-    for column in ("asked", "ended_at", "seconds", "results"):
-        change(catalog, f"alter table runs drop column {column}")
-    change(catalog, "alter table parts drop column modified")
-    change(catalog, "alter table versions drop column peak")
-    change(catalog, "alter table listings drop column seen")
-    change(catalog, "alter table replaced drop column seen")
-    change(
-        catalog,
-        "create table seen (path text primary key, size bigint, mtime_ns bigint, digest text)",
-    )
+    for statement in TO_SCHEMA_3:
+        change(catalog, statement)
     change(
         catalog,
         "insert into listings (digest, source, files) values ('s1', 's', '{\"a.csv\": \"d\"}')",
     )
-    change(catalog, "update meta set value = '3' where name = 'schema'")
     assert opened().version("v1") == catalog.version("v1")
     assert catalog.runs.holders({"d.p"}) == {}
     assert catalog.sources.last_seen(["s"]) == {}, "files are read once more"

@@ -302,7 +302,7 @@ def test_a_schema_version_that_is_none_is_told(shop: Place) -> None:
 
 ODD = {
     "a verb that is mistyped": (["materialise"], 2, "Did you mean 'materialize'?"),
-    "a verb of dbt": (["run"], 2, "No such command 'run'. `products materialize` builds"),
+    "a verb of dbt": (["build"], 2, "No such command 'build'. `products materialize` builds"),
     "a verb of dbt with its options": (["test", "-s", "total"], 2, "`products materialize` checks"),
     "a source where a product is meant": (
         ["history", "numbers"],

@@ -17,7 +17,7 @@ from assay.catalog import open_catalog
 from assay.errors import CatalogDamaged, CatalogError, StoreError
 from assay.store import files as storage
 from assay.upkeep import verify
-from tests.conftest import Place
+from tests.conftest import TO_SCHEMA_3, Place
 
 DECLARED = """
 sql_product("p", "select x, x * 2 as y, md5(x::varchar) as t from numbers", owner="o", rules=[rule.sql("none is below 0", "from this where x < 0")])
@@ -764,15 +764,8 @@ def test_random_bits_of_a_catalog_never_give_a_traceback_nor_other_rows(shop: Pl
 def test_a_catalog_of_the_schema_before_is_taken_over(shop: Place) -> None:
     file = shop.root / ".products/catalog.db"
     with sqlite3.connect(file) as db:
-        db.execute("alter table parts drop column modified")
-        db.execute("drop table claims")
-        db.execute("drop table waivers")
-        db.execute("drop table inspected")
-        db.execute("alter table replaced drop column seen")
-        db.execute(
-            "create table seen (path text primary key, size bigint, mtime_ns bigint, digest text)"
-        )
-        db.execute("update meta set value = '3' where name = 'schema'")
+        for statement in TO_SCHEMA_3:
+            db.execute(statement)
     assert shop.run("verify").code == 0
     assert len(shop.query("from p")) == 399
     edited(stored(shop))

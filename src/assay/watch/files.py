@@ -1,10 +1,10 @@
 """Waits between turns, and is woken by changes of files, where the file system tells of them."""
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from glob import escape, has_magic
 from pathlib import Path
-from re import compile
 from threading import Event, Lock, Thread
 
 from assay.model import Source
@@ -147,7 +147,7 @@ def matcher(root: Path, definitions: str, sources: Collection[Source]) -> Callab
     """Return whether the file at a full path is of a source, or may be one of the declarations."""
     patterns = [regex_of(escape(str(root)) + "/pyproject.toml")]
     patterns += [file_pattern(root, source) for source in sources]
-    matches = compile("|".join(patterns)).fullmatch
+    matches = re.compile("|".join(patterns)).fullmatch
     declared = f"{root}/{definitions}/"
 
     def is_wanted(path: str) -> bool:

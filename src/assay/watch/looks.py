@@ -1,9 +1,9 @@
 """Sources as they were looked at last: none is looked at more often than it says with `poll`."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from re import compile
 
 from msgspec import Struct
 
@@ -51,7 +51,7 @@ class Looks:
         """Look again at the sources that these files may belong to."""
         changed = [str(path) for path in paths]
         for name, look in list(self._looks.items()):
-            matches = compile(file_pattern(root, look.source)).fullmatch
+            matches = re.compile(file_pattern(root, look.source)).fullmatch
             if any(map(matches, changed)):
                 del self._looks[name]
 
