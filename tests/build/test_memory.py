@@ -12,7 +12,7 @@ from assay.build.admission import Admission, Need
 from assay.build.memory import Gauge, budget_of, highest, resident
 from assay.build.workers import turns
 from assay.catalog import open_catalog
-from tests.conftest import Place
+from tests.conftest import Place, mostly_long
 
 MIB = 2**20
 
@@ -200,7 +200,7 @@ def peaks(place: Place) -> dict[str, float]:
     return {name: cost.peak / MIB for name, cost in costs.items()}
 
 
-@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize("isolate", mostly_long([False, True], False))
 def test_two_that_do_not_fit_together_never_run_together(place: Place, isolate: bool) -> None:
     place.write("pyproject.toml", "[tool.products]\nmemory = '750MiB'\n")
     place.write("data/a.csv", "x\n1\n")

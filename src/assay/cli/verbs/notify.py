@@ -10,6 +10,7 @@ from assay.cli.opening import opened
 from assay.cli.options import JSON, options
 from assay.cli.printing import print_json
 from assay.errors import UsageError
+from assay.plan.names import nearest
 from assay.routes import Route
 from assay.text import clean
 from assay.watch.notify import Delivery, deliver, try_routes
@@ -47,7 +48,8 @@ def _chosen(workspace: Workspace, names: Sequence[str]) -> Sequence[Route]:
         raise UsageError("no routes in [tool.products.notify]: nobody is told", hint=hint)
     for name in names:
         if name not in routes:
-            raise UsageError(f"no route {name!r}", hint=f"Routes: {', '.join(routes)}.")
+            listed = f"Routes: {', '.join(routes)}."
+            raise UsageError(f"no route {name!r}", hint=nearest(name, routes) or listed)
     return [routes[name] for name in names] or [*routes.values()]
 
 
