@@ -18,9 +18,8 @@ TIMEOUT = 3_000
 MANY = 10_000 if os.environ.get("ASSAY_FAULTS") == "large" else 1_000  # turns
 
 
-@pytest.mark.parametrize(
-    ("turns", "edits"), [(100, 4), pytest.param(MANY, 20, marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("turns", "edits"), [(MANY, 20)])
 def test_turns_leave_nothing_behind(place: Place, turns: int, edits: int) -> None:
     """So many times, the definitions and the data are changed between two turns."""
     for day in (1, 2, 3):
