@@ -52,15 +52,20 @@ def killed_at(scene: Scene, hook: Posts, statements: Sequence[str]) -> None:
 
 
 def told(root: Path, hook: Posts, words: str) -> None:
-    [(about, count)] = checker.rows(
-        root, "select about, count(*) from incidents where closed is null group by about"
+    """Each cause has one incident, and people were told of the held product: once, unless marking that was killed."""
+    counts = dict(
+        checker.rows(
+            root, "select about, count(*) from incidents where closed is null group by about"
+        )
     )
-    assert (about, count) == ("t.strict", 1)
-    assert checker.rows(
-        root, "select event, count(sent), count(*) from notices group by event"
-    ) == [("opened", 1, 1)], words
+    assert "t.strict" in counts and set(counts.values()) == {1}, counts
+    notices = (
+        "select n.event, count(n.sent), count(*) from notices n"
+        " join incidents i on i.id = n.incident where i.about = 't.strict' group by n.event"
+    )
+    assert checker.rows(root, notices) == [("opened", 1, 1)], words
     most = 2 if words == "set sent" else 1
-    assert 1 <= len(hook.received) <= most, words
+    assert 1 <= sum(subject.startswith(TOLD) for subject in hook.subjects) <= most, words
 
 
 def test_killed_while_people_are_told(forge: Forge, tmp_path: Path, hook: Posts) -> None:
