@@ -9,7 +9,7 @@ from msgspec.json import decode
 from msgspec.structs import replace
 
 from assay.catalog.database import Reader, Writer, rows_in
-from assay.catalog.rows import decoded, moment_of, stamp
+from assay.catalog.rows import decoded, moment_of, moment_or_none, stamp
 from assay.catalog.transactions import Transactions
 from assay.jsonform import encode
 from assay.plan.causes import Cause
@@ -229,7 +229,7 @@ def _incident_of(row: Sequence[Any]) -> Incident:
         id=fields.id,
         cause=decode(fields.cause, type=Cause),
         opened=moment_of(fields.opened),
-        closed=_moment(fields.closed),
+        closed=moment_or_none(fields.closed),
         ending=Ending(fields.ending) if fields.ending else None,
         told=decode(fields.told, type=tuple[str, ...]),
     )
@@ -244,12 +244,8 @@ def _notice_of(row: Sequence[Any]) -> Notice:
         event=Change(fields.event),
         at=moment_of(fields.at),
         message=decode(fields.message, type=Message),
-        retry_at=_moment(fields.retry_at),
-        sent=_moment(fields.sent),
+        retry_at=moment_or_none(fields.retry_at),
+        sent=moment_or_none(fields.sent),
         tries=fields.tries,
         error=fields.error,
     )
-
-
-def _moment(text: str | None) -> datetime | None:
-    return moment_of(text) if text else None

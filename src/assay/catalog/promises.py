@@ -9,9 +9,9 @@ from typing import Any
 from msgspec import Struct
 
 from assay.catalog.database import Writer, rows_in
-from assay.catalog.rows import decoded, moment_of, stamp, to_json
+from assay.catalog.rows import decoded, event_or_none, moment_of, moment_or_none, stamp, to_json
 from assay.catalog.transactions import Transactions
-from assay.plan.outcomes import Outcome, Reach
+from assay.plan.outcomes import PromiseOutcome, Reach
 from assay.plan.standing import State
 
 _OUTCOME = "name, due, state, came, as_of, cause, basis"
@@ -60,7 +60,7 @@ class Promises:
                     name=name,
                     freshness=freshness,
                     since=moment_of(since),
-                    last=moment_of(last) if last else None,
+                    last=moment_or_none(last),
                 )
                 for name, freshness, since, last in rows
             }
@@ -68,7 +68,7 @@ class Promises:
     def record(
         self,
         environment: str,
-        outcomes: Sequence[Outcome],
+        outcomes: Sequence[PromiseOutcome],
         watch: Sequence[Watched] = (),
         forget: Collection[str] = (),
     ) -> None:
@@ -91,7 +91,7 @@ class Promises:
 
         self._write(add)
 
-    def of(self, environment: str, name: str, limit: int = 1000) -> Sequence[Outcome]:
+    def of(self, environment: str, name: str, limit: int = 1000) -> Sequence[PromiseOutcome]:
         """Return how the promises of a product or source came out, newest first."""
         query = (
             f"select {_OUTCOME} from promises where environment = ? and name = ?"
@@ -133,7 +133,7 @@ class Promises:
         histories: dict[str, list[Reach]] = defaultdict(list)
         with decoded(self._database.name):
             for product, at, as_of in rows:
-                histories[product].append(Reach(moment_of(at), _moment(as_of)))
+                histories[product].append(Reach(moment_of(at), event_or_none(as_of)))
         for history in histories.values():
             history.sort(key=lambda reach: reach.at)
         return histories
@@ -157,11 +157,7 @@ def _failed(results: str) -> list[str]:
     return [result["text"] for result in json.loads(results) if result["status"] in failing]
 
 
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _row(outcome: Outcome) -> Sequence[Any]:
+def _row(outcome: PromiseOutcome) -> Sequence[Any]:
     return (
         outcome.name,
         stamp(outcome.due),
@@ -173,14 +169,14 @@ def _row(outcome: Outcome) -> Sequence[Any]:
     )
 
 
-def _outcome(row: Sequence[Any]) -> Outcome:
+def _outcome(row: Sequence[Any]) -> PromiseOutcome:
     name, due, state, came, as_of, cause, basis = row
-    return Outcome(
+    return PromiseOutcome(
         name=name,
         due=moment_of(due),
         state=State(state),
-        came=moment_of(came) if came else None,
-        as_of=_moment(as_of),
+        came=moment_or_none(came),
+        as_of=event_or_none(as_of),
         cause=cause,
         basis=json.loads(basis),
     )

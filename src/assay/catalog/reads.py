@@ -17,6 +17,7 @@ from assay.catalog.rows import (
     decoded,
     findings_of,
     ids_of,
+    moment_of,
     part_of,
     stamp,
     verdict_of,
@@ -91,7 +92,7 @@ class CatalogReads:
                     product=product,
                     version=version,
                     release=release,
-                    released_at=datetime.fromisoformat(at),
+                    released_at=moment_of(at),
                     previous=previous,
                     pinned=bool(pinned),
                 )
@@ -241,5 +242,5 @@ def whole_since(reader: Reader, environment: str) -> int:
 
 def _release_of(row: Sequence[Any], moves: tuple[tuple[str, str], ...]) -> Release:
     id, environment, at, run, why = row
-    moment = datetime.fromisoformat(at)
+    moment = moment_of(at)
     return Release(id=id, environment=environment, at=moment, run=run, why=why, moves=moves)

@@ -212,6 +212,16 @@ def moment_of(text: str) -> datetime:
     return moment
 
 
+def moment_or_none(text: str | None) -> datetime | None:
+    """Return a moment that `stamp` wrote, or None where nothing was recorded."""
+    return moment_of(text) if text else None
+
+
+def event_or_none(text: str | None) -> datetime | None:
+    """Return a business time, with or without a zone, as in the data; None where none is recorded."""
+    return datetime.fromisoformat(text) if text else None
+
+
 def ranges(ids: Sequence[int]) -> str:
     """Return ids as ranges, in order: '1-3,7' for 1, 2, 3, 7.
 
@@ -297,11 +307,11 @@ def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
         columns=columns_of(fields.columns),
         rows=fields.rows,
         bytes=fields.bytes,
-        built_at=datetime.fromisoformat(fields.built_at),
+        built_at=moment_of(fields.built_at),
         seconds=fields.seconds,
         run=fields.run,
         parts=tuple([parts[number] for number in ids_of(fields.parts)]),
-        data_as_of=datetime.fromisoformat(fields.data_as_of) if fields.data_as_of else None,
+        data_as_of=event_or_none(fields.data_as_of),
         rows_in=fields.rows_in,
         peak=fields.peak,
     )
@@ -319,7 +329,7 @@ def part_of(row: Sequence[Any]) -> Part:
         columns=columns_of(fields.columns),
         rows=fields.rows,
         seconds=fields.seconds,
-        data_as_of=datetime.fromisoformat(fields.data_as_of) if fields.data_as_of else None,
+        data_as_of=event_or_none(fields.data_as_of),
         path=fields.path,
         start=fields.start,
         of=fields.of,
@@ -347,7 +357,7 @@ def verdict_of(row: Sequence[Any]) -> Verdict:
         against=fields.against,
         status=Status(fields.status),
         results=convert(json.loads(fields.results), tuple[RuleResult, ...]),
-        judged_at=datetime.fromisoformat(fields.judged_at),
+        judged_at=moment_of(fields.judged_at),
         run=fields.run,
         restated=fields.restated,
         failed_parts=decode(fields.failed_parts, type=tuple[str, ...]),
@@ -365,7 +375,7 @@ def waiver_of(row: Sequence[Any]) -> Waiver:
         row_digests=_texts_of.decode(fields.parts),
         because=fields.because,
         who=fields.who,
-        at=datetime.fromisoformat(fields.at),
+        at=moment_of(fields.at),
     )
 
 

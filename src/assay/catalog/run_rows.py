@@ -1,13 +1,12 @@
 """Encodes how a run ended as values of its row, and decodes the rows of runs."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, convert, field
 from msgspec.json import decode
 
-from assay.catalog.rows import stamp, to_json
+from assay.catalog.rows import moment_of, stamp, to_json
 from assay.facts import RecordedRun, RunSummary
 
 RUN = "id, environment, state, started_at, host, pid, asked, ended_at, seconds, results"
@@ -51,7 +50,7 @@ def recorded_run(row: Sequence[Any]) -> RecordedRun:
         id=fields.id,
         environment=fields.environment,
         state=fields.state,
-        started_at=datetime.fromisoformat(fields.started_at),
+        started_at=moment_of(fields.started_at),
         host=fields.host,
         pid=fields.pid,
         asked=fields.asked,
@@ -64,7 +63,7 @@ def _summary(ended_at: str | None, seconds: float, text: str) -> RunSummary | No
         return None
     results = decode(text, type=_Results)
     return RunSummary(
-        at=datetime.fromisoformat(ended_at),
+        at=moment_of(ended_at),
         seconds=seconds,
         built=results.built,
         counts=results.counts,

@@ -9,7 +9,7 @@ from functools import cache, partial
 from msgspec.structs import replace
 
 from assay.catalog.database import Reader, Remove, Writer
-from assay.catalog.rows import decoded, stamp
+from assay.catalog.rows import decoded, moment_of, stamp
 from assay.catalog.run_rows import RUN, recorded_run, summary_row
 from assay.catalog.transactions import Transactions
 from assay.errors import Conflict
@@ -222,7 +222,7 @@ def _living_claims(reader: Reader, is_dead: Callable[[str], bool]) -> list[tuple
     claims: list[tuple[str, str, Holder]] = []
     for product, key, run, environment, at, host, pid in reader.rows(_CLAIMS):
         if not dead(run):
-            since = datetime.fromisoformat(at)
+            since = moment_of(at)
             holder = Holder(run=run, environment=environment, since=since, host=host, pid=pid)
             claims.append((product, key, holder))
     return claims

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from assay.catalog.arrivals import add_arrivals
 from assay.catalog.database import Writer
-from assay.catalog.rows import decoded, files_of, stamp
+from assay.catalog.rows import decoded, event_or_none, files_of, moment_or_none, stamp
 from assay.catalog.transactions import Transactions
 from assay.facts import Arrival, SourceFile, SourceState
 from assay.jsonform import encode
@@ -49,7 +49,7 @@ class SourceFiles:
         query = "select source, max(seen) from listings group by source"
         with decoded(self._database.name):
             rows = self._database.rows(query)
-            return {name: datetime.fromisoformat(at) if at else None for name, at in rows}
+            return {name: moment_or_none(at) for name, at in rows}
 
     def remember(
         self, sources: Sequence[SourceState], arrivals: Sequence[Arrival] = (), *, seen: datetime
@@ -83,7 +83,7 @@ class SourceFiles:
         query = "select digest, event from inspected where reading = ?"
         with decoded(self._database.name):
             rows = self._database.rows(query, [inspected_as])
-            return {digest: _event(text) for digest, text in rows}
+            return {digest: event_or_none(text) for digest, text in rows}
 
     def latest_event(
         self, inspected_as: str, digests: Collection[str], until: datetime
@@ -99,7 +99,7 @@ class SourceFiles:
             for limited in (f"{query} limit {_NEWEST_EVENTS}", query):
                 for digest, text in self._database.rows(limited, values):
                     if digest in digests:
-                        return _event(text)
+                        return event_or_none(text)
         return None
 
     def add_inspected(self, files: Sequence[tuple[str, str, datetime | None]]) -> None:
@@ -116,7 +116,3 @@ def _event_text(at: datetime | None) -> str | None:
     if at is None:
         return None
     return stamp(at) if at.tzinfo else at.isoformat(timespec="microseconds")
-
-
-def _event(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
