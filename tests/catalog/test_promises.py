@@ -10,7 +10,7 @@ import pytest
 
 from assay.catalog import Catalog, open_catalog
 from assay.catalog.promises import Watched
-from assay.plan.outcomes import Outcome
+from assay.plan.outcomes import PromiseOutcome
 from assay.plan.retention import KeepRule
 from assay.plan.standing import State
 from assay.upkeep import gc_facts
@@ -31,8 +31,8 @@ def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalog]
     opened.close()
 
 
-def outcome(name: str = "d.p", days: int = 0, state: State = State.KEPT) -> Outcome:
-    return Outcome(
+def outcome(name: str = "d.p", days: int = 0, state: State = State.KEPT) -> PromiseOutcome:
+    return PromiseOutcome(
         name=name,
         due=DUE + days * DAY,
         state=state,

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from assay.model import Freshness, WorkCalendar
-from assay.plan.outcomes import Outcome, Reach, came_out
+from assay.plan.outcomes import PromiseOutcome, Reach, came_out
 from assay.plan.windows import Window, window_of
 from tests.plan.test_standing import BY_SEVEN, at
 
@@ -18,9 +18,9 @@ def reached(*history: tuple[str, str]) -> list[Reach]:
     return [Reach(at(moment), at(as_of).replace(tzinfo=None)) for moment, as_of in history]
 
 
-def asked(window: Window, history: Sequence[Reach], *moments: datetime) -> list[Outcome]:
+def asked(window: Window, history: Sequence[Reach], *moments: datetime) -> list[PromiseOutcome]:
     """Return what is recorded by runs at these moments, each of which knows what was until then."""
-    recorded: list[Outcome] = []
+    recorded: list[PromiseOutcome] = []
     for now in moments:
         since = recorded[-1].due if recorded else SINCE
         known = [reach for reach in history if reach.at <= now]
@@ -28,7 +28,7 @@ def asked(window: Window, history: Sequence[Reach], *moments: datetime) -> list[
     return recorded
 
 
-def short(outcomes: Sequence[Outcome]) -> list[tuple[str, str, str]]:
+def short(outcomes: Sequence[PromiseOutcome]) -> list[tuple[str, str, str]]:
     return [
         (f"{o.due:%d %H:%M}", str(o.state), f"{o.came:%d %H:%M}" if o.came else "")
         for o in outcomes

@@ -22,14 +22,14 @@ from assay.plan.as_of import as_of
 from assay.plan.calendars import DaysUnknown
 from assay.plan.lateness import Progress, Surroundings, held_back, root_causes
 from assay.plan.observed import Observed
-from assay.plan.outcomes import Outcome, Reach, came_out, newest
+from assay.plan.outcomes import PromiseOutcome, Reach, came_out, newest
 from assay.plan.reach import reach_of
 from assay.plan.standing import State, surroundings, windows_of
 from assay.plan.windows import Promise, Window
 from assay.times import in_utc
 
 
-def record_due(workspace: Workspace, observed: Observed) -> Sequence[Outcome]:
+def record_due(workspace: Workspace, observed: Observed) -> Sequence[PromiseOutcome]:
     """Record the promises that fell due since the last time; return them.
 
     A promise that is late is recorded when its data came, or when the next one fell due: facts do
@@ -62,7 +62,7 @@ def _outcomes(
     windows: Mapping[str, Window],
     since: Mapping[str, datetime],
     now: datetime,
-) -> list[Outcome]:
+) -> list[PromiseOutcome]:
     """Return how promises came out, each since its moment, with the causes."""
     due = [name for name in windows if name in since and _is_due(windows[name], since[name], now)]
     if not due:
@@ -162,10 +162,10 @@ class Pasts:
 
 def _with_causes(
     workspace: Workspace,
-    pairs: Sequence[tuple[Promise, Outcome]],
+    pairs: Sequence[tuple[Promise, PromiseOutcome]],
     windows: Mapping[str, Window],
     pasts: Pasts,
-) -> list[Outcome]:
+) -> list[PromiseOutcome]:
     """Return outcomes with the causes of those that were not kept, as of when they fell due."""
     broken = [outcome for _, outcome in pairs if outcome.state is not State.KEPT]
     if not broken:
@@ -182,7 +182,9 @@ def _with_causes(
 class _Causes:
     """Finds where it began that promises were not kept."""
 
-    def __init__(self, workspace: Workspace, pasts: Pasts, broken: Sequence[Outcome]) -> None:
+    def __init__(
+        self, workspace: Workspace, pasts: Pasts, broken: Sequence[PromiseOutcome]
+    ) -> None:
         self._pasts, self._graph = pasts, workspace.graph
         names = {outcome.name for outcome in broken}
         self._names = names.union(*(self._graph.upstream(name) for name in names))
@@ -191,7 +193,7 @@ class _Causes:
         self._failures = workspace.catalog.promises.failures(products)
         self._surroundings = cache(self._at)
 
-    def of(self, promise: Promise, outcome: Outcome, window: Window) -> str:
+    def of(self, promise: Promise, outcome: PromiseOutcome, window: Window) -> str:
         """Return the causes of a promise that was not kept, as of when it fell due."""
         around = self._surroundings(promise.due)
         causes = root_causes(outcome.name, promise, window, around)

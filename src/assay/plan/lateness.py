@@ -16,7 +16,7 @@ _MOST = 5  # causes of one promise that are shown
 _INSTANT = timedelta(microseconds=1)
 
 
-class Cause(Struct, frozen=True, kw_only=True):
+class Delay(Struct, frozen=True, kw_only=True):
     """Why a promise is, or may be, broken: `name` is the product or source where that begins."""
 
     name: str
@@ -78,7 +78,7 @@ class Surroundings(Struct, frozen=True, kw_only=True, dict=True):
     progress: Progress
     windows: Mapping[str, Window]
     moments: Mapping[str, Moments]
-    remembered: dict[tuple[str, int, datetime], tuple[Cause, ...]] = field(default_factory=dict)
+    remembered: dict[tuple[str, int, datetime], tuple[Delay, ...]] = field(default_factory=dict)
 
     @cached_property
     def troubled(self) -> frozenset[str]:
@@ -106,13 +106,13 @@ def with_usual(around: Surroundings, usual: Mapping[str, float]) -> Surroundings
 
 def root_causes(
     name: str, promise: Promise, window: Window, around: Surroundings
-) -> tuple[Cause, ...]:
+) -> tuple[Delay, ...]:
     """Return where it begins that readers of `name` do not have what is promised.
 
     Goes upstream from product to product, through all that lack it, to the first that are held or
     that lack it although their inputs have it.
     """
-    causes: dict[str, Cause] = {}
+    causes: dict[str, Delay] = {}
     seen: set[str] = set()
     todo = [name]
     while todo and len(causes) < _MOST:
@@ -124,7 +124,7 @@ def root_causes(
             causes |= {cause.name: cause for cause in earlier}
             continue
         if problem := around.progress.held.get(current):
-            causes[current] = Cause(name=current, text=problem)
+            causes[current] = Delay(name=current, text=problem)
         limiting = lacking(current, promise, window, around)
         if not limiting and not problem:
             causes[current] = _without_inputs(current, promise, window, around)
@@ -152,24 +152,24 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-def _without_inputs(name: str, promise: Promise, window: Window, around: Surroundings) -> Cause:
+def _without_inputs(name: str, promise: Promise, window: Window, around: Surroundings) -> Delay:
     """Return why a source, or a product whose inputs have the data, does not have it."""
     if name in around.graph.sources:
-        return Cause(name=name, text=_of_source(name, around))
+        return Delay(name=name, text=_of_source(name, around))
     published = around.progress.published
     if published is not None and name not in published:
-        return Cause(name=name, text="nothing is published yet")
+        return Delay(name=name, text="nothing is published yet")
     if name in around.progress.started:
-        return Cause(name=name, text="it is being built")
+        return Delay(name=name, text="it is being built")
     stale = around.progress.stale
     if stale is not None and name in stale:
-        return Cause(name=name, text="its inputs are there, and it is not built from them yet")
+        return Delay(name=name, text="its inputs are there, and it is not built from them yet")
     reaches = _reaches(around.as_of.get(name))
     if not around.graph.products[name].inputs:
-        return Cause(name=name, text=f"it {reaches}")
+        return Delay(name=name, text=f"it {reaches}")
     if stale is None:
-        return Cause(name=name, text=f"its inputs reach further, and it {reaches}")
-    return Cause(name=name, text=f"it is built of its inputs as they are, and {reaches}")
+        return Delay(name=name, text=f"its inputs reach further, and it {reaches}")
+    return Delay(name=name, text=f"it is built of its inputs as they are, and {reaches}")
 
 
 def _of_source(name: str, around: Surroundings) -> str:

@@ -22,7 +22,7 @@ class Reach(Struct, frozen=True):
     as_of: datetime | None
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class PromiseOutcome(Struct, frozen=True, kw_only=True):
     """How a promise came out.
 
     - `due`: when it fell due.
@@ -44,7 +44,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
 def came_out(
     name: str, window: Window, history: Sequence[Reach], since: datetime, now: datetime
-) -> Iterator[tuple[Promise, Outcome]]:
+) -> Iterator[tuple[Promise, PromiseOutcome]]:
     """Yield how promises came out that fell due after `since` and by `now`, in order.
 
     Ends at the first that is late and may still come: what is yielded depends on nothing that is
@@ -105,12 +105,12 @@ def _of_ages(window: Window, history: Sequence[Reach]) -> list[Promise]:
 
 def _outcome(
     name: str, window: Window, promise: Promise, history: Sequence[Reach], until: datetime
-) -> Outcome:
+) -> PromiseOutcome:
     """Return a promise as kept, or as late; without `came` if the data did not come by `until`."""
     before = [reach for reach in history if reach.at <= promise.due]
     as_of = before[-1].as_of if before else None
     kept = window.reached(promise, as_of)
-    outcome = Outcome(
+    outcome = PromiseOutcome(
         name=name, due=promise.due, state=State.KEPT, as_of=as_of, basis=window.basis(promise)
     )
     if kept:

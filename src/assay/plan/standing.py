@@ -12,7 +12,7 @@ from assay.plan.forecast import Forecast, obstacle
 from assay.plan.graph import Graph
 from assay.plan.inheritance import inherited
 from assay.plan.lateness import (
-    Cause,
+    Delay,
     Moments,
     Progress,
     Surroundings,
@@ -91,7 +91,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     start_by: datetime | None = None
     likely_at: datetime | None = None
     probability: float | None = None
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[Delay, ...] = ()
     inherited_from: str = ""
     problem: str = ""
 
@@ -223,13 +223,13 @@ def _standing(name: str, around: Surroundings, expected: Expected | None) -> Sta
     )
 
 
-def _with_obstacle(standing: Standing, promise: Promise, expected: Expected) -> tuple[Cause, ...]:
+def _with_obstacle(standing: Standing, promise: Promise, expected: Expected) -> tuple[Delay, ...]:
     """Return the causes of a standing, with the work that makes a promise unlikely in front."""
     if standing.state is not State.AT_RISK or not isinstance(expected, Forecast):
         return standing.causes
     name, text = obstacle(expected, promise.due)
     others = tuple(cause for cause in standing.causes if cause.name != name)
-    return (Cause(name=name, text=text), *others) if name else standing.causes
+    return (Delay(name=name, text=text), *others) if name else standing.causes
 
 
 def _why_unknown(name: str, around: Surroundings) -> str:
@@ -248,7 +248,7 @@ def _of_promise(
     standing: Standing, state: State, promise: Promise, around: Surroundings
 ) -> Standing:
     """Return a standing with its promise and, unless that is or will be kept, the causes."""
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[Delay, ...] = ()
     if state is not State.KEPT:
         causes = root_causes(standing.name, promise, standing.window, around)
     left = promise.due - around.now
