@@ -12,6 +12,7 @@ from assay.build.admission import Admission, Need
 from assay.build.memory import Gauge, budget_of, highest, resident
 from assay.build.workers import turns
 from assay.catalog import open_catalog
+from assay.catalog.durations import costs as costs_of
 from tests.conftest import Place, mostly_long
 
 MIB = 2**20
@@ -196,7 +197,7 @@ def seen(place: Place) -> set[str]:
 def peaks(place: Place) -> dict[str, float]:
     """Return the memory in MiB that the newest version of each product needed."""
     with closing(open_catalog(place.root / ".products/catalog.db", create=False)) as catalog:
-        costs = catalog.costs(catalog.names())
+        costs = costs_of(catalog.name, catalog.database, catalog.names())
     return {name: cost.peak / MIB for name, cost in costs.items()}
 
 

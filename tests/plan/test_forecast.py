@@ -235,7 +235,7 @@ def test_a_new_level_of_durations_is_seen() -> None:
     assert at_level(few) == few
 
 
-def test_ten_thousand_products_take_few_samples_each() -> None:
+def test_very_many_products_take_few_samples_each() -> None:
     """The work is bounded: the more products are to be built, the fewer nights are replayed."""
     names = [f"m__p{number}" for number in range(2_000)]
     graph = of(**{name: names[n - 1] if n % 10 else "s.raw" for n, name in enumerate(names)})

@@ -25,6 +25,7 @@ from assay.build.tasks import Done, Task, Tasks
 from assay.build.turns import Turns
 from assay.build.workers import turns as turns_at_once
 from assay.build.workspace import Workspace
+from assay.catalog.durations import costs
 from assay.decisions import Blocked, Build, Check, Publish, Waive
 from assay.declare.exits import guard_again
 from assay.engines.sql.timed import clocks_set
@@ -101,7 +102,8 @@ class Run:
         """
         jobs = self.options.jobs or min(4, os.cpu_count() or 1)
         self.tasks.workers.jobs = jobs
-        self.tasks.costs = self.workspace.catalog.costs(self.plan.builds)
+        catalog = self.workspace.catalog
+        self.tasks.costs = costs(catalog.name, catalog.database, self.plan.builds)
         self.turns = Turns(
             self.schedule,
             self.plan,

@@ -1,4 +1,4 @@
-"""How long the last builds of products took, with checking what they built."""
+"""What builds took: the seconds of the last ones with checking, and the memory of the newest."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -6,8 +6,9 @@ from typing import Any
 
 from msgspec import Struct, convert
 
-from assay.catalog.database import Reader
+from assay.catalog.database import Reader, rows_in
 from assay.catalog.rows import decoded
+from assay.facts import BuildCost
 
 _AT_ONCE = 500  # products in one query; of more, the last builds of all products are read
 _MOST = 200_000  # builds that are read in all
@@ -42,6 +43,18 @@ def durations(
             took = build.seconds + _checking(build)
             of_product[build.seq] = max(took, of_product.get(build.seq, 0.0))
     return {name: list(took.values())[-limit:] for name, took in seconds.items()}
+
+
+def costs(catalog: str, reader: Reader, products: Collection[str]) -> dict[str, BuildCost]:
+    """Return what the newest version of each of these products took to build."""
+    query = "select product, seq from versions where product in"
+    newest: dict[str, int] = {}
+    with decoded(catalog):
+        for product, seq in rows_in(reader, query, sorted(products)):
+            newest[product] = max(seq, newest.get(product, seq))
+        query = "select product, seconds, peak from versions where seq in"
+        rows = rows_in(reader, query, sorted(newest.values()))
+        return {product: BuildCost(seconds=seconds, peak=peak) for product, seconds, peak in rows}
 
 
 def _rows(reader: Reader, products: Collection[str], limit: int) -> Iterator[Sequence[Any]]:

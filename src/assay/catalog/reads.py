@@ -25,7 +25,7 @@ from assay.catalog.rows import (
     waiver_of,
 )
 from assay.errors import CatalogDamaged, UsageError
-from assay.facts import BuildCost, Part, Pointer, Release, Verdict, Version
+from assay.facts import Part, Pointer, Release, Verdict, Version
 from assay.plan.waivers import Waiver
 
 UNFINISHED = "unfinished in "  # prefix of a note's name, before the environment
@@ -166,16 +166,6 @@ class CatalogReads:
         version = self.version(pointer.version)
         check_product(self.name, pointer, version)
         return version
-
-    def costs(self, products: Collection[str]) -> dict[str, BuildCost]:
-        """Return what the newest version of each of these products took to build."""
-        query = "select product, seq from versions where product in"
-        newest: dict[str, int] = {}
-        for product, seq in rows_in(self.database, query, sorted(products)):
-            newest[product] = max(seq, newest.get(product, seq))
-        query = "select product, seconds, peak from versions where seq in"
-        rows = rows_in(self.database, query, sorted(newest.values()))
-        return {product: BuildCost(seconds=seconds, peak=peak) for product, seconds, peak in rows}
 
     def versions(self, product: str, limit: int | None = None) -> Sequence[Version]:
         """Return the versions of a product, newest first."""
