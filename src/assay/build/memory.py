@@ -4,12 +4,11 @@ import os
 import re
 import resource
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 
 from msgspec import Struct
 
@@ -91,6 +90,7 @@ class Gauge:
         self._builds: list[_Build] = []
         self._lock = Lock()
         self._watcher: Thread | None = None
+        self._ended = Event()
 
     @contextmanager
     def measuring(self, expected: int = 0) -> Iterator[Callable[[], int]]:
@@ -121,6 +121,12 @@ class Gauge:
         yield
         self._base += max(0, self._resident() - before)
 
+    def end(self) -> None:
+        """End the thread that looks at the memory: no build follows."""
+        self._ended.set()
+        if self._watcher is not None:
+            self._watcher.join()
+
     def _start_watching(self) -> None:
         if self._watcher is None:
             watcher = Thread(target=self._watch, name="memory", daemon=True)
@@ -140,7 +146,8 @@ class Gauge:
     def _watch(self) -> None:
         idle = 0
         while True:  # no build wakes it: that would cost a tiny one more than its measurement
-            time.sleep(_TICK)
+            if self._ended.wait(_TICK):
+                return
             with self._lock:
                 self._look()
                 idle = 0 if self._builds else idle + 1

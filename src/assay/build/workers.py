@@ -127,7 +127,8 @@ class Workers(Struct, kw_only=True):
             self._engine.interrupt()
 
     def close(self) -> None:
-        """Close the engine and free its memory."""
+        """Close the engine, free its memory, and end the thread that measures memory."""
+        self.gauge.end()
         if self._engine:
             self._engine.close()
 

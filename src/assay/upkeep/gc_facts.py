@@ -49,7 +49,7 @@ _RUNS = (
     "select id from runs where state <> 'running' and started_at < ?"
     " and id not in (select run from intents)"
     " and id not in (select run from versions) and id not in (select run from verdicts)"
-    f" and id not in (select id from runs where asked <> '' order by started_at desc limit {_LISTED})"
+    " and id not in (select id from runs where asked <> '' order by started_at desc limit ?)"
 )
 
 
@@ -143,7 +143,7 @@ def _removal(catalog: Catalog, reader: Reader, rule: KeepRule, now: datetime) ->
         stay=decided.stay,
         past=moves_to_forget(retention_input.moves, kept_since(rule, now, retention_input.running)),
         parts=_unused_parts(reader, versions, decided, may_use=may_use, now=now),
-        runs=[run for (run,) in reader.rows(_RUNS, [stamp(kept_since(rule, now))])],
+        runs=[run for (run,) in reader.rows(_RUNS, [stamp(kept_since(rule, now)), _LISTED])],
         incidents=old_incidents(reader, now),
     )
 
