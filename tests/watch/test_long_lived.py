@@ -15,7 +15,7 @@ from tests.conftest import Place
 from tests.watch.world import World
 
 TIMEOUT = 3_000
-MANY = 10_000 if os.environ.get("ASSAY_FAULTS") == "large" else 400  # turns
+MANY = 10_000 if os.environ.get("ASSAY_FAULTS") == "large" else 200  # turns
 
 
 @pytest.mark.long
