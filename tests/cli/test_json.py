@@ -15,6 +15,7 @@ from assay.cli.main import VERBS, verb_of
 from assay.upkeep.findings import Finding
 from assay.views import results
 from assay.views.about import AboutView
+from assay.views.check import CheckView, DetailView, FindingView
 from assay.views.column_lineage import (
     ColumnEndView,
     ColumnLineageView,
@@ -160,6 +161,9 @@ RARE = (
     {("decision", name) for name in ("run", "host", "pid", "since", "because")}
     | {("end", "spilled_bytes"), ("run", "about")}
     | {("compacted", f.name) for f in fields(Compacted)}
+    | {("check", "against"), ("found problem", "of"), ("found problem", "removed")}
+    | {("found problem", "column"), ("found problem", "details")}
+    | {("problem detail", f.name) for f in fields(DetailView)}
     | {("late", f.name) for f in fields(results.LateView)}
     | {("waiting", f.name) for f in fields(results.WaitingView)}
     | {("waiting files", "why"), ("waiting files", "files")}  # depends on when readers come
@@ -282,6 +286,9 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("show: a file", FileView),
         ("show --to", CopyView),
         ("finding", Finding),
+        ("check", CheckView),
+        ("found problem", FindingView),
+        ("problem detail", DetailView),
         ("incidents", IncidentView),
         ("told message", ToldView),
         ("compacted", Compacted),

@@ -19,6 +19,7 @@ from assay.text import clean
 # The help text of each verb. It is here too, so that `products --help` loads no verb's module.
 VERBS = {
     "catalog": "Copy the catalog to another database.",
+    "check": "Check that code, rules and contracts fit together, without any data.",
     "freshness": "Show which promises are kept, due, at risk, late or missed, and why.",
     "gc": "Remove old versions and unused files, and merge small files.",
     "history": "List the versions of a product: how each was checked, and when it was published.",

@@ -1,0 +1,118 @@
+"""What `products check` found, as frozen values: a finding for each thing to look at."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from assay.build.workspace import Workspace
+from assay.views.column_lineage import lineage_around
+from assay.views.view import View
+
+
+class Level(StrEnum):
+    """How much a finding matters: an error makes the check fail."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+class FindingKind(StrEnum):
+    """What was found.
+
+    - `does not fit`: code or a rule of a product does not fit its inputs, or its own contract.
+    - `unchecked`: a product that cannot be checked without data, and why.
+    - `breaking`: a promise to readers became weaker, or a demand on inputs stronger.
+    - `loosened`: a rule or tolerance lets more through than before.
+    - `compatible`: a change that breaks nothing.
+    - `logic`: the logic changed while nothing that describes it did, or the other way round.
+    - `policy`: a policy of the project is not kept.
+    """
+
+    DOES_NOT_FIT = "does not fit"
+    UNCHECKED = "unchecked"
+    BREAKING = "breaking"
+    LOOSENED = "loosened"
+    COMPATIBLE = "compatible"
+    LOGIC = "logic"
+    POLICY = "policy"
+
+
+class DetailView(View, frozen=True, kw_only=True):
+    """More about a finding: `label` is one word, such as "affects" or "needs"."""
+
+    label: str
+    text: str
+
+
+class FindingView(View, frozen=True, kw_only=True):
+    """One thing that the check found.
+
+    - `name`: the product or source; `of`: its column or the name of its rule, '' for neither.
+    - `file`, `line`, `column`: the place, relative to the project; 0 where not known. Lines and
+      columns count from 1. The place of something removed is the one that it had, and `removed`.
+    """
+
+    kind: FindingKind
+    level: Level
+    name: str
+    of: str = ""
+    what: str
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    removed: bool = False
+    details: tuple[DetailView, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The place as editors read it: file:line:column, as far as it is known."""
+        numbers = [n for n in (self.line, self.column) if n]
+        return ":".join(map(str, [self.file, *numbers])) if self.file else ""
+
+
+class CheckView(View, frozen=True, kw_only=True):
+    """The findings, most important first; `checked` is how many products were looked at.
+
+    `against` is what the project was compared with; '' for nothing.
+    """
+
+    checked: int
+    against: str = ""
+    findings: tuple[FindingView, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Return whether a finding is an error."""
+        return any(finding.level is Level.ERROR for finding in self.findings)
+
+
+def check(workspace: Workspace, names: Sequence[str]) -> CheckView:
+    """Check these products without their data: whether code, rules and contracts fit together."""
+    return CheckView(checked=len(names), findings=tuple(ordered(_misfits(workspace, names))))
+
+
+def ordered(findings: Iterable[FindingView]) -> list[FindingView]:
+    """Return findings with errors first, then by kind and place."""
+    levels, kinds = list(Level), list(FindingKind)
+    return sorted(
+        findings,
+        key=lambda f: (levels.index(f.level), kinds.index(f.kind), f.file, f.line, f.column),
+    )
+
+
+def _misfits(workspace: Workspace, names: Sequence[str]) -> Iterable[FindingView]:
+    """Yield what does not fit."""
+    graph = workspace.graph
+    lineage = lineage_around(workspace, names)
+    for name in names:
+        unknown = lineage.tables[name].unknown
+        if unknown.startswith("its query does not fit"):
+            where = graph.products[name].where
+            yield FindingView(
+                kind=FindingKind.DOES_NOT_FIT,
+                level=Level.ERROR,
+                name=name,
+                what=unknown,
+                file=where.file,
+                line=where.line,
+            )
