@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from assay.build.workspace import Workspace, storage_of
 from assay.catalog import Catalog, shared_catalog
 from assay.declare.project import Project, open_project
-from assay.facts import Move, Part, Verdict, Version
+from assay.facts import Arrival, Move, Part, Verdict, Version
 from assay.model import Product
 from assay.plan.digests import digest, key_of
 from benchmarks.measure import assay, run
@@ -27,6 +27,7 @@ from benchmarks.pipeline import put, write_assay
 from benchmarks.tiny import NUMBERS, pipeline
 
 ENVIRONMENT = "prod"
+_DROPS = 30  # of each source, one a day, so that the next can be predicted
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
     if told.promises:
         promise(place)
     run(assay("", place, "materialize", "--select", "tiny.p0").command, place)
-    fill(open_project(place), told.versions)
+    fill(open_project(place), told.versions, drops=_DROPS if told.promises else 0)
 
 
 def promise(place: Path) -> None:
@@ -56,10 +57,18 @@ def promise(place: Path) -> None:
         file.write_text(text.replace("from assay import ", "from assay import Freshness, ", 1))
 
 
-def fill(project: Project, versions: int) -> None:
-    """Record so many runs of everything that is not built yet; the last one is what readers see."""
+def fill(project: Project, versions: int, *, drops: int = 0) -> None:
+    """Record so many runs of everything that is not built yet; the last one is what readers see.
+
+    And so many drops of each source, one a day before now.
+    """
     with closing(shared_catalog(project.config)) as catalog:
         now = datetime.now(UTC)
+        days = [now - timedelta(days=back) for back in range(1, drops + 1)]
+        for name in project.graph.sources:
+            catalog.arrivals.record(
+                [Arrival(source=name, part="", at=day, seen=day) for day in days]
+            )
         workspace = Workspace(
             project=project,
             catalog=catalog,
