@@ -17,6 +17,7 @@ from assay.plan.causes import Cause, Kind, Present, causes
 from assay.plan.digests import code_of
 from assay.plan.graph import Graph
 from assay.plan.incidents import Change, Ending, Incident, readers_of, steps
+from assay.plan.overload import together
 
 MORE = bool(os.environ.get("ASSAY_FAULTS"))
 NOW = datetime(2011, 12, 9, 8, tzinfo=UTC)
@@ -94,6 +95,7 @@ def held(name: str, *by: str) -> Result:
 class Because(Struct, frozen=True):
     name: str
     text: str = "waits"
+    is_work: bool = False
 
 
 class Due(Struct, frozen=True):
@@ -146,7 +148,8 @@ class Story:
 
     def see(self, present: Present) -> list[str]:
         told = []
-        self.causes = causes(present, [incident.cause for incident in self.open.values()])
+        noted = [incident.cause for incident in self.open.values()]
+        self.causes = together(causes(present, noted), noted)
         for step in steps(self.open.values(), self.causes, self.graph, self.now):
             incident = step.incident
             if step.change is Change.OPENED:
@@ -320,6 +323,55 @@ def test_an_inherited_window_is_nobodys_promise() -> None:
     assert told == ["opened late d.lines"]
 
 
+TWENTY = graph_of(**{f"p{index}": ["drops"] for index in range(20)})
+
+
+def crowd(state: str, numbers: Iterable[int], due: Due | None = None) -> dict[str, Stands]:
+    """Products that could be built, and are not."""
+    return {
+        f"p{n}": Stands(
+            state=state, promise=due or Due(), causes=(Because(f"d.p{n}", is_work=True),)
+        )
+        for n in numbers
+    }
+
+
+def test_too_much_work_is_one_incident() -> None:
+    story, later = Story(TWENTY), Due(NOW + timedelta(hours=1))
+    assert story.turn(**crowd("at risk", range(20), later)) == ["opened at risk too much work"]
+    [incident] = story.open.values()
+    assert incident.cause.waiting == tuple(sorted(TWENTY.products))
+    assert len(incident.cause.due) == 20
+    assert readers_of(incident, TWENTY) == list(TWENTY.order)
+    wavering = {n: Stands(state="kept", promise=later) for n in crowd("", range(20))}
+    assert story.turn(**wavering) == [], "at risk is told once"
+    assert story.turn(**crowd("late", range(20))) == ["changed late too much work"]
+    assert story.turn(**crowd("late", range(7))) == [], "less of it is no news"
+    assert story.turn(**crowd("late", [3])) == [], "the last of them belongs to it as well"
+    assert story.turn() == ["restored too much work"]
+    assert len(story.all) == 1
+
+
+def test_one_product_that_is_not_built_is_about_that_product() -> None:
+    story = Story(TWENTY)
+    assert story.turn(**crowd("late", [3])) == ["opened late d.p3"]
+    told = story.turn(**crowd("late", [3, 4]))
+    assert sorted(told) == ["merged d.p3", "opened late too much work"]
+
+
+def test_too_much_work_is_apart_from_other_causes() -> None:
+    story = Story(graph_of(a=["s"], b=["s"], c=["s"], e=["t"], f=["e"]))
+    late = {n: Stands(state="late", causes=(Because(f"d.{n}", is_work=True),)) for n in "abc"}
+    drop = Stands(state="late", causes=(Because("d.t", "the drop was due"),))
+    told = story.turn(**late, f=drop)
+    assert sorted(told) == ["opened late d.t", "opened late too much work"]
+    told = story.turn(failed("d.c"), **late, f=drop)
+    assert told == ["opened failed d.c"], "what failed is another cause"
+    assert story.causes["too much work"].due.keys() == {"d.a", "d.b"}
+    told = story.turn(failed("d.a"), failed("d.b"), failed("d.c"), **late, f=drop)
+    assert sorted(told) == ["merged too much work", "opened failed d.a", "opened failed d.b"]
+
+
 def test_a_long_chain_is_quick() -> None:
     names = [f"d.p{index}" for index in range(5_000)]
     reads = {f"p{i}": [f"p{i - 1}"] if i else ["s"] for i in range(5_000)}
@@ -361,7 +413,7 @@ def states(draw: st.DrawFn) -> Present:
                 state=state,
                 promise=Due(draw(st.sampled_from([DUE, NOW + timedelta(days=1)]))),
                 window=Window(draw(st.booleans())),
-                causes=tuple(map(Because, named)),
+                causes=tuple(Because(n, is_work=draw(st.booleans())) for n in named),
                 inherited_from=draw(st.sampled_from(["", "", "d.e"])),
             )
     missing = {"d.t": "gone"} if draw(st.booleans()) else {}

@@ -471,6 +471,46 @@ def test_late_then_more_is_late_then_restored_is_one_incident(shop: Place, hook:
     assert view["ending"] == "restored"
 
 
+def test_twenty_products_that_are_not_built_in_time_are_one_incident(
+    shop: Place, hook: Posts
+) -> None:
+    routes(shop, chat=hook.url)
+    shop.write(
+        "products/sales.py",
+        """
+        drops = source.files("drops/*.csv", columns={"sold": "timestamp", "x": "bigint"}, event_time="sold")
+        for n in range(20):
+            sql_product(f"p{n}", "select sold, x from drops", owner=f"o{n % 2}@shop.example", event_time="sold",
+                freshness=Freshness(by="07:00", tz="Europe/Berlin", covers="previous day"),
+                consumers=[Consumer(name="CFO", decides="the budget")])
+        """,
+        header=True,
+    )
+    shop.write("drops/3.csv", "sold,x\n2024-01-03 12:00:00,1\n")
+    shop.run("materialize", "--now", "2024-01-04T05:00")
+    shop.write("drops/4.csv", "sold,x\n2024-01-04 12:00:00,1\n")
+    for minute in (5, 6):
+        shop.run("materialize", "-s", f"p{minute}", "--now", f"2024-01-05T06:0{minute}")
+    assert hook.subjects == ["Late: 19 promises, too much work"]
+    lines = hook.received[0]["message"].splitlines()
+    assert lines[0] == "There is too much work at once. Late or at risk: 19 promises."
+    assert "  promised: sales.p0 by Friday 2024-01-05 07:00 Europe/Berlin" in lines
+    assert "  and 14 more" in lines
+    assert "Since: Friday 2024-01-05 07:00 Europe/Berlin" in lines
+    assert any(line.startswith("  - CFO decides the budget (from sales.p0, ") for line in lines)
+    [products] = [line for line in lines if line.startswith("Products: ")]
+    assert products.count("sales.p") == 19
+    assert "Owner: o0@shop.example, o1@shop.example" in lines
+    [view] = shop.run("incidents", "--json", "--now", "2024-01-05T06:07").json
+    assert (view["about"], view["kind"], len(view["waiting"])) == ("too much work", "late", 18)
+    assert "too much work  since" in shop.run("incidents", "--now", "2024-01-05T06:07").out
+    shop.run("materialize", "--now", "2024-01-05T06:20")
+    assert hook.subjects[1:] == ["Restored: 18 promises, too much work, after 15 min"]
+    text = hook.received[1]["message"]
+    assert text.startswith("There is no longer too much work: ")
+    assert "readers now see Thursday's figures" in text
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

@@ -11,13 +11,12 @@ from assay.decisions import Blocked, Build, Check, Decision, Maybe, Publish, Wai
 from assay.facts import Status
 from assay.plan.as_of import as_of
 from assay.plan.ladder import plan
-from assay.plan.lateness import Progress, held_back, with_usual
+from assay.plan.lateness import UNFINISHED, Progress, held_back, with_usual
 from assay.plan.observed import Observed
 from assay.plan.standing import Standing, standings_in, surroundings, windows_of
 
 _FAILING = {Status.FAILED, Status.ERROR}
 _WORK = Build | Check | Waive | Maybe | Publish
-_UNFINISHED = "the last run did not finish it: `products retry` tries again, and says why"
 
 
 class Stand(Struct, frozen=True, kw_only=True):
@@ -69,7 +68,7 @@ def _progress(workspace: Workspace, observed: Observed, steps: Mapping[str, Deci
     graph, facts = workspace.graph, observed.facts
     held = {n: f"the source cannot be read: {why}" for n, why in _missing(observed)}
     unfinished = workspace.catalog.unfinished(workspace.environment)
-    held |= {name: _UNFINISHED for name in unfinished if name in graph.products}
+    held |= {name: UNFINISHED for name in unfinished if name in graph.products}
     held |= {
         name: held_back([r.text for r in step.verdict.results if r.status in _FAILING])
         for name, step in steps.items()

@@ -29,13 +29,21 @@ class Kind(StrEnum):
         return self in {Kind.HELD_BACK, Kind.FAILED}
 
 
+TOO_MUCH_WORK = "too much work"  # what a cause is about that is neither a product nor a source
+
 _ORDER = list(Kind)
 _OF_STATES = {str(kind): kind for kind in (Kind.AT_RISK, Kind.LATE, Kind.MISSED)}
+
+
+def worst(kinds: Iterable[Kind]) -> Kind:
+    """Return the worst of some kinds."""
+    return max(kinds, key=_ORDER.index)
 
 
 class Cause(Struct, frozen=True, kw_only=True):
     """What is wrong with one product or source, and what waits for it.
 
+    - `about`: the product or source; TOO_MUCH_WORK for what several have in common.
     - `since`: when it went wrong, as far as is known.
     - `rules`: the names of the rules that hold it back.
     - `failing`: how many rows fail these rules, where rows are counted.
@@ -44,6 +52,7 @@ class Cause(Struct, frozen=True, kw_only=True):
     - `reason`: why it is late, or may be.
     - `due`: the promises that are at risk or broken because of it, by product or source.
     - `waiting`: the products that wait for it, or are late because of it, sorted.
+    - `is_work`: whether it is only that a product is not built yet, although it could be.
     """
 
     about: str
@@ -56,6 +65,7 @@ class Cause(Struct, frozen=True, kw_only=True):
     reason: str = ""
     due: Mapping[str, datetime] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
+    is_work: bool = False
 
 
 class _Promise(Protocol):
@@ -68,6 +78,8 @@ class _Named(Protocol):
     def name(self) -> str: ...
     @property
     def text(self) -> str: ...
+    @property
+    def is_work(self) -> bool: ...
 
 
 class _Window(Protocol):
@@ -123,15 +135,24 @@ def causes(present: Present, noted: Iterable[Cause] = ()) -> Mapping[str, Cause]
     for name, names in roots.items():
         for root in names:
             piles[root].waiting.add(name)
+    crowded = {pair for c in noted if c.about == TOO_MUCH_WORK for pair in c.due.items()}
     for name, kind, due in _overdue(present, noted):
         since = present.now if due is None or kind is Kind.AT_RISK else due
-        for root, reason in _roots_of_time(name, present, hard, roots).items():
-            pile = piles.setdefault(root, _Pile(kind, since))
+        fallback = TOO_MUCH_WORK if (name, due) in crowded else name
+        for root, reason in _roots_of_time(name, present, hard, roots, fallback).items():
+            pile = piles.setdefault(root, _Pile(kind, since, is_work=root not in hard))
             if root not in hard:
                 pile.since = min(pile.since, since)
             pile.add(name, kind, due, reason)
     _merge(piles, hard, present.graph)
     return {name: _cause(name, pile, hard.get(name)) for name, pile in piles.items()}
+
+
+class _Reason(Struct, frozen=True):
+    """Why something is late, and whether that is only work that is not done yet."""
+
+    text: str = ""
+    is_work: bool = False
 
 
 class _Pile(Struct):
@@ -142,12 +163,14 @@ class _Pile(Struct):
     waiting: set[str] = field(default_factory=set)
     due: dict[str, datetime] = field(default_factory=dict)
     reason: str = ""
+    is_work: bool = False
 
-    def add(self, name: str, kind: Kind, due: datetime | None, reason: str) -> None:
+    def add(self, name: str, kind: Kind, due: datetime | None, reason: _Reason) -> None:
         """Add that the promise of `name` is at risk or broken because of the cause."""
-        self.kind = max(self.kind, kind, key=_ORDER.index)
+        self.kind = worst([self.kind, kind])
         self.waiting.add(name)
-        self.reason = self.reason or reason
+        self.reason = self.reason or reason.text
+        self.is_work = self.is_work and reason.is_work
         if due:
             self.due[name] = due
 
@@ -160,7 +183,7 @@ def _merge(piles: dict[str, _Pile], hard: Mapping[str, Cause], graph: Graph) -> 
         if above:
             pile = piles.pop(name)
             for other in above:
-                other.kind = max(other.kind, pile.kind, key=_ORDER.index)
+                other.kind = worst([other.kind, pile.kind])
                 other.waiting |= pile.waiting
                 other.due |= pile.due
 
@@ -173,6 +196,7 @@ def _cause(name: str, pile: _Pile, hard: Cause | None) -> Cause:
         reason=pile.reason,
         due=dict(sorted(pile.due.items())),
         waiting=tuple(sorted(pile.waiting - {name})),
+        is_work=pile.is_work,
     )
 
 
@@ -276,19 +300,24 @@ def _roots_of_time(
     present: Present,
     hard: Mapping[str, Cause],
     roots: Mapping[str, frozenset[str]],
-) -> dict[str, str]:
-    """Return the causes of a late product or source, each with why."""
+    fallback: str,
+) -> Mapping[str, _Reason]:
+    """Return the causes of a late product or source, each with why; `fallback` if none is known."""
     if name in roots:
-        return dict.fromkeys(roots[name], "")
-    reasons: dict[str, str] = {}
-    own = ""
+        return dict.fromkeys(roots[name], _Reason())
+    reasons: dict[str, _Reason] = {}
+    own: _Reason | None = None
     for cause in present.standings[name].causes:
+        reason = _Reason(cause.text, cause.is_work)
         if cause.name == name or not _is_declared(cause.name, present.graph):
-            own = own or cause.text
+            own = own or reason
             continue
         for root in roots.get(cause.name) or {cause.name}:
-            reasons.setdefault(root, cause.text)
-    return reasons or dict.fromkeys(_above(name, present, hard), "") or {name: own}
+            reasons.setdefault(root, reason)
+    if reasons or own:
+        return reasons or {name: own or _Reason()}
+    above = dict.fromkeys(_above(name, present, hard), _Reason())
+    return above or {fallback: _Reason(is_work=fallback == TOO_MUCH_WORK)}
 
 
 def _above(name: str, present: Present, hard: Mapping[str, Cause]) -> list[str]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from assay.plan.causes import Cause
+from assay.plan.causes import TOO_MUCH_WORK, Cause
 from assay.plan.graph import Graph
 
 
@@ -138,7 +138,7 @@ def _next(
     now: datetime,
 ) -> Step | None:
     if cause is None:
-        ending = _ending(incident.cause.about, causes.values(), graph)
+        ending = _ending(incident.cause, causes.values(), graph)
         ended = replace(incident, closed=max(now, incident.opened), ending=ending)
         return Step(change=Change.CLOSED, incident=ended)
     cause = replace(cause, since=min(cause.since, incident.cause.since))
@@ -149,17 +149,19 @@ def _next(
     return Step(change=Change.CHANGED if news else Change.NOTED, incident=incident, news=news)
 
 
-def _ending(name: str, causes: Iterable[Cause], graph: Graph) -> Ending:
-    if name not in graph.products and name not in graph.sources:
+def _ending(before: Cause, causes: Iterable[Cause], graph: Graph) -> Ending:
+    wrong = {name for cause in causes for name in (cause.about, *cause.waiting)}
+    if before.about == TOO_MUCH_WORK:  # the end is told if any of it was built
+        return Ending.MERGED if wrong.issuperset(before.waiting) else Ending.RESTORED
+    if before.about not in graph.products and before.about not in graph.sources:
         return Ending.UNDECLARED
-    waits = any(name in cause.waiting for cause in causes)
-    return Ending.MERGED if waits else Ending.RESTORED
+    return Ending.MERGED if before.about in wrong else Ending.RESTORED
 
 
 def things_of(incident: Incident) -> frozenset[str]:
     """Return the products and the source that people were told of in an incident."""
     told = {fact.removeprefix("product ") for fact in incident.told if fact.startswith("product ")}
-    return frozenset({incident.cause.about, *incident.cause.waiting, *told})
+    return frozenset({incident.cause.about, *incident.cause.waiting, *told} - {TOO_MUCH_WORK})
 
 
 def readers_of(incident: Incident, graph: Graph) -> Sequence[str]:

@@ -12,15 +12,20 @@ from assay.plan.graph import Graph
 from assay.plan.windows import Promise, Window
 from assay.times import local
 
+UNFINISHED = "the last run did not finish it: `products retry` tries again, and says why"
 _MOST = 5  # causes of one promise that are shown
 _INSTANT = timedelta(microseconds=1)
 
 
 class Delay(Struct, frozen=True, kw_only=True):
-    """Why a promise is, or may be, broken: `name` is the product or source where that begins."""
+    """Why a promise is, or may be, broken: `name` is the product or source where that begins.
+
+    - `is_work`: whether it is only that a product is not built yet, although it could be.
+    """
 
     name: str
     text: str
+    is_work: bool = False
 
 
 class Progress(Struct, frozen=True, kw_only=True):
@@ -124,7 +129,8 @@ def root_causes(
             causes |= {cause.name: cause for cause in earlier}
             continue
         if problem := around.progress.held.get(current):
-            causes[current] = Delay(name=current, text=problem)
+            is_work = problem == UNFINISHED
+            causes[current] = Delay(name=current, text=problem, is_work=is_work)
         limiting = lacking(current, promise, window, around)
         if not limiting and not problem:
             causes[current] = _without_inputs(current, promise, window, around)
@@ -156,14 +162,16 @@ def _without_inputs(name: str, promise: Promise, window: Window, around: Surroun
     """Return why a source, or a product whose inputs have the data, does not have it."""
     if name in around.graph.sources:
         return Delay(name=name, text=_of_source(name, around))
-    published = around.progress.published
-    if published is not None and name not in published:
-        return Delay(name=name, text="nothing is published yet")
-    if name in around.progress.started:
-        return Delay(name=name, text="it is being built")
+    published, started = around.progress.published, name in around.progress.started
     stale = around.progress.stale
-    if stale is not None and name in stale:
-        return Delay(name=name, text="its inputs are there, and it is not built from them yet")
+    to_do = started or (stale is not None and name in stale)
+    if published is not None and name not in published:
+        return Delay(name=name, text="nothing is published yet", is_work=to_do)
+    if started:
+        return Delay(name=name, text="it is being built", is_work=True)
+    if to_do:
+        text = "its inputs are there, and it is not built from them yet"
+        return Delay(name=name, text=text, is_work=True)
     reaches = _reaches(around.as_of.get(name))
     if not around.graph.products[name].inputs:
         return Delay(name=name, text=f"it {reaches}")

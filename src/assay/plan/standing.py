@@ -229,7 +229,7 @@ def _with_obstacle(standing: Standing, promise: Promise, expected: Expected) -> 
         return standing.causes
     name, text = obstacle(expected, promise.due)
     others = tuple(cause for cause in standing.causes if cause.name != name)
-    return (Delay(name=name, text=text), *others) if name else standing.causes
+    return (Delay(name=name, text=text, is_work=True), *others) if name else standing.causes
 
 
 def _why_unknown(name: str, around: Surroundings) -> str:

@@ -7,10 +7,16 @@ from msgspec import Struct
 
 from assay.catalog import Catalog
 from assay.model import Product, Source
-from assay.plan.causes import Kind
+from assay.plan.causes import TOO_MUCH_WORK, Kind
 from assay.plan.graph import Graph
 from assay.plan.incidents import Ending, Incident, Notice, readers_of
 from assay.views.view import View
+
+_TO_DO_ABOUT_WORK = (
+    "`products materialize` builds them, the earliest promises first; `products freshness` says"
+    " when each is likely there. If it happens again: start earlier, raise `jobs`, or promise a"
+    " later time"
+)
 
 
 class ToldView(View, frozen=True, kw_only=True):
@@ -80,6 +86,8 @@ def affected_by(incident: Incident, graph: Graph) -> Sequence[Affected]:
 def to_do(incident: Incident, graph: Graph) -> str:
     """Return what to do about an incident."""
     cause = incident.cause
+    if cause.about == TOO_MUCH_WORK:
+        return _TO_DO_ABOUT_WORK
     declared: Product | Source | None = graph.products.get(cause.about)
     declared = declared or graph.sources.get(cause.about)
     if isinstance(declared, Source):

@@ -13,6 +13,7 @@ from assay.facts import Pointer, Version
 from assay.plan.causes import Present, causes
 from assay.plan.incidents import Incident, Notice, Step, steps
 from assay.plan.observed import Observed
+from assay.plan.overload import together
 from assay.plan.routing import notices
 from assay.views.products import ProductViews
 from assay.views.words.incidents import message_of
@@ -77,8 +78,8 @@ def record(
         return (pointer, facts.version(pointer.version)) if pointer else None
 
     def decide(incidents: Sequence[Incident]) -> Sequence[Step]:
-        now_wrong = causes(present, [incident.cause for incident in incidents])
-        return steps(incidents, now_wrong, graph, now)
+        noted = [incident.cause for incident in incidents]
+        return steps(incidents, together(causes(present, noted), noted), graph, now)
 
     def write(step: Step, told_before: Sequence[str]) -> Sequence[Notice]:
         message = message_of(step, graph, published, environment)

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from assay.facts import Pointer, Version, short
 from assay.model import Product, Source
-from assay.plan.causes import Cause, Kind
+from assay.plan.causes import TOO_MUCH_WORK, Cause, Kind
 from assay.plan.graph import Graph
 from assay.plan.incidents import Change, Ending, Incident, Message, Step, readers_of
 from assay.text import clean
@@ -14,6 +14,7 @@ from assay.views.incidents import affected_by, to_do
 from assay.views.words.numbers import count_of
 
 _FEW = 5  # names that are listed
+_MANY = 50  # the same, of products that are late together
 _LONGEST = 300  # characters of a text from outside
 _SUBJECT = 150
 
@@ -25,6 +26,11 @@ _ABOUT_DATA = {
     Kind.LATE: "is late",
     Kind.MISSED: "was missed: the next promise fell due and the data is still not there",
     Kind.AT_RISK: "is at risk: it will probably be late",
+}
+_OF_PROMISES = {
+    Kind.AT_RISK: "At risk",
+    Kind.LATE: "Late or at risk",
+    Kind.MISSED: "Missed, late or at risk",
 }
 _ABOUT_SOURCES = _ABOUT_DATA | {
     Kind.FAILED: "cannot be read",
@@ -54,7 +60,7 @@ def lasting(seconds: float) -> str:
 
 def _subject(step: Step, graph: Graph, published: Published) -> str:
     incident = step.incident
-    name, kind = incident.cause.about, incident.cause.kind
+    name, kind = _title(incident.cause), incident.cause.kind
     if step.change is Change.CLOSED:
         if incident.ending is Ending.UNDECLARED:
             return _short(f"No longer declared: {name}")
@@ -63,6 +69,12 @@ def _subject(step: Step, graph: Graph, published: Published) -> str:
     head = str(kind).capitalize() if still else f"Still {kind}"
     seen = _figures(name, published, graph) if name in graph.products else ""
     return _short(f"{head}: {name}" + (f"; {seen}" if seen else ""))
+
+
+def _title(cause: Cause) -> str:
+    if cause.about == TOO_MUCH_WORK:
+        return f"{count_of(len(cause.due), 'promise')}, {TOO_MUCH_WORK}"
+    return cause.about
 
 
 def _duration(incident: Incident) -> str:
@@ -84,20 +96,35 @@ def _parts(step: Step, graph: Graph, published: Published) -> Iterator[Sequence[
         yield [_ended(incident), ""]
     else:
         yield [_what(cause, graph), *_why(cause, graph), ""]
-        yield [f"Since: {_moment(cause.since, cause.about, graph)}"]
+        zoned = next(iter(cause.due)) if cause.about == TOO_MUCH_WORK else cause.about
+        yield [f"Since: {_moment(cause.since, zoned, graph)}"]
     yield _readers(incident, graph, published)
     yield _affected(incident, graph)
     if step.change is not Change.CLOSED:
-        if cause.waiting:
-            yield [f"Waiting for it: {_listed(cause.waiting)}"]
-        if owner := _declared(cause.about, graph):
-            yield [f"Owner: {_text(owner.owner)}"] if owner.owner else []
+        yield from _waiting(cause, graph)
         yield [f"What to do: {_text(to_do(incident, graph), 1000)}"]
     yield [""]
 
 
+def _waiting(cause: Cause, graph: Graph) -> Iterator[Sequence[str]]:
+    """Yield the products that wait, and who owns what went wrong."""
+    names = cause.waiting if cause.about == TOO_MUCH_WORK else [cause.about]
+    if cause.about == TOO_MUCH_WORK:
+        yield [f"Products: {_listed(names, _MANY)}"]
+    elif cause.waiting:
+        yield [f"Waiting for it: {_listed(cause.waiting)}"]
+    owners = sorted({d.owner for name in names if (d := _declared(name, graph)) and d.owner})
+    if owners:
+        yield [f"Owner: {_listed(owners, _MANY)}"]
+
+
 def _ended(incident: Incident) -> str:
     name, kind = incident.cause.about, incident.cause.kind
+    if name == TOO_MUCH_WORK:
+        return (
+            "There is no longer too much work: what was late is there, or has an incident of its"
+            f" own. That took {_duration(incident)}."
+        )
     if incident.ending is Ending.UNDECLARED:
         return f"{_text(name)} is no longer declared, so nothing is expected of it any more."
     was = "at risk" if kind is Kind.AT_RISK else f"{kind} for {_duration(incident)}"
@@ -107,6 +134,9 @@ def _ended(incident: Incident) -> str:
 
 
 def _what(cause: Cause, graph: Graph) -> str:
+    if cause.about == TOO_MUCH_WORK:
+        promises = count_of(len(cause.due), "promise")
+        return f"There is too much work at once. {_OF_PROMISES[cause.kind]}: {promises}."
     if cause.about in graph.products:
         return f"{_text(cause.about)} {_ABOUT_DATA[cause.kind]}."
     return f"The data of {_text(cause.about)} {_ABOUT_SOURCES[cause.kind]}."
@@ -128,6 +158,8 @@ def _why(cause: Cause, graph: Graph) -> Iterator[str]:
         yield f"  {_text(cause.reason)}"
     for name, due in list(cause.due.items())[:_FEW]:
         yield f"  promised: {_text(name)} by {_moment(due, name, graph)}"
+    if len(cause.due) > _FEW:
+        yield f"  and {len(cause.due) - _FEW} more"
 
 
 def _readers(incident: Incident, graph: Graph, published: Published) -> list[str]:
@@ -177,9 +209,9 @@ def _moment(at: datetime, name: str, graph: Graph) -> str:
     return f"{at.astimezone(ZoneInfo(zone)):%A %Y-%m-%d %H:%M} {zone}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-    return _text(", ".join(names[:_FEW])) + more
+def _listed(names: Sequence[str], most: int = _FEW) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return _text(", ".join(names[:most]), _LONGEST * most // _FEW) + more
 
 
 def _text(text: str, longest: int = _LONGEST) -> str:
