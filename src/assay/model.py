@@ -132,12 +132,13 @@ class Column(Struct, frozen=True, kw_only=True, gc=False):
     """A column and its type, spelled as DuckDB spells it (`DECIMAL(18,2)`).
 
     `logical` is the Polars type where DuckDB's spelling loses something, such as a time zone; else
-    ''.
+    ''. `description` says what its values mean, as declared; only shown.
     """
 
     name: str
     type: str
     logical: str = ""
+    description: str = ""
 
 
 class Partition(Struct, frozen=True, kw_only=True):
@@ -253,9 +254,11 @@ class Contract(Struct, frozen=True, kw_only=True, dict=True):
       the catalog.
     - `cleared`: regular expressions of columns that may be shown although they are computed from
       sensitive ones.
+    - `description`: what its rows are, as declared; only shown.
     """
 
     digest: str
+    description: str = ""
     columns: tuple[Column, ...] = ()
     key: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()

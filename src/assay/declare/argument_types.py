@@ -83,7 +83,7 @@ def is_file_name(text: str) -> bool:
 # ------------------------------------------------------------------------------------------ checks
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
     """Return True for a text without surrogates."""
     if not isinstance(value, str):
         return False
@@ -95,11 +95,11 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_path(value: Any) -> bool:
-    return _is_text(value) and bool(value) and "\0" not in value
+    return is_text(value) and bool(value) and "\0" not in value
 
 
 def _is_character(value: Any) -> bool:
-    return _is_text(value) and len(value) == 1 and value.isascii()
+    return is_text(value) and len(value) == 1 and value.isascii()
 
 
 def _is_bool(value: Any) -> bool:
@@ -125,13 +125,13 @@ def _is_input(value: Any) -> bool:
 
 def _is_inputs(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
-        _is_text(name) and (_is_input(input) or isinstance(input, PartsDeclaration))
+        is_text(name) and (_is_input(input) or isinstance(input, PartsDeclaration))
         for name, input in value.items()
     )
 
 
 def _is_calendar(value: Any) -> bool:
-    return _is_text(value) or isinstance(value, CalendarDeclaration)
+    return is_text(value) or isinstance(value, CalendarDeclaration)
 
 
 def _is_days(value: Any) -> bool:
@@ -147,7 +147,7 @@ def _is_listed(value: Any) -> bool:
 
 
 def _is_columns(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(map(_is_text, value))
+    return isinstance(value, Mapping) and bool(value) and all(map(is_text, value))
 
 
 def _is_builder(value: Any) -> bool:
@@ -178,7 +178,7 @@ def _optional(type_: _Type) -> _Type:
     return _Type(lambda value: value is None or type_.accepts(value), type_.expected)
 
 
-_TEXT = _Type(_is_text, "a text")
+_TEXT = _Type(is_text, "a text")
 _BOOL = _Type(_is_bool, "True or False")
 _INPUT = _Type(_is_input, "the name of an input")
 _LIMIT = _Type(_is_amount, 'a number of rows, or a share such as "0.5 %"')
@@ -228,7 +228,7 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "name": _optional(_TEXT),
         "domain": _optional(_TEXT),
         "pattern": _Type(_is_path, "a glob of files"),
-        "columns": _Type(_is_columns, "a mapping of each column to its Polars data type"),
+        "columns": _Type(_is_columns, "a mapping of each column to its type"),
         "format": _optional(_TEXT),
         "null_values": _list_of(_TEXT, "texts"),
         "delimiter": _Type(_is_character, "one character"),

@@ -49,6 +49,7 @@ def read_contract(
         digested.append(declared.on_failed_part)
     contract = Contract(
         digest=digest(digested),
+        description=schema.description,
         columns=schema.columns,
         key=schema.key,
         rules=tuple(rules),
@@ -111,6 +112,7 @@ def _accounting_rule(declared: ProductDeclaration, names: Names) -> Rule:
 def schema_digest(contract: Any, schema: Schema, reach: CodeDigest) -> str:
     """Return the digest of a schema: what it demands, and the code that its own checks reach."""
     if isinstance(contract, type):
+        reach.descriptions = False
         reach.visit(contract.__qualname__, contract)
     demands = [_demand_digest(rule, schema) for rule in schema.rules]
     demands += [check_digest(check, place, reach) for place, check in schema.checks.items()]

@@ -20,7 +20,14 @@ from typing import Any
 from msgspec import Struct, field
 
 from assay.declare.code_parts import CodeParts
-from assay.declare.pysource import SourceDigest, SourceTree, absolute, digest_source, is_ours
+from assay.declare.pysource import (
+    SourceDigest,
+    SourceTree,
+    absolute,
+    digest_source,
+    is_ours,
+    without_descriptions,
+)
 from assay.declare.pyvalues import (
     PLAIN,
     attribute_names,
@@ -79,7 +86,8 @@ class CodeDigest(Struct):
 
     With `registers`, the content of containers that other modules may fill does not count: each
     registration counts on its own. `clocks` collects the calls of clocks: by file and name, the
-    line where the code begins, and whether it runs on import.
+    line where the code begins, and whether it runs on import. Without `descriptions`, those of
+    pandera's models do not count.
     """
 
     tree_of: Callable[[str], SourceTree | None]
@@ -91,6 +99,7 @@ class CodeDigest(Struct):
     )
     modules_in: Callable[[str], Sequence[str]] = lambda folder: ()
     registers: bool = False
+    descriptions: bool = True
     clocks: dict[tuple[str, str], tuple[int, bool]] = field(default_factory=dict)
     _parts: CodeParts = field(default_factory=CodeParts)
     # By id: a value that was visited, and its name.
@@ -234,7 +243,10 @@ class CodeDigest(Struct):
         if tree is None:
             self._parts.foreign.add(name)
             return
-        source = digest_source(node := tree.class_named(cls.__qualname__), space)
+        node = tree.class_named(cls.__qualname__)
+        is_model = any(base.__module__.startswith("pandera.") for base in cls.__mro__)
+        skips = is_model and not self.descriptions
+        source = digest_source(without_descriptions(node) if skips else node, space)
         self._parts.add_digest(name, source.digest)
         self._reached(source, space, file, getattr(node, "lineno", None))
         for value in map(underlying, vars(cls).values()):

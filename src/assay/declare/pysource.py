@@ -7,7 +7,7 @@ import types
 from collections import deque
 from collections.abc import Iterator, Mapping
 from importlib.util import resolve_name
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -18,10 +18,10 @@ _DOCUMENTED = (*_DEFINITIONS, ast.Module)
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 _IGNORED_FIELDS = {"ctx", "kind", "type_comment", "type_ignores"}
 
-
 # The cached digests of one file: its functions by line, each with the names in it and the roots of
 # its decorators (as in SourceDigest).
 DigestCache = dict[str, tuple[str, list[str], dict[str, bool]]]
+N = TypeVar("N", bound=ast.AST)
 
 
 class SourceDigest(Struct, frozen=True):
@@ -201,6 +201,47 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
         case [ast.Expr(value=ast.Constant(value=str())), *statements]:
             return statements or [ast.Pass()]
     return body
+
+
+def without_descriptions(node: ast.AST) -> ast.AST:
+    """Return a pandera model's class without `Field(description=...)` and `Config.description`."""
+    if not isinstance(node, ast.ClassDef):
+        return node
+    body = [_undescribed(statement) for statement in node.body]
+    kept = [statement for statement in body if statement is not None]
+    return _copied(node, body=kept or [ast.Pass()]) if kept != node.body else node
+
+
+def _undescribed(statement: ast.stmt) -> ast.stmt | None:
+    """Return a statement of a model without descriptions; None for a `Config` that has no more."""
+    match statement:
+        case ast.AnnAssign(value=ast.Call(func=function, keywords=keywords) as call):
+            kept = [keyword for keyword in keywords if keyword.arg != "description"]
+            if chain_of(function).rpartition(".")[2] != "Field" or kept == keywords:
+                return statement
+            # `pa.Field()` says no more than no field at all.
+            value = _copied(call, keywords=kept) if kept or call.args else None
+            return _copied(statement, value=value)
+        case ast.ClassDef(name="Config", body=body):
+            inner = [line for line in body if not _is_description(line)]
+            if len(inner) == len(body):
+                return statement
+            return _copied(statement, body=inner) if _without_docstring(inner) else None
+    return statement
+
+
+def _is_description(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Assign(targets=[ast.Name(id="description")]):
+            return True
+        case ast.AnnAssign(target=ast.Name(id="description")):
+            return True
+    return False
+
+
+def _copied(node: N, **changed: Any) -> N:
+    fields = {label: getattr(node, label) for label in node._fields if hasattr(node, label)}
+    return type(node)(**{**fields, **changed})
 
 
 def is_ours(expression: ast.expr | None, space: Mapping[str, Any]) -> bool:

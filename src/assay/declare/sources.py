@@ -2,9 +2,11 @@
 
 from glob import escape
 from pathlib import PurePath
+from typing import Any
 
 from msgspec.structs import replace
 
+from assay.declare.argument_types import is_text
 from assay.declare.calendars import Calendars
 from assay.declare.names import Names
 from assay.declare.promises import read_freshness
@@ -19,7 +21,8 @@ from assay.times import seconds_of
 _FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 _FORMAT_HINT = 'Give format="csv", "parquet" or "jsonl".'
 _TYPE_HINT = (
-    "Give a type as in SQL, such as 'bigint' or 'decimal(18, 2)', or of Polars, such as pl.Int64."
+    "Give a type as in SQL, such as 'bigint' or 'decimal(18, 2)', or of Polars, such as pl.Int64;"
+    ' or a pair of a type and a description, such as ("bigint", "units sold").'
 )
 _EVENT_TIME_HINT = "Declare the column as 'date' or 'timestamp', or name a placeholder {day:date}."
 # The rules by which text becomes a value of a type: what was read by other rules is read again.
@@ -111,17 +114,23 @@ def _columns(
         message = f"{name}: the columns {listed} differ by case alone: they are one to SQL"
         names.report(message, where, "Declare one of them.")
     columns = []
-    for column, dtype in declared.columns.items():
+    for column, given in declared.columns.items():
+        dtype, description = given if _is_described(given) else (given, "")
         try:
             read = source_column(str(column), dtype)
         except (AttributeError, TypeError):
             read = None
         if read:
-            columns.append(read)
+            columns.append(replace(read, description=" ".join(description.split())))
         else:
             message = f"{name}: column {column!r} cannot be read as {dtype!r}"
             names.report(message, where, _TYPE_HINT)
     return tuple(columns)
+
+
+def _is_described(given: Any) -> bool:
+    """Return whether a column is declared as a pair of its type and its description."""
+    return isinstance(given, tuple) and len(given) == 2 and is_text(given[1])
 
 
 def _path_columns(path: Template, columns: tuple[Column, ...]) -> tuple[Column, ...]:

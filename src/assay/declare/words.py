@@ -329,8 +329,8 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
             value is a column, too, unless `columns` has it. Placeholders are `{name}` for text and
             `{name:int}`, `{name:date}` (2011-12-09), `{name:month}` (2011-12) and `{name:year}`.
         columns (mapping of str): the type of each column to read, of SQL ("bigint", "decimal(18,
-            2)") or Polars (`pl.Int64`). Columns are read by name; other columns of the files are
-            ignored.
+            2)") or Polars (`pl.Int64`); or a pair of the type and a description. Columns are read
+            by name; other columns of the files are ignored.
         name (str): the name of the source; by default the module-level name that it is bound to.
         domain (str): the first part of the full name; by default the module or folder of the
             declaration.

@@ -47,6 +47,7 @@ class Schema(Struct, frozen=True, kw_only=True):
     """
 
     pandera: Any = None
+    description: str = ""
     columns: tuple[Column, ...] = ()
     key: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
@@ -67,7 +68,8 @@ def read_schema(contract: Any, where: Where) -> Schema:
         dtype = dtype_of(schema, column)
         type = from_polars(dtype.type) if dtype else None
         if type:
-            columns.append(Column(name=name, type=type))
+            description = _description(column.description, f"column {name}")
+            columns.append(Column(name=name, type=type, description=description))
     key = next(iter(_together(schema)), ()) or tuple(n for n, c in named.items() if c.unique)
     demands = list(_demands(schema, where))
     for rule, _ in demands:
@@ -77,6 +79,7 @@ def read_schema(contract: Any, where: Where) -> Schema:
             raise NotASchema(f"half a character is in it ({sayable(rule.text)})") from None
     return Schema(
         pandera=schema,
+        description=_description(schema.description, "the schema"),
         columns=tuple(columns),
         key=key,
         sensitive=_marked(schema, sensitive=True),
@@ -86,6 +89,16 @@ def read_schema(contract: Any, where: Where) -> Schema:
             rule.demand.place: check for rule, check in demands if rule.demand and check is not None
         },
     )
+
+
+def _description(text: Any, of: str) -> str:
+    """Return a description on one line: of a longer one, such as a docstring, the first paragraph."""
+    if not isinstance(text, str | None):
+        raise NotASchema(f"the description of {of} is {type(text).__name__}: write a text")
+    line = " ".join((text or "").strip().split("\n\n")[0].split())
+    if sayable(line) != line:
+        raise NotASchema(f"half a character is in the description of {of} ({sayable(line)})")
+    return line
 
 
 def _marked(schema: Any, *, sensitive: bool) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from assay.facts import Version
 from assay.model import Kind, Product, Severity
+from assay.views.columns import DeclaredColumn, declared_columns
 from assay.views.freshness import FreshnessView
 from assay.views.products import readers_of
 from assay.views.results import ReadersView
@@ -43,6 +44,8 @@ class AboutView(View, frozen=True, kw_only=True):
     retries: int
     timeout_seconds: float
     isolate: bool
+    description: str
+    columns: tuple[DeclaredColumn, ...]
     rules: tuple[DeclaredRule, ...]
     where: str
 
@@ -76,6 +79,8 @@ def about(product: Product, promise: FreshnessView | None = None) -> AboutView:
         retries=product.retries,
         timeout_seconds=product.timeout,
         isolate=product.isolate,
+        description=product.contract.description,
+        columns=declared_columns(product.contract.columns),
         rules=tuple(
             DeclaredRule(text=rule.text, severity=rule.severity, because=rule.because)
             for rule in product.contract.rules

@@ -5,6 +5,7 @@ from datetime import datetime
 from assay.engines.tables import StoredTable
 from assay.facts import SourceState, Version
 from assay.model import Source
+from assay.views.columns import DeclaredColumn, declared_columns
 from assay.views.view import View
 
 
@@ -21,6 +22,7 @@ class SourceView(View, frozen=True, kw_only=True):
     bytes: int
     data_as_of: datetime | None
     missing: str
+    columns: tuple[DeclaredColumn, ...]
 
 
 class FileView(View, frozen=True, kw_only=True):
@@ -50,6 +52,7 @@ def source_view(source: Source, state: SourceState, data_as_of: datetime | None)
         bytes=sum(file.size for file in state.files),
         data_as_of=data_as_of,
         missing=state.missing,
+        columns=declared_columns(source.columns),
     )
 
 

@@ -2,7 +2,7 @@
 
 import keyword
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     `shapes` are regular expressions, each with the share of the texts that match, most frequent
     first. `reads_as` says what all texts can be parsed as. A `secret` column has no bounds, values
     or shapes. `likely`: its name or its values look personal.
+    `description` is the one that is declared.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     reads_as: str = ""
     secret: bool = False
     likely: bool = False
+    description: str = ""
 
 
 class Suggestion(Struct, frozen=True, kw_only=True):
@@ -113,7 +115,7 @@ def suggestion(graph: Graph, inputs: Inputs, name: str) -> Suggestion:
             sensitive = _sensitive(graph, name)
             if product is not None:
                 sensitive |= never_shown(inputs, product, files.table)
-            return suggest(files, version, sensitive, engine)
+            return suggest(files, version, sensitive, engine, _descriptions(graph, name))
     except SourceFault as fault:
         raise BuildError(of_source(fault, graph)) from None
     finally:
@@ -140,10 +142,21 @@ def _sensitive(graph: Graph, name: str) -> set[str]:
     )
 
 
+def _descriptions(graph: Graph, name: str) -> dict[str, str]:
+    """Return the declared descriptions of the columns of a source or a product, by column."""
+    source = graph.sources.get(name)
+    columns = source.columns if source else graph.products[name].contract.columns
+    return {column.name: column.description for column in columns}
+
+
 def suggest(
-    files: InputFiles, version: str, sensitive: Iterable[str], engine: DuckDB
+    files: InputFiles,
+    version: str,
+    sensitive: Iterable[str],
+    engine: DuckDB,
+    descriptions: Mapping[str, str],
 ) -> Suggestion:
-    """Profile a source or a version, and return a contract.
+    """Profile a source or a version, and return a contract with these descriptions of columns.
 
     Of columns that are sensitive, or look personal, only the type and the nulls are profiled.
     """
@@ -158,6 +171,7 @@ def suggest(
             _profile(cursor, name, type, rows, secret=name in secret, likely=name in likely)
             for name, type in columns
         ]
+        profiles = [replace(p, description=descriptions.get(p.name, "")) for p in profiles]
         key = _key(cursor, [p for p in profiles if not p.secret], rows)
     code = "\n".join(_code(files.name, version, rows, profiles, key))
     return Suggestion(code=code, rows=rows, key=key, columns=tuple(profiles))
@@ -350,6 +364,8 @@ def _field(profile: Profile, label: str, *, unique: bool) -> Iterable[str]:
         yield f"    # {label}: {profile.type}: a type to be written by hand"
         return
     arguments = {} if _is_plain(profile.name) else {"alias": _quoted(profile.name)}
+    if profile.description:
+        arguments["description"] = _quoted(profile.description)
     arguments |= _demands(profile)
     if unique:
         arguments["unique"] = "True"

@@ -1,6 +1,6 @@
 """The verb `products show`: rows of a version, rows that fail a rule, or a source."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from assay.plan.as_of import as_of
 from assay.plan.names import rule_of
 from assay.sensitive import secret
 from assay.text import clean
+from assay.views.columns import declared_columns
 from assay.views.files import CopyView, FileView, SourceView, file_view, source_view
 from assay.views.query import first_rows
 from assay.views.read import table_of
 from assay.views.rules import failures as failures_of
-from assay.views.words.files import file_line
+from assay.views.words.files import column_lines, file_lines
 
 
 @click.command("show")
@@ -96,6 +97,8 @@ def verb(
         hidden = secret([column.name for column in version.columns], patterns)
         names, rows = first_rows(stored, count, workspace.config, sorted(hidden))
         _print_rows(names, rows, version.rows, as_json)
+        if not as_json:
+            _print_lines(column_lines(declared_columns(product.contract.columns)))
     return note_held_back([version])
 
 
@@ -103,7 +106,12 @@ def _print(view: SourceView | FileView | CopyView, as_json: bool) -> None:
     if as_json:
         print_json(view)
     else:
-        click.echo(clean(file_line(view)))
+        _print_lines(file_lines(view))
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(clean(line))
 
 
 def _print_rows(

@@ -1,19 +1,31 @@
-"""What a person reads of a source, of a product that is a file, and of a copy: one line each."""
+"""What a person reads of a source, of a product that is a file, and of a copy."""
+
+from collections.abc import Iterable, Iterator
 
 from assay.facts import short
+from assay.views.columns import DeclaredColumn
 from assay.views.files import CopyView, FileView, SourceView
 from assay.views.words.numbers import count_of, day
 
 
-def file_line(view: SourceView | FileView | CopyView) -> str:
-    """Return the line for a source, a file or a copy."""
+def file_lines(view: SourceView | FileView | CopyView) -> Iterator[str]:
+    """Yield the lines for a source, a file or a copy."""
     match view:
         case SourceView():
-            return f"  {_source(view)}"
+            yield f"  {_source(view)}"
+            yield from column_lines(view.columns)
         case FileView(product=product, version=version):
-            return f"  {product} {short(version)}: {view.bytes:,} bytes at {view.file}"
+            yield f"  {product} {short(version)}: {view.bytes:,} bytes at {view.file}"
         case CopyView(product=product, version=version):
-            return f"  copied  {product} {short(version)} to {view.file}"
+            yield f"  copied  {product} {short(version)} to {view.file}"
+
+
+def column_lines(columns: Iterable[DeclaredColumn]) -> Iterator[str]:
+    """Yield a line for each column that has a description."""
+    described = {column.name: column.description for column in columns if column.description}
+    width = max(map(len, described), default=0)
+    for name, description in described.items():
+        yield f"    {name:{width}}  {description}"
 
 
 def _source(view: SourceView) -> str:
