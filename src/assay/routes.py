@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 RESTORED = "restored"
-WHEN = ("held back", "failed", "late", "missed", "at risk", RESTORED)
+WHEN = ("held back", "failed", "late", "missed", "at risk", "too often late", RESTORED)
 PLACEHOLDERS = ("{owner}", "{contact}")
 VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", re.ASCII)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*(?=://)")
@@ -27,7 +27,7 @@ class Route(Struct, frozen=True, kw_only=True):
       `{contact}` stand for the owners of the products and the contacts of their consumers.
     - `when`: what is told: the kinds of incidents, and `restored` for their end.
     - `owner`, `consumer`, `domain`: patterns (`*`) of affected products; () for any.
-    - `severity`: "error" leaves out what is only at risk.
+    - `severity`: "error" leaves out what is only at risk or too often late.
     """
 
     name: str

@@ -12,6 +12,7 @@ from assay.catalog import Catalog, open_catalog
 from assay.catalog.promises import Watched
 from assay.plan.outcomes import PromiseOutcome
 from assay.plan.retention import KeepRule
+from assay.plan.shares import Tally
 from assay.plan.standing import State
 from assay.upkeep import gc_facts
 from assay.upkeep.gc_facts import collect
@@ -54,8 +55,11 @@ def test_what_is_recorded_is_read_and_never_changed(catalog: Catalog) -> None:
     assert promises.of("prod", "d.p", limit=1) == [late]
     [read] = promises.watched("prod").values()
     assert (read.since, read.last, read.recorded_until) == (DUE - DAY, late.due, late.due)
-    assert promises.tallies("prod", DUE, DUE + DAY) == {"d.p": (1, 2), "d.q": (1, 1)}
-    assert promises.tallies("prod", DUE + DAY, DUE + DAY) == {"d.p": (0, 1)}
+    assert promises.tallies("prod", DUE, DUE + DAY) == {
+        "d.p": Tally(kept=1, promised=2),
+        "d.q": Tally(kept=1, promised=1),
+    }
+    assert promises.tallies("prod", DUE + DAY, DUE + DAY) == {"d.p": Tally(kept=0, promised=1)}
     assert promises.watched("try") == {}
 
 

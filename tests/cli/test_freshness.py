@@ -101,6 +101,28 @@ def test_what_is_said_of_a_promise(shop: Place) -> None:
     assert "promised 2011-12-09 by 07:00 (1 h 10 min ago)" in texts["t.daily"]
 
 
+def test_a_share_that_cannot_be_met_any_more(place: Place) -> None:
+    """Of 66 promises from October to December, one that is missed is too many for 99 %."""
+    shop = place
+    shop.write("products/t.py", DEFINITIONS.replace("95 %", "99 %"))
+    shop.write("countries.csv", "code\nGB\n")
+    for day, time in ((7, "08T06:00"), (8, "09T06:00"), (9, "12T09:00")):
+        drop(shop, day)
+        night(shop, time)
+    [view] = shop.run("freshness", "daily", "--now", "2011-12-12T09:10", "--json").json
+    assert (view["kept"], view["promised"], view["under_at_least"]) == (2, 3, True)
+    code, texts = freshness(shop, "12T09:10", "daily")
+    assert (code, texts["t.daily"][:4]) == (0, "kept")
+    assert "; 2 of 3 kept this quarter, under the 99 % promised; next promise" in texts["t.daily"]
+    _, texts = freshness(shop, "13T08:00", "daily", "--warn-only")
+    assert texts["t.daily"].startswith("late")
+    assert "2 of 3 kept this quarter, under the 99 % promised" in texts["t.daily"]
+    shop.edit("products/t.py", '"99 %"', '"95 %"')
+    [view] = shop.run("freshness", "daily", "--now", "2011-12-12T09:10", "--json").json
+    assert view["under_at_least"] is False
+    assert "(at least 95 % promised)" in freshness(shop, "12T09:10", "daily")[1]["t.daily"]
+
+
 def test_a_product_that_is_held_back_is_the_cause(shop: Place) -> None:
     drop(shop, 9, x=100)
     assert night(shop, "12T06:00") == 3

@@ -133,6 +133,7 @@ class Story:
         self,
         *results: Result,
         missing: Mapping[str, str] | None = None,
+        under: Mapping[str, str] | None = None,
         **standings: Stands,
     ) -> list[str]:
         """Return what is told of this state, as 'opened held back d.lines'."""
@@ -142,6 +143,7 @@ class Story:
             now=self.now,
             results={result.product: result for result in results},
             missing=missing or {},
+            under=under or {},
             standings={f"d.{name}": standing for name, standing in standings.items()},
         )
         return self.see(present)
@@ -372,6 +374,20 @@ def test_too_much_work_is_apart_from_other_causes() -> None:
     assert sorted(told) == ["merged too much work", "opened failed d.a", "opened failed d.b"]
 
 
+def test_late_too_often_is_apart_from_being_late() -> None:
+    story = Story()
+    late = Stands(state="late")
+    assert story.turn(revenue=late, under={"d.revenue": "1 of 9"}) == [
+        "opened late d.revenue",
+        "opened too often late d.revenue",
+    ]
+    assert story.turn(under={"d.revenue": "1 of 9"}) == ["restored d.revenue"]
+    assert story.turn(under={"d.revenue": "2 of 10"}) == [], "it is told once"
+    assert story.turn(revenue=late, under={"d.revenue": "2 of 11"}) == ["opened late d.revenue"]
+    assert story.turn(revenue=late) == ["restored d.revenue"], "another quarter has begun"
+    assert story.turn() == ["restored d.revenue"]
+
+
 def test_a_long_chain_is_quick() -> None:
     names = [f"d.p{index}" for index in range(5_000)]
     reads = {f"p{i}": [f"p{i - 1}"] if i else ["s"] for i in range(5_000)}
@@ -417,7 +433,15 @@ def states(draw: st.DrawFn) -> Present:
                 inherited_from=draw(st.sampled_from(["", "", "d.e"])),
             )
     missing = {"d.t": "gone"} if draw(st.booleans()) else {}
-    return Present(graph=DIAMOND, now=NOW, results=results, missing=missing, standings=standings)
+    under = {"d.c": "1 of 9"} if draw(st.booleans()) else {}
+    return Present(
+        graph=DIAMOND,
+        now=NOW,
+        results=results,
+        missing=missing,
+        standings=standings,
+        under=under,
+    )
 
 
 RULES = st.sampled_from(["adds up", "none is null"])
@@ -434,7 +458,7 @@ def test_whatever_follows_whatever(sequence: list[Present]) -> None:
     for present in sequence:
         before = list(story.open.values())
         story.see(present)
-        abouts = [incident.cause.about for incident in story.open.values()]
+        abouts = [incident.cause.key for incident in story.open.values()]
         assert len(set(abouts)) == len(abouts), "at most one open incident for each cause"
         assert set(abouts) == story.causes.keys()
         assert_explained(present, story.causes, [incident.cause for incident in before])

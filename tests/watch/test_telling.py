@@ -471,6 +471,40 @@ def test_late_then_more_is_late_then_restored_is_one_incident(shop: Place, hook:
     assert view["ending"] == "restored"
 
 
+def test_late_too_often_is_told_once_a_quarter(shop: Place, hook: Posts) -> None:
+    routes(shop, chat=hook.url)
+    with (shop.root / "pyproject.toml").open("a") as settings:
+        settings.write(
+            f'[tool.products.notify.night]\nto = ["{hook.url}night"]\nseverity = "error"\n'
+        )
+    text = _PROMISED.replace('covers="previous day")', 'covers="previous day", at_least="99 %")', 1)
+    shop.write("products/sales.py", text, header=True)
+
+    def come(drop: str, at: str) -> None:
+        """A drop, and a run."""
+        shop.write(f"drops/{drop}.csv", f"sold,x\n2024-{drop} 12:00:00,1\n")
+        shop.run("materialize", "--now", f"2024-{at}")
+
+    def told() -> list[str]:
+        return [subject for subject in hook.subjects if "too often" in subject.lower()]
+
+    come("03-20", "03-21T05:00")
+    come("03-21", "03-22T07:30")
+    come("03-22", "03-23T07:30")
+    expected = ["Too often late: sales.daily; 1 of 2 kept this quarter, under the 99 % promised"]
+    assert told() == expected, "once, and not to who wants errors only"
+    text = next(b["message"] for b in hook.received if b["title"] == expected[0])
+    assert text.startswith("sales.daily was late too often this quarter.\n  1 of 2 kept")
+    assert "discount desk decides next day's discounts (from sales.daily)" in text
+    assert "readers see" not in text
+    views = shop.run("incidents", "--json", "--now", "2024-03-23T07:31").json
+    assert [view["kind"] for view in views] == ["too often late"]
+    come("03-31", "04-01T05:00")
+    assert hook.subjects[-1].startswith("Restored: sales.daily, after ")
+    assert hook.received[-1]["message"].startswith("The promise of sales.daily is counted anew: ")
+    assert shop.run("incidents", "--json", "--now", "2024-04-01T05:01").json == []
+
+
 def test_twenty_products_that_are_not_built_in_time_are_one_incident(
     shop: Place, hook: Posts
 ) -> None:

@@ -187,7 +187,7 @@ def _take(writer: Writer, environment: str, step: Step, write: Write) -> Step:
 def _values(incident: Incident) -> list[Any]:
     """Return the values of a row after the environment."""
     return [
-        incident.cause.about,
+        incident.cause.key,
         stamp(incident.opened),
         stamp(incident.closed) if incident.closed else None,
         incident.ending or "",

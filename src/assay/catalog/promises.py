@@ -12,6 +12,7 @@ from assay.catalog.database import Writer, rows_in
 from assay.catalog.rows import decoded, event_or_none, moment_of, moment_or_none, stamp, to_json
 from assay.catalog.transactions import Transactions
 from assay.plan.outcomes import PromiseOutcome, Reach
+from assay.plan.shares import Tally
 from assay.plan.standing import State
 
 _OUTCOME = "name, due, state, came, as_of, cause, basis"
@@ -101,9 +102,7 @@ class Promises:
         with decoded(self._database.name):
             return [_outcome(row) for row in rows]
 
-    def tallies(
-        self, environment: str, since: datetime, until: datetime
-    ) -> Mapping[str, tuple[int, int]]:
+    def tallies(self, environment: str, since: datetime, until: datetime) -> Mapping[str, Tally]:
         """Return by name how many promises were kept, of how many that fell due in a period."""
         query = (
             "select name, sum(case when state = 'kept' then 1 else 0 end), count(*) from promises"
@@ -111,7 +110,7 @@ class Promises:
         )
         rows = self._database.rows(query, [environment, stamp(since), stamp(until)])
         with decoded(self._database.name):
-            return {name: (int(kept), int(count)) for name, kept, count in rows}
+            return {name: Tally(kept=int(kept), promised=int(count)) for name, kept, count in rows}
 
     def reaches(
         self, environment: str, products: Sequence[str], since: datetime

@@ -204,7 +204,7 @@ create table arrivals (
 create table incidents (
   id          integer primary key,
   environment text not null,
-  about       text not null,              -- the product or source that the cause is about
+  about       text not null,              -- what the cause is about: a product or source (with ': too often late'), too much work
   opened      text not null,              -- when it was noticed
   closed      text,                       -- when it ended
   ending      text not null,              -- restored, merged or undeclared; '' while it is open

@@ -79,7 +79,7 @@ def promises_of(
         return {}
     quarter = start_of_quarter(observed.now)
     tallies = workspace.catalog.promises.tallies(workspace.environment, quarter, observed.now)
-    return freshness_views(standings, workspace.graph.sources, tallies)
+    return freshness_views(standings, workspace.graph.sources, tallies, observed.now)
 
 
 def selected_names(

@@ -17,6 +17,7 @@ from assay.plan.graph import Graph
 class Kind(StrEnum):
     """What is wrong with something, the least first."""
 
+    TOO_OFTEN = "too often late"
     AT_RISK = "at risk"
     LATE = "late"
     MISSED = "missed"
@@ -67,6 +68,11 @@ class Cause(Struct, frozen=True, kw_only=True):
     waiting: tuple[str, ...] = ()
     is_work: bool = False
 
+    @property
+    def key(self) -> str:
+        """What tells a cause from others: a product that is late too often may be late as well."""
+        return f"{self.about}: {self.kind}" if self.kind is Kind.TOO_OFTEN else self.about
+
 
 class _Promise(Protocol):
     @property
@@ -110,6 +116,7 @@ class Present(Struct, frozen=True, kw_only=True):
     - `missing`: the sources that cannot be read, each with why.
     - `standings`: how promises stand, by product or source.
     - `rules_of_parts`: the rules for which parts of products are held back.
+    - `under`: what is late so often that `at_least` cannot be met any more, each with how often.
     """
 
     graph: Graph
@@ -118,10 +125,11 @@ class Present(Struct, frozen=True, kw_only=True):
     missing: Mapping[str, str] = field(default_factory=dict)
     standings: Mapping[str, Standing] = field(default_factory=dict)
     rules_of_parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    under: Mapping[str, str] = field(default_factory=dict)
 
 
 def causes(present: Present, noted: Iterable[Cause] = ()) -> Mapping[str, Cause]:
-    """Return the causes of everything that is wrong now, by the product or source they are about.
+    """Return the causes of everything that is wrong now, by their keys.
 
     `noted` are the causes that are known of already. One of a product that was not looked at now
     goes on, and so does one that puts a promise at risk, until that promise is kept or falls due.
@@ -145,7 +153,12 @@ def causes(present: Present, noted: Iterable[Cause] = ()) -> Mapping[str, Cause]
                 pile.since = min(pile.since, since)
             pile.add(name, kind, due, reason)
     _merge(piles, hard, present.graph)
-    return {name: _cause(name, pile, hard.get(name)) for name, pile in piles.items()}
+    now_wrong = {name: _cause(name, pile, hard.get(name)) for name, pile in piles.items()}
+    too_often = [
+        Cause(about=name, kind=Kind.TOO_OFTEN, since=present.now, reason=how_often)
+        for name, how_often in present.under.items()
+    ]
+    return now_wrong | {cause.key: cause for cause in too_often}
 
 
 class _Reason(Struct, frozen=True):

@@ -7,7 +7,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from assay.plan.causes import TOO_MUCH_WORK, Cause
+from assay.plan.causes import TOO_MUCH_WORK, Cause, Kind
 from assay.plan.graph import Graph
 
 
@@ -113,16 +113,16 @@ def steps(
 
     Nothing changes when the causes are those that were noted last.
     """
-    by_name = {incident.cause.about: incident for incident in open_now}
+    by_key = {incident.cause.key: incident for incident in open_now}
     changed = [
         step
-        for name, incident in by_name.items()
-        if (step := _next(incident, causes.get(name), causes, graph, now))
+        for key, incident in by_key.items()
+        if (step := _next(incident, causes.get(key), causes, graph, now))
     ]
     opened = [
         Incident(cause=cause, opened=now, told=tuple(sorted(facts_of(cause))))
-        for name, cause in causes.items()
-        if name not in by_name
+        for key, cause in causes.items()
+        if key not in by_key
     ]
     return changed + [
         Step(change=Change.OPENED, incident=incident, news=frozenset(incident.told))
@@ -150,11 +150,14 @@ def _next(
 
 
 def _ending(before: Cause, causes: Iterable[Cause], graph: Graph) -> Ending:
-    wrong = {name for cause in causes for name in (cause.about, *cause.waiting)}
+    others = [cause for cause in causes if cause.kind is not Kind.TOO_OFTEN]
+    wrong = {name for cause in others for name in (cause.about, *cause.waiting)}
     if before.about == TOO_MUCH_WORK:  # the end is told if any of it was built
         return Ending.MERGED if wrong.issuperset(before.waiting) else Ending.RESTORED
     if before.about not in graph.products and before.about not in graph.sources:
         return Ending.UNDECLARED
+    if before.kind is Kind.TOO_OFTEN:
+        return Ending.RESTORED
     return Ending.MERGED if before.about in wrong else Ending.RESTORED
 
 

@@ -67,7 +67,8 @@ def _concerned(
         return [_only(route, party) for party in parties if _matches(route, party)] or [
             _Party("", "")
         ]
-    if str(kind) not in route.when or (route.severity == "error" and kind is Kind.AT_RISK):
+    is_warning = kind in {Kind.AT_RISK, Kind.TOO_OFTEN}
+    if str(kind) not in route.when or (route.severity == "error" and is_warning):
         return []
     return [_only(route, party) for party in parties if _matches(route, party)]
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from assay.plan.graph import Graph
+from assay.plan.shares import Tally, is_under
 from assay.plan.standing import Standing, State
 from assay.plan.windows import Promise
 from assay.views.view import View
@@ -22,7 +23,8 @@ class FreshnessView(View, frozen=True, kw_only=True):
     """How the promise of a product or source stands.
 
     `due` and `reach` are of the promise that is broken, or else of the next. `kept` of `promised`
-    promises were kept in the current quarter.
+    promises were kept in the current quarter; `under_at_least` says that `at_least` can no longer
+    be met in it.
     """
 
     name: str
@@ -42,6 +44,7 @@ class FreshnessView(View, frozen=True, kw_only=True):
     kept: int
     promised: int
     at_least: str
+    under_at_least: bool
     causes: tuple[CauseView, ...]
     problem: str
 
@@ -57,11 +60,12 @@ class FreshnessView(View, frozen=True, kw_only=True):
 def freshness_views(
     standings: Mapping[str, Standing],
     sources: Mapping[str, object],
-    tallies: Mapping[str, tuple[int, int]],
+    tallies: Mapping[str, Tally],
+    now: datetime,
 ) -> dict[str, FreshnessView]:
-    """Return the views of standings; `tallies` say how many promises were kept, of how many."""
+    """Return the views of standings; `tallies` are those of the current quarter."""
     return {
-        name: freshness_view(standing, tallies.get(name, (0, 0)), is_source=name in sources)
+        name: freshness_view(standing, tallies.get(name, Tally()), now, is_source=name in sources)
         for name, standing in standings.items()
     }
 
@@ -85,11 +89,10 @@ def late_above(
 
 
 def freshness_view(
-    standing: Standing, tally: tuple[int, int], *, is_source: bool = False
+    standing: Standing, tally: Tally, now: datetime, *, is_source: bool = False
 ) -> FreshnessView:
     """Return the view of a standing."""
     freshness, promise = standing.window.freshness, standing.promise
-    kept, promised = tally
     left = standing.time_left
     return FreshnessView(
         name=standing.name,
@@ -106,9 +109,10 @@ def freshness_view(
         likely_at=standing.likely_at,
         probability=standing.probability,
         next_due=standing.next.due if standing.next else None,
-        kept=kept,
-        promised=promised,
+        kept=tally.kept,
+        promised=tally.promised,
         at_least=freshness.at_least,
+        under_at_least=not standing.inherited_from and is_under(standing.window, tally, now),
         causes=tuple(CauseView(name=cause.name, text=cause.text) for cause in standing.causes),
         problem=standing.problem,
     )

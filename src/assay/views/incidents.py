@@ -88,6 +88,11 @@ def to_do(incident: Incident, graph: Graph) -> str:
     cause = incident.cause
     if cause.about == TOO_MUCH_WORK:
         return _TO_DO_ABOUT_WORK
+    if cause.kind is Kind.TOO_OFTEN:
+        return (
+            "`products incidents --all` says what it waited for: let that come earlier, or promise"
+            " less"
+        )
     declared: Product | Source | None = graph.products.get(cause.about)
     declared = declared or graph.sources.get(cause.about)
     if isinstance(declared, Source):

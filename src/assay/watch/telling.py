@@ -1,6 +1,7 @@
 """Tells people about incidents after a run or a turn; nothing that goes wrong here fails a run."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -13,8 +14,11 @@ from assay.facts import Pointer, Version
 from assay.plan.causes import Present, causes
 from assay.plan.incidents import Incident, Notice, Step, steps
 from assay.plan.observed import Observed
+from assay.plan.outcomes import start_of_quarter
 from assay.plan.overload import together
 from assay.plan.routing import notices
+from assay.plan.shares import is_under
+from assay.plan.standing import windows_of
 from assay.views.products import ProductViews
 from assay.views.words.incidents import message_of
 from assay.watch.notify import deliver, routes_of
@@ -70,6 +74,7 @@ def record(
         missing={name: s.missing for name, s in observed.sources.items() if s.missing},
         standings=stand.standings,
         rules_of_parts=_rules_of_parts(ProductViews(graph, facts, now=now), results),
+        under=_under(workspace, now),
     )
     routes = routes_of(workspace)
 
@@ -104,6 +109,22 @@ def _decided(
     if workspace.graph.products.keys() <= ends.keys():
         return decided
     return {**decisions(workspace, observed), **decided}
+
+
+def _under(workspace: Workspace, now: datetime) -> Mapping[str, str]:
+    """Return what is late so often that its `at_least` cannot be met in this quarter any more."""
+    windows = {
+        n: window for n, window in windows_of(workspace.graph).items() if window.freshness.at_least
+    }
+    if not windows:
+        return {}
+    quarter = start_of_quarter(now)
+    tallies = workspace.catalog.promises.tallies(workspace.environment, quarter, now)
+    return {
+        name: f"{tally}, under the {windows[name].freshness.at_least} promised"
+        for name, tally in tallies.items()
+        if name in windows and is_under(windows[name], tally, now)
+    }
 
 
 def _rules_of_parts(

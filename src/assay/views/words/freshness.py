@@ -28,6 +28,7 @@ def standing_line(view: FreshnessView, now: datetime) -> str:
     if likely and view.probability is not None:
         likely += f" ({view.probability:.0%})"
     line = ", ".join(filter(None, ["; ".join(texts), likely]))
+    line = f"{line}; {_tally(view)}" if view.under_at_least else line
     return line if not view.inherited_from else f"{line} (for {view.inherited_from})"
 
 
@@ -82,8 +83,10 @@ def _promised(view: FreshnessView, now: datetime) -> str:
 def _tally(view: FreshnessView) -> str:
     if not view.promised:
         return ""
-    at_least = f" (at least {view.at_least} promised)" if view.at_least else ""
-    return f"{view.kept} of {view.promised} kept this quarter{at_least}"
+    kept = f"{view.kept} of {view.promised} kept this quarter"
+    if view.under_at_least:
+        return f"{kept}, under the {view.at_least} promised"
+    return f"{kept} (at least {view.at_least} promised)" if view.at_least else kept
 
 
 def _next(view: FreshnessView, now: datetime) -> str:

@@ -26,6 +26,7 @@ _ABOUT_DATA = {
     Kind.LATE: "is late",
     Kind.MISSED: "was missed: the next promise fell due and the data is still not there",
     Kind.AT_RISK: "is at risk: it will probably be late",
+    Kind.TOO_OFTEN: "was late too often this quarter",
 }
 _OF_PROMISES = {
     Kind.AT_RISK: "At risk",
@@ -65,8 +66,10 @@ def _subject(step: Step, graph: Graph, published: Published) -> str:
         if incident.ending is Ending.UNDECLARED:
             return _short(f"No longer declared: {name}")
         return _short(f"Restored: {name}, after {_duration(incident)}")
-    still = kind is Kind.AT_RISK or f"kind {kind}" in step.news
+    still = kind in {Kind.AT_RISK, Kind.TOO_OFTEN} or f"kind {kind}" in step.news
     head = str(kind).capitalize() if still else f"Still {kind}"
+    if kind is Kind.TOO_OFTEN:
+        return _short(f"{head}: {name}; {incident.cause.reason}")
     seen = _figures(name, published, graph) if name in graph.products else ""
     return _short(f"{head}: {name}" + (f"; {seen}" if seen else ""))
 
@@ -98,7 +101,8 @@ def _parts(step: Step, graph: Graph, published: Published) -> Iterator[Sequence[
         yield [_what(cause, graph), *_why(cause, graph), ""]
         zoned = next(iter(cause.due)) if cause.about == TOO_MUCH_WORK else cause.about
         yield [f"Since: {_moment(cause.since, zoned, graph)}"]
-    yield _readers(incident, graph, published)
+    if cause.kind is not Kind.TOO_OFTEN:
+        yield _readers(incident, graph, published)
     yield _affected(incident, graph)
     if step.change is not Change.CLOSED:
         yield from _waiting(cause, graph)
@@ -124,6 +128,11 @@ def _ended(incident: Incident) -> str:
         return (
             "There is no longer too much work: what was late is there, or has an incident of its"
             f" own. That took {_duration(incident)}."
+        )
+    if kind is Kind.TOO_OFTEN and incident.ending is Ending.RESTORED:
+        return (
+            f"The promise of {_text(name)} is counted anew: another quarter has begun, or another"
+            " share is promised."
         )
     if incident.ending is Ending.UNDECLARED:
         return f"{_text(name)} is no longer declared, so nothing is expected of it any more."
