@@ -7,6 +7,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import fields
 
+from assay.apprise_names import unknown_service
+
 RESTORED = "restored"
 WHEN = ("held back", "failed", "late", "missed", "at risk", "too often late", RESTORED)
 PLACEHOLDERS = ("{owner}", "{contact}")
@@ -111,6 +113,8 @@ def _wrong_address(address: str) -> str:
             "should be an address that apprise reads, such as mailto://…, slack://… or json://…,"
             " or $NAME of an environment variable that holds one"
         )
+    if problem := unknown_service(scheme[0].lower()):
+        return problem
     if unknown := [p for p in _BRACES.findall(address) if p not in PLACEHOLDERS]:
         return f"has the placeholder {unknown[0][:20]!r}: there are {' and '.join(PLACEHOLDERS)}"
     if _has_secret(scheme[0].lower(), address[scheme.end() + 3 :]):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from assay.apprise_names import _KNOWN, unknown_service
 from assay.plan.incidents import Message
 from assay.routes import Route
 from assay.watch.notify import send
@@ -560,6 +561,7 @@ def test_twenty_products_that_are_not_built_in_time_are_one_incident(
         ('to = "mailto://x.example"\nseverity = "hunter2"', "severity should be"),
         ('to = 7\nowner = [7]\nwhom = "x"', "unknown setting 'whom'"),
         ("to = []", "to is empty"),
+        ('to = "slak://$A/$B/$C"', "apprise has no service slak://: did you mean slack://?"),
         ('owner = "x"', "lacks to"),
     ],
 )
@@ -573,6 +575,50 @@ def test_settings_that_are_wrong(shop: Place, table: str, words: str) -> None:
     assert "keep_days should be" in ran.err, "all mistakes at once"
     assert "hunter2" not in ran.err
     assert "hunt/er2" not in ran.err
+
+
+MISFITS = [
+    "notify.chat: consumer 'CFO2' fits nothing. Did you mean CFO?",
+    "notify.chat: domain 'slaes' fits nothing. Did you mean sales?",
+    "notify.desk: no product fits its owner, consumer and domain together",
+]
+
+
+def test_conditions_of_routes_that_fit_nothing_are_noted(shop: Place, hook: Posts) -> None:
+    shop.write(
+        "pyproject.toml",
+        f"""
+        [tool.products.notify.chat]
+        to = ["{hook.url}"]
+        domain = ["slaes", "sales"]
+        consumer = ["CFO2"]
+        [tool.products.notify.desk]
+        to = ["{hook.url}"]
+        owner = ["board@*"]
+        consumer = ["discount*"]
+        [tool.products.notify.all]
+        to = ["{hook.url}"]
+        owner = ["*"]
+        """,
+    )
+    for command in (["materialize"], ["incidents"], ["notify", "--test"]):
+        ran = shop.run(*command)
+        assert ran.code == 0
+        assert ran.err.splitlines() == [f"  note: {text}" for text in MISFITS], command
+    assert shop.run("materialize", "--env", "try").err.splitlines() == [
+        "  try is a new environment"
+    ], "a trial tells nobody anyway"
+    ran = shop.spawn("run", "--turns", "3", "--poll", "1s")
+    assert [ran.out.count(text) for text in MISFITS] == [1, 1, 1], "once, not with every turn"
+
+
+def test_every_service_that_is_known_is_one_of_apprise() -> None:
+    apprise = pytest.importorskip("apprise")
+    services = apprise.Apprise().details()["schemas"]
+    names = {n for s in services for n in (*(s["protocols"] or ()), *(s["secure_protocols"] or ()))}
+    assert names.intersection(_KNOWN.split()) >= {"mailto", "slack", "workflows", "json"}
+    assert all(not unknown_service(name) for name in names)
+    assert unknown_service("foo").startswith("apprise has no service foo://")
 
 
 def test_settings_that_are_fine(shop: Place) -> None:

@@ -10,6 +10,7 @@ from assay.model import Consumer, Product, Source
 from assay.plan.causes import Kind
 from assay.plan.graph import Graph
 from assay.plan.incidents import Change, Ending, Message, Notice, Step, readers_of, things_of
+from assay.plan.names import nearest
 from assay.routes import RESTORED, Route
 
 
@@ -46,14 +47,45 @@ def notices(
     ]
 
 
+def misfits(routes: Iterable[Route], graph: Graph) -> Iterator[str]:
+    """Yield the conditions of routes that fit nothing that is declared, with what may be meant."""
+    parties = [
+        *(_party(product) for product in graph.products.values()),
+        *(_party(source) for source in graph.sources.values()),
+    ]
+    for route in routes if parties else ():
+        problems = [*_unfitting(route, parties)]
+        if not problems and not any(_matches(route, party) for party in parties):
+            problems = ["no product fits its owner, consumer and domain together"]
+        yield from (f"notify.{route.name}: {problem}" for problem in problems)
+
+
+def _unfitting(route: Route, parties: Sequence[_Party]) -> Iterator[str]:
+    """Yield the patterns of a route that fit nothing."""
+    consumers = [consumer for party in parties for consumer in party.consumers]
+    for condition, patterns, values in (
+        ("owner", route.owner, {party.owner for party in parties}),
+        ("consumer", route.consumer, {text for c in consumers for text in (c.name, c.contact)}),
+        ("domain", route.domain, {party.domain for party in parties}),
+    ):
+        for pattern in patterns:
+            if not _any([pattern], [*values]):
+                hint = nearest(pattern, sorted(values - {""}))
+                yield f"{condition} {pattern!r} fits nothing{'. ' if hint else ''}{hint}"
+
+
+def _party(declared: Product | Source) -> _Party:
+    consumers = declared.consumers if isinstance(declared, Product) else ()
+    return _Party(declared.name.partition(".")[0], declared.owner, consumers)
+
+
 def _parties(step: Step, graph: Graph) -> Iterator[_Party]:
     incident = step.incident
     names = {*things_of(incident), *readers_of(incident, graph)}
     for name in sorted(names):
         declared: Product | Source | None = graph.products.get(name) or graph.sources.get(name)
         if declared is not None:
-            consumers = declared.consumers if isinstance(declared, Product) else ()
-            yield _Party(name.partition(".")[0], declared.owner, consumers)
+            yield _party(declared)
 
 
 def _concerned(

@@ -13,6 +13,7 @@ from msgspec import Struct
 from assay.build.workspace import Workspace
 from assay.errors import UsageError
 from assay.plan.incidents import Message, Notice
+from assay.plan.routing import misfits
 from assay.routes import VARIABLE, Route
 from assay.text import clean
 
@@ -37,6 +38,11 @@ def routes_of(workspace: Workspace) -> Sequence[Route]:
     """Return the routes that are told: those of the settings, and none in a trial environment."""
     is_trial = workspace.environment != workspace.config.environment
     return () if is_trial else workspace.config.notify
+
+
+def misfits_of(workspace: Workspace) -> Iterator[str]:
+    """Yield what is wrong with the routes that are told: conditions that fit nothing."""
+    return misfits(routes_of(workspace), workspace.graph)
 
 
 def deliver(

@@ -8,6 +8,7 @@ import click
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options
 from assay.cli.printing import print_json
+from assay.cli.telling import note_misfits
 from assay.text import clean
 from assay.views.incidents import IncidentView, ToldView, incidents_of
 from assay.views.words.incidents import lasting
@@ -37,6 +38,7 @@ def verb(
             closed=limit if with_closed else 0,
         )
         moment = workspace.clock()
+        note_misfits(workspace)
     if as_json:
         return print_json(views)
     if not views:

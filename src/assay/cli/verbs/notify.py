@@ -9,6 +9,7 @@ from assay.build.workspace import Workspace
 from assay.cli.opening import opened
 from assay.cli.options import JSON, options
 from assay.cli.printing import print_json
+from assay.cli.telling import note_misfits
 from assay.errors import UsageError
 from assay.plan.names import nearest
 from assay.routes import Route
@@ -26,6 +27,7 @@ def verb(routes: Sequence[str], test: bool, as_json: bool) -> None:
         raise UsageError("routes are named to try them", hint="products notify ROUTE --test")
     with opened(last_good=True) as workspace:
         chosen = _chosen(workspace, routes)
+        note_misfits(workspace)
         deliveries = (
             try_routes(workspace, chosen, os.environ)
             if test

@@ -3,7 +3,7 @@
 import gc
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,6 +26,7 @@ from assay.signals import stop_at_sigterm
 from assay.times import seconds_of
 from assay.watch.files import Waker
 from assay.watch.loop import Watching, run
+from assay.watch.notify import misfits_of
 from assay.watch.server import serving
 from assay.watch.telling import tell
 from assay.watch.turn import TurnOptions
@@ -108,7 +109,7 @@ def verb(
                 jobs=jobs or 0,
                 eager=eager,
                 standings=port is not None,
-                after=(_tidy, partial(tell, note=log.note)),
+                after=(_tidy, partial(tell, note=log.note), _Misfits(log.note)),
                 reporter_of=log.reporter,
             ),
         )
@@ -124,6 +125,20 @@ def _tidy(workspace: Workspace, observed: Observed, outcome: Outcome | None, sta
     """Free what a run leaves in cycles: a process that lives for months does not grow."""
     if outcome:
         gc.collect()
+
+
+class _Misfits:
+    """Notes conditions of routes that fit nothing, once for as long as they do not change."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note, self._noted = note, frozenset[str]()
+
+    def __call__(self, workspace: Workspace, *_: object) -> None:
+        problems = dict.fromkeys(misfits_of(workspace))
+        for problem in problems:
+            if problem not in self._noted:
+                self._note(problem)
+        self._noted = frozenset(problems)
 
 
 @contextmanager
