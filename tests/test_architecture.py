@@ -29,7 +29,18 @@ FLOORS = (
     "",
 )
 # Imported when there is something to do, so that a run with nothing to do stays fast.
-LATE = {("declare.project", "declare.reading"), ("build.execute", "build.run")}
+LATE = {
+    ("declare.project", "declare.reading"),
+    ("build.execute", "build.run"),
+    # Only for projects with promises, or with something wrong.
+    ("build.execute", "build.promises"),
+    ("catalog.catalog", "catalog.incidents"),
+    ("catalog.catalog", "catalog.promises"),
+    ("cli.opening", "cli.promises"),
+    ("cli.telling", "watch.notify"),
+    ("cli.telling", "watch.telling"),
+    ("cli.verbs.materialize", "build.due"),
+}
 # What `products --help` and a no-op must not load.
 HEAVY = {"duckdb", "polars", "pandera", "rich", "psycopg", "pyarrow", "pydantic", "apprise"}
 # What the modules of PURE must not import: anything that reaches the disk, the network, the clock or the terminal.

@@ -11,9 +11,9 @@ import pytest
 from assay.catalog import Catalog, open_catalog
 from assay.catalog.promises import Watched
 from assay.plan.outcomes import PromiseOutcome
+from assay.plan.promise_state import State
 from assay.plan.retention import KeepRule
 from assay.plan.shares import Tally
-from assay.plan.standing import State
 from assay.upkeep import gc_facts
 from assay.upkeep.gc_facts import collect
 from tests.conftest import Place

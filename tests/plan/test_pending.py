@@ -5,7 +5,8 @@ from datetime import date, datetime
 from assay.plan.forecast import Forecast
 from assay.plan.lateness import Progress
 from assay.plan.pending import Pending, pending
-from assay.plan.standing import State, surroundings
+from assay.plan.promise_state import State
+from assay.plan.standing import surroundings
 from tests.plan.test_standing import at, graph, standing_at
 
 

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from assay.model import Freshness, Source, Where, WorkCalendar
 from assay.plan.graph import Graph
 from assay.plan.lateness import Progress
-from assay.plan.standing import Expected, Standing, State, standings
+from assay.plan.promise_state import State
+from assay.plan.standing import Expected, Standing, standings
 from tests.plan.test_ladder import product
 
 WEEKDAYS = "Mon Tue Wed Thu Fri"

@@ -14,8 +14,7 @@ from assay.plan.graph import Graph
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
 from assay.plan.reach import earliest, undated
-from assay.plan.standing import windows_of
-from assay.plan.windows import Window
+from assay.plan.windows import Window, windows_of
 
 
 class Due(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from assay.build.promises import record_due
 from assay.build.workspace import Workspace
 from assay.decisions import Keep
 from assay.errors import Conflict
@@ -24,7 +23,10 @@ def execute(
 ) -> Outcome:
     """Build, check and publish what is stale, and record the promises that fell due by then."""
     outcome = _publish(workspace, request, observed, options=options)
-    record_due(workspace, observed)
+    if workspace.graph.has_promises or workspace.catalog.watches(workspace.environment):
+        from assay.build.promises import record_due  # a project without promises needs none of it
+
+        record_due(workspace, observed)
     return outcome
 
 

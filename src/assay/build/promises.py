@@ -23,9 +23,10 @@ from assay.plan.calendars import DaysUnknown
 from assay.plan.lateness import Progress, Surroundings, held_back, root_causes
 from assay.plan.observed import Observed
 from assay.plan.outcomes import PromiseOutcome, Reach, came_out, newest
+from assay.plan.promise_state import State
 from assay.plan.reach import reach_of
-from assay.plan.standing import State, surroundings, windows_of
-from assay.plan.windows import Promise, Window
+from assay.plan.standing import surroundings
+from assay.plan.windows import Promise, Window, windows_of
 from assay.times import in_utc
 
 

@@ -13,7 +13,8 @@ from assay.plan.as_of import as_of
 from assay.plan.ladder import plan
 from assay.plan.lateness import UNFINISHED, Progress, held_back, with_usual
 from assay.plan.observed import Observed
-from assay.plan.standing import Standing, standings_in, surroundings, windows_of
+from assay.plan.standing import Standing, standings_in, surroundings
+from assay.plan.windows import windows_of
 
 _FAILING = {Status.FAILED, Status.ERROR}
 _WORK = Build | Check | Waive | Maybe | Publish

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from assay.catalog.arrivals import Arrivals
 from assay.catalog.database import Database, Holds, T, Writer, set_note
 from assay.catalog.facts import RecordedFacts
-from assay.catalog.incidents import Incidents
-from assay.catalog.promises import Promises
 from assay.catalog.reads import UNFINISHED, CatalogReads
 from assay.catalog.rows import WAIVER, to_json, waiver_row
 from assay.catalog.runs import Runs
@@ -18,6 +18,10 @@ from assay.catalog.writes import relocate as relocate_parts
 from assay.facts import Move, Part, PartFindings, Release, Verdict, Version
 from assay.plan.observed import Facts
 from assay.plan.waivers import Waiver
+
+if TYPE_CHECKING:
+    from assay.catalog.incidents import Incidents
+    from assay.catalog.promises import Promises
 
 CLOCKS_DIFFER = timedelta(minutes=5)  # tolerated between machines that share a catalog
 
@@ -35,8 +39,20 @@ class Catalog(CatalogReads):
         self.runs = Runs(self._transactions)
         self.sources = SourceFiles(self._transactions)
         self.arrivals = Arrivals(self._transactions)
-        self.incidents = Incidents(self._transactions)
-        self.promises = Promises(self._transactions)
+
+    @cached_property
+    def incidents(self) -> "Incidents":
+        """The incidents, and the messages about them."""
+        from assay.catalog.incidents import Incidents  # a project without news needs none of it
+
+        return Incidents(self._transactions)
+
+    @cached_property
+    def promises(self) -> "Promises":
+        """The windows that are watched, and how their promises came out."""
+        from assay.catalog.promises import Promises  # a project without promises needs none of it
+
+        return Promises(self._transactions)
 
     def facts(self, environment: str, holds: Holds) -> Facts:
         """Return what is recorded, for one environment; `holds` is a method of Storage."""

@@ -12,8 +12,8 @@ from assay.catalog.database import Writer, rows_in
 from assay.catalog.rows import decoded, event_or_none, moment_of, moment_or_none, stamp, to_json
 from assay.catalog.transactions import Transactions
 from assay.plan.outcomes import PromiseOutcome, Reach
+from assay.plan.promise_state import State
 from assay.plan.shares import Tally
-from assay.plan.standing import State
 
 _OUTCOME = "name, due, state, came, as_of, cause, basis"
 _WATCHED = """

@@ -61,6 +61,19 @@ class CatalogReads:
         with decoded(self.name):
             return [str(product) for product in json.loads(rows[0][0])] if rows else []
 
+    def watches(self, environment: str) -> bool:
+        """Return whether the window of a promise is watched."""
+        query = "select 1 from windows where environment = ? limit 1"
+        return bool(self.database.rows(query, [environment]))
+
+    def has_news(self, environment: str) -> bool:
+        """Return whether an incident is open, or a message about one is not delivered yet."""
+        query = (
+            "select 1 from incidents i where i.environment = ? and (i.closed is null or exists"
+            " (select 1 from notices n where n.incident = i.id and n.retry_at is not null)) limit 1"
+        )
+        return bool(self.database.rows(query, [environment]))
+
     # ------------------------------------------------------------------------------ releases
 
     def pointers(

@@ -7,15 +7,13 @@ from datetime import datetime
 import click
 
 from assay.build.selection import names_for, request_for
-from assay.build.standings import standings_of
 from assay.build.workspace import Workspace, open_workspace
 from assay.decisions import Decision
 from assay.errors import UsageError
 from assay.plan.observed import Observed
-from assay.plan.outcomes import start_of_quarter
 from assay.plan.request import Request
 from assay.text import clean
-from assay.views.freshness import FreshnessView, freshness_views
+from assay.views.freshness import FreshnessView
 
 
 @contextmanager
@@ -74,12 +72,11 @@ def promises_of(
     workspace: Workspace, observed: Observed, steps: Mapping[str, Decision] | None = None
 ) -> Mapping[str, FreshnessView]:
     """Return how promises stand, by product or source; `steps` are all decisions, if known."""
-    standings = standings_of(workspace, observed, steps)
-    if not standings:
+    if not workspace.graph.has_promises:
         return {}
-    quarter = start_of_quarter(observed.now)
-    tallies = workspace.catalog.promises.tallies(workspace.environment, quarter, observed.now)
-    return freshness_views(standings, workspace.graph.sources, tallies, observed.now)
+    from assay.cli.promises import views_of  # a project without promises needs none of it
+
+    return views_of(workspace, observed, steps)
 
 
 def selected_names(

@@ -18,8 +18,7 @@ from assay.facts import SourceState
 from assay.plan.calendars import DaysUnknown
 from assay.plan.graph import Graph
 from assay.plan.reach import last_day_of
-from assay.plan.standing import WARN_BEFORE
-from assay.plan.windows import Window
+from assay.plan.windows import WARN_BEFORE, Window
 from assay.times import while_of
 
 

@@ -41,6 +41,13 @@ class Graph(Struct, frozen=True, dict=True):
         self.__dict__["order"] = names
 
     @cached_property
+    def has_promises(self) -> bool:
+        """Whether a product or a source promises how fresh it is."""
+        return any(product.freshness for product in self.products.values()) or any(
+            source.freshness for source in self.sources.values()
+        )
+
+    @cached_property
     def below(self) -> Mapping[str, tuple[str, ...]]:
         """The products that read each product or source directly."""
         readers_of: dict[str, list[str]] = {}

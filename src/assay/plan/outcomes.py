@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.plan.calendars import DaysUnknown
-from assay.plan.standing import State
+from assay.plan.promise_state import State
 from assay.plan.windows import Promise, Window
 from assay.times import in_utc, while_of
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
@@ -20,36 +19,11 @@ from assay.plan.lateness import (
     moments_of,
     root_causes,
 )
-from assay.plan.windows import Promise, Window, window_of
+from assay.plan.promise_state import State
+from assay.plan.windows import WARN_BEFORE, Promise, Window, window_of, windows_of
 from assay.times import while_of
 
-WARN_BEFORE = timedelta(hours=1)  # unless `warn_before` says otherwise
 LIKELY = 0.8  # a promise that is less likely to be kept is at risk
-
-
-class State(StrEnum):
-    """How a promise stands.
-
-    - `kept`: the last promise was kept, and the next is not near or is kept already.
-    - `due`: the next promise falls due soon, and the data is not there yet.
-    - `at risk`: the next promise falls due soon, or something is in its way, and it will probably
-      not be kept.
-    - `late`: the last promise fell due, and the data is not there.
-    - `missed`: the promise before that was not kept either: a whole window passed without data.
-    - `unknown`: the days of the calendar, or how far the data reaches, are not known.
-    """
-
-    KEPT = "kept"
-    DUE = "due"
-    AT_RISK = "at risk"
-    LATE = "late"
-    MISSED = "missed"
-    UNKNOWN = "unknown"
-
-    @property
-    def is_broken(self) -> bool:
-        """Whether a promise fell due and is not kept."""
-        return self in {State.LATE, State.MISSED}
 
 
 class Expected(Protocol):
@@ -169,15 +143,6 @@ def surroundings(
         windows=windows,
         moments=_moments(windows, as_of, now),
     )
-
-
-def windows_of(graph: Graph) -> dict[str, Window]:
-    """Return the windows that products and sources have of their own, by name."""
-    declared = [
-        *((source.name, source.freshness) for source in graph.sources.values()),
-        *((product.name, product.freshness) for product in graph.products.values()),
-    ]
-    return {name: window_of(f, graph.calendars) for name, f in declared if f}
 
 
 def _moments(

@@ -19,6 +19,7 @@ from assay.plan.calendars import (
     EachDay,
 )
 from assay.plan.due_times import CronTimes, DayTimes, Due, Times
+from assay.plan.graph import Graph
 from assay.plan.window_text import (
     PERIODS,
     PREVIOUS_DAY,
@@ -31,6 +32,7 @@ from assay.plan.window_text import (
 )
 from assay.times import local, start_of_period, utc_of, while_of
 
+WARN_BEFORE = timedelta(hours=1)  # unless `warn_before` says otherwise
 _DAY = timedelta(days=1)
 _MOST_OFF = 31  # days off between two days that are recorded with a promise
 _CACHED = 20_000
@@ -240,6 +242,15 @@ def window_of(freshness: Freshness, calendars: Mapping[str, WorkCalendar]) -> Wi
     days = calendar_of(on.calendar, calendars, EVERY_DAY if on.n is None else MONDAY_TO_FRIDAY)
     trading = calendar_of(freshness.trading, calendars, days)
     return _window(freshness, days, trading)
+
+
+def windows_of(graph: Graph) -> dict[str, Window]:
+    """Return the windows that products and sources have of their own, by name."""
+    declared = [
+        *((source.name, source.freshness) for source in graph.sources.values()),
+        *((product.name, product.freshness) for product in graph.products.values()),
+    ]
+    return {name: window_of(f, graph.calendars) for name, f in declared if f}
 
 
 def never_due(window: Window) -> bool:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from assay.facts import Version
 from assay.model import Product, Rule
 from assay.plan.parts import some_parts
-from assay.plan.standing import State
+from assay.plan.promise_state import State
 from assay.views.freshness import FreshnessView
 from assay.views.products import readers_of
 from assay.views.results import (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from assay.plan.standing import State
+from assay.plan.promise_state import State
 from assay.times import in_utc
 from assay.watch.vitals import Vitals
 

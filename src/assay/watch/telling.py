@@ -18,7 +18,7 @@ from assay.plan.outcomes import start_of_quarter
 from assay.plan.overload import together
 from assay.plan.routing import notices
 from assay.plan.shares import is_under
-from assay.plan.standing import windows_of
+from assay.plan.windows import windows_of
 from assay.views.products import ProductViews
 from assay.views.words.incidents import message_of
 from assay.watch.notify import deliver, routes_of

@@ -7,7 +7,6 @@ from datetime import datetime
 import click
 from msgspec.structs import replace
 
-from assay.build.due import due_in
 from assay.build.selection import with_restatements
 from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, EXCLUDE, JOBS, JSON, NOW, SELECT, options
@@ -148,6 +147,8 @@ def verb(
         observed = workspace.observe()
         request = selected(workspace, observed, selectors, exclude, force=force, part_range=parts)
         if due:
+            from assay.build.due import due_in  # not needed without --due
+
             products = request.products & due_in(workspace, observed).products
             request = replace(request, products=products)
         if restate:

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta
 
-from assay.plan.standing import State
+from assay.plan.promise_state import State
 from assay.times import local
 from assay.views.freshness import CauseView, FreshnessView
 from assay.views.words.numbers import count_of, day
