@@ -43,6 +43,20 @@ LATE = {
 }
 # What `products --help` and a no-op must not load.
 HEAVY = {"duckdb", "polars", "pandera", "rich", "psycopg", "pyarrow", "pydantic", "apprise"}
+# What a no-op and `status` of a project without promises must not load: it costs as much as a tenth of them.
+OF_PROMISES = {
+    f"assay.{module}"
+    for module in (
+        "build.promises",
+        "build.standings",
+        "catalog.incidents",
+        "catalog.promises",
+        "plan.causes",
+        "plan.forecast",
+        "plan.standing",
+        "watch.telling",
+    )
+}
 # What the modules of PURE must not import: anything that reaches the disk, the network, the clock or the terminal.
 IMPURE = {
     "duckdb",
@@ -181,12 +195,16 @@ def test_the_clock_is_read_in_few_places(file: Path) -> None:
     )
 
 
-def loaded_by(code: str, cwd: Path) -> set[str]:
+def modules_loaded_by(code: str, cwd: Path) -> set[str]:
     probe = f"import sys\n{code}\nprint('\\n'.join(sorted(sys.modules)), file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", probe], cwd=cwd, capture_output=True, text=True, check=False
     )
-    return {line.partition(".")[0] for line in done.stderr.splitlines()}
+    return set(done.stderr.splitlines())
+
+
+def loaded_by(code: str, cwd: Path) -> set[str]:
+    return {name.partition(".")[0] for name in modules_loaded_by(code, cwd)}
 
 
 def command(*arguments: str) -> str:
@@ -226,6 +244,23 @@ def test_looking_and_doing_nothing_load_no_engine(place) -> None:
     assert loaded_by(command("status"), place.root) & HEAVY, (
         "the control: an edited module is read again"
     )
+
+
+def test_only_projects_with_promises_load_what_is_about_them(place) -> None:
+    text = """
+        from assay import Freshness, source, sql_product
+
+        numbers = source.files("data/*.csv", columns={"x": "bigint"})
+        sql_product("p", "from numbers", owner="o")
+        """
+    place.write("products/sales.py", text)
+    assert place.spawn("materialize").code == 0
+    verbs = "\n".join(command(verb) for verb in ("status", "materialize", "ls", "plan"))
+    assert not modules_loaded_by(verbs, place.root) & OF_PROMISES
+    promise = 'owner="o", freshness=Freshness(by="07:00")'
+    place.write("products/sales.py", text.replace('owner="o"', promise))
+    assert place.spawn("status").code == 0
+    assert modules_loaded_by(verbs, place.root) >= OF_PROMISES, "the control: now they do"
 
 
 def test_a_project_of_sql_loads_no_polars(place) -> None:

@@ -95,6 +95,23 @@ def test_an_incident_is_recorded_from_its_opening_to_its_end(
     assert catalog.incidents.open("try") == catalog.incidents.recent("try", 10) == []
 
 
+def test_there_is_news_until_an_incident_ended_and_its_messages_are_delivered(
+    opened: Callable[[], Catalog],
+) -> None:
+    catalog = opened()
+    assert not catalog.has_news("prod")
+    change(catalog, cause())
+    assert opened().has_news("prod")
+    assert not catalog.has_news("try")
+    change(catalog, now=NOW + MINUTE)
+    assert catalog.has_news("prod"), "its messages wait"
+    while notices := catalog.incidents.claim("prod", NOW + MINUTE, until=NOW + MINUTE):
+        assert catalog.has_news("prod")
+        for one in notices:
+            catalog.incidents.settle(one, sent=NOW, retry_at=None)
+    assert not opened().has_news("prod")
+
+
 def test_two_processes_open_an_incident_once(
     opened: Callable[[], Catalog], place: Path | str
 ) -> None:

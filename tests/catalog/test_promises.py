@@ -65,11 +65,15 @@ def test_what_is_recorded_is_read_and_never_changed(catalog: Catalog) -> None:
 
 def test_a_window_is_replaced_and_forgotten(catalog: Catalog) -> None:
     promises = catalog.promises
+    assert not catalog.watches("prod")
     first = Watched(name="d.p", freshness="1", since=DUE)
     promises.record("prod", [], [first, Watched(name="d.q", freshness="1", since=DUE)])
     promises.record("prod", [], [Watched(name="d.p", freshness="2", since=DUE + DAY)], ["d.q"])
     [watched] = promises.watched("prod").values()
     assert (watched.name, watched.freshness, watched.since) == ("d.p", "2", DUE + DAY)
+    assert (catalog.watches("prod"), catalog.watches("try")) == (True, False)
+    promises.record("prod", [], [], ["d.p"])
+    assert not catalog.watches("prod")
 
 
 def test_gc_keeps_the_last_of_each(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
