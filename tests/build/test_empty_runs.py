@@ -8,7 +8,7 @@ import pytest
 from assay.build.empty_runs import EmptyRuns
 from assay.declare.project import open_project
 from assay.model import Column
-from assay.plan.flows import TableFlows
+from assay.plan.misfits import Degree, Traced
 from tests.conftest import Place
 
 NOW = datetime(2024, 1, 31, 7, tzinfo=UTC)
@@ -71,7 +71,7 @@ def runs(place: Place) -> Iterator[EmptyRuns]:
         yield runs
 
 
-def trace(place: Place, runs: EmptyRuns, name: str) -> TableFlows:
+def trace(place: Place, runs: EmptyRuns, name: str) -> Traced:
     project = open_project(place.root)
     project.set_clock(NOW)
     columns = {"sales.numbers": [Column(name="x", type="BIGINT")]}
@@ -79,30 +79,31 @@ def trace(place: Place, runs: EmptyRuns, name: str) -> TableFlows:
 
 
 def test_a_function_is_run_for_its_plan(place: Place, runs: EmptyRuns) -> None:
-    [column] = trace(place, runs, "plain").columns
+    [column] = trace(place, runs, "plain").flows.columns
     assert (column.name, column.type) == ("y", "BIGINT")
     assert [(flow.of, flow.column) for flow in column.flows] == [("sales.numbers", "x")]
-    assert trace(place, runs, "dated").columns[0].type == "DATE"
+    assert trace(place, runs, "dated").flows.columns[0].type == "DATE"
 
 
 @pytest.mark.parametrize("name", ["writes", "starts"])
 def test_a_function_changes_nothing(name: str, place: Place, runs: EmptyRuns) -> None:
-    flows = trace(place, runs, name)
-    assert "may change nothing" in flows.unknown
-    assert [column.name for column in flows.columns] == ["x"]  # of its contract
+    traced = trace(place, runs, name)
+    assert "may change nothing" in traced.flows.unknown
+    assert [problem.degree for problem in traced.problems] == [Degree.UNCHECKED]
     assert not (place.root / "made.txt").exists()
 
 
 def test_a_function_without_inputs_is_not_run(place: Place, runs: EmptyRuns) -> None:
-    flows = trace(place, runs, "alone")
-    assert (flows.unknown, [column.name for column in flows.columns]) == ("", ["x"])
+    traced = trace(place, runs, "alone")
+    assert (traced.flows.unknown, traced.flows.columns) == ("", ())
+    assert [problem.degree for problem in traced.problems] == [Degree.UNCHECKED]
     assert not (place.root / "made.txt").exists()
 
 
 def test_a_function_that_hangs_or_ends_harms_no_other(place: Place) -> None:
     with EmptyRuns(place.root, NOW, limit=1.0) as runs:
-        assert "took longer than 1 s, without rows" in trace(place, runs, "hangs").unknown
+        assert "took longer than 1 s, without rows" in trace(place, runs, "hangs").flows.unknown
     with EmptyRuns(place.root, NOW) as runs:
-        assert "SystemExit(0)" in trace(place, runs, "exits").unknown
-        assert "ended the process" in trace(place, runs, "ends").unknown
-        assert not trace(place, runs, "plain").unknown
+        assert "SystemExit(0)" in trace(place, runs, "exits").flows.unknown
+        assert "ended the process" in trace(place, runs, "ends").flows.unknown
+        assert not trace(place, runs, "plain").flows.unknown

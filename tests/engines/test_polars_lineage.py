@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -55,7 +56,7 @@ def flows(function: Callable[..., object], handover: str = LAZY_FRAME) -> TableF
         for name in names
     }
     recipe = Recipe(function=function, handovers=dict.fromkeys(names, handover))
-    return run_empty(product(*names), recipe, columns)
+    return run_empty(product(*names), recipe, columns, Path(__file__).parent).flows
 
 
 CASES: dict[str, tuple[Callable[..., Frame], dict[str, str]]] = {

@@ -1,10 +1,11 @@
 """Binds the products of a graph against empty tables, in order: their columns and their lineage."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
 
+from assay.build.bound_rules import BoundRules, unmet_demands
 from assay.engines.binding import EmptyTables, Unbound
 from assay.engines.sql.reader import place
 from assay.engines.types import casts, readable, storable
@@ -12,16 +13,18 @@ from assay.errors import TypeRefused
 from assay.model import Column, Kind, Product, Source
 from assay.plan.flows import EVERY, ColumnFlows, Flow, How, Lineage, TableFlows
 from assay.plan.graph import Graph
+from assay.plan.misfits import Degree, Misfit, Problem, Traced, no_column, unchecked
 from assay.rules.quarantine import BROKE
 
 # What traces the function of a product, given the columns of its inputs by name.
-Trace = Callable[[Product, Mapping[str, Sequence[Column]]], TableFlows]
+Trace = Callable[[Product, Mapping[str, Sequence[Column]]], Traced]
 
 
 class Bound:
     """Products and sources, bound one after another; `published` returns the columns of versions.
 
-    `trace` says what flows into the columns that a function returns.
+    `trace` says what flows into the columns that a function returns. `misfits` are what does not
+    fit of the products that were asked for, in order.
     """
 
     def __init__(
@@ -29,22 +32,30 @@ class Bound:
     ) -> None:
         self.graph, self._published, self._trace = graph, published, trace
         self.flows: dict[str, TableFlows] = {}
+        self.misfits: list[Misfit] = []
         self._columns: dict[str, tuple[Column, ...]] = {}
 
-    def bind(self, names: Iterable[str]) -> Lineage:
-        """Return the lineage of these products and sources.
+    def bind(self, names: Iterable[str], *, rules: bool = False) -> Lineage:
+        """Return the lineage of these products and sources; with `rules`, bind their rules too.
 
         All that they are made of is bound too, for its columns; a function among that is traced
         only if it has no contract.
         """
         asked = set(names)
-        wanted = made_of(self.graph, asked)
+        of_rules = (self.graph.products[n].rule_inputs for n in asked & self.graph.products.keys())
+        read = {name for each in of_rules for name in each} if rules else set()
+        wanted = made_of(self.graph, asked | read)
         with EmptyTables() as tables:
             for name in sorted(wanted & self.graph.sources.keys()):
                 self._keep(name, *_of_source(self.graph.sources[name]), tables)
             for name in self.graph.order:
                 if name in wanted:
-                    self._bind(self.graph.products[name], tables, traced=name in asked)
+                    self._bind(self.graph.products[name], tables, asked=name in asked)
+            if rules:
+                bound = BoundRules(tables, self._columns, self._published_columns)
+                for name in self.graph.order:
+                    if name in asked:
+                        self.misfits += bound.misfits(self.graph.products[name])
         inputs = {
             name: _input_names(self.graph.products[name])
             for name in self.flows
@@ -52,11 +63,16 @@ class Bound:
         }
         return Lineage(self.flows, inputs)
 
-    def _bind(self, product: Product, tables: EmptyTables, *, traced: bool) -> None:
-        flows = self._flows(product, tables, traced=traced or not product.contract.columns)
+    def _bind(self, product: Product, tables: EmptyTables, *, asked: bool) -> None:
+        code = self._code(product, tables, traced=asked or not product.contract.columns)
+        flows = code.flows
         if product.quarantines and not flows.unknown:
             flows = _less_quarantined(flows)
         columns = _stored(product, flows) or self._published_columns(product.name)
+        if asked:
+            self.misfits += (_misfit(product, problem) for problem in code.problems)
+            if code.flows.columns:
+                self.misfits += _against_contract(product, code.flows)
         self._keep(product.name, columns, _as_stored(flows, columns), tables)
 
     def _published_columns(self, name: str) -> tuple[Column, ...]:
@@ -64,15 +80,17 @@ class Bound:
         columns = tuple(self._published(name))
         return columns if all(storable(column.type) for column in columns) else ()
 
-    def _flows(self, product: Product, tables: EmptyTables, *, traced: bool) -> TableFlows:
-        unknown = next((i.name for i in product.inputs if i.name not in self._columns), "")
+    def _code(self, product: Product, tables: EmptyTables, *, traced: bool) -> Traced:
+        """Return what the code of a product gives."""
         if product.kind is Kind.FILE:
-            return TableFlows(unknown="a Python function writes it as a file")
-        if unknown:
+            return unchecked("a Python function writes it as a file")
+        if unknown := next((i.name for i in product.inputs if i.name not in self._columns), ""):
             why = self.flows[unknown].unknown or "they are not declared"
-            return TableFlows(unknown=f"the columns of {unknown} are not known: {why}")
+            what = f"the columns of {unknown} are not known"
+            problem = Problem(what=what, degree=Degree.UNCHECKED)
+            return Traced(flows=TableFlows(unknown=f"{what}: {why}"), problems=(problem,))
         if product.kind is Kind.QUARANTINE:
-            return self._quarantined(product.inputs[0].name)
+            return Traced(flows=self._quarantined(product.inputs[0].name))
         if product.kind is Kind.SQL:
             return _of_query(product, tables)
         if not traced:
@@ -133,15 +151,49 @@ def _plain(columns: Iterable[Column]) -> tuple[ColumnFlows, ...]:
     return tuple(ColumnFlows(name=column.name, type=column.type) for column in columns)
 
 
-def _of_query(product: Product, tables: EmptyTables) -> TableFlows:
+def _of_query(product: Product, tables: EmptyTables) -> Traced:
     try:
-        return tables.bind(product.sql, product.domain, product.inputs)
-    except Unbound as problem:
+        return tables.bind_query(product.sql, product.domain, product.inputs)
+    except Unbound as error:
         at = ""
-        if problem.offset >= 0:
-            line, column, _ = place(product.sql, problem.offset)
+        if error.offset >= 0:
+            line, column, _ = place(product.sql, error.offset)
             at = f", line {line} column {column}"
-        return TableFlows(unknown=f"its query does not fit its inputs{at}: {problem.what}")
+        problem = Problem(what=error.what, offset=error.offset)
+        unknown = f"its query does not fit its inputs{at}: {error.what}"
+        return Traced(flows=TableFlows(unknown=unknown), problems=(problem,))
+
+
+def _misfit(product: Product, problem: Problem) -> Misfit:
+    return Misfit(
+        product=product.name,
+        degree=problem.degree,
+        what=problem.what,
+        where=problem.where or product.where,
+        sql=product.sql,
+        offset=problem.offset,
+    )
+
+
+def _against_contract(product: Product, flows: TableFlows) -> Iterator[Misfit]:
+    """Yield what a build would refuse of the columns that the code of a product gives."""
+    have = {column.name: column.type for column in flows.columns}
+    problems, stored = [], have
+    try:
+        stored = have | casts(have, {c.name: c.type for c in product.contract.columns})
+    except TypeRefused as error:
+        problems.append(f"it {error.what}")
+    partition = product.partition
+    is_cut = partition and partition.in_rows and not product.follows
+    split = partition.names[0] if partition and is_cut else ""
+    lower = {name.lower() for name in have}
+    for keyword, name in (("event_time", product.event_time), ("partition_by", split)):
+        if name and name.lower() not in lower:
+            problems.append(f"{keyword}: {no_column(name, 'what its code gives', have)}")
+    for what in problems:
+        yield _misfit(product, Problem(what=what))
+    columns = [Column(name=name, type=type) for name, type in stored.items()]
+    yield from unmet_demands(product, columns)
 
 
 def _stored(product: Product, flows: TableFlows) -> tuple[Column, ...]:
@@ -173,6 +225,6 @@ def _less_quarantined(flows: TableFlows) -> TableFlows:
     return replace(flows, rows=tuple(rows[key] for key in sorted(rows)))
 
 
-def untraced(product: Product, inputs: Mapping[str, Sequence[Column]]) -> TableFlows:
-    """Return that nothing is known of a function but its contract."""
-    return TableFlows(columns=_plain(product.contract.columns), unknown="it is a Python function")
+def untraced(product: Product, inputs: Mapping[str, Sequence[Column]]) -> Traced:
+    """Return that nothing is known of a function."""
+    return unchecked("it is a Python function")

@@ -20,6 +20,7 @@ from assay.engines.empty_run import run_empty
 from assay.jsonform import encode
 from assay.model import Column
 from assay.plan.flows import TableFlows
+from assay.plan.misfits import Traced, unchecked
 from assay.text import clean
 
 _REFUSED = {
@@ -88,7 +89,7 @@ def run() -> None:
 
 def _serve(project: Project, messages: IO[bytes], replies: int) -> None:
     guard = _Guard()
-    _send(replies, TableFlows())
+    _send(replies, Traced(flows=TableFlows()))
     while message := messages.readline():
         request = decode(message, type=Request)
         product = project.graph.products[request.product]
@@ -96,14 +97,14 @@ def _serve(project: Project, messages: IO[bytes], replies: int) -> None:
         assert recipe is not None
         try:
             with guard():
-                flows = run_empty(product, recipe, request.columns)
+                traced = run_empty(product, recipe, request.columns, project.config.root)
         except BaseException as error:  # such as SystemExit
-            flows = TableFlows(unknown=clean(f"its function, run without rows, raised {error!r}"))
-        _send(replies, flows)
+            traced = unchecked(clean(f"its function, run without rows, raised {error!r}"))
+        _send(replies, traced)
 
 
-def _send(replies: int, flows: TableFlows) -> None:
-    message = encode(flows) + b"\n"
+def _send(replies: int, traced: Traced) -> None:
+    message = encode(traced) + b"\n"
     while message:
         message = message[os.write(replies, message) :]
 

@@ -13,18 +13,22 @@ from typing import Self
 
 from msgspec import MsgspecError
 from msgspec.json import decode
-from msgspec.structs import replace
 
 from assay.build.empty_runner import Opening, Request
 from assay.jsonform import encode
 from assay.model import Column, Product
-from assay.plan.flows import ColumnFlows, TableFlows
+from assay.plan.flows import TableFlows
+from assay.plan.misfits import Degree, Problem, Traced, unchecked
 
 _START = 60.0  # seconds that a child has to import the project
 _LIMIT = 10.0  # seconds that a function has: it is given no rows
 _ENDS = 2.0  # seconds that a child has to end by itself
 _CHUNK = 1 << 16
 _LATE, _GONE = "took longer than {limit:g} s", "ended the process that it ran in"
+
+_ALONE = Problem(
+    what="its function reads no inputs, so it is not run without data", degree=Degree.UNCHECKED
+)
 
 
 class EmptyRuns:
@@ -42,27 +46,25 @@ class EmptyRuns:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def trace(self, product: Product, columns: Mapping[str, Sequence[Column]]) -> TableFlows:
-        """Return columns and lineage of a product of a function, with the contract's columns.
+    def trace(self, product: Product, columns: Mapping[str, Sequence[Column]]) -> Traced:
+        """Return what the function of a product gives for inputs without rows.
 
         A function without inputs is not run: nothing flows into it.
         """
         if not product.inputs:
-            return with_contract(TableFlows(), product)
+            return Traced(flows=TableFlows(), problems=(_ALONE,))
         try:
             if self._process is None:
                 self._start()
             listed = {name: list(each) for name, each in columns.items()}
             self._send(encode(Request(product=product.name, columns=listed)))
-            flows = self._receive(self._limit)
+            return self._receive(self._limit)
         except TimeoutError:
             self._end()
-            problem = _LATE.format(limit=self._limit)
-            flows = TableFlows(unknown=f"its function {problem}, without rows")
+            return unchecked(f"its function {_LATE.format(limit=self._limit)}, without rows")
         except (OSError, EOFError, MsgspecError):
             self._end()
-            flows = TableFlows(unknown=f"its function {_GONE}")
-        return with_contract(flows, product)
+            return unchecked(f"its function {_GONE}")
 
     def _start(self) -> None:
         requests, self._requests = os.pipe()
@@ -90,7 +92,7 @@ class EmptyRuns:
         while message:
             message = message[os.write(self._requests, message) :]
 
-    def _receive(self, limit: float) -> TableFlows:
+    def _receive(self, limit: float) -> Traced:
         """Return the next reply; TimeoutError after `limit` seconds, EOFError if there is none."""
         until, received = time.monotonic() + limit, b""
         while not received.endswith(b"\n"):
@@ -101,7 +103,7 @@ class EmptyRuns:
             if not chunk:
                 raise EOFError
             received += chunk
-        return decode(received, type=TableFlows)
+        return decode(received, type=Traced)
 
     def _end(self) -> None:
         """End the child, and all that it started: its supervisor does when the lifeline closes."""
@@ -115,11 +117,3 @@ class EmptyRuns:
             process.wait(_ENDS)
         process.kill()
         process.wait()
-
-
-def with_contract(flows: TableFlows, product: Product) -> TableFlows:
-    """Return the flows with the columns of the product's contract, where it gave none itself."""
-    if flows.columns:
-        return flows
-    columns = [ColumnFlows(name=c.name, type=c.type) for c in product.contract.columns]
-    return replace(flows, columns=tuple(columns))

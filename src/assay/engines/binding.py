@@ -1,6 +1,6 @@
 """Binds queries against empty typed tables: their columns, types and lineage, without any data."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,8 +11,11 @@ from assay.engines.flow_sets import UnknownPlan, flows_of
 from assay.engines.quoting import identifier
 from assay.engines.sql.lineage import lineage
 from assay.engines.sql.parser import close, connect
+from assay.engines.sql.unbound import Tables, problem_of
+from assay.engines.sql.unlike import unlike_types
 from assay.model import Input
 from assay.plan.flows import ColumnFlows, TableFlows
+from assay.plan.misfits import Traced
 from assay.signals import hearing
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 _TABLE_AS = 'create table memory.main."bound" as '
 _NO_SCHEMA = "main"  # of names without a domain
+_CAST = '"OPERATOR_CAST"'
 
 
 class Unbound(ValueError):
@@ -37,6 +41,7 @@ class _Answer(Struct):
     plans: list[Mapping[str, Any]] = []
     error_message: str = ""
     position: str = "-1"
+    casts: bool = False
 
 
 _DECODER = msgspec.json.Decoder(_Answer)
@@ -48,6 +53,7 @@ class EmptyTables:
     def __init__(self) -> None:
         self._schemas = {_NO_SCHEMA}
         self._domain = ""
+        self._columns_of: dict[str, list[str]] = {}  # by the tables' full names
         self._connection = connect()
         run = self._connection.execute
         run("set python_enable_replacements = false")
@@ -69,12 +75,19 @@ class EmptyTables:
         import duckdb
 
         schema, table = _place(name)
+        listed = list(columns)
         self._create_schema(schema)
-        spelled = ", ".join(f"{identifier(column)} {type}" for column, type in columns)
+        spelled = ", ".join(f"{identifier(column)} {type}" for column, type in listed)
         try:
             self._connection.execute(f"create table {_quoted(schema, table)} ({spelled})")
         except duckdb.Error as error:
             raise Unbound(str(error).splitlines()[0]) from None
+        self._columns_of[name] = [column for column, _ in listed]
+
+    def ensure(self, name: str, columns: Iterable[tuple[str, str]]) -> None:
+        """Create such a table, unless it is there."""
+        if name not in self._columns_of:
+            self.add(name, columns)
 
     def relation(self, name: str, columns: Iterable[tuple[str, str]]) -> "duckdb.DuckDBPyRelation":
         """Create such a table, and return it as a relation."""
@@ -92,25 +105,51 @@ class EmptyTables:
         If its plan is not understood, it has columns, and says why their lineage is not known.
         Raises Unbound for a query that does not fit the tables.
         """
+        return self.bind_query(sql, domain, inputs).flows
+
+    def bind_query(self, sql: str, domain: str, inputs: Sequence[Input]) -> Traced:
+        """Return the same, and the comparisons of unlike types in the query."""
         with hearing(), self._names_of(domain, inputs):
-            plan = self._plan(sql)
+            plan, casts = self._plan(sql, lambda: self._tables_of(domain, inputs))
             columns = _simple_columns(plan) or self._columns(sql)
-        try:
-            flows, rows = lineage(plan["children"][0])
-            if len(flows) != len(columns):
-                raise UnknownPlan(f"a plan of {len(flows)} columns for {len(columns)}")
-        except UnknownPlan as problem:
-            return TableFlows(
-                columns=tuple(ColumnFlows(name=name, type=type) for name, type in columns),
-                unknown=f"DuckDB's plan of its query has {problem}, which is not known here",
-            )
-        return TableFlows(
-            columns=tuple(
-                ColumnFlows(name=name, type=type, flows=flows_of(uses))
-                for (name, type), uses in zip(columns, flows, strict=True)
-            ),
-            rows=flows_of(rows),
-        )
+        unlike = tuple(unlike_types(plan, sql, len(_TABLE_AS))) if casts else ()
+        return Traced(flows=_flows(plan, columns), problems=unlike)
+
+    def check(self, sql: str, domain: str, tables: Mapping[str, str]) -> None:
+        """Raise Unbound for a query that does not fit `tables`, given by the names that it uses."""
+        import duckdb
+
+        named = {alias: name for alias, name in tables.items() if "." not in alias}
+        ctes = [f"{identifier(a)} as (from {_quoted(*_place(n))})" for a, n in named.items()]
+        start = f"with {', '.join(ctes)} select * from (\n" if ctes else "select * from (\n"
+        with hearing():
+            self._use(domain)
+            try:
+                self._connection.sql(f"{start}{sql}\n)")
+                return
+            except duckdb.Error as error:
+                problem = Unbound(str(error).splitlines()[0])
+            answer = self._answer(f"{start}{sql}\n)")
+        if not answer.error:
+            raise problem
+        known = {a.lower(): (n, self._columns_of[n]) for a, n in tables.items()}
+        raise _unbound(answer, sql, len(start.encode()), self._by_name(domain) | known)
+
+    def _tables_of(self, domain: str, inputs: Sequence[Input]) -> Tables:
+        """Return the columns of tables, by the names that a query of a domain may use for them."""
+        aliases = {i.alias.lower(): i.name for i in inputs if i.name in self._columns_of}
+        return self._by_name(domain) | {
+            alias: (name, self._columns_of[name]) for alias, name in aliases.items()
+        }
+
+    def _by_name(self, domain: str) -> dict[str, tuple[str, list[str]]]:
+        own = f"{domain}."
+        tables = {name.lower(): (name, columns) for name, columns in self._columns_of.items()}
+        return tables | {
+            name.removeprefix(own).lower(): (name, columns)
+            for name, columns in self._columns_of.items()
+            if name.startswith(own)
+        }
 
     @contextmanager
     def _names_of(self, domain: str, inputs: Sequence[Input]) -> Iterator[None]:
@@ -132,22 +171,29 @@ class EmptyTables:
             self._connection.execute(f"use memory.{identifier(domain)}")
             self._domain = domain
 
-    def _plan(self, sql: str) -> Mapping[str, Any]:
-        """Return the plan of a table made of the query: it says the columns' names and types, too."""
+    def _plan(self, sql: str, tables: Callable[[], Tables]) -> tuple[Mapping[str, Any], bool]:
+        """Return the plan of a table made of the query, and whether it may convert what it compares.
+
+        Such a plan says the columns' names and types, too.
+        """
+        answer = self._answer(_TABLE_AS + sql)
+        if answer.error:
+            raise _unbound(answer, sql, len(_TABLE_AS), tables())
+        if len(answer.plans) != 1:
+            raise Unbound(f"this is {len(answer.plans)} statements")
+        return answer.plans[0], answer.casts
+
+    def _answer(self, sql: str) -> _Answer:
         import duckdb
 
         try:
-            query = "select json_serialize_plan(?)"
-            row = self._connection.execute(query, [_TABLE_AS + sql]).fetchone()
+            row = self._connection.execute("select json_serialize_plan(?)", [sql]).fetchone()
         except duckdb.Error as error:
             raise Unbound(str(error).splitlines()[0]) from None
         assert row is not None
         answer = _DECODER.decode(row[0])
-        if answer.error:
-            raise Unbound(_problem(answer), max(int(answer.position) - len(_TABLE_AS), -1))
-        if len(answer.plans) != 1:
-            raise Unbound(f"this is {len(answer.plans)} statements")
-        return answer.plans[0]
+        answer.casts = _CAST in row[0]
+        return answer
 
     def _columns(self, sql: str) -> list[tuple[str, str]]:
         """Return the columns of a query, with their types."""
@@ -158,6 +204,26 @@ class EmptyTables:
         except duckdb.Error as error:
             raise Unbound(str(error).splitlines()[0]) from None
         return list(zip(relation.columns, map(str, relation.types), strict=True))
+
+
+def _flows(plan: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> TableFlows:
+    """Return columns and lineage of a plan; if it is not understood, why."""
+    try:
+        flows, rows = lineage(plan["children"][0])
+        if len(flows) != len(columns):
+            raise UnknownPlan(f"a plan of {len(flows)} columns for {len(columns)}")
+    except UnknownPlan as problem:
+        return TableFlows(
+            columns=tuple(ColumnFlows(name=name, type=type) for name, type in columns),
+            unknown=f"DuckDB's plan of its query has {problem}, which is not known here",
+        )
+    return TableFlows(
+        columns=tuple(
+            ColumnFlows(name=name, type=type, flows=flows_of(uses))
+            for (name, type), uses in zip(columns, flows, strict=True)
+        ),
+        rows=flows_of(rows),
+    )
 
 
 def _simple_columns(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -191,9 +257,7 @@ def _quoted(schema: str, table: str) -> str:
     return f"memory.{identifier(schema)}.{identifier(table)}"
 
 
-def _problem(answer: _Answer) -> str:
-    """Return the first line of an error of DuckDB, with the candidates that it names."""
-    first, _, rest = answer.error_message.partition("\n")
-    candidates = rest.strip().splitlines()
-    is_short = len(candidates) == 1 and candidates[0].startswith("Candidate bindings")
-    return f"{first} {candidates[0]}" if is_short else first
+def _unbound(answer: _Answer, sql: str, start: int, tables: Tables) -> Unbound:
+    """Return the error of a query that starts after so many bytes of what was asked."""
+    offset = max(int(answer.position) - start, -1)
+    return Unbound(problem_of(answer.error_message, sql, offset, tables), offset)

@@ -1,38 +1,61 @@
 """Runs the function of a product on empty inputs, for its columns and their lineage."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from assay.engines import empty_errors
 from assay.engines.binding import EmptyTables, Unbound
 from assay.engines.empty_frames import EmptyFrames
+from assay.engines.empty_values import noting_values
 from assay.engines.make import DATA_FRAME, DATE, LAZY_FRAME, MOMENTS, RELATION, TABLE, Recipe
 from assay.engines.polars_lineage import lineage
 from assay.engines.types import from_polars
 from assay.model import Column, Input, Product
 from assay.plan.flows import ColumnFlows, TableFlows
+from assay.plan.misfits import Degree, Problem, Traced
 from assay.text import clean
 
 _EAGER = {DATA_FRAME: "a polars.DataFrame", TABLE: "a pyarrow.Table"}
 
 
 def run_empty(
-    product: Product, recipe: Recipe, columns: Mapping[str, Sequence[Column]]
-) -> TableFlows:
-    """Return columns and lineage of what the function returns for inputs without rows.
+    product: Product, recipe: Recipe, columns: Mapping[str, Sequence[Column]], root: Path
+) -> Traced:
+    """Return what the function of a product of the project at `root` gives for inputs without rows.
 
-    `columns` are those of the inputs, by full name. Where the function cannot be seen through, it
-    says why; what the function raises is such a reason.
+    `columns` are those of the inputs, by full name. Where the function cannot be seen through, its
+    lineage says why; what it raises is a problem, which is unchecked if rows may avoid it.
     """
-    with EmptyTables() as tables:
-        run = _Run(product, recipe, columns, tables)
+    with ExitStack() as resources, noting_values() as values:
+        run = _Run(product, recipe, columns, resources)
+
+        def problem_with(error: BaseException) -> Problem:
+            return empty_errors.problem_with(
+                error, columns, recipe.function, root, values_taken=values.taken
+            )
+
         try:
             result = recipe.function(**{name: run.argument(name) for name in recipe.handovers})
-            return run.flows(result)
+            values_taken = values.taken
+            flows = run.flows(result)
         except Exception as error:  # of the user's code, which may not expect tables without rows
             kind, text = type(error).__name__, str(error).strip().partition("\n")[0]
-            return TableFlows(
-                unknown=clean(f"its function, run without rows, raised {kind}: {text}")
-            )
+            unknown = f"its function, run without rows, raised {kind}: {text}"
+            flows = TableFlows(unknown=clean(unknown))
+            return Traced(flows=flows, problems=(problem_with(error),))
+        if flows is None:
+            degree = Degree.UNCHECKED if values_taken else Degree.WRONG
+            what = f"its function returned {type(result).__name__}"
+            problem = Problem(what=f"{what}, which is no table", degree=degree)
+            return Traced(flows=TableFlows(unknown=what), problems=(problem,))
+        try:
+            run.compute(result)
+        except Exception as error:  # only computing notices some types that do not match
+            return Traced(flows=flows, problems=(problem_with(error),))
+        return Traced(flows=flows)
 
 
 class _Run:
@@ -43,11 +66,17 @@ class _Run:
         product: Product,
         recipe: Recipe,
         columns: Mapping[str, Sequence[Column]],
-        tables: EmptyTables,
+        resources: ExitStack,
     ) -> None:
-        self.product, self.recipe, self.columns, self.tables = product, recipe, columns, tables
+        self.product, self.recipe, self.columns = product, recipe, columns
+        self.resources = resources
         self.inputs = {i.alias: i for i in product.inputs}
         self.frames = EmptyFrames()
+
+    @cached_property
+    def tables(self) -> EmptyTables:
+        """A DuckDB instance, opened only if it is needed."""
+        return self.resources.enter_context(EmptyTables())
 
     def argument(self, parameter: str) -> Any:
         """Return the argument for a parameter: an empty input, or the product's moment."""
@@ -64,8 +93,15 @@ class _Run:
         empty = frame.collect()
         return empty.to_arrow() if handover == TABLE else empty
 
-    def flows(self, result: Any) -> TableFlows:
-        """Return columns and lineage of a result."""
+    def compute(self, result: Any) -> None:
+        """Compute a lazy result: only then Polars compares the types of some values."""
+        import polars as pl
+
+        if isinstance(result, pl.LazyFrame):
+            result.collect()
+
+    def flows(self, result: Any) -> TableFlows | None:
+        """Return columns and lineage of a result; None for what is no table."""
         import duckdb
         import polars as pl
 
@@ -76,7 +112,7 @@ class _Run:
         if type(result).__module__.startswith("pyarrow"):
             result = pl.from_arrow(result)
         if not isinstance(result, pl.LazyFrame | pl.DataFrame):
-            return TableFlows(unknown=f"its function returned {type(result).__name__}")
+            return None
         schema = result.collect_schema()
         columns = [
             ColumnFlows(name=name, type=from_polars(dtype) or str(dtype))

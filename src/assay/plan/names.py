@@ -32,6 +32,18 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"Did you mean {candidates[close[0]]}?" if close else ""
 
 
+def close(name: str, names: Iterable[str]) -> list[str]:
+    """Return the most similar of `names`, in any case, or that name a part of it; [] for none."""
+    from difflib import get_close_matches
+
+    by_lower = {each.lower(): each for each in names}
+    lower = name.lower()
+    similar = get_close_matches(lower, by_lower, n=1, cutoff=0.6)
+    words = set(lower.split("_"))
+    similar = similar or [each for each in by_lower if words & {*each.split("_")}][:1]
+    return [by_lower[each] for each in similar]
+
+
 def rule_of(product: Product, words: str) -> Rule:
     """Return the rule of a product with this text, or the only rule whose text contains it (in any case).
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from assay.build.workspace import Workspace
-from assay.views.column_lineage import lineage_around
+from assay.declare.places import SqlPlaces
+from assay.plan.misfits import Degree, Misfit
+from assay.views.column_lineage import bound_around
 from assay.views.view import View
 
 
@@ -14,6 +16,13 @@ class Level(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
+
+
+_LEVELS = {
+    Degree.WRONG: Level.ERROR,
+    Degree.DOUBTFUL: Level.WARNING,
+    Degree.UNCHECKED: Level.NOTE,
+}
 
 
 class FindingKind(StrEnum):
@@ -88,7 +97,10 @@ class CheckView(View, frozen=True, kw_only=True):
 
 def check(workspace: Workspace, names: Sequence[str]) -> CheckView:
     """Check these products without their data: whether code, rules and contracts fit together."""
-    return CheckView(checked=len(names), findings=tuple(ordered(_misfits(workspace, names))))
+    misfits = bound_around(workspace, names, rules=True).misfits
+    places = SqlPlaces(workspace.config.root)
+    findings = ordered(_finding(misfit, places) for misfit in misfits)
+    return CheckView(checked=len(names), findings=tuple(findings))
 
 
 def ordered(findings: Iterable[FindingView]) -> list[FindingView]:
@@ -100,19 +112,18 @@ def ordered(findings: Iterable[FindingView]) -> list[FindingView]:
     )
 
 
-def _misfits(workspace: Workspace, names: Sequence[str]) -> Iterable[FindingView]:
-    """Yield what does not fit."""
-    graph = workspace.graph
-    lineage = lineage_around(workspace, names)
-    for name in names:
-        unknown = lineage.tables[name].unknown
-        if unknown.startswith("its query does not fit"):
-            where = graph.products[name].where
-            yield FindingView(
-                kind=FindingKind.DOES_NOT_FIT,
-                level=Level.ERROR,
-                name=name,
-                what=unknown,
-                file=where.file,
-                line=where.line,
-            )
+def _finding(misfit: Misfit, places: SqlPlaces) -> FindingView:
+    place = places.place_of(misfit.where, misfit.sql, misfit.offset)
+    is_elsewhere = place.line_of_text and not misfit.of
+    query = f" (line {place.line_of_text} of its query)" if is_elsewhere else ""
+    is_unchecked = misfit.degree is Degree.UNCHECKED
+    return FindingView(
+        kind=FindingKind.UNCHECKED if is_unchecked else FindingKind.DOES_NOT_FIT,
+        level=_LEVELS[misfit.degree],
+        name=misfit.product,
+        of=misfit.of,
+        what=f"{misfit.what}{query}",
+        file=place.file,
+        line=place.line,
+        column=place.column,
+    )

@@ -1,16 +1,17 @@
 """What a column depends on and what depends on it, column by column."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from msgspec import field
+from msgspec import Struct, field
 
-from assay.build.bound import Bound, made_of, untraced
+from assay.build.bound import Bound, Trace, made_of, untraced
 from assay.build.empty_runs import EmptyRuns
 from assay.build.workspace import Workspace
 from assay.errors import UsageError
 from assay.model import Column, Kind
 from assay.plan.flows import ROWS, Edge, Lineage, Place, TableFlows
 from assay.plan.graph import Graph
+from assay.plan.misfits import Misfit
 from assay.plan.names import full_name, nearest
 from assay.views.view import View
 
@@ -114,11 +115,24 @@ def _is_file(graph: Graph, name: str) -> bool:
 
 
 def lineage_around(workspace: Workspace, names: Iterable[str]) -> Lineage:
-    """Return the lineage of the columns of these products and sources, and of what they read.
+    """Return the lineage of the columns of these products and sources, and of what they read."""
+    return bound_around(workspace, names).lineage
 
-    Functions are run on empty inputs, in a child process.
+
+class BoundNames(Struct, frozen=True, kw_only=True):
+    """Products and sources that were bound: their lineage, and what does not fit."""
+
+    lineage: Lineage
+    misfits: Sequence[Misfit]
+
+
+def bound_around(workspace: Workspace, names: Iterable[str], *, rules: bool = False) -> BoundNames:
+    """Return the lineage of products and sources and of what they read, and what does not fit.
+
+    Functions are run on empty inputs, in a child process. With `rules`, rules are bound too.
     """
     graph, catalog = workspace.graph, workspace.catalog
+    names = set(names)
     wanted = made_of(graph, names)
     workspace.project.vouch(sorted(wanted & graph.products.keys()))
     pointers = catalog.pointers(workspace.environment)
@@ -126,10 +140,15 @@ def lineage_around(workspace: Workspace, names: Iterable[str]) -> Lineage:
     def published(name: str) -> tuple[Column, ...]:
         return catalog.version(pointers[name].version).columns if name in pointers else ()
 
+    def bind(trace: Trace) -> BoundNames:
+        bound = Bound(graph, published, trace)
+        lineage = bound.bind(names, rules=rules)
+        return BoundNames(lineage=lineage, misfits=tuple(bound.misfits))
+
     if workspace.project.outdated:  # there is no function that could be run
-        return Bound(graph, published, untraced).bind(names)
+        return bind(untraced)
     with EmptyRuns(workspace.config.root, workspace.clock()) as runs:
-        return Bound(graph, published, runs.trace).bind(names)
+        return bind(runs.trace)
 
 
 def _no_column(name: str, column: str, table: TableFlows) -> UsageError:
