@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from assay.declare.words import calendar, parts, product, rule, source, sql_product
     from assay.model import Consumer, Freshness
+    from assay.policies import Finding
     from assay.views.read import PartsHeldBack, connect, path, read
 
 __version__ = "0.1.0"
 __all__ = [
     "Consumer",
+    "Finding",
     "Freshness",
     "PartsHeldBack",
     "calendar",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 _FROM = {
     "Consumer": "model",
+    "Finding": "policies",
     "Freshness": "model",
     "PartsHeldBack": "views.read",
     "connect": "views.read",

@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from msgspec.structs import fields
 
 from assay.errors import UsageError
 from assay.model import Where
+from assay.policies import Mistake, Policies, policies_of
 from assay.routes import Route, routes_of
 from assay.times import MOST_RETRIES, while_of
 
@@ -33,6 +35,7 @@ class Config(Struct, frozen=True, kw_only=True):
       modules read while they are imported, besides files that are found to be read.
     - `packages`: installed packages whose version counts as code.
     - `notify`: who is told of incidents, and how.
+    - `policy`: what each product and source has to declare.
     """
 
     root: Path
@@ -52,6 +55,7 @@ class Config(Struct, frozen=True, kw_only=True):
     packages: tuple[str, ...] = ()
     access: Literal["owner", "group"] = "owner"
     notify: tuple[Route, ...] = ()
+    policy: Policies = Policies()
 
     def __repr__(self) -> str:
         return f"Config({str(self.root)!r})"
@@ -105,6 +109,8 @@ def _settings(file: Path) -> dict[str, Any] | None:
 def _config(root: Path, settings: dict[str, Any]) -> Config:
     defaults = {f.name: f.default for f in fields(Config) if f.name != "root"}
     routes, problems = routes_of(settings.get("notify", {}))
+    policies, mistakes = policies_of(settings.get("policy", {}))
+    problems += _with_lines(root / FILE, mistakes)
     for name, value in settings.items():
         if name not in defaults:
             from difflib import get_close_matches
@@ -113,7 +119,7 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
             problems.append(
                 f"unknown setting {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
             )
-        elif name != "notify" and (problem := _wrong(name, value, defaults[name])):
+        elif name not in {"notify", "policy"} and (problem := _wrong(name, value, defaults[name])):
             problems.append(f"{name} {problem}")
     if not problems and _overlap(
         *(str(settings.get(name, defaults[name])) for name in ("store", "definitions"))
@@ -121,19 +127,41 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
         problems.append("store should be a folder apart from the definitions")
     if problems:
         raise UsageError(
-            f"[tool.products]: {'; '.join(problems)}",
+            f"[tool.products]: {problems[0]}"
+            if len(problems) == 1
+            else "\n  ".join(["[tool.products]:", *problems]),
             where=Where(FILE),
             hint="" if settings.keys() <= defaults.keys() else f"Settings: {', '.join(defaults)}.",
         )
     settings = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
-    settings["notify"] = routes
+    settings["notify"], settings["policy"] = routes, policies
     if catalog := os.environ.get(_CATALOG):
         if problem := _wrong("catalog", catalog, ""):
             raise UsageError(f"the environment variable {_CATALOG} {problem}")
         settings["catalog"] = catalog
     return Config(root=root, **settings)
+
+
+def _with_lines(file: Path, mistakes: Sequence[Mistake]) -> list[str]:
+    """Return mistakes as text, each with its line in the file where that is clear."""
+    lines = file.read_text(encoding="utf-8").splitlines() if mistakes else []
+    return [f"{mistake}{_at(lines, mistake.keys)}" for mistake in mistakes]
+
+
+def _at(lines: Sequence[str], keys: Sequence[str]) -> str:
+    """Return the line that names a key of a policy: the first below its table, or below its parent."""
+    start, wanted = 0, ["policy", *keys]
+    for key in wanted:
+        quoted = re.compile(rf"(?<![\w-])['\"]?{re.escape(key)}(?![\w-])")
+        found = next(
+            (n for n, line in enumerate(lines[start:], start) if quoted.search(line)), None
+        )
+        if found is None:
+            break
+        start = found
+    return f" (line {start + 1})" if start else ""
 
 
 def _overlap(store: str, definitions: str) -> bool:

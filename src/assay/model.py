@@ -275,6 +275,14 @@ class Contract(Struct, frozen=True, kw_only=True, dict=True):
         """The rules about settled rows."""
         return tuple(rule for rule in self.rules if rule.closes)
 
+    def overdue(self, today: date) -> list[Rule]:
+        """Return the rules whose review date has passed."""
+        return [
+            rule
+            for rule in self.rules
+            if rule.review_by and date.fromisoformat(rule.review_by) < today
+        ]
+
 
 class Code(Struct, frozen=True, kw_only=True):
     """The code of a product, by digest.

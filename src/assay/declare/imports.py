@@ -93,28 +93,27 @@ def _import(file: Path, config: Config, loaded: Loaded) -> None:
         raise
     except (Exception, SystemExit) as error:
         loaded.broken.add(name)
-        loaded.problems.append(_failure(error, file, config.root))
+        loaded.problems.append(failure(error, "cannot be imported", where, config.root))
 
 
-def _failure(error: BaseException, file: Path, root: Path) -> Problem:
-    """Return the problem of a module that could not be imported, at the user's own line."""
-    relative = str(file.relative_to(root))
+def failure(error: BaseException, what: str, where: Where, root: Path) -> Problem:
+    """Return the problem of code that raised an error, at the user's own line; else at `where`."""
     if isinstance(error, SyntaxError) and error.filename:
         path = Path(error.filename)
-        shown = str(path.relative_to(root)) if path.is_relative_to(root) else relative
+        shown = str(path.relative_to(root)) if path.is_relative_to(root) else where.file
         return Problem(
-            what=f"cannot be imported: {error.msg}",
+            what=f"{what}: {error.msg}",
             where=Where(shown, error.lineno or 0),
             hint=(error.text or "").strip(),
         )
-    message = f"cannot be imported: {type(error).__name__}: {words_of(error)}{_did_you_mean(error)}"
+    message = f"{what}: {type(error).__name__}: {words_of(error)}{_did_you_mean(error)}"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if Path(frame.filename).is_relative_to(root) and not frame.filename.startswith(PACKAGE)
     ]
     if not frames:
-        return Problem(what=message, where=Where(relative))
+        return Problem(what=message, where=where)
     last = frames[-1]
     where = Where(str(Path(last.filename).relative_to(root)), last.lineno or 0)
     return Problem(what=message, where=where, hint=(last.line or "").strip())

@@ -46,7 +46,7 @@ from assay.store.permissions import claim, create
 from assay.times import settled_before, while_of
 
 FILE, QUERIES, FUNCTIONS = "manifest.json", "queries.json", "functions.json"
-_NOT_READ = {"root", "catalog"}  # settings that declarations do not depend on
+_NOT_READ = {"root", "catalog", "policy"}  # settings that declarations do not depend on
 _LIBRARIES = ("duckdb", "polars", "pandera", "msgspec", "holidays", "cronsim")
 # Raised by reading a file that is missing, damaged, or was not written by this module.
 _UNREADABLE = (MsgspecError, OSError, ValueError, LookupError, TypeError, RecursionError)

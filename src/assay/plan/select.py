@@ -43,6 +43,11 @@ def select_sources(
     return (chosen - _named_by(graph, exclude, states)) & graph.sources.keys()
 
 
+def select_declared(graph: Graph, terms: str) -> set[str]:
+    """Return the products and sources that selectors name by what is declared."""
+    return _named_by(graph, [terms], None)
+
+
 def _named_by(
     graph: Graph, terms: Iterable[str], states: Mapping[str, set[str]] | None
 ) -> set[str]:

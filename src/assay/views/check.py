@@ -3,9 +3,13 @@
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
+from assay.build.policies import broken_policies
 from assay.build.workspace import Workspace
 from assay.declare.places import SqlPlaces
+from assay.model import Product
+from assay.plan.graph import Graph
 from assay.plan.misfits import Degree, Misfit
+from assay.plan.policies import Broken
 from assay.views.column_lineage import bound_around
 from assay.views.view import View
 
@@ -99,8 +103,9 @@ def check(workspace: Workspace, names: Sequence[str]) -> CheckView:
     """Check these products without their data: whether code, rules and contracts fit together."""
     misfits = bound_around(workspace, names, rules=True).misfits
     places = SqlPlaces(workspace.config.root)
-    findings = ordered(_finding(misfit, places) for misfit in misfits)
-    return CheckView(checked=len(names), findings=tuple(findings))
+    findings = [_finding(misfit, places) for misfit in misfits]
+    findings += [_of_policy(each, workspace.graph) for each in broken_policies(workspace, names)]
+    return CheckView(checked=len(names), findings=tuple(ordered(findings)))
 
 
 def ordered(findings: Iterable[FindingView]) -> list[FindingView]:
@@ -126,4 +131,23 @@ def _finding(misfit: Misfit, places: SqlPlaces) -> FindingView:
         file=place.file,
         line=place.line,
         column=place.column,
+    )
+
+
+def _of_policy(broken: Broken, graph: Graph) -> FindingView:
+    """Return the finding of a policy that is not kept, where the rule or the product is declared."""
+    finding = broken.finding
+    declared = graph.products.get(finding.name) or graph.sources[finding.name]
+    rules = declared.contract.rules if isinstance(declared, Product) else ()
+    where = next((rule.where for rule in rules if rule.text == finding.of), declared.where)
+    needs = [DetailView(label="needs", text=finding.needs)] if finding.needs else []
+    return FindingView(
+        kind=FindingKind.POLICY,
+        level=Level(finding.severity),
+        name=finding.name,
+        of=finding.of,
+        what=finding.what,
+        file=where.file,
+        line=where.line,
+        details=(DetailView(label="policy", text=broken.policy), *needs),
     )

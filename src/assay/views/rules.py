@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from msgspec import field
@@ -195,15 +195,6 @@ def sparkline(values: Sequence[Any]) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def overdue(product: Product, today: date) -> list[Rule]:
-    """Return the rules whose review date has passed."""
-    return [
-        rule
-        for rule in product.contract.rules
-        if rule.review_by and date.fromisoformat(rule.review_by) < today
-    ]
 
 
 # --------------------------------------------------------------------------------- failing rows

@@ -18,7 +18,6 @@ from assay.views.results import (
     ReadersView,
     ResultKind,
 )
-from assay.views.rules import overdue
 from assay.views.view import View
 from assay.views.words.freshness import cause_line
 
@@ -76,7 +75,7 @@ def status_of(
     if unfinished and _STATES.get(plan.result) == _STALE:
         because.append("the last run did not finish it: `products retry` tries again, and says why")
     because += _why_late(promise, late_inputs, held_back=plan.result is ResultKind.HELD_BACK)
-    reviews = [_overdue_review(rule) for rule in overdue(product, now.date())]
+    reviews = [_overdue_review(rule) for rule in product.contract.overdue(now.date())]
     reviews += _late(product, now, readers.data_as_of if readers else None)
     return StatusView(
         plan=plan,
