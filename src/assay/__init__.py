@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from assay.declare.words import calendar, parts, product, rule, source, sql_product
     from assay.model import Consumer, Freshness
     from assay.policies import Finding
+    from assay.views.diff import diff
     from assay.views.read import PartsHeldBack, connect, path, read
 
 __version__ = "0.1.0"
@@ -17,6 +18,7 @@ __all__ = [
     "PartsHeldBack",
     "calendar",
     "connect",
+    "diff",
     "parts",
     "path",
     "product",
@@ -31,6 +33,7 @@ _FROM = {
     "Freshness": "model",
     "PartsHeldBack": "views.read",
     "connect": "views.read",
+    "diff": "views.diff",
     "path": "views.read",
     "read": "views.read",
 }

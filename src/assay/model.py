@@ -217,6 +217,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     - `dated`: the column with the time of a row, for `closes` and `within`.
     - `within`: seconds that the latest event may be old; None for a rule about anything else.
     - `tz`: time zone of `closes`, and of values of `dated` that have none.
+    - `measure`, `by`: the column whose totals the rule promises, and the columns that group them;
+      '' for a rule about anything else.
     - `clocked`: whether the result depends on the current time.
     """
 
@@ -240,6 +242,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     dated: str = ""
     within: float | None = None
     tz: str = "UTC"
+    measure: str = ""
+    by: tuple[str, ...] = ()
     inputs: tuple[Input, ...] = ()
     clocked: bool = False
 

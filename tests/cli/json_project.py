@@ -123,6 +123,8 @@ def look(place: Place, recorder: Recorder) -> None:
     run("lineage: a column", "lineage", "total.total")
     run("lineage: a column", "lineage", "numbers.x")
     run("check", "check")
+    run("diff", "diff", "total", "--held", "--measure", "total")
+    run("diff", "diff", "lines")
     run("runs", "runs")
     run("incidents", "incidents")
     run("notify", "notify", "--test")

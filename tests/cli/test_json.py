@@ -22,6 +22,7 @@ from assay.views.column_lineage import (
     FlowView,
     UnknownView,
 )
+from assay.views.diff_views import DiffView, RowView, RuleMoveView, SideView, TotalView
 from assay.views.files import CopyView, FileView, SourceView
 from assay.views.freshness import CauseView, FreshnessView
 from assay.views.history import HistoryView
@@ -161,6 +162,8 @@ RARE = (
     {("decision", name) for name in ("run", "host", "pid", "since", "because")}
     | {("end", "spilled_bytes"), ("run", "about")}
     | {("compacted", f.name) for f in fields(Compacted)}
+    | {("diff", name) for name in ("columns_added", "columns_removed", "columns_retyped", "notes")}
+    | {("diff", "groups"), ("differing row", "copies")}
     | {("check", "against"), ("found problem", "of"), ("found problem", "removed")}
     | {("found problem", "column"), ("found problem", "details")}
     | {("problem detail", f.name) for f in fields(DetailView)}
@@ -286,6 +289,11 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("show: a file", FileView),
         ("show --to", CopyView),
         ("finding", Finding),
+        ("diff", DiffView),
+        ("compared version", SideView),
+        ("compared total", TotalView),
+        ("differing row", RowView),
+        ("moved result", RuleMoveView),
         ("check", CheckView),
         ("found problem", FindingView),
         ("problem detail", DetailView),

@@ -48,6 +48,11 @@ class CatalogReads:
         rows = self.database.rows("select distinct product from versions order by 1")
         return [product for (product,) in rows]
 
+    def environments(self) -> list[str]:
+        """Return the environments in which something was published, sorted."""
+        rows = self.database.rows("select distinct environment from releases order by 1")
+        return [environment for (environment,) in rows]
+
     def recorded(self) -> int:
         """Return how many versions were ever recorded."""
         [(last,)] = self.database.rows("select coalesce(max(seq), 0) from versions")

@@ -20,6 +20,9 @@ from assay.text import clean
 VERBS = {
     "catalog": "Copy the catalog to another database.",
     "check": "Check that code, rules and contracts fit together, without any data.",
+    "diff": (
+        "Show what differs between two versions of products: rows, totals, and who is affected."
+    ),
     "freshness": "Show which promises are kept, due, at risk, late or missed, and why.",
     "gc": "Remove old versions and unused files, and merge small files.",
     "history": "List the versions of a product: how each was checked, and when it was published.",

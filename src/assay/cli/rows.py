@@ -1,8 +1,8 @@
-"""The version, rows or copy of a product that a verb shows, and a progress bar."""
+"""Rows or the copy of a product that a verb shows, and a progress bar."""
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -10,55 +10,16 @@ from typing import Any
 
 import click
 
-from assay.build.workspace import Workspace
-from assay.catalog.versions import find_version
 from assay.cli.printing import table, to_json, write_csv, write_json
-from assay.decisions import Blocked, Check, Decision, Keep, Publish
 from assay.engines import polars as lazy
 from assay.engines.damage import damage_reported
 from assay.engines.tables import StoredTable
 from assay.errors import UsageError
 from assay.facts import Version
-from assay.plan.digests import key_of
 from assay.text import clean
-from assay.views.read import held_back, published
+from assay.views.read import held_back
 
 _TABLE_ROWS = 1000  # rows that a table shows by default
-
-
-def version_shown(
-    workspace: Workspace,
-    name: str,
-    steps: Mapping[str, Decision],
-    version_id: str | None,
-    *,
-    held: bool,
-) -> Version:
-    """Return the version with an id, the version that is held back, or the published version.
-
-    Raises UsageError if there is none.
-    """
-    if held and version_id:
-        raise UsageError("give --held or --version, not both")
-    if held:
-        return _held_version(workspace, name, steps[name])
-    if version_id:
-        return find_version(workspace.catalog, name, version_id)
-    return published(workspace.config, workspace.environment).version(name)
-
-
-def _held_version(workspace: Workspace, name: str, end: Decision) -> Version:
-    """Return the version that is held back; if only parts are, the version that has all parts."""
-    if isinstance(end, Publish | Keep) and end.version.key.held:
-        key = end.version.key
-        with_all_parts = key_of(key.code, key.inputs).digest
-        return workspace.observe().facts.find(name, with_all_parts) or end.version
-    if isinstance(end, Blocked):
-        return end.version
-    hint = ""
-    if isinstance(end, Check):
-        hint = "its version is not judged as of now: `products materialize` judges it"
-    raise UsageError(f"no version of {name} is held back", hint=hint)
 
 
 def show_answer(

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from assay.declare import comparisons
 from assay.declare.rule_arguments import (
+    IDENTIFIER,
     NotARule,
     amount_argument,
     columns_argument,
@@ -32,7 +33,8 @@ class RuleQuery(Struct, frozen=True, kw_only=True):
 
     `text` is its name, `threshold` what it allows, in words; `columns` are the columns that a
     failing row shows; `dated` is the column whose times are compared with now, of which the
-    latest has to be `within` so many seconds of it.
+    latest has to be `within` so many seconds of it. `measure` is the column whose totals are
+    compared, `by` the columns that group them.
     """
 
     text: str
@@ -47,6 +49,8 @@ class RuleQuery(Struct, frozen=True, kw_only=True):
     dated: str = ""
     within: float | None = None
     tz: str = "UTC"
+    measure: str = ""
+    by: tuple[str, ...] = ()
     dimension: str = ""
 
 
@@ -163,8 +167,15 @@ def _reconciles(
         sql=comparisons.reconciles(measure, other, other_measure, allowed, keys),
         compares=True,
         threshold=f"within {allowed}",
+        measure=_column(measure),
+        by=tuple(keys),
         dimension="consistency",
     )
+
+
+def _column(measure: str) -> str:
+    """Return the column that a measure adds up; '' for another aggregate."""
+    return measure.strip() if IDENTIFIER.fullmatch(measure.strip()) else ""
 
 
 def _changes(
@@ -189,6 +200,8 @@ def _changes(
         sql=sql,
         compares=True,
         threshold=f"within ±{allowed}",
+        measure=_column(measure),
+        by=tuple(keys),
         dimension="accuracy",
     )
 

@@ -96,6 +96,8 @@ class Rulebook:
             dated=query.dated,
             within=query.within,
             tz=query.tz,
+            measure=query.measure,
+            by=query.by,
         )
         if declared.kind == "check" and not query.condition:
             complete = self._with_check(rule, declared, place, label)

@@ -11,7 +11,7 @@ from assay.build.inputs import inputs_as_of_now
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options
 from assay.cli.printing import print_json, table
-from assay.cli.rows import copy_out, note_held_back, show_rows, version_shown
+from assay.cli.rows import copy_out, note_held_back, show_rows
 from assay.errors import UsageError
 from assay.plan.as_of import as_of
 from assay.plan.names import rule_of
@@ -22,6 +22,7 @@ from assay.views.files import CopyView, FileView, SourceView, file_view, source_
 from assay.views.query import first_rows
 from assay.views.read import table_of
 from assay.views.rules import failures as failures_of
+from assay.views.versions import version_shown
 from assay.views.words.files import column_lines, file_lines
 
 

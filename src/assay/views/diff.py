@@ -1,0 +1,432 @@
+"""Compares two versions of a product: rows, totals, rules, and who is affected."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from assay.build.evidence import never_shown
+from assay.build.inputs import Inputs, inputs_as_of_now
+from assay.build.workspace import Workspace, open_workspace
+from assay.catalog.catalog import Catalog
+from assay.catalog.versions import find_version
+from assay.decisions import Decision
+from assay.engines.difference import (
+    Difference,
+    DifferingRow,
+    RowChange,
+    Total,
+    comparing,
+    repeated_key,
+    totals,
+)
+from assay.engines.tables import stored
+from assay.errors import UsageError
+from assay.facts import RuleResult, Status, Version, short
+from assay.model import QUARANTINE, Product
+from assay.plan.names import nearest
+from assay.plan.observed import Observed
+from assay.sensitive import HIDDEN, secret
+from assay.views.diff_columns import ComparedColumns, DiffOptions, compared_columns
+from assay.views.diff_views import DiffView, RowView, RuleMoveView, SideView, TotalView
+from assay.views.products import ProductViews
+from assay.views.read import moment, table_of
+from assay.views.versions import held_version
+from assay.views.words.numbers import count_of
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+_HARMLESS = {"passed", "skipped"}  # between these, nothing happened
+
+
+class Side(Struct, frozen=True):
+    """A version to compare, and how it was asked for."""
+
+    label: str
+    version: Version
+
+
+class Comparer:
+    """Compares versions of products in one environment; what is read once is kept."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self._graph = workspace, workspace.graph
+
+    @cached_property
+    def _observed(self) -> Observed:
+        return self._workspace.observe()
+
+    @cached_property
+    def _as_of_now(self) -> tuple[Inputs, Mapping[str, Decision]]:
+        return inputs_as_of_now(self._workspace, self._observed)
+
+    @property
+    def _inputs(self) -> Inputs:
+        return self._as_of_now[0]
+
+    @property
+    def _steps(self) -> Mapping[str, Decision]:
+        return self._as_of_now[1]
+
+    @cached_property
+    def _views(self) -> ProductViews:
+        return ProductViews(
+            graph=self._graph, facts=self._observed.facts, now=self._workspace.clock()
+        )
+
+    def compare(self, name: str, before: Side, after: Side, options: DiffOptions) -> DiffView:
+        """Return what differs between two versions of a product.
+
+        Raises UsageError for columns that it does not have, and for a key of `options` that
+        several rows have. Writes all rows that differ to `options.to`.
+        """
+        old, new = before.version, after.version
+        view = DiffView(
+            product=name,
+            before=_side(before),
+            after=_side(after),
+            key=(),
+            new=0,
+            changed=0,
+            gone=0,
+            changed_values={},
+            rules=self._rules(old, new),
+        )
+        if old.digest == new.digest and old.columns == new.columns:
+            return view
+        view = replace(
+            view, downstream=tuple(self._below(name)), affects=self._views.affected(name)
+        )
+        if not (old.columns and new.columns):
+            return replace(view, notes=(f"a file: {old.bytes:,} -> {new.bytes:,} bytes",))
+        product = self._graph.products.get(name)
+        columns = compared_columns(old, new, product, options)
+        with self._comparing(old, new, columns, options.to) as connection:
+            found = self._compared(connection, product, (old, new), columns, options)
+        return replace(view, **found)
+
+    def _below(self, name: str) -> list[str]:
+        below = self._graph.downstream(name) if name in self._graph.products else set()
+        return [each for each in self._graph.order if each in below]
+
+    def _rules(self, old: Version, new: Version) -> tuple[RuleMoveView, ...]:
+        """Return the rules whose results are other ones; none if a version was never judged."""
+        results = []
+        for version in (old, new):
+            verdicts = self._workspace.catalog.verdicts(version.id, self._workspace.environment)
+            if not verdicts:
+                return ()
+            results.append({result.text: _result(result) for result in verdicts[0].results})
+        before, after = results
+        return tuple(
+            RuleMoveView(text=text, before=before.get(text, ""), after=after.get(text, ""))
+            for text in {**before, **after}
+            if len({before.get(text), after.get(text)} - _HARMLESS) > 0
+            and before.get(text) != after.get(text)
+        )
+
+    @contextmanager
+    def _comparing(
+        self, old: Version, new: Version, columns: ComparedColumns, to: Path | None
+    ) -> Iterator["duckdb.DuckDBPyConnection"]:
+        """Provide the views `before` and `after`, and the same with only the parts that differ."""
+        storage, config = self._workspace.storage, self._workspace.config
+        sides = {}
+        for side, version, other in (("before", old, new), ("after", new, old)):
+            known = {(part.key, part.digest) for part in other.parts if part.digest}
+            parts = [part for part in version.parts if version.in_parts or part.key != QUARANTINE]
+            moved = [part for part in parts if (part.key, part.digest) not in known]
+            sides[side] = stored(version, storage, parts)
+            sides[f"{side}_moved"] = stored(version, storage, moved)
+        with comparing(sides, columns.common, config.spill_folder, config.limits, to) as connection:
+            yield connection
+
+    def _compared(
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        product: Product | None,
+        versions: tuple[Version, Version],
+        columns: ComparedColumns,
+        options: DiffOptions,
+    ) -> dict[str, Any]:
+        """Return the fields of a view that need rows."""
+        key, notes = self._key(connection, product, versions, columns, options)
+        if options.tolerance and not key:
+            raise UsageError("--tolerance needs a key: give --key, or a key in the contract")
+        hidden = self._hidden(product, versions[1])
+        shown = [name for name in columns.measures if name not in hidden]
+        by = [name for name in columns.by if name not in hidden]
+        difference = Difference(connection, columns.common, key, options.tolerance)
+        counts = difference.counts()
+        first = shown[0] if shown else ""
+        found: dict[str, Any] = {
+            "key": key,
+            "new": counts[RowChange.NEW],
+            "changed": counts[RowChange.CHANGED],
+            "gone": counts[RowChange.GONE],
+            "columns_added": columns.added,
+            "columns_removed": columns.removed,
+            "columns_retyped": columns.retyped,
+            "changed_values": difference.changed_columns(),
+            "notes": tuple(notes),
+            "rows": tuple(
+                _row_view(row, key, hidden) for row in difference.rows(options.limit, first)
+            ),
+        }
+        if shown:
+            found["totals"] = _total_views(totals(connection, shown), ())
+        if shown and by:
+            found["groups"] = _total_views(totals(connection, shown[:1], by, options.limit), by)
+        if options.to:
+            difference.write(options.to, sorted(hidden), _copy_options(options.to))
+        return found
+
+    def _key(
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        product: Product | None,
+        versions: tuple[Version, Version],
+        columns: ComparedColumns,
+        options: DiffOptions,
+    ) -> tuple[tuple[str, ...], list[str]]:
+        """Return the columns that match rows, and a note if the contract's key cannot."""
+        key = columns.key
+        if not key or (not options.key and all(self._vouched(product, v) for v in versions)):
+            return key, []
+        for side in ("before", "after"):
+            repeated = repeated_key(connection, f"{side}_moved", key)
+            if repeated is None:
+                continue
+            hidden = secret(key, self._graph.sensitive(versions[1].product) if product else ())
+            values = [
+                HIDDEN if name in hidden else str(value)
+                for name, value in zip(key, repeated[0], strict=True)
+            ]
+            problem = f"{repeated[1]} rows have the key {', '.join(values)} {side}"
+            if options.key:
+                raise UsageError(
+                    f"{versions[0].product}: {problem}, so rows cannot be matched by it",
+                    hint="Add columns to --key, or leave it out: equal rows are counted then.",
+                )
+            return (), [f"{problem}: rows are compared as wholes"]
+        return key, []
+
+    def _vouched(self, product: Product | None, version: Version) -> bool:
+        """Return whether a rule has found that the contract's key is unique in a version."""
+        if product is None:
+            return False
+        key = set(product.contract.key)
+        unique = {
+            rule.text
+            for rule in product.contract.rules
+            if rule.demand
+            and rule.demand.kind == "unique"
+            and set(rule.demand.arguments.get("columns", ())) <= key
+        }
+        verdicts = self._workspace.catalog.verdicts(version.id, self._workspace.environment)
+        results = verdicts[0].results if verdicts else ()
+        return any(r.text in unique and r.status is Status.PASSED for r in results)
+
+    def _hidden(self, product: Product | None, version: Version) -> Collection[str]:
+        """Return the columns whose values are never shown."""
+        names = [column.name for column in version.columns]
+        if product is None:  # nobody says any more which are sensitive
+            return names
+        table = table_of(version, self._workspace.storage)
+        return secret(names, never_shown(self._inputs, product, table))
+
+    def side(self, name: str, what: str) -> Side:
+        """Return the version of a product that a text asks for.
+
+        - `published`: what readers see; `previous`: what they saw before that.
+        - `held`: what is held back.
+        - `v19e3…`: the version whose id begins like this; a number: as of that release; a moment:
+          what was published then; another text: what is published in that environment.
+
+        Raises UsageError if there is none.
+        """
+        catalog, environment = self._workspace.catalog, self._workspace.environment
+        if what == "held":
+            return Side("held back", held_version(self._workspace, name, self._steps[name]))
+        if what in {"published", "previous"}:
+            pointer = catalog.pointers(environment).get(name)
+            if pointer is None:
+                raise UsageError(f"{name} is not published in {environment}")
+            if what == "published":
+                return Side(what, catalog.version(pointer.version))
+            if not pointer.previous:
+                raise UsageError(f"{name} was published once: nothing was published before it")
+            return Side(what, find_version(catalog, name, pointer.previous))
+        if re.fullmatch(r"v[0-9a-f]+", what):
+            version = find_version(catalog, name, what)
+            return Side(short(version.id), version)
+        environments = catalog.environments()
+        if what in environments:
+            return _at(catalog, name, what, None, what)
+        try:
+            at = moment(what)
+        except UsageError:
+            problem = f"{what!r} is no version, release, moment or environment"
+            hint = nearest(what, [*environments, "published", "previous", "held"])
+            hint = hint or "Write v19e3b42, 214, 2011-12-09T07:00, an environment, or held."
+            raise UsageError(problem, hint=hint) from None
+        if isinstance(at, int) and not catalog.has_release(environment, at):
+            raise UsageError(f"there is no release {at} of {environment}")
+        label = f"release {what}" if isinstance(at, int) else what
+        return _at(catalog, name, environment, at, label)
+
+
+class Diffs(Struct, frozen=True):
+    """Products that were compared, and why others were not."""
+
+    views: Sequence[DiffView]
+    skipped: Mapping[str, str]
+
+
+def diffs(
+    workspace: Workspace,
+    names: Sequence[str],
+    before: str,
+    after: str,
+    options: DiffOptions,
+    *,
+    lenient: bool = False,
+) -> Diffs:
+    """Return what differs between two versions of each of these products.
+
+    A product that lacks one of the two is an error, or with `lenient` is left out.
+    """
+    if options.to and len(names) != 1:
+        raise UsageError("--to writes the rows of one product: name it")
+    comparer = Comparer(workspace)
+    views, skipped = [], {}
+    for name in names:
+        try:
+            sides = comparer.side(name, before), comparer.side(name, after)
+        except UsageError as error:
+            if not lenient or name not in error.what:
+                raise
+            skipped[name] = error.what
+            continue
+        views.append(comparer.compare(name, *sides, options))
+    return Diffs(views, skipped)
+
+
+def diff(
+    name: str,
+    *,
+    before: str = "previous",
+    after: str = "published",
+    key: Sequence[str] = (),
+    measures: Sequence[str] = (),
+    by: Sequence[str] = (),
+    tolerance: float = 0.0,
+    limit: int = 10,
+    env: str | None = None,
+    project: Path | str | None = None,
+) -> DiffView:
+    """Return what differs between two versions of a product, as `products diff` prints it.
+
+    `before` and `after` are a version, a release number, a moment or an environment, as text, or
+    "published", "previous" or "held". `limit` is how many rows the value has. `project` is a folder
+    in the project (by default the working directory). Raises UsageError for what is not there.
+    """
+    options = DiffOptions(
+        key=tuple(key),
+        measures=tuple(measures),
+        by=tuple(by),
+        tolerance=tolerance,
+        limit=limit,
+    )
+    start = Path(project) if project else None
+    with open_workspace(env, start=start, last_good=True) as workspace:
+        full = workspace.graph.resolve(name)
+        return diffs(workspace, [full], str(before), str(after), options).views[0]
+
+
+def _at(
+    catalog: Catalog, name: str, environment: str, at: datetime | int | None, label: str
+) -> Side:
+    pointer = catalog.pointers(environment, at).get(name)
+    if pointer is None:
+        raise UsageError(f"{name} was not published in {environment} at {label}")
+    return Side(label, catalog.version(pointer.version))
+
+
+# ----------------------------------------------------------------------------------- pieces
+
+
+def _side(side: Side) -> SideView:
+    version = side.version
+    return SideView(
+        label=side.label,
+        version=version.id,
+        rows=version.rows,
+        data_as_of=version.data_as_of,
+    )
+
+
+def _result(result: RuleResult) -> str:
+    """Return a result in words, to compare with another."""
+    if result.failing:
+        return f"{result.status} ({count_of(result.failing, 'row')})"
+    return str(result.status)
+
+
+def _row_view(row: DifferingRow, key: Sequence[str], hidden: Collection[str]) -> RowView:
+    known = row.before if row.change is RowChange.GONE else row.after
+    names = [name for name in known if name not in key]
+    if row.change is RowChange.CHANGED:
+        names = [name for name in names if _unlike(row.before[name], row.after[name])]
+    before = {} if row.change is RowChange.NEW else row.before
+    after = {} if row.change is RowChange.GONE else row.after
+    return RowView(
+        change=row.change,
+        key=_shown(known, key, hidden),
+        before=_shown(before, names, hidden),
+        after=_shown(after, names, hidden),
+        copies=row.count,
+    )
+
+
+def _unlike(one: Any, other: Any) -> bool:
+    return repr(one) != repr(other)
+
+
+def _shown(
+    values: Mapping[str, Any], names: Sequence[str], hidden: Collection[str]
+) -> dict[str, Any]:
+    return {name: HIDDEN if name in hidden else values[name] for name in names if name in values}
+
+
+def _total_views(
+    found: Sequence[tuple[tuple[Any, ...], Mapping[str, Total]]], by: Sequence[str]
+) -> tuple[TotalView, ...]:
+    return tuple(
+        TotalView(
+            column=column,
+            before=total.before,
+            after=total.after,
+            by=total.by,
+            group=dict(zip(by, values, strict=True)),
+        )
+        for values, sums in found
+        for column, total in sums.items()
+    )
+
+
+def _copy_options(to: Path) -> str:
+    formats = {".csv": "format csv, header", ".parquet": "format parquet"}
+    if options := formats.get(to.suffix.lower()):
+        return options
+    raise UsageError(
+        f"{to.name} is named as neither CSV nor Parquet", hint="Name a file .csv or .parquet."
+    )

@@ -1,0 +1,46 @@
+"""Which version of a product is meant: published, held back, or one by its id."""
+
+from collections.abc import Mapping
+
+from assay.build.workspace import Workspace
+from assay.catalog.versions import find_version
+from assay.decisions import Blocked, Check, Decision, Keep, Publish
+from assay.errors import UsageError
+from assay.facts import Version
+from assay.plan.digests import key_of
+from assay.views.read import published
+
+
+def version_shown(
+    workspace: Workspace,
+    name: str,
+    steps: Mapping[str, Decision],
+    version_id: str | None,
+    *,
+    held: bool,
+) -> Version:
+    """Return the version with an id, the version that is held back, or the published version.
+
+    Raises UsageError if there is none.
+    """
+    if held and version_id:
+        raise UsageError("give --held or --version, not both")
+    if held:
+        return held_version(workspace, name, steps[name])
+    if version_id:
+        return find_version(workspace.catalog, name, version_id)
+    return published(workspace.config, workspace.environment).version(name)
+
+
+def held_version(workspace: Workspace, name: str, end: Decision) -> Version:
+    """Return the version that is held back; if only parts are, the version that has all parts."""
+    if isinstance(end, Publish | Keep) and end.version.key.held:
+        key = end.version.key
+        with_all_parts = key_of(key.code, key.inputs).digest
+        return workspace.observe().facts.find(name, with_all_parts) or end.version
+    if isinstance(end, Blocked):
+        return end.version
+    hint = ""
+    if isinstance(end, Check):
+        hint = "its version is not judged as of now: `products materialize` judges it"
+    raise UsageError(f"no version of {name} is held back", hint=hint)

@@ -1,0 +1,207 @@
+"""`products diff`, through the command."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+import assay
+from assay.engines.difference import comparing
+from assay.engines.tables import StoredTable
+from assay.errors import UsageError
+from assay.views.words.diff import _cell
+from tests.conftest import Place
+
+DECLARED = """
+class Days(pa.DataFrameModel):
+    day: int
+    net: float = pa.Field(nullable=True)
+    email: str = pa.Field(metadata={"sensitive": True})
+
+    class Config:
+        unique = ["day"]
+
+@product(owner="o", contract=Days, rules=[rule.sql("no large day", "from this where net > 50")],
+    consumers=[Consumer(name="cfo", decides="the dividend")])
+def days(numbers):
+    return numbers.select(day=pl.col("x") // 100, net=pl.col("x").cast(float) % 100, email=pl.lit("ann@shop"))
+
+sql_product("total", "select sum(net)::decimal(18,2) as net from days", owner="o",
+    consumers=[Consumer(name="board", decides="the bonus")])
+
+@product(owner="o", file="note.txt")
+def note(days):
+    return str(days.collect())
+"""
+
+
+@pytest.fixture
+def shop(place: Place) -> Place:
+    place.write("products/sales.py", DECLARED, header=True)
+    place.numbers("a", 101, 202, 303)
+    assert place.run("materialize").code == 0
+    place.numbers("a", 101, 209, 404)
+    assert place.run("materialize").code == 0
+    return place
+
+
+def test_what_was_published_before_and_now(shop: Place) -> None:
+    [view] = shop.run("diff", "days", "--json").json
+    assert (view["new"], view["changed"], view["gone"], view["key"]) == (1, 1, 1, ["day"])
+    assert [(row["change"], row["key"]) for row in view["rows"]] == [
+        ("changed", {"day": 2}),
+        ("new", {"day": 4}),
+        ("gone", {"day": 3}),
+    ]
+    assert view["rows"][0]["before"] == {"net": 2.0}
+    assert view["rows"][0]["after"] == {"net": 9.0}
+    assert view["totals"] == [
+        {"column": "net", "before": 6.0, "after": 14.0, "by": 8.0, "group": {}}
+    ]
+    assert view["affects"] == ["cfo (the dividend)", "board (the bonus)"]
+    assert view["downstream"] == ["sales.note", "sales.total"] or view["downstream"] == [
+        "sales.total",
+        "sales.note",
+    ]
+    text = shop.run("diff", "days").out
+    assert "rows  3 -> 3: 1 new, 1 changed, 1 gone" in text
+    assert "sum of net  6 -> 14  (+8, +133.3%)" in text
+    assert "ann@shop" not in text
+
+
+def test_held_back_and_published(shop: Place) -> None:
+    shop.numbers("a", 101, 209, 499)
+    assert shop.run("materialize").code == 3
+    text = shop.run("diff", "days", "--held").out
+    assert "published" in text.splitlines()[0]
+    assert "held back" in text.splitlines()[0]
+    assert "~ changed  day 4  net 4 -> 99" in text
+    assert "rule  no large day  passed -> failed (1 row)" in text
+    none = shop.run("diff", "total", "--held")
+    assert none.code == 2
+    assert "no version of sales.total is held back" in none.err
+
+
+def test_versions_releases_moments_and_environments(shop: Place) -> None:
+    first = shop.run("history", "days", "--json").json[-1]["version"]
+    by_version = shop.run("diff", "days", "--before", first, "--json").json
+    by_release = shop.run("diff", "days", "--before", "1", "--json").json
+    assert by_version[0]["rows"] == by_release[0]["rows"] != []
+    assert shop.run("materialize", "--env", "dev").code == 0
+    same = shop.run("diff", "days", "--before", "dev")
+    assert same.out.splitlines()[1] == "  the same rows"
+    wrong = shop.run("diff", "days", "--before", "devv")
+    assert wrong.code == 2
+    assert "'devv' is no version, release, moment or environment" in wrong.err
+    assert "Did you mean dev?" in wrong.err
+    early = shop.run("diff", "days", "--before", "2001-01-01")
+    assert early.code == 2
+    assert "sales.days was not published in prod at 2001-01-01" in early.err
+
+
+def test_every_product_at_once(shop: Place) -> None:
+    found = shop.run("diff")
+    assert found.code == 0
+    headings = [line for line in found.out.splitlines() if "->" in line and line[0] != " "]
+    assert [line.split()[0] for line in headings] == ["sales.days", "sales.total"]
+    assert found.out.endswith("1 product with the same rows\n")
+    assert shop.run("materialize", "--env", "dev").code == 0
+    assert shop.run("diff", "--before", "dev").out == "3 products with the same rows\n"
+
+
+def test_a_key_that_repeats(shop: Place) -> None:
+    shop.numbers("a", 101, 102, 209)
+    assert shop.run("materialize").code == 3, "a day is there twice"
+    held = shop.run("diff", "days", "--held")
+    assert held.code == 0
+    assert "2 rows have the key 1 after: rows are compared as wholes" in held.out
+    asked = shop.run("diff", "days", "--held", "--key", "day")
+    assert asked.code == 2
+    assert "sales.days: 2 rows have the key 1 after" in asked.err
+    assert "Add columns to --key" in asked.err
+
+
+def test_columns_that_changed(shop: Place) -> None:
+    text = DECLARED.replace("sum(net)::decimal(18,2) as net", "sum(net)::bigint as net, 1 as n")
+    shop.write("products/sales.py", text, header=True)
+    assert shop.run("materialize").code == 0
+    out = shop.run("diff", "total").out
+    assert "column added    n" in out
+    assert "column retyped  net DECIMAL(18,2) -> BIGINT" in out
+    assert "0 new, 0 gone" in out, "14.00 and 14 are the same"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--key", "dya"], "--key dya: not a column of both versions\n  Did you mean day?"),
+        (["--measure", "email"], "--measure email: it is VARCHAR, not a number"),
+        (["--by", "nosuch"], "--by nosuch: not a column of both versions"),
+        (["--held", "--after", "1"], "give --held or --after, not both"),
+        (["--to", "rows.txt"], "rows.txt is named as neither CSV nor Parquet"),
+        (["--before", "v00000000"], "sales.days has no version 'v00000000'"),
+        (["--before", "77"], "there is no release 77"),
+    ],
+)
+def test_mistakes(shop: Place, options: list[str], told: str) -> None:
+    done = shop.run("diff", "days", *options)
+    assert done.code == 2
+    assert told in done.err
+    assert not (shop.root / "rows.txt").exists()
+
+
+def test_all_rows_go_to_a_file(shop: Place) -> None:
+    assert shop.run("diff", "days", "--to", str(shop.root / "rows.csv")).code == 0
+    lines = (shop.root / "rows.csv").read_text().splitlines()
+    assert lines[0] == "change,day,net before,net after,email"
+    assert sorted(lines[1:]) == [
+        "changed,2,2.0,9.0,(sensitive)",
+        "gone,3,3.0,,(sensitive)",
+        "new,4,,4.0,(sensitive)",
+    ]
+    assert "--to writes the rows of one product" in shop.run("diff", "--to", "x.csv").err
+
+
+def test_markdown_shows_texts_as_they_are(shop: Place) -> None:
+    out = shop.run("diff", "days", "--format", "markdown").out
+    assert "| changed | day 2 | net 2 | net 9 |" in out
+    hostile = "<b>|`x`[a](http://b) @ann #1 *b*\n|---|"
+    assert not set("<|`[@#*") & set(_cell(hostile).replace("&#", ""))
+    assert "://" not in _cell(hostile)
+
+
+def test_parts_that_are_equal_are_not_read(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.write(
+        "products/sales.py",
+        """
+visits = source.files("visits/{day:date}.csv", columns={"n": "bigint"})
+sql_product("parts", "select n, n * 2 as double from visits", owner="o", each="visits")
+""",
+        header=True,
+    )
+    for day in (1, 2, 3):
+        place.write(f"visits/2024-01-0{day}.csv", f"n\n{day}\n")
+    assert place.run("materialize").code == 0
+    place.write("visits/2024-01-02.csv", "n\n2\n9\n")
+    assert place.run("materialize").code == 0
+    seen: dict[str, StoredTable] = {}
+
+    def spying(tables: dict[str, StoredTable], *rest: Any) -> Any:
+        seen.update(tables)
+        return comparing(tables, *rest)
+
+    monkeypatch.setattr("assay.views.diff.comparing", spying)
+    [view] = place.run("diff", "parts", "--json").json
+    assert (view["new"], view["gone"]) == (1, 0)
+    assert [len(seen[name].files) for name in ("before", "before_moved")] == [3, 1]
+    assert [len(seen[name].files) for name in ("after", "after_moved")] == [3, 1]
+
+
+def test_from_python(shop: Place) -> None:
+    view = assay.diff("days", project=shop.root)
+    assert (view.new, view.changed, view.gone) == (1, 1, 1)
+    assert assay.diff("total", before="1", project=shop.root).totals[0].by == Decimal("8.00")
+    assert json.loads(json.dumps(view.as_json(), default=str))["product"] == "sales.days"
+    with pytest.raises(UsageError, match="no version, release, moment or environment"):
+        assay.diff("days", before="nosuch", project=shop.root)
