@@ -189,6 +189,32 @@ def test_what_is_inherited_is_shown_when_it_is_asked_for(shop: Place) -> None:
         assert "(for t.daily)" in rows["t.lines"] and "(for" not in rows["t.daily"]
 
 
+def test_what_is_awaited_by_a_late_product_is_not_only_up_to_date(shop: Place) -> None:
+    """What the lines inherit is broken: they say whose promise that is, and that it waits for them."""
+    told = status(shop, "12T08:00")
+    assert told["t.lines"]["state"] == "up to date, an input is late"
+    shop.edit(
+        "products/t.py",
+        ', owner="shop@x",\n    freshness=Freshness(by="21:30"',
+        ', owner="shop@x")\nnot_used = str(Freshness(by="21:30"',
+    )
+    told = status(shop, "12T08:00")
+    assert told["t.lines"]["state"] == "up to date, too old for t.daily"
+    assert told["t.lines"]["because"] == "t.daily waits for newer data than this has"
+    out = shop.run("status", "--now", "2011-12-12T08:00").out
+    assert "older than promised by 07:00 (for t.daily)" in out
+    assert "too old" not in shop.run("status", "--now", "2011-12-09T06:10").out
+
+
+def test_an_environment_in_which_nothing_was_run_is_noted(shop: Place) -> None:
+    shop.run("materialize", "--env", "try", "--now", "2011-12-09T06:05")
+    for verb in ("runs", "freshness", "incidents", "status"):
+        err = shop.run(verb, "--env", "tri").err
+        assert "note: nothing was run in the environment tri. Did you mean try?" in err, verb
+        assert "nothing was run" not in shop.run(verb, "--env", "try").err
+        assert "Environments: prod, try." in shop.run(verb, "--env", "xx").err
+
+
 def test_a_moment_before_the_last_release_is_noted(shop: Place) -> None:
     ran = shop.run("freshness", "--now", "2011-12-09T05:00", "--warn-only")
     assert "before the last release" in ran.err and "observed today" in ran.err

@@ -17,6 +17,7 @@ from assay.cli.run_log import RunLog
 from assay.plan.ladder import plan
 from assay.watch.loop import _FIRST_PAUSE
 from assay.watch.telling import tell
+from assay.watch.wrong import WrongNow
 from tests.conftest import Place
 from tests.watch.world import START, World
 
@@ -57,6 +58,28 @@ def test_new_files_are_published_and_nothing_is_done_in_between(place: Place, wo
     assert [run["asked"] for run in place.run("runs", "--json").json] == ["run", "run"]
     assert set(world.sleeps) == {60.0}, "the longest wait"
     assert world.told("ended") == ["ended: what is finished is kept"] * 2
+
+
+def test_what_is_wrong_and_what_is_well_again_is_in_the_log(place: Place, world: World) -> None:
+    """Also if somebody else repaired it, and after this process began."""
+    place.write("products/sales.py", BASE + FAILING, header=True)
+    (place.root / "broken").touch()
+
+    def watching() -> dict[str, object]:
+        return {"after": (partial(tell, note=lambda text: None), WrongNow(world.reports.append))}
+
+    world.run(3, **watching())
+    failed = "sales.failing: failed (incident 1: `products incidents` says more)"
+    assert world.told("problem") == [failed], "once, not with every turn"
+    assert world.told("recovered") == []
+
+    def mend(number: int) -> None:
+        (place.root / "broken").unlink(missing_ok=True)
+        place.run("retry", "--now", str(world.now.isoformat()))
+
+    world.run(2, mend, **watching())
+    assert world.told("problem") == [failed] * 2, "a process that begins says what is open"
+    assert world.told("recovered") == ["sales.failing: as it should be again"]
 
 
 def test_declarations_are_read_anew_and_mistakes_leave_the_last_good_ones(

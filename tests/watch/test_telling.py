@@ -164,6 +164,22 @@ def test_a_server_that_is_away_is_told_later(shop: Place) -> None:
     assert view["told"][0]["tries"] == 3
 
 
+def test_the_next_try_is_not_in_the_past(shop: Place) -> None:
+    """The second message waits for the first, which is tried after a pause."""
+    routes(shop, finance=f"json://127.0.0.1:{free_port()}/")
+    wrong(shop)
+    for minute in (0, 1, 3, 8):
+        shop.run("materialize", "--now", f"2024-01-05T07:{minute:02}")
+    right(shop)
+    shop.run("materialize", "--now", "2024-01-05T07:09")
+    [view] = shop.run("incidents", "--all", "--json", "--now", "2024-01-05T07:10").json
+    assert [told["retry_at"][11:16] for told in view["told"]] == ["07:23", "07:23"]
+    out = shop.run("incidents", "--all", "--now", "2024-01-05T07:10").out
+    assert out.count("next try 2024-01-05 07:23:00") == 2
+    out = shop.run("incidents", "--all", "--now", "2024-01-05T07:30").out
+    assert out.count("next try with the next run") == 2
+
+
 def test_what_is_too_old_is_given_up(shop: Place) -> None:
     routes(shop, finance=f"json://127.0.0.1:{free_port()}/")
     wrong(shop)

@@ -44,6 +44,12 @@ class Runs:
         self._transactions = transactions
         self._database, self._write = transactions.database, transactions.write
 
+    def environments(self) -> list[str]:
+        """Return the environments in which something was run or is published, sorted."""
+        query = "select environment from runs union select environment from pointers order by 1"
+        with decoded(self._database.name):
+            return [str(name) for (name,) in self._database.rows(query)]
+
     @contextmanager
     def open(
         self,

@@ -10,6 +10,7 @@ from assay.build.selection import names_for, request_for
 from assay.build.workspace import Workspace, open_workspace
 from assay.decisions import Decision
 from assay.errors import UsageError
+from assay.plan.names import nearest
 from assay.plan.observed import Observed
 from assay.plan.request import Request
 from assay.text import clean
@@ -49,6 +50,17 @@ def note_earlier(workspace: Workspace, now: datetime | None) -> None:
     except UsageError as error:
         text = f"{error.what}: what is published and observed today is shown, at that moment"
         click.echo(clean(f"  note: {text}"), err=True)
+
+
+def note_unknown(workspace: Workspace) -> None:
+    """Print a note if nothing was ever run in the environment: its name may be mistyped."""
+    name, default = workspace.environment, workspace.config.environment
+    if name != default and name not in (used := workspace.catalog.runs.environments()):
+        hint = (
+            nearest(name, {*used, default})
+            or f"Environments: {', '.join(sorted({default, *used}))}."
+        )
+        click.echo(clean(f"  note: nothing was run in the environment {name}. {hint}"), err=True)
 
 
 def selected(

@@ -55,6 +55,14 @@ class FreshnessView(View, frozen=True, kw_only=True):
         return self.state.is_broken and not self.inherited_from
 
 
+def awaited_by(view: FreshnessView | None, promises: Mapping[str, FreshnessView]) -> str:
+    """Return the product whose promise is broken and that waits for newer data of another; '' for none."""
+    if view is None or not view.inherited_from or not view.state.is_broken:
+        return ""
+    target = promises.get(view.inherited_from)
+    return view.inherited_from if target and target.is_broken else ""
+
+
 def late_above(
     graph: Graph, promises: Mapping[str, FreshnessView]
 ) -> Mapping[str, Sequence[FreshnessView]]:

@@ -1,9 +1,10 @@
 """An incident as people read it: what, since when, who is affected, what to do, who was told."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.catalog import Catalog
 from assay.model import Product, Source
@@ -20,7 +21,10 @@ _TO_DO_ABOUT_WORK = (
 
 
 class ToldView(View, frozen=True, kw_only=True):
-    """A message about an incident; `sent` is None until it is delivered."""
+    """A message about an incident; `sent` is None until it is delivered.
+
+    `retry_at` is when it is tried next: not before the message to the same address that is ahead.
+    """
 
     route: str
     recipient: str
@@ -122,7 +126,7 @@ def incidents_of(
 
 def incident_view(incident: Incident, notices: Iterable[Notice], graph: Graph) -> IncidentView:
     """Return the view of an incident with the messages about it."""
-    cause, told = incident.cause, tuple(map(_told, notices))
+    cause, told = incident.cause, tuple(_told_in_turn(notices))
     sent = min((notice.sent for notice in told if notice.sent), default=None)
     return IncidentView(
         id=incident.id,
@@ -145,6 +149,17 @@ def incident_view(incident: Incident, notices: Iterable[Notice], graph: Graph) -
         seconds_to_tell=_seconds(incident.opened, sent),
         seconds_to_repair=_seconds(incident.opened, incident.closed),
     )
+
+
+def _told_in_turn(notices: Iterable[Notice]) -> Iterator[ToldView]:
+    """Yield messages, oldest first; one that waits for another is not tried before that."""
+    ahead: dict[tuple[str, int, str], datetime] = {}
+    for notice in notices:
+        at = notice.retry_at
+        if at:
+            key = notice.route, notice.message.address, notice.message.recipient
+            at = ahead[key] = max(at, ahead.get(key, at))
+        yield _told(replace(notice, retry_at=at))
 
 
 def _told(notice: Notice) -> ToldView:

@@ -63,23 +63,28 @@ def status_of(
     unfinished: bool = False,
     promise: FreshnessView | None = None,
     late_inputs: Sequence[FreshnessView] = (),
+    awaited_by: str = "",
 ) -> StatusView:
     """Return the status of a product.
 
     `notes` say which of its inputs are held back, or do not match. `unfinished`: the last run
     began with the product and did not finish it. `promise` says how its promise stands, and
-    `late_inputs` what above it is not there as promised.
+    `late_inputs` what above it is not there as promised; `awaited_by` is a product below it that
+    is late and waits for newer data.
     """
     because = _because(plan, readers)
     because += notes
     if unfinished and _STATES.get(plan.result) == _STALE:
         because.append("the last run did not finish it: `products retry` tries again, and says why")
     because += _why_late(promise, late_inputs, held_back=plan.result is ResultKind.HELD_BACK)
+    if awaited_by:
+        because.append(f"{awaited_by} waits for newer data than this has")
     reviews = [_overdue_review(rule) for rule in product.contract.overdue(now.date())]
     reviews += _late(product, now, readers.data_as_of if readers else None)
     return StatusView(
         plan=plan,
-        state=_state(plan, readers.held_parts if readers else ()) + _late_as(promise, late_inputs),
+        state=_state(plan, readers.held_parts if readers else ())
+        + _late_as(promise, late_inputs, awaited_by),
         readers=readers,
         as_of=readers.data_as_of if readers else None,
         freshness=str(product.freshness or ""),
@@ -132,11 +137,15 @@ def _state(plan: PlanView, held_parts: Sequence[str]) -> str:
     return parts if state == _UP_TO_DATE else f"{state}, {parts}"
 
 
-def _late_as(promise: FreshnessView | None, late_inputs: Sequence[FreshnessView]) -> str:
+def _late_as(
+    promise: FreshnessView | None, late_inputs: Sequence[FreshnessView], awaited_by: str
+) -> str:
     """Return what follows the state of a product whose data is not there as promised."""
     if promise and promise.is_broken:
         return f", {promise.state}"
-    return ", an input is late" if late_inputs else ""
+    if late_inputs:
+        return ", an input is late"
+    return f", too old for {awaited_by}" if awaited_by else ""
 
 
 def _why_late(

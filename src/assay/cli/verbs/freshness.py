@@ -6,7 +6,7 @@ from datetime import datetime
 import click
 
 from assay.build.workspace import Workspace
-from assay.cli.opening import note_earlier, opened, promises_of, selected_names
+from assay.cli.opening import note_earlier, note_unknown, opened, promises_of, selected_names
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.printing import print_json
 from assay.plan.observed import Observed
@@ -41,6 +41,7 @@ def verb(
     with opened(env, now, last_good=True) as workspace:
         observed = workspace.observe()
         note_earlier(workspace, now)
+        note_unknown(workspace)
         views = _views(workspace, observed, [*names, *select], exclude)
     if not (everything or names or select):
         views = [view for view in views if not view.inherited_from]

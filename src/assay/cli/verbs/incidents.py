@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from assay.cli.opening import opened
+from assay.cli.opening import note_unknown, opened
 from assay.cli.options import ENV, JSON, NOW, options
 from assay.cli.printing import print_json
 from assay.cli.telling import note_misfits
@@ -39,6 +39,7 @@ def verb(
         )
         moment = workspace.clock()
         note_misfits(workspace)
+        note_unknown(workspace)
     if as_json:
         return print_json(views)
     if not views:
@@ -66,19 +67,20 @@ def _lines(view: IncidentView, now: datetime) -> Iterator[str]:
     if view.affects:
         yield f"       affects: {', '.join(view.affects)}"
     for told in view.told:
-        yield f"       {_told(told)}"
+        yield f"       {_told(told, now)}"
     yield f"       {_times(view)}"
     if view.to_do:
         yield f"       to do: {view.to_do}"
 
 
-def _told(told: ToldView) -> str:
+def _told(told: ToldView, now: datetime) -> str:
     to = f"{told.route} ({told.recipient})" if told.recipient else told.route
     if told.sent:
         return f"{told.event}: told {to} {second(told.sent)}"
     error = f": {told.error}" if told.error else ""
     if told.retry_at:
-        return f"{told.event}: {to} is not told yet, next try {second(told.retry_at)}{error}"
+        again = second(told.retry_at) if told.retry_at > now else "with the next run"
+        return f"{told.event}: {to} is not told yet, next try {again}{error}"
     return f"{told.event}: {to} was not told{error}"
 
 

@@ -31,6 +31,7 @@ from assay.watch.server import serving
 from assay.watch.telling import tell
 from assay.watch.turn import TurnOptions
 from assay.watch.vitals import Vitals
+from assay.watch.wrong import WrongNow
 
 
 def _while(ctx: click.Context, parameter: click.Parameter, value: str) -> timedelta:
@@ -109,7 +110,7 @@ def verb(
                 jobs=jobs or 0,
                 eager=eager,
                 standings=port is not None,
-                after=(_tidy, partial(tell, note=log.note), _Misfits(log.note)),
+                after=(_tidy, partial(tell, note=log.note), WrongNow(log), _Misfits(log.note)),
                 reporter_of=log.reporter,
             ),
         )

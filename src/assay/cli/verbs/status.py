@@ -7,7 +7,7 @@ import click
 
 from assay.build.mixtures import mixtures_by_pins
 from assay.build.workspace import Workspace
-from assay.cli.opening import opened, promises_of, selected
+from assay.cli.opening import note_unknown, opened, promises_of, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.printing import print_json, table
 from assay.decisions import Decision
@@ -15,7 +15,7 @@ from assay.facts import short
 from assay.plan.as_of import as_of
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
-from assay.views.freshness import FreshnessView, late_above
+from assay.views.freshness import FreshnessView, awaited_by, late_above
 from assay.views.products import ProductViews
 from assay.views.status import StatusView, status_of, status_of_undeclared
 from assay.views.words.freshness import standing_cell
@@ -34,6 +34,7 @@ def verb(
     """Show which version of each product is published, and whether it is up to date."""
     with opened(env, now, last_good=True) as workspace:
         observed = workspace.observe()
+        note_unknown(workspace)
         request = selected(workspace, observed, select, exclude)
         steps = plan(workspace.graph, observed, request).steps
         promises = promises_of(workspace, observed, None if select or exclude else steps)
@@ -77,6 +78,7 @@ def _statuses(
             unfinished=name in unfinished,
             promise=promises.get(name),
             late_inputs=late_inputs.get(name, ()),
+            awaited_by=awaited_by(promises.get(name), promises),
         )
         statuses.append(status)
     return statuses

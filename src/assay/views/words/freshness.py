@@ -41,10 +41,12 @@ def standing_cell(view: FreshnessView | None, now: datetime) -> str:
     """Return a standing as it is shown in a table: the state, and when the promise is due."""
     if view is None:
         return ""
-    if view.due is None:
-        return str(view.state)
-    word = "was due" if view.state.is_broken else "due"
     inherited = f" (for {view.inherited_from})" if view.inherited_from else ""
+    if view.due is None:
+        return f"{view.state}{inherited}"
+    if inherited and view.state.is_broken:
+        return f"older than promised by {_clock(view.due, view, now)}{inherited}"
+    word = "was due" if view.state.is_broken else "due"
     return f"{view.state}, {word} {_clock(view.due, view, now)}{inherited}"
 
 
