@@ -57,6 +57,19 @@ class Kind(StrEnum):
     QUARANTINE = "quarantine"
 
 
+class Access(StrEnum):
+    """Who may read a product or a source.
+
+    - `private`: products of its own domain.
+    - `protected`: products of this project.
+    - `public`: everyone, also `assay.read`, `assay.connect` and `assay.path`.
+    """
+
+    PRIVATE = "private"
+    PROTECTED = "protected"
+    PUBLIC = "public"
+
+
 class Consumer(Struct, frozen=True, kw_only=True):
     """A person, team or system that uses a product, and what it decides with it."""
 
@@ -332,6 +345,12 @@ class Source(Struct, frozen=True, kw_only=True):
     event_time: str = ""
     freshness: Freshness | None = None
     poll: float = 0.0
+    access: Access = Access.PUBLIC
+
+    @property
+    def domain(self) -> str:
+        """The part of the name before the dot."""
+        return self.name.partition(".")[0]
 
     @property
     def has_event_times(self) -> bool:
@@ -403,6 +422,7 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     timeout: float = 0.0
     isolate: bool = False
     changes_with: str = ""
+    access: Access = Access.PUBLIC
     clocked: bool = False
     moment: datetime | None = None
 

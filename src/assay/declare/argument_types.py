@@ -15,7 +15,7 @@ from assay.declare.words import (
     RuleDeclaration,
     SourceDeclaration,
 )
-from assay.model import Consumer, Freshness
+from assay.model import Access, Consumer, Freshness
 from assay.plan.moments import NEVER, TURNS
 from assay.plan.window_text import MOST_WORKING_DAYS
 from assay.text import clean
@@ -189,6 +189,7 @@ _DURATION = _optional(_Type(_is_duration, 'a length of time such as "10m", or a 
 _CALENDAR = _Type(_is_calendar, 'the name of a calendar, such as "GB-ENG", or calendar(...)')
 _ON = _Type(_is_days, "the name of a calendar, calendar(...), or its working_day(3)")
 _DAYS = _Type(_is_listed, 'a list of dates such as "2011-12-24", or the path of a file')
+_ACCESS = _Type(_one_of(*Access), '"private", "protected" or "public"')
 _TYPES: Mapping[type, Mapping[str, _Type]] = {
     ProductDeclaration: {
         "name": _TEXT,
@@ -218,6 +219,7 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
             _one_of("", *TURNS, NEVER),
             '"hour", "day", "week", "month", "quarter", "year" or "never"',
         ),
+        "access": _ACCESS,
     },
     PartsDeclaration: {
         "of": _INPUT,
@@ -237,6 +239,7 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "freshness": _FRESHNESS,
         "event_time": _TEXT,
         "poll": _DURATION,
+        "access": _ACCESS,
     },
     FileDeclaration: {
         "name": _optional(_TEXT),
@@ -246,6 +249,7 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "purpose": _TEXT,
         "freshness": _FRESHNESS,
         "poll": _DURATION,
+        "access": _ACCESS,
     },
     CalendarDeclaration: {
         "name": _optional(_TEXT),

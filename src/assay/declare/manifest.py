@@ -35,7 +35,7 @@ from assay.engines.sql.reader import Parsed, bare
 from assay.engines.sql.tables import SqlTable
 from assay.engines.types import is_zone
 from assay.jsonform import encode
-from assay.model import Freshness, Product, Rule, Source, WorkCalendar
+from assay.model import Access, Freshness, Product, Rule, Source, WorkCalendar
 from assay.plan.digests import digest
 from assay.plan.due_times import wrong_cron
 from assay.plan.graph import Graph
@@ -76,6 +76,17 @@ class _Declared(Struct):
     calendars: list[WorkCalendar]
 
 
+class _ProductAccess(Struct):
+    name: str
+    access: Access = Access.PUBLIC
+
+
+class _DeclaredAccess(Struct):
+    """What the body of the manifest says of who may read each product."""
+
+    products: list[_ProductAccess]
+
+
 H = TypeVar("H", _ManifestHeader, _CacheHeader)
 T = TypeVar("T")
 
@@ -103,6 +114,15 @@ def last_manifest(config: Config) -> tuple[Graph, datetime] | None:
         return graph, datetime.fromtimestamp(written_at, UTC)
     except _UNREADABLE:
         return None
+
+
+def last_access(config: Config) -> Mapping[str, Access]:
+    """Return who may read each product, as last read; of no product if that cannot be read."""
+    try:
+        _, body = _read(config, FILE, _ManifestHeader)
+        return {each.name: each.access for each in decode(body, type=_DeclaredAccess).products}
+    except _UNREADABLE:
+        return {}
 
 
 def write_manifest(config: Config, graph: Graph, files: list[str], stamp: str) -> None:

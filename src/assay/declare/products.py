@@ -9,7 +9,7 @@ from assay.declare.names import Names
 from assay.declare.partitions import Partitions
 from assay.declare.promises import read_freshness
 from assay.declare.words import ProductDeclaration
-from assay.model import QUARANTINE, THIS, Contract, Input, Kind, Product, Rule
+from assay.model import QUARANTINE, THIS, Access, Contract, Input, Kind, Product, Rule
 from assay.plan.digests import code_of, digest
 from assay.times import seconds_of
 
@@ -76,6 +76,7 @@ def read_product(
         timeout=seconds_of(timeout),
         isolate=declared.isolate,
         changes_with=declared.changes_with,
+        access=Access(declared.access),
         clocked=implementation.clocked or any(rule.clocked for rule in rules),
     )
 
@@ -102,6 +103,7 @@ def quarantine_of(product: Product, names: Names) -> Product:
         inputs=(Input(alias=product.bare, name=product.name),),
         tags=product.tags,
         release_group=product.release_group,
+        access=product.access,
     )
 
 

@@ -20,6 +20,7 @@ from assay.declare.sources import read_source
 from assay.engines.make import Recipe
 from assay.engines.sql import reader
 from assay.engines.sql.tracing import traced
+from assay.model import Access, Product, Where
 from assay.plan.graph import Graph
 from assay.rules.schema import Schema
 
@@ -81,6 +82,7 @@ def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolve
         definitions[quarantine.name] = Definition()
     graph = Graph(products=products, sources=sources, calendars=calendars.by_name)
     _check_cycle(graph, names)
+    _check_access(graph, names)
     graph = with_trading(graph, names)
     names.raise_problems()
     graph = traced(graph)
@@ -111,3 +113,26 @@ def _check_cycle(graph: Graph, names: Names) -> None:
         message = f"these products are made of each other: {' -> '.join(cycle)}"
         hint = "Break the circle: one of them has to be made of something else."
         names.report(message, graph.products[cycle[0]].where, hint)
+
+
+def _check_access(graph: Graph, names: Names) -> None:
+    """Report products and rules that read what is private to another domain."""
+    for product in graph.products.values():
+        for read in product.reads:
+            other = graph.products.get(read) or graph.sources.get(read)
+            if other and other.access is Access.PRIVATE and other.domain != product.domain:
+                message = f"{product.name} reads {read}, which is private to {other.domain}"
+                hint = (
+                    f"Read another product of {other.domain}, or declare {read} with"
+                    f' access="protected" ({other.where}).'
+                )
+                names.report(message, _place_of_reading(product, read), hint)
+
+
+def _place_of_reading(product: Product, read: str) -> Where:
+    """Return where a product is declared, or the rule of it that alone reads something."""
+    if any(i.name == read for i in product.inputs):
+        return product.where
+    rules = product.contract.rules
+    reading = (rule.where for rule in rules if any(i.name == read for i in rule.inputs))
+    return next(reading, product.where)

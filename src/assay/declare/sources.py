@@ -12,7 +12,7 @@ from assay.declare.names import Names
 from assay.declare.promises import read_freshness
 from assay.declare.words import FileDeclaration, SourceDeclaration
 from assay.engines.types import source_column
-from assay.model import Column, Partition, Source, Where
+from assay.model import Access, Column, Partition, Source, Where
 from assay.plan.digests import digest
 from assay.plan.names import nearest
 from assay.plan.parts import Template, template
@@ -38,7 +38,8 @@ def read_source(
     source = _read(name, declared, where, names)
     freshness = read_freshness(name, declared.freshness, where, calendars, names)
     poll = seconds_of(declared.poll or 0)
-    return replace(source, partition=partition, freshness=freshness, poll=poll)
+    access = Access(declared.access)
+    return replace(source, partition=partition, freshness=freshness, poll=poll, access=access)
 
 
 def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) -> Source:

@@ -68,6 +68,7 @@ class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     freshness: Freshness | None = None
     event_time: str = ""
     poll: str | float | None = None
+    access: str = "public"
 
 
 class FileDeclaration(SourceDeclaration, frozen=True, kw_only=True, eq=False):
@@ -142,6 +143,7 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     timeout: str | float | None = None
     isolate: bool = False
     changes_with: str = ""
+    access: str = "public"
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     def refers(self, alias: str) -> Any:
@@ -184,6 +186,7 @@ class ProductKeywords(TypedDict, total=False):
     timeout: str | float
     isolate: bool
     changes_with: Literal["", "hour", "day", "week", "month", "quarter", "year", "never"]
+    access: Literal["private", "protected", "public"]
 
 
 def _check_keywords(function: str, given: Mapping[str, Any], keywords: Collection[str]) -> None:
@@ -243,6 +246,8 @@ def product(
     isolate (bool): whether the function runs in a process of its own. Default False.
     changes_with ("hour", "day", "week", "month", "quarter", "year" or "never"): when a product that
         reads the clock is built again, in UTC. Default "": it may not read the clock.
+    access ("private", "protected" or "public"): who may read the product: products of its own
+        domain, products of this project, or everyone, also `assay.read`. Default "public".
     """
     where, module = _caller()
     _check_keywords("product", about, ProductKeywords.__annotations__)
@@ -318,6 +323,7 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         freshness: Freshness | None = None,
         event_time: str = "",
         poll: str | float | None = None,
+        access: Literal["private", "protected", "public"] = "public",
     ) -> SourceDeclaration:
         """Declare files as one table that products can read.
 
@@ -345,6 +351,8 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
             the time of the newest file.
         poll (str or seconds): how often `products run` looks for new files, such as "5m". Default:
             as in pyproject.toml.
+        access ("private", "protected" or "public"): "private" lets only products of its own domain
+            read the source. Default "public".
         """
         where, module = _caller()
         return _collect(
@@ -363,6 +371,7 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
                 freshness=freshness,
                 event_time=event_time,
                 poll=poll,
+                access=access,
             )
         )
 
@@ -376,6 +385,7 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         purpose: str = "",
         freshness: Freshness | None = None,
         poll: str | float | None = None,
+        access: Literal["private", "protected", "public"] = "public",
     ) -> SourceDeclaration:
         """Declare one file of any kind as an input of functions: a workbook, a model, a YAML file.
 
@@ -392,6 +402,8 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         freshness (Freshness): by when a new file is promised. Default None.
         poll (str or seconds): how often `products run` looks for a new file, such as "5m". Default:
             as in pyproject.toml.
+        access ("private", "protected" or "public"): "private" lets only products of its own domain
+            read the file. Default "public".
         """
         where, module = _caller()
         return _collect(
@@ -409,6 +421,7 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
                 purpose=purpose,
                 freshness=freshness,
                 poll=poll,
+                access=access,
             )
         )
 

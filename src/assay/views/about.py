@@ -1,7 +1,7 @@
 """Products as they are declared, for `products ls`."""
 
 from assay.facts import Version
-from assay.model import Kind, Product, Severity
+from assay.model import Access, Kind, Product, Severity
 from assay.views.columns import DeclaredColumn, declared_columns
 from assay.views.freshness import FreshnessView
 from assay.views.products import readers_of
@@ -44,6 +44,7 @@ class AboutView(View, frozen=True, kw_only=True):
     retries: int
     timeout_seconds: float
     isolate: bool
+    access: Access
     description: str
     columns: tuple[DeclaredColumn, ...]
     rules: tuple[DeclaredRule, ...]
@@ -79,6 +80,7 @@ def about(product: Product, promise: FreshnessView | None = None) -> AboutView:
         retries=product.retries,
         timeout_seconds=product.timeout,
         isolate=product.isolate,
+        access=product.access,
         description=product.contract.description,
         columns=declared_columns(product.contract.columns),
         rules=tuple(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from assay.catalog import shared_catalog
 from assay.config import Config, find_config
+from assay.declare.manifest import last_access
 from assay.engines import duckdb as duck
 from assay.engines import polars as lazy
 from assay.engines.damage import damage_reported
@@ -18,7 +19,7 @@ from assay.engines.quoting import dotted
 from assay.engines.tables import StoredTable, split_of, stored
 from assay.errors import UsageError
 from assay.facts import Version
-from assay.model import QUARANTINE
+from assay.model import QUARANTINE, Access
 from assay.plan.holding import missing_and_earlier
 from assay.plan.names import nearest
 from assay.plan.parts import some_parts
@@ -45,10 +46,12 @@ def read(
 
     `as_of` is a moment (a datetime, or ISO 8601 text; UTC by default) or a release number.
     `project` is a folder in the project (by default the working directory). Raises UsageError for a
-    name that is not published, and warns (PartsHeldBack) when parts of the product are held back.
+    name that is not published, or that is private or protected, and warns (PartsHeldBack) when
+    parts of the product are held back.
     """
     products = published(_config(project), env, as_of, name)
     version = products.version(name)
+    _check_access(products.config, version.product)
     if not version.columns:
         raise UsageError(
             f"{version.product} is a file, not a table",
@@ -63,15 +66,18 @@ def path(
 ) -> Path:
     """Return the file of the published version of a product: for a table, a Parquet file.
 
-    Raises UsageError for a table that is stored in several files, as one in parts may be.
+    Raises UsageError for a table that is stored in several files, as one in parts may be, and for a
+    product that is private or protected.
     """
-    return published(_config(project), env, as_of, name).file(name)
+    products = published(_config(project), env, as_of, name)
+    _check_access(products.config, products.version(name).product)
+    return products.file(name)
 
 
 def connect(
     *, as_of: AsOf = None, env: str | None = None, project: Path | str | None = None
 ) -> "duckdb.DuckDBPyConnection":
-    """Return a DuckDB connection with a view for every published table, all from one moment.
+    """Return a DuckDB connection with a view for every public table, all from one moment.
 
     A view is called `domain.name`, and also by the bare name if only one product has it. The time
     zone is UTC, as it is for products.
@@ -79,8 +85,10 @@ def connect(
     import duckdb
 
     products = published(_config(project), env, as_of)
-    _warn(products.versions.values())
-    tables = products.stored(products.tables)
+    access = last_access(products.config)
+    public = [name for name in products.tables if _is_public(name, access)]
+    _warn(version for name, version in products.versions.items() if _is_public(name, access))
+    tables = products.stored(public)
     views = {name: duck.parquet(table) for name, table in tables.items()}
     bare_names = Counter(name.partition(".")[2] for name in tables)
     for name in tables:
@@ -220,6 +228,23 @@ def moment(as_of: AsOf) -> datetime | int | None:
 
 def _config(project: Path | str | None) -> Config:
     return find_config(Path(project) if project else Path.cwd())
+
+
+def _is_public(name: str, access: Mapping[str, Access]) -> bool:
+    """Return whether everyone may read a product; one that is no longer declared is public."""
+    return access.get(name, Access.PUBLIC) is Access.PUBLIC
+
+
+def _check_access(config: Config, name: str) -> None:
+    """Raise UsageError for a product that is private or protected."""
+    access = last_access(config)
+    if not _is_public(name, access):
+        of = "this project" if access[name] is Access.PROTECTED else name.partition(".")[0]
+        raise UsageError(
+            f"{name} is {access[name]}: only products of {of} read it",
+            hint=f"`products show {name}` and `products query` look at it;"
+            ' declared with access="public", everyone may read it.',
+        )
 
 
 def held_back(version: Version) -> str:
