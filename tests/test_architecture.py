@@ -42,7 +42,17 @@ LATE = {
     ("cli.verbs.materialize", "build.due"),
 }
 # What `products --help` and a no-op must not load.
-HEAVY = {"duckdb", "polars", "pandera", "rich", "psycopg", "pyarrow", "pydantic", "apprise"}
+HEAVY = {
+    "duckdb",
+    "polars",
+    "pandera",
+    "rich",
+    "psycopg",
+    "pyarrow",
+    "pydantic",
+    "apprise",
+    "sqlglot",
+}
 # What a no-op and `status` of a project without promises must not load: it costs as much as a tenth of them.
 OF_PROMISES = {
     f"assay.{module}"

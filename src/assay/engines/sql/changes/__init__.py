@@ -1,0 +1,1 @@
+"""Says in words how one query differs from another."""
