@@ -88,12 +88,12 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 class DeclarationError(UsageError):
-    """All mistakes found in the declarations, in file order."""
+    """All mistakes found in the declarations, or in the test files, in file order."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], *, of: str = "declarations") -> None:
         self.problems = tuple(sorted(problems, key=lambda p: (p.where.file, p.where.line)))
         count = len(self.problems)
-        super().__init__(f"{count} mistake{'s' if count > 1 else ''} in the declarations")
+        super().__init__(f"{count} mistake{'s' if count > 1 else ''} in the {of}")
 
     def __str__(self) -> str:
         return "\n".join(

@@ -35,6 +35,23 @@ def checked(numbers):
     return numbers
 """
 
+_TESTS = """
+["adds up"]
+inputs.lines = [{x = 1}, {x = 2}]
+expect = [{total = 4}]
+
+["is held back"]
+inputs.lines = [{x = 11}]
+expect = [{total = 11}]
+holds_back = "is small"
+"""
+_TESTS_OF_LINES = """
+["a line a number"]
+inputs.numbers = [{x = 1}, {x = 2}]
+now = 2024-01-03T07:00:00Z
+expect = [{x = 1, at = 2024-01-03T07:00:00}, {x = 2, at = 2024-01-03T08:00:00}, {x = 3}]
+"""
+
 Outputs = list[tuple[str, list[Any]]]
 
 
@@ -99,6 +116,8 @@ def first_days(place: Place, recorder: Recorder) -> None:
     place.numbers("b", 9)
     visits(place, 3, "1", "")
     visits(place, 4, "x", "2", "3")
+    place.write("products/total.test.toml", _TESTS)
+    place.write("products/lines.test.toml", _TESTS_OF_LINES)
     recorder.run("plan", "plan")
     recorder.events("materialize", "--now", "2024-01-05T07:00")
     recorder.events("retry", "--now", "2024-01-05T07:00")
@@ -119,6 +138,7 @@ def look(place: Place, recorder: Recorder) -> None:
     versions = run("history", "history", "total")
     run("history", "history", "note")
     run("history --rule", "history", "lines", "--rule", "the latest")
+    run("test", "test")
     run("lineage", "lineage", "total")
     run("lineage: a column", "lineage", "total.total")
     run("lineage: a column", "lineage", "numbers.x")

@@ -95,3 +95,22 @@ sql_product("p", "from raw", owner="o")
 """,
     )
     assert f"in/{folder}/a.csv does not say its" in place.run("materialize", "-s", "shop.p").out
+
+
+def test_a_day_in_the_paths_of_parquet_files_is_a_day_to_polars(place: Place) -> None:
+    for day in ("2024-01-01", "2024-01-02"):
+        (place.root / f"days/{day}").mkdir(parents=True)
+        pl.DataFrame({"v": [1]}).write_parquet(place.root / f"days/{day}/rows.parquet")
+    place.write(
+        "products/shop.py",
+        HEADER
+        + """
+raw = source.files("days/{day:date}/*.parquet", columns={"v": "bigint"})
+
+@product(owner="o")
+def frame(raw): return raw
+""",
+    )
+    assert place.materialize("-s", "domain:shop")[""]["exit_code"] == 0
+    rows = place.query("select day, v, typeof(day) as type from frame order by day")
+    assert rows == [{"day": f"2024-01-0{n}", "v": 1, "type": "DATE"} for n in (1, 2)]

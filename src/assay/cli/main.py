@@ -48,6 +48,7 @@ VERBS = {
     "show": "Show the first rows of a published product, without the values of sensitive columns.",
     "status": "Show which version of each product is published, and whether it is up to date.",
     "suggest": "Suggest a contract for a source or a published product, as pandera code to paste.",
+    "test": "Run the tests of products on the small inputs that they give.",
     "verify": "Check the catalog and all stored files for damage.",
     "why": "Explain what happens next to a product, step by step, and what would change that.",
 }
@@ -63,7 +64,6 @@ _COMMANDS_ELSEWHERE = {
         " `products lineage NAME` shows what one reads and what reads it."
     ),
     "list": "`products ls` lists the products.",
-    "test": "`products materialize` checks whatever it builds, and again when a rule changes.",
     "waive": (
         "`products materialize --restate NAME --because TEXT`"
         " lets settled rows change that are held back."

@@ -205,7 +205,7 @@ def to_polars(name: str) -> "pl.DataType | type[pl.DataType]":
     if name.endswith("[]"):
         return pl.List(to_polars(name[:-2]))
     if name.startswith("STRUCT("):
-        return pl.Struct({field: to_polars(type) for field, type in _fields(name)})
+        return pl.Struct({field: to_polars(type) for field, type in fields_of(name)})
     polars_name = next(p for p, d in _NAMES.items() if d == name)
     return getattr(pl, polars_name)  # type: ignore[no-any-return]
 
@@ -241,7 +241,7 @@ def storable(name: str) -> bool:
     if name.startswith("STRUCT(") and name.endswith(")"):
         return all(
             (_PLAIN_NAME.fullmatch(field) or identifier(field) in name) and storable(type)
-            for field, type in _fields(name)
+            for field, type in fields_of(name)
         )
     if name.startswith("MAP(") and name.endswith(")"):
         return all(storable(type) for type in _split(name[4:-1]))
@@ -303,7 +303,7 @@ def _check_fields(column: str, type: str) -> None:
             _check_fields(column, part)
     if not inner.startswith("STRUCT("):
         return
-    fields = list(_fields(inner))
+    fields = list(fields_of(inner))
     if twice := _same_names([name for name, _ in fields]):
         raise TypeRefused(
             f"column {column} has more than one field {', '.join(twice)}, so not all would be stored",
@@ -317,7 +317,7 @@ def _hint(name: str) -> str:
     return _HINTS.get(name.strip('"'), "cast it to text or to a number")
 
 
-def _fields(struct: str) -> Iterator[tuple[str, str]]:
+def fields_of(struct: str) -> Iterator[tuple[str, str]]:
     """Yield the fields of `STRUCT(name type, ...)`: names may be quoted, types nested."""
     for field in _split(struct[len("STRUCT(") : -1]):
         quoted = re.match(r'"((?:[^"]|"")*)" ', field)

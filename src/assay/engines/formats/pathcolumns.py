@@ -38,7 +38,9 @@ def path_columns(files: InputFiles) -> "list[pl.Expr]":
             unescaped_by_text := _escaped_values(files, group)
         ):
             value = value.replace([*unescaped_by_text], [*unescaped_by_text.values()])
-        columns.append(value.cast(to_polars(column.type)).alias(column.name))
+        is_day = column.type == "DATE"  # Polars casts no text to a day
+        value = value.str.to_date("%Y-%m-%d") if is_day else value.cast(to_polars(column.type))
+        columns.append(value.alias(column.name))
     return columns
 
 

@@ -1,0 +1,104 @@
+"""The verb `products test`: tests of products on the small inputs that they give."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import TextIO
+
+import click
+
+from assay.cli.options import JSON, options
+from assay.cli.printing import to_json
+from assay.cli.running import tune_garbage_collection
+from assay.declare.project import Project, open_project
+from assay.errors import UsageError
+from assay.plan.names import nearest
+from assay.signals import stop_at_sigterm
+from assay.testing.cases import Case, chosen, read_cases
+from assay.testing.results import CaseView, lines_of
+from assay.testing.running import run_case
+from assay.text import clean
+from assay.times import seconds_of
+
+_COLOURS = {"passed": "green", "failed": "red", "error": "red"}
+
+
+def _seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> float:
+    try:
+        return seconds_of(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}: write 90s or 10m") from None
+
+
+@click.command("test")
+@click.argument("names", nargs=-1)
+@click.option("-k", "words", default="", metavar="TEXT", help="Only the tests whose name has TEXT.")
+@click.option(
+    "--timeout",
+    default="60s",
+    callback=_seconds,
+    metavar="TIME",
+    help="How long a test may take; default: 60s.",
+)
+@options(JSON)
+def verb(names: Sequence[str], words: str, timeout: float, as_json: bool) -> None:
+    """Run the tests of products on the small inputs that they give."""
+    project = open_project()
+    cases = _chosen(project, names, words)
+    out = sys.stdout
+    stop_at_sigterm()
+    tune_garbage_collection()
+    with redirect_stdout(sys.stderr):  # output of users' code is not part of ours
+        project.definitions()
+        views = []
+        for case in cases:
+            views.append(run_case(project, case, timeout))
+            if not as_json:
+                _print(views[-1], out)
+        out.write(f"{to_json(views, indent=2) if as_json else _summary(views)}\n")
+    click.get_current_context().exit(int(any(view.result != "passed" for view in views)))
+
+
+def _chosen(project: Project, names: Sequence[str], words: str) -> list[Case]:
+    """Return the tests to run; UsageError for a name of no product, or without any test."""
+    cases = read_cases(project.config, project.graph)
+    products = project.graph.products
+    for name in names:
+        if not set(name) & set("*?["):
+            project.graph.resolve(name)
+    tests = chosen(cases, names, words)
+    if tests:
+        return tests
+    if not cases:
+        raise UsageError(
+            "there are no test files",
+            hint="Tests of a product are in a file NAME.test.toml beside the definitions.",
+        )
+    wanted = " ".join([*names, *([f"-k {words!r}"] if words else [])])
+    tested = {case.product for case in cases}
+    hint = nearest(names[0], tested) if names and tested < products.keys() else ""
+    raise UsageError(f"no test matches {wanted}", hint=hint)
+
+
+def _print(view: CaseView, out: TextIO) -> None:
+    """Print a line for a test, and below it what is wrong."""
+    label = click.style(f"{view.result:<7}", fg=_COLOURS[view.result])
+    name = f"{clean(view.product)}  {clean(view.test)}"
+    click.echo(f"  {label} {name}   {view.seconds:.1f} s", file=out)
+    if view.result != "passed":
+        for line in lines_of(view):
+            click.echo(f"          {clean(line)}", file=out)
+    out.flush()
+
+
+def _summary(views: Sequence[CaseView]) -> str:
+    counts = {
+        result: sum(view.result == result for view in views)
+        for result in ("passed", "failed", "error")
+    }
+    text = ", ".join(
+        f"{count} {'with an error' if result == 'error' else result}"
+        for result, count in counts.items()
+        if count
+    )
+    return f"  {text}"

@@ -1,0 +1,136 @@
+"""The files of a test: sources that are read from the rows that it gives, or from files that it names."""
+
+import re
+from collections.abc import Mapping, Sequence
+from glob import escape
+from pathlib import Path
+from shutil import copyfile
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from msgspec.structs import replace
+
+from assay.engines.types import from_polars
+from assay.errors import UsageError
+from assay.model import Column, Partition, Product, Source, Where
+from assay.plan.digests import digest
+from assay.testing.given import write
+from assay.testing.pieces import Key
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FILE = "given.parquet"
+_SUFFIXES = {"csv": (".csv",), "parquet": (".parquet",), "jsonl": (".jsonl", ".ndjson")}
+
+
+def suffixes(source: Source | None) -> tuple[str, ...]:
+    """Return how names of files end that are read as a source declares; ("",) for any file."""
+    if source is None:
+        return ()
+    if source.is_file:
+        return ("",)
+    plain = _SUFFIXES[source.format]
+    return (*plain, *(f"{suffix}.gz" for suffix in plain))
+
+
+def source_of_rows(source: Source, frame: "pl.DataFrame", folder: Path) -> Source:
+    """Return a source without placeholders as one Parquet file of these rows."""
+    file = folder / source.name / _FILE
+    write(frame, file)
+    return _moved(source, escape(str(file)))
+
+
+def source_with_placeholders(
+    source: Source, pieces: "Mapping[Key, pl.DataFrame]", folder: Path
+) -> Source:
+    """Return a source whose paths have the values that name its parts, each a folder."""
+    assert source.partition is not None
+    place, names = folder / source.name, source.partition.names
+    for key, frame in pieces.items():
+        columns = [column.name for column in source.columns]
+        write(frame.select(columns), place.joinpath(*map(_folder, key), _FILE))
+    pattern = "/".join([escape(str(place)), *["*"] * len(names), _FILE])
+    regex = "/".join([re.escape(str(place)), *["([^/]+)"] * len(names), re.escape(_FILE)])
+    # The name of a period is no text that would be escaped.
+    return _moved(source, pattern, regex, () if source.partition.grain else names)
+
+
+def source_in_parts(of: Product, pieces: "Mapping[Key, pl.DataFrame]", folder: Path) -> Source:
+    """Return a source whose parts have the rows of a product's parts, by the same names."""
+    assert of.partition is not None
+    place, grain = folder / of.name, of.partition.grain
+    for key, frame in pieces.items():
+        write(frame, place / _folder(_joined(key)) / _FILE)
+    return Source(
+        name=f"given.{of.name.replace('.', '_')}",
+        where=Where(""),
+        pattern=f"{escape(str(place))}/*/{_FILE}",
+        format="parquet",
+        columns=columns_of(next(iter(pieces.values()))),
+        reading=digest([str(place)]),
+        partition=Partition(names=("part",), grain=grain),
+        path_regex=f"{re.escape(str(place))}/([^/]+)/{re.escape(_FILE)}",
+        path_escaped=() if grain else ("part",),
+    )
+
+
+def source_as_declared(source: Source, file: Path, folder: Path) -> Source:
+    """Return a source of one file of its own format, which is read as the source declares."""
+    place = folder / source.name
+    below = file.name
+    if source.path_regex:
+        below = _placed(source, file)
+    copy = place / below
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copyfile(file, copy)
+    regex = f"{re.escape(str(place))}/{source.path_regex}" if source.path_regex else ""
+    moved = _moved(source, escape(str(copy)), regex, source.path_escaped)
+    return replace(moved, format=source.format)
+
+
+def _placed(source: Source, file: Path) -> str:
+    """Return the end of a file's path that the pattern of a source matches."""
+    for start in range(len(file.parts)):
+        end = "/".join(file.parts[start:])
+        if re.fullmatch(source.path_regex, end):
+            return end
+    assert source.partition is not None
+    raise UsageError(
+        f"{source.name}: the path {file} does not say its {', '.join(source.partition.names)}",
+        hint=f"Let it end as {source.pattern!r} does, or give rows.",
+    )
+
+
+def _moved(source: Source, pattern: str, regex: str = "", escaped: Sequence[str] = ()) -> Source:
+    """Return a source of Parquet files that are somewhere else, without a promise."""
+    return replace(
+        source,
+        pattern=pattern,
+        format="parquet",
+        path_regex=regex,
+        path_escaped=tuple(escaped),
+        reading=digest([source.reading, pattern]),
+        freshness=None,
+        poll=0.0,
+    )
+
+
+def columns_of(frame: "pl.DataFrame") -> tuple[Column, ...]:
+    """Return the columns of a data frame, in the types of DuckDB."""
+    return tuple(
+        Column(name=name, type=from_polars(dtype) or str(dtype))
+        for name, dtype in frame.schema.items()
+    )
+
+
+def _folder(value: str) -> str:
+    """Return the name of a folder that stands for a value; never `.` or `..`."""
+    return quote(value, safe=" ").replace(".", "%2E")
+
+
+def _joined(key: Key) -> str:
+    """Return the name of a part that several values name, as `plan.parts` writes it."""
+    if len(key) == 1:
+        return key[0]
+    return "/".join(value.replace("%", "%25").replace("/", "%2F") for value in key)
