@@ -233,6 +233,14 @@ class Outcome(Struct, frozen=True, kw_only=True):
         return 3 if is_held else 0
 
     @property
+    def changed_nothing(self) -> bool:
+        """Whether nothing was built, checked, published or held back: all stays as it was."""
+        return not self.interrupted and all(
+            isinstance(result.end, Keep) and not (result.built or result.judged or result.unbuilt)
+            for result in self.results.values()
+        )
+
+    @property
     def unfinished(self) -> list[str]:
         """The products that failed or did not come out, and those that are held only for that."""
         unfinished = {

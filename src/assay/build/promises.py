@@ -42,7 +42,8 @@ def record_due(workspace: Workspace, observed: Observed) -> Sequence[PromiseOutc
     watched = promises.watched(environment)  # also without windows: the last may have been removed
     if not windows and not watched:
         return ()
-    texts = {name: canonical(window.freshness).decode() for name, window in windows.items()}
+    text_of = {w: canonical(w.freshness).decode() for w in set(windows.values())}
+    texts = {name: text_of[window] for name, window in windows.items()}
     new = [
         Watched(name=name, freshness=text, since=now)
         for name, text in texts.items()

@@ -14,7 +14,6 @@ from assay.plan.ladder import plan
 from assay.plan.lateness import UNFINISHED, Progress, held_back, with_usual
 from assay.plan.observed import Observed
 from assay.plan.standing import Standing, standings_in, surroundings
-from assay.plan.windows import windows_of
 
 _FAILING = {Status.FAILED, Status.ERROR}
 _WORK = Build | Check | Waive | Maybe | Publish
@@ -53,7 +52,7 @@ def standings_of(
     `steps` are the decisions on all products, if they are known. Writes nothing.
     """
     graph = workspace.graph
-    if not windows_of(graph):
+    if not graph.has_promises:
         return {}
     if steps is None:
         steps = decisions(workspace, observed)

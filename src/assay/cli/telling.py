@@ -3,8 +3,7 @@
 import click
 
 from assay.build.workspace import Workspace
-from assay.decisions import Keep
-from assay.events import Outcome
+from assay.events import Outcome, held_parts
 from assay.plan.observed import Observed
 from assay.text import clean
 
@@ -35,9 +34,9 @@ def _is_quiet(workspace: Workspace, observed: Observed, outcome: Outcome) -> boo
     graph, results = workspace.graph, outcome.results
     return (
         not graph.has_promises
+        and outcome.changed_nothing
         and results.keys() >= graph.products.keys()
-        and all(isinstance(r.end, Keep) and not r.end.version.key.held for r in results.values())
-        and not any(result.unbuilt for result in results.values())
+        and not any(held_parts(result.end) for result in results.values())
         and not any(state.missing for state in observed.sources.values())
         and not workspace.catalog.has_news(workspace.environment)
     )

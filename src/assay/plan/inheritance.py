@@ -9,7 +9,7 @@ from assay.model import Freshness
 from assay.plan.calendars import DaysUnknown
 from assay.plan.graph import Graph
 from assay.plan.reach import undated
-from assay.plan.windows import Window, window_of
+from assay.plan.windows import Window, windows_of
 from assay.times import while_of
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -22,13 +22,16 @@ class _Tight(Struct, frozen=True, order=True):
     name: str
 
 
-def inherited(graph: Graph, now: datetime) -> Mapping[str, tuple[Freshness, str]]:
+def inherited(
+    graph: Graph, now: datetime, windows: Mapping[str, Window] | None = None
+) -> Mapping[str, tuple[Freshness, str]]:
     """Return the promises of products and sources without one of their own, and whose each is.
 
     The tightest falls due first after `now`; of `within`, an age that begins now. What nothing
-    dates but the time of its files inherits none: a list of countries may be old.
+    dates but the time of its files inherits none: a list of countries may be old. `windows` are
+    those of their own, if they are known.
     """
-    dues = _dues(graph, now)
+    dues = _dues(windows_of(graph) if windows is None else windows, now)
     if not dues:
         return {}
     without_date = undated(graph)
@@ -48,18 +51,11 @@ def inherited(graph: Graph, now: datetime) -> Mapping[str, tuple[Freshness, str]
     return handed
 
 
-def _dues(graph: Graph, now: datetime) -> Mapping[str, datetime]:
+def _dues(windows: Mapping[str, Window], now: datetime) -> Mapping[str, datetime]:
     """Return when the own promise of each product or source falls due next."""
     shared: dict[int, datetime] = {}  # by window: many products have the same
     dues: dict[str, datetime] = {}
-    declared = [
-        *((name, product.freshness) for name, product in graph.products.items()),
-        *((name, source.freshness) for name, source in graph.sources.items()),
-    ]
-    for name, freshness in declared:
-        if freshness is None:
-            continue
-        window = window_of(freshness, graph.calendars)
+    for name, window in windows.items():
         if id(window) not in shared:
             shared[id(window)] = _next_due(window, now)
         dues[name] = shared[id(window)]

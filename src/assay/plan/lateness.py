@@ -74,7 +74,9 @@ class Surroundings(Struct, frozen=True, kw_only=True, dict=True):
 
     - `as_of`: how far the data of each product and source reaches.
     - `windows`, `moments`: of every name that has a window of its own, or inherits one.
+    - `inherited_from`: the product whose window a name inherits.
     - `remembered`: causes that were looked for, by name, window and due moment.
+    - `limits`: inputs that were looked for, see `lacking`.
     """
 
     graph: Graph
@@ -83,7 +85,9 @@ class Surroundings(Struct, frozen=True, kw_only=True, dict=True):
     progress: Progress
     windows: Mapping[str, Window]
     moments: Mapping[str, Moments]
+    inherited_from: Mapping[str, str] = field(default_factory=dict)
     remembered: dict[tuple[str, int, datetime], tuple[Delay, ...]] = field(default_factory=dict)
+    limits: dict[tuple[str, int, Promise], Sequence[str]] = field(default_factory=dict)
 
     @cached_property
     def troubled(self) -> frozenset[str]:
@@ -140,11 +144,18 @@ def root_causes(
     return shown
 
 
-def lacking(name: str, promise: Promise, window: Window, around: Surroundings) -> list[str]:
+def lacking(name: str, promise: Promise, window: Window, around: Surroundings) -> Sequence[str]:
     """Return the inputs that do not reach what is promised, and limit how far a product reaches.
 
     Those that reach as far as it does, or further: a table of countries may be older.
     """
+    key = (name, id(window), promise)
+    if key not in around.limits:
+        around.limits[key] = _lacking(name, promise, window, around)
+    return around.limits[key]
+
+
+def _lacking(name: str, promise: Promise, window: Window, around: Surroundings) -> list[str]:
     if name not in around.graph.products:
         return []
     inputs = dict.fromkeys(i.name for i in around.graph.products[name].inputs)

@@ -6,8 +6,8 @@ from datetime import date, datetime, timedelta
 from msgspec import Struct
 
 from assay.plan.graph import Graph
-from assay.plan.lateness import Surroundings, lacking
-from assay.plan.windows import Promise
+from assay.plan.lateness import Moments, Surroundings, lacking
+from assay.plan.windows import Promise, Window
 
 HORIZON = timedelta(hours=48)  # nothing is forecast of promises that fall due later
 
@@ -36,16 +36,25 @@ def pending(around: Surroundings) -> Sequence[Pending]:
     """
     groups: dict[tuple[date | None, str], dict[str, Promise]] = {}
     held = _with_below(around, around.progress.held)
+    until = around.now + HORIZON
+    open_of: dict[tuple[int, datetime | None], Promise | None] = {}  # many have the same window
     for name in _promising(around.graph):
-        moments = around.moments[name]
         window, as_of = around.windows[name], around.as_of.get(name)
-        both = [promise for promise in (moments.last, moments.next) if promise]
-        promise = next((p for p in both if not window.reached(p, as_of)), None)
-        if promise and name not in held and promise.due <= around.now + HORIZON:
+        key = (id(around.moments[name]), as_of)
+        if key not in open_of:
+            open_of[key] = _open_promise(window, around.moments[name], as_of)
+        promise = open_of[key]
+        if promise and name not in held and promise.due <= until:
             day = None if isinstance(promise.reach, datetime) else promise.reach
             groups.setdefault((day, window.tz), {})[name] = promise
     waiting = [_pending(day, tz, promises, around) for (day, tz), promises in groups.items()]
     return sorted(waiting, key=lambda one: min(p.due for p in one.promises.values()))
+
+
+def _open_promise(window: Window, moments: Moments, as_of: datetime | None) -> Promise | None:
+    """Return the first promise that is not kept: the last that fell due, or the next."""
+    both = [promise for promise in (moments.last, moments.next) if promise]
+    return next((p for p in both if not window.reached(p, as_of)), None)
 
 
 def _promising(graph: Graph) -> Iterator[str]:

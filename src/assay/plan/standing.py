@@ -117,12 +117,9 @@ def standings(
 
 def standings_in(around: Surroundings, forecast: Mapping[str, Expected]) -> Mapping[str, Standing]:
     """Return how promises stand; sources first, then products in order."""
-    graph, handed = around.graph, inherited(around.graph, around.now)
+    graph = around.graph
     return {
-        name: replace(
-            _standing(name, around, forecast.get(name)),
-            inherited_from=handed[name][1] if name in handed else "",
-        )
+        name: _standing(name, around, forecast.get(name))
         for name in (*graph.sources, *graph.order)
         if name in around.windows
     }
@@ -133,7 +130,7 @@ def surroundings(
 ) -> Surroundings:
     """Return all windows, with the promises around a moment."""
     windows = windows_of(graph)
-    handed = inherited(graph, now)
+    handed = inherited(graph, now, windows)
     windows |= {name: window_of(f, graph.calendars) for name, (f, _) in handed.items()}
     return Surroundings(
         graph=graph,
@@ -142,6 +139,7 @@ def surroundings(
         progress=progress,
         windows=windows,
         moments=_moments(windows, as_of, now),
+        inherited_from={name: of for name, (_, of) in handed.items()},
     )
 
 
@@ -163,7 +161,14 @@ def _moments(
 
 def _standing(name: str, around: Surroundings, expected: Expected | None) -> Standing:
     window, moments, as_of = around.windows[name], around.moments[name], around.as_of.get(name)
-    standing = Standing(name=name, state=State.KEPT, window=window, as_of=as_of, next=moments.next)
+    standing = Standing(
+        name=name,
+        state=State.KEPT,
+        window=window,
+        as_of=as_of,
+        next=moments.next,
+        inherited_from=around.inherited_from.get(name, ""),
+    )
     if as_of is None and (problem := _why_unknown(name, around)):
         return replace(standing, state=State.UNKNOWN, problem=problem)
     if state := broken(window, moments, around.now, as_of):

@@ -250,7 +250,8 @@ def windows_of(graph: Graph) -> dict[str, Window]:
         *((source.name, source.freshness) for source in graph.sources.values()),
         *((product.name, product.freshness) for product in graph.products.values()),
     ]
-    return {name: window_of(f, graph.calendars) for name, f in declared if f}
+    shared = {f: window_of(f, graph.calendars) for f in {f for _, f in declared if f}}
+    return {name: shared[f] for name, f in declared if f}
 
 
 def never_due(window: Window) -> bool:

@@ -63,7 +63,9 @@ def record(
     """Open, change and close incidents as of now, and queue the messages about that."""
     graph, environment, now = workspace.graph, workspace.environment, workspace.clock()
     if stand is None:
-        facts = workspace.catalog.facts(environment, workspace.storage.holds)
+        facts = observed.facts
+        if outcome is None or not outcome.changed_nothing:
+            facts = workspace.catalog.facts(environment, workspace.storage.holds)
         observed = replace(observed, facts=facts, now=now)
         stand = stand_of(workspace, observed, _decided(workspace, observed, outcome))
     facts, results = observed.facts, results_of(outcome, stand.steps)

@@ -48,8 +48,7 @@ def verb(
     if as_json:
         print_json(views)
     else:
-        for line in _lines(views, observed.now):
-            click.echo(clean(line))
+        click.echo("\n".join(map(clean, _lines(views, observed.now))))
     if any(view.is_broken for view in views) and not warn_only:
         click.get_current_context().exit(_BROKEN)
 
