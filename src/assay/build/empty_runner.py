@@ -6,14 +6,15 @@ processes and connecting are refused: it is run for its plan, and must change no
 
 import os
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from msgspec import Struct
 from msgspec.json import decode
 
+from assay.build.harmless import Guard
 from assay.build.supervisor import supervised
 from assay.declare.project import Project, open_project
 from assay.engines.empty_run import run_empty
@@ -22,14 +23,6 @@ from assay.model import Column
 from assay.plan.flows import TableFlows
 from assay.plan.misfits import Traced, unchecked
 from assay.text import clean
-
-_REFUSED = {
-    *("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate"),
-    *("shutil.rmtree", "shutil.move", "shutil.copyfile", "shutil.copytree"),
-    *("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "subprocess.Popen"),
-    *("socket.connect", "socket.bind", "socket.sendto"),
-}
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class Opening(Struct, frozen=True, kw_only=True):
@@ -44,30 +37,6 @@ class Request(Struct, frozen=True, kw_only=True):
 
     product: str
     columns: dict[str, list[Column]]
-
-
-class _Guard:
-    """An audit hook that refuses what changes things, while it is closed."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        sys.addaudithook(self._audit)
-
-    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self.closed:
-            return
-        writes = event == "open" and bool((arguments[2] or 0) & _WRITES)
-        if (writes and arguments[0] != os.devnull) or event in _REFUSED:
-            what = f"{event} {arguments[0]}" if arguments else event
-            raise PermissionError(f"it is run for its lineage, and may change nothing ({what})")
-
-    @contextmanager
-    def __call__(self) -> Any:
-        self.closed = True
-        try:
-            yield
-        finally:
-            self.closed = False
 
 
 def run() -> None:
@@ -88,7 +57,7 @@ def run() -> None:
 
 
 def _serve(project: Project, messages: IO[bytes], replies: int) -> None:
-    guard = _Guard()
+    guard = Guard("it is run for its lineage")
     _send(replies, Traced(flows=TableFlows()))
     while message := messages.readline():
         request = decode(message, type=Request)

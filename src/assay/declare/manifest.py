@@ -125,13 +125,38 @@ def last_access(config: Config) -> Mapping[str, Access]:
         return {}
 
 
+def graph_in(file: Path) -> Graph | None:
+    """Return the graph in a copy of a manifest, wherever it is; None for any other file."""
+    try:
+        _, body = _read_file(file, _ManifestHeader)
+        return _graph_of(decode(body, type=_Declared))
+    except _UNREADABLE:
+        return None
+
+
+def encoded_graph(graph: Graph) -> bytes:
+    """Return a graph as the body of a manifest."""
+    return encode(_declared(graph))
+
+
+def decoded_graph(body: bytes) -> Graph | None:
+    """Return the graph of `encoded_graph()`; None for an impossible one."""
+    try:
+        return _graph_of(decode(body, type=_Declared))
+    except _UNREADABLE:
+        return None
+
+
 def write_manifest(config: Config, graph: Graph, files: list[str], stamp: str) -> None:
     """Store a graph for the next run; `stamp` is `made_from()` with `files`."""
+    _write(config, FILE, _ManifestHeader(stamp, files), _declared(graph))
+
+
+def _declared(graph: Graph) -> _Declared:
     index = {name: number for number, name in enumerate(graph.products)}
     order = [index[name] for name in graph.order]
     sources, products = [*graph.sources.values()], [*graph.products.values()]
-    declared = _Declared(sources, products, order, [*graph.calendars.values()])
-    _write(config, FILE, _ManifestHeader(stamp, files), declared)
+    return _Declared(sources, products, order, [*graph.calendars.values()])
 
 
 def _graph_of(declared: _Declared) -> Graph:
@@ -248,12 +273,16 @@ def _write_cache(config: Config, name: str, stored: Mapping[str, Any]) -> None:
 
 def _read(config: Config, name: str, header_type: type[H]) -> tuple[H, memoryview]:
     """Return the header and the body (up to 100 MB) of a file; ValueError for a damaged body."""
-    content = (config.state / name).read_bytes()
+    return _read_file(config.state / name, header_type)
+
+
+def _read_file(file: Path, header_type: type[H]) -> tuple[H, memoryview]:
+    content = file.read_bytes()
     end = content.index(b"\n")
     header = decode(content[:end], type=header_type)
     body = memoryview(content)[end + 1 :]
     if header.body != _sha(body):
-        raise ValueError(f"the body of {name} is not the one that was written")
+        raise ValueError(f"the body of {file.name} is not the one that was written")
     return header, body
 
 

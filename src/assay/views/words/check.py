@@ -5,6 +5,14 @@ from collections.abc import Iterator
 from assay.views.check import CheckView, FindingKind, FindingView, Level
 from assay.views.words.numbers import count_of
 
+# Kinds of changes: what they are about says more than a place, so they are in columns.
+_CHANGES = {
+    FindingKind.BREAKING,
+    FindingKind.LOOSENED,
+    FindingKind.COMPATIBLE,
+    FindingKind.LOGIC,
+}
+
 
 def check_lines(view: CheckView) -> Iterator[str]:
     """Yield the lines: one for each finding, its details below it, and a line of totals."""
@@ -14,8 +22,13 @@ def check_lines(view: CheckView) -> Iterator[str]:
 
 
 def finding_lines(finding: FindingView) -> Iterator[str]:
-    """Yield what was found, as compilers say it, and below it what else is known."""
+    """Yield what was found, as compilers say it or in columns, and below it what else is known."""
     subject = f"{finding.name}.{finding.of}" if finding.of else finding.name
+    if finding.kind in _CHANGES:
+        yield f"{finding.kind:10} {subject:30} {finding.what}"
+        for detail in finding.details:
+            yield f"{'':10} {detail.label:8} {detail.text}"
+        return
     kind = "" if finding.kind is FindingKind.DOES_NOT_FIT else f"{finding.kind}: "
     start = f"{finding.place}: " if finding.place else ""
     yield f"{start}{kind}{subject}: {finding.what}"

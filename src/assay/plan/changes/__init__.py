@@ -1,0 +1,1 @@
+"""What changed between two revisions of the declarations, and what it does to each promise."""

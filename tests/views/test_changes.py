@@ -1,0 +1,175 @@
+"""`products check --against`: what changed, who is affected, and what cannot be compared."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.build.test_revisions import committed, git
+from tests.conftest import Place
+
+LINES = """
+import pandera.polars as pa
+import polars as pl
+from assay import Consumer, Freshness, product, rule, source, sql_product
+
+raw = source.files("data/numbers-*.csv", columns={"x": pl.Int64})
+
+
+class Lines(pa.DataFrameModel):
+    id: int
+    amount: int = pa.Field(ge=0)
+
+
+@product(
+    owner="shop",
+    contract=Lines,
+    consumers=[Consumer(name="desk", decides="prices")],
+    freshness=Freshness(by="07:00"),
+)
+def lines(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw.select(pl.col("x").alias("id"), (pl.col("x") * 2).alias("amount"))
+
+
+total = sql_product(
+    "total",
+    "select sum(amount)::bigint as net from lines",
+    owner="finance",
+    rules=[rule.sql("not too much", "select net from this where net > 100")],
+)
+"""
+
+
+@pytest.fixture
+def shop(place: Place) -> Place:
+    """A project in git, on the branch main."""
+    place.numbers("numbers-1", 1, 2)
+    place.write("products/sales.py", LINES)
+    committed(place)
+    return place
+
+
+def lines_of(place: Place, *arguments: str) -> list[str]:
+    return place.run("check", "--against", *arguments).out.splitlines()
+
+
+def test_nothing_changed(shop: Place) -> None:
+    ran = shop.run("check", "--against", "main")
+    assert ran.code == 0
+    [line] = ran.out.splitlines()
+    assert line.startswith("2 products checked against main (")
+    assert line.endswith("): 0 errors, 0 warnings, 0 notes")
+
+
+def test_a_renamed_column_a_later_deadline_and_a_loosened_rule(shop: Place) -> None:
+    shop.edit("products/sales.py", "amount", "net_amount")
+    shop.edit("products/sales.py", "> 100", "> 200")
+    shop.edit("products/sales.py", "07:00", "08:00")
+    ran = shop.run("check", "--against", "main")
+    assert ran.code == 4
+    starts = [line.split(None, 2) for line in ran.out.splitlines() if line[0] != " "]
+    assert ["breaking", "sales.lines.amount", "renamed to net_amount"] in [
+        [*start[:2], start[2].partition(";")[0]] for start in starts
+    ]
+    assert ["breaking", "sales.lines", "freshness by 07:00 -> 08:00"] in starts
+    assert ["loosened", "sales.total", 'rule "not too much" 100 -> 200'] in starts
+    assert [start[0] for start in starts][:3] == ["breaking", "breaking", "loosened"]
+
+
+def test_a_loosened_rule_alone_is_a_warning(shop: Place) -> None:
+    shop.edit("products/sales.py", "> 100", "> 200")
+    assert shop.run("check", "--against", "main").code == 0
+
+
+def test_names_choose_what_is_compared(shop: Place) -> None:
+    shop.edit("products/sales.py", "> 100", "> 200")
+    shop.edit("products/sales.py", "07:00", "08:00")
+    assert shop.run("check", "total", "--against", "main").code == 0
+    assert shop.run("check", "lines", "--against", "main").code == 4
+
+
+def test_json_has_the_place_of_each_change(shop: Place) -> None:
+    shop.edit(
+        "products/sales.py",
+        'rules=[rule.sql("not too much", "select net from this where net > 100")]',
+        "rules=[]",
+    )
+    ran = shop.run("check", "--against", "main", "--json")
+    view = json.loads(ran.out)
+    [finding] = view["findings"]
+    assert view["against"].startswith("main (")
+    assert (finding["kind"], finding["level"]) == ("loosened", "warning")
+    assert finding["file"] == "products/sales.py"
+    assert finding["removed"]
+    assert finding["line"] > 0
+
+
+def test_a_folder_and_a_copy_of_a_manifest(shop: Place) -> None:
+    copy = shop.root.parent / "copy"
+    shutil.copytree(shop.root, copy, ignore=shutil.ignore_patterns(".products"))
+    shop.run("check")
+    shutil.copy(shop.root / ".products/manifest.json", shop.root.parent / "old.json")
+    before = sorted(p.name for p in copy.rglob("*"))
+    shop.edit("products/sales.py", "07:00", "08:00")
+    for old in (str(copy), "../copy", "../old.json"):
+        ran = shop.run("check", "--against", old)
+        assert (ran.code, ran.out.splitlines()[0].split()[0]) == (4, "breaking"), old
+    assert sorted(p.name for p in copy.rglob("*")) == before, "reading a folder changes nothing"
+
+
+def test_an_environment_is_compared_by_what_is_recorded(shop: Place) -> None:
+    shop.run("materialize")
+    assert shop.run("check", "--against", "env:prod").code == 0
+    assert shop.run("check", "--against", "prod").code == 0, "no ref and no folder has this name"
+    shop.edit("products/sales.py", "amount", "net_amount")
+    shop.edit("products/sales.py", '"not too much"', '"fine"')
+    found = [line.split(None, 2) for line in lines_of(shop, "env:prod")[:-1] if line[0] != " "]
+    assert ["breaking", "sales.lines.amount"] in [line[:2] for line in found]
+    assert ["loosened", "sales.total", 'rule "not too much" removed'] in found
+
+
+def test_a_name_that_means_two_things_is_refused(shop: Place) -> None:
+    shop.run("materialize")
+    git(shop.root, "branch", "prod")
+    ran = shop.run("check", "--against", "prod")
+    assert ran.code == 2
+    assert "a git ref and an environment" in ran.err
+    assert "refs/heads/prod or env:prod" in ran.err
+    assert shop.run("check", "--against", "refs/heads/prod").code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("nope", "no such git ref"),
+        ("", "names nothing"),
+        ("./nope", "no such folder or file"),
+        ("env:nope", "nothing is published in it"),
+        ("data", "has no pyproject.toml"),
+        ("pyproject.toml", "is no manifest"),
+        ("--help-me", "no such git ref"),
+    ],
+)
+def test_what_cannot_be_read_is_no_comparison(shop: Place, text: str, problem: str) -> None:
+    ran = shop.run("check", f"--against={text}")
+    assert (ran.code, ran.out) == (2, "")
+    assert problem in ran.err
+
+
+def test_mistakes_in_the_old_declarations_are_told_as_those_of_the_old_side(shop: Place) -> None:
+    shop.edit("products/sales.py", "from lines", "from nowhere")
+    committed(shop)
+    shop.edit("products/sales.py", "from nowhere", "from lines")
+    ran = shop.run("check", "--against", "HEAD")
+    assert (ran.code, ran.out) == (2, "")
+    assert "the old declarations, of HEAD (" in ran.err
+    assert "products/sales.py:" in ran.err
+
+
+def test_a_forged_manifest_cannot_run_its_sql(shop: Place) -> None:
+    shop.run("check")
+    shop.forge(lambda _, declared: declared["products"][1].update(sql="copy this to 'x.csv'"))
+    (shop.root / ".products/manifest.json").rename(shop.root.parent / "old.json")
+    ran = shop.run("check", "--against", "../old.json")
+    assert ran.code == 2
+    assert "cannot be read" in ran.err
