@@ -19,14 +19,14 @@ raw_sales = source.files(
     freshness=Freshness(by="21:30", tz="Europe/London", on=SHOP, covers="today"),
     # Everything is read as text: what a line *is* decides whether it is there twice.
     columns={
-        "InvoiceNo": pl.String,
-        "StockCode": pl.String,
-        "Description": pl.String,
-        "Quantity": pl.String,
-        "InvoiceDate": pl.String,
-        "UnitPrice": pl.String,
-        "CustomerID": pl.String,
-        "Country": pl.String,
+        "InvoiceNo": (pl.String, "number of the invoice; C in front of a cancellation"),
+        "StockCode": (pl.String, "what was sold; a word for postage, fees and discounts"),
+        "Description": (pl.String, "what it is called, or a note of the warehouse"),
+        "Quantity": (pl.String, "units; negative when goods come back"),
+        "InvoiceDate": (pl.String, "date and time of the invoice, in local time"),
+        "UnitPrice": (pl.String, "pounds a unit"),
+        "CustomerID": (pl.String, "number of the customer, as a decimal; empty for unknown"),
+        "Country": (pl.String, "where the customer lives, as the shop writes it"),
     },
 )
 
@@ -35,9 +35,9 @@ country_codes = source.files(
     owner="reference-data@shop.example",
     purpose="ISO 3166 countries. Namibia's code is NA: no text is taken for a null here.",
     columns={
-        "ISO3166-1-Alpha-2": pl.String,
-        "CLDR display name": pl.String,
-        "Region Name": pl.String,
+        "ISO3166-1-Alpha-2": (pl.String, "code of two letters"),
+        "CLDR display name": (pl.String, "the country's usual English name"),
+        "Region Name": (pl.String, "continent"),
     },
 )
 
@@ -55,17 +55,21 @@ Money = Annotated[pl.Decimal, 18, 2]
 
 
 class SalesLines(pa.DataFrameModel):
-    invoice: str = pa.Field(str_matches=r"^C?\d{6}$")
-    stock_code: str
-    description: str = pa.Field(nullable=True)
-    quantity: int = pa.Field(ne=0)
-    invoiced_at: pl.Datetime
-    unit_price: Money = pa.Field(ge=0)
-    amount: Money
-    customer: str = pa.Field(nullable=True)
-    country: str
-    is_cancellation: bool
-    is_merchandise: bool
+    """An invoice line a row."""
+
+    invoice: str = pa.Field(
+        str_matches=r"^C?\d{6}$", description="number of the invoice; C in front of a cancellation"
+    )
+    stock_code: str = pa.Field(description="what was sold; a word for postage, fees and discounts")
+    description: str = pa.Field(nullable=True, description="what it is called")
+    quantity: int = pa.Field(ne=0, description="units; negative when goods come back")
+    invoiced_at: pl.Datetime = pa.Field(description="when, in local time")
+    unit_price: Money = pa.Field(ge=0, description="pounds a unit")
+    amount: Money = pa.Field(description="quantity times unit price, in pounds")
+    customer: str = pa.Field(nullable=True, description="number of the customer, if known")
+    country: str = pa.Field(description="where the customer lives, as the shop writes it")
+    is_cancellation: bool = pa.Field(description="whether the invoice takes goods back")
+    is_merchandise: bool = pa.Field(description="whether it is goods: no postage, fee or discount")
 
     class Config:
         strict = True
@@ -122,12 +126,16 @@ def sales_lines(raw_sales: pl.LazyFrame) -> pl.LazyFrame:
 
 
 class StockAdjustments(pa.DataFrameModel):
-    invoice: str
-    stock_code: str
-    adjusted_at: pl.Datetime
-    quantity: int
-    reason: str = pa.Field(nullable=True)
-    kind: str = pa.Field(isin=["written off", "found or free"])
+    """An invoice line without a price a row."""
+
+    invoice: str = pa.Field(description="number of the invoice")
+    stock_code: str = pa.Field(description="what was adjusted")
+    adjusted_at: pl.Datetime = pa.Field(description="when, in local time")
+    quantity: int = pa.Field(description="units; negative when they are gone")
+    reason: str = pa.Field(nullable=True, description="note of the warehouse")
+    kind: str = pa.Field(
+        isin=["written off", "found or free"], description="by the sign of the quantity"
+    )
 
 
 @product(
@@ -158,10 +166,12 @@ def stock_adjustments(sales_lines: pl.LazyFrame) -> pl.LazyFrame:
 
 
 class FeesAndCharges(pa.DataFrameModel):
-    day: pl.Date
-    charge: str
-    lines: int = pa.Field(gt=0)
-    amount: Money
+    """A day and kind of charge a row."""
+
+    day: pl.Date = pa.Field(description="day of the invoices")
+    charge: str = pa.Field(description="stock code of the charge")
+    lines: int = pa.Field(gt=0, description="invoice lines of it")
+    amount: Money = pa.Field(description="their sum in pounds")
 
     class Config:
         unique = ["day", "charge"]
@@ -187,10 +197,12 @@ fees_and_charges = sql_product(
 
 
 class CountriesMapped(pa.DataFrameModel):
-    country: str = pa.Field(unique=True)
-    alpha2: str = pa.Field(str_matches=r"^[A-Z]{2}$")
-    region: str = pa.Field(nullable=True)
-    lines: int = pa.Field(ge=0)
+    """A way to write a country a row."""
+
+    country: str = pa.Field(unique=True, description="country as it is written")
+    alpha2: str = pa.Field(str_matches=r"^[A-Z]{2}$", description="ISO code; ZZ for unknown")
+    region: str = pa.Field(nullable=True, description="continent")
+    lines: int = pa.Field(ge=0, description="invoice lines that write it so")
 
 
 @product(

@@ -12,15 +12,18 @@ ecb_rates = source.files(
     "fixtures/fx/eurofxref-*.csv",
     owner="treasury@shop.example",
     purpose="Euro reference rates of the European Central Bank: units of a currency for one euro.",
-    columns={"Date": pl.Date} | dict.fromkeys(CURRENCIES, pl.Float64),
+    columns={"Date": (pl.Date, "business day of the bank")}
+    | {currency: (pl.Float64, f"{currency} for one euro") for currency in CURRENCIES},
     null_values=["N/A"],
 )
 
 
 class FxRates(pa.DataFrameModel):
-    day: pl.Date
-    currency: str = pa.Field(isin=CURRENCIES)
-    rate: float = pa.Field(gt=0)
+    """A day and currency a row."""
+
+    day: pl.Date = pa.Field(description="business day of the bank")
+    currency: str = pa.Field(isin=CURRENCIES, description="ISO code of the currency")
+    rate: float = pa.Field(gt=0, description="units of the currency for one euro")
 
     class Config:
         unique = ["day", "currency"]
@@ -55,11 +58,13 @@ def fx_rates(ecb_rates: pl.LazyFrame) -> pl.LazyFrame:
 
 
 class DailyRevenueEur(pa.DataFrameModel):
-    day: pl.Date = pa.Field(unique=True)
-    net: float
-    rate: float = pa.Field(gt=0)
-    rate_of: pl.Date
-    net_eur: float
+    """A day a row."""
+
+    day: pl.Date = pa.Field(unique=True, description="trading day")
+    net: float = pa.Field(description="net revenue in pounds")
+    rate: float = pa.Field(gt=0, description="pounds for one euro")
+    rate_of: pl.Date = pa.Field(description="day of that rate: the last one known")
+    net_eur: float = pa.Field(description="net revenue in euros")
 
 
 @product(

@@ -15,18 +15,22 @@ bank_holidays = source.files(
     "fixtures/calendar/gb-eng-bank-holidays-*.csv",
     owner=OWNER,
     purpose="Bank holidays in England.",
-    columns={"date": pl.Date, "name": pl.String},
+    columns={"date": (pl.Date, "day off"), "name": (pl.String, "what is celebrated")},
 )
 
 
 class DailyRevenue(pa.DataFrameModel):
-    day: pl.Date = pa.Field(unique=True)
-    lines: int = pa.Field(gt=0)
-    invoices: int = pa.Field(gt=0)
-    gross: Money = pa.Field(ge=0)
-    cancelled: Money = pa.Field(le=0)
-    net: Money
-    largest_line: Money
+    """A trading day a row."""
+
+    day: pl.Date = pa.Field(unique=True, description="trading day")
+    lines: int = pa.Field(gt=0, description="invoice lines, cancellations too")
+    invoices: int = pa.Field(gt=0, description="invoices, cancellations too")
+    gross: Money = pa.Field(ge=0, description="pounds sold, charges included")
+    cancelled: Money = pa.Field(le=0, description="pounds taken back, negative")
+    net: Money = pa.Field(description="gross less what was cancelled")
+    largest_line: Money = pa.Field(
+        description="the most pounds in one line, of those not cancelled the same day"
+    )
 
 
 daily_revenue = sql_product(
@@ -78,10 +82,12 @@ daily_revenue = sql_product(
 
 
 class RefundRate(pa.DataFrameModel):
-    day: pl.Date = pa.Field(unique=True)
-    gross: Money = pa.Field(gt=0)
-    cancelled: Money = pa.Field(ge=0)
-    rate: float = pa.Field(ge=0)
+    """A day a row."""
+
+    day: pl.Date = pa.Field(unique=True, description="trading day")
+    gross: Money = pa.Field(gt=0, description="pounds of merchandise sold")
+    cancelled: Money = pa.Field(ge=0, description="pounds of merchandise taken back")
+    rate: float = pa.Field(ge=0, description="cancelled as a share of gross")
 
 
 refund_rate = sql_product(
@@ -116,13 +122,17 @@ refund_rate = sql_product(
 
 
 class MonthClose(pa.DataFrameModel):
-    month: pl.Date = pa.Field(unique=True)
-    trading_days: int
-    expected_days: int
-    lines: int
-    net: Money
-    merchandise_net: Money
-    net_eur: float
+    """A month a row."""
+
+    month: pl.Date = pa.Field(unique=True, description="first day of the month")
+    trading_days: int = pa.Field(description="days with revenue")
+    expected_days: int = pa.Field(
+        description="days on which the shop trades, up to the last of them"
+    )
+    lines: int = pa.Field(description="invoice lines, cancellations too")
+    net: Money = pa.Field(description="net revenue in pounds")
+    merchandise_net: Money = pa.Field(description="net less postage, fees and discounts")
+    net_eur: float = pa.Field(description="net revenue in euros, at each day's rate")
 
 
 month_close = sql_product(

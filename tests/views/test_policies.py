@@ -223,6 +223,22 @@ def test_policies_that_cannot_be_used_are_told_at_once(shop: Place) -> None:
         assert hint in checked.err[at : at + 250], name
 
 
+def test_the_example_keeps_its_policies(example: Place) -> None:
+    assert of_policies(example) == set()
+    example.edit("products/finance/fx.py", ', description="units of the currency for one euro"', "")
+    example.edit(
+        "products/sales.py", '    owner="warehouse@shop.example",\n    purpose=', "    purpose="
+    )
+    assert "sales.stock_adjustments has no owner" in example.run("check").err
+    example.edit(
+        "products/sales.py", '    purpose="Lines without', '    owner="o",\n    # "Lines without'
+    )
+    assert of_policies(example) == {
+        ("description", "error", "finance.fx_rates", "rate"),
+        ("purpose", "error", "sales.stock_adjustments", ""),
+    }
+
+
 def test_each_policy_is_documented() -> None:
     documented = (ROOT / "docs/policies.md").read_text()
     for policy in POLICIES:
