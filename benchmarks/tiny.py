@@ -50,12 +50,12 @@ def main() -> None:
     told = parser.parse_args()
     names = peers.chosen(told.peers)
     with tempfile.TemporaryDirectory() as folder:
-        _Tiny(Path(folder), told.products, polars=told.polars, contracts=told.contracts).measure(
+        Tiny(Path(folder), told.products, polars=told.polars, contracts=told.contracts).measure(
             told.runs, names
         )
 
 
-class _Tiny:
+class Tiny:
     """The project, for all sides, in a folder."""
 
     def __init__(self, root: Path, count: int, *, polars: bool, contracts: bool) -> None:

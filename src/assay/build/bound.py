@@ -1,20 +1,24 @@
 """Binds the products of a graph against empty tables, in order: their columns and their lineage."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import cached_property
 
 from msgspec.structs import replace
 
-from assay.build.bound_rules import BoundRules, unmet_demands
+from assay.build.bound_memo import Found, Memo
+from assay.build.bound_rules import BoundRules
 from assay.engines.binding import EmptyTables, Unbound
 from assay.engines.sql.reader import place
 from assay.engines.types import casts, readable, storable
 from assay.errors import TypeRefused
 from assay.model import Column, Kind, Product, Source
+from assay.plan.digests import digest
 from assay.plan.flows import EVERY, ColumnFlows, Flow, How, Lineage, TableFlows
 from assay.plan.graph import Graph
-from assay.plan.misfits import Degree, Misfit, Problem, Traced, no_column, unchecked
+from assay.plan.misfits import Degree, Misfit, Problem, Traced, unchecked
 from assay.rules.quarantine import BROKE
+from assay.rules.without_data import against_contract
 
 # What traces the function of a product, given the columns of its inputs by name.
 Trace = Callable[[Product, Mapping[str, Sequence[Column]]], Traced]
@@ -23,17 +27,27 @@ Trace = Callable[[Product, Mapping[str, Sequence[Column]]], Traced]
 class Bound:
     """Products and sources, bound one after another; `published` returns the columns of versions.
 
-    `trace` says what flows into the columns that a function returns. `misfits` are what does not
-    fit of the products that were asked for, in order.
+    `trace` says what flows into the columns that a function returns. `memo` has what was found
+    before; with all of it, no engine is imported. `vouch` is called before any SQL is bound.
+    `misfits` are what does not fit of the products that were asked for, in order.
     """
 
     def __init__(
-        self, graph: Graph, published: Callable[[str], Sequence[Column]], trace: Trace
+        self,
+        graph: Graph,
+        published: Callable[[str], Sequence[Column]],
+        trace: Trace,
+        memo: Memo,
+        vouch: Callable[[Iterable[str]], None],
     ) -> None:
         self.graph, self._published, self._trace = graph, published, trace
+        self._memo, self._vouch = memo, vouch
         self.flows: dict[str, TableFlows] = {}
         self.misfits: list[Misfit] = []
         self._columns: dict[str, tuple[Column, ...]] = {}
+        self._digests: dict[str, str] = {}  # of these columns
+        self._wanted: set[str] = set()
+        self._resources = ExitStack()
 
     def bind(self, names: Iterable[str], *, rules: bool = False) -> Lineage:
         """Return the lineage of these products and sources; with `rules`, bind their rules too.
@@ -44,18 +58,18 @@ class Bound:
         asked = set(names)
         of_rules = (self.graph.products[n].rule_inputs for n in asked & self.graph.products.keys())
         read = {name for each in of_rules for name in each} if rules else set()
-        wanted = made_of(self.graph, asked | read)
-        with EmptyTables() as tables:
-            for name in sorted(wanted & self.graph.sources.keys()):
-                self._keep(name, *_of_source(self.graph.sources[name]), tables)
-            for name in self.graph.order:
-                if name in wanted:
-                    self._bind(self.graph.products[name], tables, asked=name in asked)
+        self._wanted = made_of(self.graph, asked | read)
+        with self._resources:
+            for name in sorted(self._wanted & self.graph.sources.keys()):
+                self._keep(name, *_of_source(self.graph.sources[name]))
+            order = [self.graph.products[name] for name in self.graph.order if name in self._wanted]
+            for product in order:
+                self._bind(product, asked=product.name in asked)
             if rules:
-                bound = BoundRules(tables, self._columns, self._published_columns)
-                for name in self.graph.order:
-                    if name in asked:
-                        self.misfits += bound.misfits(self.graph.products[name])
+                bound = BoundRules(self._memo, self._with, self._columns, self._published_columns)
+                for product in order:
+                    if product.name in asked:
+                        self.misfits += bound.misfits(product)
         inputs = {
             name: _input_names(self.graph.products[name])
             for name in self.flows
@@ -63,8 +77,21 @@ class Bound:
         }
         return Lineage(self.flows, inputs)
 
-    def _bind(self, product: Product, tables: EmptyTables, *, asked: bool) -> None:
-        code = self._code(product, tables, traced=asked or not product.contract.columns)
+    @cached_property
+    def _tables(self) -> EmptyTables:
+        """A DuckDB instance, opened only if something has to be bound."""
+        self._vouch(sorted(self._wanted & self.graph.products.keys()))
+        return self._resources.enter_context(EmptyTables())
+
+    def _with(self, names: Iterable[str]) -> EmptyTables:
+        """Return tables among which are those of these names; Unbound for types of no use."""
+        for name in names:
+            columns = self._columns[name]
+            self._tables.ensure(name, [(column.name, column.type) for column in columns])
+        return self._tables
+
+    def _bind(self, product: Product, *, asked: bool) -> None:
+        code = self._code(product, traced=asked or not product.contract.columns)
         flows = code.flows
         if product.quarantines and not flows.unknown:
             flows = _less_quarantined(flows)
@@ -72,15 +99,16 @@ class Bound:
         if asked:
             self.misfits += (_misfit(product, problem) for problem in code.problems)
             if code.flows.columns:
-                self.misfits += _against_contract(product, code.flows)
-        self._keep(product.name, columns, _as_stored(flows, columns), tables)
+                have = {column.name: column.type for column in code.flows.columns}
+                self.misfits += against_contract(product, have)
+        self._keep(product.name, columns, _as_stored(flows, columns))
 
     def _published_columns(self, name: str) -> tuple[Column, ...]:
         """Return the columns of the published version; none if the catalog has types of no use."""
         columns = tuple(self._published(name))
         return columns if all(storable(column.type) for column in columns) else ()
 
-    def _code(self, product: Product, tables: EmptyTables, *, traced: bool) -> Traced:
+    def _code(self, product: Product, *, traced: bool) -> Traced:
         """Return what the code of a product gives."""
         if product.kind is Kind.FILE:
             return unchecked("a Python function writes it as a file")
@@ -91,11 +119,32 @@ class Bound:
             return Traced(flows=TableFlows(unknown=f"{what}: {why}"), problems=(problem,))
         if product.kind is Kind.QUARANTINE:
             return Traced(flows=self._quarantined(product.inputs[0].name))
-        if product.kind is Kind.SQL:
-            return _of_query(product, tables)
-        if not traced:
+        if product.kind is not Kind.SQL and not traced:
             return untraced(product, {})
+        is_sql = product.kind is Kind.SQL
+        inputs = [[i.alias, i.name, self._digests[i.name]] for i in product.inputs]
+        code = product.sql if is_sql else product.code.digest
+        key = digest([product.kind, product.name, code, inputs])
+        found = self._memo.recall(
+            key, lambda: Found(traced=self._of_query(product) if is_sql else self._of(product))
+        )
+        return found.traced or unchecked("it is not known")
+
+    def _of(self, product: Product) -> Traced:
         return self._trace(product, {i.name: self._columns[i.name] for i in product.inputs})
+
+    def _of_query(self, product: Product) -> Traced:
+        try:
+            tables = self._with(i.name for i in product.inputs)
+            return tables.bind_query(product.sql, product.domain, product.inputs)
+        except Unbound as error:
+            at = ""
+            if error.offset >= 0:
+                line, column, _ = place(product.sql, error.offset)
+                at = f", line {line} column {column}"
+            problem = Problem(what=error.what, offset=error.offset)
+            unknown = f"its query does not fit its inputs{at}: {error.what}"
+            return Traced(flows=TableFlows(unknown=unknown), problems=(problem,))
 
     def _quarantined(self, name: str) -> TableFlows:
         """Return the flows into the rows that the rules of a product set aside."""
@@ -111,17 +160,11 @@ class Bound:
         broke = ColumnFlows(name=BROKE, type="VARCHAR[]", flows=(every,))
         return TableFlows(columns=(*columns, broke), rows=(every,))
 
-    def _keep(
-        self, name: str, columns: Sequence[Column], flows: TableFlows, tables: EmptyTables
-    ) -> None:
+    def _keep(self, name: str, columns: Sequence[Column], flows: TableFlows) -> None:
         self.flows[name] = flows
-        if not columns:
-            return
-        try:
-            tables.add(name, [(column.name, column.type) for column in columns])
-        except Unbound:
-            return  # of a type that DuckDB does not have: a version of another engine's
-        self._columns[name] = tuple(columns)
+        if columns:
+            self._columns[name] = tuple(columns)
+            self._digests[name] = digest(list(columns))
 
 
 def made_of(graph: Graph, names: Iterable[str]) -> set[str]:
@@ -151,19 +194,6 @@ def _plain(columns: Iterable[Column]) -> tuple[ColumnFlows, ...]:
     return tuple(ColumnFlows(name=column.name, type=column.type) for column in columns)
 
 
-def _of_query(product: Product, tables: EmptyTables) -> Traced:
-    try:
-        return tables.bind_query(product.sql, product.domain, product.inputs)
-    except Unbound as error:
-        at = ""
-        if error.offset >= 0:
-            line, column, _ = place(product.sql, error.offset)
-            at = f", line {line} column {column}"
-        problem = Problem(what=error.what, offset=error.offset)
-        unknown = f"its query does not fit its inputs{at}: {error.what}"
-        return Traced(flows=TableFlows(unknown=unknown), problems=(problem,))
-
-
 def _misfit(product: Product, problem: Problem) -> Misfit:
     return Misfit(
         product=product.name,
@@ -173,27 +203,6 @@ def _misfit(product: Product, problem: Problem) -> Misfit:
         sql=product.sql,
         offset=problem.offset,
     )
-
-
-def _against_contract(product: Product, flows: TableFlows) -> Iterator[Misfit]:
-    """Yield what a build would refuse of the columns that the code of a product gives."""
-    have = {column.name: column.type for column in flows.columns}
-    problems, stored = [], have
-    try:
-        stored = have | casts(have, {c.name: c.type for c in product.contract.columns})
-    except TypeRefused as error:
-        problems.append(f"it {error.what}")
-    partition = product.partition
-    is_cut = partition and partition.in_rows and not product.follows
-    split = partition.names[0] if partition and is_cut else ""
-    lower = {name.lower() for name in have}
-    for keyword, name in (("event_time", product.event_time), ("partition_by", split)):
-        if name and name.lower() not in lower:
-            problems.append(f"{keyword}: {no_column(name, 'what its code gives', have)}")
-    for what in problems:
-        yield _misfit(product, Problem(what=what))
-    columns = [Column(name=name, type=type) for name, type in stored.items()]
-    yield from unmet_demands(product, columns)
 
 
 def _stored(product: Product, flows: TableFlows) -> tuple[Column, ...]:

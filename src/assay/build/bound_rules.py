@@ -1,15 +1,17 @@
 """Binds the rules of products against empty tables: what does not fit, found without data."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
+from assay.build.bound_memo import Found, Memo, RuleProblem
 from assay.engines.binding import EmptyTables, Unbound
 from assay.engines.quoting import identifier
-from assay.model import PREVIOUS, THIS, Column, Kind, Product, Rule, Severity
-from assay.plan.misfits import Degree, Misfit
+from assay.model import PREVIOUS, THIS, Column, Kind, Product, Rule
+from assay.plan.digests import digest
+from assay.plan.misfits import Degree, Misfit, Problem
 from assay.rules import with_queries
-from assay.rules.without_data import unmet
 
 _FILE = "__file"  # the table that rules about a file read as `this`
 _OF_FILE = (("file", "VARCHAR"), ("bytes", "BIGINT"))
@@ -18,71 +20,76 @@ _PUBLISHED = "__published"  # schema of the tables that rules read as `previous`
 
 
 class BoundRules(Struct, frozen=True):
-    """The rules of products whose columns are known, on `tables` that have no rows.
+    """The rules of products whose columns are known, bound against tables without rows.
 
-    `published` returns the columns of a product's published version; () for none.
+    `tables` holds the tables of these names; `published` returns the columns of a product's
+    published version, () for none.
     """
 
-    tables: EmptyTables
+    memo: Memo
+    tables: Callable[[Iterable[str]], EmptyTables]
     columns: Mapping[str, Sequence[Column]]
     published: Callable[[str], Sequence[Column]]
 
     def misfits(self, product: Product) -> Iterator[Misfit]:
         """Yield what does not fit of the rules of a product that are queries or conditions."""
-        rules = [rule for rule in product.contract.rules if rule.sql or _condition(rule)]
-        if not rules:
+        rules = product.contract.rules
+        asked = [number for number, rule in enumerate(rules) if rule.sql or _condition(rule)]
+        if not asked:
             return
-        this = self._this(product)
-        for rule in rules:
-            if not this:
-                what = f"the columns of {product.name} are not known"
-                yield _misfit(product, rule, what, Degree.UNCHECKED)
-            else:
-                yield from self._misfits_of(product, rule, this)
+        previous = tuple(self.published(product.name)) if product.uses_previous else ()
+        this = self.columns.get(product.name, ())
+        read = [self.columns.get(name, ()) for name in product.rule_inputs]
+        told = [
+            [r.sql, _condition(r), r.dated, r.closes, r.tz, [[i.alias, i.name] for i in r.inputs]]
+            for r in rules
+        ]
+        about = [product.name, product.kind, told, product.rule_inputs, this, previous, read]
+        found = self.memo.recall(
+            digest(["rules", about]), lambda: self._found(product, asked, previous)
+        )
+        for each in found.rules:
+            rule, problem = rules[each.rule], each.problem
+            yield Misfit(
+                product=product.name,
+                of=rule.text,
+                degree=problem.degree,
+                what=problem.what,
+                where=rule.where,
+                sql=_condition(rule) or rule.sql if problem.offset >= 0 else "",
+                offset=problem.offset,
+            )
 
-    def _misfits_of(self, product: Product, rule: Rule, this: str) -> Iterator[Misfit]:
-        tables = {i.alias: i.name for i in rule.inputs} | {THIS: this}
-        if PREVIOUS in tables:
-            tables[PREVIOUS] = self._previous(product, this)
-        known = {this, tables.get(PREVIOUS), *self.columns}
-        if unknown := sorted({*tables.values()} - known):
+    def _found(self, product: Product, asked: Iterable[int], previous: Sequence[Column]) -> Found:
+        problems = []
+        for number in asked:
+            problem = self._problem(product, product.contract.rules[number], previous)
+            if problem:
+                problems.append(RuleProblem(rule=number, problem=problem))
+        return Found(rules=tuple(problems))
+
+    def _problem(self, product: Product, rule: Rule, previous: Sequence[Column]) -> Problem | None:
+        this = _FILE if product.kind is Kind.FILE else product.name
+        names = {i.alias: i.name for i in rule.inputs} | {THIS: this, PREVIOUS: this}
+        reads = {i.name for i in rule.inputs} - {THIS, PREVIOUS} | {this}
+        if unknown := sorted(reads - {_FILE} - self.columns.keys()):
             what = f"the columns of {' and '.join(unknown)} are not known"
-            yield _misfit(product, rule, what, Degree.UNCHECKED)
-            return
-        tables = {a: n for a, n in tables.items() if not _is_bare(a, n, product)}
+            return Problem(what=what, degree=Degree.UNCHECKED)
+        tables = self.tables(reads - {_FILE})
+        if this == _FILE:
+            tables.ensure(_FILE, _OF_FILE)
+        if previous:
+            with suppress(Unbound):  # of a type that DuckDB does not have, of another engine's
+                name = f"{_PUBLISHED}.{product.name}"
+                tables.ensure(name, [(column.name, column.type) for column in previous])
+                names[PREVIOUS] = name
         query = _query(rule, self.columns.get(product.name, ()))
+        other = {a: n for a, n in names.items() if not _is_bare(a, n, product)}
         try:
-            self.tables.check(query, product.domain, tables)
+            tables.check(query, product.domain, other)
         except Unbound as problem:
-            yield _of_query(product, rule, query, problem)
-
-    def _this(self, product: Product) -> str:
-        """Return the table that rules read as `this`; '' if its columns are not known."""
-        if product.kind is not Kind.FILE:
-            return product.name if product.name in self.columns else ""
-        self.tables.ensure(_FILE, _OF_FILE)
-        return _FILE
-
-    def _previous(self, product: Product, this: str) -> str:
-        """Return the table that rules read as `previous`: without one, it is as `this`."""
-        columns = [(column.name, column.type) for column in self.published(product.name)]
-        if not columns:
-            return this
-        try:
-            self.tables.ensure(f"{_PUBLISHED}.{product.name}", columns)
-        except Unbound:
-            return this  # of a type that DuckDB does not have: a version of another engine's
-        return f"{_PUBLISHED}.{product.name}"
-
-
-def unmet_demands(product: Product, columns: Sequence[Column]) -> Iterator[Misfit]:
-    """Yield which demands of its contract a product of these columns cannot meet."""
-    for rule in product.contract.rules:
-        if (rule.demand and rule.demand.kind != "condition") and (what := unmet(rule, columns)):
-            is_error = rule.severity is Severity.ERROR
-            degree = Degree.WRONG if is_error else Degree.DOUBTFUL
-            of = rule.demand.column or rule.text
-            yield Misfit(product=product.name, of=of, degree=degree, what=what, where=rule.where)
+            return Problem(what=problem.what, offset=_offset(rule, query, problem.offset))
+        return None
 
 
 def _condition(rule: Rule) -> str:
@@ -104,22 +111,7 @@ def _query(rule: Rule, columns: Sequence[Column]) -> str:
     return query.replace("$now", f"timestamptz '{_MOMENT}+00'") if rule.dated else query
 
 
-def _of_query(product: Product, rule: Rule, query: str, problem: Unbound) -> Misfit:
-    text, offset = _condition(rule) or rule.sql, problem.offset
-    start = query.find(text)
-    if offset < 0 or start < 0:
-        return _misfit(product, rule, problem.what, Degree.WRONG)
-    offset -= len(query[:start].encode())
-    return Misfit(
-        product=product.name,
-        of=rule.text,
-        degree=Degree.WRONG,
-        what=problem.what,
-        where=rule.where,
-        sql=text,
-        offset=max(offset, -1),
-    )
-
-
-def _misfit(product: Product, rule: Rule, what: str, degree: Degree) -> Misfit:
-    return Misfit(product=product.name, of=rule.text, degree=degree, what=what, where=rule.where)
+def _offset(rule: Rule, query: str, offset: int) -> int:
+    """Return the place in the query or condition that a rule has; -1 if it is not in there."""
+    start = query.find(_condition(rule) or rule.sql)
+    return max(offset - len(query[:start].encode()), -1) if min(start, offset) >= 0 else -1

@@ -61,10 +61,11 @@ class EmptyRuns:
             return self._receive(self._limit)
         except TimeoutError:
             self._end()
-            return unchecked(f"its function {_LATE.format(limit=self._limit)}, without rows")
+            late = _LATE.format(limit=self._limit)
+            return unchecked(f"its function {late}, without rows", fleeting=True)
         except (OSError, EOFError, MsgspecError):
             self._end()
-            return unchecked(f"its function {_GONE}")
+            return unchecked(f"its function {_GONE}", fleeting=True)
 
     def _start(self) -> None:
         requests, self._requests = os.pipe()

@@ -7,8 +7,8 @@ libraries that read them. It holds no code: nothing in it is executed without re
 definitions again.
 
 Two caches make it faster to read the definitions again: of parsed queries, and of the functions of
-each file. All three files have a header on the first line, with the SHA-256 of the body that
-follows.
+each file. A third has what was found of products without data (`BOUND`). All files have a header on
+the first line, with the SHA-256 of the body that follows.
 """
 
 import fcntl
@@ -46,6 +46,7 @@ from assay.store.permissions import claim, create
 from assay.times import settled_before, while_of
 
 FILE, QUERIES, FUNCTIONS = "manifest.json", "queries.json", "functions.json"
+BOUND = "bound.json"
 _NOT_READ = {"root", "catalog", "policy"}  # settings that declarations do not depend on
 _LIBRARIES = ("duckdb", "polars", "pandera", "msgspec", "holidays", "cronsim")
 # Raised by reading a file that is missing, damaged, or was not written by this module.
@@ -223,7 +224,7 @@ def read_queries(config: Config) -> dict[str, Parsed]:
     The statement that would run is never taken from the file: it is made from the text that is
     looked up.
     """
-    stored = _read_cache(config, QUERIES, dict[str, tuple[str, list[tuple[str, str, int]]]])
+    stored = read_cache(config, QUERIES, dict[str, tuple[str, list[tuple[str, str, int]]]])
     queries = {}
     for text, (meaning, rows) in stored.items():
         if ";" not in text:
@@ -242,20 +243,20 @@ def write_queries(config: Config, queries: Mapping[str, Parsed]) -> None:
         for text, parsed in queries.items()
         if ";" not in text and not parsed.moving
     }
-    _write_cache(config, QUERIES, stored)
+    write_cache(config, QUERIES, stored)
 
 
 def read_functions(config: Config) -> dict[str, DigestCache]:
     """Return what the functions of each file are digested to, by the SHA-256 of the file."""
-    return _read_cache(config, FUNCTIONS, dict[str, DigestCache])
+    return read_cache(config, FUNCTIONS, dict[str, DigestCache])
 
 
 def write_functions(config: Config, files: Mapping[str, DigestCache]) -> None:
     """Store what the functions of each file are digested to, by the SHA-256 of the file."""
-    _write_cache(config, FUNCTIONS, files)
+    write_cache(config, FUNCTIONS, files)
 
 
-def _read_cache(config: Config, name: str, kind: type[dict[str, T]]) -> dict[str, T]:
+def read_cache(config: Config, name: str, kind: type[dict[str, T]]) -> dict[str, T]:
     """Return what a cache holds; nothing if other code or libraries wrote it."""
     with suppress(*_UNREADABLE):
         header, body = _read(config, name, _CacheHeader)
@@ -264,7 +265,8 @@ def _read_cache(config: Config, name: str, kind: type[dict[str, T]]) -> dict[str
     return {}
 
 
-def _write_cache(config: Config, name: str, stored: Mapping[str, Any]) -> None:
+def write_cache(config: Config, name: str, stored: Mapping[str, Any]) -> None:
+    """Store a cache for as long as the same code and libraries read it."""
     _write(config, name, _CacheHeader(digest(_tools())), stored)
 
 

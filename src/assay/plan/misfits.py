@@ -68,14 +68,15 @@ def no_column(name: str, owner: str, columns: Iterable[str]) -> str:
 class Traced(Struct, frozen=True, kw_only=True):
     """What the code of a product gives without data: columns and lineage, and its problems.
 
-    Without columns, nothing is known of what it gives.
+    Without columns, nothing is known of what it gives. `fleeting`: another time it may be other.
     """
 
     flows: TableFlows
     problems: tuple[Problem, ...] = ()
+    fleeting: bool = False
 
 
-def unchecked(why: str) -> Traced:
+def unchecked(why: str, *, fleeting: bool = False) -> Traced:
     """Return that nothing is known of what some code gives, and why."""
     problem = Problem(what=why, degree=Degree.UNCHECKED)
-    return Traced(flows=TableFlows(unknown=why), problems=(problem,))
+    return Traced(flows=TableFlows(unknown=why), problems=(problem,), fleeting=fleeting)

@@ -5,9 +5,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from assay.engines.types import DECIMAL, INTEGERS
-from assay.model import Column, Demand, Rule
-from assay.plan.misfits import no_column
+from assay.engines.types import DECIMAL, INTEGERS, casts
+from assay.errors import TypeRefused
+from assay.model import Column, Demand, Product, Rule, Severity
+from assay.plan.misfits import Degree, Misfit, no_column
 from assay.rules.compile import ByPandera, DecidedByColumns, compile_demand
 from assay.rules.literals import builtin_type, decode
 
@@ -20,6 +21,38 @@ _KINDS: dict[type, str] = {
     date: "time",
     datetime: "time",
 }
+
+
+def against_contract(product: Product, have: Mapping[str, str]) -> Iterator[Misfit]:
+    """Yield what a build would refuse of columns that code gives, or what a contract forbids.
+
+    `have` are the types of the columns as DuckDB spells them, by name.
+    """
+    problems, stored = [], have
+    try:
+        stored = {**have, **casts(have, {c.name: c.type for c in product.contract.columns})}
+    except TypeRefused as error:
+        problems.append(f"it {error.what}")
+    partition = product.partition
+    is_cut = partition and partition.in_rows and not product.follows
+    split = partition.names[0] if partition and is_cut else ""
+    lower = {name.lower() for name in have}
+    for keyword, name in (("event_time", product.event_time), ("partition_by", split)):
+        if name and name.lower() not in lower:
+            problems.append(f"{keyword}: {no_column(name, 'what its code gives', have)}")
+    for what in problems:
+        yield Misfit(product=product.name, degree=Degree.WRONG, what=what, where=product.where)
+    columns = [Column(name=name, type=type) for name, type in stored.items()]
+    for rule in product.contract.rules:
+        if rule.demand and (what := unmet(rule, columns)):
+            is_error = rule.severity is Severity.ERROR
+            yield Misfit(
+                product=product.name,
+                of=rule.demand.column or rule.text,
+                degree=Degree.WRONG if is_error else Degree.DOUBTFUL,
+                what=what,
+                where=rule.where,
+            )
 
 
 def unmet(rule: Rule, columns: Sequence[Column]) -> str:

@@ -1,12 +1,15 @@
 """What a column depends on and what depends on it, column by column."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from msgspec import Struct, field
 
-from assay.build.bound import Bound, Trace, made_of, untraced
+from assay.build.bound import Bound, Trace, untraced
+from assay.build.bound_memo import Found, Memo
 from assay.build.empty_runs import EmptyRuns
 from assay.build.workspace import Workspace
+from assay.declare.manifest import BOUND, content_digests, read_cache, write_cache
 from assay.errors import UsageError
 from assay.model import Column, Kind
 from assay.plan.flows import ROWS, Edge, Lineage, Place, TableFlows
@@ -131,24 +134,26 @@ def bound_around(workspace: Workspace, names: Iterable[str], *, rules: bool = Fa
 
     Functions are run on empty inputs, in a child process. With `rules`, rules are bound too.
     """
-    graph, catalog = workspace.graph, workspace.catalog
-    names = set(names)
-    wanted = made_of(graph, names)
-    workspace.project.vouch(sorted(wanted & graph.products.keys()))
+    graph, catalog, config = workspace.graph, workspace.catalog, workspace.config
     pointers = catalog.pointers(workspace.environment)
+    digests = cache(lambda file: content_digests(config, [file])[0][1])
+    memo = Memo(read_cache(config, BOUND, dict[str, Found]), digests)
 
     def published(name: str) -> tuple[Column, ...]:
         return catalog.version(pointers[name].version).columns if name in pointers else ()
 
     def bind(trace: Trace) -> BoundNames:
-        bound = Bound(graph, published, trace)
+        bound = Bound(graph, published, trace, memo, workspace.project.vouch)
         lineage = bound.bind(names, rules=rules)
         return BoundNames(lineage=lineage, misfits=tuple(bound.misfits))
 
     if workspace.project.outdated:  # there is no function that could be run
         return bind(untraced)
-    with EmptyRuns(workspace.config.root, workspace.clock()) as runs:
-        return bind(runs.trace)
+    with EmptyRuns(config.root, workspace.clock()) as runs:
+        bound = bind(runs.trace)
+    if found := memo.to_keep(len(graph.products)):
+        write_cache(config, BOUND, found)
+    return bound
 
 
 def _no_column(name: str, column: str, table: TableFlows) -> UsageError:
