@@ -259,6 +259,29 @@ def test_looking_and_doing_nothing_load_no_engine(place) -> None:
     )
 
 
+def test_checking_again_loads_no_engine(place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+        @product(owner="o", contract=pa.DataFrameSchema({"x": pa.Column(int)}))
+        def total(numbers): return numbers
+
+        sql_product("after", "from total", owner="o", rules=[
+            rule.rows(at_least=1),
+            rule.sql("none is negative", "select x from this where x < 0"),
+        ])
+        """,
+        header=True,
+    )
+    verbs = "\n".join([command("check"), command("lineage", "after.x")])
+    assert loaded_by(verbs, place.root) >= {"duckdb"}
+    assert not loaded_by(verbs, place.root) & HEAVY
+    place.edit("products/sales.py", "x < 0", "x < 1")
+    assert place.spawn("ls").code == 0  # reads the declarations
+    assert loaded_by(command("check"), place.root) & HEAVY, "the control: its rules changed"
+    assert not loaded_by(verbs, place.root) & HEAVY
+
+
 def test_only_projects_with_promises_load_what_is_about_them(place) -> None:
     text = """
         from assay import Freshness, source, sql_product
