@@ -10,6 +10,7 @@ that what is below it gets the same columns (only that one is bound again).
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def main() -> None:
         )
         shutil.rmtree(tiny.ours / "data")
         state = tiny.ours / ".products"
-        works = {
+        works: dict[str, Callable[[], object]] = {
             "a fresh clone": partial(shutil.rmtree, state, ignore_errors=True),
             "with the declarations read": partial((state / "bound.json").unlink, missing_ok=True),
             "nothing changed": lambda: None,

@@ -37,11 +37,11 @@ class Bound:
         graph: Graph,
         published: Callable[[str], Sequence[Column]],
         trace: Trace,
-        memo: Memo,
-        vouch: Callable[[Iterable[str]], None],
+        memo: Memo | None = None,
+        vouch: Callable[[Iterable[str]], None] = lambda _: None,
     ) -> None:
         self.graph, self._published, self._trace = graph, published, trace
-        self._memo, self._vouch = memo, vouch
+        self._memo, self._vouch = memo or Memo({}), vouch
         self.flows: dict[str, TableFlows] = {}
         self.misfits: list[Misfit] = []
         self._columns: dict[str, tuple[Column, ...]] = {}
