@@ -2,13 +2,16 @@
 
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from assay.model import Freshness
 from assay.plan.at_stake import at_stake
 from assay.plan.graph import Graph
+from assay.views.results import LateView, ResultKind
+from assay.views.words.results import late_lines
 from tests.conftest import Place
 from tests.plan.test_urgency import graph
 
@@ -95,6 +98,22 @@ def test_people_read_what_cannot_be_kept(shop: Place) -> None:
     [line] = [line for line in ran.out.splitlines() if line.startswith("  late")]
     assert "sales.extras" in line
     assert "cannot be there by 07:00 (likely 07:43): what can still be kept goes first" in line
+
+
+def test_a_due_time_of_another_day_has_its_date() -> None:
+    due = datetime(2011, 12, 9, 7, tzinfo=ZoneInfo("Europe/Berlin"))
+    late = LateView(
+        product="p",
+        result=ResultKind.LATE,
+        due=due,
+        likely=due + timedelta(minutes=5),
+        demoted=False,
+    )
+    for now, text in (
+        (datetime(2011, 12, 8, 23, 10, tzinfo=UTC), "by 07:00 (likely 07:05)"),
+        (datetime(2011, 12, 8, 22, 50, tzinfo=UTC), "by 2011-12-09 07:00 (likely 07:05)"),
+    ):
+        assert text in late_lines(late, 1, now)[0]
 
 
 def test_a_set_that_is_published_together_is_as_urgent_as_its_most_urgent_product(

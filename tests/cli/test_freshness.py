@@ -144,6 +144,12 @@ def test_selection_and_exit_codes(shop: Place) -> None:
     assert "nothing is published" in other.out
 
 
+def test_a_moment_that_is_none(shop: Place) -> None:
+    ran = shop.run("freshness", "--now", "yesterday")
+    assert ran.code == 2
+    assert "'yesterday' is no moment: write 2011-12-09T07:00" in ran.err
+
+
 def test_it_writes_nothing(shop: Place) -> None:
     def digest() -> str:
         files = sorted(f for f in (shop.root / ".products").rglob("*") if f.is_file())

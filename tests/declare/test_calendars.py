@@ -220,6 +220,21 @@ def test_sources_have_promises(place: Place) -> None:
         ("by='07:00', on='working day 3 of XXXX'", "there is no calendar 'XXXX'", ""),
         ("by='07:00', on='working day 40'", "no month has a working day 40", "working day 3 of"),
         ("by='07:00', covers='last day'", "covers 'last day' has no meaning", "previous quarter"),
+        ("by='07:00', covers='previuos day'", "has no meaning", "Did you mean 'previous day'?"),
+        ("by='07:00', covers='last month'", "has no meaning", "Did you mean 'previous month'?"),
+        ("by='07:00', covers='nonsense'", "has no meaning", "It is one of: today"),
+        ("by='07:00', on='Mon-Fry'", "no calendar 'Mon-Fry'", "Did you mean 'Mon-Fri'?"),
+        (
+            "by='07:00', on='wroking day 3 fo GB-EMG'",
+            "there is no calendar",
+            "Did you mean 'working day 3 of GB-ENG'?",
+        ),
+        ("by='07:00', on=SHOP.working_day(40)", "from 1 to 31, and is working_day(40)", ""),
+        ("'07:00'", "Freshness() takes keywords only: write by='07:00'", ""),
+        ("'36h'", "Freshness() takes keywords only: write within='36h'", ""),
+        ("by='07:00', timezone='UTC'", "no keyword 'timezone': did you mean 'tz'?", ""),
+        ("by='07:00', cover='today'", "no keyword 'cover': did you mean 'covers'?", ""),
+        ("by='07:00', x=1", "no keyword 'x': it has by, every, within, tz, on,", ""),
         ("by='07:00', covers='previous working day'", "no calendar says", "on='GB-ENG'"),
         ("by='07:00', covers='previous trading day'", "no calendar has these", "Give trading="),
         ("by='07:00', trading='SHOP'", "has trading=", "previous trading day"),
@@ -256,6 +271,13 @@ def test_mistakes_in_promises(place: Place, text: str, message: str, hint: str) 
     assert "products/sales.py:9" in ran.err
 
 
+def test_a_call_of_anything_else_is_reported_as_python_says_it(place: Place) -> None:
+    declare(place, "def calendar(*, x): ...\ncalendar(1)")
+    assert "takes 0 positional arguments but 1 was given" in place.run("plan").err
+    declare(place, "C = Consumer('desk')")
+    assert 'Consumer() takes keywords only: write name="desk"' in place.run("plan").err
+
+
 def test_all_mistakes_of_a_promise_at_once(place: Place) -> None:
     promise(
         place, "Freshness(by='25:00', tz='X', on='Y', covers='Z', at_least='W', warn_before='V')"
@@ -284,7 +306,10 @@ def test_all_mistakes_of_a_promise_at_once(place: Place) -> None:
         ("calendar(name='two words')", "'two words' cannot be the name", "letters, digits"),
         ("C = calendar(name=7)", "name= should be a text", ""),
         ("C = calendar()\nD = calendar(name='C')", "there are two calendars C", "Rename one"),
-        ("C = calendar(holidays=None)", "C: holidays= should be a text", ""),
+        ("C = calendar(holidays=None)", "C: holidays= should be a text", 'such as "GB-ENG"'),
+        ("C = calendar('GB-ENG')", 'calendar() takes keywords only: write holidays="GB-ENG"', ""),
+        ("C = calendar(holiday='GB')", "no keyword 'holiday': did you mean 'holidays'?", ""),
+        ("C = calendar(weekdays='Mon')", "no keyword 'weekdays': did you mean 'weekmask'?", ""),
     ],
 )
 def test_mistakes_in_calendars(place: Place, text: str, message: str, hint: str) -> None:

@@ -15,7 +15,8 @@ def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        raise click.BadParameter("write it as 2011-12-09T07:00 (UTC unless it says)") from None
+        example = "2011-12-09T07:00, or 2011-12-09T07:00+01:00 for another zone than UTC"
+        raise click.BadParameter(f"{value!r} is no moment: write {example}") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

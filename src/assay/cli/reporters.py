@@ -61,7 +61,7 @@ class PlainReporter:
                 self.show(view.result, retrying_lines(view, self.width))
             case CannotBeKept():
                 late = self.views.late(event)
-                self.show(late.result, late_lines(late, self.width))
+                self.show(late.result, late_lines(late, self.width, self.views.now))
             case WaitsForMemory():
                 waiting = self.views.waiting(event)
                 self.show(waiting.result, waiting_lines(waiting, self.width))

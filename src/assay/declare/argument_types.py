@@ -47,7 +47,7 @@ def wrong_arguments(declared: Any) -> Iterator[str]:
             yield f"{keyword}= should be {type_.expected}, and is {_quoted(value)}"
         elif type_.element:
             yield from _wrong_elements(keyword, value, type_.element)
-        elif type(value) in _TYPES:
+        elif type(value) in _TYPES and type(value) is not CalendarDeclaration:  # it is read itself
             yield from wrong_arguments(value)
         elif keyword == "inputs":
             for name, inner in value.items():
@@ -67,6 +67,8 @@ def _wrong_elements(keyword: str, values: Sequence[Any], type_: _Type) -> Iterat
 def _quoted(value: Any) -> str:
     """Return a short plain value as it is written in Python, and the type of any other."""
     is_short_int = type(value) is int and abs(value) < 10**_LONGEST_QUOTED
+    if isinstance(value, CalendarDay):
+        return f"working_day({_quoted(value.n)})"
     if value is None or type(value) in {str, bool, float} or is_short_int:
         text = repr(value)
         if len(text) <= _LONGEST_QUOTED:
@@ -187,7 +189,10 @@ _CONSUMER = _Type(_exactly(Consumer), "Consumer(name=...), and of no class of yo
 _FRESHNESS = _optional(_Type(_exactly(Freshness), "Freshness(by=...)"))
 _DURATION = _optional(_Type(_is_duration, 'a length of time such as "10m", or a number of seconds'))
 _CALENDAR = _Type(_is_calendar, 'the name of a calendar, such as "GB-ENG", or calendar(...)')
-_ON = _Type(_is_days, "the name of a calendar, calendar(...), or its working_day(3)")
+_ON = _Type(
+    _is_days,
+    f"the name of a calendar, calendar(...), or its working_day(3), from 1 to {MOST_WORKING_DAYS}",
+)
 _DAYS = _Type(_is_listed, 'a list of dates such as "2011-12-24", or the path of a file')
 _ACCESS = _Type(_one_of(*Access), '"private", "protected" or "public"')
 _TYPES: Mapping[type, Mapping[str, _Type]] = {
@@ -253,8 +258,8 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
     },
     CalendarDeclaration: {
         "name": _optional(_TEXT),
-        "holidays": _TEXT,
-        "weekmask": _TEXT,
+        "holidays": _Type(is_text, 'a text such as "GB-ENG"'),
+        "weekmask": _Type(is_text, 'a text such as "Mon-Fri"'),
         "closed": _DAYS,
         "open": _DAYS,
     },

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,7 +17,7 @@ from assay.declare.names import Names
 from assay.declare.words import CalendarDay, CalendarDeclaration
 from assay.model import Where, WorkCalendar
 from assay.plan.calendars import MONDAY_TO_FRIDAY
-from assay.plan.window_text import is_weekmask, weekdays_of
+from assay.plan.window_text import is_weekmask, on_of, weekdays_of
 from assay.store.files import not_a_file
 from assay.text import clean
 
@@ -29,6 +30,9 @@ _KINDS = (
     "A calendar is one made by calendar(...), such as SHOP; a country, subdivision or market of the"
     ' library holidays, such as "GB", "GB-ENG" or "XNYS"; or days of the week: "Mon Tue Wed".'
 )
+_WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_RANGES = [f"{first}-{last}" for first in _WEEK for last in _WEEK if first != last]
+_WORDS = ("working", "business", "day", "last", "first", "of", *_WEEK)
 _MOST_LINES = 3  # wrong lines of a file that are reported
 _LONGEST = 5_000_000  # bytes of a file of days
 
@@ -66,14 +70,18 @@ class Calendars:
             return self.name_of(value)
         return " ".join(str(value).split())
 
-    def problem_with(self, name: str) -> str:
-        """Return a hint for a name that is no calendar; '' for one that is, and is remembered."""
+    def problem_with(self, name: str, text: str = "") -> str:
+        """Return a hint for a name that is no calendar; '' for one that is, and is remembered.
+
+        `text` is what names it, such as "working day 3 of GB-ENG".
+        """
         if name in self.by_name or name in self._rejected or is_weekmask(name):
             return ""
         if calendar := library_calendar(name):
             self.by_name[name] = calendar
             return ""
-        return _nearest(name, [*self.by_name, *library_codes()]) or _KINDS
+        names = [*self.by_name, *library_codes()]
+        return _respelled(text or name, names) or _nearest(name, names) or _KINDS
 
     # -------------------------------------------------------------------------- declared calendars
 
@@ -226,6 +234,21 @@ def _nearest(name: str, names: Sequence[str]) -> str:
         return f"Did you mean {name.upper()!r}?"
     close = get_close_matches(name, names, n=1, cutoff=0.75)
     return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def _respelled(text: str, names: Sequence[str]) -> str:
+    """Return a hint with a text in which each word is the nearest that it can be; '' for none."""
+    words = {*_WORDS, *_RANGES, *names}
+    spelled = []
+    for word in text.split():
+        close = get_close_matches(word, words, n=1, cutoff=0.5)
+        spelled.append(word if word in words or word.isdigit() else "".join(close))
+    meant = " ".join(spelled)
+    with suppress(ValueError):
+        day = on_of(meant)
+        if day.n is not None and (day.calendar in {"", *names} or is_weekmask(day.calendar)):
+            return f"Did you mean {meant!r}?"
+    return f"Did you mean {meant!r}?" if is_weekmask(meant) else ""
 
 
 def _shown(value: Any) -> str:

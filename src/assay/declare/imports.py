@@ -12,12 +12,13 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 
 from msgspec import Struct, field
 
 from assay.config import PACKAGE, Config
 from assay.declare.accesses import Accesses, noticing
+from assay.declare.calls import wrong_call
 from assay.declare.exits import guard
 from assay.declare.files import definition_files
 from assay.declare.finder import MARK, ProjectFinder, is_below
@@ -106,7 +107,8 @@ def failure(error: BaseException, what: str, where: Where, root: Path) -> Proble
             where=Where(shown, error.lineno or 0),
             hint=(error.text or "").strip(),
         )
-    message = f"{what}: {type(error).__name__}: {words_of(error)}{_did_you_mean(error)}"
+    meant = wrong_call(error, _last_of_project(error, root))
+    message = f"{what}: {type(error).__name__}: {meant or words_of(error)}{_did_you_mean(error)}"
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -117,6 +119,16 @@ def failure(error: BaseException, what: str, where: Where, root: Path) -> Proble
     last = frames[-1]
     where = Where(str(Path(last.filename).relative_to(root)), last.lineno or 0)
     return Problem(what=message, where=where, hint=(last.line or "").strip())
+
+
+def _last_of_project(error: BaseException, root: Path) -> TracebackType | None:
+    """Return where the project's code was when it raised an error, or called what did."""
+    last, place = None, error.__traceback__
+    while place:
+        if Path(place.tb_frame.f_code.co_filename).is_relative_to(root):
+            last = place
+        place = place.tb_next
+    return last
 
 
 def _did_you_mean(error: BaseException) -> str:

@@ -80,12 +80,12 @@ def _wrong_times(promise: Freshness) -> Iterator[Problem]:
 
 def _wrong_days(promise: Freshness) -> Iterator[Problem]:
     """Yield what is wrong with `on`, `covers` and `trading`, except unknown calendars."""
+    if _refused(covers_of, promise.covers):
+        yield f"covers {promise.covers!r} has no meaning", _covers_hint(promise.covers)
     if error := _refused(on_of, promise.on):
         hint = 'Write on="GB-ENG", "working day 3 of GB-ENG" or "last working day of GB-ENG".'
         yield f"on {promise.on!r}: {error}", hint
-        return
-    if _refused(covers_of, promise.covers):
-        yield f"covers {promise.covers!r} has no meaning", _COVERS_HINT
+    if error or _refused(covers_of, promise.covers):
         return
     covers = covers_of(promise.covers)
     if covers == WORKING_DAY and on_of(promise.on) == on_of(""):
@@ -94,6 +94,13 @@ def _wrong_days(promise: Freshness) -> Iterator[Problem]:
     if promise.trading and covers not in {TRADING_DAY, *PERIODS}:
         message = "has trading=, which goes with covers= of a trading day, week, month or longer"
         yield message, 'Write covers="previous trading day", or take trading= away.'
+
+
+def _covers_hint(text: str) -> str:
+    """Return the period that may be meant; else all of them."""
+    text = re.sub(r"\b(last|prior|the)\b", "previous", text.lower())
+    close = get_close_matches(text, COVERS, n=1, cutoff=0.7)
+    return f"Did you mean {close[0]!r}? {_COVERS_HINT}" if close else _COVERS_HINT
 
 
 def _wrong_beside_within(promise: Freshness) -> Iterator[Problem]:
@@ -109,7 +116,8 @@ def _wrong_beside_within(promise: Freshness) -> Iterator[Problem]:
 def _unknown_calendars(promise: Freshness, calendars: Calendars) -> Iterator[Problem]:
     on = "" if _refused(on_of, promise.on) else on_of(promise.on).calendar
     for word, name in (("on", on), ("trading", promise.trading)):
-        hint = calendars.problem_with(name) if name else ""
+        text = promise.on if word == "on" else name
+        hint = calendars.problem_with(name, text) if name else ""
         if hint:
             yield f"{word} {getattr(promise, word)!r}: there is no calendar {name!r}", hint
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -61,7 +61,6 @@ from assay.views.results import (
 from assay.views.words.numbers import size
 from assay.views.words.whole import whole_because, whole_hint
 
-_SOON = timedelta(days=1)  # a promise that falls due later is shown with its date
 # Suffixes that a query which compares adds to the names of the columns that it returns.
 _COMPARED = re.compile(r"_(before|after|difference)_*$")
 _KINDS: Mapping[type, ResultKind] = {
@@ -220,8 +219,8 @@ class ProductViews(Struct, frozen=True):
         with suppress(DaysUnknown):
             if promise := window.next(self.now, readers.data_as_of if readers else None):
                 due = local(promise.due, window.tz)
-                soon = promise.due - self.now <= _SOON
-                return f", due {due:%H:%M}" if soon else f", due {due:%Y-%m-%d %H:%M}"
+                is_today = due.date() == local(self.now, window.tz).date()
+                return f", due {due:%H:%M}" if is_today else f", due {due:%Y-%m-%d %H:%M}"
         return ""
 
     def with_held_inputs(self, names: Iterable[str]) -> dict[str, list[str]]:

@@ -1,5 +1,7 @@
 """Text about a product that was planned, built or held: one line, and the reasons below it."""
 
+from datetime import datetime
+
 from assay.facts import short
 from assay.text import clean
 from assay.views.results import (
@@ -41,12 +43,14 @@ def retrying_lines(view: RetryingView, width: int) -> list[str]:
     return [f"{head}{when}: {error}; {view.number} of {view.of}"]
 
 
-def late_lines(view: LateView, width: int) -> list[str]:
-    """Return the line for a promise that will not be kept."""
+def late_lines(view: LateView, width: int, now: datetime | None) -> list[str]:
+    """Return the line for a promise that will not be kept; a moment of today has no date."""
     head = _head(view.result, view.product, width)
     likely = f"{view.likely:%H:%M}" if view.likely.date() == view.due.date() else day(view.likely)
     then = "what can still be kept goes first" if view.demoted else "it goes first"
-    return [f"{head}cannot be there by {view.due:%H:%M} (likely {likely}): {then}"]
+    is_today = now is not None and now.astimezone(view.due.tzinfo).date() == view.due.date()
+    due = f"{view.due:%H:%M}" if is_today else day(view.due)
+    return [f"{head}cannot be there by {due} (likely {likely}): {then}"]
 
 
 def waiting_lines(view: WaitingView, width: int) -> list[str]:
