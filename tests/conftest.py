@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from assay.catalog import open_catalog
 from assay.cli.main import main
 from assay.facts import Part
+from assay.testing import plugin
 from tests.forge import Forge
 from tests.server import Server, started
 
@@ -41,6 +42,12 @@ if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):  # a shell started this with `&`: tests of Ctrl-C would wait for ever
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the fixture `build` also where Assay was installed before it had a plugin."""
+    if not config.pluginmanager.has_plugin("assay"):
+        config.pluginmanager.register(plugin, "assay")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -70,6 +70,14 @@ def of_difference(difference: Difference) -> dict[str, Any]:
     }
 
 
+def text_of(difference: Difference, of: str) -> Iterator[str]:
+    """Yield the lines of a difference; `of` says what differs."""
+    fields = of_difference(difference)
+    yield from words_of(difference, of)
+    for line in difference_lines(fields["changed"], fields["missing"], fields["unexpected"]):
+        yield f"  {line}"
+
+
 def lines_of(view: CaseView) -> Iterator[str]:
     """Yield the lines of a test that did not pass, below the line that says so."""
     yield f"{view.file}:{view.line}" if view.line else view.file

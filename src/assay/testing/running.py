@@ -1,11 +1,8 @@
 """Runs tests of files: builds the product of each in a folder of its own, and compares."""
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +13,7 @@ from assay.signals import in_thread
 from assay.testing import results
 from assay.testing.cases import Case
 from assay.testing.compare import difference
+from assay.testing.folders import folder
 from assay.testing.results import CaseView
 from assay.testing.rows import path_of, table_of
 from assay.testing.trial import Trial, Tried
@@ -35,16 +33,6 @@ def within(seconds: float, work: Callable[[], T], name: str) -> T:
     if not wait([future], seconds).done:
         raise TookTooLong
     return future.result()
-
-
-@contextmanager
-def folder() -> Iterator[Path]:
-    """Give a folder that is removed afterwards, with everything that was built in it."""
-    path = Path(tempfile.mkdtemp(prefix="assay-test-"))
-    try:
-        yield path.resolve()
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def run_case(project: Project, case: Case, timeout: float) -> CaseView:
