@@ -19,7 +19,7 @@ POLICIES = (
     "logic_drift",
 )
 SEVERITIES = ("error", "warning", "off")
-_FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_FUNCTION = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*"  # compiled only where it is needed
 _NAMES_HINT = 'should be { pattern = "[a-z]+\\\\.[a-z_]+", severity = "error" }, or "off"'
 
 
@@ -132,7 +132,7 @@ def _mistakes_in_own(value: Any) -> Iterator[Mistake]:
         yield Mistake(("own",), 'should be a list such as ["policies:check_owners"]')
         return
     for function in value:
-        if not (isinstance(function, str) and _FUNCTION.fullmatch(function)):
+        if not (isinstance(function, str) and re.fullmatch(_FUNCTION, function)):
             what = f'has {str(function)[:60]!r}: write "module:function"'
             yield Mistake(("own",), what)
 

@@ -145,6 +145,23 @@ def test_they_are_imported_by_check_alone_and_anew(shop: Place) -> None:
     assert shop.run("check").code == 2
 
 
+def test_two_projects_in_one_process_have_modules_of_the_same_name(
+    shop: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    own = "from limits import found\n\n\ndef one(graph):\n    return found\n"
+    policy(shop, 'own = ["policies:one"]\n', own)
+    shop.write("limits.py", "found = []\n")
+    other = Place(tmp_path_factory.mktemp("other"))
+    other.write("products/sales.py", PRODUCTS, header=True)
+    policy(other, 'own = ["policies:one"]\n', own)
+    other.write(
+        "limits.py", "from assay import Finding\nfound = [Finding('sales.more', 'too many')]\n"
+    )
+    for _ in range(2):
+        assert of_policies(shop) == set()
+        assert of_policies(other) == {("policies:one", "error", "sales.more", "")}
+
+
 def test_a_policy_may_be_in_a_definition_module(shop: Place) -> None:
     shop.write(
         "products/rules_of_ours.py",
