@@ -15,16 +15,28 @@ from msgspec.structs import replace
 from assay.build.execute import execute
 from assay.build.workspace import Workspace
 from assay.cli.printing import to_json
+from assay.cli.report_files import folder_in_repository
 from assay.cli.reporters import JsonReporter, PlainReporter, RichReporter
 from assay.events import Outcome
+from assay.facts import Verdict, Version
+from assay.model import Product
 from assay.plan.as_of import as_of
 from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions
 from assay.signals import stop_at_sigterm
+from assay.views.formats.cases import Report
+from assay.views.formats.runs import RunReports
 from assay.views.products import ProductViews
 from assay.views.results import EndView
 
-_UNSAID = {"as_json", "because", "jobs", "wait"}  # options that are not recorded with a run
+_UNSAID = {
+    "as_json",
+    "because",
+    "jobs",
+    "junit",
+    "summary",
+    "wait",
+}  # options that are not recorded with a run
 _LONGEST = 300  # characters of a command that are recorded
 
 
@@ -39,11 +51,7 @@ def run_and_report(
     """Build the requested products, and report results as they occur."""
     stop_at_sigterm()
     tune_garbage_collection()
-    # Not the observed facts: these must see what the run records.
-    facts = workspace.catalog.facts(workspace.environment, workspace.storage.holds)
-    views = ProductViews(
-        workspace.graph, facts, as_of(workspace.graph, observed), workspace.clock()
-    )
+    views = _views(workspace, observed)
     width = max(map(len, request.products), default=0)
     reporter = _reporter(views, width, as_json)
     try:
@@ -56,6 +64,28 @@ def run_and_report(
             )
     finally:
         reporter.close()
+
+
+def run_report(workspace: Workspace, observed: Observed, outcome: Outcome) -> Report:
+    """Return the report of a run: the build of each product, and each of its rules, as cases."""
+
+    def verdict_of(product: Product, version: Version) -> Verdict | None:
+        verdicts = workspace.catalog.verdicts(version.id, workspace.environment)
+        return next((v for v in verdicts if v.contract == product.contract.digest), None)
+
+    reports = RunReports(
+        views=_views(workspace, observed),
+        verdict_of=verdict_of,
+        folder=folder_in_repository(workspace.config.root),
+    )
+    return reports.report("products materialize", outcome)
+
+
+def _views(workspace: Workspace, observed: Observed) -> ProductViews:
+    # Not the observed facts: these must see what the run records.
+    facts = workspace.catalog.facts(workspace.environment, workspace.storage.holds)
+    reaches = as_of(workspace.graph, observed)
+    return ProductViews(workspace.graph, facts, reaches, workspace.clock())
 
 
 def command_line() -> str:

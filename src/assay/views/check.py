@@ -32,6 +32,7 @@ _LEVELS = {
 class FindingKind(StrEnum):
     """What was found.
 
+    - `declaration`: a mistake in the declarations: nothing could be checked.
     - `does not fit`: code or a rule of a product does not fit its inputs, or its own contract.
     - `unchecked`: a product that cannot be checked without data, and why.
     - `breaking`: a promise to readers became weaker, or a demand on inputs stronger.
@@ -41,6 +42,7 @@ class FindingKind(StrEnum):
     - `policy`: a policy of the project is not kept.
     """
 
+    DECLARATION = "declaration"
     DOES_NOT_FIT = "does not fit"
     UNCHECKED = "unchecked"
     BREAKING = "breaking"

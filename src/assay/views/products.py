@@ -332,16 +332,22 @@ class ProductViews(Struct, frozen=True):
 
     # ----------------------------------------------------------------------------------- rules
 
-    def _rules(self, name: str, verdict: Verdict) -> tuple[RuleView, ...]:
-        """Return the rules that failed, warn or could not be checked, as declared today."""
+    def checked_rules(self, name: str, verdict: Verdict) -> tuple[RuleView, ...]:
+        """Return the rules that a verdict is about, with owners and reasons as declared today."""
         declared = {rule.text: rule for rule in self.graph.products[name].contract.rules}
         return tuple(
             _rule_view(
                 result, declared.get(result.text), self._hidden(name, declared.get(result.text))
             )
             for result in verdict.results
-            if result.status in {Status.FAILED, Status.ERROR, Status.WARNING}
         )
+
+    def _rules(self, name: str, verdict: Verdict) -> tuple[RuleView, ...]:
+        """Return the rules that failed, warn or could not be checked."""
+        news = {Status.FAILED, Status.ERROR, Status.WARNING}
+        if not any(result.status in news for result in verdict.results):
+            return ()
+        return tuple(rule for rule in self.checked_rules(name, verdict) if rule.status in news)
 
     def _held_by(
         self, name: str, end: End, checked_version: Version | None

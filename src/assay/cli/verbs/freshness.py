@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import click
 
@@ -9,8 +10,16 @@ from assay.build.workspace import Workspace
 from assay.cli.opening import note_earlier, note_unknown, opened, promises_of, selected_names
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.printing import print_json
+from assay.cli.report_files import (
+    JUNIT,
+    SUMMARY,
+    check_files,
+    folder_in_repository,
+    write_case_reports,
+)
 from assay.plan.observed import Observed
 from assay.text import clean
+from assay.views.formats.freshness import freshness_report
 from assay.views.freshness import FreshnessView
 from assay.views.words.freshness import cause_line, standing_line
 
@@ -22,6 +31,7 @@ _BROKEN = 3  # exit code when a promise is
 @options(SELECT, EXCLUDE, ENV, NOW, JSON)
 @click.option("--all", "everything", is_flag=True, help="Also what inherits a promise.")
 @click.option("--warn-only", is_flag=True, help="Exit with 0 also when something is late.")
+@options(JUNIT, SUMMARY)
 def verb(
     names: Sequence[str],
     select: Sequence[str],
@@ -31,6 +41,8 @@ def verb(
     as_json: bool,
     everything: bool,
     warn_only: bool,
+    junit: Path | None,
+    summary: Path | None,
 ) -> None:
     """Show which promises are kept, due, at risk, late or missed, and why.
 
@@ -38,19 +50,25 @@ def verb(
     when it is named, or with --all. Changes nothing. Exits with 3 when something is late or missed
     that has a promise of its own.
     """
+    check_files({"junit": junit, "summary": summary})
     with opened(env, now, last_good=True) as workspace:
         observed = workspace.observe()
         note_earlier(workspace, now)
         note_unknown(workspace)
         views = _views(workspace, observed, [*names, *select], exclude)
+        graph, folder = workspace.graph, folder_in_repository(workspace.config.root)
     if not (everything or names or select):
         views = [view for view in views if not view.inherited_from]
     if as_json:
         print_json(views)
     else:
         click.echo("\n".join(map(clean, _lines(views, observed.now))))
-    if any(view.is_broken for view in views) and not warn_only:
-        click.get_current_context().exit(_BROKEN)
+    written = write_case_reports(
+        lambda: freshness_report(views, graph, observed.now, folder), junit, summary
+    )
+    is_broken = any(view.is_broken for view in views) and not warn_only
+    if is_broken or not written:
+        click.get_current_context().exit(_BROKEN if is_broken else 1)
 
 
 def _views(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 import click
 from msgspec.structs import replace
@@ -10,7 +11,8 @@ from msgspec.structs import replace
 from assay.build.selection import with_restatements
 from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, EXCLUDE, JOBS, JSON, NOW, SELECT, options
-from assay.cli.running import print_summary, run_and_report
+from assay.cli.report_files import JUNIT, SUMMARY, check_files, write_case_reports
+from assay.cli.running import print_summary, run_and_report, run_report
 from assay.cli.telling import tell_people
 from assay.decisions import Blocked
 from assay.errors import UsageError
@@ -119,6 +121,7 @@ def _check_usage(
     metavar="TEXT",
     help="With --restate: the reason, which is recorded.",
 )
+@options(JUNIT, SUMMARY)
 def verb(
     names: Sequence[str],
     select: Sequence[str],
@@ -135,10 +138,13 @@ def verb(
     restate: Sequence[str],
     rules: Sequence[str],
     because: str,
+    junit: Path | None,
+    summary: Path | None,
 ) -> None:
     """Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s."""
     selectors, reason = [*names, *select], because.strip()
     _check_usage(selectors, parts, restate, rules, reason)
+    check_files({"junit": junit, "summary": summary})
     if due and (force or parts or restate):
         raise UsageError("--due builds what is due, and goes with no --force, --parts or --restate")
     with opened(env, now, create=True) as workspace:
@@ -162,5 +168,8 @@ def verb(
             if message := not_restated(name, restatement, outcome.results[name].end):
                 click.echo(clean(f"  {message}"), err=True)
         print_summary(outcome, as_json)
+        written = write_case_reports(
+            lambda: run_report(workspace, observed, outcome), junit, summary
+        )
         tell_people(workspace, observed, outcome)
-    click.get_current_context().exit(outcome.exit_code)
+    click.get_current_context().exit(outcome.exit_code or int(not written))

@@ -1,0 +1,1 @@
+"""What verbs found, in the formats that CI systems read."""
