@@ -183,6 +183,11 @@ MISTAKES = {
     "policies:gives_texts": ("policies.py:20", "finds a str, and no Finding", "Yield"),
     "policies:of_nothing": ("policies.py:24", "'total', which is not declared", "sales.total?"),
     "policies:fatal": ("policies.py:28", "gives severity='fatal'", "'error' or 'warning'"),
+    "policies:changes_it": (
+        "policies.py:37",
+        "policies:changes_it failed: AttributeError",
+        "clear()",
+    ),
     "policies:unsayable": (
         "policies.py:32",
         "gives what= of type int, which should be a text",
@@ -224,6 +229,10 @@ def fatal(graph):
 
 def unsayable(graph):
     return [Finding("sales.total", 5)]
+
+
+def changes_it(graph):
+    graph.products.clear()
 """
 
 

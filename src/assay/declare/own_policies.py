@@ -4,7 +4,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from msgspec.structs import asdict
@@ -40,17 +40,26 @@ def run_own_policies(config: Config, graph: Graph) -> list[Broken]:
     guard()
     found: list[Broken] = []
     problems: list[Problem] = []
+    unchangeable = _unchangeable(graph)
     with Local(config).importing():
         for policy in config.policy.own:
             try:
                 function = _function(policy, config)
-                findings = _found_by(function, policy, graph, config)
+                findings = _found_by(function, policy, unchangeable, config)
                 found += [Broken(policy=policy, finding=finding) for finding in findings]
             except _Unusable as error:
                 problems.append(error.problem)
     if problems:
         raise DeclarationError(problems)
     return found
+
+
+def _unchangeable(graph: Graph) -> Graph:
+    """Return a graph that users' code cannot change."""
+    products, sources = MappingProxyType(graph.products), MappingProxyType(graph.sources)
+    copied = Graph(products, sources, MappingProxyType(graph.calendars))
+    copied.keep_order(graph.order)
+    return copied
 
 
 def _function(policy: str, config: Config) -> Callable[[Graph], Any]:

@@ -134,16 +134,19 @@ def _without_description(declared: Product | Source) -> _Found:
     if isinstance(declared, Product):
         if declared.kind is Kind.FILE:
             return
-        columns, needs = declared.contract.columns, 'pa.Field(description="...")'
+        columns = declared.contract.columns
         if not columns:
             what = "no contract says what its columns mean"
             yield what, "", "contract=, with pa.Field(description=...) for each column"
             return
     else:
-        columns, needs = declared.columns, 'columns={"a": ("bigint", "what it means")}'
+        columns = declared.columns
     missing = [column.name for column in columns if not column.description]
     if not missing:
         return
+    needs = 'pa.Field(description="what it means")'
+    if isinstance(declared, Source):
+        needs = f'columns={{"{missing[0]}": (…, "what it means")}}'
     if len(missing) == 1:
         yield "nothing says what this column means", missing[0], needs
         return
