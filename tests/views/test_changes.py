@@ -173,3 +173,124 @@ def test_a_forged_manifest_cannot_run_its_sql(shop: Place) -> None:
     ran = shop.run("check", "--against", "../old.json")
     assert ran.code == 2
     assert "cannot be read" in ran.err
+
+
+# --------------------------------------------------------------------------------- who is affected
+
+CHAIN = """
+import pandera.polars as pa
+import polars as pl
+from assay import Consumer, Freshness, product, source, sql_product
+
+raw = source.files("data/numbers-*.csv", columns={"x": pl.Int64})
+
+
+class Lines(pa.DataFrameModel):
+    id: int
+    amount: int
+
+
+@product(owner="shop", contract=Lines)
+def lines(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw.select(pl.col("x").alias("id"), (pl.col("x") * 2).alias("amount"))
+
+
+daily = sql_product(
+    "daily",
+    "select id, sum(amount)::bigint as net, count(*) as lines from lines group by id",
+    owner="finance",
+    consumers=[Consumer(name="discount desk", decides="discounts")],
+    freshness=Freshness(by="07:00"),
+)
+
+
+@product(owner="finance")
+def ratio(daily: pl.LazyFrame) -> pl.LazyFrame:
+    return daily.select("id", (pl.col("net") * 2).alias("twice"))
+
+
+@product(owner="people", consumers=[Consumer(name="people team")])
+def ids(lines: pl.LazyFrame) -> pl.LazyFrame:
+    return lines.select("id")
+"""
+
+
+@pytest.fixture
+def chain(place: Place) -> Place:
+    place.numbers("numbers-1", 1, 2)
+    place.write("products/sales.py", CHAIN)
+    committed(place)
+    return place
+
+
+def breaks(place: Place, against: str = "main") -> list[dict]:
+    view = json.loads(place.run("check", "--against", against, "--json").out)
+    return [each for each in view["findings"] if each["kind"] == "breaking"]
+
+
+def test_a_renamed_column_names_what_really_uses_it_and_whom_that_affects(chain: Place) -> None:
+    chain.edit("products/sales.py", "    amount: int", "    net_amount: int")
+    chain.edit("products/sales.py", '.alias("amount")', '.alias("net_amount")')
+    [renamed] = breaks(chain)
+    assert (renamed["name"], renamed["of"]) == ("sales.lines", "amount")
+    assert (
+        renamed["what"] == "renamed to net_amount; used by sales.daily (net), sales.ratio (twice)"
+    )
+    assert renamed["details"] == [
+        {"label": "affects", "text": "discount desk (discounts, due 07:00)"}
+    ]
+
+
+def test_a_column_that_only_people_read_breaks_for_them(chain: Place) -> None:
+    chain.edit("products/sales.py", "count(*) as lines", "count(*)::integer as lines")
+    [narrowed] = breaks(chain)
+    assert narrowed["what"] == "type narrowed: BIGINT -> INTEGER"
+    assert narrowed["details"][0]["text"] == "discount desk (discounts, due 07:00)"
+
+
+def test_a_column_that_nobody_uses_breaks_nobody(chain: Place) -> None:
+    chain.edit("products/sales.py", "    amount: int", "    amount: int\n    spare: int")
+    chain.edit("products/sales.py", '.alias("amount"))', '.alias("amount"), spare=1)')
+    committed(chain)
+    chain.edit("products/sales.py", "    amount: int\n    spare: int", "    amount: int")
+    ran = chain.run("check", "--against", "main", "--json")
+    [removed] = [each for each in ran.json["findings"] if each.get("of") == "spare"]
+    assert (ran.code, removed["kind"], removed["level"]) == (0, "compatible", "note")
+    assert removed["details"][-1]["text"].startswith("nobody else relies on it")
+
+
+def test_a_user_that_was_not_changed_with_it_relies_on_a_column(chain: Place) -> None:
+    chain.edit("products/sales.py", 'owner="shop"', 'owner="finance"')
+    chain.edit(
+        "products/sales.py",
+        'owner="people", consumers=[Consumer(name="people team")]',
+        'owner="finance"',
+    )
+    committed(chain)
+    chain.edit("products/sales.py", '.alias("id"), (', '.alias("key"), (')
+    chain.edit("products/sales.py", "    id: int", "    key: int")
+    chain.edit("products/sales.py", "select id, sum", "select key, sum")
+    chain.edit("products/sales.py", "group by id", "group by key")
+    assert "id" in [each.get("of") for each in breaks(chain)], "ids is as it was"
+    chain.edit("products/sales.py", 'lines.select("id")', 'lines.select("key")')
+    chain.edit("products/sales.py", 'daily.select("id"', 'daily.select("key"')
+    found = [(each["name"], each.get("of")) for each in breaks(chain)]
+    assert ("sales.lines", "id") not in found
+    assert ("sales.daily", "id") in found, "the discount desk reads it"
+
+
+def test_functions_of_before_are_not_run(chain: Place) -> None:
+    """What a function of another revision does with a column is not known."""
+    chain.edit("products/sales.py", '(pl.col("net") * 2)', '(pl.col("net") * 3)')
+    chain.edit("products/sales.py", "::bigint as net", "::bigint as total")
+    [renamed] = breaks(chain)
+    assert renamed["what"] == "renamed to total; may be used by sales.ratio"
+
+
+def test_what_an_environment_publishes_is_used_by_what_is_declared(chain: Place) -> None:
+    assert chain.run("materialize").code == 0
+    chain.edit("products/sales.py", "    amount: int", "    net_amount: int")
+    chain.edit("products/sales.py", '.alias("amount")', '.alias("net_amount")')
+    [renamed] = breaks(chain, "env:prod")
+    assert renamed["what"].startswith("renamed to net_amount; may be used by sales.daily")
+    assert "sales.ids" not in renamed["what"]

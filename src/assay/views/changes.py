@@ -1,23 +1,29 @@
 """What changed since another revision, as findings of `products check`."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from assay.build.old_lineage import both_lineages
 from assay.build.old_side import OldSide, old_side
 from assay.build.workspace import Workspace
 from assay.engines.sql import reader
 from assay.engines.sql.tables import Unreadable
 from assay.plan.changes.contracts import Known, Revision, contract_changes
+from assay.plan.changes.impact import User, affected, is_relied_on, users_of
 from assay.plan.changes.values import Change, Effect
+from assay.plan.flows import Lineage
 from assay.plan.graph import Graph
-from assay.views.check import CheckView, FindingKind, FindingView, Level, ordered
+from assay.views.check import CheckView, DetailView, FindingKind, FindingView, Level, ordered
 
 _KINDS = {
     Effect.BREAKING: (FindingKind.BREAKING, Level.ERROR),
     Effect.LOOSENED: (FindingKind.LOOSENED, Level.WARNING),
     Effect.COMPATIBLE: (FindingKind.COMPATIBLE, Level.NOTE),
 }
+_SHOWN = 6  # products that use something, and columns of each
+_NOBODY = "nobody else relies on it: its owner changed all that uses it, too"
 
 
 def with_changes(
@@ -29,19 +35,37 @@ def with_changes(
     that are gone. Raises UsageError when the old side cannot be read.
     """
     old = old_side(workspace, against)
-    changes = change_findings(workspace.graph, old, names)
+    changes = change_findings(workspace, old, names)
     return replace(view, against=old.named, findings=tuple(ordered([*view.findings, *changes])))
 
 
 def change_findings(
-    graph: Graph, old: OldSide, names: Collection[str] | None
+    workspace: Workspace, old: OldSide, names: Collection[str] | None
 ) -> Iterator[FindingView]:
     """Yield a finding for each change since the old side; `names` as of `with_changes()`."""
-    now = Revision(graph=old.projected(graph), aspects=old.revision.aspects)
+    graph = workspace.graph
     wanted = None if names is None else {*names, *_sources_of(graph, names)}
-    for change in contract_changes(old.revision, now, Known(same_query=same_query)):
+    both = both_lineages(workspace, old)
+    before = replace(old.revision, columns=both.columns_before)
+    now = Revision(
+        graph=old.projected(graph), columns=both.columns_now, aspects=old.revision.aspects
+    )
+    known = Known(same_query=same_query, same_origin=both.same_origin)
+    # What an environment publishes has no inputs: what reads it is declared.
+    impact = Impact(
+        before=graph if old.environment else before.graph, now=graph, lineage=both.before
+    )
+    for change in contract_changes(before, now, known):
         if wanted is None or not wanted.isdisjoint({change.name, change.renamed_to}):
-            yield _finding(change)
+            yield _finding(change, impact)
+
+
+class Impact(Struct, frozen=True, kw_only=True):
+    """What tells whom a change affects: what was declared before and is now, and its lineage."""
+
+    before: Graph
+    now: Graph
+    lineage: Lineage
 
 
 def _sources_of(graph: Graph, names: Collection[str]) -> set[str]:
@@ -49,18 +73,46 @@ def _sources_of(graph: Graph, names: Collection[str]) -> set[str]:
     return read & graph.sources.keys()
 
 
-def _finding(change: Change) -> FindingView:
+def _finding(change: Change, impact: Impact) -> FindingView:
     kind, level = _KINDS[change.effect]
+    what, details = change.what, []
+    if change.effect is Effect.BREAKING:
+        users = users_of(change, impact.before, impact.lineage)
+        what = f"{what}{_used_by(users)}"
+        people = affected(change, users, impact.before, impact.now)
+        if people:
+            details.append(DetailView(label="affects", text=", ".join(map(str, people))))
+        if not is_relied_on(change, users, impact.before, impact.now):
+            kind, level = FindingKind.COMPATIBLE, Level.NOTE
+            details.append(DetailView(label="because", text=_NOBODY))
     return FindingView(
         kind=kind,
         level=level,
         name=change.name,
         of=change.of,
-        what=change.what,
+        what=what,
         file=change.where.file,
         line=change.where.line,
         removed=change.removed,
+        details=tuple(details),
     )
+
+
+def _used_by(users: Sequence[User]) -> str:
+    """Return which products use what changed, as it continues a sentence."""
+    texts = []
+    for is_sure, words in ((True, "used by"), (False, "may be used by")):
+        named = [_user(user) for user in users if user.is_sure is is_sure]
+        if named:
+            more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+            texts.append(f"; {words} {', '.join(named[:_SHOWN])}{more}")
+    return "".join(texts)
+
+
+def _user(user: User) -> str:
+    columns = ", ".join(user.columns[:_SHOWN])
+    more = ", …" if len(user.columns) > _SHOWN else ""
+    return f"{user.name} ({columns}{more})" if columns else user.name
 
 
 def same_query(one: str, other: str) -> bool:
