@@ -112,6 +112,31 @@ def test_there_is_news_until_an_incident_ended_and_its_messages_are_delivered(
     assert not opened().has_news("prod")
 
 
+@pytest.mark.parametrize("text", ["2019-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00", "x"])
+def test_no_message_waits_for_ever(opened: Callable[[], Catalog], text: str) -> None:
+    catalog = opened()
+    change(catalog, cause())
+    [claimed] = catalog.incidents.claim("prod", NOW, until=NOW + MINUTE)
+    assert not catalog.incidents.is_waiting("prod", NOW)
+    catalog.write(lambda writer: writer.execute("update notices set retry_at = ?", [text]))
+    assert catalog.incidents.is_waiting("prod", NOW)
+    [again] = catalog.incidents.claim("prod", NOW, until=NOW + MINUTE)
+    assert again.id == claimed.id
+    assert not catalog.incidents.is_waiting("prod", NOW)
+
+
+def test_no_number_is_given_twice(opened: Callable[[], Catalog]) -> None:
+    catalog = opened()
+    for about in ("d.p", "d.q", "d.r"):
+        change(catalog, cause(about))
+        change(catalog)
+    later = NOW + KEPT_FOR + MINUTE
+    catalog.write(lambda writer: forget(writer, old_incidents(writer, later)))
+    assert [incident.id for incident in catalog.incidents.recent("prod", 9)] == [3]
+    [step] = change(catalog, cause(), now=later)
+    assert step.incident.id == 4
+
+
 def test_two_processes_open_an_incident_once(
     opened: Callable[[], Catalog], place: Path | str
 ) -> None:

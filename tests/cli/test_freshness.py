@@ -1,6 +1,8 @@
 """`products freshness`, and what `status` and `ls` say of promises, day by day in December 2011."""
 
 import hashlib
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -148,6 +150,19 @@ def test_a_moment_that_is_none(shop: Place) -> None:
     ran = shop.run("freshness", "--now", "yesterday")
     assert ran.code == 2
     assert "'yesterday' is no moment: write 2011-12-09T07:00" in ran.err
+    for text in ("9999-12-31T23:00", "0001-01-01"):
+        ran = shop.run("freshness", "--now", text)
+        assert (ran.code, f"'{text}' is not between 1900 and 9000" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59.000000+00:00", "0001-01-01T00:00:00+00:00"])
+def test_an_arrival_in_no_year_is_damage(shop: Place, at: str) -> None:
+    with closing(sqlite3.connect(shop.root / ".products/catalog.db")) as db, db:
+        db.execute("insert into arrivals values ('t.raw', '2011-12-01', ?, ?)", [at, at])
+    for verb in ("freshness", "status", "materialize"):
+        ran = shop.run(verb, "--now", "2011-12-12T06:30")
+        assert "Traceback" not in ran.err
+        assert "damaged" in ran.err and "in no year" in ran.err, (verb, ran.err)
 
 
 def test_it_writes_nothing(shop: Place) -> None:

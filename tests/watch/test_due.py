@@ -80,6 +80,21 @@ def test_a_corrected_drop_is_built_at_once(shop: Place) -> None:
     assert due(shop, "05T09:20") == {"beside"}
 
 
+def test_a_file_that_is_taken_back_is_no_new_data(shop: Place) -> None:
+    """Of a source without days in its paths, too; what is renamed may be a new drop."""
+    shop.edit("products/sales.py", "drops/{day:date}.csv", "drops/*.csv")
+    columns = 'columns={"day": "date", "x": pl.Int64}, event_time="day"'
+    shop.edit("products/sales.py", 'columns={"x": pl.Int64}', columns)
+    shop.edit("products/sales.py", 'owner="o",\n', 'owner="o", event_time="day",\n')
+    for day in (2, 3, 4):
+        shop.write(f"drops/2024-03-{day:02}.csv", f"day,x\n2024-03-{day:02},1\n")
+    due(shop, "05T06:00")
+    (shop.root / "drops/2024-03-03.csv").unlink()
+    assert due(shop, "05T09:00") == {"lines", "daily"}, "readers would decide on wrong figures"
+    (shop.root / "drops/2024-03-02.csv").rename(shop.root / "drops/2024-03-05.csv")
+    assert due(shop, "05T09:10") == set()
+
+
 @pytest.mark.parametrize("option", [["--force"], ["--parts", "2024"], ["--restate", "daily"]])
 def test_due_goes_alone(shop: Place, option: list[str]) -> None:
     ran = shop.run(

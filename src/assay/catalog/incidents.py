@@ -16,6 +16,7 @@ from assay.plan.causes import Cause
 from assay.plan.incidents import Change, Ending, Incident, Message, Notice, Step
 
 KEPT_FOR = timedelta(days=365)  # how long a closed incident is kept
+LONGEST_WAIT = timedelta(hours=2)  # of a message; pauses between tries are shorter
 MOST_KEPT = 1000  # closed incidents of an environment
 _INCIDENT = "id, about, opened, closed, ending, cause, told"
 _NOTICE = (
@@ -129,7 +130,10 @@ class Incidents:
 
 
 def old_incidents(reader: Reader, now: datetime) -> list[int]:
-    """Return the closed incidents that need not be kept."""
+    """Return the closed incidents that need not be kept.
+
+    The one with the highest number stays: no number is given twice.
+    """
     seen: dict[str, int] = {}
     old = []
     query = (
@@ -140,7 +144,8 @@ def old_incidents(reader: Reader, now: datetime) -> list[int]:
         seen[environment] = seen.get(environment, 0) + 1
         if seen[environment] > MOST_KEPT or closed < stamp(now - KEPT_FOR):
             old.append(id)
-    return old
+    [(last,)] = reader.rows("select max(id) from incidents")
+    return [id for id in old if id != last]
 
 
 def forget(writer: Writer, incidents: Sequence[int]) -> None:
@@ -210,7 +215,10 @@ def _queue(writer: Writer, notices: Sequence[Notice]) -> None:
 
 
 def _waiting(reader: Reader, environment: str, now: datetime) -> list[Notice]:
-    """Return the messages that are due, of each incident and address only the oldest."""
+    """Return the messages that are due, of each incident and address only the oldest.
+
+    No message waits for longer than pauses last, whatever is recorded.
+    """
     query = (
         f"select {_NOTICE} from notices n join incidents i on i.id = n.incident"
         " where n.retry_at is not null and i.environment = ? order by n.id"
@@ -220,7 +228,11 @@ def _waiting(reader: Reader, environment: str, now: datetime) -> list[Notice]:
         message = notice.message
         key = (notice.incident, notice.route, message.address, message.recipient)
         oldest.setdefault(key, notice)
-    return [notice for notice in oldest.values() if notice.retry_at and notice.retry_at <= now]
+    return [
+        notice
+        for notice in oldest.values()
+        if notice.retry_at and not now < notice.retry_at <= now + LONGEST_WAIT
+    ]
 
 
 def _incident_of(row: Sequence[Any]) -> Incident:
@@ -235,6 +247,14 @@ def _incident_of(row: Sequence[Any]) -> Incident:
     )
 
 
+def _next_try(fields: _NoticeRow) -> datetime | None:
+    """Return when a message is tried next; a moment that is none does not keep it from people."""
+    try:
+        return moment_or_none(fields.retry_at)
+    except ValueError:
+        return moment_of(fields.at)
+
+
 def _notice_of(row: Sequence[Any]) -> Notice:
     fields = convert(row, _NoticeRow)
     return Notice(
@@ -244,7 +264,7 @@ def _notice_of(row: Sequence[Any]) -> Notice:
         event=Change(fields.event),
         at=moment_of(fields.at),
         message=decode(fields.message, type=Message),
-        retry_at=moment_or_none(fields.retry_at),
+        retry_at=_next_try(fields),
         sent=moment_or_none(fields.sent),
         tries=fields.tries,
         error=fields.error,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -205,8 +205,13 @@ def stamp(at: datetime) -> str:
 
 
 def moment_of(text: str) -> datetime:
-    """Return a moment that `stamp` wrote; ValueError for another text, also one without a zone."""
+    """Return a moment that `stamp` wrote; ValueError for another text, also one without a zone.
+
+    In the first and last year of what can be expressed, nothing was run: there, one cannot compute.
+    """
     moment = datetime.fromisoformat(text)
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise ValueError(f"{text!r} is in no year in which anything was run")
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return moment

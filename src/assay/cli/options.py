@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+_FIRST_YEAR, _LAST_YEAR = 1900, 9000  # of --now: there is time before and after it
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -17,6 +18,8 @@ def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     except ValueError:
         example = "2011-12-09T07:00, or 2011-12-09T07:00+01:00 for another zone than UTC"
         raise click.BadParameter(f"{value!r} is no moment: write {example}") from None
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise click.BadParameter(f"{value!r} is not between {_FIRST_YEAR} and {_LAST_YEAR}")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

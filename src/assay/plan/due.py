@@ -57,10 +57,11 @@ def is_corrected(
 def corrected_days(
     graph: Graph, steps: Mapping[str, Decision], sources: Mapping[str, SourceState]
 ) -> dict[str, date]:
-    """Return the first day of which a drop was replaced that a product was built from.
+    """Return the first day of which a drop was corrected that a product was built from.
 
-    Only drops with a day, month or year in their path count, by the last day that they may hold:
-    another file that is replaced may well be new data.
+    Of files that are replaced, only those with a day, month or year in their path count, by the
+    last day that they may hold: another may well be new data. A file that is removed while none is
+    added is no new data, whatever day it was of: `date.min`.
     """
     days: dict[str, date] = {}
     for name in graph.order:
@@ -77,6 +78,8 @@ def _days_replaced(
     graph: Graph, reasons: Iterable[Reason], sources: Mapping[str, SourceState]
 ) -> Iterator[date]:
     for reason in reasons:
+        if isinstance(reason, InputChanged) and reason.removed and not reason.added:
+            yield date.min
         if isinstance(reason, InputChanged) and reason.replaced:
             source, replaced = graph.sources[reason.name], set(reason.replaced)
             for file in sources[reason.name].files:
