@@ -3,11 +3,13 @@
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.conftest import Place
+from tests.watch.world import World
 
 DEFINITIONS = """
 from assay import Freshness, source, sql_product
@@ -92,3 +94,16 @@ def test_nothing_is_said_without_history(place: Place) -> None:
     place.write("drops/2011-12-12.csv", "x\n1\n")
     view = daily(place, "14T05:00")
     assert (view["likely_at"], view["probability"]) == (None, None)
+
+
+def test_the_loop_wakes_when_work_has_to_start(
+    shop: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells of what is at risk then, and not with the next look at the files."""
+    monkeypatch.chdir(shop.root)
+    world = World(shop.root, datetime(2011, 12, 14, 5, 0, tzinfo=UTC))
+    at: list[str] = []
+    world.run(
+        6, lambda _: at.append(f"{world.now:%H:%M}"), poll=timedelta(hours=12), standings=True
+    )
+    assert at == ["05:30", "05:34", "06:00", "06:34", "07:00"]

@@ -97,7 +97,7 @@ def doubtful(expected: Expected | None, now: datetime, *, started: bool) -> bool
         return False
     if expected.probability is not None and expected.probability < LIKELY:
         return True
-    return expected.start_by is not None and now > expected.start_by and not started
+    return expected.start_by is not None and now >= expected.start_by and not started
 
 
 def standings(

@@ -20,7 +20,7 @@ from assay.plan.due import without
 from assay.plan.moments import NEVER, is_fetcher, opens_next
 from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions
-from assay.plan.standing import Standing
+from assay.plan.standing import Standing, warned_from
 from assay.upkeep.gc_files import finish
 from assay.watch.looks import Looks
 from assay.watch.pauses import Pauses
@@ -109,7 +109,10 @@ def one_turn(workspace: Workspace, memory: Memory, options: TurnOptions) -> Turn
     return Turn(
         began=began,
         outcome=outcome,
-        moments=[*_moments(workspace, observed, due, memory)],
+        moments=[
+            *_moments(workspace, observed, due, memory),
+            *_moments_to_start(stand.own.values(), observed.now),
+        ],
         standings=stand.own if options.standings else {},
     )
 
@@ -155,6 +158,14 @@ def _reporting(workspace: Workspace, observed: Observed, options: TurnOptions) -
         reporter(event)
 
     return replace(workspace, reporter=both)
+
+
+def _moments_to_start(standings: Iterable[Standing], now: datetime) -> Iterator[datetime]:
+    """Yield when work for a promise has to start, and when people are to be warned of that."""
+    for standing in standings:
+        if standing.start_by and standing.promise:
+            warned = warned_from(standing.window, standing.promise.due, standing)
+            yield from (at for at in (warned, standing.start_by) if at > now)
 
 
 def _moments(
