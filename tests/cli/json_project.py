@@ -6,7 +6,7 @@ from typing import Any
 from tests.conftest import Place
 
 _PRODUCTS = """
-visits = source.files("visits/{day:date}.csv", columns={"id": "bigint", "customer": "varchar"})
+visits = source.files("visits/{day:date}.csv", columns={"id": ("bigint", "number of the visit"), "customer": "varchar"})
 
 sql_product("lines", "select x, timestamp '2024-01-03 07:00' as at from numbers", owner="ann@shop",
     purpose="All lines.", tags=["core"], event_time="at",
@@ -142,6 +142,7 @@ def look(place: Place, recorder: Recorder) -> None:
     run("lineage", "lineage", "total")
     run("lineage: a column", "lineage", "total.total")
     run("lineage: a column", "lineage", "numbers.x")
+    run("lineage: a column", "lineage", "visits.id")
     run("check", "check")
     run("diff", "diff", "total", "--held", "--measure", "total")
     run("diff", "diff", "lines")

@@ -117,6 +117,13 @@ def test_descriptions_are_shown(described: Place) -> None:
     ]
 
 
+def test_the_lineage_of_a_column_says_what_it_means(described: Place) -> None:
+    lines = described.run("lineage", "sums.x").out.splitlines()
+    assert lines[0] == "sales.sums.x  (BIGINT)  the sum"
+    assert described.run("lineage", "marks.x", "--json").json["description"] == "a mark, as read"
+    assert "description" not in described.run("lineage", "lines.z", "--json").json
+
+
 def test_suggested_contracts_keep_them(described: Place) -> None:
     assert (
         'x: int = pa.Field(description="a mark, as read"' in described.run("suggest", "marks").out

@@ -67,6 +67,7 @@ class ColumnLineageView(View, frozen=True, kw_only=True):
     used_by: tuple[FlowView, ...]
     unknown: tuple[UnknownView, ...] = ()
     files: tuple[str, ...] = ()
+    description: str = ""
 
 
 def column_named(graph: Graph, name: str) -> tuple[str, str] | None:
@@ -110,7 +111,15 @@ def column_lineage(workspace: Workspace, name: str, column: str) -> ColumnLineag
         used_by=_views(used_by),
         unknown=tuple(_unknown(lineage, [*value, *rows, *used_by])),
         files=tuple(sorted(edge.target.of for edge in used_by if _is_file(graph, edge.target.of))),
+        description=_description(graph, name, flows.name),
     )
+
+
+def _description(graph: Graph, name: str, column: str) -> str:
+    """Return what the declared description of a column says; '' for none."""
+    source = graph.sources.get(name)
+    columns = source.columns if source else graph.products[name].contract.columns
+    return next((each.description for each in columns if each.name == column), "")
 
 
 def _is_file(graph: Graph, name: str) -> bool:

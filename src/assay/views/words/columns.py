@@ -10,7 +10,8 @@ from assay.views.lineage import quoted
 
 def column_tree(view: ColumnLineageView) -> list[str]:
     """Return lines: what the value comes from, what decides the rows, and what uses the column."""
-    lines = [clean(f"{view.name}.{view.column}  ({view.type})")]
+    description = f"  {view.description}" if view.description else ""
+    lines = [clean(f"{view.name}.{view.column}  ({view.type}){description}")]
     here = ColumnEndView(name=view.name, column=view.column)
     rows = ColumnEndView(name=view.name, column=ROWS)
     parts = (
