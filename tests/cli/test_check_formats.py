@@ -37,8 +37,9 @@ def test_one_run_prints_and_writes_files(broken: Place) -> None:
         "is positive": ["skipped"],  # what it reads is not known
     }
     assert {c.get("file") for c in suite} == {"shop/products/sales.py"}
-    result, unchecked = json.loads((folder / "check.sarif").read_text())["runs"][0]["results"]
-    assert (result["ruleId"], unchecked["ruleId"]) == ("does-not-fit", "unchecked")
+    [run] = json.loads((folder / "check.sarif").read_text())["runs"]
+    [result], [note] = run["results"], run["invocations"][0]["toolExecutionNotifications"]
+    assert result["ruleId"] == "does-not-fit" and "is positive" in note["message"]["text"]
     place = result["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "shop/products/sales.py"
     issue, _ = json.loads((folder / "quality.json").read_text())

@@ -2,16 +2,17 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 from msgspec import Struct
 
-from assay.errors import UsageError, words_of
+from assay.config import find_config
+from assay.errors import DeclarationError, UsageError, words_of
 from assay.text import clean
-from assay.views.formats.cases import Report
+from assay.views.formats.cases import Report, mistakes_report
 from assay.views.formats.junit import junit
 from assay.views.formats.markdown import report_summary
 
@@ -85,6 +86,18 @@ def write_case_reports(
             ReportFile("summary", summary, lambda: report_summary(made)),
         ]
     )
+
+
+@contextmanager
+def mistakes_reported(title: str, junit_file: Path | None, summary: Path | None) -> Iterator[None]:
+    """Write the reports of a command also when the declarations have mistakes; these are raised."""
+    try:
+        yield
+    except DeclarationError as error:
+        folder = folder_in_repository(find_config(Path.cwd()).root)
+        report = mistakes_report(title, error, folder)
+        write_case_reports(lambda: report, junit_file, summary)
+        raise
 
 
 def write_file(file: Path, text: str, *, append: bool = False) -> None:

@@ -84,6 +84,11 @@ class FindingView(View, frozen=True, kw_only=True):
         numbers = [n for n in (self.line, self.column) if n]
         return ":".join(map(str, [self.file, *numbers])) if self.file else ""
 
+    @property
+    def is_unchecked(self) -> bool:
+        """Whether it only notes that something cannot be checked without data."""
+        return self.kind is FindingKind.UNCHECKED and self.level is Level.NOTE
+
 
 class CheckView(View, frozen=True, kw_only=True):
     """The findings, most important first; `checked` is how many products were looked at.

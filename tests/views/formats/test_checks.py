@@ -50,13 +50,13 @@ def test_a_finding_is_of_its_rule_or_else_of_its_product(place: Place) -> None:
     assert found["sales.total", "is small"].state is CaseState.FAILED
     assert found["sales.total", "is positive"].state is CaseState.PASSED
     code = found["sales.total", CODE]
-    assert (code.state, code.message) == (CaseState.FAILED, "narrowed (and 1 more)")
+    assert (code.state, code.message) == (CaseState.FAILED, "sales.total.x: narrowed (and 1 more)")
     assert code.text.splitlines() == [
         "products/sales.py:7:3: breaking: sales.total.x: narrowed",
         "warning: products/sales.py:7:3: breaking: sales.total.total: gone",
     ]
     source = found["sales.numbers", "declaration"]
-    assert (source.state, source.message) == (CaseState.FAILED, "a source")
+    assert (source.state, source.message) == (CaseState.FAILED, "sales.numbers.amount: a source")
 
 
 def test_what_could_not_be_checked_is_no_failure(place: Place) -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 
 from assay.text import clean
-from assay.views.check import CheckView, DetailView, Level
+from assay.views.check import CheckView, DetailView, FindingKind, Level
 from assay.views.formats.github import github_lines, plain
 from tests.views.formats.findings import VIEWS, finding, view
 
@@ -62,6 +62,14 @@ def test_no_more_than_github_shows() -> None:
     assert len(rest) == 16 + 1, "what was not annotated is in the log, and the totals"
 
 
+def test_what_cannot_be_checked_is_in_the_log_alone() -> None:
+    """It is no news: it would be annotated in every pull request."""
+    note = finding(kind=FindingKind.UNCHECKED, level=Level.NOTE)
+    first, _ = github_lines(view(note))
+    assert first == "note: products/sales.py:7:3: unchecked: sales.lines.amount: renamed to net"
+    assert read(next(github_lines(view(finding(kind=FindingKind.UNCHECKED)))))[0] == "error"
+
+
 def test_a_message_is_not_longer_than_github_takes() -> None:
     line, _ = github_lines(view(finding(what="é%" * 40_000, name="n" * 400)))
     _, properties, message = read(line)
@@ -75,8 +83,9 @@ def test_no_text_becomes_a_command_or_leaves_its_annotation(hostile: CheckView) 
     lines = list(github_lines(hostile))
     assert all("\n" not in line and "\r" not in line for line in lines)
     commands = [read(line) for line in lines if read(line)]
-    assert len(commands) == len(hostile.findings)
-    ordered = sorted(hostile.findings, key=lambda f: list(Level).index(f.level))
+    found_of = [found for found in hostile.findings if not found.is_unchecked]
+    assert len(commands) == len(found_of)
+    ordered = sorted(found_of, key=lambda f: list(Level).index(f.level))
     for (name, properties, message), found in zip(commands, ordered, strict=True):
         assert name == {"error": "error", "warning": "warning", "note": "notice"}[found.level]
         assert properties.get("file", "") == clean(found.file)

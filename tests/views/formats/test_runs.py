@@ -136,3 +136,13 @@ def test_values_of_sensitive_columns_are_not_in_reports(place: Place) -> None:
     for name in ("run.xml", "run.md"):
         text = (place.root / name).read_text()
         assert "x is small" in text and "424242" not in text
+
+
+def test_mistakes_of_the_declarations_are_errors(place: Place) -> None:
+    """Without a report, CI would show that of the run before, or none."""
+    place.write("products/sales.py", 'sql_product("a", "from nothing", ownr="o")\n', header=True)
+    code, cases = run(place)
+    assert code == 2
+    [((group, name), case)] = cases.items()
+    assert (group, name) == ("products/sales.py", "declaration")
+    assert "ownr" in case.find("error").text

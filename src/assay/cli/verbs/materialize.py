@@ -11,7 +11,13 @@ from msgspec.structs import replace
 from assay.build.selection import with_restatements
 from assay.cli.opening import check_now, opened, selected
 from assay.cli.options import ENV, EXCLUDE, JOBS, JSON, NOW, SELECT, options
-from assay.cli.report_files import JUNIT, SUMMARY, check_files, write_case_reports
+from assay.cli.report_files import (
+    JUNIT,
+    SUMMARY,
+    check_files,
+    mistakes_reported,
+    write_case_reports,
+)
 from assay.cli.running import print_summary, run_and_report, run_report
 from assay.cli.telling import tell_people
 from assay.decisions import Blocked
@@ -147,7 +153,8 @@ def verb(
     check_files({"junit": junit, "summary": summary})
     if due and (force or parts or restate):
         raise UsageError("--due builds what is due, and goes with no --force, --parts or --restate")
-    with opened(env, now, create=True) as workspace:
+    reported = mistakes_reported("products materialize", junit, summary)
+    with reported, opened(env, now, create=True) as workspace:
         check_now(workspace, now)
         finish(workspace)
         observed = workspace.observe()

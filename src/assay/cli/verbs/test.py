@@ -3,18 +3,28 @@
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import TextIO
 
 import click
 
 from assay.cli.options import JSON, options
 from assay.cli.printing import to_json
+from assay.cli.report_files import (
+    JUNIT,
+    SUMMARY,
+    check_files,
+    folder_in_repository,
+    mistakes_reported,
+    write_case_reports,
+)
 from assay.cli.running import tune_garbage_collection
 from assay.declare.project import Project, open_project
 from assay.errors import UsageError
 from assay.plan.names import nearest
 from assay.signals import stop_at_sigterm
 from assay.testing.cases import Case, chosen, read_cases
+from assay.testing.report import report_of_tests
 from assay.testing.results import CaseView, lines_of
 from assay.testing.running import run_case
 from assay.text import clean
@@ -40,11 +50,20 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> floa
     metavar="TIME",
     help="How long a test may take; default: 60s.",
 )
-@options(JSON)
-def verb(names: Sequence[str], words: str, timeout: float, as_json: bool) -> None:
+@options(JSON, JUNIT, SUMMARY)
+def verb(
+    names: Sequence[str],
+    words: str,
+    timeout: float,
+    as_json: bool,
+    junit: Path | None,
+    summary: Path | None,
+) -> None:
     """Run the tests of products on the small inputs that they give."""
-    project = open_project()
-    cases = _chosen(project, names, words)
+    check_files({"junit": junit, "summary": summary})
+    with mistakes_reported("products test", junit, summary):
+        project = open_project()
+        cases = _chosen(project, names, words)
     out = sys.stdout
     stop_at_sigterm()
     tune_garbage_collection()
@@ -56,7 +75,10 @@ def verb(names: Sequence[str], words: str, timeout: float, as_json: bool) -> Non
             if not as_json:
                 _print(views[-1], out)
         out.write(f"{to_json(views, indent=2) if as_json else _summary(views)}\n")
-    click.get_current_context().exit(int(any(view.result != "passed" for view in views)))
+    folder = folder_in_repository(project.config.root)
+    written = write_case_reports(lambda: report_of_tests(views, folder), junit, summary)
+    passed = all(view.result == "passed" for view in views)
+    click.get_current_context().exit(int(not (passed and written)))
 
 
 def _chosen(project: Project, names: Sequence[str], words: str) -> list[Case]:

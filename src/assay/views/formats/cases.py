@@ -6,6 +6,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from assay.errors import DeclarationError
 from assay.text import clean
 
 
@@ -63,6 +64,23 @@ class Report(Struct, frozen=True, kw_only=True):
         for case in self.cases:
             groups.setdefault(case.group, []).append(case)
         return {group: list(_numbered(cases)) for group, cases in groups.items()}
+
+
+def mistakes_report(title: str, error: DeclarationError, folder: str = "") -> Report:
+    """Return the report of a command that could do nothing, for mistakes in the declarations."""
+    cases = [
+        Case(
+            group=problem.where.file,
+            name="declaration",
+            state=CaseState.ERROR,
+            message=problem.what,
+            text=str(problem),
+            file=placed(problem.where.file, folder),
+            line=problem.where.line,
+        )
+        for problem in error.problems
+    ]
+    return Report(title=title, headline=error.what, cases=tuple(cases))
 
 
 def count(cases: Iterable[Case], state: CaseState) -> int:

@@ -6,7 +6,7 @@ from assay.model import Product, Where
 from assay.text import clean
 from assay.views.check import CheckView, FindingKind, FindingView, Level
 from assay.views.formats.cases import Case, CaseState, Report, placed
-from assay.views.words.check import compiler_line, total_line
+from assay.views.words.check import compiler_line, subject_of, total_line
 
 CODE = "code and contract"  # the case of a product itself
 _ELSEWHERE = "declaration"  # the case of what is no checked product, such as a source
@@ -55,7 +55,7 @@ def _case(
         group=group,
         name=name,
         state=state,
-        message=clean(worst[0].what) + more if worst else "",
+        message=_message(worst[0]) + more if worst else "",
         text="\n".join(_texts(findings)),
         file=placed(where.file, folder),
         line=where.line,
@@ -69,6 +69,11 @@ def _state(finding: FindingView) -> CaseState:
     if finding.kind in {FindingKind.UNCHECKED, FindingKind.DECLARATION}:
         return CaseState.ERROR if finding.level is Level.ERROR else CaseState.SKIPPED
     return CaseState.FAILED if finding.level is Level.ERROR else CaseState.PASSED
+
+
+def _message(finding: FindingView) -> str:
+    subject = subject_of(finding)
+    return clean(f"{subject}: {finding.what}" if subject else finding.what)
 
 
 def _texts(findings: Iterable[FindingView]) -> Iterator[str]:

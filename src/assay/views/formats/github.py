@@ -20,11 +20,12 @@ def github_lines(view: CheckView, folder: str = "") -> Iterator[str]:
     """Yield the annotations, then as plain lines what was not annotated, and the totals.
 
     `folder` is where the project is in its repository. Of more than ten findings of a level, the
-    first nine are annotated, and the tenth annotation says how many more there are.
+    first nine are annotated, and the tenth annotation says how many more there are. Notes of what
+    cannot be checked are not annotated: they would be the same in every pull request.
     """
-    rest: list[FindingView] = []
+    rest = [finding for finding in view.findings if finding.is_unchecked]
     for level in Level:
-        findings = [finding for finding in view.findings if finding.level is level]
+        findings = [f for f in view.findings if f.level is level and not f.is_unchecked]
         shown = findings if len(findings) <= _MOST else findings[: _MOST - 1]
         more = findings[len(shown) :]
         yield from (_annotation(finding, folder) for finding in shown)

@@ -33,8 +33,10 @@ def sarif(view: CheckView, folder: str = "") -> dict[str, Any]:
 
     Paths are relative to the repository. `partialFingerprints` identify a finding by its kind,
     product, column or rule, and text, without line numbers: alerts stay the same when lines move.
+    Notes of what cannot be checked are notifications of the run: as results they would be alerts.
     """
     kinds = sorted({finding.kind for finding in view.findings}, key=list(FindingKind).index)
+    unchecked = [finding for finding in view.findings if finding.is_unchecked]
     return {
         "$schema": _SCHEMA,
         "version": "2.1.0",
@@ -46,6 +48,19 @@ def sarif(view: CheckView, folder: str = "") -> dict[str, Any]:
                         "rules": [_rule(kind) for kind in kinds],
                     }
                 },
+                "invocations": [
+                    {
+                        "executionSuccessful": FindingKind.DECLARATION not in kinds,
+                        "toolExecutionNotifications": [
+                            {
+                                "level": str(finding.level),
+                                "message": {"text": _message(finding)},
+                                "locations": [_location(finding, folder)],
+                            }
+                            for finding in unchecked
+                        ],
+                    }
+                ],
                 "columnKind": "unicodeCodePoints",
                 "originalUriBaseIds": {
                     _ROOT: {"description": {"text": "The folder at the top of the repository."}}
@@ -74,6 +89,8 @@ def rule_id(kind: FindingKind) -> str:
 
 def _results(view: CheckView, kinds: list[FindingKind], folder: str) -> Iterator[dict[str, Any]]:
     for finding, fingerprint in fingerprints(view.findings):
+        if finding.is_unchecked:
+            continue
         yield {
             "ruleId": rule_id(finding.kind),
             "ruleIndex": kinds.index(finding.kind),
