@@ -1,5 +1,7 @@
 """Functions run in a child process, without rows, for their lineage: what they may do, and how long."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -11,10 +13,14 @@ from assay.model import Column
 from assay.plan.misfits import Degree, Traced
 from tests.conftest import Place
 
+READONLY = "from assay.build.readonly import become_readonly; print(become_readonly())"
 NOW = datetime(2024, 1, 31, 7, tzinfo=UTC)
 PRODUCTS = """
 import os, sys, time
+import duckdb
 from datetime import date
+
+HERE = Path(__file__).parent.parent
 
 class Out(pa.DataFrameModel):
     x: int
@@ -26,12 +32,27 @@ def plain(numbers):
 
 @product(owner="o", contract=Out)
 def writes(numbers):
-    Path("made.txt").write_text("x")
+    (HERE / "made.txt").write_text("x")
     return numbers
 
 @product(owner="o", contract=Out)
 def starts(numbers):
-    os.system("touch made.txt")
+    os.system(f"touch {HERE}/made.txt")
+    return numbers
+
+@product(owner="o")
+def sinks(numbers):
+    numbers.sink_csv(HERE / "made.txt")
+    return numbers
+
+@product(owner="o")
+def empties(numbers):
+    numbers.sink_csv(HERE / "kept.txt")
+    return numbers
+
+@product(owner="o")
+def copies(numbers):
+    duckdb.sql(f"copy (select 1 as x) to '{HERE}/made.txt'")
     return numbers
 
 @product(owner="o", contract=Out)
@@ -52,7 +73,7 @@ def dated(numbers, day: date):
 
 @product(owner="o", contract=Out)
 def alone():
-    Path("made.txt").write_text("x")
+    (HERE / "made.txt").write_text("x")
     return pl.LazyFrame({"x": [1]})
 """
 
@@ -78,6 +99,12 @@ def trace(place: Place, runs: EmptyRuns, name: str) -> Traced:
     return runs.trace(project.graph.products[f"sales.{name}"], columns)
 
 
+def refuses_engines() -> bool:
+    """Return whether this system can refuse what is not written in Python."""
+    command = [sys.executable, "-c", READONLY]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
 def test_a_function_is_run_for_its_plan(place: Place, runs: EmptyRuns) -> None:
     [column] = trace(place, runs, "plain").flows.columns
     assert (column.name, column.type) == ("y", "BIGINT")
@@ -85,10 +112,17 @@ def test_a_function_is_run_for_its_plan(place: Place, runs: EmptyRuns) -> None:
     assert trace(place, runs, "dated").flows.columns[0].type == "DATE"
 
 
-@pytest.mark.parametrize("name", ["writes", "starts"])
+@pytest.mark.parametrize("name", ["writes", "starts", "sinks", "empties", "copies"])
 def test_a_function_changes_nothing(name: str, place: Place, runs: EmptyRuns) -> None:
+    place.write("kept.txt", "this is kept")
+    if name in {"sinks", "empties", "copies"} and not refuses_engines():
+        pytest.skip("this system cannot refuse what engines write")
     traced = trace(place, runs, name)
-    assert "may change nothing" in traced.flows.unknown
+    if name in {"writes", "starts"}:
+        assert "may change nothing" in traced.flows.unknown
+    else:  # what engines write: the system refuses it
+        assert "enied" in traced.flows.unknown, traced
+    assert (place.root / "kept.txt").read_text() == "this is kept"
     assert [problem.degree for problem in traced.problems] == [Degree.UNCHECKED]
     assert not (place.root / "made.txt").exists()
 

@@ -212,3 +212,32 @@ def test_rules_that_do_not_fit(mistakes: dict[str, list[dict]]) -> None:
     assert (named["line"], named["column"]) == (line_of("amont > 1"), 54)
     assert (positive["line"], positive["column"]) == (line_of("idd > 0"), 49)
     assert told["other"]["line"] == line_of("l.x = 1")
+
+
+def test_a_catalog_that_cannot_be_read_is_a_note_where_it_matters(place: Place) -> None:
+    place.write(
+        "pyproject.toml", '[tool.products]\ncatalog = "postgresql://nobody@127.0.0.1:1/x"\n'
+    )
+    place.write("products/sales.py", TOTAL.format("x"), header=True)
+    checked = place.run("check")
+    assert (checked.code, checked.out.count("\n")) == (0, 1)
+    rules = """rules=[rule.changes("total", within="10 %"), rule.changes("totl", within="1 %")]"""
+    place.edit("products/sales.py", 'owner="o"', f'owner="o", {rules}')
+    checked = place.run("check")
+    assert checked.code == 4
+    error, note, _ = checked.out.splitlines()
+    assert "no column totl in sales.total; it has total" in error
+    assert "unchecked: prod: the columns of published versions are not known: cannot use" in note
+    assert place.run("lineage", "total.total").code == 1, "the control: other verbs need it"
+
+
+def test_previous_is_what_is_published(place: Place) -> None:
+    rule = """, rules=[rule.sql("is kept", "select {} from previous where total is null")]"""
+    text = TOTAL.replace(', owner="o"', ', owner="o"' + rule)
+    place.numbers("a", 1)
+    place.write("products/sales.py", text.format("x", "total"), header=True)
+    assert place.materialize()[""]["exit_code"] == 0
+    place.edit("products/sales.py", "as total", "as total, 1 as added")
+    place.edit("products/sales.py", "select total from", "select added from")
+    checked = place.run("check")
+    assert "no column added in sales.total as published; it has total" in checked.out

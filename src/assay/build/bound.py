@@ -20,6 +20,8 @@ from assay.plan.misfits import Degree, Misfit, Problem, Traced, unchecked
 from assay.rules.quarantine import BROKE
 from assay.rules.without_data import against_contract
 
+_TOGETHER = 100  # queries that are planned in one go
+
 # What traces the function of a product, given the columns of its inputs by name.
 Trace = Callable[[Product, Mapping[str, Sequence[Column]]], Traced]
 
@@ -63,8 +65,10 @@ class Bound:
             for name in sorted(self._wanted & self.graph.sources.keys()):
                 self._keep(name, *_of_source(self.graph.sources[name]))
             order = [self.graph.products[name] for name in self.graph.order if name in self._wanted]
-            for product in order:
-                self._bind(product, asked=product.name in asked)
+            for level in _levels(order):
+                self._plan_ahead(level)
+                for product in level:
+                    self._bind(product, asked=product.name in asked)
             if rules:
                 bound = BoundRules(self._memo, self._with, self._columns, self._published_columns)
                 for product in order:
@@ -121,16 +125,37 @@ class Bound:
             return Traced(flows=self._quarantined(product.inputs[0].name))
         if product.kind is not Kind.SQL and not traced:
             return untraced(product, {})
-        is_sql = product.kind is Kind.SQL
-        inputs = [[i.alias, i.name, self._digests[i.name]] for i in product.inputs]
-        code = product.sql if is_sql else product.code.digest
-        key = digest([product.kind, product.name, code, inputs])
-        found = self._memo.recall(
-            key, lambda: Found(traced=self._of_query(product) if is_sql else self._of(product))
-        )
+        find = self._of_query if product.kind is Kind.SQL else self._of_function
+        found = self._memo.recall(self._key(product), lambda: Found(traced=find(product)))
         return found.traced or unchecked("it is not known")
 
-    def _of(self, product: Product) -> Traced:
+    def _key(self, product: Product) -> str:
+        """Return the digest of all that its code gives depends on."""
+        inputs = [[i.alias, i.name, self._digests[i.name]] for i in product.inputs]
+        code = product.sql or product.code.digest
+        return digest([product.kind, product.name, code, inputs])
+
+    def _plan_ahead(self, products: Iterable[Product]) -> None:
+        """Let DuckDB plan queries together that do not read each other, and were not planned before."""
+        queries: dict[str, list[Product]] = {}
+        for product in products:
+            if self._can_be_planned(product) and not self._memo.has(self._key(product)):
+                queries.setdefault(product.domain, []).append(product)
+        for domain, each in queries.items():
+            for chunk in (each[n : n + _TOGETHER] for n in range(0, len(each), _TOGETHER)):
+                tables = self._with(i.name for product in chunk for i in product.inputs)
+                tables.plan_ahead([product.sql for product in chunk], domain)
+                for product in chunk:
+                    self._code(product, traced=True)
+
+    def _can_be_planned(self, product: Product) -> bool:
+        """Return whether a query finds its inputs by itself, and their columns are known."""
+        return product.kind is Kind.SQL and all(
+            i.name in self._columns and ("." in i.alias or i.name == f"{product.domain}.{i.alias}")
+            for i in product.inputs
+        )
+
+    def _of_function(self, product: Product) -> Traced:
         return self._trace(product, {i.name: self._columns[i.name] for i in product.inputs})
 
     def _of_query(self, product: Product) -> Traced:
@@ -162,9 +187,21 @@ class Bound:
 
     def _keep(self, name: str, columns: Sequence[Column], flows: TableFlows) -> None:
         self.flows[name] = flows
-        if columns:
+        if columns and all(readable(column.type, column.logical) for column in columns):
             self._columns[name] = tuple(columns)
             self._digests[name] = digest(list(columns))
+
+
+def _levels(order: Iterable[Product]) -> list[list[Product]]:
+    """Return products such that each reads only those of earlier lists."""
+    depths: dict[str, int] = {}
+    levels: list[list[Product]] = []
+    for product in order:
+        depth = max((depths[i.name] + 1 for i in product.inputs if i.name in depths), default=0)
+        depths[product.name] = depth
+        levels += [[]] if depth == len(levels) else []
+        levels[depth].append(product)
+    return levels
 
 
 def made_of(graph: Graph, names: Iterable[str]) -> set[str]:

@@ -41,8 +41,14 @@ class Memo:
         self._used: dict[str, Found] = {}
         self._is_new = False
 
+    def has(self, key: str) -> bool:
+        """Return whether something was found under this key."""
+        return key in self._stored
+
     def recall(self, key: str, find: Callable[[], Found]) -> Found:
         """Return what was found under this key, or find it now."""
+        if key in self._used:
+            return self._used[key]
         found = self._stored.get(key)
         if found is None or not self._is_usable(found):
             found = find()

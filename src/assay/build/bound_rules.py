@@ -1,22 +1,20 @@
 """Binds the rules of products against empty tables: what does not fit, found without data."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 
 from msgspec import Struct
 
 from assay.build.bound_memo import Found, Memo, RuleProblem
-from assay.engines.binding import EmptyTables, Unbound
+from assay.engines.binding import EmptyTable, EmptyTables
 from assay.engines.quoting import identifier
 from assay.model import PREVIOUS, THIS, Column, Kind, Product, Rule
 from assay.plan.digests import digest
 from assay.plan.misfits import Degree, Misfit, Problem
 from assay.rules import with_queries
 
-_FILE = "__file"  # the table that rules about a file read as `this`
-_OF_FILE = (("file", "VARCHAR"), ("bytes", "BIGINT"))
 _MOMENT = "2000-01-01 00:00:00"
-_PUBLISHED = "__published"  # schema of the tables that rules read as `previous`
+# What rules about a file read as `this`.
+_FILE = EmptyTable("this", (("file", "VARCHAR"), ("bytes", "BIGINT")))
 
 
 class BoundRules(Struct, frozen=True):
@@ -61,45 +59,61 @@ class BoundRules(Struct, frozen=True):
             )
 
     def _found(self, product: Product, asked: Iterable[int], previous: Sequence[Column]) -> Found:
-        problems = []
-        for number in asked:
-            problem = self._problem(product, product.contract.rules[number], previous)
-            if problem:
-                problems.append(RuleProblem(rule=number, problem=problem))
-        return Found(rules=tuple(problems))
+        rules = {number: product.contract.rules[number] for number in asked}
+        unknown = {number: self._unknown(product, rule) for number, rule in rules.items()}
+        problems = {
+            number: Problem(what=f"the columns of {names} are not known", degree=Degree.UNCHECKED)
+            for number, names in unknown.items()
+            if names
+        }
+        known = {number: rule for number, rule in rules.items() if number not in problems}
+        alone = {n: r for n, r in known.items() if {i.name for i in r.inputs} <= {THIS, PREVIOUS}}
+        problems |= self._problems(product, alone, previous)
+        for number in known.keys() - alone.keys():
+            problems |= self._problems(product, {number: known[number]}, previous)
+        found = (RuleProblem(rule=number, problem=problems[number]) for number in sorted(problems))
+        return Found(rules=tuple(found))
 
-    def _problem(self, product: Product, rule: Rule, previous: Sequence[Column]) -> Problem | None:
-        this = _FILE if product.kind is Kind.FILE else product.name
-        names = {i.alias: i.name for i in rule.inputs} | {THIS: this, PREVIOUS: this}
-        reads = {i.name for i in rule.inputs} - {THIS, PREVIOUS} | {this}
-        if unknown := sorted(reads - {_FILE} - self.columns.keys()):
-            what = f"the columns of {' and '.join(unknown)} are not known"
-            return Problem(what=what, degree=Degree.UNCHECKED)
-        tables = self.tables(reads - {_FILE})
-        if this == _FILE:
-            tables.ensure(_FILE, _OF_FILE)
-        if previous:
-            with suppress(Unbound):  # of a type that DuckDB does not have, of another engine's
-                name = f"{_PUBLISHED}.{product.name}"
-                tables.ensure(name, [(column.name, column.type) for column in previous])
-                names[PREVIOUS] = name
-        query = _query(rule, self.columns.get(product.name, ()))
-        other = {a: n for a, n in names.items() if not _is_bare(a, n, product)}
-        try:
-            tables.check(query, product.domain, other)
-        except Unbound as problem:
-            return Problem(what=problem.what, offset=_offset(rule, query, problem.offset))
-        return None
+    def _unknown(self, product: Product, rule: Rule) -> str:
+        """Return the names of what a rule reads and of which no columns are known."""
+        reads = {i.name for i in rule.inputs} - {THIS, PREVIOUS}
+        reads |= {product.name} if product.kind is not Kind.FILE else set()
+        return " and ".join(sorted(reads - self.columns.keys()))
+
+    def _problems(
+        self, product: Product, rules: Mapping[int, Rule], previous: Sequence[Column]
+    ) -> dict[int, Problem]:
+        """Return why rules that read the same tables do not fit, by their numbers."""
+        if not rules:
+            return {}
+        inputs = {i.alias: i.name for rule in rules.values() for i in rule.inputs}
+        for name in (THIS, PREVIOUS):
+            inputs.pop(name, None)
+        tables = self.tables(name for alias, name in inputs.items() if "." in alias)
+        named = {a: self._table(n) for a, n in inputs.items() if "." not in a}
+        this = _FILE if product.kind is Kind.FILE else self._table(product.name)
+        before = EmptyTable(f"{product.name} as published", _pairs(previous)) if previous else this
+        named |= {THIS: this, PREVIOUS: before}
+        columns = self.columns.get(product.name, ())
+        queries = [_query(rule, columns) for rule in rules.values()]
+        problems = tables.check(queries, product.domain, named)
+        return {
+            number: Problem(what=problem.what, offset=_offset(rules[number], query, problem.offset))
+            for number, query, problem in zip(rules, queries, problems, strict=True)
+            if problem
+        }
+
+    def _table(self, name: str) -> EmptyTable:
+        return EmptyTable(name, _pairs(self.columns[name]))
+
+
+def _pairs(columns: Iterable[Column]) -> tuple[tuple[str, str], ...]:
+    return tuple((column.name, column.type) for column in columns)
 
 
 def _condition(rule: Rule) -> str:
     is_condition = rule.demand is not None and rule.demand.kind == "condition"
     return str(rule.demand.arguments["sql"]) if rule.demand and is_condition else ""
-
-
-def _is_bare(alias: str, name: str, product: Product) -> bool:
-    """Return whether a query finds this table by itself: by its full name, or in its own domain."""
-    return name in {alias, f"{product.domain}.{alias}"}
 
 
 def _query(rule: Rule, columns: Sequence[Column]) -> str:

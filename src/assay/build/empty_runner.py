@@ -1,7 +1,8 @@
 """Runs in a child process: runs functions of products on empty inputs, and replies with lineage.
 
 A request and a reply are a line of JSON each. While a function runs, writing files, starting
-processes and connecting are refused: it is run for its plan, and must change nothing.
+processes and connecting are refused, also to what is not written in Python where the system can: it
+is run for its plan, and must change nothing.
 """
 
 import os
@@ -15,6 +16,7 @@ from msgspec import Struct
 from msgspec.json import decode
 
 from assay.build.harmless import Guard
+from assay.build.readonly import become_readonly
 from assay.build.supervisor import supervised
 from assay.declare.project import Project, open_project
 from assay.engines.empty_run import run_empty
@@ -52,12 +54,13 @@ def run() -> None:
         project = open_project(Path(opening.root))
         project.set_clock(opening.now)
         project.definitions()
+        become_readonly()
         _serve(project, messages, replies)
     os._exit(0)
 
 
 def _serve(project: Project, messages: IO[bytes], replies: int) -> None:
-    guard = Guard("it is run for its lineage")
+    guard = Guard("it is run without rows")
     _send(replies, Traced(flows=TableFlows()))
     while message := messages.readline():
         request = decode(message, type=Request)

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from assay.build.arrivals import arrivals
 from assay.build.observe import has_new_listing, observe, without_racy_times
-from assay.catalog import CLOCKS_DIFFER, Catalog, shared_catalog
+from assay.catalog import CLOCKS_DIFFER, Catalog, no_catalog, shared_catalog
 from assay.config import Config, bad_environment
 from assay.declare.project import Project, open_project
-from assay.errors import UsageError
+from assay.errors import AssayError, UsageError
 from assay.events import Event, Outcome, Reporter
 from assay.facts import SourceState, Version
 from assay.plan.graph import Graph
@@ -29,7 +29,8 @@ def _ignore(event: Event, /) -> None:
 class Workspace(Struct, frozen=True, kw_only=True):
     """A project with its catalog and store open, as one environment; every effect goes through it.
 
-    `clock` returns the current moment; `reporter` receives the events of a run.
+    `clock` returns the current moment; `reporter` receives the events of a run. `lacks_catalog` says
+    why the catalog cannot be opened, where it is optional: then it reads as empty.
     """
 
     project: Project
@@ -38,6 +39,7 @@ class Workspace(Struct, frozen=True, kw_only=True):
     environment: str
     clock: Callable[[], datetime]
     reporter: Reporter = _ignore
+    lacks_catalog: str = ""
 
     @property
     def graph(self) -> Graph:
@@ -152,17 +154,20 @@ def open_workspace(
     create: bool = False,
     reads: bool = True,
     last_good: bool = False,
+    needs_catalog: bool = True,
 ) -> Iterator[Workspace]:
     """Open the project at or above `start`, by default the working directory.
 
     With `reads`, a lease prevents the removal of files that may be read. With `create`, a missing
     catalog is created. With `last_good`, declarations with mistakes are replaced by those that were
-    last read without a mistake (see `project.outdated`).
+    last read without a mistake (see `project.outdated`). With `needs_catalog` false, a catalog that
+    cannot be opened reads as empty (see `lacks_catalog`).
     """
     project = open_project(start, last_good=last_good)
     storage, began = storage_of(project.config), now or datetime.now(UTC)
     lease = reading(storage.root, began.isoformat()) if reads else nullcontext()
-    with lease, closing(shared_catalog(project.config, create=create)) as catalog:
+    catalog, lacks = _open_catalog(project.config, create=create, is_needed=needs_catalog)
+    with lease, closing(catalog):
         environment = environment_of(env) or project.config.environment
         project.set_clock(began)
         yield Workspace(
@@ -171,4 +176,15 @@ def open_workspace(
             storage=storage,
             environment=environment,
             clock=(lambda: now) if now else (lambda: datetime.now(UTC)),
+            lacks_catalog=lacks,
         )
+
+
+def _open_catalog(config: Config, *, create: bool, is_needed: bool) -> tuple[Catalog, str]:
+    """Return the catalog, or an empty one and why it cannot be opened."""
+    try:
+        return shared_catalog(config, create=create), ""
+    except AssayError as error:
+        if is_needed:
+            raise
+        return no_catalog(str(config.catalog_place)), error.what

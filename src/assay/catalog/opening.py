@@ -25,6 +25,11 @@ def open_catalog(place: Path | str, *, create: bool = True) -> Catalog:
     return _on(Sqlite(None, create=False, name=database.name))
 
 
+def no_catalog(name: str) -> Catalog:
+    """Return a catalog without anything in it, which cannot be written; `name` is for messages."""
+    return _on(Sqlite(None, create=False, name=name))
+
+
 def _on(database: Database) -> Catalog:
     try:
         return Catalog(database)

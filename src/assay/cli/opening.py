@@ -25,12 +25,20 @@ def opened(
     create: bool = False,
     reads: bool = True,
     last_good: bool = False,
+    needs_catalog: bool = True,
 ) -> Iterator[Workspace]:
     """Open the project at or above the working directory.
 
     A note is printed if its declarations cannot be read and the last readable ones are used.
     """
-    with open_workspace(env, now, create=create, reads=reads, last_good=last_good) as workspace:
+    with open_workspace(
+        env,
+        now,
+        create=create,
+        reads=reads,
+        last_good=last_good,
+        needs_catalog=needs_catalog,
+    ) as workspace:
         if workspace.project.outdated:
             click.echo(clean(f"  note: {workspace.project.outdated}"), err=True)
         yield workspace

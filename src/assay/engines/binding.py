@@ -1,7 +1,7 @@
 """Binds queries against empty typed tables: their columns, types and lineage, without any data."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 _TABLE_AS = 'create table memory.main."bound" as '
 _NO_SCHEMA = "main"  # of names without a domain
-_CAST = '"OPERATOR_CAST"'
+_CAST, _COMPARISONS = '"OPERATOR_CAST"', ('"COMPARE_', '"comparison"')
+_PLAN = "select json_serialize_plan(?)"
+_PLANS = "select query, json_serialize_plan(query) from (select unnest(?::varchar[]) as query)"
 
 
 class Unbound(ValueError):
@@ -34,6 +36,13 @@ class Unbound(ValueError):
         self.what, self.offset = problem, offset
 
 
+class EmptyTable(Struct, frozen=True):
+    """A table without rows: its name in messages, and its columns with their types."""
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+
+
 class _Answer(Struct):
     """What DuckDB says to a query: its plan, or why it cannot be bound."""
 
@@ -41,7 +50,7 @@ class _Answer(Struct):
     plans: list[Mapping[str, Any]] = []
     error_message: str = ""
     position: str = "-1"
-    casts: bool = False
+    converts: bool = False
 
 
 _DECODER = msgspec.json.Decoder(_Answer)
@@ -53,6 +62,7 @@ class EmptyTables:
     def __init__(self) -> None:
         self._schemas = {_NO_SCHEMA}
         self._domain = ""
+        self._planned: dict[str, str] = {}  # plans as JSON, by what was planned ahead
         self._columns_of: dict[str, list[str]] = {}  # by the tables' full names
         self._connection = connect()
         run = self._connection.execute
@@ -110,30 +120,56 @@ class EmptyTables:
     def bind_query(self, sql: str, domain: str, inputs: Sequence[Input]) -> Traced:
         """Return the same, and the comparisons of unlike types in the query."""
         with hearing(), self._names_of(domain, inputs):
-            plan, casts = self._plan(sql, lambda: self._tables_of(domain, inputs))
+            plan, converts = self._plan(sql, lambda: self._tables_of(domain, inputs))
             columns = _simple_columns(plan) or self._columns(sql)
-        unlike = tuple(unlike_types(plan, sql, len(_TABLE_AS))) if casts else ()
+        unlike = tuple(unlike_types(plan, sql, len(_TABLE_AS))) if converts else ()
         return Traced(flows=_flows(plan, columns), problems=unlike)
 
-    def check(self, sql: str, domain: str, tables: Mapping[str, str]) -> None:
-        """Raise Unbound for a query that does not fit `tables`, given by the names that it uses."""
-        import duckdb
+    def check(
+        self, queries: Sequence[str], domain: str, tables: Mapping[str, EmptyTable]
+    ) -> list[Unbound | None]:
+        """Return for each query why it does not fit; None for one that fits.
 
-        named = {alias: name for alias, name in tables.items() if "." not in alias}
-        ctes = [f"{identifier(a)} as (from {_quoted(*_place(n))})" for a, n in named.items()]
-        start = f"with {', '.join(ctes)} select * from (\n" if ctes else "select * from (\n"
+        `tables` have the columns that they are given here; others are those that were added.
+        """
+        start = _inline(tables)
+        together = " union all ".join(f"select 1 from (\n{query}\n)" for query in queries)
         with hearing():
             self._use(domain)
-            try:
-                self._connection.sql(f"{start}{sql}\n)")
-                return
-            except duckdb.Error as error:
-                problem = Unbound(str(error).splitlines()[0])
-            answer = self._answer(f"{start}{sql}\n)")
+            if self._binds(start + together):
+                return [None] * len(queries)
+            known = self._by_name(domain) | {
+                alias.lower(): (table.name, [name for name, _ in table.columns])
+                for alias, table in tables.items()
+            }
+            return [self._why_not(start, query, known) for query in queries]
+
+    def _binds(self, sql: str) -> bool:
+        import duckdb
+
+        try:
+            self._connection.sql(sql)
+        except duckdb.Error:
+            return False
+        return True
+
+    def _why_not(self, start: str, query: str, tables: Tables) -> Unbound | None:
+        start += "select * from (\n"
+        if self._binds(f"{start}{query}\n)"):
+            return None
+        answer = self._answer(f"{start}{query}\n)")
         if not answer.error:
-            raise problem
-        known = {a.lower(): (n, self._columns_of[n]) for a, n in tables.items()}
-        raise _unbound(answer, sql, len(start.encode()), self._by_name(domain) | known)
+            return Unbound("DuckDB cannot bind it")
+        return _unbound(answer, query, len(start.encode()), tables)
+
+    def plan_ahead(self, queries: Sequence[str], domain: str) -> None:
+        """Plan queries together, which is cheaper: `bind_query` of each of them comes next."""
+        import duckdb
+
+        texts = [_TABLE_AS + query for query in queries]
+        with hearing(), suppress(duckdb.Error):  # each says so when it is bound
+            self._use(domain)
+            self._planned = dict(self._connection.execute(_PLANS, [texts]).fetchall())
 
     def _tables_of(self, domain: str, inputs: Sequence[Input]) -> Tables:
         """Return the columns of tables, by the names that a query of a domain may use for them."""
@@ -181,18 +217,19 @@ class EmptyTables:
             raise _unbound(answer, sql, len(_TABLE_AS), tables())
         if len(answer.plans) != 1:
             raise Unbound(f"this is {len(answer.plans)} statements")
-        return answer.plans[0], answer.casts
+        return answer.plans[0], answer.converts
 
     def _answer(self, sql: str) -> _Answer:
         import duckdb
 
         try:
-            row = self._connection.execute("select json_serialize_plan(?)", [sql]).fetchone()
+            plan = self._planned.pop(sql, None)
+            if plan is None:
+                [[plan]] = self._connection.execute(_PLAN, [sql]).fetchall()
         except duckdb.Error as error:
             raise Unbound(str(error).splitlines()[0]) from None
-        assert row is not None
-        answer = _DECODER.decode(row[0])
-        answer.casts = _CAST in row[0]
+        answer = _DECODER.decode(plan)
+        answer.converts = _CAST in plan and any(sign in plan for sign in _COMPARISONS)
         return answer
 
     def _columns(self, sql: str) -> list[tuple[str, str]]:
@@ -204,6 +241,15 @@ class EmptyTables:
         except duckdb.Error as error:
             raise Unbound(str(error).splitlines()[0]) from None
         return list(zip(relation.columns, map(str, relation.types), strict=True))
+
+
+def _inline(tables: Mapping[str, EmptyTable]) -> str:
+    """Return the WITH clause of tables without rows: cheaper than tables that are read once."""
+    ctes = []
+    for alias, table in tables.items():
+        columns = ", ".join(f"null::{type} as {identifier(name)}" for name, type in table.columns)
+        ctes.append(f"{identifier(alias)} as (select {columns} where false)")
+    return f"with {', '.join(ctes)} " if ctes else ""
 
 
 def _flows(plan: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> TableFlows:

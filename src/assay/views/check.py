@@ -108,9 +108,11 @@ class CheckView(View, frozen=True, kw_only=True):
 
 def check(workspace: Workspace, names: Sequence[str]) -> CheckView:
     """Check these products without their data: whether code, rules and contracts fit together."""
-    misfits = bound_around(workspace, names, rules=True).misfits
+    bound = bound_around(workspace, names, rules=True)
     places = SqlPlaces(workspace.config.root)
-    findings = [_finding(misfit, places) for misfit in misfits]
+    findings = [_finding(misfit, places) for misfit in bound.misfits]
+    if workspace.lacks_catalog and bound.asked_published:
+        findings.append(_without_catalog(workspace))
     findings += [_of_policy(each, workspace.graph) for each in broken_policies(workspace, names)]
     return CheckView(checked=len(names), findings=tuple(ordered(findings)))
 
@@ -138,6 +140,15 @@ def _finding(misfit: Misfit, places: SqlPlaces) -> FindingView:
         file=place.file,
         line=place.line,
         column=place.column,
+    )
+
+
+def _without_catalog(workspace: Workspace) -> FindingView:
+    return FindingView(
+        kind=FindingKind.UNCHECKED,
+        level=Level.NOTE,
+        name=workspace.environment,
+        what=f"the columns of published versions are not known: {workspace.lacks_catalog}",
     )
 
 

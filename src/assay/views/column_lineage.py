@@ -132,10 +132,14 @@ def lineage_around(workspace: Workspace, names: Iterable[str]) -> Lineage:
 
 
 class BoundNames(Struct, frozen=True, kw_only=True):
-    """Products and sources that were bound: their lineage, and what does not fit."""
+    """Products and sources that were bound: their lineage, and what does not fit.
+
+    `asked_published`: the columns of published versions took part, or would have.
+    """
 
     lineage: Lineage
     misfits: Sequence[Misfit]
+    asked_published: bool = False
 
 
 def bound_around(workspace: Workspace, names: Iterable[str], *, rules: bool = False) -> BoundNames:
@@ -148,13 +152,18 @@ def bound_around(workspace: Workspace, names: Iterable[str], *, rules: bool = Fa
     digests = cache(lambda file: content_digests(config, [file])[0][1])
     memo = Memo(read_cache(config, BOUND, dict[str, Found]), digests)
 
+    asked = set[str]()
+
     def published(name: str) -> tuple[Column, ...]:
+        asked.add(name)
         return catalog.version(pointers[name].version).columns if name in pointers else ()
 
     def bind(trace: Trace) -> BoundNames:
         bound = Bound(graph, published, trace, memo, workspace.project.vouch)
         lineage = bound.bind(names, rules=rules)
-        return BoundNames(lineage=lineage, misfits=tuple(bound.misfits))
+        return BoundNames(
+            lineage=lineage, misfits=tuple(bound.misfits), asked_published=bool(asked)
+        )
 
     if workspace.project.outdated:  # there is no function that could be run
         return bind(untraced)

@@ -67,7 +67,7 @@ def verb(
     check_files(files)
     format = "json" if as_json else format
     try:
-        with opened() as workspace:
+        with opened(reads=False, needs_catalog=False) as workspace:
             wanted = sorted(select_products(workspace.graph, [*names, *select], exclude))
             products = tuple(workspace.graph.products[name] for name in wanted)
             view = check(workspace, wanted)
