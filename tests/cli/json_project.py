@@ -139,6 +139,7 @@ def look(place: Place, recorder: Recorder) -> None:
     run("history", "history", "note")
     run("history --rule", "history", "lines", "--rule", "the latest")
     run("test", "test")
+    run("test --generate", "test", "--generate", "checked")
     run("lineage", "lineage", "total")
     run("lineage: a column", "lineage", "total.total")
     run("lineage: a column", "lineage", "numbers.x")

@@ -12,7 +12,7 @@ from msgspec.structs import fields
 
 from assay.build.compact import Compacted
 from assay.cli.main import VERBS, verb_of
-from assay.testing.results import CaseView, ChangedRowView
+from assay.testing.results import CaseView, ChangedRowView, GeneratedView
 from assay.upkeep.findings import Finding
 from assay.views import results
 from assay.views.about import AboutView
@@ -303,6 +303,7 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("compacted", Compacted),
         ("test", CaseView),
         ("changed row", ChangedRowView),
+        ("test --generate", GeneratedView),
     ],
 )
 def test_the_tables_are_those_of_the_values(name: str, view: type[Struct]) -> None:

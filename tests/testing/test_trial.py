@@ -33,6 +33,14 @@ class Orders(pa.DataFrameModel):
 def polars_rows(orders: pl.LazyFrame) -> pl.LazyFrame:
     return orders.select("id", pl.col("amount").cast(pl.Float64))
 
+@product(owner="ann", each="orders")
+def each_order(orders: pl.LazyFrame) -> pl.LazyFrame:
+    return orders.select("shop", "day", "id", "kind")
+
+@product(owner="ann", each="follows")
+def again(follows: pl.LazyFrame) -> pl.LazyFrame:
+    return follows
+
 @product(owner="ann")
 def python_rows(numbers: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame([{"x": row["x"], "square": row["x"] ** 2} for row in numbers.to_dicts()], schema={"x": pl.Int64, "square": pl.Int64})
@@ -131,6 +139,14 @@ def test_functions_and_queries(attempt: Try) -> None:
     assert rows(attempt("relation_rows", numbers=[{"x": 3}, {"x": 3}])) == [(6,)]
     assert rows(attempt("arrow_rows", numbers=pl.DataFrame({"x": [1]}))) == [(1,)]
     assert rows(attempt("python_rows", numbers=[])) == []
+    assert rows(attempt("polars_rows", orders=[])) == []
+    each = attempt("each_order", orders=ORDERS)
+    assert rows(each) == [
+        ("a/b %", date(2011, 12, 8), 2, "b"),
+        ("london", date(2011, 12, 8), 1, "a"),
+        ("london", date(2011, 12, 9), 3, "a"),
+    ]
+    assert each.parts == ("a%2Fb %25/2011-12-08", "london/2011-12-08", "london/2011-12-09")
     by_shop = attempt("by_shop", orders=ORDERS)
     assert rows(by_shop) == [
         ("a/b %", date(2011, 12, 8), Decimal("1.25"), 1),
@@ -188,7 +204,12 @@ def test_products_in_parts_and_what_was_published_before(attempt: Try) -> None:
     assert tried.found_by("has a square").rows() == [("b",)]
     assert rows(attempt("reads_parts", follows=given)) == [(10,)]
     with pytest.raises(UsageError, match="each part has rows"):
-        attempt("reads_parts", follows="day, amount\n")
+        attempt("again", follows="day, amount\n")
+    again = attempt("again", follows=given)
+    assert again.parts == ("2011-12-08", "2011-12-09")
+    assert len(rows(again)) == 2
+    # Where nothing follows the parts, rows need not say theirs, and there may be none.
+    assert rows(attempt("reads_parts", follows="amount\n1\n2\n")) == [(3,)]
 
 
 def test_time_is_the_moment_of_the_test(attempt: Try) -> None:
@@ -249,10 +270,10 @@ def test_values_of_a_test_are_not_hidden(attempt: Try) -> None:
         ("python_rows", {"numbers": 7}, "sales.numbers: rows should be a list"),
         ("python_rows", {"numbers": "gone.csv"}, "sales.numbers: there is no file"),
         ("polars_rows", {"orders": ORDERS.replace("shop,", "ship,")}, "no column 'ship'"),
-        ("polars_rows", {"orders": [{"id": 1, "day": "2011-12-08"}]}, "column 'shop'"),
+        ("each_order", {"orders": [{"id": 1, "day": "2011-12-08"}]}, "column 'shop'"),
         ("polars_rows", {"orders": [{"shop": "a", "day": "2011-99-08"}]}, "day: '2011-99-08' is no DATE"),
-        ("polars_rows", {"orders": []}, "each part has rows"),
-        ("reads_parts", {"follows": "amount\n1\n"}, "'day'"),
+        ("each_order", {"orders": []}, "each part has rows"),
+        ("again", {"follows": "amount\n1\n"}, "'day'"),
         ("note", {"letter": "products/sales.py", "polars_rows": [{"id": "x"}]}, "row 1, id"),
     ],
 )  # fmt: skip

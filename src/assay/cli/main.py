@@ -48,7 +48,7 @@ VERBS = {
     "show": "Show the first rows of a published product, without the values of sensitive columns.",
     "status": "Show which version of each product is published, and whether it is up to date.",
     "suggest": "Suggest a contract for a source or a published product, as pandera code to paste.",
-    "test": "Run the tests of products on the small inputs that they give.",
+    "test": "Run the tests of products on the small inputs that they give; --generate writes one.",
     "verify": "Check the catalog and all stored files for damage.",
     "why": "Explain what happens next to a product, step by step, and what would change that.",
 }

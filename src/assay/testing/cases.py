@@ -91,6 +91,15 @@ def read_cases(config: Config, graph: Graph) -> list[Case]:
     return cases
 
 
+def read_file(config: Config, graph: Graph, file: Path) -> list[Case]:
+    """Return the tests of one file; DeclarationError with every mistake in it."""
+    reader = _FileReader(config, graph, file)
+    cases = reader.read()
+    if reader.problems:
+        raise DeclarationError(reader.problems, of="tests")
+    return cases
+
+
 def files_of_tests(config: Config) -> list[Path]:
     """Return the test files below the definitions, sorted; UsageError for an unreadable folder."""
     try:

@@ -14,7 +14,7 @@ from assay.engines.types import from_polars
 from assay.errors import UsageError
 from assay.model import Column, Partition, Product, Source, Where
 from assay.plan.digests import digest
-from assay.testing.given import write
+from assay.testing.given import with_nulls, write
 from assay.testing.pieces import Key
 
 if TYPE_CHECKING:
@@ -35,10 +35,14 @@ def suffixes(source: Source | None) -> tuple[str, ...]:
 
 
 def source_of_rows(source: Source, frame: "pl.DataFrame", folder: Path) -> Source:
-    """Return a source without placeholders as one Parquet file of these rows."""
+    """Return a source as one Parquet file of these rows, also what is in its paths otherwise."""
     file = folder / source.name / _FILE
-    write(frame, file)
-    return _moved(source, escape(str(file)))
+    columns = (*source.columns, *source.path_columns)
+    missing = [column for column in source.path_columns if column.name not in frame.columns]
+    write(with_nulls(frame, missing), file)
+    moved = _moved(source, escape(str(file)))
+    partition = Partition(names=(source.name,))
+    return replace(moved, columns=columns, path_columns=(), partition=partition)
 
 
 def source_with_placeholders(

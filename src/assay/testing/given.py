@@ -84,6 +84,13 @@ def _converted(name: str, type: str, values: Sequence[Any]) -> Iterator[Any]:
             raise Unfit(f"row {number}, {name}: {error}") from None
 
 
+def with_nulls(frame: "pl.DataFrame", columns: Sequence[Column]) -> "pl.DataFrame":
+    """Return a data frame with these columns besides, which are null in each row."""
+    import polars as pl
+
+    return frame.with_columns(pl.lit(None, of_column(c)).alias(c.name) for c in columns)
+
+
 def write(frame: "pl.DataFrame", file: Path) -> None:
     """Write rows as Parquet, without bounds: those of floats ignore NaN, and DuckDB relies on them."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,16 @@ class CaseView(View, frozen=True, kw_only=True):
     held_by: tuple[str, ...] = ()
 
 
+class GeneratedView(View, frozen=True, kw_only=True):
+    """A test that was written: how many rows of each input, and the columns that were masked."""
+
+    product: str
+    test: str
+    file: str
+    rows: Mapping[str, int]
+    masked: tuple[str, ...]
+
+
 def changed_view(changed: ChangedRow) -> ChangedRowView:
     """Return a changed row as it is shown."""
     return ChangedRowView(
@@ -68,6 +78,14 @@ def of_difference(difference: Difference) -> dict[str, Any]:
         "unexpected": tuple(difference.unexpected[:_MOST]),
         "changed": tuple(changed_view(row) for row in difference.changed[:_MOST]),
     }
+
+
+def generated_lines(view: GeneratedView) -> Iterator[str]:
+    """Yield the lines about a test that was written."""
+    rows = ", ".join(f"{_rows(count)} of {name}" for name, count in view.rows.items())
+    yield f"  wrote   {view.file}: {rows or 'it reads nothing'}"
+    if view.masked:
+        yield f"          masked: {', '.join(view.masked)}"
 
 
 def text_of(difference: Difference, of: str) -> Iterator[str]:

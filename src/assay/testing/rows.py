@@ -143,11 +143,8 @@ def of_csv(text: str) -> Table:
 
     Raises UsageError for a row that has more or fewer cells than there are columns.
     """
-    lines = [
-        (number, cells)
-        for number, cells in _cells(text.replace("\r\n", "\n"))
-        if any(c is not None for c in cells)
-    ]
+    cells_of = _cells(text.replace("\r\n", "\n"))
+    lines = [(line, cells) for line, cells in cells_of if cells != [None]]
     if not lines:
         raise UsageError("the text has no line with the names of the columns")
     (_, header), *rows = lines

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from assay.declare.resolve import Definition
 from assay.engines.make import LAZY_FRAME, Recipe
 from assay.errors import UsageError
-from assay.model import Code, Column, Contract, Input, Kind, Product, Source
+from assay.model import Code, Column, Contract, Input, Kind, Partition, Product, Source
 from assay.plan.digests import digest
 from assay.plan.graph import Graph
 from assay.testing import files
@@ -30,11 +30,13 @@ class Given(Struct, frozen=True, kw_only=True):
 
     - `of`: the product or source whose place the rows take.
     - `columns`: its columns; none when they are not known, and any may be given.
+    - `followed`: whether its parts count: the tested product is built of them, part by part.
     """
 
     of: Product | Source
     table: Table
     columns: Sequence[Column]
+    followed: bool = False
 
     def frame(self, in_paths: Sequence[Column] = (), parts: Sequence[str] = ()) -> "pl.DataFrame":
         """Return the rows in the types of the columns, and of those in paths where they are given.
@@ -73,24 +75,25 @@ class TinyProject:
                 raise UsageError(f"{of.name} is a file: give the path of one")
             content = file.read_bytes()
             self._stand_in(of, lambda: content)
-        elif of.partition and not of.partition.in_rows:
-            self._give_parts(given, of)
+        elif of.partition and given.followed:
+            self._give_parts(given, of, of.partition)
         else:
             frame = given.frame()
-            self._stand_in(of, frame.lazy, frame)
+            self._stand_in(replace(of, partition=None), frame.lazy, frame)
 
-    def _give_parts(self, given: Given, of: Product) -> None:
-        """Add a product whose parts are not told apart by its rows: it follows a source in parts."""
-        assert of.partition is not None
+    def _give_parts(self, given: Given, of: Product, partition: Partition) -> None:
+        """Add a product in parts: cut by a column, or else it follows a source in parts."""
         known = {column.name for column in given.columns}
-        parts = [name for name in of.partition.names if known and name not in known]
-        pieces = in_parts(of, given.frame(parts=parts))
+        parts = [name for name in partition.names if known and name not in known]
+        frame = given.frame(parts=parts)
+        if partition.in_rows and not parts and set(partition.names) <= set(frame.columns):
+            return self._stand_in(of, frame.lazy, frame)
+        pieces = in_parts(of, frame)
         frames = {key: frame.drop(parts, strict=False) for key, frame in pieces.items()}
-        frame = next(iter(frames.values()))
         source = files.source_in_parts(of, frames, self.folder)
         self.sources[source.name] = source
-        grain = of.partition.grain
-        self._stand_in(of, _as_given, frame, Input(alias="given", name=source.name, grain=grain))
+        following = Input(alias="given", name=source.name, grain=partition.grain)
+        return self._stand_in(of, _as_given, next(iter(frames.values())), following)
 
     def _stand_in(
         self,
@@ -127,7 +130,7 @@ class TinyProject:
         if source.is_file:
             raise UsageError(f"{source.name} is a file: give the path of one")
         frame = given.frame(source.path_columns)
-        if not source.path_regex:
+        if not source.path_regex or not given.followed:
             return files.source_of_rows(source, frame, self.folder)
         return files.source_with_placeholders(source, in_parts(source, frame), self.folder)
 

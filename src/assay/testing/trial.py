@@ -135,11 +135,12 @@ class Trial(Struct, frozen=True, kw_only=True):
                 f"{product.name} reads {', '.join(dict.fromkeys(missing))}: not given",
                 hint="Give each input of its code; an empty list stands for no rows.",
             )
-        columns = columns_of(graph, names)
-        return [
-            self._one(graph, name, self.inputs[written], columns[name])
+        columns, followed = columns_of(graph, names), followed_by(product)
+        given = {
+            name: self._one(graph, name, self.inputs[written], columns[name])
             for name, written in names.items()
-        ]
+        }
+        return [replace(one, followed=name in followed) for name, one in given.items()]
 
     def _one(self, graph: Graph, name: str, value: Any, columns: Sequence[Column]) -> Given:
         of = graph.sources.get(name) or graph.products[name]
@@ -154,7 +155,7 @@ class Trial(Struct, frozen=True, kw_only=True):
 
     def _previous(self, graph: Graph, product: Product) -> Given:
         columns = columns_of(graph, [product.name])[product.name]
-        return self._one(graph, product.name, self.previous, columns)
+        return replace(self._one(graph, product.name, self.previous, columns), followed=True)
 
 
 class _Place(Struct, frozen=True, kw_only=True):
@@ -286,13 +287,23 @@ def _check(product: Product, now: datetime | None) -> None:
         raise UsageError(
             f"{product.name} has the rows that {of} sets aside", hint=f"Test {of} instead."
         )
-    rules = product.contract.rules
-    timed = any(rule.clocked or rule.closes or rule.within is not None for rule in rules)
-    if now is None and (product.changes_with or is_fetcher(product) or timed):
+    if now is None and needs_moment(product):
         raise UsageError(
             f"{product.name} depends on the current time: say which, as `now`",
             hint="Then the test gives the same result on every day.",
         )
+
+
+def followed_by(product: Product) -> set[str]:
+    """Return the inputs of which a product reads the parts one by one."""
+    return {i.name for i in product.inputs if i.grain is not None}
+
+
+def needs_moment(product: Product) -> bool:
+    """Return whether what comes of a product, or of its rules, depends on the current time."""
+    rules = product.contract.rules
+    timed = any(rule.clocked or rule.closes or rule.within is not None for rule in rules)
+    return bool(product.changes_with) or is_fetcher(product) or timed
 
 
 def _utc(moment: datetime) -> datetime:

@@ -8,8 +8,9 @@ from typing import TextIO
 
 import click
 
-from assay.cli.options import JSON, options
-from assay.cli.printing import to_json
+from assay.cli.opening import opened
+from assay.cli.options import ENV, JSON, options
+from assay.cli.printing import print_json, to_json
 from assay.cli.report_files import (
     JUNIT,
     SUMMARY,
@@ -24,8 +25,9 @@ from assay.errors import UsageError
 from assay.plan.names import nearest
 from assay.signals import stop_at_sigterm
 from assay.testing.cases import Case, chosen, read_cases
+from assay.testing.generate import generate as write_test
 from assay.testing.report import report_of_tests
-from assay.testing.results import CaseView, lines_of
+from assay.testing.results import CaseView, generated_lines, lines_of
 from assay.testing.running import run_case
 from assay.text import clean
 from assay.times import seconds_of
@@ -50,16 +52,63 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> floa
     metavar="TIME",
     help="How long a test may take; default: 60s.",
 )
-@options(JSON, JUNIT, SUMMARY)
+@click.option(
+    "--generate",
+    default="",
+    metavar="NAME",
+    help="Write a test of a product from a few rows of what it reads now.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="With --generate: at most N rows of each input; default: 10.",
+)
+@options(ENV, JSON, JUNIT, SUMMARY)
 def verb(
     names: Sequence[str],
     words: str,
     timeout: float,
+    generate: str,
+    rows: int | None,
+    env: str | None,
     as_json: bool,
     junit: Path | None,
     summary: Path | None,
 ) -> None:
-    """Run the tests of products on the small inputs that they give."""
+    """Run the tests of products on the small inputs that they give; --generate writes one."""
+    if generate:
+        if names or words or junit or summary:
+            raise UsageError("--generate writes one test, and runs no other")
+        return _generate(generate, rows or 10, timeout, env, as_json=as_json)
+    if rows or env:
+        raise UsageError(f"{'--rows' if rows else '--env'} goes with --generate")
+    return _run(names, words, timeout, as_json=as_json, junit=junit, summary=summary)
+
+
+def _generate(name: str, rows: int, timeout: float, env: str | None, *, as_json: bool) -> None:
+    """Write a test of a product, and say what is in it."""
+    stop_at_sigterm()
+    tune_garbage_collection()
+    with opened(env) as workspace, redirect_stdout(sys.stderr):
+        view = write_test(workspace, name, rows=rows, timeout=timeout)
+    if as_json:
+        return print_json(view)
+    for line in generated_lines(view):
+        click.echo(clean(line))
+    return None
+
+
+def _run(
+    names: Sequence[str],
+    words: str,
+    timeout: float,
+    *,
+    as_json: bool,
+    junit: Path | None,
+    summary: Path | None,
+) -> None:
+    """Run tests, print how each came out, and exit with 1 if one did not pass."""
     check_files({"junit": junit, "summary": summary})
     with mistakes_reported("products test", junit, summary):
         project = open_project()
@@ -94,7 +143,8 @@ def _chosen(project: Project, names: Sequence[str], words: str) -> list[Case]:
     if not cases:
         raise UsageError(
             "there are no test files",
-            hint="Tests of a product are in a file NAME.test.toml beside the definitions.",
+            hint="Tests of a product are in a file NAME.test.toml beside the definitions;"
+            " `products test --generate NAME` writes one.",
         )
     wanted = " ".join([*names, *([f"-k {words!r}"] if words else [])])
     tested = {case.product for case in cases}
