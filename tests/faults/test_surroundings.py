@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 
 from tests.faults import checker
 from tests.forge import Ended, Forge
+from tests.watch.world import World
 
 DEFINITIONS = """
 import polars as pl
@@ -226,6 +227,31 @@ def test_all_of_it_is_on_a_full_disk(yard: Yard) -> None:
         assert looked.code == 0 or "disk is full" in looked.err
         (state / "store/ballast").unlink()
         assert yard.seen() == {"t.big": 1, "t.after_big": 1, "t.frame": 1}
+    yard.mended(2)
+
+
+def test_the_loop_on_a_full_disk(yard: Yard) -> None:
+    """It says that the disk is full, and goes on when there is room."""
+    state = yard.root / ".products"
+    used = sum(f.stat().st_size for f in state.rglob("*") if f.is_file())
+    with small_disk(state, f"{used // 1024 + 40_000}k"):
+        ballast = state / "store/ballast"
+        world = World(yard.root)
+
+        def act(number: int) -> None:
+            if number == 1:
+                with suppress(OSError), ballast.open("wb", buffering=0) as file:
+                    while True:
+                        file.write(bytes(4096))
+            elif number == 4:
+                ballast.unlink()
+
+        world.run(6, act, eager=True)
+        assert world.vitals.turns["problem"] >= 1
+        [problem] = world.told("problem")
+        assert "disk is full" in problem or "No space left" in problem, problem
+        assert world.told("recovered") == ["turn: as it should be again"]
+        assert world.vitals.problems == {}
     yard.mended(2)
 
 

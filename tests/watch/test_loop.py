@@ -82,6 +82,32 @@ def test_what_is_wrong_and_what_is_well_again_is_in_the_log(place: Place, world:
     assert world.told("recovered") == ["sales.failing: as it should be again"]
 
 
+def test_a_catalog_that_another_program_holds(
+    place: Place, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes on as soon as it can, and says so; only its patience is shorter here."""
+    world.run(1)
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        "assay.catalog.sqlite.sqlite3.connect",
+        lambda *given, timeout=0, **more: connect(*given, timeout=0.05, **more),
+    )
+    with closing(connect(place.root / ".products/catalog.db", isolation_level=None)) as other:
+
+        def act(number: int) -> None:
+            if number == 2:
+                other.execute("begin exclusive")
+                place.numbers("b", 4)
+            elif number == 4:
+                other.execute("rollback")
+
+        world.run(5, act)
+    [problem] = world.told("problem")
+    assert "database is locked" in problem and "Another program" in problem
+    assert world.told("recovered") == ["turn: as it should be again"]
+    assert count(place) == 4
+
+
 def test_declarations_are_read_anew_and_mistakes_leave_the_last_good_ones(
     place: Place, world: World
 ) -> None:

@@ -1,15 +1,20 @@
 """`products run` as a process of its own: files, signals, a second instance, health and metrics."""
 
+import errno
+import io
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
+from assay.cli.run_log import RunLog
 from tests.conftest import LONG, Place, until
 
 BASE = 'sql_product("base", "from numbers", owner="o")\n'
@@ -179,6 +184,44 @@ def test_a_port_in_use_or_a_folder_without_a_project_is_a_mistake(
     ran = place.spawn("run", "--port", str(port))
     assert ran.code == 2 and f"cannot listen on 127.0.0.1:{port}" in ran.err
     assert Place(tmp_path_factory.mktemp("empty")).spawn("run").code == 2
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_log_on_a_full_disk_ends_nothing(place: Place, form: list[str]) -> None:
+    place.write("products/sales.py", BASE, header=True)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "assay", "run", "--turns", "2", "--poll", "1s", *form],
+            cwd=place.root,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, "could not be written: No space left" in done.stderr) == (1, True)
+    assert count(place) == 3, "what was to be done was done"
+
+
+def test_lines_that_are_missing_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Disk(io.StringIO):
+        """A file on a disk that is full for two lines."""
+
+        flushed = 0
+
+        def flush(self) -> None:
+            self.flushed += 1
+            if self.flushed in {2, 3}:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = RunLog(disk := Disk(), lambda: datetime(2024, 1, 1, tzinfo=UTC), as_json=False)
+    for text in ("one", "two", "three", "four"):
+        log.note(text)
+    said = [line.split(maxsplit=3)[3] for line in disk.getvalue().splitlines()]
+    assert said[-2:] == ["four", "the disk was full: lines of this log are missing"]
+    with pytest.raises(OSError, match="gone"):
+        monkeypatch.setattr(disk, "flush", lambda: (_ for _ in ()).throw(OSError(5, "gone")))
+        log.note("five")
 
 
 def test_lines_are_readable_without_json(place: Place) -> None:

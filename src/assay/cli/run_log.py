@@ -1,5 +1,6 @@
 """The log of `products run`: a line for each result and whatever else happens, as text or JSON."""
 
+import errno
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TextIO
@@ -19,11 +20,15 @@ from assay.watch.reports import Happened, Report
 _WIDTH = 24  # of the names of products
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
 class RunLog:
-    """Writes lines at once, each with the moment."""
+    """Writes lines at once, each with the moment. A full disk ends nothing: lines are missing then."""
 
     def __init__(self, out: TextIO, clock: Callable[[], datetime], *, as_json: bool) -> None:
         self._out, self._clock, self._as_json = out, clock, as_json
+        self._lacks_lines = False
 
     def __call__(self, report: Report) -> None:
         fields = {"message": report.message, **report.fields}
@@ -57,12 +62,21 @@ class RunLog:
 
     def _write(self, at: datetime, what: str, fields: Mapping[str, Any], lines: list[str]) -> None:
         if self._as_json:
-            self._out.write(to_json({"at": at.isoformat(), "event": what, **fields}) + "\n")
+            text = to_json({"at": at.isoformat(), "event": what, **fields}) + "\n"
         else:
-            for line in lines:
-                text = clean(line).rstrip()
-                self._out.write(f"{at:%Y-%m-%d %H:%M:%S} {text}\n")
-        self._out.flush()
+            cleaned = (clean(line).rstrip() for line in lines)
+            text = "".join(f"{at:%Y-%m-%d %H:%M:%S} {line}\n" for line in cleaned)
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            self._lacks_lines = True
+            return
+        if self._lacks_lines:
+            self._lacks_lines = False
+            self.note("the disk was full: lines of this log are missing")
 
 
 def _line(report: Report) -> str:
