@@ -81,6 +81,8 @@ def test_a_folder_and_a_file_for_two_reports_are_mistakes_before_anything_is_don
     assert place.run("materialize", "--junit", "data").code == 2
     ran = place.run("materialize", "--junit", "a", "--summary", "./a")
     assert (ran.code, ran.err) == (2, "--junit and --summary name the same file, a\n")
+    ran = place.run("materialize", "--summary", "")
+    assert ran.code == 2 and ran.err.startswith("--summary has an empty value\n")
     assert not (place.root / ".products/store").exists()
 
 

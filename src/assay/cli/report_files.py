@@ -45,9 +45,12 @@ class ReportFile(Struct, frozen=True):
 
 
 def check_files(files: Mapping[str, Path | None]) -> None:
-    """Raise UsageError if two options (the keys) name the same file: one report would replace the other."""
+    """Raise UsageError for an option (a key) whose value is empty, or names the file of another."""
     seen: dict[Path, str] = {}
     for option, file in files.items():
+        if file == Path():
+            hint = "Is a variable that it names, such as $GITHUB_STEP_SUMMARY, set here?"
+            raise UsageError(f"--{option} has an empty value", hint=hint)
         if file and (other := seen.setdefault(file.resolve(), option)) != option:
             raise UsageError(f"--{other} and --{option} name the same file, {file}")
 

@@ -30,7 +30,7 @@ def test_an_annotation() -> None:
     [line, total] = github_lines(view(finding(details=details, of="a:b,c")), "shop")
     assert line == (
         "::error file=shop/products/sales.py,line=7,col=3,title=breaking%3A sales.lines.a%3Ab%2Cc"
-        "::renamed to net%0Aaffects: 100 %25, all"
+        "::shop/products/sales.py:7:3: sales.lines.a:b,c: renamed to net%0Aaffects: 100 %25, all"
     )
     assert total == "2 products checked: 1 error, 0 warnings, 0 notes"
 

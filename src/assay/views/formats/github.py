@@ -51,12 +51,17 @@ def command(level: Level, properties: dict[str, str], message: str) -> str:
 
 
 def _annotation(finding: FindingView, folder: str) -> str:
-    """Return the annotation of a finding; that of a removal is at the place in the old file."""
+    """Return the annotation of a finding; that of a removal is at the place in the old file.
+
+    The message begins with the place and the subject: the log shows nothing but the message.
+    """
     title = f"{finding.kind}: {subject_of(finding)}"
     if finding.removed:
         title += " (it was here before this change)"
-    what = [finding.what, *(f"{detail.label}: {detail.text}" for detail in finding.details)]
-    message = "\n".join(line for text in what for line in lines_of(text))
+    first = [placed(finding.place, folder), subject_of(finding), finding.what]
+    texts = [": ".join(text for text in first if text)]
+    texts += [f"{detail.label}: {detail.text}" for detail in finding.details]
+    message = "\n".join(line for text in texts for line in lines_of(text))
     properties = {"file": clean(placed(finding.file, folder))}
     if finding.file and finding.line:
         properties["line"] = str(finding.line)
