@@ -19,6 +19,7 @@ from assay.build.workspace import Workspace, open_workspace
 from assay.events import Event, Reporter, Settled, Working
 from assay.plan.observed import Observed
 from assay.watch.loop import Watching, run
+from assay.watch.opening import Opening
 from assay.watch.reports import Report
 from assay.watch.telling import tell
 from assay.watch.turn import TurnOptions
@@ -82,8 +83,10 @@ class Week:
     def go(self, end: datetime) -> None:
         run(
             Watching(
-                open=lambda: open_workspace(
-                    now=self.now, start=self.root, create=True, last_good=True
+                open=Opening(
+                    lambda before: open_workspace(
+                        now=self.now, start=self.root, create=True, last_good=True, before=before
+                    )
                 ),
                 clock=lambda: self.now,
                 sleep=self.sleep,

@@ -137,6 +137,24 @@ def test_no_number_is_given_twice(opened: Callable[[], Catalog]) -> None:
     assert step.incident.id == 4
 
 
+def test_the_stamp_of_a_catalog_changes_when_something_is_written(
+    opened: Callable[[], Catalog],
+) -> None:
+    catalog, other = opened(), opened()
+    stamps = [catalog.database.stamp()]
+    assert stamps[0]
+    assert catalog.incidents.open("prod") == []
+    assert catalog.database.stamp() == stamps[0], "nothing was written"
+    for about in ("d.p", "d.q"):
+        change(other, cause(about))
+        stamps.append(catalog.database.stamp())
+    other.close()
+    assert len(set(stamps)) == 3
+    assert catalog.incidents.open("prod")
+    stamps = [catalog.database.stamp(), catalog.database.stamp()]
+    assert len(set(stamps)) == 1
+
+
 def test_two_processes_open_an_incident_once(
     opened: Callable[[], Catalog], place: Path | str
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from assay.build.workspace import open_workspace
 from assay.catalog.leading import Lead
 from assay.watch.loop import Watching, run
+from assay.watch.opening import Opening
 from assay.watch.reports import Report
 from assay.watch.turn import TurnOptions
 from assay.watch.vitals import Vitals
@@ -44,7 +45,11 @@ class World:
 
         last = self.vitals.turns.total() + turns
         watching = Watching(
-            open=lambda: open_workspace(now=self.now, start=self.root, create=True, last_good=True),
+            open=Opening(
+                lambda before: open_workspace(
+                    now=self.now, start=self.root, create=True, last_good=True, before=before
+                )
+            ),
             clock=self.clock,
             sleep=sleep,
             log=self.reports.append,

@@ -11,6 +11,7 @@ from assay.build.arrivals import arrivals
 from assay.build.observe import has_new_listing, observe, without_racy_times
 from assay.catalog import CLOCKS_DIFFER, Catalog, no_catalog, shared_catalog
 from assay.config import Config, bad_environment
+from assay.declare.manifest import Manifest
 from assay.declare.project import Project, open_project
 from assay.errors import AssayError, UsageError
 from assay.events import Event, Outcome, Reporter
@@ -155,15 +156,17 @@ def open_workspace(
     reads: bool = True,
     last_good: bool = False,
     needs_catalog: bool = True,
+    before: Manifest | None = None,
 ) -> Iterator[Workspace]:
     """Open the project at or above `start`, by default the working directory.
 
     With `reads`, a lease prevents the removal of files that may be read. With `create`, a missing
     catalog is created. With `last_good`, declarations with mistakes are replaced by those that were
     last read without a mistake (see `project.outdated`). With `needs_catalog` false, a catalog that
-    cannot be opened reads as empty (see `lacks_catalog`).
+    cannot be opened reads as empty (see `lacks_catalog`). `before` is a
+    manifest that this process has read: it is not read again while it is valid.
     """
-    project = open_project(start, last_good=last_good)
+    project = open_project(start, last_good=last_good, before=before)
     storage, began = storage_of(project.config), now or datetime.now(UTC)
     lease = reading(storage.root, began.isoformat()) if reads else nullcontext()
     catalog, lacks = _open_catalog(project.config, create=create, is_needed=needs_catalog)

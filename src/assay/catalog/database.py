@@ -50,6 +50,12 @@ class Database(Reader, Protocol):
     def prepare(self, steps: Callable[[Writer], None]) -> None:
         """Create or migrate the schema by these steps, in one transaction, as the only process."""
 
+    def stamp(self) -> str:
+        """Return a text that is another one after anything was written; '' when that is not known.
+
+        What was written before is in what is read after this.
+        """
+
     def write(self, work: Callable[[Writer], T]) -> T:
         """Do the work in one transaction, once.
 

@@ -84,6 +84,11 @@ class Postgres:
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         return self._retry(lambda: Transaction(self._connection).rows(sql, values))
 
+    def stamp(self) -> str:
+        """Return which transactions have ended, of the whole server: all that write have a number."""
+        [(snapshot,)] = self.rows("select txid_current_snapshot()::text")
+        return str(snapshot)
+
     def write(self, work: Callable[[Writer], T]) -> T:
         number, results = next(self._numbers), list[T]()
 

@@ -123,6 +123,11 @@ class Runs:
         self._database.remove_dead_locks()
         return dead
 
+    def any_open(self) -> bool:
+        """Return whether a run is recorded as running, or may have left files."""
+        query = "select 1 from runs where state = 'running' or id in (select run from intents)"
+        return bool(self._database.rows(f"{query} limit 1"))
+
     def holders(self, products: Collection[str]) -> Mapping[str, Holder]:
         """Return those of these products that living runs may be building, with who builds each."""
         with decoded(self._database.name):

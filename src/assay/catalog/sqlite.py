@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from assay.catalog.snapshot import copied, may_write
 from assay.catalog.sqlite_errors import translated
 from assay.catalog.sqlite_runs import RunLocks
 from assay.errors import CatalogDamaged, CatalogError
+from assay.store.files import stamp_of
 from assay.store.permissions import create as open_or_create
 from assay.store.permissions import make_folder
 
@@ -29,6 +30,7 @@ class Sqlite:
         self.name = name or str(file)
         exists = bool(file and file.exists())
         usable = file if file and (create or exists) else None
+        self._file = usable
         self._locks = RunLocks(usable.parent / "locks" if usable else None, self.name)
         self._was_emptied = bool(
             file and exists and not file.stat().st_size and (file.parent / "store").exists()
@@ -89,6 +91,17 @@ class Sqlite:
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         with translated(self.name):
             return self._db.execute(sql, values).fetchall()
+
+    def stamp(self) -> str:
+        """Return the stamps of the file and of its log, which hold all that was written."""
+        if self._file is None or self._copy:
+            return ""
+        log = self._file.with_name(f"{self._file.name}-wal")
+        stamps = [stamp_of(self._file.stat())]
+        with suppress(FileNotFoundError):
+            if (status := log.stat()).st_size:  # whoever opens the file makes an empty log
+                stamps.append(stamp_of(status))
+        return str(stamps)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
         return self._db.execute(sql, values).rowcount

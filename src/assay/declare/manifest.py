@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cache
@@ -95,15 +95,41 @@ T = TypeVar("T")
 # ------------------------------------------------------------------------------------ the manifest
 
 
-def read_manifest(config: Config) -> Graph | None:
-    """Return the graph as last read; None when anything that it depends on has changed."""
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What a manifest holds: the graph, and the digest of what it was `made_from`.
+
+    - `files`: what the declarations depend on besides modules.
+    - `stamp`: differs for another file, and after a change of the file.
+    """
+
+    graph: Graph
+    made_from: str
+    files: Sequence[str]
+    stamp: tuple[int, ...]
+
+
+def valid_manifest(config: Config, before: Manifest | None = None) -> Manifest | None:
+    """Return the manifest; None when anything that it depends on has changed.
+
+    The file is not read if it is the one that was read `before`.
+    """
     try:
+        stamp = stamp_of((config.state / FILE).stat())
+        if before and before.stamp == stamp:
+            return before if before.made_from == made_from(config, before.files) else None
         header, body = _read(config, FILE, _ManifestHeader)
         if header.made_from != made_from(config, header.files):
             return None
-        return _graph_of(decode(body, type=_Declared))
+        graph = _graph_of(decode(body, type=_Declared))
+        return Manifest(graph=graph, made_from=header.made_from, files=header.files, stamp=stamp)
     except _UNREADABLE:
         return None
+
+
+def read_manifest(config: Config) -> Graph | None:
+    """Return the graph as last read; None when anything that it depends on has changed."""
+    manifest = valid_manifest(config)
+    return manifest.graph if manifest else None
 
 
 def last_manifest(config: Config) -> tuple[Graph, datetime] | None:

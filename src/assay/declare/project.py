@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from assay.config import Config, find_config
-from assay.declare.manifest import last_manifest, read_manifest
+from assay.declare.manifest import Manifest, last_manifest, valid_manifest
 from assay.engines.sql import reader
 from assay.engines.sql.tables import Unreadable
 from assay.engines.types import readable, storable
@@ -38,13 +38,14 @@ class Outdated(Struct, frozen=True, kw_only=True):
 
 
 class Project(Struct):
-    """A project as declared; `resolved` is None while its graph is from the manifest."""
+    """A project as declared; `resolved` is None while its graph is from the `manifest`."""
 
     config: Config
     graph: Graph
     resolved: "Resolved | None" = None
     outdated: Outdated | None = None
     now: datetime | None = None
+    manifest: Manifest | None = None
 
     def set_clock(self, now: datetime) -> None:
         """Use this moment for every product that changes with time."""
@@ -115,16 +116,19 @@ def _wrong_query(query: str, inputs: Iterable[Input]) -> str:
     return f"it reads {foreign[0]}" if foreign else ""
 
 
-def open_project(start: Path | None = None, *, last_good: bool = False) -> Project:
+def open_project(
+    start: Path | None = None, *, last_good: bool = False, before: Manifest | None = None
+) -> Project:
     """Open the project at or above a folder (the working directory unless given).
 
     With `last_good`, declarations with problems are replaced by the last ones without, if those are
-    stored: for commands that only look at what is published. Raises UsageError when there is no
+    stored: for commands that only look at what is published. `before` is a manifest that this
+    process has read: it is not read again while it is valid. Raises UsageError when there is no
     project, DeclarationError with every problem in its declarations.
     """
     config = find_config(start or Path.cwd())
-    if graph := read_manifest(config):
-        return Project(config=config, graph=graph)
+    if manifest := valid_manifest(config, before):
+        return Project(config=config, graph=manifest.graph, manifest=manifest)
     try:
         resolved = _read(config)
     except UsageError as problem:

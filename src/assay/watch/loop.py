@@ -1,6 +1,6 @@
 """The loop of `products run`: turn after turn until it is stopped, level-based.
 
-Each turn reads everything anew (declarations, catalog, sources, the clock), so a lost event, a
+Each turn looks at everything anew (declarations, catalog, sources, the clock), so a lost event, a
 restart, or another process that does some of the work changes nothing about what comes out.
 """
 

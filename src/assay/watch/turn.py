@@ -22,6 +22,7 @@ from assay.plan.observed import Observed
 from assay.plan.request import Request, RunOptions
 from assay.plan.standing import Standing, warned_from
 from assay.upkeep.gc_files import finish
+from assay.watch.calm import Basis, Calm, basis_of, calm_of
 from assay.watch.looks import Looks
 from assay.watch.pauses import Pauses
 
@@ -34,6 +35,7 @@ class Memory:
     def __init__(self) -> None:
         self.looks = Looks()
         self.pauses = Pauses()
+        self.calm: tuple[Calm, Turn] | None = None  # the last turn, if nothing was to do
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -85,7 +87,14 @@ class TurnOptions(Struct, frozen=True, kw_only=True):
 
 
 def one_turn(workspace: Workspace, memory: Memory, options: TurnOptions) -> Turn:
-    """Observe, build what is due, and return when to look again."""
+    """Observe, build what is due, and return when to look again.
+
+    If all is as it was in a turn with nothing to do, and no moment has come that matters, nothing
+    is read but what shows that.
+    """
+    basis = basis_of(workspace)
+    if turn := _as_before(workspace, memory, basis):
+        return turn
     finish(workspace)
     observed = _observe(workspace, memory)
     began = observed.now
@@ -106,7 +115,7 @@ def one_turn(workspace: Workspace, memory: Memory, options: TurnOptions) -> Turn
         stand = stand_of(workspace, observed, steps)
     for after in options.after:
         after(workspace, observed, outcome, stand)
-    return Turn(
+    turn = Turn(
         began=began,
         outcome=outcome,
         moments=[
@@ -115,6 +124,23 @@ def one_turn(workspace: Workspace, memory: Memory, options: TurnOptions) -> Turn
         ],
         standings=stand.own if options.standings else {},
     )
+    if outcome is None:
+        calm = calm_of(workspace, observed, stand, basis, turn.moments)
+        memory.calm = (calm, turn) if calm else None
+    return turn
+
+
+def _as_before(workspace: Workspace, memory: Memory, basis: Basis) -> Turn | None:
+    """Return a turn that comes to the same as the last one, if it does."""
+    if memory.calm is None:
+        return None
+    calm, turn = memory.calm
+    now = workspace.clock()
+    recent = memory.looks.recent(workspace.graph.sources, now)
+    if calm.lasts(workspace, basis, recent):
+        return replace(turn, began=now)
+    memory.calm = None
+    return None
 
 
 def _observe(workspace: Workspace, memory: Memory) -> Observed:

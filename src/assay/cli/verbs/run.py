@@ -27,6 +27,7 @@ from assay.times import seconds_of
 from assay.watch.files import Waker
 from assay.watch.loop import Watching, run
 from assay.watch.notify import misfits_of
+from assay.watch.opening import Opening
 from assay.watch.server import serving
 from assay.watch.telling import tell
 from assay.watch.turn import TurnOptions
@@ -98,7 +99,11 @@ def verb(
             listening = stack.enter_context(serving(vitals, _now, host=host, port=port))
             log.note(f"listening on http://{host}:{listening}", port=listening)
         watching = Watching(
-            open=partial(open_workspace, environment, create=True, last_good=True),
+            open=Opening(
+                lambda before: open_workspace(
+                    environment, create=True, last_good=True, before=before
+                )
+            ),
             clock=_now,
             sleep=time.sleep,
             log=log,
