@@ -386,7 +386,8 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     - `release_group`: products with the same group are published together or not at all; '' for
       none.
     - `file`: name of the file, of a product that is a file.
-    - `sql`: text of the query, of a product that is a query.
+    - `sql`: text of the query, of a product that is a query, in DuckDB's dialect.
+    - `dialect`: the dialect that `sql` was translated from; '' for none.
     - `renamed`: regular expressions of the names that the query gives to sensitive values.
     - `partition`: what splits the product into parts; None when it has no parts.
     - `holds_parts`: whether only the parts that fail a rule are kept from being published.
@@ -415,6 +416,7 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     release_group: str = ""
     file: str = ""
     sql: str = ""
+    dialect: str = ""
     renamed: tuple[str, ...] = ()
     partition: Partition | None = None
     holds_parts: bool = False

@@ -153,6 +153,7 @@ def look(place: Place, recorder: Recorder) -> None:
     run("query", "query", "from total")
     run("show", "show", "total", "--held")
     run("show", "show", "total", "--held", "--failures", "is small")
+    run("show --sql", "show", "total", "--sql")
     run("show: a file", "show", "note")
     run("show --to", "show", "total", "--to", str(place.root / "total.parquet"))
     failing = str(place.root / "failing.csv")

@@ -28,6 +28,7 @@ from assay.views.files import CopyView, FileView, SourceView
 from assay.views.freshness import CauseView, FreshnessView
 from assay.views.history import HistoryView
 from assay.views.incidents import IncidentView, ToldView
+from assay.views.query_text import QueryView
 from assay.views.results import ResultKind
 from assay.views.rules import RuleHistoryView, RuleWay
 from assay.views.runs import RunView
@@ -288,6 +289,7 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("unknown lineage", UnknownView),
         ("show: a source", SourceView),
         ("show: a file", FileView),
+        ("show --sql", QueryView),
         ("show --to", CopyView),
         ("finding", Finding),
         ("diff", DiffView),

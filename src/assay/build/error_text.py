@@ -61,6 +61,11 @@ def _without_hint(error: BaseException, root: str, product: Product) -> Failed:
     place = _place(error, frame, root, product)
     if library_of(error) == "duckdb":
         message, detail = _of_duckdb(error, root)
+        if product.dialect and detail:
+            detail += (
+                f"\nThe lines are those of the query as translated from {product.dialect}:"
+                f" products show {product.name} --sql"
+            )
         return Failed(error=f"{place}{message}{notes}", detail=detail)
     line = masked((frame.line or "").strip()[:_LONGEST]) if frame else ""
     return Failed(error=f"{place}{_of_python(error)}{notes}", detail=line)

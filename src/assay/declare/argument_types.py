@@ -210,6 +210,7 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "event_time": _TEXT,
         "freshness": _FRESHNESS,
         "release_group": _TEXT,
+        "dialect": _TEXT,
         "each": _INPUT,
         "partition_by": _TEXT,
         "on_failed_part": _Type(

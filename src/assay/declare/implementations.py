@@ -12,7 +12,7 @@ from assay.declare import clocks
 from assay.declare.handovers import handover_of, moment_without_turn, wrong_handover
 from assay.declare.names import Names
 from assay.declare.project_code import ProjectCode
-from assay.declare.queries import parse_query, sql_file, text_of
+from assay.declare.queries import is_foreign, parse_query, sql_file, text_of, translated
 from assay.declare.words import ProductDeclaration
 from assay.engines.make import FILE, MOMENTS, Recipe
 from assay.model import Input, Where
@@ -55,12 +55,19 @@ def _read_sql(name: str, declared: ProductDeclaration, names: Names) -> Implemen
         return Implementation()
     where = names.relative(Where(str(file), 1) if file else declared.where)
     label = f"the SQL of {name}"
-    parsed = parse_query(text, label, where, names, in_file=file is not None)
+    in_file = file is not None
+    if is_foreign(declared.dialect):
+        in_duckdb = translated(text, declared, label, where, names, in_file=in_file)
+        if in_duckdb is None:
+            return Implementation()
+        text, in_file = in_duckdb, False
+        label += f", translated from {declared.dialect}"
+    parsed = parse_query(text, label, where, names, in_file=in_file)
     if parsed is None:
         return Implementation(sql=text)
     tables = [str(table) for table in parsed.tables]
     inputs = [_find_input(table, name, declared, where, names, sql=True) for table in tables]
-    source = clocks.QuerySource(label, where, file_text=text if file else "")
+    source = clocks.QuerySource(label, where, file_text=text if in_file else "")
     names.problems += clocks.in_query(declared, parsed, source, needs_names=True)
     _report_unused(name, declared, tables, "table of its SQL", names)
     return Implementation(

@@ -48,7 +48,7 @@ from assay.times import settled_before, while_of
 FILE, QUERIES, FUNCTIONS = "manifest.json", "queries.json", "functions.json"
 BOUND = "bound.json"
 _NOT_READ = {"root", "catalog", "policy"}  # settings that declarations do not depend on
-_LIBRARIES = ("duckdb", "polars", "pandera", "msgspec", "holidays", "cronsim")
+_LIBRARIES = ("duckdb", "polars", "pandera", "msgspec", "holidays", "cronsim", "sqlglot")
 # Raised by reading a file that is missing, damaged, or was not written by this module.
 _UNREADABLE = (MsgspecError, OSError, ValueError, LookupError, TypeError, RecursionError)
 

@@ -2,12 +2,15 @@
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
 
+from assay.engines.sql.dialects import place_in_source
 from assay.engines.sql.reader import place
+from assay.errors import UsageError
 from assay.model import Where
 
 _SQL = ".sql"
@@ -32,14 +35,15 @@ class SqlPlaces:
         self._root = root
         self._strings = cache(self._read_strings)
 
-    def place_of(self, where: Where, sql: str, offset: int) -> FilePlace:
+    def place_of(self, where: Where, sql: str, offset: int, dialect: str = "") -> FilePlace:
         """Return the place at an offset (in bytes) of SQL that is declared at `where`.
 
-        The SQL is in a literal of the call that begins there, or in the file which that names.
+        The SQL is in a literal of the call that begins there, or in the file which that names; if
+        it was translated from a `dialect`, what it was translated from is there.
         """
         if not sql or offset < 0:
             return FilePlace(where.file, where.line)
-        line, column, _ = place(sql, offset)
+        line = place(sql, offset)[0]
         for literal in self._strings(where.file):
             if not literal.call <= where.line <= literal.end:
                 continue
@@ -47,11 +51,10 @@ class SqlPlaces:
             if name.endswith(_SQL) and len(name.split()) == 1:
                 file = Path(where.file).parent / name
                 text = self._text(str(file))
-                if (start := text.find(sql)) >= 0:
-                    line, column, _ = place(text, len(text[:start].encode()) + offset)
-                    return FilePlace(str(file), line, column)
-            elif (start := literal.text.find(sql)) >= 0:
-                return _in_literal(literal, where, len(literal.text[:start].encode()) + offset)
+                if (at := _offset_in(text, sql, offset, dialect)) >= 0:
+                    return FilePlace(str(file), *place(text, at)[:2])
+            elif (at := _offset_in(literal.text, sql, offset, dialect)) >= 0:
+                return _in_literal(literal, where, at)
         return FilePlace(where.file, where.line, line_of_text=line)
 
     def _text(self, file: str) -> str:
@@ -69,6 +72,16 @@ class SqlPlaces:
             return []
         literals = _literals(tree, source.splitlines())
         return sorted(literals, key=lambda literal: literal.end - literal.call)
+
+
+def _offset_in(text: str, sql: str, offset: int, dialect: str) -> int:
+    """Return the place in a text, in bytes, of what is at an offset of `sql`; -1 if it is not there."""
+    if (start := text.find(sql)) >= 0:
+        return len(text[:start].encode()) + offset
+    if dialect:
+        with suppress(UsageError):
+            return place_in_source(text, dialect, sql, offset)
+    return -1
 
 
 class _Literal(Struct, frozen=True):

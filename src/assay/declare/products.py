@@ -8,6 +8,7 @@ from assay.declare.implementations import Implementation
 from assay.declare.names import Names
 from assay.declare.partitions import Partitions
 from assay.declare.promises import read_freshness
+from assay.declare.queries import is_foreign
 from assay.declare.words import ProductDeclaration
 from assay.model import QUARANTINE, THIS, Access, Contract, Input, Kind, Product, Rule
 from assay.plan.digests import code_of, digest
@@ -70,6 +71,7 @@ def read_product(
         release_group=declared.release_group or group_with_quarantine,
         file=declared.file,
         sql=implementation.sql,
+        dialect=declared.dialect if is_foreign(declared.dialect) else "",
         partition=partition,
         holds_parts=declared.on_failed_part == "hold_part",
         retries=retries,

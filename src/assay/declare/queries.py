@@ -9,8 +9,11 @@ from assay.declare.rule_arguments import NotARule
 from assay.declare.rule_queries import given_sql
 from assay.declare.words import ProductDeclaration
 from assay.engines.sql import reader
+from assay.engines.sql.dialects import OURS, dialects, translate
 from assay.engines.sql.tables import Unreadable
+from assay.errors import UsageError
 from assay.model import Where
+from assay.plan.names import nearest
 from assay.store.files import not_a_file
 
 
@@ -37,11 +40,51 @@ def sql_texts(declared: ProductDeclaration) -> Iterator[str]:
     """
     if isinstance(declared.make, str):
         file = sql_file(declared)
-        with suppress(OSError, UnicodeDecodeError):
-            yield text_of(file) if file else declared.make
+        with suppress(OSError, UnicodeDecodeError, UsageError):
+            text = text_of(file) if file else declared.make
+            dialect = declared.dialect
+            yield translate(text, dialect).sql if is_foreign(dialect) else text
     for rule in declared.rules:
         with suppress(NotARule, UnicodeError):
             yield from given_sql(rule)
+
+
+def is_foreign(dialect: str) -> bool:
+    """Return whether a query in a dialect has to be translated."""
+    return dialect not in {"", OURS}
+
+
+def translated(
+    text: str,
+    declared: ProductDeclaration,
+    label: str,
+    where: Where,
+    names: Names,
+    *,
+    in_file: bool,
+) -> str | None:
+    """Return the query of a product in DuckDB's dialect; None, with its problems reported, if it
+    cannot be translated. `label`, `where` and `in_file` are as for `parse_query`."""
+    dialect = declared.dialect
+    try:
+        known = dialects(f"dialect={dialect!r}")
+        if dialect not in known:
+            message = f"{label}: there is no dialect {dialect!r}"
+            hints = [nearest(dialect.lower(), known), f"There are {', '.join(known)}."]
+            names.report(message, names.relative(declared.where), "\n".join(filter(None, hints)))
+            return None
+        translation = translate(text, dialect)
+    except UsageError as error:
+        names.report(f"{label}: {error.what}", names.relative(declared.where), error.hint)
+        return None
+    lines = text.splitlines()
+    for refusal in translation.refusals:
+        line, column = refusal.line, refusal.column
+        at = f", line {line} column {column}" if line else ""
+        hint = f"{lines[line - 1]}\n{' ' * (column - 1)}^" if 0 < line <= len(lines) else ""
+        place = Where(where.file, line) if in_file and line else where
+        names.report(f"{label} ({dialect}){at}: {refusal.what}", place, hint)
+    return None if translation.refusals else translation.sql
 
 
 def parse_query(

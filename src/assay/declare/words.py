@@ -144,6 +144,7 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     isolate: bool = False
     changes_with: str = ""
     access: str = "public"
+    dialect: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     def refers(self, alias: str) -> Any:
@@ -272,7 +273,9 @@ def product(
     return declare
 
 
-def sql_product(name: str, sql: str, **about: Unpack[ProductKeywords]) -> ProductDeclaration:
+def sql_product(
+    name: str, sql: str, *, dialect: str = "", **about: Unpack[ProductKeywords]
+) -> ProductDeclaration:
     """Declare a product that one DuckDB query builds, in the time zone UTC.
 
         query = "select day, sum(net) as net from sales_lines group by day"
@@ -282,12 +285,19 @@ def sql_product(name: str, sql: str, **about: Unpack[ProductKeywords]) -> Produc
     sql (str): the query, or the name of a `.sql` file in the folder of the module. Its tables are
         the inputs: `name` is an input of the same domain, `domain.name` one of another. A query
         that writes, or reads files, is refused.
+    dialect (str): the dialect that the query is written in, such as "snowflake", "bigquery" or
+        "postgres". It is translated to DuckDB's when it is declared (`pip install 'assay[sql]'`),
+        or refused. Default "": DuckDB's own.
 
     `help(assay.product)` explains the other keywords; `owner` is required.
     """
     where, module = _caller()
-    _check_keywords("sql_product", about, ProductKeywords.__annotations__)
-    return _collect(ProductDeclaration(where=where, module=module, name=name, make=sql, **about))
+    _check_keywords("sql_product", about, {*ProductKeywords.__annotations__, "dialect"})
+    return _collect(
+        ProductDeclaration(
+            where=where, module=module, name=name, make=sql, dialect=dialect, **about
+        )
+    )
 
 
 def parts(of: Any = "", *, back: int = 0, all: bool = False) -> PartsDeclaration:

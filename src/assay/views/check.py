@@ -110,7 +110,10 @@ def check(workspace: Workspace, names: Sequence[str]) -> CheckView:
     """Check these products without their data: whether code, rules and contracts fit together."""
     bound = bound_around(workspace, names, rules=True)
     places = SqlPlaces(workspace.config.root)
-    findings = [_finding(misfit, places) for misfit in bound.misfits]
+    products = workspace.graph.products
+    findings = [
+        _finding(misfit, places, products[misfit.product].dialect) for misfit in bound.misfits
+    ]
     if workspace.lacks_catalog and bound.asked_published:
         findings.append(_without_catalog(workspace))
     findings += [_of_policy(each, workspace.graph) for each in broken_policies(workspace, names)]
@@ -126,10 +129,11 @@ def ordered(findings: Iterable[FindingView]) -> list[FindingView]:
     )
 
 
-def _finding(misfit: Misfit, places: SqlPlaces) -> FindingView:
-    place = places.place_of(misfit.where, misfit.sql, misfit.offset)
+def _finding(misfit: Misfit, places: SqlPlaces, dialect: str) -> FindingView:
+    place = places.place_of(misfit.where, misfit.sql, misfit.offset, dialect)
     is_elsewhere = place.line_of_text and not misfit.of
-    query = f" (line {place.line_of_text} of its query)" if is_elsewhere else ""
+    kind = f"query as translated from {dialect}" if dialect else "query"
+    query = f" (line {place.line_of_text} of its {kind})" if is_elsewhere else ""
     is_unchecked = misfit.degree is Degree.UNCHECKED
     return FindingView(
         kind=FindingKind.UNCHECKED if is_unchecked else FindingKind.DOES_NOT_FIT,

@@ -20,6 +20,7 @@ from assay.text import clean
 from assay.views.columns import declared_columns
 from assay.views.files import CopyView, FileView, SourceView, file_view, source_view
 from assay.views.query import first_rows
+from assay.views.query_text import QueryView, query_view
 from assay.views.read import table_of
 from assay.views.rules import failures as failures_of
 from assay.views.versions import version_shown
@@ -51,6 +52,7 @@ from assay.views.words.files import column_lines, file_lines
     metavar="N",
     help="Show N rows.",
 )
+@click.option("--sql", is_flag=True, help="Show the query that builds it instead.")
 @click.option(
     "--to",
     metavar="FILE",
@@ -65,12 +67,15 @@ def verb(
     held: bool,
     failures: str | None,
     count: int,
+    sql: bool,
     to: Path | None,
 ) -> None:
     """Show the first rows of a published product, without the values of sensitive columns."""
     with opened(env, last_good=True) as workspace:
-        observed = workspace.observe()
         full = workspace.graph.resolve(name, sources=True)
+        if sql:
+            return _print_query(query_view(workspace.graph, full), as_json)
+        observed = workspace.observe()
         if source := workspace.graph.sources.get(full):
             if version_id or held or failures is not None or to:
                 hint = "`products show` alone says what it is."
@@ -101,6 +106,14 @@ def verb(
         if not as_json:
             _print_lines(column_lines(declared_columns(product.contract.columns)))
     return note_held_back([version])
+
+
+def _print_query(view: QueryView, as_json: bool) -> None:
+    if as_json:
+        return print_json(view)
+    if view.dialect:
+        click.echo(f"-- translated from {view.dialect} ({clean(view.where)})")
+    return click.echo(clean(view.sql, keep_lines=True))
 
 
 def _print(view: SourceView | FileView | CopyView, as_json: bool) -> None:

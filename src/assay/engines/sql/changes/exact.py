@@ -11,7 +11,7 @@ _NAMING = {"PIVOT", "SHOW_REF", "COLUMN_DATA", "BOX_RENDERER"}
 
 
 def is_same(before: str, after: str) -> bool:
-    """Return whether two queries are the same but for layout, comments and case of table names.
+    """Return whether two queries are the same but for layout, comments and the case of names of tables and types.
 
     Raises Unreadable for a text that is no query which only reads.
     """
@@ -53,7 +53,7 @@ def _unsorted(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _folded(node: Any) -> Any:
-    """Return a tree with the names of tables in lower case, where no column's name is made of one.
+    """Return a tree with the names of tables and types in lower case, where no column's name is made of one.
 
     The names of columns stay: those of a result are part of it. A column without an alias is named
     after its whole expression, with the tables in it, so that this stays, too.
@@ -93,6 +93,9 @@ def _fold(node: Any) -> Any:
                 folded[key] = node[key].lower()
         if "qualified_name" in node:
             folded["qualified_name"] = str(node["qualified_name"]).lower()
+    elif "type_name" in node:
+        folded["type_name"] = str(node["type_name"]).lower()
+        folded["qualified_name"] = str(node.get("qualified_name")).lower()
     elif "key" in node and "query_node" in (node.get("value") or ()):
         folded["key"] = node["key"].lower()
     return folded
