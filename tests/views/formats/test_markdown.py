@@ -3,6 +3,7 @@
 import html
 import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -55,7 +56,7 @@ def test_escaped_text_is_text(text: str) -> None:
     assert [token.type for token in lone] == ["paragraph_open", "inline", "paragraph_close"]
     assert {token.type for token in lone[1].children} <= {"text", "text_special"}
     assert rendered(lone[1]).strip() == shown(text).replace("\xa0", " ").strip()
-    assert not re.search(r"[@#!]\w|://|www\.", html.unescape(escaped(text)), re.I)
+    assert not re.search(r"@[^\u200b]|[#!]\w|://|www\.", html.unescape(escaped(text)), re.I)
 
 
 def test_nothing_is_linked_or_mentioned() -> None:
@@ -106,6 +107,38 @@ def test_the_table_has_a_row_for_each_finding(hostile: CheckView) -> None:
         re.fullmatch(r"<details><summary>(<code>[^<]*</code>)?</summary>\n|</details>\n", b)
         for b in blocks
     ), blocks
+
+
+TAGS = {
+    "h3",
+    "p",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "strong",
+    "code",
+    "details",
+    "summary",
+    "br",
+}
+
+
+@settings(deadline=None)
+@given(VIEWS)
+def test_github_makes_no_more_of_it(hostile: CheckView) -> None:
+    """By GitHub's own reader, which links addresses also where no Markdown says so."""
+    cmark = pytest.importorskip("pycmarkgfm")
+    page = cmark.gfm_to_html(check_summary(hostile), options=cmark.options.unsafe)
+    assert set(re.findall(r"</?(\w+)", page)) <= TAGS
+    assert page.count("<td>") == 5 * len(hostile.findings)
+    for found in hostile.findings:
+        text = cmark.gfm_to_html(f"x{escaped(found.what)}")[len("<p>x") : -len("</p>\n")]
+        assert html.unescape(text).replace("\u200b", "").replace("\xa0", " ").strip() == (
+            shown(found.what).replace("\xa0", " ").strip()
+        )
 
 
 def test_what_is_worst_comes_first_and_details_are_folded() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from posixpath import normpath
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -90,7 +91,7 @@ def count(cases: Iterable[Case], state: CaseState) -> int:
 
 def placed(file: str, folder: str) -> str:
     """Return the path of a file of the project, which is in this folder of its repository."""
-    return f"{folder}/{file}" if file and folder else file
+    return normpath(f"{folder}/{file}") if file and folder else file
 
 
 def lines_of(text: str) -> list[str]:

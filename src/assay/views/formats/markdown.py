@@ -17,7 +17,7 @@ CELL, _LINE, _LINES = 400, 1000, 40  # characters of a cell and a line; lines be
 # What is not a letter, a digit or harmless in Markdown, and what could begin a list or code.
 _SPECIAL = r"[^\w ,;:'\"?%/.()!\x80-\U0010ffff-]|_|(?<!\w)-|^\d{1,9}[.)]|^ +"
 # Where GitHub and GitLab make links, mentions and pictures of text, also where it is escaped.
-_LINKED = r"(?i)(?<=[@#!~$%&])(?=\w)|(?<=:)(?=//|[a-z+-][\w+-]*:)|(?<=www)(?=\.)"
+_LINKED = r"(?i)(?<=@)|(?<=[#!~$%&])(?=\w)|(?<=:)(?=//|[a-z+-][\w+-]*:)|(?<=www)(?=\.)"
 _ZERO_WIDTH = "\u200b"
 _STATES = (CaseState.FAILED, CaseState.ERROR, CaseState.SKIPPED)
 
