@@ -109,7 +109,7 @@ def test_descriptions_are_listed(described: Place) -> None:
 
 def test_descriptions_are_shown(described: Place) -> None:
     shown = described.run("show", "lines").out.splitlines()
-    assert shown[-2:] == ["    x  the mark", "    y  the mark, again"]
+    assert shown[-3:] == ["  a line a row", "    x  the mark", "    y  the mark, again"]
     assert described.run("show", "lines", "--json").json[0] == {"x": 1, "y": 1, "z": 1}
     assert "    x  a mark, as read\n" in described.run("show", "marks").out
     assert described.run("show", "marks", "--json").json["columns"] == [

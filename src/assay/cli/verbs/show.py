@@ -104,7 +104,8 @@ def verb(
         names, rows = first_rows(stored, count, workspace.config, sorted(hidden))
         _print_rows(names, rows, version.rows, as_json)
         if not as_json:
-            _print_lines(column_lines(declared_columns(product.contract.columns)))
+            declared = declared_columns(product.contract.columns)
+            _print_lines(column_lines(declared, product.contract.description))
     return note_held_back([version])
 
 

@@ -20,12 +20,14 @@ def file_lines(view: SourceView | FileView | CopyView) -> Iterator[str]:
             yield f"  copied  {product} {short(version)} to {view.file}"
 
 
-def column_lines(columns: Iterable[DeclaredColumn]) -> Iterator[str]:
-    """Yield a line for each column that has a description."""
+def column_lines(columns: Iterable[DeclaredColumn], description: str = "") -> Iterator[str]:
+    """Yield a line of what the rows are, if that is declared, and one for each described column."""
+    if description:
+        yield f"  {description}"
     described = {column.name: column.description for column in columns if column.description}
     width = max(map(len, described), default=0)
-    for name, description in described.items():
-        yield f"    {name:{width}}  {description}"
+    for name, text in described.items():
+        yield f"    {name:{width}}  {text}"
 
 
 def _source(view: SourceView) -> str:
