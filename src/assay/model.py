@@ -271,6 +271,8 @@ class Contract(Struct, frozen=True, kw_only=True, dict=True):
       the catalog.
     - `cleared`: regular expressions of columns that may be shown although they are computed from
       sensitive ones.
+    - `version`: its semantic version, such as "1.4.0"; '' for none. No verdict depends on it.
+    - `deprecated`: until which day (ISO 8601) a column is kept, by its name.
     - `description`: what its rows are, as declared; only shown.
     """
 
@@ -281,6 +283,8 @@ class Contract(Struct, frozen=True, kw_only=True, dict=True):
     rules: tuple[Rule, ...] = ()
     sensitive: tuple[str, ...] = ()
     cleared: tuple[str, ...] = ()
+    version: str = ""
+    deprecated: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def reads(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from assay.cli.main import VERBS, verb_of
 from assay.testing.results import CaseView, ChangedRowView, GeneratedView
 from assay.upkeep.findings import Finding
 from assay.views import results
-from assay.views.about import AboutView
+from assay.views.about import AboutView, DeprecatedColumn
 from assay.views.check import CheckView, DetailView, FindingView
 from assay.views.column_lineage import (
     ColumnEndView,
@@ -169,6 +169,7 @@ RARE = (
     | {("check", "against"), ("found problem", "of"), ("found problem", "removed")}
     | {("found problem", "column"), ("found problem", "details")}
     | {("problem detail", f.name) for f in fields(DetailView)}
+    | {("deprecated column", f.name) for f in fields(DeprecatedColumn)}
     | {("late", f.name) for f in fields(results.LateView)}
     | {("waiting", f.name) for f in fields(results.WaitingView)}
     | {("waiting files", "why"), ("waiting files", "files")}  # depends on when readers come
@@ -282,6 +283,7 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("history", HistoryView),
         ("history --rule", RuleHistoryView),
         ("ls", AboutView),
+        ("deprecated column", DeprecatedColumn),
         ("runs", RunView),
         ("lineage: a column", ColumnLineageView),
         ("flow", FlowView),

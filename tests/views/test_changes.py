@@ -1,6 +1,7 @@
 """`products check --against`: what changed, who is affected, and what cannot be compared."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -236,9 +237,10 @@ def test_a_renamed_column_names_what_really_uses_it_and_whom_that_affects(chain:
     assert (
         renamed["what"] == "renamed to net_amount; used by sales.daily (net), sales.ratio (twice)"
     )
-    assert renamed["details"] == [
-        {"label": "affects", "text": "discount desk (discounts, due 07:00)"}
-    ]
+    assert renamed["details"][0] == {
+        "label": "affects",
+        "text": "discount desk (discounts, due 07:00)",
+    }
 
 
 def test_a_column_that_only_people_read_breaks_for_them(chain: Place) -> None:
@@ -294,3 +296,67 @@ def test_what_an_environment_publishes_is_used_by_what_is_declared(chain: Place)
     [renamed] = breaks(chain, "env:prod")
     assert renamed["what"].startswith("renamed to net_amount; may be used by sales.daily")
     assert "sales.ids" not in renamed["what"]
+
+
+# ----------------------------------------------------------------------------- a break made politely
+
+
+def rename(place: Place) -> None:
+    place.edit("products/sales.py", "    amount: int", "    net_amount: int")
+    place.edit("products/sales.py", '.alias("amount")', '.alias("net_amount")')
+
+
+def of_column(place: Place, column: str = "amount") -> dict:
+    view = json.loads(place.run("check", "--against", "main", "--json").out)
+    [finding] = [f for f in view["findings"] if f.get("of") == column and f["kind"] == "breaking"]
+    return finding
+
+
+def test_a_break_needs_a_major_version_or_a_deprecation(chain: Place) -> None:
+    chain.edit("products/sales.py", 'owner="shop"', 'owner="shop", version="1.4.0"')
+    committed(chain)
+    rename(chain)
+    needs = of_column(chain)["details"][-1]
+    assert needs["label"] == "needs"
+    assert re.fullmatch(
+        r"version 2\.0\.0 \(is 1\.4\.0\), or amount kept until (\d{4}-\d\d-01):"
+        r' deprecated=\{"amount": "\1"\}',
+        needs["text"],
+    )
+    chain.edit("products/sales.py", 'version="1.4.0"', 'version="1.5.0"')
+    assert of_column(chain)["details"][-1]["text"].startswith("version 2.0.0 (is 1.5.0), or")
+    chain.edit("products/sales.py", 'version="1.5.0"', 'version="2.0.0"')
+    announced = of_column(chain)
+    assert announced["level"] == "warning"
+    assert announced["details"][-1] == {"label": "version", "text": "1.4.0 -> 2.0.0 announces it"}
+
+
+def test_without_a_version_a_deprecation_is_named(chain: Place) -> None:
+    rename(chain)
+    assert of_column(chain)["details"][-1]["text"].startswith("amount kept until ")
+
+
+def test_an_addition_needs_a_minor_version(chain: Place) -> None:
+    chain.edit("products/sales.py", 'owner="shop"', 'owner="shop", version="1.4.0"')
+    committed(chain)
+    chain.edit("products/sales.py", "    amount: int", "    amount: int\n    more: int")
+    chain.edit(
+        "products/sales.py", '.alias("amount")', '.alias("amount"), pl.col("x").alias("more")'
+    )
+    ran = chain.run("check", "--against", "main", "--json")
+    [added] = [f for f in ran.json["findings"] if f.get("of") == "more"]
+    assert (ran.code, added["kind"]) == (0, "compatible")
+    assert added["details"] == [{"label": "needs", "text": "version 1.5.0 (is 1.4.0)"}]
+
+
+def test_a_deprecated_column_goes_when_its_day_has_come(chain: Place) -> None:
+    text = CHAIN.replace("sum(amount)::bigint as net", "count(*)::bigint as net")
+    past = 'owner="shop", deprecated={"amount": "2020-03-01"}'
+    chain.write("products/sales.py", text.replace('owner="shop"', past))
+    committed(chain)
+    chain.write("products/sales.py", text.replace("    amount: int\n", ""))
+    chain.edit("products/sales.py", ', (pl.col("x") * 2).alias("amount")', "")
+    ran = chain.run("check", "--against", "main", "--json")
+    [removed] = [f for f in ran.json["findings"] if f.get("of") == "amount"]
+    assert (ran.code, removed["kind"]) == (0, "compatible")
+    assert removed["what"] == "removed: it was kept until 2020-03-01"

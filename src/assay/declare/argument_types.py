@@ -1,6 +1,7 @@
 """The type that each argument of a declaration must have, checked before the declaration is read."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from pathlib import PurePath
 from typing import Any
 
@@ -180,6 +181,12 @@ def _optional(type_: _Type) -> _Type:
     return _Type(lambda value: value is None or type_.accepts(value), type_.expected)
 
 
+def _is_dates(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return all(is_text(name) and isinstance(day, str | date) for name, day in value.items())
+
+
 _TEXT = _Type(is_text, "a text")
 _BOOL = _Type(_is_bool, "True or False")
 _INPUT = _Type(_is_input, "the name of an input")
@@ -226,6 +233,8 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
             '"hour", "day", "week", "month", "quarter", "year" or "never"',
         ),
         "access": _ACCESS,
+        "version": _TEXT,
+        "deprecated": _Type(_is_dates, 'a mapping of columns to dates, such as "2026-03-01"'),
     },
     PartsDeclaration: {
         "of": _INPUT,

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.declare import clocks
+from assay.declare.contract_versions import read_deprecated, read_version
 from assay.declare.names import Names
 from assay.declare.project_code import ProjectCode
 from assay.declare.pycode import CodeDigest
@@ -55,6 +56,8 @@ def read_contract(
         rules=tuple(rules),
         sensitive=schema.sensitive,
         cleared=schema.cleared,
+        version=read_version(name, declared, names),
+        deprecated=read_deprecated(name, declared, schema.columns, names),
     )
     return DeclaredContract(
         contract=contract,

@@ -200,6 +200,8 @@ def _graph_of(declared: _Declared) -> Graph:
             raise LookupError(f"{product.name} reads something unknown")
         for rule in product.contract.rules:
             _check_rule(rule)
+        for day in product.contract.deprecated.values():
+            date.fromisoformat(day)
     for calendar in declared.calendars:
         if not calendar.weekdays or not set(range(7)).issuperset(calendar.weekdays):
             raise ValueError(f"{calendar.name} has no days of the week")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
@@ -145,6 +146,8 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     changes_with: str = ""
     access: str = "public"
     dialect: str = ""
+    version: str = ""
+    deprecated: Mapping[str, str | date] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     def refers(self, alias: str) -> Any:
@@ -188,6 +191,8 @@ class ProductKeywords(TypedDict, total=False):
     isolate: bool
     changes_with: Literal["", "hour", "day", "week", "month", "quarter", "year", "never"]
     access: Literal["private", "protected", "public"]
+    version: str
+    deprecated: Mapping[str, str | date]
 
 
 def _check_keywords(function: str, given: Mapping[str, Any], keywords: Collection[str]) -> None:
@@ -249,6 +254,10 @@ def product(
         reads the clock is built again, in UTC. Default "": it may not read the clock.
     access ("private", "protected" or "public"): who may read the product: products of its own
         domain, products of this project, or everyone, also `assay.read`. Default "public".
+    version (str): the semantic version of the contract, such as "1.4.0": a change that breaks it
+        needs a new major version (`products check --against`). Default "".
+    deprecated (mapping of str): until which day a column is kept, such as
+        `{"amount": "2026-03-01"}`; removing it from then on breaks nothing. Default none.
     """
     where, module = _caller()
     _check_keywords("product", about, ProductKeywords.__annotations__)

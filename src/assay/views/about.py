@@ -26,6 +26,13 @@ class DeclaredRule(View, frozen=True, kw_only=True):
     because: str
 
 
+class DeprecatedColumn(View, frozen=True, kw_only=True):
+    """A column that is kept until a day (ISO 8601)."""
+
+    name: str
+    until: str
+
+
 class AboutView(View, frozen=True, kw_only=True):
     """A product as it is declared."""
 
@@ -45,6 +52,8 @@ class AboutView(View, frozen=True, kw_only=True):
     timeout_seconds: float
     isolate: bool
     access: Access
+    version: str
+    deprecated: tuple[DeprecatedColumn, ...]
     description: str
     columns: tuple[DeclaredColumn, ...]
     rules: tuple[DeclaredRule, ...]
@@ -81,6 +90,11 @@ def about(product: Product, promise: FreshnessView | None = None) -> AboutView:
         timeout_seconds=product.timeout,
         isolate=product.isolate,
         access=product.access,
+        version=product.contract.version,
+        deprecated=tuple(
+            DeprecatedColumn(name=name, until=day)
+            for name, day in product.contract.deprecated.items()
+        ),
         description=product.contract.description,
         columns=declared_columns(product.contract.columns),
         rules=tuple(

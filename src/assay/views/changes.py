@@ -1,6 +1,7 @@
 """What changed since another revision, as findings of `products check`."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,9 +11,11 @@ from assay.build.old_side import OldSide, old_side
 from assay.build.workspace import Workspace
 from assay.engines.sql import reader
 from assay.engines.sql.tables import Unreadable
+from assay.model import Contract
 from assay.plan.changes.contracts import Known, Revision, contract_changes
 from assay.plan.changes.impact import User, affected, is_relied_on, users_of
 from assay.plan.changes.values import Change, Effect
+from assay.plan.changes.versions import Bump, bump_of, needed, suggested_day
 from assay.plan.flows import Lineage
 from assay.plan.graph import Graph
 from assay.views.check import CheckView, DetailView, FindingKind, FindingView, Level, ordered
@@ -50,10 +53,15 @@ def change_findings(
     now = Revision(
         graph=old.projected(graph), columns=both.columns_now, aspects=old.revision.aspects
     )
-    known = Known(same_query=same_query, same_origin=both.same_origin)
+    today = workspace.clock().date()
+    known = Known(same_query=same_query, same_origin=both.same_origin, today=today)
     # What an environment publishes has no inputs: what reads it is declared.
     impact = Impact(
-        before=graph if old.environment else before.graph, now=graph, lineage=both.before
+        before=graph if old.environment else before.graph,
+        now=graph,
+        lineage=both.before,
+        contracts={name: each.contract for name, each in before.graph.products.items()},
+        today=today,
     )
     for change in contract_changes(before, now, known):
         if wanted is None or not wanted.isdisjoint({change.name, change.renamed_to}):
@@ -61,11 +69,16 @@ def change_findings(
 
 
 class Impact(Struct, frozen=True, kw_only=True):
-    """What tells whom a change affects: what was declared before and is now, and its lineage."""
+    """What tells whom a change affects: what was declared before and is now, and its lineage.
+
+    `contracts` are those of before, by product; `today` is the day that counts as now.
+    """
 
     before: Graph
     now: Graph
     lineage: Lineage
+    contracts: Mapping[str, Contract]
+    today: date
 
 
 def _sources_of(graph: Graph, names: Collection[str]) -> set[str]:
@@ -85,6 +98,11 @@ def _finding(change: Change, impact: Impact) -> FindingView:
         if not is_relied_on(change, users, impact.before, impact.now):
             kind, level = FindingKind.COMPATIBLE, Level.NOTE
             details.append(DetailView(label="because", text=_NOBODY))
+        elif announced := _announced(change, impact):
+            level = Level.WARNING
+            details.append(DetailView(label="version", text=announced))
+    if kind is not FindingKind.COMPATIBLE or change.effect is Effect.COMPATIBLE:
+        details += _needs(change, impact)
     return FindingView(
         kind=kind,
         level=level,
@@ -96,6 +114,36 @@ def _finding(change: Change, impact: Impact) -> FindingView:
         removed=change.removed,
         details=tuple(details),
     )
+
+
+def _announced(change: Change, impact: Impact) -> str:
+    """Return how a new version of the contract announces a break; '' when none does."""
+    before, now = _versions(change, impact)
+    is_announced = before and now and not needed(before, now, Bump.MAJOR)
+    return f"{before} -> {now} announces it" if is_announced else ""
+
+
+def _needs(change: Change, impact: Impact) -> list[DetailView]:
+    """Return the version that a change needs, and how else a column could be taken away."""
+    before, now = _versions(change, impact)
+    bump = bump_of(change)
+    if bump is Bump.PATCH or _announced(change, impact) or change.aspect in {"version", "product"}:
+        return []
+    least = needed(before, now, bump)
+    ways = [f"version {least} (is {now or 'none'})"] if least else []
+    if bump is Bump.MAJOR and change.aspect == "column" and not change.is_demand:
+        contract = impact.contracts.get(change.name)
+        day = contract.deprecated.get(change.of, "") if contract else ""
+        day = day or str(suggested_day(impact.today))
+        ways.append(f'{change.of} kept until {day}: deprecated={{"{change.of}": "{day}"}}')
+    return [DetailView(label="needs", text=", or ".join(ways))] if ways else []
+
+
+def _versions(change: Change, impact: Impact) -> tuple[str, str]:
+    """Return the versions of the contract of a product, before and now; '' for none."""
+    old = impact.contracts.get(change.name)
+    new = impact.now.products.get(change.renamed_to) or impact.now.products.get(change.name)
+    return (old.version if old else "", new.contract.version if new else "")
 
 
 def _used_by(users: Sequence[User]) -> str:

@@ -180,6 +180,17 @@ CASES = [
     Case(Contract, "rules", rules(CHECK, demand("unique")), C, B),
     Case(Contract, "sensitive", contract(sensitive=("email", "id")), B, L),
     Case(Contract, "cleared", contract(cleared=("email",)), L, B),
+    Case(Contract, "version", contract(version="1.0.0"), C, B),
+    Case(Contract, "version", contract(version="2.0.0"), C, B, contract(version="1.9.0")),
+    Case(Contract, "deprecated", contract(deprecated={"amount": "2027-03-01"}), C, C),
+    Case(
+        Contract,
+        "deprecated",
+        contract(deprecated={"amount": "2027-03-01"}),
+        B,
+        C,
+        contract(deprecated={"amount": "2027-06-01"}),
+    ),
     Case(Column, "name", contract(columns=columns(("ident", "BIGINT"), AMOUNT, EMAIL)), B, B),
     Case(Column, "type", contract(columns=columns(("id", "INTEGER"), AMOUNT, EMAIL)), B, C),
     Case(
@@ -386,3 +397,29 @@ def test_an_old_side_that_knows_little_is_compared_in_that_only() -> None:
     )
     found = contract_changes(before, Revision(graph=graph(now)))
     assert [change.aspect for change in found] == ["column"]
+
+
+def test_a_deprecated_column_may_go_from_its_day_on() -> None:
+    before = contract(deprecated={"amount": "2027-03-01"})()
+    now = contract(columns=columns(ID, EMAIL))()
+
+    def found(today: date) -> list[tuple[Effect, str]]:
+        known = Known(today=today)
+        both = Revision(graph=before), Revision(graph=now)
+        return [(c.effect, c.what) for c in contract_changes(*both, known)]
+
+    assert found(date(2027, 3, 1)) == [(C, "removed: it was kept until 2027-03-01")]
+    early = "removed before 2027-03-01, until which it was to be kept"
+    assert found(date(2027, 2, 28)) == [(B, early)]
+
+
+def test_a_deprecation_without_notice_breaks() -> None:
+    both = graph(), contract(deprecated={"amount": "2027-03-01"})()
+    revisions = [Revision(graph=each) for each in both]
+    [noticed] = contract_changes(*revisions, Known(today=date(2027, 2, 28)))
+    [late] = contract_changes(*revisions, Known(today=date(2027, 3, 1)))
+    assert (noticed.effect, late.effect) == (C, B)
+    [moved] = contract_changes(
+        Revision(graph=contract(deprecated={"amount": "2027-06-01"})()), revisions[1]
+    )
+    assert (moved.of, moved.what) == ("amount", "kept until 2027-06-01 -> 2027-03-01")

@@ -1,12 +1,18 @@
 """All changes between two graphs of declarations."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import date
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.model import Column, Contract, Kind, Product, Source
 from assay.plan.changes.columns import column_changes
+from assay.plan.changes.deprecations import (
+    after_notice,
+    deprecation_changes,
+    version_changes,
+)
 from assay.plan.changes.fields import ASPECTS
 from assay.plan.changes.freshness import freshness_changes
 from assay.plan.changes.measures import SameQuery
@@ -47,9 +53,10 @@ class Revision(Struct, frozen=True, kw_only=True):
 
 
 class Known(Struct, frozen=True, kw_only=True):
-    """What comparing asks: whether two texts are the same query, two columns of one origin."""
+    """What comparing asks: whether two texts are the same query, two columns of one origin; the day."""
 
     same_query: SameQuery = _same_words
+    today: date = date.min
     same_origin: Origin = _unknown_origin
 
 
@@ -164,7 +171,11 @@ def _of_product(
         renamed = renamed_columns(
             old, new, lambda one, two: known.same_origin(before.name, one, now.name, two)
         )
-        yield from column_changes(old, new, renamed)
+        for move in column_changes(old, new, renamed):
+            yield after_notice(move, before.contract.deprecated, known.today)
+    yield from version_changes(before.contract.version, now.contract.version)
+    kept = {column.name for column in new} if new else None
+    yield from deprecation_changes(before.contract, now.contract, kept, known.today)
     key = tuple(renamed.get(name, name) for name in before.contract.key)
     yield from key_changes(key, now.contract.key)
     yield from _rules(before.contract, now.contract, (old, new), renamed, known)

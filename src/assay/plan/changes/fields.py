@@ -9,6 +9,8 @@ from assay.plan.changes.values import Role
 ASPECTS: Mapping[str, Role] = {
     "product": Role.PROMISE,
     "contract": Role.PROMISE,
+    "version": Role.PROMISE,
+    "deprecated": Role.PROMISE,
     "column": Role.PROMISE,
     "type": Role.PROMISE,
     "key": Role.PROMISE,
@@ -67,6 +69,8 @@ COMPARED: Mapping[type, Mapping[str, str]] = {
         "rules": "rule",
         "sensitive": "sensitive",
         "cleared": "sensitive",
+        "version": "version",
+        "deprecated": "deprecated",
     },
     Column: {"name": "column", "type": "type", "logical": "type"},
     Rule: {
@@ -104,6 +108,7 @@ NOT_COMPARED: Mapping[type, Mapping[str, str]] = {
         "sql": "the logic is compared on its own",
         "inputs": _HOW,
         "tags": "labels to select by",
+        "dialect": _HOW,
         "retries": _HOW,
         "timeout": _HOW,
         "isolate": _HOW,

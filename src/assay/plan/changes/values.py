@@ -71,6 +71,11 @@ class Change(Struct, frozen=True, kw_only=True):
     renamed_to: str = ""
 
     @property
+    def is_demand(self) -> bool:
+        """Whether it is about what those who deliver a source have to meet."""
+        return self.role is Role.DEMAND
+
+    @property
     def effect(self) -> Effect:
         """What the change does to those who rely on the statement."""
         return _EFFECTS.get((self.role, self.way), Effect.COMPATIBLE)
