@@ -160,10 +160,16 @@ def test_what_cannot_be_tried_is_an_error_and_others_go_on(declared: Place) -> N
 def test_names_that_match_nothing(declared: Place) -> None:
     assert declared.run("test").code == 2
     write_tests(declared, "doubled", "[a]\ninputs.numbers = []\nexpect = []\n")
-    for arguments in (["note"], ["doubled", "-k", "b"], ["x*"], ["dubled"]):
+    for arguments, words in (
+        (["note"], "no test matches note"),
+        (["-s", "doubled", "-k", "b"], "no test matches doubled -k 'b'"),
+        (["--exclude", "doubled"], "no test matches --exclude doubled"),
+        (["x*"], "no product matches 'x*'"),
+        (["dubled"], "no product or source 'dubled'"),
+    ):
         ran = declared.run("test", *arguments)
         assert (ran.code, ran.out) == (2, ""), arguments
-        assert "no test matches" in ran.err or "there is no product 'dubled'" in ran.err
+        assert words in ran.err
 
 
 def test_a_product_that_hangs_is_left(declared: Place) -> None:

@@ -45,6 +45,8 @@ def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
     place = Place(folder)
     assert place.spawn("materialize").code == 0
     assert len(place.query("from daily_revenue")) == 3
+    tested = place.run("test")
+    assert (tested.code, "2 passed" in tested.out) == (0, True), tested.out
     listed = CliRunner().invoke(main, ["init", str(tmp_path / "other"), "--json"])
     assert "pyproject.toml" in json.loads(listed.output)["made"]
     again = CliRunner().invoke(main, ["init", str(folder)])
@@ -303,7 +305,7 @@ def test_a_schema_version_that_is_none_is_told(shop: Place) -> None:
 ODD = {
     "a verb that is mistyped": (["materialise"], 2, "Did you mean 'materialize'?"),
     "a verb of dbt": (["build"], 2, "No such command 'build'. `products materialize` builds"),
-    "a verb of dbt with its options": (["test", "-s", "total"], 2, "`products materialize` checks"),
+    "a verb of dbt with its options": (["compile", "-s", "total"], 2, "`products plan` says"),
     "a source where a product is meant": (
         ["history", "numbers"],
         2,

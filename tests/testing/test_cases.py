@@ -1,11 +1,12 @@
 """Test files: what they may say, and all that is wrong with them at once, with file and line."""
 
+import os
 from datetime import UTC, datetime
 
 import pytest
 
 from assay.declare.project import open_project
-from assay.errors import DeclarationError
+from assay.errors import DeclarationError, UsageError
 from assay.testing.cases import Case, chosen, read_cases
 from tests.conftest import Place
 
@@ -66,8 +67,18 @@ def test_a_file_of_tests(declared: Place) -> None:
     assert second.failing == {"y is small": "rows.csv"}
     assert second.inputs == {"numbers": "rows.csv"}
     assert (third.product, third.where.line) == ("other.tripled", 20)
-    assert [c.name for c in chosen([first, second, third], ["tri*"], "")] == ["third"]
-    assert [c.name for c in chosen([first, second, third], ["sales.doubled"], "SEC")] == ["second"]
+    graph, found = open_project(declared.root).graph, [first, second, third]
+    for select, exclude, words, names in (
+        ([], [], "", [first.name, "second", "third"]),
+        (["tri*"], [], "", ["third"]),
+        (["sales.doubled"], [], "SEC", ["second"]),
+        (["sales.numbers+"], ["domain:sales"], "", ["third"]),
+        (["owner:ann@shop", "tripled"], [], "r", ["third"]),
+    ):
+        assert [c.name for c in chosen(found, graph, select, exclude, words)] == names
+    for term in ("state:modified", "+stale:", "tripled,blocked:"):
+        with pytest.raises(UsageError, match="know only what is declared"):
+            chosen(found, graph, [term], [], "")
 
 
 def test_the_name_of_the_file_is_that_of_the_product(declared: Place) -> None:
@@ -116,6 +127,7 @@ def test_all_mistakes_are_told_at_once(declared: Place) -> None:
     declared.write("products/gone.test.toml", "[a]\nexpect = []\n")
     declared.write("products/many.test.toml", "product = 1\n")
     (declared.root / "products/latin.test.toml").write_bytes(b"\xff")
+    os.mkfifo(declared.root / "products/pipe.test.toml")
     (declared.root / "products/deep.test.toml").write_text("a = " + "[" * 100_000)
     ran = declared.run("test")
     assert ran.code == 2
@@ -141,7 +153,8 @@ def test_all_mistakes_are_told_at_once(declared: Place) -> None:
         "gone.test.toml:1: 'a': there is no product 'gone'",
         "products/many.test.toml: product should be the name of a product",
         "products/latin.test.toml: the file is not UTF-8",
-        "products/deep.test.toml",
+        "products/deep.test.toml: the file is nested too deeply",
+        "products/pipe.test.toml: a test is in a regular file",
     ):
         assert words in ran.err, words
     assert "Traceback" not in ran.err

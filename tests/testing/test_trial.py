@@ -11,7 +11,8 @@ import pytest
 
 from assay.declare.project import open_project
 from assay.errors import UsageError
-from assay.testing.trial import Trial, Tried
+from assay.testing.trial import Trial
+from assay.testing.tried import Tried
 from tests.conftest import Place
 
 DECLARED = """
@@ -24,6 +25,8 @@ orders = source.files(
     null_values=["-"],
 )
 letter = source.file("letter.txt")
+far_away = source.files("far/*.parquet", columns={"at": pl.Datetime("ns")})
+sql_product("far", "from far_away", owner="ann")
 
 class Orders(pa.DataFrameModel):
     id: int = pa.Field(unique=True)
@@ -91,6 +94,14 @@ sql_product("from_aside", "select count(*) as n from sorted_out__quarantine", ow
 @product(owner="ann")
 def fails(numbers: pl.DataFrame) -> pl.DataFrame:
     raise ValueError(f"no {numbers.height} of these")
+
+@product(owner="ann")
+def exits(numbers: pl.DataFrame) -> pl.DataFrame:
+    raise SystemExit(0)
+
+@product(owner="ann")
+def nothing(numbers: pl.DataFrame) -> pl.DataFrame:
+    return None
 
 @product(owner="ann", isolate=True)
 def apart(numbers: pl.LazyFrame) -> pl.LazyFrame:
@@ -274,6 +285,7 @@ def test_values_of_a_test_are_not_hidden(attempt: Try) -> None:
         ("polars_rows", {"orders": [{"shop": "a", "day": "2011-99-08"}]}, "day: '2011-99-08' is no DATE"),
         ("each_order", {"orders": []}, "each part has rows"),
         ("again", {"follows": "amount\n1\n"}, "'day'"),
+        ("far", {"far_away": [{"at": "1500-01-01"}]}, "at: "),
         ("note", {"letter": "products/sales.py", "polars_rows": [{"id": "x"}]}, "row 1, id"),
     ],
 )  # fmt: skip
@@ -293,3 +305,35 @@ def test_nothing_of_the_project_is_read_or_written(place: Place, attempt: Try) -
     assert after == [p for p in before if p.name != "__pycache__" and ".pyc" not in p.name]
     assert not (place.root / ".products/catalog.db").exists()
     assert not (place.root / ".products/store").exists()
+
+
+def test_moments_that_no_run_can_have(attempt: Try) -> None:
+    for moment in (
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01",
+        "9999-12-31T23:59:59-12:00",
+        "1969-12-31",
+    ):
+        with pytest.raises(UsageError, match="no moment that a run can have"):
+            attempt("dated", numbers=[], now=moment)
+    assert rows(attempt("dated", numbers=[{"x": 1}], now="1970-01-01")) == [(1, date(1970, 1, 1))]
+    assert rows(attempt("ages", numbers=[{"x": 1}], previous=[], now="9998-12-31")) != []
+
+
+def test_folders_with_signs_of_globs_and_of_patterns(
+    place: Place, attempt: Try, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "a [b]*? {c} 'd' (e)+ %20 ü"
+    odd.mkdir()
+    monkeypatch.setenv("ASSAY_CATALOG", "postgresql://nobody@nowhere.invalid/none")
+    project = open_project(place.root)
+    for product in ("each_order", "by_shop", "polars_rows"):
+        at = odd / product
+        at.mkdir()
+        trial = Trial(product=f"sales.{product}", inputs={"orders": ORDERS})
+        assert len(rows(trial.build(project, at))) == 3
+
+
+def test_code_that_ends_the_process_or_returns_nothing(place: Place, attempt: Try) -> None:
+    assert "SystemExit" in attempt("exits", numbers=[]).error
+    assert "returned NoneType" in attempt("nothing", numbers=[]).error

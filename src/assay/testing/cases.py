@@ -3,10 +3,9 @@
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,14 @@ from assay.errors import DeclarationError, Problem, UsageError
 from assay.model import Product, Where
 from assay.plan.graph import Graph
 from assay.plan.names import nearest, rule_of
+from assay.plan.select import select_declared
 from assay.store.matching import files_below
 from assay.testing.cells import FileNumber, shown
 
 SUFFIX = ".test.toml"
 _LARGEST = 16 * 2**20  # bytes of a test file
 _AT = re.compile(r"\(at line (\d+), column \d+\)")
+_STATE = re.compile(r"\d*\+?(state|stale|blocked):")
 _BLOCKS = re.compile(r'"""(?:\\.|.)*?"""|\'\'\'.*?\'\'\'', re.DOTALL)
 
 
@@ -147,6 +148,9 @@ class _FileReader:
 
     def _content(self) -> tuple[str, dict[str, Any]] | None:
         try:
+            if not self.file.is_file():
+                self._report("a test is in a regular file", 0)
+                return None
             if self.file.stat().st_size > _LARGEST:
                 self._report("the file is too large for a test", 0, "Name data files in it.")
                 return None
@@ -280,16 +284,24 @@ def _lines_of_tests(text: str) -> dict[str, int]:
     return lines
 
 
-def chosen(cases: list[Case], products: Collection[str], words: str) -> list[Case]:
-    """Return the tests of these products (none: of all) whose name contains these words."""
+def chosen(
+    cases: Sequence[Case], graph: Graph, select: Sequence[str], exclude: Sequence[str], words: str
+) -> list[Case]:
+    """Return the tests of the selected products (no selector: of all) whose name has these words.
+
+    Raises UsageError for a selector that cannot be read, matches nothing, or asks for a state.
+    """
+    for term in " ".join([*select, *exclude]).replace(",", " ").split():
+        if _STATE.match(term):
+            raise UsageError(
+                f"{term!r} asks what is published, and tests know only what is declared",
+                hint="Select by name, tag:, owner:, domain: or path:.",
+            )
+    products = set(graph.products) if not select else set[str]()
+    for selectors in select:
+        products |= select_declared(graph, selectors)
+    for selectors in exclude:
+        products -= select_declared(graph, selectors)
     return [
-        case
-        for case in cases
-        if (not products or any(_is_named(case.product, name) for name in products))
-        and words.lower() in case.name.lower()
+        case for case in cases if case.product in products and words.lower() in case.name.lower()
     ]
-
-
-def _is_named(product: str, name: str) -> bool:
-    """Return whether a name or a glob, with the domain or without, is that of a product."""
-    return any(fnmatchcase(text, name) for text in (product, product.partition(".")[2]))

@@ -15,7 +15,8 @@ from assay.testing import results
 from assay.testing.compare import difference
 from assay.testing.folders import folder
 from assay.testing.rows import table_of
-from assay.testing.trial import Trial, Tried
+from assay.testing.trial import Trial
+from assay.testing.tried import Tried
 
 if TYPE_CHECKING:
     import polars as pl

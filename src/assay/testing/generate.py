@@ -21,7 +21,8 @@ from assay.testing.folders import folder
 from assay.testing.results import GeneratedView
 from assay.testing.running import TookTooLong, run_case, within
 from assay.testing.sample import Sample, samples
-from assay.testing.trial import Trial, Tried, followed_by, needs_moment
+from assay.testing.trial import Trial, followed_by, needs_moment
+from assay.testing.tried import Tried
 from assay.testing.writing import csv_text, toml_name, toml_text
 from assay.times import shown_while
 

@@ -71,9 +71,13 @@ def _series(name: str, table: Table, column: Column | None) -> "pl.Series":
         raise Unfit(f"{name}: {error}") from None
     try:
         dtype = of_column(column)
+        return pl.Series(name, [*_converted(name, column.type, values)], dtype=dtype)
     except StopIteration:
         raise Unfit(f"{name} is {column.type}, which cannot be given in a test") from None
-    return pl.Series(name, [*_converted(name, column.type, values)], dtype=dtype)
+    except Unfit:
+        raise
+    except (pl.exceptions.PolarsError, OverflowError, TypeError, ValueError) as error:
+        raise Unfit(f"{name}: {str(error).partition(chr(10))[0]}") from None
 
 
 def _converted(name: str, type: str, values: Sequence[Any]) -> Iterator[Any]:

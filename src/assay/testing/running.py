@@ -16,7 +16,8 @@ from assay.testing.compare import difference
 from assay.testing.folders import folder
 from assay.testing.results import CaseView
 from assay.testing.rows import path_of, table_of
-from assay.testing.trial import Trial, Tried
+from assay.testing.trial import Trial
+from assay.testing.tried import Tried
 from assay.times import shown_while
 
 _LINES = 12  # of a traceback, the last ones
@@ -53,8 +54,8 @@ def run_case(project: Project, case: Case, timeout: float) -> CaseView:
             fields = _error(f"it took longer than {shown_while(timeout)}, and was left")
         except AssayError as error:
             fields = _error("\n".join(filter(None, [error.what, error.hint])))
-        except (OSError, MemoryError, RecursionError) as error:
-            fields = _error(words_of(error) or type(error).__name__)
+        except Exception as error:  # one test that cannot be run does not end the others
+            fields = _error(f"{type(error).__name__}: {words_of(error)}")
     data = {f: getattr(view, f) for f in view.__struct_fields__}
     return CaseView(**{**data, **fields, "seconds": round(time.monotonic() - started, 3)})
 

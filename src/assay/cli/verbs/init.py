@@ -22,5 +22,5 @@ def verb(folder: Path, as_json: bool) -> None:
         return print_json({"made": paths})
     for path in paths:
         click.echo(f"  made  {path}")
-    click.echo("Next: products materialize")
+    click.echo("Next: products materialize, and products test")
     return None

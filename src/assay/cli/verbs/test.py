@@ -9,7 +9,7 @@ from typing import TextIO
 import click
 
 from assay.cli.opening import opened
-from assay.cli.options import ENV, JSON, options
+from assay.cli.options import ENV, EXCLUDE, JSON, SELECT, options
 from assay.cli.printing import print_json, to_json
 from assay.cli.report_files import (
     JUNIT,
@@ -22,7 +22,6 @@ from assay.cli.report_files import (
 from assay.cli.running import tune_garbage_collection
 from assay.declare.project import Project, open_project
 from assay.errors import UsageError
-from assay.plan.names import nearest
 from assay.signals import stop_at_sigterm
 from assay.testing.cases import Case, chosen, read_cases
 from assay.testing.generate import generate as write_test
@@ -64,9 +63,11 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, value: str) -> floa
     metavar="N",
     help="With --generate: at most N rows of each input; default: 10.",
 )
-@options(ENV, JSON, JUNIT, SUMMARY)
+@options(SELECT, EXCLUDE, ENV, JSON, JUNIT, SUMMARY)
 def verb(
     names: Sequence[str],
+    select: Sequence[str],
+    exclude: Sequence[str],
     words: str,
     timeout: float,
     generate: str,
@@ -78,12 +79,16 @@ def verb(
 ) -> None:
     """Run the tests of products on the small inputs that they give; --generate writes one."""
     if generate:
-        if names or words or junit or summary:
+        if names or select or exclude or words or junit or summary:
             raise UsageError("--generate writes one test, and runs no other")
         return _generate(generate, rows or 10, timeout, env, as_json=as_json)
     if rows or env:
         raise UsageError(f"{'--rows' if rows else '--env'} goes with --generate")
-    return _run(names, words, timeout, as_json=as_json, junit=junit, summary=summary)
+    check_files({"junit": junit, "summary": summary})
+    with mistakes_reported("products test", junit, summary):
+        project = open_project()
+        cases = _chosen(project, [*names, *select], exclude, words)
+    return _run(project, cases, timeout, as_json=as_json, junit=junit, summary=summary)
 
 
 def _generate(name: str, rows: int, timeout: float, env: str | None, *, as_json: bool) -> None:
@@ -100,8 +105,8 @@ def _generate(name: str, rows: int, timeout: float, env: str | None, *, as_json:
 
 
 def _run(
-    names: Sequence[str],
-    words: str,
+    project: Project,
+    cases: Sequence[Case],
     timeout: float,
     *,
     as_json: bool,
@@ -109,10 +114,6 @@ def _run(
     summary: Path | None,
 ) -> None:
     """Run tests, print how each came out, and exit with 1 if one did not pass."""
-    check_files({"junit": junit, "summary": summary})
-    with mistakes_reported("products test", junit, summary):
-        project = open_project()
-        cases = _chosen(project, names, words)
     out = sys.stdout
     stop_at_sigterm()
     tune_garbage_collection()
@@ -130,26 +131,26 @@ def _run(
     click.get_current_context().exit(int(not (passed and written)))
 
 
-def _chosen(project: Project, names: Sequence[str], words: str) -> list[Case]:
-    """Return the tests to run; UsageError for a name of no product, or without any test."""
+def _chosen(
+    project: Project, select: Sequence[str], exclude: Sequence[str], words: str
+) -> list[Case]:
+    """Return the tests to run; UsageError for wrong selectors, and when there is no such test."""
     cases = read_cases(project.config, project.graph)
-    products = project.graph.products
-    for name in names:
-        if not set(name) & set("*?["):
-            project.graph.resolve(name)
-    tests = chosen(cases, names, words)
-    if tests:
-        return tests
     if not cases:
         raise UsageError(
             "there are no test files",
             hint="Tests of a product are in a file NAME.test.toml beside the definitions;"
             " `products test --generate NAME` writes one.",
         )
-    wanted = " ".join([*names, *([f"-k {words!r}"] if words else [])])
-    tested = {case.product for case in cases}
-    hint = nearest(names[0], tested) if names and tested < products.keys() else ""
-    raise UsageError(f"no test matches {wanted}", hint=hint)
+    tests = chosen(cases, project.graph, select, exclude, words)
+    if not tests:
+        wanted = [*select, *(f"--exclude {term}" for term in exclude)]
+        wanted += [f"-k {words!r}"] if words else []
+        raise UsageError(
+            f"no test matches {' '.join(wanted)}",
+            hint=f"There are {len(cases)}: `products test` runs all.",
+        )
+    return tests
 
 
 def _print(view: CaseView, out: TextIO) -> None:
