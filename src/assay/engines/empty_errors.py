@@ -18,7 +18,10 @@ _ABOUT_COLUMNS = {
     *("SchemaFieldNotFoundError", "StructFieldNotFoundError"),
     *("BinderException", "CatalogException", "ParserException"),
 }
-_NOT_FOUND = re.compile(r'unable to find column "(.*?)"; valid columns: \[(.*)\]|^"(.*)" not found')
+_NOT_FOUND = re.compile(
+    r'unable to find column "(.*?)"; valid columns: \[(.*)\]'
+    r'|^"(.*?)" not found|^Binder Error: Referenced column "(.*?)" not found'
+)
 _COMPARES = "cannot compare"
 
 
@@ -41,22 +44,28 @@ def problem_with(
         first = text.partition("\n")[0]
         what = f"its function, run without rows, raised {type(error).__name__}: {first}"
         return Problem(what=clean(what), degree=Degree.UNCHECKED, where=where)
-    if type(error).__module__.lstrip("_").startswith("duckdb"):
-        message = text.partition("Error: ")[2] or text
-        return Problem(what=clean(problem_of(message, "", -1, {})), where=where)
     found = _NOT_FOUND.search(text.partition("\n")[0])
-    if not found:
-        return Problem(what=clean(text.partition("\n")[0]), where=where)
-    name = found[1] if found[1] is not None else found[3]
-    columns = re.findall(r'"(.*?)"(?:, |$)', found[2] or "")
-    owners = [o for o, each in inputs.items() if columns and [c.name for c in each] == columns]
-    if not owners and not columns and len(inputs) == 1:
-        [(owner, each)] = inputs.items()
-        is_there = name in {column.name for column in each}
-        owners, columns = ([], []) if is_there else ([owner], [column.name for column in each])
-    owner = owners[0] if owners else "the table that its function selects from"
-    what = no_column(name, owner, columns)
-    return Problem(what=clean(what), where=where or _where_named(name, function, root))
+    missing = _missing(found, inputs) if found else ""
+    if found and missing:
+        name = next(group for group in (found[1], found[3], found[4]) if group is not None)
+        return Problem(what=clean(missing), where=where or _where_named(name, function, root))
+    message = problem_of(text.partition("Error: ")[2] or text, "", -1, {})
+    return Problem(what=clean(message.partition("\n")[0]), where=where)
+
+
+def _missing(found: re.Match[str], inputs: Mapping[str, Sequence[Column]]) -> str:
+    """Return which table lacks the column that an error names; '' if it does not say."""
+    name = next(group for group in (found[1], found[3], found[4]) if group is not None)
+    tables = {owner: [column.name for column in columns] for owner, columns in inputs.items()}
+    valid = re.findall(r'"(.*?)"(?:, |$)', found[2] or "")
+    owners = [owner for owner, columns in tables.items() if columns == valid]
+    if not valid and len(tables) == 1:
+        owners = [owner for owner, columns in tables.items() if name not in columns]
+    if owners:
+        return no_column(name, owners[0], tables[owners[0]])
+    if found[4] is not None:
+        return ""  # DuckDB says which columns there are in its own words
+    return no_column(name, "the table that its function selects from", valid)
 
 
 def _is_about_columns(error: BaseException, text: str) -> bool:
