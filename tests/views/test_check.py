@@ -35,6 +35,7 @@ sql_product("missing", '''
 ''', owner="o")
 sql_product("ambiguous", "select id from sales.lines a join sales.lines b on a.id = b.id", owner="o")
 sql_product("unlike", "select a.id from sales.lines a join sales.lines b on a.id = b.country", owner="o")
+sql_product("text", "select id from sales.lines where id > 0 and day > 'soon'", owner="o")
 sql_product("function", "select nosuch(id) as x from sales.lines", owner="o")
 sql("computed", f"select id{''},\\n idd from sales.lines")
 
@@ -73,6 +74,8 @@ sql_product(
         rule.fresh_event_time(within="2 days"),
         rule.check("known", pa.Check.isin(["a"]), column="nosuch"),
         rule.sql("other", "select l.id from this t join sales.lines l on t.id = l.id where l.x = 1"),
+        rule.check("text", "day < 'later' or country = '1'"),
+        rule.references("id", "sales.lines.country"),
         rule.sql("fits", "select id from this join previous using (id)"),
     ],
 )
@@ -142,6 +145,9 @@ def said(finding: dict) -> str:
             f"finance.py:{line_of('unlike')}:84 warning: b.country (VARCHAR) is compared with id"
             " (BIGINT): each value of b.country is converted to BIGINT"
         ],
+        "text": [
+            f"finance.py:{line_of('soon')}:72 error: day is DATE, and cannot be compared with 'soon'"
+        ],
         "function": [
             f"finance.py:{line_of('nosuch(id)')}:33 error: no function nosuch; did you mean cosh?"
         ],
@@ -205,6 +211,11 @@ def test_rules_that_do_not_fit(mistakes: dict[str, list[dict]]) -> None:
             "no column dai in finance.ruled; it has day"
         ),
         "nosuch": "no column nosuch in what its code gives; it has id, amount, country, day",
+        "text": "day is DATE, and cannot be compared with 'later'",
+        "every id is in sales.lines.country": (
+            "Cannot compare values of type BIGINT and VARCHAR in IN/ANY/ALL clause"
+            " - an explicit cast is required"
+        ),
         "other": "no column x in sales.lines; it has id, amount, country, day",
     }
     assert all(finding["level"] == "error" for finding in told.values())

@@ -103,8 +103,8 @@ class Bound:
         if asked:
             self.misfits += (_misfit(product, problem) for problem in code.problems)
             if code.flows.columns:
-                have = {column.name: column.type for column in code.flows.columns}
-                self.misfits += against_contract(product, have)
+                given = ((column.name, column.type) for column in code.flows.columns)
+                self.misfits += against_contract(product, given)
         self._keep(product.name, columns, _as_stored(flows, columns))
 
     def _published_columns(self, name: str) -> tuple[Column, ...]:

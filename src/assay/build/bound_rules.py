@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.build.bound_memo import Found, Memo, RuleProblem
 from assay.engines.binding import EmptyTable, EmptyTables
@@ -61,18 +62,17 @@ class BoundRules(Struct, frozen=True):
     def _found(self, product: Product, asked: Iterable[int], previous: Sequence[Column]) -> Found:
         rules = {number: product.contract.rules[number] for number in asked}
         unknown = {number: self._unknown(product, rule) for number, rule in rules.items()}
-        problems = {
-            number: Problem(what=f"the columns of {names} are not known", degree=Degree.UNCHECKED)
-            for number, names in unknown.items()
-            if names
-        }
-        known = {number: rule for number, rule in rules.items() if number not in problems}
+        known = {number: rule for number, rule in rules.items() if not unknown[number]}
         alone = {n: r for n, r in known.items() if {i.name for i in r.inputs} <= {THIS, PREVIOUS}}
-        problems |= self._problems(product, alone, previous)
+        problems = self._problems(product, alone, previous)
         for number in known.keys() - alone.keys():
-            problems |= self._problems(product, {number: known[number]}, previous)
-        found = (RuleProblem(rule=number, problem=problems[number]) for number in sorted(problems))
-        return Found(rules=tuple(found))
+            problems += self._problems(product, {number: known[number]}, previous)
+        for number, names in unknown.items():
+            if names:
+                what = f"the columns of {names} are not known"
+                problem = Problem(what=what, degree=Degree.UNCHECKED)
+                problems.append(RuleProblem(rule=number, problem=problem))
+        return Found(rules=tuple(sorted(problems, key=lambda each: each.rule)))
 
     def _unknown(self, product: Product, rule: Rule) -> str:
         """Return the names of what a rule reads and of which no columns are known."""
@@ -82,10 +82,10 @@ class BoundRules(Struct, frozen=True):
 
     def _problems(
         self, product: Product, rules: Mapping[int, Rule], previous: Sequence[Column]
-    ) -> dict[int, Problem]:
-        """Return why rules that read the same tables do not fit, by their numbers."""
+    ) -> list[RuleProblem]:
+        """Return why rules that read the same tables do not fit."""
         if not rules:
-            return {}
+            return []
         inputs = {i.alias: i.name for rule in rules.values() for i in rule.inputs}
         for name in (THIS, PREVIOUS):
             inputs.pop(name, None)
@@ -97,11 +97,14 @@ class BoundRules(Struct, frozen=True):
         columns = self.columns.get(product.name, ())
         queries = [_query(rule, columns) for rule in rules.values()]
         problems = tables.check(queries, product.domain, named)
-        return {
-            number: Problem(what=problem.what, offset=_offset(rules[number], query, problem.offset))
-            for number, query, problem in zip(rules, queries, problems, strict=True)
-            if problem
-        }
+        return [
+            RuleProblem(
+                rule=number,
+                problem=replace(problem, offset=_offset(rules[number], query, problem.offset)),
+            )
+            for number, query, each in zip(rules, queries, problems, strict=True)
+            for problem in each
+        ]
 
     def _table(self, name: str) -> EmptyTable:
         return EmptyTable(name, _pairs(self.columns[name]))

@@ -12,10 +12,10 @@ from assay.engines.quoting import identifier
 from assay.engines.sql.lineage import lineage
 from assay.engines.sql.parser import close, connect
 from assay.engines.sql.unbound import Tables, problem_of
-from assay.engines.sql.unlike import unlike_types
+from assay.engines.sql.unlike import compared_texts, spelled, unlike_types
 from assay.model import Input
 from assay.plan.flows import ColumnFlows, TableFlows
-from assay.plan.misfits import Traced
+from assay.plan.misfits import Problem, Traced
 from assay.signals import hearing
 
 if TYPE_CHECKING:
@@ -122,13 +122,13 @@ class EmptyTables:
         with hearing(), self._names_of(domain, inputs):
             plan, converts = self._plan(sql, lambda: self._tables_of(domain, inputs))
             columns = _simple_columns(plan) or self._columns(sql)
-        unlike = tuple(unlike_types(plan, sql, len(_TABLE_AS))) if converts else ()
-        return Traced(flows=_flows(plan, columns), problems=unlike)
+            problems = tuple(self._comparisons(plan, sql, len(_TABLE_AS))) if converts else ()
+        return Traced(flows=_flows(plan, columns), problems=problems)
 
     def check(
         self, queries: Sequence[str], domain: str, tables: Mapping[str, EmptyTable]
-    ) -> list[Unbound | None]:
-        """Return for each query why it does not fit; None for one that fits.
+    ) -> list[list[Problem]]:
+        """Return for each query what does not fit, and what it compares although unlike.
 
         `tables` have the columns that they are given here; others are those that were added.
         """
@@ -136,13 +136,45 @@ class EmptyTables:
         together = " union all ".join(f"select 1 from (\n{query}\n)" for query in queries)
         with hearing():
             self._use(domain)
-            if self._binds(start + together):
-                return [None] * len(queries)
+            fits = self._binds(start + together)
             known = self._by_name(domain) | {
                 alias.lower(): (table.name, [name for name, _ in table.columns])
                 for alias, table in tables.items()
             }
-            return [self._why_not(start, query, known) for query in queries]
+            # Only a text, or a column of another table, can be of another type.
+            return [
+                []
+                if fits and "'" not in query and len({*tables.values()}) == 1
+                else list(self._problems(f"{start}select * from (\n", query, known))
+                for query in queries
+            ]
+
+    def _problems(self, start: str, query: str, tables: Tables) -> Iterator[Problem]:
+        answer = self._answer(f"{start}{query}\n)")
+        offset = len(start.encode())
+        if answer.error:
+            problem = _unbound(answer, query, offset, tables)
+            yield Problem(what=problem.what, offset=problem.offset)
+        elif answer.converts:
+            yield from self._comparisons({"plans": answer.plans}, query, offset)
+
+    def _comparisons(self, plan: Mapping[str, Any], sql: str, start: int) -> Iterator[Problem]:
+        """Yield comparisons of unlike types, and of texts that are no values of the other type."""
+        yield from unlike_types(plan, sql, start)
+        for each in compared_texts(plan, sql, start):
+            if each.type and not self._is_value(each.text, each.type):
+                what = f"{each.beside} is {each.type}, and cannot be compared with {each.text!r}"
+                yield Problem(what=what, offset=each.offset)
+
+    def _is_value(self, text: str, type: str) -> bool:
+        import duckdb
+
+        query = f"select try_cast(?::varchar as {type}) is not null"
+        try:
+            [[is_value]] = self._connection.execute(query, [text]).fetchall()
+        except duckdb.Error:
+            return True
+        return bool(is_value)
 
     def _binds(self, sql: str) -> bool:
         import duckdb
@@ -152,15 +184,6 @@ class EmptyTables:
         except duckdb.Error:
             return False
         return True
-
-    def _why_not(self, start: str, query: str, tables: Tables) -> Unbound | None:
-        start += "select * from (\n"
-        if self._binds(f"{start}{query}\n)"):
-            return None
-        answer = self._answer(f"{start}{query}\n)")
-        if not answer.error:
-            return Unbound("DuckDB cannot bind it")
-        return _unbound(answer, query, len(start.encode()), tables)
 
     def plan_ahead(self, queries: Sequence[str], domain: str) -> None:
         """Plan queries together, which is cheaper: `bind_query` of each of them comes next."""
@@ -278,19 +301,11 @@ def _simple_columns(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
     Asking a relation for those costs as much as the plan.
     """
     columns = plan["info"]["columns"]["columns"]
-    types = [_simple_type(column["type"]) for column in columns]
+    types = [spelled(column["type"]) for column in columns]
     names = [str(column["name"]) for column in columns]
     if not all(types) or any("_" in name and name[-1].isdigit() for name in names):
         return []  # of two columns `a`, one is called `a_1` here
     return list(zip(names, types, strict=True))
-
-
-def _simple_type(type: Mapping[str, Any]) -> str:
-    """Return the spelling of a type without parts; '' for another."""
-    info = type.get("type_info")
-    if info is None:
-        return "" if type["id"] in {"NULL", "ANY", "UNKNOWN"} else str(type["id"])
-    return f"DECIMAL({info['width']},{info['scale']})" if type["id"] == "DECIMAL" else ""
 
 
 def _place(name: str) -> tuple[str, str]:

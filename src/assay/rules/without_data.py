@@ -1,11 +1,11 @@
 """Which demands of a contract columns cannot meet, whatever their rows: found without data."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from assay.engines.types import DECIMAL, INTEGERS, casts
+from assay.engines.types import DECIMAL, INTEGERS, casts, check_names
 from assay.errors import TypeRefused
 from assay.model import Column, Demand, Product, Rule, Severity
 from assay.plan.misfits import Degree, Misfit, no_column
@@ -23,13 +23,16 @@ _KINDS: dict[type, str] = {
 }
 
 
-def against_contract(product: Product, have: Mapping[str, str]) -> Iterator[Misfit]:
+def against_contract(product: Product, given: Iterable[tuple[str, str]]) -> Iterator[Misfit]:
     """Yield what a build would refuse of columns that code gives, or what a contract forbids.
 
-    `have` are the types of the columns as DuckDB spells them, by name.
+    `given` are the names of the columns, and their types as DuckDB spells them.
     """
+    given = list(given)
+    have = dict(given)
     problems, stored = [], have
     try:
+        check_names([name for name, _ in given])
         stored = {**have, **casts(have, {c.name: c.type for c in product.contract.columns})}
     except TypeRefused as error:
         problems.append(f"it {error.what}")

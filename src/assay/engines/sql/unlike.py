@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from assay.plan.misfits import Degree, Problem
 
 _CAST = "OPERATOR_CAST"
@@ -44,6 +46,37 @@ def unlike_types(plan: Mapping[str, Any], sql: str, start: int) -> Iterator[Prob
             if (what, offset) not in seen:
                 yield Problem(degree=Degree.DOUBTFUL, what=what, offset=offset)
             seen.add((what, offset))
+
+
+class Constant(Struct, frozen=True):
+    """A text that a query compares with `beside`, as a value of this type; at this offset."""
+
+    text: str
+    type: str
+    beside: str
+    offset: int
+
+
+def compared_texts(plan: Mapping[str, Any], sql: str, start: int) -> Iterator[Constant]:
+    """Yield the texts in a query that are compared with values of another type."""
+    text = sql.encode()
+    for left, right in _comparisons(plan):
+        for side, other in ((left, right), (right, left)):
+            value = side["children"][0].get("value") if side.get("type") == _CAST else None
+            if not isinstance(value, dict) or not isinstance(value.get("value"), str):
+                continue
+            offset = _offset(side, text, start)
+            if value["type"]["id"] == "VARCHAR" and not _EXPLICIT.match(text[max(offset, 0) :]):
+                beside = _text(other, text, start)
+                yield Constant(value["value"], spelled(side["return_type"]), beside, offset)
+
+
+def spelled(type: Mapping[str, Any]) -> str:
+    """Return the spelling of a type without parts; '' for another."""
+    info = type.get("type_info")
+    if info is None:
+        return "" if type["id"] in {"NULL", "ANY", "UNKNOWN"} else str(type["id"])
+    return f"DECIMAL({info['width']},{info['scale']})" if type["id"] == "DECIMAL" else ""
 
 
 def _comparisons(node: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
