@@ -37,6 +37,7 @@ KEPT = {
     "manifest.json",
     "queries.json",
     "functions.json",
+    "past_queries.json",
     ".gitignore",
 }
 

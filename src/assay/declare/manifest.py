@@ -46,6 +46,7 @@ from assay.store.permissions import claim, create
 from assay.times import settled_before, while_of
 
 FILE, QUERIES, FUNCTIONS = "manifest.json", "queries.json", "functions.json"
+PAST_QUERIES = "past_queries.json"
 BOUND = "bound.json"
 _NOT_READ = {"root", "catalog", "policy"}  # settings that declarations do not depend on
 _LIBRARIES = ("duckdb", "polars", "pandera", "msgspec", "holidays", "cronsim", "sqlglot")
@@ -296,6 +297,19 @@ def read_cache(config: Config, name: str, kind: type[dict[str, T]]) -> dict[str,
 def write_cache(config: Config, name: str, stored: Mapping[str, Any]) -> None:
     """Store a cache for as long as the same code and libraries read it."""
     _write(config, name, _CacheHeader(digest(_tools())), stored)
+
+
+def read_kept(config: Config, name: str) -> dict[str, str]:
+    """Return texts that stay, whatever code and libraries wrote them; none if there are none."""
+    with suppress(*_UNREADABLE):
+        _, body = _read(config, name, _CacheHeader)
+        return decode(body, type=dict[str, str])
+    return {}
+
+
+def write_kept(config: Config, name: str, stored: Mapping[str, str]) -> None:
+    """Store texts for good."""
+    _write(config, name, _CacheHeader(""), stored)
 
 
 # --------------------------------------------------------------------------------------- the files

@@ -20,6 +20,7 @@ from assay.declare.manifest import (
     write_manifest,
     write_queries,
 )
+from assay.declare.past_queries import remember_queries
 from assay.declare.resolve import Resolved, resolve
 from assay.engines.sql import reader
 from assay.errors import Problem, UsageError
@@ -67,6 +68,7 @@ def read_definitions(config: Config) -> Resolved:
     if before == made_from(config, ()):  # no definition module was edited meanwhile
         if parsed.keys() != queries.keys():
             write_queries(config, parsed)
+            remember_queries(config, resolved.graph)
         if local.caches != functions:
             write_functions(config, local.caches)
         # Last: a process killed before this reads the definitions again next time.

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
+from assay.declare.past_queries import SQL, text_of_query
+from assay.engines.sql.changes.queries import query_changes
 from assay.facts import RuleResult, Status, Version, short
 from assay.model import Product
 from assay.plan.as_of import AsOf, as_of
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
-from assay.plan.observed import Observed
+from assay.plan.observed import Facts, Observed
 from assay.plan.request import Request
+from assay.plan.states import published_version
 from assay.text import clean
 from assay.views.products import ProductViews
 from assay.views.results import PlanView, ResultKind
@@ -33,7 +36,8 @@ _MOST_CODE = 8  # names of reached code that are listed
 class ExplanationView(View, frozen=True, kw_only=True):
     """The decision for a product, the rungs that lead to it, and what would change it.
 
-    `lines` are the whole explanation as text.
+    `query_changes` is how its query differs from the one that built what is published, in words;
+    empty if it does not, or if that query is not known. `lines` are the whole explanation as text.
     """
 
     inline: ClassVar[tuple[str, ...]] = ("plan",)
@@ -41,11 +45,14 @@ class ExplanationView(View, frozen=True, kw_only=True):
     plan: PlanView
     ladder: tuple[str, ...]
     would_change: tuple[str, ...]
+    query_changes: tuple[str, ...]
     lines: tuple[str, ...]
 
 
-def explain(graph: Graph, observed: Observed, name: str) -> ExplanationView:
-    """Return the decision for a product, and why."""
+def explain(
+    graph: Graph, observed: Observed, name: str, past: Mapping[str, str] | None = None
+) -> ExplanationView:
+    """Return the decision for a product, and why; `past` has queries by their digests."""
     steps = plan(graph, observed, Request(products=frozenset(graph.products))).steps
     decision, product = steps[name], graph.products[name]
     times = as_of(graph, observed)
@@ -53,6 +60,7 @@ def explain(graph: Graph, observed: Observed, name: str) -> ExplanationView:
     change = _roots(graph, name, steps) if isinstance(decision, Held) else []
     change = change or _what_would_change(graph, product, decision)
     ladder = _ladder(decision)
+    query = _query_changes(product, observed.facts, past or {})
     text = [
         f"{name}  {product.purpose}",
         f"  owner {product.owner}, declared at {product.where}",
@@ -61,6 +69,7 @@ def explain(graph: Graph, observed: Observed, name: str) -> ExplanationView:
         *_cost(observed.facts.latest(name)),
         "",
         *ladder,
+        *(["", "What changed in its query", *(f"  {change}" for change in query)] if query else []),
         "",
         "What is next",
         *(line.rstrip() for line in lines(_next(view), 0)),
@@ -72,8 +81,20 @@ def explain(graph: Graph, observed: Observed, name: str) -> ExplanationView:
         plan=view,
         ladder=tuple(ladder),
         would_change=tuple(change),
+        query_changes=query,
         lines=tuple(map(clean, text)),
     )
+
+
+def _query_changes(product: Product, facts: Facts, past: Mapping[str, str]) -> tuple[str, ...]:
+    """Return how a query differs from the one that built the published, or else the last version."""
+    version = published_version(product.name, facts) or facts.latest(product.name)
+    before = version.key.code.reached.get(SQL, "") if version else ""
+    now = product.code.reached.get(SQL, "")
+    if not before or not now or before == now:
+        return ()
+    old, new = text_of_query(before, past), text_of_query(now, past)
+    return query_changes(old, new) if old and new else ()
 
 
 def _cost(version: Version | None) -> list[str]:

@@ -151,6 +151,13 @@ def test_of_a_long_expression_the_part_is_shown_that_changed() -> None:
     )
 
 
+def test_of_a_case_the_branch_is_shown_that_changed() -> None:
+    before = "select case when amount > 100 then 'many' when amount > 10 then 'some' else 'few' end as size from lines"
+    assert query_changes(before, before.replace("'some'", "'a few'")) == (
+        "'some' -> 'a few' in size",
+    )
+
+
 def test_equal_texts_have_no_difference() -> None:
     assert query_changes(JOINED, JOINED) == ()
 

@@ -10,6 +10,7 @@ from assay.build.workspace import Workspace
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options
 from assay.cli.printing import print_json
+from assay.declare.past_queries import past_queries
 from assay.facts import Version, short
 from assay.text import clean
 from assay.views.rules import RuleWay, rule_ways
@@ -38,7 +39,9 @@ def verb(
             return _rules(workspace, full, as_json)
         graph, observed = workspace.graph, workspace.observe()
         explanation = (
-            explain_part(graph, observed, full, part) if part else explain(graph, observed, full)
+            explain_part(graph, observed, full, part)
+            if part
+            else explain(graph, observed, full, past_queries(workspace.config))
         )
     if as_json:
         return print_json(explanation)

@@ -120,12 +120,16 @@ def subqueries(node: Any) -> list["Expr"]:
 def differing(before: "Expr", after: "Expr", home: str = "") -> tuple["Expr", "Expr", bool]:
     """Return the parts of two long expressions that differ, and whether they are parts only."""
     is_part = False
-    while len(shown(before, FULL)) + len(shown(after, FULL)) > _LONG:
+    while (is_part and before.key == "if") or _is_long(before, after):
         pair = _only_difference(before, after, home)
         if pair is None:
             break
         (before, after), is_part = pair, True
     return before, after, is_part
+
+
+def _is_long(before: "Expr", after: "Expr") -> bool:
+    return len(shown(before, FULL)) + len(shown(after, FULL)) > _LONG
 
 
 def _only_difference(before: "Expr", after: "Expr", home: str) -> tuple["Expr", "Expr"] | None:
