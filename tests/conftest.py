@@ -62,7 +62,7 @@ TO_SCHEMA_3 = [
         for table in (
             [
                 "claims",
-                "waivers",
+                "restatements",
                 "inspected",
                 "windows",
                 "promises",

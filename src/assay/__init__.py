@@ -4,10 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.declare.words import calendar, parts, product, rule, source, sql_product
+    from assay.declare.words import (
+        calendar,
+        parts,
+        product,
+        rule,
+        source,
+        sql_product,
+        waiver,
+    )
     from assay.model import Consumer, Freshness
     from assay.policies import Finding
     from assay.views.diff import diff
+    from assay.views.notes import notes
     from assay.views.read import PartsHeldBack, connect, path, read
 
 __version__ = "0.1.0"
@@ -19,6 +28,7 @@ __all__ = [
     "calendar",
     "connect",
     "diff",
+    "notes",
     "parts",
     "path",
     "product",
@@ -26,6 +36,7 @@ __all__ = [
     "rule",
     "source",
     "sql_product",
+    "waiver",
 ]
 _FROM = {
     "Consumer": "model",
@@ -34,6 +45,7 @@ _FROM = {
     "PartsHeldBack": "views.read",
     "connect": "views.read",
     "diff": "views.diff",
+    "notes": "views.notes",
     "path": "views.read",
     "read": "views.read",
 }

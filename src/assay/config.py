@@ -34,6 +34,8 @@ class Config(Struct, frozen=True, kw_only=True):
     - `reads`: files (also globs and folders) and environment variables (`$NAME`) that definition
       modules read while they are imported, besides files that are found to be read.
     - `packages`: installed packages whose version counts as code.
+    - `waiver_days`, `waiver_approvers`: for how long a rule can be waived, and who may approve it;
+      without approvers, nobody has to.
     - `notify`: who is told of incidents, and how.
     - `policy`: what each product and source has to declare.
     """
@@ -51,6 +53,8 @@ class Config(Struct, frozen=True, kw_only=True):
     timeout: str = ""
     keep_versions: int = 10
     keep_days: int = 30
+    waiver_days: int = 180
+    waiver_approvers: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     access: Literal["owner", "group"] = "owner"
@@ -197,6 +201,8 @@ def _wrong(name: str, value: Any, default: Any) -> str:
         return "should be between 1 and 100000: the last version is always kept"
     if name == "keep_days" and not 0 <= value <= 36_500:
         return "should be between 0 and 36500"
+    if name == "waiver_days" and not 1 <= value <= 36_500:
+        return "should be between 1 and 36500"
     if name in {"memory", "spill"} and value and not _MEMORY.fullmatch(value):
         return 'should be a size such as "2GB"'
     if name == "retries" and not 0 <= value <= MOST_RETRIES:

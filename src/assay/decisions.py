@@ -197,7 +197,7 @@ class WhyWhole(StrEnum):
     NOTHING_LEFT = "every part failed, and readers have none of them"
 
 
-class Waive(Struct, frozen=True, kw_only=True):
+class Restate(Struct, frozen=True, kw_only=True):
     """Rung 4, instead of Blocked: failing rows may be published because the user has examined them.
 
     `rules` has the digest of the examined rows, by rule and part.
@@ -205,6 +205,16 @@ class Waive(Struct, frozen=True, kw_only=True):
 
     version: Version
     rules: Mapping[str, Mapping[str, str]]
+
+
+class Waive(Struct, frozen=True, kw_only=True):
+    """Rung 4, instead of Blocked: waivers let through what fails.
+
+    `verdict` is the one that failed, as it is with the waivers; it is recorded beside the other.
+    """
+
+    version: Version
+    verdict: Verdict
 
 
 class Blocked(Struct, frozen=True, kw_only=True):
@@ -229,10 +239,14 @@ class Publish(Struct, frozen=True, kw_only=True):
 
 
 class Keep(Struct, frozen=True, kw_only=True):
-    """Rung 6: the published version is the wanted one, or is pinned."""
+    """Rung 6: the published version is the wanted one, or is pinned.
+
+    `waived` says of each rule that fails and is waived: until when, by whom and why.
+    """
 
     version: Version
     pinned: bool = False
+    waived: tuple[str, ...] = ()
 
 
-Decision = Held | Maybe | Build | Check | Waive | Blocked | Publish | Keep
+Decision = Held | Maybe | Build | Check | Restate | Waive | Blocked | Publish | Keep

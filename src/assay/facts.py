@@ -1,6 +1,6 @@
 """What is recorded: versions, verdicts, pointers, releases and the state of sources."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -148,7 +148,11 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     - `samples`: up to five failing rows, each with the key and the columns of the rule.
     - `message`: explains the result where numbers cannot.
     - `part_counts`: the parts with the most failing rows, of a rule that is checked part by part.
-    - `digests`: digest of the failing rows of each part, where they may be waived.
+    - `digests`: digest of the failing rows of each part, where they may be restated.
+    - `failing_rows`: digests of the failing rows, by part ('' for rows without one), where they
+      are few enough to be waived one by one.
+    - `waived`: until when, by whom and why it may be published although it fails; '' if nothing is
+      waived.
     """
 
     text: str
@@ -166,6 +170,17 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     message: str = ""
     part_counts: tuple[PartCount, ...] = field(default=(), name="parts")
     digests: Mapping[str, str] = field(default_factory=dict)
+    failing_rows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    waived: str = ""
+
+
+def worst_status(results: Iterable[RuleResult]) -> Status:
+    """Return the status of a verdict: that of its worst rule, and `error` is worst."""
+    statuses = {result.status for result in results}
+    for status in (Status.ERROR, Status.FAILED, Status.WARNING):
+        if status in statuses:
+            return status
+    return Status.PASSED
 
 
 class PartFindings(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """What is declared: products, sources, rules, contracts and their parts, as frozen values."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -383,6 +383,54 @@ class Source(Struct, frozen=True, kw_only=True):
         return tuple((column, names.index(column.name) + 1) for column in self.path_columns)
 
 
+class Waiver(Struct, frozen=True, kw_only=True):
+    """Permission to publish what fails one rule of a product, until a day; it never changes.
+
+    What it tolerates is one of these; anything beyond is held back:
+    - `rows`: the failing rows that were examined, by part ('' without parts), as digests.
+    - `most_rows`: so many failing rows.
+    - `most_measured`: a measured value of at most this.
+
+    - `environment`: where it counts; '' for every one.
+    - `parts`: the only parts that it is about; () for all.
+    - `until`: the last day on which it counts, in UTC.
+    - `author`: who recorded or declared it; `approved_by`: who answers for it.
+    - `where`: the place of the declaration; '' for one that was recorded by a command.
+    - `at`: when it was recorded; None for a declared one.
+    - `withdrawn`: when it was withdrawn; None if it was not.
+    """
+
+    id: str
+    product: str
+    rule: str
+    until: date
+    because: str
+    author: str
+    at: datetime | None = None
+    approved_by: str = ""
+    environment: str = ""
+    parts: tuple[str, ...] = ()
+    rows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    most_rows: int | None = None
+    most_measured: float | None = None
+    where: str = ""
+    withdrawn: datetime | None = None
+
+    @property
+    def expires(self) -> datetime:
+        """The first moment at which it does not count any more."""
+        return datetime.combine(self.until + timedelta(days=1), time(), UTC)
+
+    def is_in_force(self, now: datetime) -> bool:
+        """Return whether it counts at this moment."""
+        return self.withdrawn is None and now < self.expires
+
+    @property
+    def by(self) -> str:
+        """Who answers for it."""
+        return self.approved_by or self.author
+
+
 class Product(Struct, frozen=True, kw_only=True, dict=True):
     """A table or file that this project builds, as plain data: what deciding needs.
 
@@ -403,6 +451,7 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     - `clocked`: whether its code or a rule reads the current time.
     - `moment`: the time that counts as now for its code and rules, in UTC; None before a run sets
       it.
+    - `waivers`: what is declared to be let through although a rule fails.
     """
 
     name: str
@@ -431,6 +480,7 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     access: Access = Access.PUBLIC
     clocked: bool = False
     moment: datetime | None = None
+    waivers: tuple[Waiver, ...] = ()
 
     @cached_property
     def rule_inputs(self) -> tuple[str, ...]:

@@ -576,7 +576,7 @@ def test_a_catalog_is_copied_to_another_database_and_back(
         "replaced": 1,
         "judged_parts": 1,
         "verdicts": 8,
-        "waivers": 0,
+        "restatements": 0,
         "releases": 2,
         "moves": 5,
         "pointers": 4,

@@ -145,6 +145,12 @@ def look(place: Place, recorder: Recorder) -> None:
     run("lineage: a column", "lineage", "numbers.x")
     run("lineage: a column", "lineage", "visits.id")
     run("check", "check")
+    until = ["--until", "2024-01-31", "--now", "2024-01-05T08:00"]
+    run(
+        "waive", "waive", "total", "--rule", "is small", "--because", "known", "--rows", "7", *until
+    )
+    [waiver] = run("waivers", "waivers")
+    run("waive", "waive", waiver["id"], "--withdraw", "--now", "2024-01-05T09:00")
     run("diff", "diff", "total", "--held", "--measure", "total")
     run("diff", "diff", "lines")
     run("runs", "runs")

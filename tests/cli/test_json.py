@@ -33,6 +33,7 @@ from assay.views.results import ResultKind
 from assay.views.rules import RuleHistoryView, RuleWay
 from assay.views.runs import RunView
 from assay.views.status import StatusView
+from assay.views.waivers import WaiverView
 from assay.views.why import ExplanationView
 from assay.views.why_part import PartExplanationView
 from tests.cli.json_project import Outputs, record
@@ -165,6 +166,7 @@ RARE = (
     | {("end", "spilled_bytes"), ("run", "about")}
     | {("compacted", f.name) for f in fields(Compacted)}
     | {("diff", name) for name in ("columns_added", "columns_removed", "columns_retyped", "notes")}
+    | {("decision", "waived"), ("rule", "waived")}
     | {("diff", "groups"), ("differing row", "copies")}
     | {("check", "against"), ("found problem", "of"), ("found problem", "removed")}
     | {("found problem", "column"), ("found problem", "details")}
@@ -294,6 +296,7 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("show --sql", QueryView),
         ("show --to", CopyView),
         ("finding", Finding),
+        ("waivers", WaiverView),
         ("diff", DiffView),
         ("compared version", SideView),
         ("compared total", TotalView),

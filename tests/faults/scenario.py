@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,16 @@ def _unpin(scene: Scene) -> list[str]:
     return ["restore", "base", "--unpin", "--json"]
 
 
+def _waived(scene: Scene) -> None:
+    """What the second run held back is waived, and not published yet."""
+    _second(scene)
+    assert scene.run(scene.origin, "materialize").code == 3
+    until = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+    options = ["--rule", "is barred", "--until", until, "--because", "it is known"]
+    ended = scene.run(scene.origin, "waive", "strict", *options)
+    assert ended.code == 0, ended.err
+
+
 def _undeclared(scene: Scene) -> None:
     _materialized(scene)
     project.undeclared(scene.origin)
@@ -175,6 +186,7 @@ SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
     "first": (MATERIALIZE, _first),
     "second": (MATERIALIZE, _second),
     "recoded": (MATERIALIZE, _recoded),
+    "waived": (MATERIALIZE, _waived),
     "watched": (["run", "--turns", "1", "--json"], _second),
     "recovery": (MATERIALIZE, _recovery),
     "restore": ([], _restore),

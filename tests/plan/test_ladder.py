@@ -23,14 +23,22 @@ from assay.decisions import (
     UnknownInput,
     UnusableInput,
 )
-from assay.facts import Pointer, RuleResult, SourceFile, SourceState, Status, Verdict, Version
+from assay.facts import (
+    Pointer,
+    RuleResult,
+    SourceFile,
+    SourceState,
+    Status,
+    Verdict,
+    Version,
+    worst_status,
+)
 from assay.model import Column, Contract, Input, Kind, Product, Rule, Where
 from assay.plan.digests import against_of, code_of, key_of
 from assay.plan.graph import Graph
 from assay.plan.ladder import decide, plan
 from assay.plan.observed import Observed
 from assay.plan.request import Request
-from assay.plan.verdicts import worst_status
 
 NOW = datetime(2011, 12, 9, 7, tzinfo=UTC)
 CODE = code_of({"sql": "1"})
@@ -61,6 +69,9 @@ class Recorded:
     pointers: dict[str, Pointer] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     listings: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def waivers(self, product):
+        return ()
 
     def pointer(self, product):
         return self.pointers.get(product)

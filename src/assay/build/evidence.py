@@ -15,7 +15,7 @@ from assay.facts import Version, short
 from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product
 from assay.plan.graph import Graph
 from assay.plan.states import published_version
-from assay.plan.verdicts import against, compared_with, judged_as_of, waivers_of
+from assay.plan.verdicts import against, compared_with, judged_as_of, restated_rows_of
 from assay.rules.evidence import Evidence, PartEvidence
 from assay.rules.incremental.parts import VersionParts
 from assay.rules.incremental.remembered import has_no_findings, rules_digest
@@ -68,7 +68,7 @@ def judge_order(
         ),
         against=against(product, version, digests, observed),
         run=run,
-        waivers=waivers_of(version, observed.facts) if product.contract.closes else (),
+        restated=restated_rows_of(version, observed.facts) if product.contract.closes else (),
     )
     if not needs_files(product, version):
         return order

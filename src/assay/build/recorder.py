@@ -11,9 +11,9 @@ from assay.build.pack import share
 from assay.build.run_facts import RunFacts
 from assay.build.workers import Workers
 from assay.build.workspace import Workspace
-from assay.decisions import Waive
-from assay.facts import Part, Version
-from assay.plan.waivers import Restatement, Waiver
+from assay.decisions import Restate
+from assay.facts import Part, Verdict, Version
+from assay.plan.restatements import RestatedRows, Restatement
 from assay.rules.verdict import JudgedVersion
 from assay.signals import signals_deferred
 
@@ -109,12 +109,12 @@ class Recorder:
         self.facts.add_verdict(judged.verdict)
         self._add(judged)
 
-    def record_waivers(
-        self, product: str, step: Waive, restatement: Restatement, workspace: Workspace
+    def record_restated(
+        self, product: str, step: Restate, restatement: Restatement, workspace: Workspace
     ) -> None:
         """Record which failing rows of a version may be published, and who decided that."""
-        waivers = [
-            Waiver(
+        rows = [
+            RestatedRows(
                 environment=workspace.environment,
                 product=product,
                 version=step.version.id,
@@ -127,8 +127,12 @@ class Recorder:
             for rule, row_digests in step.rules.items()
         ]
         self.flush()  # the catalog has to know the version first
-        self.catalog.waive(waivers)
-        self.facts.add_waivers(waivers)
+        self.catalog.restate(rows)
+        self.facts.add_restated(rows)
+
+    def record_waived(self, verdict: Verdict, run: str, at: datetime) -> None:
+        """Record the verdict on a version as it is with the waivers that count now."""
+        self.record_verdict(JudgedVersion(verdict=replace(verdict, run=run, judged_at=at)))
 
     def flush(self) -> None:
         """Record all pending facts."""

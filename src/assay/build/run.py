@@ -26,7 +26,7 @@ from assay.build.turns import Turns
 from assay.build.workers import turns as turns_at_once
 from assay.build.workspace import Workspace
 from assay.catalog.durations import costs
-from assay.decisions import Blocked, Build, Check, Publish, Waive
+from assay.decisions import Blocked, Build, Check, Publish, Restate, Waive
 from assay.declare.exits import guard_again
 from assay.engines.sql.timed import clocks_set
 from assay.errors import AssayError, SourceReplaced
@@ -217,9 +217,12 @@ class Run:
                 if thread and not self.turns.may_start(name, large=large):
                     return
                 self._begin(thread, name, "judge", partial(self.tasks.judge, product, version))
-            case Waive():
+            case Restate():
                 assert restatement is not None
-                self.tasks.recorder.record_waivers(name, decision, restatement, self.workspace)
+                self.tasks.recorder.record_restated(name, decision, restatement, self.workspace)
+                self.schedule.ready.resume(name)
+            case Waive(verdict=verdict):
+                self.tasks.recorder.record_waived(verdict, self.id, self.workspace.clock())
                 self.schedule.ready.resume(name)
             case _:
                 self._settle(name, decision)

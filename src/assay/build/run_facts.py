@@ -6,8 +6,9 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from assay.facts import Part, Pointer, Verdict, Version
+from assay.model import Waiver
 from assay.plan.observed import Facts
-from assay.plan.waivers import Waiver
+from assay.plan.restatements import RestatedRows
 
 
 class RunFacts(Struct):
@@ -18,7 +19,7 @@ class RunFacts(Struct):
     by_key: dict[tuple[str, str], Version] = field(default_factory=dict)
     new_parts: dict[str, dict[str, Part]] = field(default_factory=dict)
     verdicts: dict[tuple[str, str, str], Verdict] = field(default_factory=dict)
-    new_waivers: dict[str, list[Waiver]] = field(default_factory=dict)
+    new_restated: dict[str, list[RestatedRows]] = field(default_factory=dict)
 
     def pointer(self, product: str) -> Pointer | None:
         return self.observed.pointer(product)
@@ -64,9 +65,12 @@ class RunFacts(Struct):
                 return verdict
         return self.observed.failed(version, contract)
 
-    def waivers(self, version: str) -> Sequence[Waiver]:
-        recorded = () if version in self.versions else self.observed.waivers(version)
-        return [*recorded, *self.new_waivers.get(version, ())]
+    def restated(self, version: str) -> Sequence[RestatedRows]:
+        recorded = () if version in self.versions else self.observed.restated(version)
+        return [*recorded, *self.new_restated.get(version, ())]
+
+    def waivers(self, product: str) -> Sequence[Waiver]:
+        return self.observed.waivers(product)
 
     def latest_event(
         self, inspected_as: str, digests: Collection[str], until: datetime
@@ -89,7 +93,7 @@ class RunFacts(Struct):
         """Add a verdict of this run."""
         self.verdicts[verdict.version, verdict.contract, verdict.against] = verdict
 
-    def add_waivers(self, waivers: Sequence[Waiver]) -> None:
-        """Add waivers of this run."""
-        for waiver in waivers:
-            self.new_waivers.setdefault(waiver.version, []).append(waiver)
+    def add_restated(self, rows: Sequence[RestatedRows]) -> None:
+        """Add failing rows that this run lets through."""
+        for each in rows:
+            self.new_restated.setdefault(each.version, []).append(each)

@@ -13,9 +13,9 @@ from assay.plan.names import rule_of
 from assay.plan.observed import Observed
 from assay.plan.parts import parts_in_range
 from assay.plan.request import Request
+from assay.plan.restatements import Restatement, with_failing_rows
 from assay.plan.select import select_products, select_sources
 from assay.plan.verdicts import held_back_verdict
-from assay.plan.waivers import Restatement, with_failing_rows
 
 _STATES = {"stale", "blocked", "state"}  # selectors that need a plan
 

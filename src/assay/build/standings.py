@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from assay.build.outlook import outlook
 from assay.build.selection import everything
 from assay.build.workspace import Workspace
-from assay.decisions import Blocked, Build, Check, Decision, Maybe, Publish, Waive
+from assay.decisions import Blocked, Build, Check, Decision, Maybe, Publish, Restate, Waive
 from assay.facts import Status
 from assay.plan.as_of import as_of
 from assay.plan.ladder import plan
@@ -16,7 +16,7 @@ from assay.plan.observed import Observed
 from assay.plan.standing import Standing, standings_in, surroundings
 
 _FAILING = {Status.FAILED, Status.ERROR}
-_WORK = Build | Check | Waive | Maybe | Publish
+_WORK = Build | Check | Restate | Waive | Maybe | Publish
 
 
 class Stand(Struct, frozen=True, kw_only=True):

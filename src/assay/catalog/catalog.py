@@ -9,15 +9,16 @@ from assay.catalog.arrivals import Arrivals
 from assay.catalog.database import Database, Holds, T, Writer, set_note
 from assay.catalog.facts import RecordedFacts
 from assay.catalog.reads import UNFINISHED, CatalogReads
-from assay.catalog.rows import WAIVER, to_json, waiver_row
+from assay.catalog.rows import RESTATED, WAIVER, restated_row, stamp, to_json, waiver_row
 from assay.catalog.runs import Runs
 from assay.catalog.sources import SourceFiles
 from assay.catalog.transactions import Transactions
 from assay.catalog.writes import add_findings, add_parts, add_verdicts, add_versions, publish
 from assay.catalog.writes import relocate as relocate_parts
 from assay.facts import Move, Part, PartFindings, Release, Verdict, Version
+from assay.model import Waiver
 from assay.plan.observed import Facts
-from assay.plan.waivers import Waiver
+from assay.plan.restatements import RestatedRows
 
 if TYPE_CHECKING:
     from assay.catalog.incidents import Incidents
@@ -93,10 +94,21 @@ class Catalog(CatalogReads):
         """Record the new files of parts, all or none; the files that they were in are replaced."""
         self.write(lambda writer: relocate_parts(writer, parts, at))
 
-    def waive(self, waivers: Sequence[Waiver]) -> None:
-        """Record waivers."""
-        query = f"insert into waivers ({WAIVER}) values (?, ?, ?, ?, ?, ?, ?, ?)"
-        self.write(lambda writer: writer.many(query, map(waiver_row, waivers)))
+    def restate(self, rows: Sequence[RestatedRows]) -> None:
+        """Record failing rows that were examined and may be published."""
+        query = f"insert into restatements ({RESTATED}) values (?, ?, ?, ?, ?, ?, ?, ?)"
+        self.write(lambda writer: writer.many(query, map(restated_row, rows)))
+
+    def waive(self, waiver: Waiver) -> None:
+        """Record a waiver; nothing happens if it is recorded already."""
+        marks = ", ".join("?" * len(WAIVER.split(", ")))
+        query = f"insert into waivers ({WAIVER}) values ({marks}) on conflict (id) do nothing"
+        self.write(lambda writer: writer.execute(query, waiver_row(waiver)))
+
+    def withdraw_waiver(self, id: str, at: datetime) -> None:
+        """Record that a waiver does not count any more."""
+        query = "update waivers set withdrawn = ? where id = ? and withdrawn is null"
+        self.write(lambda writer: writer.execute(query, [stamp(at), id]))
 
     def keep_unfinished(self, environment: str, names: Sequence[str]) -> None:
         """Record the products that the last run of an environment did not finish."""

@@ -10,7 +10,8 @@ from assay.catalog.reads import CatalogReads
 from assay.catalog.rows import decoded
 from assay.catalog.sources import SourceFiles
 from assay.facts import Part, Pointer, Verdict, Version
-from assay.plan.waivers import Waiver
+from assay.model import Waiver
+from assay.plan.restatements import RestatedRows
 
 
 class RecordedFacts:
@@ -96,15 +97,26 @@ class RecordedFacts:
         )
         return next(iter(self._catalog.verdicts_where(condition, [version, contract])), None)
 
-    def waivers(self, version: str) -> Sequence[Waiver]:
-        return self._waivers.get(version, ())
+    def restated(self, version: str) -> Sequence[RestatedRows]:
+        return self._restated.get(version, ())
+
+    @cached_property
+    def _restated(self) -> Mapping[str, Sequence[RestatedRows]]:
+        """All restated rows of this environment, by version: few, so one query is enough."""
+        rows: dict[str, list[RestatedRows]] = {}
+        for each in self._catalog.restated(self._environment):
+            rows.setdefault(each.version, []).append(each)
+        return rows
+
+    def waivers(self, product: str) -> Sequence[Waiver]:
+        return self._waivers.get(product, ())
 
     @cached_property
     def _waivers(self) -> Mapping[str, Sequence[Waiver]]:
-        """All waivers of this environment, by version: they are few, so one query is enough."""
+        """All waivers of this environment, by product: few, so one query is enough."""
         waivers: dict[str, list[Waiver]] = {}
         for waiver in self._catalog.waivers(self._environment):
-            waivers.setdefault(waiver.version, []).append(waiver)
+            waivers.setdefault(waiver.product, []).append(waiver)
         return waivers
 
 

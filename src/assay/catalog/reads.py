@@ -1,6 +1,7 @@
-"""Reads of the catalog: pointers, releases, versions with their parts, verdicts and waivers."""
+"""Reads of the catalog: pointers, releases, versions with their parts, verdicts, restated rows and waivers."""
 
 import json
+import re
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from assay.catalog.address import put_back
 from assay.catalog.database import Database, Reader, rows_in
 from assay.catalog.rows import (
     PART,
+    RESTATED,
     VERDICT,
     VERSION,
     WAIVER,
@@ -19,6 +21,7 @@ from assay.catalog.rows import (
     ids_of,
     moment_of,
     part_of,
+    restated_of,
     stamp,
     verdict_of,
     version_of,
@@ -26,7 +29,8 @@ from assay.catalog.rows import (
 )
 from assay.errors import CatalogDamaged, UsageError
 from assay.facts import Part, Pointer, Release, Verdict, Version
-from assay.plan.waivers import Waiver
+from assay.model import Waiver
+from assay.plan.restatements import RestatedRows
 
 UNFINISHED = "unfinished in "  # prefix of a note's name, before the environment
 _ALL = 2**63 - 1  # as a limit: every row
@@ -161,12 +165,27 @@ class CatalogReads:
         with decoded(self.name):
             return _release_of(rows[0], ()) if rows else None
 
-    def waivers(self, environment: str) -> Sequence[Waiver]:
-        """Return the waivers of an environment, oldest first."""
-        query = f"select {WAIVER} from waivers where environment = ? order by at"
+    def waivers(self, environment: str | None = None) -> Sequence[Waiver]:
+        """Return the waivers that count in an environment or did, or all; oldest first."""
+        condition, values = "", list[str]()
+        if environment is not None:
+            condition, values = "where environment in ('', ?)", [environment]
+        query = f"select {WAIVER} from waivers {condition} order by at, id"
+        with decoded(self.name):
+            return [waiver_of(row) for row in self.database.rows(query, values)]
+
+    def waivers_used(self) -> set[str]:
+        """Return the ids of the waivers that let something through."""
+        query = "select results from verdicts where results like ?"
+        rows = self.database.rows(query, ['%"waived":%'])
+        return {id for (results,) in rows for id in re.findall(r"\((w[0-9a-f]{7})\):", results)}
+
+    def restated(self, environment: str) -> Sequence[RestatedRows]:
+        """Return the restated rows of an environment, oldest first."""
+        query = f"select {RESTATED} from restatements where environment = ? order by at"
         rows = self.database.rows(query, [environment])
         with decoded(self.name):
-            return [waiver_of(row) for row in rows]
+            return [restated_of(row) for row in rows]
 
     # ------------------------------------------------------------------------------ versions
 

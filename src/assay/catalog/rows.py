@@ -3,20 +3,20 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import MAXYEAR, MINYEAR, UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
-from msgspec import MsgspecError, Struct, convert
+from msgspec import MsgspecError, Struct, convert, field, to_builtins
 from msgspec.json import Decoder, decode
 from msgspec.structs import asdict
 
 from assay.catalog.address import put_back
 from assay.errors import CatalogDamaged
 from assay.facts import Key, Part, Pointer, RuleResult, SourceFile, Status, Verdict, Version
-from assay.model import Code, Column
+from assay.model import Code, Column, Waiver
 from assay.plan.digests import non_defaults
-from assay.plan.waivers import Waiver
+from assay.plan.restatements import RestatedRows
 
 # The standard library's encoder: a rule may measure a whole number of over 64 bits, which msgspec
 # refuses. Created once, because that is slow.
@@ -79,7 +79,7 @@ class _VerdictRow(_Row):
     failed_parts: str
 
 
-class _WaiverRow(_Row):
+class _RestatedRow(_Row):
     environment: str
     version: str
     rule: str
@@ -90,13 +90,37 @@ class _WaiverRow(_Row):
     who: str
 
 
+class _WaiverRow(_Row):
+    id: str
+    environment: str
+    product: str
+    rule: str
+    until: str
+    because: str
+    author: str
+    approved_by: str
+    at: str
+    tolerates: str
+    withdrawn: str | None
+
+
+class _Tolerated(Struct, omit_defaults=True):
+    """What a waiver tolerates, as it is recorded."""
+
+    parts: tuple[str, ...] = ()
+    rows: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    most_rows: int | None = None
+    most_measured: float | None = None
+
+
 def _listed(kind: type[_Row]) -> str:
     """Return the columns of a row for a query."""
     return ", ".join('"of"' if name == "of" else name for name in kind.__struct_fields__)
 
 
 VERSION, PART, VERDICT = _listed(_VersionRow), _listed(_PartRow), _listed(_VerdictRow)
-WAIVER = _listed(_WaiverRow)
+RESTATED, WAIVER = _listed(_RestatedRow), _listed(_WaiverRow)
+_tolerated_of = Decoder(_Tolerated)
 _texts_of = Decoder(dict[str, str])
 _findings_of = Decoder(dict[str, dict[str, Any]])
 _files_of = Decoder(tuple[SourceFile, ...])
@@ -164,8 +188,8 @@ def verdict_row(v: Verdict) -> list[Any]:
     ]
 
 
-def waiver_row(w: Waiver) -> list[Any]:
-    """Return the values of WAIVER."""
+def restated_row(w: RestatedRows) -> list[Any]:
+    """Return the values of RESTATED."""
     return [
         w.environment,
         w.version,
@@ -175,6 +199,27 @@ def waiver_row(w: Waiver) -> list[Any]:
         to_json(dict(w.row_digests)),
         w.because,
         w.who,
+    ]
+
+
+def waiver_row(w: Waiver) -> list[Any]:
+    """Return the values of WAIVER, of one that was recorded at a moment."""
+    assert w.at is not None
+    tolerated = _Tolerated(
+        parts=w.parts, rows=dict(w.rows), most_rows=w.most_rows, most_measured=w.most_measured
+    )
+    return [
+        w.id,
+        w.environment,
+        w.product,
+        w.rule,
+        w.until.isoformat(),
+        w.because,
+        w.author,
+        w.approved_by,
+        stamp(w.at),
+        to_json(to_builtins(tolerated)),
+        stamp(w.withdrawn) if w.withdrawn else None,
     ]
 
 
@@ -369,10 +414,10 @@ def verdict_of(row: Sequence[Any]) -> Verdict:
     )
 
 
-def waiver_of(row: Sequence[Any]) -> Waiver:
-    """Return the waiver in a row of WAIVER."""
-    fields = convert(row, _WaiverRow)
-    return Waiver(
+def restated_of(row: Sequence[Any]) -> RestatedRows:
+    """Return the restated rows in a row of RESTATED."""
+    fields = convert(row, _RestatedRow)
+    return RestatedRows(
         environment=fields.environment,
         product=fields.product,
         version=fields.version,
@@ -381,6 +426,28 @@ def waiver_of(row: Sequence[Any]) -> Waiver:
         because=fields.because,
         who=fields.who,
         at=moment_of(fields.at),
+    )
+
+
+def waiver_of(row: Sequence[Any]) -> Waiver:
+    """Return the waiver in a row of WAIVER."""
+    fields = convert(row, _WaiverRow)
+    tolerated = _tolerated_of.decode(fields.tolerates)
+    return Waiver(
+        id=fields.id,
+        environment=fields.environment,
+        product=fields.product,
+        rule=fields.rule,
+        until=date.fromisoformat(fields.until),
+        because=fields.because,
+        author=fields.author,
+        approved_by=fields.approved_by,
+        at=moment_of(fields.at),
+        parts=tolerated.parts,
+        rows=tolerated.rows,
+        most_rows=tolerated.most_rows,
+        most_measured=tolerated.most_measured,
+        withdrawn=moment_or_none(fields.withdrawn),
     )
 
 

@@ -20,7 +20,7 @@ def _creating(*names: str) -> list[str]:
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows are ordered by `rowid`
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     3: [*_creating("claims"), "alter table parts add column modified bigint not null default 0"],
@@ -30,7 +30,10 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
     ],
     5: ["drop table seen", "delete from listings"],
     6: [
-        *_creating("waivers"),
+        "create table waivers (environment text not null, version text not null,"
+        " rule text not null, at text not null, product text not null, parts text not null,"
+        " because text not null, who text not null,"
+        " primary key (environment, version, rule, at))",
         "create table inspected (digest text not null, reading text not null,"
         " primary key (digest, reading))",
     ],
@@ -45,6 +48,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "alter table runs add column results text not null default '{}'",
         "alter table versions add column peak bigint not null default 0",
     ],
+    8: ["alter table waivers rename to restatements", *_creating("waivers")],
 }
 
 

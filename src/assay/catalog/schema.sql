@@ -108,8 +108,8 @@ create table verdicts (
   primary key (version, contract, against)
 );
 
--- Failing rows of a version that a person allowed to be published, in one environment.
-create table waivers (
+-- Failing rows of a version that a person examined and allowed to be published, in one environment.
+create table restatements (
   environment text not null,
   version     text not null,
   rule        text not null,
@@ -120,6 +120,22 @@ create table waivers (
   who         text not null,
   primary key (environment, version, rule, at)
 );
+
+-- What people allow to be published although a rule fails, until a day.
+create table waivers (
+  id          text primary key,
+  environment text not null,              -- '' for every one
+  product     text not null,
+  rule        text not null,
+  until       text not null,              -- the last day on which it counts
+  because     text not null,
+  author      text not null,
+  approved_by text not null,              -- '' for the author
+  at          text not null,
+  tolerates   text not null,              -- JSON: parts, rows (digests by part), most_rows, most_measured
+  withdrawn   text                        -- when; null: it was not
+);
+create index waivers_product on waivers (product);
 
 create table releases (
   id          integer primary key,

@@ -50,6 +50,10 @@ VERBS = {
     "suggest": "Suggest a contract for a source or a published product, as pandera code to paste.",
     "test": "Run the tests of products on the small inputs that they give; --generate writes one.",
     "verify": "Check the catalog and all stored files for damage.",
+    "waive": "Let through what fails a rule of a product, with a reason, until a day.",
+    "waivers": (
+        "List the waivers: what each lets through, until when, why, and whether it was used."
+    ),
     "why": "Explain what happens next to a product, step by step, and what would change that.",
 }
 
@@ -64,10 +68,6 @@ _COMMANDS_ELSEWHERE = {
         " `products lineage NAME` shows what one reads and what reads it."
     ),
     "list": "`products ls` lists the products.",
-    "waive": (
-        "`products materialize --restate NAME --because TEXT`"
-        " lets settled rows change that are held back."
-    ),
 }
 
 

@@ -99,7 +99,7 @@ def is_unchanged(result: Result) -> bool:
     """Return whether there is nothing to report; no view is built, as results may be very many."""
     end = result.end
     is_news = result.judged or result.undeclared or result.unbuilt
-    return isinstance(end, Keep) and not (is_news or end.pinned or held_parts(end))
+    return isinstance(end, Keep) and not (is_news or end.pinned or end.waived or held_parts(end))
 
 
 class RichReporter(PlainReporter):

@@ -13,6 +13,7 @@ from assay.declare.words import (
     FileDeclaration,
     ProductDeclaration,
     SourceDeclaration,
+    WaiverDeclaration,
 )
 from assay.errors import DeclarationError, Problem
 from assay.model import PREVIOUS, QUARANTINE, THIS, Where
@@ -35,10 +36,13 @@ class Names:
         self.problems = list(loaded.problems)
         self.declarations: dict[str, Declaration] = {}
         self.calendars: list[CalendarDeclaration] = []
+        self.waivers: list[WaiverDeclaration] = []
         self._rejected: set[str] = set()  # bare names of declarations with arguments of wrong types
         for declaration in loaded.declarations:
             if isinstance(declaration, CalendarDeclaration):
                 self.calendars.append(declaration)
+            elif isinstance(declaration, WaiverDeclaration):
+                self.waivers.append(declaration)
             elif declaration.module not in loaded.broken:
                 self._add(declaration)
 

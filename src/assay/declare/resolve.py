@@ -17,6 +17,7 @@ from assay.declare.project_code import ProjectCode
 from assay.declare.promises import with_trading
 from assay.declare.queries import sql_texts
 from assay.declare.sources import read_source
+from assay.declare.waivers import with_waivers
 from assay.engines.make import Recipe
 from assay.engines.sql import reader
 from assay.engines.sql.tracing import traced
@@ -80,6 +81,7 @@ def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolve
         quarantine = quarantine_of(quarantined, names)
         products[quarantine.name] = quarantine
         definitions[quarantine.name] = Definition()
+    products = with_waivers(products, names)
     graph = Graph(products=products, sources=sources, calendars=calendars.by_name)
     _check_cycle(graph, names)
     _check_access(graph, names)

@@ -165,8 +165,26 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
 
 
 Declaration = SourceDeclaration | ProductDeclaration
-Collected = Declaration | CalendarDeclaration
-D = TypeVar("D", SourceDeclaration, ProductDeclaration, CalendarDeclaration)
+
+
+class WaiverDeclaration(Struct, frozen=True, kw_only=True, eq=False):
+    """What `waiver()` was given."""
+
+    where: Where
+    module: str
+    product: Any
+    rule: Any
+    until: Any
+    because: Any
+    approved_by: Any
+    rows: Any
+    measured: Any
+    parts: Any
+    environment: Any
+
+
+Collected = Declaration | CalendarDeclaration | WaiverDeclaration
+D = TypeVar("D", SourceDeclaration, ProductDeclaration, CalendarDeclaration, WaiverDeclaration)
 
 
 class ProductKeywords(TypedDict, total=False):
@@ -481,6 +499,54 @@ def calendar(
             weekmask=weekmask,
             closed=closed,
             open=open,
+        )
+    )
+
+
+def waiver(
+    product: str,
+    *,
+    rule: str,
+    until: Any,
+    because: str,
+    approved_by: str = "",
+    rows: int | None = None,
+    measured: float | None = None,
+    parts: Sequence[str] = (),
+    environment: str = "",
+) -> WaiverDeclaration:
+    """Declare what is let through although a rule fails, with a reason, until a day.
+
+        waiver("finance.orders", rule="no large line", rows=1, parts=["2011-12-09"],
+               until="2012-01-31", because="the full drop follows", approved_by="cfo@shop.example")
+
+    product (str): the full name of the product.
+    rule (str): the rule: its name, or part of it.
+    until (date or str): the last day on which it counts, in UTC, as "2012-01-31".
+    because (str): why.
+    approved_by (str): who answers for it. Default "": nobody but the author of the change.
+    rows (int): how many failing rows are let through. Default None.
+    measured (float): the largest measured value that is let through, of a rule that compares.
+        Default None. Give this or `rows`; anything beyond is held back.
+    parts (list of str): the only parts that it is about. Default (): all.
+    environment (str): the only environment in which it counts. Default "": every one.
+
+    `products waive` records one for the very rows that fail.
+    """
+    where, module = _caller()
+    return _collect(
+        WaiverDeclaration(
+            where=where,
+            module=module,
+            product=product,
+            rule=rule,
+            until=until,
+            because=because,
+            approved_by=approved_by,
+            rows=rows,
+            measured=measured,
+            parts=parts,
+            environment=environment,
         )
     )
 

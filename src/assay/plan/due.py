@@ -11,6 +11,7 @@ from assay.decisions import (
     Maybe,
     Publish,
     Reason,
+    Restate,
     TimePassed,
     Waive,
 )
@@ -159,7 +160,7 @@ def _changed_otherwise(graph: Graph, steps: Mapping[str, Decision]) -> set[str]:
     for name in graph.order:
         below = not spreading.isdisjoint(graph.products[name].reads)
         match steps.get(name):
-            case Check() | Publish() | Waive():
+            case Check() | Publish() | Restate() | Waive():
                 changed.add(name)
                 spreading.add(name)
             case Maybe() if below:

@@ -25,6 +25,7 @@ from assay.decisions import (
     Maybe,
     PartsHeld,
     Publish,
+    Restate,
     UnknownInput,
     UnusableInput,
     Waive,
@@ -39,9 +40,10 @@ from assay.plan.part_specs import part_steps
 from assay.plan.reasons import differences, reasons_to_build
 from assay.plan.releasing import withheld
 from assay.plan.request import Request
+from assay.plan.restatements import Restatement
 from assay.plan.states import output_state, published_state, published_version, source_states
 from assay.plan.verdicts import against
-from assay.plan.waivers import Restatement
+from assay.plan.waivers import waived_rules, with_waivers
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -52,13 +54,13 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def work(self) -> tuple[str, ...]:
         """Products for which something may be computed or published."""
-        kinds = Build | Check | Waive | Maybe | Publish
+        kinds = Build | Check | Restate | Waive | Maybe | Publish
         return tuple(name for name, step in self.steps.items() if isinstance(step, kinds))
 
     @property
     def builds(self) -> tuple[str, ...]:
         """Products that may be built: an upper bound of those that will be."""
-        kinds = Build | Check | Waive | Maybe
+        kinds = Build | Check | Restate | Waive | Maybe
         return tuple(name for name, step in self.steps.items() if isinstance(step, kinds))
 
     @property
@@ -71,7 +73,7 @@ def _key_digest(decision: Decision) -> str:
     match decision:
         case Build(key=Key() as key):
             return key.digest
-        case Check(version=version) | Waive(version=version):
+        case Check(version=version) | Restate(version=version) | Waive(version=version):
             return version.key.digest
     return ""
 
@@ -139,7 +141,7 @@ def decide(
     always kept.
 
     - `forced`: whether to build although nothing changed.
-    - `restates`: failing rows that the user examined, so that they may be published (4 waive).
+    - `restates`: failing rows that the user examined, so that they may be published (4 restate).
     - `partial_version`: the version that this run built without parts that could not be built.
     """
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
@@ -166,8 +168,8 @@ def _without_failed(
     inputs: Mapping[str, str],
     version: Version,
     facts: Facts,
-    judge: Callable[[Version], Check | Waive | Blocked | Publish | Keep],
-) -> Build | Check | Waive | Blocked | Publish | Keep:
+    judge: Callable[[Version], Check | Restate | Waive | Blocked | Publish | Keep],
+) -> Build | Check | Restate | Waive | Blocked | Publish | Keep:
     """Return the rung of an existing version, or of one with its failed parts held back."""
     decision = first = judge(version)
     while isinstance(decision, Blocked) and product.holds_parts:
@@ -205,8 +207,8 @@ def _judged(
     observed: Observed,
     *,
     restates: Restatement | None,
-) -> Check | Waive | Blocked | Publish | Keep:
-    """Return the rung of an existing version: 3 check, 4 waive or blocked, 5 publish, 6 keep."""
+) -> Check | Restate | Waive | Blocked | Publish | Keep:
+    """Return the rung of an existing version: 3 check, 4 restate, waive or blocked, 5 publish, 6 keep."""
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
     is_published = pointer is not None and pointer.version == version.id
     contract, compared = product.contract.digest, against(product, version, known, observed)
@@ -216,11 +218,17 @@ def _judged(
     if verdict is None:
         return Check(version=version)
     if not verdict.passed and restates and (rules := restates.lets_through(verdict.results)):
-        return Waive(version=version, rules=rules)
+        return Restate(version=version, rules=rules)
+    if not verdict.passed:
+        declared = [w for w in product.waivers if w.environment in {"", observed.environment}]
+        given = [*declared, *facts.waivers(product.name)]
+        verdict = with_waivers(verdict, given, observed.now)
+        if facts.verdict(version.id, contract, verdict.against) is None:
+            return Waive(version=version, verdict=verdict)
     if not verdict.passed:
         return Blocked(version=version, verdict=verdict)
     if is_published:
-        return Keep(version=version)
+        return Keep(version=version, waived=waived_rules(verdict))
     return Publish(version=version, verdict=verdict)
 
 

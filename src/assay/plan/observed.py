@@ -7,7 +7,8 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from assay.facts import Part, Pointer, SourceFile, SourceState, Verdict, Version
-from assay.plan.waivers import Waiver
+from assay.model import Waiver
+from assay.plan.restatements import RestatedRows
 
 
 class Facts(Protocol):
@@ -52,8 +53,11 @@ class Facts(Protocol):
     def failed(self, version: str, contract: str) -> Verdict | None:
         """Return the newest failed verdict on a version under a contract."""
 
-    def waivers(self, version: str) -> Sequence[Waiver]:
-        """Return the waivers for failing rows of a version in this environment."""
+    def restated(self, version: str) -> Sequence[RestatedRows]:
+        """Return the failing rows of a version that may be published, in this environment."""
+
+    def waivers(self, product: str) -> Sequence[Waiver]:
+        """Return the recorded waivers of a product that count in this environment or did."""
 
     def latest_event(
         self, inspected_as: str, digests: Collection[str], until: datetime

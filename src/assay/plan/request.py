@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from assay.plan.waivers import Restatement
+from assay.plan.restatements import Restatement
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):

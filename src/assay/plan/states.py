@@ -11,6 +11,7 @@ from assay.decisions import (
     KnownInput,
     Maybe,
     Publish,
+    Restate,
     UnknownInput,
     UnusableInput,
     Waive,
@@ -30,7 +31,7 @@ def output_state(name: str, decision: Decision) -> InputState:
             return UnusableInput(why=f"{name} is held", absent=absent)
         case Build(part_digests=parts) | Maybe(part_digests=parts):
             return UnknownInput(part_digests=parts or None)
-        case Check(version=version) | Waive(version=version):
+        case Check(version=version) | Restate(version=version) | Waive(version=version):
             if not version.in_parts:
                 return UnknownInput()
             return UnknownInput(part_digests={part.key: part.digest for part in version.parts})

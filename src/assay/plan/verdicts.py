@@ -1,25 +1,16 @@
 """What a verdict on a version depends on, and the verdict that holds a version back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from assay.decisions import Blocked, Check, Decision, Keep, Publish
-from assay.facts import RuleResult, Status, Verdict, Version
+from assay.facts import Verdict, Version
 from assay.model import PREVIOUS, Product
 from assay.plan.digests import against_of, digest, key_digest
 from assay.plan.moments import CLOCK, judged_at
 from assay.plan.observed import Facts, Observed
-from assay.plan.waivers import Waiver
+from assay.plan.restatements import RestatedRows
 from assay.times import settled_before
-
-
-def worst_status(results: Iterable[RuleResult]) -> Status:
-    """Return the status of a verdict: that of its worst rule, and `error` is worst."""
-    statuses = {result.status for result in results}
-    for status in (Status.ERROR, Status.FAILED, Status.WARNING):
-        if status in statuses:
-            return status
-    return Status.PASSED
 
 
 def compared_with(product: Product, version: Version, facts: Facts) -> Version | None:
@@ -55,8 +46,10 @@ def against(
             ends = [str(settled_before(rule.closes, m, rule.tz, rule.grace)) for m in moments]
             read.append((f"{rule.closes} {rule.grace} {rule.tz}", " ".join(ends)))
         read.append(("environment", observed.environment))
-        waivers = waivers_of(version, observed.facts)
-        read += [(f"waiver of {waiver.rule}", digest(waiver.row_digests)) for waiver in waivers]
+        read += [
+            (f"restated rows of {each.rule}", digest(each.row_digests))
+            for each in restated_rows_of(version, observed.facts)
+        ]
     if period := judged_at(product):
         read.append((CLOCK, period))
     if product.uses_previous:
@@ -75,13 +68,13 @@ def judged_as_of(version: Version, observed: Observed) -> datetime:
     return min(pointer.released_at, observed.now)
 
 
-def waivers_of(version: Version, facts: Facts) -> Sequence[Waiver]:
-    """Return the waivers of a version, and of the version that it is without held parts."""
+def restated_rows_of(version: Version, facts: Facts) -> Sequence[RestatedRows]:
+    """Return the restated rows of a version, and of the version that it is without held parts."""
     whole_version = version_with_all_parts(version, facts)
-    waivers = list(facts.waivers(version.id))
+    rows = list(facts.restated(version.id))
     if whole_version and whole_version.id != version.id:
-        waivers += facts.waivers(whole_version.id)
-    return waivers
+        rows += facts.restated(whole_version.id)
+    return rows
 
 
 def version_with_all_parts(version: Version, facts: Facts) -> Version | None:

@@ -1,130 +1,138 @@
-"""Which failing rows may be published because somebody examined them, and why; pure."""
+"""What a waiver lets through although a rule fails: which rows, how many, and until when; pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
-from assay.facts import RuleResult, Status
-from assay.plan.parts import parts_in_range
+from assay.facts import RuleResult, Status, Verdict, worst_status
+from assay.model import Waiver
+from assay.plan.digests import digest
 
 
-class Waiver(Struct, frozen=True, kw_only=True):
-    """Permission to publish failing rows of one rule in one version, in one environment.
+def with_waivers(verdict: Verdict, waivers: Iterable[Waiver], now: datetime) -> Verdict:
+    """Return a verdict as it is with the waivers that count now; the same if they change nothing.
 
-    - `row_digests`: digest of the examined rows of each part; the part '' has rows without a part.
-    - `because`, `who`, `at`: why, by whom and when it was given.
+    A rule of which all that fails is waived becomes a warning; otherwise parts that are waived do
+    not fail any more. `against` names the waivers, so that this verdict counts only with them.
+    What only an expired or withdrawn waiver would let through still fails, and says so.
     """
-
-    environment: str
-    product: str
-    version: str
-    rule: str
-    row_digests: Mapping[str, str]
-    because: str
-    who: str
-    at: datetime
-
-
-class Restatement(Struct, frozen=True, kw_only=True):
-    """Failing rows that a user wants published although they fail.
-
-    - `version`: the version in which they were examined; '' for none.
-    - `rules`: digest of the examined rows, by rule and part.
-    - `range`, `grain`: the parts that it is about (`A..B`; '' for all), and their grain.
-    """
-
-    because: str
-    who: str
-    version: str = ""
-    rules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    range: str = ""
-    grain: str = ""
-
-    def failing(self, results: Iterable[RuleResult]) -> dict[str, dict[str, str]]:
-        """Return the digests of the failing rows that it is about, by rule and part."""
-        failing = {}
-        for result in results:
-            if result.status is Status.FAILED and result.digests:
-                parts = self._of_range(result.digests)
-                if parts:
-                    failing[result.text] = parts
-        return failing
-
-    def _of_range(self, parts: Mapping[str, str]) -> dict[str, str]:
-        names = parts_in_range(parts, self.range, self.grain) if self.range else list(parts)
-        return {name: parts[name] for name in names}
-
-    def lets_through(self, results: Iterable[RuleResult]) -> Mapping[str, Mapping[str, str]]:
-        """Return the failing rows that may be published, by rule and part.
-
-        These are all that it is about; none if any of them differs from what was examined.
-        """
-        failing = self.failing(results)
-        failing = {text: parts for text, parts in failing.items() if text in self.rules}
-        is_as_examined = all(self.rules[text] == parts for text, parts in failing.items())
-        return failing if is_as_examined else {}
-
-    def differing(self, results: Iterable[RuleResult]) -> list[str]:
-        """Return the parts (else rules) whose failing rows differ from those examined."""
-        differing: dict[str, None] = {}
-        for text, parts in self.failing(results).items():
-            before = self.rules.get(text, {})
-            changed = {name for name in {*parts, *before} if parts.get(name) != before.get(name)}
-            differing |= dict.fromkeys(name or text for name in sorted(changed))
-        return list(differing)
-
-
-def with_failing_rows(
-    results: Iterable[RuleResult], *, version: str, rules: Iterable[str], restatement: Restatement
-) -> Restatement:
-    """Return a restatement with the rows that fail these rules in the results of a version."""
-    failing = restatement.failing(results)
+    by_rule: dict[str, list[Waiver]] = {}
+    for waiver in waivers:
+        by_rule.setdefault(waiver.rule, []).append(waiver)
+    if not by_rule or verdict.passed:
+        return verdict
+    results: list[RuleResult] = []
+    used: dict[str, None] = {}
+    parts: set[str] = set()
+    for result in verdict.results:
+        given = by_rule.get(result.text, ()) if result.status is Status.FAILED else ()
+        counting = [waiver for waiver in given if waiver.is_in_force(now)]
+        allowed = _allowed(result, counting)
+        if allowed.all or allowed.parts:
+            used |= dict.fromkeys(waiver.id for waiver in allowed.by)
+            parts |= allowed.parts
+            results.append(_let_through(result, allowed))
+        else:
+            results.append(_with_expired(result, given, now))
+    if not used:
+        return (
+            verdict
+            if results == list(verdict.results)
+            else replace(verdict, results=tuple(results))
+        )
     return replace(
-        restatement,
-        version=version,
-        rules={text: failing[text] for text in rules if text in failing},
+        verdict,
+        status=worst_status(results),
+        results=tuple(results),
+        failed_parts=_still_failed(verdict, results, parts),
+        against=digest([verdict.against, sorted(used)]),
     )
 
 
-def apply_waivers(
-    results: Sequence[RuleResult], failed_parts: Sequence[str], waivers: Iterable[Waiver]
-) -> tuple[tuple[RuleResult, ...], tuple[str, ...], str]:
-    """Return results and failed parts after applying waivers, and the reasons of the waivers used.
-
-    A rule whose failing rows are all waived becomes a warning; otherwise parts without a waiver
-    still fail.
-    """
-    given = {
-        (w.rule, part, digest): w.because for w in waivers for part, digest in w.row_digests.items()
-    }
-    reasons: dict[str, None] = {}
-    judged = []
-    for result in results:
-        waived = {
-            p: given[k] for p, d in result.digests.items() if (k := (result.text, p, d)) in given
-        }
-        counts = result.status is Status.FAILED and waived
-        reasons |= dict.fromkeys(waived.values() if counts else ())
-        judged.append(_restated(result, waived) if counts else result)
-    return tuple(judged), _still_failed(judged, failed_parts), "; ".join(reasons)
+def waived_rules(verdict: Verdict) -> tuple[str, ...]:
+    """Return what is waived of a verdict: each rule, until when, by whom and why."""
+    return tuple(f"{r.text}: waived {r.waived}" for r in verdict.results if r.waived)
 
 
-def _restated(result: RuleResult, waived: Mapping[str, str]) -> RuleResult:
-    failing = {part: digest for part, digest in result.digests.items() if part not in waived}
-    because = "; ".join(dict.fromkeys(waived.values()))
+class _Allowed(Struct, frozen=True, kw_only=True):
+    """What waivers let through of a result: all of it, or some parts."""
+
+    all: bool = False
+    parts: frozenset[str] = frozenset()
+    by: tuple[Waiver, ...] = ()
+
+
+def _allowed(result: RuleResult, waivers: Sequence[Waiver]) -> _Allowed:
+    for waiver in waivers:
+        if _is_within(result, waiver):
+            return _Allowed(all=True, by=(waiver,))
+    examined: Counter[tuple[str, str]] = Counter()
+    exact = [waiver for waiver in waivers if waiver.rows]
+    for waiver in exact:
+        for part, rows in waiver.rows.items():
+            examined |= Counter((part, row) for row in rows)
+    failing = result.failing_rows
+    if not exact or sum(map(len, failing.values())) != result.failing:
+        return _Allowed()
+    covered = frozenset(
+        part
+        for part, rows in failing.items()
+        if not Counter((part, row) for row in rows) - examined
+    )
+    by = tuple(w for w in exact if any(part in covered for part in w.rows))
+    return _Allowed(all=covered == failing.keys(), parts=covered - {""}, by=by if covered else ())
+
+
+def _is_within(result: RuleResult, waiver: Waiver) -> bool:
+    """Return whether all that fails is within the number or the value that a waiver tolerates."""
+    if waiver.parts:
+        counts = {c.part: c.failing for c in result.part_counts if c.failing}
+        named = set(counts) or set(result.failing_rows)
+        if not named <= set(waiver.parts) or (counts and sum(counts.values()) != result.failing):
+            return False
+        if not named:
+            return False
+    if waiver.most_rows is not None:
+        return result.failing is not None and result.failing <= waiver.most_rows
+    if waiver.most_measured is not None:
+        return isinstance(result.measured, int | float) and result.measured <= waiver.most_measured
+    return False
+
+
+def _let_through(result: RuleResult, allowed: _Allowed) -> RuleResult:
+    text = "; ".join(
+        dict.fromkeys(f"until {w.until} by {w.by} ({w.id}): {w.because}" for w in allowed.by)
+    )
+    if allowed.all:
+        return replace(result, status=Status.WARNING, waived=text)
+    return replace(result, waived=f"{', '.join(sorted(allowed.parts))} {text}")
+
+
+def _with_expired(result: RuleResult, waivers: Sequence[Waiver], now: datetime) -> RuleResult:
+    """Return a result that says which waiver would let it through, if it still counted."""
+    past = [waiver for waiver in waivers if not waiver.is_in_force(now)]
+    allowed = _allowed(result, past)
+    if not allowed.by:
+        return result
+    last = max(allowed.by, key=lambda waiver: waiver.until)
+    what = (
+        f"withdrawn on {last.withdrawn:%Y-%m-%d}" if last.withdrawn else f"expired on {last.until}"
+    )
+    text = f"the waiver {last.id} of {last.by} {what}"
+    return replace(result, message=f"{result.message}; {text}" if result.message else text)
+
+
+def _still_failed(
+    verdict: Verdict, results: Sequence[RuleResult], parts: set[str]
+) -> tuple[str, ...]:
+    """Return the parts that still fail."""
+    failing = [r for r in results if r.status in {Status.FAILED, Status.ERROR}]
     if not failing:
-        message = f"restated: {because}"
-        return replace(result, status=Status.WARNING, digests=failing, message=message)
-    message = f"{result.message}; {', '.join(waived)} restated: {because}"
-    return replace(result, digests=failing, message=message)
-
-
-def _still_failed(results: Iterable[RuleResult], failed_parts: Sequence[str]) -> tuple[str, ...]:
-    """Return the parts that still fail: all, when a failing rule cannot tell its parts."""
-    failed = [result for result in results if result.status in {Status.FAILED, Status.ERROR}]
-    if all(result.digests for result in failed):
-        named = {part for result in failed for part in result.digests}
-        return tuple(part for part in failed_parts if part in named)
-    return tuple(failed_parts)
+        return ()
+    fails = {part for result in failing for part in result.failing_rows if part not in parts}
+    if all(result.failing_rows for result in failing):
+        return tuple(part for part in verdict.failed_parts if part in fails)
+    return verdict.failed_parts

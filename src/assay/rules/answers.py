@@ -18,7 +18,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     `how` names the strategy. `holds` is None when there was nothing to judge, `error` says why a
     rule could not be judged, and `warns` marks a rule that passes with a message. `measured` is the
     value that a comparing rule found. `samples` are the first failing rows, `counts` the failing
-    rows of each part, and `digests` identify the failing rows by part, for rules that waivers refer
+    rows of each part, and `digests` identify the failing rows by part, for rules that restatements refer
     to.
     """
 

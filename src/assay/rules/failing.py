@@ -34,8 +34,12 @@ def failing_rows(
     evidence: Evidence,
     engine: DuckDB,
     schema: Callable[[], Schema],
+    *,
+    masked: bool = True,
 ) -> Iterator[FailingRows]:
-    """Give the names of the columns and all rows that fail a rule, with sensitive values masked.
+    """Give the names of the columns and all rows that fail a rule.
+
+    Sensitive values are masked, unless it is for something that nobody is shown.
 
     Raises BuildError when the rule cannot be judged.
     """
@@ -46,7 +50,7 @@ def failing_rows(
         with engine.cursor() as cursor:
             cursor.execute(f"{parquet([evidence.quarantined])} where {broke_rule(rule)}")
             names = _names(cursor)
-            yield _masked(names, _fetched(cursor), hiding.in_this(names))
+            yield _masked(names, _fetched(cursor), hiding.in_this(names) if masked else set())
     elif rule.demand is None or way is None:
         queries = QueryRules(product, evidence, engine, hiding)
         if queries.lacks_previous(rule):
@@ -55,19 +59,20 @@ def failing_rows(
             query, arguments = queries.failing_of(rule)
             bench.execute(query, arguments or None)
             names = _names(bench)
-            yield _masked(names, _fetched(bench), queries.hidden(rule, query, names))
+            hidden = queries.hidden(rule, query, names) if masked else set()
+            yield _masked(names, _fetched(bench), hidden)
     elif fails := with_duckdb.condition(way, table):
         with engine.cursor() as cursor:
             cursor.execute(f"select * {table} where {fails}")
             names = _names(cursor)
-            yield _masked(names, _fetched(cursor), hiding.in_this(names))
+            yield _masked(names, _fetched(cursor), hiding.in_this(names) if masked else set())
     else:
         names = [column.name for column in evidence.columns]
         compiled = CompiledRule(text=rule.text, demand=rule.demand, way=way, columns=names)
         frame = _failing_frame(compiled, evidence, schema)
         if isinstance(frame, Answer):
             raise BuildError(hiding.veiled(rule, frame.error))
-        yield _masked(names, frame.rows(), hiding.in_this(names))
+        yield _masked(names, frame.rows(), hiding.in_this(names) if masked else set())
 
 
 def _failing_frame(

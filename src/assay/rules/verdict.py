@@ -7,11 +7,11 @@ from msgspec import Struct
 
 from assay.engines.damage import damage_reported, damaged
 from assay.engines.duckdb import DuckDB
-from assay.facts import PartFindings, Status, Verdict, Version
+from assay.facts import PartFindings, Status, Verdict, Version, worst_status
 from assay.model import Product
-from assay.plan.verdicts import worst_status
-from assay.plan.waivers import Waiver, apply_waivers
+from assay.plan.restatements import RestatedRows, with_restated
 from assay.rules.evidence import Evidence
+from assay.rules.identify import identified
 from assay.rules.incremental.parts import Judgement, VersionParts, judge_parts
 from assay.rules.judge import judge
 from assay.rules.schema import Schema
@@ -28,7 +28,7 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     """Everything that a version is judged by.
 
     `against` is the digest of the other tables that its rules read. `parts` is None for a version
-    that is judged as a whole. `waivers` say which failing rows may be published. The rules `passed`
+    that is judged as a whole. `restated` says which failing rows may be published. The rules `passed`
     (by text) are known to find no row.
     """
 
@@ -38,7 +38,7 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     against: str
     run: str
     parts: VersionParts | None = None
-    waivers: Sequence[Waiver] = ()
+    restated: Sequence[RestatedRows] = ()
     passed: frozenset[str] = frozenset()
 
     def judge_version(
@@ -52,9 +52,11 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
             damage = damaged(tables)
             if damage:  # the rule failed because a file cannot be read
                 raise damage
-        results, failed_parts, restated = apply_waivers(
-            judgement.results, judgement.failed_parts, self.waivers
+        results, failed_parts, reasons = with_restated(
+            judgement.results, judgement.failed_parts, self.restated
         )
+        if any(result.status is Status.FAILED for result in results):
+            results = identified(results, self.product, self.evidence, engine, schema)
         verdict = Verdict(
             version=self.version.id,
             contract=self.product.contract.digest,
@@ -63,7 +65,7 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
             results=results,
             judged_at=clock(),
             run=self.run,
-            restated=restated,
+            restated=reasons,
             failed_parts=failed_parts,
         )
         return JudgedVersion(verdict=verdict, judged=judgement.findings)

@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from assay.catalog.rows import PART, VERDICT, VERSION, ids_of, part_of, verdict_of, version_of
-from assay.facts import Part, Verdict, Version
+from assay.facts import Part, Verdict, Version, worst_status
 from assay.model import QUARANTINE
 from assay.plan.digests import digest, key_digest
-from assay.plan.verdicts import worst_status
 
 Query = Callable[[str], Sequence[Any]]  # returns the rows of an SQL query
 T = TypeVar("T")

@@ -6,6 +6,7 @@ from datetime import datetime
 from assay.catalog import Catalog
 from assay.facts import Pointer, Release, Status, Verdict, Version
 from assay.model import Product
+from assay.plan.waivers import waived_rules
 from assay.views.view import View
 
 
@@ -34,6 +35,7 @@ class HistoryView(View, frozen=True, kw_only=True):
     held_parts: tuple[str, ...]
     verdict: str
     restated: str
+    waived: tuple[str, ...]
     failed: tuple[str, ...]
     released: tuple[ReleaseView, ...]
 
@@ -91,6 +93,7 @@ def _history_view(
         held_parts=tuple(version.key.held),
         verdict=str(verdict.status) if verdict else "not judged",
         restated=f"restated: {verdict.restated}" if verdict and verdict.restated else "",
+        waived=waived_rules(verdict) if verdict else (),
         failed=tuple(r.text for r in results if r.status in {Status.FAILED, Status.ERROR}),
         released=tuple(ReleaseView(release=r.id, at=r.at, why=r.why) for r in releases),
     )

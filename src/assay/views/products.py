@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
+from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish, Waive
 from assay.events import (
     Busy,
     CannotBeKept,
@@ -29,6 +29,7 @@ from assay.plan.calendars import DaysUnknown
 from assay.plan.digests import key_of
 from assay.plan.graph import Graph
 from assay.plan.observed import Facts
+from assay.plan.waivers import waived_rules
 from assay.plan.windows import window_of
 from assay.sensitive import HIDDEN, secret
 from assay.times import local
@@ -247,18 +248,19 @@ class ProductViews(Struct, frozen=True):
                     rules=self._rules(name, verdict),
                     data_as_of=version.data_as_of,
                 )
-            case Keep(version=version, pinned=pinned):
+            case Keep(version=version, pinned=pinned, waived=waived):
                 return UnchangedView(
                     version=version.id,
                     rows=version.rows,
                     pinned=pinned,
                     data_as_of=self._reached(version),
+                    waived=waived,
                 )
             case Blocked():
                 return self._held_back(name, end)
             case Held() | Failed() | Unfinished() | Busy() | Left():
                 return self._without_version(name, end)
-            case Build() | Maybe() | Check():
+            case Build() | Maybe() | Check() | Waive():
                 return self._to_do(name, end)
         raise AssertionError(f"{type(end).__name__} is no way to come out")
 
@@ -299,7 +301,7 @@ class ProductViews(Struct, frozen=True):
                     readers=readers,
                 )
 
-    def _to_do(self, name: str, end: Build | Maybe | Check) -> DecisionView:
+    def _to_do(self, name: str, end: Build | Maybe | Check | Waive) -> DecisionView:
         match end:
             case Build(reasons=reasons, part_digests=digests):
                 return BuildView(
@@ -310,6 +312,8 @@ class ProductViews(Struct, frozen=True):
                     reasons=(f"depends on what becomes of {', '.join(inputs)}",),
                     parts=self._parts_to_build(name, digests),
                 )
+            case Waive(version=version, verdict=verdict):
+                return CheckView(version=version.id, reasons=waived_rules(verdict))
             case Check(version=version):
                 pointer = self.facts.pointer(name)
                 is_published = pointer is not None and pointer.version == version.id
@@ -403,6 +407,7 @@ def _rule_view(result: RuleResult, rule: Rule | None, hidden: Collection[str]) -
         message=result.message,
         parts=result.part_counts,
         where=str(rule.where) if rule else None,
+        waived=result.waived,
         closes=rule.closes if rule else None,
     )
 

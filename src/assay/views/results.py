@@ -65,6 +65,7 @@ class RuleView(View, frozen=True, kw_only=True):
     parts: tuple[PartCount, ...]
     where: str | None = None
     closes: str | None = None
+    waived: str = ""
 
     @property
     def holds_back(self) -> bool:
@@ -88,12 +89,13 @@ class PublishedView(View, frozen=True, kw_only=True):
 
 
 class UnchangedView(View, frozen=True, kw_only=True):
-    """A version that stays published."""
+    """A version that stays published; `waived` says which rules that fail are waived."""
 
     version: str
     rows: int
     pinned: bool
     data_as_of: datetime | None = None
+    waived: tuple[str, ...] = ()
 
 
 class HeldBackView(View, frozen=True, kw_only=True):

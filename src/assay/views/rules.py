@@ -202,11 +202,18 @@ def _is_number(value: Any) -> bool:
 
 @contextmanager
 def failures(
-    project: Project, inputs: Inputs, product: Product, version: Version, rule: Rule
+    project: Project,
+    inputs: Inputs,
+    product: Product,
+    version: Version,
+    rule: Rule,
+    *,
+    masked: bool = True,
 ) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
     """Give the column names and all rows of a version that fail a rule.
 
-    The rule is checked again, with the current rows of its other inputs.
+    Sensitive values are masked, unless it is for something that nobody is shown. The
+    rule is checked again, with the current rows of its other inputs.
     """
     import duckdb
 
@@ -222,7 +229,7 @@ def failures(
     try:
         with (
             damage_reported([evidence.this]),
-            failing_rows(product, rule, evidence, engine, schema) as answer,
+            failing_rows(product, rule, evidence, engine, schema, masked=masked) as answer,
         ):
             yield answer
     except duckdb.Error as error:

@@ -17,6 +17,7 @@ from assay.views.results import (
     PlanView,
     ReadersView,
     ResultKind,
+    UnchangedView,
 )
 from assay.views.view import View
 from assay.views.words.freshness import cause_line
@@ -74,6 +75,8 @@ def status_of(
     """
     because = _because(plan, readers)
     because += notes
+    if isinstance(plan.decision, UnchangedView):
+        because += plan.decision.waived
     if unfinished and _STATES.get(plan.result) == _STALE:
         because.append("the last run did not finish it: `products retry` tries again, and says why")
     because += _why_late(promise, late_inputs, held_back=plan.result is ResultKind.HELD_BACK)

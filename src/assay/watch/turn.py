@@ -14,7 +14,7 @@ from assay.build.promises import record_due
 from assay.build.results import kind_of
 from assay.build.standings import Stand, decisions, stand_of
 from assay.build.workspace import Workspace
-from assay.decisions import Build, Check, Decision, Maybe, Publish, Waive
+from assay.decisions import Build, Check, Decision, Maybe, Publish, Restate, Waive
 from assay.events import Event, Outcome, Reporter
 from assay.plan.due import without
 from assay.plan.moments import NEVER, is_fetcher, opens_next
@@ -161,7 +161,7 @@ def _to_build(workspace: Workspace, due: Due, memory: Memory, now: datetime) -> 
 
 
 def _is_work(step: Decision) -> bool:
-    return isinstance(step, Build | Check | Maybe | Publish | Waive)
+    return isinstance(step, Build | Check | Maybe | Publish | Restate | Waive)
 
 
 def _build(

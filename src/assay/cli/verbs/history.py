@@ -57,7 +57,7 @@ def _row(view: HistoryView) -> tuple[object, ...]:
         view.rows,
         day(view.data_as_of),
         view.verdict,
-        "; ".join(view.failed) or view.restated or held_parts,
+        "; ".join(view.failed) or view.restated or "; ".join(view.waived) or held_parts,
         "; ".join(f"#{release.release} {second(release.at)}" for release in view.released),
     )
 

@@ -1,7 +1,6 @@
 """The verb `products materialize`: builds what is stale, checks it, and publishes what passes."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,12 +19,13 @@ from assay.cli.report_files import (
 )
 from assay.cli.running import print_summary, run_and_report, run_report
 from assay.cli.telling import tell_people
+from assay.cli.users import user
 from assay.decisions import Blocked
 from assay.errors import UsageError
 from assay.events import End
 from assay.facts import short
 from assay.plan.request import RunOptions
-from assay.plan.waivers import Restatement
+from assay.plan.restatements import Restatement
 from assay.text import clean
 from assay.times import seconds_of
 from assay.upkeep.gc_files import finish
@@ -61,15 +61,6 @@ def not_restated(name: str, restatement: Restatement, end: End) -> str:
         f"{name} is not restated: what fails is not what was held back in {version} ({names})."
         f" Look at it (`products show {name} --held --failures RULE`), then restate it"
     )
-
-
-def user() -> str:
-    """Return the name of the user who runs this process; '' if the system has none."""
-    with suppress(OSError, KeyError, ImportError):
-        import getpass
-
-        return getpass.getuser()
-    return ""
 
 
 def _check_usage(

@@ -70,8 +70,9 @@ def _lines(view: PlanView, head: str) -> list[str]:
         case PublishedView() as published if view.result is ResultKind.PUBLISHED:
             rules = rule_lines(view.product, published.rules)
             return [head + _published(view, published), *rules, *held_lines(view)]
-        case UnchangedView():
-            return [f"{head}{_unchanged(view)}".rstrip(), *held_lines(view)]
+        case UnchangedView(waived=waived):
+            noted = [f"{_INDENT}{clean(text)}" for text in waived]
+            return [f"{head}{_unchanged(view)}".rstrip(), *noted, *held_lines(view)]
         case HeldBackView() as blocked:
             return _held_back(view, blocked, head)
         case HeldView(waits_for=waits_for):

@@ -23,6 +23,8 @@ def _lines(product: str, rule: RuleView) -> list[str]:
     if rule.closes and rule.status is Status.FAILED:
         command = f"products materialize {product} --restate {product} --because TEXT"
         lines.append(f"{'':15}if that is meant: {command}")
+    if rule.waived:
+        lines.append(f"{'':15}waived {clean(rule.waived)}")
     if rule.because:
         lines.append(f"{'':15}because: {clean(rule.because)}")
     if rule.owner:

@@ -1,0 +1,231 @@
+"""Records waivers, and lists them: what each lets through, until when, and whether it was used."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from assay.build.inputs import inputs_as_of_now
+from assay.build.workspace import Workspace
+from assay.errors import UsageError
+from assay.facts import RuleResult, Status, Verdict
+from assay.model import Product, Rule, Waiver
+from assay.plan.digests import digest
+from assay.plan.names import rule_of
+from assay.plan.verdicts import held_back_verdict
+from assay.plan.waivers import with_waivers
+from assay.rules.identify import rows_by_digest
+from assay.views.rules import failures
+from assay.views.view import View
+
+_SOON = timedelta(days=14)  # before a waiver expires, it is listed as expiring
+
+
+class WaiverView(View, frozen=True, kw_only=True):
+    """A waiver as it stands.
+
+    - `state`: `open`, `expiring` (within 14 days), `expired` or `withdrawn`.
+    - `tolerates`: what it lets through, in words.
+    - `used`: whether it ever let something through.
+    """
+
+    id: str
+    product: str
+    rule: str
+    environment: str
+    state: str
+    until: str
+    tolerates: str
+    parts: tuple[str, ...]
+    because: str
+    author: str
+    approved_by: str
+    at: datetime | None
+    used: bool
+    where: str
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """A waiver that somebody asks for.
+
+    `rows` and `measured` are bounds; without one, it is about the rows that fail now, of `parts`
+    and with these values in `key`; where both are empty, about all of them.
+    """
+
+    rule: str
+    until: date
+    because: str
+    author: str
+    approved_by: str = ""
+    parts: tuple[str, ...] = ()
+    key: Mapping[str, str] = {}
+    rows: int | None = None
+    measured: float | None = None
+
+
+def waive(workspace: Workspace, name: str, wanted: Wanted) -> tuple[WaiverView, str]:
+    """Record a waiver; return it, and what happens with it now, in words.
+
+    Raises UsageError for a rule that does not exist or cannot be waived, and for a waiver that
+    would let nothing through.
+    """
+    product = workspace.graph.products[name]
+    rule = rule_of(product, wanted.rule)
+    now = workspace.clock()
+    _check(workspace, product, rule, wanted, now)
+    observed = workspace.observe()
+    inputs, steps = inputs_as_of_now(workspace, observed)
+    verdict = held_back_verdict(product, steps[name], observed.facts)
+    failing = _failing(verdict, rule)
+    waiver = Waiver(
+        id="",
+        product=name,
+        rule=rule.text,
+        until=wanted.until,
+        because=wanted.because,
+        author=wanted.author,
+        approved_by=wanted.approved_by,
+        at=now,
+        environment=workspace.environment,
+        parts=wanted.parts,
+        most_rows=wanted.rows,
+        most_measured=wanted.measured,
+    )
+    if wanted.rows is None and wanted.measured is None:
+        if verdict is None or failing is None:
+            raise UsageError(
+                f"{name}: nothing fails {rule.text!r} now, so there are no rows to waive",
+                hint="--rows N or --measured X waive what may come, up to that.",
+            )
+        version = observed.facts.version(verdict.version)
+        with failures(workspace.project, inputs, product, version, rule, masked=False) as (
+            names,
+            rows,
+        ):
+            by_part = rows_by_digest(names, rows, product.partition, wanted.key, wanted.parts)
+        if not by_part:
+            raise UsageError(
+                f"{name}: no row that fails {rule.text!r} is in what you name",
+                hint=f"`products show {name} --held --failures {rule.text!r}` shows them.",
+            )
+        waiver = replace(waiver, rows=by_part)
+    waiver = replace(waiver, id=f"w{digest([waiver, now.isoformat()])[:7]}")
+    workspace.catalog.waive(waiver)
+    return waiver_view(waiver, now), _effect(verdict, waiver, now)
+
+
+def _check(
+    workspace: Workspace, product: Product, rule: Rule, wanted: Wanted, now: datetime
+) -> None:
+    """Raise UsageError for a waiver that the rule or the settings do not allow."""
+    config, problems = workspace.config, []
+    if rule.closes:
+        raise UsageError(
+            f"{rule.text!r} is about settled rows, which are restated, not waived",
+            hint=f"`products materialize --restate {product.name} --because TEXT` does that.",
+        )
+    if not wanted.because:
+        problems.append("--because should say why")
+    if wanted.until < now.astimezone(UTC).date():
+        problems.append(f"--until {wanted.until} is in the past")
+    longest = now.astimezone(UTC).date() + timedelta(days=config.waiver_days)
+    if wanted.until > longest:
+        problems.append(
+            f"--until {wanted.until} is more than {config.waiver_days} days away: at most {longest}"
+            " (waiver_days in [tool.products])"
+        )
+    if config.waiver_approvers:
+        approver = wanted.approved_by
+        if approver not in config.waiver_approvers:
+            named = f"{approver} may not approve" if approver else "--approved-by is needed"
+            problems.append(f"{named}: one of {', '.join(config.waiver_approvers)}")
+        elif approver == wanted.author:
+            problems.append(f"{approver} cannot approve what they ask for themselves")
+    if wanted.measured is not None and not rule.compares:
+        problems.append(f"--measured: {rule.text!r} measures no value; --rows N bounds its rows")
+    if problems:
+        raise UsageError(
+            "\n  ".join([f"{product.name} is not waived: {problems[0]}", *problems[1:]])
+        )
+
+
+def _failing(verdict: Verdict | None, rule: Rule) -> RuleResult | None:
+    results = verdict.results if verdict else ()
+    return next((r for r in results if r.text == rule.text and r.status is Status.FAILED), None)
+
+
+def _effect(verdict: Verdict | None, waiver: Waiver, now: datetime) -> str:
+    """Return what happens with a waiver now."""
+    if verdict is None:
+        return "nothing is held back now"
+    after = with_waivers(verdict, [waiver], now)
+    if after.passed:
+        return "`products materialize` publishes what is held back"
+    others = [r.text for r in after.results if r.status in {Status.FAILED, Status.ERROR}]
+    if waiver.rule not in others:
+        return f"still held back by {'; '.join(others)}"
+    return "what fails now is more than it lets through: it stays held back"
+
+
+def withdraw(workspace: Workspace, id: str) -> WaiverView:
+    """Withdraw a recorded waiver; UsageError if there is none, or it was withdrawn."""
+    found = [w for w in workspace.catalog.waivers() if w.id.startswith(id)]
+    if len(found) != 1:
+        problem = "is no waiver" if not found else f"could be {', '.join(w.id for w in found)}"
+        raise UsageError(f"{id!r} {problem}", hint="`products waivers` lists them.")
+    [waiver] = found
+    if waiver.withdrawn:
+        raise UsageError(f"{waiver.id} was withdrawn on {waiver.withdrawn:%Y-%m-%d}")
+    now = workspace.clock()
+    workspace.catalog.withdraw_waiver(waiver.id, now)
+    return waiver_view(replace(waiver, withdrawn=now), now)
+
+
+def waivers(workspace: Workspace, names: Sequence[str]) -> list[WaiverView]:
+    """Return the waivers of products, those that count first, then by the day on which they end."""
+    now, used = workspace.clock(), workspace.catalog.waivers_used()
+    declared = [w for product in workspace.graph.products.values() for w in product.waivers]
+    recorded = workspace.catalog.waivers(workspace.environment)
+    found = [w for w in (*declared, *recorded) if w.product in names]
+    views = [waiver_view(waiver, now, used=waiver.id in used) for waiver in found]
+    return sorted(views, key=lambda view: (view.state in {"expired", "withdrawn"}, view.until))
+
+
+def waiver_view(waiver: Waiver, now: datetime, *, used: bool = False) -> WaiverView:
+    """Return the view of a waiver as it stands at a moment."""
+    state = "open"
+    if waiver.withdrawn:
+        state = "withdrawn"
+    elif not waiver.is_in_force(now):
+        state = "expired"
+    elif waiver.expires - now <= _SOON:
+        state = "expiring"
+    return WaiverView(
+        id=waiver.id,
+        product=waiver.product,
+        rule=waiver.rule,
+        environment=waiver.environment,
+        state=state,
+        until=waiver.until.isoformat(),
+        tolerates=tolerated(waiver),
+        parts=waiver.parts,
+        because=waiver.because,
+        author=waiver.author,
+        approved_by=waiver.approved_by,
+        at=waiver.at,
+        used=used,
+        where=waiver.where,
+    )
+
+
+def tolerated(waiver: Waiver) -> str:
+    """Return what a waiver lets through, in words."""
+    if waiver.most_rows is not None:
+        return f"at most {waiver.most_rows:,} failing row{'s' if waiver.most_rows != 1 else ''}"
+    if waiver.most_measured is not None:
+        return f"a measured value of at most {waiver.most_measured:,.6g}"
+    rows = sum(map(len, waiver.rows.values()))
+    parts = ", ".join(part for part in waiver.rows if part)
+    noun = "row as it was" if rows == 1 else "rows as they were"
+    return f"{rows:,} {noun}{f' in {parts}' if parts else ''}"
