@@ -63,6 +63,7 @@ TO_SCHEMA_3 = [
             [
                 "claims",
                 "restatements",
+                "waivers",
                 "inspected",
                 "windows",
                 "promises",

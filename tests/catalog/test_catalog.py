@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from assay.facts import (
     Verdict,
     Version,
 )
-from assay.model import Column
+from assay.model import Column, Waiver
 from assay.plan.digests import code_of, key_of
 from assay.plan.retention import KeepRule
 from assay.upkeep.gc_facts import collect
@@ -39,6 +39,22 @@ from assay.upkeep.gc_sources import forget_sources
 from tests.conftest import TO_SCHEMA_3
 
 NOW = datetime(2011, 12, 9, 7, 30, 1, 123456, tzinfo=UTC)
+
+
+WAIVER = Waiver(
+    id="w1",
+    product="d.p",
+    rule="small",
+    until=date(2012, 1, 31),
+    because="known",
+    author="ann",
+    approved_by="cfo",
+    at=NOW,
+    environment="prod",
+    parts=("2011-12-09",),
+    rows={"2011-12-09": ("a", "a", "b")},
+    most_measured=0.5,
+)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -473,6 +489,19 @@ def test_a_catalog_of_an_older_assay_is_brought_up_or_told(opened: Callable[...,
     assert [v.id for v in catalog.versions("d.p")] == ["v1"]
 
 
+def test_waivers_are_recorded_once_and_can_be_withdrawn(opened: Callable[..., Catalog]) -> None:
+    catalog = opened()
+    catalog.waive(WAIVER)
+    catalog.waive(replace(WAIVER, because="another reason"))
+    everywhere = replace(WAIVER, id="w2", environment="", most_rows=2, at=NOW + timedelta(hours=1))
+    catalog.waive(everywhere)
+    assert opened().waivers("prod") == [WAIVER, everywhere]
+    assert opened().waivers("dev") == [everywhere]
+    catalog.withdraw_waiver("w1", NOW)
+    catalog.withdraw_waiver("w1", NOW + timedelta(days=1))
+    assert opened().waivers() == [replace(WAIVER, withdrawn=NOW), everywhere]
+
+
 def test_a_catalog_of_a_newer_assay_is_told(opened: Callable[..., Catalog]) -> None:
     catalog = opened()
     with (
@@ -563,6 +592,7 @@ def test_a_catalog_is_copied_to_another_database_and_back(
     places = [tmp_path / "a/catalog.db", address, tmp_path / "b/catalog.db"]
     catalogs = [open_catalog(place) for place in places]
     full(catalogs[0])
+    catalogs[0].waive(WAIVER)
     there = copy(catalogs[0], catalogs[1], tmp_path / "store")
     back = copy(catalogs[1], catalogs[2], tmp_path / "store")
     assert there == back
@@ -577,6 +607,7 @@ def test_a_catalog_is_copied_to_another_database_and_back(
         "judged_parts": 1,
         "verdicts": 8,
         "restatements": 0,
+        "waivers": 1,
         "releases": 2,
         "moves": 5,
         "pointers": 4,
