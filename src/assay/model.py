@@ -395,7 +395,7 @@ class Waiver(Struct, frozen=True, kw_only=True):
     - `parts`: the only parts that it is about; () for all.
     - `until`: the last day on which it counts, in UTC.
     - `author`: who recorded or declared it; `approved_by`: who answers for it.
-    - `where`: the place of the declaration; '' for one that was recorded by a command.
+    - `where`: the place of the declaration; None for one that was recorded by a command.
     - `at`: when it was recorded; None for a declared one.
     - `withdrawn`: when it was withdrawn; None if it was not.
     """
@@ -413,7 +413,7 @@ class Waiver(Struct, frozen=True, kw_only=True):
     rows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     most_rows: int | None = None
     most_measured: float | None = None
-    where: str = ""
+    where: Where | None = None
     withdrawn: datetime | None = None
 
     @property
@@ -424,6 +424,18 @@ class Waiver(Struct, frozen=True, kw_only=True):
     def is_in_force(self, now: datetime) -> bool:
         """Return whether it counts at this moment."""
         return self.withdrawn is None and now < self.expires
+
+    @property
+    def tolerates(self) -> str:
+        """What it lets through, in words."""
+        if self.most_rows is not None:
+            return f"at most {self.most_rows:,} failing row{'s' if self.most_rows != 1 else ''}"
+        if self.most_measured is not None:
+            return f"a measured value of at most {self.most_measured:,.6g}"
+        rows = sum(map(len, self.rows.values()))
+        parts = ", ".join(part for part in self.rows if part)
+        noun = "row as it was" if rows == 1 else "rows as they were"
+        return f"{rows:,} {noun}{f' in {parts}' if parts else ''}"
 
     @property
     def by(self) -> str:

@@ -86,9 +86,9 @@ def _read(
         parts=tuple(parts),
         most_rows=declared.rows,
         most_measured=float(declared.measured) if declared.measured is not None else None,
-        where=str(where),
+        where=where,
     )
-    return replace(waiver, id=f"w{digest(replace(waiver, where='', author=''))[:7]}")
+    return replace(waiver, id=f"w{digest(replace(waiver, where=None, author=''))[:7]}")
 
 
 def _day(value: Any) -> date | None:

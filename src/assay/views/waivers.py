@@ -208,24 +208,12 @@ def waiver_view(waiver: Waiver, now: datetime, *, used: bool = False) -> WaiverV
         environment=waiver.environment,
         state=state,
         until=waiver.until.isoformat(),
-        tolerates=tolerated(waiver),
+        tolerates=waiver.tolerates,
         parts=waiver.parts,
         because=waiver.because,
         author=waiver.author,
         approved_by=waiver.approved_by,
         at=waiver.at,
         used=used,
-        where=waiver.where,
+        where=str(waiver.where or ""),
     )
-
-
-def tolerated(waiver: Waiver) -> str:
-    """Return what a waiver lets through, in words."""
-    if waiver.most_rows is not None:
-        return f"at most {waiver.most_rows:,} failing row{'s' if waiver.most_rows != 1 else ''}"
-    if waiver.most_measured is not None:
-        return f"a measured value of at most {waiver.most_measured:,.6g}"
-    rows = sum(map(len, waiver.rows.values()))
-    parts = ", ".join(part for part in waiver.rows if part)
-    noun = "row as it was" if rows == 1 else "rows as they were"
-    return f"{rows:,} {noun}{f' in {parts}' if parts else ''}"

@@ -24,12 +24,14 @@ from assay.model import (
     Rule,
     Severity,
     Source,
+    Waiver,
     Where,
     WorkCalendar,
 )
 from assay.plan.changes.contracts import Known, Revision, contract_changes
 from assay.plan.changes.fields import ASPECTS, COMPARED, NOT_COMPARED
-from assay.plan.changes.values import Change, Effect
+from assay.plan.changes.values import Change, Effect, Way
+from assay.plan.changes.waivers import waiver_changes
 from assay.plan.graph import Graph
 
 WHERE = Where("products/shop.py", 3)
@@ -71,6 +73,18 @@ SOURCE = Source(
     freshness=Freshness(by="21:30"),
 )
 B, L, C = Effect.BREAKING, Effect.LOOSENED, Effect.COMPATIBLE
+
+
+WAIVER = Waiver(
+    id="w1",
+    product="shop.orders",
+    rule="small",
+    until=date(2012, 1, 31),
+    because="known",
+    author="p.py:3",
+    most_rows=1,
+    where=WHERE,
+)
 
 
 def graph(product: Product = PRODUCT, source: Source = SOURCE, *more: WorkCalendar) -> Graph:
@@ -165,6 +179,7 @@ CASES = [
     Case(Product, "partition", product(partition=Partition(names=("day",), grain="month")), B, B),
     Case(Product, "holds_parts", product(holds_parts=True), L, C),
     Case(Product, "access", product(access=Access.PRIVATE), B, C),
+    Case(Product, "waivers", product(waivers=(WAIVER,)), L, C),
     Case(Contract, "columns", contract(columns=columns(ID, EMAIL)), B, C),
     Case(
         Contract, "columns", contract(columns=columns(ID, ("net_amount", AMOUNT[1]), EMAIL)), B, B
@@ -423,3 +438,11 @@ def test_a_deprecation_without_notice_breaks() -> None:
         Revision(graph=contract(deprecated={"amount": "2027-06-01"})()), revisions[1]
     )
     assert (moved.of, moved.what) == ("amount", "kept until 2027-06-01 -> 2027-03-01")
+
+
+def test_a_waiver_that_is_declared_lets_more_through() -> None:
+    [new], [gone] = waiver_changes([], [WAIVER]), waiver_changes([WAIVER], [])
+    assert new.what == "waived until 2012-01-31 (at most 1 failing row): known"
+    assert (new.way, new.of, new.where) == (Way.WEAKER, "small", WHERE)
+    assert (gone.way, gone.removed) == (Way.STRONGER, True)
+    assert not list(waiver_changes([WAIVER], [WAIVER]))

@@ -20,6 +20,7 @@ from assay.plan.changes.products import key_changes, product_changes, source_cha
 from assay.plan.changes.renames import renamed_columns, renamed_products, renamed_sources
 from assay.plan.changes.rules import compared, rule_changes
 from assay.plan.changes.values import Change, Moved, Role, Way
+from assay.plan.changes.waivers import waiver_changes
 from assay.plan.graph import Graph
 from assay.sensitive import secret
 
@@ -189,6 +190,7 @@ def _of_product(
     ]
     if old and new:
         yield from _sensitive({c.name for c in old}, hidden, renamed)
+    yield from waiver_changes(before.waivers, now.waivers)
     yield from product_changes(before, replace(now, event_time=_back(now.event_time, renamed)))
 
 

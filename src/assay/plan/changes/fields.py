@@ -23,6 +23,7 @@ ASPECTS: Mapping[str, Role] = {
     "sensitive": Role.PROMISE,
     "protection": Role.CHECK,
     "rule": Role.CHECK,
+    "waiver": Role.CHECK,
     "failed parts": Role.CHECK,
     "owner": Role.ABOUT,
     "purpose": Role.ABOUT,
@@ -48,6 +49,7 @@ COMPARED: Mapping[type, Mapping[str, str]] = {
         "partition": "partition",
         "holds_parts": "failed parts",
         "access": "access",
+        "waivers": "waiver",
     },
     Source: {
         "name": "source",
@@ -106,6 +108,7 @@ NOT_COMPARED: Mapping[type, Mapping[str, str]] = {
         "where": "the place in the code",
         "code": "the logic is compared on its own",
         "sql": "the logic is compared on its own",
+        "dialect": "the query is compared as DuckDB reads it",
         "inputs": _HOW,
         "tags": "labels to select by",
         "dialect": _HOW,
