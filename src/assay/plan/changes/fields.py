@@ -111,7 +111,6 @@ NOT_COMPARED: Mapping[type, Mapping[str, str]] = {
         "dialect": "the query is compared as DuckDB reads it",
         "inputs": _HOW,
         "tags": "labels to select by",
-        "dialect": _HOW,
         "retries": _HOW,
         "timeout": _HOW,
         "isolate": _HOW,
