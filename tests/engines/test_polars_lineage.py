@@ -9,6 +9,7 @@ import pytest
 
 from assay.engines import polars_lineage
 from assay.engines.empty_run import run_empty
+from assay.engines.empty_values import noting_values
 from assay.engines.make import DATA_FRAME, LAZY_FRAME, RELATION, TABLE, Recipe
 from assay.model import Code, Column, Contract, Input, Kind, Product, Where
 from assay.plan.flows import ROWS, How, TableFlows
@@ -56,7 +57,8 @@ def flows(function: Callable[..., object], handover: str = LAZY_FRAME) -> TableF
         for name in names
     }
     recipe = Recipe(function=function, handovers=dict.fromkeys(names, handover))
-    return run_empty(product(*names), recipe, columns, Path(__file__).parent).flows
+    with noting_values() as values:
+        return run_empty(product(*names), recipe, columns, Path(__file__).parent, values).flows
 
 
 CASES: dict[str, tuple[Callable[..., Frame], dict[str, str]]] = {

@@ -20,6 +20,7 @@ from assay.build.readonly import become_readonly
 from assay.build.supervisor import supervised
 from assay.declare.project import Project, open_project
 from assay.engines.empty_run import run_empty
+from assay.engines.empty_values import Values, noting_values
 from assay.jsonform import encode
 from assay.model import Column
 from assay.plan.flows import TableFlows
@@ -55,11 +56,12 @@ def run() -> None:
         project.set_clock(opening.now)
         project.definitions()
         become_readonly()
-        _serve(project, messages, replies)
+        with noting_values() as values:
+            _serve(project, values, messages, replies)
     os._exit(0)
 
 
-def _serve(project: Project, messages: IO[bytes], replies: int) -> None:
+def _serve(project: Project, values: Values, messages: IO[bytes], replies: int) -> None:
     guard = Guard("it is run without rows")
     _send(replies, Traced(flows=TableFlows()))
     while message := messages.readline():
@@ -69,7 +71,7 @@ def _serve(project: Project, messages: IO[bytes], replies: int) -> None:
         assert recipe is not None
         try:
             with guard():
-                traced = run_empty(product, recipe, request.columns, project.config.root)
+                traced = run_empty(product, recipe, request.columns, project.config.root, values)
         except BaseException as error:  # such as SystemExit
             traced = unchecked(clean(f"its function, run without rows, raised {error!r}"))
         _send(replies, traced)

@@ -9,7 +9,7 @@ from typing import Any
 from assay.engines import empty_errors
 from assay.engines.binding import EmptyTables, Unbound
 from assay.engines.empty_frames import EmptyFrames
-from assay.engines.empty_values import noting_values
+from assay.engines.empty_values import Values
 from assay.engines.make import DATA_FRAME, DATE, LAZY_FRAME, MOMENTS, RELATION, TABLE, Recipe
 from assay.engines.polars_lineage import lineage
 from assay.engines.types import from_polars
@@ -22,14 +22,20 @@ _EAGER = {DATA_FRAME: "a polars.DataFrame", TABLE: "a pyarrow.Table"}
 
 
 def run_empty(
-    product: Product, recipe: Recipe, columns: Mapping[str, Sequence[Column]], root: Path
+    product: Product,
+    recipe: Recipe,
+    columns: Mapping[str, Sequence[Column]],
+    root: Path,
+    values: Values,
 ) -> Traced:
     """Return what the function of a product of the project at `root` gives for inputs without rows.
 
     `columns` are those of the inputs, by full name. Where the function cannot be seen through, its
-    lineage says why; what it raises is a problem, which is unchecked if rows may avoid it.
+    lineage says why; what it raises is a problem, which is unchecked if rows may avoid it. `values`
+    notes whether values are taken (see `noting_values`).
     """
-    with ExitStack() as resources, noting_values() as values:
+    values.taken = False
+    with ExitStack() as resources:
         run = _Run(product, recipe, columns, resources)
 
         def problem_with(error: BaseException) -> Problem:
