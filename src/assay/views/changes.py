@@ -9,8 +9,6 @@ from msgspec.structs import replace
 from assay.build.old_lineage import both_lineages
 from assay.build.old_side import OldSide, old_side
 from assay.build.workspace import Workspace
-from assay.engines.sql import reader
-from assay.engines.sql.tables import Unreadable
 from assay.model import Contract
 from assay.plan.changes.contracts import Known, Revision, contract_changes
 from assay.plan.changes.impact import User, affected, is_relied_on, users_of
@@ -19,6 +17,7 @@ from assay.plan.changes.versions import Bump, bump_of, needed, suggested_day
 from assay.plan.flows import Lineage
 from assay.plan.graph import Graph
 from assay.views.check import CheckView, DetailView, FindingKind, FindingView, Level, ordered
+from assay.views.logic_drift import logic_findings, same_query
 
 _KINDS = {
     Effect.BREAKING: (FindingKind.BREAKING, Level.ERROR),
@@ -63,9 +62,15 @@ def change_findings(
         contracts={name: each.contract for name, each in before.graph.products.items()},
         today=today,
     )
-    for change in contract_changes(before, now, known):
-        if wanted is None or not wanted.isdisjoint({change.name, change.renamed_to}):
+    changes = contract_changes(before, now, known)
+    drifts = [] if old.environment else list(logic_findings(workspace, before, changes))
+    told = {drift.name for drift in drifts if drift.level is Level.NOTE}
+    for change in changes:
+        names_of = {change.name, change.renamed_to}
+        is_told = change.aspect == "purpose" and not told.isdisjoint(names_of)
+        if not is_told and (wanted is None or not wanted.isdisjoint(names_of)):
             yield _finding(change, impact)
+    yield from (drift for drift in drifts if wanted is None or drift.name in wanted)
 
 
 class Impact(Struct, frozen=True, kw_only=True):
@@ -161,13 +166,3 @@ def _user(user: User) -> str:
     columns = ", ".join(user.columns[:_SHOWN])
     more = ", …" if len(user.columns) > _SHOWN else ""
     return f"{user.name} ({columns}{more})" if columns else user.name
-
-
-def same_query(one: str, other: str) -> bool:
-    """Return whether two texts of SQL mean the same, whatever their layout."""
-    if one.split() == other.split():
-        return True
-    try:
-        return reader.parse(one).meaning == reader.parse(other).meaning
-    except Unreadable:
-        return False
