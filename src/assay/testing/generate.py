@@ -21,6 +21,7 @@ from assay.testing.folders import folder
 from assay.testing.results import GeneratedView
 from assay.testing.running import TookTooLong, run_case, within
 from assay.testing.sample import Sample, samples
+from assay.testing.secrets import hidden_in
 from assay.testing.trial import Trial, followed_by, needs_moment
 from assay.testing.tried import Tried
 from assay.testing.writing import csv_text, toml_name, toml_text
@@ -89,7 +90,11 @@ def _draft(workspace: Workspace, product: Product, rows: int) -> _Draft:
     names = {i.name: i.name in followed for i in product.inputs}
     patterns = {name: _patterns(workspace.graph, inputs, name) for name in names}
     cleared = {name: _cleared(workspace.graph, name) for name in names}
-    taken, masked = disguised(samples(workspace.graph, inputs, names, rows), patterns, cleared)
+    real = samples(workspace.graph, inputs, names, rows)
+    with folder() as at:
+        hidden = hidden_in(real, workspace.graph, inputs, at)
+    patterns = {name: patterns[name] | hidden[name] for name in names}
+    taken, masked = disguised(real, patterns, cleared)
     declared = columns_of(workspace.graph, names)
     texts = {
         name: _csv(sample, {column.name for column in declared[name]})

@@ -54,6 +54,8 @@ def samples(
     event time. Of the others, rows are taken that have the same values in a column that links them.
     Raises UsageError for what is not published, or is a file; BuildError for wrong files.
     """
+    import duckdb
+
     engine = inputs.engine()
     try:
         files = {name: _files(graph, inputs, name, engine) for name in names}
@@ -66,6 +68,9 @@ def samples(
                 table.chosen = _chosen(table, done, count, cursor)
                 done.append(table)
             return {table.name: _read(table, cursor) for table in done}
+    except duckdb.Error as error:  # its message may quote values
+        problem = f"no rows can be taken of {', '.join(names)} ({type(error).__name__})"
+        raise BuildError(problem, hint="Write the test by hand.") from None
     finally:
         engine.close()
 
