@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -122,6 +122,22 @@ def test_a_change_is_seen_in_the_next_turn(
     assert before[1] == before[0] + 1
     assert place.query("select count(*) as n from base")[0]["n"] in {3, 4}
     assert not world.told("problem")
+
+
+def test_a_file_of_just_now_is_not_read_again_for_long(
+    place: Place, world: World, plans: list[object]
+) -> None:
+    [numbers] = (place.root / "data").glob("*.csv")
+    world.now = datetime.fromtimestamp(numbers.stat().st_ctime, UTC)
+    planned: list[int] = []
+    half = timedelta(seconds=0.5)
+    world.run(20, lambda number: planned.append(len(plans)), poll=half, after=(_nothing,))
+    assert planned[3] == 4, "its time may not tell of another change yet"
+    assert planned[8] == planned[-1] < 9
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 def test_while_a_message_waits_each_turn_tries_to_deliver_it(

@@ -188,6 +188,12 @@ def without_racy_times(state: SourceState, now: datetime) -> SourceState:
     return replace(state, files=tuple(files))
 
 
+def changed_just_now(state: SourceState, now: datetime) -> bool:
+    """Return whether a file changed within the last seconds: its time will be trusted soon."""
+    at = int(now.timestamp() * 1e9)
+    return any(abs(at - file.ctime_ns) < _RACY_NS for file in state.files)
+
+
 def changed_since(root: Path, files: Iterable[SourceFile], now: datetime) -> str:
     """Return the path of the first file that is not as it was observed at `now`; '' if all are.
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from assay.build.observe import observe_source, without_racy_times
+from assay.build.observe import changed_just_now, observe_source, without_racy_times
 from assay.build.standings import Stand
 from assay.build.workspace import Workspace
 from assay.declare.manifest import Manifest
@@ -79,12 +79,14 @@ def calm_of(
 ) -> Calm | None:
     """Return what a turn in which nothing was to do goes by; None if all is to be read again soon.
 
-    That is so while a promise is near, a run is open, or a message waits. `moments` are when
+    That is so while a promise is near, a run is open, a message waits, or a file is new. `moments` are when
     something may be to do by time alone.
     """
     now, catalog = observed.now, workspace.catalog
     if not basis.is_same(basis) or catalog.runs.any_open():
         return None
+    if any(changed_just_now(state, now) for state in observed.sources.values()):
+        return None  # such a file would be read in each turn
     if any(standing.state in _NEAR for standing in stand.own.values()):
         return None
     if catalog.incidents.is_waiting(workspace.environment, now + _EVER):
