@@ -9,7 +9,7 @@ products unchanged. First, the example: `--help` and `status`, and which engines
 
 With `--promises`, the same in projects in which each product has a promise, beside one without: when all are kept, half
 an hour before all fall due with the drop not there, and when all are missed. `freshness` has to say so of each, with the
-cause, at half a second more for 10,000 products than `status` costs without promises.
+cause, at half a second more for 10,000 products than `status` costs without promises. And an idle turn of `run`.
 """
 
 import os
@@ -39,6 +39,8 @@ from benchmarks.pipeline import put
 from benchmarks.tiny import NUMBERS
 
 BARS = {1000: (0.30, 100), 10_000: (0.9, 250), 100_000: (8, 1500)}
+IDLE = 0.12  # seconds of a turn: of one a minute, 0.2 % of a core
+_FEW, _MANY = 4, 24  # turns: the first ones read everything
 _LONG_AGO = 1_600_000_000  # seconds since 1970: when the data was written, if it comes too late
 VERBS = ("materialize", "plan", "status")
 PROMISED = ("materialize", "status", "freshness --warn-only")
@@ -128,12 +130,25 @@ def with_promises(counts: list[int], runs: int) -> None:
             place = Path(folder)
             sides = [*_sides(place, count)]
             usages = measure(sides, runs)
+            turns = [*_turns(place, runs)]
         without = dict(zip(PROMISED, usages, strict=False))
         for side, usage in zip(sides, usages, strict=True):
             state, command = side.place.name, side.name
             like = without["status" if command == PROMISED[-1] else command].seconds
             bar = MORE.get(count, "") if command == PROMISED[-1] else ""
             row([count, state, command, usage.seconds, like, usage.seconds - like, bar, usage.peak])
+        for state, seconds, peak in turns:
+            first = turns[0][1]
+            row([count, state, "a turn of `run`", seconds, first, seconds - first, IDLE, peak])
+
+
+def _turns(place: Path, runs: int) -> Iterator[tuple[str, float, float]]:
+    """Yield the CPU seconds of a turn of `run` in which nothing has changed, and the memory."""
+    for state in ("none", "kept", "missed"):
+        words = ("run", "--poll=0.1s", "--turns")
+        sides = [assay(state, place / state, *words, str(turns)) for turns in (_FEW, _MANY)]
+        few, many = measure(sides, runs)
+        yield state, (many.seconds - few.seconds) / (_MANY - _FEW), many.peak
 
 
 def _sides(place: Path, count: int) -> Iterator[Side]:
