@@ -130,3 +130,30 @@ def test_a_promise_that_was_taken_back_is_not_counted_meanwhile(shop: Place) -> 
     shop.write("products/t.py", text)
     night(shop, "09T06:00")
     assert facts(shop) == []
+
+
+def test_gc_records_what_fell_due_before_it_removes_what_that_follows_from(shop: Place) -> None:
+    shop.write("pyproject.toml", "[tool.products]\nkeep_days = 1\nkeep_versions = 1\n")
+    drop(shop, 2)
+    night(shop, "05T06:00")
+    [first] = shop.run("history", "daily", "--json").json
+    drop(shop, 5)
+    night(shop, "05T06:30")
+    ran = shop.run("restore", "daily", first["version"], "--now", "2011-12-06T08:00")
+    assert ran.code == 0, "from then on, what readers had before is only history"
+    assert shop.run("gc", "--now", "2011-12-08T12:00", "--dry-run").code == 0
+    assert facts(shop) == []
+    assert shop.run("gc", "--now", "2011-12-08T12:00").code == 0
+    night(shop, "08T13:00")
+    assert short(shop) == [
+        ("12-05T07:00", "kept", None),
+        ("12-06T07:00", "kept", None),
+        ("12-07T07:00", "missed", None),
+    ]
+
+
+def test_gc_in_the_future_records_nothing_that_may_still_come(shop: Place) -> None:
+    drop(shop, 2)
+    night(shop, "05T06:00")
+    shop.run("gc", "--now", "2100-01-01")
+    assert facts(shop) == []

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from assay.build.workspace import Workspace
 from assay.catalog.promises import Watched
-from assay.facts import SourceFile
+from assay.errors import UsageError
+from assay.facts import SourceFile, SourceState
 from assay.jsonform import canonical
 from assay.model import Source
 from assay.plan.as_of import as_of
@@ -56,6 +57,25 @@ def record_due(workspace: Workspace, observed: Observed) -> Sequence[PromiseOutc
     if new or forget or outcomes:
         promises.record(environment, outcomes, new, forget)
     return outcomes
+
+
+def record_everywhere(workspace: Workspace) -> None:
+    """Record the promises that fell due in every environment, before what they follow from is removed.
+
+    Where the clock is ahead (`gc --now`), nothing is recorded: what has not been, may still come.
+    """
+    if not workspace.graph.has_promises:
+        return
+    states: Mapping[str, SourceState] = {}
+    for environment in workspace.catalog.runs.environments():
+        inside = replace(workspace, environment=environment)
+        try:
+            inside.check_now(workspace.clock())
+        except UsageError:
+            continue
+        observed = inside.observe(states)
+        states = observed.sources
+        record_due(inside, observed)
 
 
 def _outcomes(

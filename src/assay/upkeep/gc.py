@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from assay.build.compact import Compacted, compact
 from assay.build.inputs import store_engine
+from assay.build.promises import record_everywhere
 from assay.build.workspace import Workspace
 from assay.plan.retention import KeepReason, KeepRule
 from assay.store.spill import drop_spilled
@@ -62,6 +63,7 @@ def tidy(workspace: Workspace, rule: KeepRule, *, dry: bool = False) -> Tidied:
     if not dry:
         catalog.runs.recover(storage.remove)
         drop_spilled(workspace.config.spill_folder)
+        record_everywhere(workspace)
     collected = collect(catalog, rule, now, dry=dry)
     files = [*obsolete_files(catalog), *(collected.files if dry else ())]
     compacted = compact(workspace, partial(store_engine, workspace), dry=dry)
