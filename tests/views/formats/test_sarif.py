@@ -70,6 +70,7 @@ def test_what_has_no_place_is_at_the_settings() -> None:
     [result] = results(view(finding(file="", line=0, column=0)))
     place = result["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == "pyproject.toml"
+    assert place["region"] == {"startLine": 1}
 
 
 def test_every_kind_has_a_meaning() -> None:
