@@ -1,9 +1,12 @@
 """Queries of other dialects: translated so that DuckDB answers the same, or refused with their places."""
 
+import random
+
 import duckdb
 import pytest
 
 from assay.engines.sql.dialects import OURS, Refusal, dialects, place_in_source, translate
+from tests.engines.sql.test_query_changes import QUERIES, with_changed_tokens
 
 pytest.importorskip("sqlglot")
 
@@ -94,6 +97,26 @@ def test_what_duckdb_has_is_no_unknown_function(query: str) -> None:
     assert _unknown_functions(
         query.replace("from t", ", no_such(a), nor_such() over () from t")
     ) == ["no_such", "nor_such"]
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    ["snowflake", "bigquery", "postgres", "spark", "mysql", "tsql", "oracle", "clickhouse"],
+)
+def test_any_text_is_translated_or_refused(dialect: str) -> None:
+    rng = random.Random(7)
+    translated = refused = 0
+    for query in QUERIES * 2:
+        for text in (query, with_changed_tokens(rng, query)):
+            translation = translate(text, dialect)
+            assert bool(translation.sql) != bool(translation.refusals)
+            translated += bool(translation.sql)
+            refused += bool(translation.refusals)
+            lines = text.split("\n")
+            for refusal in translation.refusals:
+                assert refusal.line <= len(lines) and refusal.what.isprintable()
+                assert not refusal.line or refusal.column <= len(lines[refusal.line - 1]) + 1
+    assert translated > 20 and refused > 5
 
 
 def test_dialects_are_those_of_the_library() -> None:

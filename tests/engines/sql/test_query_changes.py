@@ -141,6 +141,23 @@ def test_a_table_that_is_read_twice_is_shown_with_its_alias() -> None:
     assert said == ("join inner -> left on t as b",)
 
 
+def test_aliases_that_change_places_are_two_changes() -> None:
+    before = "select a.x, b.y from t a join u b on a.k = b.k"
+    after = "select b.x, a.y from t b join u a on b.k = a.k"
+    said = query_changes(before, after)
+    assert said == ("table alias renamed: a -> b", "table alias renamed: b -> a")
+
+
+def test_an_alias_inside_of_another_query_is_another() -> None:
+    before = "select o.x from t o where exists (select 1 from u o where o.x = 1) and o.y in (select y from v where v.k = o.k)"
+    after = (
+        before.replace("select o.x from t o", "select p.x from t p")
+        .replace("and o.y", "and p.y")
+        .replace("= o.k", "= p.k")
+    )
+    assert query_changes(before, after) == ("table alias renamed: o -> p",)
+
+
 def test_of_a_long_expression_the_part_is_shown_that_changed() -> None:
     before = (
         "select case when country in ('DE', 'AT', 'CH') and amount > 100 then net * 1.19 "
@@ -201,6 +218,19 @@ def test_words_are_few_short_and_on_one_line() -> None:
         assert len(text) <= 200 and text.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "count"),
+    [
+        (" ".join(["select 1 from t0", *(f"join t{n} a{n} on a{n}.x = t0.x" for n in range(900))]), "b", 21),
+        ("with " + ", ".join(f"a{n} as (select {n})" for n in range(900)) + " select * from a1", "b", 21),
+        ("select " + ", ".join(f"a{n} as c{n}" for n in range(2000)) + " from t", "b", 21),
+        ("select 1 from t where x in (" + ", ".join(f"a{n}" for n in range(5000)) + ")", "b", 1),
+    ],
+)  # fmt: skip
+def test_large_queries_are_compared(before: str, after: str, count: int) -> None:
+    assert len(query_changes(before, before.replace("a", after).replace("bs ", "as "))) == count
+
+
 def test_many_changes_of_a_large_query_are_listed_up_to_a_limit() -> None:
     conditions = " and ".join(f"c{n} > {n}" for n in range(400))
     columns = ", ".join(f"sum(c{n}) as c{n}" for n in range(400))
@@ -246,7 +276,7 @@ _KEYWORDS = {
 }  # fmt: skip
 
 
-def _mutated(rng: random.Random, query: str) -> str:
+def with_changed_tokens(rng: random.Random, query: str) -> str:
     """Return a query with one to three tokens replaced, dropped, doubled or exchanged."""
     tokens = _TOKEN.findall(query)
     for _ in range(rng.choice([1, 1, 2, 3])):
@@ -318,7 +348,7 @@ def test_formatting_only_and_order_only_are_never_said_of_other_results(
     rng = random.Random(SEED)
     said: Counter[str] = Counter()
     for number, query in enumerate(QUERIES * ROUNDS):
-        mutated = _mutated(rng, _restyled(rng, query) if number % 2 else query)
+        mutated = with_changed_tokens(rng, _restyled(rng, query) if number % 2 else query)
         words = query_changes(query, mutated)
         assert words or mutated == query
         if words == (FORMATTING_ONLY,):
@@ -353,7 +383,7 @@ def test_no_change_of_the_syntax_that_is_read_goes_without_words() -> None:
     rng = random.Random(SEED)
     named = overlooked = 0
     for query in QUERIES * ROUNDS:
-        mutated = _mutated(rng, query)
+        mutated = with_changed_tokens(rng, query)
         try:
             before, after = (sqlglot.parse_one(text, dialect="duckdb") for text in (query, mutated))
         except Exception:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from assay.engines.sql.changes.conditions import expression_change
 from assay.engines.sql.changes.expressions import folded, identity, shown
-from assay.engines.sql.changes.pairs import paired, unpaired
+from assay.engines.sql.changes.pairs import is_reordered, paired, unpaired
 from assay.engines.sql.changes.words import Words
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ def column_changes(
         words.add(f"column removed: {column.label}")
     for column in unpaired(after, pairs):
         words.add(f"column added: {column.text}")
-    moved = [new for old in before for first, new in pairs if first is old]
-    stayed = [new for new in after for _, second in pairs if second is new]
-    if [id(column) for column in moved] != [id(column) for column in stayed]:
+    if is_reordered(before, after, pairs):
         words.add(f"columns in another order: {', '.join(column.label for column in after)}")
     return pairs
 
@@ -75,10 +73,10 @@ def _same(before: Sequence[Column], after: Sequence[Column]) -> list[tuple[Colum
     pairs = paired(
         before,
         after,
-        lambda a, b: bool(a.name) and folded(a.name) == folded(b.name),
-        lambda a, b: a.key == b.key and bool(a.name) == bool(b.name),
-        lambda a, b: a.key == b.key,
-        lambda a, b: not a.name and not b.name and at[id(a)] == at[id(b)],
+        lambda column: folded(column.name) or None,
+        lambda column: (column.key, bool(column.name)),
+        lambda column: column.key,
+        lambda column: None if column.name else at[id(column)],
     )
     return [*pairs]
 

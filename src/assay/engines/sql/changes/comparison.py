@@ -1,6 +1,7 @@
 """What changed between two queries as the library sqlglot reads them, and those inside them."""
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from assay.engines.sql.changes.clauses import modifier_changes
@@ -43,10 +44,12 @@ class Comparison:
 
     def _common_tables(self, before: "Expr", after: "Expr") -> None:
         old, new = _common(before), _common(after)
-        for first, second in _renamed(old, new):
+        renamed = dict(_renamed(old, new))
+        for first, second in renamed.items():
             self.words.add(f"common table renamed: {old[first].alias} -> {new[second].alias}")
-            _rename(before, first, new[second].alias)
             old[second] = old.pop(first)
+        if renamed:
+            _rename(before, {first: new[second].alias for first, second in renamed.items()})
         for name in [name for name in old if name not in new]:
             self.words.add(f"common table removed: {old[name].alias}")
         for name, table in new.items():
@@ -91,13 +94,14 @@ def unwrapped(query: "Expr") -> "Expr":
     return query
 
 
-def _rename(query: "Expr", old: str, new: str) -> None:
-    """Rename a common table wherever it is read, and where it qualifies a column."""
+def _rename(query: "Expr", names: Mapping[str, str]) -> None:
+    """Rename common tables wherever they are read, and where they qualify a column."""
     for node in walk(query):
-        if node.key == "table" and folded(node.name) == old and not node.args.get("db"):
-            node.this.set("this", new)
-        if node.key == "column" and folded(node.text("table")) == old:
-            node.args["table"].set("this", new)
+        part = node.args.get("table") if node.key == "column" else None
+        if node.key == "table" and not node.args.get("db"):
+            part = node.this
+        if part is not None and folded(part.name) in names:
+            part.set("this", names[folded(part.name)])
 
 
 def _common(query: "Expr") -> "dict[str, Expr]":
@@ -114,12 +118,11 @@ def _is_recursive(query: "Expr") -> bool:
 
 def _renamed(old: "dict[str, Expr]", new: "dict[str, Expr]") -> Iterator[tuple[str, str]]:
     """Yield the common tables that have another name and the same query."""
-    added = {name: identity(new[name].this) for name in new if name not in old}
-    for name in [name for name in old if name not in new]:
-        same = next((n for n, key in added.items() if key == identity(old[name].this)), None)
-        if same is not None:
+    removed = [name for name in old if name not in new]
+    added = {identity(new[name].this): name for name in new if name not in old}
+    for name in removed:
+        if same := added.pop(identity(old[name].this), ""):
             yield name, same
-            del added[same]
 
 
 def _declared(table: "Expr") -> Hashable:
@@ -166,9 +169,9 @@ def _missing(
     these: "Sequence[tuple[Expr, str]]", others: "Sequence[tuple[Expr, str]]"
 ) -> "Iterator[tuple[Expr, str]]":
     """Yield the queries that are not among the others."""
-    left = [identity(query) for query, _ in others]
+    left = Counter(identity(query) for query, _ in others)
     for query, kind in these:
-        if (key := identity(query)) in left:
-            left.remove(key)
+        if left[key := identity(query)] > 0:
+            left[key] -= 1
         else:
             yield query, kind

@@ -14,6 +14,7 @@ from assay.engines.sql.changes.expressions import (
     shown,
     subqueries,
 )
+from assay.engines.sql.changes.pairs import paired, unpaired
 from assay.engines.sql.changes.words import Words, arrow
 
 if TYPE_CHECKING:
@@ -51,23 +52,43 @@ def condition_changes(
     before: Sequence[Condition], after: Sequence[Condition], words: Words, compare: "Compare"
 ) -> None:
     """Add what happened to the conditions of a query; `compare` adds it of the queries in them."""
-    removed, added = _without(before, after), _without(after, before)
+    same = [*paired(before, after, lambda c: (c.place, c.key))]
+    removed, added = unpaired(before, same), unpaired(after, same)
     if not removed and not added and [c.key for c in before] != [c.key for c in after]:
         words.add("conditions in another order")
-    for old in list(removed):
-        if new := next((c for c in added if c.key == old.key), None):
-            words.add(f"condition moved: {new.text} ({old.place} -> {new.place})")
-            removed.remove(old)
-            added.remove(new)
-    for old in list(removed):
-        if new := _changed_to(old, added):
-            expression_change(old.node, new.node, f"{new.place} changed", words, compare)
-            removed.remove(old)
-            added.remove(new)
-    for old in removed:
+    moved = [*paired(removed, added, lambda c: c.key)]
+    for old, new in moved:
+        words.add(f"condition moved: {new.text} ({old.place} -> {new.place})")
+    removed, added = unpaired(removed, moved), unpaired(added, moved)
+    changed = [*paired(removed, added, _around, _left, _named)]
+    for old, new in changed:
+        expression_change(old.node, new.node, f"{new.place} changed", words, compare)
+    for old in unpaired(removed, changed):
         words.add(f"{old.place} removed: {old.text}")
-    for new in added:
+    for new in unpaired(added, changed):
         words.add(f"{new.place} added: {new.text}")
+
+
+# What a condition that took the place of another has in common with it.
+
+
+def _around(condition: Condition) -> Hashable:
+    """Return a condition with queries in it, without those."""
+    if not subqueries(condition.node):
+        return None
+    return condition.place, identity(_emptied(condition.node))
+
+
+def _left(condition: Condition) -> Hashable:
+    """Return the left side of a condition."""
+    left = condition.node.args.get("this")
+    return (condition.place, identity(left)) if hasattr(left, "args") else None
+
+
+def _named(condition: Condition) -> Hashable:
+    """Return the columns that a condition names."""
+    names = columns(condition.node)
+    return (condition.place, names) if names else None
 
 
 def expression_change(
@@ -102,28 +123,3 @@ def _emptied(node: "Expr") -> "Expr":
     for query in subqueries(copied):
         query.pop()
     return copied
-
-
-def _without(these: Sequence[Condition], others: Sequence[Condition]) -> list[Condition]:
-    """Return the conditions that the others do not have as well, at the same place."""
-    left = [(other.place, other.key) for other in others]
-    kept = []
-    for condition in these:
-        if (key := (condition.place, condition.key)) in left:
-            left.remove(key)
-        else:
-            kept.append(condition)
-    return kept
-
-
-def _changed_to(old: Condition, added: Sequence[Condition]) -> Condition | None:
-    """Return the added condition at the same place that most likely took the place of one."""
-    here = [new for new in added if new.place == old.place and new.node.key != "identifier"]
-    if old.node.key == "identifier":
-        return None
-    around = [new for new in here if subqueries(old.node) and _same_around(old.node, new.node)]
-    left = identity(old.node.args.get("this"))
-    same_left = [new for new in here if identity(new.node.args.get("this")) == left]
-    names = columns(old.node)
-    same_columns = [new for new in here if names and columns(new.node) == names]
-    return next(iter([*around, *same_left, *same_columns]), None)

@@ -1,13 +1,14 @@
 """Tables and joins of a query that were added, removed, replaced, or joined in another way."""
 
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from assay.engines.sql.changes.expressions import QUERIES, folded, rest_of, shown, walk
-from assay.engines.sql.changes.pairs import paired, unpaired
+from assay.engines.sql.changes.expressions import QUERIES, folded, rest_of, shown
+from assay.engines.sql.changes.pairs import is_reordered, paired, unpaired
 from assay.engines.sql.changes.words import Words
 
 if TYPE_CHECKING:
@@ -83,11 +84,8 @@ def sources_of(select: "Expr") -> list[Source]:
     first = select.args.get("from_")
     sources = [Source(first.this)] if first is not None else []
     sources += [Source(join.this, join) for join in select.args.get("joins") or ()]
-    tables = [folded(source.table) for source in sources]
-    return [
-        replace(source, is_again=tables.count(table) > 1)
-        for source, table in zip(sources, tables, strict=True)
-    ]
+    counts = Counter(folded(source.table) for source in sources)
+    return [replace(source, is_again=counts[folded(source.table)] > 1) for source in sources]
 
 
 def _is_table(node: "Expr") -> bool:
@@ -107,8 +105,9 @@ def source_changes(
     pairs = _pairs(old, new)
     for first, second in pairs:
         _table_change(first, second, words, compare)
-        if first.key != second.key and first.key and second.key:
-            _rename(before, first.key, second.name)
+    renamed = {a.key: b.name for a, b in pairs if a.key != b.key and a.key and b.key}
+    if renamed:
+        _rename(before, renamed)
     for change, sources in (("removed", unpaired(old, pairs)), ("added", unpaired(new, pairs))):
         for source in sources:
             what = "table" if source.join is None else "join"
@@ -123,8 +122,9 @@ def _pairs(old: Sequence[Source], new: Sequence[Source]) -> list[tuple[Source, S
         *paired(
             old,
             new,
-            lambda a, b: bool(a.key) and a.key == b.key,
-            lambda a, b: folded(a.table) == folded(b.table),
+            lambda source: (source.key, folded(source.table)),
+            lambda source: folded(source.table),
+            lambda source: source.key or None,
         )
     ]
     for is_first in (True, False):
@@ -172,11 +172,7 @@ def _order_change(
     words: Words,
 ) -> None:
     """Add that tables are joined in another order, if nothing else is why."""
-    after = {id(first): second for first, second in pairs}
-    moved = [after[id(source)] for source in old if id(source) in after]
-    kept = {id(source) for source in moved}
-    stayed = [source for source in new if id(source) in kept]
-    if [id(s) for s in moved] != [id(s) for s in stayed]:
+    if is_reordered(old, new, pairs):
         words.add(f"joins in another order: {_chain(old)} -> {_chain(new)}")
 
 
@@ -193,13 +189,14 @@ def _unaliased(node: "Expr") -> "Expr":
     return copied
 
 
-def _rename(select: "Expr", old: str, new: str) -> None:
-    """Rename the qualifier of columns, except in queries that have a table of that name."""
-
-    def reads_another(node: "Expr") -> bool:
-        inner = node is not select and node.key == "select"
-        return inner and any(source.key == old for source in sources_of(node))
-
-    for node in walk(select, into=lambda inner: not reads_another(inner)):
-        if node.key == "column" and folded(node.text("table")) == old:
-            node.args["table"].set("this", new)
+def _rename(query: "Expr", names: Mapping[str, str]) -> None:
+    """Rename the qualifiers of columns, except in queries that have a table of that name."""
+    for node in query.iter_expressions():
+        left = names
+        if node.key == "select":
+            own = {source.key for source in sources_of(node)}
+            left = {old: new for old, new in names.items() if old not in own}
+        table = node.args.get("table") if node.key == "column" else None
+        if table is not None and folded(table.name) in left:
+            table.set("this", left[folded(table.name)])
+        _rename(node, left)
