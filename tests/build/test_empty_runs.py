@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -141,3 +142,42 @@ def test_a_function_that_hangs_or_ends_harms_no_other(place: Place) -> None:
         assert "SystemExit(0)" in trace(place, runs, "exits").flows.unknown
         assert "ended the process" in trace(place, runs, "ends").flows.unknown
         assert not trace(place, runs, "plain").flows.unknown
+
+
+def test_a_project_that_cannot_be_imported_in_the_child_is_tried_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path)
+    place.write("pyproject.toml", "[tool.products]\n")
+    place.write("products/sales.py", PRODUCTS, header=True)
+    starts: list[object] = []
+    original = EmptyRuns._start
+
+    def start(self: EmptyRuns) -> None:
+        starts.append(self)
+        original(self)
+
+    monkeypatch.setattr(EmptyRuns, "_start", start)
+    project = open_project(place.root)
+    columns = {"sales.numbers": [Column(name="x", type="BIGINT")]}
+    place.write("products/sales.py", "import nosuch\n")
+    with EmptyRuns(place.root, NOW) as runs:
+        for name in ("plain", "hangs", "writes"):
+            traced = runs.trace(project.graph.products[f"sales.{name}"], columns)
+            assert "cannot be imported in a process of their own" in traced.flows.unknown
+            assert traced.fleeting
+    assert len(starts) == 1
+
+
+def test_code_that_changed_meanwhile_is_not_run(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.write("pyproject.toml", "[tool.products]\n")
+    place.write("products/sales.py", PRODUCTS, header=True)
+    project = open_project(place.root)
+    project.set_clock(NOW)
+    columns = {"sales.numbers": [Column(name="x", type="BIGINT")]}
+    place.edit("products/sales.py", 'pl.col("x") + 1', 'pl.col("x") + 2')
+    with EmptyRuns(place.root, NOW) as runs:
+        plain = runs.trace(project.graph.products["sales.plain"], columns)
+        assert ("its code is another one" in plain.flows.unknown, plain.fleeting) == (True, True)
+        assert runs.trace(project.graph.products["sales.dated"], columns).flows.columns

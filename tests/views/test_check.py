@@ -57,6 +57,8 @@ sql_product("wide", "select id, day from sales.lines", contract=Wide, owner="o")
 sql_product("interval", "select interval 1 day as i, id from sales.lines", owner="o")
 sql_product("timed", "select id from sales.lines", event_time="day", owner="o")
 sql_product("parts", "select id from sales.lines", partition_by="day(day)", owner="o")
+sql_product("promised", "select nosuch as id, nosuch as amount, '' as gone from sales.lines", contract=Lossy, owner="o")
+sql_product("reader", "select idd from promised", owner="o")
 sql_product("below", "select id, total from missing", owner="o")
 
 sql_product(
@@ -154,6 +156,9 @@ def said(finding: dict) -> str:
         "computed": [
             f"finance.py:{line_of('return sql_product')} error:"
             " no column idd in sales.lines; it has id (line 2 of its query)"
+        ],
+        "reader": [
+            f"finance.py:{line_of('reader')}:31 error: no column idd in finance.promised; it has id"
         ],
         "below": [
             f"finance.py:{line_of('below')} note: the columns of finance.missing are not known"

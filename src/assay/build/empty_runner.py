@@ -7,7 +7,7 @@ is run for its plan, and must change nothing.
 
 import os
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -21,11 +21,14 @@ from assay.build.supervisor import supervised
 from assay.declare.project import Project, open_project
 from assay.engines.empty_run import run_empty
 from assay.engines.empty_values import Values, noting_values
+from assay.errors import Conflict
 from assay.jsonform import encode
 from assay.model import Column
 from assay.plan.flows import TableFlows
 from assay.plan.misfits import Traced, unchecked
 from assay.text import clean
+
+_CHANGED = "its code is another one in the process that runs it: run this again"
 
 
 class Opening(Struct, frozen=True, kw_only=True):
@@ -36,9 +39,10 @@ class Opening(Struct, frozen=True, kw_only=True):
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """A product, and the columns of its inputs by full name."""
+    """A product with the digest of its code, and the columns of its inputs by full name."""
 
     product: str
+    code: str
     columns: dict[str, list[Column]]
 
 
@@ -54,7 +58,8 @@ def run() -> None:
         opening = decode(messages.readline(), type=Opening)
         project = open_project(Path(opening.root))
         project.set_clock(opening.now)
-        project.definitions()
+        with suppress(Conflict):  # each product is compared below
+            project.definitions()
         become_readonly()
         with noting_values() as values:
             _serve(project, values, messages, replies)
@@ -68,7 +73,9 @@ def _serve(project: Project, values: Values, messages: IO[bytes], replies: int) 
         request = decode(message, type=Request)
         product = project.graph.products[request.product]
         recipe = project.definitions()[request.product].recipe
-        assert recipe is not None
+        if recipe is None or product.code.digest != request.code:
+            _send(replies, unchecked(_CHANGED, fleeting=True))
+            continue
         try:
             with guard():
                 traced = run_empty(product, recipe, request.columns, project.config.root, values)

@@ -39,6 +39,7 @@ class EmptyRuns:
         self._limit = limit
         self._process: subprocess.Popen[bytes] | None = None
         self._requests = self._replies = self._lifeline = -1
+        self._cannot_start = ""
 
     def __enter__(self) -> Self:
         return self
@@ -53,11 +54,14 @@ class EmptyRuns:
         """
         if not product.inputs:
             return Traced(flows=TableFlows(), problems=(_ALONE,))
+        if self._process is None and not self._cannot_start:
+            self._try_to_start()
+        if self._cannot_start:
+            return unchecked(self._cannot_start, fleeting=True)
+        listed = {name: list(each) for name, each in columns.items()}
+        request = Request(product=product.name, code=product.code.digest, columns=listed)
         try:
-            if self._process is None:
-                self._start()
-            listed = {name: list(each) for name, each in columns.items()}
-            self._send(encode(Request(product=product.name, columns=listed)))
+            self._send(encode(request))
             return self._receive(self._limit)
         except TimeoutError:
             self._end()
@@ -66,6 +70,14 @@ class EmptyRuns:
         except (OSError, EOFError, MsgspecError):
             self._end()
             return unchecked(f"its function {_GONE}", fleeting=True)
+
+    def _try_to_start(self) -> None:
+        """Start the child; if the project cannot be imported there, no other is tried."""
+        try:
+            self._start()
+        except (OSError, EOFError, MsgspecError):  # TimeoutError is an OSError
+            self._end()
+            self._cannot_start = "the definitions cannot be imported in a process of their own"
 
     def _start(self) -> None:
         requests, self._requests = os.pipe()
