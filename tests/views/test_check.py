@@ -35,6 +35,8 @@ sql_product("missing", '''
 ''', owner="o")
 sql_product("ambiguous", "select id from sales.lines a join sales.lines b on a.id = b.id", owner="o")
 sql_product("unlike", "select a.id from sales.lines a join sales.lines b on a.id = b.country", owner="o")
+sql_product("within", "with l as (select id, day from sales.lines) select amount, idd from l", owner="o")
+sql_product("later", "select id, sum(quantity) as quantity from sales.lines group by id", owner="o")
 sql_product("text", "select id from sales.lines where id > 0 and day > 'soon'", owner="o")
 sql_product("function", "select nosuch(id) as x from sales.lines", owner="o")
 sql("computed", f"select id{''},\\n idd from sales.lines")
@@ -146,6 +148,14 @@ def said(finding: dict) -> str:
         "unlike": [
             f"finance.py:{line_of('unlike')}:84 warning: b.country (VARCHAR) is compared with id"
             " (BIGINT): each value of b.country is converted to BIGINT"
+        ],
+        "within": [
+            f"finance.py:{line_of('within')}:75 error: no column amount there;"
+            " among others, there is day"
+        ],
+        "later": [
+            f"finance.py:{line_of('later')}:38 error: no column quantity in sales.lines;"
+            " it has id, amount, country, day"
         ],
         "text": [
             f"finance.py:{line_of('soon')}:72 error: day is DATE, and cannot be compared with 'soon'"

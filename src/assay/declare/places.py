@@ -55,7 +55,7 @@ class SqlPlaces:
                     return FilePlace(str(file), *place(text, at)[:2])
             elif (at := _offset_in(literal.text, sql, offset, dialect)) >= 0:
                 return _in_literal(literal, where, at)
-        return FilePlace(where.file, where.line, line_of_text=line)
+        return FilePlace(where.file, where.line, line_of_text=line if offset >= 0 else 0)
 
     def _text(self, file: str) -> str:
         try:

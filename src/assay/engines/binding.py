@@ -321,4 +321,5 @@ def _quoted(schema: str, table: str) -> str:
 def _unbound(answer: _Answer, sql: str, start: int, tables: Tables) -> Unbound:
     """Return the error of a query that starts after so many bytes of what was asked."""
     offset = max(int(answer.position) - start, -1)
-    return Unbound(problem_of(answer.error_message, sql, offset, tables), offset)
+    problem = problem_of(answer.error_message, sql, offset, tables)
+    return Unbound(problem.what, problem.offset)

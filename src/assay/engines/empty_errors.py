@@ -49,8 +49,8 @@ def problem_with(
     if found and missing:
         name = next(group for group in (found[1], found[3], found[4]) if group is not None)
         return Problem(what=clean(missing), where=where or _where_named(name, function, root))
-    message = problem_of(text.partition("Error: ")[2] or text, "", -1, {})
-    return Problem(what=clean(message.partition("\n")[0]), where=where)
+    what = problem_of(text.partition("Error: ")[2] or text, "", -1, {}).what
+    return Problem(what=clean(what), where=where)
 
 
 def _missing(found: re.Match[str], inputs: Mapping[str, Sequence[Column]]) -> str:

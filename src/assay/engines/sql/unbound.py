@@ -8,12 +8,13 @@ from msgspec import Struct
 
 from assay.engines.sql import reader
 from assay.engines.sql.tables import Unreadable
-from assay.plan.misfits import no_column
+from assay.plan.misfits import Problem, no_column
 from assay.plan.names import close
 
 _UNQUALIFIED = re.compile(r'Referenced column "(.*)" (?:was )?not found')
 _QUALIFIED = re.compile(r'"([^"]*)" does not have a column named "([^"]*)"')
 _NO_TABLE = re.compile(r'Referenced table "(.*)" not found')
+_DEFINED_LATER = re.compile(r'Column "(.*)" referenced that exists in the SELECT clause')
 _AMBIGUOUS = re.compile(r'Ambiguous reference to column name "(.*)" \(use: (.*)\)')
 _MISSING = re.compile(
     r"(?:Scalar |Table |Aggregate )?(Function|Table|Type) with name (\S+) does not"
@@ -34,32 +35,70 @@ class _Scope(Struct):
     tables: dict[str, tuple[str, Sequence[str]] | None]
 
 
-def problem_of(message: str, sql: str, offset: int, tables: Tables) -> str:
-    """Return what is wrong with a query, in words.
+def problem_of(message: str, sql: str, offset: int, tables: Tables) -> Problem:
+    """Return what is wrong with a query, in words, and where.
 
     `message` is that of DuckDB's error, `offset` the place in the query in bytes, or -1.
     """
     if found := _AMBIGUOUS.search(message):
         choices = " or ".join(re.findall(r"'([^']*)'", found[2]))
-        return f"column {found[1]} is ambiguous: write {choices}"
-    if found := _MISSING.match(message):
+        what = f"column {found[1]} is ambiguous: write {choices}"
+    elif found := _MISSING.match(message):
         meant = _MEANT.search(message)
-        return f"no {found[1].lower()} {found[2]}" + (
-            f"; did you mean {meant[1]}?" if meant else ""
+        hint = f"; did you mean {meant[1]}?" if meant else ""
+        what = f"no {found[1].lower()} {found[2]}{hint}"
+    elif found := _QUALIFIED.search(message):
+        what = _no_column(found[2], found[1], sql, offset, tables) or _here(found[2], message)
+    elif found := _UNQUALIFIED.search(message):
+        what = _no_column(found[1], "", sql, offset, tables) or _here(found[1], message)
+    elif found := _NO_TABLE.search(message):  # DuckDB looks outside of a subquery, too
+        what = _no_column("", found[1], sql, offset, tables) or message.partition("\n")[0]
+    elif found := _DEFINED_LATER.search(message):  # of which DuckDB gives no place
+        offset = _only_place_of(found[1], sql) if offset < 0 else offset
+        what = _no_column(found[1], "", sql, offset, tables) or (
+            f"no column {found[1]} in what is selected from; the select list defines one later"
         )
-    if found := _QUALIFIED.search(message):
-        return _no_column(found[2], found[1], sql, offset, tables) or _first_line(message)
-    if found := _UNQUALIFIED.search(message):
-        return _no_column(found[1], "", sql, offset, tables) or _first_line(message)
-    if found := _NO_TABLE.search(message):  # DuckDB looks outside of a subquery, too
-        return _no_column("", found[1], sql, offset, tables) or _first_line(message)
-    return message.partition("\n")[0]
+    else:
+        what = message.partition("\n")[0]
+    return Problem(what=what, offset=offset)
+
+
+def _here(name: str, message: str) -> str:
+    """Return that no such column is there, and which are similar: DuckDB lists some."""
+    candidates = re.findall(r'"([^"]*)"', message.partition("Candidate bindings")[2])
+    if not candidates:
+        return message.partition("\n")[0]
+    names = [candidate.rpartition(".")[2] for candidate in candidates]
+    if similar := close(name, names):
+        return f"no column {name} there; there is {similar[0]}"
+    return f"no column {name} there; among others, there is {' and '.join(names)}"
+
+
+def _only_place_of(name: str, sql: str) -> int:
+    """Return the place of the only column of this name without a table; -1 if there are others."""
+    try:
+        places = list(_places_of(name.lower(), reader.tree(sql)))
+    except Unreadable:
+        return -1
+    return places[0] if len(places) == 1 else -1
+
+
+def _places_of(name: str, node: Any) -> Iterator[int]:
+    if isinstance(node, list):
+        for each in node:
+            yield from _places_of(name, each)
+    elif isinstance(node, dict):
+        names = node.get("column_names") if node.get("class") == "COLUMN_REF" else None
+        if names and [str(each).lower() for each in names] == [name]:
+            yield int(node.get("query_location", -1))
+        for each in node.values():
+            yield from _places_of(name, each)
 
 
 def _no_column(name: str, owner: str, sql: str, offset: int, tables: Tables) -> str:
     """Return which table has no such column; '' if the query does not say which one is meant."""
     try:
-        scope = _scope_at(reader.tree(sql), offset, {}, tables)
+        scope = _scope_at(reader.tree(sql), offset, {}, tables) if offset >= 0 else None
     except Unreadable:
         return ""
     if scope is None:
@@ -107,11 +146,3 @@ def _read_by(node: Any, tables: Tables) -> Iterator[tuple[str, tuple[str, Sequen
     alias = str(node.get("alias") or table).lower()
     is_table = node.get("type") == "BASE_TABLE"
     yield alias, tables.get(f"{schema}.{table}" if schema else table) if is_table else None
-
-
-def _first_line(message: str) -> str:
-    """Return the first line of an error, with the candidates that a short second one names."""
-    first, _, rest = message.partition("\n")
-    candidates = rest.strip().splitlines()
-    is_short = len(candidates) == 1 and candidates[0].startswith("Candidate bindings")
-    return f"{first} {candidates[0]}" if is_short else first
