@@ -442,3 +442,38 @@ def test_a_policy_says_how_much_it_matters(chain: Place, severity: str, code: in
     chain.edit("products/sales.py", "from lines group by id", "from lines where id > 0 group by id")
     assert chain.run("check", "--against", "main").code == code
     assert [level for level, *_ in logic(chain)] == [severity] * (severity != "off")
+
+
+# ------------------------------------------------------------------------- what the numbers did
+
+
+def test_what_a_change_did_to_the_numbers(chain: Place) -> None:
+    chain.edit("products/sales.py", "sum(amount)::bigint", "sum(amount)::decimal(18, 2)")
+    assert chain.run("materialize").code == 0
+    chain.edit("products/sales.py", "sum(amount)::", "sum(amount * 2)::")
+    assert chain.run("materialize", "--env", "try").code == 0
+    ran = chain.run("check", "--against", "env:prod", "--data", "--env", "try", "--json")
+    found = {f["name"]: f for f in ran.json["findings"] if f["kind"] == "numbers"}
+    assert ran.code == 0
+    assert sorted(found) == ["sales.daily", "sales.ratio"], "lines and ids are the same version"
+    assert found["sales.daily"]["what"].startswith("rows 2 -> 2: ")
+    details = [(each["label"], each["text"]) for each in found["sales.daily"]["details"]]
+    assert ("sum of", "net  6.00 -> 12.00  (+6.00, +100.0%)") in details
+    assert details[-1][0] == "affects"
+    assert details[-1][1].startswith("discount desk (discounts")
+
+
+def test_numbers_are_of_two_environments(chain: Place) -> None:
+    chain.run("materialize")
+    for arguments, problem in (
+        (["--against", "main", "--data"], "compares with an environment"),
+        (["--against", "env:prod", "--data"], "would compare prod with itself"),
+        (["--against", "env:prod", "--data", "--env", "try"], "nothing is published in try"),
+        (["--data"], "needs --against"),
+    ):
+        ran = chain.run("check", *arguments)
+        assert (ran.code, ran.out) == (2, ""), arguments
+        assert problem in ran.err
+    chain.run("materialize", "--env", "try")
+    same = chain.run("check", "--against", "env:prod", "--data", "--env", "try")
+    assert (same.code, "numbers" in same.out) == (0, False)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from assay.build.old_lineage import both_lineages
 from assay.build.old_side import OldSide, old_side
 from assay.build.workspace import Workspace
+from assay.errors import UsageError
 from assay.model import Contract
 from assay.plan.changes.contracts import Known, Revision, contract_changes
 from assay.plan.changes.impact import User, affected, is_relied_on, users_of
@@ -18,6 +19,7 @@ from assay.plan.flows import Lineage
 from assay.plan.graph import Graph
 from assay.views.check import CheckView, DetailView, FindingKind, FindingView, Level, ordered
 from assay.views.logic_drift import logic_findings, same_query
+from assay.views.number_changes import number_findings
 
 _KINDS = {
     Effect.BREAKING: (FindingKind.BREAKING, Level.ERROR),
@@ -29,15 +31,26 @@ _NOBODY = "nobody else relies on it: its owner changed all that uses it, too"
 
 
 def with_changes(
-    view: CheckView, workspace: Workspace, against: str, names: Collection[str] | None
+    view: CheckView,
+    workspace: Workspace,
+    against: str,
+    names: Collection[str] | None,
+    *,
+    data: bool = False,
 ) -> CheckView:
     """Return a view with what changed since the old side that a text names; see `old_side()`.
 
     `names` are the products to look at, with the sources that they read; None for all, also those
-    that are gone. Raises UsageError when the old side cannot be read.
+    that are gone. With `data`, the old side is an environment, and what it publishes is compared
+    with what that of the workspace publishes. Raises UsageError when the old side cannot be read.
     """
     old = old_side(workspace, against)
-    changes = change_findings(workspace, old, names)
+    if data and not old.environment:
+        what = f"--data compares with an environment, and {against} is none"
+        raise UsageError(what, hint="Write --against env:prod.")
+    changes = [*change_findings(workspace, old, names)]
+    if data:
+        changes += number_findings(workspace, old.environment, names)
     return replace(view, against=old.named, findings=tuple(ordered([*view.findings, *changes])))
 
 

@@ -39,6 +39,7 @@ class FindingKind(StrEnum):
     - `loosened`: a rule or tolerance lets more through than before.
     - `compatible`: a change that breaks nothing.
     - `logic`: the logic changed while nothing that describes it did, or the other way round.
+    - `numbers`: what a change did to the published data.
     - `policy`: a policy of the project is not kept.
     """
 
@@ -49,6 +50,7 @@ class FindingKind(StrEnum):
     LOOSENED = "loosened"
     COMPATIBLE = "compatible"
     LOGIC = "logic"
+    NUMBERS = "numbers"
     POLICY = "policy"
 
 

@@ -8,7 +8,7 @@ import click
 
 from assay.cli.check_formats import FORMATS, PLAIN, Checked, mistakes
 from assay.cli.opening import opened
-from assay.cli.options import EXCLUDE, JSON, SELECT, options
+from assay.cli.options import ENV, EXCLUDE, JSON, SELECT, options
 from assay.cli.report_files import (
     CODE_QUALITY,
     JUNIT,
@@ -20,7 +20,7 @@ from assay.cli.report_files import (
     write_reports,
 )
 from assay.config import find_config
-from assay.errors import DeclarationError
+from assay.errors import DeclarationError, UsageError
 from assay.plan.select import select_products
 from assay.views.changes import with_changes
 from assay.views.check import check
@@ -38,6 +38,12 @@ _BROKEN = 4  # exit code when something is wrong
     "environment publishes (env:NAME).",
 )
 @click.option(
+    "--data",
+    is_flag=True,
+    help="With --against env:NAME: also compare what it publishes with what --env publishes.",
+)
+@options(ENV)
+@click.option(
     "--format",
     "format",
     type=click.Choice(list(FORMATS)),
@@ -52,6 +58,8 @@ def verb(
     exclude: Sequence[str],
     as_json: bool,
     against: str | None,
+    data: bool,
+    env: str | None,
     format: str,
     junit: Path | None,
     sarif: Path | None,
@@ -63,17 +71,19 @@ def verb(
     NAMES are selectors, as after -s. Changes nothing, and reads no data. Exits with 4 when
     something is wrong, such as a change that breaks a promise.
     """
+    if data and against is None:
+        raise UsageError("--data needs --against env:NAME: what to compare with")
     files = {"junit": junit, "sarif": sarif, "codequality": codequality, "summary": summary}
     check_files(files)
     format = "json" if as_json else format
     try:
-        with opened(reads=False, needs_catalog=False) as workspace:
+        with opened(env, reads=data, needs_catalog=False) as workspace:
             wanted = sorted(select_products(workspace.graph, [*names, *select], exclude))
             products = tuple(workspace.graph.products[name] for name in wanted)
             view = check(workspace, wanted)
             if against is not None:
                 chosen = wanted if any([names, select, exclude]) else None
-                view = with_changes(view, workspace, against, chosen)
+                view = with_changes(view, workspace, against, chosen, data=data)
             folder = folder_in_repository(workspace.config.root)
     except DeclarationError as error:
         folder = folder_in_repository(find_config(Path.cwd()).root)

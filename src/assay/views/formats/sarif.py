@@ -24,6 +24,7 @@ MEANINGS: Mapping[FindingKind, str] = {
     FindingKind.LOOSENED: "A rule or a tolerance lets more through than before.",
     FindingKind.COMPATIBLE: "A change that breaks nothing.",
     FindingKind.LOGIC: "The logic changed and what describes it did not, or the other way round.",
+    FindingKind.NUMBERS: "The published data differs from that in another environment.",
     FindingKind.POLICY: "A policy of the project is not kept.",
 }
 

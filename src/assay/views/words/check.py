@@ -11,6 +11,7 @@ _CHANGES = {
     FindingKind.LOOSENED,
     FindingKind.COMPATIBLE,
     FindingKind.LOGIC,
+    FindingKind.NUMBERS,
 }
 
 
