@@ -105,7 +105,8 @@ def _unmatched(
     for row in reversed(got):  # so that the first of equal rows is the one that was expected
         if counts[_frozen(row)]:
             counts[_frozen(row)] -= 1
-            unexpected.insert(0, row)
+            unexpected.append(row)
+    unexpected.reverse()
     if any(is_float):
         missing, unexpected = _without_close(missing, unexpected, is_float)
     return missing, unexpected

@@ -1,5 +1,6 @@
 """What `products test` answers of each test, as values, and as lines of text."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -117,9 +118,8 @@ def difference_lines(
         yield f"{_row(row.key)}: {', '.join(values)}   (expected → got)"
     for label, rows in (("missing", missing), ("not expected", unexpected)):
         yield from (f"{label}: {_row(row)}" for row in rows[:_FEW])
-    more = sum(max(len(rows) - _FEW, 0) for rows in (changed, missing, unexpected))
-    if more:
-        yield f"… and {_rows(more)} more; --json lists up to {_MOST} of a kind"
+    if any(len(rows) > _FEW for rows in (changed, missing, unexpected)):
+        yield f"… the first {_FEW} of a kind; --json lists {_MOST}"
 
 
 def _arrow(expected: Any, got: Any) -> str:
@@ -135,7 +135,15 @@ def _row(row: Mapping[str, Any]) -> str:
 
 def cell(value: Any) -> str:
     """Return a value as a text shows it: floats to six digits, long ones shortened."""
-    text = "null" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-    if value == "":
-        text = '""'
+    match value:
+        case None:
+            text = "null"
+        case "":
+            text = '""'
+        case float():
+            text = f"{value:.6g}"
+        case list() | tuple() | dict():
+            text = json.dumps(value, ensure_ascii=False, default=str)
+        case _:
+            text = str(value)
     return text if len(text) <= _WIDE else f"{text[:_WIDE]}…"
