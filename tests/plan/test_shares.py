@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from assay.model import Freshness, WorkCalendar
 from assay.plan.shares import Tally, is_under
-from assay.plan.windows import Window, window_of
+from assay.plan.windows import DueWindow, Promise, Window, window_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 QUARTER = [START + timedelta(days=day, hours=7) for day in range(91)]  # 2024 is a leap year
@@ -26,6 +26,23 @@ def test_it_is_under_when_keeping_all_others_is_not_enough(kept: list[bool], sha
     best = sum(kept) + len(QUARTER) - len(kept)
     for now in (START, QUARTER[len(kept) - 1], QUARTER[-1] + timedelta(hours=16)):
         assert is_under(daily(f"{share} %"), tally, now) == (best * 100 < share * len(QUARTER))
+
+
+def test_the_promises_of_a_quarter_are_counted_once_for_all_of_a_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten thousand products that were late once cost no more than one."""
+    window, counted = daily("97.5 %"), []
+    between = DueWindow.between
+
+    def counting(self: DueWindow, *given: object) -> list[Promise]:
+        counted.append(given)
+        return between(self, *given)
+
+    monkeypatch.setattr(DueWindow, "between", counting)
+    for kept in range(30):
+        is_under(daily("97.5 %"), Tally(kept=kept, promised=31), QUARTER[40])
+    assert daily("97.5 %") is window and len(counted) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Whether the share of promises that has to be kept in a quarter can still be met; pure."""
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from math import ceil
 
 from msgspec import Struct
@@ -47,9 +48,14 @@ def _in_quarter(window: Window, promised: int, now: datetime, share: float) -> i
     """Return how many promises fall due in the quarter."""
     if window.freshness.within:
         return max(promised, ceil(1 / (1 - share) - _ROUNDING) if share < 1 else 0)
-    start = start_of_quarter(now)
+    return max(promised, _falls_due(window, start_of_quarter(now)))
+
+
+@lru_cache(1_000)
+def _falls_due(window: Window, start: datetime) -> int:
+    """Return how many promises fall due in a quarter; windows that are equal are one object."""
     end = start_of_quarter(start + _LONGEST_QUARTER)
-    return max(promised, len(window.between(start - _INSTANT, end - _INSTANT, None)))
+    return len(window.between(start - _INSTANT, end - _INSTANT, None))
 
 
 def _is_less(promised: int, missed: int, share: float) -> bool:
