@@ -237,7 +237,7 @@ def _misfit(product: Product, problem: Problem) -> Misfit:
         degree=problem.degree,
         what=problem.what,
         where=problem.where or product.where,
-        sql=product.sql,
+        sql=product.sql if problem.degree is not Degree.UNCHECKED else "",
         offset=problem.offset,
     )
 

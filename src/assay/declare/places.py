@@ -39,21 +39,24 @@ class SqlPlaces:
         """Return the place at an offset (in bytes) of SQL that is declared at `where`.
 
         The SQL is in a literal of the call that begins there, or in the file which that names; if
-        it was translated from a `dialect`, what it was translated from is there.
+        it was translated from a `dialect`, what it was translated from is there. For an offset of
+        -1 the place is that file, or `where`.
         """
-        if not sql or offset < 0:
+        if not sql:
             return FilePlace(where.file, where.line)
-        line = place(sql, offset)[0]
+        line = place(sql, max(offset, 0))[0]
         for literal in self._strings(where.file):
             if not literal.call <= where.line <= literal.end:
                 continue
             name = literal.text.strip()
             if name.endswith(_SQL) and len(name.split()) == 1:
                 file = Path(where.file).parent / name
+                if offset < 0:
+                    return FilePlace(str(file))
                 text = self._text(str(file))
                 if (at := _offset_in(text, sql, offset, dialect)) >= 0:
                     return FilePlace(str(file), *place(text, at)[:2])
-            elif (at := _offset_in(literal.text, sql, offset, dialect)) >= 0:
+            elif offset >= 0 and (at := _offset_in(literal.text, sql, offset, dialect)) >= 0:
                 return _in_literal(literal, where, at)
         return FilePlace(where.file, where.line, line_of_text=line if offset >= 0 else 0)
 
