@@ -42,6 +42,19 @@ def relation(numbers: duckdb.DuckDBPyRelation):
     return numbers.select("x, w")
 
 @product(owner="o")
+def queried(numbers: duckdb.DuckDBPyRelation):
+    return numbers.query("n", "select x from n").select("w")
+
+@product(owner="o")
+def turned(numbers: duckdb.DuckDBPyRelation):
+    return numbers.query("n", "pivot (select x, 'a' as k from n) on k using sum(x)").select("a")
+
+@product(owner="o")
+def fetched(numbers: duckdb.DuckDBPyRelation):
+    names = [f"x as a{row[0]}" for row in numbers.fetchall()]
+    return numbers.select(", ".join([*names, "x"])).select("a1")
+
+@product(owner="o")
 def nothing(numbers):
     numbers.select("x")
 
@@ -148,6 +161,9 @@ SALES = "products/sales.py"
             f"{SALES}:{line_of('x, w')}",
             "no column w in sales.numbers; it has x",
         ),
+        ("queried", "error", "", "no column w in sales.numbers; it has x"),
+        ("turned", "note", "", "its function, run without rows, raised BinderException"),
+        ("fetched", "note", "", "its function, run without rows, raised BinderException"),
         ("nothing", "error", "", "its function returned NoneType, which is no table"),
         ("promised", "error", "", "column y is BIGINT; its contract says VARCHAR"),
         ("after", "error", "", "no column w in sales.promised; it has x, y"),

@@ -16,6 +16,12 @@ _SERIES = (
     *("all", "any", "first", "last", "max", "mean", "min", "n_unique", "sum"),
 )
 _HEIGHTS = ("height", "shape")
+_RELATION = (
+    *("arrow", "df", "fetch_arrow_reader", "fetch_arrow_table", "fetch_record_batch", "fetchall"),
+    *("fetchdf", "fetchmany", "fetchnumpy", "fetchone", "first", "iter_rows", "map", "pivot", "pl"),
+    *("query", "tf", "to_arrow_reader", "to_arrow_table", "to_df", "to_dicts", "torch"),
+)
+_PIVOT = "pivot"  # in a query: its columns follow from values
 
 
 class Values(Struct):
@@ -26,10 +32,11 @@ class Values(Struct):
 
 @contextmanager
 def noting_values() -> Iterator[Values]:
-    """Note which values are taken out of frames of Polars while the block runs, in this process.
+    """Note which values are taken out of frames and relations in this process, while the block runs.
 
-    What Polars itself takes while it computes may count too: then less is said of the code.
+    What engines themselves take while they compute may count too: then less is said of the code.
     """
+    import duckdb
     import polars as pl
 
     noted = Values()
@@ -39,6 +46,10 @@ def noting_values() -> Iterator[Values]:
             for name in names:
                 replaced.append((kind, name, kind.__dict__[name]))
                 setattr(kind, name, _noting(kind.__dict__[name], noted))
+        for name in (each for each in _RELATION if hasattr(duckdb.DuckDBPyRelation, each)):
+            relation = duckdb.DuckDBPyRelation
+            replaced.append((relation, name, getattr(relation, name)))
+            setattr(relation, name, _noting(getattr(relation, name), noted))
         for name in _HEIGHTS:
             replaced.append((pl.DataFrame, name, pl.DataFrame.__dict__[name]))
             setattr(pl.DataFrame, name, property(_noting(pl.DataFrame.__dict__[name].fget, noted)))
@@ -51,7 +62,8 @@ def noting_values() -> Iterator[Values]:
 def _noting(function: Callable[..., Any], noted: Values) -> Callable[..., Any]:
     @wraps(function)
     def note(*arguments: Any, **named: Any) -> Any:
-        noted.taken = True
+        is_query = function.__name__ == "query"
+        noted.taken |= not is_query or _PIVOT in str(arguments[1:]).lower()
         return function(*arguments, **named)
 
     return note
