@@ -204,7 +204,7 @@ def _is_missing(name: str) -> bool:
 
     quoted = '"' + name.replace('"', '""') + '"'
     try:
-        PARSER.ask(f"select {quoted}()")
+        PARSER.ask(f"explain select {quoted}()")
     except duckdb.CatalogException as error:
         return "does not exist" in str(error) or "extension" in str(error)
     except duckdb.Error:
