@@ -77,6 +77,25 @@ def test_a_renamed_column_a_later_deadline_and_a_loosened_rule(shop: Place) -> N
     assert [start[0] for start in starts][:3] == ["breaking", "breaking", "loosened"]
 
 
+def test_what_does_not_fit_any_more_says_by_which_change(shop: Place) -> None:
+    shop.edit("products/sales.py", "    amount: int", "    net_amount: int")
+    shop.edit("products/sales.py", '.alias("amount")', '.alias("net_amount")')
+    ran = shop.run("check", "--against", "main", "--json")
+    [misfit] = [each for each in ran.json["findings"] if each["kind"] == "does not fit"]
+    assert misfit["name"] == "sales.total"
+    cause = "sales.lines.amount renamed to net_amount by this change"
+    assert misfit["details"] == [{"label": "because", "text": cause}]
+
+
+def test_a_forged_limit_is_no_graph(shop: Place) -> None:
+    shop.run("check")
+    limit = {"fail_above": "much"}
+    shop.forge(lambda _, declared: declared["products"][1]["contract"]["rules"][0].update(limit))
+    (shop.root / ".products/manifest.json").rename(shop.root.parent / "forged.json")
+    ran = shop.run("check", "--against", "../forged.json")
+    assert (ran.code, "is no manifest" in ran.err) == (2, True)
+
+
 def test_a_loosened_rule_alone_is_a_warning(shop: Place) -> None:
     shop.edit("products/sales.py", "> 100", "> 200")
     assert shop.run("check", "--against", "main").code == 0

@@ -109,7 +109,7 @@ def _of_environment(workspace: Workspace, name: str) -> OldSide:
     pointers = catalog.pointers(name) if catalog.last_release(name) else {}
     if not pointers:
         raise UsageError(
-            f"cannot compare with env:{name}: nothing is published in it",
+            f"cannot compare with env:{name}: {workspace.lacks_catalog or 'nothing is published in it'}",
             hint="`products materialize` publishes; a catalog of the team is named in [tool.products].",
         )
     products: dict[str, Product] = {}

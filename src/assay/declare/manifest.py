@@ -28,6 +28,7 @@ from msgspec import MsgspecError, Struct
 from msgspec.json import decode
 from msgspec.structs import asdict
 
+from assay.amounts import amount
 from assay.config import PACKAGE, Config
 from assay.declare.files import definition_files
 from assay.declare.pysource import DigestCache
@@ -219,6 +220,8 @@ def _check_rule(rule: Rule) -> None:
     """Raise ValueError or TypeError for a rule that no declaration can produce."""
     if rule.review_by:
         date.fromisoformat(rule.review_by)
+    for limit in filter(None, (rule.warn_above, rule.fail_above)):
+        amount(limit)
     if rule.closes or rule.tz != "UTC":
         closes = rule.closes or "start of day"
         settled_before(closes, datetime(2000, 1, 1, tzinfo=UTC), rule.tz, rule.grace)

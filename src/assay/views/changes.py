@@ -1,5 +1,6 @@
 """What changed since another revision, as findings of `products check`."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 
@@ -51,7 +52,25 @@ def with_changes(
     changes = [*change_findings(workspace, old, names)]
     if data:
         changes += number_findings(workspace, old.environment, names)
-    return replace(view, against=old.named, findings=tuple(ordered([*view.findings, *changes])))
+    misfits = [_explained(finding, changes, workspace.graph) for finding in view.findings]
+    return replace(view, against=old.named, findings=tuple(ordered([*misfits, *changes])))
+
+
+def _explained(finding: FindingView, changes: Sequence[FindingView], graph: Graph) -> FindingView:
+    """Return what does not fit with the change that may be why: of a column that it names."""
+    if finding.kind is not FindingKind.DOES_NOT_FIT or finding.name not in graph.products:
+        return finding
+    read = graph.products[finding.name].reads
+    causes = [
+        f"{change.name}.{change.of} {change.what.partition(';')[0]}"
+        for change in changes
+        if change.name in read
+        and change.of
+        and change.what.startswith(("removed", "renamed"))
+        and re.search(rf"\b{re.escape(change.of)}\b", finding.what)
+    ]
+    details = [DetailView(label="because", text=f"{cause} by this change") for cause in causes]
+    return replace(finding, details=(*finding.details, *details))
 
 
 def change_findings(

@@ -11,6 +11,7 @@ _TYPES = "types"  # those of its contract, into which its columns are cast
 _PURPOSE, _RULES = "purpose", "rules"
 _STATEMENTS = {_PURPOSE, _RULES}  # what says how the data should be
 _NOWHERE = Where("")
+_OF_COLUMNS = {"type", "null", "unique", "strict", "ordered"}  # kinds of demands
 
 
 def logic_of(product: Product) -> Mapping[str, str]:
@@ -43,8 +44,8 @@ class Drift(Struct, frozen=True, kw_only=True):
 def drift_of(before: Product, now: Product, *, same_logic: bool = False) -> Drift | None:
     """Return how logic and description of a product drift apart; None when both or none changed.
 
-    The description is its purpose, its rules with their review dates, and the version of its
-    contract. `same_logic` says that other code means the same, such as new names of columns.
+    The description is its purpose, its contract and rules with their review dates, and the version
+    of the contract. `same_logic` says that other code means the same, such as new names of columns.
     """
     old, new = logic_of(before), logic_of(now)
     differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
@@ -63,6 +64,8 @@ def _described(before: Product, now: Product) -> Iterator[str]:
         yield _PURPOSE
     if _rules(before) != _rules(now):
         yield _RULES
+    if before.contract.digest != now.contract.digest:
+        yield "contract"
     reviews = [{rule.text: rule.review_by for rule in p.contract.rules} for p in (before, now)]
     if reviews[0] != reviews[1]:
         yield "review dates"
@@ -71,9 +74,9 @@ def _described(before: Product, now: Product) -> Iterator[str]:
 
 
 def _rules(product: Product) -> list[Rule]:
-    """Return the rules without what says nothing of the data; types of columns are no rules."""
+    """Return the rules without those that say only which columns there are, and without places."""
     return [
         replace(rule, where=_NOWHERE, review_by="", owner="", because="")
         for rule in product.contract.rules
-        if not (rule.demand and rule.demand.kind == "type")
+        if not (rule.demand and rule.demand.kind in _OF_COLUMNS)
     ]

@@ -60,12 +60,15 @@ def _threshold(before: str, now: str) -> Way:
     """Return how limits in words moved ("at least 10 and at most 20", "within ±5 %")."""
     if _AMOUNT.sub("", before) != _AMOUNT.sub("", now):
         return Way.OTHER
-    ways = set()
+    ways: set[Way | None] = set()
     for old, new in zip(before.split(" and "), now.split(" and "), strict=True):
         amounts = [_AMOUNT.search(text) for text in (old, new)]
         if not amounts[0] or not amounts[1]:
             continue
-        one, two = (amount(found[0].replace(",", "")) for found in amounts if found)
+        try:
+            one, two = (amount(found[0].replace(",", "")) for found in amounts if found)
+        except (ValueError, ArithmeticError):
+            return Way.OTHER
         if one.percent != two.percent:
             return Way.OTHER
         more = Way.STRONGER if old.startswith("at least") else Way.WEAKER
