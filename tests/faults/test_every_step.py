@@ -1,6 +1,6 @@
 """kill -9 at every catalog statement and file operation in turn, as a tracing shim counts them.
 
-By default at a few of them, another few every day; `ASSAY_FAULTS=ci` at eight of each, `large` at each, before it and after it.
+By default at a few of them, another few every day; `ASSAY_FAULTS=ci` at five of each, `large` at each, before it and after it.
 """
 
 import os
@@ -25,7 +25,7 @@ from tests.forge import Forge
 from tests.server import Server
 
 pytestmark = pytest.mark.faults
-MOST = {"large": 1_000_000, "ci": 8}.get(setting(), 2)
+MOST = {"large": 1_000_000, "ci": 5}.get(setting(), 2)
 SEED = int(os.environ.get("ASSAY_SEED", int(time.time()) // 86_400))
 
 

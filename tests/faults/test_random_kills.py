@@ -1,6 +1,6 @@
 """kill -9 at random instants: inside SQLite's commit, DuckDB's COPY, a function, an import; wherever it hits.
 
-By default a few, `ASSAY_FAULTS=ci` 80, `large` 3,000. A third of the commands that recover are killed as well.
+By default a few, `ASSAY_FAULTS=ci` 50, `large` 3,000. A third of the commands that recover are killed as well.
 """
 
 import os
@@ -19,8 +19,8 @@ from tests.forge import Ended, Forge
 from tests.server import Server
 
 pytestmark = pytest.mark.faults
-KILLS = {"large": 3_000, "ci": 80}.get(setting(), 4)
-REAL = {"large": 60, "ci": 10}.get(setting(), 2)
+KILLS = {"large": 3_000, "ci": 50}.get(setting(), 4)
+REAL = {"large": 60, "ci": 5}.get(setting(), 2)
 SEED = os.environ.get("ASSAY_SEED", str(time.time_ns()))
 NAMES = (("first", "second"), ("recoded", "gc"))
 

@@ -1,6 +1,6 @@
 """Readers beside four publishers: every snapshot is of one release, and nobody waits for anybody.
 
-By default for some seconds, half a minute with `ASSAY_FAULTS=ci`, a minute with `large`.
+By default for some seconds, a quarter of a minute with `ASSAY_FAULTS=ci`, a minute with `large`.
 """
 
 import json
@@ -25,7 +25,7 @@ from tests.forge import ROOT
 from tests.server import Server
 
 pytestmark = pytest.mark.faults
-SECONDS = {"large": 60.0, "ci": 30.0}.get(setting(), 4.0)
+SECONDS = {"large": 60.0, "ci": 15.0}.get(setting(), 4.0)
 NAMES = ("t.base", "t.left_side", "t.right_side", "t.joined")
 QUERY = " union all ".join(f"select max(gen) as gen from {name}" for name in NAMES)
 
