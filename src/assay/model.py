@@ -260,6 +260,11 @@ class Rule(Struct, frozen=True, kw_only=True):
     inputs: tuple[Input, ...] = ()
     clocked: bool = False
 
+    @property
+    def limits_measured(self) -> bool:
+        """Whether it fails where what it measures is too much; false where that can be too little."""
+        return self.compares and not self.threshold.startswith("at least")
+
 
 class Contract(Struct, frozen=True, kw_only=True, dict=True):
     """What a product promises: columns and types, key, and rules.
@@ -423,7 +428,12 @@ class Waiver(Struct, frozen=True, kw_only=True):
 
     def is_in_force(self, now: datetime) -> bool:
         """Return whether it counts at this moment."""
-        return self.withdrawn is None and now < self.expires
+        given = self.at is None or self.at <= now
+        return given and not self.is_over(now)
+
+    def is_over(self, now: datetime) -> bool:
+        """Return whether it has expired at this moment, or was withdrawn."""
+        return self.withdrawn is not None or now >= self.expires
 
     @property
     def tolerates(self) -> str:

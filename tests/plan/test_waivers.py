@@ -93,6 +93,19 @@ def test_another_rule_still_fails() -> None:
     assert with_waivers(verdict(error), [EXACT], NOW).results[0] == error, "errors are not waived"
 
 
+def test_a_part_that_is_waived_of_one_rule_fails_another() -> None:
+    other = replace(result(d1=("y",), d2=("z",)), text="other")
+    after = with_waivers(verdict(result(d1=("a",)), other), [EXACT], NOW)
+    assert (after.status, after.failed_parts) == (Status.FAILED, ("d1", "d2"))
+
+
+def test_it_does_not_count_before_it_was_given() -> None:
+    later = replace(EXACT, at=NOW + timedelta(hours=1))
+    before = verdict(result(d1=("a",)))
+    assert with_waivers(before, [later], NOW) == before, "nor did it expire"
+    assert with_waivers(before, [later], NOW + timedelta(hours=1)).passed
+
+
 @pytest.mark.parametrize(
     ("now", "passes"),
     [
@@ -134,7 +147,8 @@ def test_a_number_of_rows(
 
 
 @pytest.mark.parametrize(
-    ("measured", "passes"), [(0.3, True), (0.31, False), (None, False), ("x", False)]
+    ("measured", "passes"),
+    [(0.3, True), (0.31, False), (-0.3, True), (-0.9, False), (None, False), ("x", False)],
 )
 def test_a_measured_value(measured: float | str | None, passes: bool) -> None:
     waiver = replace(EXACT, rows={}, most_measured=0.3)

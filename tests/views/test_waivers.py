@@ -135,7 +135,7 @@ def test_in_another_environment_it_does_not_count(shop: Place) -> None:
         (["--until", "2024-01-31", "--rule", "negative"], "nothing fails 'never negative' now"),
         (["--until", "2024-01-31", "--because", " "], "--because should say why"),
         (["--until", "2024-01-31", "--part", "x"], "no row that fails"),
-        (["--until", "2024-01-31", "--measured", "1"], "measures no value"),
+        (["--until", "2024-01-31", "--measured", "1"], "has no limit that a value may exceed"),
         (["--until", "2024-01-31", "--rows", "1", "--measured", "1"], "not both"),
         (["--until", "2024-01-31", "--key", "day"], "--key should be COLUMN=VALUE"),
         ([], "a waiver needs --rule and --until"),
@@ -217,3 +217,90 @@ sql_product("parts", "select day, n from visits", owner="o", partition_by="day",
     assert done.code == 0, done.err
     place.run("materialize", *AT)
     assert [row["n"] for row in place.query("from parts order by day")] == [1, 20, 3]
+
+
+BOUNDS = """
+@product(owner="o")
+def ledger(numbers):
+    return numbers.filter(pl.col("x") < 100).select(k=pl.col("x") // 10, x="x")
+
+@product(owner="o", rules=[
+    rule.reconciles("x", "ledger", "x", by=["k"], within="1 %", text="as booked"),
+    rule.changes("x", within="10 %", text="as before"),
+    rule.rows(at_least=2)])
+def total(numbers, ledger):
+    return numbers.select(k=pl.col("x") % 100 // 10, x=pl.col("x") % 100)
+"""
+
+
+@pytest.fixture
+def ledger(place: Place) -> Place:
+    place.write("pyproject.toml", "[tool.products]\n")
+    place.write("products/sales.py", BOUNDS, header=True)
+    place.numbers("a", 11, 12, 21)
+    assert place.run("materialize", "--now", "2024-01-04T07:00").code == 0
+    return place
+
+
+def bound(rule: str, measured: str) -> list[str]:
+    given = ["waive", "total", "--rule", rule, "--until", "2024-01-31", "--because", "known"]
+    return [*given, "--measured", measured, "--now", "2024-01-05T07:00"]
+
+
+def test_a_fall_is_as_much_as_a_rise(ledger: Place) -> None:
+    assert ledger.run(*bound("before", "0.2")).code == 0
+    ledger.numbers("a", 1, 2)
+    held = ledger.run("materialize", *AT)
+    assert held.code == 3, held.out
+
+
+def test_a_group_that_was_never_booked_is_more_than_any_value(ledger: Place) -> None:
+    assert ledger.run(*bound("booked", "0.2")).code == 0
+    assert ledger.run(*bound("before", "99")).code == 0
+    ledger.numbers("a", 11, 12, 21, 131)
+    held = ledger.run("materialize", *AT)
+    assert held.code == 3, held.out
+
+
+@pytest.mark.parametrize("measured", ["nan", "inf", "-1"])
+def test_a_bound_is_a_number(ledger: Place, measured: str) -> None:
+    wrong = ledger.run(*bound("before", measured))
+    assert wrong.code == 2
+    assert "--measured should be a number, 0 or more" in wrong.err
+
+
+def test_too_few_rows_have_no_bound(ledger: Place) -> None:
+    wrong = ledger.run(*bound("at least 2 rows", "5"))
+    assert wrong.code == 2
+    assert "has no limit that a value may exceed; --rows N bounds its rows" in wrong.err
+    declared = (
+        'waiver("total", rule="at least 2 rows", measured=5, until="2024-01-31", because="x")\n'
+        'waiver("total", rule="as before", measured=float("inf"), until="2024-01-31", because="x")\n'
+        'waiver("total", rule="as before", measured=True, until="2024-01-31", because="x")\n'
+    )
+    ledger.write("products/sales.py", f"from assay import waiver\n{BOUNDS}{declared}", header=True)
+    wrong = ledger.run("check")
+    assert wrong.err.count("measures no such value") == 3, wrong.err
+
+
+def test_a_waiver_from_tomorrow_does_not_count_today(shop: Place) -> None:
+    assert shop.run(*WAIVE[:-1], "2030-01-05T07:00", "--until", "2030-01-31").code == 0
+    assert shop.run("materialize", *AT).code == 3
+    assert "waived until 2030-01-31" in shop.run("plan", "--now", "2030-01-05T08:00").out
+
+
+def test_no_id_is_no_waiver(shop: Place) -> None:
+    assert shop.run(*WAIVE, "--until", "2024-01-31").code == 0
+    wrong = shop.run("waive", "", "--withdraw", *AT)
+    assert wrong.code == 2
+    assert "'' is no waiver" in wrong.err
+
+
+def test_rows_with_maps(shop: Place) -> None:
+    rows = "select day, map {date '2024-01-01': net} as m, [1.5, net] as l from this where net > 50"
+    declared = DECLARED.replace("select day, net from this where net > 50", rows)
+    shop.write("products/sales.py", declared, header=True)
+    held = shop.run("materialize", "--now", "2024-01-05T06:30")
+    assert held.code == 3, held.out
+    assert shop.run(*WAIVE, "--until", "2024-01-31").code == 0
+    assert shop.run("materialize", *AT).code == 0

@@ -37,7 +37,8 @@ def reconciles(
     bound = _bound(within, "coalesce(__there, 0)")
     measured = "__by"
     if within.percent:
-        measured = "case when __by = 0 then 0 else __by / nullif(abs(__there), 0) end"
+        share = "coalesce(__by / nullif(abs(__there), 0), 'inf'::double)"
+        measured = f"case when __by = 0 then 0 else {share} end"
     our_name, their_name, difference_name = _free(by, "this", "other", "difference")
     return (
         f"select {named}__here as {our_name}, __there as {their_name}, __by as {difference_name}, "

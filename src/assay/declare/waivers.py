@@ -1,5 +1,6 @@
 """Declared waivers: what is let through although a rule fails, until a day."""
 
+import math
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -59,7 +60,9 @@ def _read(
     if declared.rows is not None and (type(declared.rows) is not int or declared.rows < 1):
         wrong(f"rows={declared.rows!r} should be a number of rows")
     if declared.measured is not None and not (
-        isinstance(declared.measured, int | float) and rule.compares
+        type(declared.measured) in {int, float}
+        and 0 <= declared.measured < math.inf
+        and rule.limits_measured
     ):
         wrong(f"measured={declared.measured!r}: {rule.text!r} measures no such value")
     parts = declared.parts

@@ -1,7 +1,7 @@
 """What a waiver lets through although a rule fails: which rows, how many, and until when; pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -26,14 +26,14 @@ def with_waivers(verdict: Verdict, waivers: Iterable[Waiver], now: datetime) -> 
         return verdict
     results: list[RuleResult] = []
     used: dict[str, None] = {}
-    parts: set[str] = set()
+    parts: dict[str, frozenset[str]] = {}
     for result in verdict.results:
         given = by_rule.get(result.text, ()) if result.status is Status.FAILED else ()
         counting = [waiver for waiver in given if waiver.is_in_force(now)]
         allowed = _allowed(result, counting)
         if allowed.all or allowed.parts:
             used |= dict.fromkeys(waiver.id for waiver in allowed.by)
-            parts |= allowed.parts
+            parts[result.text] = allowed.parts
             results.append(_let_through(result, allowed))
         else:
             results.append(_with_expired(result, given, now))
@@ -97,8 +97,9 @@ def _is_within(result: RuleResult, waiver: Waiver) -> bool:
             return False
     if waiver.most_rows is not None:
         return result.failing is not None and result.failing <= waiver.most_rows
-    if waiver.most_measured is not None:
-        return isinstance(result.measured, int | float) and result.measured <= waiver.most_measured
+    if waiver.most_measured is not None:  # a fall is measured with its sign
+        measured = result.measured
+        return isinstance(measured, int | float) and abs(measured) <= waiver.most_measured
     return False
 
 
@@ -113,7 +114,7 @@ def _let_through(result: RuleResult, allowed: _Allowed) -> RuleResult:
 
 def _with_expired(result: RuleResult, waivers: Sequence[Waiver], now: datetime) -> RuleResult:
     """Return a result that says which waiver would let it through, if it still counted."""
-    past = [waiver for waiver in waivers if not waiver.is_in_force(now)]
+    past = [waiver for waiver in waivers if waiver.is_over(now)]
     allowed = _allowed(result, past)
     if not allowed.by:
         return result
@@ -126,13 +127,18 @@ def _with_expired(result: RuleResult, waivers: Sequence[Waiver], now: datetime) 
 
 
 def _still_failed(
-    verdict: Verdict, results: Sequence[RuleResult], parts: set[str]
+    verdict: Verdict, results: Sequence[RuleResult], parts: Mapping[str, frozenset[str]]
 ) -> tuple[str, ...]:
-    """Return the parts that still fail."""
+    """Return the parts that still fail; `parts` are those that are waived, by rule."""
     failing = [r for r in results if r.status in {Status.FAILED, Status.ERROR}]
     if not failing:
         return ()
-    fails = {part for result in failing for part in result.failing_rows if part not in parts}
+    fails = {
+        part
+        for result in failing
+        for part in result.failing_rows
+        if part not in parts.get(result.text, ())
+    }
     if all(result.failing_rows for result in failing):
         return tuple(part for part in verdict.failed_parts if part in fails)
     return verdict.failed_parts

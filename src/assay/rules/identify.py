@@ -3,9 +3,10 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from msgspec.structs import replace
@@ -65,9 +66,28 @@ def by_digest(
 
 def digest_of(names: Sequence[str], row: Sequence[Any]) -> str:
     """Return 16 hex digits for the names and values of a row."""
-    values = dict(zip(names, row, strict=True))
-    text = json.dumps(values, sort_keys=True, default=repr, ensure_ascii=True)
+    values = sorted(zip(names, map(_plain, row), strict=True), key=itemgetter(0))
+    text = json.dumps(values, ensure_ascii=True)
     return sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it, so that values that differ stay different.
+
+    A moment is the same in every time zone; the keys of a map can be of any type.
+    """
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case dict():
+            pairs = [[_plain(key), _plain(inner)] for key, inner in value.items()]
+            return {"map": sorted(pairs, key=repr)}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case datetime() if value.tzinfo:
+            with suppress(OverflowError):
+                return repr(value.astimezone(UTC))
+    return repr(value)
 
 
 def part_of(names: Sequence[str], row: Sequence[Any], partition: Partition | None) -> str:

@@ -1,5 +1,6 @@
 """Records waivers, and lists them: what each lets through, until when, and whether it was used."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
@@ -142,8 +143,12 @@ def _check(
             problems.append(f"{named}: one of {', '.join(config.waiver_approvers)}")
         elif approver == wanted.author:
             problems.append(f"{approver} cannot approve what they ask for themselves")
-    if wanted.measured is not None and not rule.compares:
-        problems.append(f"--measured: {rule.text!r} measures no value; --rows N bounds its rows")
+    if wanted.measured is not None and not rule.limits_measured:
+        problems.append(
+            f"--measured: {rule.text!r} has no limit that a value may exceed; --rows N bounds its rows"
+        )
+    elif wanted.measured is not None and not 0 <= wanted.measured < math.inf:
+        problems.append("--measured should be a number, 0 or more")
     if problems:
         raise UsageError(
             "\n  ".join([f"{product.name} is not waived: {problems[0]}", *problems[1:]])
@@ -170,7 +175,7 @@ def _effect(verdict: Verdict | None, waiver: Waiver, now: datetime) -> str:
 
 def withdraw(workspace: Workspace, id: str) -> WaiverView:
     """Withdraw a recorded waiver; UsageError if there is none, or it was withdrawn."""
-    found = [w for w in workspace.catalog.waivers() if w.id.startswith(id)]
+    found = [w for w in workspace.catalog.waivers() if id and w.id.startswith(id)]
     if len(found) != 1:
         problem = "is no waiver" if not found else f"could be {', '.join(w.id for w in found)}"
         raise UsageError(f"{id!r} {problem}", hint="`products waivers` lists them.")
@@ -197,7 +202,7 @@ def waiver_view(waiver: Waiver, now: datetime, *, used: bool = False) -> WaiverV
     state = "open"
     if waiver.withdrawn:
         state = "withdrawn"
-    elif not waiver.is_in_force(now):
+    elif waiver.is_over(now):
         state = "expired"
     elif waiver.expires - now <= _SOON:
         state = "expiring"
