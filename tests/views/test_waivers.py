@@ -274,9 +274,9 @@ def test_too_few_rows_have_no_bound(ledger: Place) -> None:
     assert wrong.code == 2
     assert "has no limit that a value may exceed; --rows N bounds its rows" in wrong.err
     declared = (
-        'waiver("total", rule="at least 2 rows", measured=5, until="2024-01-31", because="x")\n'
-        'waiver("total", rule="as before", measured=float("inf"), until="2024-01-31", because="x")\n'
-        'waiver("total", rule="as before", measured=True, until="2024-01-31", because="x")\n'
+        'waiver("sales.total", rule="at least 2 rows", measured=5, until="2024-01-31", because="x")\n'
+        'waiver("sales.total", rule="as before", measured=float("inf"), until="2024-01-31", because="x")\n'
+        'waiver("sales.total", rule="as before", measured=True, until="2024-01-31", because="x")\n'
     )
     ledger.write("products/sales.py", f"from assay import waiver\n{BOUNDS}{declared}", header=True)
     wrong = ledger.run("check")
