@@ -755,3 +755,35 @@ def test_the_digest_of_code_does_not_depend_on_the_order_of_sets(place: Place) -
             (place.root / ".products" / kept).unlink(missing_ok=True)
         ran = place.spawn("plan", "--json", PYTHONHASHSEED=seed)
         assert [step["result"] for step in ran.json] == ["unchanged"], seed
+
+
+@pytest.mark.parametrize(
+    ("statement", "call"),
+    [
+        ("import colorsys", "colorsys.rgb_to_hls(0, 0, 0)"),
+        ("import xml.sax.saxutils", "xml.sax.saxutils.escape('a')"),
+        ("from colorsys import rgb_to_hls", "rgb_to_hls(0, 0, 0)"),
+        ("from xml.sax import saxutils", "saxutils.escape('a')"),
+    ],
+)
+def test_an_installed_module_counts_alike_whether_it_is_loaded_or_not(
+    place: Place, statement: str, call: str
+) -> None:
+    """What a function imports when it runs may have been loaded by something else before."""
+    place.write(
+        "products/sales.py",
+        f'@product(owner="o")\ndef p(numbers):\n    {statement}\n    {call}\n    return numbers\n',
+        header=True,
+    )
+    code = (
+        "import sys; sys.dont_write_bytecode = True\n{}\n"
+        "from assay.declare.project import open_project\n"
+        "print(open_project().graph.products['sales.p'].code.digest)"
+    )
+    digests = set()
+    for loaded in ("", "import colorsys, xml.sax.saxutils"):
+        shutil.rmtree(place.root / ".products", ignore_errors=True)
+        command = [sys.executable, "-c", code.format(loaded)]
+        ran = subprocess.run(command, cwd=place.root, capture_output=True, text=True, check=True)
+        digests.add(ran.stdout)
+    assert len(digests) == 1

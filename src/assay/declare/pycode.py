@@ -296,7 +296,7 @@ class CodeDigest(Struct):
         for inner in source.imports:
             if isinstance(inner, ast.Import):
                 for alias in inner.names:
-                    self.visit(alias.name, self.load(alias.name), file)
+                    self._imported_module(alias.name, file)
             else:
                 self._imported(inner, space, file)
 
@@ -335,11 +335,22 @@ class CodeDigest(Struct):
                     path = PurePath(module_file).relative_to(folder)
                     self._parts.add(f"{PurePath(folder).name}/{path}", tree.digest)
 
+    def _imported_module(self, name: str, file: str) -> None:
+        """Visit a module of the project; of another one the name counts, loaded or not."""
+        module = self.load(name)
+        if module is None or not self._is_own(module):
+            self._parts.foreign.add(name)
+        else:
+            self.visit(name, module, file)
+
     def _imported(self, node: ast.ImportFrom, space: Mapping[str, Any], file: str) -> None:
         base = absolute(node, space.get("__package__") or "")
+        module = self.load(base)
+        if module is None or not self._is_own(module):
+            self._parts.foreign.update(f"{base}.{alias.name}" for alias in node.names)
+            return
         for alias in node.names:
-            module = self.load(base)
-            if module is not None and alias.name != "*" and hasattr(module, alias.name):
+            if alias.name != "*" and hasattr(module, alias.name):
                 self._name([alias.name], vars(module), getattr(module, "__file__", None) or "")
             else:
                 self.visit(base, module, file)
