@@ -151,6 +151,7 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
 def _with_lines(file: Path, mistakes: Sequence[Mistake]) -> list[str]:
     """Return mistakes as text, each with its line in the file where that is clear."""
     lines = file.read_text(encoding="utf-8").splitlines() if mistakes else []
+    lines = ["" if line.lstrip().startswith("#") else line for line in lines]
     return [f"{mistake}{_at(lines, mistake.keys)}" for mistake in mistakes]
 
 

@@ -168,12 +168,20 @@ def test_a_name_that_means_two_things_is_refused(shop: Place) -> None:
         ("data", "has no pyproject.toml"),
         ("pyproject.toml", "is no manifest"),
         ("--help-me", "no such git ref"),
+        ("orgin/main", "Did you mean origin/main?"),
+        ("nobranch/x", "`git branch --all` lists the branches."),
+        ("prdo", "Did you mean prod?"),
+        ("env:prdo", "Did you mean prod?"),
     ],
 )
 def test_what_cannot_be_read_is_no_comparison(shop: Place, text: str, problem: str) -> None:
+    git(shop.root, "update-ref", "refs/remotes/origin/main", "HEAD")
+    if "prdo" in text:
+        assert shop.run("materialize").code == 0
     ran = shop.run("check", f"--against={text}")
     assert (ran.code, ran.out) == (2, "")
     assert problem in ran.err
+    assert "git fetch" not in ran.err, "there is no remote"
 
 
 def test_mistakes_in_the_old_declarations_are_told_as_those_of_the_old_side(shop: Place) -> None:

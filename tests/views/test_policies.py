@@ -193,7 +193,11 @@ MISTAKES = {
         "gives what= of type int, which should be a text",
         "Yield",
     ),
-    "nowhere:at_all": ("pyproject.toml:4", "no module 'nowhere'", "Write it in nowhere.py."),
+    "nowhere:at_all": (
+        "pyproject.toml:4",
+        "no module 'nowhere'",
+        "Write its function in nowhere.py.",
+    ),
     "polices:fails": ("pyproject.toml:4", "no module 'polices'", "Did you mean policies?"),
     "broken:one": ("broken.py:1", "broken cannot be imported: invalid syntax", "def"),
     "needs_more:one": ("needs_more.py:1", "No module named 'nosuch'", "import nosuch"),
@@ -272,6 +276,11 @@ def test_each_policy_is_documented() -> None:
 
 
 # ------------------------------------------------------------------------------------- mistakes
+
+
+def test_the_line_of_a_mistake_is_not_that_of_a_comment(shop: Place) -> None:
+    policy(shop, '# key = "warning"\nkey = "eror"\n')
+    assert "policy.key is 'eror': did you mean 'error'? (line 5)" in shop.run("ls").err
 
 
 def test_all_mistakes_in_the_settings_are_told_at_once_with_their_line(shop: Place) -> None:

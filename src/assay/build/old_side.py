@@ -17,6 +17,7 @@ from assay.facts import Verdict, Version
 from assay.model import Contract, Kind, Product, Rule, Severity, Where
 from assay.plan.changes.contracts import Revision
 from assay.plan.graph import Graph
+from assay.plan.names import nearest
 
 _ENVIRONMENT = "env:"
 _NOWHERE = Where("")
@@ -71,7 +72,7 @@ def old_side(workspace: Workspace, text: str) -> OldSide:
         return _declared(workspace, _of_path(workspace, path.resolve()), text)
     if spelled:
         return _of_environment(workspace, text)
-    raise why_unknown(root, text)
+    raise why_unknown(root, text, workspace.catalog.environments())
 
 
 def _declared(workspace: Workspace, graph: Graph, named: str) -> OldSide:
@@ -108,9 +109,12 @@ def _of_environment(workspace: Workspace, name: str) -> OldSide:
     catalog = workspace.catalog
     pointers = catalog.pointers(name) if catalog.last_release(name) else {}
     if not pointers:
+        default = (
+            "`products materialize` publishes; a catalog of the team is named in [tool.products]."
+        )
         raise UsageError(
             f"cannot compare with env:{name}: {workspace.lacks_catalog or 'nothing is published in it'}",
-            hint="`products materialize` publishes; a catalog of the team is named in [tool.products].",
+            hint=nearest(name, catalog.environments()) or default,
         )
     products: dict[str, Product] = {}
     for product, pointer in sorted(pointers.items()):

@@ -88,8 +88,10 @@ def _module(name: str, policy: str, config: Config) -> ModuleType:
         where = _in_settings(policy, config)
         if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
             modules = [file.stem for file in config.root.glob("*.py")]
-            hint = nearest(name, modules) or f"Write it in {name.replace('.', '/')}.py."
-            raise _problem(f"there is no module {name!r} with policies", where, hint) from None
+            hint = nearest(name, modules) or f"Write its function in {name.replace('.', '/')}.py."
+            raise _problem(
+                f"the policy {policy} does not exist: there is no module {name!r}", where, hint
+            ) from None
         raise _Unusable(failure(error, f"{name} cannot be imported", where, config.root)) from None
 
 

@@ -48,8 +48,13 @@ def commit_of(root: Path, named: str) -> Commit | None:
     return Commit(named, id) if done.returncode == 0 and id else None
 
 
-def why_unknown(root: Path, named: str) -> UsageError:
-    """Return the error about a text that names no commit, with what to do about it."""
+def why_unknown(root: Path, named: str, environments: Sequence[str] = ()) -> UsageError:
+    """Return the error about a text that names no commit, with what to do about it.
+
+    `environments` are names that could be meant as well.
+    """
+    from difflib import get_close_matches
+
     problem = f"cannot compare with {named!r}: "
     try:
         inside = _git(root, ("rev-parse", "--is-shallow-repository"))
@@ -66,17 +71,29 @@ def why_unknown(root: Path, named: str) -> UsageError:
         missing = "This clone is shallow: `git fetch --unshallow` fetches what is missing."
         hint = missing if is_shallow else "`git log` lists the commits."
     else:
-        fetch = _fetch(named, is_shallow=is_shallow)
+        fetch = _fetch(root, named, is_shallow=is_shallow)
         start = "This clone is shallow:" if is_shallow else "If it is a branch,"
-        hint = f"{start} `{fetch}` fetches it."
+        fetched = f"{start} `{fetch}` fetches it." if fetch else ""
+        names = [*_lines(root, "for-each-ref", "--format=%(refname:short)"), *environments]
+        similar = [] if is_shallow and fetch else get_close_matches(named, names, n=1, cutoff=0.7)
+        meant = f"Did you mean {clean(similar[0])}?" if similar else ""
+        hint = " ".join(filter(None, [meant, fetched])) or "`git branch --all` lists the branches."
     what = "there is no such git ref, folder, file or environment"
     return UsageError(problem + what, hint=hint)
 
 
-def _fetch(named: str, *, is_shallow: bool) -> str:
-    """Return the command that fetches a branch, such as `main` or `origin/main`."""
+def _lines(root: Path, *arguments: str) -> list[str]:
+    """Return the lines that a command of git prints; [] when it fails."""
+    done = _git(root, arguments)
+    return [] if done.returncode else done.stdout.decode("utf-8", "replace").split()
+
+
+def _fetch(root: Path, named: str, *, is_shallow: bool) -> str:
+    """Return the command that fetches a branch, such as `main` or `origin/main`; '' without its remote."""
     remote, slash, branch = named.partition("/")
     depth = "--depth=1 " if is_shallow else ""
+    if (remote if slash else "origin") not in _lines(root, "remote"):
+        return ""
     if not slash:
         return f"git fetch {depth}origin {named}:{named}"
     return f"git fetch {depth}{remote} {branch}:refs/remotes/{remote}/{branch}"

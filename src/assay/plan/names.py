@@ -44,6 +44,18 @@ def close(name: str, names: Iterable[str]) -> list[str]:
     return [by_lower[each] for each in similar]
 
 
+def _similar(words: str, texts: Iterable[str]) -> str:
+    """Return a hint with the text of which a part is most similar to `words`; '' when none is."""
+    from difflib import get_close_matches
+
+    parts: dict[str, str] = {}
+    for text in texts:
+        starts = [0, *(at + 1 for at, letter in enumerate(text) if letter == " ")]
+        parts |= {text[at : at + len(words)].lower(): text for at in starts}
+    similar = get_close_matches(words.lower(), parts, n=1, cutoff=0.75)
+    return f"Did you mean {parts[similar[0]]!r}?" if similar else ""
+
+
 def rule_of(product: Product, words: str) -> Rule:
     """Return the rule of a product with this text, or the only rule whose text contains it (in any case).
 
@@ -61,7 +73,7 @@ def rule_of(product: Product, words: str) -> Rule:
             hint="; ".join(rule.text for rule in matches),
         )
     texts = [rule.text for rule in rules]
-    hint = nearest(words, texts) or f"It has: {'; '.join(texts)}"
+    hint = _similar(words, texts) or f"It has: {'; '.join(texts)}"
     raise UsageError(
         f"{product.name} has no rule {words!r}", hint=hint if texts else "It has none."
     )

@@ -107,13 +107,20 @@ def waive(workspace: Workspace, name: str, wanted: Wanted) -> tuple[WaiverView, 
             by_part = rows_by_digest(names, rows, product.partition, wanted.key, wanted.parts)
         if not by_part:
             raise UsageError(
-                f"{name}: no row that fails {rule.text!r} is in what you name",
+                f"{name}: no row that fails {rule.text!r} is {_chosen(wanted)}",
                 hint=f"`products show {name} --held --failures {rule.text!r}` shows them.",
             )
         waiver = replace(waiver, rows=by_part)
     waiver = replace(waiver, id=f"w{digest([waiver, now.isoformat()])[:7]}")
     workspace.catalog.waive(waiver)
     return waiver_view(waiver, now), _effect(verdict, waiver, now)
+
+
+def _chosen(wanted: Wanted) -> str:
+    """Return which rows a waiver is about, such as "in part 2011-12-09 with day=2011-12-09"."""
+    parts = f"in part {' or '.join(wanted.parts)}" if wanted.parts else ""
+    values = " and ".join(f"{column}={value}" for column, value in wanted.key.items())
+    return " ".join(filter(None, [parts, values and f"one with {values}"])) or "there"
 
 
 def _check(
