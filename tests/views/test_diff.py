@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import pytest
 
 import assay
@@ -205,3 +206,116 @@ def test_from_python(shop: Place) -> None:
     assert json.loads(json.dumps(view.as_json(), default=str))["product"] == "sales.days"
     with pytest.raises(UsageError, match="no version, release, moment or environment"):
         assay.diff("days", before="nosuch", project=shop.root)
+
+
+def moved(place: Place, before: str, after: str) -> None:
+    """Publish a query, then another."""
+    for query in (before, after):
+        declared = f"sql_product('t', {query!r}, owner='o')\n"
+        place.write("products/sales.py", declared, header=True)
+        done = place.run("materialize")
+        assert done.code == 0, done.out + done.err
+
+
+ODD = """
+select 1 as change, {0} as copies, {0}.5::double as b0, {0} as "a ""q"" z", {0} as "A b", {0} as g0,
+7 as "change before", 'x' as grp, {0} as "COPIES before"
+"""
+
+
+def test_odd_names_of_columns(place: Place) -> None:
+    moved(place, ODD.format(2), ODD.format(3))
+    for key in (["--key", "change"], []):
+        by = ["--by", "grp", "--measure", "b0"]
+        [view] = place.run("diff", "t", *key, *by, "--json").json
+        assert view["groups"][0]["group"] == {"grp": "x"}
+        assert (view["groups"][0]["before"], view["groups"][0]["after"]) == (2.5, 3.5)
+        for suffix in ("csv", "parquet"):
+            file = place.root / f"rows.{suffix}"
+            done = place.run("diff", "t", *key, "--to", str(file))
+            assert done.code == 0, done.err
+            with duckdb.connect() as connection:
+                found = connection.execute(f"select * from '{file}'").description
+            names = [column[0] for column in found or ()]
+            assert len({name.lower() for name in names}) == len(names) >= 16
+    assert place.run("diff", "t", "--by", "g0", "--measure", "copies", "--json").code == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("'abc'", "5"),
+        ("{'a': 1}", "5"),
+        ("date '2020-01-01'", "5.5::double"),
+        ("[1.5::decimal(9,2)]", "[2.5::decimal(9,2)]"),
+        ("[1]", "{'a': [1]}"),
+        ("true", "'yes'"),
+    ],
+)
+def test_types_with_nothing_in_common(place: Place, before: str, after: str) -> None:
+    moved(place, f"select 1 as k, {before} as v", f"select 1 as k, {after} as v")
+    [view] = place.run("diff", "t", "--key", "k", "--json").json
+    assert (view["changed"], view["changed_values"]) == (1, {"v": 1})
+    [view] = place.run("diff", "t", "--json").json
+    assert (view["new"], view["gone"]) == (1, 1)
+    moved(place, f"select {before} as k, 1 as v", f"select {after} as k, 1 as v")
+    [view] = place.run("diff", "t", "--key", "k", "--json").json
+    assert (view["new"], view["gone"]) == (1, 1)
+
+
+def test_only_what_differs_is_shown_of_a_row(place: Place) -> None:
+    moved(
+        place,
+        "select 1 as k, 1.0::decimal(10,1) as v, 0.0::double as z, 1.0::double as near, 2 as w",
+        "select 1 as k, 1.00::decimal(10,2) as v, -0.0::double as z, 1.001::double as near, 3 as w",
+    )
+    [view] = place.run("diff", "t", "--key", "k", "--tolerance", "0.01", "--json").json
+    assert view["rows"][0]["after"] == {"w": 3}
+
+
+def test_values_that_cannot_be_added_up_and_files_that_cannot_be_written(place: Place) -> None:
+    large = "select range as k, repeat('9', 38)::decimal(38,0) as v from range(13)"
+    moved(place, large, "select range as k, 1::decimal(38,0) as v from range(13)")
+    told = place.run("diff", "t")
+    assert told.code == 2
+    assert "values cannot be compared or added up" in told.err
+    moved(place, "select 1 as k", "select 2 as k")
+    told = place.run("diff", "t", "--to", str(place.root / "nosuch" / "rows.csv"))
+    assert told.code == 2
+    assert "rows.csv cannot be written to" in told.err
+
+
+LEAK = """
+class People(pa.DataFrameModel):
+    email: str = pa.Field(metadata={"sensitive": True})
+
+@product(owner="o", contract=People)
+def people(numbers):
+    return numbers.select(email=pl.lit("ann@shop.example"))
+
+@product(owner="o")
+def calls(people):
+    return pl.DataFrame({"k": [1, 1], "note": NOTE}).lazy()
+"""
+
+
+def test_what_was_sensitive_before_is_not_shown(place: Place) -> None:
+    place.numbers("a", 1, 2)
+    for note in ("people.collect()['email'][[0, 0]]", "['x', 'y']"):
+        place.write("products/sales.py", LEAK.replace("NOTE", note), header=True)
+        done = place.run("materialize")
+        assert done.code == 0, done.out + done.err
+    file = place.root / "rows.csv"
+    for options in (
+        ["--json"],
+        ["--format", "markdown"],
+        ["--to", str(file)],
+        ["--by", "note"],
+        ["--before", "published", "--after", "previous"],
+        ["--key", "note"],
+    ):
+        done = place.run("diff", "calls", *options)
+        assert "(sensitive)" in done.out + done.err
+        assert "@shop.example" not in done.out + done.err
+    assert "@shop.example" not in file.read_text()
+    assert "2 rows have the key (sensitive) before" in done.err

@@ -1,5 +1,6 @@
 """What differs between two stored tables: rows, values and totals, found by DuckDB."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -13,6 +14,7 @@ from assay.engines.damage import damage_reported
 from assay.engines.duckdb import parquet, reading_room
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import StoredTable
+from assay.errors import UsageError
 from assay.model import Column
 from assay.sensitive import HIDDEN
 
@@ -66,17 +68,19 @@ class DifferingRow(Struct, frozen=True):
     """A row that differs: its values by column, of the columns that were compared.
 
     `count` is how many equal rows there are more, or fewer, where rows are not matched by key.
+    `differing` are the columns with another value, of a changed row.
     """
 
     change: RowChange
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     count: int = 1
+    differing: tuple[str, ...] = ()
 
 
 def is_number(type: str) -> bool:
     """Return whether a DuckDB type is that of numbers."""
-    return type.partition("(")[0] in _NUMERIC
+    return not type.endswith("]") and type.partition("(")[0] in _NUMERIC
 
 
 class Difference:
@@ -126,30 +130,37 @@ class Difference:
         elif not self.key:
             order.append("all")
         listed = ", ".join(f"{side}{n}" for side in "ba" for n in range(len(self._columns)))
-        query = f"select change, copies, {listed} from differing"
+        values = [c for c in self._columns if c.name not in self.key] if self.key else []
+        unlike = f"[{', '.join(map(self._differs, values))}]" if values else "[]"
+        query = f"select change, copies, {unlike}, {listed} from differing"
         ordered = "order by all" if order[-1] == "all" else f"order by {', '.join(order)}"
         names = list(self._numbers)
         answer = self._connection.execute(f"{query} {ordered} limit {limit}")
-        for change, copies, *values in answer.fetchall():
-            before = dict(zip(names, values[: len(names)], strict=True))
-            after = dict(zip(names, values[len(names) :], strict=True))
-            yield DifferingRow(RowChange(change), before, after, copies)
+        for change, copies, flags, *found in answer.fetchall():
+            before = dict(zip(names, found[: len(names)], strict=True))
+            after = dict(zip(names, found[len(names) :], strict=True))
+            changed = change == RowChange.CHANGED
+            differing = (c.name for c, unlike in zip(values, flags, strict=True) if unlike)
+            yield DifferingRow(
+                RowChange(change), before, after, copies, tuple(differing) if changed else ()
+            )
 
     def write(self, file: Path, hidden: Sequence[str], options: str) -> None:
         """Write all rows that differ: what happened, the key, then values before and after."""
-        selected = ["change"] if self.key else ["change", "copies"]
+        columns = [("change", "change"), *([] if self.key else [("copies", "copies")])]
         for name, number in self._numbers.items():
             if name in hidden:
-                selected.append(f"{literal(HIDDEN)} as {identifier(name)}")
+                columns.append((literal(HIDDEN), name))
             elif name in self.key:
-                selected.append(f"{self._side(name)} as {identifier(name)}")
+                columns.append((self._side(name), name))
             else:
-                selected += [
-                    f"{side}{number} as {identifier(f'{name} {when}')}"
-                    for side, when in (("b", "before"), ("a", "after"))
-                ]
-        order = ", ".join([*(self._side(name) for name in self.key), "change"])
-        query = f"select {', '.join(selected)} from differing order by {order}"
+                columns += [(f"b{number}", f"{name} before"), (f"a{number}", f"{name} after")]
+        names = _unlike_names([name for _, name in columns])
+        selected = ", ".join(
+            f"{sql} as {identifier(name)}" for (sql, _), name in zip(columns, names, strict=True)
+        )
+        order = ", ".join([*(self._side(name) for name in self.key), "differing.change"])
+        query = f"select {selected} from differing order by {order}"
         self._connection.execute(f"copy ({query}) to {literal(str(file))} ({options})")
 
     # ------------------------------------------------------------------------------- queries
@@ -157,7 +168,7 @@ class Difference:
     def _side(self, name: str) -> str:
         """Return the SQL of the value of a column: after, or before where the row is gone."""
         number = self._numbers[name]
-        return f"(case when change = 'gone' then b{number} else a{number} end)"
+        return f"(case when differing.change = 'gone' then b{number} else a{number} end)"
 
     def _by_key(self) -> str:
         numbers = self._numbers.values()
@@ -217,15 +228,33 @@ def comparing(
 ) -> Iterator["duckdb.DuckDBPyConnection"]:
     """Provide a connection with a view of these columns for each stored table, by its name.
 
-    It can reach nothing else but the file `writable`.
+    It can reach nothing else but the file `writable`. Raises UsageError for values that cannot be
+    compared or added up, and for a file that cannot be written.
     """
+    import duckdb
+
     files = [file for table in tables.values() for file in table.files]
     views = {name: _view(table, columns) for name, table in tables.items()}
     with damage_reported(tables.values()):
-        paths = [*files, *([writable] if writable else [])]
+        paths = list(files)
+        if (
+            writable
+        ):  # DuckDB replaces a file that is there by one with this name, when it is written
+            paths += [writable, writable.with_name(f"tmp_{writable.name}")]
         room = reading_room(list(dict.fromkeys(paths)), views, spill, limits)
         try:
             yield room
+        except (duckdb.ConversionException, duckdb.OutOfRangeException):  # they tell values
+            raise UsageError(
+                "values cannot be compared or added up: they are too large, or of other types",
+                hint="--measure adds up other columns.",
+            ) from None
+        except duckdb.IOException:
+            if writable and not os.access(writable.absolute().parent, os.W_OK):
+                raise UsageError(
+                    f"{writable.name} cannot be written to {writable.parent}"
+                ) from None
+            raise
         finally:
             room.close()
 
@@ -234,8 +263,24 @@ def _view(table: StoredTable, columns: Sequence[Column]) -> str:
     if not table.files:
         nulls = ", ".join(f"null::{c.type} as {identifier(c.name)}" for c in columns)
         return f"select {nulls} where false"
-    names = ", ".join(identifier(column.name) for column in columns)
-    return f"select {names} {parquet(table)}"
+    names = (
+        f"{identifier(c.name)}::varchar as {identifier(c.name)}"
+        if c.type == "VARCHAR"  # of the other table it may be anything
+        else identifier(c.name)
+        for c in columns
+    )
+    return f"select {', '.join(names)} {parquet(table)}"
+
+
+def _unlike_names(names: Sequence[str]) -> list[str]:
+    """Return names that are unlike each other whatever their case; columns keep theirs if they can."""
+    found: dict[str, str] = {}
+    for name in names:
+        unlike = name
+        while unlike.lower() in found:
+            unlike += "_"
+        found[unlike.lower()] = unlike
+    return list(found.values())
 
 
 def totals(
@@ -251,7 +296,7 @@ def totals(
     """
     groups = "".join(f"{identifier(name)} as g{i}, " for i, name in enumerate(by))
     sums = ", ".join(f"sum({identifier(name)}) as s{i}" for i, name in enumerate(measures))
-    grouped = f" group by {', '.join(f'g{i}' for i in range(len(by)))}" if by else ""
+    grouped = f" group by {', '.join(f'{i + 1}' for i in range(len(by)))}" if by else ""
     before, after = (f"(select {groups}{sums} from {side}{grouped})" for side in _SIDES)
     on = " and ".join(f"b.g{i} is not distinct from a.g{i}" for i in range(len(by))) or "true"
     keys = "".join(f"coalesce(b.g{i}, a.g{i}), " for i in range(len(by)))

@@ -158,10 +158,12 @@ class Comparer:
         options: DiffOptions,
     ) -> dict[str, Any]:
         """Return the fields of a view that need rows."""
-        key, notes = self._key(connection, product, versions, columns, options)
+        hidden = self._hidden(product, versions)
+        key, notes = self._key(
+            connection, product, versions, columns, hidden=hidden, options=options
+        )
         if options.tolerance and not key:
             raise UsageError("--tolerance needs a key: give --key, or a key in the contract")
-        hidden = self._hidden(product, versions[1])
         shown = [name for name in columns.measures if name not in hidden]
         by = [name for name in columns.by if name not in hidden]
         difference = Difference(connection, columns.common, key, options.tolerance)
@@ -195,6 +197,8 @@ class Comparer:
         product: Product | None,
         versions: tuple[Version, Version],
         columns: ComparedColumns,
+        *,
+        hidden: Collection[str],
         options: DiffOptions,
     ) -> tuple[tuple[str, ...], list[str]]:
         """Return the columns that match rows, and a note if the contract's key cannot."""
@@ -205,7 +209,6 @@ class Comparer:
             repeated = repeated_key(connection, f"{side}_moved", key)
             if repeated is None:
                 continue
-            hidden = secret(key, self._graph.sensitive(versions[1].product) if product else ())
             values = [
                 HIDDEN if name in hidden else str(value)
                 for name, value in zip(key, repeated[0], strict=True)
@@ -235,13 +238,17 @@ class Comparer:
         results = verdicts[0].results if verdicts else ()
         return any(r.text in unique and r.status is Status.PASSED for r in results)
 
-    def _hidden(self, product: Product | None, version: Version) -> Collection[str]:
-        """Return the columns whose values are never shown."""
-        names = [column.name for column in version.columns]
-        if product is None:  # nobody says any more which are sensitive
-            return names
-        table = table_of(version, self._workspace.storage)
-        return secret(names, never_shown(self._inputs, product, table))
+    def _hidden(self, product: Product | None, versions: tuple[Version, Version]) -> set[str]:
+        """Return the columns whose values are never shown: those that are sensitive in a version."""
+        hidden: set[str] = set()
+        for version in versions:
+            names = [column.name for column in version.columns]
+            if product is None:  # nobody says any more which are sensitive
+                hidden |= set(names)
+            else:
+                table = table_of(version, self._workspace.storage)
+                hidden |= secret(names, never_shown(self._inputs, product, table))
+        return hidden
 
     def side(self, name: str, what: str) -> Side:
         """Return the version of a product that a text asks for.
@@ -385,7 +392,7 @@ def _row_view(row: DifferingRow, key: Sequence[str], hidden: Collection[str]) ->
     known = row.before if row.change is RowChange.GONE else row.after
     names = [name for name in known if name not in key]
     if row.change is RowChange.CHANGED:
-        names = [name for name in names if _unlike(row.before[name], row.after[name])]
+        names = list(row.differing)
     before = {} if row.change is RowChange.NEW else row.before
     after = {} if row.change is RowChange.GONE else row.after
     return RowView(
@@ -395,10 +402,6 @@ def _row_view(row: DifferingRow, key: Sequence[str], hidden: Collection[str]) ->
         after=_shown(after, names, hidden),
         copies=row.count,
     )
-
-
-def _unlike(one: Any, other: Any) -> bool:
-    return repr(one) != repr(other)
 
 
 def _shown(

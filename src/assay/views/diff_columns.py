@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.engines.difference import is_number
 from assay.errors import UsageError
@@ -48,7 +49,7 @@ def compared_columns(
 ) -> ComparedColumns:
     before = {column.name: column for column in old.columns}
     after = {column.name: column for column in new.columns}
-    common = {name: column for name, column in after.items() if name in before}
+    common = {n: _comparable(before[n], column) for n, column in after.items() if n in before}
     for option, names in (
         ("--key", options.key),
         ("--measure", options.measures),
@@ -74,14 +75,23 @@ def compared_columns(
         added=tuple(name for name in after if name not in before),
         removed=tuple(name for name in before if name not in after),
         retyped=tuple(
-            f"{name} {before[name].type} -> {column.type}"
-            for name, column in common.items()
-            if column.type != before[name].type
+            f"{name} {before[name].type} -> {after[name].type}"
+            for name in common
+            if after[name].type != before[name].type
         ),
         key=tuple(key),
         measures=options.measures or tuple(measures),
         by=options.by or tuple(name for name in by if name in common),
     )
+
+
+def _comparable(before: Column, after: Column) -> Column:
+    """Return the column as it is compared: as text where the two types have no values in common."""
+    one, other = before.type, after.type
+    moments = all(type.startswith(("DATE", "TIMESTAMP")) for type in (one, other))
+    if one == other or moments or (is_number(one) and is_number(other)):
+        return after
+    return replace(after, type="VARCHAR")
 
 
 def _is_amount(column: Column) -> bool:
