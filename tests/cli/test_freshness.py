@@ -239,4 +239,5 @@ def test_an_environment_in_which_nothing_was_run_is_noted(shop: Place) -> None:
 def test_a_moment_before_the_last_release_is_noted(shop: Place) -> None:
     ran = shop.run("freshness", "--now", "2011-12-09T05:00", "--warn-only")
     assert "before the last release" in ran.err and "observed today" in ran.err
+    assert "as if it were then" in ran.err and "cannot" not in ran.err
     assert "note" not in shop.run("freshness", "--now", "2011-12-09T06:00", "--warn-only").err

@@ -55,6 +55,10 @@ def fetched(numbers: duckdb.DuckDBPyRelation):
     return numbers.select(", ".join([*names, "x"])).select("a1")
 
 @product(owner="o")
+def misspelled(numbers):
+    return numbrs
+
+@product(owner="o")
 def nothing(numbers):
     numbers.select("x")
 
@@ -164,6 +168,12 @@ SALES = "products/sales.py"
         ("queried", "error", "", "no column w in sales.numbers; it has x"),
         ("turned", "note", "", "its function, run without rows, raised BinderException"),
         ("fetched", "note", "", "its function, run without rows, raised BinderException"),
+        (
+            "misspelled",
+            "error",
+            f"{SALES}:{line_of('return numbrs')}",
+            "its function raises NameError: name 'numbrs' is not defined",
+        ),
         ("nothing", "error", "", "its function returned NoneType, which is no table"),
         ("promised", "error", "", "column y is BIGINT; its contract says VARCHAR"),
         ("after", "error", "", "no column w in sales.promised; it has x, y"),

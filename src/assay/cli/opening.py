@@ -55,9 +55,9 @@ def note_earlier(workspace: Workspace, now: datetime | None) -> None:
     """Print a note if --now is before the last release: what was published then is not known."""
     try:
         workspace.check_now(now, releases=False)
-    except UsageError as error:
-        text = f"{error.what}: what is published and observed today is shown, at that moment"
-        click.echo(clean(f"  note: {text}"), err=True)
+    except UsageError:
+        text = "--now is before the last release: shown is what is published and observed today, as if it were then"
+        click.echo(f"  note: {text}", err=True)
 
 
 def note_unknown(workspace: Workspace) -> None:

@@ -40,6 +40,8 @@ def problem_with(
     """
     text = str(error).strip()
     where = _where_raised(error.__traceback__, root)
+    if type(error) is NameError and not values_taken:
+        return Problem(what=clean(f"its function raises NameError: {text}"), where=where)
     if values_taken or not _is_about_columns(error, text):
         first = text.partition("\n")[0]
         what = f"its function, run without rows, raised {type(error).__name__}: {first}"
