@@ -62,6 +62,7 @@ def test_nothing_changed(shop: Place) -> None:
     assert line.endswith("): 0 errors, 0 warnings, 0 notes")
 
 
+@pytest.mark.long
 def test_a_renamed_column_a_later_deadline_and_a_loosened_rule(shop: Place) -> None:
     shop.edit("products/sales.py", "amount", "net_amount")
     shop.edit("products/sales.py", "> 100", "> 200")
@@ -87,6 +88,7 @@ def test_what_does_not_fit_any_more_says_by_which_change(shop: Place) -> None:
     assert misfit["details"] == [{"label": "because", "text": cause}]
 
 
+@pytest.mark.long
 def test_a_forged_limit_is_no_graph(shop: Place) -> None:
     shop.run("check")
     limit = {"fail_above": "much"}
@@ -96,11 +98,13 @@ def test_a_forged_limit_is_no_graph(shop: Place) -> None:
     assert (ran.code, "is no manifest" in ran.err) == (2, True)
 
 
+@pytest.mark.long
 def test_a_loosened_rule_alone_is_a_warning(shop: Place) -> None:
     shop.edit("products/sales.py", "> 100", "> 200")
     assert shop.run("check", "--against", "main").code == 0
 
 
+@pytest.mark.long
 def test_names_choose_what_is_compared(shop: Place) -> None:
     shop.edit("products/sales.py", "> 100", "> 200")
     shop.edit("products/sales.py", "07:00", "08:00")
@@ -108,6 +112,7 @@ def test_names_choose_what_is_compared(shop: Place) -> None:
     assert shop.run("check", "lines", "--against", "main").code == 4
 
 
+@pytest.mark.long
 def test_json_has_the_place_of_each_change(shop: Place) -> None:
     shop.edit(
         "products/sales.py",
@@ -148,6 +153,7 @@ def test_an_environment_is_compared_by_what_is_recorded(shop: Place) -> None:
     assert ["loosened", "sales.total", 'rule "not too much" removed'] in found
 
 
+@pytest.mark.long
 def test_a_name_that_means_two_things_is_refused(shop: Place) -> None:
     shop.run("materialize")
     git(shop.root, "branch", "prod")
@@ -256,6 +262,7 @@ def breaks(place: Place, against: str = "main") -> list[dict]:
     return [each for each in view["findings"] if each["kind"] == "breaking"]
 
 
+@pytest.mark.long
 def test_a_renamed_column_names_what_really_uses_it_and_whom_that_affects(chain: Place) -> None:
     chain.edit("products/sales.py", "    amount: int", "    net_amount: int")
     chain.edit("products/sales.py", '.alias("amount")', '.alias("net_amount")')
@@ -270,6 +277,7 @@ def test_a_renamed_column_names_what_really_uses_it_and_whom_that_affects(chain:
     }
 
 
+@pytest.mark.long
 def test_a_column_that_only_people_read_breaks_for_them(chain: Place) -> None:
     chain.edit("products/sales.py", "count(*) as lines", "count(*)::integer as lines")
     [narrowed] = breaks(chain)
@@ -288,6 +296,7 @@ def test_a_column_that_nobody_uses_breaks_nobody(chain: Place) -> None:
     assert removed["details"][-1]["text"].startswith("nobody else relies on it")
 
 
+@pytest.mark.long
 def test_a_user_that_was_not_changed_with_it_relies_on_a_column(chain: Place) -> None:
     chain.edit("products/sales.py", 'owner="shop"', 'owner="finance"')
     chain.edit(
@@ -316,6 +325,7 @@ def test_functions_of_before_are_not_run(chain: Place) -> None:
     assert renamed["what"] == "renamed to total; may be used by sales.ratio"
 
 
+@pytest.mark.long
 def test_what_an_environment_publishes_is_used_by_what_is_declared(chain: Place) -> None:
     assert chain.run("materialize").code == 0
     chain.edit("products/sales.py", "    amount: int", "    net_amount: int")
@@ -358,11 +368,13 @@ def test_a_break_needs_a_major_version_or_a_deprecation(chain: Place) -> None:
     assert announced["details"][-1] == {"label": "version", "text": "1.4.0 -> 2.0.0 announces it"}
 
 
+@pytest.mark.long
 def test_without_a_version_a_deprecation_is_named(chain: Place) -> None:
     rename(chain)
     assert of_column(chain)["details"][-1]["text"].startswith("amount kept until ")
 
 
+@pytest.mark.long
 def test_an_addition_needs_a_minor_version(chain: Place) -> None:
     chain.edit("products/sales.py", 'owner="shop"', 'owner="shop", version="1.4.0"')
     committed(chain)
@@ -408,6 +420,7 @@ def test_logic_that_changed_alone_is_told_in_words(chain: Place) -> None:
     assert chain.run("check", "--against", "main").code == 0
 
 
+@pytest.mark.long
 def test_logic_of_a_function_is_told_by_the_names_of_what_changed(chain: Place) -> None:
     chain.edit("products/sales.py", '(pl.col("x") * 2)', '(pl.col("x") * 3)')
     told = logic(chain)
@@ -417,6 +430,7 @@ def test_logic_of_a_function_is_told_by_the_names_of_what_changed(chain: Place) 
     assert told[0][2].startswith("its code changed (lines)")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "described",
     [
@@ -433,6 +447,7 @@ def test_logic_that_changed_with_its_description_is_fine(chain: Place, described
     assert logic(chain) == []
 
 
+@pytest.mark.long
 def test_a_review_date_that_moved_is_a_description(place: Place) -> None:
     place.numbers("numbers-1", 1)
     place.write("products/sales.py", LINES)
@@ -443,6 +458,7 @@ def test_a_review_date_that_moved_is_a_description(place: Place) -> None:
     assert logic(place) == []
 
 
+@pytest.mark.long
 def test_a_description_that_changed_alone_is_a_note(chain: Place) -> None:
     chain.edit(
         "products/sales.py",
@@ -453,6 +469,7 @@ def test_a_description_that_changed_alone_is_a_note(chain: Place) -> None:
     assert "other words" not in chain.run("check", "--against", "main").out, "it is told once"
 
 
+@pytest.mark.long
 def test_a_query_with_the_new_name_of_a_column_is_the_same_logic(chain: Place) -> None:
     rename(chain)
     chain.edit("products/sales.py", "sum(amount)", "sum(net_amount)")
@@ -461,6 +478,7 @@ def test_a_query_with_the_new_name_of_a_column_is_the_same_logic(chain: Place) -
     assert [name for _, name, _ in logic(chain)] == ["sales.daily"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("severity", "code"), [("error", 4), ("warning", 0), ("off", 0)])
 def test_a_policy_says_how_much_it_matters(chain: Place, severity: str, code: int) -> None:
     chain.write(
@@ -490,6 +508,7 @@ def test_what_a_change_did_to_the_numbers(chain: Place) -> None:
     assert details[-1][1].startswith("discount desk (discounts")
 
 
+@pytest.mark.long
 def test_numbers_are_of_two_environments(chain: Place) -> None:
     chain.run("materialize")
     for arguments, problem in (
