@@ -424,6 +424,8 @@ class Waiver(Struct, frozen=True, kw_only=True):
     @property
     def expires(self) -> datetime:
         """The first moment at which it does not count any more."""
+        if self.until == date.max:
+            return datetime.max.replace(tzinfo=UTC)
         return datetime.combine(self.until + timedelta(days=1), time(), UTC)
 
     def is_in_force(self, now: datetime) -> bool:

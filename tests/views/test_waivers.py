@@ -309,3 +309,28 @@ def test_rows_with_maps(shop: Place) -> None:
     assert held.code == 3, held.out
     assert shop.run(*WAIVE, "--until", "2024-01-31").code == 0
     assert shop.run("materialize", *AT).code == 0
+
+
+def test_texts_are_recorded_without_control_characters(shop: Place) -> None:
+    hostile = "known\x1b[31m\u202e\ud800"
+    texts = [hostile if word == "it is known" else word for word in WAIVE]
+    done = shop.run(*texts, "--until", "2024-01-31", "--approved-by", hostile)
+    assert done.code == 0, done.err
+    [listed] = shop.run("waivers", "--json", *AT).json
+    for text in (listed["because"], listed["approved_by"]):
+        assert text.startswith("known")
+        assert not set("\x1b\u202e\ud800") & set(text)
+    assert shop.run("materialize", *AT).code == 0
+
+
+def test_the_last_day_there_is(shop: Place) -> None:
+    declared = (
+        "from assay import waiver\n"
+        + DECLARED
+        + 'waiver("sales.days", rule="no large line", rows=1,'
+        ' until="9999-12-31", because="known")\n'
+    )
+    shop.write("products/sales.py", declared, header=True)
+    done = shop.run("materialize", *AT)
+    assert done.code == 0, done.out + done.err
+    assert "until 9999-12-31" in shop.run("waivers").out

@@ -81,10 +81,10 @@ def verb(
         wanted = Wanted(
             rule=rule,
             until=until,
-            because=because.strip(),
+            because=clean(because.strip()),
             author=user(),
-            approved_by=approved_by.strip(),
-            parts=parts,
+            approved_by=clean(approved_by.strip()),
+            parts=tuple(map(clean, parts)),
             key=_pairs(key),
             rows=rows,
             measured=measured,
