@@ -67,5 +67,7 @@ def test_names_and_environments(shop: Place) -> None:
         assay.read("p", env="staging", project=shop.root)
     with pytest.raises(UsageError, match="no project here"):
         assay.read("p", project="/")
+    with pytest.raises(UsageError, match=r"as of 2001.*\n.*`products history p` says when"):
+        assay.read("p", as_of="2001-01-01", project=shop.root)
     with pytest.raises(UsageError, match="is no moment"):
         assay.read("p", as_of="noon", project=shop.root)

@@ -142,7 +142,9 @@ class Published:
         problem = f"is not published in {self.environment}{self.when}"
         if matches:
             problem = f"could be {' or '.join(sorted(matches))}"
-        hint = nearest(name, self.versions) or "`products status` says what is."
+        earlier = f"`products history {name}` says when it was published."
+        now = "`products status` says what is published."
+        hint = nearest(name, self.versions) or (earlier if self.when else now)
         raise UsageError(f"{name!r} {problem}", hint=hint)
 
     @property
