@@ -334,3 +334,15 @@ def test_the_last_day_there_is(shop: Place) -> None:
     done = shop.run("materialize", *AT)
     assert done.code == 0, done.out + done.err
     assert "until 9999-12-31" in shop.run("waivers").out
+
+
+def test_what_it_does_beside_the_others(shop: Place) -> None:
+    declared = DECLARED.replace('"day is not null")', '"day < 3")')
+    shop.write("products/sales.py", declared, header=True)
+    assert shop.run("materialize", "--now", "2024-01-05T06:30").code == 3
+    first = shop.run(*WAIVE, "--until", "2024-01-31")
+    assert "still held back by day is there" in first.out
+    rest = ["day is there" if word == "large" else word for word in WAIVE]
+    both = shop.run(*rest, "--until", "2024-01-31")
+    assert "`products materialize` publishes what is held back" in both.out
+    assert shop.run("materialize", *AT).code == 0

@@ -113,7 +113,9 @@ def waive(workspace: Workspace, name: str, wanted: Wanted) -> tuple[WaiverView, 
         waiver = replace(waiver, rows=by_part)
     waiver = replace(waiver, id=f"w{digest([waiver, now.isoformat()])[:7]}")
     workspace.catalog.waive(waiver)
-    return waiver_view(waiver, now), _effect(verdict, waiver, now)
+    declared = [w for w in product.waivers if w.environment in {"", workspace.environment}]
+    others = [*declared, *observed.facts.waivers(name)]
+    return waiver_view(waiver, now), _effect(verdict, waiver, others, now)
 
 
 def _chosen(wanted: Wanted) -> str:
@@ -167,11 +169,13 @@ def _failing(verdict: Verdict | None, rule: Rule) -> RuleResult | None:
     return next((r for r in results if r.text == rule.text and r.status is Status.FAILED), None)
 
 
-def _effect(verdict: Verdict | None, waiver: Waiver, now: datetime) -> str:
-    """Return what happens with a waiver now."""
+def _effect(
+    verdict: Verdict | None, waiver: Waiver, others: Sequence[Waiver], now: datetime
+) -> str:
+    """Return what happens with a waiver now, beside the others of the product."""
     if verdict is None:
         return "nothing is held back now"
-    after = with_waivers(verdict, [waiver], now)
+    after = with_waivers(verdict, [*others, waiver], now)
     if after.passed:
         return "`products materialize` publishes what is held back"
     others = [r.text for r in after.results if r.status in {Status.FAILED, Status.ERROR}]
