@@ -170,12 +170,12 @@ def _failing(verdict: Verdict | None, rule: Rule) -> RuleResult | None:
 
 
 def _effect(
-    verdict: Verdict | None, waiver: Waiver, others: Sequence[Waiver], now: datetime
+    verdict: Verdict | None, waiver: Waiver, beside: Sequence[Waiver], now: datetime
 ) -> str:
     """Return what happens with a waiver now, beside the others of the product."""
     if verdict is None:
         return "nothing is held back now"
-    after = with_waivers(verdict, [*others, waiver], now)
+    after = with_waivers(verdict, [*beside, waiver], now)
     if after.passed:
         return "`products materialize` publishes what is held back"
     others = [r.text for r in after.results if r.status in {Status.FAILED, Status.ERROR}]
