@@ -56,6 +56,7 @@ KEPT = [
 ]
 
 
+@pytest.mark.long
 def test_nothing_changed(shop: Place) -> None:
     checked = shop.run("check", "--against", "main")
     assert (checked.code, checked.err) == (0, "")

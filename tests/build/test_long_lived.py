@@ -9,6 +9,8 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from assay.build.execute import execute
 from assay.build.workspace import open_workspace
 from assay.plan.request import Request, RunOptions
@@ -51,6 +53,7 @@ def failing(doubled: pl.DataFrame):
 """
 
 
+@pytest.mark.long
 def test_many_runs_in_one_process_leave_nothing_behind(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.write("pyproject.toml", "[tool.products]\n")

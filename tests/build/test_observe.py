@@ -88,6 +88,7 @@ def test_a_file_changed_a_moment_ago_is_not_trusted_by_its_time(root: Path) -> N
     assert not has_new_listing(state, {f.path: f for f in state.files}, later)
 
 
+@pytest.mark.long
 def test_nothing_is_recorded_where_nothing_changed(place: Place) -> None:
     """Also of files that two sources have, by other names of their parts, and of content that was there before."""
     for shop in ("a", "b"):

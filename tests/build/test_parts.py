@@ -313,6 +313,7 @@ sums = sql_product("sums", "select rest, sum(x)::bigint as x from by_rest group 
     assert place.query("select count(*) as n from by_rest") == [{"n": 0}]
 
 
+@pytest.mark.long
 def test_snapshots_of_the_price_of_oil(place: Place) -> None:
     """Six real snapshots of one file: days restated, removed, appended, and one night the very same bytes."""
     place.write(
@@ -1249,6 +1250,7 @@ lines = sql_product("lines", "from raw", owner="o", each="raw")
     assert place.query("select x from lines order by x") == [{"x": 1}, {"x": 2}]
 
 
+@pytest.mark.long
 def test_forced_parts_go_out_beside_held_ones(shop: Place) -> None:
     shop.edit("products/shop.py", "contract=Lines)", 'contract=Lines, on_failed_part="hold_part")')
     shop.edit(

@@ -174,6 +174,7 @@ def test_without_the_history_the_check_says_so(checkout: Place, shell: Shell) ->
     assert "origin/main" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_the_job_of_gitlab(checkout: Place, shell: Shell) -> None:
     job = yaml.safe_load(FILES[JOB])["data contracts"]
     [check] = [command for command in job["script"] if command.startswith("products")]

@@ -725,6 +725,7 @@ def test_what_one_module_registers_does_not_count_for_those_that_do_not_reach_it
     assert stale(place) == {"a.p"}
 
 
+@pytest.mark.long
 def test_the_digest_of_code_does_not_depend_on_the_order_of_sets(place: Place) -> None:
     place.write(
         "lib/money.py",

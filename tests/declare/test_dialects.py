@@ -77,6 +77,7 @@ def test_what_is_the_same_in_duckdb_is_not_built_again(place: Place) -> None:
     assert "sales.daily" in place.run("plan").out
 
 
+@pytest.mark.long
 def test_another_version_of_the_library_that_writes_other_sql_builds_again(
     place: Place, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -505,6 +505,7 @@ def test_a_lack_of_memory_is_no_mistake_in_the_declarations(place: Place) -> Non
     assert (ran.code, "mistake" in ran.err, "`ulimit -v`" in ran.err) == (1, False, True), ran
 
 
+@pytest.mark.long
 def test_texts_and_numbers_of_ones_own_kind_are_what_they_say(place: Place) -> None:
     place.write(
         "products/sales.py",

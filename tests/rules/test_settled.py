@@ -361,6 +361,7 @@ def test_a_restatement_goes_on_with_rows_that_no_rule_holds(place: Place) -> Non
     assert place.query("select sum(x)::bigint as x from daily") == [{"x": 13}]
 
 
+@pytest.mark.long
 def test_a_restatement_of_one_part_and_one_rule(place: Place) -> None:
     declare(place)
     rules = 'rules=[rule.closed("day", before="start of month", text="month"), rule.closed("day", before="7 days ago", text="week")]'

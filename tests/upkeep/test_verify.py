@@ -736,6 +736,7 @@ def test_a_damaged_index_is_made_anew(shop: Place) -> None:
     assert findings(shop) == (0, [])
 
 
+@pytest.mark.long
 def test_random_bits_of_a_catalog_never_give_a_traceback_nor_other_rows(shop: Place) -> None:
     """Whatever bit flips: the rows that were published, or an error that is worded."""
     file, random_ = shop.root / ".products/catalog.db", random.Random(7)

@@ -54,6 +54,7 @@ def lines_of(place: Place, *arguments: str) -> list[str]:
     return place.run("check", "--against", *arguments).out.splitlines()
 
 
+@pytest.mark.long
 def test_nothing_changed(shop: Place) -> None:
     ran = shop.run("check", "--against", "main")
     assert ran.code == 0
@@ -129,6 +130,7 @@ def test_json_has_the_place_of_each_change(shop: Place) -> None:
     assert finding["line"] > 0
 
 
+@pytest.mark.long
 def test_a_folder_and_a_copy_of_a_manifest(shop: Place) -> None:
     copy = shop.root.parent / "copy"
     shutil.copytree(shop.root, copy, ignore=shutil.ignore_patterns(".products"))
@@ -142,6 +144,7 @@ def test_a_folder_and_a_copy_of_a_manifest(shop: Place) -> None:
     assert sorted(p.name for p in copy.rglob("*")) == before, "reading a folder changes nothing"
 
 
+@pytest.mark.long
 def test_an_environment_is_compared_by_what_is_recorded(shop: Place) -> None:
     shop.run("materialize")
     assert shop.run("check", "--against", "env:prod").code == 0
@@ -285,6 +288,7 @@ def test_a_column_that_only_people_read_breaks_for_them(chain: Place) -> None:
     assert narrowed["details"][0]["text"] == "discount desk (discounts, due 07:00)"
 
 
+@pytest.mark.long
 def test_a_column_that_nobody_uses_breaks_nobody(chain: Place) -> None:
     chain.edit("products/sales.py", "    amount: int", "    amount: int\n    spare: int")
     chain.edit("products/sales.py", '.alias("amount"))', '.alias("amount"), spare=1)')
@@ -349,6 +353,7 @@ def of_column(place: Place, column: str = "amount") -> dict:
     return finding
 
 
+@pytest.mark.long
 def test_a_break_needs_a_major_version_or_a_deprecation(chain: Place) -> None:
     chain.edit("products/sales.py", 'owner="shop"', 'owner="shop", version="1.4.0"')
     committed(chain)
@@ -388,6 +393,7 @@ def test_an_addition_needs_a_minor_version(chain: Place) -> None:
     assert added["details"] == [{"label": "needs", "text": "version 1.5.0 (is 1.4.0)"}]
 
 
+@pytest.mark.long
 def test_a_deprecated_column_goes_when_its_day_has_come(chain: Place) -> None:
     text = CHAIN.replace("sum(amount)::bigint as net", "count(*)::bigint as net")
     past = 'owner="shop", deprecated={"amount": "2020-03-01"}'
@@ -439,6 +445,7 @@ def test_logic_of_a_function_is_told_by_the_names_of_what_changed(chain: Place) 
         'owner="finance", rules=[rule.rows(at_least=1)]',
     ],
 )
+@pytest.mark.long
 def test_logic_that_changed_with_its_description_is_fine(chain: Place, described: str) -> None:
     chain.edit("products/sales.py", "from lines group by id", "from lines where id > 0 group by id")
     text = (chain.root / "products/sales.py").read_text()

@@ -227,6 +227,7 @@ def test_words_are_few_short_and_on_one_line() -> None:
         ("select 1 from t where x in (" + ", ".join(f"a{n}" for n in range(5000)) + ")", "b", 1),
     ],
 )  # fmt: skip
+@pytest.mark.long
 def test_large_queries_are_compared(before: str, after: str, count: int) -> None:
     assert len(query_changes(before, before.replace("a", after).replace("bs ", "as "))) == count
 

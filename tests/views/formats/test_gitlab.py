@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 
 from assay.views.check import CheckView, DetailView, Level
@@ -26,6 +27,7 @@ def test_an_issue() -> None:
 
 @settings(deadline=None)
 @given(VIEWS)
+@pytest.mark.long
 def test_every_finding_is_an_issue_that_can_be_shown(hostile: CheckView) -> None:
     issues = json.loads(json.dumps(code_quality(hostile)))
     assert len({issue["fingerprint"] for issue in issues}) == len(hostile.findings)

@@ -79,6 +79,7 @@ def test_nothing_is_linked_or_mentioned() -> None:
 
 @settings(deadline=None)
 @given(VIEWS)
+@pytest.mark.long
 def test_the_table_has_a_row_for_each_finding(hostile: CheckView) -> None:
     text = check_summary(hostile)
     rows = table(text)
@@ -164,6 +165,7 @@ def test_what_is_worst_comes_first_and_details_are_folded() -> None:
 
 @settings(deadline=None, max_examples=15)
 @given(st.sampled_from([1, 15, 600]), TEXTS, st.sampled_from([1, 20, 300]))
+@pytest.mark.long
 def test_it_is_bounded(number: int, text: str, times: int) -> None:
     details = (DetailView(label="affects", text=(text or "é") * times),)
     found = [
