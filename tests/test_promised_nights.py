@@ -15,6 +15,8 @@ from assay.catalog import open_catalog
 from tests.conftest import Place
 from tests.server import Server
 
+pytestmark = pytest.mark.long
+
 STEPS = 40 if os.environ.get("ASSAY_FAULTS") else 12
 SEEDS = range(12 if os.environ.get("ASSAY_FAULTS") else 1)
 DAY = timedelta(days=1)

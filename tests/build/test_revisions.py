@@ -13,6 +13,8 @@ from assay.errors import UsageError
 from assay.plan.graph import Graph
 from tests.conftest import Place
 
+pytestmark = pytest.mark.long
+
 TOTAL = 'total = sql_product("total", "select sum(x)::bigint as total from numbers", owner="o")\n'
 
 
@@ -98,7 +100,6 @@ def test_nothing_of_the_working_tree_is_imported(place: Place) -> None:
     assert ran.stdout == "sales.before\n", ran.stderr
 
 
-@pytest.mark.long
 def test_only_variables_that_are_named_are_given(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,21 +117,18 @@ def test_only_variables_that_are_named_are_given(
     assert [*read(place, commit, "$SHOP_NAME").products] == ["sales.north_none"]
 
 
-@pytest.mark.long
 def test_code_that_never_ends_is_ended(place: Place) -> None:
     assert why(place, "import time\nwhile True: time.sleep(1)\n", limit=4).endswith(
         "reading it took longer than 4 s"
     )
 
 
-@pytest.mark.long
 def test_code_that_ends_the_process_is_no_graph(place: Place) -> None:
     text = "import os\nos._exit(0)\n"
     assert why(place, text).endswith("its code ended the process that read it")
     assert "SystemExit" in why(place, "raise SystemExit(0)\n")
 
 
-@pytest.mark.long
 def test_code_that_prints_is_no_reply(place: Place) -> None:
     text = 'import os\nprint("{}", flush=True)\nos.write(1, b"{}")\n'
     place.write("products/sales.py", text + TOTAL, header=True)

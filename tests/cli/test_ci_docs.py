@@ -16,6 +16,8 @@ import yaml
 from assay.cli.main import main, verb_of
 from tests.conftest import ROOT, Place
 
+pytestmark = pytest.mark.long
+
 TEXT = (ROOT / "docs/ci.md").read_text()
 BLOCKS = re.findall(r"```yaml\n# (\S+)\n(.*?)```", TEXT, re.S)
 FILES: dict[str, str] = {name: f"# {name}\n{text}" for name, text in BLOCKS}
@@ -174,7 +176,6 @@ def test_without_the_history_the_check_says_so(checkout: Place, shell: Shell) ->
     assert "origin/main" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.long
 def test_the_job_of_gitlab(checkout: Place, shell: Shell) -> None:
     job = yaml.safe_load(FILES[JOB])["data contracts"]
     [check] = [command for command in job["script"] if command.startswith("products")]

@@ -6,6 +6,8 @@ import pytest
 
 from tests.conftest import Place
 
+pytestmark = pytest.mark.long
+
 DECLARED = """
 from assay import parts
 raw = source.files("raw/{day:date}.csv", columns={"id": "bigint", "mail": "varchar", "shop": "varchar", "amount": "decimal(18,2)"}, event_time="day")
@@ -118,7 +120,6 @@ def test_values_of_sensitive_columns_are_masked_under_other_names(shop: Place) -
     assert "kind 1" in text
 
 
-@pytest.mark.long
 def test_the_same_test_is_written_each_time_and_no_file_is_overwritten(shop: Place) -> None:
     first = generated(shop, "more", "--rows", "4")
     again = shop.run("test", "--generate", "more")
@@ -151,7 +152,6 @@ def test_parts_time_and_products_without_inputs(shop: Place) -> None:
         ("chance", "gave something else the second time"),
     ],
 )
-@pytest.mark.long
 def test_products_of_which_no_test_is_made(shop: Place, name: str, why: str) -> None:
     ran = shop.run("test", "--generate", name)
     assert ran.code in {1, 2}

@@ -193,6 +193,7 @@ def test_what_cannot_be_read_is_no_comparison(shop: Place, text: str, problem: s
     assert "git fetch" not in ran.err, "there is no remote"
 
 
+@pytest.mark.long
 def test_mistakes_in_the_old_declarations_are_told_as_those_of_the_old_side(shop: Place) -> None:
     shop.edit("products/sales.py", "from lines", "from nowhere")
     committed(shop)
@@ -416,6 +417,7 @@ def logic(place: Place) -> list[tuple[str, str, str]]:
     return [(f["level"], f["name"], f["what"]) for f in findings if f["kind"] == "logic"]
 
 
+@pytest.mark.long
 def test_logic_that_changed_alone_is_told_in_words(chain: Place) -> None:
     chain.edit("products/sales.py", "from lines group by id", "from lines where id > 0 group by id")
     [(level, name, what)] = logic(chain)
@@ -499,6 +501,7 @@ def test_a_policy_says_how_much_it_matters(chain: Place, severity: str, code: in
 # ------------------------------------------------------------------------- what the numbers did
 
 
+@pytest.mark.long
 def test_what_a_change_did_to_the_numbers(chain: Place) -> None:
     chain.edit("products/sales.py", "sum(amount)::bigint", "sum(amount)::decimal(18, 2)")
     assert chain.run("materialize").code == 0
