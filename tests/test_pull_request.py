@@ -106,6 +106,7 @@ def test_the_polite_one_passes(shop: Place) -> None:
     assert "0 errors" in checked.out.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_a_pipeline_reads_it_in_its_own_format(shop: Place) -> None:
     edit(shop, "products/sales.py", *RENAMED)
     checked = shop.run("check", "--against", "main", "--format", "github")

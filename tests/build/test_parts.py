@@ -998,6 +998,7 @@ def told_alike(shop: Place) -> dict[str, dict]:
     return mine
 
 
+@pytest.mark.long
 def test_totals_are_put_together_from_those_of_the_parts(new_shop: Place) -> None:
     declared = SHOP.replace('@product(owner="o", each="raw", contract=Lines)\n', "")
     new_shop.write("products/shop.py", declared + TWIN)
@@ -1331,6 +1332,7 @@ def test_a_query_that_looks_at_other_rows_says_which_parts_it_needs(shop: Place)
     assert shop.run("ls").code == 0
 
 
+@pytest.mark.long
 def test_held_parts_are_told_to_whom_they_concern(shop: Place) -> None:
     shop.edit("products/shop.py", "contract=Lines)", 'contract=Lines, on_failed_part="hold_part")')
     shop.edit("products/shop.py", "from assay import", "from assay import Consumer,")
@@ -1398,6 +1400,7 @@ def test_what_follows_a_wrong_table_is_not_wrong_for_that(shop: Place, old: str,
     assert (ran.code, "shop.copy" in ran.err) == (2, False), ran.err
 
 
+@pytest.mark.long
 def test_a_row_of_the_future_in_one_of_many_parts(new_shop: Place) -> None:
     """What is remembered of each part is its last event: where that is ahead, rows are looked at."""
     rules = "rules=[rule.fresh_event_time(within='9000 days', text='fresh')]"

@@ -177,6 +177,7 @@ def test_nobody_waits_with_it(place: Place) -> None:
     assert (place.root / "order").read_text() == "abcda"
 
 
+@pytest.mark.long
 def test_stopping_does_not_wait_for_it(place: Place) -> None:
     declare(
         place,

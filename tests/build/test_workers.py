@@ -559,6 +559,7 @@ def test_the_second_ctrl_c_ends_what_hangs(place: Place) -> None:
     )
 
 
+@pytest.mark.long
 def test_sigterm_ends_what_hangs(place: Place) -> None:
     declare(place, WAITS.format(how=DEADLOCK).replace(", isolate=True", ""))
     run = begun(place)

@@ -172,6 +172,7 @@ def test_names_that_match_nothing(declared: Place) -> None:
         assert words in ran.err
 
 
+@pytest.mark.long
 def test_a_product_that_hangs_is_left(declared: Place) -> None:
     write_tests(declared, "hangs", "[hangs]\ninputs.numbers = []\nexpect = []\n")
     write_tests(declared, "doubled", "[a]\ninputs.numbers = []\nexpect = []\n")

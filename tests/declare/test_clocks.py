@@ -117,6 +117,7 @@ p = sql_product('p', 'select x from numbers', owner='o', changes_with='day', rul
     assert place.query("select x from p") == [{"x": 5}]
 
 
+@pytest.mark.long
 def test_a_function_is_given_the_moment(place: Place) -> None:
     declare(
         place,

@@ -216,6 +216,7 @@ def test_a_decorator_that_is_ours_no_more(coded: Place) -> None:
 @pytest.mark.parametrize(
     "body", ["", "[]", "3", '{"a": 3}', '{"a": {"1": 3}}', '{"a": {"1": ["x", 3, {}]}}', "\0"]
 )
+@pytest.mark.long
 def test_damaged_knowledge_of_functions_is_made_anew(coded: Place, body: str) -> None:
     file, before = coded.root / KNOWN, codes(coded)
     first, _, _ = file.read_text().partition("\n")

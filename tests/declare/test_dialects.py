@@ -44,6 +44,7 @@ def test_a_query_of_another_dialect_is_built_checked_and_published(place: Place)
     assert row == {"size": "many", "n": 2, "most": 3}
 
 
+@pytest.mark.long
 def test_the_library_is_loaded_only_to_declare(place: Place) -> None:
     declare(place, DAILY)
     assert loaded(place, "materialize")

@@ -275,6 +275,7 @@ def test_the_past_is_told_exactly_since_it_is_told(
 
 
 @pytest.mark.parametrize("broken", ["pointers", "previous", "window"])
+@pytest.mark.long
 def test_the_properties_catch_a_rule_that_is_left_out(
     broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,11 +32,11 @@ HERE = Where("x.py", 1)
 LARGE = os.environ.get("ASSAY_EXACTNESS") == "large"
 MORE = LARGE or bool(os.environ.get("ASSAY_FAULTS"))  # which every change to land is tried with
 EXAMPLES = 1500 if LARGE else 25
-SOME = 1 if MORE else 8  # of the checks on a type, one in so many is judged
+SOME = 1 if MORE else 16  # of the checks on a type, one in so many is judged
 COMPARED = (
     1 if LARGE or not MORE else 2
 )  # and of those, one in so many compared: pandera takes a while
-EVERY_OF_NONE = 8 if MORE else 24
+EVERY_OF_NONE = 8 if MORE else 48
 C = pa.Check
 NAN, INF = float("nan"), float("inf")
 D = decimal.Decimal

@@ -146,6 +146,7 @@ def test_in_another_environment_it_does_not_count(shop: Place) -> None:
         ([], "a waiver needs --rule and --until"),
     ],
 )
+@pytest.mark.long
 def test_mistakes(shop: Place, options: list[str], told: str) -> None:
     done = shop.run(*WAIVE, *options)
     assert done.code == 2
@@ -189,6 +190,7 @@ def test_one_that_is_declared(shop: Place) -> None:
         ('"sales.days", rule="large", rows=1, parts="x"', "parts='x' should be a list of texts"),
     ],
 )
+@pytest.mark.long
 def test_mistakes_in_a_declaration(shop: Place, arguments: str, told: str) -> None:
     waiver = f'waiver({arguments}, until="2024-01-31", because="known")'
     shop.write(

@@ -156,6 +156,7 @@ def page(watch: Watch, path: str) -> str:
     return f"http://127.0.0.1:{port}{path}"
 
 
+@pytest.mark.long
 def test_health_and_metrics(place: Place, watches: list[Watch]) -> None:
     watches.append(watch := Watch(place, "1", "--port", "0", "--healthy-within", "3s"))
     watch.until("turn")
