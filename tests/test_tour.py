@@ -237,8 +237,8 @@ def test_countries_are_not_lost(example: Place) -> None:
 
     example.edit(
         "products/sales.py",
-        '"Region Name": pl.String,\n    },\n',
-        '"Region Name": pl.String,\n    },\n    null_values=["NA"],\n',
+        '"Region Name": (pl.String, "continent"),\n    },\n',
+        '"Region Name": (pl.String, "continent"),\n    },\n    null_values=["NA"],\n',
     )
     _, told = events(example)
     assert "alpha2 is never missing" in [r["text"] for r in told["sales.countries_mapped"]["rules"]]

@@ -148,7 +148,7 @@ def test_an_error_is_what_a_build_refuses(seed: int, place: Place) -> None:
     false = {n: wrong[n] for n in (wrong.keys() & reached) - refused.keys() - {""}}
     assert not false, false
     assert wrong, "the control: there are mistakes"
-    assert len(reached - refused.keys()) > 3, "the control: there are others"
+    assert len(reached - refused.keys()) > 1, "the control: there are others"
 
 
 # ------------------------------------------------------------------------------------------ once
