@@ -14,6 +14,7 @@ from assay.engines.damage import damage_reported
 from assay.engines.duckdb import parquet, reading_room
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import StoredTable
+from assay.engines.types import INTEGERS
 from assay.errors import UsageError
 from assay.model import Column
 from assay.sensitive import HIDDEN
@@ -22,22 +23,8 @@ if TYPE_CHECKING:
     import duckdb
 
 Number = int | float | Decimal
-_NUMERIC = {
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "HUGEINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "UHUGEINT",
-    "FLOAT",
-    "DOUBLE",
-    "DECIMAL",
-}
 _FLOATS = {"FLOAT", "DOUBLE"}
+_NUMERIC = {*INTEGERS, *_FLOATS, "DECIMAL"}
 _SIDES = ("before", "after")
 
 
