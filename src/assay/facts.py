@@ -152,7 +152,7 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     - `failing_rows`: digests of the failing rows, by part ('' for rows without one), where they
       are few enough to be waived one by one.
     - `waived`: until when, by whom and why it may be published although it fails; '' if nothing is
-      waived.
+      waived. `waived_by` has the ids of the waivers.
     """
 
     text: str
@@ -172,6 +172,7 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     digests: Mapping[str, str] = field(default_factory=dict)
     failing_rows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     waived: str = ""
+    waived_by: tuple[str, ...] = ()
 
 
 def worst_status(results: Iterable[RuleResult]) -> Status:

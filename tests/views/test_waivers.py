@@ -60,6 +60,17 @@ def test_what_is_waived_is_published_with_a_warning(shop: Place) -> None:
     assert (listed["state"], listed["used"], listed["approved_by"]) == ("open", True, "cfo")
 
 
+def test_a_reason_that_names_another_waiver_does_not_use_it(shop: Place) -> None:
+    assert shop.run(*WAIVE, "--until", "2024-01-31", "--rule", "negative", "--rows", "1").code == 0
+    [other] = shop.run("waivers", "--json", *AT).json
+    because = ["--because", f"as in ({other['id']}): known"]
+    assert shop.run(*WAIVE, "--until", "2024-01-31", *because).code == 0
+    assert shop.run("materialize", *AT).code == 0
+    used = {w["id"]: w["used"] for w in shop.run("waivers", "--json", *AT).json}
+    assert used.pop(other["id"]) is False
+    assert list(used.values()) == [True]
+
+
 def test_when_it_expires_the_block_is_back(shop: Place) -> None:
     assert shop.run(*WAIVE, "--until", "2024-01-31").code == 0
     assert shop.run("materialize", *AT).code == 0

@@ -1,7 +1,6 @@
 """Reads of the catalog: pointers, releases, versions with their parts, verdicts, restated rows and waivers."""
 
 import json
-import re
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -176,9 +175,8 @@ class CatalogReads:
 
     def waivers_used(self) -> set[str]:
         """Return the ids of the waivers that let something through."""
-        query = "select results from verdicts where results like ?"
-        rows = self.database.rows(query, ['%"waived":%'])
-        return {id for (results,) in rows for id in re.findall(r"\((w[0-9a-f]{7})\):", results)}
+        verdicts = self.verdicts_where("where results like ?", ['%"waived_by":%'])
+        return {id for verdict in verdicts for r in verdict.results for id in r.waived_by}
 
     def restated(self, environment: str) -> Sequence[RestatedRows]:
         """Return the restated rows of an environment, oldest first."""

@@ -107,8 +107,9 @@ def _let_through(result: RuleResult, allowed: _Allowed) -> RuleResult:
     text = "; ".join(
         dict.fromkeys(f"until {w.until} by {w.by} ({w.id}): {w.because}" for w in allowed.by)
     )
+    result = replace(result, waived=text, waived_by=tuple(waiver.id for waiver in allowed.by))
     if allowed.all:
-        return replace(result, status=Status.WARNING, waived=text)
+        return replace(result, status=Status.WARNING)
     return replace(result, waived=f"{', '.join(sorted(allowed.parts))} {text}")
 
 
