@@ -79,6 +79,17 @@ def test_held_back_and_published(shop: Place) -> None:
     none = shop.run("diff", "total", "--held")
     assert none.code == 2
     assert "no version of sales.total is held back" in none.err
+    assert "It waits for what is held back: `products show sales.days --held`" in none.err
+
+
+def test_nothing_is_held_back(shop: Place) -> None:
+    none = shop.run("show", "days", "--held")
+    assert none.code == 2
+    assert "Readers see its newest version: `products show sales.days`." in none.err
+    shop.numbers("a", 101, 505)
+    assert "has to be built first: `products materialize sales.days`" in (
+        shop.run("show", "days", "--held").err
+    )
 
 
 def test_versions_releases_moments_and_environments(shop: Place) -> None:
@@ -96,6 +107,36 @@ def test_versions_releases_moments_and_environments(shop: Place) -> None:
     early = shop.run("diff", "days", "--before", "2001-01-01")
     assert early.code == 2
     assert "sales.days was not published in prod at 2001-01-01" in early.err
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        (
+            "prdo",
+            "there is no product or source 'prdo'\n  Did you mean --before prod (an environment)?",
+        ),
+        ("prod", "An environment is compared with --before prod or --after prod."),
+        ("2", "A release is compared with --before 2 or --after 2."),
+        ("v19e3b42", "A version is compared with --before v19e3b42 or --after v19e3b42."),
+        ("2024-01-05T07:00", "A moment is compared with --before 2024-01-05T07:00"),
+        ("held", "--held compares what is held back."),
+        ("previuos", "Did you mean --before previous?"),
+        ("totl", "Did you mean sales.total?"),
+        ("nosuchthing", "a version, release, moment or environment is given with --before"),
+    ],
+)
+def test_a_second_word_that_is_no_product(shop: Place, word: str, told: str) -> None:
+    done = shop.run("diff", "days", word)
+    assert done.code == 2
+    assert told in done.err
+
+
+def test_all_words_that_are_no_products_at_once(shop: Place) -> None:
+    told = shop.run("diff", "dyas", "prdo", "b").err
+    assert "'dyas'; there is no product or source 'prdo'; there is no product or source 'b'" in told
+    assert "Did you mean sales.days? Did you mean --before prod (an environment)?" in told
+    assert "cannot read the selector 'foo:bar'" in shop.run("diff", "foo:bar").err
 
 
 def test_every_product_at_once(shop: Place) -> None:

@@ -1,9 +1,7 @@
 """Compares two versions of a product: rows, totals, rules, and who is affected."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +12,6 @@ from msgspec.structs import replace
 from assay.build.evidence import never_shown
 from assay.build.inputs import Inputs, inputs_as_of_now
 from assay.build.workspace import Workspace, open_workspace
-from assay.catalog.catalog import Catalog
-from assay.catalog.versions import find_version
 from assay.decisions import Decision
 from assay.engines.difference import (
     Difference,
@@ -28,16 +24,15 @@ from assay.engines.difference import (
 )
 from assay.engines.tables import stored
 from assay.errors import UsageError
-from assay.facts import RuleResult, Status, Version, short
+from assay.facts import RuleResult, Status, Version
 from assay.model import QUARANTINE, Product
-from assay.plan.names import nearest
 from assay.plan.observed import Observed
 from assay.sensitive import HIDDEN, secret
 from assay.views.diff_columns import ComparedColumns, DiffOptions, compared_columns
+from assay.views.diff_sides import Side, side_of
 from assay.views.diff_views import DiffView, RowView, RuleMoveView, SideView, TotalView
 from assay.views.products import ProductViews
-from assay.views.read import moment, table_of
-from assay.views.versions import held_version
+from assay.views.read import table_of
 from assay.views.words.numbers import count_of
 
 if TYPE_CHECKING:
@@ -45,13 +40,6 @@ if TYPE_CHECKING:
 
 
 _HARMLESS = {"passed", "skipped"}  # between these, nothing happened
-
-
-class Side(Struct, frozen=True):
-    """A version to compare, and how it was asked for."""
-
-    label: str
-    version: Version
 
 
 class Comparer:
@@ -251,44 +239,8 @@ class Comparer:
         return hidden
 
     def side(self, name: str, what: str) -> Side:
-        """Return the version of a product that a text asks for.
-
-        - `published`: what readers see; `previous`: what they saw before that.
-        - `held`: what is held back.
-        - `v19e3…`: the version whose id begins like this; a number: as of that release; a moment:
-          what was published then; another text: what is published in that environment.
-
-        Raises UsageError if there is none.
-        """
-        catalog, environment = self._workspace.catalog, self._workspace.environment
-        if what == "held":
-            return Side("held back", held_version(self._workspace, name, self._steps[name]))
-        if what in {"published", "previous"}:
-            pointer = catalog.pointers(environment).get(name)
-            if pointer is None:
-                raise UsageError(f"{name} is not published in {environment}")
-            if what == "published":
-                return Side(what, catalog.version(pointer.version))
-            if not pointer.previous:
-                raise UsageError(f"{name} was published once: nothing was published before it")
-            return Side(what, find_version(catalog, name, pointer.previous))
-        if re.fullmatch(r"v[0-9a-f]+", what):
-            version = find_version(catalog, name, what)
-            return Side(short(version.id), version)
-        environments = catalog.environments()
-        if what in environments:
-            return _at(catalog, name, what, None, what)
-        try:
-            at = moment(what)
-        except UsageError:
-            problem = f"{what!r} is no version, release, moment or environment"
-            hint = nearest(what, [*environments, "published", "previous", "held"])
-            hint = hint or "Write v19e3b42, 214, 2011-12-09T07:00, an environment, or held."
-            raise UsageError(problem, hint=hint) from None
-        if isinstance(at, int) and not catalog.has_release(environment, at):
-            raise UsageError(f"there is no release {at} of {environment}")
-        label = f"release {what}" if isinstance(at, int) else what
-        return _at(catalog, name, environment, at, label)
+        """Return the version of a product that a text asks for, as `side_of`."""
+        return side_of(self._workspace, lambda: self._steps, name, what)
 
 
 class Diffs(Struct, frozen=True):
@@ -317,13 +269,13 @@ def diffs(
     views, skipped = [], {}
     for name in names:
         try:
-            sides = comparer.side(name, before), comparer.side(name, after)
+            old, new = (comparer.side(name, what) for what in (before, after))
         except UsageError as error:
             if not lenient or name not in error.what:
                 raise
             skipped[name] = error.what
             continue
-        views.append(comparer.compare(name, *sides, options))
+        views.append(comparer.compare(name, old, new, options))
     return Diffs(views, skipped)
 
 
@@ -357,15 +309,6 @@ def diff(
     with open_workspace(env, start=start, last_good=True) as workspace:
         full = workspace.graph.resolve(name)
         return diffs(workspace, [full], str(before), str(after), options).views[0]
-
-
-def _at(
-    catalog: Catalog, name: str, environment: str, at: datetime | int | None, label: str
-) -> Side:
-    pointer = catalog.pointers(environment, at).get(name)
-    if pointer is None:
-        raise UsageError(f"{name} was not published in {environment} at {label}")
-    return Side(label, catalog.version(pointer.version))
 
 
 # ----------------------------------------------------------------------------------- pieces

@@ -9,10 +9,10 @@ from assay.cli.opening import opened
 from assay.cli.options import ENV, options
 from assay.cli.printing import print_json
 from assay.errors import UsageError
-from assay.plan.select import select_products
 from assay.text import clean
 from assay.views.diff import diffs
 from assay.views.diff_columns import DiffOptions
+from assay.views.diff_sides import compared_products
 from assay.views.words.diff import diff_markdown, diffs_text
 from assay.views.words.numbers import count_of
 
@@ -92,7 +92,7 @@ def verb(
         before = "published"
     options = DiffOptions(key=key, measures=measure, by=by, tolerance=tolerance, limit=count, to=to)
     with opened(env, last_good=True) as workspace:
-        selected = sorted(select_products(workspace.graph, names))
+        selected = compared_products(workspace, names)
         found = diffs(
             workspace,
             selected,
