@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,6 +13,7 @@ from assay.engines.difference import comparing
 from assay.engines.tables import StoredTable
 from assay.errors import UsageError
 from assay.views.words.diff import _cell
+from benchmarks.differences import unchanged
 from tests.conftest import Place
 
 DECLARED = """
@@ -159,6 +161,10 @@ def test_a_key_that_repeats(shop: Place) -> None:
     assert asked.code == 2
     assert "sales.days: 2 rows have the key 1 after" in asked.err
     assert "Add columns to --key" in asked.err
+
+
+def test_without_an_engine_where_nothing_changed(tmp_path: Path) -> None:
+    assert unchanged(tmp_path, 3, 1).seconds > 0, "the benchmark fails if an engine is imported"
 
 
 def test_columns_that_changed(shop: Place) -> None:
