@@ -136,6 +136,16 @@ class PartCount(Struct, frozen=True, kw_only=True):
     rows: int
 
 
+class WaiverOver(Struct, frozen=True, kw_only=True):
+    """A waiver that would let a result through, if it were not over; `text` says how it ended.
+
+    - `at`: when it ended; None where that is not known.
+    """
+
+    text: str
+    at: datetime | None
+
+
 class RuleResult(Struct, frozen=True, kw_only=True):
     """The result of one rule on one version.
 
@@ -153,6 +163,7 @@ class RuleResult(Struct, frozen=True, kw_only=True):
       are few enough to be waived one by one.
     - `waived`: until when, by whom and why it may be published although it fails; '' if nothing is
       waived. `waived_by` has the ids of the waivers.
+    - `over`: the last waiver that would let it through, if it were not over; never recorded.
     """
 
     text: str
@@ -173,6 +184,7 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     failing_rows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     waived: str = ""
     waived_by: tuple[str, ...] = ()
+    over: WaiverOver | None = None
 
 
 def worst_status(results: Iterable[RuleResult]) -> Status:
@@ -244,12 +256,14 @@ class Move(Struct, frozen=True, kw_only=True):
 
     - `version`: the version to publish; '' takes the product away from its readers.
     - `previous`: the version that is published until then; '' for none.
+    - `waivers`: the ids of those that let the version through: none may be withdrawn by then.
     """
 
     product: str
     version: str
     previous: str = ""
     pinned: bool = False
+    waivers: tuple[str, ...] = ()
 
 
 class Release(Struct, frozen=True, kw_only=True):

@@ -388,6 +388,9 @@ class Source(Struct, frozen=True, kw_only=True):
         return tuple((column, names.index(column.name) + 1) for column in self.path_columns)
 
 
+EXPIRING = timedelta(days=14)  # before a waiver expires, it is listed as expiring
+
+
 class Waiver(Struct, frozen=True, kw_only=True):
     """Permission to publish what fails one rule of a product, until a day; it never changes.
 
@@ -403,6 +406,9 @@ class Waiver(Struct, frozen=True, kw_only=True):
     - `where`: the place of the declaration; None for one that was recorded by a command.
     - `at`: when it was recorded; None for a declared one.
     - `withdrawn`: when it was withdrawn; None if it was not.
+    - `rule_digest`: identifies the rule as it judged when the waiver was recorded; '' for a declared
+      one, which is about the rule as it is declared beside it.
+    - `changed`: whether the rule is gone, or judges otherwise than then; it is found, not recorded.
     """
 
     id: str
@@ -420,6 +426,8 @@ class Waiver(Struct, frozen=True, kw_only=True):
     most_measured: float | None = None
     where: Where | None = None
     withdrawn: datetime | None = None
+    rule_digest: str = ""
+    changed: bool = False
 
     @property
     def expires(self) -> datetime:
@@ -434,8 +442,28 @@ class Waiver(Struct, frozen=True, kw_only=True):
         return given and not self.is_over(now)
 
     def is_over(self, now: datetime) -> bool:
-        """Return whether it has expired at this moment, or was withdrawn."""
-        return self.withdrawn is not None or now >= self.expires
+        """Return whether it has expired at this moment, was withdrawn, or its rule has changed."""
+        return self.changed or self.withdrawn is not None or now >= self.expires
+
+    def is_expiring(self, now: datetime) -> bool:
+        """Return whether it still counts, and ends within 14 days."""
+        return not self.is_over(now) and self.expires - now <= EXPIRING
+
+    @property
+    def ended(self) -> datetime | None:
+        """When it ended, of one that is over; None if that is not known: its rule has changed."""
+        if self.withdrawn:
+            return min(self.withdrawn, self.expires)
+        return None if self.changed else self.expires
+
+    @property
+    def how_it_ended(self) -> str:
+        """How it ended, of one that is over, as it continues a sentence."""
+        if self.withdrawn and self.withdrawn < self.expires:
+            return f"was withdrawn on {self.withdrawn:%Y-%m-%d}"
+        if self.changed:
+            return "is of this rule as it was before it changed"
+        return f"expired on {self.until}"
 
     @property
     def tolerates(self) -> str:

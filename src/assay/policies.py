@@ -16,6 +16,7 @@ POLICIES = (
     "description",
     "names",
     "review",
+    "expired_waivers",
     "logic_drift",
 )
 SEVERITIES = ("error", "warning", "off")

@@ -1,6 +1,6 @@
 """Policies over declarations: who keeps them, whom they are for, and what a finding says."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,13 +18,14 @@ from assay.model import (
     Rule,
     Severity,
     Source,
+    Waiver,
     Where,
 )
 from assay.plan.graph import Graph
 from assay.plan.policies import broken, in_force
 from assay.policies import POLICIES, Policies, policies_of
 
-TODAY = date(2026, 12, 8)
+NOW = datetime(2026, 12, 8, tzinfo=UTC)
 HERE = Where("products/a.py", 1)
 X = Column(name="x", type="BIGINT", description="a number")
 
@@ -71,7 +72,7 @@ def policies(**table: Any) -> Policies:
 
 def found(graph: Graph, **table: Any) -> list[tuple[str, str, str]]:
     """Return the names that break a policy, with the severity and what it is about."""
-    broken_ones = broken(graph, policies(**table), TODAY)
+    broken_ones = broken(graph, policies(**table), NOW)
     return [(each.finding.name, each.finding.severity, each.finding.of) for each in broken_ones]
 
 
@@ -152,7 +153,7 @@ def test_columns_without_a_description_are_named() -> None:
         source("a.s"),
         source("a.t", columns=tuple(bare[:2])),
     )
-    findings = [each.finding for each in broken(graph, policies(description="error"), TODAY)]
+    findings = [each.finding for each in broken(graph, policies(description="error"), NOW)]
     whats = {(f.name, f.of): f.what for f in findings}
     assert whats.keys() == {("a.one", "c0"), ("a.many", ""), ("a.none", ""), ("a.t", "")}
     assert whats["a.many", ""].endswith(": c0, c1, c2, c3, c4 and 3 more")
@@ -207,9 +208,37 @@ def test_a_selector_that_names_nothing_is_a_mistake() -> None:
     "policy", [p for p in POLICIES if p not in {"logic_drift", "review", "names"}]
 )
 def test_each_finding_says_what_to_write(policy: str) -> None:
+    waiver = Waiver(id="w", product="a.b", rule="r", until=date.min, because="x", author="o")
     graph = graph_of(
-        product("a.b", owner=""), source("a.s", columns=(Column(name="y", type="DATE"),))
+        product("a.b", owner="", waivers=(waiver,)),
+        source("a.s", columns=(Column(name="y", type="DATE"),)),
     )
-    findings = [each.finding for each in broken(graph, policies(**{policy: "error"}), TODAY)]
+    findings = [each.finding for each in broken(graph, policies(**{policy: "error"}), NOW)]
     assert findings
     assert all(finding.needs and finding.what for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("until", "severity"),
+    [
+        (date(2026, 12, 7), "error"),
+        (date(2026, 12, 8), "warning"),
+        (date(2026, 12, 21), "warning"),
+        (date(2026, 12, 22), ""),
+    ],
+    ids=["over", "its last day", "14 days left", "15 days left"],
+)
+def test_declared_waivers_that_are_over(until: date, severity: str) -> None:
+    there = Where("products/waivers.py", 7)
+    waiver = Waiver(
+        id="w1", product="a.b", rule="r", until=until, because="x", author="o", where=there
+    )
+    graph = graph_of(product("a.b", rules=(rule("r"),), waivers=(waiver,)))
+    expected = [("a.b", severity, "r")] if severity else []
+    assert found(graph, expired_waivers="error") == expected
+    assert found(graph, expired_waivers="off") == []
+    [*of_policy] = broken(graph, policies(expired_waivers="warning"), NOW)
+    assert [each.where for each in of_policy] == [there] * bool(severity)
+    assert found(graph, expired_waivers="warning") == [("a.b", "warning", "r")] * bool(severity)
+    just_over = broken(graph, policies(expired_waivers="error"), NOW - timedelta(seconds=1))
+    assert {each.finding.severity for each in just_over} <= {"warning"}, "UTC days"

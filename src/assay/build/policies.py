@@ -1,6 +1,7 @@
 """The policies of a project that are not kept: those of the settings, and functions of its own."""
 
 from collections.abc import Collection
+from datetime import UTC
 
 from assay.build.workspace import Workspace
 from assay.declare.own_policies import run_own_policies
@@ -17,7 +18,7 @@ def broken_policies(workspace: Workspace, names: Collection[str]) -> list[Broken
     read = {read for name in names for read in graph.products[name].reads}
     is_all = graph.products.keys() <= set(names)
     looked_at = {*names, *(graph.sources if is_all else read & graph.sources.keys())}
-    found = list(broken(graph, policies, workspace.clock().date()))
+    found = list(broken(graph, policies, workspace.clock().astimezone(UTC)))
     if policies.own:
         found += run_own_policies(workspace.config, graph)
     return [each for each in found if each.finding.name in looked_at]

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from assay.build.workspace import Workspace
+from assay.decisions import Publish
 from assay.facts import Move, Release, Version
 from assay.plan.graph import Graph
 from assay.plan.observed import Facts
+from assay.plan.waivers import waivers_of
 
 
 class Publisher:
@@ -15,13 +17,13 @@ class Publisher:
         self.workspace, self.graph, self.facts, self.run = workspace, graph, facts, run
         self._releases: dict[str, int] = {}  # by product that this run has moved
 
-    def publish(self, versions: Sequence[Version]) -> Release:
-        """Publish versions in one release.
+    def publish(self, passed: Sequence[Publish]) -> Release:
+        """Publish versions that passed in one release.
 
         Raises Conflict if the pointer of one of these products, or of its inputs, was moved by
-        another run.
+        another run, or a waiver that let one through was withdrawn.
         """
-        moves = [self._move(version) for version in versions]
+        moves = [self._move(end.version, waivers_of(end.verdict)) for end in passed]
         release = self.workspace.catalog.release(
             self.workspace.environment,
             moves,
@@ -33,10 +35,10 @@ class Publisher:
         self._releases |= {move.product: release.id for move in moves}
         return release
 
-    def _move(self, version: Version) -> Move:
+    def _move(self, version: Version, waivers: tuple[str, ...]) -> Move:
         pointer = self.facts.pointer(version.product)
         previous = pointer.version if pointer else ""
-        return Move(product=version.product, version=version.id, previous=previous)
+        return Move(product=version.product, version=version.id, previous=previous, waivers=waivers)
 
     def _expected(self, products: Sequence[str]) -> Mapping[str, int]:
         """Return the releases of the pointers of products and their inputs; 0 without a pointer."""

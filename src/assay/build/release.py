@@ -12,6 +12,7 @@ from assay.engines.tables import stored
 from assay.errors import Conflict, StoreError, UsageError
 from assay.facts import Move, Pointer, Version, short
 from assay.model import QUARANTINE
+from assay.plan.waivers import given_waivers, waivers_of
 
 _ATTEMPTS = 10
 T = TypeVar("T")
@@ -91,17 +92,15 @@ def _repeated(attempt: Callable[[], T]) -> T:
 def restore(workspace: Workspace, product: str, id: str) -> Restored:
     """Publish an earlier version and pin it, together with its quarantined rows.
 
-    Raises UsageError for a version that never passed, StoreError if its files are damaged.
+    Raises UsageError for a version that never passed, or only with a waiver that is over; StoreError
+    if its files are damaged.
     """
     catalog = workspace.catalog
 
     def attempt() -> Restored:
         version = find_version(catalog, product, id)
-        if not any(verdict.passed for verdict in catalog.verdicts(version.id)):
-            raise UsageError(
-                f"{short(version.id)} of {product} was never judged good,"
-                " so it cannot go before readers"
-            )
+        if problem := _why_not(workspace, product, version.id):
+            raise UsageError(problem.what, hint=problem.hint)
         versions = [version, *_quarantine_of(workspace, version)]
         for restored in versions:
             stored(restored, workspace.storage)  # raises StoreError for damaged files
@@ -117,6 +116,34 @@ def restore(workspace: Workspace, product: str, id: str) -> Restored:
         )
 
     return _repeated(attempt)
+
+
+def _why_not(workspace: Workspace, product: str, version: str) -> UsageError | None:
+    """Return why a version may not go before readers; None if it may.
+
+    One that only waivers let through may while these count in this environment.
+    """
+    environment, now = workspace.environment, workspace.clock()
+    of_version = f"{short(version)} of {product}"
+    passed = [v for v in workspace.catalog.verdicts(version, environment) if v.passed]
+    if not passed:
+        return UsageError(f"{of_version} was never judged good, so it cannot go before readers")
+    if not all(map(waivers_of, passed)):
+        return None
+    declared = workspace.graph.products.get(product)
+    recorded = [w for w in workspace.catalog.waivers(environment) if w.product == product]
+    given = given_waivers(declared, recorded, environment) if declared else recorded
+    waivers = {waiver.id: waiver for waiver in given}
+    if any(
+        all(id in waivers and waivers[id].is_in_force(now) for id in waivers_of(verdict))
+        for verdict in passed
+    ):
+        return None
+    over = [waivers[id] for id in waivers_of(passed[0]) if id in waivers]
+    how = [f"{w.id} of {w.by} {w.how_it_ended}" for w in over if w.is_over(now)]
+    what = f"{of_version} fails a rule, and was let through by a waiver that does not count now"
+    hint = "Publish another version, or waive the rule again when it is held back."
+    return UsageError(": ".join([what, *["; ".join(how)] * bool(how)]), hint=hint)
 
 
 def _quarantine_of(workspace: Workspace, version: Version) -> list[Version]:
@@ -198,7 +225,8 @@ def _check_retirable(workspace: Workspace, products: Collection[str], pointers: 
 def restore_release(workspace: Workspace, release: int) -> RestoredRelease:
     """Publish everything as of a release again, in one transaction, and pin it.
 
-    Raises UsageError if there is no such release, StoreError if files of its versions are missing.
+    Raises UsageError if there is no such release, or waivers that let its versions through are over;
+    StoreError if files of its versions are missing.
     """
     catalog, environment = workspace.catalog, workspace.environment
 
@@ -209,6 +237,7 @@ def restore_release(workspace: Workspace, release: int) -> RestoredRelease:
             hint = f"the last is {last.id}" if last else "it has none"
             raise UsageError(f"there is no release {release} of {environment}: {hint}")
         _check_files(workspace, former.values(), release)
+        _check_waivers(workspace, former.values(), release)
         pointers = _pointers(workspace)
         moves = [
             _move_back(pointer, pointers.get(name)) for name, pointer in sorted(former.items())
@@ -249,6 +278,16 @@ def _check_files(workspace: Workspace, pointers: Iterable[Pointer], release: int
         raise StoreError(
             f"release {release} cannot be restored, files of {len(missing)} of its products"
             f" are gone: {', '.join(missing)}",
+            hint="`products restore NAME VERSION` restores others one by one.",
+        )
+
+
+def _check_waivers(workspace: Workspace, pointers: Iterable[Pointer], release: int) -> None:
+    """Raise UsageError, naming all versions that only waivers that are over would let through."""
+    found = (_why_not(workspace, pointer.product, pointer.version) for pointer in pointers)
+    if problems := [problem.what for problem in found if problem]:
+        raise UsageError(
+            f"release {release} cannot be restored: {'; '.join(problems)}",
             hint="`products restore NAME VERSION` restores others one by one.",
         )
 

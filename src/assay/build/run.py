@@ -360,11 +360,11 @@ class Run:
     def _release(self, names: Sequence[str]) -> None:
         """Publish the versions of a set that passed, in one transaction; report all its results."""
         ends = self.schedule.ends_of(names, self.observed.facts)
-        versions = [end.version for end in ends.values() if isinstance(end, Publish)]
+        passed = [end for end in ends.values() if isinstance(end, Publish)]
         release: Release | None = None
-        if versions:
+        if passed:
             self.tasks.recorder.flush()
-            release = self.publisher.publish(versions)
+            release = self.publisher.publish(passed)
         self.workspace.reporter(SettledEvent(results=self.results.add(ends), release=release))
 
     def _settle_unreleased(self) -> None:

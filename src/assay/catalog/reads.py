@@ -30,6 +30,7 @@ from assay.errors import CatalogDamaged, UsageError
 from assay.facts import Part, Pointer, Release, Verdict, Version
 from assay.model import Waiver
 from assay.plan.restatements import RestatedRows
+from assay.plan.waivers import waivers_of
 
 UNFINISHED = "unfinished in "  # prefix of a note's name, before the environment
 _ALL = 2**63 - 1  # as a limit: every row
@@ -242,15 +243,26 @@ class CatalogReads:
             return {part: findings_of(results) for part, results in rows}
 
     def verdicts(self, version: str, environment: str = "") -> Sequence[Verdict]:
-        """Return the verdicts of a version, newest first; those of the environment's runs lead."""
+        """Return the verdicts of a version, newest first; those of the environment's runs lead.
+
+        In an environment, what waivers let through in others is left out.
+        """
         in_environment = (
             "case when exists (select 1 from runs where id = verdicts.run and environment = ?)"
             " then 1 else 0 end"
         )
-        return self.verdicts_where(
+        verdicts = self.verdicts_where(
             f"where version = ? order by {in_environment} desc, judged_at desc, rowid desc",
             [version, environment],
         )
+        waived = {v.run for v in verdicts if waivers_of(v)}
+        if not (environment and waived):
+            return verdicts
+        query = "select id, environment from runs where id in"
+        others = {
+            id for id, its in rows_in(self.database, query, sorted(waived)) if its != environment
+        }
+        return [v for v in verdicts if v.run not in others or not waivers_of(v)]
 
     def verdicts_where(self, condition: str, values: Sequence[Any]) -> list[Verdict]:
         """Return the verdicts that meet a condition in SQL."""

@@ -111,6 +111,7 @@ class _Tolerated(Struct, omit_defaults=True):
     rows: dict[str, tuple[str, ...]] = field(default_factory=dict)
     most_rows: int | None = None
     most_measured: float | None = None
+    rule: str = ""  # digest of the rule
 
 
 def _listed(kind: type[_Row]) -> str:
@@ -206,7 +207,11 @@ def waiver_row(w: Waiver) -> list[Any]:
     """Return the values of WAIVER, of one that was recorded at a moment."""
     assert w.at is not None
     tolerated = _Tolerated(
-        parts=w.parts, rows=dict(w.rows), most_rows=w.most_rows, most_measured=w.most_measured
+        parts=w.parts,
+        rows=dict(w.rows),
+        most_rows=w.most_rows,
+        most_measured=w.most_measured,
+        rule=w.rule_digest,
     )
     return [
         w.id,
@@ -226,6 +231,7 @@ def waiver_row(w: Waiver) -> list[Any]:
 def _changed(result: RuleResult) -> dict[str, Any]:
     """Return the fields of a result that differ from their defaults, by their recorded names."""
     fields = non_defaults(result)
+    fields.pop("over", None)
     if counts := fields.pop("part_counts", None):
         fields["parts"] = [asdict(count) for count in counts]
     return fields
@@ -448,6 +454,7 @@ def waiver_of(row: Sequence[Any]) -> Waiver:
         most_rows=tolerated.most_rows,
         most_measured=tolerated.most_measured,
         withdrawn=moment_or_none(fields.withdrawn),
+        rule_digest=tolerated.rule,
     )
 
 

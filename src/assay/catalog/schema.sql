@@ -132,7 +132,8 @@ create table waivers (
   author      text not null,
   approved_by text not null,              -- '' for the author
   at          text not null,
-  tolerates   text not null,              -- JSON: parts, rows (digests by part), most_rows, most_measured
+  tolerates   text not null,              -- JSON: parts, rows (digests by part), most_rows, most_measured,
+                                          --   rule (digest of the rule)
   withdrawn   text                        -- when; null: it was not
 );
 create index waivers_product on waivers (product);

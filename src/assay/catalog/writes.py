@@ -134,13 +134,14 @@ def publish(
 ) -> Release:
     """Record a release and move its pointers; return it with its id and its final time.
 
-    Raises Conflict when a pointer is not of the release that is expected, or a version no longer
-    exists.
+    Raises Conflict when a pointer is not of the release that is expected, a version no longer
+    exists, or a waiver that let one through was withdrawn.
     """
     environment = release.environment
     for product, expected in expects.items():
         _check_pointer(writer, environment, product, expected)
     _check_versions(writer, moves)
+    _check_waivers(writer, moves)
     [(id,)] = writer.rows("select coalesce(max(id), 0) + 1 from releases")
     [(last,)] = writer.rows(
         "select max(at) from releases where environment = ? and at <= ?",
@@ -180,6 +181,14 @@ def _check_versions(writer: Writer, moves: Sequence[Move]) -> None:
     missing = sorted(products.keys() - {id for (id,) in rows})
     if missing:
         raise Conflict(f"gc has removed {missing[0]} of {products[missing[0]]} meanwhile")
+
+
+def _check_waivers(writer: Writer, moves: Sequence[Move]) -> None:
+    """Raise Conflict when a waiver was withdrawn that let through what is to be published."""
+    products = {id: move.product for move in moves for id in move.waivers}
+    query = "select id from waivers where withdrawn is not null and id in"
+    if withdrawn := sorted(id for (id,) in rows_in(writer, query, list(products))):
+        raise Conflict(f"{withdrawn[0]} of {products[withdrawn[0]]} was withdrawn meanwhile")
 
 
 def move_pointer(writer: Writer, environment: str, release: int, move: Move) -> None:

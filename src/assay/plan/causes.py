@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from assay.decisions import Blocked, Held, Keep, Publish
 from assay.events import Failed, Result, held_parts
-from assay.facts import Status
+from assay.facts import RuleResult, Status
 from assay.plan.graph import Graph
 
 
@@ -48,6 +48,7 @@ class Cause(Struct, frozen=True, kw_only=True):
     - `since`: when it went wrong, as far as is known.
     - `rules`: the names of the rules that hold it back.
     - `failing`: how many rows fail these rules, where rows are counted.
+    - `over`: the waivers that would let these rules through, if they were not over, in words.
     - `parts`: the parts that are held back or failed; () for the whole.
     - `error`: why it failed.
     - `reason`: why it is late, or may be.
@@ -61,6 +62,7 @@ class Cause(Struct, frozen=True, kw_only=True):
     since: datetime
     rules: tuple[str, ...] = ()
     failing: Mapping[str, int] = field(default_factory=dict)
+    over: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
     error: str = ""
     reason: str = ""
@@ -235,6 +237,12 @@ def _hard(present: Present, noted: Sequence[Cause]) -> dict[str, Cause]:
     return hard
 
 
+def _blocked_since(judged: datetime, failed: Sequence[RuleResult]) -> datetime:
+    """Return since when these rules hold a version back: if all were waived, since that ended."""
+    ended = [result.over.at for result in failed if result.over and result.over.at]
+    return max(judged, min(ended)) if ended and len(ended) == len(failed) else judged
+
+
 def _of_result(result: Result, now: datetime) -> Cause | None:
     name = result.product
     match result.end:
@@ -245,9 +253,10 @@ def _of_result(result: Result, now: datetime) -> Cause | None:
             return Cause(
                 about=name,
                 kind=Kind.HELD_BACK,
-                since=verdict.judged_at,
+                since=_blocked_since(verdict.judged_at, failed),
                 rules=tuple(sorted(r.text for r in failed)),
                 failing={r.text: r.failing for r in failed if r.failing is not None},
+                over={r.text: r.over.text for r in failed if r.over},
             )
     if result.unbuilt:
         parts = tuple(sorted(result.unbuilt))

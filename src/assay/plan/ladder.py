@@ -43,7 +43,7 @@ from assay.plan.request import Request
 from assay.plan.restatements import Restatement
 from assay.plan.states import output_state, published_state, published_version, source_states
 from assay.plan.verdicts import against
-from assay.plan.waivers import waived_rules, with_waivers
+from assay.plan.waivers import given_waivers, waived_rules, with_waivers
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -220,9 +220,8 @@ def _judged(
     if not verdict.passed and restates and (rules := restates.lets_through(verdict.results)):
         return Restate(version=version, rules=rules)
     if not verdict.passed:
-        declared = [w for w in product.waivers if w.environment in {"", observed.environment}]
-        given = [*declared, *facts.waivers(product.name)]
-        verdict = with_waivers(verdict, given, observed.now)
+        given = given_waivers(product, facts.waivers(product.name), observed.environment)
+        verdict = with_waivers(verdict, given, observed.now, observed.environment)
         if facts.verdict(version.id, contract, verdict.against) is None:
             return Waive(version=version, verdict=verdict)
     if not verdict.passed:

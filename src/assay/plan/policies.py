@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from datetime import date
+from datetime import date, datetime
+from typing import Literal
 
 from msgspec import Struct
 
@@ -14,20 +15,25 @@ from assay.policies import Finding, Policies, PolicyTable
 
 # Checks that each contract has, whatever it says of the values.
 _OF_SHAPE = {"type", "null", "strict", "ordered", "accounted"}
+_Level = Literal["error", "warning"]
 _MOST_NAMED = 5  # columns in one finding
 
 
 class Broken(Struct, frozen=True, kw_only=True):
-    """A policy that is not kept, and the finding that says so."""
+    """A policy that is not kept, and the finding that says so.
+
+    `where` is the place of what it is about; None for the product, or the rule that it names.
+    """
 
     policy: str
     finding: Finding
+    where: Where | None = None
 
 
-def broken(graph: Graph, policies: Policies, today: date) -> Iterator[Broken]:
+def broken(graph: Graph, policies: Policies, now: datetime) -> Iterator[Broken]:
     """Yield what is not kept of the policies that need the declarations alone.
 
-    `today` decides which reviews are due. Raises UsageError for a selector that names nothing.
+    `now` decides which reviews are due and which waivers are over. Raises UsageError for a selector that names nothing.
     """
     promised = _promised(graph)
     for name, table in in_force(graph, policies).items():
@@ -35,11 +41,28 @@ def broken(graph: Graph, policies: Policies, today: date) -> Iterator[Broken]:
         for policy, severity in table.severities.items():
             if severity == "off":
                 continue
-            for what, of, needs in _findings(policy, declared, table, promised, today):
-                finding = Finding(
-                    name, what, "error" if severity == "error" else "warning", of, needs
-                )
+            level: _Level = "error" if severity == "error" else "warning"
+            if policy == "expired_waivers" and isinstance(declared, Product):
+                yield from _waivers_over(declared, now, level)
+            for what, of, needs in _findings(policy, declared, table, promised, now.date()):
+                finding = Finding(name, what, level, of, needs)
                 yield Broken(policy=policy, finding=finding)
+
+
+def _waivers_over(product: Product, now: datetime, level: _Level) -> Iterator[Broken]:
+    """Yield the declared waivers that are over; those that end soon are never more than a warning."""
+    for waiver in product.waivers:
+        if waiver.is_over(now):
+            what = f"its waiver of this rule expired on {waiver.until} and lets nothing through"
+            needs = "nothing: remove it, or a later until= after a review"
+            finding = Finding(product.name, what, level, waiver.rule, needs)
+        elif waiver.is_expiring(now):
+            what = f"its waiver of this rule expires on {waiver.until}"
+            needs = "data that meets the rule by then, or a later until= after a review"
+            finding = Finding(product.name, what, "warning", waiver.rule, needs)
+        else:
+            continue
+        yield Broken(policy="expired_waivers", finding=finding, where=waiver.where)
 
 
 def in_force(graph: Graph, policies: Policies) -> Mapping[str, PolicyTable]:

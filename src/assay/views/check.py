@@ -163,7 +163,8 @@ def _of_policy(broken: Broken, graph: Graph) -> FindingView:
     finding = broken.finding
     declared = graph.products.get(finding.name) or graph.sources[finding.name]
     rules = declared.contract.rules if isinstance(declared, Product) else ()
-    where = next((rule.where for rule in rules if rule.text == finding.of), declared.where)
+    of_rule = next((rule.where for rule in rules if rule.text == finding.of), declared.where)
+    where = broken.where or of_rule
     needs = [DetailView(label="needs", text=finding.needs)] if finding.needs else []
     return FindingView(
         kind=FindingKind.POLICY,

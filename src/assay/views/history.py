@@ -7,6 +7,7 @@ from assay.catalog import Catalog
 from assay.facts import Pointer, Release, Status, Verdict, Version
 from assay.model import Product
 from assay.plan.waivers import waived_rules
+from assay.views.notes import waivers_over
 from assay.views.view import View
 
 
@@ -46,23 +47,29 @@ def history_of(
     product: Product | None,
     environment: str,
     data_as_of: Callable[[Version], datetime | None],
+    *,
+    now: datetime,
 ) -> list[HistoryView]:
     """Return the versions of a product, newest first; `product` is None if it is not declared.
 
-    `data_as_of` returns how far the data of a version reaches.
+    `data_as_of` returns how far the data of a version reaches; `now` decides which waivers are over.
     The verdict of a version is that under today's contract; without one, the newest.
     """
     releases = catalog.releases(name, environment)
     pointer = catalog.pointers(environment).get(name)
+    versions = catalog.versions(name)
+    verdicts = [_verdict(catalog.verdicts(v.id, environment), product) for v in versions]
+    over = waivers_over(catalog, filter(None, verdicts), now)
     return [
         _history_view(
             version,
             pointer if pointer and pointer.version == version.id else None,
-            _verdict(catalog.verdicts(version.id, environment), product),
+            verdict,
             [release for release in releases if release.moves[0][1] == version.id],
             data_as_of(version),
+            waived=waived_rules(verdict, over) if verdict else (),
         )
-        for version in catalog.versions(name)
+        for version, verdict in zip(versions, verdicts, strict=True)
     ]
 
 
@@ -79,6 +86,8 @@ def _history_view(
     verdict: Verdict | None,
     releases: list[Release],
     data_as_of: datetime | None,
+    *,
+    waived: tuple[str, ...],
 ) -> HistoryView:
     results = verdict.results if verdict else ()
     return HistoryView(
@@ -93,7 +102,7 @@ def _history_view(
         held_parts=tuple(version.key.held),
         verdict=str(verdict.status) if verdict else "not judged",
         restated=f"restated: {verdict.restated}" if verdict and verdict.restated else "",
-        waived=waived_rules(verdict) if verdict else (),
+        waived=waived,
         failed=tuple(r.text for r in results if r.status in {Status.FAILED, Status.ERROR}),
         released=tuple(ReleaseView(release=r.id, at=r.at, why=r.why) for r in releases),
     )

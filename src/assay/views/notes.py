@@ -1,11 +1,14 @@
 """What readers of a published product have to know: parts held back, rules waived, rows restated."""
 
+from collections.abc import Iterable, Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
-from assay.catalog import shared_catalog
+from assay.catalog import Catalog, shared_catalog
 from assay.config import find_config
-from assay.plan.waivers import waived_rules
+from assay.facts import Verdict
+from assay.plan.waivers import waived_rules, waivers_of
 from assay.views.read import AsOf, held_back, published
 
 
@@ -21,9 +24,17 @@ def notes(
     environment = env or config.environment
     version = published(config, environment, as_of, name).version(name)
     with closing(shared_catalog(config)) as catalog:
-        verdicts = catalog.verdicts(version.id, environment)
+        verdicts = catalog.verdicts(version.id, environment)[:1]
+        over = waivers_over(catalog, verdicts, datetime.now(UTC))
     found = [held_back(version)]
-    for verdict in verdicts[:1]:
-        found += waived_rules(verdict)
+    for verdict in verdicts:
+        found += waived_rules(verdict, over)
         found.append(f"restated: {verdict.restated}" if verdict.restated else "")
     return tuple(filter(None, found))
+
+
+def waivers_over(catalog: Catalog, verdicts: Iterable[Verdict], now: datetime) -> Mapping[str, str]:
+    """Return how the recorded waivers ended that let these through, by id, of those that are over."""
+    if not any(map(waivers_of, verdicts)):
+        return {}
+    return {w.id: w.how_it_ended for w in catalog.waivers() if w.is_over(now)}

@@ -15,18 +15,19 @@ from assay.model import Product, Rule, Waiver
 from assay.plan.digests import digest
 from assay.plan.names import rule_of
 from assay.plan.verdicts import held_back_verdict
-from assay.plan.waivers import with_waivers
+from assay.plan.waivers import given_waivers, rule_digest, with_waivers
 from assay.rules.identify import rows_by_digest
 from assay.views.rules import failures
 from assay.views.view import View
 
-_SOON = timedelta(days=14)  # before a waiver expires, it is listed as expiring
+_OVER = {"expired", "withdrawn", "changed"}
 
 
 class WaiverView(View, frozen=True, kw_only=True):
     """A waiver as it stands.
 
-    - `state`: `open`, `expiring` (within 14 days), `expired` or `withdrawn`.
+    - `state`: `open`, `expiring` (within 14 days), `expired`, `withdrawn`, or `changed`: its rule is
+      gone, or was edited since.
     - `tolerates`: what it lets through, in words.
     - `used`: whether it ever let something through.
     """
@@ -92,6 +93,7 @@ def waive(workspace: Workspace, name: str, wanted: Wanted) -> tuple[WaiverView, 
         parts=wanted.parts,
         most_rows=wanted.rows,
         most_measured=wanted.measured,
+        rule_digest=rule_digest(rule, product.contract),
     )
     if wanted.rows is None and wanted.measured is None:
         if verdict is None or failing is None:
@@ -113,9 +115,10 @@ def waive(workspace: Workspace, name: str, wanted: Wanted) -> tuple[WaiverView, 
         waiver = replace(waiver, rows=by_part)
     waiver = replace(waiver, id=f"w{digest([waiver, now.isoformat()])[:7]}")
     workspace.catalog.waive(waiver)
-    declared = [w for w in product.waivers if w.environment in {"", workspace.environment}]
-    others = [*declared, *observed.facts.waivers(name)]
-    return waiver_view(waiver, now), _effect(verdict, waiver, others, now)
+    others = given_waivers(product, observed.facts.waivers(name), workspace.environment)
+    after = verdict and with_waivers(verdict, [*others, waiver], now, workspace.environment)
+    effect = _effect(waiver, after)
+    return waiver_view(waiver, now), effect
 
 
 def _chosen(wanted: Wanted) -> str:
@@ -169,13 +172,10 @@ def _failing(verdict: Verdict | None, rule: Rule) -> RuleResult | None:
     return next((r for r in results if r.text == rule.text and r.status is Status.FAILED), None)
 
 
-def _effect(
-    verdict: Verdict | None, waiver: Waiver, beside: Sequence[Waiver], now: datetime
-) -> str:
-    """Return what happens with a waiver now, beside the others of the product."""
-    if verdict is None:
+def _effect(waiver: Waiver, after: Verdict | None) -> str:
+    """Return what happens with a waiver now; `after` is the failed verdict with all that count."""
+    if after is None:
         return "nothing is held back now"
-    after = with_waivers(verdict, [*beside, waiver], now)
     if after.passed:
         return "`products materialize` publishes what is held back"
     others = [r.text for r in after.results if r.status in {Status.FAILED, Status.ERROR}]
@@ -198,14 +198,24 @@ def withdraw(workspace: Workspace, id: str) -> WaiverView:
     return waiver_view(replace(waiver, withdrawn=now), now)
 
 
-def waivers(workspace: Workspace, names: Sequence[str]) -> list[WaiverView]:
-    """Return the waivers of products, those that count first, then by the day on which they end."""
+def waivers(workspace: Workspace, names: Sequence[str] | None = None) -> list[WaiverView]:
+    """Return the waivers of products, those that count first, then by the day on which they end.
+
+    Without names, of all products, and those recorded of products that are no longer declared.
+    """
     now, used = workspace.clock(), workspace.catalog.waivers_used()
-    declared = [w for product in workspace.graph.products.values() for w in product.waivers]
-    recorded = workspace.catalog.waivers(workspace.environment)
-    found = [w for w in (*declared, *recorded) if w.product in names]
+    products, environment = workspace.graph.products, workspace.environment
+    recorded: dict[str, list[Waiver]] = {}
+    for waiver in workspace.catalog.waivers(environment):
+        recorded.setdefault(waiver.product, []).append(waiver)
+    found: list[Waiver] = []
+    for name in products if names is None else names:
+        found += given_waivers(products[name], recorded.get(name, ()), environment)
+    if names is None:
+        gone = recorded.keys() - products.keys()
+        found += [replace(waiver, changed=True) for name in gone for waiver in recorded[name]]
     views = [waiver_view(waiver, now, used=waiver.id in used) for waiver in found]
-    return sorted(views, key=lambda view: (view.state in {"expired", "withdrawn"}, view.until))
+    return sorted(views, key=lambda view: (view.state in _OVER, view.until, view.id))
 
 
 def waiver_view(waiver: Waiver, now: datetime, *, used: bool = False) -> WaiverView:
@@ -213,9 +223,11 @@ def waiver_view(waiver: Waiver, now: datetime, *, used: bool = False) -> WaiverV
     state = "open"
     if waiver.withdrawn:
         state = "withdrawn"
-    elif waiver.is_over(now):
+    elif now >= waiver.expires:
         state = "expired"
-    elif waiver.expires - now <= _SOON:
+    elif waiver.changed:
+        state = "changed"
+    elif waiver.is_expiring(now):
         state = "expiring"
     return WaiverView(
         id=waiver.id,

@@ -36,7 +36,12 @@ def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
             return _print_rule(chosen.text, results, as_json)
         times = as_of(workspace.graph, workspace.observe())
         versions = history_of(
-            workspace.catalog, full, product, workspace.environment, times.of_version
+            workspace.catalog,
+            full,
+            product,
+            workspace.environment,
+            times.of_version,
+            now=workspace.clock(),
         )
     if as_json:
         return print_json(versions)

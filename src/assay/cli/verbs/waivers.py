@@ -26,9 +26,10 @@ def verb(
 ) -> None:
     """List the waivers: what each lets through, until when, why, and whether it was used."""
     with opened(env, now, last_good=True) as workspace:
-        views = waivers(
-            workspace, sorted(select_products(workspace.graph, [*names, *select], exclude))
-        )
+        named: list[str] | None = None
+        if names or select or exclude:
+            named = sorted(select_products(workspace.graph, [*names, *select], exclude))
+        views = waivers(workspace, named)
     if as_json:
         return print_json(views)
     for view in views:

@@ -157,6 +157,8 @@ def _why(cause: Cause, graph: Graph) -> Iterator[str]:
     for rule in cause.rules:
         failing = cause.failing.get(rule)
         yield f"  - {_text(rule)}" + (f": {count_of(failing, 'row')}" if failing else "")
+        if rule in cause.over:
+            yield f"    {_text(cause.over[rule])}"
         if because.get(rule):
             yield f"    {_text(because[rule])}"
     if cause.parts:
