@@ -117,7 +117,7 @@ class Workspace(Struct, frozen=True, kw_only=True):
         as of that moment. For a verb that `releases`, also for a moment in the future, except in a
         trial environment: readers who ask for today would not get such a release.
         """
-        latest = datetime.now(UTC) + CLOCKS_DIFFER
+        latest = utc_now() + CLOCKS_DIFFER
         last = self.catalog.last_release(self.environment, max(latest, now or latest))
         if releases and now and now > latest and self.environment == self.config.environment:
             raise UsageError(
@@ -132,6 +132,11 @@ class Workspace(Struct, frozen=True, kw_only=True):
                 f" (#{last.id}, {last.at:%Y-%m-%d %H:%M:%S} UTC)"
             )
         return last is None
+
+
+def utc_now() -> datetime:
+    """Return the moment that it is, in UTC."""
+    return datetime.now(UTC)
 
 
 def storage_of(config: Config) -> Storage:
@@ -167,7 +172,7 @@ def open_workspace(
     manifest that this process has read: it is not read again while it is valid.
     """
     project = open_project(start, last_good=last_good, before=before)
-    storage, began = storage_of(project.config), now or datetime.now(UTC)
+    storage, began = storage_of(project.config), now or utc_now()
     lease = reading(storage.root, began.isoformat()) if reads else nullcontext()
     catalog, lacks = _open_catalog(project.config, create=create, is_needed=needs_catalog)
     with lease, closing(catalog):
@@ -178,7 +183,7 @@ def open_workspace(
             catalog=catalog,
             storage=storage,
             environment=environment,
-            clock=(lambda: now) if now else (lambda: datetime.now(UTC)),
+            clock=(lambda: now) if now else utc_now,
             lacks_catalog=lacks,
         )
 

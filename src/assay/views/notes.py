@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from assay.build.workspace import utc_now
 from assay.catalog import Catalog, shared_catalog
 from assay.config import find_config
 from assay.facts import Verdict
@@ -25,7 +26,7 @@ def notes(
     version = published(config, environment, as_of, name).version(name)
     with closing(shared_catalog(config)) as catalog:
         verdicts = catalog.verdicts(version.id, environment)[:1]
-        over = waivers_over(catalog, verdicts, datetime.now(UTC))
+        over = waivers_over(catalog, verdicts, utc_now())
     found = [held_back(version)]
     for verdict in verdicts:
         found += waived_rules(verdict, over)
