@@ -70,6 +70,8 @@ TO_SCHEMA_3 = [
                 "arrivals",
                 "incidents",
                 "notices",
+                "codes",
+                "texts",
             ]
         )
     ),
@@ -80,6 +82,7 @@ TO_SCHEMA_3 = [
             "runs.ended_at",
             "runs.seconds",
             "runs.results",
+            "runs.code",
             "parts.modified",
             "versions.peak",
             "listings.seen",

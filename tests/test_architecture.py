@@ -35,6 +35,7 @@ LATE = {
     ("build.execute", "build.run"),
     # Only for projects with promises, or with something wrong.
     ("build.execute", "build.promises"),
+    ("catalog.catalog", "catalog.codes"),
     ("catalog.catalog", "catalog.incidents"),
     ("catalog.catalog", "catalog.promises"),
     ("cli.opening", "cli.promises"),

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from assay.catalog import Catalog, open_catalog
 from assay.catalog.arrivals import KEPT
+from assay.catalog.codes import CodeTexts
 from assay.catalog.copying import copy
 from assay.catalog.owner import owner
 from assay.catalog.rows import ids_of, ranges
@@ -593,12 +594,15 @@ def test_a_catalog_is_copied_to_another_database_and_back(
     catalogs = [open_catalog(place) for place in places]
     full(catalogs[0])
     catalogs[0].waive(WAIVER)
+    code = CodeTexts(digest="c", tools={}, files={"a.py": "ü\n"}, declared={"d.p": "{}"})
+    with catalogs[0].runs.open("r9", "prod", NOW, {}, lambda path: None, recorded=0):
+        catalogs[0].codes.record("r9", "c", lambda: code)
     there = copy(catalogs[0], catalogs[1], tmp_path / "store")
     back = copy(catalogs[1], catalogs[2], tmp_path / "store")
     assert there == back
     assert {item.table: item.rows for item in there} == {
         "meta": 0,
-        "runs": 1,
+        "runs": 2,
         "intents": 0,
         "claims": 0,
         "versions": 4,
@@ -618,6 +622,8 @@ def test_a_catalog_is_copied_to_another_database_and_back(
         "arrivals": 1,
         "incidents": 0,
         "notices": 0,
+        "codes": 1,
+        "texts": 2,
     }
     assert everything(catalogs[0]) == everything(catalogs[1]) == everything(catalogs[2])
     assert note(catalogs[0], "moved") == catalogs[1].name

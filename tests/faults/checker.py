@@ -9,6 +9,7 @@
 """
 
 import hashlib
+import json
 import sqlite3
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -120,6 +121,23 @@ def complete(root: Path) -> None:
     """Raise Wrong when a file that is recorded, published or not, is not there, byte for byte."""
     for path, size, checksum in rows(root, "select distinct path, bytes, checksum from parts"):
         _whole(root / ".products/store" / path, size, checksum)
+
+
+def coded(root: Path) -> None:
+    """Raise Wrong when a version is there without all the code that it was built by, as text."""
+    codes = {
+        digest: [*json.loads(files).values(), *json.loads(declared).values()]
+        for digest, files, declared in rows(root, "select digest, files, declared from codes")
+    }
+    texts = dict(rows(root, "select digest, content from texts"))
+    for id, code in rows(root, "select v.id, r.code from versions v join runs r on r.id = v.run"):
+        if code not in codes:
+            raise Wrong(f"the code of {id} is not recorded")
+    for digest in {digest for digests in codes.values() for digest in digests}:
+        if hashlib.sha256(texts.get(digest, "").encode()).hexdigest() != digest:
+            raise Wrong(f"the text {digest} is recorded, and is not whole")
+    if loose := texts.keys() - {digest for digests in codes.values() for digest in digests}:
+        raise Wrong(f"texts that no code has: {sorted(loose)}")
 
 
 def whole(version: Version, storage: LocalStorage) -> None:

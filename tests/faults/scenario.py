@@ -205,6 +205,7 @@ def examine(scene: Scene, name: str, root: Path, ended: Ended) -> None:
     seen = checker.snapshot(root, mixed=scene.mixed)
     checker.one_of(seen, scene.before, scene.after)
     checker.complete(root)
+    checker.coded(root)
     told = (
         [event for event in ended.events if isinstance(event, dict)]
         if scene.command == MATERIALIZE

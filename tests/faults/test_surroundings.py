@@ -79,6 +79,7 @@ class Yard:
         assert self.seen() == dict.fromkeys(("t.big", "t.after_big", "t.frame"), number)
         checker.tidy(self.root)
         checker.complete(self.root)
+        checker.coded(self.root)
         assert self.run("query", "select x from after_small", "--format", "csv").out.split() == [
             "x",
             str(number),

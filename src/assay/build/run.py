@@ -27,6 +27,7 @@ from assay.build.workers import turns as turns_at_once
 from assay.build.workspace import Workspace
 from assay.catalog.durations import costs
 from assay.decisions import Blocked, Build, Check, Publish, Restate, Waive
+from assay.declare.code_texts import record_code
 from assay.declare.exits import guard_again
 from assay.engines.sql.timed import clocks_set
 from assay.errors import AssayError, SourceReplaced
@@ -151,6 +152,7 @@ class Run:
             summary=self._summary,
         ) as claimed_by_others:
             workspace.catalog.keep_unfinished(environment, sorted(self.plan.work))
+            record_code(workspace.project, workspace.catalog, self.id)
             try:
                 self._work(pool, most, claimed_by_others)
             except BaseException:

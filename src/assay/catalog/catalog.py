@@ -21,6 +21,7 @@ from assay.plan.observed import Facts
 from assay.plan.restatements import RestatedRows
 
 if TYPE_CHECKING:
+    from assay.catalog.codes import Codes
     from assay.catalog.incidents import Incidents
     from assay.catalog.promises import Promises
 
@@ -30,7 +31,7 @@ CLOCKS_DIFFER = timedelta(minutes=5)  # tolerated between machines that share a 
 class Catalog(CatalogReads):
     """Immutable facts, written in one transaction each.
 
-    Its parts are `runs`, `sources`, `arrivals`, `incidents` and `promises`.
+    Its parts are `runs`, `sources`, `arrivals`, `codes`, `incidents` and `promises`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -40,6 +41,13 @@ class Catalog(CatalogReads):
         self.runs = Runs(self._transactions)
         self.sources = SourceFiles(self._transactions)
         self.arrivals = Arrivals(self._transactions)
+
+    @cached_property
+    def codes(self) -> "Codes":
+        """The code that runs built and judged by."""
+        from assay.catalog.codes import Codes  # a run with nothing to do needs none of it
+
+        return Codes(self._transactions)
 
     @cached_property
     def incidents(self) -> "Incidents":

@@ -1,5 +1,5 @@
 -- The catalog: immutable facts (versions, verdicts, releases), and the pointers, which move.
--- Times are ISO 8601 in UTC; digests are hex; JSON is canonical. Schema version 8.
+-- Times are ISO 8601 in UTC; digests are hex; JSON is canonical.
 -- In SQLite's dialect; postgres_server.py translates types. What only one database needs is in
 -- sqlite.sql or postgres.sql.
 
@@ -15,8 +15,23 @@ create table runs (
   asked       text not null default '',   -- the command, in words; '' for a run that builds nothing
   ended_at    text,                       -- when it ended, if it was not killed
   seconds     double precision,           -- how long it took
-  results     text not null default '{}'  -- JSON: {built, counts: {result: products}, names: {result:
+  results     text not null default '{}', -- JSON: {built, counts: {result: products}, names: {result:
                                           --   the first products}}
+  code        text not null default ''    -- digest of the code that it built and judged by; '': not known
+);
+
+-- The code that runs built and judged by: files and declarations of a project, as they were read.
+create table codes (
+  digest   text primary key,              -- of everything that the declarations depended on
+  tools    text not null,                 -- JSON: versions of Python, the engines and libraries
+  files    text not null,                 -- JSON: path -> digest of its text
+  declared text not null                  -- JSON: product or source -> digest of its declaration
+);
+
+-- What digests in `codes` stand for.
+create table texts (
+  digest text primary key,                -- SHA-256
+  content text not null
 );
 
 -- A path that a run may write: recovery removes the files in it that no version names.

@@ -1,6 +1,6 @@
 """A project: its configuration, its graph and, when code has to run, its definitions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +37,17 @@ class Outdated(Struct, frozen=True, kw_only=True):
         )
 
 
+class AsRead(Struct, frozen=True, kw_only=True):
+    """The declarations as read: the graph, and the digest of what it was `made_from`.
+
+    `files` are what it depends on besides definition modules.
+    """
+
+    graph: Graph
+    made_from: str
+    files: Sequence[str]
+
+
 class Project(Struct):
     """A project as declared; `resolved` is None while its graph is from the `manifest`."""
 
@@ -46,6 +57,18 @@ class Project(Struct):
     outdated: Outdated | None = None
     now: datetime | None = None
     manifest: Manifest | None = None
+
+    @property
+    def as_read(self) -> AsRead | None:
+        """The declarations as read; None where it is not known what they were made from."""
+        if self.outdated:
+            return None
+        if read := self.manifest:
+            return AsRead(graph=read.graph, made_from=read.made_from, files=read.files)
+        if (resolved := self.resolved) and resolved.made_from:
+            made_from, files = resolved.made_from, resolved.files_read
+            return AsRead(graph=resolved.graph, made_from=made_from, files=files)
+        return None
 
     def set_clock(self, now: datetime) -> None:
         """Use this moment for every product that changes with time."""

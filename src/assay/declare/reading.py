@@ -73,6 +73,7 @@ def read_definitions(config: Config) -> Resolved:
             write_functions(config, local.caches)
         # Last: a process killed before this reads the definitions again next time.
         write_manifest(config, resolved.graph, paths, stamp)
+        resolved.made_from, resolved.files_read = stamp, paths
     return resolved
 
 

@@ -34,11 +34,17 @@ class Definition(Struct, frozen=True, kw_only=True):
 
 
 class Resolved(Struct):
-    """A project's graph, what runs for each product, and the files of SQL and of days that were read."""
+    """A project's graph, what runs for each product, and the files of SQL and of days that were read.
+
+    `made_from` identifies what it was read from, `files_read` are the files besides modules; '' and
+    none where files changed while they were read.
+    """
 
     graph: Graph
     definitions: dict[str, Definition] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    made_from: str = ""
+    files_read: list[str] = field(default_factory=list)
 
 
 def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolved:

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from assay.catalog.catalog import Catalog
+from assay.catalog.codes import forget_codes
 from assay.catalog.database import Reader, Writer, set_note
 from assay.catalog.incidents import forget, old_incidents
 from assay.catalog.reads import whole_since
@@ -298,5 +299,6 @@ def _remove(writer: Writer, removal: _Removal) -> None:
             [environment, release],
         )
     writer.many("delete from runs where id = ?", [(run,) for run in removal.runs])
+    forget_codes(writer)
     forget(writer, removal.incidents)
     writer.execute(_OLD_PROMISES, [_MOST_PROMISES])
