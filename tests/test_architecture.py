@@ -38,7 +38,7 @@ LATE = {
     ("catalog.catalog", "catalog.codes"),
     ("catalog.catalog", "catalog.incidents"),
     ("catalog.catalog", "catalog.promises"),
-    ("cli.opening", "cli.promises"),
+    ("cli.opening", "views.promises"),
     ("cli.telling", "watch.notify"),
     ("cli.telling", "watch.telling"),
     ("cli.verbs.materialize", "build.due"),

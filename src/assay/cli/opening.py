@@ -94,9 +94,9 @@ def promises_of(
     """Return how promises stand, by product or source; `steps` are all decisions, if known."""
     if not workspace.graph.has_promises:
         return {}
-    from assay.cli.promises import views_of  # a project without promises needs none of it
+    from assay.views import promises  # a project without promises needs none of it
 
-    return views_of(workspace, observed, steps)
+    return promises.promises_of(workspace, observed, steps)
 
 
 def selected_names(

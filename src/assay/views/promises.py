@@ -1,4 +1,4 @@
-"""How promises stand, for the verbs that show it."""
+"""How promises stand, for everything that shows it."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from assay.views.freshness import FreshnessView
 from assay.views.standings import freshness_views
 
 
-def views_of(
+def promises_of(
     workspace: Workspace, observed: Observed, steps: Mapping[str, Decision] | None = None
 ) -> Mapping[str, FreshnessView]:
     """Return how promises stand, by product or source; `steps` are all decisions, if known."""
