@@ -18,6 +18,7 @@ FLOORS = (
     "cli",
     "watch",
     "testing",
+    "web",
     "views",
     "upkeep",
     "build",
@@ -54,6 +55,8 @@ HEAVY = {
     "pydantic",
     "apprise",
     "sqlglot",
+    "jinja2",
+    "starlette",
 }
 # What a no-op and `status` of a project without promises must not load: it costs as much as a tenth of them.
 OF_PROMISES = {

@@ -23,6 +23,7 @@ VERBS = {
     "diff": (
         "Show what differs between two versions of products: rows, totals, and who is affected."
     ),
+    "docs": "Write pages about all products, for people who run no commands.",
     "freshness": "Show which promises are kept, due, at risk, late or missed, and why.",
     "gc": "Remove old versions and unused files, and merge small files.",
     "history": "List the versions of a product: how each was checked, and when it was published.",
@@ -45,6 +46,7 @@ VERBS = {
     ),
     "run": "Watch the project: build what is due, again and again, until it is stopped.",
     "runs": "List the last runs: when each was, how it came out, and how long it took.",
+    "serve": "Serve pages about all products: is each right and on time, and who decides from it.",
     "show": "Show the first rows of a published product, without the values of sensitive columns.",
     "status": "Show which version of each product is published, and whether it is up to date.",
     "suggest": "Suggest a contract for a source or a published product, as pandera code to paste.",
@@ -63,10 +65,6 @@ _COMMANDS_ELSEWHERE = {
     "build": "`products materialize` builds what is stale, checks it, and publishes what passed.",
     "clean": "`products gc` removes versions that need not be kept.",
     "compile": "`products plan` says what would be built, and why.",
-    "docs": (
-        "`products ls` lists the products;"
-        " `products lineage NAME` shows what one reads and what reads it."
-    ),
     "list": "`products ls` lists the products.",
 }
 

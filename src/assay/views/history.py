@@ -49,15 +49,17 @@ def history_of(
     data_as_of: Callable[[Version], datetime | None],
     *,
     now: datetime,
+    limit: int | None = None,
 ) -> list[HistoryView]:
     """Return the versions of a product, newest first; `product` is None if it is not declared.
 
-    `data_as_of` returns how far the data of a version reaches; `now` decides which waivers are over.
+    At most `limit`. `data_as_of` returns how far the data of a version reaches; `now` decides which
+    waivers are over.
     The verdict of a version is that under today's contract; without one, the newest.
     """
     releases = catalog.releases(name, environment)
     pointer = catalog.pointers(environment).get(name)
-    versions = catalog.versions(name)
+    versions = catalog.versions(name, limit)
     verdicts = [_verdict(catalog.verdicts(v.id, environment), product) for v in versions]
     over = waivers_over(catalog, filter(None, verdicts), now)
     return [

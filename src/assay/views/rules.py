@@ -146,34 +146,40 @@ def history_of_rule(
     catalog: Catalog, product: Product, rule: Rule, environment: str
 ) -> list[RuleHistoryView]:
     """Return the results of a rule on all versions, oldest first."""
-    views = []
-    for version in reversed(catalog.versions(product.name)):
-        result = _result_on(catalog, product, rule, version, environment)
-        if result is not None:
-            views.append(
-                RuleHistoryView(
-                    version=version.id,
-                    built_at=version.built_at,
-                    data_as_of=version.data_as_of,
-                    status=result.status,
-                    value=value_of(result),
-                    failing=result.failing,
-                    rows=result.rows,
-                    threshold=result.threshold,
-                    message=result.message,
-                )
-            )
-    return views
+    return history_of_rules(catalog, product, environment).get(rule.text, [])
 
 
-def _result_on(
-    catalog: Catalog, product: Product, rule: Rule, version: Version, environment: str
-) -> RuleResult | None:
-    """Return a rule's result under today's contract, or the newest contract that had the rule."""
-    verdicts = list(catalog.verdicts(version.id, environment))
-    verdicts.sort(key=lambda verdict: verdict.contract != product.contract.digest)
-    results = (result for verdict in verdicts for result in verdict.results)
-    return next((result for result in results if result.text == rule.text), None)
+def history_of_rules(
+    catalog: Catalog, product: Product, environment: str, limit: int | None = None
+) -> dict[str, list[RuleHistoryView]]:
+    """Return the results of each rule by its name, oldest first, on the last `limit` versions.
+
+    Those under today's contract, or else under the newest contract that had the rule.
+    """
+    found: dict[str, list[RuleHistoryView]] = {}
+    for version in reversed(catalog.versions(product.name, limit)):
+        verdicts = list(catalog.verdicts(version.id, environment))
+        verdicts.sort(key=lambda verdict: verdict.contract != product.contract.digest)
+        seen: set[str] = set()
+        for result in (result for verdict in verdicts for result in verdict.results):
+            if result.text not in seen:
+                seen.add(result.text)
+                found.setdefault(result.text, []).append(_on(version, result))
+    return found
+
+
+def _on(version: Version, result: RuleResult) -> RuleHistoryView:
+    return RuleHistoryView(
+        version=version.id,
+        built_at=version.built_at,
+        data_as_of=version.data_as_of,
+        status=result.status,
+        value=value_of(result),
+        failing=result.failing,
+        rows=result.rows,
+        threshold=result.threshold,
+        message=result.message,
+    )
 
 
 def value_of(result: RuleResult) -> float | int | str | None:

@@ -18,7 +18,7 @@ def rule_lines(product: str, rules: Iterable[RuleView]) -> list[str]:
 def _lines(product: str, rule: RuleView) -> list[str]:
     message = f": {rule.message}" if rule.message else ""
     mark = _MARKS.get(rule.status, "")
-    lines = [f"{'':13}{mark}{clean(rule.text)}{_measure(rule)}{clean(message)}"]
+    lines = [f"{'':13}{mark}{clean(rule.text)}{measure(rule)}{clean(message)}"]
     lines += [f"{'':15}{row(sample)}" for sample in rule.samples]
     if rule.closes and rule.status is Status.FAILED:
         command = f"products materialize {product} --restate {product} --because TEXT"
@@ -34,7 +34,7 @@ def _lines(product: str, rule: RuleView) -> list[str]:
     return lines
 
 
-def _measure(rule: RuleView) -> str:
+def measure(rule: RuleView) -> str:
     """Return the measured value, or the number of failing rows, with what the rule allows."""
     allows = f" ({rule.threshold})" if rule.threshold else ""
     if isinstance(rule.measured, int | float):

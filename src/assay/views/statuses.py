@@ -1,0 +1,48 @@
+"""The status of many products at once, with what is wrong with their inputs."""
+
+from collections.abc import Mapping
+
+from assay.build.mixtures import mixtures_by_pins
+from assay.build.workspace import Workspace
+from assay.decisions import Decision
+from assay.plan.as_of import as_of
+from assay.plan.observed import Observed
+from assay.views.freshness import FreshnessView, awaited_by, late_above
+from assay.views.products import ProductViews
+from assay.views.status import StatusView, status_of
+
+
+def statuses(
+    workspace: Workspace,
+    observed: Observed,
+    steps: Mapping[str, Decision],
+    promises: Mapping[str, FreshnessView],
+) -> list[StatusView]:
+    """Return the status of each product, with notes about its inputs."""
+    graph, catalog, environment = workspace.graph, workspace.catalog, workspace.environment
+    views = ProductViews(graph, observed.facts, as_of(graph, observed), observed.now)
+    now = workspace.clock()
+    held_inputs = views.with_held_inputs(graph.products)
+    mixtures = mixtures_by_pins(catalog, graph, environment)
+    late_inputs = late_above(graph, promises)
+    unfinished = set(catalog.unfinished(environment))
+    found = []
+    for name, decision in steps.items():
+        notes = [
+            f"parts of {held_input} that it is made of are held back"
+            for held_input in held_inputs.get(name, ())
+        ]
+        notes += map(str, mixtures.get(name, ()))
+        status = status_of(
+            graph.products[name],
+            views.plan(name, decision),
+            views.readers(name),
+            now,
+            notes=notes,
+            unfinished=name in unfinished,
+            promise=promises.get(name),
+            late_inputs=late_inputs.get(name, ()),
+            awaited_by=awaited_by(promises.get(name), promises),
+        )
+        found.append(status)
+    return found

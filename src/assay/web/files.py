@@ -1,0 +1,80 @@
+"""Writes all pages as files, for any web server."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from msgspec import Struct
+
+from assay.catalog import Catalog
+from assay.errors import UsageError
+from assay.web.links import Links
+from assay.web.look import Look
+from assay.web.rendering import FOLDER, rendered
+from assay.web.site import all_pages
+
+MARK = ".assay-pages"  # a file that says that the folder was written by us
+
+
+class Written(Struct, frozen=True, kw_only=True):
+    """How many pages were written, and how many of before were removed."""
+
+    pages: int
+    removed: int
+
+
+def write_pages(look: Look, catalog: Catalog, folder: Path) -> Written:
+    """Write every page below a folder, and remove those of before that are no longer there.
+
+    Raises UsageError for a folder that has something else in it, or cannot be written.
+    """
+    links = Links(suffix=".html")
+    try:
+        check_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).write_text("")
+        written = {MARK}
+        for page in all_pages(look, catalog):
+            name = f"{page.path}.html"
+            _write(folder / name, rendered(page, look, links))
+            written.add(name)
+        for name in ("style.css",):
+            _write(folder / "static" / name, (FOLDER / "static" / name).read_text())
+            written.add(f"static/{name}")
+        return Written(pages=len(written) - 2, removed=_remove_others(folder, written))
+    except OSError as error:
+        raise UsageError(
+            f"the pages cannot be written to {folder}: {error.strerror}",
+            hint="Choose another --to.",
+        ) from None
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UsageError if a folder is there that was not written by us, and is not empty."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file", hint="--to names a folder for the pages.")
+    if folder.exists() and not (folder / MARK).exists() and any(folder.iterdir()):
+        raise UsageError(
+            f"{folder} has files that are no pages of Assay",
+            hint="Name an empty folder, or one that does not exist yet: pages of before are replaced.",
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file as a whole, or not at all; leave it alone if it is the same."""
+    data = text.encode("utf-8", "backslashreplace")
+    if path.exists() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def _remove_others(folder: Path, written: Collection[str]) -> int:
+    """Remove pages that were not written now; return how many."""
+    removed = 0
+    for path in folder.glob("**/*.html"):
+        if str(path.relative_to(folder)) not in written:
+            path.unlink()
+            removed += 1
+    return removed

@@ -1,0 +1,117 @@
+"""One look at a project, from which pages are made, so that no page asks for all of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from assay.build.workspace import Workspace, open_workspace
+from assay.config import Config
+from assay.declare.manifest import Manifest
+from assay.facts import Pointer, SourceState
+from assay.model import Consumer, Product, Source
+from assay.plan.as_of import as_of
+from assay.plan.graph import Graph
+from assay.plan.ladder import plan
+from assay.plan.request import Request
+from assay.store.files import Storage
+from assay.views.freshness import FreshnessView
+from assay.views.incidents import IncidentView, incidents_of
+from assay.views.promises import promises_of
+from assay.views.status import StatusView
+from assay.views.statuses import statuses
+
+_CLOSED = 50  # closed incidents that a look has
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """A project as it was at one moment.
+
+    - `statuses`, `promises`: by product (and source), as `products status` shows them.
+    - `reaches`: how far the data of each product and source reaches, where that is known.
+    - `incidents`: those that are open, and the last that were closed; newest first.
+    - `outdated`: why the declarations are the last readable ones; '' if they are today's.
+    """
+
+    config: Config
+    environment: str
+    now: datetime
+    graph: Graph
+    manifest: Manifest | None
+    storage: Storage
+    statuses: Mapping[str, StatusView]
+    promises: Mapping[str, FreshnessView]
+    pointers: Mapping[str, Pointer]
+    sources: Mapping[str, SourceState]
+    reaches: Mapping[str, datetime | None]
+    incidents: Sequence[IncidentView]
+    outdated: str = ""
+
+    @property
+    def project(self) -> str:
+        """The name of the project: that of its folder."""
+        return self.config.root.name
+
+    def declared(self, name: str) -> Product | Source | None:
+        """Return the product or source of this full name; None if there is none."""
+        return self.graph.products.get(name) or self.graph.sources.get(name)
+
+    def all_declared(self) -> Iterator[Product | Source]:
+        """Yield the products in the order of dependence, and then the sources."""
+        yield from (self.graph.products[name] for name in self.graph.order)
+        yield from self.graph.sources.values()
+
+    def consumers(self) -> Mapping[str, Sequence[tuple[Product, Consumer]]]:
+        """Return by name of a consumer the products that it uses, each with what it decides."""
+        found: dict[str, list[tuple[Product, Consumer]]] = {}
+        for name in self.graph.order:
+            product = self.graph.products[name]
+            for consumer in product.consumers:
+                found.setdefault(consumer.name, []).append((product, consumer))
+        return found
+
+
+@contextmanager
+def looking(
+    env: str | None = None,
+    now: datetime | None = None,
+    *,
+    start: Path | None = None,
+    before: Look | None = None,
+) -> Iterator[tuple[Look, Workspace]]:
+    """Look at the project at or above `start`; give the look with the workspace that it is of.
+
+    `before` is an earlier look: its manifest is not read again while it is valid.
+    """
+    manifest = before.manifest if before else None
+    with open_workspace(env, now, start=start, last_good=True, before=manifest) as workspace:
+        yield _look(workspace), workspace
+
+
+def _look(workspace: Workspace) -> Look:
+    graph, environment = workspace.graph, workspace.environment
+    observed = workspace.observe()
+    request = Request(products=frozenset(graph.products))
+    steps = plan(graph, observed, request).steps
+    promises = promises_of(workspace, observed, steps) if graph.has_promises else {}
+    outdated = workspace.project.outdated
+    reaches = as_of(graph, observed)
+    return Look(
+        config=workspace.config,
+        environment=environment,
+        now=observed.now,
+        graph=graph,
+        manifest=workspace.project.manifest,
+        storage=workspace.storage,
+        statuses={
+            status.plan.product: status for status in statuses(workspace, observed, steps, promises)
+        },
+        promises=promises,
+        pointers=workspace.catalog.pointers(environment),
+        sources=observed.sources,
+        reaches={name: reaches[name] for name in (*graph.products, *graph.sources)},
+        incidents=incidents_of(workspace.catalog, graph, environment, closed=_CLOSED),
+        outdated=str(outdated) if outdated else "",
+    )

@@ -1,0 +1,204 @@
+"""The page of a product: what it is, whether it is right and on time now, and what was wrong before."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from assay.catalog import Catalog
+from assay.facts import Status, Version
+from assay.model import Product, Rule
+from assay.plan.promise_state import State
+from assay.views.about import about
+from assay.views.history import history_of
+from assay.views.now import HeldBack, NowView, Tone, now_of
+from assay.views.results import HeldBackView, PlanView, RuleView
+from assay.views.rules import RuleHistoryView, history_of_rules
+from assay.views.view import View
+from assay.views.waivers import waiver_view
+from assay.web.days import Calendar, Mark, by_month
+from assay.web.lineage import drawn
+from assay.web.links import place
+from assay.web.look import Look
+from assay.web.plots import Plot, plotted
+from assay.web.rendering import Page
+
+VERSIONS = 20  # that a page lists
+PLOTTED = 30  # versions of a plot
+_PROMISES = 130  # that a calendar shows
+_PARTS = 400
+_TONES = {
+    Status.PASSED: Tone.GOOD,
+    Status.WARNING: Tone.WARNING,
+    Status.FAILED: Tone.BAD,
+    Status.ERROR: Tone.BAD,
+}
+_KINDS = {State.KEPT: "good", State.LATE: "warning", State.MISSED: "bad"}
+
+
+class RuleRow(View, frozen=True, kw_only=True):
+    """A declared rule, its last result, and what was measured before.
+
+    `state` is that of the last version that it was checked on. `telling`: there is more to see than
+    that it passed.
+    """
+
+    text: str
+    severity: str
+    because: str
+    state: str
+    measured: str
+    samples: tuple[Mapping[str, object], ...]
+    waived: str
+    plot: Plot | None
+    tone: Tone
+    telling: bool
+
+
+def now_view(look: Look, catalog: Catalog, name: str) -> NowView:
+    """Return what a product is now."""
+    status, product = look.statuses[name], look.graph.products[name]
+    held = None
+    if isinstance(status.plan, PlanView) and isinstance(status.plan.decision, HeldBackView):
+        version = catalog.version(status.plan.decision.version)
+        verdicts = catalog.verdicts(version.id, look.environment)
+        failed = [verdict for verdict in verdicts if not verdict.passed]
+        held = HeldBack(version=version, verdict=failed[-1]) if failed else None
+    return now_of(status, product, look.now, held)
+
+
+def product_page(look: Look, catalog: Catalog, name: str) -> Page:
+    """Return the page of a declared product."""
+    product = look.graph.products[name]
+    versions = history_of(catalog, name, product, look.environment, _reached(look), limit=VERSIONS)
+    pointer = look.pointers.get(name)
+    published = catalog.version(pointer.version) if pointer else None
+    waivers = [
+        waiver_view(waiver, look.now)
+        for waiver in (*product.waivers, *catalog.waivers(look.environment))
+        if waiver.product == name
+    ]
+    return Page(
+        path=place("product", name),
+        title=name,
+        template="product.html",
+        values={
+            "about": about(product, look.promises.get(name)),
+            "now": now_view(look, catalog, name),
+            "status": look.statuses[name],
+            "published": published,
+            "pointer": pointer,
+            "versions": versions,
+            "rules": rule_rows(look, catalog, product),
+            "waivers": waivers,
+            "incidents": [view for view in look.incidents if view.about == name],
+            "promises": promise_days(look, catalog, name),
+            "parts": part_days(look, published),
+            "drawing": drawn(look.graph, name),
+            "columns": product.contract.columns,
+            "stored": {c.name: c.type for c in published.columns} if published else {},
+            "key": product.contract.key,
+        },
+    )
+
+
+def rule_rows(look: Look, catalog: Catalog, product: Product) -> list[RuleRow]:
+    """Return the rules of a product: those that fail first, then those that warn."""
+    history = history_of_rules(catalog, product, look.environment, PLOTTED)
+    shown = {rule.text: rule for rule in rules_now(look, product.name)}
+    rows = [
+        _row(rule, history.get(rule.text, []), shown.get(rule.text))
+        for rule in product.contract.rules
+    ]
+    order = {"failed": 0, "error": 0, "warning": 1}
+    return sorted(rows, key=lambda row: order.get(row.state, 2))
+
+
+def rules_now(look: Look, name: str) -> Sequence[RuleView]:
+    """Return the rules that hold a product back now, or parts of it, with failing samples."""
+    plan = look.statuses[name].plan
+    assert isinstance(plan, PlanView)
+    held = plan.decision.rules if isinstance(plan.decision, HeldBackView) else ()
+    return [*held, *(plan.held_by or ())]
+
+
+def _row(rule: Rule, history: Sequence[RuleHistoryView], now: RuleView | None) -> RuleRow:
+    last = history[-1] if history else None
+    tone = _TONES.get(last.status, Tone.NOTHING) if last else Tone.NOTHING
+    plot = plotted(history)
+    varies = len({result.value for result in history}) > 1
+    return RuleRow(
+        text=rule.text,
+        severity=str(rule.severity),
+        because=rule.because,
+        state=str(last.status) if last else "not checked yet",
+        measured=_measured(last) if last else "",
+        samples=now.samples if now else (),
+        waived=now.waived if now else "",
+        plot=plot if varies else None,
+        tone=tone,
+        telling=tone in {Tone.BAD, Tone.WARNING} or (plot is not None and varies),
+    )
+
+
+def _measured(last: RuleHistoryView) -> str:
+    if last.failing:
+        of = f" of {last.rows:,}" if last.rows else ""
+        return f"{last.failing:,}{of} rows fail."
+    return ""
+
+
+def promise_days(look: Look, catalog: Catalog, name: str) -> Calendar | None:
+    """Return how the last promises of a product or source came out, as a calendar; None for none."""
+    declared = look.declared(name)
+    if declared is None or declared.freshness is None:
+        return None
+    outcomes = catalog.promises.of(look.environment, name, _PROMISES)
+    marks = [
+        Mark(
+            key=f"{outcome.due.date()}",
+            kind=_KINDS.get(outcome.state, "nothing"),
+            label=f"{outcome.due:%Y-%m-%d %H:%M} UTC: {outcome.state}"
+            + (f", {outcome.cause}" if outcome.cause else ""),
+        )
+        for outcome in outcomes
+    ]
+    kept = sum(outcome.state is State.KEPT for outcome in outcomes)
+    return (
+        by_month(marks, f"{kept} of the last {len(outcomes)} promises were kept") if marks else None
+    )
+
+
+def part_days(look: Look, published: Version | None) -> Calendar | None:
+    """Return the parts of a published version; None for one that is not in parts."""
+    if published is None or not published.in_parts:
+        return None
+    held = published.key.held
+    keys = sorted({part.key for part in published.parts} | held.keys())[-_PARTS:]
+    rows = {part.key: part.rows for part in published.parts}
+    marks = [
+        Mark(
+            key=key,
+            kind="bad" if key in held else "good",
+            label=f"{key}: "
+            + ("held back" if key in held else f"{rows[key]:,} rows")
+            + (
+                f", readers have {rows[key]:,} rows of before"
+                if key in held and key in rows
+                else ""
+            ),
+        )
+        for key in keys
+    ]
+    said = f"{len(published.parts):,} parts, {len(held)} held back"
+    return by_month(marks, said)
+
+
+def _reached(look: Look) -> Callable[[Version], datetime | None]:
+    """Return how far the data of a version reaches: of the published one, as readers see it now."""
+
+    def reached(version: Version) -> datetime | None:
+        pointer = look.pointers.get(version.product)
+        if pointer and pointer.version == version.id:
+            return look.reaches.get(version.product)
+        return version.data_as_of
+
+    return reached

@@ -1,0 +1,40 @@
+"""The first rows of a published product, without the values of sensitive columns."""
+
+from assay.build.evidence import never_shown
+from assay.build.inputs import inputs_as_of_now
+from assay.catalog import Catalog
+from assay.model import Access
+from assay.sensitive import secret
+from assay.views.query import first_rows
+from assay.views.read import table_of
+from assay.web.links import slug
+from assay.web.look import Look, looking
+from assay.web.rendering import Page
+
+_ROWS = 20
+
+
+def rows_of(look: Look, catalog: Catalog, name: str, *, as_part: bool) -> Page | None:
+    """Return the page with the first rows of a product, or as a part of a page.
+
+    None for a product that is not published, is a file, or is not public.
+    """
+    full = next((each for each in look.graph.products if slug(each) == name), None)
+    pointer = look.pointers.get(full) if full else None
+    if full is None or pointer is None or look.graph.products[full].access is not Access.PUBLIC:
+        return None
+    version = catalog.version(pointer.version)
+    if not version.columns:
+        return None
+    with looking(look.environment, start=look.config.root, before=look) as (_, workspace):
+        inputs, _ = inputs_as_of_now(workspace, workspace.observe())
+        stored = table_of(version, workspace.storage)
+        patterns = never_shown(inputs, look.graph.products[full], stored)
+        hidden = secret([column.name for column in version.columns], patterns)
+        names, rows = first_rows(stored, _ROWS, look.config, sorted(hidden))
+    return Page(
+        path=f"rows/{full}",
+        title=f"First rows of {full}",
+        template="rows.html" if as_part else "rows_page.html",
+        values={"product": full, "names": names, "rows": rows},
+    )
