@@ -31,6 +31,7 @@ _HEADERS = {
 }
 _STATIC = {
     "style.css": "text/css",
+    "icon.svg": "image/svg+xml",
     "live.js": "text/javascript",
     "htmx.min.js": "text/javascript",
 }

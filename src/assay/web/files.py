@@ -12,6 +12,7 @@ from assay.web.look import Look
 from assay.web.rendering import FOLDER, rendered
 from assay.web.site import all_pages
 
+_STATIC = ("icon.svg", "style.css")
 MARK = ".assay-pages"  # a file that says that the folder was written by us
 
 
@@ -37,10 +38,12 @@ def write_pages(look: Look, catalog: Catalog, folder: Path) -> Written:
             name = f"{page.path}.html"
             _write(folder / name, rendered(page, look, links))
             written.add(name)
-        for name in ("style.css",):
+        for name in _STATIC:
             _write(folder / "static" / name, (FOLDER / "static" / name).read_text())
             written.add(f"static/{name}")
-        return Written(pages=len(written) - 2, removed=_remove_others(folder, written))
+        return Written(
+            pages=len(written) - 1 - len(_STATIC), removed=_remove_others(folder, written)
+        )
     except OSError as error:
         raise UsageError(
             f"the pages cannot be written to {folder}: {error.strerror}",

@@ -1,5 +1,6 @@
 """The verb `products serve`: pages about all products, live."""
 
+import socket
 from pathlib import Path
 
 import click
@@ -12,8 +13,21 @@ from assay.web.look import looking
 
 @click.command("serve")
 @options(ENV)
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS")
-@click.option("--port", type=click.IntRange(0, 65535), default=8020, show_default=True, metavar="N")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="The address to listen on; whoever reaches it sees every page.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8020,
+    show_default=True,
+    metavar="N",
+    help="The port to listen on; 0 for any that is free.",
+)
 def verb(env: str | None, host: str, port: int) -> None:
     """Serve pages about all products: what each is, whether it is right and on time, who decides.
 
@@ -25,7 +39,27 @@ def verb(env: str | None, host: str, port: int) -> None:
         raise UsageError(
             "serving pages needs the package uvicorn", hint="pip install 'assay[web]'"
         ) from None
-    with looking(env) as (look, _):  # mistakes are shown here, not on a page
-        click.echo(f"  {look.project}: http://{host}:{port}/", err=True)
-    app = application(Path.cwd(), env)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    with looking(env) as (look, _):  # mistakes are reported here, not on a page
+        project = look.project
+    config = uvicorn.Config(
+        application(Path.cwd(), env), log_level="warning", access_log=False, lifespan="off"
+    )
+    with _listening(host, port) as sock:
+        at = f"[{host}]" if ":" in host else host
+        click.echo(f"  {project}: http://{at}:{sock.getsockname()[1]}/", err=True)
+        uvicorn.Server(config).run(sockets=[sock])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(128)  # whoever asks from now on is answered
+    except OSError as error:
+        sock.close()
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="Choose another --port."
+        ) from None
+    return sock

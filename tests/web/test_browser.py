@@ -1,0 +1,130 @@
+"""The pages in a real browser: what a person sees, without JavaScript, on a phone, with a screen reader."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Place
+from tests.web.conftest import serving
+
+NIGHT = "fixtures/nights/2011-12-09.at-0920.csv.gz"
+WHOLE = "fixtures/nights/2011-12-09.csv.gz"
+DROP = "fixtures/retail/2011-12-09.csv.gz"
+
+
+def violations(page) -> list[str]:
+    """Return what axe finds that breaks WCAG 2.2 AA."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
+    return [
+        f"{each['id']}: {node['html'][:200]}"
+        for each in found.response["violations"]
+        for node in each["nodes"]
+    ]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_kind_of_page_can_be_read_by_everybody(shop: Place, browser, scheme: str) -> None:
+    shop.run("docs", "--to", "site")
+    site = shop.root / "site"
+    one_of_each = {path.parent.name: path for path in sorted(site.rglob("*.html"))}
+    assert {
+        "site",
+        "product",
+        "source",
+        "rule",
+        "owner",
+        "consumer",
+        "domain",
+        "run",
+        "release",
+    } <= {*one_of_each}
+    # axe runs as a script of the page, which the policy of the pages forbids.
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    for path in [*one_of_each.values(), site / "index.html", site / "incidents.html"]:
+        page.goto(path.as_uri())
+        assert violations(page) == [], path.name
+    context.close()
+
+
+def test_pages_fit_a_phone_and_need_no_scripts(shop: Place, browser) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 700}, java_script_enabled=False)
+    page = context.new_page()
+    with serving(shop.root) as served:
+        page.goto(served.url)
+        page.get_by_role("link", name="shop.revenue").first.click()
+        assert "Saturday's figures (2024-01-06) are held back" in page.locator("main").inner_text()
+        page.get_by_role("link", name="Show the first rows").click()
+        assert "30.5" in page.locator("main").inner_text()
+        page.fill("#q", "discount")
+        page.get_by_role("button", name="Search").click()
+        page.get_by_role("heading", name="Found for").wait_for()
+        assert page.get_by_role("link", name="shop.revenue").count() == 1
+    context.close()
+    phone = browser.new_page(viewport={"width": 360, "height": 700})
+    shop.run("docs", "--to", "site")
+    for path in (shop.root / "site").rglob("*.html"):
+        phone.goto(path.as_uri())
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 360, path.name
+    phone.close()
+
+
+@pytest.mark.long
+def test_a_page_loads_its_first_rows_and_says_that_figures_are_new(shop: Place, browser) -> None:
+    page = browser.new_page()
+    wrong: list[str] = []
+    page.on(
+        "console", lambda message: wrong.append(message.text) if message.type == "error" else None
+    )
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    with serving(shop.root) as served:
+        page.goto(f"{served.url}product/shop.revenue")
+        page.get_by_role("heading", name="First rows").scroll_into_view_if_needed()
+        page.get_by_role("region", name="first rows").get_by_text("30.5").wait_for()
+        page.wait_for_timeout(500)  # the first event has come
+        shop.write("raw/2024-01-06.csv", "id,amount,email\n3,50,c@x\n")
+        assert shop.run("materialize").code == 0
+        page.get_by_role("link", name="New figures were published").wait_for(timeout=60_000)
+        page.wait_for_timeout(5_000)  # a look is made anew after that
+        page.get_by_role("link", name="New figures were published").click()
+        page.get_by_text("You see Saturday's figures (2024-01-06).").wait_for()
+        assert wrong == []
+        page.goto("about:blank")
+    page.close()
+
+
+@pytest.mark.long
+def test_the_night_of_the_example_as_the_cfo_sees_it(example: Place, browser) -> None:
+    assert example.run("materialize", "--now", "2011-12-09T06:40:00").code == 0
+    page = browser.new_page()
+
+    def sees(now: str) -> str:
+        assert example.run("docs", "--to", "site", "--now", now).code == 0
+        page.goto((example.root / "site/consumer").as_uri() + f"/{consumer(example.root)}")
+        page.get_by_role("link", name="finance.month_close").click()
+        return page.locator("main").inner_text()
+
+    assert "You see Thursday's figures (2011-12-08)." in sees("2011-12-09T07:30:00")
+    shutil.copy(example.root / NIGHT, example.root / DROP)
+    assert example.run("materialize", "--now", "2011-12-10T06:40:00").code == 3
+    held = sees("2011-12-10T07:30:00")
+    assert "You see Thursday's figures (2011-12-08)." in held
+    assert "finance.daily_revenue is held back" in held
+    page.locator("svg a", has_text="finance.daily_revenue").first.click()
+    cause = page.locator("main").inner_text()
+    assert "no single line is over a quarter of the day's gross" in cause
+    assert "168469.6" in cause.replace(",", "")
+    shutil.copy(example.root / WHOLE, example.root / DROP)
+    assert example.run("materialize", "--now", "2011-12-10T08:40:00").code == 0
+    assert "You see Friday's figures (2011-12-09)." in sees("2011-12-10T09:00:00")
+    page.close()
+
+
+def consumer(root: Path) -> str:
+    [page] = [p.name for p in (root / "site/consumer").glob("*.html") if "chief" in p.name]
+    return page
