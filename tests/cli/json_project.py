@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from tests.conftest import Place
+from tests.web.conftest import serving
 
 _PRODUCTS = """
 visits = source.files("visits/{day:date}.csv", columns={"id": ("bigint", "number of the visit"), "customer": "varchar"})
@@ -73,7 +74,9 @@ class Recorder:
 
     def run(self, section: str, *arguments: str) -> Any:
         """Run a verb that prints one JSON value."""
-        value = json.loads(self.place.run(*arguments, "--json").out)
+        ran = self.place.run(*arguments, "--json")
+        assert ran.out, ran.err
+        value = json.loads(ran.out)
         self.outputs.append((section, value))
         return value
 
@@ -200,5 +203,8 @@ def keep(place: Place, recorder: Recorder) -> None:
     version = place.run("show", "note", "--json").json
     place.write(version["file"], "abc")
     recorder.run("verify", "verify", "--repair")
+    recorder.run("docs", "docs", "--to", str(place.root / "site"))
+    with serving(place.root) as served:
+        recorder.outputs.append(("serve", {"url": served.url}))
     recorder.run("catalog copy", "catalog", "copy", str(place.root / "other.db"))
     recorder.run("init", "init", str(place.root / "new"))

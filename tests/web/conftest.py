@@ -1,5 +1,6 @@
 """A served project, and a real browser to look at it."""
 
+import json
 import os
 import shutil
 import signal
@@ -51,13 +52,16 @@ class Served:
 @contextmanager
 def serving(root: Path, *arguments: str) -> Iterator[Served]:
     """Serve a project by `products serve` on a free port."""
-    command = [sys.executable, "-m", "assay", "serve", "--port", "0", *arguments]
-    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "assay", "serve", "--json", "--port", "0", *arguments]
+    process = subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
+        assert process.stdout
         assert process.stderr
-        line = process.stderr.readline()
-        assert "http://" in line, line + process.stderr.read()
-        yield Served(line.split()[-1], process.pid)
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        yield Served(json.loads(line)["url"], process.pid)
     finally:
         process.send_signal(signal.SIGINT)
         try:

@@ -3,10 +3,9 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from msgspec import Struct
-
 from assay.catalog import Catalog
 from assay.errors import UsageError
+from assay.views.view import View
 from assay.web.links import Links
 from assay.web.look import Look
 from assay.web.rendering import FOLDER, rendered
@@ -16,9 +15,10 @@ _STATIC = ("icon.svg", "style.css")
 MARK = ".assay-pages"  # a file that says that the folder was written by us
 
 
-class Written(Struct, frozen=True, kw_only=True):
-    """How many pages were written, and how many of before were removed."""
+class Written(View, frozen=True, kw_only=True):
+    """The folder that the pages are in, how many there are, and how many of before were removed."""
 
+    folder: str
     pages: int
     removed: int
 
@@ -42,7 +42,9 @@ def write_pages(look: Look, catalog: Catalog, folder: Path) -> Written:
             _write(folder / "static" / name, (FOLDER / "static" / name).read_text())
             written.add(f"static/{name}")
         return Written(
-            pages=len(written) - 1 - len(_STATIC), removed=_remove_others(folder, written)
+            folder=str(folder),
+            pages=len(written) - 1 - len(_STATIC),
+            removed=_remove_others(folder, written),
         )
     except OSError as error:
         raise UsageError(

@@ -5,14 +5,22 @@ from pathlib import Path
 
 import click
 
-from assay.cli.options import ENV, options
+from assay.cli.options import ENV, JSON, options
+from assay.cli.printing import to_json
 from assay.errors import UsageError
+from assay.views.view import View
 from assay.web.app import application
 from assay.web.look import looking
 
 
+class ServedView(View, frozen=True, kw_only=True):
+    """Where pages are served."""
+
+    url: str
+
+
 @click.command("serve")
-@options(ENV)
+@options(ENV, JSON)
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -28,8 +36,8 @@ from assay.web.look import looking
     metavar="N",
     help="The port to listen on; 0 for any that is free.",
 )
-def verb(env: str | None, host: str, port: int) -> None:
-    """Serve pages about all products: what each is, whether it is right and on time, who decides.
+def verb(env: str | None, as_json: bool, host: str, port: int) -> None:
+    """Serve pages about all products: is each right and on time, and who decides from it.
 
     Nothing can be changed there. Stop it with Ctrl-C.
     """
@@ -46,7 +54,11 @@ def verb(env: str | None, host: str, port: int) -> None:
     )
     with _listening(host, port) as sock:
         at = f"[{host}]" if ":" in host else host
-        click.echo(f"  {project}: http://{at}:{sock.getsockname()[1]}/", err=True)
+        url = f"http://{at}:{sock.getsockname()[1]}/"
+        if as_json:
+            click.echo(to_json(ServedView(url=url)))
+        else:
+            click.echo(f"  {project}: {url}", err=True)
         uvicorn.Server(config).run(sockets=[sock])
 
 

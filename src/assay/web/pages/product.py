@@ -68,7 +68,9 @@ def now_view(look: Look, catalog: Catalog, name: str) -> NowView:
 def product_page(look: Look, catalog: Catalog, name: str) -> Page:
     """Return the page of a declared product."""
     product = look.graph.products[name]
-    versions = history_of(catalog, name, product, look.environment, _reached(look), limit=VERSIONS)
+    versions = history_of(
+        catalog, name, product, look.environment, _reached(look), now=look.now, limit=VERSIONS
+    )
     pointer = look.pointers.get(name)
     published = catalog.version(pointer.version) if pointer else None
     waivers = [
