@@ -86,6 +86,7 @@ TO_SCHEMA_3 = [
             "parts.modified",
             "versions.peak",
             "listings.seen",
+            "listings.used",
             "replaced.seen",
         ]
     ),

@@ -509,3 +509,31 @@ def test_a_part_is_rewritten_a_few_times_at_most() -> None:
         most = max(most, len(set(files.values())))
     assert rewritten < 8 * len(files), "each a few times"
     assert most < 40, "and there are few files to open"
+
+
+def test_which_files_a_source_had_is_kept_with_what_was_built_from_them(shop: Place) -> None:
+    def listed() -> set[str]:
+        with catalog_of(shop) as catalog:
+            rows = catalog.database.rows(
+                "select digest from listings where source = 'sales.numbers'"
+            )
+            return {digest for (digest,) in rows}
+
+    def built_from() -> set[str]:
+        with catalog_of(shop) as catalog:
+            versions = [*catalog.versions("sales.lines"), *catalog.versions("sales.apart")]
+            return {version.key.inputs["sales.numbers"] for version in versions}
+
+    for number in range(9):
+        night(shop, number)
+    assert listed() == built_from()
+    assert len(listed()) == 9
+    for name in "bcdefghi":  # what nothing is built from goes, but for the last few
+        shop.numbers(name, 1)
+        assert shop.run("materialize", "-s", "total", "--now", day(10)).code == 0
+    assert len(listed()) == 9 + 5
+    assert shop.run("gc", "--keep", "1", "--days", "1", "--now", day(20)).code == 0
+    shop.numbers("j", 2)
+    night(shop, 21)
+    assert built_from() < listed()
+    assert len(listed()) <= 5 + len(built_from()) < 9, "what nothing needs is gone"

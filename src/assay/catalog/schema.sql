@@ -181,12 +181,13 @@ create table pointers (
   primary key (environment, product)
 );
 
--- The files of the last few content digests of each source, to report which of them changed. With
--- the last one, an unchanged file is not read again.
+-- The files of the last few content digests of each source, to report which of them changed, and of
+-- those that versions were built from. With the last one, an unchanged file is not read again.
 create table listings (
   digest text primary key,
   source text not null,
   seen   text not null default '',        -- when it was observed
+  used   integer not null default 0,      -- 1: a version was built from it
   files  text not null                    -- JSON: [[path, size, ctime (ns; 0: too recent to trust),
                                           --   SHA-256, part, inode, device,
                                           --   written (ns)], ...]

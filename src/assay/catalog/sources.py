@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from assay.catalog.arrivals import add_arrivals
-from assay.catalog.database import Writer
+from assay.catalog.database import Writer, rows_in
 from assay.catalog.rows import decoded, event_or_none, files_of, moment_or_none, stamp
 from assay.catalog.transactions import Transactions
 from assay.facts import Arrival, SourceFile, SourceState
@@ -56,7 +56,7 @@ class SourceFiles:
     ) -> None:
         """Record the files of sources, and what arrived; `seen` is when they were observed.
 
-        Of each source, only the last few listings stay.
+        Of each source, only the last few listings stay, and those that versions were built from.
         """
         # Two sources may have the same digest: the last is recorded.
         listings = {
@@ -64,13 +64,15 @@ class SourceFiles:
         }
 
         def add(writer: Writer) -> None:
+            query = "select digest from listings where used = 1 and digest in"
+            used = {digest for (digest,) in rows_in(writer, query, list(listings))}
             writer.many("delete from listings where digest = ?", [(digest,) for digest in listings])
             writer.many(
-                "insert into listings (digest, source, files, seen) values (?, ?, ?, ?)",
-                list(listings.values()),
+                "insert into listings (digest, source, files, seen, used) values (?, ?, ?, ?, ?)",
+                [(*row, int(digest in used)) for digest, row in listings.items()],
             )
             writer.many(
-                "delete from listings where source = ? and rowid not in"
+                "delete from listings where source = ? and used = 0 and rowid not in"
                 " (select rowid from listings where source = ? order by rowid desc limit ?)",
                 [(s.name, s.name, _LISTINGS) for s in sources],
             )

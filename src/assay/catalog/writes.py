@@ -58,6 +58,10 @@ def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:
         f"insert into versions (seq, {VERSION}) values (?{', ?' * (VERSION.count(',') + 1)})",
         [[seq, *version_row(v)] for seq, v in enumerate(recorded, last + 1)],
     )
+    # Which files a source had is kept for as long as something was built from them.
+    built_from = {digest for v in new for digest in v.key.inputs.values()}
+    query = "update listings set used = 1 where used = 0 and digest = ?"
+    writer.many(query, [(digest,) for digest in sorted(built_from)])
     # An intent goes only with its own run: another run that built the same may still be writing.
     files = {(part.path, v.run) for v in new for part in v.parts}
     folders = {("/".join(path.split("/")[:2]), run) for path, run in files}

@@ -2,8 +2,11 @@
 
 from collections.abc import Collection
 
+from msgspec.json import decode
+
 from assay.catalog.arrivals import KEPT
 from assay.catalog.catalog import Catalog
+from assay.catalog.database import Writer
 from assay.catalog.rows import decoded, files_of, stamp
 
 
@@ -19,9 +22,26 @@ def forget_sources(catalog: Catalog, declared: Collection[str], *, dry: bool) ->
     if undeclared:
         _delete(catalog, "delete from listings where source = ?", undeclared)
         _delete(catalog, "delete from arrivals where source = ?", undeclared)
+    _forget_listings(catalog)
     _forget_inspected(catalog)
     _forget_arrivals(catalog)
     return undeclared
+
+
+def _forget_listings(catalog: Catalog) -> None:
+    """Let listings go, with the next of their source, that no version was built from."""
+
+    def forget(writer: Writer) -> None:
+        used = writer.rows("select digest from listings where used = 1")
+        needed = {
+            digest
+            for (inputs,) in writer.rows("select distinct inputs from versions")
+            for digest in decode(inputs, type=dict[str, str]).values()
+        }
+        gone = [(digest,) for (digest,) in used if digest not in needed]
+        writer.many("update listings set used = 0 where digest = ?", gone)
+
+    catalog.write(forget)
 
 
 def _forget_arrivals(catalog: Catalog) -> None:
