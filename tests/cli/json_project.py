@@ -130,6 +130,8 @@ def look(place: Place, recorder: Recorder) -> None:
     """Run the verbs that change nothing."""
     run = recorder.run
     run("ls", "ls")
+    run("describe", "describe", "lines")
+    run("describe", "describe", "numbers")
     run("status", "status")
     run("freshness", "freshness")
     run("why", "why", "total")

@@ -20,6 +20,7 @@ from assay.text import clean
 VERBS = {
     "catalog": "Copy the catalog to another database.",
     "check": "Check that code, rules and contracts fit together, without any data.",
+    "describe": "Describe a product or source: purpose, columns and their meaning, rules, who uses it.",
     "diff": (
         "Show what differs between two versions of products: rows, totals, and who is affected."
     ),

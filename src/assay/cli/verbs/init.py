@@ -6,6 +6,7 @@ import click
 
 from assay.cli.options import JSON
 from assay.cli.printing import print_json
+from assay.config import FILE
 from assay.declare.template import start_project
 
 
@@ -15,12 +16,14 @@ from assay.declare.template import start_project
 def verb(folder: Path, as_json: bool) -> None:
     """Create a small example project.
 
-    FOLDER is where; default: here. Nothing is overwritten.
+    FOLDER is where; default: here. Nothing is overwritten; a `pyproject.toml` that is there gets
+    the table [tool.products] at its end.
     """
+    was_there = (folder / FILE).exists()
     paths = start_project(folder)
     if as_json:
         return print_json({"made": paths})
     for path in paths:
-        click.echo(f"  made  {path}")
+        click.echo(f"  {'added to' if path == FILE and was_there else 'made':8}  {path}")
     click.echo("Next: products materialize, and products test")
     return None

@@ -1,0 +1,146 @@
+"""Everything that is declared of one product or source, for whoever wants to use it."""
+
+from collections.abc import Iterable, Sequence
+
+from assay.facts import Version
+from assay.model import Column, Product, Rule, Source
+from assay.plan.graph import Graph
+from assay.plan.parts import partition_text
+from assay.sensitive import secret
+from assay.views.about import ConsumerView
+from assay.views.view import View
+from assay.views.words.products import parts_of
+
+
+class DescribedColumn(View, frozen=True, kw_only=True):
+    """A column: `is_key`, if it is one of those that identify a row."""
+
+    name: str
+    type: str
+    description: str
+    is_key: bool
+    sensitive: bool
+
+
+class DescribedRule(View, frozen=True, kw_only=True):
+    """A rule as it is declared; `owner` is '' for the owner of the product."""
+
+    text: str
+    severity: str
+    dimension: str
+    because: str
+    owner: str
+
+
+class DescriptionView(View, frozen=True, kw_only=True):
+    """A product or source.
+
+    - `kind`: "source", or how the product is built.
+    - `files`: the pattern of the files of a source; '' for a product.
+    - `columns`: as declared; those that are not declared as they are published.
+    - `used_by`: the products that read it.
+    """
+
+    name: str
+    kind: str
+    purpose: str
+    description: str
+    owner: str
+    freshness: str
+    event_time: str
+    parts: str
+    files: str
+    access: str
+    version: str
+    columns: tuple[DescribedColumn, ...]
+    rules: tuple[DescribedRule, ...]
+    consumers: tuple[ConsumerView, ...]
+    reads: tuple[str, ...]
+    used_by: tuple[str, ...]
+    where: str
+
+
+def described(graph: Graph, name: str, published: Version | None) -> DescriptionView:
+    """Return the description of a product or source; `published` is the version that readers see."""
+    used_by = tuple(graph.below.get(name, ()))
+    if source := graph.sources.get(name):
+        return _source(source, used_by)
+    return _product(graph.products[name], published, used_by)
+
+
+def _source(source: Source, used_by: tuple[str, ...]) -> DescriptionView:
+    return DescriptionView(
+        name=source.name,
+        kind="source",
+        purpose=source.purpose,
+        description="",
+        owner=source.owner,
+        freshness=str(source.freshness or ""),
+        event_time=source.event_time,
+        parts=f"by {partition_text(source.partition)}" if source.partition else "",
+        files=source.pattern,
+        access=source.access,
+        version="",
+        columns=_columns([*source.columns, *source.path_columns], (), ()),
+        rules=(),
+        consumers=(),
+        reads=(),
+        used_by=used_by,
+        where=str(source.where),
+    )
+
+
+def _product(
+    product: Product, published: Version | None, used_by: tuple[str, ...]
+) -> DescriptionView:
+    contract = product.contract
+    declared = {column.name for column in contract.columns}
+    others = [c for c in (published.columns if published else ()) if c.name not in declared]
+    return DescriptionView(
+        name=product.name,
+        kind=product.kind,
+        purpose=product.purpose,
+        description=contract.description,
+        owner=product.owner,
+        freshness=str(product.freshness or ""),
+        event_time=product.event_time,
+        parts=parts_of(product),
+        files="",
+        access=product.access,
+        version=contract.version,
+        columns=_columns([*contract.columns, *others], contract.key, contract.sensitive),
+        rules=tuple(map(_rule, contract.rules)),
+        consumers=tuple(
+            ConsumerView(name=c.name, decides=c.decides, contact=c.contact)
+            for c in product.consumers
+        ),
+        reads=product.reads,
+        used_by=used_by,
+        where=str(product.where),
+    )
+
+
+def _columns(
+    columns: Sequence[Column], key: Iterable[str], sensitive: Iterable[str]
+) -> tuple[DescribedColumn, ...]:
+    keys, hidden = set(key), secret([column.name for column in columns], sensitive)
+    return tuple(
+        DescribedColumn(
+            name=column.name,
+            type=column.type,
+            description=column.description,
+            is_key=column.name in keys,
+            sensitive=column.name in hidden,
+        )
+        for column in columns
+    )
+
+
+def _rule(rule: Rule) -> DescribedRule:
+    return DescribedRule(
+        text=rule.text,
+        severity=rule.severity,
+        dimension=rule.dimension,
+        because=rule.because,
+        owner=rule.owner,
+    )

@@ -1,0 +1,62 @@
+"""`products describe`: what is declared of a product or source, in one place."""
+
+from tests.conftest import Place
+
+DECLARED = """
+class People(pa.DataFrameModel):
+    '''A person a row.'''
+    id: int = pa.Field(unique=True, description="number of the person")
+    email: str = pa.Field(metadata={"sensitive": True})
+
+@product(owner="ann@shop.example", purpose="Everybody.", contract=People, consumers=[Consumer(name="desk", decides="calls")],
+    rules=[rule.check("positive", "id > 0", because="Numbers begin at 1.", owner="bob@shop.example", severity="warning")])
+def people(numbers):
+    return numbers.select(id="x", email=pl.lit("a"), extra=pl.lit(1))
+
+sql_product("few", "select id from people", owner="o")
+"""
+
+
+def test_a_product_is_described(place: Place) -> None:
+    place.numbers("a", 1, 2)
+    place.write("products/sales.py", DECLARED, header=True)
+    lines = place.run("describe", "people").out.splitlines()
+    assert lines[0] == "sales.people  (function)"
+    assert "  Everybody." in lines
+    assert "  used by   sales.few, desk (calls)" in lines
+    assert any(line.split() == ["id", "BIGINT", "number", "of", "the", "person"] for line in lines)
+    assert any(line.split() == ["email", "VARCHAR", "sensitive"] for line in lines)
+    assert "    positive  (warning, bob@shop.example)" in lines
+    assert "      because: Numbers begin at 1." in lines
+    view = place.run("describe", "people", "--json").json
+    assert view["description"] == "A person a row."
+    assert [column["name"] for column in view["columns"]] == ["id", "email"]
+
+
+def test_columns_that_are_not_declared_are_described_as_they_are_published(place: Place) -> None:
+    place.numbers("a", 1)
+    place.write(
+        "products/sales.py",
+        'sql_product("p", "select x, x * 2 as y from numbers", owner="o")',
+        header=True,
+    )
+    assert place.run("describe", "p", "--json").json["columns"] == []
+    place.materialize()
+    columns = place.run("describe", "p", "--json").json["columns"]
+    assert [(column["name"], column["type"]) for column in columns] == [
+        ("x", "BIGINT"),
+        ("y", "BIGINT"),
+    ]
+
+
+def test_a_source_is_described_and_a_typo_is_not(place: Place) -> None:
+    place.write("products/sales.py", DECLARED, header=True)
+    view = place.run("describe", "numbers", "--json").json
+    assert (view["kind"], view["files"], view["used_by"]) == (
+        "source",
+        "data/*.csv",
+        ["sales.people"],
+    )
+    ran = place.run("describe", "poeple")
+    assert ran.code == 2
+    assert "Did you mean sales.people" in ran.err
