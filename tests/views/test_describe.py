@@ -24,7 +24,9 @@ def test_a_product_is_described(place: Place) -> None:
     assert lines[0] == "sales.people  (function)"
     assert "  Everybody." in lines
     assert "  used by   sales.few, desk (calls)" in lines
-    assert any(line.split() == ["id", "BIGINT", "number", "of", "the", "person"] for line in lines)
+    assert any(
+        line.split() == ["id", "BIGINT", "number", "of", "the", "person,", "key"] for line in lines
+    )
     assert any(line.split() == ["email", "VARCHAR", "sensitive"] for line in lines)
     assert "    positive  (warning, bob@shop.example)" in lines
     assert "      because: Numbers begin at 1." in lines
