@@ -47,6 +47,12 @@ def test_pages_are_answered_and_wrong_addresses_are_not(shop: Place) -> None:
         assert "30.5" in text
         assert "<html" in text
         assert "<html" not in served.get("rows/shop.revenue", **{"HX-Request": "true"})[1]
+        status, text, _ = served.get("diff/shop.revenue?before=published&after=held")
+        assert status == 200, text
+        assert "1 new" in text
+        assert "5,000" in text
+        assert served.get("diff/shop.revenue?before=nothing")[0] == 404
+        assert served.get("diff/none")[0] == 404
 
 
 @pytest.mark.long

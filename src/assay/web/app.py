@@ -10,6 +10,8 @@ from typing import Any
 
 from assay.catalog import Catalog, shared_catalog
 from assay.errors import AssayError, UsageError
+from assay.text import clean
+from assay.web.diffs import diff_page, sides
 from assay.web.links import Links
 from assay.web.look import Look, looking
 from assay.web.pages import front, others
@@ -87,9 +89,9 @@ def application(start: Path, env: str | None = None) -> Any:
                     status, page = 404, missing_page("There is no such page.")
                 html = rendered(page, look, Links())
         except AssayError as error:
-            return Response(
-                f"{error.what}\n{error.hint or ''}\n", 503, _HEADERS, media_type="text/plain"
-            )
+            text = clean(f"{error.what}\n{error.hint or ''}\n", keep_lines=True)
+            code = 404 if isinstance(error, UsageError) else 503
+            return Response(text, code, _HEADERS, media_type="text/plain; charset=utf-8")
         return Response(html.encode("utf-8", "backslashreplace"), status, _HEADERS, "text/html")
 
     def index(request: Request) -> Response:
@@ -116,6 +118,11 @@ def application(start: Path, env: str | None = None) -> Any:
         name = request.path_params["name"]
         return answer(lambda look, catalog: rows_of(look, catalog, name, as_part=is_part))
 
+    def diff(request: Request) -> Response:
+        name = request.path_params["name"]
+        before, after = sides(dict(request.query_params))
+        return answer(lambda look, _: diff_page(look, name, before, after))
+
     def static(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in _STATIC:
@@ -135,6 +142,7 @@ def application(start: Path, env: str | None = None) -> Any:
             Route("/events", events),
             Route("/static/{name}", static),
             Route("/rows/{name}", rows),
+            Route("/diff/{name}", diff),
             Route("/{kind}/{name}", one),
         ]
     )

@@ -1,0 +1,46 @@
+"""What differs between two versions of a product: worked out when somebody asks for it."""
+
+from collections.abc import Mapping
+
+from assay.model import Access
+from assay.views.diff import diffs
+from assay.views.diff_columns import DiffOptions
+from assay.views.words.diff import summary, total_text
+from assay.web.links import place, slug
+from assay.web.look import Look, looking
+from assay.web.rendering import Page
+
+_ROWS = 50
+
+
+def diff_page(look: Look, name: str, before: str, after: str) -> Page | None:
+    """Return the page of what differs between two versions, as `products diff` names them.
+
+    None for a product that is not declared, or not public. Raises UsageError for versions that are
+    not there.
+    """
+    full = next((each for each in look.graph.products if slug(each) == name), None)
+    if full is None or look.graph.products[full].access is not Access.PUBLIC:
+        return None
+    with looking(look.environment, start=look.config.root, before=look) as (_, workspace):
+        options = DiffOptions(limit=_ROWS)
+        view = diffs(workspace, [full], before, after, options).views[0]
+    names = list(dict.fromkeys(name for row in view.rows for name in (*row.before, *row.after)))
+    return Page(
+        path=place("diff", full),
+        title=f"What changed in {full}",
+        template="diff.html",
+        values={
+            "diff": view,
+            "summary": summary(view),
+            "totals": [total_text(total) for total in view.totals],
+            "groups": [(total.group, total_text(total)) for total in view.groups],
+            "keys": list(view.rows[0].key) if view.rows else [],
+            "names": names,
+        },
+    )
+
+
+def sides(query: Mapping[str, str]) -> tuple[str, str]:
+    """Return which versions an address asks for; by default what changed last."""
+    return query.get("before", "previous")[:100], query.get("after", "published")[:100]
