@@ -43,6 +43,8 @@ LATE = {
     ("cli.telling", "watch.notify"),
     ("cli.telling", "watch.telling"),
     ("cli.verbs.materialize", "build.due"),
+    # Only for who connects, not for who reads one product.
+    ("views.read", "views.connection"),
 }
 # What `products --help` and a no-op must not load.
 HEAVY = {

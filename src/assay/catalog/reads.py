@@ -86,27 +86,35 @@ class CatalogReads:
     # ------------------------------------------------------------------------------ releases
 
     def pointers(
-        self, environment: str, as_of: datetime | int | None = None
+        self,
+        environment: str,
+        as_of: datetime | int | None = None,
+        products: Collection[str] | None = None,
     ) -> Mapping[str, Pointer]:
         """Return the published version of every product, now or as of a time or a release.
 
-        Raises UsageError for a time before those that gc has left.
+        With `products`, of these only; all are of one moment. Raises UsageError for a time before
+        those that gc has left.
         """
+        chosen = list(products or ())
+        among = f"({', '.join('?' * len(chosen))})"
         if as_of is None:
+            only = "" if products is None else f" and p.product in {among}"
             rows = self.database.rows(
                 "select p.product, p.version, p.release, r.at, p.previous, p.pinned from pointers p"
-                " join releases r on r.id = p.release where p.environment = ?",
-                [environment],
+                f" join releases r on r.id = p.release where p.environment = ?{only}",
+                [environment, *chosen],
             )
         else:
+            only = "" if products is None else f" and m.product in {among}"
             rows = self.database.rows(
                 "select m.product, m.version, m.release, r.at, m.previous, 0 from moves m"
                 " join releases r on r.id = m.release"
                 " where r.environment = ? and m.version <> '' and (m.product, m.release) in"
                 " (select m.product, max(m.release)"
                 "  from moves m join releases r on r.id = m.release"
-                "  where r.environment = ? and r.id <= ? group by m.product)",
-                [environment, environment, self._release_as_of(environment, as_of)],
+                f"  where r.environment = ? and r.id <= ?{only} group by m.product)",
+                [environment, environment, self._release_as_of(environment, as_of), *chosen],
             )
         with decoded(self.name):
             return {

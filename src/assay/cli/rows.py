@@ -17,7 +17,7 @@ from assay.engines.tables import StoredTable
 from assay.errors import UsageError
 from assay.facts import Version
 from assay.text import clean
-from assay.views.read import held_back
+from assay.views.published import held_back
 
 _TABLE_ROWS = 1000  # rows that a table shows by default
 

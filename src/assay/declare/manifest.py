@@ -90,6 +90,9 @@ class _DeclaredAccess(Struct):
     products: list[_ProductAccess]
 
 
+_ACCESS: dict[
+    Path, tuple[tuple[int, ...], Mapping[str, Access]]
+] = {}  # by manifest, with its stamp
 H = TypeVar("H", _ManifestHeader, _CacheHeader)
 T = TypeVar("T")
 
@@ -146,12 +149,21 @@ def last_manifest(config: Config) -> tuple[Graph, datetime] | None:
 
 
 def last_access(config: Config) -> Mapping[str, Access]:
-    """Return who may read each product, as last read; of no product if that cannot be read."""
+    """Return who may read each product, as last read; of no product if that cannot be read.
+
+    The file is read again only after it was written again.
+    """
+    file = config.state / FILE
     try:
+        stamp = stamp_of(file.stat())
+        if (known := _ACCESS.get(file)) and known[0] == stamp:
+            return known[1]
         _, body = _read(config, FILE, _ManifestHeader)
-        return {each.name: each.access for each in decode(body, type=_DeclaredAccess).products}
+        access = {each.name: each.access for each in decode(body, type=_DeclaredAccess).products}
     except _UNREADABLE:
         return {}
+    _ACCESS[file] = (stamp, access)
+    return access
 
 
 def graph_in(file: Path) -> Graph | None:

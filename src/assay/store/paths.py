@@ -8,6 +8,7 @@ from pathlib import Path
 from assay.errors import StoreError
 
 LINK = "is a link, and nothing is read or written through it: what the store holds is inside it"
+_MOST_SINGLY = 20  # folders; for more, the folders of all products are listed
 UNLINK = "Put the folder itself there, or let `store` in pyproject.toml name where it may grow."
 
 
@@ -21,6 +22,7 @@ class StorePaths:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._checked: set[str] = set()  # folders that are no links
+        self._singly = 0  # how many folders were looked at by themselves
 
     def full(self, path: str) -> Path:
         """Return the full path; raise StoreError when the path may lead out of the store."""
@@ -64,13 +66,16 @@ class StorePaths:
             at = full.find("/", at + 1)
 
     def _is_link(self, folder: str) -> bool:
-        if not self._checked:  # one look at the folders of all products
+        if folder in self._checked:
+            return False
+        self._singly += 1
+        if self._singly == _MOST_SINGLY:  # one look at the folders of all products
             with suppress(OSError), os.scandir(self._root) as entries:
                 self._checked.update(
                     f"{self._root}/{entry.name}" for entry in entries if not entry.is_symlink()
                 )
-        if folder in self._checked:
-            return False
+            if folder in self._checked:
+                return False
         if os.path.islink(folder):  # noqa: PTH114
             return True
         self._checked.add(folder)

@@ -32,7 +32,7 @@ from assay.views.diff_columns import ComparedColumns, DiffOptions, compared_colu
 from assay.views.diff_sides import Side, side_of
 from assay.views.diff_views import DiffView, RowView, RuleMoveView, SideView, TotalView
 from assay.views.products import ProductViews
-from assay.views.read import table_of
+from assay.views.published import table_of
 from assay.views.words.numbers import count_of
 
 if TYPE_CHECKING:

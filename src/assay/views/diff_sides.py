@@ -14,7 +14,7 @@ from assay.errors import UsageError
 from assay.facts import Version, short
 from assay.plan.names import nearest
 from assay.plan.select import select_products
-from assay.views.read import moment
+from assay.views.published import moment
 from assay.views.versions import held_version
 
 _NAMED = ("published", "previous", "held")

@@ -10,7 +10,7 @@ from assay.catalog import Catalog, shared_catalog
 from assay.config import find_config
 from assay.facts import Verdict
 from assay.plan.waivers import waived_rules, waivers_of
-from assay.views.read import AsOf, held_back, published
+from assay.views.published import AsOf, held_back, published
 
 
 def notes(
@@ -23,7 +23,7 @@ def notes(
     """
     config = find_config(Path(project) if project else Path.cwd())
     environment = env or config.environment
-    version = published(config, environment, as_of, name).version(name)
+    version = published(config, environment, as_of, [name]).version(name)
     with closing(shared_catalog(config)) as catalog:
         verdicts = catalog.verdicts(version.id, environment)[:1]
         over = waivers_over(catalog, verdicts, utc_now())

@@ -15,7 +15,7 @@ from assay.errors import QueryRefused, QueryStopped, StoreError
 from assay.plan.names import nearest
 from assay.signals import in_thread
 from assay.views.bounds import Bounds
-from assay.views.read import Published
+from assay.views.published import Published
 
 T = TypeVar("T")
 _BATCH = 1000
@@ -52,8 +52,8 @@ def run(
     bounds = Bounds(timeout, config.memory)
     try:
         with damage_reported(stored.values()):
-            names, answer = _stoppable(room, bounds, lambda: _answer(room, sql))
-            yield _unique(names), _rows(room, bounds, answer)
+            columns, answer = _stoppable(room, bounds, lambda: _answer(room, sql))
+            yield _unique(columns), _rows(room, bounds, answer)
     except duckdb.OutOfMemoryException:
         room.close()
         raise  # not a mistake in the query
@@ -79,8 +79,8 @@ def first_rows(
     select = f"select * replace ({hidden})" if hidden else ""
     try:
         with damage_reported([table]):
-            names, answer = _answer(room, f"{select} {duck.parquet(table)} limit {count}")
-            return names, answer.fetchall()
+            columns, answer = _answer(room, f"{select} {duck.parquet(table)} limit {count}")
+            return columns, answer.fetchall()
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
@@ -106,16 +106,21 @@ def _answer(room: Any, sql: str) -> tuple[list[str], Any]:
     return [name for name, _ in columns], answer
 
 
+def names(sql: str) -> list[str]:
+    """Return the names of the tables that a query reads; QueryRefused if it cannot be parsed."""
+    try:
+        parsed = reader.parse(sql)
+    except Unreadable as error:
+        raise _refused(sql, error) from None
+    return list(dict.fromkeys(map(str, parsed.tables)))
+
+
 def tables(sql: str, published: Published) -> dict[str, str]:
     """Return the full names of the tables that a query reads, by the names it uses.
 
     Raises QueryRefused for a name that is no published table.
     """
-    try:
-        parsed = reader.parse(sql)
-    except Unreadable as error:
-        raise _refused(sql, error) from None
-    return {name: _full_name(name, published) for name in map(str, parsed.tables)}
+    return {name: _full_name(name, published) for name in names(sql)}
 
 
 def _refused(sql: str, error: Unreadable) -> QueryRefused:
@@ -151,16 +156,16 @@ def _full_name(name: str, published: Published) -> str:
     raise QueryRefused(message, hint=hint)
 
 
-def _unique(names: Sequence[str]) -> list[str]:
+def _unique(columns: Sequence[str]) -> list[str]:
     """Return the names of columns, with a number where a name comes twice (`x`, `x_1`)."""
-    unique: list[str] = []
-    for name in names:
+    unique: dict[str, None] = {}
+    for name in columns:
         number, candidate = 0, name
         while candidate in unique:
             number += 1
             candidate = f"{name}_{number}"
-        unique.append(candidate)
-    return unique
+        unique[candidate] = None
+    return list(unique)
 
 
 def _rows(room: Any, bounds: Bounds, answer: Any) -> Iterator[Sequence[Any]]:

@@ -8,7 +8,7 @@ from assay.decisions import Blocked, Check, Decision, Held, Keep, Publish
 from assay.errors import UsageError
 from assay.facts import Version
 from assay.plan.digests import key_of
-from assay.views.read import published
+from assay.views.published import published
 
 
 def version_shown(
@@ -29,7 +29,7 @@ def version_shown(
         return held_version(workspace, name, steps)
     if version_id:
         return find_version(workspace.catalog, name, version_id)
-    return published(workspace.config, workspace.environment).version(name)
+    return published(workspace.config, workspace.environment, names=[name]).version(name)
 
 
 def held_version(workspace: Workspace, name: str, steps: Mapping[str, Decision]) -> Version:

@@ -11,7 +11,7 @@ from assay.config import find_config
 from assay.errors import UsageError
 from assay.times import seconds_of
 from assay.views import query as queries
-from assay.views.read import published
+from assay.views.published import published
 
 
 @click.command("query")
@@ -59,8 +59,9 @@ def verb(
         seconds = seconds_of(timeout)
     except ValueError as error:
         raise UsageError(f"--timeout: {error}", hint="Give it as 30s, 5m or '2 hours'.") from None
-    products = published(find_config(Path.cwd()), environment_of(env), as_of)
-    with queries.run(sql, products, seconds) as (names, rows):
-        show_answer(names, rows, count, "json" if as_json else format)
+    names = queries.names(sql)
+    products = published(find_config(Path.cwd()), environment_of(env), as_of, names)
+    with queries.run(sql, products, seconds) as (columns, rows):
+        show_answer(columns, rows, count, "json" if as_json else format)
     tables = dict.fromkeys(queries.tables(sql, products).values())
     note_held_back(products.versions[table] for table in tables)

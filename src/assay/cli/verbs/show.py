@@ -19,9 +19,9 @@ from assay.sensitive import secret
 from assay.text import clean
 from assay.views.columns import declared_columns
 from assay.views.files import CopyView, FileView, SourceView, file_view, source_view
+from assay.views.published import table_of
 from assay.views.query import first_rows
 from assay.views.query_text import QueryView, query_view
-from assay.views.read import table_of
 from assay.views.rules import failures as failures_of
 from assay.views.versions import version_shown
 from assay.views.words.files import column_lines, file_lines
