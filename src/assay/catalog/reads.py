@@ -96,7 +96,7 @@ class CatalogReads:
         With `products`, of these only; all are of one moment. Raises UsageError for a time before
         those that gc has left.
         """
-        chosen = list(products or ())
+        chosen = [] if products is None else [*products] or [""]  # PostgreSQL refuses `in ()`
         among = f"({', '.join('?' * len(chosen))})"
         if as_of is None:
             only = "" if products is None else f" and p.product in {among}"
