@@ -5,8 +5,8 @@ from assay.build.inputs import inputs_as_of_now
 from assay.catalog import Catalog
 from assay.model import Access
 from assay.sensitive import secret
+from assay.views.published import table_of
 from assay.views.query import first_rows
-from assay.views.read import table_of
 from assay.web.links import slug
 from assay.web.look import Look, looking
 from assay.web.rendering import Page
