@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -22,32 +23,77 @@ from assay.views.view import View
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Any]], out: TextIO | None = None) -> None:
-    """Print a table: drawn on a terminal, aligned plain lines when piped."""
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    out: TextIO | None = None,
+    *,
+    less: Sequence[str] = (),
+) -> None:
+    """Print a table: drawn on a terminal, aligned plain lines when piped.
+
+    On a terminal that is too narrow, the columns named in `less` are left out, in that order.
+    """
     out = out or sys.stdout
-    headers = [clean(header) for header in headers]
     cells = [[_cell(value) for value in row] for row in rows]
     if out.isatty():
-        _rich_table(headers, cells, out)
+        _rich_table(headers, cells, out, less)
         return
+    headers = [clean(header) for header in headers]
     widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
     for row in [list(headers), *cells]:
         line = "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True))
         out.write(f"{line.rstrip()}\n")
 
 
-def _rich_table(headers: Sequence[str], cells: Iterable[Sequence[str]], out: TextIO) -> None:
+_WHOLE = 19  # characters: a column as narrow as a date and time is never broken into lines
+_LONGEST_WORD = 40  # a longer one is broken
+_GAP = 3  # between two columns
+
+
+def _rich_table(
+    headers: Sequence[str], cells: Sequence[Sequence[str]], out: TextIO, less: Sequence[str]
+) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    # rich would ask the standard streams, and none of them may be this terminal.
+    console = Console(file=out, highlight=False, width=_width(out))
+    columns = {
+        header: [header, *(row[index] for row in cells)] for index, header in enumerate(headers)
+    }
+    widths = {header: max(map(len, texts)) for header, texts in columns.items()}
+    whole = {header for header in headers if header == headers[0] or widths[header] <= _WHOLE}
+    least = {
+        header: widths[header]
+        if header in whole
+        else min(_LONGEST_WORD, max(len(word) for text in texts for word in text.split() or [""]))
+        for header, texts in columns.items()
+    }
+    shown = list(headers)
+    for header in less:
+        if sum(least[each] + _GAP for each in shown) <= console.width:
+            break
+        shown.remove(header)
     drawn = Table(box=SIMPLE_HEAD, show_edge=False)
-    for index, header in enumerate(headers):
-        drawn.add_column(Text(header), overflow="fold", no_wrap=index == 0)
+    for header in shown:
+        drawn.add_column(Text(clean(header)), overflow="fold", no_wrap=header in whole)
+    indices = [headers.index(header) for header in shown]
     for row in cells:
-        drawn.add_row(*(Text(value) for value in row))
-    Console(file=out, highlight=False).print(drawn)
+        drawn.add_row(*(Text(row[index]) for index in indices))
+    console.print(drawn)
+
+
+def _width(out: TextIO) -> int | None:
+    """Return the columns of a terminal; None if COLUMNS says, or nothing does."""
+    if "COLUMNS" in os.environ:
+        return None
+    try:
+        return os.get_terminal_size(out.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def _cell(value: Any) -> str:

@@ -48,6 +48,7 @@ def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
     table(
         ("version", "readers", "built", "rows", "as of", "verdict", "failed rules", "released"),
         map(_row, versions),
+        less=("rows", "as of", "released"),
     )
     return None
 
@@ -87,5 +88,6 @@ def _print_rule(text: str, results: Sequence[RuleHistoryView], as_json: bool) ->
             )
             for view in results
         ],
+        less=("of rows", "built", "allowed"),
     )
     return None

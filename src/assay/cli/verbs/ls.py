@@ -33,5 +33,6 @@ def verb(select: Sequence[str], exclude: Sequence[str], env: str | None, as_json
     rows += [
         (name, "", "", "", "", no_longer_declared(version)) for name, version in undeclared.items()
     ]
-    table(("product", "made by", "parts", "promise", "owner", "purpose"), rows)
+    headers = ("product", "made by", "parts", "promise", "owner", "purpose")
+    table(headers, rows, less=("made by", "parts", "promise"))
     return None

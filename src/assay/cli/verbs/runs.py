@@ -27,7 +27,11 @@ def verb(env: str | None, as_json: bool, limit: int) -> None:
         note_unknown(workspace)
     if as_json:
         return print_json(runs)
-    return table(("started", "took", "state", "came out", "command"), map(_row, runs))
+    return table(
+        ("started", "took", "state", "came out", "command"),
+        map(_row, runs),
+        less=("took", "command"),
+    )
 
 
 def _row(view: RunView) -> tuple[object, ...]:

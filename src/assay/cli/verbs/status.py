@@ -38,7 +38,8 @@ def verb(
     if as_json:
         return print_json(views)
     headers = ("product", "state", "readers see", "as of", "rows", "promise", "because")
-    table(headers, (_row(status, observed.now) for status in views))
+    less = ("rows", "readers see", "promise")
+    table(headers, (_row(status, observed.now) for status in views), less=less)
     return None
 
 
