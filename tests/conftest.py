@@ -64,6 +64,8 @@ TO_SCHEMA_3 = [
                 "claims",
                 "restatements",
                 "waivers",
+                "waivers_used",
+                "differences",
                 "inspected",
                 "windows",
                 "promises",

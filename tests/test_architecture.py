@@ -40,6 +40,10 @@ LATE = {
     ("catalog.catalog", "catalog.incidents"),
     ("catalog.catalog", "catalog.promises"),
     ("cli.opening", "views.promises"),
+    # Only where something is held back, or restated.
+    ("build.would_change", "build.differences"),
+    ("build.would_change", "catalog.differences"),
+    ("catalog.facts", "catalog.differences"),
     ("cli.telling", "watch.notify"),
     ("cli.telling", "watch.telling"),
     ("cli.verbs.materialize", "build.due"),

@@ -235,6 +235,30 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return self.status in {Status.PASSED, Status.WARNING}
 
 
+class TotalChange(Struct, frozen=True, kw_only=True):
+    """The sum of a column in two versions; a decimal number as text, None where there is none."""
+
+    column: str
+    before: int | float | str | None
+    after: int | float | str | None
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """How two versions of a product differ, in figures; they never change.
+
+    - `new`, `changed`, `gone`: numbers of rows; None where they were not counted, and `changed` also
+      where no key matches rows.
+    - `totals`: sums of the columns that rules promise, without sensitive ones.
+    """
+
+    rows_before: int
+    rows_after: int
+    new: int | None = None
+    changed: int | None = None
+    gone: int | None = None
+    totals: tuple[TotalChange, ...] = ()
+
+
 class Pointer(Struct, frozen=True, kw_only=True):
     """The published version of a product in one environment.
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from assay.catalog import Catalog, open_catalog
 from assay.catalog.arrivals import KEPT
 from assay.catalog.codes import CodeTexts
 from assay.catalog.copying import copy
+from assay.catalog.differences import add_figures, figures_between, figures_to
 from assay.catalog.owner import owner
 from assay.catalog.rows import ids_of, ranges
 from assay.catalog.schema import SCHEMA_VERSION, tables
 from assay.errors import CatalogDamaged, CatalogError, Conflict, UsageError
 from assay.facts import (
     Arrival,
+    Figures,
     Move,
     Part,
     PartFindings,
@@ -28,6 +31,7 @@ from assay.facts import (
     SourceFile,
     SourceState,
     Status,
+    TotalChange,
     Verdict,
     Version,
 )
@@ -42,6 +46,17 @@ from tests.conftest import TO_SCHEMA_3
 NOW = datetime(2011, 12, 9, 7, 30, 1, 123456, tzinfo=UTC)
 
 
+FIGURES = Figures(
+    rows_before=33,
+    rows_after=34,
+    new=1,
+    gone=0,
+    totals=(
+        TotalChange(column="net", before="1856734.95", after="2029852.38"),
+        TotalChange(column="rate", before=None, after=0.1),
+        TotalChange(column="n", before=3, after=2**70),
+    ),
+)
 WAIVER = Waiver(
     id="w1",
     product="d.p",
@@ -503,6 +518,43 @@ def test_waivers_are_recorded_once_and_can_be_withdrawn(opened: Callable[..., Ca
     assert opened().waivers() == [replace(WAIVER, withdrawn=NOW), everywhere]
 
 
+def test_which_waivers_were_used_is_kept_by_environment(opened: Callable[..., Catalog]) -> None:
+    catalog = opened()
+    used = replace(verdict("v1").results[0], waived="until", waived_by=("w1", "w2"))
+    waived = replace(verdict("v1", Status.WARNING), results=(used,), run="r1")
+    with catalog.runs.open("r1", "dev", NOW, {}, lambda path, keep=frozenset: None, recorded=0):
+        catalog.record([version("v1")], [waived])
+        catalog.record([], [replace(waived, against="again")])
+    assert opened().waivers_used("dev") == {"w1", "w2"}
+    assert opened().waivers_used("prod") == set()
+    catalog.waive(replace(WAIVER, environment="dev"))
+    for statement in ("drop table waivers_used", "drop table differences"):
+        change(catalog, statement)
+    change(catalog, "update meta set value = '11' where name = 'schema'")
+    assert opened().waivers_used("dev") == {"w1"}, "as far as an older catalog knows"
+
+
+def test_figures_of_two_versions_are_recorded_once(opened: Callable[..., Catalog]) -> None:
+    catalog = opened()
+    catalog.write(partial(add_figures, before="v1", after="v2", figures=FIGURES))
+    other = replace(FIGURES, new=9)
+    catalog.write(partial(add_figures, before="v1", after="v2", figures=other))
+    assert figures_between(opened().database, "v1", "v2") == FIGURES
+    assert figures_to(opened().database, "v2") == FIGURES
+    assert figures_between(opened().database, "v2", "v1") is None
+    assert catalog.facts("prod", lambda parts: True).difference("v1", "v2") == FIGURES
+
+
+def test_a_withdrawn_waiver_publishes_nothing(catalog: Catalog) -> None:
+    catalog.record([version("v1")], [verdict("v1")])
+    catalog.waive(WAIVER)
+    catalog.withdraw_waiver("w1", NOW)
+    with pytest.raises(Conflict, match=r"w1 of d\.p was withdrawn meanwhile"):
+        release(catalog, Move(product="d.p", version="v1", waivers=("w0", "w1")))
+    assert catalog.pointers("prod") == {}
+    release(catalog, Move(product="d.p", version="v1", waivers=("w0",)))
+
+
 def test_a_catalog_of_a_newer_assay_is_told(opened: Callable[..., Catalog]) -> None:
     catalog = opened()
     with (
@@ -597,6 +649,9 @@ def test_a_catalog_is_copied_to_another_database_and_back(
     code = CodeTexts(digest="c", tools={}, files={"a.py": "ü\n"}, declared={"d.p": "{}"})
     with catalogs[0].runs.open("r9", "prod", NOW, {}, lambda path: None, recorded=0):
         catalogs[0].codes.record("r9", "c", lambda: code)
+    used = replace(verdict("v0").results[0], waived="until", waived_by=("w1",))
+    catalogs[0].record([], [replace(verdict("v0"), against="w", run="r1", results=(used,))])
+    catalogs[0].write(partial(add_figures, before="v0", after="v1", figures=FIGURES))
     there = copy(catalogs[0], catalogs[1], tmp_path / "store")
     back = copy(catalogs[1], catalogs[2], tmp_path / "store")
     assert there == back
@@ -609,9 +664,11 @@ def test_a_catalog_is_copied_to_another_database_and_back(
         "parts": 4,
         "replaced": 1,
         "judged_parts": 1,
-        "verdicts": 8,
+        "verdicts": 9,
         "restatements": 0,
         "waivers": 1,
+        "waivers_used": 1,
+        "differences": 1,
         "releases": 2,
         "moves": 5,
         "pointers": 4,

@@ -23,7 +23,8 @@ from assay.views.column_lineage import (
     FlowView,
     UnknownView,
 )
-from assay.views.diff_views import DiffView, RowView, RuleMoveView, SideView, TotalView
+from assay.views.diff_views import DiffView, RowView, RuleMoveView, SideView
+from assay.views.figures import FiguresView, TotalView
 from assay.views.files import CopyView, FileView, SourceView
 from assay.views.freshness import CauseView, FreshnessView
 from assay.views.history import HistoryView
@@ -254,7 +255,7 @@ DECISIONS = {
 @pytest.mark.parametrize(("result", "view"), DECISIONS.items())
 def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type[Struct]) -> None:
     table = fields_of("decision")
-    always = {"product", "result", "held_parts", "held_by", "affects"}
+    always = {"product", "result", "held_parts", "held_by", "affects", "changes"}
     listed = {key for key, row in table.items() if row.results and result in row.results}
     assert listed | {"affects"} == names(view) | {"affects"}
     assert names(results.PlanView) == always | {"reasons"}
@@ -300,6 +301,7 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("diff", DiffView),
         ("compared version", SideView),
         ("compared total", TotalView),
+        ("figures", FiguresView),
         ("differing row", RowView),
         ("moved result", RuleMoveView),
         ("check", CheckView),

@@ -70,6 +70,9 @@ class Recorded:
     gone: set[str] = field(default_factory=set)
     listings: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    def difference(self, before, after):
+        return None
+
     def waivers(self, product):
         return ()
 

@@ -236,7 +236,7 @@ sql_product("parts", "select n, n * 2 as double from visits", owner="o", each="v
         seen.update(tables)
         return comparing(tables, *rest)
 
-    monkeypatch.setattr("assay.views.diff.comparing", spying)
+    monkeypatch.setattr("assay.build.differences.comparing", spying)
     [view] = place.run("diff", "parts", "--json").json
     assert (view["new"], view["gone"]) == (1, 0)
     assert [len(seen[name].files) for name in ("before", "before_moved")] == [3, 1]

@@ -94,10 +94,12 @@ def test_the_message_is_in_business_words(shop: Place, hook: Posts) -> None:
         "sales.total is held back: what was built does not meet its rules.",
         "  - is small: 1 row",
         "    It always was.",
+        "rows 1 -> 1: 1 new, 1 gone",
+        "would change 2 rows",
         "",
         "Since: Friday 2024-01-05 07:00 UTC",
         "In sales.total, readers see Wednesday's figures (as of 2024-01-03).",
-        body["message"].splitlines()[6],
+        body["message"].splitlines()[8],
         "Affected:",
         "  - discount desk decides next day's discounts (from sales.total)",
         "  - CFO decides the month's budget (from sales.report)",
@@ -108,7 +110,7 @@ def test_the_message_is_in_business_words(shop: Place, hook: Posts) -> None:
         "",
         "Incident 1, environment prod",
     ]
-    assert body["message"].splitlines()[6].startswith("In sales.report, readers see ")
+    assert body["message"].splitlines()[8].startswith("In sales.report, readers see ")
     assert "91" not in body["message"], "no value of the data"
 
 

@@ -25,6 +25,7 @@ from assay.build.tasks import Done, Task, Tasks
 from assay.build.turns import Turns
 from assay.build.workers import turns as turns_at_once
 from assay.build.workspace import Workspace
+from assay.build.would_change import record_changes
 from assay.catalog.durations import costs
 from assay.decisions import Blocked, Build, Check, Publish, Restate, Waive
 from assay.declare.code_texts import record_code
@@ -363,6 +364,7 @@ class Run:
         """Publish the versions of a set that passed, in one transaction; report all its results."""
         ends = self.schedule.ends_of(names, self.observed.facts)
         passed = [end for end in ends.values() if isinstance(end, Publish)]
+        record_changes(self.workspace.catalog, self.tasks.inputs, self.observed.facts, ends)
         release: Release | None = None
         if passed:
             self.tasks.recorder.flush()

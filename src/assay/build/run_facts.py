@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
-from assay.facts import Part, Pointer, Verdict, Version
+from assay.facts import Figures, Part, Pointer, Verdict, Version
 from assay.model import Waiver
 from assay.plan.observed import Facts
 from assay.plan.restatements import RestatedRows
@@ -71,6 +71,9 @@ class RunFacts(Struct):
 
     def waivers(self, product: str) -> Sequence[Waiver]:
         return self.observed.waivers(product)
+
+    def difference(self, before: str, after: str) -> Figures | None:
+        return self.observed.difference(before, after)
 
     def latest_event(
         self, inspected_as: str, digests: Collection[str], until: datetime

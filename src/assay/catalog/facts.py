@@ -9,7 +9,7 @@ from assay.catalog.published import Published
 from assay.catalog.reads import CatalogReads
 from assay.catalog.rows import decoded
 from assay.catalog.sources import SourceFiles
-from assay.facts import Part, Pointer, Verdict, Version
+from assay.facts import Figures, Part, Pointer, Verdict, Version
 from assay.model import Waiver
 from assay.plan.restatements import RestatedRows
 
@@ -110,6 +110,11 @@ class RecordedFacts:
 
     def waivers(self, product: str) -> Sequence[Waiver]:
         return self._waivers.get(product, ())
+
+    def difference(self, before: str, after: str) -> Figures | None:
+        from assay.catalog.differences import figures_between  # only where something is held back
+
+        return figures_between(self._catalog.database, before, after)
 
     @cached_property
     def _waivers(self) -> Mapping[str, Sequence[Waiver]]:

@@ -182,10 +182,10 @@ class CatalogReads:
         with decoded(self.name):
             return [waiver_of(row) for row in self.database.rows(query, values)]
 
-    def waivers_used(self) -> set[str]:
-        """Return the ids of the waivers that let something through."""
-        verdicts = self.verdicts_where("where results like ?", ['%"waived_by":%'])
-        return {id for verdict in verdicts for r in verdict.results for id in r.waived_by}
+    def waivers_used(self, environment: str) -> set[str]:
+        """Return the ids of the waivers that let something through in an environment."""
+        query = "select waiver from waivers_used where environment = ?"
+        return {id for (id,) in self.database.rows(query, [environment])}
 
     def restated(self, environment: str) -> Sequence[RestatedRows]:
         """Return the restated rows of an environment, oldest first."""

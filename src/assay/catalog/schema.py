@@ -20,7 +20,7 @@ def _creating(*names: str) -> list[str]:
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows are ordered by `rowid`
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 12
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     3: [*_creating("claims"), "alter table parts add column modified bigint not null default 0"],
@@ -51,6 +51,11 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
     8: ["alter table waivers rename to restatements", *_creating("waivers")],
     9: ["alter table runs add column code text not null default ''", *_creating("codes", "texts")],
     10: ["alter table listings add column used bigint not null default 0"],
+    11: [
+        *_creating("waivers_used", "differences", "differences_after"),
+        "insert into waivers_used select distinct w.environment, w.id, w.at from waivers w"
+        " join verdicts v on v.results like '%\"waived_by\":%' || w.id || '%'",
+    ],
 }
 
 

@@ -153,6 +153,23 @@ create table waivers (
 );
 create index waivers_product on waivers (product);
 
+-- Which waivers ever let something through.
+create table waivers_used (
+  environment text not null,
+  waiver      text not null,              -- its id; that of a declared one is in no table
+  since       text not null,              -- when it first did
+  primary key (environment, waiver)
+);
+
+-- How a version that was held back, or restated, differs from what was published: in figures.
+create table differences (
+  before  text not null,                  -- a version
+  after   text not null,                  -- a version
+  figures text not null,                  -- JSON: rows, and sums of columns that are not sensitive
+  primary key (before, after)
+);
+create index differences_after on differences (after);
+
 create table releases (
   id          integer primary key,
   environment text not null,

@@ -20,6 +20,7 @@ from assay.catalog.rows import (
 )
 from assay.errors import Conflict
 from assay.facts import Move, Part, PartFindings, Release, Verdict, Version
+from assay.plan.waivers import waivers_of
 
 _SET_BACK = timedelta(days=7)  # a clock that is set back by less makes no release earlier
 
@@ -86,12 +87,20 @@ def _check_parts(writer: Writer, versions: Sequence[Version]) -> None:
 
 
 def add_verdicts(writer: Writer, verdicts: Iterable[Verdict]) -> None:
-    """Record verdicts; one that exists is not changed."""
+    """Record verdicts, and the waivers that they use; one that exists is not changed."""
+    verdicts = list(verdicts)
     writer.many(
         f"insert into verdicts ({VERDICT}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " on conflict (version, contract, against) do nothing",
         map(verdict_row, verdicts),
     )
+    used = [(id, stamp(v.judged_at), v.run) for v in verdicts for id in waivers_of(v)]
+    if used:
+        writer.many(
+            "insert into waivers_used select environment, ?, ? from runs where id = ?"
+            " on conflict (environment, waiver) do nothing",
+            used,
+        )
 
 
 def add_findings(writer: Writer, findings: Iterable[PartFindings]) -> None:

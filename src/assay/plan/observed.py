@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from assay.facts import Part, Pointer, SourceFile, SourceState, Verdict, Version
+from assay.facts import Figures, Part, Pointer, SourceFile, SourceState, Verdict, Version
 from assay.model import Waiver
 from assay.plan.restatements import RestatedRows
 
@@ -58,6 +58,9 @@ class Facts(Protocol):
 
     def waivers(self, product: str) -> Sequence[Waiver]:
         """Return the recorded waivers of a product that count in this environment or did."""
+
+    def difference(self, before: str, after: str) -> Figures | None:
+        """Return how a version differs from another in figures; None where it is not recorded."""
 
     def latest_event(
         self, inspected_as: str, digests: Collection[str], until: datetime

@@ -84,6 +84,28 @@ def version_with_all_parts(version: Version, facts: Facts) -> Version | None:
     return facts.find(version.product, key_digest(version.key.code, version.key.inputs))
 
 
+def what_changes(end: object, facts: Facts) -> tuple[Version, Version] | None:
+    """Return two versions: what readers have, and what is held back or took its place as restated.
+
+    `end` is how the product came out. Of a version without parts that are held back, they are
+    itself and the version with all parts. None where nothing is held back or restated, or readers
+    have nothing else.
+    """
+    if not isinstance(end, Blocked | Keep | Publish):
+        return None
+    version = end.version
+    if not isinstance(end, Blocked) and version.key.held:
+        whole = version_with_all_parts(version, facts)
+        return (version, whole) if whole else None
+    if not (isinstance(end, Blocked) or (isinstance(end, Publish) and facts.restated(version.id))):
+        return None
+    pointer = facts.pointer(version.product)
+    before = pointer.version if pointer else ""
+    if pointer and before == version.id:
+        before = "" if isinstance(end, Blocked) else pointer.previous
+    return (facts.version(before), version) if before else None
+
+
 def held_back_verdict(product: Product, step: Decision, facts: Facts) -> Verdict | None:
     """Return the failed verdict that keeps the newest version unpublished; None for none."""
     if isinstance(step, Blocked):

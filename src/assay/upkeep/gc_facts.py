@@ -285,6 +285,7 @@ def _remove(writer: Writer, removal: _Removal) -> None:
     # Also the rows that a run recorded after their version or part was removed.
     writer.execute("delete from verdicts where version not in (select id from versions)")
     writer.execute("delete from restatements where version not in (select id from versions)")
+    writer.execute("delete from differences where after not in (select id from versions)")
     writer.execute("delete from judged_parts where part not in (select id from parts)")
     files = [(file.path, stamp(file.since), file.last_seen) for file in removal.parts.files]
     replace_files(writer, files)

@@ -1,7 +1,6 @@
 """Compares two versions of a product: rows, totals, rules, and who is affected."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from assay.build.evidence import never_shown
+from assay.build.compared_columns import ComparedColumns, DiffOptions, compared_columns
+from assay.build.differences import compared, hidden_columns, repeats
 from assay.build.inputs import Inputs, inputs_as_of_now
 from assay.build.workspace import Workspace, open_workspace
 from assay.decisions import Decision
@@ -18,21 +18,17 @@ from assay.engines.difference import (
     DifferingRow,
     RowChange,
     Total,
-    comparing,
-    repeated_key,
     totals,
 )
-from assay.engines.tables import stored
 from assay.errors import UsageError
 from assay.facts import RuleResult, Status, Version
-from assay.model import QUARANTINE, Product
+from assay.model import Product
 from assay.plan.observed import Observed
-from assay.sensitive import HIDDEN, secret
-from assay.views.diff_columns import ComparedColumns, DiffOptions, compared_columns
+from assay.sensitive import HIDDEN
 from assay.views.diff_sides import Side, side_of
-from assay.views.diff_views import DiffView, RowView, RuleMoveView, SideView, TotalView
+from assay.views.diff_views import DiffView, RowView, RuleMoveView, SideView
+from assay.views.figures import TotalView
 from assay.views.products import ProductViews
-from assay.views.published import table_of
 from assay.views.words.numbers import count_of
 
 if TYPE_CHECKING:
@@ -97,7 +93,10 @@ class Comparer:
             return replace(view, notes=(f"a file: {old.bytes:,} -> {new.bytes:,} bytes",))
         product = self._graph.products.get(name)
         columns = compared_columns(old, new, product, options)
-        with self._comparing(old, new, columns, options.to) as connection:
+        workspace = self._workspace
+        with compared(workspace.storage, workspace.config, (old, new), columns, options.to) as (
+            connection
+        ):
             found = self._compared(connection, product, (old, new), columns, options)
         return replace(view, **found)
 
@@ -121,22 +120,6 @@ class Comparer:
             and before.get(text) != after.get(text)
         )
 
-    @contextmanager
-    def _comparing(
-        self, old: Version, new: Version, columns: ComparedColumns, to: Path | None
-    ) -> Iterator["duckdb.DuckDBPyConnection"]:
-        """Provide the views `before` and `after`, and the same with only the parts that differ."""
-        storage, config = self._workspace.storage, self._workspace.config
-        sides = {}
-        for side, version, other in (("before", old, new), ("after", new, old)):
-            known = {(part.key, part.digest) for part in other.parts if part.digest}
-            parts = [part for part in version.parts if version.in_parts or part.key != QUARANTINE]
-            moved = [part for part in parts if (part.key, part.digest) not in known]
-            sides[side] = stored(version, storage, parts)
-            sides[f"{side}_moved"] = stored(version, storage, moved)
-        with comparing(sides, columns.common, config.spill_folder, config.limits, to) as connection:
-            yield connection
-
     def _compared(
         self,
         connection: "duckdb.DuckDBPyConnection",
@@ -146,7 +129,7 @@ class Comparer:
         options: DiffOptions,
     ) -> dict[str, Any]:
         """Return the fields of a view that need rows."""
-        hidden = self._hidden(product, versions)
+        hidden = hidden_columns(self._inputs, product, versions)
         key, notes = self._key(
             connection, product, versions, columns, hidden=hidden, options=options
         )
@@ -193,22 +176,13 @@ class Comparer:
         key = columns.key
         if not key or (not options.key and all(self._vouched(product, v) for v in versions)):
             return key, []
-        for side in ("before", "after"):
-            repeated = repeated_key(connection, f"{side}_moved", key)
-            if repeated is None:
-                continue
-            values = [
-                HIDDEN if name in hidden else str(value)
-                for name, value in zip(key, repeated[0], strict=True)
-            ]
-            problem = f"{repeated[1]} rows have the key {', '.join(values)} {side}"
-            if options.key:
-                raise UsageError(
-                    f"{versions[0].product}: {problem}, so rows cannot be matched by it",
-                    hint="Add columns to --key, or leave it out: equal rows are counted then.",
-                )
-            return (), [f"{problem}: rows are compared as wholes"]
-        return key, []
+        problem = repeats(connection, key, hidden)
+        if problem and options.key:
+            raise UsageError(
+                f"{versions[0].product}: {problem}, so rows cannot be matched by it",
+                hint="Add columns to --key, or leave it out: equal rows are counted then.",
+            )
+        return ((), [f"{problem}: rows are compared as wholes"]) if problem else (key, [])
 
     def _vouched(self, product: Product | None, version: Version) -> bool:
         """Return whether a rule has found that the contract's key is unique in a version."""
@@ -225,18 +199,6 @@ class Comparer:
         verdicts = self._workspace.catalog.verdicts(version.id, self._workspace.environment)
         results = verdicts[0].results if verdicts else ()
         return any(r.text in unique and r.status is Status.PASSED for r in results)
-
-    def _hidden(self, product: Product | None, versions: tuple[Version, Version]) -> set[str]:
-        """Return the columns whose values are never shown: those that are sensitive in a version."""
-        hidden: set[str] = set()
-        for version in versions:
-            names = [column.name for column in version.columns]
-            if product is None:  # nobody says any more which are sensitive
-                hidden |= set(names)
-            else:
-                table = table_of(version, self._workspace.storage)
-                hidden |= secret(names, never_shown(self._inputs, product, table))
-        return hidden
 
     def side(self, name: str, what: str) -> Side:
         """Return the version of a product that a text asks for, as `side_of`."""

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from assay.engines.difference import RowChange
+from assay.views.figures import TotalView
 from assay.views.view import View
 
 
@@ -15,16 +16,6 @@ class SideView(View, frozen=True, kw_only=True):
     version: str
     rows: int
     data_as_of: datetime | None = None
-
-
-class TotalView(View, frozen=True, kw_only=True):
-    """The total of a column in both versions, of all rows or of the group `group`."""
-
-    column: str
-    before: Any
-    after: Any
-    by: Any
-    group: Mapping[str, Any]
 
 
 class RowView(View, frozen=True, kw_only=True):

@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from assay.catalog import Catalog
+from assay.catalog.differences import figures_to
 from assay.facts import Pointer, Release, Status, Verdict, Version
 from assay.model import Product
 from assay.plan.waivers import waived_rules
+from assay.views.figures import FiguresView, figures_view
 from assay.views.notes import waivers_over
 from assay.views.view import View
 
@@ -23,6 +25,7 @@ class HistoryView(View, frozen=True, kw_only=True):
     """One version of a product.
 
     `now`: it is published. `failed` are the rules that hold it back. `rows` is None for a file.
+    `changes`: of one that was held back or restated, how it differs from what readers had then.
     """
 
     version: str
@@ -39,6 +42,7 @@ class HistoryView(View, frozen=True, kw_only=True):
     waived: tuple[str, ...]
     failed: tuple[str, ...]
     released: tuple[ReleaseView, ...]
+    changes: FiguresView | None = None
 
 
 def history_of(
@@ -70,9 +74,16 @@ def history_of(
             [release for release in releases if release.moves[0][1] == version.id],
             data_as_of(version),
             waived=waived_rules(verdict, over) if verdict else (),
+            changes=_changes(catalog, version, product),
         )
         for version, verdict in zip(versions, verdicts, strict=True)
     ]
+
+
+def _changes(catalog: Catalog, version: Version, product: Product | None) -> FiguresView | None:
+    """Return how a version differs from what readers had; None of a product that is not declared."""
+    figures = figures_to(catalog.database, version.id) if product else None
+    return figures_view(figures, product.contract.sensitive) if figures and product else None
 
 
 def _verdict(verdicts: Sequence[Verdict], product: Product | None) -> Verdict | None:
@@ -90,6 +101,7 @@ def _history_view(
     data_as_of: datetime | None,
     *,
     waived: tuple[str, ...],
+    changes: FiguresView | None,
 ) -> HistoryView:
     results = verdict.results if verdict else ()
     return HistoryView(
@@ -105,6 +117,7 @@ def _history_view(
         verdict=str(verdict.status) if verdict else "not judged",
         restated=f"restated: {verdict.restated}" if verdict and verdict.restated else "",
         waived=waived,
+        changes=changes,
         failed=tuple(r.text for r in results if r.status in {Status.FAILED, Status.ERROR}),
         released=tuple(ReleaseView(release=r.id, at=r.at, why=r.why) for r in releases),
     )

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from assay.build.workspace import utc_now
 from assay.catalog import Catalog, shared_catalog
+from assay.catalog.differences import figures_to
 from assay.config import find_config
 from assay.facts import Verdict
 from assay.plan.waivers import waived_rules, waivers_of
+from assay.views.figures import figures_view
 from assay.views.published import AsOf, held_back, published
+from assay.views.words.figures import totals_text
 
 
 def notes(
@@ -27,10 +30,13 @@ def notes(
     with closing(shared_catalog(config)) as catalog:
         verdicts = catalog.verdicts(version.id, environment)[:1]
         over = waivers_over(catalog, verdicts, utc_now())
+        figures = figures_to(catalog.database, version.id)
     found = [held_back(version)]
     for verdict in verdicts:
         found += waived_rules(verdict, over)
-        found.append(f"restated: {verdict.restated}" if verdict.restated else "")
+        if verdict.restated:
+            found.append(f"restated: {verdict.restated}")
+            found += [totals_text(figures_view(figures, ()), "changed")] if figures else []
     return tuple(filter(None, found))
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from assay.build.compared_columns import DiffOptions
 from assay.build.workspace import Workspace
 from assay.errors import UsageError
 from assay.views.check import DetailView, FindingKind, FindingView, Level
 from assay.views.diff import diffs
-from assay.views.diff_columns import DiffOptions
 from assay.views.diff_views import DiffView
-from assay.views.words.diff import row_text, shown, summary, total_text
+from assay.views.words.diff import row_text, summary
+from assay.views.words.figures import shown, total_text
 
 _LISTED = 3  # groups, and rows, of each product
 

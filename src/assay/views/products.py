@@ -29,10 +29,12 @@ from assay.plan.calendars import DaysUnknown
 from assay.plan.digests import key_of
 from assay.plan.graph import Graph
 from assay.plan.observed import Facts
+from assay.plan.verdicts import what_changes
 from assay.plan.waivers import waived_rules
 from assay.plan.windows import window_of
 from assay.sensitive import HIDDEN, secret
 from assay.times import local
+from assay.views.figures import FiguresView, figures_view
 from assay.views.results import (
     BuildView,
     BusyView,
@@ -103,6 +105,7 @@ class ProductViews(Struct, frozen=True):
             held_parts=parts_held,
             held_by=plan.held_by,
             affects=plan.affects,
+            changes=plan.changes,
             decision=plan.decision,
             reasons=() if plan.why else tuple(map(str, result.reasons)),
             failed_parts=tuple(
@@ -169,7 +172,12 @@ class ProductViews(Struct, frozen=True):
         decision = self._decision(name, end)
         digests = held_parts(end)
         if not digests:
-            return PlanView(product=name, result=_KINDS[type(decision)], decision=decision)
+            return PlanView(
+                product=name,
+                result=_KINDS[type(decision)],
+                decision=decision,
+                changes=self.changes(name, end),
+            )
         return PlanView(
             product=name,
             result=_KINDS[type(decision)],
@@ -180,7 +188,14 @@ class ProductViews(Struct, frozen=True):
             held_by=self._held_by(name, end, checked_version),
             affects=self.affected(name),
             decision=decision,
+            changes=self.changes(name, end),
         )
+
+    def changes(self, name: str, end: End) -> FiguresView | None:
+        """Return what a version that is held back would change, or a restated one changed."""
+        pair = what_changes(end, self.facts)
+        figures = self.facts.difference(pair[0].id, pair[1].id) if pair else None
+        return figures_view(figures, self.graph.sensitive(name)) if figures else None
 
     def readers(self, name: str) -> ReadersView | None:
         """Return the published version of a product, or None."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from assay.facts import PartCount, Status
 from assay.model import Severity
+from assay.views.figures import FiguresView
 from assay.views.view import View
 
 
@@ -213,7 +214,8 @@ class PlanView(View, frozen=True, kw_only=True):
     """What was decided for a product.
 
     `held_parts` are the parts of the published version that the rules `held_by` hold back;
-    `affects` names the consumers affected.
+    `affects` names the consumers affected. `changes`: what a version that is held back, also in
+    parts, would change of what readers have, or a restated one changed; None if it is not known.
     """
 
     inline: ClassVar[tuple[str, ...]] = ("decision",)
@@ -223,6 +225,7 @@ class PlanView(View, frozen=True, kw_only=True):
     held_parts: tuple[HeldPart, ...] | None = None
     held_by: tuple[RuleView, ...] | None = None
     affects: tuple[str, ...] | None = None
+    changes: FiguresView | None = None
     decision: DecisionView
     reasons: tuple[str, ...] = ()
 

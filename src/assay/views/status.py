@@ -20,6 +20,7 @@ from assay.views.results import (
     UnchangedView,
 )
 from assay.views.view import View
+from assay.views.words.figures import totals_text
 from assay.views.words.freshness import cause_line
 
 _UP_TO_DATE, _STALE = "up to date", "stale"
@@ -126,6 +127,8 @@ def _because(plan: PlanView, readers: ReadersView | None) -> list[str]:
         parts = some_parts(readers.held_parts if readers else ())
         rules_of_parts = "; ".join(rule.text for rule in plan.held_by or ())
         because.append(f"held back: {parts} ({rules_of_parts})")
+    if plan.changes:
+        because.append(totals_text(plan.changes, "would change"))
     return because
 
 

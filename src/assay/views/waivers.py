@@ -203,8 +203,8 @@ def waivers(workspace: Workspace, names: Sequence[str] | None = None) -> list[Wa
 
     Without names, of all products, and those recorded of products that are no longer declared.
     """
-    now, used = workspace.clock(), workspace.catalog.waivers_used()
     products, environment = workspace.graph.products, workspace.environment
+    now, used = workspace.clock(), workspace.catalog.waivers_used(environment)
     recorded: dict[str, list[Waiver]] = {}
     for waiver in workspace.catalog.waivers(environment):
         recorded.setdefault(waiver.product, []).append(waiver)

@@ -20,6 +20,7 @@ from assay.plan.routing import notices
 from assay.plan.shares import is_under
 from assay.plan.windows import windows_of
 from assay.views.products import ProductViews
+from assay.views.words.figures import figures_lines
 from assay.views.words.incidents import message_of
 from assay.watch.notify import deliver, routes_of
 
@@ -69,13 +70,14 @@ def record(
         observed = replace(observed, facts=facts, now=now)
         stand = stand_of(workspace, observed, _decided(workspace, observed, outcome))
     facts, results = observed.facts, results_of(outcome, stand.steps)
+    views = ProductViews(graph, facts, now=now)
     present = Present(
         graph=graph,
         now=now,
         results=results,
         missing={name: s.missing for name, s in observed.sources.items() if s.missing},
         standings=stand.standings,
-        rules_of_parts=_rules_of_parts(ProductViews(graph, facts, now=now), results),
+        rules_of_parts=_rules_of_parts(views, results),
         under=_under(workspace, now),
     )
     routes = routes_of(workspace)
@@ -84,12 +86,16 @@ def record(
         pointer = facts.pointer(name)
         return (pointer, facts.version(pointer.version)) if pointer else None
 
+    def changes(name: str) -> Sequence[str]:
+        view = views.changes(name, results[name].end) if name in results else None
+        return figures_lines(name, view, "would change") if view else ()
+
     def decide(incidents: Sequence[Incident]) -> Sequence[Step]:
         noted = [incident.cause for incident in incidents]
         return steps(incidents, together(causes(present, noted), noted), graph, now)
 
     def write(step: Step, told_before: Sequence[str]) -> Sequence[Notice]:
-        message = message_of(step, graph, published, environment)
+        message = message_of(step, graph, published, environment, changes)
         return notices(step, graph, routes, told_before, message=message, now=now)
 
     return workspace.catalog.incidents.change(environment, decide, write)

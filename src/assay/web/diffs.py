@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from assay.build.compared_columns import DiffOptions
 from assay.model import Access
 from assay.views.diff import diffs
-from assay.views.diff_columns import DiffOptions
-from assay.views.words.diff import summary, total_text
+from assay.views.words.diff import summary
+from assay.views.words.figures import total_text
 from assay.web.links import place, slug
 from assay.web.look import Look, looking
 from assay.web.rendering import Page

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
+from assay.build.compared_columns import DiffOptions
 from assay.cli.opening import opened
 from assay.cli.options import ENV, options
 from assay.cli.printing import print_json
 from assay.errors import UsageError
 from assay.text import clean
 from assay.views.diff import diffs
-from assay.views.diff_columns import DiffOptions
 from assay.views.diff_sides import compared_products
 from assay.views.words.diff import diff_markdown, diffs_text
 from assay.views.words.numbers import count_of

@@ -14,6 +14,7 @@ from assay.plan.parts import some_parts
 from assay.text import clean
 from assay.views.history import HistoryView, history_of
 from assay.views.rules import RuleHistoryView, history_of_rule, sparkline
+from assay.views.words.figures import totals_text
 from assay.views.words.numbers import day, second
 
 
@@ -63,9 +64,14 @@ def _row(view: HistoryView) -> tuple[object, ...]:
         view.rows,
         day(view.data_as_of),
         view.verdict,
-        "; ".join(view.failed) or view.restated or "; ".join(view.waived) or held_parts,
+        "; ".join(view.failed) or _restated(view) or "; ".join(view.waived) or held_parts,
         "; ".join(f"#{release.release} {second(release.at)}" for release in view.released),
     )
+
+
+def _restated(view: HistoryView) -> str:
+    changed = totals_text(view.changes, "changed") if view.restated and view.changes else ""
+    return "; ".join(filter(None, [view.restated, changed]))
 
 
 def _print_rule(text: str, results: Sequence[RuleHistoryView], as_json: bool) -> None:

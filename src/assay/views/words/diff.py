@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from assay.engines.difference import RowChange
 from assay.text import clean
-from assay.views.diff_views import DiffView, RowView, TotalView
+from assay.views.diff_views import DiffView, RowView
+from assay.views.words.figures import shown, signed, total_text
 from assay.views.words.numbers import count_of
 
 _MARKUP = re.compile(r"[&<>\\|`*\[\]@#!~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=[a-z])://")
@@ -68,17 +68,6 @@ def summary(view: DiffView) -> str:
     return f"rows  {view.before.rows:,} -> {view.after.rows:,}: {counts}"
 
 
-def total_text(total: TotalView) -> str:
-    """Return a total before and after, and how much more it is."""
-    text = f"{total.column}  {shown(total.before)} -> {shown(total.after)}"
-    if not total.by:
-        return text
-    share = ""
-    if total.before:
-        share = f", {float(total.by) / abs(float(total.before)):+.1%}"
-    return f"{text}  ({_signed(total.by)}{share})"
-
-
 def row_text(row: RowView) -> str:
     """Return a row that differs: its key, and its values before and after."""
     if row.change is RowChange.CHANGED:
@@ -91,26 +80,6 @@ def row_text(row: RowView) -> str:
     copies = f"  ({row.copies:,} times)" if row.copies > 1 else ""
     key = f"{_pairs(row.key)}  " if row.key else ""
     return f"{_SIGNS[row.change]} {row.change:7}  {key}{values}{copies}"
-
-
-def shown(value: Any) -> str:
-    """Return a value as people read it; a missing one as `null`."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case int():
-            return f"{value:,}"
-        case Decimal():
-            return f"{value:,f}"
-        case float():
-            return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
-    return clean(str(value))
-
-
-def _signed(value: Any) -> str:
-    return shown(value) if value < 0 else f"+{shown(value)}"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
@@ -133,7 +102,7 @@ def diff_markdown(views: Sequence[DiffView]) -> Iterator[str]:
             yield "| --- | ---: | ---: | ---: |"
             for total in (*view.totals, *view.groups):
                 name = f"{total.column} {_pairs(total.group)}".strip()
-                cells = [name, shown(total.before), shown(total.after), _signed(total.by)]
+                cells = [name, shown(total.before), shown(total.after), signed(total.by)]
                 yield f"| {' | '.join(map(_cell, cells))} |"
             yield ""
         if view.rows:

@@ -1,4 +1,4 @@
-"""The text of messages about incidents, in business words and without any value of the data."""
+"""The text of messages about incidents, in business words; of the data, it has only totals."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -19,6 +19,7 @@ _LONGEST = 300  # characters of a text from outside
 _SUBJECT = 150
 
 Published = Callable[[str], tuple[Pointer, Version] | None]
+Changes = Callable[[str], Sequence[str]]
 
 _ABOUT_DATA = {
     Kind.FAILED: "could not be built",
@@ -39,9 +40,15 @@ _ABOUT_SOURCES = _ABOUT_DATA | {
 }
 
 
-def message_of(step: Step, graph: Graph, published: Published, environment: str) -> Message:
-    """Return what people are told of a step; `published` returns what readers see of a product."""
-    lines = [line for part in _parts(step, graph, published) for line in part]
+def message_of(
+    step: Step, graph: Graph, published: Published, environment: str, changes: Changes
+) -> Message:
+    """Return what people are told of a step.
+
+    `published` returns what readers see of a product, and `changes` the lines about what its version
+    that is held back would change of that.
+    """
+    lines = [line for part in _parts(step, graph, published, changes) for line in part]
     lines.append(f"Incident {step.incident.id}, environment {environment}")
     return Message(subject=_subject(step, graph, published), text="\n".join(lines))
 
@@ -93,12 +100,14 @@ def _short(subject: str) -> str:
 # --------------------------------------------------------------------------------------- text
 
 
-def _parts(step: Step, graph: Graph, published: Published) -> Iterator[Sequence[str]]:
+def _parts(
+    step: Step, graph: Graph, published: Published, changes: Changes
+) -> Iterator[Sequence[str]]:
     incident, cause = step.incident, step.incident.cause
     if step.change is Change.CLOSED:
         yield [_ended(incident), ""]
     else:
-        yield [_what(cause, graph), *_why(cause, graph), ""]
+        yield [_what(cause, graph), *_why(cause, graph), *map(_text, changes(cause.about)), ""]
         zoned = next(iter(cause.due)) if cause.about == TOO_MUCH_WORK else cause.about
         yield [f"Since: {_moment(cause.since, zoned, graph)}"]
     if cause.kind is not Kind.TOO_OFTEN:

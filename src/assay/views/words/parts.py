@@ -12,6 +12,7 @@ from assay.views.results import (
     ResultKind,
     ResultView,
 )
+from assay.views.words.figures import figures_lines
 from assay.views.words.rules import rule_lines
 
 _FEW = 5  # failed parts that are listed, and lines of a traceback
@@ -43,7 +44,9 @@ def held_lines(view: PlanView) -> list[str]:
             lines.append(f"{'':13}held back: {count} ({clean(some_parts(keys))}); {text}")
     lines += rule_lines(view.product, view.held_by or ())
     lines += failed_lines(view)
-    return [*lines, *affects_lines(view.affects or ())] if lines else []
+    if not lines:
+        return []
+    return [*lines, *changes_lines(view, "would change"), *affects_lines(view.affects or ())]
 
 
 def failed_lines(view: PlanView) -> list[str]:
@@ -63,6 +66,12 @@ def _failed(part: FailedPart) -> list[str]:
         *(f"{'':15}{line}" for line in rest),
         *(f"{'':15}{clean(line)}" for line in part.detail.splitlines()[:_FEW]),
     ]
+
+
+def changes_lines(view: PlanView, label: str) -> list[str]:
+    """Return the two lines about what a version would change, or changed, if that is known."""
+    lines = figures_lines(view.product, view.changes, label) if view.changes else []
+    return [f"{'':13}{line}" for line in lines]
 
 
 def affects_lines(affects: tuple[str, ...]) -> list[str]:

@@ -21,7 +21,7 @@ from assay.views.results import (
     WaitingView,
 )
 from assay.views.words.numbers import day, memory
-from assay.views.words.parts import affects_lines, failed_lines, held_lines, in_parts
+from assay.views.words.parts import affects_lines, changes_lines, failed_lines, held_lines, in_parts
 from assay.views.words.rules import counted, rule_lines
 
 _INDENT = " " * 13
@@ -69,7 +69,8 @@ def _lines(view: PlanView, head: str) -> list[str]:
     match view.decision:
         case PublishedView() as published if view.result is ResultKind.PUBLISHED:
             rules = rule_lines(view.product, published.rules)
-            return [head + _published(view, published), *rules, *held_lines(view)]
+            changed = [] if view.held_parts else changes_lines(view, "changed")
+            return [head + _published(view, published), *rules, *changed, *held_lines(view)]
         case UnchangedView(waived=waived):
             noted = [f"{_INDENT}{clean(text)}" for text in waived]
             return [f"{head}{_unchanged(view)}".rstrip(), *noted, *held_lines(view)]
@@ -116,7 +117,7 @@ def _held_back(view: PlanView, blocked: HeldBackView, head: str) -> list[str]:
         lines.append(f"{_INDENT}  {clean(blocked.whole_hint)}")
     lines += rule_lines(view.product, blocked.rules)
     lines += failed_lines(view)
-    return [*lines, *affects_lines(blocked.affects)]
+    return [*lines, *changes_lines(view, "would change"), *affects_lines(blocked.affects)]
 
 
 def _failed(failed: FailedView, head: str) -> list[str]:

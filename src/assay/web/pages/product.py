@@ -7,6 +7,7 @@ from assay.catalog import Catalog
 from assay.facts import Status, Version
 from assay.model import Product, Rule
 from assay.plan.promise_state import State
+from assay.plan.waivers import given_waivers
 from assay.views.about import about
 from assay.views.history import history_of
 from assay.views.now import HeldBack, NowView, Tone, now_of
@@ -73,10 +74,10 @@ def product_page(look: Look, catalog: Catalog, name: str) -> Page:
     )
     pointer = look.pointers.get(name)
     published = catalog.version(pointer.version) if pointer else None
+    recorded = [w for w in catalog.waivers(look.environment) if w.product == name]
     waivers = [
         waiver_view(waiver, look.now)
-        for waiver in (*product.waivers, *catalog.waivers(look.environment))
-        if waiver.product == name
+        for waiver in given_waivers(product, recorded, look.environment)
     ]
     return Page(
         path=place("product", name),
