@@ -37,6 +37,7 @@ LATE = {
     # Only for projects with promises, or with something wrong.
     ("build.execute", "build.promises"),
     ("catalog.catalog", "catalog.codes"),
+    ("catalog.catalog", "catalog.environments"),
     ("catalog.catalog", "catalog.incidents"),
     ("catalog.catalog", "catalog.promises"),
     ("cli.opening", "views.promises"),

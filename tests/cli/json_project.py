@@ -156,6 +156,11 @@ def look(place: Place, recorder: Recorder) -> None:
     )
     [waiver] = run("waivers", "waivers")
     run("waive", "waive", waiver["id"], "--withdraw", "--now", "2024-01-05T09:00")
+    run("env create", "env", "create", "try")
+    published = place.run("history", "lines", "--json").json[1]["version"]
+    assert place.run("restore", "lines", published, "--env", "try").code == 0
+    run("env ls", "env", "ls")
+    run("env drop", "env", "drop", "try")
     run("diff", "diff", "total", "--held", "--measure", "total")
     run("diff", "diff", "lines")
     run("runs", "runs")
