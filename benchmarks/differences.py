@@ -81,9 +81,8 @@ def large(root: Path, rows: int, runs: int) -> Usage:
 
 def _materialize(root: Path, *environments: str) -> None:
     for environment in environments:
-        if environment != "prod":
-            run(assay("", root, "env", "create", environment, "--empty").command, root)
-        run(assay("", root, "materialize", "--env", environment).command, root)
+        side = assay("", root, "materialize", "--env", environment)
+        run(side.command, root)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ PACKAGE = Path(assay.__file__).parent
 FLOORS = (
     "cli",
     "watch",
+    "archive",
     "testing",
     "web",
     "views",
@@ -37,7 +38,6 @@ LATE = {
     # Only for projects with promises, or with something wrong.
     ("build.execute", "build.promises"),
     ("catalog.catalog", "catalog.codes"),
-    ("catalog.catalog", "catalog.environments"),
     ("catalog.catalog", "catalog.incidents"),
     ("catalog.catalog", "catalog.promises"),
     ("cli.opening", "views.promises"),

@@ -156,13 +156,12 @@ def look(place: Place, recorder: Recorder) -> None:
     )
     [waiver] = run("waivers", "waivers")
     run("waive", "waive", waiver["id"], "--withdraw", "--now", "2024-01-05T09:00")
-    run("env create", "env", "create", "try")
-    published = place.run("history", "lines", "--json").json[1]["version"]
-    assert place.run("restore", "lines", published, "--env", "try").code == 0
-    run("env ls", "env", "ls")
-    run("env drop", "env", "drop", "try")
     run("diff", "diff", "total", "--held", "--measure", "total")
     run("diff", "diff", "lines")
+    evidence = str(place.root / "evidence.zip")
+    run("evidence", "evidence", "note", "--to", evidence)
+    run("evidence --verify", "evidence", "--verify", evidence)
+    run("evidence --rebuild", "evidence", "--rebuild", evidence)
     run("runs", "runs")
     run("incidents", "incidents")
     run("notify", "notify", "--test")

@@ -22,7 +22,6 @@ from assay.plan.restatements import RestatedRows
 
 if TYPE_CHECKING:
     from assay.catalog.codes import Codes
-    from assay.catalog.environments import Environments
     from assay.catalog.incidents import Incidents
     from assay.catalog.promises import Promises
 
@@ -32,7 +31,7 @@ CLOCKS_DIFFER = timedelta(minutes=5)  # tolerated between machines that share a 
 class Catalog(CatalogReads):
     """Immutable facts, written in one transaction each.
 
-    Its parts are `runs`, `sources`, `arrivals`, `codes`, `environments`, `incidents` and `promises`.
+    Its parts are `runs`, `sources`, `arrivals`, `codes`, `incidents` and `promises`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -49,13 +48,6 @@ class Catalog(CatalogReads):
         from assay.catalog.codes import Codes  # a run with nothing to do needs none of it
 
         return Codes(self._transactions)
-
-    @cached_property
-    def environments(self) -> "Environments":
-        """The environments that were created."""
-        from assay.catalog.environments import Environments  # most commands are for the default one
-
-        return Environments(self._transactions, self.runs)
 
     @cached_property
     def incidents(self) -> "Incidents":

@@ -6,7 +6,7 @@ from functools import cache, cached_property
 
 from assay.catalog.database import Holds, rows_in
 from assay.catalog.published import Published
-from assay.catalog.reads import CatalogReads, lineage
+from assay.catalog.reads import CatalogReads
 from assay.catalog.rows import decoded
 from assay.catalog.sources import SourceFiles
 from assay.facts import Figures, Part, Pointer, Verdict, Version
@@ -107,10 +107,6 @@ class RecordedFacts:
         for each in self._catalog.restated(self._environment):
             rows.setdefault(each.version, []).append(each)
         return rows
-
-    @cached_property
-    def lineage(self) -> Collection[str]:
-        return lineage(self._catalog.database, self._environment)
 
     def waivers(self, product: str) -> Sequence[Waiver]:
         return self._waivers.get(product, ())

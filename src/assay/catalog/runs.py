@@ -12,7 +12,6 @@ from assay.catalog.database import Reader, Remove, Writer
 from assay.catalog.rows import decoded, moment_of, stamp
 from assay.catalog.run_rows import RUN, recorded_run, summary_row
 from assay.catalog.transactions import Transactions
-from assay.catalog.writes import check_not_dropped
 from assay.errors import Conflict
 from assay.events import Holder
 from assay.facts import RecordedRun, RunSummary
@@ -45,6 +44,12 @@ class Runs:
         self._transactions = transactions
         self._database, self._write = transactions.database, transactions.write
 
+    def environments(self) -> list[str]:
+        """Return the environments in which something was run or is published, sorted."""
+        query = "select environment from runs union select environment from pointers order by 1"
+        with decoded(self._database.name):
+            return [str(name) for (name,) in self._database.rows(query)]
+
     @contextmanager
     def open(
         self,
@@ -70,7 +75,6 @@ class Runs:
         intended = [f"{product}/{id}" for product in keys]
 
         def begin(writer: Writer) -> dict[str, Holder]:
-            check_not_dropped(writer, environment)
             _check_not_built(writer, keys, recorded)
             row = [id, stamp(at), environment, os.uname().nodename, os.getpid(), asked]
             writer.execute(_INSERT, row)
@@ -143,6 +147,12 @@ class Runs:
                 else run
                 for run in runs
             ]
+
+    def recorded(self, id: str) -> RecordedRun | None:
+        """Return the run with an id; None where it is not recorded."""
+        with decoded(self._database.name):
+            rows = self._database.rows(f"select {RUN} from runs where id = ?", [id])
+            return recorded_run(rows[0]) if rows else None
 
     def work_of(self, run: str) -> tuple[int, int]:
         """Return how many products a run has built, and how many it has published."""
