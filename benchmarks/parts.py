@@ -1,9 +1,10 @@
 """A product of many parts: one part changed, beside the full build.
 
     python -m benchmarks.parts --parts 10,100,1000 [--plot]
+    python -m benchmarks.parts --small --parts 1000,20000
 
 The project of `benchmarks.days`: a source of one file a day, lines and sums in parts of a day, sums of a shop over all.
-One file is replaced. The bar is a three-hundredth of the full build and half a second.
+One file is replaced. The bar is a three-hundredth of the full build and half a second. `--small`: see `benchmarks.small`.
 """
 
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.days import write_day, write_project
 from benchmarks.measure import Usage, aside, assay, head, measure, options, plot, row
+from benchmarks.small import small
 
 
 def main() -> None:
@@ -26,7 +28,13 @@ def main() -> None:
     parser.add_argument(
         "--plot", action="store_true", help="draw CPU seconds against the number of parts"
     )
+    parser.add_argument(
+        "--small", action="store_true", help="files of 20 to 5,000 rows, compared with a raw script"
+    )
     told = parser.parse_args()
+    if told.small:
+        small([int(count) for count in told.parts.split(",")], told.runs)
+        return
     title = (
         f"Parts of {told.rows:,} rows{', made whole' if told.whole else ''}; medians of {told.runs}"
     )

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
+from assay.build.batches import Batches, PartToBuild
 from assay.build.building import BuildOrder, BuildTools, Built, combined
 from assay.build.substitutes import without_unbuilt_parts
 from assay.build.workers import Make
@@ -53,27 +54,68 @@ def _existing_parts(
     tools: BuildTools, order: BuildOrder
 ) -> tuple[dict[str, Part], dict[str, Exception]]:
     """Build the missing parts; return all parts that exist then, and the errors of the others."""
+    stored, to_build = order.steps.stored, list[PartToBuild]()
     existing: dict[str, Part] = {}
+    for index, spec in enumerate(order.steps.specs):
+        if order.steps.is_to_build(spec):
+            to_build.append(PartToBuild(index, spec))
+        elif part := stored.get(spec.built_from):
+            existing[spec.key] = part
     errors: dict[str, Exception] = {}
-    remaining = list(enumerate(order.steps.specs))[::-1]
-    stopping = tools.workers.stopping
+    batches = Batches(tools, order)
+    for all_at_once in batches.groups(to_build):
+        remaining = [all_at_once]
+        while remaining and not tools.workers.stopping.is_set():
+            group = remaining.pop()
+            if not batches.is_batch(group):
+                _build_singly(tools, order, group, existing, errors)
+            elif (built := _build_batch(tools, order, batches, group)) is not None:
+                existing |= built
+                remaining += [[part] for part in reversed(group) if part.spec.key not in built]
+            else:
+                middle = len(group) // 2
+                remaining += [group[middle:], group[:middle]]
+    return existing, errors
+
+
+def _build_batch(
+    tools: BuildTools, order: BuildOrder, batches: Batches, group: Sequence[PartToBuild]
+) -> dict[str, Part] | None:
+    """Build parts together, and return them; None if that failed for any of them."""
+    try:
+        built = batches.build(group)
+    except Exception as error:
+        lacks_memory = "OutOfMemory" in type(error).__name__ or isinstance(error, MemoryError)
+        if tools.workers.stopping.is_set() or (is_of_the_machine(error) and not lacks_memory):
+            raise
+        return None
+    for part in built.values():
+        tools.recorder.part_built(order.product.name, part)
+    return built
+
+
+def _build_singly(
+    tools: BuildTools,
+    order: BuildOrder,
+    parts: Sequence[PartToBuild],
+    existing: dict[str, Part],
+    errors: dict[str, Exception],
+) -> None:
+    """Build parts one by one; add them to those that exist, or else their errors."""
+    remaining, stopping = list(parts)[::-1], tools.workers.stopping
     while remaining and not stopping.is_set():
         with tools.workers.at(order.product, order.definition.recipe) as make:
             while remaining and not stopping.is_set():
-                index, spec = remaining.pop()
-                part = order.steps.stored.get(spec.built_from)
-                if order.steps.is_to_build(spec):
-                    try:
-                        part = _build_part(tools, order, spec, index, make)
-                    except Exception as error:
-                        if not order.holds or stopping.is_set() or is_of_the_machine(error):
-                            raise
-                        errors[spec.key] = error
-                        break  # go on with a new process, as this one may have hung or crashed
-                    tools.recorder.part_built(order.product.name, part)
-                if part is not None:
-                    existing[spec.key] = part
-    return existing, errors
+                index, spec = (part := remaining.pop()).index, part.spec
+                try:
+                    built = _build_part(tools, order, spec, index, make)
+                except Exception as error:
+                    if not order.holds or stopping.is_set() or is_of_the_machine(error):
+                        raise
+                    errors[spec.key] = error
+                    break  # go on with a new process, as this one may have hung or crashed
+                tools.recorder.part_built(order.product.name, built)
+                existing[spec.key] = built
 
 
 def _build_part(

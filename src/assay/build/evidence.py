@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from assay.build.inputs import Inputs
 from assay.catalog import Catalog
 from assay.decisions import KnownInput
-from assay.engines.tables import InputFiles, StoredTable, stored
+from assay.engines.tables import InputFiles, StoredTable, stored, stored_singly
 from assay.errors import BuildError, StoreError
 from assay.facts import Version, short
 from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product
@@ -158,11 +158,12 @@ def _part_evidence(
     inputs: Inputs, version: Version, findings: Mapping[int, Mapping[str, Any]]
 ) -> list[PartEvidence]:
     """Return the parts of a version; a part without recorded findings (by id) has its files."""
+    table_of = stored_singly(version, inputs.storage)
     return [
         PartEvidence(
             key=part.key,
             id=part.id,
-            table=_NO_FILES if part.id in findings else stored(version, inputs.storage, [part]),
+            table=_NO_FILES if part.id in findings else table_of([part]),
             rows=part.rows,
             remembered=findings.get(part.id),
         )

@@ -1,6 +1,6 @@
 """The files of sources and products, as observed, as published, or as decided in a run."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +11,9 @@ from assay.build.workspace import Workspace
 from assay.config import Config
 from assay.decisions import Decision, Keep, Publish
 from assay.engines.duckdb import DuckDB
-from assay.engines.tables import InputFiles, StoredTable, stored
+from assay.engines.tables import InputFiles, StoredTable, stored, stored_singly
 from assay.errors import BuildError
-from assay.facts import SourceFile, SourceState, Version, short
+from assay.facts import Part, SourceFile, SourceState, Version, short
 from assay.model import QUARANTINE, Input, Kind, Product
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
@@ -98,7 +98,9 @@ class Inputs:
             files = [self.files_of(i.alias, i.name) for i in product.inputs]
             return lambda _: files
         origins = {
-            i.alias: self.observed.sources.get(i.name) or self.version(i.name)
+            i.alias: _ByPart(
+                self.observed.sources.get(i.name) or self.version(i.name), self.storage
+            )
             for i in product.inputs
         }
 
@@ -111,19 +113,17 @@ class Inputs:
 
         return of_part
 
-    def _with_parts(
-        self, i: Input, origin: Version | SourceState, keys: Collection[str] | None
-    ) -> InputFiles:
+    def _with_parts(self, i: Input, all: "_ByPart", keys: Sequence[str] | None) -> InputFiles:
         """Return the parts of an input with these keys; None: all parts."""
-        chosen = None if keys is None else set(keys)
-        if isinstance(origin, SourceState):
-            files = [file for file in origin.files if chosen is None or file.part in chosen]
+        if isinstance(all.origin, SourceState):
+            files = all.origin.files if keys is None else all.files_of(keys)
             return self._of_source(i.alias, i.name, tuple(files))
-        parts = [part for part in origin.parts if chosen is None or part.key in chosen]
+        parts = all.origin.parts if keys is None else all.parts_of(keys)
         if not parts:  # read no rows of a part, to get a table with the input's columns
-            first = origin.parts[0]
+            first = all.origin.parts[0]
             parts = [replace(first, rows=0, start=0, of=first.of or first.rows)]
-        return InputFiles(alias=i.alias, name=i.name, table=stored(origin, self.storage, parts))
+        assert all.table_of is not None
+        return InputFiles(alias=i.alias, name=i.name, table=all.table_of(parts))
 
     def _of_source(self, alias: str, name: str, files: tuple[SourceFile, ...]) -> InputFiles:
         return InputFiles(
@@ -158,6 +158,35 @@ class Inputs:
                 names |= {column.name for column in version.columns}
                 names |= {part.key for part in version.parts}
         return names - {""}
+
+
+class _ByPart:
+    """A source or version by its parts; a search through all of them for each would be quadratic."""
+
+    def __init__(self, origin: Version | SourceState, storage: Storage) -> None:
+        self.origin = origin
+        self.table_of = stored_singly(origin, storage) if isinstance(origin, Version) else None
+        self._by_key: dict[str, list[int]] = {}  # the places of files or parts in their order
+        for place, key in enumerate(_keys(origin)):
+            self._by_key.setdefault(key, []).append(place)
+
+    def files_of(self, keys: Iterable[str]) -> list[SourceFile]:
+        assert isinstance(self.origin, SourceState)
+        return [self.origin.files[place] for place in self._places(keys)]
+
+    def parts_of(self, keys: Iterable[str]) -> list[Part]:
+        assert isinstance(self.origin, Version)
+        return [self.origin.parts[place] for place in self._places(keys)]
+
+    def _places(self, keys: Iterable[str]) -> list[int]:
+        return sorted(place for key in set(keys) for place in self._by_key.get(key, ()))
+
+
+def _keys(origin: Version | SourceState) -> list[str]:
+    """Return the key of the part of each file, or of each part."""
+    if isinstance(origin, SourceState):
+        return [file.part for file in origin.files]
+    return [part.key for part in origin.parts]
 
 
 def inputs_as_of_now(

@@ -11,7 +11,7 @@ from assay.errors import StoreError
 from assay.facts import Part
 from assay.store.files import Storage
 
-MANY = 128  # parts built at once that share files; fewer have one each, which shows the value
+MANY = 64  # parts built at once that share files; fewer have one each, which shows the value
 _FEW_BYTES = 1 << 20  # a part with more has a file of its own: its rows are large
 # Parts and rows of a shared file: a reader of one part skips the others.
 _MOST, _MOST_ROWS = 64, 8 * FEW_ROWS

@@ -20,6 +20,9 @@ from assay.signals import signals_deferred
 _WORTH_RECORDING = 0.2  # seconds of pending work after which facts are recorded at once
 
 
+_Place = tuple[str, str]  # path and key of a part as it was built
+
+
 class Recorder:
     """Collects the facts of one run, and records them in the catalog.
 
@@ -33,7 +36,7 @@ class Recorder:
         self.shares_files: set[str] = set()  # products whose many small parts share files
         self._built: SimpleQueue[tuple[str, Part]] = SimpleQueue()
         self._inspected: SimpleQueue[tuple[str, str, datetime | None]] = SimpleQueue()
-        self._parts: dict[str, dict[str, Part]] = {}  # recorded, by product and path as built
+        self._parts: dict[str, dict[_Place, Part]] = {}  # recorded, by product and place as built
         self._pending: list[Version | JudgedVersion] = []
         self._seconds = 0.0
 
@@ -70,17 +73,19 @@ class Recorder:
                 self._record_parts_of(name, parts)
             return list(built)
 
-    def _in_files(self, product: str, parts: Sequence[Part]) -> dict[str, Part]:
-        """Return where parts are stored, by the path that each was built at."""
+    def _in_files(self, product: str, parts: Sequence[Part]) -> dict[_Place, Part]:
+        """Return where parts are stored, by the place that each was built at."""
+        alone = [part for part in parts if part.of is None]  # the others share files already
+        shared: Mapping[str, Part] = {}
         if product in self.shares_files:
-            return share(parts, storage=self.storage, engine=lambda: self.workers.engine)
-        return {part.path: part for part in parts}
+            shared = share(alone, storage=self.storage, engine=lambda: self.workers.engine)
+        return {(part.path, part.key): shared.get(part.path, part) for part in parts}
 
-    def _record_parts_of(self, product: str, parts: Mapping[str, Part]) -> None:
+    def _record_parts_of(self, product: str, parts: Mapping[_Place, Part]) -> None:
         recorded = self.catalog.record_parts(product, list(parts.values()))
-        for path, part in zip(parts, recorded, strict=True):
+        for (path, key), part in zip(parts, recorded, strict=True):
             self.facts.add_part(product, part)
-            self._parts.setdefault(product, {})[path] = part
+            self._parts.setdefault(product, {})[path, key] = part
             if part.path != path:
                 with suppress(OSError):
                     self.storage.remove(path)
@@ -93,7 +98,7 @@ class Recorder:
         if version.in_parts:
             self.record_parts()
             recorded = self._parts.get(version.product, {})
-            parts = [recorded.get(part.path, part) for part in version.parts]
+            parts = [recorded.get((part.path, part.key), part) for part in version.parts]
             self.storage.flush({part.path for part in parts if not part.id})
             size = sum({part.path: part.bytes for part in parts}.values())
             [version] = self.catalog.record([replace(version, parts=tuple(parts), bytes=size)])

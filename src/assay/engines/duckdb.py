@@ -1,7 +1,7 @@
 """DuckDB: one instance per run, with views of a product's inputs; results become Parquet."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import groupby
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from assay.engines.formats import csv as csvfiles
 from assay.engines.formats import jsonlines
 from assay.engines.formats import parquet as parquetfiles
+from assay.engines.formats.pathcolumns import part_of_file
 from assay.engines.quoting import as_named, dotted, file_list, files_of, identifier, literal
 from assay.engines.sql.parser import close, connect
-from assay.engines.tables import InputFiles, StoredTable
+from assay.engines.tables import InputFiles, PartRows, StoredTable
 from assay.engines.types import casts, check_names
 from assay.errors import BuildError
 from assay.signals import hearing
@@ -77,16 +78,26 @@ class DuckDB:
 
     @contextmanager
     def bench(
-        self, inputs: Sequence[InputFiles], domain: str
+        self,
+        inputs: Sequence[InputFiles],
+        domain: str,
+        *,
+        read: Callable[[InputFiles], str] | None = None,
     ) -> Iterator["duckdb.DuckDBPyConnection"]:
         """Open a connection with the inputs as views: by full name and, in this domain, by alias.
 
-        Tables and views that are created on it are dropped when it is closed.
+        `read` returns the query of a view; without it, views read the inputs' files. Tables and
+        views that are created on it are dropped when it is closed.
         """
         number, bench = self._open_cursor()
         database = f"room{number}"
         try:
-            _create_input_views(bench, database, inputs, domain)
+            views = {
+                name: (read or select)(files)
+                for name, files in _by_view_name(inputs, domain).items()
+            }
+            domains = {files.name.partition(".")[0] for files in inputs if "." in files.name}
+            _create_input_views(bench, database, {domain, *domains}, views)
             bench.execute(f"use {database}.{identifier(domain)}")
             with hearing():
                 yield bench
@@ -174,15 +185,17 @@ class DuckDB:
 
 
 def _create_input_views(
-    bench: "duckdb.DuckDBPyConnection", database: str, inputs: Sequence[InputFiles], domain: str
+    bench: "duckdb.DuckDBPyConnection",
+    database: str,
+    domains: Iterable[str],
+    views: Mapping[str, str],
 ) -> None:
-    """Attach a database in memory, and create a view of each input in it."""
+    """Attach a database in memory with these schemas, and create views (name: query) in it."""
     bench.execute(f"attach ':memory:' as {database}")
-    domains = {files.name.partition(".")[0] for files in inputs if "." in files.name}
-    for schema in sorted({domain, *domains}):
+    for schema in sorted(domains):
         bench.execute(f"create schema {database}.{identifier(schema)}")
-    for name, files in _by_view_name(inputs, domain).items():
-        bench.execute(f"create view {database}.{name} as {select(files)}")
+    for name, query in views.items():
+        bench.execute(f"create view {database}.{name} as {query}")
 
 
 def _detach(bench: "duckdb.DuckDBPyConnection", database: str) -> None:
@@ -235,7 +248,7 @@ def stage(
 
     `before` is a WITH clause, or ''. Returns the type of each column as written.
     """
-    described = _columns_of(bench, query, before)
+    described = columns_of(bench, query, before)
     check_names([name for name, _ in described])
     have = dict(described)
     changed = casts(have, want)
@@ -250,8 +263,8 @@ def stage(
     return have | changed
 
 
-def _columns_of(
-    bench: "duckdb.DuckDBPyConnection", query: str, before: str
+def columns_of(
+    bench: "duckdb.DuckDBPyConnection", query: str, before: str = ""
 ) -> list[tuple[str, str]]:
     """Return name and type of each column of a query."""
     import duckdb
@@ -268,6 +281,8 @@ def _columns_of(
 
 def select(files: InputFiles) -> str:
     """Return the query that reads an input: a source as declared, a product as stored."""
+    if files.part_rows and files.source is None:
+        return parquet_of_parts(files.part_rows)
     if files.source is None:
         return parquet(files.table)
     if not files.paths:  # a part of which this source has no file
@@ -305,6 +320,56 @@ def parquet(table: StoredTable | Sequence[Path]) -> str:
     if len(reads) == 1 and not table.cuts:
         return reads[0]
     return f"from ({' union all by name '.join(reads)})"
+
+
+def parquet_of_parts(part_rows: Sequence[PartRows]) -> str:
+    """Return the query that reads Parquet files of several parts, with `__part`, their number."""
+    whole = [rows for rows in part_rows if rows.rows is None]
+    reads = []
+    if whole:
+        files = files_of([rows.file for rows in whole])
+        options = "filename = '__file', hive_partitioning = false"
+        number = part_of_file(whole)
+        reads.append(
+            f"select * exclude (__file), {number} as __part from read_parquet({files}, {options})"
+        )
+    ranges: dict[Path, list[PartRows]] = {}
+    for rows in part_rows:
+        if rows.rows is not None:
+            ranges.setdefault(rows.file, []).append(rows)
+    for file, inside in ranges.items():
+        inside.sort(key=lambda rows: rows.first)
+        ends = [(rows.first + (rows.rows or 0), rows.part) for rows in inside]
+        reads.append(
+            f"select * exclude (file_row_number), {number_of_row(ends)} as __part {numbered(file)}"
+            f" where {_within(inside)}"
+        )
+    return " union all by name ".join(f"({read})" for read in reads)
+
+
+def _within(ranges: Sequence[PartRows]) -> str:
+    """Return the condition that a row is in one of these ranges, which are in their order."""
+    spans: list[list[int]] = []
+    for rows in ranges:
+        end = rows.first + (rows.rows or 0)
+        if spans and spans[-1][1] == rows.first:
+            spans[-1][1] = end
+        else:
+            spans.append([rows.first, end])
+    return " or ".join(f"file_row_number between {first} and {end - 1}" for first, end in spans)
+
+
+def number_of_row(ends: Sequence[tuple[int, int]]) -> str:
+    """Return the SQL of the number of the range that a row of a file is in.
+
+    `ends` are the rows after each range, ascending, and the numbers. Halving takes a few
+    comparisons for a thousand ranges.
+    """
+    if len(ends) == 1:
+        return str(ends[0][1])
+    middle = len(ends) // 2
+    low, high = number_of_row(ends[:middle]), number_of_row(ends[middle:])
+    return f"case when file_row_number < {ends[middle - 1][0]} then {low} else {high} end"
 
 
 def numbered(file: Path) -> str:

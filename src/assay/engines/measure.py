@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
-from assay.engines.duckdb import DuckDB, keyed, numbered, parquet
+from assay.engines.duckdb import DuckDB, keyed, number_of_row, numbered, parquet
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import Measured, StoredTable
 from assay.errors import ResultRefused
@@ -25,7 +25,7 @@ _AS_WRITTEN = re.compile(
     r"BOOLEAN|U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|VARCHAR|BLOB|DATE|TIMESTAMP( WITH TIME ZONE)?"
     r"|DECIMAL\(\d+,\d+\)"
 )
-_RANGES = 64  # ranges of rows that one query measures
+_RANGES = 1024  # ranges of rows that one query measures
 _TABLES = 100  # tables that one query measures
 
 
@@ -35,6 +35,14 @@ class PartCheck(NamedTuple):
     column: str
     grain: str
     key: str
+
+
+class PartsCheck(NamedTuple):
+    """As PartCheck, of several parts: the key of each."""
+
+    column: str
+    grain: str
+    keys: Sequence[str]
 
 
 def measure(
@@ -132,34 +140,69 @@ def measure_tables(
 
 
 def measure_ranges(
-    engine: DuckDB, file: Path, rows: Sequence[int], columns: Sequence[Column]
+    engine: DuckDB,
+    file: Path,
+    rows: Sequence[int],
+    columns: Sequence[Column],
+    event_time: str = "",
+    *,
+    parts: PartsCheck | None = None,
 ) -> list[Measured]:
-    """Measure consecutive ranges of rows of a staged file; `rows` are their lengths."""
+    """Measure consecutive ranges of rows of a staged file; `rows` are their lengths.
+
+    Rows that are not of the part of their range, by `parts`, are counted as `foreign_rows`.
+    """
     ends = list(accumulate(rows))
-    measures = ", ".join(_measures(columns, "", None))
+    measures = _measures(columns, event_time, engine.until)
     by_range: dict[int, Any] = {}
     with engine.cursor() as cursor:
         for start in range(0, len(rows), _RANGES):
-            batch = dict(enumerate(ends[start : start + _RANGES], start))
-            first, last = ends[start] - rows[start], ends[start + len(batch) - 1] - 1
-            cases = " ".join(f"when file_row_number < {end} then {n}" for n, end in batch.items())
+            batch = [(end, n) for n, end in enumerate(ends[start : start + _RANGES], start)]
+            first, last = ends[start] - rows[start], batch[-1][0] - 1
+            foreign = _is_foreign_to_range(parts, columns, start, len(batch))
+            values = ", ".join(["__range", *measures, f"count_if({foreign or 'false'})"])
             query = (
-                f"select case {cases} end, {measures} {numbered(file)}"
-                f" where file_row_number between {first} and {last} group by all"
+                f"select {values} from (select *, {number_of_row(batch)} as __range {numbered(file)}"
+                f" where file_row_number between {first} and {last}) group by __range"
             )
             by_range |= {row[0]: row[1:] for row in cursor.execute(query).fetchall()}
-    no_rows = (0, None)
-    return [_measured(engine, columns, "", by_range.get(n, no_rows)) for n in range(len(rows))]
+    measured = []
+    for number in range(len(rows)):
+        row = by_range.get(number, (0, None, None, 0))
+        part = _measured(engine, columns, event_time, row)
+        measured.append(replace(part, foreign_rows=row[-1]) if parts and row[-1] else part)
+    return measured
+
+
+def columns_of_file(engine: DuckDB, file: Path, types: Mapping[str, str]) -> tuple[Column, ...]:
+    """Return the columns of a staged file that were written in these types."""
+    with engine.cursor() as cursor:
+        return _columns(cursor, parquet([file]), types)
+
+
+def _is_foreign_to_range(
+    parts: PartsCheck | None, columns: Sequence[Column], start: int, count: int
+) -> str:
+    """Return the SQL condition that a row is not of the part of its `__range`, from `start` on."""
+    if parts is None:
+        return ""
+    keys = ", ".join(map(literal, parts.keys[start : start + count]))
+    own = f"[{keys}][__range + {1 - start}]"
+    key = _key_of(parts.column, parts.grain, columns)
+    return f"{key} is distinct from {own}" if key else ""
 
 
 def is_foreign_to(part: PartCheck | None, columns: Sequence[Column]) -> str:
     """Return the SQL condition that a row is of another part; '' where no column gives the part."""
-    if part is None:
-        return ""
+    key = _key_of(part.column, part.grain, columns) if part else ""
+    return f"{key} is distinct from {literal(part.key)}" if part and key else ""
+
+
+def _key_of(name: str, grain: str, columns: Sequence[Column]) -> str:
+    """Return the SQL of the key of a row's part; '' where no column has this name, in any case."""
     for column in columns:
-        if column.name.lower() == part.column.lower():
-            key = keyed(identifier(column.name), part.grain, column.type)
-            return f"{key} is distinct from {literal(part.key)}"
+        if column.name.lower() == name.lower():
+            return keyed(identifier(column.name), grain, column.type)
     return ""
 
 

@@ -29,12 +29,14 @@ def file_list(files: Sequence[Path]) -> str:
 
 def source_files(files: Sequence[Path]) -> str:
     """Return the user's files as DuckDB reads them, wildcards in their names escaped."""
-    return files_of([Path(as_named(file)) for file in files])
+    names = [literal(as_named(file)) for file in files]
+    return names[0] if len(names) == 1 else f"[{', '.join(names)}]::varchar[]"
 
 
 def as_named(path: Path) -> str:
     """Return a path with its wildcards escaped, so that it matches itself only."""
-    return _GLOB.sub(r"[\g<0>]", str(path))
+    name = str(path)
+    return _GLOB.sub(r"[\g<0>]", name) if _GLOB.search(name) else name
 
 
 def files_of(files: Sequence[Path]) -> str:

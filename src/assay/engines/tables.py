@@ -1,7 +1,7 @@
 """What engines read and write: stored tables, the files of inputs, and staged files."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
@@ -64,11 +64,24 @@ def _column_of(file: Path) -> str:
     return unquote(name) if equals else ""
 
 
+class PartRows(Struct, frozen=True):
+    """Rows of a file that are of one of several parts: its number, the first row, and their count.
+
+    `rows` is None for the whole file.
+    """
+
+    part: int
+    file: Path
+    first: int = 0
+    rows: int | None = None
+
+
 class InputFiles(Struct, frozen=True, kw_only=True):
     """One input as files: `alias` is its name in the product's code.
 
     Of a source, `source` is its declaration (how to read the files), `root` the project's folder,
-    and `observed` the files as they were when they were listed.
+    and `observed` the files as they were when they were listed. With `part_rows`, it is an input
+    of many parts at once: its rows have the number of their part in the column `__part`.
     """
 
     alias: str
@@ -77,6 +90,7 @@ class InputFiles(Struct, frozen=True, kw_only=True):
     source: Source | None = None
     root: str = ""
     observed: tuple[SourceFile, ...] = ()
+    part_rows: tuple[PartRows, ...] = ()
 
     @property
     def path_regex(self) -> str:
@@ -105,11 +119,27 @@ def stored(version: Version, storage: Storage, parts: Iterable[Part] | None = No
 
     Raises StoreError for a file that is missing or not of its size.
     """
+    return _stored(version, version.parts if parts is None else parts, storage.locate)
+
+
+def stored_singly(version: Version, storage: Storage) -> Callable[[Sequence[Part]], StoredTable]:
+    """Return a function as `stored`, for many calls: it looks at each file once."""
+    located: dict[str, Path] = {}
+
+    def locate(part: Part) -> Path:
+        if part.path not in located:
+            located[part.path] = storage.locate(part)
+        return located[part.path]
+
+    return lambda parts: _stored(version, parts, locate)
+
+
+def _stored(version: Version, parts: Iterable[Part], locate: Callable[[Part], Path]) -> StoredTable:
     by_path: dict[str, list[Part]] = {}
-    for part in version.parts if parts is None else parts:
+    for part in parts:
         by_path.setdefault(part.path, []).append(part)
     try:
-        files = {path: storage.locate(inside[0]) for path, inside in by_path.items()}
+        files = {path: locate(inside[0]) for path, inside in by_path.items()}
     except StoreError as error:
         raise unreadable(version.product, version.id, error.what, error.hint) from None
     cuts = {}
@@ -139,14 +169,19 @@ def _row_ranges(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
     rows_in_file = parts[0].of
     if rows_in_file is None:
         return ()
-    ranges: list[tuple[int, int]] = []
-    for part in sorted(parts, key=lambda part: part.start):
-        if ranges and sum(ranges[-1]) == part.start:
-            first, rows = ranges[-1]
-            ranges[-1] = (first, rows + part.rows)
+    ranges = joined_ranges((part.start, part.rows) for part in parts)
+    return () if ranges == ((0, rows_in_file),) else ranges
+
+
+def joined_ranges(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return ranges of rows (first, number) in order, neighbours as one."""
+    joined: list[tuple[int, int]] = []
+    for start, rows in sorted(ranges):
+        if joined and sum(joined[-1]) == start:
+            joined[-1] = (joined[-1][0], joined[-1][1] + rows)
         else:
-            ranges.append((part.start, part.rows))
-    return () if ranges == [(0, rows_in_file)] else tuple(ranges)
+            joined.append((start, rows))
+    return tuple(joined)
 
 
 class Measured(Struct, frozen=True, kw_only=True):

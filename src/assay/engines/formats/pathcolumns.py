@@ -1,10 +1,11 @@
 """Columns of a source that come from the paths of its files; `__file` is the column of paths."""
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from assay.engines.quoting import identifier, literal
-from assay.engines.tables import InputFiles
+from assay.engines.tables import InputFiles, PartRows
 from assay.engines.types import to_polars
 from assay.plan.parts import NULL, unescaped
 
@@ -22,7 +23,19 @@ def by_path(files: InputFiles) -> str:
         if column.name in source.path_escaped:
             value = f"url_decode(nullif({value}, {literal(NULL)}))"
         columns += f", cast({value} as {column.type}) as {identifier(column.name)}"
+    if files.part_rows:
+        columns += f", {part_of_file(files.part_rows)} as __part"
     return columns
+
+
+def part_of_file(part_rows: Sequence[PartRows]) -> str:
+    """Return the SQL of the number of the part that `__file`, one of these whole files, is of."""
+    files = ", ".join(literal(str(rows.file)) for rows in part_rows)
+    place = f"enum_code(cast(__file as ENUM({files})))"
+    numbers = [rows.part for rows in part_rows]
+    if numbers == list(range(len(numbers))):
+        return f"cast({place} as bigint)"
+    return f"cast([{', '.join(map(str, numbers))}][{place} + 1] as bigint)"
 
 
 def path_columns(files: InputFiles) -> "list[pl.Expr]":

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from assay.engines.duckdb import DuckDB, parquet
 from assay.engines.quoting import identifier
-from assay.engines.tables import StoredTable
+from assay.engines.tables import StoredTable, joined_ranges
 from assay.facts import PartCount, PartFindings, RuleResult, Status
 from assay.model import THIS, Product, Rule
 from assay.rules.answers import Answer
@@ -272,9 +272,12 @@ class _PartsJudge:
 
 def _union(parts: Sequence[PartEvidence]) -> StoredTable:
     """Return the rows of several parts as one table."""
-    cuts: dict[Path, tuple[tuple[int, int], ...]] = {}
+    ranges_of: dict[Path, list[tuple[int, int]]] = {}
     for part in parts:
         for file, ranges in part.table.cuts.items():
-            cuts[file] = (*cuts.get(file, ()), *ranges)
+            ranges_of.setdefault(file, []).extend(ranges)
+    # One part may be the whole file, if the others in it have no rows.
+    whole = {file for part in parts for file in part.table.files if file not in part.table.cuts}
+    cuts = {f: joined_ranges(ranges) for f, ranges in ranges_of.items() if f not in whole}
     files = dict.fromkeys(file for part in parts for file in part.table.files)
     return StoredTable(tuple(files), cuts)

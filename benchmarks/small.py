@@ -1,0 +1,107 @@
+"""Very many small CSV files, in parts: Assay beside a raw script; `benchmarks.parts --small` runs it.
+
+The project of `benchmarks.days`, with files of 20 to 5,000 rows, most of them few. The raw script reads the same glob as
+the declared types, runs one query for each rule, and writes the same three tables, each to one Parquet file (zstd).
+"""
+
+import random
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from benchmarks.days import COLUMNS, write_day, write_project
+from benchmarks.measure import Side, aside, assay, head, measure, program, row
+
+FEWEST, MOST = 20, 5000  # rows of a file
+FIRST_BUILD = 3.0  # times the raw script
+ONE_MORE, NOTHING, LARGE = 0.3, 0.2, 1.0  # CPU seconds; LARGE: both, with more than 1,000 files
+FILES = 64  # in the store, of each product in parts
+
+RAW = f"""
+import duckdb, pathlib
+pathlib.Path("raw").mkdir(exist_ok=True)
+run = duckdb.connect().execute
+run(\"\"\"create view raw as select *, regexp_extract(filename, '([^/]+)[.]csv$', 1)::date as day
+       from read_csv('data/*.csv', header=true, auto_detect=false, delim=',', quote='"', filename=true, columns={COLUMNS})\"\"\")
+def table(name, query, *rules):
+    run(f"copy ({{query}}) to 'raw/{{name}}.parquet' (format parquet, compression zstd, compression_level 1)")
+    run(f"create view {{name}} as from 'raw/{{name}}.parquet'")
+    for rule in rules:
+        if run(f"select count(*) from ({{rule}})").fetchone()[0]:
+            raise SystemExit(name)
+table("lines", "select id, day, shop, amount from raw", "from lines where not (amount > 0)",
+      "select id, day from lines group by all having count(*) > 1")
+table("daily", "select day, shop, sum(amount)::decimal(18, 2) as amount from lines group by all",
+      "from daily where not (shop is not null)")
+table("shops", "select shop, sum(amount)::decimal(18, 2) as amount from daily group by all")
+"""
+
+
+def rows_of(number: int) -> int:
+    """Return the rows of a file: half of the files have fewer than 80, and few have thousands."""
+    share: float = random.Random(number).random()
+    return int(FEWEST * float(MOST / FEWEST) ** (share * share))
+
+
+def small(counts: list[int], runs: int) -> None:
+    """Print what these numbers of files cost, each measured in a new project."""
+    title = f"CSV files of {FEWEST} to {MOST:,} rows, one a part; medians of {runs}"
+    head(
+        title,
+        ["files", "work", "CPU s", "raw script", "Assay / raw", "bar", "MiB", "files in the store"],
+    )
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            _measure(Path(folder), count, runs)
+
+
+def _measure(root: Path, count: int, runs: int) -> None:
+    write_project(root, whole=False)
+    for day in range(count):
+        write_day(root, day, rows_of(day))
+    clear = partial(aside, root / ".products")
+    raw = Side(name="raw", command=program(RAW), place=root)
+    full, script = measure([assay("", root, "materialize", prepare=clear), raw], runs)
+    ratio = full.seconds / script.seconds
+    stored = max(_stored(root, name) for name in ("lines", "daily"))
+    row(
+        [
+            count,
+            "everything",
+            full.seconds,
+            script.seconds,
+            ratio,
+            f"{FIRST_BUILD} ×",
+            full.peak,
+            stored,
+        ]
+    )
+    days = iter(range(count, count + runs))
+
+    def one_more() -> None:
+        day = next(days)
+        write_day(root, day, rows_of(day))
+
+    [one] = measure([assay("", root, "materialize", prepare=one_more)], runs)
+    [none] = measure([assay("", root, "materialize")], runs)
+    is_large = count > 1000
+    row(
+        [count, "one file more", one.seconds, "", "", LARGE if is_large else ONE_MORE, one.peak, ""]
+    )
+    row(
+        [
+            count,
+            "nothing changed",
+            none.seconds,
+            "",
+            "",
+            LARGE if is_large else NOTHING,
+            none.peak,
+            "",
+        ]
+    )
+
+
+def _stored(root: Path, product: str) -> int:
+    """Return how many files the store has of a product."""
+    return sum(1 for _ in root.glob(f".products/store/*{product}/**/*.parquet"))
