@@ -17,7 +17,6 @@ PACKAGE = Path(assay.__file__).parent
 FLOORS = (
     "cli",
     "watch",
-    "archive",
     "testing",
     "web",
     "views",
@@ -38,6 +37,11 @@ LATE = {
     # Only for projects with promises, or with something wrong.
     ("build.execute", "build.promises"),
     ("catalog.catalog", "catalog.codes"),
+    # Only for projects with products that ask for approval.
+    ("catalog.catalog", "catalog.approvals"),
+    ("catalog.facts", "catalog.approvals"),
+    ("catalog.writes", "catalog.approvals"),
+    ("plan.ladder", "plan.approvals"),
     ("catalog.catalog", "catalog.incidents"),
     ("catalog.catalog", "catalog.promises"),
     ("cli.opening", "views.promises"),

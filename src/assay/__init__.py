@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from assay.declare.words import (
+        approval,
         calendar,
         parts,
         product,
@@ -25,6 +26,7 @@ __all__ = [
     "Finding",
     "Freshness",
     "PartsHeldBack",
+    "approval",
     "calendar",
     "connect",
     "diff",

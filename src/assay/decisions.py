@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from assay.approvals import Approval
 from assay.facts import Key, SourceState, Verdict, Version, short
 
 
@@ -231,15 +232,56 @@ class Blocked(Struct, frozen=True, kw_only=True):
     without: "Blocked | None" = None
 
 
-class Publish(Struct, frozen=True, kw_only=True):
-    """Rung 5: the version passed and is not published yet."""
+class AwaitApproval(Struct, frozen=True, kw_only=True):
+    """Rung 5: the version passed, and people who have to agree did not all do so yet.
+
+    - `approvers`: who may still approve it.
+    - `needed`: how many approvals it needs; `given` are those that count.
+    - `void`: which approvals do not count any more, and why, in words.
+    - `author`: the user whose run built it; '' if it is not known.
+    """
 
     version: Version
     verdict: Verdict
+    approvers: tuple[str, ...]
+    needed: int = 1
+    given: tuple[Approval, ...] = ()
+    void: tuple[str, ...] = ()
+    author: str = ""
+
+    @property
+    def missing(self) -> int:
+        """How many approvals are missing."""
+        return self.needed - len(self.given)
+
+    @property
+    def waits_for(self) -> str:
+        """Whose approval is missing, in words, such as "the approval of a or b"."""
+        who, missing = self.approvers, self.missing
+        if len(who) < missing:
+            because = f": {self.author} built it, and may not approve it" if self.author else ""
+            count = "an approval" if missing == 1 else f"{missing} approvals"
+            return f"{count} that nobody may give{because}"
+        if missing == len(who):
+            return f"the approval of {' and '.join(who)}"
+        if missing == 1:
+            return f"the approval of {' or '.join(who)}"
+        return f"{missing} approvals of {', '.join(who)}"
+
+
+class Publish(Struct, frozen=True, kw_only=True):
+    """Rung 6: the version passed, is not published yet, and may be.
+
+    `approvals` are those that let it out, of a product that asks for approval.
+    """
+
+    version: Version
+    verdict: Verdict
+    approvals: tuple[Approval, ...] = ()
 
 
 class Keep(Struct, frozen=True, kw_only=True):
-    """Rung 6: the published version is the wanted one, or is pinned.
+    """Rung 7: the published version is the wanted one, or is pinned.
 
     `waived` says of each rule that fails and is waived: until when, by whom and why.
     """
@@ -249,4 +291,4 @@ class Keep(Struct, frozen=True, kw_only=True):
     waived: tuple[str, ...] = ()
 
 
-Decision = Held | Maybe | Build | Check | Restate | Waive | Blocked | Publish | Keep
+Decision = Held | Maybe | Build | Check | Restate | Waive | Blocked | AwaitApproval | Publish | Keep

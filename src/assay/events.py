@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
-from assay.decisions import Blocked, Decision, Held, Keep, Publish, Reason
+from assay.decisions import AwaitApproval, Blocked, Decision, Held, Keep, Publish, Reason
 from assay.facts import Release, Version
 
 PART_NOTE = "It was making part "  # begins the line of an error message that names the part
@@ -57,6 +57,7 @@ class Busy(Struct, frozen=True, kw_only=True):
     holder: Holder
 
 
+_HELD = Blocked | AwaitApproval | Held  # readers keep what they have
 End = Decision | Failed | Left | Unfinished | Busy
 
 
@@ -218,7 +219,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
         """The exit code of the command.
 
         0: done; 1: a product or part failed, a source is missing, or another run builds a product;
-        3: rules hold something back; 130: stopped.
+        3: rules hold something back, or it waits for an approval; 130: stopped.
         """
         if self.interrupted:
             return 130
@@ -229,7 +230,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
             return 1
         if any(isinstance(end, Held) and end.absent for end in ends):
             return 1
-        is_held = any(isinstance(end, Blocked | Held) or held_parts(end) for end in ends)
+        is_held = any(isinstance(end, _HELD) or held_parts(end) for end in ends)
         return 3 if is_held else 0
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from assay.approvals import Approval
 from assay.model import Code, Column, Severity
 
 
@@ -281,6 +282,7 @@ class Move(Struct, frozen=True, kw_only=True):
     - `version`: the version to publish; '' takes the product away from its readers.
     - `previous`: the version that is published until then; '' for none.
     - `waivers`: the ids of those that let the version through: none may be withdrawn by then.
+    - `approvals`: those that let it out: the same holds, and each lets out one release.
     """
 
     product: str
@@ -288,6 +290,7 @@ class Move(Struct, frozen=True, kw_only=True):
     previous: str = ""
     pinned: bool = False
     waivers: tuple[str, ...] = ()
+    approvals: tuple[Approval, ...] = ()
 
 
 class Release(Struct, frozen=True, kw_only=True):
@@ -327,7 +330,7 @@ class RecordedRun(Struct, frozen=True, kw_only=True):
     """A run as it is recorded.
 
     - `state`: running, done, interrupted or crashed.
-    - `asked`: the command, in words.
+    - `asked`: the command, in words; `who`: the user of the system, '' if not known.
     - `summary`: None while it runs, and when it was killed.
     """
 
@@ -338,6 +341,7 @@ class RecordedRun(Struct, frozen=True, kw_only=True):
     host: str
     pid: int
     asked: str
+    who: str = ""
     summary: RunSummary | None = None
 
 

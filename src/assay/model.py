@@ -8,6 +8,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from assay.approvals import Approval
+
 PREVIOUS = "previous"
 QUARANTINE = "quarantine"
 THIS = "this"
@@ -504,6 +506,8 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     - `moment`: the time that counts as now for its code and rules, in UTC; None before a run sets
       it.
     - `waivers`: what is declared to be let through although a rule fails.
+    - `approvers`: who may approve a version before it is published; () when nobody has to.
+    - `approvals`: how many of them have to; `approved` are the approvals that are declared.
     """
 
     name: str
@@ -533,6 +537,9 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     clocked: bool = False
     moment: datetime | None = None
     waivers: tuple[Waiver, ...] = ()
+    approvers: tuple[str, ...] = ()
+    approvals: int = 1
+    approved: tuple[Approval, ...] = ()
 
     @cached_property
     def rule_inputs(self) -> tuple[str, ...]:

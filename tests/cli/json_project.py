@@ -15,6 +15,7 @@ sql_product("lines", "select x, timestamp '2024-01-03 07:00' as at from numbers"
 sql_product("total", "select sum(x)::bigint as total from lines", owner="bob@shop", purpose="The total of all lines.",
     rules=[rule.sql("is small", "select total from this where total > 10", because="It always was.", owner="bob@shop")],
     freshness=Freshness(by="07:00"), consumers=[Consumer(name="desk", decides="discounts", contact="desk@shop")])
+sql_product("signed", "select count(*) as n from numbers", owner="ann@shop", approval=["eva@shop", "bob@shop"])
 sql_product("report", "from total", owner="bob@shop")
 sql_product("parsed", "select id, customer::int as customer from visits", owner="ann@shop", each="visits",
     on_failed_part="hold_part", rules=[rule.check("customer is known", "customer is not null")])
@@ -156,12 +157,12 @@ def look(place: Place, recorder: Recorder) -> None:
     )
     [waiver] = run("waivers", "waivers")
     run("waive", "waive", waiver["id"], "--withdraw", "--now", "2024-01-05T09:00")
+    run("approvals", "approvals")
+    eva = ["--as", "eva@shop", "--because", "counted", "--now", "2024-01-05T09:30"]
+    run("approve", "approve", "signed", *eva)
+    run("approvals", "approvals")
     run("diff", "diff", "total", "--held", "--measure", "total")
     run("diff", "diff", "lines")
-    evidence = str(place.root / "evidence.zip")
-    run("evidence", "evidence", "note", "--to", evidence)
-    run("evidence --verify", "evidence", "--verify", evidence)
-    run("evidence --rebuild", "evidence", "--rebuild", evidence)
     run("runs", "runs")
     run("incidents", "incidents")
     run("notify", "notify", "--test")

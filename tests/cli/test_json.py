@@ -10,15 +10,13 @@ import pytest
 from msgspec import Struct, field
 from msgspec.structs import fields
 
-from assay.archive.again import Rebuilt
-from assay.archive.check import Checked
-from assay.archive.write import Written
 from assay.build.compact import Compacted
 from assay.cli.main import VERBS, verb_of
 from assay.testing.results import CaseView, ChangedRowView, GeneratedView
 from assay.upkeep.findings import Finding
 from assay.views import results
 from assay.views.about import AboutView, DeprecatedColumn
+from assay.views.approvals import ApprovalsView, ApprovalView, AwaitingApprovalView
 from assay.views.check import CheckView, DetailView, FindingView
 from assay.views.column_lineage import (
     ColumnEndView,
@@ -166,18 +164,11 @@ PLAIN: dict[str, Callable[[Any], bool]] = {
 }
 # What a small project does not make happen; that these fields are right is held by `test_the_tables_are_those_of_the_values`.
 RARE = (
-    {
-        ("evidence", "signature"),
-        ("evidence --verify", "problems"),
-        ("evidence --verify", "contents"),
-    }
-    | {("evidence --verify", "signed_by"), ("evidence --rebuild", "why")}
-    | {("evidence --rebuild", "notes"), ("evidence --rebuild", "diff")}
-    | {("decision", name) for name in ("run", "host", "pid", "since", "because")}
+    {("decision", name) for name in ("run", "host", "pid", "since", "because")}
     | {("end", "spilled_bytes"), ("run", "about")}
     | {("compacted", f.name) for f in fields(Compacted)}
     | {("diff", name) for name in ("columns_added", "columns_removed", "columns_retyped", "notes")}
-    | {("decision", "waived"), ("rule", "waived")}
+    | {("decision", "waived"), ("rule", "waived"), ("decision", "void")}
     | {("diff", "groups"), ("differing row", "copies")}
     | {("check", "against"), ("found problem", "of"), ("found problem", "removed")}
     | {("found problem", "column"), ("found problem", "details")}
@@ -251,6 +242,7 @@ DECISIONS = {
     "published": results.PublishedView,
     "unchanged": results.UnchangedView,
     "held back": results.HeldBackView,
+    "awaiting approval": results.AwaitingView,
     "held": results.HeldView,
     "failed": results.FailedView,
     "unfinished": results.UnfinishedView,
@@ -308,9 +300,9 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("show --to", CopyView),
         ("finding", Finding),
         ("waivers", WaiverView),
-        ("evidence", Written),
-        ("evidence --verify", Checked),
-        ("evidence --rebuild", Rebuilt),
+        ("approve", ApprovalView),
+        ("approvals", ApprovalsView),
+        ("awaiting version", AwaitingApprovalView),
         ("diff", DiffView),
         ("compared version", SideView),
         ("compared total", TotalView),

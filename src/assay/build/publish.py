@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from assay.build.workspace import Workspace
 from assay.decisions import Publish
-from assay.facts import Move, Release, Version
+from assay.facts import Move, Release
 from assay.plan.graph import Graph
 from assay.plan.observed import Facts
 from assay.plan.waivers import waivers_of
@@ -21,9 +21,9 @@ class Publisher:
         """Publish versions that passed in one release.
 
         Raises Conflict if the pointer of one of these products, or of its inputs, was moved by
-        another run, or a waiver that let one through was withdrawn.
+        another run, or a waiver or an approval that let one through was withdrawn.
         """
-        moves = [self._move(end.version, waivers_of(end.verdict)) for end in passed]
+        moves = [self._move(end) for end in passed]
         release = self.workspace.catalog.release(
             self.workspace.environment,
             moves,
@@ -35,10 +35,15 @@ class Publisher:
         self._releases |= {move.product: release.id for move in moves}
         return release
 
-    def _move(self, version: Version, waivers: tuple[str, ...]) -> Move:
-        pointer = self.facts.pointer(version.product)
-        previous = pointer.version if pointer else ""
-        return Move(product=version.product, version=version.id, previous=previous, waivers=waivers)
+    def _move(self, end: Publish) -> Move:
+        pointer = self.facts.pointer(end.version.product)
+        return Move(
+            product=end.version.product,
+            version=end.version.id,
+            previous=pointer.version if pointer else "",
+            waivers=waivers_of(end.verdict),
+            approvals=end.approvals,
+        )
 
     def _expected(self, products: Sequence[str]) -> Mapping[str, int]:
         """Return the releases of the pointers of products and their inputs; 0 without a pointer."""

@@ -121,16 +121,24 @@ def restore(workspace: Workspace, product: str, id: str) -> Restored:
 def _why_not(workspace: Workspace, product: str, version: str) -> UsageError | None:
     """Return why a version may not go before readers; None if it may.
 
-    One that only waivers let through may while these count in this environment.
+    One that only waivers let through may while these count in this environment. Of a product that
+    asks for approval, it has to have been published there: then it was approved, or needed not be.
     """
     environment, now = workspace.environment, workspace.clock()
     of_version = f"{short(version)} of {product}"
     passed = [v for v in workspace.catalog.verdicts(version, environment) if v.passed]
     if not passed:
         return UsageError(f"{of_version} was never judged good, so it cannot go before readers")
+    declared = workspace.graph.products.get(product)
+    if declared and declared.approvers and not _was_published(workspace, product, version):
+        who = " or ".join(declared.approvers)
+        what = f"{of_version} was never published in {environment}, and needs the approval of {who}"
+        hint = (
+            "`products approvals` says what awaits approval; `products materialize` publishes it."
+        )
+        return UsageError(what, hint=hint)
     if not all(map(waivers_of, passed)):
         return None
-    declared = workspace.graph.products.get(product)
     recorded = [w for w in workspace.catalog.waivers(environment) if w.product == product]
     given = given_waivers(declared, recorded, environment) if declared else recorded
     waivers = {waiver.id: waiver for waiver in given}
@@ -144,6 +152,16 @@ def _why_not(workspace: Workspace, product: str, version: str) -> UsageError | N
     what = f"{of_version} fails a rule, and was let through by a waiver that does not count now"
     hint = "Publish another version, or waive the rule again when it is held back."
     return UsageError(": ".join([what, *["; ".join(how)] * bool(how)]), hint=hint)
+
+
+def _was_published(workspace: Workspace, product: str, version: str) -> bool:
+    """Return whether readers of this environment ever had a version; a later release counts too."""
+    catalog, environment = workspace.catalog, workspace.environment
+    releases = catalog.releases(product, environment)
+    if any((product, version) in release.moves for release in releases):
+        return True
+    used = (a for a in catalog.approvals.of(environment) if a.release)
+    return any(approval.version == version for approval in used)
 
 
 def _quarantine_of(workspace: Workspace, version: Version) -> list[Version]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from msgspec import Struct, field
 
 from assay.build.undeclared import Undeclared
-from assay.decisions import Blocked, Keep, Publish, Reason
+from assay.decisions import AwaitApproval, Blocked, Keep, Publish, Reason
 from assay.events import End, Failed, Result, held_parts
 from assay.facts import RunSummary, Version
 from assay.rules.verdict import JudgedVersion
@@ -22,6 +22,8 @@ def kind_of(end: End) -> str:
             return "published"
         case Blocked():
             return "held back"
+        case AwaitApproval():
+            return "awaiting approval"
         case Keep():
             return "unchanged"
     return type(end).__name__.lower()  # held, failed, left, unfinished, busy

@@ -4,7 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
+from assay.approvals import Given
 from assay.facts import Figures, Part, Pointer, Verdict, Version
 from assay.model import Waiver
 from assay.plan.observed import Facts
@@ -74,6 +76,10 @@ class RunFacts(Struct):
 
     def difference(self, before: str, after: str) -> Figures | None:
         return self.observed.difference(before, after)
+
+    def approvals(self, version: Version) -> Given:
+        given = self.observed.approvals(version)
+        return replace(given, same=given.same | {version.id})  # it may not be recorded yet
 
     def latest_event(
         self, inspected_as: str, digests: Collection[str], until: datetime

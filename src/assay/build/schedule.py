@@ -3,7 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from assay.build.ready import Ready
-from assay.decisions import Blocked, Decision, Held, InputState, Keep, UnusableInput
+from assay.decisions import (
+    AwaitApproval,
+    Blocked,
+    Decision,
+    Held,
+    InputState,
+    Keep,
+    UnusableInput,
+)
 from assay.events import Busy, End, Failed, Left, Unfinished
 from assay.plan.graph import Graph
 from assay.plan.ladder import Plan
@@ -12,6 +20,7 @@ from assay.plan.releasing import withheld
 from assay.plan.states import output_state, published_state, source_states
 
 Settled = Decision | Failed | Unfinished | Busy
+_ALONE = Failed | Unfinished | Busy | Blocked | AwaitApproval | Held | Keep  # without a release
 
 
 class ReleaseSets:
@@ -120,7 +129,7 @@ class Schedule:
         `busy` are the products that other runs build.
         """
         end = self.decisions.get(name)
-        if isinstance(end, Failed | Unfinished | Busy | Blocked | Held | Keep):
+        if isinstance(end, _ALONE):
             return end
         missing = sorted(self._sets.released_before_or_with(name) & self.put_off)
         why = {n: "another run builds" for n in missing if n in busy}

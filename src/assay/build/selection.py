@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from assay.build.workspace import Workspace
-from assay.decisions import Blocked, Build, Check, Held, Maybe, Publish
+from assay.decisions import AwaitApproval, Blocked, Build, Check, Held, Maybe, Publish
 from assay.errors import UsageError
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
@@ -150,7 +150,9 @@ def products_by_state(workspace: Workspace, observed: Observed) -> dict[str, set
             for name, step in steps.items()
             if isinstance(step, Build | Check | Maybe | Publish)
         },
-        "blocked": {name for name, step in steps.items() if isinstance(step, Blocked | Held)},
+        "blocked": {
+            name for name, step in steps.items() if isinstance(step, Blocked | AwaitApproval | Held)
+        },
         "state": {name for name in graph.products if _is_modified(workspace, observed, name)},
     }
 

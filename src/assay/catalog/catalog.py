@@ -21,6 +21,7 @@ from assay.plan.observed import Facts
 from assay.plan.restatements import RestatedRows
 
 if TYPE_CHECKING:
+    from assay.catalog.approvals import Approvals
     from assay.catalog.codes import Codes
     from assay.catalog.incidents import Incidents
     from assay.catalog.promises import Promises
@@ -31,7 +32,7 @@ CLOCKS_DIFFER = timedelta(minutes=5)  # tolerated between machines that share a 
 class Catalog(CatalogReads):
     """Immutable facts, written in one transaction each.
 
-    Its parts are `runs`, `sources`, `arrivals`, `codes`, `incidents` and `promises`.
+    Its parts are `runs`, `sources`, `arrivals`, `approvals`, `codes`, `incidents` and `promises`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -41,6 +42,13 @@ class Catalog(CatalogReads):
         self.runs = Runs(self._transactions)
         self.sources = SourceFiles(self._transactions)
         self.arrivals = Arrivals(self._transactions)
+
+    @cached_property
+    def approvals(self) -> "Approvals":
+        """Who approved what."""
+        from assay.catalog.approvals import Approvals  # most projects ask for none
+
+        return Approvals(self._transactions)
 
     @cached_property
     def codes(self) -> "Codes":

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache, cached_property
 
+from assay.approvals import Given
 from assay.catalog.database import Holds, rows_in
 from assay.catalog.published import Published
 from assay.catalog.reads import CatalogReads
@@ -107,6 +108,12 @@ class RecordedFacts:
         for each in self._catalog.restated(self._environment):
             rows.setdefault(each.version, []).append(each)
         return rows
+
+    def approvals(self, version: Version) -> Given:
+        from assay.catalog.approvals import given  # most products ask for none
+
+        with decoded(self._catalog.name):
+            return given(self._catalog.database, self._environment, version)
 
     def waivers(self, product: str) -> Sequence[Waiver]:
         return self._waivers.get(product, ())

@@ -9,7 +9,7 @@ from msgspec.json import decode
 from assay.catalog.rows import moment_of, stamp, to_json
 from assay.facts import RecordedRun, RunSummary
 
-RUN = "id, environment, state, started_at, host, pid, asked, ended_at, seconds, results"
+RUN = "id, environment, state, started_at, host, pid, asked, ended_at, seconds, results, who"
 
 
 class _RunRow(Struct, array_like=True):
@@ -25,6 +25,7 @@ class _RunRow(Struct, array_like=True):
     ended_at: str | None
     seconds: float | None
     results: str
+    who: str
 
 
 class _Results(Struct):
@@ -54,6 +55,7 @@ def recorded_run(row: Sequence[Any]) -> RecordedRun:
         host=fields.host,
         pid=fields.pid,
         asked=fields.asked,
+        who=fields.who,
         summary=_summary(fields.ended_at, fields.seconds or 0.0, fields.results),
     )
 

@@ -15,6 +15,7 @@ from assay.catalog.transactions import Transactions
 from assay.errors import Conflict
 from assay.events import Holder
 from assay.facts import RecordedRun, RunSummary
+from assay.users import user
 
 _CLAIMS = (
     "select c.product, c.key, r.id, r.environment, r.started_at, r.host, r.pid from claims c"
@@ -23,8 +24,8 @@ _CLAIMS = (
 
 
 _INSERT = (
-    "insert into runs (id, state, started_at, environment, host, pid, asked)"
-    " values (?, 'running', ?, ?, ?, ?, ?)"
+    "insert into runs (id, state, started_at, environment, host, pid, asked, who)"
+    " values (?, 'running', ?, ?, ?, ?, ?, ?)"
 )
 _SUMMARIZE = "update runs set ended_at = ?, seconds = ?, results = ? where id = ?"
 _LIST = (
@@ -76,7 +77,7 @@ class Runs:
 
         def begin(writer: Writer) -> dict[str, Holder]:
             _check_not_built(writer, keys, recorded)
-            row = [id, stamp(at), environment, os.uname().nodename, os.getpid(), asked]
+            row = [id, stamp(at), environment, os.uname().nodename, os.getpid(), asked, user()]
             writer.execute(_INSERT, row)
             writer.many("insert into intents values (?, ?)", [(path, id) for path in intended])
             return _claim(writer, id, keys, lambda run: self._database.is_dead(run, writer))
@@ -147,12 +148,6 @@ class Runs:
                 else run
                 for run in runs
             ]
-
-    def recorded(self, id: str) -> RecordedRun | None:
-        """Return the run with an id; None where it is not recorded."""
-        with decoded(self._database.name):
-            rows = self._database.rows(f"select {RUN} from runs where id = ?", [id])
-            return recorded_run(rows[0]) if rows else None
 
     def work_of(self, run: str) -> tuple[int, int]:
         """Return how many products a run has built, and how many it has published."""

@@ -20,7 +20,7 @@ def _creating(*names: str) -> list[str]:
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows are ordered by `rowid`
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     3: [*_creating("claims"), "alter table parts add column modified bigint not null default 0"],
@@ -55,6 +55,10 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         *_creating("waivers_used", "differences", "differences_after"),
         "insert into waivers_used select distinct w.environment, w.id, w.at from waivers w"
         " join verdicts v on v.results like '%\"waived_by\":%' || w.id || '%'",
+    ],
+    12: [
+        "alter table runs add column who text not null default ''",
+        *_creating("approvals", "approvals_product"),
     ],
 }
 

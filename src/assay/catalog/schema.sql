@@ -17,7 +17,8 @@ create table runs (
   seconds     double precision,           -- how long it took
   results     text not null default '{}', -- JSON: {built, counts: {result: products}, names: {result:
                                           --   the first products}}
-  code        text not null default ''    -- digest of the code that it built and judged by; '': not known
+  code        text not null default '',   -- digest of the code that it built and judged by; '': not known
+  who         text not null default ''    -- the user of the system who ran it; '': not known
 );
 
 -- The code that runs built and judged by: files and declarations of a project, as they were read.
@@ -169,6 +170,25 @@ create table differences (
   primary key (before, after)
 );
 create index differences_after on differences (after);
+
+-- Who agreed that a version of a product may be published, in one environment, and with what.
+create table approvals (
+  id          text primary key,
+  environment text not null,
+  product     text not null,
+  version     text not null,
+  content     text not null,              -- digest of its content; '' for a declared one, as are the next two
+  logic       text not null,              -- digest of its code, without the clock
+  findings    text not null,              -- digest of its contract, and of what its rules found
+  approver    text not null,
+  author      text not null,              -- the user of the system who recorded it
+  because     text not null,
+  at          text not null,
+  place       text not null,              -- file:line of a declared one; '' for one that was recorded
+  withdrawn   text,                       -- when; null: it was not
+  release     bigint not null             -- that it let out; 0: none
+);
+create index approvals_product on approvals (environment, product);
 
 create table releases (
   id          integer primary key,

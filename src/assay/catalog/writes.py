@@ -148,7 +148,7 @@ def publish(
     """Record a release and move its pointers; return it with its id and its final time.
 
     Raises Conflict when a pointer is not of the release that is expected, a version no longer
-    exists, or a waiver that let one through was withdrawn.
+    exists, or a waiver or an approval that let one through was withdrawn.
     """
     environment = release.environment
     for product, expected in expects.items():
@@ -170,6 +170,10 @@ def publish(
     )
     for move in moves:
         move_pointer(writer, environment, id, move)
+    if any(move.approvals for move in moves):
+        from assay.catalog.approvals import use_approvals  # most products ask for none
+
+        use_approvals(writer, replace(release, id=id, at=at), moves)
     # The run has built these products: others may claim them.
     writer.many(
         "delete from claims where run = ? and product = ?",

@@ -18,6 +18,10 @@ from assay.text import clean
 
 # The help text of each verb. It is here too, so that `products --help` loads no verb's module.
 VERBS = {
+    "approvals": (
+        "List what awaits approval, since when and whose, and the approvals: given, void and used."
+    ),
+    "approve": "Agree that a version of a product is published, of one that asks for approval.",
     "catalog": "Copy the catalog to another database.",
     "check": "Check that code, rules and contracts fit together, without any data.",
     "describe": "Describe a product or source: purpose, columns and their meaning, rules, who uses it.",
@@ -25,9 +29,6 @@ VERBS = {
         "Show what differs between two versions of products: rows, totals, and who is affected."
     ),
     "docs": "Write pages about all products, for people who run no commands.",
-    "evidence": (
-        "Write all that is known about a published version into one archive, or check one."
-    ),
     "freshness": "Show which promises are kept, due, at risk, late or missed, and why.",
     "gc": "Remove old versions and unused files, and merge small files.",
     "history": "List the versions of a product: how each was checked, and when it was published.",

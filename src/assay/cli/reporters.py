@@ -29,6 +29,7 @@ from assay.views.words.results import late_lines, lines, retrying_lines, waiting
 _COLOURS = {
     ResultKind.PUBLISHED: "green",
     ResultKind.HELD_BACK: "red",
+    ResultKind.AWAITING: "yellow",
     ResultKind.HELD: "yellow",
     ResultKind.FAILED: "red",
     ResultKind.LEFT: "yellow",
@@ -158,7 +159,7 @@ def _coloured(line: str, kind: ResultKind) -> Any:
     from rich.text import Text
 
     text = Text(line)
-    text.stylize(_COLOURS[kind], 2, 2 + len(kind))
+    text.stylize(_COLOURS[kind], 2, 2 + min(len(kind), 9))
     return text
 
 

@@ -7,6 +7,7 @@ from assay.config import Config
 from assay.declare.argument_types import wrong_arguments
 from assay.declare.imports import Loaded, Local, domain_of
 from assay.declare.words import (
+    ApprovalDeclaration,
     CalendarDeclaration,
     Collected,
     Declaration,
@@ -37,12 +38,15 @@ class Names:
         self.declarations: dict[str, Declaration] = {}
         self.calendars: list[CalendarDeclaration] = []
         self.waivers: list[WaiverDeclaration] = []
+        self.approvals: list[ApprovalDeclaration] = []
         self._rejected: set[str] = set()  # bare names of declarations with arguments of wrong types
         for declaration in loaded.declarations:
             if isinstance(declaration, CalendarDeclaration):
                 self.calendars.append(declaration)
             elif isinstance(declaration, WaiverDeclaration):
                 self.waivers.append(declaration)
+            elif isinstance(declaration, ApprovalDeclaration):
+                self.approvals.append(declaration)
             elif declaration.module not in loaded.broken:
                 self._add(declaration)
 

@@ -1,5 +1,6 @@
 """Declared products to products: metadata, inputs, partition, and the digest of the code."""
 
+from assay.declare.approvals import wrong_approvers
 from assay.declare.argument_types import FILE_NAME_HINT, is_file_name
 from assay.declare.calendars import Calendars
 from assay.declare.contracts import DeclaredContract
@@ -27,6 +28,8 @@ def check_metadata(name: str, declared: ProductDeclaration, names: Names) -> Non
     if declared.file and declared.contract is not None:
         hint = "Put the contract on the product it is made of."
         names.report(f"{name}: a file has no contract", where, hint)
+    for mistake, hint in wrong_approvers(declared.approval, declared.approvals):
+        names.report(f"{name}: {mistake}", where, hint)
 
 
 def read_product(
@@ -79,6 +82,8 @@ def read_product(
         isolate=declared.isolate,
         changes_with=declared.changes_with,
         access=Access(declared.access),
+        approvers=tuple(name.strip() for name in declared.approval),
+        approvals=declared.approvals,
         clocked=implementation.clocked or any(rule.clocked for rule in rules),
     )
 

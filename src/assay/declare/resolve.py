@@ -5,6 +5,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from assay.config import Config
+from assay.declare.approvals import with_approvals
 from assay.declare.calendars import Calendars
 from assay.declare.contracts import read_contract
 from assay.declare.implementations import read_implementation
@@ -87,7 +88,7 @@ def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolve
         quarantine = quarantine_of(quarantined, names)
         products[quarantine.name] = quarantine
         definitions[quarantine.name] = Definition()
-    products = with_waivers(products, names)
+    products = with_approvals(with_waivers(products, names), names)
     graph = Graph(products=products, sources=sources, calendars=calendars.by_name)
     _check_cycle(graph, names)
     _check_access(graph, names)

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import date
 from pathlib import Path
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -22,8 +22,6 @@ from assay.model import Consumer, Freshness, Where
 
 # As assay.config.PACKAGE, whose module a user's `from assay import product` need not load.
 _PACKAGE = str(Path(__file__).parent.parent)
-P = ParamSpec("P")
-R = TypeVar("R")
 _collected: ContextVar["list[Collected] | None"] = ContextVar("assay_declarations", default=None)
 
 
@@ -150,6 +148,8 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     dialect: str = ""
     version: str = ""
     deprecated: Mapping[str, str | date] = field(default_factory=dict)
+    approval: Sequence[str] = ()
+    approvals: int = 1
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     def refers(self, alias: str) -> Any:
@@ -159,18 +159,11 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
             return reference.of or alias
         return reference
 
-    def __repr__(self) -> str:
-        return f"<product {self.name}, declared at {self.where}>"
-
-
-class DeclaredFunction(
-    ProductDeclaration, Generic[P, R], frozen=True, kw_only=True, eq=False, dict=True
-):
-    """A product that a function builds. It can be called like that function, for unit tests."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return what the function returns for these inputs."""
-        return cast("R", self.make(*args, **kwargs))  # type: ignore[operator]
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the declared function, for unit tests; TypeError for a product in SQL."""
+        if isinstance(self.make, str):
+            raise TypeError(f"{self.name} is made by SQL and cannot be called")
+        return self.make(*args, **kwargs)
 
 
 Declaration = SourceDeclaration | ProductDeclaration
@@ -192,8 +185,27 @@ class WaiverDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     environment: Any
 
 
-Collected = Declaration | CalendarDeclaration | WaiverDeclaration
-D = TypeVar("D", SourceDeclaration, ProductDeclaration, CalendarDeclaration, WaiverDeclaration)
+class ApprovalDeclaration(Struct, frozen=True, kw_only=True, eq=False):
+    """What `approval()` was given."""
+
+    where: Where
+    module: str
+    product: Any
+    version: Any
+    by: Any
+    because: Any
+    environment: Any
+
+
+Collected = Declaration | CalendarDeclaration | WaiverDeclaration | ApprovalDeclaration
+D = TypeVar(
+    "D",
+    SourceDeclaration,
+    ProductDeclaration,
+    CalendarDeclaration,
+    WaiverDeclaration,
+    ApprovalDeclaration,
+)
 
 
 class ProductKeywords(TypedDict, total=False):
@@ -220,6 +232,8 @@ class ProductKeywords(TypedDict, total=False):
     access: Literal["private", "protected", "public"]
     version: str
     deprecated: Mapping[str, str | date]
+    approval: Sequence[str]
+    approvals: int
 
 
 def _check_keywords(function: str, given: Mapping[str, Any], keywords: Collection[str]) -> None:
@@ -237,7 +251,7 @@ def product(
     name: str | None = None,
     file: str = "",
     **about: Unpack[ProductKeywords],
-) -> Callable[[Callable[P, R]], DeclaredFunction[P, R]]:
+) -> Callable[[Callable[..., Any]], ProductDeclaration]:
     """Declare a product that the decorated function builds.
 
         @product(owner="finance@shop.example", event_time="day")
@@ -285,29 +299,29 @@ def product(
         needs a new major version (`products check --against`). Default "".
     deprecated (mapping of str): until which day a column is kept, such as
         `{"amount": "2026-03-01"}`; removing it from then on breaks nothing. Default none.
+    approval (list of str): who may approve a version before it is published, such as
+        `["cfo@shop.example"]`; nobody approves what they built. Default (): nobody has to.
+    approvals (int): how many of them have to. Default 1.
     """
     where, module = _caller()
     _check_keywords("product", about, ProductKeywords.__annotations__)
     if function is not None:
         raise TypeError('write @product(owner="...") above the function')
 
-    def declare(function: Callable[P, R]) -> DeclaredFunction[P, R]:
+    def declare(function: Callable[..., Any]) -> ProductDeclaration:
         code = getattr(function, "__code__", None)
         line = code.co_firstlineno if code and code.co_filename == where.file else where.line
-        declared: DeclaredFunction[P, R] = DeclaredFunction(
-            where=Where(where.file, line),
-            module=module,
-            name=name or str(getattr(function, "__name__", "?")),
-            make=function,
-            file=file,
-            variables=read_now(function),
-            **about,
+        return _collect(
+            ProductDeclaration(
+                where=Where(where.file, line),
+                module=module,
+                name=name or str(getattr(function, "__name__", "?")),
+                make=function,
+                file=file,
+                variables=read_now(function),
+                **about,
+            )
         )
-        _collect(declared)
-        declared.__dict__.update(  # for `help(orders)` and `inspect.signature(orders)`
-            __doc__=function.__doc__, __name__=declared.name, __wrapped__=function
-        )
-        return declared
 
     return declare
 
@@ -558,6 +572,36 @@ def waiver(
             rows=rows,
             measured=measured,
             parts=parts,
+            environment=environment,
+        )
+    )
+
+
+def approval(
+    product: str, *, version: str, by: str, because: str, environment: str = ""
+) -> ApprovalDeclaration:
+    """Declare that somebody agrees that a version of a product is published.
+
+        approval("finance.month_close", version="v2c1d4e", by="cfo@shop.example",
+                 because="agreed with the bank")
+
+    product (str): the full name of the product, which asks for approval.
+    version (str): the version, or its content digest: the first characters, at least 7.
+    by (str): who agrees, of the list that the product declares.
+    because (str): why.
+    environment (str): where it counts. Default "": the environment of the settings.
+
+    `products approve` records one without a change of the code.
+    """
+    where, module = _caller()
+    return _collect(
+        ApprovalDeclaration(
+            where=where,
+            module=module,
+            product=product,
+            version=version,
+            by=by,
+            because=because,
             environment=environment,
         )
     )

@@ -1,7 +1,7 @@
 """What next for each product: the ladder, decided by one pure function.
 
 `plan()` asks `decide()` once per product and calls the result a plan; running asks it again after
-every effect until it says Publish, Keep, Blocked or Held. Explaining, dry runs, resuming after a
+every effect until it says Publish, Keep, AwaitApproval, Blocked or Held. Explaining, dry runs, resuming after a
 crash, early cutoff and reverting to old code are therefore not features: they are what the ladder
 answers.
 """
@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from assay.decisions import (
+    AwaitApproval,
     Blocked,
     Build,
     Check,
@@ -44,6 +45,8 @@ from assay.plan.restatements import Restatement
 from assay.plan.states import output_state, published_state, published_version, source_states
 from assay.plan.verdicts import against
 from assay.plan.waivers import given_waivers, waived_rules, with_waivers
+
+Judged = Check | Restate | Waive | Blocked | AwaitApproval | Publish | Keep
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -137,7 +140,7 @@ def decide(
 ) -> Decision:
     """Return what is next for one product, given the state of everything that it reads.
 
-    Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 publish, 6 keep. A pinned product is
+    Rungs: 0 held, 1 maybe, 2 build, 3 check, 4 blocked, 5 approval, 6 publish, 7 keep. A pinned product is
     always kept.
 
     - `forced`: whether to build although nothing changed.
@@ -168,8 +171,8 @@ def _without_failed(
     inputs: Mapping[str, str],
     version: Version,
     facts: Facts,
-    judge: Callable[[Version], Check | Restate | Waive | Blocked | Publish | Keep],
-) -> Build | Check | Restate | Waive | Blocked | Publish | Keep:
+    judge: Callable[[Version], Judged],
+) -> Build | Judged:
     """Return the rung of an existing version, or of one with its failed parts held back."""
     decision = first = judge(version)
     while isinstance(decision, Blocked) and product.holds_parts:
@@ -207,8 +210,8 @@ def _judged(
     observed: Observed,
     *,
     restates: Restatement | None,
-) -> Check | Restate | Waive | Blocked | Publish | Keep:
-    """Return the rung of an existing version: 3 check, 4 restate, waive or blocked, 5 publish, 6 keep."""
+) -> Judged:
+    """Return the rung of an existing version: 3 check to 7 keep."""
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
     is_published = pointer is not None and pointer.version == version.id
     contract, compared = product.contract.digest, against(product, version, known, observed)
@@ -228,6 +231,10 @@ def _judged(
         return Blocked(version=version, verdict=verdict)
     if is_published:
         return Keep(version=version, waived=waived_rules(verdict))
+    if product.approvers:
+        from assay.plan.approvals import decide_on_approval  # most products ask for none
+
+        return decide_on_approval(product, version, verdict, facts, observed.environment)
     return Publish(version=version, verdict=verdict)
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct, field
 
+from assay.approvals import Given
 from assay.facts import Figures, Part, Pointer, SourceFile, SourceState, Verdict, Version
 from assay.model import Waiver
 from assay.plan.restatements import RestatedRows
@@ -61,6 +62,9 @@ class Facts(Protocol):
 
     def difference(self, before: str, after: str) -> Figures | None:
         """Return how a version differs from another in figures; None where it is not recorded."""
+
+    def approvals(self, version: Version) -> Given:
+        """Return what is recorded about the approval of a version in this environment."""
 
     def latest_event(
         self, inspected_as: str, digests: Collection[str], until: datetime

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from assay.decisions import Blocked, Decision, Held, Keep, Publish
+from assay.decisions import AwaitApproval, Blocked, Decision, Held, Keep, Publish
 from assay.plan.graph import Graph
 from assay.plan.observed import Facts
 
@@ -33,7 +33,7 @@ def withheld(
             product = graph.products[name]
             members = members_of.get(product.release_group, [])
             causes = {
-                member: f"release group {product.release_group} waits for {member}"
+                member: f"release group {product.release_group} waits for {_awaited(member, steps)}"
                 for member in members
                 if _is_stuck(member, steps, held)
             }
@@ -49,9 +49,15 @@ def withheld(
 def _is_stuck(name: str, steps: Mapping[str, Decision], held: Mapping[str, Held]) -> bool:
     """Return whether a product cannot be published."""
     match steps[name]:
-        case Blocked() | Held() | Keep(pinned=True):
+        case Blocked() | AwaitApproval() | Held() | Keep(pinned=True):
             return True
     return name in held
+
+
+def _awaited(name: str, steps: Mapping[str, Decision]) -> str:
+    """Return what a group waits for: a product, or its approval."""
+    step = steps[name]
+    return f"{name}: {step.waits_for}" if isinstance(step, AwaitApproval) else name
 
 
 def _has_unpublished_content(

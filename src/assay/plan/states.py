@@ -1,6 +1,7 @@
 """The state of a product or source as an input of the products that depend on it."""
 
 from assay.decisions import (
+    AwaitApproval,
     Blocked,
     Build,
     Check,
@@ -27,6 +28,8 @@ def output_state(name: str, decision: Decision) -> InputState:
             return KnownInput(digest=version.digest, data_as_of=version.data_as_of, origin=version)
         case Blocked():
             return UnusableInput(why=f"{name} is held back")
+        case AwaitApproval():
+            return UnusableInput(why=f"{name} waits for {decision.waits_for}")
         case Held(absent=absent):
             return UnusableInput(why=f"{name} is held", absent=absent)
         case Build(part_digests=parts) | Maybe(part_digests=parts):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from assay.decisions import Blocked, Check, Decision, Keep, Publish
+from assay.decisions import AwaitApproval, Blocked, Check, Decision, Keep, Publish
 from assay.facts import Verdict, Version
 from assay.model import PREVIOUS, Product
 from assay.plan.digests import against_of, digest, key_digest
@@ -11,6 +11,8 @@ from assay.plan.moments import CLOCK, judged_at
 from assay.plan.observed import Facts, Observed
 from assay.plan.restatements import RestatedRows
 from assay.times import settled_before
+
+_STAYS = Blocked | AwaitApproval  # what readers have stays
 
 
 def compared_with(product: Product, version: Version, facts: Facts) -> Version | None:
@@ -91,18 +93,18 @@ def what_changes(end: object, facts: Facts) -> tuple[Version, Version] | None:
     itself and the version with all parts. None where nothing is held back or restated, or readers
     have nothing else.
     """
-    if not isinstance(end, Blocked | Keep | Publish):
+    if not isinstance(end, _STAYS | Keep | Publish):
         return None
     version = end.version
-    if not isinstance(end, Blocked) and version.key.held:
+    if not isinstance(end, _STAYS) and version.key.held:
         whole = version_with_all_parts(version, facts)
         return (version, whole) if whole else None
-    if not (isinstance(end, Blocked) or (isinstance(end, Publish) and facts.restated(version.id))):
+    if not (isinstance(end, _STAYS) or (isinstance(end, Publish) and facts.restated(version.id))):
         return None
     pointer = facts.pointer(version.product)
     before = pointer.version if pointer else ""
     if pointer and before == version.id:
-        before = "" if isinstance(end, Blocked) else pointer.previous
+        before = "" if isinstance(end, _STAYS) else pointer.previous
     return (facts.version(before), version) if before else None
 
 
@@ -110,7 +112,7 @@ def held_back_verdict(product: Product, step: Decision, facts: Facts) -> Verdict
     """Return the failed verdict that keeps the newest version unpublished; None for none."""
     if isinstance(step, Blocked):
         return step.verdict
-    if isinstance(step, Keep | Publish | Check):
+    if isinstance(step, Keep | Publish | AwaitApproval | Check):
         newest: Version | None = step.version
     else:
         newest = facts.latest(product.name)

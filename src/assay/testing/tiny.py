@@ -140,7 +140,7 @@ def _as_given(given: "pl.LazyFrame") -> "pl.LazyFrame":
 
 
 def tested(product: Product, skipped: frozenset[str]) -> Product:
-    """Return the product that a test builds: as declared, without promises, retries and time limit.
+    """Return the product that a test builds: as declared, without promises, approval, retries and time limit.
 
     Its values are the test's own, so none is hidden. `skipped` are rules (by text) to leave out.
     """
@@ -152,6 +152,7 @@ def tested(product: Product, skipped: frozenset[str]) -> Product:
         renamed=(),
         freshness=None,
         release_group="",
+        approvers=(),
         retries=0,
         timeout=0.0,
     )

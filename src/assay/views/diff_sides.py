@@ -9,7 +9,7 @@ from msgspec import Struct
 from assay.build.workspace import Workspace
 from assay.catalog.catalog import Catalog
 from assay.catalog.versions import find_version
-from assay.decisions import Decision
+from assay.decisions import AwaitApproval, Decision
 from assay.errors import UsageError
 from assay.facts import Version, short
 from assay.plan.names import nearest
@@ -43,7 +43,9 @@ def side_of(
     """
     catalog, environment = workspace.catalog, workspace.environment
     if what == "held":
-        return Side("held back", held_version(workspace, name, steps()))
+        version = held_version(workspace, name, steps())
+        awaits = isinstance(steps()[name], AwaitApproval)
+        return Side("awaiting approval" if awaits else "held back", version)
     if what in {"published", "previous"}:
         pointer = catalog.pointers(environment).get(name)
         if pointer is None:

@@ -9,6 +9,7 @@ from assay.model import Product
 from assay.plan.parts import some_parts
 from assay.plan.promise_state import State
 from assay.views.results import (
+    AwaitingView,
     BusyView,
     FailedView,
     HeldBackView,
@@ -73,7 +74,11 @@ def now_of(
     trouble += status.reviews
     promise = standing_line(status.promise, now) if status.promise else ""
     decision = plan.decision
-    affects = decision.affects if isinstance(decision, HeldBackView) else plan.affects or ()
+    affects = (
+        decision.affects
+        if isinstance(decision, HeldBackView | AwaitingView)
+        else plan.affects or ()
+    )
     return NowView(
         product=product.name,
         tone=_tone(status, plan),
@@ -108,6 +113,9 @@ def _trouble(plan: PlanView, held: HeldBack | None, zone: ZoneInfo) -> list[str]
             if held:
                 since = f" since {held.verdict.judged_at.astimezone(zone):%Y-%m-%d %H:%M} {zone}"
             return [f"{whose}{since}: {'; '.join(names)}."]
+        case AwaitingView(awaits=who, approved=approved, void=void):
+            texts = [f"approved by {text}" for text in approved]
+            return [f"Newer figures wait for {who}.", *(f"{text}." for text in (*texts, *void))]
         case HeldView(waits_for=waits_for):
             return [f"Newer figures wait: {'; '.join(waits_for.values())}."]
         case FailedView(error=error):

@@ -9,7 +9,19 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish, Waive
+from assay.approvals import Approval
+from assay.decisions import (
+    AwaitApproval,
+    Blocked,
+    Build,
+    Check,
+    Decision,
+    Held,
+    Keep,
+    Maybe,
+    Publish,
+    Waive,
+)
 from assay.events import (
     Busy,
     CannotBeKept,
@@ -36,6 +48,7 @@ from assay.sensitive import HIDDEN, secret
 from assay.times import local
 from assay.views.figures import FiguresView, figures_view
 from assay.views.results import (
+    AwaitingView,
     BuildView,
     BusyView,
     CheckView,
@@ -70,6 +83,7 @@ _KINDS: Mapping[type, ResultKind] = {
     PublishedView: ResultKind.PUBLISHED,
     UnchangedView: ResultKind.UNCHANGED,
     HeldBackView: ResultKind.HELD_BACK,
+    AwaitingView: ResultKind.AWAITING,
     HeldView: ResultKind.HELD,
     FailedView: ResultKind.FAILED,
     LeftView: ResultKind.LEFT,
@@ -253,7 +267,7 @@ class ProductViews(Struct, frozen=True):
 
     def _decision(self, name: str, end: End) -> DecisionView:
         match end:
-            case Publish(version=version, verdict=verdict):
+            case Publish(version=version, verdict=verdict, approvals=approvals):
                 return PublishedView(
                     version=version.id,
                     rows=version.rows,
@@ -262,6 +276,7 @@ class ProductViews(Struct, frozen=True):
                     rule_count=len(verdict.results),
                     rules=self._rules(name, verdict),
                     data_as_of=version.data_as_of,
+                    approved=tuple(map(approval_text, approvals)),
                 )
             case Keep(version=version, pinned=pinned, waived=waived):
                 return UnchangedView(
@@ -273,6 +288,8 @@ class ProductViews(Struct, frozen=True):
                 )
             case Blocked():
                 return self._held_back(name, end)
+            case AwaitApproval():
+                return self._awaiting(name, end)
             case Held() | Failed() | Unfinished() | Busy() | Left():
                 return self._without_version(name, end)
             case Build() | Maybe() | Check() | Waive():
@@ -291,6 +308,25 @@ class ProductViews(Struct, frozen=True):
             affects=self.affected(name),
             whole_because=whole_because(blocked),
             whole_hint=whole_hint(product, blocked),
+        )
+
+    def _awaiting(self, name: str, awaiting: AwaitApproval) -> AwaitingView:
+        version, verdict = awaiting.version, awaiting.verdict
+        return AwaitingView(
+            version=version.id,
+            rows=version.rows,
+            size=size(version),
+            verdict=verdict.status,
+            rule_count=len(verdict.results),
+            rules=self._rules(name, verdict),
+            approvers=awaiting.approvers,
+            needed=awaiting.needed,
+            missing=awaiting.missing,
+            awaits=awaiting.waits_for,
+            approved=tuple(map(approval_text, awaiting.given)),
+            void=awaiting.void,
+            readers=self.readers(name),
+            affects=self.affected(name),
         )
 
     def _without_version(
@@ -391,6 +427,12 @@ class ProductViews(Struct, frozen=True):
             inputs = {i.name for i in rule.inputs}
         inputs = {name if i in {THIS, PREVIOUS} else i for i in inputs}
         return frozenset[str]().union(*map(self.graph.sensitive, inputs))
+
+
+def approval_text(approval: Approval) -> str:
+    """Return who approved, and why; who recorded it where that is another name."""
+    by = "" if approval.where else f" (recorded by {approval.author})"
+    return f"{approval.approver}{by if approval.author else ''}: {approval.because}"
 
 
 def readers_of(version: Version, data_as_of: datetime | None) -> ReadersView:

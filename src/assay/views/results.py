@@ -21,6 +21,7 @@ class ResultKind(StrEnum):
     PUBLISH = "publish"
     UNCHANGED = "unchanged"
     HELD_BACK = "held back"
+    AWAITING = "awaiting approval"
     HELD = "held"
     FAILED = "failed"
     LEFT = "left"
@@ -78,7 +79,10 @@ class RuleView(View, frozen=True, kw_only=True):
 
 
 class PublishedView(View, frozen=True, kw_only=True):
-    """A version that passed its rules. `rules` are those that warn, of `rule_count`."""
+    """A version that passed its rules. `rules` are those that warn, of `rule_count`.
+
+    `approved` says who approved it, of a product that asks for approval, and why.
+    """
 
     version: str
     rows: int
@@ -87,6 +91,7 @@ class PublishedView(View, frozen=True, kw_only=True):
     rule_count: int
     rules: tuple[RuleView, ...]
     data_as_of: datetime | None = None
+    approved: tuple[str, ...] = ()
 
 
 class UnchangedView(View, frozen=True, kw_only=True):
@@ -115,6 +120,30 @@ class HeldBackView(View, frozen=True, kw_only=True):
     affects: tuple[str, ...]
     whole_because: str | None = None
     whole_hint: str | None = None
+
+
+class AwaitingView(View, frozen=True, kw_only=True):
+    """A version that passed, and that people have to approve before it is published.
+
+    - `approvers`: who may still approve it; `missing` is how many have to, of `needed`.
+    - `awaits`: the same in words; `approved` says who did and why.
+    - `void`: which approvals do not count any more, and why.
+    """
+
+    version: str
+    rows: int
+    size: str
+    verdict: Status
+    rule_count: int
+    rules: tuple[RuleView, ...]
+    approvers: tuple[str, ...]
+    needed: int
+    missing: int
+    awaits: str
+    readers: ReadersView | None
+    affects: tuple[str, ...]
+    approved: tuple[str, ...] = ()
+    void: tuple[str, ...] = ()
 
 
 class HeldView(View, frozen=True, kw_only=True):
@@ -189,6 +218,7 @@ DecisionView = (
     PublishedView
     | UnchangedView
     | HeldBackView
+    | AwaitingView
     | HeldView
     | FailedView
     | UnfinishedView
@@ -233,7 +263,7 @@ class PlanView(View, frozen=True, kw_only=True):
     def version(self) -> str:
         """The version that the decision is about, or ''."""
         match self.decision:
-            case PublishedView() | UnchangedView() | HeldBackView() | CheckView():
+            case PublishedView() | UnchangedView() | HeldBackView() | AwaitingView() | CheckView():
                 return self.decision.version
         return ""
 
@@ -241,7 +271,14 @@ class PlanView(View, frozen=True, kw_only=True):
     def readers(self) -> ReadersView | None:
         """The published version, if the decision names it."""
         match self.decision:
-            case HeldBackView() | HeldView() | FailedView() | UnfinishedView() | BusyView():
+            case (
+                HeldBackView()
+                | AwaitingView()
+                | HeldView()
+                | FailedView()
+                | UnfinishedView()
+                | BusyView()
+            ):
                 return self.decision.readers
         return None
 

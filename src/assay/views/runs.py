@@ -27,6 +27,7 @@ class RunView(View, frozen=True, kw_only=True):
     names: Mapping[str, tuple[str, ...]]
     host: str
     pid: int
+    who: str
 
 
 def runs_of(catalog: Catalog, environment: str, limit: int) -> list[RunView]:
@@ -37,7 +38,7 @@ def runs_of(catalog: Catalog, environment: str, limit: int) -> list[RunView]:
 def came_out(view: RunView) -> str:
     """Return how a run came out, in words: "3 built, 2 published, 1 held back"."""
     counts = {"built": view.built, "published": view.published, **view.counts}
-    order = ("built", "published", "held back", "held", "failed")
+    order = ("built", "published", "held back", "awaiting approval", "held", "failed")
     kinds = [*order, *sorted(counts.keys() - {*order})]
     return ", ".join(f"{counts[kind]:,} {kind}" for kind in kinds if counts.get(kind))
 
@@ -61,4 +62,5 @@ def _view(catalog: Catalog, run: RecordedRun) -> RunView:
         names=summary.names if summary else {},
         host=run.host,
         pid=run.pid,
+        who=run.who,
     )

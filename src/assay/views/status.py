@@ -12,6 +12,7 @@ from assay.plan.promise_state import State
 from assay.views.freshness import FreshnessView
 from assay.views.products import readers_of
 from assay.views.results import (
+    AwaitingView,
     HeldBackView,
     HeldView,
     PlanView,
@@ -121,6 +122,8 @@ def _because(plan: PlanView, readers: ReadersView | None) -> list[str]:
             because = list(waits_for.values())
         case HeldBackView(rules=rules):
             because = [rule.text for rule in rules if rule.holds_back]
+        case AwaitingView(awaits=who, approved=approved, void=void):
+            because = [f"waits for {who}", *(f"approved by {text}" for text in approved), *void]
     if plan.result is ResultKind.PUBLISHED:
         because = ["judged good, not released yet"]
     if plan.held_parts:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from assay.build.workspace import Workspace
 from assay.catalog.versions import find_version
-from assay.decisions import Blocked, Check, Decision, Held, Keep, Publish
+from assay.decisions import AwaitApproval, Blocked, Check, Decision, Held, Keep, Publish
 from assay.errors import UsageError
 from assay.facts import Version
 from assay.plan.digests import key_of
@@ -33,7 +33,7 @@ def version_shown(
 
 
 def held_version(workspace: Workspace, name: str, steps: Mapping[str, Decision]) -> Version:
-    """Return the version that is held back; if only parts are, the version that has all parts.
+    """Return the version that is held back, or awaits approval; if only parts are, the version that has all parts.
 
     Raises UsageError, with what to do next, if nothing of the product is held back.
     """
@@ -42,7 +42,7 @@ def held_version(workspace: Workspace, name: str, steps: Mapping[str, Decision])
         key = end.version.key
         with_all_parts = key_of(key.code, key.inputs).digest
         return workspace.observe().facts.find(name, with_all_parts) or end.version
-    if isinstance(end, Blocked):
+    if isinstance(end, Blocked | AwaitApproval):
         return end.version
     raise UsageError(f"no version of {name} is held back", hint=_instead(name, end, steps))
 
@@ -57,7 +57,7 @@ def _instead(name: str, end: Decision, steps: Mapping[str, Decision]) -> str:
         case Keep():
             return f"Readers see its newest version: `products show {name}`."
         case Held(by=by):
-            above = [each for each in by if isinstance(steps.get(each), Blocked)]
+            above = [each for each in by if isinstance(steps.get(each), Blocked | AwaitApproval)]
             if above:
                 return f"It waits for what is held back: `products show {above[0]} --held`."
             return f"It waits for {', '.join(by)}: `products why {name}` says why."

@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from assay.decisions import Blocked, Build, Check, Decision, Held, Keep, Maybe, Publish
+from assay.decisions import (
+    AwaitApproval,
+    Blocked,
+    Build,
+    Check,
+    Decision,
+    Held,
+    Keep,
+    Maybe,
+    Publish,
+)
 from assay.declare.past_queries import SQL, text_of_query
 from assay.engines.sql.changes.queries import query_changes
 from assay.facts import RuleResult, Status, Version, short
@@ -27,6 +37,7 @@ _RUNGS = (
     (Build, "was it built from this code and these inputs?"),
     (Check, "was that judged under today's rules?"),
     (Blocked, "did it pass?"),
+    (AwaitApproval, "did everybody who has to approve it?"),
     (Publish, "do readers see it?"),
     (Keep, "so it is kept"),
 )
@@ -139,10 +150,16 @@ def _roots(graph: Graph, name: str, steps: Mapping[str, Decision]) -> list[str]:
     """Return the upstream products that hold a product: those that their own rules hold back."""
     upstream = graph.upstream(name)
     return [
-        f"{product} is held back: {_rule_names(decision)} (products why {product})"
+        f"{product} {_why_held(decision)} (products why {product})"
         for product, decision in steps.items()
-        if product in upstream and isinstance(decision, Blocked)
+        if product in upstream and isinstance(decision, Blocked | AwaitApproval)
     ]
+
+
+def _why_held(decision: Blocked | AwaitApproval) -> str:
+    if isinstance(decision, AwaitApproval):
+        return f"waits for {decision.waits_for}"
+    return f"is held back: {_rule_names(decision)}"
 
 
 def _rule_names(blocked: Blocked) -> str:
@@ -164,6 +181,14 @@ def _what_would_change(graph: Graph, product: Product, decision: Decision) -> li
                 inputs,
                 f"another rule: {_rule_names(decision)} ({product.where})",
                 f"look at the rows: products show {product.name} --held",
+            ]
+        case AwaitApproval(version=version, approvers=approvers):
+            name = product.name
+            who = approvers[0] if approvers else "WHO"
+            return [
+                f"products approve {name} {short(version.id)} --as {who} --because TEXT",
+                f"look at it: products show {name} --held, products diff {name} --held",
+                inputs,
             ]
         case Held(by=by):
             return [clean(why) for why in by.values()]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from assay.decisions import Blocked, Decision, Held, InputState, UnusableInput
+from assay.decisions import AwaitApproval, Blocked, Decision, Held, InputState, UnusableInput
 from assay.errors import UsageError
 from assay.facts import Part, Version
 from assay.model import Product
@@ -31,6 +31,7 @@ class PartNext(StrEnum):
     BUILD_AGAIN = "it will be built again"
     UP_TO_DATE = "readers see it as it should be"
     PRODUCT_HELD_BACK = "built; its product is held back"
+    PRODUCT_AWAITS = "built; its product awaits approval"
     PUBLISH = "built, not published yet"
 
 
@@ -136,6 +137,8 @@ def _next_step(
         return PartNext.BUILD if published is None else PartNext.BUILD_AGAIN
     if published and published.built_from == stored.built_from:
         return PartNext.UP_TO_DATE
+    if isinstance(decision, AwaitApproval):
+        return PartNext.PRODUCT_AWAITS
     return PartNext.PRODUCT_HELD_BACK if isinstance(decision, Blocked) else PartNext.PUBLISH
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from assay.decisions import Blocked, Build, Decision, Held, Keep, Publish
+from assay.decisions import AwaitApproval, Blocked, Build, Decision, Held, Keep, Publish
 from assay.events import Outcome, Result
 
 FIRST, LONGEST = timedelta(minutes=1), timedelta(hours=1)
@@ -59,4 +59,5 @@ def wanted_by(step: Decision | None) -> str:
 
 def _has_failed(result: Result) -> bool:
     """Return whether a product did not come out, for another reason than its rules or inputs."""
-    return bool(result.unbuilt) or not isinstance(result.end, Publish | Keep | Blocked | Held)
+    came_out = Publish | Keep | Blocked | AwaitApproval | Held
+    return bool(result.unbuilt) or not isinstance(result.end, came_out)

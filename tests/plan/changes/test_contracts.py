@@ -180,6 +180,8 @@ CASES = [
     Case(Product, "holds_parts", product(holds_parts=True), L, C),
     Case(Product, "access", product(access=Access.PRIVATE), B, C),
     Case(Product, "waivers", product(waivers=(WAIVER,)), L, C),
+    Case(Product, "approvers", product(approvers=("cfo",)), C, L),
+    Case(Product, "approvals", product(approvers=("cfo", "chair"), approvals=2), C, L),
     Case(Contract, "columns", contract(columns=columns(ID, EMAIL)), B, C),
     Case(
         Contract, "columns", contract(columns=columns(ID, ("net_amount", AMOUNT[1]), EMAIL)), B, B

@@ -19,7 +19,6 @@ from assay.cli.report_files import (
 )
 from assay.cli.running import print_summary, run_and_report, run_report
 from assay.cli.telling import tell_people
-from assay.cli.users import user
 from assay.decisions import Blocked
 from assay.errors import UsageError
 from assay.events import End
@@ -29,6 +28,7 @@ from assay.plan.restatements import Restatement
 from assay.text import clean
 from assay.times import seconds_of
 from assay.upkeep.gc_files import finish
+from assay.users import user
 
 _FEW = 5  # names that a message lists
 

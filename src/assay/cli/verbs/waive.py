@@ -8,9 +8,9 @@ import click
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options
 from assay.cli.printing import print_json
-from assay.cli.users import user
 from assay.errors import UsageError
 from assay.text import clean
+from assay.users import user
 from assay.views.waivers import WaiverView, Wanted, waive, withdraw
 
 

@@ -17,6 +17,7 @@ def product_changes(before: Product, now: Product) -> Iterator[Moved]:
         words = "keep the whole version back", "are left out, and the others are published"
         way = Way.WEAKER if now.holds_parts else Way.STRONGER
         yield _moved("failed parts", way, f"parts that fail a rule {words[now.holds_parts]}")
+    yield from _approval(before, now)
     yield from about_changes(before, now)
     yield from _consumers(before.consumers, now.consumers)
 
@@ -50,6 +51,26 @@ def _file(before: Product, now: Product) -> Iterator[Moved]:
         yield _moved("file", Way.OTHER, "a file now, no table" if is_file else "a table now")
     elif before.file != now.file:
         yield _moved("file", Way.OTHER, f"file {moved(before.file, now.file)}")
+
+
+def _approval(before: Product, now: Product) -> Iterator[Moved]:
+    """Yield how it changed who has to approve: weaker if fewer have to, or others may."""
+    needed = [product.approvals if product.approvers else 0 for product in (before, now)]
+    added = set(now.approvers) - set(before.approvers)
+    if needed == [needed[1]] * 2 and set(before.approvers) == set(now.approvers):
+        return
+    way = Way.STRONGER
+    if needed[1] < needed[0] or (needed[0] and added):
+        way = Way.WEAKER
+    words = moved(*(_approval_words(product) for product in (before, now)))
+    yield _moved("approval", way, f"approval {words}")
+
+
+def _approval_words(product: Product) -> str:
+    if not product.approvers:
+        return ""
+    many = f"{product.approvals} of " if len(product.approvers) > 1 else ""
+    return f"{many}{', '.join(product.approvers)}"
 
 
 def _partition(before: Partition | None, now: Partition | None) -> Iterator[Moved]:

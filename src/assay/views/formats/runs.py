@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from assay.decisions import Blocked, Held, Keep, Publish
+from assay.decisions import AwaitApproval, Blocked, Held, Keep, Publish
 from assay.events import Outcome, Result
 from assay.facts import Status, Verdict, Version
 from assay.model import Product
 from assay.views.formats.cases import Case, CaseState, Report, placed
 from assay.views.products import ProductViews
 from assay.views.results import (
+    AwaitingView,
     BusyView,
     FailedView,
     HeldBackView,
@@ -81,7 +82,7 @@ class RunReports(Struct, frozen=True, kw_only=True):
             case HeldView():
                 absent = isinstance(result.end, Held) and result.end.absent
                 state = CaseState.ERROR if absent else CaseState.SKIPPED
-            case LeftView() | UnfinishedView():
+            case LeftView() | UnfinishedView() | AwaitingView():
                 state = CaseState.SKIPPED
         # Below the first line of a version are its rules, which are cases of their own.
         text = rest if isinstance(view.decision, FailedView) else ()
@@ -128,7 +129,9 @@ class RunReports(Struct, frozen=True, kw_only=True):
     def _verdict(self, product: Product, result: Result) -> Verdict | None:
         """Return the verdict on the version that the product came out with; None for none."""
         match result.end:
-            case Publish(verdict=verdict) | Blocked(verdict=verdict):
+            case (
+                Publish(verdict=verdict) | Blocked(verdict=verdict) | AwaitApproval(verdict=verdict)
+            ):
                 return verdict
             case Keep(version=version):
                 return self.verdict_of(product, version)
@@ -150,7 +153,7 @@ def _rule_case(product: str, rule: RuleView) -> Case:
 def _properties(product: Product, view: ResultView) -> dict[str, str]:
     """Return what else is known of a product that came out."""
     values = {"owner": product.owner, "result": str(view.result), "version": view.version}
-    if isinstance(view.decision, PublishedView | UnchangedView | HeldBackView):
+    if isinstance(view.decision, PublishedView | UnchangedView | HeldBackView | AwaitingView):
         values["rows"] = str(view.decision.rows)
     if view.why:
         values["why"] = ", ".join(view.why)

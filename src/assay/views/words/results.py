@@ -5,6 +5,7 @@ from datetime import datetime
 from assay.facts import short
 from assay.text import clean
 from assay.views.results import (
+    AwaitingView,
     BusyView,
     FailedView,
     HeldBackView,
@@ -62,20 +63,25 @@ def waiting_lines(view: WaitingView, width: int) -> list[str]:
 
 
 def _head(result: ResultKind, product: str, width: int, version: str = "") -> str:
-    return f"  {result:<10} {product:<{width}}  {short(version):<7}  "
+    word = "awaiting" if result is ResultKind.AWAITING else result
+    return f"  {word:<10} {product:<{width}}  {short(version):<7}  "
 
 
 def _lines(view: PlanView, head: str) -> list[str]:
     match view.decision:
         case PublishedView() as published if view.result is ResultKind.PUBLISHED:
             rules = rule_lines(view.product, published.rules)
+            approved = [f"{_INDENT}approved by {clean(text)}" for text in published.approved]
             changed = [] if view.held_parts else changes_lines(view, "changed")
-            return [head + _published(view, published), *rules, *changed, *held_lines(view)]
+            told = [*rules, *approved, *changed]
+            return [head + _published(view, published), *told, *held_lines(view)]
         case UnchangedView(waived=waived):
             noted = [f"{_INDENT}{clean(text)}" for text in waived]
             return [f"{head}{_unchanged(view)}".rstrip(), *noted, *held_lines(view)]
         case HeldBackView() as blocked:
             return _held_back(view, blocked, head)
+        case AwaitingView() as awaiting:
+            return _awaiting(view, awaiting, head)
         case HeldView(waits_for=waits_for):
             why = clean("; ".join(waits_for.values()))
             return [f"{head}waits: {why}; {_readers(view)}"]
@@ -118,6 +124,24 @@ def _held_back(view: PlanView, blocked: HeldBackView, head: str) -> list[str]:
     lines += rule_lines(view.product, blocked.rules)
     lines += failed_lines(view)
     return [*lines, *changes_lines(view, "would change"), *affects_lines(blocked.affects)]
+
+
+def _awaiting(view: PlanView, awaiting: AwaitingView, head: str) -> list[str]:
+    lines = [f"{head}{clean(awaiting.awaits)}; {_readers(view)}"]
+    lines += [f"{_INDENT}approved by {clean(text)}" for text in awaiting.approved]
+    lines += [f"{_INDENT}{clean(text)}" for text in awaiting.void]
+    lines += rule_lines(view.product, awaiting.rules)
+    if awaiting.approvers:
+        lines.append(f"{_INDENT}{approve_command(view.product, awaiting)}")
+    changed = changes_lines(view, "would change")
+    return [*lines, *changed, *affects_lines(awaiting.affects)]
+
+
+def approve_command(product: str, awaiting: AwaitingView) -> str:
+    """Return the command that approves a version."""
+    who = clean(awaiting.approvers[0])
+    version = short(awaiting.version)
+    return f"products approve {product} {version} --as {who} --because TEXT"
 
 
 def _failed(failed: FailedView, head: str) -> list[str]:
