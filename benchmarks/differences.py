@@ -81,8 +81,9 @@ def large(root: Path, rows: int, runs: int) -> Usage:
 
 def _materialize(root: Path, *environments: str) -> None:
     for environment in environments:
-        side = assay("", root, "materialize", "--env", environment)
-        run(side.command, root)
+        if environment != "prod":
+            run(assay("", root, "env", "create", environment, "--empty").command, root)
+        run(assay("", root, "materialize", "--env", environment).command, root)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ Sizes = dict[int, tuple[float, float]]
 def live(root: Path, days: int, rows: int, *, every: int, whole: bool) -> tuple[list[float], Sizes]:
     """Return the CPU seconds of each run, and the size of catalog and store (MiB) after some of them; print those."""
     write_project(root, whole=whole)
+    run(assay("", root, "env", "create", "growth", "--empty").command, root)
     seconds, sizes, tidying, told, start = [], {}, 0.0, 0, datetime.now(UTC)
     for day in range(1, days + 1):
         write_day(root, day - 1, rows)

@@ -62,6 +62,8 @@ TO_SCHEMA_3 = [
         for table in (
             [
                 "claims",
+                "environments",
+                "bases",
                 "restatements",
                 "waivers",
                 "waivers_used",
@@ -81,6 +83,7 @@ TO_SCHEMA_3 = [
     *(
         f"alter table {place.replace('.', ' drop column ')}"
         for place in [
+            "pointers.first_at",
             "runs.asked",
             "runs.ended_at",
             "runs.seconds",
@@ -186,6 +189,11 @@ class Place:
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    def environment(self, name: str) -> None:
+        """Create an environment in which nothing is published."""
+        ran = self.run("env", "create", name, "--empty")
+        assert ran.code == 0, ran.err
 
     def materialize(self, *arguments: str) -> dict[str, dict]:
         """Materialize and return the result of each product by name; '' is the exit code."""

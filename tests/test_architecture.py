@@ -42,6 +42,7 @@ LATE = {
     ("catalog.facts", "catalog.approvals"),
     ("catalog.writes", "catalog.approvals"),
     ("plan.ladder", "plan.approvals"),
+    ("catalog.catalog", "catalog.environments"),
     ("catalog.catalog", "catalog.incidents"),
     ("catalog.catalog", "catalog.promises"),
     ("cli.opening", "views.promises"),

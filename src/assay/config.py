@@ -231,4 +231,4 @@ def _no_place(text: str) -> bool:
 def bad_environment(name: str) -> str:
     """Return what is wrong with the name of an environment; '' when nothing is."""
     fine = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
-    return "" if fine else "should be letters, digits, - and _"
+    return "" if fine and len(name) <= 60 else "should be at most 60 letters, digits, - and _"

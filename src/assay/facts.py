@@ -264,6 +264,8 @@ class Pointer(Struct, frozen=True, kw_only=True):
     """The published version of a product in one environment.
 
     - `release`: number of the release that published it.
+    - `released_at`: when that was; of one that was copied from another environment, when it was
+      published there.
     - `previous`: the version that it replaced; '' for none.
     - `pinned`: whether it stays published until somebody unpins it.
     """
@@ -274,6 +276,17 @@ class Pointer(Struct, frozen=True, kw_only=True):
     released_at: datetime
     previous: str = ""
     pinned: bool = False
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    """A named set of pointers.
+
+    `parent` is the environment whose pointers it was created with, '' for none.
+    """
+
+    name: str
+    parent: str
+    created_at: datetime
 
 
 class Move(Struct, frozen=True, kw_only=True):

@@ -189,6 +189,7 @@ def test_waiting_can_be_stopped(runs: Runs) -> None:
 def test_other_code_is_not_held_up(runs: Runs) -> None:
     runs.blocked("-s", "slow")
     runs.place.edit("products/sales.py", 'told("slow")\n', 'told("fast")\n    return numbers\n')
+    runs.place.environment("dev")
     told = came_out(runs.begin("-s", "slow", "--env", "dev"))
     assert told["slow"]["result"] == "published"
     assert runs.built() == ["fast", "slow"]

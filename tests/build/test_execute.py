@@ -355,6 +355,7 @@ def test_force_builds_and_keeps_what_comes_out_the_same(place: Place) -> None:
 def test_environments_share_versions(place: Place) -> None:
     declare(place, "sql_product('p', 'from numbers', owner='o')")
     place.materialize()
+    place.environment("staging")
     told = place.materialize("--env", "staging")["sales.p"]
     assert (told["result"], told["built"], told["judged"]) == ("published", False, False)
     place.edit("products/sales.py", "'from numbers'", "'select x * 2 as x from numbers'")
@@ -571,6 +572,7 @@ def test_what_is_released_in_the_future_is_only_tried(place: Place) -> None:
         refused = place.run(*verb, "--now", "2999-01-01")
         assert (refused.code, "is in the future" in refused.err) == (2, True), verb
     assert place.query("select count(*) as n from p") == [{"n": 3}]
+    place.environment("try")
     assert (
         place.materialize("--now", "2999-01-01", "--env", "try")["sales.p"]["result"] == "published"
     )

@@ -294,6 +294,7 @@ def test_files_of_few_rows_do_not_become_ever_more(tmp_path: Path) -> None:
     assert {t["result"] for name, t in place.materialize().items() if name} == {"unchanged"}
     before = len(stored(place))
     leases._lasting_lease.cache_clear()
+    place.environment("try")
     place.run("materialize", "--now", "2100-01-01", "--env", "try")
     assert len(stored(place)) == before - 2 * (some - 7), (
         "what they were in is removed by a later run"

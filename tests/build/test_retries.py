@@ -393,6 +393,7 @@ def test_retry_builds_what_failed_and_what_waited_for_it(place: Place) -> None:
 def test_each_environment_has_a_last_run(place: Place) -> None:
     declare(place, FAILING)
     place.materialize("bad")
+    place.environment("dev")
     place.materialize("good", "--env", "dev")
     assert place.run("retry", "--env", "dev").code == 0
     assert place.run("retry").code == 1

@@ -661,6 +661,8 @@ def test_a_catalog_is_copied_to_another_database_and_back(
         "runs": 2,
         "intents": 0,
         "claims": 0,
+        "environments": 0,
+        "bases": 0,
         "versions": 4,
         "parts": 4,
         "replaced": 1,

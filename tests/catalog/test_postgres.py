@@ -134,6 +134,7 @@ def test_every_verb_works_on_it(team: Place) -> None:
     assert team.run("restore", "third", history[1]["version"]).code == 0
     assert team.query(SUM) == [{"x": 6}]
     assert team.run("restore", "third", "--unpin").code == 0
+    team.environment("dev")
     assert team.materialize("--env", "dev")["sales.third"]["result"] == "published"
     for verb in (
         ["status"],

@@ -161,6 +161,11 @@ def look(place: Place, recorder: Recorder) -> None:
     eva = ["--as", "eva@shop", "--because", "counted", "--now", "2024-01-05T09:30"]
     run("approve", "approve", "signed", *eva)
     run("approvals", "approvals")
+    run("env create", "env", "create", "try")
+    published = place.run("history", "lines", "--json").json[1]["version"]
+    assert place.run("restore", "lines", published, "--env", "try").code == 0
+    run("env ls", "env", "ls")
+    run("env drop", "env", "drop", "try")
     run("diff", "diff", "total", "--held", "--measure", "total")
     run("diff", "diff", "lines")
     run("runs", "runs")

@@ -142,6 +142,7 @@ def test_selection_and_exit_codes(shop: Place) -> None:
     code, texts = freshness(shop, "09T22:00", "-s", "raw")
     assert (code, [*texts]) == (3, ["t.raw"])
     assert shop.run("freshness", "nope").code == 2
+    shop.environment("try")
     other = shop.run("freshness", "--env", "try", "--now", "2011-12-09T12:00", "daily")
     assert "nothing is published" in other.out
 
@@ -225,15 +226,6 @@ def test_what_is_awaited_by_a_late_product_is_not_only_up_to_date(shop: Place) -
     out = shop.run("status", "--now", "2011-12-12T08:00").out
     assert "older than promised by 07:00 (for t.daily)" in out
     assert "too old" not in shop.run("status", "--now", "2011-12-09T06:10").out
-
-
-def test_an_environment_in_which_nothing_was_run_is_noted(shop: Place) -> None:
-    shop.run("materialize", "--env", "try", "--now", "2011-12-09T06:05")
-    for verb in ("runs", "freshness", "incidents", "status"):
-        err = shop.run(verb, "--env", "tri").err
-        assert "note: nothing was run in the environment tri. Did you mean try?" in err, verb
-        assert "nothing was run" not in shop.run(verb, "--env", "try").err
-        assert "Environments: prod, try." in shop.run(verb, "--env", "xx").err
 
 
 def test_a_moment_before_the_last_release_is_noted(shop: Place) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import click
 import pytest
 from msgspec import Struct, field
 from msgspec.structs import fields
@@ -25,6 +26,7 @@ from assay.views.column_lineage import (
     UnknownView,
 )
 from assay.views.diff_views import DiffView, RowView, RuleMoveView, SideView
+from assay.views.environments import EnvironmentView
 from assay.views.figures import FiguresView, TotalView
 from assay.views.files import CopyView, FileView, SourceView
 from assay.views.freshness import CauseView, FreshnessView
@@ -218,10 +220,14 @@ def test_every_result_is_documented(outputs: Outputs) -> None:
 
 def test_every_verb_with_json_is_documented() -> None:
     headings = set(re.findall(r"^## products (.+)$", DOCUMENT, re.M))
-    verbs = {name for name in VERBS if name != "catalog"} | {"catalog copy"}
-    assert headings == verbs
-    for name in verbs - {"catalog copy"}:
-        assert any("--json" in parameter.opts for parameter in verb_of(name).params), name
+    commands = {name: verb_of(name) for name in VERBS}
+    for name, command in list(commands.items()):
+        if isinstance(command, click.Group):
+            del commands[name]
+            commands |= {f"{name} {below}": one for below, one in command.commands.items()}
+    assert headings == commands.keys()
+    for name, command in commands.items():
+        assert any("--json" in parameter.opts for parameter in command.params), name
 
 
 @pytest.mark.parametrize("name", [n for n, section in SECTIONS.items() if section.examples])
@@ -303,6 +309,7 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("approve", ApprovalView),
         ("approvals", ApprovalsView),
         ("awaiting version", AwaitingApprovalView),
+        ("env ls", EnvironmentView),
         ("diff", DiffView),
         ("compared version", SideView),
         ("compared total", TotalView),

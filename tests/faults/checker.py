@@ -237,6 +237,29 @@ def _loose(root: Path) -> set[str]:
     }
 
 
+def same_pointers(root: Path, environment: str, other: str) -> None:
+    """Raise Wrong when two environments differ, or one differs from what its last releases say.
+
+    `other` is '' for one that was dropped: nothing of it may be left.
+    """
+    query = "select product, version from pointers where environment = '{}' order by 1"
+    expected = rows(root, query.format(environment))
+    if rows(root, query.format("try")) != (expected if other else []):
+        raise Wrong(f"what try publishes is not what {environment} does")
+    bases = rows(root, "select product, version from bases where environment = 'try' order by 1")
+    if bases != (expected if other else []):
+        raise Wrong("try is compared with something else")
+    moved = rows(
+        root,
+        "select m.product, m.version from moves m join releases r on r.id = m.release"
+        " where r.environment = 'try' and m.version <> '' and m.release = (select max(n.release)"
+        "  from moves n join releases q on q.id = n.release"
+        "  where q.environment = 'try' and n.product = m.product) order by 1",
+    )
+    if moved != (expected if other else []):
+        raise Wrong("the releases of try say something else")
+
+
 def promises(root: Path) -> list[tuple[Any, ...]]:
     """Return the recorded promises."""
     return rows(root, "select name, due, state, came, as_of, cause from promises order by 1, 2")

@@ -153,6 +153,14 @@ def _unpin(scene: Scene) -> list[str]:
     return ["restore", "base", "--unpin", "--json"]
 
 
+def _created(scene: Scene) -> None:
+    """An environment, in which the second generation is published."""
+    _materialized(scene)
+    assert scene.run(scene.origin, "env", "create", "try").code == 0
+    project.generation(scene.origin, 2)
+    assert scene.run(scene.origin, "materialize", "--env", "try").code == 3
+
+
 def _waived(scene: Scene) -> None:
     """What the second run held back is waived, and not published yet."""
     _second(scene)
@@ -191,6 +199,9 @@ SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
     "recovery": (MATERIALIZE, _recovery),
     "restore": ([], _restore),
     "unpin": ([], _unpin),
+    "env_create": (["env", "create", "try", "--json"], _materialized),
+    "env_again": (["env", "create", "try", "--again", "--json"], _created),
+    "env_drop": (["env", "drop", "try", "--json"], _created),
     "retire": (["retire", "below_steady", "--json"], _undeclared),
     "promises": ([*MATERIALIZE, "--now", "2024-01-09T06:00"], _promises),
     "gc": (["gc", "--json"], _materialized),
@@ -198,6 +209,11 @@ SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
 }
 # A restored product is of another generation than the others: that is what was asked for. A retired one is gone.
 MIXED = {"restore", "unpin", "retire"}
+
+
+ENVIRONMENTS = {"env_create", "env_again", "env_drop"}
+# What a command says that was done already.
+DONE = {"env_create": "there is an environment try already", "env_drop": "no environment try"}
 
 
 def examine(scene: Scene, name: str, root: Path, ended: Ended) -> None:
@@ -217,6 +233,7 @@ def examine(scene: Scene, name: str, root: Path, ended: Ended) -> None:
     done = (
         scene.mixed and again.code == 2 and seen.contents == scene.after.contents
     )  # it was done: "is not pinned", "do not see it"
+    done = done or (again.code == 2 and name in DONE and DONE[name] in again.err)
     if not done and again.code not in {0, 3}:
         raise checker.Wrong(f"the next command failed: {again.code} {again.out} {again.err}")
     if scene.mixed:
@@ -225,6 +242,8 @@ def examine(scene: Scene, name: str, root: Path, ended: Ended) -> None:
         assert scene.run(root, "materialize").code in {0, 3}
     else:
         checker.one_of(checker.snapshot(root), scene.after)
+    if name in ENVIRONMENTS:
+        checker.same_pointers(root, "prod", "try" if name != "env_drop" else "")
     if name == "promises":
         assert scene.promises
         checker.same_promises(root, scene.promises)

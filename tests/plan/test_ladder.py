@@ -70,6 +70,8 @@ class Recorded:
     gone: set[str] = field(default_factory=set)
     listings: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    lineage = ("prod",)
+
     def difference(self, before, after):
         return None
 

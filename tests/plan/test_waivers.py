@@ -263,7 +263,7 @@ CHECK = Rule(text="small", where=HERE, demand=Demand(kind="custom", place=":smal
 )
 def test_a_rule_that_was_edited_is_not_waived_any_more(edited: Rule, counts: bool) -> None:
     of_rule = replace(EXACT, rule_digest=rule_digest(RULE, contract(RULE)))
-    given = given_waivers(product(edited), [of_rule], "prod")
+    given = given_waivers(product(edited), [of_rule], {"prod"})
     assert [waiver.changed for waiver in given] == [not counts]
     after = waived(verdict(result(d1=("a",))), given, NOW)
     assert after.passed is counts
@@ -275,14 +275,14 @@ def test_a_rule_that_was_edited_is_not_waived_any_more(edited: Rule, counts: boo
 
 def test_a_check_in_python_is_known_by_its_contract() -> None:
     of_check = replace(EXACT, rule_digest=rule_digest(CHECK, contract(CHECK)))
-    assert not given_waivers(product(CHECK), [of_check], "prod")[0].changed
-    assert given_waivers(product(CHECK, "another"), [of_check], "prod")[0].changed
+    assert not given_waivers(product(CHECK), [of_check], {"prod"})[0].changed
+    assert given_waivers(product(CHECK, "another"), [of_check], {"prod"})[0].changed
 
 
 def test_a_declared_one_counts_in_its_environment() -> None:
     declared = replace(product(RULE), waivers=(EXACT, replace(EXACT, id="w2", environment="dev")))
-    assert [w.id for w in given_waivers(declared, [], "prod")] == ["w1"]
-    assert [w.id for w in given_waivers(declared, [], "dev")] == ["w1", "w2"]
+    assert [w.id for w in given_waivers(declared, [], {"prod"})] == ["w1"]
+    assert [w.id for w in given_waivers(declared, [], {"dev"})] == ["w1", "w2"]
 
 
 def test_when_the_last_of_several_ended() -> None:

@@ -145,6 +145,7 @@ def test_what_counts_as_a_change_of_settled_rows(
 def test_a_restatement_is_of_one_environment(place: Place) -> None:
     declare(place, CLOSED, sql=month("date '2024-01-30', 1"))
     judged(place, "--now", "2024-02-03T00:00")
+    place.environment("dev")
     judged(place, "--now", "2024-02-03T00:00", "--env", "dev")
     declare(place, CLOSED, sql=month("date '2024-01-30', 5"))
     assert judged(place, "--now", "2024-02-04T00:00", "--env", "dev")[""] == "held back"

@@ -164,6 +164,8 @@ def test_what_is_not_published_has_no_rows(place: Place) -> None:
     place.write("products/sales.py", 'sql_product("a", "from numbers", owner="o")\nsql_product("b", "from a", owner="o")', header=True)  # fmt: skip
     place.run("materialize", "a")
     generated(place, "b")
+    place.environment("empty")
+    place.run("env", "create", "trial")
     place.run("materialize", "--env", "trial", "-s", "b")
     (place.root / "products/b.sample.test.toml").unlink()
     ran = place.run("test", "--generate", "b", "--env", "empty")

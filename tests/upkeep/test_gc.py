@@ -102,6 +102,7 @@ def test_the_window_is_whole_after_gc(shop: Place) -> None:
     for number in range(12):
         night(shop, number, *(["-s", "lines+"] if number % 3 else []))
         if number == 7:
+            shop.environment("dev")
             assert shop.run("materialize", "--env", "dev", "--now", day(7.2)).code == 0
         if number == 8:
             [*_, first] = shop.run("history", "apart", "--json").json

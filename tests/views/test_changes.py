@@ -506,6 +506,7 @@ def test_what_a_change_did_to_the_numbers(chain: Place) -> None:
     chain.edit("products/sales.py", "sum(amount)::bigint", "sum(amount)::decimal(18, 2)")
     assert chain.run("materialize").code == 0
     chain.edit("products/sales.py", "sum(amount)::", "sum(amount * 2)::")
+    assert chain.run("env", "create", "try").code == 0
     assert chain.run("materialize", "--env", "try").code == 0
     ran = chain.run("check", "--against", "env:prod", "--data", "--env", "try", "--json")
     found = {f["name"]: f for f in ran.json["findings"] if f["kind"] == "numbers"}
@@ -521,6 +522,7 @@ def test_what_a_change_did_to_the_numbers(chain: Place) -> None:
 @pytest.mark.long
 def test_numbers_are_of_two_environments(chain: Place) -> None:
     chain.run("materialize")
+    chain.environment("try")
     for arguments, problem in (
         (["--against", "main", "--data"], "compares with an environment"),
         (["--against", "env:prod", "--data"], "would compare prod with itself"),

@@ -99,7 +99,7 @@ def test_versions_releases_moments_and_environments(shop: Place) -> None:
     by_version = shop.run("diff", "days", "--before", first, "--json").json
     by_release = shop.run("diff", "days", "--before", "1", "--json").json
     assert by_version[0]["rows"] == by_release[0]["rows"] != []
-    assert shop.run("materialize", "--env", "dev").code == 0
+    assert shop.run("env", "create", "dev").code == 0
     same = shop.run("diff", "days", "--before", "dev")
     assert same.out.splitlines()[1] == "  the same rows"
     wrong = shop.run("diff", "days", "--before", "devv")
@@ -147,7 +147,7 @@ def test_every_product_at_once(shop: Place) -> None:
     headings = [line for line in found.out.splitlines() if "->" in line and line[0] != " "]
     assert [line.split()[0] for line in headings] == ["sales.days", "sales.total"]
     assert found.out.endswith("1 product with the same rows\n")
-    assert shop.run("materialize", "--env", "dev").code == 0
+    assert shop.run("env", "create", "dev").code == 0
     assert shop.run("diff", "--before", "dev").out == "3 products with the same rows\n"
 
 

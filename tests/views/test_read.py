@@ -63,6 +63,9 @@ def test_path_of_a_file(shop: Place) -> None:
 def test_names_and_environments(shop: Place) -> None:
     with pytest.raises(UsageError, match=r"is not published in prod\n.*Did you mean sales\.q"):
         assay.read("sales.qq", project=shop.root)
+    with pytest.raises(UsageError, match="there is no environment staging"):
+        assay.read("p", env="staging", project=shop.root)
+    shop.environment("staging")
     with pytest.raises(UsageError, match="not published in staging"):
         assay.read("p", env="staging", project=shop.root)
     with pytest.raises(UsageError, match="no project here"):

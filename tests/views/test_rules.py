@@ -192,6 +192,7 @@ def test_history_is_that_of_its_environment(place: Place) -> None:
     place.materialize()
     place.numbers("b", 100)
     assert place.materialize()["sales.p"]["result"] == "held back"
+    place.environment("qa")
     assert place.materialize("--env", "qa")["sales.p"]["result"] == "published"
     assert place.run("history", "p", "--json").json[0]["verdict"] == "failed"
     assert place.run("history", "p", "--env", "qa", "--json").json[0]["verdict"] == "passed"

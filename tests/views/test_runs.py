@@ -52,6 +52,7 @@ def test_a_run_says_what_was_asked_and_how_it_came_out(place: Place) -> None:
     newest, first = listed(place)
     assert newest["asked"] == "retry" and first == run
     assert [one["asked"] for one in listed(place, "--limit", "1")] == ["retry"]
+    place.environment("try")
     assert listed(place, "--env", "try") == []
     line = place.run("runs").out.splitlines()[-1]
     assert "2 built, 1 published, 1 held back, 1 held, 1 failed" in line

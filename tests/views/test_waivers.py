@@ -132,6 +132,7 @@ def test_withdrawn_it_does_not_count(shop: Place) -> None:
 
 def test_in_another_environment_it_does_not_count(shop: Place) -> None:
     assert shop.run(*WAIVE, "--until", "2024-01-31").code == 0
+    shop.environment("dev")
     assert shop.run("materialize", "--env", "dev", *AT).code == 3
     assert shop.run("waivers", "--env", "dev", *AT).out == "no waivers\n"
 

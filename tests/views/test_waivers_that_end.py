@@ -81,6 +81,7 @@ def test_an_edited_rule_is_not_waived(shop: Place) -> None:
 def test_what_another_environment_waived_is_not_shown_here(shop: Place) -> None:
     """The version is judged for the first time in dev, and waived there."""
     shop.numbers("a", 101, 202, 398)
+    shop.environment("dev")
     assert shop.run("materialize", "--env", "dev", "--now", "2024-01-05T06:30").code == 3
     of_dev = ["--env", "dev", "--now", "2024-01-05T07:00"]
     assert shop.run(*WAIVE, *of_dev).code == 0

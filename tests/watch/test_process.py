@@ -115,6 +115,7 @@ def test_a_second_stands_by_and_takes_over(
     place.numbers("c", 5, 6)
     second.until("turn")
     assert count(place) == 6
+    place.environment("try")
     third = Watch(place, "3", "--env", "try")
     watches.append(third)
     third.until("turn")

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from assay.build.revisions import graph_at, graph_of
 from assay.build.workspace import Workspace
+from assay.catalog.known import check_environment, known_environments
 from assay.config import FILE
 from assay.declare.manifest import graph_in
 from assay.declare.project import Project
@@ -17,7 +18,6 @@ from assay.facts import Verdict, Version
 from assay.model import Contract, Kind, Product, Rule, Severity, Where
 from assay.plan.changes.contracts import Revision
 from assay.plan.graph import Graph
-from assay.plan.names import nearest
 
 _ENVIRONMENT = "env:"
 _NOWHERE = Where("")
@@ -72,7 +72,7 @@ def old_side(workspace: Workspace, text: str) -> OldSide:
         return _declared(workspace, _of_path(workspace, path.resolve()), text)
     if spelled:
         return _of_environment(workspace, text)
-    raise why_unknown(root, text, workspace.catalog.environments())
+    raise why_unknown(root, text, known_environments(workspace.catalog, workspace.config))
 
 
 def _declared(workspace: Workspace, graph: Graph, named: str) -> OldSide:
@@ -107,14 +107,13 @@ def _of_path(workspace: Workspace, path: Path) -> Graph:
 def _of_environment(workspace: Workspace, name: str) -> OldSide:
     """Return what an environment publishes: the columns of each product, and its rules."""
     catalog = workspace.catalog
-    pointers = catalog.pointers(name) if catalog.last_release(name) else {}
+    if not workspace.lacks_catalog:
+        check_environment(catalog, workspace.config, name)
+    pointers = catalog.pointers(name)
     if not pointers:
-        default = (
-            "`products materialize` publishes; a catalog of the team is named in [tool.products]."
-        )
         raise UsageError(
             f"cannot compare with env:{name}: {workspace.lacks_catalog or 'nothing is published in it'}",
-            hint=nearest(name, catalog.environments()) or default,
+            hint="`products materialize` publishes; a catalog of the team is named in [tool.products].",
         )
     products: dict[str, Product] = {}
     for product, pointer in sorted(pointers.items()):

@@ -67,7 +67,7 @@ def record_everywhere(workspace: Workspace) -> None:
     if not workspace.graph.has_promises:
         return
     states: Mapping[str, SourceState] = {}
-    for environment in workspace.catalog.runs.environments():
+    for environment in workspace.catalog.environments.publishing():
         inside = replace(workspace, environment=environment)
         try:
             inside.check_now(workspace.clock())

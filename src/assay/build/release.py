@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from assay.build.mixtures import Mixture, mixed_pairs, mixture, neighbourhood
 from assay.build.workspace import Workspace
+from assay.catalog.reads import lineage
 from assay.catalog.versions import find_version
 from assay.engines.tables import stored
 from assay.errors import Conflict, StoreError, UsageError
@@ -124,9 +125,9 @@ def _why_not(workspace: Workspace, product: str, version: str) -> UsageError | N
     One that only waivers let through may while these count in this environment. Of a product that
     asks for approval, it has to have been published there: then it was approved, or needed not be.
     """
-    environment, now = workspace.environment, workspace.clock()
+    catalog, environment, now = workspace.catalog, workspace.environment, workspace.clock()
     of_version = f"{short(version)} of {product}"
-    passed = [v for v in workspace.catalog.verdicts(version, environment) if v.passed]
+    passed = [v for v in catalog.verdicts(version, environment) if v.passed]
     if not passed:
         return UsageError(f"{of_version} was never judged good, so it cannot go before readers")
     declared = workspace.graph.products.get(product)
@@ -139,8 +140,9 @@ def _why_not(workspace: Workspace, product: str, version: str) -> UsageError | N
         return UsageError(what, hint=hint)
     if not all(map(waivers_of, passed)):
         return None
-    recorded = [w for w in workspace.catalog.waivers(environment) if w.product == product]
-    given = given_waivers(declared, recorded, environment) if declared else recorded
+    recorded = [w for w in catalog.waivers(environment) if w.product == product]
+    counting = lineage(catalog.database, environment)
+    given = given_waivers(declared, recorded, counting) if declared else recorded
     waivers = {waiver.id: waiver for waiver in given}
     if any(
         all(id in waivers and waivers[id].is_in_force(now) for id in waivers_of(verdict))

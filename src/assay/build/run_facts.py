@@ -71,6 +71,10 @@ class RunFacts(Struct):
         recorded = () if version in self.versions else self.observed.restated(version)
         return [*recorded, *self.new_restated.get(version, ())]
 
+    @property
+    def lineage(self) -> Collection[str]:
+        return self.observed.lineage
+
     def waivers(self, product: str) -> Sequence[Waiver]:
         return self.observed.waivers(product)
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from assay.build.arrivals import arrivals
 from assay.build.observe import has_new_listing, observe, without_racy_times
 from assay.catalog import CLOCKS_DIFFER, Catalog, no_catalog, shared_catalog
+from assay.catalog.known import check_environment
 from assay.config import Config, bad_environment
 from assay.declare.manifest import Manifest
 from assay.declare.project import Project, open_project
@@ -110,8 +111,8 @@ class Workspace(Struct, frozen=True, kw_only=True):
         names = sorted(pointers.keys() - self.graph.products.keys())
         return {name: self.catalog.version(pointers[name].version) for name in names}
 
-    def check_now(self, now: datetime | None, *, releases: bool = True) -> bool:
-        """Check the moment that a user gave as now; return whether the environment has no release.
+    def check_now(self, now: datetime | None, *, releases: bool = True) -> None:
+        """Check the moment that a user gave as now.
 
         Raises UsageError for a moment before the last release, which would change what readers get
         as of that moment. For a verb that `releases`, also for a moment in the future, except in a
@@ -131,7 +132,6 @@ class Workspace(Struct, frozen=True, kw_only=True):
                 "--now cannot be before the last release"
                 f" (#{last.id}, {last.at:%Y-%m-%d %H:%M:%S} UTC)"
             )
-        return last is None
 
 
 def utc_now() -> datetime:
@@ -177,6 +177,8 @@ def open_workspace(
     catalog, lacks = _open_catalog(project.config, create=create, is_needed=needs_catalog)
     with lease, closing(catalog):
         environment = environment_of(env) or project.config.environment
+        if not lacks:
+            check_environment(catalog, project.config, environment)
         project.set_clock(began)
         yield Workspace(
             project=project,

@@ -23,6 +23,7 @@ from assay.plan.restatements import RestatedRows
 if TYPE_CHECKING:
     from assay.catalog.approvals import Approvals
     from assay.catalog.codes import Codes
+    from assay.catalog.environments import Environments
     from assay.catalog.incidents import Incidents
     from assay.catalog.promises import Promises
 
@@ -32,7 +33,8 @@ CLOCKS_DIFFER = timedelta(minutes=5)  # tolerated between machines that share a 
 class Catalog(CatalogReads):
     """Immutable facts, written in one transaction each.
 
-    Its parts are `runs`, `sources`, `arrivals`, `approvals`, `codes`, `incidents` and `promises`.
+    Its parts are `runs`, `sources`, `arrivals`, `approvals`, `codes`, `environments`, `incidents`
+    and `promises`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -56,6 +58,13 @@ class Catalog(CatalogReads):
         from assay.catalog.codes import Codes  # a run with nothing to do needs none of it
 
         return Codes(self._transactions)
+
+    @cached_property
+    def environments(self) -> "Environments":
+        """The environments that were created."""
+        from assay.catalog.environments import Environments  # most commands are for the default one
+
+        return Environments(self._transactions, self.runs)
 
     @cached_property
     def incidents(self) -> "Incidents":

@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from assay.approvals import Given
 from assay.catalog.database import Holds, rows_in
 from assay.catalog.published import Published
-from assay.catalog.reads import CatalogReads
+from assay.catalog.reads import CatalogReads, lineage
 from assay.catalog.rows import decoded
 from assay.catalog.sources import SourceFiles
 from assay.facts import Figures, Part, Pointer, Verdict, Version
@@ -114,6 +114,10 @@ class RecordedFacts:
 
         with decoded(self._catalog.name):
             return given(self._catalog.database, self._environment, version)
+
+    @cached_property
+    def lineage(self) -> Collection[str]:
+        return lineage(self._catalog.database, self._environment)
 
     def waivers(self, product: str) -> Sequence[Waiver]:
         return self._waivers.get(product, ())

@@ -33,6 +33,11 @@ from assay.plan.restatements import RestatedRows
 from assay.plan.waivers import waivers_of
 
 UNFINISHED = "unfinished in "  # prefix of a note's name, before the environment
+# The table `lineage`: the environments that one was created from, one from the other.
+_LINEAGE = (
+    "with recursive lineage(name) as (select parent from environments where name = ? union"
+    " select e.parent from environments e join lineage l on l.name = e.name)"
+)
 _ALL = 2**63 - 1  # as a limit: every row
 
 
@@ -51,11 +56,6 @@ class CatalogReads:
         """Return the products with a recorded version, declared or not, sorted."""
         rows = self.database.rows("select distinct product from versions order by 1")
         return [product for (product,) in rows]
-
-    def environments(self) -> list[str]:
-        """Return the environments in which something was published, sorted."""
-        rows = self.database.rows("select distinct environment from releases order by 1")
-        return [environment for (environment,) in rows]
 
     def recorded(self) -> int:
         """Return how many versions were ever recorded."""
@@ -101,8 +101,9 @@ class CatalogReads:
         if as_of is None:
             only = "" if products is None else f" and p.product in {among}"
             rows = self.database.rows(
-                "select p.product, p.version, p.release, r.at, p.previous, p.pinned from pointers p"
-                f" join releases r on r.id = p.release where p.environment = ?{only}",
+                "select p.product, p.version, p.release, coalesce(p.first_at, r.at), p.previous,"
+                " p.pinned from pointers p join releases r on r.id = p.release"
+                f" where p.environment = ?{only}",
                 [environment, *chosen],
             )
         else:
@@ -174,23 +175,38 @@ class CatalogReads:
             return _release_of(rows[0], ()) if rows else None
 
     def waivers(self, environment: str | None = None) -> Sequence[Waiver]:
-        """Return the waivers that count in an environment or did, or all; oldest first."""
-        condition, values = "", list[str]()
+        """Return the waivers that count in an environment or did, or all; oldest first.
+
+        Those of the environments that it was created from count in it.
+        """
+        query, values = f"select {WAIVER} from waivers", list[str]()
         if environment is not None:
-            condition, values = "where environment in ('', ?)", [environment]
-        query = f"select {WAIVER} from waivers {condition} order by at, id"
+            where = "where environment in ('', ?) or environment in (select name from lineage)"
+            query, values = f"{_LINEAGE} {query} {where}", [environment, environment]
         with decoded(self.name):
-            return [waiver_of(row) for row in self.database.rows(query, values)]
+            return [
+                waiver_of(row) for row in self.database.rows(f"{query} order by at, id", values)
+            ]
 
     def waivers_used(self, environment: str) -> set[str]:
-        """Return the ids of the waivers that let something through in an environment."""
-        query = "select waiver from waivers_used where environment = ?"
-        return {id for (id,) in self.database.rows(query, [environment])}
+        """Return the ids of the waivers that let something through in an environment.
+
+        Also in those that it was created from.
+        """
+        rows = self.database.rows(
+            f"{_LINEAGE} select waiver from waivers_used"
+            " where environment = ? or environment in (select name from lineage)",
+            [environment, environment],
+        )
+        return {id for (id,) in rows}
 
     def restated(self, environment: str) -> Sequence[RestatedRows]:
-        """Return the restated rows of an environment, oldest first."""
-        query = f"select {RESTATED} from restatements where environment = ? order by at"
-        rows = self.database.rows(query, [environment])
+        """Return the restated rows of an environment and those it was created from, by time."""
+        rows = self.database.rows(
+            f"{_LINEAGE} select {RESTATED} from restatements"
+            " where environment = ? or environment in (select name from lineage) order by at",
+            [environment, environment],
+        )
         with decoded(self.name):
             return [restated_of(row) for row in rows]
 
@@ -253,7 +269,8 @@ class CatalogReads:
     def verdicts(self, version: str, environment: str = "") -> Sequence[Verdict]:
         """Return the verdicts of a version, newest first; those of the environment's runs lead.
 
-        In an environment, what waivers let through in others is left out.
+        In an environment, what waivers let through in others is left out, but for those that it was
+        created from.
         """
         in_environment = (
             "case when exists (select 1 from runs where id = verdicts.run and environment = ?)"
@@ -266,9 +283,10 @@ class CatalogReads:
         waived = {v.run for v in verdicts if waivers_of(v)}
         if not (environment and waived):
             return verdicts
+        counting = lineage(self.database, environment)
         query = "select id, environment from runs where id in"
         others = {
-            id for id, its in rows_in(self.database, query, sorted(waived)) if its != environment
+            id for id, its in rows_in(self.database, query, sorted(waived)) if its not in counting
         }
         return [v for v in verdicts if v.run not in others or not waivers_of(v)]
 
@@ -277,6 +295,12 @@ class CatalogReads:
         rows = self.database.rows(f"select {VERDICT} from verdicts {condition}", values)
         with decoded(self.name):
             return [verdict_of(row) for row in rows]
+
+
+def lineage(reader: Reader, environment: str) -> frozenset[str]:
+    """Return an environment, and those that it was created from, one from the other."""
+    rows = reader.rows(f"{_LINEAGE} select name from lineage where name <> ''", [environment])
+    return frozenset([environment, *(name for (name,) in rows)])
 
 
 def whole_since(reader: Reader, environment: str) -> int:

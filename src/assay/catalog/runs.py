@@ -12,6 +12,7 @@ from assay.catalog.database import Reader, Remove, Writer
 from assay.catalog.rows import decoded, moment_of, stamp
 from assay.catalog.run_rows import RUN, recorded_run, summary_row
 from assay.catalog.transactions import Transactions
+from assay.catalog.writes import check_not_dropped
 from assay.errors import Conflict
 from assay.events import Holder
 from assay.facts import RecordedRun, RunSummary
@@ -45,12 +46,6 @@ class Runs:
         self._transactions = transactions
         self._database, self._write = transactions.database, transactions.write
 
-    def environments(self) -> list[str]:
-        """Return the environments in which something was run or is published, sorted."""
-        query = "select environment from runs union select environment from pointers order by 1"
-        with decoded(self._database.name):
-            return [str(name) for (name,) in self._database.rows(query)]
-
     @contextmanager
     def open(
         self,
@@ -76,6 +71,7 @@ class Runs:
         intended = [f"{product}/{id}" for product in keys]
 
         def begin(writer: Writer) -> dict[str, Holder]:
+            check_not_dropped(writer, environment)
             _check_not_built(writer, keys, recorded)
             row = [id, stamp(at), environment, os.uname().nodename, os.getpid(), asked, user()]
             writer.execute(_INSERT, row)

@@ -20,7 +20,7 @@ def _creating(*names: str) -> list[str]:
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows are ordered by `rowid`
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     3: [*_creating("claims"), "alter table parts add column modified bigint not null default 0"],
@@ -59,6 +59,14 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
     12: [
         "alter table runs add column who text not null default ''",
         *_creating("approvals", "approvals_product"),
+    ],
+    13: [
+        "alter table pointers add column first_at text",
+        *_creating("environments", "bases"),
+        "insert into environments (name, parent, created_at)"
+        " select environment, '', min(at) from"
+        " (select environment, started_at as at from runs"
+        "  union all select environment, at from releases) as used group by environment",
     ],
 }
 

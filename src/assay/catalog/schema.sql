@@ -215,6 +215,25 @@ create table pointers (
   release     bigint not null,
   previous    text not null,
   pinned      integer not null default 0,
+  first_at    text,                       -- when it was published in the environment that it was
+                                          --   copied from; null: it was not copied
+  primary key (environment, product)
+);
+
+-- The environments that were created, and those of older catalogs. The one of the settings exists
+-- always, also without a row.
+create table environments (
+  name       text primary key,
+  parent     text not null,               -- the environment that it was created from, '' for none
+  created_at text not null,
+  dropped_at text                         -- null: it was not dropped
+);
+
+-- What the parent of an environment published when its pointers were copied or promoted last.
+create table bases (
+  environment text not null,
+  product     text not null,
+  version     text not null,
   primary key (environment, product)
 );
 

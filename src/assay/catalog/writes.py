@@ -18,7 +18,7 @@ from assay.catalog.rows import (
     verdict_row,
     version_row,
 )
-from assay.errors import Conflict
+from assay.errors import Conflict, UsageError
 from assay.facts import Move, Part, PartFindings, Release, Verdict, Version
 from assay.plan.waivers import waivers_of
 
@@ -151,10 +151,29 @@ def publish(
     exists, or a waiver or an approval that let one through was withdrawn.
     """
     environment = release.environment
+    check_not_dropped(writer, environment)
     for product, expected in expects.items():
-        _check_pointer(writer, environment, product, expected)
+        check_pointer(writer, environment, product, expected)
     _check_versions(writer, moves)
     _check_waivers(writer, moves)
+    release = add_release(writer, release)
+    for move in moves:
+        move_pointer(writer, environment, release.id, move)
+    if any(move.approvals for move in moves):
+        from assay.catalog.approvals import use_approvals  # most products ask for none
+
+        use_approvals(writer, release, moves)
+    # The run has built these products: others may claim them.
+    writer.many(
+        "delete from claims where run = ? and product = ?",
+        [(release.run, move.product) for move in moves],
+    )
+    return release
+
+
+def add_release(writer: Writer, release: Release) -> Release:
+    """Record a release without its moves; return it with its id and its final time."""
+    environment = release.environment
     [(id,)] = writer.rows("select coalesce(max(id), 0) + 1 from releases")
     [(last,)] = writer.rows(
         "select max(at) from releases where environment = ? and at <= ?",
@@ -168,21 +187,20 @@ def publish(
         "insert into releases values (?, ?, ?, ?, ?)",
         [id, environment, stamp(at), release.run, release.why],
     )
-    for move in moves:
-        move_pointer(writer, environment, id, move)
-    if any(move.approvals for move in moves):
-        from assay.catalog.approvals import use_approvals  # most products ask for none
-
-        use_approvals(writer, replace(release, id=id, at=at), moves)
-    # The run has built these products: others may claim them.
-    writer.many(
-        "delete from claims where run = ? and product = ?",
-        [(release.run, move.product) for move in moves],
-    )
     return replace(release, id=id, at=at)
 
 
-def _check_pointer(writer: Writer, environment: str, product: str, expected: int) -> None:
+def check_not_dropped(writer: Writer, environment: str) -> None:
+    """Raise UsageError when an environment was dropped."""
+    query = "select 1 from environments where name = ? and dropped_at is not null"
+    if writer.rows(query, [environment]):
+        raise UsageError(
+            f"the environment {environment} was dropped",
+            hint=f"`products env create {environment}` creates it anew.",
+        )
+
+
+def check_pointer(writer: Writer, environment: str, product: str, expected: int) -> None:
     """Raise Conflict when a product's pointer is not of the expected release (0: no pointer)."""
     rows = writer.rows(
         "select release from pointers where environment = ? and product = ?", [environment, product]
@@ -224,6 +242,7 @@ def move_pointer(writer: Writer, environment: str, release: int, move: Move) -> 
         "insert into pointers (environment, product, version, release, previous, pinned)"
         " values (?, ?, ?, ?, ?, ?)"
         " on conflict (environment, product) do update set version = excluded.version,"
-        " release = excluded.release, previous = excluded.previous, pinned = excluded.pinned",
+        " release = excluded.release, previous = excluded.previous, pinned = excluded.pinned,"
+        " first_at = null",
         [environment, move.product, move.version, release, move.previous, int(move.pinned)],
     )

@@ -29,6 +29,7 @@ VERBS = {
         "Show what differs between two versions of products: rows, totals, and who is affected."
     ),
     "docs": "Write pages about all products, for people who run no commands.",
+    "env": "Create, list and drop environments: to try a change beside what readers see.",
     "freshness": "Show which promises are kept, due, at risk, late or missed, and why.",
     "gc": "Remove old versions and unused files, and merge small files.",
     "history": "List the versions of a product: how each was checked, and when it was published.",

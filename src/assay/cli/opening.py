@@ -10,7 +10,6 @@ from assay.build.selection import names_for, request_for
 from assay.build.workspace import Workspace, open_workspace
 from assay.decisions import Decision
 from assay.errors import UsageError
-from assay.plan.names import nearest
 from assay.plan.observed import Observed
 from assay.plan.request import Request
 from assay.text import clean
@@ -44,13 +43,6 @@ def opened(
         yield workspace
 
 
-def check_now(workspace: Workspace, now: datetime | None, *, releases: bool = True) -> None:
-    """Check the moment of --now; print a note if the environment is new."""
-    is_new = workspace.check_now(now, releases=releases)
-    if is_new and workspace.environment != workspace.config.environment:
-        click.echo(f"  {workspace.environment} is a new environment", err=True)
-
-
 def note_earlier(workspace: Workspace, now: datetime | None) -> None:
     """Print a note if --now is before the last release: what was published then is not known."""
     try:
@@ -58,17 +50,6 @@ def note_earlier(workspace: Workspace, now: datetime | None) -> None:
     except UsageError:
         text = "--now is before the last release: shown is what is published and observed today, as if it were then"
         click.echo(f"  note: {text}", err=True)
-
-
-def note_unknown(workspace: Workspace) -> None:
-    """Print a note if nothing was ever run in the environment: its name may be mistyped."""
-    name, default = workspace.environment, workspace.config.environment
-    if name != default and name not in (used := workspace.catalog.runs.environments()):
-        hint = (
-            nearest(name, {*used, default})
-            or f"Environments: {', '.join(sorted({default, *used}))}."
-        )
-        click.echo(clean(f"  note: nothing was run in the environment {name}. {hint}"), err=True)
 
 
 def selected(

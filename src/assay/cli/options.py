@@ -25,7 +25,9 @@ def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 ENV = click.option(
-    "--env", metavar="NAME", help="The environment; prod unless configured otherwise."
+    "--env",
+    metavar="NAME",
+    help="The environment (`products env ls` lists them); prod unless configured otherwise.",
 )
 SELECT = click.option(
     "-s",

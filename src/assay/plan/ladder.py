@@ -223,7 +223,7 @@ def _judged(
     if not verdict.passed and restates and (rules := restates.lets_through(verdict.results)):
         return Restate(version=version, rules=rules)
     if not verdict.passed:
-        given = given_waivers(product, facts.waivers(product.name), observed.environment)
+        given = given_waivers(product, facts.waivers(product.name), facts.lineage)
         verdict = with_waivers(verdict, given, observed.now, observed.environment)
         if facts.verdict(version.id, contract, verdict.against) is None:
             return Waive(version=version, verdict=verdict)

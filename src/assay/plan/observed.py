@@ -55,7 +55,11 @@ class Facts(Protocol):
         """Return the newest failed verdict on a version under a contract."""
 
     def restated(self, version: str) -> Sequence[RestatedRows]:
-        """Return the failing rows of a version that may be published, in this environment."""
+        """Return the failing rows of a version that may be published in this environment."""
+
+    @property
+    def lineage(self) -> Collection[str]:
+        """The environment, and those that it was created from: what these waive counts in it."""
 
     def waivers(self, product: str) -> Sequence[Waiver]:
         """Return the recorded waivers of a product that count in this environment or did."""

@@ -273,23 +273,31 @@ def _set_aside(
 class ForgottenMoves(Struct, frozen=True, kw_only=True):
     """The moves to forget.
 
-    `first` has the first release whose pointers are still known, of each environment that loses
-    moves.
+    - `first`: the first release whose pointers are still known, of each environment that loses
+      moves and keeps others.
+    - `environments`: those that were dropped, and that nobody asks about any more.
     """
 
     moves: Sequence[PointerMove] = ()
     first: Mapping[str, int] = field(default_factory=dict)
+    environments: Collection[str] = ()
 
 
-def moves_to_forget(moves: Sequence[PointerMove], first: datetime) -> ForgottenMoves:
-    """Return the moves that are not needed to know what was published at any time since `first`."""
+def moves_to_forget(
+    moves: Sequence[PointerMove], first: datetime, dropped: Mapping[str, datetime] | None = None
+) -> ForgottenMoves:
+    """Return the moves that are not needed to know what was published at any time since `first`.
+
+    All moves of an environment that was `dropped` (when) before that are not needed.
+    """
+    gone = {name for name, at in (dropped or {}).items() if at < first}
     old = [
         move
         for move, following in _with_next(moves)
-        if following is not None and following.at < first
+        if move.environment in gone or (following is not None and following.at < first)
     ]
-    environments = {move.environment for move in old}
+    environments = {move.environment for move in old} - gone
     last = {
         m.environment: m.release for m in moves if m.at < first and m.environment in environments
     }
-    return ForgottenMoves(moves=old, first=last)
+    return ForgottenMoves(moves=old, first=last, environments=gone)

@@ -47,9 +47,8 @@ def against(
                 moments.append(before.built_at)
             ends = [str(settled_before(rule.closes, m, rule.tz, rule.grace)) for m in moments]
             read.append((f"{rule.closes} {rule.grace} {rule.tz}", " ".join(ends)))
-        read.append(("environment", observed.environment))
         read += [
-            (f"restated rows of {each.rule}", digest(each.row_digests))
+            (f"restated rows of {each.rule} in {each.environment}", digest(each.row_digests))
             for each in restated_rows_of(version, observed.facts)
         ]
     if period := judged_at(product):

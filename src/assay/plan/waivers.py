@@ -1,7 +1,7 @@
 """What a waiver lets through although a rule fails: which rows, how many, and until when; pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -24,12 +24,15 @@ def rule_digest(rule: Rule, contract: Contract) -> str:
     return digest([judging, contract.digest if is_code else ""])
 
 
-def given_waivers(product: Product, recorded: Iterable[Waiver], environment: str) -> list[Waiver]:
+def given_waivers(
+    product: Product, recorded: Iterable[Waiver], environments: Collection[str]
+) -> list[Waiver]:
     """Return the waivers of a product, declared and recorded, whether they still count or not.
 
-    One whose rule is gone, or was edited since, is marked as changed.
+    `environments` are the one that it is judged in, and those that it was created from. A waiver
+    whose rule is gone, or was edited since, is marked as changed.
     """
-    declared = [w for w in product.waivers if w.environment in {"", environment}]
+    declared = [w for w in product.waivers if w.environment in {"", *environments}]
     return [*declared, *(_marked(waiver, product) for waiver in recorded)]
 
 

@@ -52,8 +52,7 @@ _RUNS = (
     " and id not in (select run from versions) and id not in (select run from verdicts)"
     " and id not in (select id from runs where asked <> '' order by started_at desc limit ?)"
 )
-
-
+_DROPPED = "select name, dropped_at from environments where dropped_at is not null"
 _OLD_PROMISES = """
     delete from promises where (environment, name, due) in (
       select environment, name, due from (
@@ -142,7 +141,11 @@ def _removal(catalog: Catalog, reader: Reader, rule: KeepRule, now: datetime) ->
     return _Removal(
         versions=[version for version in retention_input.versions if version.id in decided.go],
         stay=decided.stay,
-        past=moves_to_forget(retention_input.moves, kept_since(rule, now, retention_input.running)),
+        past=moves_to_forget(
+            retention_input.moves,
+            kept_since(rule, now, retention_input.running),
+            {name: datetime.fromisoformat(at) for name, at in reader.rows(_DROPPED)},
+        ),
         parts=_unused_parts(reader, versions, decided, may_use=may_use, now=now),
         runs=[run for (run,) in reader.rows(_RUNS, [stamp(kept_since(rule, now)), _LISTED])],
         incidents=old_incidents(reader, now),
@@ -299,7 +302,25 @@ def _remove(writer: Writer, removal: _Removal) -> None:
             " and id not in (select release from moves)",
             [environment, release],
         )
+    for name in removal.past.environments:
+        _forget_environment(writer, name)
     writer.many("delete from runs where id = ?", [(run,) for run in removal.runs])
     forget_codes(writer)
     forget(writer, removal.incidents)
     writer.execute(_OLD_PROMISES, [_MOST_PROMISES])
+
+
+def _forget_environment(writer: Writer, name: str) -> None:
+    """Remove the releases of an environment that was dropped, and the mark that it was.
+
+    The newest release of the catalog stays, and the mark with it: no number is given twice.
+    """
+    writer.execute(
+        "delete from releases where environment = ? and id <> (select max(id) from releases)",
+        [name],
+    )
+    writer.execute("delete from meta where name = ?", [f"since {name}"])
+    writer.execute(
+        "delete from environments where name = ? and name not in (select environment from releases)",
+        [name],
+    )

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from assay.build.workspace import Workspace
 from assay.catalog.catalog import Catalog
+from assay.catalog.known import known_environments
 from assay.catalog.versions import find_version
 from assay.decisions import AwaitApproval, Decision
 from assay.errors import UsageError
@@ -58,7 +59,7 @@ def side_of(
     if re.fullmatch(r"v[0-9a-f]+", what):
         version = find_version(catalog, name, what)
         return Side(short(version.id), version)
-    environments = catalog.environments()
+    environments = known_environments(catalog, workspace.config)
     if what in environments:
         return _at(catalog, name, what, None, what)
     try:
@@ -104,7 +105,7 @@ def compared_products(workspace: Workspace, words: Sequence[str]) -> list[str]:
 
 def _instead_of_product(workspace: Workspace, word: str) -> str:
     """Return what a word that names no product may be."""
-    environments = workspace.catalog.environments()
+    environments = known_environments(workspace.catalog, workspace.config)
     if word == "held":
         return "--held compares what is held back."
     kind = ""

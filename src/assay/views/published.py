@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from assay.catalog import Catalog, shared_catalog
+from assay.catalog.known import check_environment
 from assay.catalog.look import Look, look
 from assay.config import Config
 from assay.engines.tables import StoredTable, split_of, stored
@@ -112,6 +113,7 @@ def published(
     storage = LocalStorage(config.state / "store")
     environment, at = env or config.environment, moment(as_of)
     with reading(storage.root), closing(shared_catalog(config)) as catalog:
+        check_environment(catalog, config, environment)
         if isinstance(at, int):
             _check_release(catalog, environment, at)
         versions = look(catalog, environment, at, names)

@@ -20,7 +20,7 @@ from assay.views.published import Published
 T = TypeVar("T")
 _BATCH = 1000
 _FINER_THAN_PYTHON = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
-_EMPTY = "`products materialize` publishes; with --env, check how the environment is spelled."
+_EMPTY = "`products materialize` publishes."
 _SEE_HISTORY = "`products history NAME` says when it was published."
 _NOT_PUBLISHED = "`products ls` lists what is declared; `products materialize` publishes it."
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from assay.build.inputs import inputs_as_of_now
 from assay.build.workspace import Workspace
+from assay.catalog.reads import lineage
 from assay.errors import UsageError
 from assay.facts import RuleResult, Status, Verdict
 from assay.model import Product, Rule, Waiver
@@ -115,7 +116,7 @@ def waive(workspace: Workspace, name: str, wanted: Wanted) -> tuple[WaiverView, 
         waiver = replace(waiver, rows=by_part)
     waiver = replace(waiver, id=f"w{digest([waiver, now.isoformat()])[:7]}")
     workspace.catalog.waive(waiver)
-    others = given_waivers(product, observed.facts.waivers(name), workspace.environment)
+    others = given_waivers(product, observed.facts.waivers(name), observed.facts.lineage)
     after = verdict and with_waivers(verdict, [*others, waiver], now, workspace.environment)
     effect = _effect(waiver, after)
     return waiver_view(waiver, now), effect
@@ -205,12 +206,13 @@ def waivers(workspace: Workspace, names: Sequence[str] | None = None) -> list[Wa
     """
     products, environment = workspace.graph.products, workspace.environment
     now, used = workspace.clock(), workspace.catalog.waivers_used(environment)
+    counting = lineage(workspace.catalog.database, environment)
     recorded: dict[str, list[Waiver]] = {}
     for waiver in workspace.catalog.waivers(environment):
         recorded.setdefault(waiver.product, []).append(waiver)
     found: list[Waiver] = []
     for name in products if names is None else names:
-        found += given_waivers(products[name], recorded.get(name, ()), environment)
+        found += given_waivers(products[name], recorded.get(name, ()), counting)
     if names is None:
         gone = recorded.keys() - products.keys()
         found += [replace(waiver, changed=True) for name in gone for waiver in recorded[name]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from assay.build.workspace import Workspace
-from assay.cli.opening import note_earlier, note_unknown, opened, promises_of, selected_names
+from assay.cli.opening import note_earlier, opened, promises_of, selected_names
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.printing import print_json
 from assay.cli.report_files import (
@@ -54,7 +54,6 @@ def verb(
     with opened(env, now, last_good=True) as workspace:
         observed = workspace.observe()
         note_earlier(workspace, now)
-        note_unknown(workspace)
         views = _views(workspace, observed, [*names, *select], exclude)
         graph, folder = workspace.graph, folder_in_repository(workspace.config.root)
     if not (everything or names or select):

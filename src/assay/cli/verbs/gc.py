@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from assay.cli.opening import check_now, opened
+from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options
 from assay.cli.printing import print_json
 from assay.plan.retention import KeepReason, KeepRule, KeptFor
@@ -51,7 +51,7 @@ def verb(
 ) -> None:
     """Remove old versions and unused files, and merge small files."""
     with opened(env, now, create=True, reads=False, last_good=True) as workspace:
-        check_now(workspace, now, releases=False)
+        workspace.check_now(now, releases=False)
         config = workspace.config
         rule = KeepRule(
             versions=config.keep_versions if keep is None else keep,

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from assay.cli.opening import note_unknown, opened
+from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options
 from assay.cli.printing import print_json
 from assay.cli.telling import note_misfits
@@ -39,7 +39,6 @@ def verb(
         )
         moment = workspace.clock()
         note_misfits(workspace)
-        note_unknown(workspace)
     if as_json:
         return print_json(views)
     if not views:

@@ -8,7 +8,7 @@ import click
 from msgspec.structs import replace
 
 from assay.build.selection import with_restatements
-from assay.cli.opening import check_now, opened, selected
+from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, EXCLUDE, JOBS, JSON, NOW, SELECT, options
 from assay.cli.report_files import (
     JUNIT,
@@ -146,7 +146,7 @@ def verb(
         raise UsageError("--due builds what is due, and goes with no --force, --parts or --restate")
     reported = mistakes_reported("products materialize", junit, summary)
     with reported, opened(env, now, create=True) as workspace:
-        check_now(workspace, now)
+        workspace.check_now(now)
         finish(workspace)
         observed = workspace.observe()
         request = selected(workspace, observed, selectors, exclude, force=force, part_range=parts)

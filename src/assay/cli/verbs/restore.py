@@ -14,7 +14,7 @@ from assay.build.release import (
     restore_release,
     unpin,
 )
-from assay.cli.opening import check_now, opened
+from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options
 from assay.cli.printing import print_json
 from assay.cli.telling import tell_people
@@ -49,7 +49,7 @@ def verb(
     """Publish an earlier version of a product, or all of an earlier release, and pin it."""
     _check_usage(words, release, unpin_only)
     with opened(env, now, last_good=True) as workspace:
-        check_now(workspace, now)
+        workspace.check_now(now)
         done: Restored | RestoredRelease | Unpinned
         if release is not None:
             done = restore_release(workspace, release)

@@ -6,7 +6,7 @@ from datetime import datetime
 import click
 
 from assay.build.release import retire
-from assay.cli.opening import check_now, opened
+from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options
 from assay.cli.printing import print_json
 from assay.facts import short
@@ -24,7 +24,7 @@ def verb(
 ) -> None:
     """Unpublish products that are no longer declared; `restore` brings one back."""
     with opened(env, now) as workspace:
-        check_now(workspace, now)
+        workspace.check_now(now)
         retired = retire(workspace, {workspace.resolve(name) for name in names}, because)
     if as_json:
         versions = [{"product": name, "version": v} for name, v in retired.versions.items()]

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from assay.cli.opening import check_now, opened, selected
+from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, JOBS, JSON, NOW, options
 from assay.cli.running import print_summary, run_and_report
 from assay.cli.telling import tell_people
@@ -17,7 +17,7 @@ from assay.plan.request import RunOptions
 def verb(env: str | None, now: datetime | None, as_json: bool, jobs: int | None) -> None:
     """Build again what failed or was left in the last run, and what was held because of it."""
     with opened(env, now, create=True) as workspace:
-        check_now(workspace, now)
+        workspace.check_now(now)
         unfinished = workspace.catalog.unfinished(workspace.environment)
         names = [name for name in unfinished if name in workspace.graph.products]
         if names:

@@ -4,7 +4,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.util import find_spec
@@ -15,6 +15,8 @@ from msgspec.structs import replace
 
 from assay.build.standings import Stand
 from assay.build.workspace import Workspace, environment_of, open_workspace
+from assay.catalog import shared_catalog
+from assay.catalog.known import check_environment
 from assay.catalog.leading import lead_of
 from assay.cli.options import ENV, JOBS, JSON, options
 from assay.cli.run_log import RunLog
@@ -90,6 +92,9 @@ def verb(
     """Watch the project: build what is due, again and again, until it is stopped."""
     config = find_config(Path.cwd())
     environment = environment_of(env) or config.environment
+    if environment != config.environment:
+        with closing(shared_catalog(config)) as catalog:
+            check_environment(catalog, config, environment)
     vitals = Vitals(environment, within)
     log = RunLog(sys.stdout, _now, as_json=as_json)
     stop_at_sigterm()

@@ -2,7 +2,7 @@
 
 import click
 
-from assay.cli.opening import note_unknown, opened
+from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options
 from assay.cli.printing import print_json, table
 from assay.times import shown_while
@@ -24,7 +24,6 @@ def verb(env: str | None, as_json: bool, limit: int) -> None:
     """List the last runs: when each was, how it came out, and how long it took."""
     with opened(env, last_good=True) as workspace:
         runs = runs_of(workspace.catalog, workspace.environment, limit)
-        note_unknown(workspace)
     if as_json:
         return print_json(runs)
     return table(

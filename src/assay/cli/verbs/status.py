@@ -5,11 +5,13 @@ from datetime import datetime
 
 import click
 
-from assay.cli.opening import note_unknown, opened, promises_of, selected
+from assay.build.workspace import Workspace
+from assay.cli.opening import opened, promises_of, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
 from assay.cli.printing import print_json, table
 from assay.facts import short
 from assay.plan.ladder import plan
+from assay.text import clean
 from assay.views.status import StatusView, status_of_undeclared
 from assay.views.statuses import statuses
 from assay.views.words.freshness import standing_cell
@@ -28,7 +30,7 @@ def verb(
     """Show which version of each product is published, and whether it is up to date."""
     with opened(env, now, last_good=True) as workspace:
         observed = workspace.observe()
-        note_unknown(workspace)
+        _note_parent(workspace)
         request = selected(workspace, observed, select, exclude)
         steps = plan(workspace.graph, observed, request).steps
         promises = promises_of(workspace, observed, None if select or exclude else steps)
@@ -41,6 +43,16 @@ def verb(
     less = ("rows", "readers see", "promise")
     table(headers, (_row(status, observed.now) for status in views), less=less)
     return None
+
+
+def _note_parent(workspace: Workspace) -> None:
+    """Print what a trial environment was created from, and when."""
+    if workspace.environment == workspace.config.environment:
+        return
+    for each in workspace.catalog.environments.all():
+        if each.name == workspace.environment and each.parent:
+            text = f"{each.name} was created from {each.parent} on {each.created_at:%Y-%m-%d %H:%M}"
+            click.echo(clean(f"  {text}"), err=True)
 
 
 def _row(status: StatusView, now: datetime) -> tuple[object, ...]:
