@@ -10,6 +10,7 @@ from msgspec import Struct
 from assay.declare.words import (
     CalendarDay,
     CalendarDeclaration,
+    DeclaredFunction,
     FileDeclaration,
     PartsDeclaration,
     ProductDeclaration,
@@ -203,42 +204,40 @@ _ON = _Type(
 )
 _DAYS = _Type(_is_listed, 'a list of dates such as "2011-12-24", or the path of a file')
 _ACCESS = _Type(_one_of(*Access), '"private", "protected" or "public"')
+_PRODUCT: Mapping[str, _Type] = {
+    "name": _TEXT,
+    "make": _Type(_is_builder, "a function or a query"),
+    "file": _TEXT,
+    "owner": _TEXT,
+    "purpose": _TEXT,
+    "domain": _optional(_TEXT),
+    "inputs": _Type(_is_inputs, "a mapping of names to names"),
+    "rules": _list_of(_RULE, "rules, such as rule.sql(...)"),
+    "consumers": _list_of(_CONSUMER, "Consumer(name=...)"),
+    "tags": _list_of(_TEXT, "texts"),
+    "event_time": _TEXT,
+    "freshness": _FRESHNESS,
+    "release_group": _TEXT,
+    "dialect": _TEXT,
+    "each": _INPUT,
+    "partition_by": _TEXT,
+    "on_failed_part": _Type(_one_of("hold_product", "hold_part"), '"hold_product" or "hold_part"'),
+    "retries": _optional(_Type(_up_to(MOST_RETRIES), f"a whole number from 0 to {MOST_RETRIES}")),
+    "timeout": _DURATION,
+    "isolate": _BOOL,
+    "changes_with": _Type(
+        _one_of("", *TURNS, NEVER),
+        '"hour", "day", "week", "month", "quarter", "year" or "never"',
+    ),
+    "access": _ACCESS,
+    "version": _TEXT,
+    "deprecated": _Type(_is_dates, 'a mapping of columns to dates, such as "2026-03-01"'),
+    "approval": _list_of(_TEXT, "people, such as cfo@shop.example"),
+    "approvals": _Type(_up_to(_MOST_APPROVALS), "a number of approvals, at least 1"),
+}
 _TYPES: Mapping[type, Mapping[str, _Type]] = {
-    ProductDeclaration: {
-        "name": _TEXT,
-        "make": _Type(_is_builder, "a function or a query"),
-        "file": _TEXT,
-        "owner": _TEXT,
-        "purpose": _TEXT,
-        "domain": _optional(_TEXT),
-        "inputs": _Type(_is_inputs, "a mapping of names to names"),
-        "rules": _list_of(_RULE, "rules, such as rule.sql(...)"),
-        "consumers": _list_of(_CONSUMER, "Consumer(name=...)"),
-        "tags": _list_of(_TEXT, "texts"),
-        "event_time": _TEXT,
-        "freshness": _FRESHNESS,
-        "release_group": _TEXT,
-        "dialect": _TEXT,
-        "each": _INPUT,
-        "partition_by": _TEXT,
-        "on_failed_part": _Type(
-            _one_of("hold_product", "hold_part"), '"hold_product" or "hold_part"'
-        ),
-        "retries": _optional(
-            _Type(_up_to(MOST_RETRIES), f"a whole number from 0 to {MOST_RETRIES}")
-        ),
-        "timeout": _DURATION,
-        "isolate": _BOOL,
-        "changes_with": _Type(
-            _one_of("", *TURNS, NEVER),
-            '"hour", "day", "week", "month", "quarter", "year" or "never"',
-        ),
-        "access": _ACCESS,
-        "version": _TEXT,
-        "deprecated": _Type(_is_dates, 'a mapping of columns to dates, such as "2026-03-01"'),
-        "approval": _list_of(_TEXT, "people, such as cfo@shop.example"),
-        "approvals": _Type(_up_to(_MOST_APPROVALS), "a number of approvals, at least 1"),
-    },
+    ProductDeclaration: _PRODUCT,
+    DeclaredFunction: _PRODUCT,
     PartsDeclaration: {
         "of": _INPUT,
         "back": _Type(_up_to(_MOST_PARTS_BACK), "a number of parts"),

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, Unpack, cast
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -22,6 +22,8 @@ from assay.model import Consumer, Freshness, Where
 
 # As assay.config.PACKAGE, whose module a user's `from assay import product` need not load.
 _PACKAGE = str(Path(__file__).parent.parent)
+P = ParamSpec("P")
+R = TypeVar("R")
 _collected: ContextVar["list[Collected] | None"] = ContextVar("assay_declarations", default=None)
 
 
@@ -159,11 +161,18 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
             return reference.of or alias
         return reference
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the declared function, for unit tests; TypeError for a product in SQL."""
-        if isinstance(self.make, str):
-            raise TypeError(f"{self.name} is made by SQL and cannot be called")
-        return self.make(*args, **kwargs)
+    def __repr__(self) -> str:
+        return f"<product {self.name}, declared at {self.where}>"
+
+
+class DeclaredFunction(
+    ProductDeclaration, Generic[P, R], frozen=True, kw_only=True, eq=False, dict=True
+):
+    """A product that a function builds. It can be called like that function, for unit tests."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return what the function returns for these inputs."""
+        return cast("R", self.make(*args, **kwargs))  # type: ignore[operator]
 
 
 Declaration = SourceDeclaration | ProductDeclaration
@@ -251,7 +260,7 @@ def product(
     name: str | None = None,
     file: str = "",
     **about: Unpack[ProductKeywords],
-) -> Callable[[Callable[..., Any]], ProductDeclaration]:
+) -> Callable[[Callable[P, R]], DeclaredFunction[P, R]]:
     """Declare a product that the decorated function builds.
 
         @product(owner="finance@shop.example", event_time="day")
@@ -308,20 +317,23 @@ def product(
     if function is not None:
         raise TypeError('write @product(owner="...") above the function')
 
-    def declare(function: Callable[..., Any]) -> ProductDeclaration:
+    def declare(function: Callable[P, R]) -> DeclaredFunction[P, R]:
         code = getattr(function, "__code__", None)
         line = code.co_firstlineno if code and code.co_filename == where.file else where.line
-        return _collect(
-            ProductDeclaration(
-                where=Where(where.file, line),
-                module=module,
-                name=name or str(getattr(function, "__name__", "?")),
-                make=function,
-                file=file,
-                variables=read_now(function),
-                **about,
-            )
+        declared: DeclaredFunction[P, R] = DeclaredFunction(
+            where=Where(where.file, line),
+            module=module,
+            name=name or str(getattr(function, "__name__", "?")),
+            make=function,
+            file=file,
+            variables=read_now(function),
+            **about,
         )
+        _collect(declared)
+        declared.__dict__.update(  # for `help(orders)` and `inspect.signature(orders)`
+            __doc__=function.__doc__, __name__=declared.name, __wrapped__=function
+        )
+        return declared
 
     return declare
 

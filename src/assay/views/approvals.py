@@ -17,7 +17,6 @@ from assay.model import Product
 from assay.plan.approvals import decide_on_approval, logic_of, what_is_approved, why_void
 from assay.plan.digests import digest
 from assay.plan.ladder import plan
-from assay.plan.names import nearest
 from assay.plan.observed import Observed
 from assay.plan.states import published_version
 from assay.views.figures import FiguresView
@@ -111,7 +110,6 @@ def approve(
     `id` is the beginning of its id. Raises UsageError, with everything that is wrong, for what does
     not await approval, and for somebody who may not approve it.
     """
-    check_environment(workspace)
     situation = _situation(workspace, name)
     product, now = situation.product, workspace.clock()
     problems = []
@@ -169,7 +167,6 @@ def withdraw_approval(
 
     Raises UsageError if there is none, or a release used it.
     """
-    check_environment(workspace)
     approvals = [
         approval
         for approval in workspace.catalog.approvals.of(workspace.environment)
@@ -185,16 +182,6 @@ def withdraw_approval(
         )
     workspace.catalog.approvals.withdraw(usable[-1], workspace.clock())
     return _view(usable[-1], "withdrawn")
-
-
-def check_environment(workspace: Workspace) -> None:
-    """Raise UsageError for an environment in which nothing was ever run."""
-    known = workspace.catalog.runs.environments()
-    if workspace.environment not in known:
-        raise UsageError(
-            f"there is no environment {workspace.environment!r}",
-            hint=nearest(workspace.environment, known) or f"There is {', '.join(known) or 'none'}.",
-        )
 
 
 def approvals(workspace: Workspace, names: Collection[str]) -> ApprovalsView:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from assay.catalog import Catalog
+from assay.catalog.reads import lineage
 from assay.facts import Status, Version
 from assay.model import Product, Rule
 from assay.plan.promise_state import State
@@ -74,10 +75,10 @@ def product_page(look: Look, catalog: Catalog, name: str) -> Page:
     )
     pointer = look.pointers.get(name)
     published = catalog.version(pointer.version) if pointer else None
+    counting = lineage(catalog.database, look.environment)
     recorded = [w for w in catalog.waivers(look.environment) if w.product == name]
     waivers = [
-        waiver_view(waiver, look.now)
-        for waiver in given_waivers(product, recorded, look.environment)
+        waiver_view(waiver, look.now) for waiver in given_waivers(product, recorded, counting)
     ]
     return Page(
         path=place("product", name),
