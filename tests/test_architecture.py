@@ -50,6 +50,7 @@ LATE = {
     ("build.would_change", "build.differences"),
     ("build.would_change", "catalog.differences"),
     ("catalog.facts", "catalog.differences"),
+    ("cli.verbs.diff", "views.what_if"),
     ("cli.telling", "watch.notify"),
     ("cli.telling", "watch.telling"),
     ("cli.verbs.materialize", "build.due"),

@@ -25,7 +25,7 @@ from assay.views.column_lineage import (
     FlowView,
     UnknownView,
 )
-from assay.views.diff_views import DiffView, RowView, RuleMoveView, SideView
+from assay.views.diff_views import DiffView, EffectView, RowView, RuleMoveView, SideView
 from assay.views.environments import EnvironmentView
 from assay.views.figures import FiguresView, TotalView
 from assay.views.files import CopyView, FileView, SourceView
@@ -171,7 +171,7 @@ RARE = (
     | {("compacted", f.name) for f in fields(Compacted)}
     | {("diff", name) for name in ("columns_added", "columns_removed", "columns_retyped", "notes")}
     | {("decision", "waived"), ("rule", "waived"), ("decision", "void")}
-    | {("diff", "groups"), ("differing row", "copies")}
+    | {("diff", "groups"), ("differing row", "copies"), ("effect", "why")}
     | {("check", "against"), ("found problem", "of"), ("found problem", "removed")}
     | {("found problem", "column"), ("found problem", "details")}
     | {("problem detail", f.name) for f in fields(DetailView)}
@@ -314,6 +314,7 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("compared version", SideView),
         ("compared total", TotalView),
         ("figures", FiguresView),
+        ("effect", EffectView),
         ("differing row", RowView),
         ("moved result", RuleMoveView),
         ("check", CheckView),

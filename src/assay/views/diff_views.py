@@ -49,6 +49,7 @@ class DiffView(View, frozen=True, kw_only=True):
     - `totals` of the whole versions, `groups` those of groups that moved, largest first.
     - `rows`: the largest differences.
     - `notes`: what readers of this have to know, such as a key that repeats.
+    - `effects`: what a version that is held back would change downstream, as far as it was tried.
     """
 
     product: str
@@ -69,9 +70,25 @@ class DiffView(View, frozen=True, kw_only=True):
     downstream: tuple[str, ...] = ()
     affects: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    effects: tuple["EffectView", ...] = ()
 
     @property
     def differs(self) -> bool:
         """Return whether rows or columns differ."""
         columns = self.columns_added or self.columns_removed or self.columns_retyped
         return bool(self.new or self.changed or self.gone or columns)
+
+
+class EffectView(View, frozen=True, kw_only=True):
+    """What would become of a product downstream if a version that is held back were published.
+
+    - `result`: `would change`, `the same`, `would be held back`, `would fail`, `would wait`, or
+      `not tried`.
+    - `why`: the rules that it would fail, the error, or why it was not tried.
+    - `difference`: what would change; None where it is not known.
+    """
+
+    product: str
+    result: str
+    why: str = ""
+    difference: DiffView | None = None

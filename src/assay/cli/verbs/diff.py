@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from assay.build.compared_columns import DiffOptions
 from assay.cli.opening import opened
@@ -27,6 +28,12 @@ from assay.views.words.numbers import count_of
     "--after", metavar="WHAT", help="What to compare it with; default: what is published."
 )
 @click.option("--held", is_flag=True, help="Compare what is published with what is held back.")
+@click.option(
+    "--downstream/--no-downstream",
+    "downstream",
+    default=None,
+    help="With --held: build what depends on it on trial, also functions; default: queries, if fast.",
+)
 @click.option(
     "--key", multiple=True, metavar="COLUMN", help="Match rows by this column; repeatable."
 )
@@ -72,6 +79,7 @@ def verb(
     before: str | None,
     after: str | None,
     held: bool,
+    downstream: bool | None,
     key: tuple[str, ...],
     measure: tuple[str, ...],
     by: tuple[str, ...],
@@ -88,6 +96,10 @@ def verb(
     """
     if held and after:
         raise UsageError("give --held or --after, not both")
+    if downstream is not None and not held:
+        raise UsageError(
+            "--downstream says what a version that is held back would change: add --held"
+        )
     if held and not before:
         before = "published"
     options = DiffOptions(key=key, measures=measure, by=by, tolerance=tolerance, limit=count, to=to)
@@ -101,6 +113,11 @@ def verb(
             options,
             lenient=len(selected) != 1,
         )
+        if held and (downstream or len(found.views) == 1):
+            from assay.views.what_if import with_effects  # only of what is held back
+
+            views = [with_effects(workspace, view, asked=downstream) for view in found.views]
+            found = replace(found, views=views)
     differing = [view for view in found.views if view.differs or len(found.views) == 1]
     if as_json or format == "json":
         return print_json(list(found.views))

@@ -6,12 +6,13 @@ from typing import Any
 
 from assay.engines.difference import RowChange
 from assay.text import clean
-from assay.views.diff_views import DiffView, RowView
+from assay.views.diff_views import DiffView, EffectView, RowView
 from assay.views.words.figures import shown, signed, total_text
 from assay.views.words.numbers import count_of
 
 _MARKUP = re.compile(r"[&<>\\|`*\[\]@#!~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=[a-z])://")
 _MOST = 12  # downstream products that are named
+_TOTALS = 3  # of a product downstream
 _SIGNS = {RowChange.NEW: "+", RowChange.CHANGED: "~", RowChange.GONE: "-"}
 
 
@@ -35,12 +36,26 @@ def _lines(view: DiffView) -> Iterator[str]:
     width = max((len(move.text) for move in view.rules), default=0)
     for move in view.rules:
         yield f"  rule  {move.text:{width}}  {move.before or 'not judged'} -> {move.after or 'not judged'}"
-    if view.downstream:
+    yield from (line for effect in view.effects for line in _effect_lines(effect))
+    if view.downstream and not view.effects:
         names = view.downstream[:_MOST]
         more = f" and {len(view.downstream) - _MOST} more" if len(view.downstream) > _MOST else ""
         yield f"  reaches  {', '.join(names)}{more}"
     if view.affects:
         yield f"  affects  {', '.join(view.affects)}"
+
+
+def _effect_lines(effect: EffectView) -> Iterator[str]:
+    """Yield what would become of a product downstream: the totals, and the largest differences."""
+    difference = effect.difference
+    texts = [effect.why] * bool(effect.why)
+    if difference:
+        texts += [summary(difference)] if difference.key or difference.rows else difference.notes
+        moved = [total for total in difference.totals if total.by]
+        texts += [f"{total.column} {signed(total.by)}" for total in moved[:_TOTALS]]
+    yield f"  {effect.result:13}  {'  '.join([effect.product, *texts])}"
+    if difference:
+        yield from (f"  {'':13}    {row_text(row)}" for row in difference.rows)
 
 
 def _of_rows(view: DiffView) -> Iterator[str]:
@@ -112,6 +127,8 @@ def diff_markdown(views: Sequence[DiffView]) -> Iterator[str]:
                 cells = [row.change, _pairs(row.key), _pairs(row.before), _pairs(row.after)]
                 yield f"| {' | '.join(map(_cell, cells))} |"
             yield ""
+        for effect in view.effects:
+            yield from (f"- {_cell(line.strip())}" for line in _effect_lines(effect))
         for move in view.rules:
             yield f"- rule {_cell(move.text)}: {move.before or 'not judged'} → {move.after or 'not judged'}"
         if view.affects:
