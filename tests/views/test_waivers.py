@@ -155,6 +155,12 @@ def test_in_another_environment_it_does_not_count(shop: Place) -> None:
         (["--until", "2024-01-31", "--measured", "1"], "has no limit that a value may exceed"),
         (["--until", "2024-01-31", "--rows", "1", "--measured", "1"], "not both"),
         (["--until", "2024-01-31", "--key", "day"], "--key should be COLUMN=VALUE"),
+        (["--until", "2024-01-31", "--rows", "1", "--part", "x"], "sales.days is not in parts"),
+        (
+            ["--until", "2024-01-31", "--rows", "1", "--key", "day=3"],
+            "--key is about the rows that fail now: it goes with no --rows or --measured",
+        ),
+        (["--until", "2024-01-31", "--because", "x" * 1001], "have at most 1,000 characters"),
         ([], "a waiver needs --rule and --until"),
     ],
 )
@@ -200,6 +206,7 @@ def test_one_that_is_declared(shop: Place) -> None:
         ('"sales.days", rule="large", rows=0', "rows=0 should be a number of rows"),
         ('"sales.days", rule="large", measured=1', "measures no such value"),
         ('"sales.days", rule="large", rows=1, parts="x"', "parts='x' should be a list of texts"),
+        ('"sales.days", rule="large", rows=1, parts=["x"]', "sales.days is not in parts"),
     ],
 )
 @pytest.mark.long
@@ -236,6 +243,50 @@ sql_product("parts", "select day, n from visits", owner="o", partition_by="day",
     assert done.code == 0, done.err
     place.run("materialize", *AT)
     assert [row["n"] for row in place.query("from parts order by day")] == [1, 20, 3]
+
+
+def test_a_part_in_advance_is_one_that_can_come(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+visits = source.files("visits/{day:date}.csv", columns={"n": "bigint"})
+sql_product("parts", "select day, n from visits", owner="o", partition_by="day",
+    rules=[rule.sql("few", "select day, n from this where n > 9")])
+""",
+        header=True,
+    )
+    place.write("visits/2024-01-01.csv", "n\n1\n")
+    assert place.run("materialize", "--now", "2024-01-04T07:00").code == 0
+    waive = ["waive", "parts", "--rule", "few", "--until", "2024-01-31", "--rows", "1"]
+    waive += ["--because", "known", "--now", "2024-01-05T07:00", "--part"]
+    wrong = place.run(*waive, "2024-1-2")
+    assert wrong.code == 2
+    assert "--part: '2024-1-2' is no day" in wrong.err
+    assert place.run(*waive, "2024-01-02").code == 0
+    place.write("visits/2024-01-02.csv", "n\n20\n")
+    assert place.run("materialize", "--now", "2024-01-05T08:00").code == 0
+    place.write("visits/2024-01-03.csv", "n\n30\n")
+    assert place.run("materialize", "--now", "2024-01-05T09:00").code == 3
+
+
+def test_none_one_and_many_are_listed(shop: Place) -> None:
+    assert shop.run("waivers", "--json").json == []
+    assert shop.run("waivers").out == "no waivers\n"
+    ends = ["2024-03-31", "2024-01-06", "2024-01-31"]
+    for n, until in enumerate(ends):
+        done = shop.run(*WAIVE, "--until", until, "--rows", "1", "--because", f"reason {n}")
+        assert done.code == 0, done.err
+    listed = shop.run("waivers", "--json", "--now", "2024-01-18T00:00").json
+    assert [(w["until"], w["state"]) for w in listed] == [
+        ("2024-01-31", "expiring"),
+        ("2024-03-31", "open"),
+        ("2024-01-06", "expired"),
+    ]
+    text = shop.run("waivers", "--now", "2024-01-18T00:00").out
+    assert [line.split()[1] for line in text.splitlines()[::3]] == [
+        "expiring,", "open,", "expired,"
+    ]  # fmt: skip
+    assert shop.run("waivers", "total", "--json").json == []
 
 
 BOUNDS = """

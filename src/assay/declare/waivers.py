@@ -13,6 +13,7 @@ from assay.errors import UsageError
 from assay.model import Product, Waiver, Where
 from assay.plan.digests import digest
 from assay.plan.names import nearest, rule_of
+from assay.plan.waivers import LONGEST, wrong_parts
 
 _HINT = 'waiver("finance.orders", rule="no large line", rows=1, until="2027-01-31", because="...")'
 
@@ -53,6 +54,8 @@ def _read(
         wrong(f"until={declared.until!r} is no date", 'Write "2027-01-31".')
     if not (isinstance(declared.because, str) and declared.because.strip()):
         wrong("because= should say why")
+    elif len(declared.because) > LONGEST:
+        wrong(f"because= has at most {LONGEST:,} characters")
     if rule.closes:
         wrong(f"{rule.text!r} is about settled rows, which are restated, not waived")
     if (declared.rows is None) == (declared.measured is None):
@@ -68,6 +71,8 @@ def _read(
     parts = declared.parts
     if not (isinstance(parts, list | tuple) and all(isinstance(part, str) for part in parts)):
         wrong(f"parts={parts!r} should be a list of texts")
+    elif no_part := wrong_parts(product, parts):
+        wrong(f"parts={list(parts)!r}: {no_part}")
     texts = {"approved_by": declared.approved_by, "environment": declared.environment}
     for name, value in texts.items():
         if not isinstance(value, str):

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from assay.facts import RuleResult, Status, Verdict, WaiverOver, worst_status
 from assay.model import Contract, Product, Rule, Waiver
 from assay.plan.digests import digest, non_defaults
+from assay.plan.parts import is_key
 
+LONGEST = 1000  # characters of a reason
 _ONLY_SHOWN = {"text", "where", "dimension", "because", "owner", "review_by"}
 
 
@@ -41,6 +43,16 @@ def _marked(waiver: Waiver, product: Product) -> Waiver:
     rule = next((rule for rule in contract.rules if rule.text == waiver.rule), None)
     is_same = rule and waiver.rule_digest in {"", rule_digest(rule, contract)}
     return waiver if is_same else replace(waiver, changed=True)
+
+
+def wrong_parts(product: Product, parts: Iterable[str]) -> str:
+    """Return which of these can be no part of a product, in words; '' if all can be."""
+    parts = list(parts)
+    if parts and product.partition is None:
+        return f"{product.name} is not in parts"
+    grain = product.partition.grain if product.partition else ""
+    wrong = [part for part in parts if not part or (grain and not is_key(part, grain))]
+    return f"{wrong[0]!r} is no {grain or 'part'}" if wrong else ""
 
 
 def with_waivers(

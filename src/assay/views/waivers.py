@@ -16,7 +16,7 @@ from assay.model import Product, Rule, Waiver
 from assay.plan.digests import digest
 from assay.plan.names import rule_of
 from assay.plan.verdicts import held_back_verdict
-from assay.plan.waivers import given_waivers, rule_digest, with_waivers
+from assay.plan.waivers import LONGEST, given_waivers, rule_digest, with_waivers, wrong_parts
 from assay.rules.identify import rows_by_digest
 from assay.views.rules import failures
 from assay.views.view import View
@@ -141,6 +141,15 @@ def _check(
         )
     if not wanted.because:
         problems.append("--because should say why")
+    if len(wanted.because) > LONGEST or len(wanted.approved_by) > LONGEST:
+        problems.append(f"--because and --approved-by have at most {LONGEST:,} characters")
+    is_bound = wanted.rows is not None or wanted.measured is not None
+    if is_bound and wanted.key:
+        problems.append(
+            "--key is about the rows that fail now: it goes with no --rows or --measured"
+        )
+    if is_bound and (wrong := wrong_parts(product, wanted.parts)):
+        problems.append(f"--part: {wrong}")
     if wanted.until < now.astimezone(UTC).date():
         problems.append(f"--until {wanted.until} is in the past")
     longest = now.astimezone(UTC).date() + timedelta(days=config.waiver_days)
