@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from assay.build.compared_columns import DiffOptions
 from assay.build.on_trial import TriedBelow, to_try, tried_below
 from assay.build.workspace import Workspace
-from assay.decisions import Blocked, Held, Keep, Publish
+from assay.decisions import AwaitApproval, Blocked, Held, Keep, Publish
 from assay.errors import AssayError
 from assay.events import Failed, Result
 from assay.facts import Status, Version
@@ -64,7 +64,7 @@ def _effect(tried: TriedBelow, observed: Observed, result: Result) -> EffectView
         case Keep():
             pinned = "it is pinned" if end.pinned else ""
             return EffectView(product=name, result="the same", why=pinned)
-        case Publish() | Blocked():
+        case Publish() | AwaitApproval() | Blocked():
             failed = [
                 each.text
                 for each in end.verdict.results
