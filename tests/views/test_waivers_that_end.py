@@ -129,3 +129,7 @@ def test_the_incident_begins_when_the_block_is_back(shop: Place) -> None:
     assert shop.run("materialize", "--now", "2024-02-03T07:00").code == 3
     [incident] = shop.run("incidents", "--json", "--now", "2024-02-03T07:00").json
     assert incident["began"].startswith("2024-02-01T00:00:00")
+    [over] = incident["over"].values()
+    assert over.startswith("the waiver w")
+    assert over.endswith(" expired on 2024-01-31")
+    assert over in shop.run("incidents", "--now", "2024-02-03T07:00").out

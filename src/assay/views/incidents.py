@@ -37,7 +37,10 @@ class ToldView(View, frozen=True, kw_only=True):
 
 
 class IncidentView(View, frozen=True, kw_only=True):
-    """One incident; the durations are in seconds, and None for what did not happen yet."""
+    """One incident; the durations are in seconds, and None for what did not happen yet.
+
+    `over` are the waivers that would let its rules through, if they were not over, by rule.
+    """
 
     id: int
     about: str
@@ -47,6 +50,7 @@ class IncidentView(View, frozen=True, kw_only=True):
     closed: datetime | None
     ending: Ending | None
     rules: tuple[str, ...]
+    over: Mapping[str, str]
     parts: tuple[str, ...]
     error: str
     reason: str
@@ -137,6 +141,7 @@ def incident_view(incident: Incident, notices: Iterable[Notice], graph: Graph) -
         closed=incident.closed,
         ending=incident.ending,
         rules=cause.rules,
+        over=cause.over,
         parts=cause.parts,
         error=cause.error,
         reason=cause.reason,

@@ -56,6 +56,7 @@ def _lines(view: IncidentView, now: datetime) -> Iterator[str]:
     yield f"  {view.id:>3}  {view.kind:<9}  {view.about}  since {second(view.began)}, {state}"
     if view.rules:
         yield f"       rules: {'; '.join(view.rules)}"
+    yield from (f"       {text}" for text in view.over.values())
     if view.parts:
         yield f"       parts: {', '.join(view.parts)}"
     for text in (view.error.partition("\n")[0], view.reason):
