@@ -58,6 +58,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 # The statements that make a catalog of today's schema one of the oldest that is still migrated.
 TO_SCHEMA_3 = [
     *(
+        f"drop index {index}"
+        for index in ["runs_when", "versions_run", "verdicts_run", "verdicts_when"]
+    ),
+    *(
         f"drop table {table}"
         for table in (
             [

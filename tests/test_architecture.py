@@ -44,6 +44,9 @@ LATE = {
     ("plan.ladder", "plan.approvals"),
     ("catalog.catalog", "catalog.environments"),
     ("catalog.catalog", "catalog.incidents"),
+    ("cli.verbs.materialize", "build.budgets"),
+    ("config", "budgets"),
+    ("views.statuses", "build.budgets"),
     ("catalog.catalog", "catalog.promises"),
     ("cli.opening", "views.promises"),
     # Only where something is held back, or restated.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from assay.views.diff import diff
     from assay.views.notes import notes
     from assay.views.read import PartsHeldBack, connect, path, read
+    from assay.views.record import record
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "path",
     "product",
     "read",
+    "record",
     "rule",
     "source",
     "sql_product",
@@ -50,6 +52,7 @@ _FROM = {
     "notes": "views.notes",
     "path": "views.read",
     "read": "views.read",
+    "record": "views.record",
 }
 
 

@@ -36,6 +36,7 @@ class Config(Struct, frozen=True, kw_only=True):
     - `packages`: installed packages whose version counts as code.
     - `waiver_days`, `waiver_approvers`: for how long a rule can be waived, and who may approve it;
       without approvers, nobody has to.
+    - `budget`: the budget of each product that declares none of its own; '' for none.
     - `notify`: who is told of incidents, and how.
     - `policy`: what each product and source has to declare.
     """
@@ -55,6 +56,7 @@ class Config(Struct, frozen=True, kw_only=True):
     keep_days: int = 30
     waiver_days: int = 180
     waiver_approvers: tuple[str, ...] = ()
+    budget: str = ""
     reads: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     access: Literal["owner", "group"] = "owner"
@@ -208,6 +210,13 @@ def _wrong(name: str, value: Any, default: Any) -> str:
         return 'should be a size such as "2GB"'
     if name == "retries" and not 0 <= value <= MOST_RETRIES:
         return f"should be between 0 and {MOST_RETRIES}"
+    if name == "budget" and value:
+        from assay.budgets import MAY_BE_WRITTEN, budget_of  # only for projects that have one
+
+        try:
+            budget_of(value)
+        except ValueError as error:
+            return f"{error}. {MAY_BE_WRITTEN}"
     if name == "timeout" and value:
         try:
             while_of(value)

@@ -508,6 +508,7 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     - `waivers`: what is declared to be let through although a rule fails.
     - `approvers`: who may approve a version before it is published; () when nobody has to.
     - `approvals`: how many of them have to; `approved` are the approvals that are declared.
+    - `budget`: how often in a period a promise may be missed, or data be held back; '' for none.
     """
 
     name: str
@@ -540,6 +541,7 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     approvers: tuple[str, ...] = ()
     approvals: int = 1
     approved: tuple[Approval, ...] = ()
+    budget: str = ""
 
     @cached_property
     def rule_inputs(self) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-# Evaluated by `plan.policies`; `logic_drift` by comparing with another revision.
+# Evaluated by `plan.policies`; `logic_drift` by comparing with another revision; `budget` when
+# something is waived or restated.
 POLICIES = (
     "owner",
     "purpose",
@@ -18,6 +19,7 @@ POLICIES = (
     "review",
     "expired_waivers",
     "logic_drift",
+    "budget",
 )
 SEVERITIES = ("error", "warning", "off")
 _FUNCTION = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*"  # compiled only where it is needed

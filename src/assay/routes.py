@@ -10,7 +10,16 @@ from msgspec.structs import fields
 from assay.apprise_names import unknown_service
 
 RESTORED = "restored"
-WHEN = ("held back", "failed", "late", "missed", "at risk", "too often late", RESTORED)
+WHEN = (
+    "held back",
+    "failed",
+    "late",
+    "missed",
+    "at risk",
+    "too often late",
+    "budget spent",
+    RESTORED,
+)
 PLACEHOLDERS = ("{owner}", "{contact}")
 VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", re.ASCII)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*(?=://)")
@@ -29,7 +38,7 @@ class Route(Struct, frozen=True, kw_only=True):
       `{contact}` stand for the owners of the products and the contacts of their consumers.
     - `when`: what is told: the kinds of incidents, and `restored` for their end.
     - `owner`, `consumer`, `domain`: patterns (`*`) of affected products; () for any.
-    - `severity`: "error" leaves out what is only at risk or too often late.
+    - `severity`: "error" leaves out what is only at risk, too often late, or a spent budget.
     """
 
     name: str

@@ -528,7 +528,16 @@ def test_which_waivers_were_used_is_kept_by_environment(opened: Callable[..., Ca
     assert opened().waivers_used("dev") == {"w1", "w2"}
     assert opened().waivers_used("prod") == set()
     catalog.waive(replace(WAIVER, environment="dev"))
-    later = ("drop table approvals", "alter table runs drop column who")
+    indexes = ("runs_when", "versions_run", "verdicts_run", "verdicts_when", "promises_due")
+    later = (
+        "drop table approvals",
+        "alter table runs drop column who",
+        *(f"drop index {index}" for index in indexes),
+        "alter table restatements drop column approved_by",
+        "drop table environments",
+        "drop table bases",
+        "alter table pointers drop column first_at",
+    )
     for statement in ("drop table waivers_used", "drop table differences", *later):
         change(catalog, statement)
     change(catalog, "update meta set value = '11' where name = 'schema'")

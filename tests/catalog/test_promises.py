@@ -77,7 +77,7 @@ def test_a_window_is_replaced_and_forgotten(catalog: Catalog) -> None:
 
 
 def test_gc_keeps_the_last_of_each(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gc_facts, "_MOST_PROMISES", 3)
+    monkeypatch.setattr(gc_facts, "MOST_PROMISES", 3)
     several = [outcome(name, days) for name in ("d.p", "d.q") for days in range(5)]
     catalog.promises.record("prod", [*several, outcome("d.r")])
     collect(catalog, KeepRule(), DUE + 900 * DAY)

@@ -12,7 +12,7 @@ visits = source.files("visits/{day:date}.csv", columns={"id": ("bigint", "number
 sql_product("lines", "select x, timestamp '2024-01-03 07:00' as at from numbers", owner="ann@shop",
     purpose="All lines.", tags=["core"], event_time="at",
     rules=[rule.fresh_event_time(within="3 days"), rule.sql("few", "from this where x > 2", severity="warning")])
-sql_product("total", "select sum(x)::bigint as total from lines", owner="bob@shop", purpose="The total of all lines.",
+sql_product("total", "select sum(x)::bigint as total from lines", owner="bob@shop", purpose="The total of all lines.", budget="1 held back a month",
     rules=[rule.sql("is small", "select total from this where total > 10", because="It always was.", owner="bob@shop")],
     freshness=Freshness(by="07:00"), consumers=[Consumer(name="desk", decides="discounts", contact="desk@shop")])
 sql_product("signed", "select count(*) as n from numbers", owner="ann@shop", approval=["eva@shop", "bob@shop"])
@@ -166,6 +166,8 @@ def look(place: Place, recorder: Recorder) -> None:
     assert place.run("restore", "lines", published, "--env", "try").code == 0
     run("env ls", "env", "ls")
     run("env drop", "env", "drop", "try")
+    run("record", "record", "total", "--now", "2024-01-05T10:00")
+    run("record", "record", "--month", "2024-01", "--now", "2024-01-05T10:00")
     run("diff", "diff", "total", "--held", "--measure", "total")
     run("diff", "diff", "lines")
     run("runs", "runs")

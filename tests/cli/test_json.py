@@ -33,6 +33,7 @@ from assay.views.freshness import CauseView, FreshnessView
 from assay.views.history import HistoryView
 from assay.views.incidents import IncidentView, ToldView
 from assay.views.query_text import QueryView
+from assay.views.record import BudgetView, RecordView
 from assay.views.results import ResultKind
 from assay.views.rules import RuleHistoryView, RuleWay
 from assay.views.runs import RunView
@@ -310,6 +311,8 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("approvals", ApprovalsView),
         ("awaiting version", AwaitingApprovalView),
         ("env ls", EnvironmentView),
+        ("record", RecordView),
+        ("used budget", BudgetView),
         ("diff", DiffView),
         ("compared version", SideView),
         ("compared total", TotalView),

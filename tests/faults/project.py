@@ -67,7 +67,7 @@ def below_steady(steady: pl.LazyFrame) -> pl.LazyFrame:
     return steady
 
 strict = sql_product("strict", "select gen from base", owner="o", rules=[
-    rule.sql("the second generation is barred", "select gen from this where gen = 2")])
+    rule.sql("the second generation is barred", "select gen from this where gen = 2")], budget="1 held back a year")
 
 after_strict = sql_product("after_strict", "select distinct gen from strict", owner="o")
 """

@@ -127,6 +127,7 @@ class Recorder:
                 row_digests=row_digests,
                 because=restatement.because,
                 who=restatement.who,
+                approved_by=restatement.approved_by,
                 at=workspace.clock(),
             )
             for rule, row_digests in step.rules.items()

@@ -121,7 +121,7 @@ class Catalog(CatalogReads):
 
     def restate(self, rows: Sequence[RestatedRows]) -> None:
         """Record failing rows that were examined and may be published."""
-        query = f"insert into restatements ({RESTATED}) values (?, ?, ?, ?, ?, ?, ?, ?)"
+        query = f"insert into restatements ({RESTATED}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self.write(lambda writer: writer.many(query, map(restated_row, rows)))
 
     def waive(self, waiver: Waiver) -> None:

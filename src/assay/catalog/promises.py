@@ -15,6 +15,7 @@ from assay.plan.outcomes import PromiseOutcome, Reach
 from assay.plan.promise_state import State
 from assay.plan.shares import Tally
 
+MOST_PROMISES = 1000  # that gc leaves of each product and source: those that fell due last
 _OUTCOME = "name, due, state, came, as_of, cause, basis"
 _WATCHED = """
     select w.name, w.freshness, w.since, (
@@ -52,9 +53,12 @@ class Promises:
     def __init__(self, transactions: Transactions) -> None:
         self._database, self._write = transactions.database, transactions.write
 
-    def watched(self, environment: str) -> Mapping[str, Watched]:
-        """Return the watched windows, by the name of their product or source."""
-        rows = self._database.rows(_WATCHED, [environment])
+    def watched(self, environment: str, name: str = "") -> Mapping[str, Watched]:
+        """Return the watched windows, or the one of a name, by the name of product or source."""
+        query, values = _WATCHED, [environment]
+        if name:
+            query, values = f"{_WATCHED} and w.name = ?", [environment, name]
+        rows = self._database.rows(query, values)
         with decoded(self._database.name):
             return {
                 name: Watched(
@@ -99,6 +103,18 @@ class Promises:
             " order by due desc limit ?"
         )
         rows = self._database.rows(query, [environment, name, limit])
+        with decoded(self._database.name):
+            return [_outcome(row) for row in rows]
+
+    def between(
+        self, environment: str, name: str, since: datetime, until: datetime
+    ) -> Sequence[PromiseOutcome]:
+        """Return how promises came out that fell due from `since` and before `until`, in order."""
+        query = (
+            f"select {_OUTCOME} from promises where environment = ? and name = ?"
+            " and due >= ? and due < ? order by due"
+        )
+        rows = self._database.rows(query, [environment, name, stamp(since), stamp(until)])
         with decoded(self._database.name):
             return [_outcome(row) for row in rows]
 

@@ -88,6 +88,7 @@ class _RestatedRow(_Row):
     parts: str
     because: str
     who: str
+    approved_by: str
 
 
 class _WaiverRow(_Row):
@@ -200,6 +201,7 @@ def restated_row(w: RestatedRows) -> list[Any]:
         to_json(dict(w.row_digests)),
         w.because,
         w.who,
+        w.approved_by,
     ]
 
 
@@ -431,6 +433,7 @@ def restated_of(row: Sequence[Any]) -> RestatedRows:
         row_digests=_texts_of.decode(fields.parts),
         because=fields.because,
         who=fields.who,
+        approved_by=fields.approved_by,
         at=moment_of(fields.at),
     )
 

@@ -20,6 +20,7 @@ create table runs (
   code        text not null default '',   -- digest of the code that it built and judged by; '': not known
   who         text not null default ''    -- the user of the system who ran it; '': not known
 );
+create index runs_when on runs (environment, started_at);
 
 -- The code that runs built and judged by: files and declarations of a project, as they were read.
 create table codes (
@@ -73,6 +74,7 @@ create table versions (
 create unique index versions_seq on versions (seq);
 create index versions_key on versions (product, key, seq);
 create index versions_code on versions (product, code);
+create index versions_run on versions (run, product, id);
 
 -- Rows that versions share: a file, or rows of one.
 create table parts (
@@ -123,6 +125,8 @@ create table verdicts (
   failed_parts text not null default '[]',-- JSON: the parts that failed a rule
   primary key (version, contract, against)
 );
+create index verdicts_run on verdicts (run, version);
+create index verdicts_when on verdicts (status, judged_at);
 
 -- Failing rows of a version that a person examined and allowed to be published, in one environment.
 create table restatements (
@@ -134,6 +138,7 @@ create table restatements (
   parts       text not null,              -- JSON: part -> digest of its failing rows
   because     text not null,
   who         text not null,
+  approved_by text not null default '',   -- '' for who restated it
   primary key (environment, version, rule, at)
 );
 
@@ -279,6 +284,7 @@ create table promises (
                                           --   calendar that were used and where they are from
   primary key (environment, name, due)
 );
+create index promises_due on promises (environment, due, name, state);
 
 -- When new content of a source, or of one of its parts, was there.
 create table arrivals (

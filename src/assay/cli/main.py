@@ -56,6 +56,7 @@ VERBS = {
     "show": "Show the first rows of a published product, without the values of sensitive columns.",
     "status": "Show which version of each product is published, and whether it is up to date.",
     "suggest": "Suggest a contract for a source or a published product, as pandera code to paste.",
+    "record": "Show how products kept their promises, and what was held back, waived and restated.",
     "test": "Run the tests of products on the small inputs that they give; --generate writes one.",
     "verify": "Check the catalog and all stored files for damage.",
     "waive": "Let through what fails a rule of a product, with a reason, until a day.",

@@ -1,7 +1,7 @@
 """Options that several verbs take."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 import click
@@ -21,6 +21,16 @@ def _moment(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         raise click.BadParameter(f"{value!r} is not between {_FIRST_YEAR} and {_LAST_YEAR}")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def day(ctx: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
+    """Read an option that is a day."""
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("write it as 2012-01-31") from None
 
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")

@@ -231,6 +231,7 @@ _PRODUCT: Mapping[str, _Type] = {
     ),
     "access": _ACCESS,
     "version": _TEXT,
+    "budget": _optional(_TEXT),
     "deprecated": _Type(_is_dates, 'a mapping of columns to dates, such as "2026-03-01"'),
     "approval": _list_of(_TEXT, "people, such as cfo@shop.example"),
     "approvals": _Type(_up_to(_MOST_APPROVALS), "a number of approvals, at least 1"),

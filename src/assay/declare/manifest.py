@@ -29,6 +29,7 @@ from msgspec.json import decode
 from msgspec.structs import asdict
 
 from assay.amounts import amount
+from assay.budgets import budget_of
 from assay.config import PACKAGE, Config
 from assay.declare.files import definition_files
 from assay.declare.pysource import DigestCache
@@ -216,6 +217,8 @@ def _graph_of(declared: _Declared) -> Graph:
             _check_rule(rule)
         for day in product.contract.deprecated.values():
             date.fromisoformat(day)
+        if product.budget:
+            budget_of(product.budget)
     for calendar in declared.calendars:
         if not calendar.weekdays or not set(range(7)).issuperset(calendar.weekdays):
             raise ValueError(f"{calendar.name} has no days of the week")

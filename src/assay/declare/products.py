@@ -8,7 +8,7 @@ from assay.declare.following import followed_inputs
 from assay.declare.implementations import Implementation
 from assay.declare.names import Names
 from assay.declare.partitions import Partitions
-from assay.declare.promises import read_freshness
+from assay.declare.promises import read_budget, read_freshness
 from assay.declare.queries import is_foreign
 from assay.declare.words import ProductDeclaration
 from assay.model import QUARANTINE, THIS, Access, Contract, Input, Kind, Product, Rule
@@ -71,6 +71,7 @@ def read_product(
         tags=tuple(declared.tags),
         event_time=declared.event_time,
         freshness=read_freshness(name, declared.freshness, where, calendars, names),
+        budget=read_budget(name, declared, where, names),
         release_group=declared.release_group or group_with_quarantine,
         file=declared.file,
         sql=implementation.sql,

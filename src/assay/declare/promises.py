@@ -8,8 +8,10 @@ from zoneinfo import available_timezones
 
 from msgspec.structs import replace
 
+from assay.budgets import MAY_BE_WRITTEN, Counted, budget_of
 from assay.declare.calendars import Calendars
 from assay.declare.names import Names
+from assay.declare.words import ProductDeclaration
 from assay.engines.types import is_zone
 from assay.model import Freshness, Product, Source, Where
 from assay.plan.due_times import wrong_cron
@@ -47,6 +49,24 @@ def read_freshness(
     for message, hint in problems:
         names.report(f"{name}: freshness {message}", where, hint)
     return None if problems else replace(promise, covers=covers_of(promise.covers))
+
+
+def read_budget(name: str, declared: ProductDeclaration, where: Where, names: Names) -> str:
+    """Return the budget of a product, or that of the settings; its mistakes are reported."""
+    if declared.budget is None:
+        default = names.config.budget
+        return str(budget_of(default)) if default else ""
+    if not declared.budget:
+        return ""
+    try:
+        budget = budget_of(declared.budget)
+    except ValueError as error:
+        names.report(f"{name}: budget {error}", where, MAY_BE_WRITTEN)
+        return ""
+    if budget.counted is not Counted.HELD_BACK and declared.freshness is None:
+        message = f"{name}: budget {declared.budget!r} counts promises, and it has none"
+        names.report(message, where, 'Give it freshness=Freshness(by="07:00"), or another budget.')
+    return str(budget)
 
 
 def _problems(promise: Freshness) -> Iterator[Problem]:

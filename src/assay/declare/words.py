@@ -152,6 +152,7 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     deprecated: Mapping[str, str | date] = field(default_factory=dict)
     approval: Sequence[str] = ()
     approvals: int = 1
+    budget: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
 
     def refers(self, alias: str) -> Any:
@@ -243,6 +244,7 @@ class ProductKeywords(TypedDict, total=False):
     deprecated: Mapping[str, str | date]
     approval: Sequence[str]
     approvals: int
+    budget: str
 
 
 def _check_keywords(function: str, given: Mapping[str, Any], keywords: Collection[str]) -> None:
@@ -311,6 +313,9 @@ def product(
     approval (list of str): who may approve a version before it is published, such as
         `["cfo@shop.example"]`; nobody approves what they built. Default (): nobody has to.
     approvals (int): how many of them have to. Default 1.
+    budget (str): how often a promise may be missed, or the product be held back, such as "1 miss a
+        month", "3 late a week" or "2 held back a quarter"; "" for none. Default: as in
+        pyproject.toml.
     """
     where, module = _caller()
     _check_keywords("product", about, ProductKeywords.__annotations__)

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     """What is wrong with something, the least first."""
 
     TOO_OFTEN = "too often late"
+    BUDGET_SPENT = "budget spent"
     AT_RISK = "at risk"
     LATE = "late"
     MISSED = "missed"
@@ -28,6 +29,11 @@ class Kind(StrEnum):
     def is_hard(self) -> bool:
         """Whether it is about data that cannot be published, and not about time."""
         return self in {Kind.HELD_BACK, Kind.FAILED}
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is about a whole period, beside what goes wrong in it."""
+        return self in {Kind.TOO_OFTEN, Kind.BUDGET_SPENT}
 
 
 TOO_MUCH_WORK = "too much work"  # what a cause is about that is neither a product nor a source
@@ -73,7 +79,7 @@ class Cause(Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """What tells a cause from others: a product that is late too often may be late as well."""
-        return f"{self.about}: {self.kind}" if self.kind is Kind.TOO_OFTEN else self.about
+        return f"{self.about}: {self.kind}" if self.kind.is_counted else self.about
 
 
 class _Promise(Protocol):
@@ -119,6 +125,7 @@ class Present(Struct, frozen=True, kw_only=True):
     - `standings`: how promises stand, by product or source.
     - `rules_of_parts`: the rules for which parts of products are held back.
     - `under`: what is late so often that `at_least` cannot be met any more, each with how often.
+    - `spent`: the products whose budget is spent, each with how much of it is used.
     """
 
     graph: Graph
@@ -128,6 +135,7 @@ class Present(Struct, frozen=True, kw_only=True):
     standings: Mapping[str, Standing] = field(default_factory=dict)
     rules_of_parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     under: Mapping[str, str] = field(default_factory=dict)
+    spent: Mapping[str, str] = field(default_factory=dict)
 
 
 def causes(present: Present, noted: Iterable[Cause] = ()) -> Mapping[str, Cause]:
@@ -156,11 +164,12 @@ def causes(present: Present, noted: Iterable[Cause] = ()) -> Mapping[str, Cause]
             pile.add(name, kind, due, reason)
     _merge(piles, hard, present.graph)
     now_wrong = {name: _cause(name, pile, hard.get(name)) for name, pile in piles.items()}
-    too_often = [
-        Cause(about=name, kind=Kind.TOO_OFTEN, since=present.now, reason=how_often)
-        for name, how_often in present.under.items()
+    counted = [
+        Cause(about=name, kind=kind, since=present.now, reason=how_often)
+        for kind, found in ((Kind.TOO_OFTEN, present.under), (Kind.BUDGET_SPENT, present.spent))
+        for name, how_often in found.items()
     ]
-    return now_wrong | {cause.key: cause for cause in too_often}
+    return now_wrong | {cause.key: cause for cause in counted}
 
 
 class _Reason(Struct, frozen=True):

@@ -48,6 +48,11 @@ class Graph(Struct, frozen=True, dict=True):
         )
 
     @cached_property
+    def has_budgets(self) -> bool:
+        """Whether a product has a budget of misses, late promises or times that it is held back."""
+        return any(product.budget for product in self.products.values())
+
+    @cached_property
     def below(self) -> Mapping[str, tuple[str, ...]]:
         """The products that read each product or source directly."""
         readers_of: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from assay.plan.causes import TOO_MUCH_WORK, Cause, Kind
+from assay.plan.causes import TOO_MUCH_WORK, Cause
 from assay.plan.graph import Graph
 
 
@@ -150,13 +150,13 @@ def _next(
 
 
 def _ending(before: Cause, causes: Iterable[Cause], graph: Graph) -> Ending:
-    others = [cause for cause in causes if cause.kind is not Kind.TOO_OFTEN]
+    others = [cause for cause in causes if not cause.kind.is_counted]
     wrong = {name for cause in others for name in (cause.about, *cause.waiting)}
     if before.about == TOO_MUCH_WORK:  # the end is told if any of it was built
         return Ending.MERGED if wrong.issuperset(before.waiting) else Ending.RESTORED
     if before.about not in graph.products and before.about not in graph.sources:
         return Ending.UNDECLARED
-    if before.kind is Kind.TOO_OFTEN:
+    if before.kind.is_counted:
         return Ending.RESTORED
     return Ending.MERGED if before.about in wrong else Ending.RESTORED
 

@@ -15,6 +15,7 @@ class RestatedRows(Struct, frozen=True, kw_only=True):
 
     - `row_digests`: digest of the examined rows of each part; the part '' has rows without a part.
     - `because`, `who`, `at`: why, and who decided it when.
+    - `approved_by`: who answers for it; '' for `who`.
     """
 
     environment: str
@@ -25,11 +26,13 @@ class RestatedRows(Struct, frozen=True, kw_only=True):
     because: str
     who: str
     at: datetime
+    approved_by: str = ""
 
 
 class Restatement(Struct, frozen=True, kw_only=True):
     """Failing rows that a user wants published although they fail.
 
+    - `approved_by`: who answers for it; '' for `who`.
     - `version`: the version in which they were examined; '' for none.
     - `rules`: digest of the examined rows, by rule and part.
     - `range`, `grain`: the parts that it is about (`A..B`; '' for all), and their grain.
@@ -37,6 +40,7 @@ class Restatement(Struct, frozen=True, kw_only=True):
 
     because: str
     who: str
+    approved_by: str = ""
     version: str = ""
     rules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     range: str = ""

@@ -99,7 +99,7 @@ def _concerned(
         return [_only(route, party) for party in parties if _matches(route, party)] or [
             _Party("", "")
         ]
-    is_warning = kind in {Kind.AT_RISK, Kind.TOO_OFTEN}
+    is_warning = kind is Kind.AT_RISK or kind.is_counted
     if str(kind) not in route.when or (route.severity == "error" and is_warning):
         return []
     return [_only(route, party) for party in parties if _matches(route, party)]

@@ -15,7 +15,9 @@ from assay.catalog.catalog import Catalog
 from assay.catalog.codes import forget_codes
 from assay.catalog.database import Reader, Writer, set_note
 from assay.catalog.incidents import forget, old_incidents
+from assay.catalog.promises import MOST_PROMISES
 from assay.catalog.reads import whole_since
+from assay.catalog.record import FACTS_SINCE
 from assay.catalog.rows import decoded, ids_of, stamp
 from assay.catalog.writes import replace_files
 from assay.model import QUARANTINE
@@ -34,7 +36,6 @@ from assay.plan.retention import (
 )
 from assay.upkeep.gc_files import ObsoleteFile
 
-_MOST_PROMISES = 1000  # that are kept of each product and source: those that fell due last
 _STRAY = timedelta(days=1)  # how long a part without a version is stored for a run to use it
 _LISTED = 100  # how many runs `products runs` can always list
 _VERSIONS = (
@@ -283,6 +284,7 @@ def _run_of(path: str) -> str:
 
 def _remove(writer: Writer, removal: _Removal) -> None:
     versions = [(version.id,) for version in removal.versions]
+    _note_forgotten(writer, removal.versions)
     writer.many("delete from versions where id = ?", versions)
     writer.many("delete from parts where id = ?", [(id,) for id in removal.parts.ids])
     # Also the rows that a run recorded after their version or part was removed.
@@ -307,7 +309,7 @@ def _remove(writer: Writer, removal: _Removal) -> None:
     writer.many("delete from runs where id = ?", [(run,) for run in removal.runs])
     forget_codes(writer)
     forget(writer, removal.incidents)
-    writer.execute(_OLD_PROMISES, [_MOST_PROMISES])
+    writer.execute(_OLD_PROMISES, [MOST_PROMISES])
 
 
 def _forget_environment(writer: Writer, name: str) -> None:
@@ -324,3 +326,11 @@ def _forget_environment(writer: Writer, name: str) -> None:
         "delete from environments where name = ? and name not in (select environment from releases)",
         [name],
     )
+
+
+def _note_forgotten(writer: Writer, versions: Sequence[StoredVersion]) -> None:
+    """Record until when what was built is forgotten: `products record` counts nothing before."""
+    rows = writer.rows("select value from meta where name = ?", [FACTS_SINCE])
+    forgotten = [stamp(version.built_at) for version in versions]
+    if forgotten:
+        set_note(writer, FACTS_SINCE, max([*forgotten, *(value for (value,) in rows)]))

@@ -101,6 +101,11 @@ def to_do(incident: Incident, graph: Graph) -> str:
             "`products incidents --all` says what it waited for: let that come earlier, or promise"
             " less"
         )
+    if cause.kind is Kind.BUDGET_SPENT:
+        return (
+            f"`products record {cause.about}` says what used it; until the period is over, let"
+            " somebody else agree to what is waived or restated"
+        )
     declared: Product | Source | None = graph.products.get(cause.about)
     declared = declared or graph.sources.get(cause.about)
     if isinstance(declared, Source):

@@ -26,6 +26,7 @@ def statuses(
     mixtures = mixtures_by_pins(catalog, graph, environment)
     late_inputs = late_above(graph, promises)
     unfinished = set(catalog.unfinished(environment))
+    spent = spent_budgets(workspace)
     found = []
     for name, decision in steps.items():
         notes = [
@@ -33,6 +34,7 @@ def statuses(
             for held_input in held_inputs.get(name, ())
         ]
         notes += map(str, mixtures.get(name, ()))
+        notes += [spent[name]] if name in spent else []
         status = status_of(
             graph.products[name],
             views.plan(name, decision),
@@ -46,3 +48,13 @@ def statuses(
         )
         found.append(status)
     return found
+
+
+def spent_budgets(workspace: Workspace) -> Mapping[str, str]:
+    """Return the products whose budget is spent, each with how much of it is used, in words."""
+    if not workspace.graph.has_budgets:
+        return {}
+    from assay.build.budgets import uses_of  # a project without budgets needs none of it
+
+    uses = uses_of(workspace)
+    return {name: f"budget spent: {use}" for name, use in uses.items() if use.is_spent}

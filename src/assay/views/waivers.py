@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from assay.build.budgets import Approving, needs_approval
 from assay.build.inputs import inputs_as_of_now
 from assay.build.workspace import Workspace
 from assay.catalog.reads import lineage
@@ -76,7 +77,7 @@ def waive(workspace: Workspace, name: str, wanted: Wanted) -> tuple[WaiverView, 
     product = workspace.graph.products[name]
     rule = rule_of(product, wanted.rule)
     now = workspace.clock()
-    _check(workspace, product, rule, wanted, now)
+    spent = _check(workspace, product, rule, wanted, now)
     observed = workspace.observe()
     inputs, steps = inputs_as_of_now(workspace, observed)
     verdict = held_back_verdict(product, steps[name], observed.facts)
@@ -119,7 +120,7 @@ def waive(workspace: Workspace, name: str, wanted: Wanted) -> tuple[WaiverView, 
     others = given_waivers(product, observed.facts.waivers(name), observed.facts.lineage)
     after = verdict and with_waivers(verdict, [*others, waiver], now, workspace.environment)
     effect = _effect(waiver, after)
-    return waiver_view(waiver, now), effect
+    return waiver_view(waiver, now), f"{effect} ({spent})" if spent else effect
 
 
 def _chosen(wanted: Wanted) -> str:
@@ -131,8 +132,11 @@ def _chosen(wanted: Wanted) -> str:
 
 def _check(
     workspace: Workspace, product: Product, rule: Rule, wanted: Wanted, now: datetime
-) -> None:
-    """Raise UsageError for a waiver that the rule or the settings do not allow."""
+) -> str:
+    """Return that the budget of the product is spent, where the settings ask for a warning.
+
+    Raises UsageError for a waiver that the rule or the settings do not allow.
+    """
     config, problems = workspace.config, []
     if rule.closes:
         raise UsageError(
@@ -158,13 +162,11 @@ def _check(
             f"--until {wanted.until} is more than {config.waiver_days} days away: at most {longest}"
             " (waiver_days in [tool.products])"
         )
-    if config.waiver_approvers:
-        approver = wanted.approved_by
-        if approver not in config.waiver_approvers:
-            named = f"{approver} may not approve" if approver else "--approved-by is needed"
-            problems.append(f"{named}: one of {', '.join(config.waiver_approvers)}")
-        elif approver == wanted.author:
-            problems.append(f"{approver} cannot approve what they ask for themselves")
+    severity, spent = needs_approval(workspace, product.name)
+    if config.waiver_approvers or severity == "error":
+        people = Approving(workspace.config, product, wanted.author)
+        if problem := people.problem_with(wanted.approved_by):
+            problems.append(f"{spent}, and {problem}" if severity == "error" else problem)
     if wanted.measured is not None and not rule.limits_measured:
         problems.append(
             f"--measured: {rule.text!r} has no limit that a value may exceed; --rows N bounds its rows"
@@ -175,6 +177,7 @@ def _check(
         raise UsageError(
             "\n  ".join([f"{product.name} is not waived: {problems[0]}", *problems[1:]])
         )
+    return spent if severity == "warning" else ""
 
 
 def _failing(verdict: Verdict | None, rule: Rule) -> RuleResult | None:

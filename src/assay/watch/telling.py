@@ -5,6 +5,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from assay.build.budgets import uses_of
 from assay.build.standings import Stand, decisions, stand_of
 from assay.build.workspace import Workspace
 from assay.decisions import Decision, Keep, Publish
@@ -79,6 +80,7 @@ def record(
         standings=stand.standings,
         rules_of_parts=_rules_of_parts(views, results),
         under=_under(workspace, now),
+        spent=_spent(workspace),
     )
     routes = routes_of(workspace)
 
@@ -98,7 +100,11 @@ def record(
         message = message_of(step, graph, published, environment, changes)
         return notices(step, graph, routes, told_before, message=message, now=now)
 
-    return workspace.catalog.incidents.change(environment, decide, write)
+    changed = list(workspace.catalog.incidents.change(environment, decide, write))
+    if (spent := _spent(workspace)) != present.spent:  # by what was opened just now
+        present = replace(present, spent=spent)
+        changed += workspace.catalog.incidents.change(environment, decide, write)
+    return changed
 
 
 def _decided(
@@ -133,6 +139,11 @@ def _under(workspace: Workspace, now: datetime) -> Mapping[str, str]:
         for name, tally in tallies.items()
         if name in windows and is_under(windows[name], tally, now)
     }
+
+
+def _spent(workspace: Workspace) -> Mapping[str, str]:
+    """Return the products whose budget is spent, each with how much of it is used."""
+    return {name: str(use) for name, use in uses_of(workspace).items() if use.is_spent}
 
 
 def _rules_of_parts(

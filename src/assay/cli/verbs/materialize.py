@@ -64,7 +64,12 @@ def not_restated(name: str, restatement: Restatement, end: End) -> str:
 
 
 def _check_usage(
-    selectors: Sequence[str], parts: str, restate: Sequence[str], rules: Sequence[str], reason: str
+    selectors: Sequence[str],
+    parts: str,
+    restate: Sequence[str],
+    rules: Sequence[str],
+    reason: str,
+    approved_by: str,
 ) -> None:
     """Raise UsageError for options that need another option."""
     if parts and not selectors:
@@ -73,6 +78,8 @@ def _check_usage(
     if bool(restate) != bool(reason):
         hint = "Say why settled rows change."
         raise UsageError("--restate NAME and --because TEXT go together", hint=hint)
+    if approved_by and not restate:
+        raise UsageError("--approved-by WHO says who answers for --restate NAME")
     if rules and not restate:
         hint = "Name what is restated."
         raise UsageError("--rule RULE says what --restate NAME lets through", hint=hint)
@@ -118,6 +125,12 @@ def _check_usage(
     metavar="TEXT",
     help="With --restate: the reason, which is recorded.",
 )
+@click.option(
+    "--approved-by",
+    default="",
+    metavar="WHO",
+    help="With --restate: who answers for it.",
+)
 @options(JUNIT, SUMMARY)
 def verb(
     names: Sequence[str],
@@ -135,12 +148,13 @@ def verb(
     restate: Sequence[str],
     rules: Sequence[str],
     because: str,
+    approved_by: str,
     junit: Path | None,
     summary: Path | None,
 ) -> None:
     """Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s."""
     selectors, reason = [*names, *select], because.strip()
-    _check_usage(selectors, parts, restate, rules, reason)
+    _check_usage(selectors, parts, restate, rules, reason, approved_by)
     check_files({"junit": junit, "summary": summary})
     if due and (force or parts or restate):
         raise UsageError("--due builds what is due, and goes with no --force, --parts or --restate")
@@ -156,7 +170,13 @@ def verb(
             products = request.products & due_in(workspace, observed).products
             request = replace(request, products=products)
         if restate:
-            restatement = Restatement(because=reason, who=user(), range=parts)
+            restatement = Restatement(
+                because=reason, who=user(), approved_by=clean(approved_by.strip()), range=parts
+            )
+            from assay.build.budgets import check_budgets  # not needed without --restate
+
+            for note in check_budgets(workspace, restate, restatement):
+                click.echo(clean(f"  note: {note}"), err=True)
             request = with_restatements(
                 request, workspace.graph, observed, restate, reason=restatement, rules=rules
             )

@@ -13,6 +13,7 @@ from assay.plan.ladder import plan
 from assay.text import clean
 from assay.views.products import ProductViews
 from assay.views.results import PlanView, ResultKind
+from assay.views.statuses import spent_budgets
 from assay.views.words.results import lines
 
 
@@ -35,8 +36,11 @@ def verb(
         reaches = as_of(workspace.graph, observed)
         views = ProductViews(workspace.graph, observed.facts, reaches, observed.now)
         planned = [views.planned(name, decision) for name, decision in steps.items()]
+        spent = spent_budgets(workspace)
     if as_json:
         return print_json(planned)
+    for name in sorted(spent.keys() & steps.keys()):
+        click.echo(clean(f"  note: {name}: {spent[name]}"), err=True)
     width = max(map(len, steps), default=0)
     changes = [view for view in planned if _is_shown(view)]
     for view in changes:

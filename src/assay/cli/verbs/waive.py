@@ -6,21 +6,12 @@ from datetime import date
 import click
 
 from assay.cli.opening import opened
-from assay.cli.options import ENV, JSON, NOW, options
+from assay.cli.options import ENV, JSON, NOW, day, options
 from assay.cli.printing import print_json
 from assay.errors import UsageError
 from assay.text import clean
 from assay.users import user
 from assay.views.waivers import WaiverView, Wanted, waive, withdraw
-
-
-def _day(ctx: click.Context, parameter: click.Parameter, value: str | None) -> date | None:
-    if value is None:
-        return None
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise click.BadParameter("write it as 2012-01-31") from None
 
 
 @click.command("waive")
@@ -42,7 +33,7 @@ def _day(ctx: click.Context, parameter: click.Parameter, value: str | None) -> d
 @click.option(
     "--measured", type=float, metavar="X", help="Let a measured value of at most X through."
 )
-@click.option("--until", callback=_day, metavar="DATE", help="The last day on which it counts.")
+@click.option("--until", callback=day, metavar="DATE", help="The last day on which it counts.")
 @click.option("--because", default="", metavar="TEXT", help="Why.")
 @click.option("--approved-by", default="", metavar="WHO", help="Who answers for it.")
 @click.option("--withdraw", "withdrawn", is_flag=True, help="Withdraw the waiver with the id NAME.")

@@ -28,6 +28,7 @@ _ABOUT_DATA = {
     Kind.MISSED: "was missed: the next promise fell due and the data is still not there",
     Kind.AT_RISK: "is at risk: it will probably be late",
     Kind.TOO_OFTEN: "was late too often this quarter",
+    Kind.BUDGET_SPENT: "has spent its budget",
 }
 _OF_PROMISES = {
     Kind.AT_RISK: "At risk",
@@ -73,9 +74,9 @@ def _subject(step: Step, graph: Graph, published: Published) -> str:
         if incident.ending is Ending.UNDECLARED:
             return _short(f"No longer declared: {name}")
         return _short(f"Restored: {name}, after {_duration(incident)}")
-    still = kind in {Kind.AT_RISK, Kind.TOO_OFTEN} or f"kind {kind}" in step.news
+    still = kind is Kind.AT_RISK or kind.is_counted or f"kind {kind}" in step.news
     head = str(kind).capitalize() if still else f"Still {kind}"
-    if kind is Kind.TOO_OFTEN:
+    if kind.is_counted:
         return _short(f"{head}: {name}; {incident.cause.reason}")
     seen = _figures(name, published, graph) if name in graph.products else ""
     return _short(f"{head}: {name}" + (f"; {seen}" if seen else ""))
@@ -110,7 +111,7 @@ def _parts(
         yield [_what(cause, graph), *_why(cause, graph), *map(_text, changes(cause.about)), ""]
         zoned = next(iter(cause.due)) if cause.about == TOO_MUCH_WORK else cause.about
         yield [f"Since: {_moment(cause.since, zoned, graph)}"]
-    if cause.kind is not Kind.TOO_OFTEN:
+    if not cause.kind.is_counted:
         yield _readers(incident, graph, published)
     yield _affected(incident, graph)
     if step.change is not Change.CLOSED:
@@ -142,6 +143,11 @@ def _ended(incident: Incident) -> str:
         return (
             f"The promise of {_text(name)} is counted anew: another quarter has begun, or another"
             " share is promised."
+        )
+    if kind is Kind.BUDGET_SPENT and incident.ending is Ending.RESTORED:
+        return (
+            f"The budget of {_text(name)} is counted anew: another period has begun, or another"
+            " budget is declared."
         )
     if incident.ending is Ending.UNDECLARED:
         return f"{_text(name)} is no longer declared, so nothing is expected of it any more."
