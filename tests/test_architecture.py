@@ -17,6 +17,7 @@ PACKAGE = Path(assay.__file__).parent
 FLOORS = (
     "cli",
     "watch",
+    "archive",
     "testing",
     "web",
     "views",

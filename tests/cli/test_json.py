@@ -11,6 +11,9 @@ import pytest
 from msgspec import Struct, field
 from msgspec.structs import fields
 
+from assay.archive.again import Rebuilt
+from assay.archive.check import Checked
+from assay.archive.write import Written
 from assay.build.compact import Compacted
 from assay.cli.main import VERBS, verb_of
 from assay.testing.results import CaseView, ChangedRowView, GeneratedView
@@ -167,7 +170,10 @@ PLAIN: dict[str, Callable[[Any], bool]] = {
 }
 # What a small project does not make happen; that these fields are right is held by `test_the_tables_are_those_of_the_values`.
 RARE = (
-    {("decision", name) for name in ("run", "host", "pid", "since", "because")}
+    {("evidence", "signature"), ("evidence --verify", "problems"), ("evidence --verify", "contents")}
+    | {("evidence --verify", "signed_by"), ("evidence --rebuild", "why")}
+    | {("evidence --rebuild", "notes"), ("evidence --rebuild", "diff")}
+    | {("decision", name) for name in ("run", "host", "pid", "since", "because")}
     | {("end", "spilled_bytes"), ("run", "about")}
     | {("compacted", f.name) for f in fields(Compacted)}
     | {("diff", name) for name in ("columns_added", "columns_removed", "columns_retyped", "notes")}
@@ -313,6 +319,9 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("env ls", EnvironmentView),
         ("record", RecordView),
         ("used budget", BudgetView),
+        ("evidence", Written),
+        ("evidence --verify", Checked),
+        ("evidence --rebuild", Rebuilt),
         ("diff", DiffView),
         ("compared version", SideView),
         ("compared total", TotalView),

@@ -145,6 +145,12 @@ class Runs:
                 for run in runs
             ]
 
+    def recorded(self, id: str) -> RecordedRun | None:
+        """Return the run with an id; None where it is not recorded."""
+        with decoded(self._database.name):
+            rows = self._database.rows(f"select {RUN} from runs where id = ?", [id])
+            return recorded_run(rows[0]) if rows else None
+
     def work_of(self, run: str) -> tuple[int, int]:
         """Return how many products a run has built, and how many it has published."""
         with decoded(self._database.name):

@@ -30,6 +30,9 @@ VERBS = {
     ),
     "docs": "Write pages about all products, for people who run no commands.",
     "env": "Create, list and drop environments: to try a change beside what readers see.",
+    "evidence": (
+        "Write all that is known about a published version into one archive, or check one."
+    ),
     "freshness": "Show which promises are kept, due, at risk, late or missed, and why.",
     "gc": "Remove old versions and unused files, and merge small files.",
     "history": "List the versions of a product: how each was checked, and when it was published.",

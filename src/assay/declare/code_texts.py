@@ -1,6 +1,7 @@
 """The code of a project as text: its files of Python and SQL, its declarations, and what reads them."""
 
 import platform
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import metadata
 
@@ -9,12 +10,12 @@ from assay.catalog.codes import CodeTexts
 from assay.config import Config
 from assay.declare.files import definition_files
 from assay.declare.manifest import from_root, made_from, package_versions
-from assay.declare.project import AsRead, Project
+from assay.declare.project import Project
 from assay.jsonform import encode
 
 MOST = 4 << 20  # bytes of a file of code that is kept as text
 _TOOLS = ("assay", "duckdb", "polars", "pandera", "msgspec", "sqlglot")
-_CODE = (".py", ".sql")
+CODE = (".py", ".sql")
 
 
 def record_code(project: Project, catalog: Catalog, run: str) -> None:
@@ -31,7 +32,7 @@ def texts_of(project: Project) -> CodeTexts | None:
     texts = CodeTexts(
         digest=read.made_from,
         tools=tools_of(project.config),
-        files=_files(project.config, read),
+        files=_files(project.config, read.files),
         declared={
             name: encode(declared).decode()
             for name, declared in [*read.graph.products.items(), *read.graph.sources.items()]
@@ -51,13 +52,13 @@ def tools_of(config: Config) -> dict[str, str]:
     return versions | package_versions(config)
 
 
-def _files(config: Config, read: AsRead) -> dict[str, str]:
+def _files(config: Config, read: Sequence[str]) -> dict[str, str]:
     modules = [from_root(config, str(file)) for file in definition_files(config)]
     files: dict[str, str] = {}
-    for path in sorted({*modules, *read.files}):
+    for path in sorted({*modules, *read}):
         place = config.root / path
         # What is read besides code may be data, or hold a password.
-        inside = path.endswith(_CODE) and not path.startswith("..")
+        inside = path.endswith(CODE) and not path.startswith("..")
         with suppress(OSError, UnicodeDecodeError):
             if inside and place.is_file() and place.stat().st_size <= MOST:
                 files[path] = place.read_bytes().decode("utf-8")

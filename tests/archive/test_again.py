@@ -1,0 +1,82 @@
+"""--rebuild: the same bytes come out of what the evidence names, or it says what differs."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tests.archive import shop
+from tests.conftest import Place, Ran
+
+pytestmark = pytest.mark.long
+
+
+def again(place: Place) -> Ran:
+    return place.run("evidence", "--rebuild", "e.zip", "--json")
+
+
+@pytest.mark.parametrize("name", ["lines", "total", "twice", "note", "paid"])
+def test_the_same_comes_out(place: Place, name: str) -> None:
+    shop.built(place)
+    shop.write(place, name)
+    before = sorted(p for p in (place.root / ".products").rglob("*") if ".readers" not in p.parts)
+    ran = again(place)
+    assert (ran.code, ran.json["outcome"]) == (0, "same bytes"), ran.out + ran.err
+    after = sorted(p for p in (place.root / ".products").rglob("*") if ".readers" not in p.parts)
+    assert after == before, "nothing of the project is changed"
+
+
+def test_of_an_old_release_by_the_code_of_then(place: Place) -> None:
+    shop.built(place)
+    shop.write(place, "twice")
+    place.edit("products/helpers.py", "BY = 2", "BY = 3")
+    place.edit("products/sales.py", "sum(x)::bigint", "min(x)::bigint")
+    assert place.run("materialize", "--now", "2024-01-03T06:00").code == 0
+    place.numbers("later", 7)  # is no file of then
+    ran = again(place)
+    assert (ran.code, ran.json["outcome"]) == (0, "same bytes"), ran.out + ran.err
+
+
+def test_what_differs_is_shown(place: Place) -> None:
+    place.write("rates.txt", "2")
+    shop.declare(place)
+    code = '\n@product(owner="o")\ndef rated(numbers: pl.LazyFrame):\n    return numbers.with_columns(pl.col("x") * RATE)\n'
+    place.write(
+        "products/sales.py",
+        f'{shop.PRODUCTS}\nimport os\nRATE = int(os.environ.get("RATE_OF_THE_DAY", "2"))\n{code}',
+        header=True,
+    )
+    assert place.run("materialize", "--now", shop.NIGHT).code == 0
+    shop.write(place, "rated")
+    ran = place.spawn("evidence", "--rebuild", "e.zip", "--json", RATE_OF_THE_DAY="3")
+    assert (ran.code, ran.json["outcome"]) == (1, "differs"), ran.out + ran.err
+    assert (ran.json["diff"]["new"], ran.json["diff"]["gone"]) == (2, 2), "2 4 6 and 3 6 9"
+    assert any("digest of its code" in note for note in ran.json["notes"])
+
+
+def test_what_is_not_there_any_more_is_said(place: Place) -> None:
+    shop.built(place)
+    shop.write(place, "total", "--data", "--inputs")
+    with closing(sqlite3.connect(place.root / ".products/catalog.db")) as db:
+        [(path,)] = db.execute("select path from parts where product = 'sales.lines'")
+    (place.root / ".products/store" / path).unlink()
+    ran = again(place)
+    assert (ran.code, ran.json["outcome"]) == (0, "same bytes"), "the archive has the input"
+    shop.write(place, "total")
+    ran = again(place)
+    assert (ran.code, "neither in the store nor in the archive" in ran.err) == (2, True), ran.err
+    shop.write(place, "twice")
+    place.numbers("a", 1, 2, 4)
+    ran = again(place)
+    assert (ran.code, "sales.numbers is not what it was: data/a.csv" in ran.err) == (2, True)
+
+
+def test_code_of_an_archive_is_never_run(place: Place) -> None:
+    shop.built(place)
+    shop.write(place, "twice")
+    with closing(sqlite3.connect(place.root / ".products/catalog.db")) as db, db:
+        db.execute("update runs set code = ''")
+    assert again(place).json["outcome"] == "same bytes", "today's code is the same"
+    place.edit("products/helpers.py", "BY = 2", "BY = 3")
+    ran = again(place)
+    assert (ran.code, "is not recorded here, and today's is another" in ran.err) == (2, True)
