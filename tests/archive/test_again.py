@@ -80,3 +80,36 @@ def test_code_of_an_archive_is_never_run(place: Place) -> None:
     place.edit("products/helpers.py", "BY = 2", "BY = 3")
     ran = again(place)
     assert (ran.code, "is not recorded here, and today's is another" in ran.err) == (2, True)
+
+
+SET_ASIDE = """
+sql_product("clean", "select x from numbers", owner="o",
+    rules=[rule.check("positive", "x > 0", on_failure="quarantine", fail_above="90 %")])
+sql_product("bad", "from clean__quarantine", owner="o")
+sql_product("split", "select x, x % 2 as k from numbers", owner="o", partition_by="k",
+    on_failed_part="hold_part", rules=[rule.sql("few", "from this where x > 1000")])
+"""
+
+
+def test_rows_set_aside_and_parts_held_back(place: Place) -> None:
+    place.write("products/sales.py", SET_ASIDE, header=True)
+    place.numbers("a", 1, 2, -4)
+    assert place.run("materialize").code == 0
+    place.numbers("b", 1, 2000)
+    assert place.run("materialize").code == 3
+    for name, outcome in (
+        ("clean", "same bytes"),
+        ("bad", "same bytes"),
+        ("split", "same content"),
+    ):
+        shop.write(place, name, "--data", "--inputs")
+        checked = shop.verify(place)
+        assert checked.code == 0, checked.out
+        assert len(checked.json["contents"]) == checked.json["versions"]
+        ran = again(place)
+        assert (ran.code, ran.json["outcome"]) == (0, outcome), ran.out
+    assert ran.json["notes"] == ["not compared, as they were held back: 0"]
+    shop.write(place, "clean__quarantine", "--data")
+    assert shop.verify(place).code == 0
+    ran = again(place)
+    assert (ran.code, "has rows that sales.clean sets aside" in ran.err) == (2, True)

@@ -170,7 +170,11 @@ PLAIN: dict[str, Callable[[Any], bool]] = {
 }
 # What a small project does not make happen; that these fields are right is held by `test_the_tables_are_those_of_the_values`.
 RARE = (
-    {("evidence", "signature"), ("evidence --verify", "problems"), ("evidence --verify", "contents")}
+    {
+        ("evidence", "signature"),
+        ("evidence --verify", "problems"),
+        ("evidence --verify", "contents"),
+    }
     | {("evidence --verify", "signed_by"), ("evidence --rebuild", "why")}
     | {("evidence --rebuild", "notes"), ("evidence --rebuild", "diff")}
     | {("decision", name) for name in ("run", "host", "pid", "since", "because")}

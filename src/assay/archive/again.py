@@ -133,7 +133,7 @@ class _Again:
         if built_by != record.code.digest:
             self.notes.append("the digest of its code is another here: what it reads has changed")
         if record.held:
-            self.notes.append(f"parts were held back then: {', '.join(record.held)}")
+            self.notes.append(f"not compared, as they were held back: {', '.join(record.held)}")
         if product.changes_with == "never":
             self.notes.append("the code is given the moment at which the run began")
         with self._workspace(project, moment) as workspace:
@@ -297,7 +297,7 @@ class _Again:
         rebuilt = replace(rebuilt, digest=version.digest)
         if {part.checksum for part in version.parts} == {file.sha256 for file in record.files}:
             return replace(rebuilt, outcome="same bytes")
-        if version.columns and version.digest == record.digest:
+        if version.columns and (version.digest == record.digest or _same_parts(version, record)):
             return replace(rebuilt, outcome="same content")
         return replace(rebuilt, outcome="differs", diff=self._diff(workspace, version))
 
@@ -310,6 +310,14 @@ class _Again:
             return None
         sides = Side("the evidence", before), Side("built again", version)
         return Comparer(workspace).compare(self._record.product, *sides, DiffOptions())
+
+
+def _same_parts(version: Version, record: VersionRecord) -> bool:
+    """Return whether all parts but those that were held back then have the same content."""
+    held = record.held.keys()
+    then = {part.key: part.digest for part in record.parts if part.key not in held}
+    now = {part.key: part.digest for part in version.parts if part.key not in held}
+    return bool(held) and version.in_parts and now == then
 
 
 def _link(file: Path, to: Path) -> None:

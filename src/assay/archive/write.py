@@ -39,8 +39,8 @@ def write_evidence(
     workspace: Workspace, name: str, wanted: Options, to: Path | None, *, overwrite: bool = False
 ) -> Written:
     """Write the evidence of a product to a file, by default `NAME-RELEASE.zip`."""
-    if to and not overwrite:
-        _check_free(to)
+    if to:
+        _check_place(to, overwrite=overwrite)
     collected = collect(workspace, name, wanted)
     evidence = collected.evidence
     file = to or Path(f"{evidence.product}-{evidence.release.id}.zip")
@@ -58,8 +58,10 @@ def write_evidence(
     )
 
 
-def _check_free(to: Path) -> None:
-    if to.exists():
+def _check_place(to: Path, *, overwrite: bool) -> None:
+    if not to.parent.is_dir():
+        raise UsageError(f"there is no folder {to.parent}, where {to.name} should be written")
+    if not overwrite and to.exists():
         raise UsageError(f"{to} exists", hint="--overwrite replaces it.")
 
 
@@ -68,8 +70,7 @@ def write(collected: Collected, to: Path, *, overwrite: bool = False) -> int:
 
     Raises UsageError if there is such a file, unless it is to be overwritten.
     """
-    if not overwrite:
-        _check_free(to)
+    _check_place(to, overwrite=overwrite)
     texts = {
         **{entry: text.encode() for entry, text in collected.texts.items()},
         DOCUMENT: encoded(collected.evidence),
