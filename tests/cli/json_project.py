@@ -165,6 +165,8 @@ def look(place: Place, recorder: Recorder) -> None:
     published = place.run("history", "lines", "--json").json[1]["version"]
     assert place.run("restore", "lines", published, "--env", "try").code == 0
     run("env ls", "env", "ls")
+    assert place.run("restore", "--unpin", "--env", "try").code == 0
+    run("promote", "promote", "--from", "try", "lines", "--dry-run", "--because", "agreed")
     run("env drop", "env", "drop", "try")
     run("record", "record", "total", "--now", "2024-01-05T10:00")
     run("record", "record", "--month", "2024-01", "--now", "2024-01-05T10:00")

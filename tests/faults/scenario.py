@@ -202,6 +202,7 @@ SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
     "env_create": (["env", "create", "try", "--json"], _materialized),
     "env_again": (["env", "create", "try", "--again", "--json"], _created),
     "env_drop": (["env", "drop", "try", "--json"], _created),
+    "promote": (["promote", "--from", "try", "--json"], _created),
     "retire": (["retire", "below_steady", "--json"], _undeclared),
     "promises": ([*MATERIALIZE, "--now", "2024-01-09T06:00"], _promises),
     "gc": (["gc", "--json"], _materialized),
@@ -211,7 +212,7 @@ SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
 MIXED = {"restore", "unpin", "retire"}
 
 
-ENVIRONMENTS = {"env_create", "env_again", "env_drop"}
+ENVIRONMENTS = {"env_create", "env_again", "env_drop", "promote"}
 # What a command says that was done already.
 DONE = {"env_create": "there is an environment try already", "env_drop": "no environment try"}
 

@@ -8,7 +8,7 @@ from assay.build.workspace import Workspace
 from assay.catalog.known import check_environment, known_environments
 from assay.config import bad_environment
 from assay.errors import UsageError
-from assay.facts import Environment, Pointer
+from assay.facts import Environment
 
 
 class Created(Struct, frozen=True, kw_only=True):
@@ -88,8 +88,3 @@ def drop(workspace: Workspace, name: str) -> Dropped:
     products = len(catalog.pointers(name))
     release = catalog.environments.drop(name, workspace.clock(), "dropped")
     return Dropped(name=name, release=release.id if release else 0, products=products)
-
-
-def own_products(pointers: Mapping[str, Pointer], bases: Mapping[str, str]) -> list[str]:
-    """Return the products of which an environment publishes another version than it was given."""
-    return sorted(name for name, p in pointers.items() if bases.get(name) != p.version)

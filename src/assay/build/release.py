@@ -77,7 +77,7 @@ def _release(workspace: Workspace, moves: Sequence[Move], pointers: Pointers, wh
     return release.id
 
 
-def _repeated(attempt: Callable[[], T]) -> T:
+def repeated(attempt: Callable[[], T]) -> T:
     """Repeat an attempt while it raises Conflict: a user's command takes precedence over runs."""
     for _ in range(_ATTEMPTS - 1):
         try:
@@ -116,7 +116,7 @@ def restore(workspace: Workspace, product: str, id: str) -> Restored:
             mixtures=_new_mixtures(workspace, pointers, moves),
         )
 
-    return _repeated(attempt)
+    return repeated(attempt)
 
 
 def _why_not(workspace: Workspace, product: str, version: str) -> UsageError | None:
@@ -195,7 +195,7 @@ def unpin(workspace: Workspace, products: Collection[str]) -> Unpinned:
         release = _release(workspace, moves, pointers, "unpin")
         return Unpinned(release=release, versions=versions)
 
-    return _repeated(attempt)
+    return repeated(attempt)
 
 
 def retire(workspace: Workspace, products: Collection[str], because: str = "") -> Retired:
@@ -218,7 +218,7 @@ def retire(workspace: Workspace, products: Collection[str], because: str = "") -
         release = _release(workspace, moves, pointers, why)
         return Retired(release=release, because=because, versions=versions)
 
-    return _repeated(attempt)
+    return repeated(attempt)
 
 
 def _check_retirable(workspace: Workspace, products: Collection[str], pointers: Pointers) -> None:
@@ -271,7 +271,7 @@ def restore_release(workspace: Workspace, release: int) -> RestoredRelease:
             mixtures=_new_mixtures(workspace, pointers, moves),
         )
 
-    return _repeated(attempt)
+    return repeated(attempt)
 
 
 def _move_back(former: Pointer, now: Pointer | None) -> Move:

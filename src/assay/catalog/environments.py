@@ -23,7 +23,15 @@ _ALL = """
     order by 1
 """
 # What is recorded for one environment only, besides its moves and releases.
-_OWN = ("bases", "restatements", "waivers", "waivers_used", "windows", "promises")
+_OWN = (
+    "approvals",
+    "bases",
+    "restatements",
+    "waivers",
+    "waivers_used",
+    "windows",
+    "promises",
+)
 
 
 class Promotion(Struct, frozen=True, kw_only=True):

@@ -47,6 +47,9 @@ VERBS = {
         "Deliver now what is still to be told, or, with --test, try the routes of the settings."
     ),
     "plan": "Show what `materialize` would do, and why. Changes nothing.",
+    "promote": (
+        "Publish in its parent what an environment publishes: the very versions that were judged."
+    ),
     "query": "Run an SQL query on the published products. It cannot read or write anything else.",
     "retire": "Unpublish products that are no longer declared; `restore` brings one back.",
     "restore": "Publish an earlier version of a product, or all of an earlier release, and pin it.",

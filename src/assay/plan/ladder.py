@@ -162,7 +162,7 @@ def decide(
         key = key_of(product.code, inputs)
         reasons = (Forced(),) if forced else reasons_to_build(product, key, observed)
         return Build(reasons=reasons, key=key)
-    judge = partial(_judged, product, known=known, observed=observed, restates=restates)
+    judge = partial(judged, product, known=known, observed=observed, restates=restates)
     return _without_failed(product, inputs, version, facts, judge)
 
 
@@ -203,7 +203,7 @@ def _unsettled(
     return Maybe(inputs=unknown)
 
 
-def _judged(
+def judged(
     product: Product,
     version: Version,
     known: Mapping[str, str],

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from assay.build.environments import own_products
 from assay.build.workspace import Workspace
 from assay.facts import Pointer
+from assay.plan.promotion import own_products
 from assay.views.view import View
 
 
