@@ -87,6 +87,7 @@ def test_what_is_too_large_to_match_has_its_sums(
     held(shop, f"rows 2 -> 3; {hint}", HELD[1])
 
 
+@pytest.mark.long
 def test_what_takes_too_long_is_left_out(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(*_: object) -> None:
         raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
@@ -104,6 +105,7 @@ def test_no_run_fails_because_of_it(shop: Place, monkeypatch: pytest.MonkeyPatch
     held(shop)
 
 
+@pytest.mark.long
 def test_messages_to_people_have_it(shop: Place) -> None:
     route = '[tool.products]\n[tool.products.notify.all]\nto = "json://127.0.0.1:9/"\n'
     shop.write("pyproject.toml", route)
@@ -166,6 +168,7 @@ def test_what_a_restatement_changed(place: Place) -> None:
     assert "late bill; changed net by +1.50" in place.run("history", "days").out
 
 
+@pytest.mark.long
 def test_it_goes_with_its_version(shop: Place) -> None:
     held(shop, *HELD)
     shop.numbers("a", 101, 204)

@@ -18,7 +18,7 @@ AT = ["--now", "2024-01-05T08:00"]
 LATER = ["--now", "2024-02-01T00:00"]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.long)])
 def shop(place: Place, request: pytest.FixtureRequest) -> Iterator[Place]:
     """A shop of which a day is held back; the first version of `days` is published."""
     settings = "[tool.products]\n"
@@ -112,6 +112,27 @@ def test_one_that_is_withdrawn_while_a_run_is_at_work(
     assert done.code == 3, done.out
     assert "was withdrawn on 2024-01-05" in done.out
     assert shop.query("select net from total") == [{"net": 3}]
+
+
+@pytest.mark.long
+def test_one_that_is_recorded_while_a_run_is_at_work(
+    shop: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run decides with it or without it; the next one has it."""
+    shop.numbers("a", 101, 202, 398)
+    record = Catalog.record
+
+    def waived_before(self: Catalog, *given: object, **named: object) -> object:
+        recorded = record(self, *given, **named)  # type: ignore[arg-type]
+        shop.run(*WAIVE, "--rows", "1", "--now", "2024-01-05T07:00")
+        return recorded
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Catalog, "record", waived_before)
+        assert shop.run("materialize", *AT).code in {0, 3}
+    assert shop.run("materialize", "--now", "2024-01-05T09:00").code == 0
+    assert shop.query("select net from total") == [{"net": 101}]
+    assert shop.run("verify").code == 0
 
 
 def test_readers_are_told_when_it_is_over(shop: Place) -> None:

@@ -140,6 +140,7 @@ def test_what_goes_wrong_is_said(shop: Place, monkeypatch: pytest.MonkeyPatch) -
     assert found["total"]["why"] == "it could not be tried: No space left on device"
 
 
+@pytest.mark.long
 def test_where_files_cannot_be_linked(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def other_device(*_: object) -> None:
         raise OSError(18, "Invalid cross-device link")
@@ -148,6 +149,7 @@ def test_where_files_cannot_be_linked(shop: Place, monkeypatch: pytest.MonkeyPat
     assert effects(shop)["total"]["result"] == "would change"
 
 
+@pytest.mark.long
 def test_a_waiver_and_a_pin_of_what_is_below_count(shop: Place) -> None:
     waive = ["waive", "strict", "--rule", "small", "--rows", "1", "--because", "known"]
     until = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
@@ -160,8 +162,8 @@ def test_a_waiver_and_a_pin_of_what_is_below_count(shop: Place) -> None:
     assert (pinned["result"], pinned["why"]) == ("the same", "it is pinned")
 
 
-def test_it_is_about_what_is_held_back(shop: Place) -> None:
-    wrong = shop.run("diff", "days", "--downstream")
+def test_it_is_about_what_is_held_back(place: Place) -> None:
+    wrong = place.run("diff", "--downstream")
     assert wrong.code == 2
     assert (
         "--downstream says what a version that is held back would change: add --held" in wrong.err
@@ -176,6 +178,7 @@ sql_product("each_day", "select day, n * 2 as n from parts", owner="o", each="pa
 """
 
 
+@pytest.mark.long
 def test_in_parts(place: Place) -> None:
     place.write("products/sales.py", PARTS, header=True)
     for day in (1, 2, 3):
