@@ -21,6 +21,7 @@ from assay.views.results import (
 )
 from assay.views.status import StatusView
 from assay.views.view import View
+from assay.views.words.figures import totals_text
 from assay.views.words.freshness import standing_line
 from assay.views.words.rules import measure
 
@@ -71,6 +72,8 @@ def now_of(
     trouble = [*_trouble(plan, held, ZoneInfo(tz)), *_held_parts(plan)]
     if isinstance(plan.decision, UnchangedView):
         trouble += plan.decision.waived
+    if plan.changes:
+        trouble.append(f"{totals_text(plan.changes, 'Would change')}.")
     trouble += status.reviews
     promise = standing_line(status.promise, now) if status.promise else ""
     decision = plan.decision

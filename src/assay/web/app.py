@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -11,13 +11,14 @@ from typing import Any
 from assay.catalog import Catalog, shared_catalog
 from assay.errors import AssayError, UsageError
 from assay.text import clean
+from assay.web.actions import Allowed, Refused, act, form_of, user_of
 from assay.web.diffs import diff_page, sides
-from assay.web.links import Links
+from assay.web.links import Links, place
 from assay.web.look import Look, looking
 from assay.web.pages import front, others
 from assay.web.rendering import FOLDER, Page, rendered
 from assay.web.rows import rows_of
-from assay.web.site import missing_page, page_at
+from assay.web.site import missing_page, page_at, refused_page
 
 _FRESH = 5.0  # seconds after which a look is made anew, when somebody asks
 _TICK = 2.0  # seconds between two looks at whether a run is under way
@@ -56,6 +57,13 @@ class Looks:
                 self._at = time.monotonic()
             return self._look
 
+    def acted(self, action: str, name: str, form: Mapping[str, str], user: str) -> str:
+        """Do what a form asks for, and forget the look; return the full name of the product."""
+        full = act(self.now(), action, name, form, user)
+        with self._lock:
+            self._at = 0.0
+        return full
+
     @contextmanager
     def opened(self) -> Iterator[tuple[Look, Catalog]]:
         """Give a look with the catalog open."""
@@ -64,13 +72,16 @@ class Looks:
             yield look, catalog
 
 
-def application(start: Path, env: str | None = None) -> Any:
+def application(start: Path, env: str | None = None, allows: Allowed | None = None) -> Any:
     """Return the ASGI application that serves the project at or above `start`.
+
+    `allows` says what people may do on the pages; by default, nothing.
 
     Raises UsageError if the packages that it needs are not installed.
     """
     try:
         from starlette.applications import Starlette
+        from starlette.concurrency import run_in_threadpool
         from starlette.requests import Request
         from starlette.responses import Response, StreamingResponse
         from starlette.routing import Route
@@ -78,16 +89,16 @@ def application(start: Path, env: str | None = None) -> Any:
         raise UsageError(
             "serving pages needs the package starlette", hint="pip install 'assay[web]'"
         ) from None
-    looks = Looks(start, env)
+    looks, allows = Looks(start, env), allows or Allowed()
+    links = Links(actions=allows.actions)
 
-    def answer(make: Callable[[Look, Catalog], Page | None]) -> Response:
-        status = 200
+    def answer(make: Callable[[Look, Catalog], Page | None], status: int = 200) -> Response:
         try:
             with looks.opened() as (look, catalog):
                 page = make(look, catalog)
                 if page is None:
                     status, page = 404, missing_page("There is no such page.")
-                html = rendered(page, look, Links())
+                html = rendered(page, look, links)
         except AssayError as error:
             text = clean(f"{error.what}\n{error.hint or ''}\n", keep_lines=True)
             code = 404 if isinstance(error, UsageError) else 503
@@ -129,6 +140,23 @@ def application(start: Path, env: str | None = None) -> Any:
             return Response("no such file\n", 404, _HEADERS, media_type="text/plain")
         return Response((FOLDER / "static" / name).read_bytes(), 200, _HEADERS, _STATIC[name])
 
+    async def acted(request: Request) -> Response:
+        action, name = request.path_params["action"], request.path_params["name"]
+        if action not in allows.actions:
+            return await run_in_threadpool(answer, lambda look, catalog: None)
+        try:
+            user, form = user_of(request, allows), await form_of(request)
+            full = await run_in_threadpool(looks.acted, action, name, form, user)
+        except AssayError as error:
+            what, hint, page = error.what, error.hint or "", f"{action}/{name}"
+            status = 403 if isinstance(error, Refused) else 400
+            return await run_in_threadpool(
+                answer, lambda look, _: refused_page(what, hint, page), status
+            )
+        return Response(
+            status_code=303, headers=_HEADERS | {"Location": f"../{place('product', full)}"}
+        )
+
     async def events(request: Request) -> Response:
         return StreamingResponse(_states(looks), 200, _HEADERS, "text/event-stream")
 
@@ -143,6 +171,7 @@ def application(start: Path, env: str | None = None) -> Any:
             Route("/static/{name}", static),
             Route("/rows/{name}", rows),
             Route("/diff/{name}", diff),
+            Route("/{action}/{name}", acted, methods=["POST"]),
             Route("/{kind}/{name}", one),
         ]
     )

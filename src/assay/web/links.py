@@ -28,11 +28,12 @@ class Links(Struct, frozen=True, kw_only=True):
     """Addresses of pages as seen from a page `depth` folders deep; `suffix` is that of files.
 
     A page is a kind and a name: `product/finance.daily_revenue`. `live` pages are served: only
-    they can be searched, and only they have forms.
+    they can be searched. `actions` are what people may do there, in forms.
     """
 
     depth: int = 0
     suffix: str = ""
+    actions: frozenset[str] = frozenset()
 
     @property
     def live(self) -> bool:
@@ -62,4 +63,5 @@ class Links(Struct, frozen=True, kw_only=True):
 
     def below(self, page: str) -> "Links":
         """Return the addresses as seen from another page."""
-        return Links(depth=len(PurePosixPath(page).parts) - 1, suffix=self.suffix)
+        depth = len(PurePosixPath(page).parts) - 1
+        return Links(depth=depth, suffix=self.suffix, actions=self.actions)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from assay.catalog import Catalog
 from assay.catalog.releases import releases_between
-from assay.text import clean
 from assay.web.links import slug
 from assay.web.look import Look
 from assay.web.pages import front, others, product
@@ -92,11 +91,18 @@ def _named(names: Iterable[str], wanted: str) -> str:
     return next((name for name in names if slug(name) == wanted), "")
 
 
-def missing_page(what: str, hint: str = "", path: str = "missing") -> Page:
-    """Return the page for an address that leads nowhere, or for what cannot be shown."""
+def missing_page(what: str) -> Page:
+    """Return the page for an address that leads nowhere."""
+    return Page(
+        path="missing", title="Not found", template="error.html", values={"what": what, "hint": ""}
+    )
+
+
+def refused_page(what: str, hint: str, path: str) -> Page:
+    """Return the page for what somebody asked for and cannot have; nothing has changed."""
     return Page(
         path=path,
-        title="Not found" if path == "missing" else "It cannot be shown",
+        title="Nothing was changed",
         template="error.html",
-        values={"what": clean(what), "hint": clean(hint)},
+        values={"what": what, "hint": hint},
     )

@@ -9,6 +9,7 @@ from assay.cli.options import ENV, JSON, options
 from assay.cli.printing import to_json
 from assay.errors import UsageError
 from assay.views.view import View
+from assay.web.actions import allowed
 from assay.web.app import application
 from assay.web.look import looking
 
@@ -36,11 +37,40 @@ class ServedView(View, frozen=True, kw_only=True):
     metavar="N",
     help="The port to listen on; 0 for any that is free.",
 )
-def verb(env: str | None, as_json: bool, host: str, port: int) -> None:
+@click.option(
+    "--allow",
+    default="",
+    metavar="WHAT",
+    help="Let people do this on the pages: approve, waive, or both, with a comma between.",
+)
+@click.option(
+    "--user-header",
+    default="",
+    metavar="NAME",
+    help="With --allow: the header in which a reverse proxy names the user.",
+)
+@click.option(
+    "--trust",
+    multiple=True,
+    default=("127.0.0.1", "::1"),
+    show_default=True,
+    metavar="ADDRESS",
+    help="With --allow: the address of the reverse proxy; repeatable.",
+)
+def verb(
+    env: str | None,
+    as_json: bool,
+    host: str,
+    port: int,
+    allow: str,
+    user_header: str,
+    trust: tuple[str, ...],
+) -> None:
     """Serve pages about all products: is each right and on time, and who decides from it.
 
-    Nothing can be changed there. Stop it with Ctrl-C.
+    Without --allow, nothing can be changed there. Stop it with Ctrl-C.
     """
+    allows = allowed(allow, user_header, trust)
     try:
         import uvicorn
     except ImportError:
@@ -50,7 +80,7 @@ def verb(env: str | None, as_json: bool, host: str, port: int) -> None:
     with looking(env) as (look, _):  # mistakes are reported here, not on a page
         project = look.project
     config = uvicorn.Config(
-        application(Path.cwd(), env), log_level="warning", access_log=False, lifespan="off"
+        application(Path.cwd(), env, allows), log_level="warning", access_log=False, lifespan="off"
     )
     with _listening(host, port) as sock:
         at = f"[{host}]" if ":" in host else host

@@ -92,6 +92,7 @@ def product_page(look: Look, catalog: Catalog, name: str) -> Page:
             "pointer": pointer,
             "versions": versions,
             "rules": rule_rows(look, catalog, product),
+            "failing": [rule.text for rule in rules_now(look, name) if rule.holds_back],
             "waivers": waivers,
             "incidents": [view for view in look.incidents if view.about == name],
             "promises": promise_days(look, catalog, name),
