@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from assay.model import Freshness
+from assay.plan.causes import Kind
 from assay.plan.outcomes import PromiseOutcome
 from assay.plan.promise_state import State
 from assay.plan.record import Days, Happened, Period, calendar_lines, marks, unit_of
@@ -80,9 +81,9 @@ def test_only_the_time_within_the_period_counts() -> None:
     def on(day: int) -> datetime:
         return datetime(2011, 12, day, tzinfo=UTC)
 
-    long = Happened(began=on(3), ended=on(20), kinds=frozenset({"held back"}))
+    long = Happened(began=on(3), ended=on(20), kinds=frozenset({Kind.HELD_BACK}))
     assert long.within(on(5), on(9)) == timedelta(days=4)
     assert long.within(on(1), on(25)) == timedelta(days=17)
     assert long.within(on(21), on(25)) == timedelta()
-    going_on = Happened(began=on(3), ended=None, kinds=frozenset({"held back"}))
+    going_on = Happened(began=on(3), ended=None, kinds=frozenset({Kind.HELD_BACK}))
     assert going_on.within(on(1), on(9)) == timedelta(days=6)

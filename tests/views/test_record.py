@@ -360,3 +360,27 @@ def test_a_catalog_in_postgres_has_the_same_record(nights: Night, address: str) 
     [view] = record(place, at(date(2016, 1, 1), "08:00"), "daily", *month)
     assert view["kept"] == 1, "also where gc might have forgotten promises"
     assert nights.run(now, "gc") == 0
+
+
+def test_approvals_and_how_long_they_took(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        'sql_product("signed", "select count(*) as n from numbers", owner="o", approval=["eva@shop", "bob@shop"], approvals=2)',
+        header=True,
+    )
+    assert place.run("materialize", "--now", "2024-01-04T07:00").code == 3
+    for who, clock in (("eva", "08:00"), ("bob", "09:30")):
+        words = ["approve", "signed", "--as", f"{who}@shop", "--because", "counted"]
+        assert place.run(*words, "--now", f"2024-01-04T{clock}").code == 0
+    assert place.run("materialize", "--now", "2024-01-04T10:00").code == 0
+    [view] = place.run("record", "signed", "--json", "--now", "2024-01-05T07:00").json
+    assert (view["approved"], view["approved_by"]) == (1, {"bob@shop": 1, "eva@shop": 1})
+    [(passed, released)] = rows(
+        place,
+        "select x.judged_at, r.at from moves m join releases r on r.id = m.release"
+        " join verdicts x on x.version = m.version where m.product = 'sales.signed'",
+    )
+    waited = datetime.fromisoformat(released) - datetime.fromisoformat(passed)
+    assert view["seconds_awaited"] == waited.total_seconds() == 3 * 3600
+    said = place.run("record", "signed", "--now", "2024-01-05T07:00").out
+    assert "1 time, by bob@shop (1), eva@shop (1), after 3 h in all" in said

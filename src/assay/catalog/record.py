@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from assay.catalog.catalog import Catalog
 from assay.catalog.incidents import KEPT_FOR, MOST_KEPT
 from assay.catalog.promises import MOST_PROMISES
 from assay.catalog.rows import decoded, moment_of, moment_or_none, stamp
-from assay.plan.causes import Cause
+from assay.plan.causes import Cause, Kind
 from assay.plan.outcomes import PromiseOutcome
 from assay.plan.record import CheckCounts, Happened, PromiseCounts, counts_of
 
@@ -57,6 +57,26 @@ _RESTATED = (
     " where environment = ? and at >= ? and at < ?{of} group by product, at, who, approved_by"
     " order by at"
 )
+
+
+_APPROVED = (
+    "select a.product, a.release, a.approver, r.at, (select min(x.judged_at) from verdicts x"
+    "  where x.version = m.version and x.status in ('passed', 'warning'))"
+    " from approvals a join releases r on r.id = a.release"
+    " join moves m on m.release = a.release and m.product = a.product"
+    " where a.environment = ? and r.at >= ? and r.at < ?{of} order by a.release, a.approver"
+)
+
+
+class Approved(Struct, frozen=True, kw_only=True):
+    """That people let a version out: how long it had waited since it passed, and who they are.
+
+    `waited` is None where its verdicts are forgotten.
+    """
+
+    product: str
+    waited: timedelta | None
+    by: tuple[str, ...]
 
 
 class Restated(Struct, frozen=True, kw_only=True):
@@ -148,6 +168,19 @@ class RecordReads:
                 )
             ]
 
+    def approved(self, since: datetime, until: datetime) -> Sequence[Approved]:
+        """Return what approvals let out in a period, oldest first; several of one count once."""
+        found: dict[tuple[int, str], Approved] = {}
+        with decoded(self._name):
+            for product, release, approver, at, passed in self._rows(
+                _APPROVED, "a.product", self._values(since, until)
+            ):
+                waited = max(moment_of(at) - moment_of(passed), timedelta()) if passed else None
+                before = found.get((release, product))
+                by = (*before.by, approver) if before else (approver,)
+                found[release, product] = Approved(product=product, waited=waited, by=by)
+        return list(found.values())
+
     def known_since(self, now: datetime) -> KnownSince:
         """Return since when nothing is forgotten of the environment."""
         notes = self._catalog.database.rows("select value from meta where name = ?", [FACTS_SINCE])
@@ -180,7 +213,7 @@ def _happened(row: Sequence[Any]) -> tuple[Cause, Happened]:
     return cause, Happened(
         began=min(cause.since, moment_of(opened)),
         ended=moment_or_none(closed),
-        kinds=frozenset(_after("kind ", facts)),
+        kinds=frozenset({cause.kind, *map(Kind, _after("kind ", facts))}),
         rules=_after("rule ", facts),
     )
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from assay.budgets import midnight
 from assay.model import Freshness
 from assay.plan.calendars import DaysUnknown
+from assay.plan.causes import Kind
 from assay.plan.outcomes import PromiseOutcome
 from assay.plan.promise_state import State
 from assay.plan.window_text import is_weekmask, on_of, weekdays_of
@@ -87,7 +88,7 @@ class Happened(Struct, frozen=True, kw_only=True):
 
     began: datetime
     ended: datetime | None
-    kinds: frozenset[str]
+    kinds: frozenset[Kind]
     rules: tuple[str, ...] = ()
 
     def within(self, since: datetime, until: datetime) -> timedelta:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from assay.build.budgets import uses_of
 from assay.build.workspace import Workspace, open_workspace
 from assay.catalog.promises import MOST_PROMISES, Watched
-from assay.catalog.record import KnownSince, RecordReads, Restated
+from assay.catalog.record import Approved, KnownSince, RecordReads, Restated
 from assay.errors import UsageError
 from assay.model import Kind as ProductKind
 from assay.model import Product, Waiver
@@ -33,7 +33,7 @@ from assay.plan.windows import Window, windows_of
 from assay.times import start_of_period
 from assay.views.view import View
 
-_About = TypeVar("_About", Restated, Waiver)
+_About = TypeVar("_About", Approved, Restated, Waiver)
 _INSTANT = timedelta(microseconds=1)
 _LONGEST_MONTH = timedelta(days=31)
 
@@ -61,6 +61,8 @@ class RecordView(View, frozen=True, kw_only=True):
     - `held_back`: how often it began to be held back; `seconds_held_back` is how long it was, in
       all; `held_by` says how often by which rule.
     - `waived`, `restated`: how often, and by whom; `waived_in_code`: waivers that are declared.
+    - `approved`: how often approvals let a version out, and by whom; `seconds_awaited` is how long
+      these versions had waited since they passed, in all.
     - `incidents`: how many began, by kind.
     - `known_since`: from when on promises are `watched`, and from when on `promises`, `checks` and
       `incidents` are not forgotten, where that is later than the first day.
@@ -92,6 +94,9 @@ class RecordView(View, frozen=True, kw_only=True):
     waived_in_code: int
     restated: int
     restated_by: Mapping[str, int]
+    approved: int
+    approved_by: Mapping[str, int]
+    seconds_awaited: float
     incidents: Mapping[str, int]
     budget: BudgetView | None
     known_since: Mapping[str, str]
@@ -123,6 +128,7 @@ class _Recorded(Struct, frozen=True, kw_only=True):
     happened: Mapping[str, Sequence[Happened]]
     restated: Mapping[str, Sequence[Restated]]
     waivers: Mapping[str, Sequence[Waiver]]
+    approved: Mapping[str, Sequence[Approved]]
     known: KnownSince
     open_dues: dict[tuple[Window, datetime], Sequence[datetime]] = field(default_factory=dict)
 
@@ -226,6 +232,7 @@ class _Reader:
             happened=reads.happened(since),
             restated=_by_product(reads.restated(since, until)),
             waivers=_by_product(w for w in self._waivers if w.at and since <= w.at < until),
+            approved=_by_product(reads.approved(since, until)),
             known=self._known,
         )
 
@@ -292,6 +299,7 @@ def _record_view(
     began = [each for each in happened if days.since <= each.began]
     held = [each for each in happened if Kind.HELD_BACK in each.kinds]
     waivers, restated = recorded.waivers.get(name, ()), recorded.restated.get(name, ())
+    approved = recorded.approved.get(name, ())
     promise = product.freshness
     view = RecordView(
         product=name,
@@ -320,7 +328,10 @@ def _record_view(
         waived_in_code=sum(w.environment in {"", workspace.environment} for w in product.waivers),
         restated=len(restated),
         restated_by=Counter(each.who for each in restated),
-        incidents=Counter(str(worst(map(Kind, each.kinds))) for each in began),
+        approved=len(approved),
+        approved_by=Counter(approver for each in approved for approver in each.by),
+        seconds_awaited=sum((each.waited.total_seconds() for each in approved if each.waited), 0.0),
+        incidents=Counter(str(worst(each.kinds)) for each in began),
         budget=budget_view(use),
         known_since=_known_since(product, reader, recorded),
         changed=changed,

@@ -52,6 +52,10 @@ def record_lines(view: RecordView) -> Iterator[str]:
     yield from _labelled("held back", _held(view))
     yield from _labelled("waived", _waived(view))
     yield from _labelled("restated", _times(view.restated, view.restated_by))
+    if view.approved:
+        waited = f"after {lasting(view.seconds_awaited)} in all"
+        approved = f"{_times(view.approved, view.approved_by)}, {waited}"
+        yield from _labelled("approved", approved)
     yield from _labelled("incidents", _counted(view.incidents) or "none")
     if view.budget:
         until = f"until {_moment(view.budget.until, view)}"
