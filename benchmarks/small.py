@@ -15,7 +15,7 @@ from benchmarks.measure import Side, aside, assay, head, measure, program, row
 FEWEST, MOST = 20, 5000  # rows of a file
 FIRST_BUILD = 3.0  # times the raw script
 ONE_MORE, NOTHING, LARGE = 0.3, 0.2, 1.0  # CPU seconds; LARGE: both, with more than 1,000 files
-FILES = 64  # in the store, of each product in parts
+_LAST = 1400  # day of `benchmarks.days` on which the last file ends
 
 RAW = f"""
 import duckdb, pathlib
@@ -57,8 +57,9 @@ def small(counts: list[int], runs: int) -> None:
 
 def _measure(root: Path, count: int, runs: int) -> None:
     write_project(root, whole=False)
-    for day in range(count):
-        write_day(root, day, rows_of(day))
+    first = _LAST - count  # no day is in the future
+    for number in range(count):
+        write_day(root, first + number, rows_of(number))
     clear = partial(aside, root / ".products")
     raw = Side(name="raw", command=program(RAW), place=root)
     full, script = measure([assay("", root, "materialize", prepare=clear), raw], runs)
@@ -76,7 +77,7 @@ def _measure(root: Path, count: int, runs: int) -> None:
             stored,
         ]
     )
-    days = iter(range(count, count + runs))
+    days = iter(range(_LAST, _LAST + runs))
 
     def one_more() -> None:
         day = next(days)

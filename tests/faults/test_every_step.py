@@ -69,6 +69,19 @@ def test_killed_at_every_step_where_parts_share_files(
     at_every_step(scene, name, max(2, MOST // 6))
 
 
+@pytest.mark.parametrize("on_server", [False, True])
+@pytest.mark.parametrize("name", ["first", "recoded"])
+def test_killed_at_every_step_where_parts_are_built_together(
+    name: str, on_server: bool, forge: Forge, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The same, with parts that are built two at a time, in one query."""
+    server = request.getfixturevalue("server") if on_server else None
+    scene = begin(forge, tmp_path, name, ["batches"], server=server)
+    sealed = [str(told) for what, told in scene.trace if what == "chmod" and "/parts-" in str(told)]
+    assert len([told for told in sealed if "data.parquet" in told]) == 2, "five parts: 2, 2 and 1"
+    at_every_step(scene, f"{name} in batches", max(2, MOST // 3))
+
+
 def at_every_step(scene: Scene, name: str, most: int) -> None:
     assert scene.points > 8
     points = list(spread(scene, most, SEED))

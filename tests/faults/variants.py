@@ -157,6 +157,14 @@ def few_share() -> None:
     put(compaction, "FEWEST", 1)
 
 
+def batches() -> None:
+    """Not a control: let few parts be built in one query, two at a time."""
+    from assay.build import batches as many
+
+    put(many, "MANY", 4)
+    put(many, "MOST_AT_ONCE", 2)
+
+
 VARIANTS = {
     made.__name__: made
     for made in (
@@ -170,6 +178,7 @@ VARIANTS = {
         set_back,
         small_heaps,
         few_share,
+        batches,
         no_grace,
     )
 }

@@ -30,7 +30,7 @@ MOST_AT_ONCE = 1024  # parts of a batch: what a crash loses at most
 _LARGEST = 1 << 20  # bytes that a part of a batch reads at most, as text
 _MOST_BYTES = 32 << 20  # the same of a batch
 _PACKED = 8  # how many bytes of text a byte of a packed file may be
-_ROW = 128  # bytes of a stored row, as text
+_ROW = 64  # bytes of a stored row, as text
 
 
 class NotAlike(BuildError):

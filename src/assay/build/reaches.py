@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
 from assay.decisions import InputState, KnownInput
 from assay.facts import SourceFile, SourceState, Version
@@ -61,7 +62,9 @@ class InputReaches:
             return lambda: None
         if isinstance(state.origin, SourceState):
             files = state.origin.files
-            return lambda: self._of_files(name, files)
+            if self._graph.sources[name].has_event_times:  # known when files were inspected
+                return lambda: self._of_files(name, files)
+            return cache(lambda: self._of_files(name, files))
         at = self._as_of.of_version(state.origin) if state.origin else state.data_as_of
         return lambda: at
 
