@@ -12,6 +12,7 @@ from assay.apprise_names import unknown_service
 RESTORED = "restored"
 WHEN = (
     "held back",
+    "awaiting approval",
     "failed",
     "late",
     "missed",
@@ -20,7 +21,7 @@ WHEN = (
     "budget spent",
     RESTORED,
 )
-PLACEHOLDERS = ("{owner}", "{contact}")
+PLACEHOLDERS = ("{owner}", "{contact}", "{approver}")
 VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", re.ASCII)
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*(?=://)")
 _BRACES = re.compile(r"(?<!\$)\{[^}]*\}")
@@ -35,7 +36,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """Where messages go, and which: all conditions have to hold, each for one of its values.
 
     - `to`: addresses as `apprise` reads them; `$NAME` is read from the environment, `{owner}` and
-      `{contact}` stand for the owners of the products and the contacts of their consumers.
+      `{contact}` stand for the owners of the products and the contacts of their consumers,
+      `{approver}` for those who may approve what awaits approval.
     - `when`: what is told: the kinds of incidents, and `restored` for their end.
     - `owner`, `consumer`, `domain`: patterns (`*`) of affected products; () for any.
     - `severity`: "error" leaves out what is only at risk, too often late, or a spent budget.
@@ -125,7 +127,7 @@ def _wrong_address(address: str) -> str:
     if problem := unknown_service(scheme[0].lower()):
         return problem
     if unknown := [p for p in _BRACES.findall(address) if p not in PLACEHOLDERS]:
-        return f"has the placeholder {unknown[0][:20]!r}: there are {' and '.join(PLACEHOLDERS)}"
+        return f"has the placeholder {unknown[0][:20]!r}: there are {', '.join(PLACEHOLDERS)}"
     if _has_secret(scheme[0].lower(), address[scheme.end() + 3 :]):
         return (
             f"({scheme[0]}://…) has a password or token in plain text:"

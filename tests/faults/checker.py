@@ -29,8 +29,11 @@ from assay.facts import Version
 from assay.model import QUARANTINE
 from assay.store.files import LocalStorage
 
-# What is held back of the second generation, and what never changes.
-APART = {"t.strict", "t.after_strict", "t.steady", "t.below_steady"}
+# What is held back of the second generation, or awaits approval, and what never changes.
+APART = {
+    *("t.strict", "t.after_strict", "t.signed", "t.after_signed"),
+    *("t.steady", "t.below_steady"),
+}
 KEPT = {
     "catalog.db",
     "catalog.db-wal",

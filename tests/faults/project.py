@@ -96,6 +96,16 @@ def generation(root: Path, number: int) -> None:
             )
 
 
+def asking(root: Path) -> None:
+    """Declare a product that asks for approval, and one that is built from it."""
+    with (root / "products/t.py").open("a") as file:
+        file.write(
+            'signed = sql_product("signed", "select max(gen) as gen from base", owner="o",'
+            ' approval=["cfo@shop.example"])\n'
+            'after_signed = sql_product("after_signed", "from signed", owner="o")\n'
+        )
+
+
 def recoded(root: Path) -> None:
     """Change the code of what is made day by day."""
     file = root / "products/t.py"

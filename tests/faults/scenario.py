@@ -171,6 +171,24 @@ def _waived(scene: Scene) -> None:
     assert ended.code == 0, ended.err
 
 
+def _awaiting(scene: Scene) -> list[str]:
+    """What the second run held for an approval has none yet."""
+    project.asking(scene.origin)
+    approve = ["approve", "signed", "--as", "cfo@shop.example", "--because", "seen", "--json"]
+    assert scene.run(scene.origin, "materialize").code == 3
+    assert scene.run(scene.origin, *approve).code == 0
+    assert scene.run(scene.origin, "materialize").code == 0
+    project.generation(scene.origin, 2)
+    assert scene.run(scene.origin, "materialize").code == 3
+    return approve
+
+
+def _approved(scene: Scene) -> None:
+    """What the second run held for an approval is approved, and not published yet."""
+    ended = scene.run(scene.origin, *_awaiting(scene))
+    assert ended.code == 0, ended.err
+
+
 def _undeclared(scene: Scene) -> None:
     _materialized(scene)
     project.undeclared(scene.origin)
@@ -195,6 +213,8 @@ SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
     "second": (MATERIALIZE, _second),
     "recoded": (MATERIALIZE, _recoded),
     "waived": (MATERIALIZE, _waived),
+    "approve": ([], _awaiting),
+    "approved": (MATERIALIZE, _approved),
     "watched": (["run", "--turns", "1", "--json"], _second),
     "recovery": (MATERIALIZE, _recovery),
     "restore": ([], _restore),
@@ -209,7 +229,7 @@ SCENES: dict[str, tuple[list[str], Callable[[Scene], list[str] | None]]] = {
     "sweep": (["gc", "--json", *LATER], _compacted),
 }
 # A restored product is of another generation than the others: that is what was asked for. A retired one is gone.
-MIXED = {"restore", "unpin", "retire"}
+MIXED = {"restore", "unpin", "retire", "approve"}
 
 
 ENVIRONMENTS = {"env_create", "env_again", "env_drop", "promote"}

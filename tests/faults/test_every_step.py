@@ -48,7 +48,13 @@ def test_killed_at_every_step(name: str, forge: Forge, tmp_path: Path) -> None:
     at_every_step(begin(forge, tmp_path, name), name, MOST)
 
 
-@pytest.mark.parametrize("name", ["second", "restore", "gc", "env_create", "env_drop", "promote"])
+_ON_A_SERVER = [
+    *("second", "restore", "approve", "approved", "gc"),
+    *("env_create", "env_drop", "promote"),
+]
+
+
+@pytest.mark.parametrize("name", _ON_A_SERVER)
 def test_killed_at_every_step_beside_a_server(
     name: str, forge: Forge, tmp_path: Path, server: Server
 ) -> None:

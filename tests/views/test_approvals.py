@@ -1,5 +1,8 @@
 """`products approve` and `approvals`, through the command: what passed waits until those who have to agree did."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from tests.conftest import Place
@@ -302,3 +305,71 @@ def test_mistakes_in_a_declared_approval_name_their_place(shop: Place) -> None:
     void = shop.run("materialize")
     assert void.code == 3
     assert "(products/approvals.py:2) is void: it is of another version (v123456)" in void.out
+
+
+def test_who_may_approve_is_told_once_for_each_version(shop: Place) -> None:
+    route = '[tool.products.notify.cfo]\nto = ["json://127.0.0.1:1/?to={approver}"]\nwhen = ["awaiting approval", "restored"]\n'
+    shop.write("pyproject.toml", f"{route}[tool.products]\n")
+
+    def told() -> tuple[str, list[tuple[str, str]]]:
+        [incident] = shop.run("incidents", "--all", "--json").json
+        return incident["kind"], [(t["event"], t["recipient"]) for t in incident["told"]]
+
+    assert shop.run("materialize").code == 3
+    assert shop.run("materialize").code == 3
+    [incident] = shop.run("incidents", "--json").json
+    assert (incident["kind"], incident["waiting"]) == ("awaiting approval", ["finance.pack"])
+    assert f"products approve finance.close {version_of(shop)[:7]}" in incident["to_do"]
+    both = ["cfo@shop.example", "controller@shop.example"]
+    assert told() == ("awaiting approval", [("opened", who) for who in sorted(both)])
+    shop.numbers("a", 101, 203)
+    assert shop.run("materialize").code == 3
+    assert told()[1][2:] == [("changed", who) for who in both]
+    assert shop.run("approve", "close", *CFO).code == 0
+    assert shop.run("materialize").code == 0
+    closed = told()[1][4:]
+    assert closed == [("closed", who) for who in sorted([*both, "anna@shop.example"])]
+
+
+def test_a_promise_that_nobody_approved_in_time_says_so(shop: Place) -> None:
+    promised = 'owner="o", event_time="at", freshness=Freshness(by="07:00")'
+    at = "timestamp '2024-01-03 20:00' + interval (max(x)) day as at, x // 100"
+    declared(
+        shop,
+        **{'owner="o", rules': f"{promised}, rules", "x // 100": at, "group by 1": "group by 2"},
+    )
+    shop.numbers("a", 0)
+    shop.run("materialize", "--now", "2024-01-04T06:00")
+    assert shop.run("approve", "close", *CFO, "--now", "2024-01-04T06:10").code == 0
+    assert shop.run("materialize", "--now", "2024-01-04T06:20").code == 0
+    shop.numbers("a", 1)
+    assert shop.run("materialize", "--now", "2024-01-05T06:00").code == 3
+    late = shop.run("freshness", "--now", "2024-01-05T08:00", "--json").json
+    [close] = [f for f in late if f["name"] == "finance.close"]
+    assert close["state"] == "late"
+    assert close["causes"][0]["text"].startswith("waits for the approval of cfo@shop.example or")
+    assert shop.run("approve", "close", *CFO, "--now", "2024-01-05T09:00").code == 0
+    assert shop.run("materialize", "--now", "2024-01-05T09:00").code == 0
+    with closing(sqlite3.connect(shop.root / ".products/catalog.db")) as catalog:
+        [(state, cause)] = catalog.execute(
+            "select state, cause from promises where state <> 'kept'"
+        )
+    assert state == "late"
+    assert cause.startswith("finance.close: waited for the approval of cfo@shop.example or")
+
+
+def test_gc_keeps_what_awaits_approval_and_what_was_approved(shop: Place) -> None:
+    declared(shop, ", approvals=2")
+    assert shop.run("materialize").code == 3
+    approved = version_of(shop)
+    assert shop.run("approve", "close", *CFO).code == 0
+    shop.numbers("a", 101, 203)
+    assert shop.run("materialize").code == 3
+    awaiting = version_of(shop)
+    later = ["--days", "0", "--keep", "1", "--now", "2099-01-01T00:00"]
+    assert shop.run("gc", *later).code == 0
+    kept = [v["version"] for v in shop.run("history", "close", "--json").json]
+    assert kept == [awaiting, approved]
+    shop.numbers("a", 101, 202)
+    assert shop.run("approve", "close", *CONTROLLER).code == 0
+    assert "not built again" in shop.run("materialize").out

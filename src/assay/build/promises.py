@@ -213,6 +213,10 @@ class _Causes:
         pasts.read(sorted(self._names))
         products = sorted(self._names & self._graph.products.keys())
         self._failures = workspace.catalog.promises.failures(products)
+        asking = [name for name in products if self._graph.products[name].approvers]
+        self._awaited = (
+            workspace.catalog.promises.awaited(workspace.environment, asking) if asking else ()
+        )
         self._surroundings = cache(self._at)
 
     def of(self, promise: Promise, outcome: PromiseOutcome, window: Window) -> str:
@@ -228,9 +232,14 @@ class _Causes:
         return surroundings(self._graph, reaches, due, progress)
 
     def _held(self, due: datetime) -> dict[str, str]:
-        """Return the products whose newest version then was held back by its rules."""
+        """Return the products whose newest version then was held back, or awaited approval."""
+        found = [(product, at, held_back(rules)) for product, at, rules in self._failures]
+        found += [(product, at, self._awaits(product)) for product, at in self._awaited]
         return {
-            product: held_back(rules)
-            for product, at, rules in self._failures
+            product: why
+            for product, at, why in sorted(found, key=lambda each: each[1])
             if at <= due and not self._pasts.changed(product, at, due)
         }
+
+    def _awaits(self, product: str) -> str:
+        return f"waited for the approval of {' or '.join(self._graph.products[product].approvers)}"

@@ -7,7 +7,17 @@ from msgspec import Struct, field
 from assay.build.outlook import outlook
 from assay.build.selection import everything
 from assay.build.workspace import Workspace
-from assay.decisions import Blocked, Build, Check, Decision, Maybe, Publish, Restate, Waive
+from assay.decisions import (
+    AwaitApproval,
+    Blocked,
+    Build,
+    Check,
+    Decision,
+    Maybe,
+    Publish,
+    Restate,
+    Waive,
+)
 from assay.facts import Status
 from assay.plan.as_of import as_of
 from assay.plan.ladder import plan
@@ -73,6 +83,11 @@ def _progress(workspace: Workspace, observed: Observed, steps: Mapping[str, Deci
         name: held_back([r.text for r in step.verdict.results if r.status in _FAILING])
         for name, step in steps.items()
         if isinstance(step, Blocked)
+    }
+    held |= {
+        name: f"waits for {step.waits_for}"
+        for name, step in steps.items()
+        if isinstance(step, AwaitApproval)
     }
     there = {name for name, state in observed.sources.items() if not state.missing}
     published = {name for name in graph.products if facts.pointer(name)}

@@ -165,6 +165,23 @@ class Promises:
             failures = [(product, moment_of(at), _failed(results)) for product, at, results in rows]
         return sorted(failures, key=lambda failure: failure[1])
 
+    def awaited(self, environment: str, products: Sequence[str]) -> Sequence[tuple[str, datetime]]:
+        """Return when versions passed that nobody could read then, in order.
+
+        Of products that ask for approval, these awaited it until they were published.
+        """
+        query = (
+            "select v.product, x.judged_at from verdicts x join versions v on v.id = x.version"
+            " where x.status in ('passed', 'warning') and not exists ("
+            "  select 1 from moves m join releases r on r.id = m.release"
+            "  where r.environment = ? and m.version = v.id and r.at <= x.judged_at)"
+            " and v.product in"
+        )
+        rows = list(rows_in(self._database, query, products, [environment]))
+        with decoded(self._database.name):
+            passed = [(str(product), moment_of(at)) for product, at in rows]
+        return sorted(passed, key=lambda each: each[1])
+
 
 def _failed(results: str) -> list[str]:
     """Return the rules that failed, or could not be checked, of the results of a verdict."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from assay.decisions import Blocked, Held, Keep, Publish
+from assay.decisions import AwaitApproval, Blocked, Held, Keep, Publish
 from assay.events import Failed, Result, held_parts
 from assay.facts import RuleResult, Status
 from assay.plan.graph import Graph
@@ -22,13 +22,14 @@ class Kind(StrEnum):
     AT_RISK = "at risk"
     LATE = "late"
     MISSED = "missed"
+    AWAITING = "awaiting approval"
     HELD_BACK = "held back"
     FAILED = "failed"
 
     @property
     def is_hard(self) -> bool:
         """Whether it is about data that cannot be published, and not about time."""
-        return self in {Kind.HELD_BACK, Kind.FAILED}
+        return self in {Kind.AWAITING, Kind.HELD_BACK, Kind.FAILED}
 
     @property
     def is_counted(self) -> bool:
@@ -58,6 +59,8 @@ class Cause(Struct, frozen=True, kw_only=True):
     - `parts`: the parts that are held back or failed; () for the whole.
     - `error`: why it failed.
     - `reason`: why it is late, or may be.
+    - `version`: the version that awaits approval; `approvers` may still approve it, and `awaits`
+      says in words how many have to.
     - `due`: the promises that are at risk or broken because of it, by product or source.
     - `waiting`: the products that wait for it, or are late because of it, sorted.
     - `is_work`: whether it is only that a product is not built yet, although it could be.
@@ -75,6 +78,9 @@ class Cause(Struct, frozen=True, kw_only=True):
     due: Mapping[str, datetime] = field(default_factory=dict)
     waiting: tuple[str, ...] = ()
     is_work: bool = False
+    version: str = ""
+    approvers: tuple[str, ...] = ()
+    awaits: str = ""
 
     @property
     def key(self) -> str:
@@ -257,6 +263,15 @@ def _of_result(result: Result, now: datetime) -> Cause | None:
     match result.end:
         case Failed(error=error):
             return Cause(about=name, kind=Kind.FAILED, since=now, error=error)
+        case AwaitApproval(version=version, verdict=verdict) as end:
+            return Cause(
+                about=name,
+                kind=Kind.AWAITING,
+                since=verdict.judged_at,
+                version=version.id,
+                approvers=end.approvers,
+                awaits=end.waits_for,
+            )
         case Blocked(verdict=verdict):
             failed = [r for r in verdict.results if r.status in {Status.FAILED, Status.ERROR}]
             return Cause(
@@ -279,7 +294,8 @@ def _of_result(result: Result, now: datetime) -> Cause | None:
 def _is_known(name: str, present: Present) -> bool:
     """Return whether it is known how a product came out."""
     result = present.results.get(name)
-    return result is not None and isinstance(result.end, Blocked | Failed | Held | Keep | Publish)
+    came_out = Blocked | AwaitApproval | Failed | Held | Keep | Publish
+    return result is not None and isinstance(result.end, came_out)
 
 
 def _still_waiting(cause: Cause, present: Present) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class Message(Struct, frozen=True, kw_only=True):
     """What people are told.
 
     - `address`: which of the addresses of its route it goes to, from 0.
-    - `recipient`: what takes the place of `{owner}` or `{contact}` there; '' for neither.
+    - `recipient`: what takes the place of `{owner}`, `{contact}` or `{approver}` there; '' for neither.
     """
 
     subject: str
@@ -101,6 +101,8 @@ def facts_of(cause: Cause) -> frozenset[str]:
     facts |= {f"rule {rule}" for rule in cause.rules}
     facts |= {f"part {part}" for part in cause.parts}
     facts |= {f"product {name}" for name in cause.waiting}
+    if cause.version:  # each is to be approved by itself
+        facts.add(f"version {cause.version}")
     if cause.error:
         facts.add(f"error {cause.error.partition(':')[0]}")
     return frozenset(facts)

@@ -73,6 +73,7 @@ class RetentionInput(Struct, frozen=True, kw_only=True):
     - `published`: what the pointers of all environments are at.
     - `moves`: in the order of releases.
     - `running`: when each run in progress began.
+    - `approved`: versions that somebody approved, and that no release has published since.
     - `claimed`: what these runs build: product and key digest, '' for any key.
     """
 
@@ -81,6 +82,7 @@ class RetentionInput(Struct, frozen=True, kw_only=True):
     moves: Sequence[PointerMove]
     running: Sequence[datetime] = ()
     claimed: Collection[tuple[str, str]] = ()
+    approved: Collection[str] = ()
 
 
 class KeptFor(StrEnum):
@@ -89,6 +91,7 @@ class KeptFor(StrEnum):
     PUBLISHED = "published"
     COMPARED = "compared"
     BEING_BUILT = "being built"
+    APPROVED = "approved"
     SEEN_LATELY = "seen lately"
     RELEASED = "released"
     BUILT_LATELY = "built lately"
@@ -120,6 +123,8 @@ class KeepReason(Struct, frozen=True, kw_only=True):
                 return f"rules compare {short(self.version)} with it in {self.environment}"
             case KeptFor.BEING_BUILT:
                 return "a run is building this product"
+            case KeptFor.APPROVED:
+                return "it was approved, and waits to be published"
             case KeptFor.SEEN_LATELY:
                 return f"readers of {self.environment} saw it until {self.moment:%Y-%m-%d %H:%M}"
             case KeptFor.RELEASED:
@@ -220,6 +225,8 @@ def _reasons(
     for stored in stock.versions:
         if {(stored.product, ""), (stored.product, stored.key)}.intersection(stock.claimed):
             yield stored.id, KeepReason(kept_for=KeptFor.BEING_BUILT)
+    for id in stock.approved:
+        yield id, KeepReason(kept_for=KeptFor.APPROVED)
     for id, (environment, end) in until.items():
         if end is None:
             # A version can be the last one released and have no pointer when a copy of the

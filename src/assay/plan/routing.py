@@ -5,6 +5,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.model import Consumer, Product, Source
 from assay.plan.causes import Kind
@@ -15,11 +16,12 @@ from assay.routes import RESTORED, Route
 
 
 class _Party(Struct, frozen=True):
-    """A product or source that an incident concerns: its domain, owner and consumers."""
+    """A product or source that an incident concerns, and who may approve it if it awaits that."""
 
     domain: str
     owner: str
     consumers: Sequence[Consumer] = ()
+    approvers: Sequence[str] = ()
 
 
 def notices(
@@ -85,7 +87,18 @@ def _parties(step: Step, graph: Graph) -> Iterator[_Party]:
     for name in sorted(names):
         declared: Product | Source | None = graph.products.get(name) or graph.sources.get(name)
         if declared is not None:
-            yield _party(declared)
+            party = _party(declared)
+            if name == incident.cause.about and isinstance(declared, Product):
+                party = replace(party, approvers=_approvers(step, declared))
+            yield party
+
+
+def _approvers(step: Step, product: Product) -> Sequence[str]:
+    """Return who may approve a product; at the end of an incident, all who might have."""
+    cause = step.incident.cause
+    if cause.kind is not Kind.AWAITING:
+        return ()
+    return product.approvers if step.change is Change.CLOSED else cause.approvers
 
 
 def _concerned(
@@ -114,7 +127,7 @@ def _matches(route: Route, party: _Party) -> bool:
 
 
 def _only(route: Route, party: _Party) -> _Party:
-    return _Party(party.domain, party.owner, _consumers(route, party))
+    return replace(party, consumers=_consumers(route, party))
 
 
 def _consumers(route: Route, party: _Party) -> list[Consumer]:
@@ -138,6 +151,8 @@ def _addressed(route: Route, parties: Sequence[_Party], message: Message) -> Ite
             recipients = owners - {""}
         elif "{contact}" in address:
             recipients = contacts - {""}
+        elif "{approver}" in address:
+            recipients = {name for party in parties for name in party.approvers}
         if address.startswith("mailto") and recipients != {""}:
             recipients = {recipient for recipient in recipients if "@" in recipient}
         for recipient in sorted(recipients):

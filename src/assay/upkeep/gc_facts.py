@@ -47,6 +47,11 @@ _MOVES = (
     "select r.environment, m.product, m.version, m.release, r.at"
     " from moves m join releases r on r.id = m.release order by m.release"
 )
+_APPROVED = (  # those that may still be used
+    "select a.version from approvals a where a.withdrawn is null and a.release = 0"
+    " and not exists (select 1 from moves m join releases r on r.id = m.release"
+    " where m.product = a.product and r.environment = a.environment and r.at >= a.at)"
+)
 _RUNS = (
     "select id from runs where state <> 'running' and started_at < ?"
     " and id not in (select run from intents)"
@@ -173,6 +178,7 @@ def _retention_input(
         published=published,
         moves=_moves(reader),
         running=running,
+        approved=[str(version) for (version,) in reader.rows(_APPROVED)],
         claimed={(product, key) for product, key, run in claims if run in living},
     )
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.catalog import Catalog
+from assay.facts import short
 from assay.model import Product, Source
 from assay.plan.causes import TOO_MUCH_WORK, Kind
 from assay.plan.graph import Graph
@@ -112,6 +113,13 @@ def to_do(incident: Incident, graph: Graph) -> str:
         owner = f"ask {declared.owner} for it" if declared.owner else "ask whoever delivers it"
         return f"{owner}; `products materialize` goes on from there when it has come"
     match cause.kind:
+        case Kind.AWAITING:
+            name, version = cause.about, short(cause.version)
+            return (
+                f"`products show {name} --held` and `products diff {name} --held` show it; `products"
+                f" approve {name} {version} --as WHO --because TEXT` agrees, and the next run"
+                " publishes it"
+            )
         case Kind.HELD_BACK:
             return (
                 f"`products show {cause.about} --held` shows what was built; correct the data, or"

@@ -14,7 +14,7 @@ from assay.build.workspace import Workspace
 from assay.errors import UsageError
 from assay.plan.incidents import Message, Notice
 from assay.plan.routing import misfits
-from assay.routes import VARIABLE, Route
+from assay.routes import PLACEHOLDERS, VARIABLE, Route
 from assay.text import clean
 
 LIMIT = 10.0  # seconds that one round of deliveries may take
@@ -93,8 +93,10 @@ def _tests(workspace: Workspace, route: Route) -> Iterator[Message]:
     products = workspace.graph.products.values()
     owners = sorted({product.owner for product in products})
     contacts = sorted({c.contact for product in products for c in product.consumers} - {""})
+    approvers = sorted({name for product in products for name in product.approvers})
+    people = dict(zip(PLACEHOLDERS, (owners, contacts, approvers), strict=True))
     for number, address in enumerate(route.to):
-        names = owners if "{owner}" in address else contacts if "{contact}" in address else [""]
+        names = next((people[p] for p in PLACEHOLDERS if p in address), [""])
         subject = f"Test: {route.name}"
         for name in names[:1]:
             yield Message(subject=subject, text=text, address=number, recipient=name)
@@ -159,7 +161,9 @@ def _url(template: str, recipient: str, environ: Mapping[str, str]) -> str:
     else:
         template = VARIABLE.sub(lambda m: quote(environ[m[1] or m[2]], safe=""), template)
     recipient = quote(recipient, safe="")
-    return template.replace("{owner}", recipient).replace("{contact}", recipient)
+    for placeholder in PLACEHOLDERS:
+        template = template.replace(placeholder, recipient)
+    return template
 
 
 def _without(text: str, secrets: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ Changes = Callable[[str], Sequence[str]]
 
 _ABOUT_DATA = {
     Kind.FAILED: "could not be built",
+    Kind.AWAITING: "awaits approval: what was built meets its rules",
     Kind.HELD_BACK: "is held back: what was built does not meet its rules",
     Kind.LATE: "is late",
     Kind.MISSED: "was missed: the next promise fell due and the data is still not there",
@@ -176,6 +177,8 @@ def _why(cause: Cause, graph: Graph) -> Iterator[str]:
             yield f"    {_text(cause.over[rule])}"
         if because.get(rule):
             yield f"    {_text(because[rule])}"
+    if cause.awaits:
+        yield f"  version {short(cause.version)} waits for {_text(cause.awaits)}"
     if cause.parts:
         yield f"  parts: {_listed(cause.parts)}; all others are published"
     if cause.error:
