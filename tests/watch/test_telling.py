@@ -575,7 +575,7 @@ def test_twenty_products_that_are_not_built_in_time_are_one_incident(
         ('to = ["tgram://123456789:hunter2_abc/77"]', "password or token in plain text"),
         ('to = ["json://hooks.example/hunter2abcdefghijklmnop"]', "password or token"),
         ('to = ["finance@shop.example"]', "should be an address that apprise reads"),
-        ('to = ["mailto://x.example?to={onwer}"]', "there are {owner} and {contact}"),
+        ('to = ["mailto://x.example?to={onwer}"]', "there are {owner}, {contact}, {approver}"),
         ('to = "mailto://x.example"\nwhen = ["never"]', "when has 'never'"),
         ('to = "mailto://x.example"\nseverity = "hunter2"', "severity should be"),
         ('to = 7\nowner = [7]\nwhom = "x"', "unknown setting 'whom'"),
