@@ -193,3 +193,29 @@ def test_upstream_can_be_cut(place: Place) -> None:
     assert [v["product"] for v in evidence["versions"]] == ["sales.note", "sales.total"]
     assert evidence["missing"][0] == "not asked for: sales.lines, further upstream"
     assert shop.verify(place).code == 0
+
+
+@pytest.mark.long
+def test_who_approved_it_is_in_it(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+        sql_product("lines", "select x from numbers", owner="o", approval=["cfo@shop.example"])
+        """,
+        header=True,
+    )
+    assert place.run("materialize").code == 3
+    agreed = ("--as", "cfo@shop.example", "--because", "agreed with the bank")
+    assert place.run("approve", "lines", *agreed).code == 0
+    assert place.run("materialize").code == 0
+    evidence = shop.write(place, "lines")
+    [approval] = evidence["versions"][0]["approvals"]
+    assert (approval["approver"], approval["because"]) == (
+        "cfo@shop.example",
+        "agreed with the bank",
+    )
+    assert approval["release"] == evidence["release"]["id"]
+    assert any(
+        "agreed with the bank" in page for page in shop.entries(place, "evidence.html").values()
+    )
+    assert shop.verify(place).code == 0

@@ -262,6 +262,7 @@ class Collector:
             verdicts=verdicts,
             waivers=self._past.waivers(version, verdicts, release.at),
             restatements=self._past.restatements(version),
+            approvals=self._past.approvals(version, release.at),
             rows_in=version.rows_in,
             held=dict(version.key.held),
         )

@@ -14,10 +14,11 @@ MANIFEST, DOCUMENT, PAGE = "MANIFEST", "evidence.json", "evidence.html"
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):
-    """A run: the command in words, and when it began; None where the catalog has no such run."""
+    """A run: the command in words, whose it was, when it began; None where it is not recorded."""
 
     id: str
     asked: str = ""
+    who: str = ""
     started_at: datetime | None = None
 
 
@@ -130,6 +131,16 @@ class WaiverRecord(Struct, frozen=True, kw_only=True):
     withdrawn: datetime | None = None
 
 
+class ApprovalRecord(Struct, frozen=True, kw_only=True):
+    """That somebody agreed that the version is published; `release` is the one that it let out."""
+
+    approver: str
+    because: str
+    author: str
+    at: datetime | None
+    release: int
+
+
 class RestatementRecord(Struct, frozen=True, kw_only=True):
     """Settled rows that somebody examined and allowed to change."""
 
@@ -189,6 +200,7 @@ class VersionRecord(Struct, frozen=True, kw_only=True):
     verdicts: tuple[VerdictRecord, ...] = ()
     waivers: tuple[WaiverRecord, ...] = ()
     restatements: tuple[RestatementRecord, ...] = ()
+    approvals: tuple[ApprovalRecord, ...] = ()
     rows_in: int | None = None
     held: Mapping[str, str] = {}
 

@@ -160,6 +160,13 @@ def _exceptions(version: VersionRecord) -> Iterator[str]:
             for w in version.waivers
         )
         yield from _table(("rule", "lets through", "because", "by", "until"), rows)
+    if version.approvals:
+        yield "<h3>Approvals</h3>"
+        approved = (
+            (a.approver, a.because, a.author, _moment(a.at), str(a.release or ""))
+            for a in version.approvals
+        )
+        yield from _table(("who agreed", "because", "recorded by", "when", "release"), approved)
     if version.restatements:
         yield "<h3>Restated rows</h3>"
         restated = (

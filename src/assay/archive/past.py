@@ -9,6 +9,7 @@ from msgspec import MsgspecError, Raw, Struct
 from msgspec.json import decode
 
 from assay.archive.form import (
+    ApprovalRecord,
     CodeRecord,
     FileRecord,
     InputRecord,
@@ -91,7 +92,7 @@ class Past:
         run = self._catalog.runs.recorded(id)
         if run is None:
             return RunRecord(id=id)
-        return RunRecord(id=id, asked=run.asked, started_at=run.started_at)
+        return RunRecord(id=id, asked=run.asked, who=run.who, started_at=run.started_at)
 
     # ------------------------------------------------------------------------------------ code
 
@@ -210,6 +211,22 @@ class Past:
             )
             for id, waiver in sorted(found.items())
             if id in used
+        )
+
+    def approvals(self, version: Version, until: datetime) -> tuple[ApprovalRecord, ...]:
+        """Return who agreed that a version is published, by a moment."""
+        return tuple(
+            ApprovalRecord(
+                approver=approval.approver,
+                because=approval.because,
+                author=approval.author,
+                at=approval.at,
+                release=approval.release,
+            )
+            for approval in self._catalog.approvals.of(self._workspace.environment)
+            if approval.version == version.id
+            and not approval.withdrawn
+            and (approval.at is None or approval.at <= until)
         )
 
     def restatements(self, version: Version) -> tuple[RestatementRecord, ...]:
