@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -193,3 +194,21 @@ def test_a_small_product_that_reads_itself_up_is_published(place: Any) -> None:
     ran = place.spawn("materialize")
     assert ran.code == 0, ran
     assert place.query("from chart order by id") == [{"id": n, "level": n - 1} for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("query", "is_quick"),
+    [
+        ("select * from sales_lines", True),
+        ("select sum(presales) from lines -- of presales", True),
+        ("select * from sales.lines", False),
+        ('select * from "Sales".lines', False),
+        ("select setseed(0.5) from sales_lines", False),
+    ],
+)
+def test_only_the_domain_itself_needs_views(tmp_path: Path, query: str, is_quick: bool) -> None:
+    inputs = [
+        InputFiles(alias=name, name=f"sales.{name}", table=StoredTable((tmp_path / "x.parquet",)))
+        for name in ("sales_lines", "lines")
+    ]
+    assert bool(duck.before(query, inputs, "sales")) == is_quick

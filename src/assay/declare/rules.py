@@ -1,6 +1,7 @@
 """Declared rules of one product to rules: their names, their queries, and the tables they read."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -63,11 +64,11 @@ class Rulebook:
         return rules
 
     def _report_equal_texts(self, rules: Sequence[Rule]) -> None:
-        texts = [rule.text for rule in rules]
-        for text in {text for text in texts if texts.count(text) > 1}:
-            where = next(rule.where for rule in rules if rule.text == text)
+        counts = Counter(rule.text for rule in rules)
+        first = {rule.text: rule.where for rule in reversed(rules)}
+        for text in [text for text, count in counts.items() if count > 1]:
             message = f"{self.product}: two rules say {text!r}"
-            self.names.report(message, where, "Give each rule words of its own.")
+            self.names.report(message, first[text], "Give each rule words of its own.")
 
     def _read_rule(
         self, declared: RuleDeclaration, query: RuleQuery, where: Where, place: str
@@ -247,11 +248,13 @@ def check_digest(check: Any, place: str, reach: CodeDigest) -> list[Any]:
 def with_unique_texts(rules: Iterable[Rule]) -> tuple[Rule, ...]:
     """Return the rules with a number added to each text that an earlier rule has."""
     by_text: dict[str, Rule] = {}
+    numbers: dict[str, int] = {}  # the last that was added to a text
     for rule in rules:
-        number, text = 1, rule.text
+        number, text = numbers.get(rule.text, 1), rule.text
         while text in by_text:
             number += 1
             text = f"{rule.text} ({number})"
+        numbers[rule.text] = number
         by_text[text] = rule if text is rule.text else replace(rule, text=text)
     return tuple(by_text.values())
 

@@ -1,5 +1,6 @@
 """Declared sources to sources: where the files are, and how they are read."""
 
+from collections import Counter
 from glob import escape
 from pathlib import PurePath
 from typing import Any
@@ -108,8 +109,8 @@ def _columns(
     name: str, declared: SourceDeclaration, where: Where, names: Names
 ) -> tuple[Column, ...]:
     """Return the declared columns whose type can be read."""
-    lower = [str(column).lower() for column in declared.columns]
-    equal = [str(column) for column in declared.columns if lower.count(str(column).lower()) > 1]
+    lower = Counter(str(column).lower() for column in declared.columns)
+    equal = [str(column) for column in declared.columns if lower[str(column).lower()] > 1]
     if equal:
         listed = " and ".join(map(repr, equal))
         message = f"{name}: the columns {listed} differ by case alone: they are one to SQL"

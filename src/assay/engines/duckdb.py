@@ -1,5 +1,6 @@
 """DuckDB: one instance per run, with views of a product's inputs; results become Parquet."""
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -229,7 +230,7 @@ def before(query: str, inputs: Sequence[InputFiles], domain: str) -> str:
     the next query would see.
     """
     text = query.lower()
-    if domain.lower() in text or "setseed" in text:
+    if re.search(rf"\b{re.escape(domain.lower())}\b", text) or "setseed" in text:
         return ""
     if not inputs or any("." in files.alias for files in inputs):
         return ""

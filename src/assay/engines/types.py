@@ -1,6 +1,7 @@
 """Types in DuckDB and in Polars: their spelling, which can be stored, which casts are exact."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -291,8 +292,8 @@ def check_names(names: list[str]) -> None:
 
 def _same_names(names: list[str]) -> list[str]:
     """Return the names that another one equals, in any case; sorted."""
-    lower = [name.lower() for name in names]
-    return sorted({name for name in names if lower.count(name.lower()) > 1})
+    lower = Counter(name.lower() for name in names)
+    return sorted({name for name in names if lower[name.lower()] > 1})
 
 
 def _check_fields(column: str, type: str) -> None:

@@ -39,8 +39,10 @@ class HiddenValues(Struct):
 
     def is_measured(self, rule: Rule) -> bool:
         """Return whether the value that a rule measures may be a sensitive one."""
+        if not rule.compares:
+            return False
         sensitive = self._by_name(rule)
-        return rule.compares and bool(sensitive) and names_secret(rule.sql, sensitive)
+        return bool(sensitive) and names_secret(rule.sql, sensitive)
 
     def veiled(self, rule: Rule, message: str) -> str:
         """Return an error message, in which words that may be sensitive values are masked."""

@@ -14,7 +14,7 @@ from assay.model import Column, Product, Rule
 from assay.rules.answers import Answer, error_line
 from assay.rules.compile import ByPandera, Rows, Text, Way, ways_of
 from assay.rules.evidence import Evidence
-from assay.rules.samples import SAMPLES, CompiledRule, records, sample_columns
+from assay.rules.samples import SAMPLES, CompiledRule, by_lower, records, sample_columns
 from assay.rules.schema import Schema
 from assay.rules.with_polars import FileScan, request_of
 
@@ -180,7 +180,7 @@ def _quarantine_answer(
     failing = _count(cursor, source)
     if not failing:
         return Answer(how="fused", failing=0)
-    names = sample_columns(product, evidence.columns, rule.demand, None)
+    names = sample_columns(product, by_lower(evidence.columns), rule.demand, None)
     columns = ", ".join(map(identifier, names))
     cursor.execute(f"select {columns} {source} limit {SAMPLES}")
     return Answer(how="fused", failing=failing, samples=records(cursor))

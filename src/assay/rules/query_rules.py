@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-class QueryRules(Struct):
+class QueryRules(Struct, dict=True):
     """The rules of a product that are queries, on the tables of its evidence."""
 
     product: Product
@@ -77,7 +78,7 @@ class QueryRules(Struct):
             return settled.clock_of(rule, self.evidence.now, self.evidence.built, self._types)
         return {"now": self.evidence.now} if rule.dated else {}
 
-    @property
+    @cached_property
     def _types(self) -> dict[str, str]:
         return {column.name.lower(): column.type for column in self.evidence.columns}
 

@@ -27,24 +27,31 @@ class CompiledRule(Struct, frozen=True, kw_only=True):
 
 def compiled_rules(product: Product, columns: Sequence[Column]) -> list[CompiledRule]:
     """Return the demands of a contract, except those that quarantine rows, compiled for columns."""
-    ways = ways_of(product, columns)
+    ways, names = ways_of(product, columns), by_lower(columns)
     return [
         CompiledRule(
             text=rule.text,
             demand=rule.demand,
             way=ways[rule.text],
-            columns=sample_columns(product, columns, rule.demand, ways[rule.text]),
+            columns=sample_columns(product, names, rule.demand, ways[rule.text]),
         )
         for rule in product.contract.rules
         if rule.demand and rule.text in ways and not rule.quarantines
     ]
 
 
+def by_lower(columns: Iterable[Column]) -> dict[str, str]:
+    """Return the names of columns by their lower case."""
+    return {column.name.lower(): column.name for column in columns}
+
+
 def sample_columns(
-    product: Product, columns: Iterable[Column], demand: Demand | None, way: Way | None
+    product: Product, names: Mapping[str, str], demand: Demand | None, way: Way | None
 ) -> list[str]:
-    """Return the key and the columns that a demand is about; all columns when it names none."""
-    names = {column.name.lower(): column.name for column in columns}
+    """Return the key and the columns that a demand is about; all columns when it names none.
+
+    `names` are those of the columns of the table, by their lower case.
+    """
     offending = [name for name in _offending(demand, way) if name.lower() in names]
     if not offending:
         return list(names.values())

@@ -1,6 +1,6 @@
 """Checks demands in DuckDB: one query for all rules, which skips rows by statistics."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SMALL = 100_000  # rows up to which one query that reads all rows is cheaper than pruning
 
+MOST_COLUMNS = 64  # that one query is about, unless a rule is about more
+
 DuckDBWay = Rows | Aggregate | Unique
 
 
@@ -36,8 +38,8 @@ def answer_rules(
             unique = {text: way for text, way in ways.items() if isinstance(way, Unique)}
             answers |= _answer_unique(cursor, unique, evidence, engine)
         remaining = {text: way for text, way in ways.items() if text not in answers}
-        if remaining:
-            answers |= _answer_fused(cursor, remaining, table, prune=is_large)
+        for batch in _by_columns(remaining):
+            answers |= _answer_fused(cursor, batch, table, prune=is_large)
         for rule in rules:
             fails = condition(rule.way, table)
             if fails and rule.text in answers and answers[rule.text].failing:
@@ -45,6 +47,24 @@ def answer_rules(
                 cursor.execute(f"select {columns} {table} where {fails} limit {SAMPLES}")
                 answers[rule.text] = replace(answers[rule.text], samples=records(cursor))
     return answers
+
+
+def _by_columns(ways: Mapping[str, DuckDBWay]) -> Iterator[dict[str, DuckDBWay]]:
+    """Yield the rules in batches over few columns each, in order.
+
+    DuckDB plans a query in a time that grows with the square of the columns that it aggregates: a
+    minute for 2,000 columns, and 2 s in batches. Batches read different columns, as rules mostly
+    come in the order of columns.
+    """
+    batch, columns = dict[str, DuckDBWay](), set[str]()
+    for text, way in ways.items():
+        if batch and len(columns.union(way.columns)) > MOST_COLUMNS:
+            yield batch
+            batch, columns = {}, set()
+        batch[text] = way
+        columns.update(way.columns)
+    if batch:
+        yield batch
 
 
 def _answer_unique(
