@@ -122,3 +122,18 @@ def test_one_wrong_value_of_a_wide_file_is_found(place: Place, bad: int) -> None
     ), ran.out + ran.err
     place.edit("data/wide.csv", "x1", "1")
     assert place.run("materialize").code == 0
+
+
+def test_a_wide_file_is_read_in_every_column(place: Place) -> None:
+    names = [f"c{n}" for n in range(150)]
+    text = "\n".join([",".join(names), ",".join(["é", *names[1:]])]) + "\n"
+    (place.root / "data/wide.csv").write_bytes(text.encode("latin-1"))
+    place.write(
+        "products/sales.py",
+        "from assay import source, sql_product\n"
+        "wide = source.files('data/wide.csv', columns={f'c{n}': 'varchar' for n in range(150)})\n"
+        "sql_product('p', 'select c149 from wide', owner='o')\n",
+    )
+    ran = place.run("materialize")
+    assert ran.code == 1
+    assert "utf-8" in (ran.out + ran.err).lower()

@@ -132,17 +132,16 @@ def _counts_of(
     source: Source, table: str, engine: DuckDB, until: datetime
 ) -> Mapping[str, _Counts]:
     """Return the counts of each file of a table of text (SQL)."""
-    wrong = [faulty(column, identifier(column.name)) for column in source.columns]
-    present = [f"count({identifier(column.name)})" for column in source.columns]
+    columns = [(faulty(c, identifier(c.name)), identifier(c.name)) for c in source.columns]
     ill = f"count(*) filter (where {jsonlines.ill('__line')})" if source.format == "jsonl" else "0"
     event = "null"
     if dated := event_column(source):
         event = last_event(dated, value(dated, identifier(dated.name)), until)
-    together = 1
-    if source.format == "csv":
-        present = []  # asked of lines with keys only
-        together = _TOGETHER if len(wrong) > _MOST_SINGLY else 1
-    wrong = [" or ".join(wrong[at : at + together]) for at in range(0, len(wrong), together)]
+    # What is present matters of lines with keys; of a CSV file, that every column is read.
+    together = _TOGETHER if source.format == "csv" and len(columns) > _MOST_SINGLY else 1
+    groups = [columns[at : at + together] for at in range(0, len(columns), together)]
+    wrong = [" or ".join(condition for condition, _ in group) for group in groups]
+    present = [f"count(coalesce({', '.join(name for _, name in group)}))" for group in groups]
     counted = [f"count(*) filter (where {condition})" for condition in wrong]
     selected = ", ".join(["__file", "count(*)", ill, event, *counted, *present])
     with engine.cursor() as cursor:
@@ -154,7 +153,7 @@ def _counts_of(
             row[2],
             row[3],
             tuple(count for count in row[4:middle] for _ in range(together)),
-            tuple(row[middle:]),
+            tuple(row[middle:] if together == 1 else ()),
         )
         for row in rows
     }
