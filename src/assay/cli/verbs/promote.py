@@ -85,7 +85,10 @@ def _as_data(done: Promoted, workspace: Workspace, because: str, *, dry: bool) -
 
 def _lines(done: Promoted, workspace: Workspace, *, dry: bool) -> list[str]:
     if not done.versions:
-        return [f"  nothing to promote: {done.target} has all that {done.source} published itself"]
+        return [
+            f"  nothing to promote: of what was asked for, {done.source} has published nothing itself"
+            f" that {done.target} has not"
+        ]
     lines = []
     width = max(map(len, done.versions))
     for name, version in done.versions.items():
