@@ -134,11 +134,12 @@ def test_what_is_gone_is_named(place: Place) -> None:
         (["nosuch"], "there is no product 'nosuch'"),
         (["numbers"], "sales.numbers is a source, not a product"),
         (["total", "--release", "9"], "there is no release 9 of prod"),
-        (["total", "--env", "try"], "sales.total was never published in try"),
+        (["total", "--env", "try"], "there is no environment try"),
         (["total", "--upstream", "far"], "--upstream 'far': give a number of steps, or all"),
         (["total", "--sign", "nokey"], "there is no key nokey"),
         (["total", "--signed-by", "k"], "--signed-by is for --verify"),
         (["total", "--verify", "e.zip"], "name a product, or a file after --verify or --rebuild"),
+        (["total"], "sales.total was never published in prod"),
         ([], "name a product, or a file after --verify or --rebuild"),
     ],
 )
