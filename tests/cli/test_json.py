@@ -181,7 +181,7 @@ RARE = (
     | {("end", "spilled_bytes"), ("run", "about")}
     | {("compacted", f.name) for f in fields(Compacted)}
     | {("diff", name) for name in ("columns_added", "columns_removed", "columns_retyped", "notes")}
-    | {("decision", "waived"), ("rule", "waived"), ("decision", "void")}
+    | {("decision", "waived"), ("rule", "waived"), ("decision", "void"), ("release", "approved")}
     | {("diff", "groups"), ("differing row", "copies"), ("effect", "why")}
     | {("check", "against"), ("found problem", "of"), ("found problem", "removed")}
     | {("found problem", "column"), ("found problem", "details")}

@@ -70,7 +70,10 @@ def test_the_first_version_waits_and_is_published_without_building_again(shop: P
     assert "not built again" in done.out
     assert "approved by cfo@shop.example (recorded by anna): agreed with the bank" in done.out
     assert shop.query("select net from finance.pack") == [{"net": 3}]
-    assert len(shop.run("history", "close", "--json").json) == 1
+    [built] = shop.run("history", "close", "--json").json
+    [release] = built["released"]
+    assert release["approved"] == ["cfo@shop.example (recorded by anna): agreed with the bank"]
+    assert "approved by cfo@shop.example" in shop.run("history", "close").out
     assert shop.run("materialize").code == 0
 
 

@@ -1,24 +1,27 @@
 """The versions of a product, with their verdicts and releases."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from assay.catalog import Catalog
 from assay.catalog.differences import figures_to
-from assay.facts import Pointer, Release, Status, Verdict, Version
+from assay.facts import Pointer, Status, Verdict, Version
 from assay.model import Product
 from assay.plan.waivers import waived_rules
 from assay.views.figures import FiguresView, figures_view
 from assay.views.notes import waivers_over
+from assay.views.products import approval_text
 from assay.views.view import View
 
 
 class ReleaseView(View, frozen=True, kw_only=True):
-    """A release that published a version."""
+    """A release that published a version; `approved` says who approved it, and why."""
 
     release: int
     at: datetime
     why: str
+    approved: tuple[str, ...] = ()
 
 
 class HistoryView(View, frozen=True, kw_only=True):
@@ -65,19 +68,38 @@ def history_of(
     pointer = catalog.pointers(environment).get(name)
     versions = catalog.versions(name, limit)
     verdicts = [_verdict(catalog.verdicts(v.id, environment), product) for v in versions]
+    approved = _approved(catalog, product, environment)
     over = waivers_over(catalog, filter(None, verdicts), now)
     return [
         _history_view(
             version,
             pointer if pointer and pointer.version == version.id else None,
             verdict,
-            [release for release in releases if release.moves[0][1] == version.id],
+            [
+                ReleaseView(
+                    release=r.id, at=r.at, why=r.why, approved=tuple(approved.get(r.id, ()))
+                )
+                for r in releases
+                if r.moves[0][1] == version.id
+            ],
             data_as_of(version),
             waived=waived_rules(verdict, over) if verdict else (),
             changes=_changes(catalog, version, product),
         )
         for version, verdict in zip(versions, verdicts, strict=True)
     ]
+
+
+def _approved(
+    catalog: Catalog, product: Product | None, environment: str
+) -> Mapping[int, Sequence[str]]:
+    """Return who approved a product, and why, by the release that was let out."""
+    texts: dict[int, list[str]] = defaultdict(list)
+    if product and product.approvers:
+        for approval in catalog.approvals.of(environment):
+            if approval.product == product.name and approval.release:
+                texts[approval.release].append(approval_text(approval))
+    return texts
 
 
 def _changes(catalog: Catalog, version: Version, product: Product | None) -> FiguresView | None:
@@ -97,7 +119,7 @@ def _history_view(
     version: Version,
     pointer: Pointer | None,
     verdict: Verdict | None,
-    releases: list[Release],
+    released: list[ReleaseView],
     data_as_of: datetime | None,
     *,
     waived: tuple[str, ...],
@@ -119,5 +141,5 @@ def _history_view(
         waived=waived,
         changes=changes,
         failed=tuple(r.text for r in results if r.status in {Status.FAILED, Status.ERROR}),
-        released=tuple(ReleaseView(release=r.id, at=r.at, why=r.why) for r in releases),
+        released=tuple(released),
     )

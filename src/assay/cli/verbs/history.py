@@ -12,7 +12,7 @@ from assay.plan.as_of import as_of
 from assay.plan.names import rule_of
 from assay.plan.parts import some_parts
 from assay.text import clean
-from assay.views.history import HistoryView, history_of
+from assay.views.history import HistoryView, ReleaseView, history_of
 from assay.views.rules import RuleHistoryView, history_of_rule, sparkline
 from assay.views.words.figures import totals_text
 from assay.views.words.numbers import day, second
@@ -65,8 +65,13 @@ def _row(view: HistoryView) -> tuple[object, ...]:
         day(view.data_as_of),
         view.verdict,
         "; ".join(view.failed) or _restated(view) or "; ".join(view.waived) or held_parts,
-        "; ".join(f"#{release.release} {second(release.at)}" for release in view.released),
+        "; ".join(map(_released, view.released)),
     )
+
+
+def _released(view: ReleaseView) -> str:
+    approved = "".join(f", approved by {text}" for text in view.approved)
+    return f"#{view.release} {second(view.at)}{approved}"
 
 
 def _restated(view: HistoryView) -> str:
