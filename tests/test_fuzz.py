@@ -229,7 +229,7 @@ RULE_WORDS = [
     "on_failure",
 ]
 FILE_WORDS = [
-    *("columns", "name", "domain", "format", "null_values", "delimiter", "owner", "purpose"),
+    *("columns", "name", "domain", "format", "null_values", "separator", "owner", "purpose"),
     *("freshness", "event_time", "poll"),
 ]
 PROMISE_WORDS = [

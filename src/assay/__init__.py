@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from assay.declare.columns import Column
     from assay.declare.words import (
         approval,
         calendar,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Column",
     "Consumer",
     "Finding",
     "Freshness",
@@ -43,6 +45,7 @@ __all__ = [
     "waiver",
 ]
 _FROM = {
+    "Column": "declare.columns",
     "Consumer": "model",
     "Finding": "policies",
     "Freshness": "model",

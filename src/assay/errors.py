@@ -17,7 +17,7 @@ or is not what the catalog says └── Conflict               1   another run
 (the loser observes and decides again)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -51,6 +51,7 @@ _LACKS = (
 )
 
 # Of a foreign message: lines and letters shown, and letters searched for passwords.
+_MOST_FAULTS = 20  # of files that a message has
 _LINES, _LETTERS, _LOOKED_AT = 12, 2000, 20_000
 
 
@@ -131,6 +132,7 @@ class SourceFault(BuildError):
     """A file of a source is not what the source declares; names the file, line and column.
 
     `quoted` is the wrong value, which may be sensitive, and `column` the column that has it.
+    `others` are the faults of other files that were found with it.
     """
 
     def __init__(
@@ -138,14 +140,28 @@ class SourceFault(BuildError):
     ) -> None:
         super().__init__(f"{source}: {what}", hint=hint)
         self.source, self.quoted, self.column = source, quoted, column
+        self.others: tuple[SourceFault, ...] = ()
 
-    def text(self, *, shown: bool) -> str:
+    def texts(self, *, shown: Callable[[str], bool]) -> str:
+        """Return the messages of this fault and of a few of the others; hints are given once.
+
+        `shown` returns whether the values of a column may be.
+        """
+        told, hints, every = [], set[str](), (self, *self.others)
+        for fault in every[:_MOST_FAULTS]:
+            told.append(fault.text(shown=shown(fault.column), hinted=fault.hint not in hints))
+            hints.add(fault.hint)
+        if len(every) > _MOST_FAULTS:
+            told.append(f"and {len(every) - _MOST_FAULTS:,} more files with faults")
+        return "\n".join(told)
+
+    def text(self, *, shown: bool, hinted: bool = True) -> str:
         """Return the message, with the value or without."""
         value = (
             f"; it is {self.quoted}" if shown else "; the value is not shown, since it is sensitive"
         )
         return f"{self.what}{value if self.quoted else ''}" + (
-            f"\n  {self.hint}" if self.hint else ""
+            f"\n  {self.hint}" if self.hint and hinted else ""
         )
 
     def __str__(self) -> str:

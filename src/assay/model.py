@@ -323,12 +323,46 @@ class Code(Struct, frozen=True, kw_only=True):
     reached: Mapping[str, str] = field(name="parts", default_factory=dict)
 
 
+class Dialect(Struct, frozen=True, kw_only=True):
+    """How the text of a source's files is written; the defaults are those of plain CSV.
+
+    - `separator`, `quote_char`, `escape`: of CSV; a `quote_char` or `escape` of '' is none.
+    - `header`: whether the first line names the columns. `names`: their names by position, which
+      replace those of the header; () for the header's.
+    - `skip_rows`: lines before the first. `comment_prefix`: how lines that are left out begin.
+    - `null_values`: texts that are read as null; also in quotes, with `quoted_nulls`.
+    - `decimal_separator`, `thousands`: of numbers; a `thousands` of '' is none.
+    - `formats`: the format of days and times by column, as strptime has them.
+    - `encoding`: a codec of Python. `member`: a glob of the files that are read in a .zip.
+    """
+
+    separator: str = ","
+    quote_char: str = '"'
+    escape: str = '"'
+    header: bool = True
+    names: tuple[str, ...] = ()
+    skip_rows: int = 0
+    comment_prefix: str = ""
+    null_values: tuple[str, ...] = ()
+    quoted_nulls: bool = True
+    decimal_separator: str = "."
+    thousands: str = ""
+    formats: tuple[tuple[str, str], ...] = ()
+    encoding: str = "utf-8"
+    member: str = ""
+
+    @property
+    def is_recoded(self) -> bool:
+        """Whether an engine cannot read the text as it is: it reads a copy."""
+        return bool(self.encoding != "utf-8" or self.skip_rows or self.comment_prefix)
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """Files that are made elsewhere: observed, never built.
 
     - `pattern`: glob of paths; relative to the project root, unless absolute.
-    - `format`: csv, parquet, jsonl, or `file` for files that are not read as tables.
-    - `null_values`: texts that are read as null.
+    - `format`: csv, parquet, jsonl, json, or `file` for files that are not read as tables.
+    - `dialect`: how their text is written.
     - `reading`: digest of how the files are read (format, columns, null values …).
     - `partition`: what splits the source into parts; None for a source without parts.
     - `path_regex`: regular expression of a path; its groups are the values of the placeholders.
@@ -344,8 +378,7 @@ class Source(Struct, frozen=True, kw_only=True):
     pattern: str
     format: str
     columns: tuple[Column, ...]
-    null_values: tuple[str, ...] = ()
-    delimiter: str = ","
+    dialect: Dialect = Dialect()
     owner: str = ""
     purpose: str = ""
     reading: str = ""
@@ -375,8 +408,8 @@ class Source(Struct, frozen=True, kw_only=True):
 
     @property
     def is_text(self) -> bool:
-        """Whether the files are CSV or JSON lines."""
-        return self.format in {"csv", "jsonl"}
+        """Whether the files are CSV or JSON."""
+        return self.format in {"csv", "jsonl", "json"}
 
     @property
     def is_file(self) -> bool:

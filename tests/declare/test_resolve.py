@@ -435,7 +435,7 @@ def test_no_value_of_a_keyword_ends_in_a_traceback(
         "domain",
         "format",
         "null_values",
-        "delimiter",
+        "separator",
         "owner",
         "freshness",
         "event_time",

@@ -257,7 +257,7 @@ REFUSED = {
         b"id,x\n1,1,1\n",
         "line 2: it has 3 values, and the header has 2 columns",
     ),
-    "another delimiter": ("a.csv", b"id;x\n1;1\n", "Give delimiter=';'"),
+    "another delimiter": ("a.csv", b"id;x\n1;1\n", "Give separator=';'"),
     "an open quote": ("a.csv", b'id,x\n1,"1\n2,2\n', "line 2: a value in quotes does not end"),
     "behind a quote": (
         "a.csv",
@@ -434,7 +434,7 @@ def count(raw): return raw.select(pl.len())
             "1,ann@b.example,x\n",
             "in/a.csv, line 1: it should have a column 'id'; it has 3 columns, and no names of columns",
         ),
-        ("id;email;since\n", "Give delimiter=';'"),
+        ("id;email;since\n", "Give separator=';'"),
         (
             "id,email,since\n1,,2024-13-01\n",
             "line 2: column 'since' should be DATE; it is '2024-13-01'",

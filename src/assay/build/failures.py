@@ -141,4 +141,5 @@ def of_source(fault: SourceFault, graph: Graph) -> str:
     downstream = graph.downstream(fault.source)
     patterns = frozenset[str]().union(*(graph.sensitive(name) for name in downstream))
     notes = "".join(f"\n{note}" for note in notes_of(fault))
-    return masked(f"{fault.text(shown=not secret([fault.column], patterns))}{notes}")
+    told = fault.texts(shown=lambda column: not secret([column], patterns))
+    return masked(f"{told}{notes}")

@@ -22,6 +22,7 @@ from assay.plan.part_specs import PartSpec
 from assay.plan.request import Request
 from assay.store.files import Storage
 from assay.store.permissions import make_folder
+from assay.store.spill import copies_of
 from assay.times import AHEAD
 
 
@@ -53,10 +54,11 @@ class Inputs:
 
     @property
     def folders(self) -> list[Path]:
-        """The folders that an engine may access: the store, and those of the sources."""
+        """The folders that an engine may access: those of the store, and of the sources."""
         files = [file for source in self.observed.sources.values() for file in source.files]
         outside = {file.path[: file.path.rfind("/") + 1] for file in files}
-        return [self.storage.root, *sorted(self.root / folder for folder in outside)]
+        own = [self.storage.root, copies_of(self.config)]
+        return [*own, *sorted(self.root / folder for folder in outside)]
 
     def files_of(self, alias: str, name: str) -> InputFiles:
         """Return a source as observed, or the version of a product that this run reads."""
@@ -133,6 +135,7 @@ class Inputs:
             source=self.graph.sources[name],
             root=str(self.root),
             observed=files,
+            copies=str(copies_of(self.config)),
         )
 
     def _set_aside(self, product: Product) -> InputFiles:

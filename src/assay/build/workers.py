@@ -24,7 +24,7 @@ from assay.engines.make import Recipe, make
 from assay.engines.measure import PartCheck, measure
 from assay.engines.tables import InputFiles, Measured
 from assay.model import Kind, Product
-from assay.store.spill import size_of, spill_of
+from assay.store.spill import drop_copies, size_of, spill_of
 
 _LARGE = 16 * 2**20  # bytes of files that a large query reads: mostly millions of rows
 _CORES_PER_LARGE = 4  # DuckDB uses several cores for each query
@@ -131,6 +131,7 @@ class Workers(Struct, kw_only=True):
         self.gauge.end()
         if self._engine:
             self._engine.close()
+            drop_copies(self.inputs.config.spill_folder, own=True)
 
     def note_spilled(self) -> None:
         """Measure what is spilled now, here and by child processes, and record the maximum."""

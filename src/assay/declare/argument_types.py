@@ -11,6 +11,7 @@ from assay.declare.words import (
     CalendarDay,
     CalendarDeclaration,
     DeclaredFunction,
+    DialectDeclaration,
     FileDeclaration,
     PartsDeclaration,
     ProductDeclaration,
@@ -26,6 +27,7 @@ from assay.times import MOST_RETRIES, while_of
 FILE_NAME_HINT = "No folder, no dot first, no control characters, and at most 255 bytes."
 _LONGEST_FILE_NAME = 255  # bytes: the limit of common file systems
 _LONGEST_TIMEOUT = 10_000 * 3600  # seconds
+_MOST_SKIPPED = 1_000_000
 _MOST_PARTS_BACK = 10_000
 _MOST_APPROVALS = 100
 _LONGEST_QUOTED = 40  # characters of a wrong value in a message
@@ -105,6 +107,14 @@ def _is_path(value: Any) -> bool:
 
 def _is_character(value: Any) -> bool:
     return is_text(value) and len(value) == 1 and value.isascii()
+
+
+def _is_prefix(value: Any) -> bool:
+    return is_text(value) and bool(value) and not set(value) & set("\r\n\0")
+
+
+def _is_grouping(value: Any) -> bool:
+    return is_text(value) and len(value) == 1 and not value.isalnum() and value not in "+-\r\n\0"
 
 
 def _is_bool(value: Any) -> bool:
@@ -190,6 +200,7 @@ def _is_dates(value: Any) -> bool:
 
 
 _TEXT = _Type(is_text, "a text")
+_CHARACTER = _Type(_is_character, "one character")
 _BOOL = _Type(_is_bool, "True or False")
 _INPUT = _Type(_is_input, "the name of an input")
 _LIMIT = _Type(_is_amount, 'a number of rows, or a share such as "0.5 %"')
@@ -250,14 +261,30 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "pattern": _Type(_is_path, "a glob of files"),
         "columns": _Type(_is_columns, "a mapping of each column to its type"),
         "format": _optional(_TEXT),
-        "null_values": _list_of(_TEXT, "texts"),
-        "delimiter": _Type(_is_character, "one character"),
+        "dialect": _Type(lambda _: True, ""),
         "owner": _TEXT,
         "purpose": _TEXT,
         "freshness": _FRESHNESS,
         "event_time": _TEXT,
         "poll": _DURATION,
         "access": _ACCESS,
+    },
+    DialectDeclaration: {
+        "separator": _CHARACTER,
+        "quote_char": _optional(_CHARACTER),
+        "escape": _optional(_CHARACTER),
+        "header": _BOOL,
+        "names": _list_of(_TEXT, "texts"),
+        "skip_rows": _Type(_up_to(_MOST_SKIPPED), f"a number of lines up to {_MOST_SKIPPED:,}"),
+        "comment_prefix": _optional(_Type(_is_prefix, "the text at the start of a line")),
+        "null_values": _list_of(_TEXT, "texts"),
+        "allow_quoted_nulls": _BOOL,
+        "decimal_separator": _Type(_one_of(".", ","), '"." or ","'),
+        "thousands": _optional(_Type(_is_grouping, "one character that is no digit")),
+        "date_format": _TEXT,
+        "timestamp_format": _TEXT,
+        "encoding": _TEXT,
+        "member": _TEXT,
     },
     FileDeclaration: {
         "name": _optional(_TEXT),

@@ -1,33 +1,35 @@
 """Declared sources to sources: where the files are, and how they are read."""
 
-from collections import Counter
 from glob import escape
 from pathlib import PurePath
-from typing import Any
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
-from assay.declare.argument_types import is_text
 from assay.declare.calendars import Calendars
+from assay.declare.columns import read_columns
 from assay.declare.names import Names
 from assay.declare.promises import read_freshness
+from assay.declare.text_options import problems, read_dialect
 from assay.declare.words import FileDeclaration, SourceDeclaration
-from assay.engines.types import source_column
-from assay.model import Access, Column, Partition, Source, Where
+from assay.model import Access, Column, Dialect, Partition, Source, Where
 from assay.plan.digests import digest
 from assay.plan.names import nearest
 from assay.plan.parts import Template, template
 from assay.times import seconds_of
 
-_FORMATS = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_FORMAT_HINT = 'Give format="csv", "parquet" or "jsonl".'
-_TYPE_HINT = (
-    "Give a type as in SQL, such as 'bigint' or 'decimal(18, 2)', or of Polars, such as pl.Int64;"
-    ' or a pair of a type and a description, such as ("bigint", "units sold").'
-)
+_FORMATS = {
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+}
+_PACKED = {".gz", ".zst", ".zip"}
+_FORMAT_HINT = 'Give format="csv", "parquet", "jsonl" or "json".'
 _EVENT_TIME_HINT = "Declare the column as 'date' or 'timestamp', or name a placeholder {day:date}."
 # The rules by which text becomes a value of a type: what was read by other rules is read again.
-_TEXT_RULES = "text, 2"
+_TEXT_RULES = "text, 3"
 
 
 def read_source(
@@ -49,7 +51,12 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
         return _file(name, declared, where, names)
     path = _path(name, declared, where, names)
     format = _format(name, declared, where, names)
-    columns = _columns(name, declared, where, names)
+    columns, formats = read_columns(name, declared.columns, where, names)
+    wrong = [*problems(declared, format, columns, formats)]
+    for message, hint in wrong:
+        names.report(f"{name}: {message}", where, hint)
+    assert declared.dialect is not None
+    dialect = Dialect() if wrong else read_dialect(declared.dialect, columns, formats)
     path_columns = _path_columns(path, columns)
     _check_event_time(name, declared, path, columns, names)
     return Source(
@@ -58,11 +65,10 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
         pattern=path.glob,
         format=format,
         columns=columns,
-        null_values=tuple(declared.null_values),
-        delimiter=declared.delimiter,
+        dialect=dialect,
         owner=declared.owner,
         purpose=declared.purpose,
-        reading=_reading_digest(declared, format, columns, path, path_columns),
+        reading=_reading_digest(dialect, format, columns, path, path_columns),
         path_regex=path.regex if path.names else "",
         path_columns=path_columns,
         path_escaped=path.escaped,
@@ -97,42 +103,12 @@ def _path(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
 
 def _format(name: str, declared: SourceDeclaration, where: Where, names: Names) -> str:
     """Return the format that is declared or follows from the suffix."""
-    suffixes = [suffix for suffix in PurePath(declared.pattern).suffixes if suffix != ".gz"]
+    suffixes = [suffix for suffix in PurePath(declared.pattern).suffixes if suffix not in _PACKED]
     format = declared.format or _FORMATS.get(suffixes[-1] if suffixes else "", "")
     if format not in _FORMATS.values():
         message = f"{name}: no format follows from {declared.pattern!r}"
         names.report(message, where, _FORMAT_HINT)
     return format
-
-
-def _columns(
-    name: str, declared: SourceDeclaration, where: Where, names: Names
-) -> tuple[Column, ...]:
-    """Return the declared columns whose type can be read."""
-    lower = Counter(str(column).lower() for column in declared.columns)
-    equal = [str(column) for column in declared.columns if lower[str(column).lower()] > 1]
-    if equal:
-        listed = " and ".join(map(repr, equal))
-        message = f"{name}: the columns {listed} differ by case alone: they are one to SQL"
-        names.report(message, where, "Declare one of them.")
-    columns = []
-    for column, given in declared.columns.items():
-        dtype, description = given if _is_described(given) else (given, "")
-        try:
-            read = source_column(str(column), dtype)
-        except (AttributeError, TypeError):
-            read = None
-        if read:
-            columns.append(replace(read, description=" ".join(description.split())))
-        else:
-            message = f"{name}: column {column!r} cannot be read as {dtype!r}"
-            names.report(message, where, _TYPE_HINT)
-    return tuple(columns)
-
-
-def _is_described(given: Any) -> bool:
-    """Return whether a column is declared as a pair of its type and its description."""
-    return isinstance(given, tuple) and len(given) == 2 and is_text(given[1])
 
 
 def _path_columns(path: Template, columns: tuple[Column, ...]) -> tuple[Column, ...]:
@@ -166,7 +142,7 @@ def _check_event_time(
 
 
 def _reading_digest(
-    declared: SourceDeclaration,
+    dialect: Dialect,
     format: str,
     columns: tuple[Column, ...],
     path: Template,
@@ -174,7 +150,7 @@ def _reading_digest(
 ) -> str:
     """Return the digest of everything that decides which values are read from the same files."""
     types = [[c.name, c.type, *([c.logical] if c.logical else [])] for c in columns]
-    reading = [types, format, list(declared.null_values), declared.delimiter]
+    reading = [types, format, to_builtins(dialect)]
     if format != "parquet":
         reading.append(_TEXT_RULES)
     if path.names:

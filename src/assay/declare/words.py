@@ -54,6 +54,26 @@ class CalendarDay(Struct, frozen=True, kw_only=True, eq=False):
     n: int | None
 
 
+class DialectDeclaration(Struct, frozen=True, kw_only=True, eq=False):
+    """How the text of a source's files is written, as the arguments of `source.files` say it."""
+
+    separator: str
+    quote_char: str | None
+    escape: str | None
+    header: bool
+    names: Sequence[str]
+    skip_rows: int
+    comment_prefix: str | None
+    null_values: Sequence[str]
+    allow_quoted_nulls: bool
+    decimal_separator: str
+    thousands: str | None
+    date_format: str
+    timestamp_format: str
+    encoding: str
+    member: str
+
+
 class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     """A source. A `name` of None stands for the module-level name that the source is bound to."""
 
@@ -64,14 +84,13 @@ class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     pattern: str
     columns: Mapping[str, Any]
     format: str | None
-    null_values: Sequence[str]
-    delimiter: str
     owner: str
     purpose: str
     freshness: Freshness | None = None
     event_time: str = ""
     poll: str | float | None = None
     access: str = "public"
+    dialect: DialectDeclaration | None = None
 
 
 class FileDeclaration(SourceDeclaration, frozen=True, kw_only=True, eq=False):
@@ -395,9 +414,22 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         columns: Mapping[str, Any],
         name: str | None = None,
         domain: str | None = None,
-        format: Literal["csv", "parquet", "jsonl"] | None = None,
+        format: Literal["csv", "parquet", "jsonl", "json"] | None = None,
+        separator: str = ",",
+        quote_char: str | None = '"',
+        escape: str | None = None,
+        header: bool = True,
+        names: Sequence[str] = (),
+        skip_rows: int = 0,
+        comment_prefix: str | None = None,
         null_values: Sequence[str] = (),
-        delimiter: str = ",",
+        allow_quoted_nulls: bool = True,
+        decimal_separator: str = ".",
+        thousands: str | None = None,
+        date_format: str = "",
+        timestamp_format: str = "",
+        encoding: str = "utf-8",
+        member: str = "",
         owner: str = "",
         purpose: str = "",
         freshness: Freshness | None = None,
@@ -415,16 +447,34 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
             value is a column, too, unless `columns` has it. Placeholders are `{name}` for text and
             `{name:int}`, `{name:date}` (2011-12-09), `{name:month}` (2011-12) and `{name:year}`.
         columns (mapping of str): the type of each column to read, of SQL ("bigint", "decimal(18,
-            2)") or Polars (`pl.Int64`); or a pair of the type and a description. Columns are read
-            by name; other columns of the files are ignored.
+            2)") or Polars (`pl.Int64`); a pair of the type and a description; or `Column(type,
+            description=..., format="%d.%m.%Y")`. Columns are read by name; other columns of the
+            files are ignored. A name that is twice in a header is declared as "x" and "x_1".
         name (str): the name of the source; by default the module-level name that it is bound to.
         domain (str): the first part of the full name; by default the module or folder of the
             declaration.
-        format ("csv", "parquet" or "jsonl"): by default what the suffix says: .csv, .parquet,
-            .jsonl or .ndjson, also with .gz for text.
+        format ("csv", "parquet", "jsonl" or "json"): by default what the suffix says: .csv,
+            .parquet, .jsonl, .ndjson or .json (a list of objects), also with .gz, .zst or .zip for
+            text.
+        separator (str, one character): what separates the fields of CSV. Default ",".
+        quote_char (str, one character): what encloses fields of CSV; None: nothing does. Default
+            a double quote.
+        escape (str, one character): what stands before a quote in a quoted field. Default: the
+            quote itself, which is doubled.
+        header (bool): whether the first line of CSV names the columns. Default True. Without,
+            `names` or the order of `columns` names them.
+        names (list of str): the name of each column of CSV by position, instead of the header's.
+        skip_rows (int): how many lines are left out at the start of each file. Default 0.
+        comment_prefix (str): lines that begin with it are left out. Default None.
         null_values (list of str): the texts in CSV that mean null, besides the empty field. Default
             ().
-        delimiter (str, one character): what separates the fields of CSV. Default ",".
+        allow_quoted_nulls (bool): whether they mean null in quotes, too. Default True.
+        decimal_separator (str): "." or ",", in the numbers of CSV. Default ".".
+        thousands (str, one character): what groups the digits of numbers in CSV. Default None.
+        date_format, timestamp_format (str): how days and times are written, such as "%d.%m.%Y".
+            Default: as in ISO 8601.
+        encoding (str): such as "utf-16", "latin-1" or "cp1252". Default "utf-8".
+        member (str): a glob of the files in each .zip that are read. Default: the only one.
         owner (str), purpose (str): who delivers the files, and what for. Default "".
         freshness (Freshness): by when new files are promised. Default None.
         event_time (str): the column or placeholder that says how far the data reaches. Default "":
@@ -444,14 +494,29 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
                 pattern=pattern,
                 columns=columns,
                 format=format,
-                null_values=null_values,
-                delimiter=delimiter,
                 owner=owner,
                 purpose=purpose,
                 freshness=freshness,
                 event_time=event_time,
                 poll=poll,
                 access=access,
+                dialect=DialectDeclaration(
+                    separator=separator,
+                    quote_char=quote_char,
+                    escape=escape,
+                    header=header,
+                    names=names,
+                    skip_rows=skip_rows,
+                    comment_prefix=comment_prefix,
+                    null_values=null_values,
+                    allow_quoted_nulls=allow_quoted_nulls,
+                    decimal_separator=decimal_separator,
+                    thousands=thousands,
+                    date_format=date_format,
+                    timestamp_format=timestamp_format,
+                    encoding=encoding,
+                    member=member,
+                ),
             )
         )
 
@@ -495,8 +560,6 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
                 pattern=path,
                 columns={},
                 format=None,
-                null_values=(),
-                delimiter=",",
                 owner=owner,
                 purpose=purpose,
                 freshness=freshness,

@@ -296,6 +296,7 @@ def select(files: InputFiles) -> str:
 _SELECT: dict[str, Callable[[InputFiles], str]] = {
     "csv": csvfiles.select,
     "jsonl": jsonlines.select,
+    "json": jsonlines.select,
     "parquet": parquetfiles.select,
 }
 

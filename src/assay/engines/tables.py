@@ -80,8 +80,9 @@ class InputFiles(Struct, frozen=True, kw_only=True):
     """One input as files: `alias` is its name in the product's code.
 
     Of a source, `source` is its declaration (how to read the files), `root` the project's folder,
-    and `observed` the files as they were when they were listed. With `part_rows`, it is an input
-    of many parts at once: its rows have the number of their part in the column `__part`.
+    `observed` the files as they were when they were listed, and `copies` the folder for copies of
+    files that engines cannot read. With `part_rows`, it is an input of many parts at once: its rows
+    have the number of their part in the column `__part`.
     """
 
     alias: str
@@ -91,6 +92,7 @@ class InputFiles(Struct, frozen=True, kw_only=True):
     root: str = ""
     observed: tuple[SourceFile, ...] = ()
     part_rows: tuple[PartRows, ...] = ()
+    copies: str = ""
 
     @property
     def path_regex(self) -> str:

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 _FILE = "given.parquet"
-_SUFFIXES = {"csv": (".csv",), "parquet": (".parquet",), "jsonl": (".jsonl", ".ndjson")}
+_SUFFIXES = {
+    "csv": (".csv",),
+    "parquet": (".parquet",),
+    "jsonl": (".jsonl", ".ndjson"),
+    "json": (".json",),
+}
 
 
 def suffixes(source: Source | None) -> tuple[str, ...]:
@@ -31,7 +36,8 @@ def suffixes(source: Source | None) -> tuple[str, ...]:
     if source.is_file:
         return ("",)
     plain = _SUFFIXES[source.format]
-    return (*plain, *(f"{suffix}.gz" for suffix in plain))
+    packed = (".gz", ".zst", ".zip") if source.is_text else ()
+    return (*plain, *(f"{suffix}{pack}" for suffix in plain for pack in packed))
 
 
 def source_of_rows(source: Source, frame: "pl.DataFrame", folder: Path) -> Source:

@@ -16,6 +16,7 @@ from assay.model import (
     Consumer,
     Contract,
     Demand,
+    Dialect,
     Freshness,
     Input,
     Kind,
@@ -69,7 +70,7 @@ SOURCE = Source(
     pattern="data/*.csv",
     format="csv",
     columns=(Column(name="id", type="BIGINT"),),
-    null_values=("NA",),
+    dialect=Dialect(null_values=("NA",)),
     freshness=Freshness(by="21:30"),
 )
 B, L, C = Effect.BREAKING, Effect.LOOSENED, Effect.COMPATIBLE
@@ -129,6 +130,10 @@ def promise(**fields: Any) -> Callable[[], Graph]:
 
 def source(**fields: Any) -> Callable[[], Graph]:
     return lambda: graph(PRODUCT, structs.replace(SOURCE, **fields))
+
+
+def dialect(**fields: Any) -> Dialect:
+    return structs.replace(SOURCE.dialect, **fields)
 
 
 def calendar(**fields: Any) -> Callable[[], Graph]:
@@ -300,8 +305,21 @@ CASES = [
     Case(Source, "format", source(format="parquet"), B, B),
     Case(Source, "columns", source(columns=columns(ID, ("discount", "DOUBLE"))), B, C),
     Case(Source, "columns", source(columns=columns(("id", "INTEGER"))), B, C),
-    Case(Source, "null_values", source(null_values=()), B, C),
-    Case(Source, "delimiter", source(delimiter=";"), B, B),
+    Case(Source, "dialect", source(dialect=Dialect(separator=";")), B, B),
+    Case(Dialect, "null_values", source(dialect=Dialect()), B, C),
+    Case(Dialect, "separator", source(dialect=dialect(separator=";")), B, B),
+    Case(Dialect, "quote_char", source(dialect=dialect(quote_char="'")), B, B),
+    Case(Dialect, "escape", source(dialect=dialect(escape="\\")), B, B),
+    Case(Dialect, "header", source(dialect=dialect(header=False)), B, B),
+    Case(Dialect, "names", source(dialect=dialect(names=("id",))), B, B),
+    Case(Dialect, "skip_rows", source(dialect=dialect(skip_rows=2)), B, B),
+    Case(Dialect, "comment_prefix", source(dialect=dialect(comment_prefix="#")), B, B),
+    Case(Dialect, "quoted_nulls", source(dialect=dialect(quoted_nulls=False)), B, B),
+    Case(Dialect, "decimal_separator", source(dialect=dialect(decimal_separator=",")), B, B),
+    Case(Dialect, "thousands", source(dialect=dialect(thousands=".")), B, B),
+    Case(Dialect, "formats", source(dialect=dialect(formats=(("id", "%Y"),))), B, B),
+    Case(Dialect, "encoding", source(dialect=dialect(encoding="utf-16")), B, B),
+    Case(Dialect, "member", source(dialect=dialect(member="*.csv")), B, B),
     Case(Source, "owner", source(owner="p"), C, C),
     Case(Source, "access", source(access=Access.PRIVATE), B, C),
     Case(Source, "purpose", source(purpose="All orders."), C, C),

@@ -1,45 +1,77 @@
-"""Reads CSV files: each declared column, by its name in the header."""
+"""Reads CSV files: each declared column, by its name in the header or by its position."""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from assay.engines.formats import textvalues as textual
-from assay.engines.formats.faults import csv_rows, header_fault
-from assay.engines.formats.textfiles import Damaged, opened
-from assay.engines.quoting import literal, source_files
+from assay.engines.formats.copies import by_copy, path_of_copy, read_paths
+from assay.engines.formats.faults import Faults, csv_rows, header_fault
+from assay.engines.formats.unpacking import Damaged
+from assay.engines.quoting import identifier, literal, source_files
 from assay.engines.tables import InputFiles
 from assay.errors import SourceFault
-from assay.model import Source
+from assay.model import Column, Source
 
 
 def select(files: InputFiles) -> str:
     """Return the query that reads the CSV files of a source."""
-    return textual.select(files, texts(files, files.paths))
+    # Whatever is read strictly has the same values here; lines may also end in different ways.
+    return textual.select(files, texts(files, files.paths, strictly=False))
 
 
-def texts(files: InputFiles, paths: Sequence[Path]) -> dict[str, list[Path]]:
+def texts(
+    files: InputFiles, paths: Sequence[Path], *, strictly: bool = True
+) -> dict[str, list[Path]]:
     """Return SQL that reads the declared columns as text, and `__file`, each with its files."""
     assert files.source is not None
-    groups = by_header(files, paths)
-    return {_texts(files.source, header, group): group for header, group in groups.items()}
+    tables = {}
+    for is_copied, same in by_copy(files, paths):
+        for names, group in by_header(files, same).items():
+            reads = source_files(read_paths(files, group))
+            path = path_of_copy(files) if is_copied else "__file"
+            options = f"strict_mode = {str(strictly).lower()}"
+            options += ", compression = 'none'" if is_copied else ""
+            tables[_texts(files.source, names, reads, path, options)] = group
+    return tables
 
 
-def _texts(source: Source, header: tuple[str, ...], paths: Sequence[Path]) -> str:
-    declared = {column.name for column in source.columns}
+def _texts(source: Source, names: tuple[str, ...], reads: str, path: str, options: str) -> str:
+    dialect, declared = source.dialect, {column.name for column in source.columns}
     lower = {name.lower() for name in declared}
-    names = []
-    for index, name in enumerate(header):
+    read_as = []
+    for index, name in enumerate(names):
         # A column that is not declared still takes its place: it is read under another name.
-        names.append(name if name in declared else _new_name(lower, index))
-    spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
-    nulls = ", ".join(literal(value) for value in ("", *source.null_values))
-    return (
-        f"read_csv({source_files(paths)}, auto_detect = false, header = true, "
-        f"delim = {literal(source.delimiter)}, quote = '\"', escape = '\"', nullstr = [{nulls}], "
+        read_as.append(name if name in declared else _new_name(lower, index))
+    spec = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in read_as)
+    nulls = ("",) if dialect.quoted_nulls else ("", *dialect.null_values)
+    table = (
+        f"read_csv({reads}, auto_detect = false, header = {str(dialect.header).lower()}, "
+        f"delim = {literal(dialect.separator)}, quote = {literal(dialect.quote_char)}, "
+        f"escape = {literal(dialect.escape)}, nullstr = [{', '.join(map(literal, nulls))}], "
         f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, "
-        f"columns = {{{spec}}})"
+        f"{options}, columns = {{{spec}}})"
     )
+    columns = ", ".join(f"{_or_null(c, source)} as {identifier(c.name)}" for c in source.columns)
+    return f"(select {path} as __file, {columns} from {table})"
+
+
+def _or_null(column: Column, source: Source) -> str:
+    """Return the SQL of the text of a column; null for what means null in quotes, too.
+
+    Engines cannot tell an empty field in quotes from one without by type: only a text can be empty.
+    """
+    name, dialect = identifier(column.name), source.dialect
+    nulls = dialect.null_values if dialect.quoted_nulls else ()
+    is_text = column.type in {"VARCHAR", "BLOB"} or column.type.startswith("ENUM(")
+    if dialect.quoted_nulls and not is_text:
+        nulls = tuple(dict.fromkeys(("", *nulls)))
+    if not nulls:
+        return name
+    if len(nulls) == 1:
+        return f"nullif({name}, {literal(nulls[0])})"
+    return f"(case when {name} not in ({', '.join(map(literal, nulls))}) then {name} end)"
 
 
 def _new_name(taken: set[str], index: int) -> str:
@@ -50,29 +82,70 @@ def _new_name(taken: set[str], index: int) -> str:
 
 
 def by_header(files: InputFiles, paths: Sequence[Path]) -> dict[tuple[str, ...], list[Path]]:
-    """Return a source's CSV files grouped by header line, so that columns are always read by name.
+    """Return a source's CSV files grouped by the names of their columns, by position.
 
-    Raises SourceFault for a file that lacks a declared column or has it twice.
+    Raises SourceFault for the files that lack a declared column or have it twice.
     """
     source = files.source
     assert source is not None
     groups: dict[tuple[str, ...], list[Path]] = {}
+    faults = Faults()
     for file in paths:
-        header = _header(source, files.path_of(file), file)
-        if fault := header_fault(source, files.path_of(file), header):
-            raise fault
-        groups.setdefault(header, []).append(file)
+        with faults.collecting():
+            first = _first_row(source, files.path_of(file), file)
+            names = _names(source, first)
+            if fault := header_fault(source, files.path_of(file), first, names):
+                raise fault
+            groups.setdefault(names, []).append(file)
+    faults.raise_any()
     return groups
 
 
-def _header(source: Source, name: str, file: Path) -> tuple[str, ...]:
+def _names(source: Source, first: Sequence[str]) -> tuple[str, ...]:
+    """Return the name of each column; of equal names, the second is `name_1` if that is declared."""
+    if source.dialect.names:
+        return source.dialect.names
+    declared, seen = {column.name for column in source.columns}, Counter[str]()
+    names = []
+    for name in first:
+        numbered = f"{name}_{seen[name]}"
+        is_meant = seen[name] and numbered in declared and numbered not in first
+        names.append(numbered if is_meant else name)
+        seen[name] += 1
+    return tuple(names)
+
+
+def names_in(files: InputFiles, file: Path) -> tuple[str, ...]:
+    """Return the names of the columns of a file, by position."""
+    [names] = by_header(files, [file])
+    return names
+
+
+def _first_row(source: Source, name: str, file: Path) -> tuple[str, ...]:
+    """Return the values of the first line of a file; () for an empty file."""
     try:
-        with opened(file) as lines:
-            return tuple(next(csv.reader(lines, delimiter=source.delimiter), ()))
-    except (OSError, Damaged, csv.Error) as error:
+        return next((tuple(row) for _, row in csv_rows(source, file)), ())
+    except Damaged as damage:
+        raise SourceFault(source.name, f"{name} {damage}", hint=damage.hint) from None
+    except (OSError, csv.Error) as error:
         raise SourceFault(source.name, f"{name} cannot be read: {error}") from error
 
 
 def rows(source: Source, file: Path) -> int:
     """Return the number of rows in a file, as Python's parser counts them."""
-    return sum(1 for _ in csv_rows(file, source.delimiter)) - 1
+    return sum(1 for _ in csv_rows(source, file)) - source.dialect.header
+
+
+def lengths(source: Source, file: Path, names: Sequence[str]) -> list[int]:
+    """Return the bytes of the texts of each declared column, as Python reads them; nulls have none.
+
+    `names` are those of all columns, by position.
+    """
+    places = [names.index(column.name) for column in source.columns]
+    total, nulls, rows = [0] * len(places), set(source.dialect.null_values), csv_rows(source, file)
+    if source.dialect.header:
+        next(rows, None)
+    for _, row in rows:
+        for index, place in enumerate(places):
+            total[index] += 0 if row[place] in nulls else len(row[place].encode())
+    return total

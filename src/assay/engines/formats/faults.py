@@ -3,53 +3,97 @@
 A file is read line by line for this only after a query has found that something is wrong with it.
 """
 
+import codecs
 import csv
 import json
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from assay.engines.formats.jsonlines import MARK
-from assay.engines.formats.textfiles import opened
+from assay.engines.formats.textfiles import LONGEST_OBJECT, Lines, is_recoded
 from assay.engines.formats.textvalues import hint
+from assay.engines.formats.unpacking import Damaged, chunks
 from assay.errors import SourceFault
 from assay.model import Column, Source
 from assay.sensitive import names_columns
 
 LONGEST_LINE = 2_000_000  # bytes of a line of CSV that DuckDB reads
-LONGEST_OBJECT = 16_777_216  # bytes of a line of JSON that DuckDB reads
+_LONGEST_FIELD = 64 << 20  # letters of a field that are read to find what is wrong
 _NAMES = 30  # keys that a message shows
+_WRONG_TEXT = "there is text that is not UTF-8"
+_ENCODING_HINT = 'Save it as UTF-8, or give its encoding=, such as "cp1252" or "latin-1".'
 _SHOWN = 60  # letters of a value that a message shows
 _NOT_UTF8 = range(0xDC80, 0xDD00)  # what bytes that are not UTF-8 are read as
 
 
-def header_fault(source: Source, file: str, header: Sequence[str]) -> SourceFault | None:
-    """Return the fault of the names in a header line; None if each declared column occurs once."""
+class Faults:
+    """The faults of several files, which are raised as one."""
+
+    def __init__(self) -> None:
+        self.found: list[SourceFault] = []
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Keep a fault that is raised."""
+        try:
+            yield
+        except SourceFault as fault:
+            self.found += [fault, *fault.others]
+
+    def raise_any(self) -> None:
+        """Raise the first fault with the others; nothing for none."""
+        if self.found:
+            first, *others = self.found
+            first.others = tuple(others)
+            raise first
+
+
+def header_fault(
+    source: Source, file: str, first: Sequence[str], names: Sequence[str]
+) -> SourceFault | None:
+    """Return the fault of the first line of a file, with these names for its columns; None for none.
+
+    Each declared column is there once.
+    """
+    place, dialect = f"{file}, line {source.dialect.skip_rows + 1:,}", source.dialect
+    extra = first[len(names) :]
+    is_empty = not dialect.header and not first
+    if dialect.names and not is_empty and (len(first) < len(names) or extra not in ((), ("",))):
+        which = "names= has" if dialect.header else "columns= (or names=) has"
+        problem = f"{place}: it has {len(first)} columns, and {which} {len(names)}"
+        if not first:
+            problem = f"{file}: it is empty, without a header"
+        return SourceFault(source.name, problem, hint="Name each column of the files, in order.")
     for column in source.columns:
-        count = header.count(column.name)
+        count = names.count(column.name)
         if count > 1:
-            return SourceFault(
-                source.name, f"{file}, line 1: it has the column {column.name!r} twice"
-            )
+            hint = f"Declare the second as '{column.name}_1', or name each column in names=."
+            problem = f"{place}: it has the column {column.name!r} twice"
+            return SourceFault(source.name, problem, hint=hint)
         if count == 0:
-            return _absent_column(source, file, column, header)
+            return _absent_column(source, place, column, first)
     return None
 
 
-def _absent_column(source: Source, file: str, column: Column, header: Sequence[str]) -> SourceFault:
+def _absent_column(
+    source: Source, place: str, column: Column, header: Sequence[str]
+) -> SourceFault:
     """Return the fault of a header without a declared column."""
     has, hint = _listed(header, source), ""
     alike = [name for name in header if name.lower() == column.name.lower()]
     if alike:
         has, hint = repr(alike[0]), "Names of columns count with their case."
     elif len(header) == 1:
-        delimiter = next((sign for sign in ",;\t|" if sign in header[0]), "")
-        if delimiter:
-            hint = f"Give delimiter={delimiter!r} if that is what separates its columns."
+        separator = next((sign for sign in ",;\t|" if sign in header[0]), "")
+        if separator:
+            hint = f"Give separator={separator!r} if that is what separates its columns."
+    elif header and not names_columns(header, [c.name for c in source.columns]):
+        hint = "Give header=False if it has no header, or skip_rows= if lines come before it."
     return SourceFault(
         source.name,
-        f"{file}, line 1: it should have a column {column.name!r}; it has {has}",
+        f"{place}: it should have a column {column.name!r}; it has {has}",
         hint=hint,
     )
 
@@ -72,60 +116,82 @@ def value_fault(source: Source, place: str, column: Column, text: str) -> Source
         f"{place}: column {column.name!r} should be {column.logical or column.type}",
         quoted=repr(shown),
         column=column.name,
-        hint=hint(column),
+        hint=hint(source, column, text),
     )
 
 
 def csv_fault(
-    source: Source, path: Path, file: str, wrong: Mapping[str, Collection[str]]
+    source: Source,
+    path: Path,
+    file: str,
+    wrong: Mapping[str, Collection[str]],
+    names: Sequence[str],
 ) -> SourceFault | None:
-    """Return the first fault of a CSV file: of a line, or one of the `wrong` texts (by column)."""
-    header, start = list[str](), 1
+    """Return the first fault of a CSV file: of a line, or one of the `wrong` texts (by column).
+
+    `names` are those of its columns, by position.
+    """
+    place, is_header = file, source.dialect.header
     try:
-        for line, row in csv_rows(path, source.delimiter):
-            place = f"{file}, line {start:,}"
-            values = dict(zip(header, row, strict=False))
-            fault = _row_fault(source, place, header, row)
-            fault = fault or _column_fault(source, place, values, wrong)
+        for lines, row in csv_rows(source, path):
+            place = f"{file}, {lines.place(lines.start)}"
+            fault = _row_fault(source, path, place, row, names)
+            if not is_header:
+                values = dict(zip(names, row, strict=False))
+                fault = fault or _column_fault(source, place, values, wrong)
             if fault:
                 return fault
-            header, start = header or row, line + 1
+            is_header = False
+            place = f"{file}, {lines.place(lines.number + 1)}"
+    except Damaged as damage:
+        return SourceFault(source.name, f"{file} {damage}", hint=damage.hint)
     except csv.Error as error:
         problem = "something stands behind a value in quotes"
-        if "end of data" in str(error):
+        if "end of data" in str(error) or "limit" in str(error):
             problem = "a value in quotes does not end"
-        return SourceFault(
-            source.name,
-            f"{file}, line {start:,}: {problem}",
-            hint='In quotes, a quote is written as "".',
-        )
+        hint = 'In quotes, a quote is written as "", or escape= says how; see also quote_char=.'
+        return SourceFault(source.name, f"{place}: {problem}", hint=hint)
     return None
 
 
-def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a CSV file, the header first, each after the number of its last line.
+def csv_rows(source: Source, path: Path) -> Iterator[tuple[Lines, list[str]]]:
+    """Yield the rows of a CSV file, the header first, each with the lines that it was read from.
 
-    Blank lines are no rows, except in a file of a single column.
+    Blank lines are no rows, except in a file of a single column. Raises Damaged and csv.Error.
     """
-    csv.field_size_limit(sys.maxsize)
-    with opened(path) as lines:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        single = False
-        for number, row in enumerate(reader):
-            single = len(row) == 1 if number == 0 else single
+    dialect = source.dialect
+    csv.field_size_limit(_LONGEST_FIELD)
+    is_doubled = dialect.escape == dialect.quote_char
+    with Lines(source, path) as lines:
+        reader = csv.reader(
+            lines,
+            delimiter=dialect.separator,
+            quotechar=dialect.quote_char or None,
+            quoting=csv.QUOTE_MINIMAL if dialect.quote_char else csv.QUOTE_NONE,
+            doublequote=is_doubled,
+            escapechar=None if is_doubled else dialect.escape,
+            strict=True,
+        )
+        single, is_first = False, True
+        while True:
+            lines.start = 0
+            row = next(reader, None)
+            if row is None:
+                return
+            single, is_first = len(row) == 1 if is_first else single, False
             if row or single:
-                yield reader.line_num, row
+                yield lines, row
 
 
 def _row_fault(
-    source: Source, place: str, header: Sequence[str], row: Sequence[str]
+    source: Source, path: Path, place: str, row: Sequence[str], header: Sequence[str]
 ) -> SourceFault | None:
-    """Return the fault of a row as a whole; `header` is empty if the row is the header."""
+    """Return the fault of a row as a whole; `header` has the names of its columns."""
     broken = next((index for index, value in enumerate(row) if not _is_utf8(value)), None)
     if broken is not None:
         column = f" in column {header[broken]!r}" if broken < len(header) else ""
-        problem = f"there is text that is not UTF-8{column}"
-        return SourceFault(source.name, f"{place}: {problem}", hint="Save it as UTF-8.")
+        problem = f"there is text that is not UTF-8{column}{_first_wrong_byte(path)}"
+        return SourceFault(source.name, f"{place}: {problem}", hint=_ENCODING_HINT)
     size = sum(len(value.encode()) + 1 for value in row)
     if size > LONGEST_LINE:
         return SourceFault(
@@ -133,14 +199,15 @@ def _row_fault(
             f"{place}: it is {size:,} bytes long, and a line may have {LONGEST_LINE:,}",
             hint="Leave out what is so large, or hand it over as Parquet.",
         )
-    extra = row[len(header) :] if header else []
-    # A delimiter after the last value is allowed.
+    extra = row[len(header) :]
+    # A separator after the last value is allowed.
     if row and (len(row) < len(header) or extra not in ([], [""])):
         values = f"{len(row)} value{'s' * (len(row) != 1)}"
+        which = "the header has" if source.dialect.header else "there should be"
         return SourceFault(
             source.name,
-            f"{place}: it has {values}, and the header has {len(header)} columns",
-            hint="A value with a delimiter or a line end in it is put in quotes.",
+            f"{place}: it has {values}, and {which} {len(header)} columns",
+            hint="A value with a separator or a line end in it is put in quotes.",
         )
     return None
 
@@ -155,6 +222,19 @@ def _column_fault(
     return None
 
 
+def _first_wrong_byte(path: Path) -> str:
+    """Return the place of the first byte of a file that is not UTF-8, for messages."""
+    decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
+    for chunk in chunks(path):
+        waiting = len(decoder.getstate()[0])
+        try:
+            decoder.decode(chunk)
+        except UnicodeDecodeError as error:
+            return f", at byte {read - waiting + error.start:,}"
+        read += len(chunk)
+    return ""
+
+
 def _is_utf8(text: str) -> bool:
     return text.isascii() or not any(ord(sign) in _NOT_UTF8 for sign in text)
 
@@ -163,12 +243,16 @@ def json_fault(
     source: Source, path: Path, file: str, wrong: Mapping[str, Collection[str]]
 ) -> SourceFault | None:
     """Return the first fault of JSON lines: of a line, or one of the `wrong` texts (by column)."""
-    with opened(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            if fault := _line_fault(source, f"{file}, line {number:,}", line, wrong):
-                return fault
+    try:
+        with Lines(source, path) as lines:
+            for line in lines:
+                place = f"{file}, {lines.place()}"
+                if line.strip() and (fault := _line_fault(source, place, line, wrong)):
+                    if _WRONG_TEXT in fault.what and not is_recoded(source, path):
+                        fault.what += _first_wrong_byte(path)
+                    return fault
+    except Damaged as damage:
+        return SourceFault(source.name, f"{file} {damage}", hint=damage.hint)
     return None
 
 
@@ -181,8 +265,7 @@ def _line_fault(
 ) -> SourceFault | None:
     """Return the fault of a line, as a whole or of one of its values."""
     if not _is_utf8(line):
-        problem = f"{place}: there is text that is not UTF-8"
-        return SourceFault(source.name, problem, hint="Save it as UTF-8.")
+        return SourceFault(source.name, f"{place}: {_WRONG_TEXT}", hint=_ENCODING_HINT)
     size = len(line.encode())
     if size > LONGEST_OBJECT:
         problem = f"{place}: it is {size:,} bytes long, and a line may have {LONGEST_OBJECT:,}"

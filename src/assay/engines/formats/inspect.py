@@ -4,6 +4,7 @@ A query may read only some columns or the first rows of a file. So each text fil
 whole, before any query uses it.
 """
 
+import csv
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +16,13 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.formats import csv as csvfiles
 from assay.engines.formats import jsonlines
 from assay.engines.formats import parquet as parquetfiles
+from assay.engines.formats.copies import read_paths
 from assay.engines.formats.events import event_column, event_of, last_event
-from assay.engines.formats.faults import csv_fault, json_fault, missing_key, value_fault
-from assay.engines.formats.textfiles import Damaged, Survey, survey
+from assay.engines.formats.faults import Faults, csv_fault, json_fault, missing_key, value_fault
+from assay.engines.formats.textfiles import Survey, survey
 from assay.engines.formats.textvalues import faulty, value
-from assay.engines.quoting import identifier
+from assay.engines.formats.unpacking import Damaged
+from assay.engines.quoting import identifier, literal
 from assay.engines.tables import InputFiles
 from assay.errors import SourceFault, remedy
 from assay.model import Source
@@ -51,13 +54,29 @@ class _Format(Struct, frozen=True):
 
     texts: Callable[[InputFiles, Sequence[Path]], dict[str, list[Path]]]
     rows: Callable[[Source, Path], int]
-    fault: Callable[[Source, Path, str, Mapping[str, Collection[str]]], SourceFault | None]
-    header: bool
+    fault: Callable[[InputFiles, Path, Mapping[str, Collection[str]]], SourceFault | None]
 
 
+def _csv_fault(
+    files: InputFiles, file: Path, wrong: Mapping[str, Collection[str]]
+) -> SourceFault | None:
+    assert files.source is not None
+    names = csvfiles.names_in(files, file)
+    return csv_fault(files.source, file, files.path_of(file), wrong, names)
+
+
+def _json_fault(
+    files: InputFiles, file: Path, wrong: Mapping[str, Collection[str]]
+) -> SourceFault | None:
+    assert files.source is not None
+    return json_fault(files.source, file, files.path_of(file), wrong)
+
+
+_JSON = _Format(jsonlines.texts, jsonlines.rows, _json_fault)
 _FORMATS = {
-    "csv": _Format(csvfiles.texts, csvfiles.rows, csv_fault, header=True),
-    "jsonl": _Format(jsonlines.texts, jsonlines.rows, json_fault, header=False),
+    "csv": _Format(csvfiles.texts, csvfiles.rows, _csv_fault),
+    "jsonl": _JSON,
+    "json": _JSON,
 }
 
 
@@ -86,43 +105,67 @@ def inspect(
     if files.source.format == "parquet":
         with engine.cursor() as cursor:
             return parquetfiles.inspect(files, paths, cursor, until)
-    surveys, column = {file: _surveyed(files, file) for file in paths}, event_column(files.source)
-    events = {}
-    for file, counts in _counted(files, paths, engine, until):
-        _check(files, file, counts, surveys[file], engine)
-        events[file] = event_of(counts.event, column) if column else None
+    faults, surveys, events = Faults(), dict[Path, Survey](), {}
+    for file in paths:
+        with faults.collecting():
+            surveys[file] = _surveyed(files, file)
+    good, column = _with_columns(files, [*surveys], faults), event_column(files.source)
+    for file, counts in _counted(files, good, engine, until, faults):
+        with faults.collecting():
+            _check(files, file, counts, surveys[file], engine)
+            events[file] = event_of(counts.event, column) if column else None
+    faults.raise_any()
     return events
+
+
+def _with_columns(files: InputFiles, paths: Sequence[Path], faults: Faults) -> list[Path]:
+    """Return the files that have the declared columns; the faults of the others are kept."""
+    assert files.source is not None
+    try:
+        _FORMATS[files.source.format].texts(files, paths)
+    except SourceFault:
+        good = []
+        for file in paths:
+            with faults.collecting():
+                _FORMATS[files.source.format].texts(files, [file])
+                good.append(file)
+        return good
+    return [*paths]
 
 
 def _surveyed(files: InputFiles, file: Path) -> Survey:
     source = files.source
     assert source is not None
     try:
-        return survey(file, quoted=source.format == "csv")
+        quote = source.dialect.quote_char if source.format == "csv" else ""
+        return survey(*read_paths(files, [file]), quote=quote)
     except Damaged as damage:
-        raise SourceFault(
-            source.name, f"{files.path_of(file)} {damage}", hint="Fetch the file again."
-        ) from None
+        problem = f"{files.path_of(file)} {damage}"
+        raise SourceFault(source.name, problem, hint=damage.hint) from None
 
 
 def _counted(
-    files: InputFiles, paths: Sequence[Path], engine: DuckDB, until: datetime
+    files: InputFiles, paths: Sequence[Path], engine: DuckDB, until: datetime, faults: Faults
 ) -> Iterator[tuple[Path, _Counts]]:
     """Yield the counts of each file; after an error, files are read one by one to name the faulty."""
     import duckdb
 
     source = files.source
     assert source is not None
+    if not paths:
+        return
     for table, group in _FORMATS[source.format].texts(files, paths).items():
         try:
             by_file = _counts_of(source, table, engine, until)
         except duckdb.Error as error:
             if type(error).__name__ in _NO_FAULT_OF_FILES or remedy(error):
                 raise
-            if len(group) == 1:
-                raise _unreadable(files, group[0], error) from None
-            for file in group:
-                yield from _counted(files, [file], engine, until)
+            if len(group) > 1:
+                for file in group:
+                    yield from _counted(files, [file], engine, until, faults)
+                continue
+            with faults.collecting():
+                yield group[0], _of_mixed_lines(files, group[0], engine, until, error)
             continue
         for file in group:
             yield file, by_file.get(str(file), _Counts())
@@ -132,11 +175,11 @@ def _counts_of(
     source: Source, table: str, engine: DuckDB, until: datetime
 ) -> Mapping[str, _Counts]:
     """Return the counts of each file of a table of text (SQL)."""
-    columns = [(faulty(c, identifier(c.name)), identifier(c.name)) for c in source.columns]
-    ill = f"count(*) filter (where {jsonlines.ill('__line')})" if source.format == "jsonl" else "0"
+    columns = [(faulty(c, identifier(c.name), source.dialect), identifier(c.name)) for c in source.columns]
+    ill = f"count(*) filter (where {jsonlines.ill('__line')})" if source.format != "csv" else "0"
     event = "null"
     if dated := event_column(source):
-        event = last_event(dated, value(dated, identifier(dated.name)), until)
+        event = last_event(dated, value(dated, identifier(dated.name), source.dialect), until)
     # What is present matters of lines with keys; of a CSV file, that every column is read.
     together = _TOGETHER if source.format == "csv" and len(columns) > _MOST_SINGLY else 1
     groups = [columns[at : at + together] for at in range(0, len(columns), together)]
@@ -159,15 +202,41 @@ def _counts_of(
     }
 
 
+def _of_mixed_lines(
+    files: InputFiles, file: Path, engine: DuckDB, until: datetime, error: "duckdb.Error"
+) -> _Counts:
+    """Return the counts of a CSV file whose lines end in different ways; SourceFault for any other.
+
+    DuckDB reads such a file only if it is not strict; so Python reads it as well.
+    """
+    source = files.source
+    assert source is not None
+    if source.format != "csv" or _csv_fault(files, file, {}):
+        raise _unreadable(files, file, error)
+    [(table, _)] = csvfiles.texts(files, [file], strictly=False).items()
+    names = csvfiles.names_in(files, file)
+    nulls = ", ".join(literal(text) for text in ("", *source.dialect.null_values))
+    lengths = ", ".join(
+        f"coalesce(sum(strlen({name})) filter (where {name} not in ({nulls})), 0)"
+        for name in (identifier(column.name) for column in source.columns)
+    )
+    with engine.cursor() as cursor:
+        rows = cursor.execute(f"select count(*), {lengths} from {table}").fetchall()
+    expected = (csvfiles.rows(source, file), *csvfiles.lengths(source, file, names))
+    if tuple(map(int, rows[0])) != expected:
+        raise _unreadable(files, file, error)
+    return _counts_of(source, table, engine, until).get(str(file), _Counts())
+
+
 def _unreadable(files: InputFiles, file: Path, error: "duckdb.Error") -> SourceFault:
     source = files.source
     assert source is not None
-    fault = _FORMATS[source.format].fault(source, file, files.path_of(file), {})
+    fault = _FORMATS[source.format].fault(files, file, {})
     return fault or SourceFault(
         source.name,
         f"{files.path_of(file)}: it cannot be read "
         f"as {source.format.upper()} ({type(error).__name__})",
-        hint="Lines should all end in the same way, and have as many values as the first.",
+        hint="Lines should have as many values as the first, and no space before a quote.",
     )
 
 
@@ -182,18 +251,26 @@ def _check(
     if wrong or counts.ill:
         texts = _wrong_texts(files, file, [column.name for column in wrong], engine)
         wrong = [column for column in wrong if texts[column.name]] or wrong
-        fault = format.fault(source, file, name, texts)
+        fault = format.fault(files, file, texts)
         if not fault and wrong:
             fault = value_fault(source, name, wrong[0], next(iter(texts[wrong[0].name]), ""))
         raise fault or SourceFault(source.name, f"{name}: a line of it is not as declared")
     # Counting line ends is quick; Python's parser is slow, so it is used only if counts differ.
-    if counts.rows != surveyed.lines - format.header:
-        rows = format.rows(source, file)
+    if counts.rows != surveyed.lines - (source.format == "csv" and source.dialect.header):
+        rows = _rows_to_python(source, file)
         if counts.rows != rows:
-            problem = f"{name}: it has {rows:,} rows, and {counts.rows:,} of them could be read"
-            raise format.fault(source, file, name, {}) or SourceFault(source.name, problem)
-    if source.format == "jsonl" and counts.rows:
+            problem = f"{name}: {counts.rows:,} rows could be read, and it has others"
+            raise format.fault(files, file, {}) or SourceFault(source.name, problem)
+    if source.format != "csv" and counts.rows:
         _check_keys(files, file, counts, engine)
+
+
+def _rows_to_python(source: Source, file: Path) -> int:
+    """Return the number of rows in a file; -1 if Python cannot read it."""
+    try:
+        return _FORMATS[source.format].rows(source, file)
+    except (csv.Error, Damaged):
+        return -1
 
 
 def _wrong_texts(
@@ -202,10 +279,10 @@ def _wrong_texts(
     """Return texts of these columns of a file that are no values of the declared type."""
     source = files.source
     assert source is not None
-    if source.format == "jsonl":
+    if source.format != "csv":
         [table] = jsonlines.texts(files, [file], literally=True)
     else:
-        [table] = csvfiles.texts(files, [file])
+        [table] = csvfiles.texts(files, [file], strictly=False)
     texts = {}
     with engine.cursor() as cursor:
         for column in source.columns:
@@ -213,7 +290,7 @@ def _wrong_texts(
                 name = identifier(column.name)
                 rows = cursor.execute(
                     f"select distinct {name} from {table} "
-                    f"where {faulty(column, name)} limit {_WRONG_TEXTS}"
+                    f"where {faulty(column, name, source.dialect)} limit {_WRONG_TEXTS}"
                 ).fetchall()
                 texts[column.name] = {row[0] for row in rows}
     return texts

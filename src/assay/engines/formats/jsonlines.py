@@ -10,7 +10,8 @@ from itertools import groupby
 from pathlib import Path
 
 from assay.engines.formats import textvalues as textual
-from assay.engines.formats.textfiles import opened
+from assay.engines.formats.copies import by_copy, path_of_copy, read_paths
+from assay.engines.formats.textfiles import Lines
 from assay.engines.quoting import identifier, literal, source_files
 from assay.engines.tables import InputFiles
 from assay.engines.types import DECIMAL
@@ -43,11 +44,9 @@ def texts(
     """
     assert files.source is not None
     columns = files.source.columns
-    objects = (
-        f"read_json_objects({source_files(paths)}, "
-        "format = 'newline_delimited', filename = '__file')"
+    lines = " union all ".join(
+        _lines(files, group, is_copied) for is_copied, group in by_copy(files, paths)
     )
-    lines = f"select __file, json::varchar as __line from {objects}"
     marked = _marked("__line") if literally else _marked_where_needed(files.source, "__line")
     structure = json.dumps({column.name: "VARCHAR" for column in columns}, ensure_ascii=False)
     keys = f"json_transform({marked}, {literal(structure)}) as __keys"
@@ -57,6 +56,17 @@ def texts(
         f" select __file, __line, {named} from __read)"
     )
     return {table: list(paths)}
+
+
+def _lines(files: InputFiles, paths: Sequence[Path], is_copied: bool) -> str:
+    """Return the query of the lines of files, or of their copies."""
+    packed = ", compression = 'none'" if is_copied else ""
+    path = f"{path_of_copy(files)} as __file" if is_copied else "__file"
+    objects = (
+        f"read_json_objects({source_files(read_paths(files, paths))}, "
+        f"format = 'newline_delimited', filename = '__file'{packed})"
+    )
+    return f"select {path}, json::varchar as __line from {objects}"
 
 
 def _marked(line: str) -> str:
@@ -124,5 +134,5 @@ def ill(line: str) -> str:
 
 def rows(source: Source, file: Path) -> int:
     """Return the number of lines in a file that are not blank."""
-    with opened(file) as lines:
+    with Lines(source, file) as lines:
         return sum(1 for line in lines if line.strip())

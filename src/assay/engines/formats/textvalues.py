@@ -1,12 +1,13 @@
 """Texts as values of declared types: SQL that checks texts, and that reads them."""
 
+import re
 from collections.abc import Iterable
 
 from assay.engines.formats.pathcolumns import by_path
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import InputFiles
 from assay.engines.types import DECIMAL, INTEGERS, zone_of
-from assay.model import Column
+from assay.model import Column, Dialect, Source
 
 _YEAR = r"(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
 _DATE = rf"{_YEAR}(?:-[0-9]{{1,2}}-|/[0-9]{{1,2}}/)[0-9]{{1,2}}"
@@ -40,15 +41,19 @@ def select(files: InputFiles, tables: Iterable[str]) -> str:
     """Return the query that reads tables of text (SQL) as the declared columns of a source."""
     assert files.source is not None
     named = ", ".join(
-        f"{value(c, identifier(c.name))} as {identifier(c.name)}" for c in files.source.columns
+        f"{value(c, identifier(c.name), files.source.dialect)} as {identifier(c.name)}"
+        for c in files.source.columns
     )
     return " union all ".join(f"select {named}{by_path(files)} from {table}" for table in tables)
 
 
-def faulty(column: Column, text: str) -> str:
+def faulty(column: Column, text: str, dialect: Dialect) -> str:
     """Return the condition that `text` (SQL) is neither null nor exactly a value of the type."""
     if column.type == "VARCHAR":
         return "false"
+    if format := dict(dialect.formats).get(column.name):
+        return f"{text} is not null and not coalesce({_is_formatted(column, text, format)}, false)"
+    text = _plain_number(column, text, dialect)
     if column.type.startswith("ENUM("):
         return f"{text} is not null and try_cast({text} as {column.type}) is null"
     trimmed, pattern = f"trim({text})", _pattern(column)
@@ -68,10 +73,13 @@ def faulty(column: Column, text: str) -> str:
     return f"{text} is not null and not coalesce({fits}, false)"
 
 
-def value(column: Column, text: str) -> str:
+def value(column: Column, text: str, dialect: Dialect) -> str:
     """Return the SQL of the value of the column's type that `text` (SQL), if not faulty, means."""
     if column.type == "VARCHAR":
         return text
+    if format := dict(dialect.formats).get(column.name):
+        return _formatted(column, text, format)
+    text = _plain_number(column, text, dialect)
     if column.type == "BLOB" or column.type.startswith("ENUM("):
         return f"cast({text} as {column.type})"
     moment = f"cast(trim({text}) as {column.type})"
@@ -86,6 +94,54 @@ def value(column: Column, text: str) -> str:
         local = f"cast(replace({seconds}, '+00', {fraction} || '+00') as TIMESTAMPTZ_NS)"
     has_offset = f"regexp_full_match(trim({text}), {literal(_HAS_OFFSET)})"
     return f"case when {has_offset} then {moment} else {local} end"
+
+
+def _is_number(column: Column) -> bool:
+    return column.type in INTEGERS | {"FLOAT", "DOUBLE"} or bool(DECIMAL.match(column.type))
+
+
+def _plain_number(column: Column, text: str, dialect: Dialect) -> str:
+    """Return the SQL of a number (SQL) as it is without a dialect; what is no number stays none."""
+    point, group = dialect.decimal_separator, dialect.thousands
+    if not _is_number(column) or (point == "." and not group):
+        return text
+    trimmed, digits = f"trim({text})", "[0-9]+"
+    if group:
+        digits = rf"(?:[0-9]+|[0-9]{{1,3}}(?:\x{{{ord(group):x}}}[0-9]{{3}})+)"
+    fraction = "" if column.type in INTEGERS else rf"(?:\x{{{ord(point):x}}}[0-9]*)?"
+    exponent = "(?:[eE][+-]?[0-9]+)?" if column.type in {"FLOAT", "DOUBLE"} else ""
+    # A fraction without digits before it is a number, too.
+    pattern = rf"[+-]?(?:{digits})?{fraction}{exponent}"
+    if exponent:
+        pattern = f"{pattern}|{_NO_NUMBER}"
+    plain = f"replace({trimmed}, {literal(group)}, '')" if group else trimmed
+    plain = f"replace({plain}, {literal(point)}, '.')"
+    matches = f"regexp_full_match({trimmed}, {literal(pattern)})"
+    return f"(case when {matches} then {plain} when {text} is not null then '?' end)"
+
+
+def _is_formatted(column: Column, text: str, format: str) -> str:
+    """Return the condition that a text (SQL) is written in a format, exactly a value of the type."""
+    parsed = f"try_strptime(trim({text}), {literal(format)})"
+    fits = f"{parsed} is not null and isfinite({parsed})"
+    if "%Y" in format:  # `24` for 2024 would be the year 24
+        fits += f" and year({parsed}) >= 1000"
+    if column.type in {"TIMESTAMP_MS", "TIMESTAMP_S"}:
+        fits += f" and cast(cast({parsed} as {column.type}) as TIMESTAMP) = {parsed}"
+    unit, zone = zone_of(column)
+    if unit == "ms":
+        fits += f" and epoch_us({parsed}) % 1000 = 0"
+    if zone and "%z" not in format:
+        fits += f" and {_is_once(parsed, column)}"
+    return fits
+
+
+def _formatted(column: Column, text: str, format: str) -> str:
+    """Return the SQL of the value of a text (SQL) that is written in a format."""
+    parsed, zone = f"strptime(trim({text}), {literal(format)})", zone_of(column)[1]
+    if zone and "%z" not in format:
+        return f"timezone({literal(zone)}, {parsed})"
+    return f"cast({parsed} as {column.type})"
 
 
 def _is_once(local: str, column: Column) -> str:
@@ -110,22 +166,39 @@ def _is_once(local: str, column: Column) -> str:
     )
 
 
-def hint(column: Column) -> str:
+def hint(source: Source, column: Column, text: str) -> str:
     """Return the hint for a text that is no value of a column's declared type."""
     kind = "TIMESTAMP" if column.type.startswith("TIMESTAMP_") else column.type
-    format = _HINTS.get(kind, "")
+    advice = _HINTS.get(kind, "")
     if zone := zone_of(column)[1]:
-        format = (
+        advice = (
             f"Times are by the clocks of {zone} (2024-01-31 10:00:00), "
             "or with an offset (2024-01-31T10:00:00Z). "
             "What these clocks never show, or twice, when they are put forward and back, "
             "needs an offset."
         )
-    advice = (
-        "Mend the file, name in null_values= what stands for no value, "
-        f"or declare {column.name!r}: 'varchar'."
-    )
-    return f"{format} {advice}".lstrip()
+    dialect, declared = source.dialect, column.logical or column.type
+    if format := dict(dialect.formats).get(column.name):
+        advice = f"The source says that it is written as {format!r}."
+    elif advice:
+        option = "date_format" if column.type == "DATE" else "timestamp_format"
+        others = f", or give {option}=" if column.type != "TIME" else ""
+        advice = f"{advice.removesuffix('.')}{others}."
+    elif _is_number(column) and source.format == "csv":
+        advice = _hint_of_number(dialect, text)
+    null = "name in null_values= what stands for no value, " if source.format == "csv" else ""
+    other = f"or declare {column.name!r} as another type, such as 'varchar', than {declared}"
+    return f"{advice} Mend the file, {null}{other}.".lstrip()
+
+
+def _hint_of_number(dialect: Dialect, text: str) -> str:
+    """Return which option may make a number of a text; '' for none."""
+    if "," in text and dialect.decimal_separator == "." and not dialect.thousands:
+        last = text.rfind(",") > text.rfind(".")
+        return 'Give decimal_separator="," if it is 1,5.' if last else 'Give thousands=",".'
+    if re.fullmatch(r"[+-]?[0-9]{1,3}(?:[^0-9+-][0-9]{3})+", text.strip()):
+        return "Give thousands= if digits are grouped."
+    return ""
 
 
 def _pattern(column: Column) -> str:

@@ -2,7 +2,17 @@
 
 from collections.abc import Mapping
 
-from assay.model import Column, Consumer, Contract, Freshness, Product, Rule, Source, WorkCalendar
+from assay.model import (
+    Column,
+    Consumer,
+    Contract,
+    Dialect,
+    Freshness,
+    Product,
+    Rule,
+    Source,
+    WorkCalendar,
+)
 from assay.plan.changes.values import Role
 
 # What kind of statement each aspect of a product is; each aspect of a source is a demand.
@@ -34,6 +44,11 @@ ASPECTS: Mapping[str, Role] = {
     "null values": Role.DEMAND,
 }
 
+# Fields of a Dialect whose change is told as before and after.
+DIALECT = (
+    *("separator", "quote_char", "escape", "header", "names", "skip_rows", "comment_prefix"),
+    *("quoted_nulls", "decimal_separator", "thousands", "formats", "encoding", "member"),
+)
 COMPARED: Mapping[type, Mapping[str, str]] = {
     Product: {
         "name": "product",
@@ -59,8 +74,7 @@ COMPARED: Mapping[type, Mapping[str, str]] = {
         "pattern": "files",
         "format": "files",
         "columns": "column",
-        "null_values": "null values",
-        "delimiter": "files",
+        "dialect": "files",
         "owner": "owner",
         "purpose": "purpose",
         "partition": "partition",
@@ -101,6 +115,7 @@ COMPARED: Mapping[type, Mapping[str, str]] = {
         ("by", "every", "within", "tz", "on", "covers", "trading", "warn_before", "at_least"),
         "freshness",
     ),
+    Dialect: {"null_values": "null values", **dict.fromkeys(DIALECT, "files")},
     Consumer: {"name": "consumer", "decides": "consumer"},
     WorkCalendar: dict.fromkeys(("weekdays", "closed", "opened"), "freshness"),
 }
@@ -132,6 +147,7 @@ NOT_COMPARED: Mapping[type, Mapping[str, str]] = {
     },
     Contract: {"digest": "a digest of other fields", "description": "only shown"},
     Column: {"description": "only shown"},
+    Dialect: {},
     Rule: {
         "where": "the place in the code",
         "dimension": "a label",

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from assay.model import Access, Consumer, Kind, Partition, Product, Source
-from assay.plan.changes.fields import ASPECTS
+from assay.model import Access, Consumer, Dialect, Kind, Partition, Product, Source
+from assay.plan.changes.fields import ASPECTS, DIALECT
 from assay.plan.changes.values import Moved, Role, Way, moved, ranked
 
 
@@ -115,24 +115,40 @@ def _consumers(before: tuple[Consumer, ...], now: tuple[Consumer, ...]) -> Itera
 
 def source_changes(before: Source, now: Source) -> Iterator[Moved]:
     """Yield the changes of what a source demands of its files, besides columns and freshness."""
-    for name, words in (("pattern", "files"), ("format", "format"), ("delimiter", "delimiter")):
+    for name, words in (("pattern", "files"), ("format", "format")):
         one, two = getattr(before, name), getattr(now, name)
         if one != two:
             yield _demand("files", Way.OTHER, f"{words} {moved(one, two)}")
+    yield from _dialect(before.dialect, now.dialect)
     if before.partition != now.partition:
         words = moved(partition_words(before.partition), partition_words(now.partition))
         yield _demand("partition", Way.OTHER, f"parts {words}")
+    if before.event_time != now.event_time:
+        way = Way.WEAKER if not now.event_time else Way.STRONGER
+        what = f"event time {moved(before.event_time, now.event_time)}"
+        yield _demand("event time", way, what)
+    yield from about_changes(before, now)
+
+
+def _dialect(before: Dialect, now: Dialect) -> Iterator[Moved]:
+    """Yield the changes of how the text of files is read."""
+    for name in DIALECT:
+        one, two = getattr(before, name), getattr(now, name)
+        if one != two:
+            yield _demand("files", Way.OTHER, f"{name} {moved(_plain(one), _plain(two))}")
     gone = [text for text in before.null_values if text not in now.null_values]
     new = [text for text in now.null_values if text not in before.null_values]
     if gone or new:
         way = Way.OTHER if gone and new else Way.STRONGER if gone else Way.WEAKER
         words = moved(_quoted(before.null_values), _quoted(now.null_values))
         yield _demand("null values", way, f"read as missing: {words}")
-    if before.event_time != now.event_time:
-        way = Way.WEAKER if not now.event_time else Way.STRONGER
-        what = f"event time {moved(before.event_time, now.event_time)}"
-        yield _demand("event time", way, what)
-    yield from about_changes(before, now)
+
+
+def _plain(value: object) -> str:
+    """Return a value of a dialect as text; '' for none."""
+    if isinstance(value, tuple):
+        return ", ".join(": ".join(v) if isinstance(v, tuple) else str(v) for v in value)
+    return str(value)
 
 
 def _quoted(texts: tuple[str, ...]) -> str:

@@ -1,0 +1,77 @@
+"""Copies of text files that engines cannot read as they are: in UTF-8, without what is left out.
+
+A copy is made when a file is first read, and is removed with its folder when the process ends.
+"""
+
+import atexit
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+
+from assay.engines.formats.textfiles import is_recoded, recoded
+from assay.engines.formats.unpacking import Damaged
+from assay.engines.tables import InputFiles
+from assay.errors import SourceFault
+from assay.store.permissions import make_folder
+
+_SUFFIX = ".txt"  # nothing unpacks it
+_NAME = 16  # letters of the folder of a copy
+
+
+def read_paths(files: InputFiles, paths: Iterable[Path]) -> list[Path]:
+    """Return the paths to read files from: of those that engines cannot read, the copies'.
+
+    Raises SourceFault for a file of which no copy can be made.
+    """
+    assert files.source is not None
+    return [copy_of(files, file) if is_recoded(files.source, file) else file for file in paths]
+
+
+def by_copy(files: InputFiles, paths: Iterable[Path]) -> Iterator[tuple[bool, list[Path]]]:
+    """Yield the files that engines read as they are, and those of which they read copies."""
+    assert files.source is not None
+    groups: dict[bool, list[Path]] = {}
+    for file in paths:
+        groups.setdefault(is_recoded(files.source, file), []).append(file)
+    yield from groups.items()
+
+
+def path_of_copy(files: InputFiles) -> str:
+    """Return the SQL of the path of a file, of the path `__file` of its copy."""
+    start = len(files.copies) + 1 + _NAME + 1
+    return f"substr(__file, {start}, length(__file) - {start + len(_SUFFIX) - 1})"
+
+
+def copy_of(files: InputFiles, file: Path) -> Path:
+    """Return the copy of a file, which is made if it is not there; raises SourceFault."""
+    source = files.source
+    assert source is not None and files.copies
+    try:
+        at = file.stat()
+        known = f"{file} {at.st_size} {at.st_mtime_ns} {at.st_ino} {source.reading}"
+        name = blake2b(known.encode("utf-8", "surrogateescape"), digest_size=_NAME // 2).hexdigest()
+        copy = Path(f"{files.copies}/{name}{file}{_SUFFIX}")
+        if not copy.exists():
+            _write(recoded(source, file), Path(files.copies), copy)
+    except Damaged as damage:
+        problem = f"{files.path_of(file)} {damage}"
+        raise SourceFault(source.name, problem, hint=damage.hint) from None
+    return copy
+
+
+def _write(content: Iterator[bytes], folder: Path, copy: Path) -> None:
+    if not folder.exists():
+        make_folder(folder)
+        if folder.name.endswith(f"-{os.getpid()}"):
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    part = copy.with_name(f"{copy.name}.{os.getpid()}.{id(content)}")
+    try:
+        with part.open("wb") as target:
+            for piece in content:
+                target.write(piece)
+        part.replace(copy)
+    finally:
+        part.unlink(missing_ok=True)
