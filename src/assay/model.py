@@ -354,7 +354,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     @property
     def is_recoded(self) -> bool:
         """Whether an engine cannot read the text as it is: it reads a copy."""
-        return bool(self.encoding != "utf-8" or self.skip_rows or self.comment_prefix)
+        is_escaped = self.escape != self.quote_char
+        return bool(self.encoding != "utf-8" or self.skip_rows or self.comment_prefix or is_escaped)
 
 
 class Source(Struct, frozen=True, kw_only=True):

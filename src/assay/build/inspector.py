@@ -8,6 +8,7 @@ from threading import Lock
 from assay.build.recorder import Recorder
 from assay.build.workers import Workers
 from assay.catalog import Catalog
+from assay.engines.formats.copies import is_copied_by_need
 from assay.engines.formats.inspect import inspect
 from assay.engines.tables import InputFiles
 from assay.plan.graph import Graph
@@ -61,5 +62,8 @@ class Inspector:
             paths = {Path(files.root, file.path): file.digest for file in new}
             events = inspect(files, [*paths], self.workers.engine, until=self.until)
             of_content = {paths[path]: event for path, event in events.items()}
-            self.recorder.inspected(inspected_as, of_content)
+            # The next run makes its own copy of a file that was found to need one.
+            needy = {paths[path] for path in events if is_copied_by_need(files, path)}
+            lasting = {digest: at for digest, at in of_content.items() if digest not in needy}
+            self.recorder.inspected(inspected_as, lasting)
             inspected |= of_content

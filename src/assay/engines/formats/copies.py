@@ -26,7 +26,7 @@ def read_paths(files: InputFiles, paths: Iterable[Path]) -> list[Path]:
     Raises SourceFault for a file of which no copy can be made.
     """
     assert files.source is not None
-    return [copy_of(files, file) if is_recoded(files.source, file) else file for file in paths]
+    return [copy_of(files, file) if is_copied(files, file) else file for file in paths]
 
 
 def by_copy(files: InputFiles, paths: Iterable[Path]) -> Iterator[tuple[bool, list[Path]]]:
@@ -34,8 +34,23 @@ def by_copy(files: InputFiles, paths: Iterable[Path]) -> Iterator[tuple[bool, li
     assert files.source is not None
     groups: dict[bool, list[Path]] = {}
     for file in paths:
-        groups.setdefault(is_recoded(files.source, file), []).append(file)
+        groups.setdefault(is_copied(files, file), []).append(file)
     yield from groups.items()
+
+
+def is_copied(files: InputFiles, file: Path) -> bool:
+    """Return whether engines read a copy of a file: as declared, or as it was found to need."""
+    assert files.source is not None
+    if is_recoded(files.source, file):
+        return True
+    is_text = files.source.is_text and bool(files.copies)
+    return is_text and Path(files.copies).is_dir() and _place(files, file).exists()
+
+
+def is_copied_by_need(files: InputFiles, file: Path) -> bool:
+    """Return whether a file was found to need a copy, which no declaration says."""
+    assert files.source is not None
+    return not is_recoded(files.source, file) and is_copied(files, file)
 
 
 def path_of_copy(files: InputFiles) -> str:
@@ -48,17 +63,23 @@ def copy_of(files: InputFiles, file: Path) -> Path:
     """Return the copy of a file, which is made if it is not there; raises SourceFault."""
     source = files.source
     assert source is not None and files.copies
+    copy = _place(files, file)
     try:
-        at = file.stat()
-        known = f"{file} {at.st_size} {at.st_mtime_ns} {at.st_ino} {source.reading}"
-        name = blake2b(known.encode("utf-8", "surrogateescape"), digest_size=_NAME // 2).hexdigest()
-        copy = Path(f"{files.copies}/{name}{file}{_SUFFIX}")
         if not copy.exists():
             _write(recoded(source, file), Path(files.copies), copy)
     except Damaged as damage:
         problem = f"{files.path_of(file)} {damage}"
         raise SourceFault(source.name, problem, hint=damage.hint) from None
     return copy
+
+
+def _place(files: InputFiles, file: Path) -> Path:
+    """Return the path of the copy of a file as it is now."""
+    assert files.source is not None
+    at = file.stat()
+    known = f"{file} {at.st_size} {at.st_mtime_ns} {at.st_ino} {files.source.reading}"
+    name = blake2b(known.encode("utf-8", "surrogateescape"), digest_size=_NAME // 2).hexdigest()
+    return Path(f"{files.copies}/{name}{file}{_SUFFIX}")
 
 
 def _write(content: Iterator[bytes], folder: Path, copy: Path) -> None:

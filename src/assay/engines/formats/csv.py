@@ -17,13 +17,10 @@ from assay.model import Column, Source
 
 def select(files: InputFiles) -> str:
     """Return the query that reads the CSV files of a source."""
-    # Whatever is read strictly has the same values here; lines may also end in different ways.
-    return textual.select(files, texts(files, files.paths, strictly=False))
+    return textual.select(files, texts(files, files.paths))
 
 
-def texts(
-    files: InputFiles, paths: Sequence[Path], *, strictly: bool = True
-) -> dict[str, list[Path]]:
+def texts(files: InputFiles, paths: Sequence[Path]) -> dict[str, list[Path]]:
     """Return SQL that reads the declared columns as text, and `__file`, each with its files."""
     assert files.source is not None
     tables = {}
@@ -31,13 +28,11 @@ def texts(
         for names, group in by_header(files, same).items():
             reads = source_files(read_paths(files, group))
             path = path_of_copy(files) if is_copied else "__file"
-            options = f"strict_mode = {str(strictly).lower()}"
-            options += ", compression = 'none'" if is_copied else ""
-            tables[_texts(files.source, names, reads, path, options)] = group
+            tables[_texts(files.source, names, reads, path)] = group
     return tables
 
 
-def _texts(source: Source, names: tuple[str, ...], reads: str, path: str, options: str) -> str:
+def _texts(source: Source, names: tuple[str, ...], reads: str, path: str) -> str:
     dialect, declared = source.dialect, {column.name for column in source.columns}
     lower = {name.lower() for name in declared}
     read_as = []
@@ -51,7 +46,7 @@ def _texts(source: Source, names: tuple[str, ...], reads: str, path: str, option
         f"delim = {literal(dialect.separator)}, quote = {literal(dialect.quote_char)}, "
         f"escape = {literal(dialect.escape)}, nullstr = [{', '.join(map(literal, nulls))}], "
         f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, "
-        f"{options}, columns = {{{spec}}})"
+        f"columns = {{{spec}}})"
     )
     columns = ", ".join(f"{_or_null(c, source)} as {identifier(c.name)}" for c in source.columns)
     return f"(select {path} as __file, {columns} from {table})"
@@ -134,18 +129,3 @@ def _first_row(source: Source, name: str, file: Path) -> tuple[str, ...]:
 def rows(source: Source, file: Path) -> int:
     """Return the number of rows in a file, as Python's parser counts them."""
     return sum(1 for _ in csv_rows(source, file)) - source.dialect.header
-
-
-def lengths(source: Source, file: Path, names: Sequence[str]) -> list[int]:
-    """Return the bytes of the texts of each declared column, as Python reads them; nulls have none.
-
-    `names` are those of all columns, by position.
-    """
-    places = [names.index(column.name) for column in source.columns]
-    total, nulls, rows = [0] * len(places), set(source.dialect.null_values), csv_rows(source, file)
-    if source.dialect.header:
-        next(rows, None)
-    for _, row in rows:
-        for index, place in enumerate(places):
-            total[index] += 0 if row[place] in nulls else len(row[place].encode())
-    return total

@@ -45,7 +45,7 @@ class Faults:
     def raise_any(self) -> None:
         """Raise the first fault with the others; nothing for none."""
         if self.found:
-            first, *others = self.found
+            first, *others = sorted(self.found, key=lambda fault: fault.what)  # by file
             first.others = tuple(others)
             raise first
 

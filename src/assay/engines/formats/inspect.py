@@ -16,13 +16,13 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.formats import csv as csvfiles
 from assay.engines.formats import jsonlines
 from assay.engines.formats import parquet as parquetfiles
-from assay.engines.formats.copies import read_paths
+from assay.engines.formats.copies import copy_of, is_copied, read_paths
 from assay.engines.formats.events import event_column, event_of, last_event
 from assay.engines.formats.faults import Faults, csv_fault, json_fault, missing_key, value_fault
 from assay.engines.formats.textfiles import Survey, survey
 from assay.engines.formats.textvalues import faulty, value
 from assay.engines.formats.unpacking import Damaged
-from assay.engines.quoting import identifier, literal
+from assay.engines.quoting import identifier
 from assay.engines.tables import InputFiles
 from assay.errors import SourceFault, remedy
 from assay.model import Source
@@ -110,7 +110,8 @@ def inspect(
         with faults.collecting():
             surveys[file] = _surveyed(files, file)
     good, column = _with_columns(files, [*surveys], faults), event_column(files.source)
-    for file, counts in _counted(files, good, engine, until, faults):
+    looked = _Inspection(files=files, engine=engine, until=until, faults=faults, surveys=surveys)
+    for file, counts in _counted(looked, good):
         with faults.collecting():
             _check(files, file, counts, surveys[file], engine)
             events[file] = event_of(counts.event, column) if column else None
@@ -144,28 +145,41 @@ def _surveyed(files: InputFiles, file: Path) -> Survey:
         raise SourceFault(source.name, problem, hint=damage.hint) from None
 
 
-def _counted(
-    files: InputFiles, paths: Sequence[Path], engine: DuckDB, until: datetime, faults: Faults
-) -> Iterator[tuple[Path, _Counts]]:
+class _Inspection(Struct, frozen=True, kw_only=True):
+    """The files that are inspected, with what, and what is found."""
+
+    files: InputFiles
+    engine: DuckDB
+    until: datetime
+    faults: Faults
+    surveys: Mapping[Path, Survey]
+
+
+def _counted(looked: _Inspection, paths: Sequence[Path]) -> Iterator[tuple[Path, _Counts]]:
     """Yield the counts of each file; after an error, files are read one by one to name the faulty."""
     import duckdb
 
-    source = files.source
+    files, source = looked.files, looked.files.source
     assert source is not None
     if not paths:
         return
     for table, group in _FORMATS[source.format].texts(files, paths).items():
         try:
-            by_file = _counts_of(source, table, engine, until)
+            by_file = _counts_of(source, table, looked.engine, looked.until)
         except duckdb.Error as error:
             if type(error).__name__ in _NO_FAULT_OF_FILES or remedy(error):
                 raise
             if len(group) > 1:
                 for file in group:
-                    yield from _counted(files, [file], engine, until, faults)
+                    yield from _counted(looked, [file])
                 continue
-            with faults.collecting():
-                yield group[0], _of_mixed_lines(files, group[0], engine, until, error)
+            with looked.faults.collecting():
+                is_mixed = source.format == "csv" and looked.surveys[group[0]].mixed
+                if not is_mixed or is_copied(files, group[0]):
+                    raise _unreadable(files, group[0], error) from None
+                # DuckDB reads lines that end in the same way only.
+                copy_of(files, group[0])
+                yield from _counted(looked, group)
             continue
         for file in group:
             yield file, by_file.get(str(file), _Counts())
@@ -202,32 +216,6 @@ def _counts_of(
     }
 
 
-def _of_mixed_lines(
-    files: InputFiles, file: Path, engine: DuckDB, until: datetime, error: "duckdb.Error"
-) -> _Counts:
-    """Return the counts of a CSV file whose lines end in different ways; SourceFault for any other.
-
-    DuckDB reads such a file only if it is not strict; so Python reads it as well.
-    """
-    source = files.source
-    assert source is not None
-    if source.format != "csv" or _csv_fault(files, file, {}):
-        raise _unreadable(files, file, error)
-    [(table, _)] = csvfiles.texts(files, [file], strictly=False).items()
-    names = csvfiles.names_in(files, file)
-    nulls = ", ".join(literal(text) for text in ("", *source.dialect.null_values))
-    lengths = ", ".join(
-        f"coalesce(sum(strlen({name})) filter (where {name} not in ({nulls})), 0)"
-        for name in (identifier(column.name) for column in source.columns)
-    )
-    with engine.cursor() as cursor:
-        rows = cursor.execute(f"select count(*), {lengths} from {table}").fetchall()
-    expected = (csvfiles.rows(source, file), *csvfiles.lengths(source, file, names))
-    if tuple(map(int, rows[0])) != expected:
-        raise _unreadable(files, file, error)
-    return _counts_of(source, table, engine, until).get(str(file), _Counts())
-
-
 def _unreadable(files: InputFiles, file: Path, error: "duckdb.Error") -> SourceFault:
     source = files.source
     assert source is not None
@@ -259,7 +247,7 @@ def _check(
     if counts.rows != surveyed.lines - (source.format == "csv" and source.dialect.header):
         rows = _rows_to_python(source, file)
         if counts.rows != rows:
-            problem = f"{name}: {counts.rows:,} rows could be read, and it has others"
+            problem = f"{name}: it has {rows:,} rows, and {counts.rows:,} of them could be read"
             raise format.fault(files, file, {}) or SourceFault(source.name, problem)
     if source.format != "csv" and counts.rows:
         _check_keys(files, file, counts, engine)
@@ -282,7 +270,7 @@ def _wrong_texts(
     if source.format != "csv":
         [table] = jsonlines.texts(files, [file], literally=True)
     else:
-        [table] = csvfiles.texts(files, [file], strictly=False)
+        [table] = csvfiles.texts(files, [file])
     texts = {}
     with engine.cursor() as cursor:
         for column in source.columns:

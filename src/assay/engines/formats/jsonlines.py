@@ -60,11 +60,10 @@ def texts(
 
 def _lines(files: InputFiles, paths: Sequence[Path], is_copied: bool) -> str:
     """Return the query of the lines of files, or of their copies."""
-    packed = ", compression = 'none'" if is_copied else ""
     path = f"{path_of_copy(files)} as __file" if is_copied else "__file"
     objects = (
         f"read_json_objects({source_files(read_paths(files, paths))}, "
-        f"format = 'newline_delimited', filename = '__file'{packed})"
+        f"format = 'newline_delimited', filename = '__file')"
     )
     return f"select {path}, json::varchar as __line from {objects}"
 

@@ -60,7 +60,8 @@ def survey(file: Path, *, quote: str = "") -> Survey:
         elif not in_quotes:
             lines += chunk.count(b"\n")
     kinds = (pairs > 0) + (returns > pairs) + (feeds > pairs)
-    return Survey(lines + (last_byte not in {b"\n", b"\r"}), kinds > 1)
+    # Of many files, DuckDB leaves out a last line with an open quote, without an error.
+    return Survey(lines + (bool(in_quotes) or last_byte not in {b"\n", b"\r"}), kinds > 1)
 
 
 def _nul_problem(file: Path, line: int) -> Damaged:
@@ -82,18 +83,19 @@ def is_recoded(source: Source, file: Path) -> bool:
 
 
 class Lines:
-    """The lines of a text file that are read as rows, line ends unchanged, as an iterator.
+    """The lines of a text file that are read as rows, as an iterator.
 
-    Bytes that are not UTF-8 become lone surrogates; of another encoding, they raise Damaged. Of
-    several members of a zip file, only the first has its header. Of a list in JSON, each object is
-    a line.
+    They end as in the file, or, `recoded`, all in the same way outside of quotes. Bytes that are
+    not UTF-8 become lone surrogates; of another encoding, they raise Damaged. Of several members of
+    a zip file, only the first has its header. Of a list in JSON, each object is a line.
     """
 
-    def __init__(self, source: Source, file: Path) -> None:
+    def __init__(self, source: Source, file: Path, *, recoded: bool = False) -> None:
         self.source, self.file = source, file
         self.number, self.member = 0, ""
         self.start = 0  # the first line that was read since it was set to 0
-        self._lines = self._plain() if not is_recoded(source, file) else self._recoded()
+        is_special = recoded or is_recoded(source, file)
+        self._lines = self._recoded() if is_special else self._plain()
 
     def __enter__(self) -> "Lines":
         return self
@@ -155,7 +157,8 @@ class Lines:
                 continue
             if quotes:
                 quotes.read(line)
-            yield line
+            is_inside = quotes is not None and quotes.inside
+            yield line if is_inside else line.rstrip("\r\n") + "\n"
 
     def _objects(self, decoded: Iterator[bytes]) -> Generator[str]:
         """Yield each element of a list in JSON, or each of the values that stand one by one."""
@@ -310,10 +313,10 @@ def recoded(source: Source, file: Path) -> Iterator[bytes]:
     """Yield the lines of a file that engines read, as UTF-8, in pieces of any length."""
     dialect = source.dialect
     is_whole = not (dialect.skip_rows or dialect.comment_prefix or file.suffix == ".zip")
-    if is_whole and source.format != "json":
+    if is_whole and source.format == "jsonl":
         yield from _decoded(chunks(file), dialect.encoding)
         return
-    with Lines(source, file) as lines:
+    with Lines(source, file, recoded=True) as lines:
         pieces, size = [], 0
         for line in lines:
             pieces.append(line)
