@@ -48,7 +48,7 @@ TEXTS = {
     "yes": ("pl.Boolean", "true", True),
     "text in quotes": ("pl.String", '" x"', " x"),
     "text of nothing, in quotes": ("pl.String", '""', ""),
-    "text that says null, in quotes": ("pl.String", '"NA"', "NA"),
+    "text that says null, in quotes": ("pl.String", '"NA"', None.__class__),
     "text that says null": ("pl.String", "NA", None.__class__),
     "number that is not there": ("pl.Int64", "", None.__class__),
 }
