@@ -51,7 +51,9 @@ def survey(file: Path, *, quote: str = "") -> Survey:
         if b"\r" in chunk or last_byte == b"\r":
             returns += chunk.count(b"\r")
             pairs += chunk.count(b"\r\n") + (last_byte == b"\r" and chunk[:1] == b"\n")
-        feeds += chunk.count(b"\n")
+            feeds += chunk.count(b"\n")
+        elif b"\n" in chunk:
+            feeds += 1  # enough to know that some lines end so
         last_byte = chunk[-1:]
         if mark and mark in chunk:
             pieces = chunk.split(mark)
