@@ -189,7 +189,9 @@ def _counts_of(
     source: Source, table: str, engine: DuckDB, until: datetime
 ) -> Mapping[str, _Counts]:
     """Return the counts of each file of a table of text (SQL)."""
-    columns = [(faulty(c, identifier(c.name), source.dialect), identifier(c.name)) for c in source.columns]
+    columns = [
+        (faulty(c, identifier(c.name), source.dialect), identifier(c.name)) for c in source.columns
+    ]
     ill = f"count(*) filter (where {jsonlines.ill('__line')})" if source.format != "csv" else "0"
     event = "null"
     if dated := event_column(source):
