@@ -51,7 +51,7 @@ def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
     assert "pyproject.toml" in json.loads(listed.output)["made"]
     again = CliRunner().invoke(main, ["init", str(folder)])
     assert again.exit_code == 2
-    assert "already has" in again.output
+    assert "is a project already" in again.output
 
 
 def test_ls(shop: Place) -> None:

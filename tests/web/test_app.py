@@ -1,6 +1,7 @@
 """`products serve`: the same pages, live."""
 
 import time
+from urllib.request import urlopen
 
 import pytest
 
@@ -53,6 +54,14 @@ def test_pages_are_answered_and_wrong_addresses_are_not(shop: Place) -> None:
         assert "5,000" in text
         assert served.get("diff/shop.revenue?before=nothing")[0] == 404
         assert served.get("diff/none")[0] == 404
+        status, text, _ = served.get("record/shop.revenue")
+        assert status == 200, text
+        assert "held back" in text
+        with urlopen(f"{served.url}evidence/shop.revenue.zip") as answer:
+            (shop.root / "evidence.zip").write_bytes(answer.read())
+        assert served.get("evidence/none.zip")[0] == 404
+        checked = shop.run("evidence", "--verify", "evidence.zip")
+        assert checked.code == 0, checked.out
 
 
 @pytest.mark.long

@@ -12,8 +12,7 @@ from assay.errors import AssayError, UsageError
 from assay.text import clean
 from assay.views.approvals import approve
 from assay.views.waivers import Wanted, waive
-from assay.web.links import slug
-from assay.web.look import Look, looking
+from assay.web.look import Look, looking, product_at
 
 ACTIONS = ("approve", "waive")
 _LONGEST = 64 * 1024  # bytes of a form
@@ -97,7 +96,7 @@ def act(look: Look, action: str, name: str, form: Mapping[str, str], user: str) 
 
     Raises UsageError for what `products approve` and `products waive` refuse.
     """
-    full = next((each for each in look.graph.products if slug(each) == name), None)
+    full = product_at(look, name)
     if full is None:
         raise UsageError("there is no such product")
     start = look.config.root

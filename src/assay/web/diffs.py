@@ -7,8 +7,8 @@ from assay.model import Access
 from assay.views.diff import diffs
 from assay.views.words.diff import summary
 from assay.views.words.figures import total_text
-from assay.web.links import place, slug
-from assay.web.look import Look, looking
+from assay.web.links import place
+from assay.web.look import Look, looking, product_at
 from assay.web.rendering import Page
 
 _ROWS = 50
@@ -20,7 +20,7 @@ def diff_page(look: Look, name: str, before: str, after: str) -> Page | None:
     None for a product that is not declared, or not public. Raises UsageError for versions that are
     not there.
     """
-    full = next((each for each in look.graph.products if slug(each) == name), None)
+    full = product_at(look, name)
     if full is None or look.graph.products[full].access is not Access.PUBLIC:
         return None
     with looking(look.environment, start=look.config.root, before=look) as (_, workspace):

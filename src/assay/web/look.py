@@ -22,6 +22,7 @@ from assay.views.incidents import IncidentView, incidents_of
 from assay.views.promises import promises_of
 from assay.views.status import StatusView
 from assay.views.statuses import statuses
+from assay.web.links import slug
 
 _CLOSED = 50  # closed incidents that a look has
 
@@ -71,6 +72,11 @@ class Look(Struct, frozen=True, kw_only=True):
             for consumer in product.consumers:
                 found.setdefault(consumer.name, []).append((product, consumer))
         return found
+
+
+def product_at(look: Look, name: str) -> str | None:
+    """Return the full name of the product that an address names; None if there is none."""
+    return next((each for each in look.graph.products if slug(each) == name), None)
 
 
 @contextmanager

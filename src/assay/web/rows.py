@@ -7,8 +7,7 @@ from assay.model import Access
 from assay.sensitive import secret
 from assay.views.published import table_of
 from assay.views.query import first_rows
-from assay.web.links import slug
-from assay.web.look import Look, looking
+from assay.web.look import Look, looking, product_at
 from assay.web.rendering import Page
 
 _ROWS = 20
@@ -19,7 +18,7 @@ def rows_of(look: Look, catalog: Catalog, name: str, *, as_part: bool) -> Page |
 
     None for a product that is not published, is a file, or is not public.
     """
-    full = next((each for each in look.graph.products if slug(each) == name), None)
+    full = product_at(look, name)
     pointer = look.pointers.get(full) if full else None
     if full is None or pointer is None or look.graph.products[full].access is not Access.PUBLIC:
         return None

@@ -10,7 +10,6 @@ from assay.cli.printing import to_json
 from assay.errors import UsageError
 from assay.views.view import View
 from assay.web.actions import allowed
-from assay.web.app import application
 from assay.web.look import looking
 
 
@@ -73,9 +72,11 @@ def verb(
     allows = allowed(allow, user_header, trust)
     try:
         import uvicorn
-    except ImportError:
+
+        from assay.web.app import application
+    except ImportError as error:
         raise UsageError(
-            "serving pages needs the package uvicorn", hint="pip install 'assay[web]'"
+            f"serving pages needs the package {error.name}", hint="pip install 'assay[web]'"
         ) from None
     with looking(env) as (look, _):  # mistakes are reported here, not on a page
         project = look.project

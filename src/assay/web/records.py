@@ -1,0 +1,42 @@
+"""What is put together when somebody asks for it: the record of a product, and its evidence."""
+
+from pathlib import Path
+from tempfile import mkdtemp
+
+from assay.archive.collect import Options
+from assay.archive.write import write_evidence
+from assay.plan.record import Period
+from assay.views.record import records_of
+from assay.views.words.record import record_lines
+from assay.web.links import place
+from assay.web.look import Look, looking, product_at
+from assay.web.rendering import Page
+
+
+def record_page(look: Look, name: str) -> Page | None:
+    """Return the page with the record of a product, this month and the one before; None for none."""
+    full = product_at(look, name)
+    if full is None:
+        return None
+    with looking(look.environment, start=look.config.root, before=look) as (_, workspace):
+        [view] = records_of(workspace, [full], Period(None, None))
+    return Page(
+        path=place("record", full),
+        title=f"Record of {full}",
+        template="record.html",
+        values={"product": full, "lines": list(record_lines(view))},
+    )
+
+
+def evidence_of(look: Look, name: str) -> Path | None:
+    """Write the evidence of what is published into a folder of its own; None if nothing is.
+
+    The caller removes the folder. Raises UsageError for what cannot be collected.
+    """
+    full = product_at(look, name)
+    if full is None or full not in look.pointers:
+        return None
+    file = Path(mkdtemp(prefix="assay-evidence-")) / "evidence.zip"
+    with looking(look.environment, start=look.config.root, before=look) as (_, workspace):
+        write_evidence(workspace, full, Options(), file)
+    return file
