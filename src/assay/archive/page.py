@@ -23,6 +23,7 @@ h1 { font-size: 1.6em; } h2 { font-size: 1.25em; margin-top: 2em; border-bottom:
 h3 { font-size: 1em; margin: 1.4em 0 .3em; }
 table { border-collapse: collapse; width: 100%; margin: .5em 0; }
 th, td { text-align: left; vertical-align: top; padding: .2em .6em .2em 0; border-bottom: 1px solid #ddd; }
+td { overflow-wrap: anywhere; }
 th { font-weight: 600; color: #555; } td.n { text-align: right; font-variant-numeric: tabular-nums; }
 code, pre { font: 12px/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
 pre { background: #f6f6f6; padding: .7em; white-space: pre-wrap; }
