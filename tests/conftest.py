@@ -233,6 +233,23 @@ class Place:
         except sqlite3.OperationalError:  # it is being made
             return 0
 
+    def recorded(self) -> str:
+        """Return all that the catalog has recorded, but the code, which is what the definitions say."""
+        with closing(sqlite3.connect(self.root / ".products/catalog.db")) as catalog:
+            tables = [
+                name
+                for (name,) in catalog.execute(
+                    "select name from sqlite_master where type = 'table'"
+                )
+            ]
+            rows = [
+                row
+                for name in tables
+                if name != "texts"
+                for row in catalog.execute(f'select * from "{name}"')
+            ]
+        return "\n".join(map(str, rows))
+
     def query(self, sql: str) -> list[dict]:
         ran = self.run("query", "--json", sql)
         assert ran.code == 0, ran.err
