@@ -376,3 +376,11 @@ def test_gc_keeps_what_awaits_approval_and_what_was_approved(shop: Place) -> Non
     shop.numbers("a", 101, 202)
     assert shop.run("approve", "close", *CONTROLLER).code == 0
     assert "not built again" in shop.run("materialize").out
+
+
+def test_the_loop_publishes_what_was_approved(shop: Place) -> None:
+    assert shop.run("materialize").code == 3
+    assert shop.run("approve", "close", *CFO).code == 0
+    assert shop.run("run", "--turns", "1").code == 0
+    assert shop.query("select net from finance.pack") == [{"net": 3}]
+    assert len(shop.run("history", "close", "--json").json) == 1
