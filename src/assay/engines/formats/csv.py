@@ -28,7 +28,9 @@ def texts(files: InputFiles, paths: Sequence[Path]) -> dict[str, list[Path]]:
         for names, group in by_header(files, same).items():
             reads = source_files(read_paths(files, group))
             path = path_of_copy(files) if is_copied else "__file"
-            tables[_texts(files.source, names, reads, path)] = group
+            # A line end in quotes would else be taken for how lines end.
+            ends = ", new_line = '\\n'" if is_copied else ""
+            tables[_texts(files.source, names, f"{reads}{ends}", path)] = group
     return tables
 
 
