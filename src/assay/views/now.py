@@ -26,6 +26,7 @@ from assay.views.words.freshness import standing_line
 from assay.views.words.rules import measure
 
 _FEW = 3  # rules that a sentence names
+_WAITING = {ResultKind.HELD_BACK, ResultKind.AWAITING, ResultKind.HELD, ResultKind.FAILED}
 
 
 class Tone(StrEnum):
@@ -139,7 +140,7 @@ def _held_parts(plan: PlanView) -> list[str]:
 
 
 def _tone(status: StatusView, plan: PlanView) -> Tone:
-    if plan.result in {ResultKind.HELD_BACK, ResultKind.HELD, ResultKind.FAILED}:
+    if plan.result in _WAITING:
         return Tone.BAD
     if status.promise and status.promise.is_broken:
         return Tone.BAD

@@ -95,7 +95,9 @@ def listed_as(look: Look, declared: Product | Source) -> Listed:
 
 def _tone(state: str, *, has_readers: bool) -> Tone:
     first = state.partition(",")[0]
-    if first in {"held back", "held", "failed"} or state.endswith((", late", ", missed")):
+    if first in {"held back", "held", "failed", "awaiting approval"} or state.endswith(
+        (", late", ", missed")
+    ):
         return Tone.BAD
     if not has_readers:
         return Tone.NOTHING
