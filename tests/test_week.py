@@ -131,6 +131,7 @@ def holds(place: Place, mails: Mails, events: list[dict]) -> None:
     assert by_change(told) == by_change(TOLD)
 
 
+@pytest.mark.long
 def test_the_week_of_the_shop(week: Place, mails: Mails) -> None:
     holds(week, mails, replay(week, BEGIN, END))
 

@@ -72,18 +72,20 @@ def test_a_held_back_product_says_all_that_its_readers_ask(held: Place) -> None:
     assert re.fullmatch(
         r"  held back  sales\.total   v\w{6}  1 of 1 rules failed; readers keep v\w{6}", lines[0]
     ), lines[0]
-    told = [re.sub(r"due [\d-]+ 07:00", "due 07:00", line.strip()) for line in lines[1:5]]
+    told = [re.sub(r"due [\d-]+ 07:00", "due 07:00", line.strip()) for line in lines[1:7]]
     assert told == [
         "is small: 1 row",
         "total 15",
         "because: It always was.",
+        "rows 1 -> 1: 1 new, 1 gone",
+        "would change 2 rows",
         "affects: desk (discounts, due 07:00), board (dividends)",
     ]
     assert re.fullmatch(
         r"  held       sales\.report\s+waits: sales\.total is held back; readers keep v\w{6}",
-        lines[5],
+        lines[7],
     )
-    assert lines[6] == "  unchanged  1 product"
+    assert lines[8] == "  unchanged  1 product"
 
 
 def test_status(held: Place) -> None:
@@ -94,7 +96,7 @@ def test_status(held: Place) -> None:
         "sales.report": "held",
     }
     assert told["sales.total"]["readers"]["rows"] == 1
-    assert told["sales.total"]["because"] == "is small"
+    assert told["sales.total"]["because"] == "is small; would change 2 rows"
     held.numbers("b", 1)
     told = {t["product"]: t["state"] for t in held.run("status", "--json").json}
     assert told["sales.lines"] == "stale"

@@ -173,7 +173,7 @@ def test_a_name_that_means_two_things_is_refused(shop: Place) -> None:
         ("nope", "no such git ref"),
         ("", "names nothing"),
         ("./nope", "no such folder or file"),
-        ("env:nope", "nothing is published in it"),
+        ("env:nope", "there is no environment nope"),
         ("data", "has no pyproject.toml"),
         ("pyproject.toml", "is no manifest"),
         ("--help-me", "no such git ref"),

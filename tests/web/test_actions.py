@@ -66,26 +66,23 @@ def test_who_is_named_by_the_proxy_approves_and_waives(waiting: Place) -> None:
     assert waiting.run("materialize").code == 0
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"X-User": "eva@shop.example"}, 403),
-        ({**OURS, "Sec-Fetch-Site": "cross-site"}, 403),
-        ({**OURS, "Sec-Fetch-Site": "none"}, 403),
-        ({"X-User": "eva@shop.example", "Origin": "https://elsewhere.example"}, 403),
-        ({"Sec-Fetch-Site": "same-origin"}, 403),
-        ({**OURS, "X-User": " "}, 403),
-        ({**OURS, "Content-Type": "text/plain"}, 403),
-        ({**OURS, "X-User": "mallory@shop.example"}, 400),
-    ],
-    ids=str,
-)
-def test_nobody_else_does(waiting: Place, headers: dict[str, str], status: int) -> None:
+REFUSED = [
+    ({"X-User": "eva@shop.example"}, 403),
+    ({**OURS, "Sec-Fetch-Site": "cross-site"}, 403),
+    ({**OURS, "Sec-Fetch-Site": "none"}, 403),
+    ({"X-User": "eva@shop.example", "Origin": "https://elsewhere.example"}, 403),
+    ({"Sec-Fetch-Site": "same-origin"}, 403),
+    ({**OURS, "X-User": " "}, 403),
+    ({**OURS, "Content-Type": "text/plain"}, 403),
+    ({**OURS, "X-User": "mallory@shop.example"}, 400),
+]
+
+
+def test_nobody_else_does(waiting: Place) -> None:
     with serving(waiting.root, *ALLOW) as served:
-        form = {"because": "x"}
-        got, told = post(served, "approve/shop.signed", form, headers)
-        assert got == status, told
-        assert "Nothing was changed" in told
+        for headers, status in REFUSED:
+            got, told = post(served, "approve/shop.signed", {"because": "x"}, headers)
+            assert (got, "Nothing was changed" in told) == (status, True), headers
     assert waiting.run("approvals", "--json").json["approvals"] == []
 
 

@@ -52,6 +52,7 @@ def test_every_kind_of_page_can_be_read_by_everybody(shop: Place, browser, schem
     context.close()
 
 
+@pytest.mark.long
 def test_pages_fit_a_phone_and_need_no_scripts(shop: Place, browser) -> None:
     context = browser.new_context(viewport={"width": 360, "height": 700}, java_script_enabled=False)
     page = context.new_page()

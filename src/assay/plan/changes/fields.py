@@ -130,6 +130,7 @@ NOT_COMPARED: Mapping[type, Mapping[str, str]] = {
         "inputs": _HOW,
         "tags": "labels to select by",
         "approved": "each lets out one version, which its file names",
+        "budget": "what follows from it is told to the owner",
         "retries": _HOW,
         "timeout": _HOW,
         "isolate": _HOW,
