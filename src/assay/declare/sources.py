@@ -150,7 +150,7 @@ def _reading_digest(
 ) -> str:
     """Return the digest of everything that decides which values are read from the same files."""
     types = [[c.name, c.type, *([c.logical] if c.logical else [])] for c in columns]
-    reading = [types, format, to_builtins(dialect)]
+    reading = [types, format, to_builtins(dialect, enc_hook=str)]
     if format != "parquet":
         reading.append(_TEXT_RULES)
     if path.names:
