@@ -85,7 +85,7 @@ def now_of(
     )
     return NowView(
         product=product.name,
-        tone=_tone(status, plan),
+        tone=tone_of(status),
         word=status.state,
         readers=_readers(status.readers, status.as_of),
         trouble=tuple(trouble),
@@ -139,8 +139,9 @@ def _held_parts(plan: PlanView) -> list[str]:
     return [f"Held back in it: {keys}" + (f": {rules}." if rules else ".")]
 
 
-def _tone(status: StatusView, plan: PlanView) -> Tone:
-    if plan.result in _WAITING:
+def tone_of(status: StatusView) -> Tone:
+    """Return how good the state of a product is."""
+    if status.plan.result in _WAITING:
         return Tone.BAD
     if status.promise and status.promise.is_broken:
         return Tone.BAD

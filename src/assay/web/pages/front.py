@@ -8,7 +8,7 @@ from assay.catalog import Catalog
 from assay.catalog.releases import releases_between
 from assay.model import Product, Source
 from assay.plan.promise_state import State
-from assay.views.now import NowView, Tone
+from assay.views.now import NowView, Tone, tone_of
 from assay.views.view import View
 from assay.web.look import Look
 from assay.web.pages.product import now_view
@@ -87,21 +87,10 @@ def listed_as(look: Look, declared: Product | Source) -> Listed:
         purpose=declared.purpose,
         owner=declared.owner,
         state=status.state,
-        tone=_tone(status.state, has_readers=status.readers is not None),
+        tone=tone_of(status),
         as_of=_day(look, declared.name),
         promise=status.freshness,
     )
-
-
-def _tone(state: str, *, has_readers: bool) -> Tone:
-    first = state.partition(",")[0]
-    if first in {"held back", "held", "failed", "awaiting approval"} or state.endswith(
-        (", late", ", missed")
-    ):
-        return Tone.BAD
-    if not has_readers:
-        return Tone.NOTHING
-    return Tone.GOOD if state == "up to date" else Tone.WARNING
 
 
 def _day(look: Look, name: str) -> str:
