@@ -369,6 +369,7 @@ class Source(Struct, frozen=True, kw_only=True):
     - `path_regex`: regular expression of a path; its groups are the values of the placeholders.
     - `path_columns`: columns whose values are in the path.
     - `path_escaped`: placeholders in a folder `key=value`, where values are escaped as in a URL.
+    - `path_formats`: placeholders of times that are not written as in ISO, each with its format.
     - `event_time`: the column with the business time of a row; '' for none.
     - `freshness`: until when new data is promised.
     - `poll`: seconds between two looks at the files while `products run` runs; 0 for its default.
@@ -387,6 +388,7 @@ class Source(Struct, frozen=True, kw_only=True):
     path_regex: str = ""
     path_columns: tuple[Column, ...] = ()
     path_escaped: tuple[str, ...] = ()
+    path_formats: tuple[tuple[str, str], ...] = ()
     event_time: str = ""
     freshness: Freshness | None = None
     poll: float = 0.0

@@ -72,6 +72,7 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
         path_regex=path.regex if path.names else "",
         path_columns=path_columns,
         path_escaped=path.escaped,
+        path_formats=path.formats,
         event_time=declared.event_time,
     )
 
@@ -155,4 +156,6 @@ def _reading_digest(
         reading.append(_TEXT_RULES)
     if path.names:
         reading.append([path.regex, [column.name for column in path_columns], *path.escaped])
+    if path.formats:
+        reading.append([list(pair) for pair in path.formats])
     return digest(reading)

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 from assay.model import Partition, Source
+from assay.plan.path_dates import glob_of_format, iso_of, kind_of, regex_of_format
 
 GRAINS = ("day", "week", "month", "quarter", "year")
 _COARSER = {
@@ -21,7 +22,7 @@ _COARSER = {
     "quarter": {"quarter", "year"},
 }
 _BY = re.compile(rf"(?:(?P<grain>{'|'.join(GRAINS)})\(\s*(?P<inner>\w+)\s*\)|(?P<column>\w+))")
-_PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?(?::([^{}*?\[\]]*))?\}")
 # The kinds of placeholders: regular expression of the values, and type of the column.
 _KINDS = {
     "str": (r"[^/]+", "VARCHAR"),
@@ -55,6 +56,8 @@ class Template(Struct, frozen=True, kw_only=True):
     - `escaped`: names of placeholders in a folder `key=value`, where values are escaped as in a
       URL.
     - `grain`: the period that the only placeholder stands for; '' for none.
+    - `formats`: how days, months and years are written, by placeholder; those without one as ISO
+      writes them.
     """
 
     glob: str
@@ -63,14 +66,19 @@ class Template(Struct, frozen=True, kw_only=True):
     types: tuple[str, ...]
     escaped: tuple[str, ...] = ()
     grain: str = ""
+    formats: tuple[tuple[str, str], ...] = ()
 
 
 def template(pattern: str) -> Template:
-    """Read `retail/{day:date}.csv.gz`; ValueError for a placeholder that cannot be read."""
+    """Read `retail/{day:date}.csv.gz`; ValueError for a placeholder that cannot be read.
+
+    `{day:date:%Y%m%d}` says how days are written in paths.
+    """
     pattern = re.sub(r"(?:(?<=/)|^)(?:\./)+", "", re.sub(r"/{2,}", "/", pattern))
     placeholders = list(_PLACEHOLDER.finditer(pattern))
     names = [placeholder[1] for placeholder in placeholders]
     kinds = [placeholder[2] or "str" for placeholder in placeholders]
+    formats = [placeholder[3] for placeholder in placeholders]
     for placeholder, name, kind in zip(placeholders, names, kinds, strict=True):
         if kind not in _KINDS:
             kinds_of = ", ".join(f"{{{name}:{k}}}" for k in _KINDS)
@@ -80,7 +88,8 @@ def template(pattern: str) -> Template:
     literals = _PLACEHOLDER.split(pattern)[:: _PLACEHOLDER.groups + 1]
     if set("".join(literals)) & set("{}"):
         raise ValueError(
-            f"{pattern!r} has a placeholder that is none: write {{day:date}}, {{shop}} or {{n:int}}"
+            f"{pattern!r} has a placeholder that is none:"
+            " write {day:date}, {day:date:%Y%m%d}, {shop} or {n:int}"
         )
     escaped = tuple(
         placeholder[1]
@@ -90,23 +99,25 @@ def template(pattern: str) -> Template:
     )
     grain = _GRAIN_OF.get(kinds[0], "") if len(kinds) == 1 else ""
     groups = [
-        _group(kind, nullable=name in escaped and not grain)
-        for name, kind in zip(names, kinds, strict=True)
+        _group(kind, format, nullable=name in escaped and not grain)
+        for name, kind, format in zip(names, kinds, formats, strict=True)
     ]
+    stars = ["*" if format is None else glob_of_format(format) for format in formats]
     return Template(
-        glob="*".join(literals),
+        glob="".join(text + star for text, star in zip(literals, [*stars, ""], strict=True)),
         regex=regex_of(literals[0])
         + "".join(g + regex_of(text) for g, text in zip(groups, literals[1:], strict=True)),
         names=tuple(names),
         types=tuple(_KINDS[kind][1] for kind in kinds),
         escaped=escaped,
         grain=grain,
+        formats=tuple(pair for pair in zip(names, formats, strict=True) if pair[1] is not None),
     )
 
 
-def _group(kind: str, *, nullable: bool) -> str:
+def _group(kind: str, format: str | None, *, nullable: bool) -> str:
     """Return the regular expression of a placeholder, with a group."""
-    pattern = _KINDS[kind][0]
+    pattern = _KINDS[kind][0] if format is None else regex_of_format(kind, format)
     return f"({pattern}|{NULL})" if nullable else f"({pattern})"
 
 
@@ -144,16 +155,27 @@ def keys_of(source: Source) -> Callable[[str], str | None]:
     partition = source.partition
     if partition is None or not source.path_regex:
         return lambda path: path
-    matches = re.compile(source.path_regex).fullmatch
+    matches, formats = re.compile(source.path_regex).fullmatch, dict(source.path_formats)
+    isos = {name: iso_of(format, kind_of(format)) for name, format in formats.items()}
     if grain := partition.grain:
+        iso = isos.get(partition.names[0])
 
         def of_time(path: str) -> str | None:
-            match = matches(path)
-            return match[1] if match and is_key(match[1], grain) else None
+            if not (match := matches(path)):
+                return None
+            if iso is None:
+                return match[1] if is_key(match[1], grain) else None
+            try:
+                return iso(match[1])
+            except ValueError:
+                return None
 
         return of_time
     types = {column.name: column.type for column in source.path_columns}
-    kinds = [(types.get(name) == "BIGINT", name in source.path_escaped) for name in partition.names]
+    kinds = [
+        (types.get(name) == "BIGINT", name in source.path_escaped, isos.get(name))
+        for name in partition.names
+    ]
 
     def of_values(path: str) -> str | None:
         match = matches(path)
@@ -170,11 +192,13 @@ def keys_of(source: Source) -> Callable[[str], str | None]:
     return of_values
 
 
-def _value(text: str, is_number: bool, is_escaped: bool) -> str:
+def _value(text: str, is_number: bool, is_escaped: bool, iso: Callable[[str], str] | None) -> str:
     """Return the value in a path as it is in the key of a part; null stays as it is in the path."""
     value = unescaped(text) if is_escaped else text
     if value is None:
         return NULL
+    if iso is not None:
+        return iso(value)
     if is_number and abs(int(value)) >= 2**63:
         raise ValueError(f"{value} is no BIGINT")
     return str(int(value)) if is_number else value

@@ -96,7 +96,7 @@ def source_as_declared(source: Source, file: Path, folder: Path) -> Source:
     copyfile(file, copy)
     regex = f"{re.escape(str(place))}/{source.path_regex}" if source.path_regex else ""
     moved = _moved(source, escape(str(copy)), regex, source.path_escaped)
-    return replace(moved, format=source.format)
+    return replace(moved, format=source.format, path_formats=source.path_formats)
 
 
 def _placed(source: Source, file: Path) -> str:
@@ -120,6 +120,7 @@ def _moved(source: Source, pattern: str, regex: str = "", escaped: Sequence[str]
         format="parquet",
         path_regex=regex,
         path_escaped=tuple(escaped),
+        path_formats=(),
         reading=digest([source.reading, pattern]),
         freshness=None,
         poll=0.0,

@@ -144,6 +144,7 @@ NOT_COMPARED: Mapping[type, Mapping[str, str]] = {
         "path_regex": "follows from the pattern",
         "path_columns": "follows from the pattern",
         "path_escaped": "follows from the pattern",
+        "path_formats": "follows from the pattern",
         "poll": "how often this project looks",
     },
     Contract: {"digest": "a digest of other fields", "description": "only shown"},
