@@ -51,12 +51,14 @@ class Kind(StrEnum):
     - `sql`: one SQL query.
     - `file`: a Python function writes a file that is not a table to Assay, such as a workbook.
     - `quarantine`: the failing rows that another product set aside.
+    - `source`: the rows of files that are made elsewhere, stored as they are declared.
     """
 
     FUNCTION = "function"
     SQL = "sql"
     FILE = "file"
     QUARANTINE = "quarantine"
+    SOURCE = "source"
 
 
 class Access(StrEnum):
@@ -605,6 +607,16 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     def bare(self) -> str:
         """The part of the name after the dot."""
         return self.name.partition(".")[2]
+
+    @property
+    def is_query(self) -> bool:
+        """Whether one query builds it."""
+        return self.kind in {Kind.SQL, Kind.SOURCE}
+
+    @property
+    def files(self) -> str:
+        """Full name of the source that its files are, of a source whose rows are stored; else ''."""
+        return self.inputs[0].name if self.kind is Kind.SOURCE else ""
 
     @property
     def quarantines(self) -> bool:

@@ -23,7 +23,7 @@ from assay.engines.sql.batching import Batched, batched
 from assay.engines.tables import InputFiles, Measured
 from assay.errors import AssayError, BuildError
 from assay.facts import Part
-from assay.model import Kind, Product
+from assay.model import Product
 from assay.plan.part_specs import PartSpec
 
 MOST_AT_ONCE = 1024  # parts of a batch: what a crash loses at most
@@ -176,7 +176,7 @@ class Batches:
 
 def _query_of(product: Product) -> Batched | None:
     """Return the query of many parts of a product; None if its parts are built one by one."""
-    if product.kind is not Kind.SQL or product.timeout or in_own_process(product):
+    if not product.is_query or product.timeout or in_own_process(product):
         return None
     followed = [i for i in product.inputs if i.grain is not None]
     if not followed or any(i.back for i in followed):

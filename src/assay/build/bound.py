@@ -100,6 +100,9 @@ class Bound:
         if product.quarantines and not flows.unknown:
             flows = _less_quarantined(flows)
         columns = _stored(product, flows) or self._published_columns(product.name)
+        if product.files:  # it is read in the types in which its files are declared
+            exact = {column.name: column for column in self._columns[product.files]}
+            columns = tuple(exact.get(column.name, column) for column in columns)
         if asked:
             self.misfits += (_misfit(product, problem) for problem in code.problems)
             if code.flows.columns:
@@ -123,9 +126,9 @@ class Bound:
             return Traced(flows=TableFlows(unknown=f"{what}: {why}"), problems=(problem,))
         if product.kind is Kind.QUARANTINE:
             return Traced(flows=self._quarantined(product.inputs[0].name))
-        if product.kind is not Kind.SQL and not traced:
+        if not product.is_query and not traced:
             return untraced(product, {})
-        find = self._of_query if product.kind is Kind.SQL else self._of_function
+        find = self._of_query if product.is_query else self._of_function
         found = self._memo.recall(self._key(product), lambda: Found(traced=find(product)))
         return found.traced or unchecked("it is not known")
 
@@ -150,7 +153,7 @@ class Bound:
 
     def _can_be_planned(self, product: Product) -> bool:
         """Return whether a query finds its inputs by itself, and their columns are known."""
-        return product.kind is Kind.SQL and all(
+        return product.is_query and all(
             i.name in self._columns and ("." in i.alias or i.name == f"{product.domain}.{i.alias}")
             for i in product.inputs
         )

@@ -14,7 +14,7 @@ from assay.engines.duckdb import DuckDB
 from assay.engines.tables import InputFiles, StoredTable, stored, stored_singly
 from assay.errors import BuildError
 from assay.facts import Part, SourceFile, SourceState, Version, short
-from assay.model import QUARANTINE, Input, Kind, Product
+from assay.model import QUARANTINE, Column, Input, Kind, Product
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
 from assay.plan.observed import Observed
@@ -86,7 +86,16 @@ class Inputs:
     def files_of_version(self, alias: str, name: str, version: Version) -> InputFiles:
         """Return the files of a version, without quarantined rows."""
         parts = [part for part in version.parts if version.in_parts or part.key != QUARANTINE]
-        return InputFiles(alias=alias, name=name, table=stored(version, self.storage, parts))
+        table = stored(version, self.storage, parts)
+        return InputFiles(alias=alias, name=name, table=table, declared=self._declared(name))
+
+    def _declared(self, name: str) -> tuple[Column, ...]:
+        """Return the columns of a stored source whose types are not stored: enums and zones."""
+        product = self.graph.products.get(name)
+        if product is None or not product.files:
+            return ()
+        columns = self.graph.sources[product.files].columns
+        return tuple(c for c in columns if c.logical or c.type.startswith("ENUM"))
 
     def inputs_of(self, product: Product) -> Callable[[PartSpec | None], list[InputFiles]]:
         """Return a function that gives the inputs of a product, or of one part of it.
@@ -125,7 +134,8 @@ class Inputs:
             first = all.origin.parts[0]
             parts = [replace(first, rows=0, start=0, of=first.of or first.rows)]
         assert all.table_of is not None
-        return InputFiles(alias=i.alias, name=i.name, table=all.table_of(parts))
+        table, declared = all.table_of(parts), self._declared(i.name)
+        return InputFiles(alias=i.alias, name=i.name, table=table, declared=declared)
 
     def _of_source(self, alias: str, name: str, files: tuple[SourceFile, ...]) -> InputFiles:
         return InputFiles(

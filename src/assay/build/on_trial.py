@@ -62,7 +62,7 @@ def to_try(graph: Graph, observed: Observed, name: str, *, functions: bool) -> T
             continue
         product, pointer = graph.products[each], facts.pointer(each)
         above = [read for read in product.reads if read in left_out]
-        if product.kind not in {Kind.SQL, Kind.QUARANTINE} and not functions:
+        if not (product.is_query or product.kind is Kind.QUARANTINE) and not functions:
             left_out[each] = "it is a function, which --downstream runs"
         elif above:
             left_out[each] = f"it reads {above[0]}, which is not tried"

@@ -28,7 +28,7 @@ from assay.build.workspace import Workspace
 from assay.declare.resolve import Definition
 from assay.events import Unfinished
 from assay.facts import BuildCost, Key, Version
-from assay.model import Kind, Product
+from assay.model import Product
 from assay.plan.observed import Observed
 from assay.rules.early import EarlyChecks
 from assay.rules.schema import Schema
@@ -89,7 +89,7 @@ class Tasks:
         """Return the task that builds the version for a key, or only its parts in `part_range`."""
         if key.held:
             return self._without_failed_parts(product, key, work)
-        runs_code = product.kind is not Kind.SQL or product.quarantines
+        runs_code = not product.is_query or product.quarantines
         definition = self.definitions[product.name] if runs_code else Definition()
         if not product.follows:
             return self._whole(product, key, definition)
@@ -171,7 +171,7 @@ class Tasks:
         """Return whether building a product, or checking a version, is a large query."""
         if version:
             return is_large(version.bytes)
-        if product.kind is not Kind.SQL or product.follows:
+        if not product.is_query or product.follows:
             return False  # a function may be waiting for something else itself
         return is_large(sum(bytes_of(self.schedule.states[i.name]) for i in product.inputs))
 

@@ -215,6 +215,7 @@ _ON = _Type(
 )
 _DAYS = _Type(_is_listed, 'a list of dates such as "2011-12-24", or the path of a file')
 _ACCESS = _Type(_one_of(*Access), '"private", "protected" or "public"')
+_RULES = _list_of(_RULE, "rules, such as rule.sql(...)")
 _PRODUCT: Mapping[str, _Type] = {
     "name": _TEXT,
     "make": _Type(_is_builder, "a function or a query"),
@@ -223,7 +224,7 @@ _PRODUCT: Mapping[str, _Type] = {
     "purpose": _TEXT,
     "domain": _optional(_TEXT),
     "inputs": _Type(_is_inputs, "a mapping of names to names"),
-    "rules": _list_of(_RULE, "rules, such as rule.sql(...)"),
+    "rules": _RULES,
     "consumers": _list_of(_CONSUMER, "Consumer(name=...)"),
     "tags": _list_of(_TEXT, "texts"),
     "event_time": _TEXT,
@@ -268,6 +269,8 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "event_time": _TEXT,
         "poll": _DURATION,
         "access": _ACCESS,
+        "rules": _RULES,
+        "keep": _BOOL,
     },
     DialectDeclaration: {
         "separator": _CHARACTER,

@@ -6,6 +6,7 @@ from typing import Any
 from assay.config import Config
 from assay.declare.argument_types import wrong_arguments
 from assay.declare.imports import Loaded, Local, domain_of
+from assay.declare.landing import FILES, landed
 from assay.declare.words import (
     ApprovalDeclaration,
     CalendarDeclaration,
@@ -87,6 +88,10 @@ class Names:
         referenced_domain = reference.partition(".")[0] if "." in reference else domain
         if referenced_domain in broken_domains or bare in self._rejected:
             return
+        if name := self.landed_from(_full(reference, domain)):
+            message = f"{reference!r} are files that have not been checked"
+            self.report(message, where, f"Read {name}, the rows that passed.")
+            return
         if _is_path(reference):
             hint = "Declare files with source.files() and use its name."
             self.report(f"{reference!r} is not an input", where, hint)
@@ -107,9 +112,18 @@ class Names:
         """Return the full name of a name or a declaration, seen from a domain; None if unknown."""
         if isinstance(reference, SourceDeclaration | ProductDeclaration):
             declarations = self.declarations.items()
-            return next((name for name, d in declarations if d is reference), None)
-        full = str(reference) if "." in str(reference) else f"{domain}.{reference}"
+            return next((name for name, d in declarations if _is(d, reference)), None)
+        full = _full(reference, domain)
+        if self.landed_from(full):
+            return None
         return full if full in self.declarations or self._is_quarantine(full) else None
+
+    def landed_from(self, full: str) -> str:
+        """Return the name of the source whose rows are stored from these files; '' for none."""
+        name = full.removesuffix(f"__{FILES}")
+        stored = self.declarations.get(name)
+        is_stored = isinstance(stored, ProductDeclaration) and stored.lands is not None
+        return name if name != full and is_stored else ""
 
     def is_file(self, full: str) -> bool:
         """Return True for a source or a product that is a file instead of a table."""
@@ -140,7 +154,14 @@ class Names:
         domain = declaration.domain or domain_of(self.config, declaration.module)
         if not (self._is_valid(bare, "name", where) and self._is_valid(domain, "domain", where)):
             return
-        full = f"{domain}.{bare}"
+        if isinstance(declaration, SourceDeclaration) and declaration.is_landed:
+            for each in landed(declaration, bare):
+                self._add_as(f"{domain}.{each.name}", each, where)
+        else:
+            self._add_as(f"{domain}.{bare}", declaration, where)
+
+    def _add_as(self, full: str, declaration: Declaration, where: Where) -> None:
+        """Add a declaration by its full name; report a name that is taken."""
         if full in self.declarations:
             first = self.relative(self.declarations[full].where)
             message = f"there are two {full}: the other is at {first}"
@@ -161,6 +182,17 @@ class Names:
         module = self.loaded.modules.get(declaration.module)
         variables = vars(module) if module else {}
         return next((name for name, value in variables.items() if value is declaration), None)
+
+
+def _full(reference: Any, domain: str) -> str:
+    """Return the full name of a name that is written in a domain."""
+    return str(reference) if "." in str(reference) else f"{domain}.{reference}"
+
+
+def _is(declaration: Declaration, reference: Any) -> bool:
+    """Return True for what a module refers to by an object: itself, or the source that it stores."""
+    lands = declaration.lands if isinstance(declaration, ProductDeclaration) else None
+    return declaration is reference or (lands is not None and lands is reference)
 
 
 def _is_path(reference: str) -> bool:

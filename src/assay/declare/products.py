@@ -116,6 +116,8 @@ def quarantine_of(product: Product, names: Names) -> Product:
 
 
 def _kind(declared: ProductDeclaration) -> Kind:
+    if declared.lands:
+        return Kind.SOURCE
     if isinstance(declared.make, str):
         return Kind.SQL
     return Kind.FILE if declared.file else Kind.FUNCTION

@@ -10,6 +10,7 @@ from assay.declare.calendars import Calendars
 from assay.declare.contracts import read_contract
 from assay.declare.implementations import read_implementation
 from assay.declare.imports import Loaded, Local
+from assay.declare.landing import with_columns
 from assay.declare.loopvars import Declared, shared_variables
 from assay.declare.names import Names
 from assay.declare.partitions import Partitions
@@ -88,6 +89,7 @@ def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolve
         quarantine = quarantine_of(quarantined, names)
         products[quarantine.name] = quarantine
         definitions[quarantine.name] = Definition()
+    products = {name: with_columns(product, sources) for name, product in products.items()}
     products = with_approvals(with_waivers(products, names), names)
     graph = Graph(products=products, sources=sources, calendars=calendars.by_name)
     _check_cycle(graph, names)

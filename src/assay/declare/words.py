@@ -91,6 +91,14 @@ class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     poll: str | float | None = None
     access: str = "public"
     dialect: DialectDeclaration | None = None
+    contract: Any = None
+    rules: Sequence["RuleDeclaration"] = ()
+    keep: bool = False
+
+    @property
+    def is_landed(self) -> bool:
+        """Whether its rows are stored and judged before products read them."""
+        return self.keep or self.contract is not None or bool(self.rules)
 
 
 class FileDeclaration(SourceDeclaration, frozen=True, kw_only=True, eq=False):
@@ -139,7 +147,7 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     """A product. `make` is the function, the SQL, or the name of the `.sql` file that builds it.
 
     `variables` are the values, when the product was declared, of the variables that the function
-    reads.
+    reads. `lands` is the source, as a user declared it, whose rows the product stores.
     """
 
     where: Where
@@ -173,6 +181,7 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     approvals: int = 1
     budget: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
+    lands: SourceDeclaration | None = None
 
     def refers(self, alias: str) -> Any:
         """Return what a parameter or a table refers to: a name, or a declaration."""
@@ -436,6 +445,9 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         event_time: str = "",
         poll: str | float | None = None,
         access: Literal["private", "protected", "public"] = "public",
+        contract: Any = None,
+        rules: Sequence[RuleDeclaration] = (),
+        keep: bool = False,
     ) -> SourceDeclaration:
         """Declare files as one table that products can read.
 
@@ -483,6 +495,13 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
             as in pyproject.toml.
         access ("private", "protected" or "public"): "private" lets only products of its own domain
             read the source. Default "public".
+        contract (pandera.polars model or schema): what the rows of every file have to be. Files are
+            judged when they arrive; one that fails is held back alone. Default None.
+        rules (list): `rule.check(...)` and the other functions of `rule`, as of a product. Default
+            ().
+        keep (bool): whether the rows are stored as versions, so that what was read stays although
+            the files are overwritten. A source with a contract or rules is kept, too. Needs
+            `owner`. Default False.
         """
         where, module = _caller()
         return _collect(
@@ -500,6 +519,9 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
                 event_time=event_time,
                 poll=poll,
                 access=access,
+                contract=contract,
+                rules=rules,
+                keep=keep,
                 dialect=DialectDeclaration(
                     separator=separator,
                     quote_char=quote_char,

@@ -18,6 +18,7 @@ from assay.engines.sql.parser import close, connect
 from assay.engines.tables import InputFiles, PartRows, StoredTable
 from assay.engines.types import casts, check_names
 from assay.errors import BuildError
+from assay.model import Column
 from assay.signals import hearing
 
 if TYPE_CHECKING:
@@ -282,15 +283,21 @@ def columns_of(
 
 def select(files: InputFiles) -> str:
     """Return the query that reads an input: a source as declared, a product as stored."""
-    if files.part_rows and files.source is None:
-        return parquet_of_parts(files.part_rows)
     if files.source is None:
-        return parquet(files.table)
+        query = parquet_of_parts(files.part_rows) if files.part_rows else parquet(files.table)
+        return _as_declared(query, files.declared)
     if not files.paths:  # a part of which this source has no file
         columns = (*files.source.columns, *files.source.path_columns)
         nulls = ", ".join(f"null::{c.type} as {identifier(c.name)}" for c in columns)
         return f"select {nulls} where false"
     return _SELECT[files.source.format](files)
+
+
+def _as_declared(query: str, columns: Sequence[Column]) -> str:
+    """Return a query of stored rows with columns of an enum as that, which is stored as text."""
+    enums = [column for column in columns if column.type.startswith("ENUM")]
+    casts = (f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in enums)
+    return f"select * replace ({', '.join(casts)}) from ({query})" if enums else query
 
 
 _SELECT: dict[str, Callable[[InputFiles], str]] = {

@@ -19,7 +19,9 @@ def scan(files: InputFiles) -> "pl.LazyFrame":
     import polars as pl
 
     if files.source is None:
-        return parquet(files.table)
+        frame = parquet(files.table)
+        exact = [pl.col(column.name).cast(of_column(column)) for column in files.declared]
+        return frame.with_columns(exact) if exact else frame
     declared = {column.name: of_column(column) for column in files.source.columns}
     if not files.paths:  # a part of which this source has no file
         by_path = {column.name: of_column(column) for column in files.source.path_columns}

@@ -81,7 +81,8 @@ class InputFiles(Struct, frozen=True, kw_only=True):
 
     Of a source, `source` is its declaration (how to read the files), `root` the project's folder,
     `observed` the files as they were when they were listed, and `copies` the folder for copies of
-    files that engines cannot read. With `part_rows`, it is an input of many parts at once: its rows
+    files that engines cannot read. Of a source whose rows are stored, `declared` are its columns
+    of types that are not stored: enums and zones. With `part_rows`, it is an input of many parts at once: its rows
     have the number of their part in the column `__part`.
     """
 
@@ -93,6 +94,7 @@ class InputFiles(Struct, frozen=True, kw_only=True):
     observed: tuple[SourceFile, ...] = ()
     part_rows: tuple[PartRows, ...] = ()
     copies: str = ""
+    declared: tuple[Column, ...] = ()
 
     @property
     def path_regex(self) -> str:

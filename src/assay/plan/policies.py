@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.errors import UsageError
 from assay.model import Kind, Product, Rule, Severity, Source, Where
@@ -37,13 +38,13 @@ def broken(graph: Graph, policies: Policies, now: datetime) -> Iterator[Broken]:
     """
     promised = _promised(graph)
     for name, table in in_force(graph, policies).items():
-        declared = graph.products.get(name) or graph.sources[name]
+        declared = _declared(graph, name)
         for policy, severity in table.severities.items():
             if severity == "off":
                 continue
             level: _Level = "error" if severity == "error" else "warning"
-            if policy == "expired_waivers" and isinstance(declared, Product):
-                yield from _waivers_over(declared, now, level)
+            if policy == "expired_waivers" and name in graph.products:
+                yield from _waivers_over(graph.products[name], now, level)
             for what, of, needs in _findings(policy, declared, table, promised, now.date()):
                 finding = Finding(name, what, level, of, needs)
                 yield Broken(policy=policy, finding=finding)
@@ -68,16 +69,28 @@ def _waivers_over(product: Product, now: datetime, level: _Level) -> Iterator[Br
 def in_force(graph: Graph, policies: Policies) -> Mapping[str, PolicyTable]:
     """Return the policies that apply to each product and source; none to quarantined rows.
 
-    Raises UsageError for a selector that names nothing.
+    A source whose rows are stored is there once: its files are not there besides. Raises UsageError
+    for a selector that names nothing.
     """
     chosen = [(_selected(graph, terms), table) for terms, table in policies.tables]
     tables = {}
+    files = {product.files for product in graph.products.values()}
     for name in (*graph.order, *graph.sources):
         if name in graph.products and graph.products[name].kind is Kind.QUARANTINE:
+            continue
+        if name in files:
             continue
         own = [table for names, table in chosen if name in names]
         tables[name] = _merged([policies, *own])
     return tables
+
+
+def _declared(graph: Graph, name: str) -> Product | Source:
+    """Return a product or a source; as a source also one whose rows are stored."""
+    product = graph.products.get(name)
+    if product is None or not product.files:
+        return product or graph.sources[name]
+    return replace(graph.sources[product.files], name=name)
 
 
 def _selected(graph: Graph, terms: str) -> set[str]:
@@ -147,8 +160,7 @@ def _promised(graph: Graph) -> set[str]:
     """Return what has a promise of freshness, or is read, also through others, by what has one."""
     promised: set[str] = set()
     for name in (*reversed(graph.order), *graph.sources):
-        declared = graph.products.get(name) or graph.sources[name]
-        if declared.freshness or not promised.isdisjoint(graph.below.get(name, ())):
+        if _declared(graph, name).freshness or not promised.isdisjoint(graph.below.get(name, ())):
             promised.add(name)
     return promised
 

@@ -30,7 +30,8 @@ def _is_bound(product: Product | None) -> bool:
 
 def _declared(graph: Graph, name: str) -> Sequence[Column]:
     """Return the declared columns; those of products in the types that are stored."""
-    if source := graph.sources.get(name):
+    product = graph.products.get(name)
+    if source := graph.sources.get(product.files if product else name):
         return source.columns
     columns = graph.products[name].contract.columns
     return [replace(column, logical="") for column in columns]

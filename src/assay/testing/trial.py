@@ -87,7 +87,7 @@ class Trial(Struct, frozen=True, kw_only=True):
         return [replace(one, followed=name in followed) for name, one in given.items()]
 
     def _one(self, graph: Graph, name: str, value: Any, columns: Sequence[Column]) -> Given:
-        of = graph.sources.get(name) or graph.products[name]
+        of = _as_declared(graph, name)
         raw = suffixes(of if isinstance(of, Source) else None)
         if isinstance(of, Product) and of.kind is Kind.FILE:
             raw = ("",)
@@ -100,6 +100,14 @@ class Trial(Struct, frozen=True, kw_only=True):
     def _previous(self, graph: Graph, product: Product) -> Given:
         columns = columns_of(graph, [product.name])[product.name]
         return replace(self._one(graph, product.name, self.previous, columns), followed=True)
+
+
+def _as_declared(graph: Graph, name: str) -> Product | Source:
+    """Return what is given: a source also for one whose rows are stored."""
+    product = graph.products.get(name)
+    if product and product.files:
+        return replace(graph.sources[product.files], name=name)
+    return product or graph.sources[name]
 
 
 def _check(product: Product, now: datetime | None) -> None:

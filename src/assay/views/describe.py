@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from assay.facts import Version
 from assay.model import Column, Product, Rule, Source
 from assay.plan.graph import Graph
@@ -65,7 +67,12 @@ def described(graph: Graph, name: str, published: Version | None) -> Description
     used_by = tuple(graph.below.get(name, ()))
     if source := graph.sources.get(name):
         return _source(source, used_by)
-    return _product(graph.products[name], published, used_by)
+    product = graph.products[name]
+    view = _product(product, published, used_by)
+    if files := graph.sources.get(product.files):
+        promise = str(files.freshness or "")
+        return replace(view, files=files.pattern, freshness=promise, reads=())
+    return view
 
 
 def _source(source: Source, used_by: tuple[str, ...]) -> DescriptionView:

@@ -1,0 +1,59 @@
+"""Sources that are judged or kept: the product that stores their rows, and the files it reads."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from assay.declare.words import ProductDeclaration, SourceDeclaration
+from assay.model import Column, Product, Source
+
+FILES = "files"  # the alias of the files, and how their name ends
+
+
+def landed(source: SourceDeclaration, bare: str) -> tuple[ProductDeclaration, SourceDeclaration]:
+    """Return the product that a declared source is, and the source that its files are.
+
+    The product is called as the source (`bare`), and is in parts: one for each part of the files.
+    """
+    files = replace(source, name=f"{bare}__{FILES}", contract=None, rules=(), keep=False)
+    product = ProductDeclaration(
+        where=source.where,
+        module=source.module,
+        name=bare,
+        make=f"select * from {FILES}",
+        inputs={FILES: files},
+        each=files,
+        on_failed_part="hold_part",
+        owner=source.owner,
+        purpose=source.purpose,
+        domain=source.domain,
+        contract=source.contract,
+        rules=source.rules,
+        event_time=source.event_time if source.event_time in source.columns else "",
+        access=source.access,
+        lands=source,
+    )
+    return product, files
+
+
+def with_columns(product: Product, sources: Mapping[str, Source]) -> Product:
+    """Return a source whose rows are stored with all columns of its files, also without a contract.
+
+    A column is as its contract has it; else of the type in which it is stored.
+    """
+    if product.files not in sources:
+        return product
+    files, contract = sources[product.files], product.contract
+    declared = {column.name: column for column in contract.columns}
+    columns = []
+    for column in (*files.columns, *files.path_columns):
+        own = declared.pop(column.name, None) or _stored(column)
+        columns.append(replace(own, description=own.description or column.description))
+    columns += declared.values()  # which no file has: the schema says so
+    return replace(product, contract=replace(contract, columns=tuple(columns)))
+
+
+def _stored(column: Column) -> Column:
+    """Return a column in the type in which queries store it."""
+    type = "VARCHAR" if column.type.startswith("ENUM") else column.type
+    return Column(name=column.name, type=type, description=column.description)

@@ -1,0 +1,175 @@
+"""Sources with rules, or kept: judged file by file, stored, and read as they were declared."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from tests.conftest import Place
+
+ORDERS = """
+import polars as pl
+import pandera.polars as pa
+from assay import Column, Freshness, product, rule, source, sql_product
+
+class Raw(pa.DataFrameModel):
+    id: int = pa.Field(ge=0)
+    email: str = pa.Field(metadata={{"sensitive": True}})
+
+raw = source.files("in/{pattern}.csv", owner="shop@shop.example", purpose="One drop a day.", {about},
+    columns={{"id": ("bigint", "number of the order"), "kind": pl.Enum(["b", "a"]), "email": "varchar",
+        "at": pl.Datetime("us", "Europe/Berlin")}})
+"""
+READERS = """
+@product(owner="o", each="raw")
+def lines(raw: pl.LazyFrame) -> pl.LazyFrame:
+    types = raw.collect_schema()
+    assert types["kind"] == pl.Enum(["b", "a"]), types
+    assert types["at"] == pl.Datetime("us", "Europe/Berlin"), types
+    return raw.select("id", kind=pl.col("kind").cast(pl.String))
+
+sql_product("total", "select count(*) as n, max(kind)::varchar as last from raw", owner="o")
+"""
+JUDGED = "contract=Raw, rules=[rule.rows(at_least=1)]"
+
+
+def declare(place: Place, about: str, *, pattern: str = "{day:date}", more: str = READERS) -> None:
+    place.write("products/sales.py", ORDERS.format(about=about, pattern=pattern) + more)
+
+
+def drop(place: Place, name: str, *ids: int) -> None:
+    rows = [f"{id},{'ab'[id % 2]},ann{id}@home.example,2024-01-01 10:00:00" for id in ids]
+    place.write(f"in/{name}.csv", "\n".join(["id,kind,email,at", *rows]) + "\n")
+
+
+@pytest.fixture
+def shop(place: Place) -> Place:
+    for day in (1, 2, 3):
+        drop(place, f"2024-01-0{day}", day, day + 10)
+    return place
+
+
+def ids(place: Place, table: str) -> list[int]:
+    return [row["id"] for row in place.query(f"select id from {table} order by id")]
+
+
+def test_a_source_with_rules_is_read_as_it_is_declared(shop: Place) -> None:
+    declare(shop, JUDGED)
+    assert shop.materialize()[""]["exit_code"] == 0
+    assert shop.query("select * from total") == [{"n": 6, "last": "a"}]  # b is before a
+    [row] = shop.query('select kind, "at" as at_, day from raw where id = 2')
+    assert (row["kind"], row["day"]) == ("a", "2024-01-02")
+    assert row["at_"].startswith("2024-01-01 09:00:00")
+    assert shop.materialize()[""]["exit_code"] == 0
+
+
+def test_a_file_that_breaks_a_rule_is_held_alone(shop: Place) -> None:
+    declare(shop, JUDGED)
+    shop.materialize()
+    drop(shop, "2024-01-02", 2, -12)  # delivered again, and wrong
+    drop(shop, "2024-01-04", -4)
+    drop(shop, "2024-01-05", 5)
+    told = shop.materialize()
+    assert told[""]["exit_code"] == 3
+    assert [part["part"] for part in told["sales.raw"]["held_parts"]] == [
+        "2024-01-02",
+        "2024-01-04",
+    ]
+    expected = [1, 2, 3, 5, 11, 12, 13]  # the last good rows of the second, none of the fourth
+    assert ids(shop, "raw") == ids(shop, "lines") == expected
+    assert shop.query("select n from total") == [{"n": 7}]
+    [status] = [s for s in shop.run("status", "--json").json if s["product"] == "sales.raw"]
+    assert status["state"] == "2 parts held back"
+    drop(shop, "2024-01-02", 2, 12)
+    drop(shop, "2024-01-04", 4)
+    assert shop.materialize()[""]["exit_code"] == 0
+    assert ids(shop, "lines") == [1, 2, 3, 4, 5, 11, 12, 13]
+
+
+def test_files_are_judged_once(shop: Place) -> None:
+    declare(shop, JUDGED)
+    drop(shop, "2024-01-02", 2, -12)
+    assert shop.materialize()[""]["exit_code"] == 3
+    again = shop.materialize()
+    assert again["sales.raw"]["result"] == "unchanged"
+    assert again["sales.raw"]["seconds"] == 0
+    assert [part["part"] for part in again["sales.raw"]["held_parts"]] == ["2024-01-02"]
+
+
+def test_a_file_that_cannot_be_read_is_held_alone(shop: Place) -> None:
+    declare(shop, JUDGED)
+    shop.write("in/2024-01-02.csv", "id,kind,email,at\nnone,a,x,2024-01-01 10:00:00\n")
+    told = shop.materialize()
+    assert told[""]["exit_code"] == 1
+    assert ids(shop, "lines") == [1, 3, 11, 13]
+
+
+def test_files_without_a_placeholder_are_judged_one_by_one(shop: Place) -> None:
+    declare(shop, JUDGED, pattern="*")
+    drop(shop, "2024-01-02", -2)
+    told = shop.materialize()
+    assert [part["part"] for part in told["sales.raw"]["held_parts"]] == ["in/2024-01-02.csv"]
+    assert ids(shop, "lines") == [1, 3, 11, 13]
+
+
+def test_rules_compare_with_what_was_read_before_and_are_waived(shop: Place) -> None:
+    rules = """rules=[rule.sql("no order is lost",
+        "select p.id, p.day from previous p anti join this t using (id, day)")]"""
+    declare(shop, rules)
+    shop.materialize()
+    drop(shop, "2024-01-02", 2)
+    told = shop.materialize()
+    assert [part["part"] for part in told["sales.raw"]["held_parts"]] == ["2024-01-02"]
+    until = date.today() + timedelta(days=30)
+    waiver = f'\nfrom assay import waiver\nwaiver("sales.raw", rule="no order is lost", rows=1, until="{until}", because="known")'
+    declare(shop, rules, more=READERS + waiver)
+    assert shop.run("materialize").code == 0
+    assert ids(shop, "raw") == [1, 2, 3, 11, 13]
+
+
+def test_sensitive_values_of_a_source_are_not_shown(shop: Place) -> None:
+    declare(shop, JUDGED)
+    drop(shop, "2024-01-02", -2)
+    for arguments in (["materialize"], ["show", "raw"], ["why", "raw"], ["show", "raw", "--held"]):
+        assert "home.example" not in shop.run(*arguments).out
+    assert "home.example" not in shop.recorded()
+
+
+def test_what_is_declared_of_a_source_is_described(shop: Place) -> None:
+    declare(shop, JUDGED + ', freshness=Freshness(within="36h")')
+    view = shop.run("describe", "raw", "--json").json
+    assert (view["kind"], view["files"]) == ("source", "in/*.csv")
+    assert (view["freshness"], view["reads"]) == ("at most 36h old", [])
+    columns = {column["name"]: column for column in view["columns"]}
+    assert list(columns) == ["id", "kind", "email", "at", "day"]
+    assert columns["id"]["description"] == "number of the order"
+    assert columns["email"]["sensitive"]
+
+
+def test_a_test_of_a_product_is_given_rows_as_the_source_declares_them(shop: Place) -> None:
+    declare(shop, JUDGED)
+    test = '''
+        product = "sales.lines"
+        ["a row"]
+        inputs.raw = """
+        id, kind, email, at,               day
+        1,  a,    x,     2024-01-01 10:00, 2024-01-01
+        """
+        expect = """
+        id, kind
+        1,  a
+        """
+        '''
+    shop.write("products/lines.test.toml", test)
+    ran = shop.run("test")
+    assert ran.code == 0, ran.out
+
+
+def test_policies_ask_of_a_stored_source_what_they_ask_of_any(shop: Place) -> None:
+    declare(shop, JUDGED, more="")
+    shop.write(
+        "pyproject.toml",
+        '[tool.products.policy]\nkey = "error"\nfreshness = "error"\npurpose = "error"\n',
+    )
+    found = shop.run("check", "--json").json["findings"]
+    said = "neither it nor a product that reads it promises how fresh it is"
+    assert [(each["name"], each["what"]) for each in found] == [("sales.raw", said)]
