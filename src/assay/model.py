@@ -360,6 +360,21 @@ class Dialect(Struct, frozen=True, kw_only=True):
         return bool(self.encoding != "utf-8" or self.skip_rows or self.comment_prefix or is_escaped)
 
 
+class Naming(Struct, frozen=True, kw_only=True):
+    """What the files of a source call a column, by their day.
+
+    `names` has the first day (`2021-01-15`; '' for the first files) and the name from then on, in
+    order; a name of '' says that files do not have the column.
+    """
+
+    column: str
+    names: tuple[tuple[str, str], ...]
+
+    def at(self, day: str) -> str:
+        """Return what the files of a day (`2021-01-15`) call the column; '' if they lack it."""
+        return next(name for first, name in reversed(self.names) if first <= day)
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """Files that are made elsewhere: observed, never built.
 
@@ -373,6 +388,9 @@ class Source(Struct, frozen=True, kw_only=True):
     - `path_escaped`: placeholders in a folder `key=value`, where values are escaped as in a URL.
     - `path_formats`: placeholders of times that are not written as in ISO, each with its format.
     - `event_time`: the column with the business time of a row; '' for none.
+    - `namings`: the columns that not all files have, or not by this name, by the day of the file.
+    - `optional`: the columns that a file may lack.
+    - `dated`: the placeholder that says the day of a file, and its grain; None without one.
     - `freshness`: until when new data is promised.
     - `poll`: seconds between two looks at the files while `products run` runs; 0 for its default.
     """
@@ -392,6 +410,9 @@ class Source(Struct, frozen=True, kw_only=True):
     path_escaped: tuple[str, ...] = ()
     path_formats: tuple[tuple[str, str], ...] = ()
     event_time: str = ""
+    namings: tuple[Naming, ...] = ()
+    optional: tuple[str, ...] = ()
+    dated: Partition | None = None
     freshness: Freshness | None = None
     poll: float = 0.0
     access: Access = Access.PUBLIC
@@ -420,6 +441,11 @@ class Source(Struct, frozen=True, kw_only=True):
     def is_file(self) -> bool:
         """Whether its files are not read as tables."""
         return self.format == "file"
+
+    def declared_name(self, name: str) -> str:
+        """Return the declared name of a column that some files call so."""
+        called = (n.column for n in self.namings if name in {each for _, each in n.names})
+        return next(called, name)
 
     @property
     def path_groups(self) -> tuple[tuple[Column, int], ...]:

@@ -9,7 +9,9 @@ from assay.build.recorder import Recorder
 from assay.build.workers import Workers
 from assay.catalog import Catalog
 from assay.engines.formats.copies import is_copied_by_need
+from assay.engines.formats.faults import Faults
 from assay.engines.formats.inspect import inspect
+from assay.engines.formats.shapes import by_shape
 from assay.engines.tables import InputFiles
 from assay.plan.graph import Graph
 from assay.times import AHEAD, in_utc
@@ -51,15 +53,24 @@ class Inspector:
         self, inspected_as: str, digests: Collection[str], until: datetime
     ) -> datetime | None:
         """Return the newest event, not after a moment, of inspected files with these digests."""
-        events = self.inspected.get(inspected_as, {})
-        times = (at for digest in digests if (at := events.get(digest)) and in_utc(at) <= until)
-        return max(times, key=in_utc, default=None)
+        events = self.inspected.get(inspected_as, {}).items()
+        own = (at for content, at in events if at and content.partition(" ")[0] in digests)
+        return max((at for at in own if in_utc(at) <= until), key=in_utc, default=None)
 
     def _inspect(self, files: InputFiles, inspected_as: str) -> None:
+        faults = Faults()
+        for alike in by_shape(files, files.paths):
+            with faults.collecting():
+                self._inspect_alike(alike, inspected_as)
+        faults.raise_any()
+
+    def _inspect_alike(self, files: InputFiles, inspected_as: str) -> None:
         inspected = self.inspected[inspected_as]
-        new = [file for file in files.observed if file.digest not in inspected]
+        # The same content may be as declared for one day alone.
+        shape = f" {files.shape.key}" if files.shape else ""
+        new = [file for file in files.observed if f"{file.digest}{shape}" not in inspected]
         if new:
-            paths = {Path(files.root, file.path): file.digest for file in new}
+            paths = {Path(files.root, file.path): f"{file.digest}{shape}" for file in new}
             events = inspect(files, [*paths], self.workers.engine, until=self.until)
             of_content = {paths[path]: event for path, event in events.items()}
             # The next run makes its own copy of a file that was found to need one.

@@ -100,7 +100,7 @@ class SourceFiles:
             # The newest file, as a rule, has the newest event: all rows are seldom needed.
             for limited in (f"{query} limit {_NEWEST_EVENTS}", query):
                 for digest, text in self._database.rows(limited, values):
-                    if digest in digests:
+                    if digest.partition(" ")[0] in digests:
                         return event_or_none(text)
         return None
 

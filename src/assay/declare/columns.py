@@ -23,32 +23,49 @@ _TYPE_HINT = (
 class Column(Struct, frozen=True, eq=False):
     """A column of a source: its type, and, where they are written otherwise, how.
 
-        columns = {"day": Column("date", format="%d.%m.%Y"), "n": Column(pl.Int64, "units sold")}
+        columns = {"day": Column("date", format="%d.%m.%Y"), "n": Column(pl.Int64, "units sold"),
+                   "cases": Column("bigint", since="2021-01-15", was="positives")}
 
-    `format` is how days or times are written, as strptime has it.
+    `format` is how days or times are written, as strptime has it. Files have the column from the
+    day `since` to the day `until`, or, before `since`, by the name `was`; the day of a file is in
+    its path. A file may lack an `optional` column. Where a file does not have it, it is null.
     """
 
     type: Any
     description: str = ""
     format: str = ""
+    since: Any = ""
+    until: Any = ""
+    was: str = ""
+    optional: bool = False
 
 
-def read_columns(
-    name: str, declared: Mapping[str, Any], where: Where, names: Names
-) -> tuple[tuple[model.Column, ...], dict[str, str]]:
-    """Return the declared columns whose type can be read, and the formats that they give."""
+class Columns(Struct, frozen=True):
+    """The declared columns of a source, and what is declared besides types, by column.
+
+    - `formats`: how days or times are written.
+    - `changing`: the columns that not all files have, or not by one name.
+    """
+
+    columns: tuple[model.Column, ...]
+    formats: Mapping[str, str]
+    changing: Mapping[str, Column]
+    optional: tuple[str, ...]
+
+
+def read_columns(name: str, declared: Mapping[str, Any], where: Where, names: Names) -> Columns:
+    """Return the declared columns whose type can be read; problems are reported."""
     lower = Counter(str(column).lower() for column in declared)
     equal = [str(column) for column in declared if lower[str(column).lower()] > 1]
     if equal:
         listed = " and ".join(map(repr, equal))
         message = f"{name}: the columns {listed} differ by case alone: they are one to SQL"
         names.report(message, where, "Declare one of them.")
-    columns, formats = [], {}
+    columns, formats, changing, optional = [], dict[str, str](), dict[str, Column](), []
     for column, given in declared.items():
         wanted = _given(given)
-        if not is_text(wanted.description) or not is_text(wanted.format):
-            message = f"{name}: column {column!r}: description= and format= are texts"
-            names.report(message, where)
+        if wrong := _wrong_arguments(wanted):
+            names.report(f"{name}: column {column!r}: {wrong}", where)
             continue
         try:
             read = source_column(str(column), wanted.type)
@@ -61,7 +78,18 @@ def read_columns(
         columns.append(replace(read, description=" ".join(wanted.description.split())))
         if wanted.format:
             formats[str(column)] = wanted.format
-    return tuple(columns), formats
+        if wanted.since or wanted.until or wanted.was:
+            changing[str(column)] = wanted
+        if wanted.optional:
+            optional.append(str(column))
+    return Columns(tuple(columns), formats, changing, tuple(optional))
+
+
+def _wrong_arguments(column: Column) -> str:
+    """Return what is wrong with the types of the arguments of a Column; '' for nothing."""
+    if not is_text(column.description) or not is_text(column.format) or not is_text(column.was):
+        return "description=, format= and was= are texts"
+    return "" if isinstance(column.optional, bool) else "optional= is True or False"
 
 
 def _given(given: Any) -> Column:

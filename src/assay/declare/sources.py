@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from assay.declare.calendars import Calendars
 from assay.declare.columns import read_columns
 from assay.declare.names import Names
+from assay.declare.namings import dated_by, read_namings
 from assay.declare.promises import read_freshness
 from assay.declare.text_options import problems, read_dialect
 from assay.declare.words import FileDeclaration, SourceDeclaration
@@ -51,7 +52,8 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
         return _file(name, declared, where, names)
     path = _path(name, declared, where, names)
     format = _format(name, declared, where, names)
-    columns, formats = read_columns(name, declared.columns, where, names)
+    read = read_columns(name, declared.columns, where, names)
+    columns, formats = read.columns, read.formats
     wrong = [*problems(declared, format, columns, formats)]
     for message, hint in wrong:
         names.report(f"{name}: {message}", where, hint)
@@ -59,6 +61,10 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
     dialect = Dialect() if wrong else read_dialect(declared.dialect, columns, formats)
     path_columns = _path_columns(path, columns)
     _check_event_time(name, declared, path, columns, names)
+    namings = read_namings(name, read, path, where, names)
+    reading = _reading_digest(dialect, format, columns, path, path_columns)
+    if namings or read.optional:
+        reading = digest([reading, to_builtins(namings), read.optional])
     return Source(
         name=name,
         where=where,
@@ -68,12 +74,15 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
         dialect=dialect,
         owner=declared.owner,
         purpose=declared.purpose,
-        reading=_reading_digest(dialect, format, columns, path, path_columns),
+        reading=reading,
         path_regex=path.regex if path.names else "",
         path_columns=path_columns,
         path_escaped=path.escaped,
         path_formats=path.formats,
         event_time=declared.event_time,
+        namings=namings,
+        optional=read.optional,
+        dated=dated_by(path) if namings else None,
     )
 
 

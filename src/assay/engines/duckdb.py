@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.engines.formats import csv as csvfiles
-from assay.engines.formats import jsonlines
+from assay.engines.formats import jsonlines, shapes
 from assay.engines.formats import parquet as parquetfiles
 from assay.engines.formats.pathcolumns import part_of_file
 from assay.engines.quoting import as_named, dotted, file_list, files_of, identifier, literal
@@ -290,7 +290,7 @@ def select(files: InputFiles) -> str:
         columns = (*files.source.columns, *files.source.path_columns)
         nulls = ", ".join(f"null::{c.type} as {identifier(c.name)}" for c in columns)
         return f"select {nulls} where false"
-    return _SELECT[files.source.format](files)
+    return shapes.select(files, _SELECT[files.source.format])
 
 
 def _as_declared(query: str, columns: Sequence[Column]) -> str:

@@ -1,11 +1,12 @@
 """Polars: scans inputs lazily, streams results to Parquet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assay.engines.formats import parquet as parquetfiles
 from assay.engines.formats.pathcolumns import path_columns
+from assay.engines.formats.shapes import by_shape
 from assay.engines.tables import InputFiles, StoredTable
 from assay.engines.types import casts, from_polars, has_same_type_in_duckdb, of_column, to_polars
 from assay.model import Source
@@ -26,14 +27,40 @@ def scan(files: InputFiles) -> "pl.LazyFrame":
     if not files.paths:  # a part of which this source has no file
         by_path = {column.name: of_column(column) for column in files.source.path_columns}
         return pl.LazyFrame(schema=declared | by_path)
-    from_paths = path_columns(files)
     frames = [
-        group.scan(group.read_as, "__file" if from_paths else None).select(
-            *(pl.col(name).cast(dtype) for name, dtype in declared.items()), *from_paths
-        )
-        for group in parquetfiles.by_schema(files, files.paths)
+        _as_declared(group, declared, alike.shape.names if alike.shape else {}, path_columns(files))
+        for alike in by_shape(files, files.paths)
+        for group in parquetfiles.by_schema(alike, alike.paths)
     ]
     return pl.concat(frames) if len(frames) > 1 else frames[0]
+
+
+def _as_declared(
+    group: parquetfiles.Group,
+    declared: Mapping[str, "pl.DataType | type[pl.DataType]"],
+    names: Mapping[str, str],
+    from_paths: Sequence["pl.Expr"],
+) -> "pl.LazyFrame":
+    """Return the rows of a group with the declared columns; `names` are those in its files."""
+    import polars as pl
+
+    stored = {name: names.get(name, name) for name in declared}
+    nulls = [
+        pl.lit(None, dtype).alias(n)
+        for n, dtype in declared.items()
+        if stored[n] not in group.stored
+    ]
+    columns = [
+        pl.col(stored[name]).cast(dtype).alias(name)
+        for name, dtype in declared.items()
+        if stored[name] in group.stored
+    ]
+    frame = group.scan(group.read_as, "__file" if from_paths else None)
+    if not nulls:
+        return frame.select(*columns, *from_paths)
+    names_by_path = [expression.meta.output_name() for expression in from_paths]
+    with_nulls = frame.select(*columns, *from_paths).with_columns(nulls)
+    return with_nulls.select(*declared, *names_by_path)
 
 
 def as_declared(file: Path, source: Source) -> "pl.LazyFrame":

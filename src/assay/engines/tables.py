@@ -76,14 +76,28 @@ class PartRows(Struct, frozen=True):
     rows: int | None = None
 
 
+class Shape(Struct, frozen=True):
+    """What files of a source have in common that others of it have not.
+
+    - `key`: differs for another shape.
+    - `names`: the name in these files of each declared column that they have.
+    - `absent`: names of columns that these files must not have, by their day.
+    """
+
+    key: str
+    names: Mapping[str, str]
+    absent: tuple[str, ...] = ()
+
+
 class InputFiles(Struct, frozen=True, kw_only=True):
     """One input as files: `alias` is its name in the product's code.
 
     Of a source, `source` is its declaration (how to read the files), `root` the project's folder,
     `observed` the files as they were when they were listed, and `copies` the folder for copies of
     files that engines cannot read. Of a source whose rows are stored, `declared` are its columns
-    of types that are not stored: enums and zones. With `part_rows`, it is an input of many parts at once: its rows
-    have the number of their part in the column `__part`.
+    of types that are not stored: enums and zones. With `part_rows`, it is an input of many parts at
+    once: its rows have the number of their part in the column `__part`. With `shape`, all files are
+    of one shape, and `source` declares what these files have, by the names that they have.
     """
 
     alias: str
@@ -95,6 +109,7 @@ class InputFiles(Struct, frozen=True, kw_only=True):
     part_rows: tuple[PartRows, ...] = ()
     copies: str = ""
     declared: tuple[Column, ...] = ()
+    shape: Shape | None = None
 
     @property
     def path_regex(self) -> str:

@@ -58,6 +58,7 @@ class Template(Struct, frozen=True, kw_only=True):
     - `grain`: the period that the only placeholder stands for; '' for none.
     - `formats`: how days, months and years are written, by placeholder; those without one as ISO
       writes them.
+    - `grains`: the period that each placeholder stands for; '' for none.
     """
 
     glob: str
@@ -67,6 +68,7 @@ class Template(Struct, frozen=True, kw_only=True):
     escaped: tuple[str, ...] = ()
     grain: str = ""
     formats: tuple[tuple[str, str], ...] = ()
+    grains: tuple[str, ...] = ()
 
 
 def template(pattern: str) -> Template:
@@ -112,6 +114,7 @@ def template(pattern: str) -> Template:
         escaped=escaped,
         grain=grain,
         formats=tuple(pair for pair in zip(names, formats, strict=True) if pair[1] is not None),
+        grains=tuple(_GRAIN_OF.get(kind, "") for kind in kinds),
     )
 
 

@@ -96,7 +96,13 @@ def source_as_declared(source: Source, file: Path, folder: Path) -> Source:
     copyfile(file, copy)
     regex = f"{re.escape(str(place))}/{source.path_regex}" if source.path_regex else ""
     moved = _moved(source, escape(str(copy)), regex, source.path_escaped)
-    return replace(moved, format=source.format, path_formats=source.path_formats)
+    return replace(
+        moved,
+        format=source.format,
+        path_formats=source.path_formats,
+        namings=source.namings,
+        optional=source.optional,
+    )
 
 
 def _placed(source: Source, file: Path) -> str:
@@ -122,6 +128,8 @@ def _moved(source: Source, pattern: str, regex: str = "", escaped: Sequence[str]
         path_escaped=tuple(escaped),
         path_formats=(),
         reading=digest([source.reading, pattern]),
+        namings=(),
+        optional=(),
         freshness=None,
         poll=0.0,
     )

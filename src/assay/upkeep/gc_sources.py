@@ -60,7 +60,7 @@ def _forget_inspected(catalog: Catalog) -> None:
         rows = catalog.database.rows("select files from listings")
         listed = {file.digest for (files,) in rows for file in files_of(files)}
     rows = catalog.database.rows("select distinct digest from inspected")
-    unlisted = sorted({digest for (digest,) in rows} - listed)
+    unlisted = sorted(content for (content,) in rows if content.partition(" ")[0] not in listed)
     if unlisted:
         _delete(catalog, "delete from inspected where digest = ?", unlisted)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from assay.engines.formats import textvalues as textual
 from assay.engines.formats.copies import by_copy, path_of_copy, read_paths
 from assay.engines.formats.faults import Faults, csv_rows, header_fault
+from assay.engines.formats.shapes import early
 from assay.engines.formats.unpacking import Damaged
 from assay.engines.quoting import identifier, literal, source_files
 from assay.engines.tables import InputFiles
@@ -50,8 +51,11 @@ def _texts(source: Source, names: tuple[str, ...], reads: str, path: str) -> str
         f"allow_quoted_nulls = false, filename = '__file', hive_partitioning = false, "
         f"columns = {{{spec}}})"
     )
-    columns = ", ".join(f"{_or_null(c, source)} as {identifier(c.name)}" for c in source.columns)
-    return f"(select {path} as __file, {columns} from {table})"
+    columns = ", ".join(
+        f"{_or_null(c, source) if c.name in names else 'null::varchar'} as {identifier(c.name)}"
+        for c in source.columns
+    )
+    return f"(select {path} as __file, {columns or 'null'} from {table})"
 
 
 def _or_null(column: Column, source: Source) -> str:
@@ -93,6 +97,8 @@ def by_header(files: InputFiles, paths: Sequence[Path]) -> dict[tuple[str, ...],
             names = _names(source, first)
             if fault := header_fault(source, files.path_of(file), first, names):
                 raise fault
+            if absent := [name for name in first if files.shape and name in files.shape.absent]:
+                raise early(source, files.path_of(file), absent[0])
             groups.setdefault(names, []).append(file)
     faults.raise_any()
     return groups

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.engines.formats.jsonlines import MARK
+from assay.engines.formats.shapes import advice
 from assay.engines.formats.textfiles import LONGEST_OBJECT, Lines, is_recoded
 from assay.engines.formats.textvalues import hint
 from assay.engines.formats.unpacking import Damaged, chunks
@@ -55,7 +56,7 @@ def header_fault(
 ) -> SourceFault | None:
     """Return the fault of the first line of a file, with these names for its columns; None for none.
 
-    Each declared column is there once.
+    Each declared column is there once, or, if it is optional, never.
     """
     place, dialect = f"{file}, line {source.dialect.skip_rows + 1:,}", source.dialect
     extra = first[len(names) :]
@@ -72,7 +73,7 @@ def header_fault(
             hint = f"Declare the second as '{column.name}_1', or name each column in names=."
             problem = f"{place}: it has the column {column.name!r} twice"
             return SourceFault(source.name, problem, hint=hint)
-        if count == 0:
+        if count == 0 and column.name not in source.optional:
             return _absent_column(source, place, column, first)
     return None
 
@@ -81,9 +82,11 @@ def _absent_column(
     source: Source, place: str, column: Column, header: Sequence[str]
 ) -> SourceFault:
     """Return the fault of a header without a declared column."""
-    has, hint = _listed(header, source), ""
+    has, hint = _listed(header, source), advice(source, column.name)
     alike = [name for name in header if name.lower() == column.name.lower()]
-    if alike:
+    if hint:
+        pass
+    elif alike:
         has, hint = repr(alike[0]), "Names of columns count with their case."
     elif len(header) == 1:
         separator = next((sign for sign in ",;\t|" if sign in header[0]), "")
@@ -312,11 +315,11 @@ def _key(name: str, source: Source) -> str:
 
 def missing_key(source: Source, file: str, column: Column, keys: Collection[str]) -> SourceFault:
     """Return the fault of a file in which no line has a declared key."""
-    has, hint = f"{len(keys)} others", ""
+    has, hint = f"{len(keys)} others", advice(source, column.name)
     names = sorted(keys)[:_NAMES]
     alike = [key for key in sorted(keys) if key.lower() == column.name.lower()]
     if alike:
-        has, hint = repr(alike[0]), "Keys count with their case."
+        has, hint = repr(alike[0]), hint or "Keys count with their case."
     elif names_columns(names, [c.name for c in source.columns]):
         has = ", ".join(names)
     return SourceFault(

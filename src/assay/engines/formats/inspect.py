@@ -19,10 +19,11 @@ from assay.engines.formats import parquet as parquetfiles
 from assay.engines.formats.copies import copy_of, is_copied, read_paths
 from assay.engines.formats.events import event_column, event_of, last_event
 from assay.engines.formats.faults import Faults, csv_fault, json_fault, missing_key, value_fault
+from assay.engines.formats.shapes import by_shape, early, faults_as_declared
 from assay.engines.formats.textfiles import Survey, survey
 from assay.engines.formats.textvalues import faulty, value
 from assay.engines.formats.unpacking import Damaged
-from assay.engines.quoting import identifier
+from assay.engines.quoting import identifier, literal
 from assay.engines.tables import InputFiles
 from assay.errors import SourceFault, remedy
 from assay.model import Source
@@ -84,12 +85,14 @@ class _Counts(Struct, frozen=True):
     """What a query counts in one file: rows, those ill as a whole, and two numbers per column.
 
     Those are `wrong`, its values that are not of the declared type (or those of columns that were
-    counted together with it), and `present`, its values that are not null. `event` is the last event, in microseconds since 1970.
+    counted together with it), and `present`, its values that are not null. `event` is the last
+    event, in microseconds since 1970; `early` counts JSON objects with a key that they must not have.
     """
 
     rows: int = 0
     ill: int = 0
     event: int | None = None
+    early: int = 0
     wrong: tuple[int, ...] = ()
     present: tuple[int, ...] = ()
 
@@ -101,7 +104,18 @@ def inspect(
 
     Raises SourceFault for the first file that is not as declared.
     """
+    faults, events = Faults(), dict[Path, datetime | None]()
+    for alike in by_shape(files, paths):
+        with faults.collecting(), faults_as_declared(alike):
+            events |= _inspect(alike, engine, until)
+    faults.raise_any()
+    return events
+
+
+def _inspect(files: InputFiles, engine: DuckDB, until: datetime) -> Mapping[Path, datetime | None]:
+    """Return the last event of each file, all of one shape, as `inspect` does."""
     assert files.source is not None
+    paths = files.paths
     if files.source.format == "parquet":
         with engine.cursor() as cursor:
             return parquetfiles.inspect(files, paths, cursor, until)
@@ -165,7 +179,7 @@ def _counted(looked: _Inspection, paths: Sequence[Path]) -> Iterator[tuple[Path,
         return
     for table, group in _FORMATS[source.format].texts(files, paths).items():
         try:
-            by_file = _counts_of(source, table, looked.engine, looked.until)
+            by_file = _counts_of(files, table, looked.engine, looked.until)
         except duckdb.Error as error:
             if type(error).__name__ in _NO_FAULT_OF_FILES or remedy(error):
                 raise
@@ -186,13 +200,19 @@ def _counted(looked: _Inspection, paths: Sequence[Path]) -> Iterator[tuple[Path,
 
 
 def _counts_of(
-    source: Source, table: str, engine: DuckDB, until: datetime
+    files: InputFiles, table: str, engine: DuckDB, until: datetime
 ) -> Mapping[str, _Counts]:
     """Return the counts of each file of a table of text (SQL)."""
+    source = files.source
+    assert source is not None
     columns = [
         (faulty(c, identifier(c.name), source.dialect), identifier(c.name)) for c in source.columns
     ]
     ill = f"count(*) filter (where {jsonlines.ill('__line')})" if source.format != "csv" else "0"
+    early = "0"
+    if source.format != "csv" and files.shape and files.shape.absent:
+        names = ", ".join(map(literal, files.shape.absent))
+        early = f"count(*) filter (where list_has_any(json_keys(__line), [{names}]))"
     event = "null"
     if dated := event_column(source):
         event = last_event(dated, value(dated, identifier(dated.name), source.dialect), until)
@@ -202,16 +222,17 @@ def _counts_of(
     wrong = [" or ".join(condition for condition, _ in group) for group in groups]
     present = [f"count(coalesce({', '.join(name for _, name in group)}))" for group in groups]
     counted = [f"count(*) filter (where {condition})" for condition in wrong]
-    selected = ", ".join(["__file", "count(*)", ill, event, *counted, *present])
+    selected = ", ".join(["__file", "count(*)", ill, event, early, *counted, *present])
     with engine.cursor() as cursor:
         rows = cursor.execute(f"select {selected} from {table} group by __file").fetchall()
-    middle = 4 + len(wrong)
+    middle = 5 + len(wrong)
     return {
         row[0]: _Counts(
             row[1],
             row[2],
             row[3],
-            tuple(count for count in row[4:middle] for _ in range(together)),
+            row[4],
+            tuple(count for count in row[5:middle] for _ in range(together)),
             tuple(row[middle:] if together == 1 else ()),
         )
         for row in rows
@@ -253,6 +274,9 @@ def _check(
             raise format.fault(files, file, {}) or SourceFault(source.name, problem)
     if source.format != "csv" and counts.rows:
         _check_keys(files, file, counts, engine)
+    if counts.early:
+        assert files.shape
+        raise _early_key(files, file, files.shape.absent, engine)
 
 
 def _rows_to_python(source: Source, file: Path) -> int:
@@ -290,13 +314,26 @@ def _check_keys(files: InputFiles, file: Path, counts: _Counts, engine: DuckDB) 
     """Raise SourceFault for a declared key that no line has; in all lines, it may be null."""
     source = files.source
     assert source is not None
-    empty = [c for c, count in zip(source.columns, counts.present, strict=True) if not count]
+    counted = zip(source.columns, counts.present, strict=True)
+    empty = [c for c, count in counted if not count and c.name not in source.optional]
     if not empty:
         return
-    [table] = jsonlines.texts(files, [file])
-    query = f"select distinct unnest(json_keys(__line)) from {table}"
-    with engine.cursor() as cursor:
-        keys = {row[0] for row in cursor.execute(query).fetchall()}
+    keys = _keys(files, file, engine)
     for column in empty:
         if column.name not in keys:
             raise missing_key(source, files.path_of(file), column, keys)
+
+
+def _early_key(files: InputFiles, file: Path, absent: Sequence[str], engine: DuckDB) -> SourceFault:
+    """Return the fault of a file with a key that it must not have, by its day."""
+    assert files.source is not None
+    keys = _keys(files, file, engine)
+    return early(files.source, files.path_of(file), next(key for key in absent if key in keys))
+
+
+def _keys(files: InputFiles, file: Path, engine: DuckDB) -> set[str]:
+    """Return the keys of the objects in a file."""
+    [table] = jsonlines.texts(files, [file])
+    query = f"select distinct unnest(json_keys(__line)) from {table}"
+    with engine.cursor() as cursor:
+        return {row[0] for row in cursor.execute(query).fetchall()}

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from assay.engines.formats.events import event_column, event_of, event_value, last_event
 from assay.engines.formats.pathcolumns import by_path
+from assay.engines.formats.shapes import advice, early
 from assay.engines.quoting import identifier, source_files
 from assay.engines.tables import InputFiles
 from assay.engines.types import exact, from_polars, of_column
@@ -31,9 +32,13 @@ _DAY = 86_400 * _PER_SECOND["ns"]
 
 
 class Group(Struct, frozen=True, kw_only=True):
-    """Parquet files of a source that store each declared column (by name) as the same type."""
+    """Parquet files of a source that store each declared column (by name) as the same type.
+
+    The source of `files` declares the columns that these files have; `declared` those of all files.
+    """
 
     files: InputFiles
+    declared: tuple[Column, ...]
     paths: tuple[Path, ...]
     stored: Mapping[str, Any]
 
@@ -82,14 +87,17 @@ def select(files: InputFiles) -> str:
     """Return the query that reads Parquet files of a source."""
     source = files.source
     assert source is not None
-    named = ", ".join(
-        f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in source.columns
-    )
-    options = "filename = '__file', hive_partitioning = false"
+    options, by_paths = "filename = '__file', hive_partitioning = false", by_path(files)
     return " union all ".join(
-        f"select {named}{by_path(files)} from read_parquet({source_files(group.paths)}, {options})"
+        f"select {_named(group)}{by_paths} from read_parquet({source_files(group.paths)}, {options})"
         for group in by_schema(files, files.paths)
     )
+
+
+def _named(group: Group) -> str:
+    """Return the declared columns, as a select list; null for those that the files do not have."""
+    values = ((identifier(c.name) if c.name in group.stored else "null", c) for c in group.declared)
+    return ", ".join(f"cast({value} as {c.type}) as {identifier(c.name)}" for value, c in values)
 
 
 def by_schema(files: InputFiles, paths: Sequence[Path]) -> list[Group]:
@@ -98,14 +106,21 @@ def by_schema(files: InputFiles, paths: Sequence[Path]) -> list[Group]:
     Raises SourceFault for a file that lacks a declared column, or stores it as an unfit type.
     """
     assert files.source is not None
+    declared = files.source.columns
     by_types: dict[tuple[Any, ...], list[Path]] = {}
     for file in paths:
         by_types.setdefault(_stored_types(files, file), []).append(file)
-    names = [column.name for column in files.source.columns]
-    return [
-        Group(files=files, paths=tuple(group), stored=dict(zip(names, types, strict=True)))
-        for types, group in by_types.items()
-    ]
+    groups = []
+    for types, group in by_types.items():
+        stored = {
+            column.name: type
+            for column, type in zip(declared, types, strict=True)
+            if type is not None
+        }
+        present = tuple(column for column in declared if column.name in stored)
+        own = replace(files, source=replace(files.source, columns=present))
+        groups.append(Group(files=own, declared=declared, paths=tuple(group), stored=stored))
+    return groups
 
 
 def inspect(
@@ -145,8 +160,11 @@ def _last_events(
 # -------------------------------------------------------------------------------------- types
 
 
-def _stored_types(files: InputFiles, file: Path) -> tuple["pl.DataType", ...]:
-    """Return the stored type of each declared column; SourceFault with all unfit types."""
+def _stored_types(files: InputFiles, file: Path) -> tuple["pl.DataType | None", ...]:
+    """Return the stored type of each declared column; SourceFault with all unfit types.
+
+    None stands for an optional column that is not there.
+    """
     import polars as pl
 
     source, name = files.source, files.path_of(file)
@@ -156,19 +174,26 @@ def _stored_types(files: InputFiles, file: Path) -> tuple["pl.DataType", ...]:
             schema = pl.read_parquet_schema(content)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SourceFault(source.name, f"{name} cannot be read: {error}") from error
-    problems = [_problem(schema, column) for column in source.columns]
+    problems = [_problem(schema, column, source.optional) for column in source.columns]
     if any(problems):
-        raise SourceFault(source.name, f"{name} {'; and '.join(filter(None, problems))}")
-    return tuple(schema[column.name] for column in source.columns)
+        lacking = (c.name for c in source.columns if c.name not in schema)
+        hint = next((text for each in lacking if (text := advice(source, each))), "")
+        problem = f"{name} {'; and '.join(filter(None, problems))}"
+        raise SourceFault(source.name, problem, hint=hint)
+    if absent := [column for column in schema if files.shape and column in files.shape.absent]:
+        raise early(source, name, absent[0])
+    return tuple(schema.get(column.name) for column in source.columns)
 
 
-def _problem(schema: Mapping[str, "pl.DataType"], column: Column) -> str:
+def _problem(schema: Mapping[str, "pl.DataType"], column: Column, optional: Sequence[str]) -> str:
     """Return the problem of a declared column in a file; '' for none."""
     same = [name for name in schema if name.lower() == column.name.lower()]
     if len(same) > 1:
         names = " and ".join(map(repr, same))
         return f"has the columns {names}: they differ by case alone, so SQL sees one column"
     should = f"should have a column {column.name!r} of type {column.logical or column.type}"
+    if column.name not in schema and not same and column.name in optional:
+        return ""
     if column.name not in schema:
         return f"{should}; it is not there; it has {', '.join(schema)}"
     stored = schema[column.name]

@@ -187,7 +187,7 @@ def hint(source: Source, column: Column, text: str) -> str:
     elif _is_number(column) and source.format == "csv":
         advice = _hint_of_number(dialect, text)
     null = "name in null_values= what stands for no value, " if source.format == "csv" else ""
-    other = f"or declare {column.name!r} as another type, such as 'varchar', than {declared}"
+    other = f"or declare {source.declared_name(column.name)!r} as another type, such as 'varchar', than {declared}"
     return f"{advice} Mend the file, {null}{other}.".lstrip()
 
 

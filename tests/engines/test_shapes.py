@@ -1,0 +1,245 @@
+"""Columns that files have since a day, until a day, by another name, or only some: values and faults."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from assay.build import batches
+from tests.conftest import Place
+
+SHOP = """
+import polars as pl
+from assay import Column, product, source, sql_product
+raw = source.files("in/{{day:date}}.{suffix}", columns={{
+    "id": "bigint",
+    "total": Column("bigint", since="2021-02-01", was="positives"),
+    "extra": Column("decimal(6, 2)", since="2021-02-01"),
+    "old": Column("varchar", until="2021-02-03"),
+    "note": Column("date", optional=True{format}),
+}})
+sql_product("parts", "select * from raw", owner="o", each="raw", on_failed_part="hold_part")
+sql_product("whole", "select * from raw", owner="o")
+@product(owner="o")
+def frame(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw
+@product(owner="o", each="raw", on_failed_part="hold_part")
+def frames(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw
+"""
+FIRST, RENAMED, LAST = date(2020, 12, 1), date(2021, 2, 1), date(2021, 2, 3)
+NAMES = ("id", "total", "extra", "old", "note")
+
+
+def rows_of(day: date) -> list[dict[str, object]]:
+    """Return the rows of a file, by the names that the files of its day have."""
+    n = day.toordinal() % 1000
+    new = day >= RENAMED
+    rows: list[dict[str, object]] = []
+    for id in (n, n + 1):
+        row: dict[str, object] = {"id": id, "total" if new else "positives": id * 10}
+        row |= {"extra": f"{id}.50"} if new else {}
+        row |= {"old": f"o{id}"} if day <= LAST else {}
+        row |= {"note": f"2021-01-0{1 + id % 9}"} if n % 3 == 0 else {}
+        rows.append(row)
+    return rows
+
+
+def expected(day: date) -> list[tuple[object, ...]]:
+    called = {"total": "total" if day >= RENAMED else "positives"}
+    return [tuple(row.get(called.get(n, n)) for n in NAMES) for row in rows_of(day)]
+
+
+def write(shop: Place, suffix: str, day: date, rows: list[dict[str, object]]) -> None:
+    file = shop.root / f"in/{day}.{suffix}"
+    file.parent.mkdir(exist_ok=True)
+    if suffix == "parquet":
+        types = {
+            "id": pl.Int32,
+            "total": pl.Int64,
+            "positives": pl.Int16,
+            "extra": pl.Decimal(5, 2),
+            "note": pl.Date,
+        }
+        frame = pl.DataFrame(rows).with_columns(
+            pl.col("^note$").str.to_date(), pl.col("^extra$").str.to_decimal(scale=2)
+        )
+        frame.cast({n: t for n, t in types.items() if n in frame.columns}).write_parquet(file)
+    elif suffix == "csv":
+        lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+        file.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+    elif suffix == "json":
+        file.write_text(json.dumps(rows))
+    else:
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Place:
+    place = Place(tmp_path)
+    place.write("pyproject.toml", "[tool.products]\n")
+    return place
+
+
+def declare(shop: Place, suffix: str) -> None:
+    format = ', format="%Y-%m-%d"' if suffix != "parquet" else ""
+    shop.write("products/shop.py", SHOP.format(suffix=suffix, format=format))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "json", "parquet"])
+def test_all_days_have_the_declared_columns_and_their_values(
+    shop: Place, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batched: list[int] = []
+    build = batches.Batches.build
+    monkeypatch.setattr(
+        batches.Batches, "build", lambda s, group: batched.append(len(group)) or build(s, group)
+    )
+    declare(shop, suffix)
+    days = [FIRST + timedelta(days=n) for n in range(70)]
+    for day in days:
+        write(shop, suffix, day, rows_of(day))
+    told = shop.materialize()
+    assert told[""]["exit_code"] == 0, told
+    assert sum(batched) >= 70  # several layouts in one query
+    names = ", ".join(f"{n}::varchar as {n}" for n in NAMES)
+    wanted = [tuple(None if v is None else str(v) for v in r) for d in days for r in expected(d)]
+    for product in ("parts", "whole", "frame", "frames"):
+        rows = shop.query(
+            f"select {names} from {product} order by day, raw.id".replace("raw", product)
+        )
+        assert [tuple(row.values()) for row in rows] == wanted, product
+
+
+FAULTS: dict[str, tuple[date, dict[str, str], str, str]] = {
+    "the old name after the rename": (
+        date(2021, 2, 5),
+        {"total": "positives"},
+        "'total'",
+        "since 2021-02-01, before as 'positives'",
+    ),
+    "the new name before the rename": (
+        date(2021, 1, 5),
+        {"positives": "total"},
+        "'positives'",
+        "since 2021-02-01, before as 'positives'",
+    ),
+    "no column that its day has": (date(2021, 2, 5), {"extra": ""}, "'extra'", "since 2021-02-01"),
+    "a column after its last day": (
+        date(2021, 2, 5),
+        {"id": "id old"},
+        "'old'",
+        "until 2021-02-03",
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_file_that_is_not_as_its_day_says_is_held_alone(
+    shop: Place, suffix: str, fault: str
+) -> None:
+    declare(shop, suffix)
+    good = date(2021, 2, 1)
+    write(shop, suffix, good, rows_of(good))
+    assert shop.materialize("shop.parts")[""]["exit_code"] == 0
+    day, renamed, column, advice = FAULTS[fault]
+    changed = [
+        {name: v for n, v in row.items() for name in renamed.get(n, n).split()}
+        for row in rows_of(day)
+    ]
+    write(shop, suffix, day, changed)
+    other = date(2021, 2, 2)
+    write(shop, suffix, other, rows_of(other))
+    told = shop.materialize("shop.parts")
+    [failed] = told["shop.parts"]["failed_parts"]
+    assert failed["part"] == str(day)
+    assert f"in/{day}.{suffix}" in failed["error"] and column in failed["error"]
+    assert advice in failed["error"] and "Mend the file, or correct the" in failed["error"]
+    rows = shop.query("select distinct day::varchar as day from parts order by 1")
+    assert [row["day"] for row in rows] == ["2021-02-01", "2021-02-02"]
+
+
+def test_a_wrong_value_names_the_column_as_the_file_does_and_hides_what_is_sensitive(
+    shop: Place,
+) -> None:
+    shop.write(
+        "products/shop.py",
+        """
+import pandera.polars as pa
+import polars as pl
+from assay import Column, source, sql_product
+raw = source.files("in/{day:date}.csv", columns={
+    "tax_number": Column("bigint", since="2021-02-01", was="number")})
+class Hidden(pa.DataFrameModel):
+    tax_number: int = pa.Field(nullable=True, metadata={"sensitive": True})
+sql_product("parts", "select tax_number from raw", owner="o", contract=Hidden)
+""",
+    )
+    shop.write("in/2021-01-01.csv", "number\nSECRET\n")
+    error = shop.materialize()["shop.parts"]["error"]
+    assert "line 2: column 'number' should be BIGINT" in error
+    assert "declare 'tax_number' as" in error and "SECRET" not in error
+
+
+def test_the_same_content_is_good_on_one_day_and_not_on_another(shop: Place) -> None:
+    declare(shop, "jsonl")
+    old = date(2021, 1, 31)
+    write(shop, "jsonl", old, rows_of(old))
+    assert shop.materialize("shop.whole")[""]["exit_code"] == 0
+    write(shop, "jsonl", date(2021, 2, 1), rows_of(old))  # once more, as the file of another day
+    assert "no line has the key 'total'" in shop.materialize("shop.whole")["shop.whole"]["error"]
+
+
+MISTAKES = {
+    ('"in/*.csv"', 'Column("bigint", since="2021-01-01")'): "the pattern has no day",
+    ('"in/{day:date}.csv"', 'Column("bigint", was="y")'): "Give since= the first day",
+    ('"in/{day:date}.csv"', 'Column("bigint", since="2021-13-01")'): "is no day",
+    ('"in/{day:date}.csv"', 'Column("bigint", since="2021-02-01", until="2021-01-01")'): "before",
+    (
+        '"in/{m:month}.csv"',
+        'Column("bigint", since="2021-02-05")',
+    ): "Give its first day, 2021-02-01",
+    (
+        '"in/{day:date}.csv"',
+        'Column("bigint", since="2021-02-01", was="z")',
+    ): "are both 'z' in files before",
+    ('"in/{day:date}.csv"', 'Column("bigint", since="2021-02-01", was="day")'): "placeholder",
+    ('"in/{day:date}.csv"', 'Column("bigint", optional=1)'): "optional= is True or False",
+}
+
+
+@pytest.mark.parametrize(("pattern", "column"), MISTAKES)
+def test_a_mistake_is_told_with_what_to_do(shop: Place, pattern: str, column: str) -> None:
+    shop.write(
+        "products/shop.py",
+        f"""
+from assay import Column, source, sql_product
+raw = source.files({pattern}, columns={{"z": "bigint", "x": {column}}})
+sql_product("whole", "select * from raw", owner="o")
+""",
+    )
+    ran = shop.run("ls")
+    assert ran.code == 2 and "products/shop.py:3" in ran.err and "column" in ran.err
+    assert MISTAKES[pattern, column] in " ".join(ran.err.split())
+
+
+def test_days_are_those_of_months_and_of_several_placeholders(shop: Place) -> None:
+    shop.write(
+        "products/shop.py",
+        """
+from assay import Column, source, sql_product
+x = Column("bigint", since="2021-02-01", was="y")
+by_month = source.files("months/{m:month}.csv", columns={"x": x})
+by_both = source.files("both/{shop}/{day:date:%Y%m%d}.csv", columns={"x": x})
+sql_product("whole", "select x from by_month union all select x from by_both order by 1", owner="o")
+""",
+    )
+    shop.write("months/2021-01.csv", "y\n1\n")
+    shop.write("months/2021-02.csv", "x\n2\n")
+    shop.write("both/a/20210131.csv", "y\n3\n")
+    shop.write("both/b/20210201.csv", "x\n4\n")
+    assert shop.materialize()[""]["exit_code"] == 0
+    assert [row["x"] for row in shop.query("select x from whole")] == [1, 2, 3, 4]
