@@ -41,7 +41,7 @@ from benchmarks.tiny import NUMBERS
 BARS = {1000: (0.30, 100), 10_000: (0.9, 250), 100_000: (8, 1500)}
 IDLE = 0.12  # seconds of a turn: of one a minute, 0.2 % of a core
 _FEW, _MANY = 4, 24  # turns: the first ones read everything
-_LONG_AGO = 1_600_000_000  # seconds since 1970: when the data was written, if it comes too late
+LONG_AGO = 1_600_000_000  # seconds since 1970: when the data was written, if it comes too late
 VERBS = ("materialize", "plan", "status")
 PROMISED = ("materialize", "status", "freshness --warn-only")
 MORE = {10_000: 0.5}  # seconds that `freshness` may take more than `status` without promises
@@ -160,7 +160,7 @@ def _sides(place: Path, count: int) -> Iterator[Side]:
         project.mkdir()
         seed(project, count, promises=state != "none")
         if state == "missed":
-            os.utime(project / NUMBERS.file, (0, _LONG_AGO))
+            os.utime(project / NUMBERS.file, (0, LONG_AGO))
             run(assay("", project, "materialize").command, project)
         for command in PROMISED:
             if state != "due":

@@ -65,7 +65,7 @@ def history_of(
     The verdict of a version is that under today's contract; without one, the newest.
     """
     releases = catalog.releases(name, environment)
-    pointer = catalog.pointers(environment).get(name)
+    pointer = catalog.pointers(environment, products=[name]).get(name)
     versions = catalog.versions(name, limit)
     verdicts = [_verdict(catalog.verdicts(v.id, environment), product) for v in versions]
     approved = _approved(catalog, product, environment)

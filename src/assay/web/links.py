@@ -19,6 +19,11 @@ def slug(text: str) -> str:
     return f"{plain}-{sha256(text.encode(errors='surrogatepass')).hexdigest()[:8]}".lstrip("-")
 
 
+def may_begin(address: str, text: str) -> bool:
+    """Return whether the slug of a text that begins with this one and a space may be `address`."""
+    return address.startswith(_UNSAFE.sub("-", text.lower()).strip("-.")[:_LONGEST])
+
+
 def place(kind: str, name: str | int) -> str:
     """Return where the page about one thing is, seen from the front page."""
     return f"{kind}/{slug(str(name))}"

@@ -1,12 +1,13 @@
 """One look at a project, from which pages are made, so that no page asks for all of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
 
+from assay.build.observe import observe_source, without_racy_times
 from assay.build.workspace import Workspace, open_workspace
 from assay.config import Config
 from assay.declare.manifest import Manifest
@@ -19,6 +20,7 @@ from assay.plan.request import Request
 from assay.store.files import Storage
 from assay.views.freshness import FreshnessView
 from assay.views.incidents import IncidentView, incidents_of
+from assay.views.now import Tone, tone_of
 from assay.views.promises import promises_of
 from assay.views.status import StatusView
 from assay.views.statuses import statuses
@@ -33,6 +35,8 @@ class Look(Struct, frozen=True, kw_only=True):
     - `statuses`, `promises`: by product (and source), as `products status` shows them.
     - `reaches`: how far the data of each product and source reaches, where that is known.
     - `incidents`: those that are open, and the last that were closed; newest first.
+    - `tones`: how good the state of each product is.
+    - `stamp`: says what was recorded in the catalog before the look was made; '' if that is unknown.
     - `outdated`: why the declarations are the last readable ones; '' if they are today's.
     """
 
@@ -42,7 +46,9 @@ class Look(Struct, frozen=True, kw_only=True):
     graph: Graph
     manifest: Manifest | None
     storage: Storage
+    stamp: str
     statuses: Mapping[str, StatusView]
+    tones: Mapping[str, Tone]
     promises: Mapping[str, FreshnessView]
     pointers: Mapping[str, Pointer]
     sources: Mapping[str, SourceState]
@@ -76,7 +82,14 @@ class Look(Struct, frozen=True, kw_only=True):
 
 def product_at(look: Look, name: str) -> str | None:
     """Return the full name of the product that an address names; None if there is none."""
-    return next((each for each in look.graph.products if slug(each) == name), None)
+    return at(look.graph.products, name)
+
+
+def at(names: Collection[str], address: str) -> str | None:
+    """Return the name with this slug; None if there is none."""
+    if address in names and slug(address) == address:
+        return address  # nearly all names are their own slugs
+    return next((name for name in names if slug(name) == address), None)
 
 
 @contextmanager
@@ -96,14 +109,39 @@ def looking(
         yield _look(workspace), workspace
 
 
+def is_as_before(look: Look) -> bool:
+    """Return whether nothing was declared, recorded or delivered since a look, but for time."""
+    with open_workspace(
+        look.environment, start=look.config.root, reads=False, last_good=True, before=look.manifest
+    ) as workspace:
+        if not look.stamp or workspace.catalog.database.stamp() != look.stamp:
+            return False
+        if look.manifest is None or workspace.project.manifest is not look.manifest:
+            return False
+        listings = {
+            file.path: file
+            for state in look.sources.values()
+            for file in without_racy_times(state, look.now).files
+        }
+        root = look.config.root
+        return all(
+            observe_source(root, source, listings) == look.sources[name]
+            for name, source in look.graph.sources.items()
+        )
+
+
 def _look(workspace: Workspace) -> Look:
     graph, environment = workspace.graph, workspace.environment
+    stamp = workspace.catalog.database.stamp()
     observed = workspace.observe()
     request = Request(products=frozenset(graph.products))
     steps = plan(graph, observed, request).steps
     promises = promises_of(workspace, observed, steps) if graph.has_promises else {}
     outdated = workspace.project.outdated
     reaches = as_of(graph, observed)
+    shown = {
+        status.plan.product: status for status in statuses(workspace, observed, steps, promises)
+    }
     return Look(
         config=workspace.config,
         environment=environment,
@@ -111,13 +149,13 @@ def _look(workspace: Workspace) -> Look:
         graph=graph,
         manifest=workspace.project.manifest,
         storage=workspace.storage,
-        statuses={
-            status.plan.product: status for status in statuses(workspace, observed, steps, promises)
-        },
+        stamp=stamp,
+        statuses=shown,
+        tones={name: tone_of(status) for name, status in shown.items()},
         promises=promises,
         pointers=workspace.catalog.pointers(environment),
         sources=observed.sources,
         reaches={name: reaches[name] for name in (*graph.products, *graph.sources)},
         incidents=incidents_of(workspace.catalog, graph, environment, closed=_CLOSED),
-        outdated=str(outdated) if outdated else "",
+        outdated=str(outdated or ""),
     )

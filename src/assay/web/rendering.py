@@ -16,7 +16,7 @@ from assay.web.links import Links
 from assay.web.look import Look
 
 FOLDER = Path(__file__).parent
-_LONGEST = 300  # characters of one cell
+_LONGEST = 120  # characters of one cell
 
 
 class Page(Struct, frozen=True, kw_only=True):

@@ -1,12 +1,12 @@
 """All pages of a project: which there are, and each by its address."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from assay.catalog import Catalog
 from assay.catalog.releases import releases_between
-from assay.web.links import slug
-from assay.web.look import Look
+from assay.web.links import may_begin, slug
+from assay.web.look import Look, at, product_at
 from assay.web.pages import front, others, product
 from assay.web.rendering import Page
 
@@ -17,25 +17,26 @@ def page_at(look: Look, catalog: Catalog, kind: str, name: str) -> Page | None:
     """Return the page about one thing, whose slug is `name`; None if there is no such thing."""
     match kind:
         case "product":
-            if full := _named(look.graph.products, name):
+            if full := product_at(look, name):
                 return product.product_page(look, catalog, full)
         case "source":
-            if full := _named(look.graph.sources, name):
+            if full := at(look.graph.sources, name):
                 return others.source_page(look, catalog, full)
         case "owner":
-            if owner := _named(owners(look), name):
+            if owner := at(owners(look), name):
                 return others.owner_page(look, owner)
         case "consumer":
-            if consumer := _named(look.consumers(), name):
+            if consumer := at(look.consumers(), name):
                 return others.consumer_page(look, consumer)
         case "domain":
-            if domain := _named(domains(look), name):
+            if domain := at(domains(look), name):
                 return others.domain_page(look, domain)
         case "rule":
             for each in look.graph.products.values():
-                for rule in each.contract.rules:
-                    if slug(others.rule_name(each, rule)) == name:
-                        return others.rule_page(look, catalog, each, rule)
+                if may_begin(name, each.name):  # a slug of each rule of a large project takes long
+                    for rule in each.contract.rules:
+                        if slug(others.rule_name(each, rule)) == name:
+                            return others.rule_page(look, catalog, each, rule)
         case "incident":
             for incident in look.incidents:
                 if str(incident.id) == name:
@@ -71,7 +72,9 @@ def all_pages(look: Look, catalog: Catalog) -> Iterator[Page]:
     yield others.runs_page(look, runs)
     yield from (others.run_page(look, catalog, run) for run in runs)
     begin = datetime.min.replace(tzinfo=UTC)
-    for release in releases_between(catalog.database, look.environment, begin, look.now, _RELEASES):
+    for release in releases_between(
+        catalog.database, look.environment, begin, look.now, _RELEASES, moves=others.MOVED
+    ):
         yield others.release_page(look, release)
 
 
@@ -84,11 +87,6 @@ def owners(look: Look) -> list[str]:
 def domains(look: Look) -> list[str]:
     """Return the domains of products and sources, sorted."""
     return sorted({each.domain for each in look.all_declared()})
-
-
-def _named(names: Iterable[str], wanted: str) -> str:
-    """Return the name with this slug; '' if there is none."""
-    return next((name for name in names if slug(name) == wanted), "")
 
 
 def missing_page(what: str) -> Page:

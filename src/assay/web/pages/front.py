@@ -8,7 +8,7 @@ from assay.catalog import Catalog
 from assay.catalog.releases import releases_between
 from assay.model import Product, Source
 from assay.plan.promise_state import State
-from assay.views.now import NowView, Tone, tone_of
+from assay.views.now import NowView, Tone
 from assay.views.view import View
 from assay.web.look import Look
 from assay.web.pages.product import now_view
@@ -16,6 +16,8 @@ from assay.web.rendering import Page
 
 _WRONG = 20  # products that the front page tells about
 _RELEASES = 15
+_MOVES = 6  # products of a release
+_INCIDENTS = 10
 ON_A_PAGE = 100
 
 
@@ -34,16 +36,16 @@ class Listed(View, frozen=True, kw_only=True):
 
 def front_page(look: Look, catalog: Catalog) -> Page:
     """Return the front page."""
-    listed = [listed_as(look, each) for each in look.all_declared()]
-    wrong = [each for each in listed if each.tone == Tone.BAD and each.kind == "product"]
-    roots = [each for each in wrong if look.statuses[each.name].plan.result != "held"]
-    shown: list[NowView] = [now_view(look, catalog, each.name) for each in roots[:_WRONG]]
+    wrong = [name for name in look.graph.order if look.tones[name] is Tone.BAD]
+    roots = [name for name in wrong if look.statuses[name].plan.result != "held"]
+    shown: list[NowView] = [now_view(look, catalog, name) for name in roots[:_WRONG]]
     risk = [
         promise
         for promise in look.promises.values()
         if not promise.inherited_from and promise.state in {State.AT_RISK, State.DUE}
     ]
     since = look.now - timedelta(days=1)
+    opened = [view for view in look.incidents if not view.closed]
     return Page(
         path="index",
         title=look.project,
@@ -53,12 +55,14 @@ def front_page(look: Look, catalog: Catalog) -> Page:
             "waiting": len(wrong) - len(roots),
             "more_wrong": len(roots) - len(shown),
             "at_risk": sorted(risk, key=lambda promise: str(promise.due))[:_WRONG],
+            "more_at_risk": max(0, len(risk) - _WRONG),
             "releases": releases_between(
-                catalog.database, look.environment, since, look.now, _RELEASES
+                catalog.database, look.environment, since, look.now, _RELEASES, moves=_MOVES
             ),
-            "open": [view for view in look.incidents if not view.closed],
+            "open": opened[:_INCIDENTS],
+            "more_open": max(0, len(opened) - _INCIDENTS),
             "products": len(look.graph.products),
-            "good": sum(each.tone == Tone.GOOD for each in listed if each.kind == "product"),
+            "good": sum(tone is Tone.GOOD for tone in look.tones.values()),
             "domains": sorted({each.domain for each in look.graph.products.values()}),
         },
     )
@@ -87,7 +91,7 @@ def listed_as(look: Look, declared: Product | Source) -> Listed:
         purpose=declared.purpose,
         owner=declared.owner,
         state=status.state,
-        tone=tone_of(status),
+        tone=look.tones[declared.name],
         as_of=_day(look, declared.name),
         promise=status.freshness,
     )

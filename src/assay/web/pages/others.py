@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from assay.catalog import Catalog
-from assay.catalog.releases import release_with, releases_of_run
-from assay.facts import Release
+from assay.catalog.releases import ReleaseHead, release_with, releases_of_run
 from assay.model import Product, Rule
 from assay.views.files import source_view
 from assay.views.incidents import IncidentView
@@ -19,6 +18,9 @@ from assay.web.plots import plotted
 from assay.web.rendering import Page
 
 RUNS = 100
+MOVED = 200  # products that the page of a release lists
+_RELEASES, _MOVES = 50, 20  # that the page of a run lists, and products of each
+_RULES, _USES, _INCIDENTS = 100, 100, 100
 _FILES = 50  # files of a source that a page lists
 
 
@@ -37,7 +39,7 @@ def source_page(look: Look, catalog: Catalog, name: str) -> Page:
             "promise": look.promises.get(name),
             "promises": promise_days(look, catalog, name),
             "incidents": [incident for incident in look.incidents if incident.about == name],
-            "readers": [look.graph.products[each] for each in look.graph.below.get(name, ())],
+            "readers": list(look.graph.below.get(name, ())),
             "drawing": drawn(look.graph, name),
         },
     )
@@ -78,7 +80,12 @@ def owner_page(look: Look, owner: str) -> Page:
         path=place("owner", owner),
         title=owner,
         template="owner.html",
-        values={"owner": owner, "listing": listing(look, owner, owned), "rules": rules},
+        values={
+            "owner": owner,
+            "listing": listing(look, owner, owned),
+            "rules": rules[:_RULES],
+            "more_rules": max(0, len(rules) - _RULES),
+        },
     )
 
 
@@ -92,7 +99,8 @@ def consumer_page(look: Look, name: str) -> Page:
         values={
             "consumer": name,
             "contact": next((c.contact for _, c in uses if c.contact), ""),
-            "uses": [(listed_as(look, product), consumer.decides) for product, consumer in uses],
+            "uses": [(listed_as(look, p), consumer.decides) for p, consumer in uses[:_USES]],
+            "more": max(0, len(uses) - _USES),
         },
     )
 
@@ -124,7 +132,10 @@ def incidents_page(look: Look) -> Page:
         path="incidents",
         title="Incidents",
         template="incidents.html",
-        values={"incidents": look.incidents},
+        values={
+            "incidents": look.incidents[:_INCIDENTS],
+            "more": max(0, len(look.incidents) - _INCIDENTS),
+        },
     )
 
 
@@ -152,12 +163,12 @@ def run_page(look: Look, catalog: Catalog, run: RunView) -> Page:
         values={
             "run": run,
             "came_out": came_out(run),
-            "releases": releases_of_run(catalog.database, run.run),
+            "releases": releases_of_run(catalog.database, run.run, _RELEASES, moves=_MOVES),
         },
     )
 
 
-def release_page(look: Look, release: Release) -> Page:
+def release_page(look: Look, release: ReleaseHead) -> Page:
     """Return the page of a release: the products whose published version it changed."""
     return Page(
         path=place("release", release.id),
@@ -167,6 +178,6 @@ def release_page(look: Look, release: Release) -> Page:
     )
 
 
-def release_numbered(look: Look, catalog: Catalog, id: int) -> Release | None:
+def release_numbered(look: Look, catalog: Catalog, id: int) -> ReleaseHead | None:
     """Return a release of the environment by its number; None if there is none."""
-    return release_with(catalog.database, look.environment, id)
+    return release_with(catalog.database, look.environment, id, moves=MOVED)

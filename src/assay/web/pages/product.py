@@ -20,6 +20,7 @@ from assay.web.days import Calendar, Mark, by_month
 from assay.web.lineage import drawn
 from assay.web.links import place
 from assay.web.look import Look
+from assay.web.pages.columns import MOST, column_rows
 from assay.web.plots import Plot, plotted
 from assay.web.rendering import Page
 
@@ -27,6 +28,8 @@ VERSIONS = 20  # that a page lists
 PLOTTED = 30  # versions of a plot
 _PROMISES = 130  # that a calendar shows
 _PARTS = 400
+_TELLING, _RULES = 20, 200  # rules that are shown with plot and rows, and in a list
+_INCIDENTS = 20
 _TONES = {
     Status.PASSED: Tone.GOOD,
     Status.WARNING: Tone.WARNING,
@@ -80,6 +83,8 @@ def product_page(look: Look, catalog: Catalog, name: str) -> Page:
     waivers = [
         waiver_view(waiver, look.now) for waiver in given_waivers(product, recorded, counting)
     ]
+    rows, columns = rule_rows(look, catalog, product), column_rows(product, published)
+    telling = [row for row in rows if row.telling][:_TELLING]
     return Page(
         path=place("product", name),
         title=name,
@@ -91,16 +96,17 @@ def product_page(look: Look, catalog: Catalog, name: str) -> Page:
             "published": published,
             "pointer": pointer,
             "versions": versions,
-            "rules": rule_rows(look, catalog, product),
+            "telling": telling,
+            "others": [row for row in rows if row not in telling][:_RULES],
+            "more_rules": max(0, len(rows) - len(telling) - _RULES),
             "failing": [rule.text for rule in rules_now(look, name) if rule.holds_back],
             "waivers": waivers,
-            "incidents": [view for view in look.incidents if view.about == name],
+            "incidents": [view for view in look.incidents if view.about == name][:_INCIDENTS],
             "promises": promise_days(look, catalog, name),
             "parts": part_days(look, published),
             "drawing": drawn(look.graph, name),
-            "columns": product.contract.columns,
-            "stored": {c.name: c.type for c in published.columns} if published else {},
-            "key": product.contract.key,
+            "columns": columns[:MOST],
+            "more_columns": max(0, len(columns) - MOST),
         },
     )
 
