@@ -201,8 +201,11 @@ def test_a_small_product_that_reads_itself_up_is_published(place: Any) -> None:
     [
         ("select * from sales_lines", True),
         ("select sum(presales) from lines -- of presales", True),
+        ("select sum(sales) as sales from sales_lines -- all sales", True),
         ("select * from sales.lines", False),
-        ('select * from "Sales".lines', False),
+        ("select * from sales -- the domain\n . lines", False),
+        ('select * from "Sales" /**/ .lines', False),
+        ('select * from "Sales" . lines', False),
         ("select setseed(0.5) from sales_lines", False),
     ],
 )

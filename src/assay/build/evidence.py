@@ -16,6 +16,7 @@ from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product
 from assay.plan.graph import Graph
 from assay.plan.states import published_version
 from assay.plan.verdicts import against, compared_with, judged_as_of, restated_rows_of
+from assay.rules.early import EarlyChecks
 from assay.rules.evidence import Evidence, PartEvidence
 from assay.rules.incremental.parts import VersionParts
 from assay.rules.incremental.remembered import has_no_findings, rules_digest
@@ -55,8 +56,12 @@ def judge_order(
     states: Mapping[str, object],
     catalog: Catalog,
     run: str,
+    early: EarlyChecks | None = None,
 ) -> JudgeOrder:
-    """Return the order to check a version; carrying it out needs no catalog."""
+    """Return the order to check a version; carrying it out needs no catalog.
+
+    It has no files where `early` says that all rules pass.
+    """
     observed = inputs.observed
     read = {name: states.get(name) for name in product.rule_inputs}
     digests = {name: s.digest for name, s in read.items() if isinstance(s, KnownInput)}
@@ -69,8 +74,9 @@ def judge_order(
         against=against(product, version, digests, observed),
         run=run,
         restated=restated_rows_of(version, observed.facts) if product.contract.closes else (),
+        answers=early.answers if early else {},
     )
-    if not needs_files(product, version):
+    if not needs_files(product, version) or (early and early.pass_all):
         return order
     return replace(
         order,

@@ -128,7 +128,9 @@ class Tasks:
 
         return self.undeclared.watched(product, done)
 
-    def _order(self, product: Product, version: Version) -> JudgeOrder:
+    def _order(
+        self, product: Product, version: Version, early: EarlyChecks | None = None
+    ) -> JudgeOrder:
         return judge_order(
             self.inputs,
             product,
@@ -136,6 +138,7 @@ class Tasks:
             states=self.schedule.states,
             catalog=self.workspace.catalog,
             run=self.run,
+            early=early,
         )
 
     def _judge(self, product: Product, order: JudgeOrder) -> JudgedVersion:
@@ -157,7 +160,7 @@ class Tasks:
             if built.version.bytes > _SMALL or self.workers.stopping.is_set():
                 return built
             with suppress(Exception):
-                judge = replace(self._order(product, built.version), passed=early.passed)
+                judge = self._order(product, built.version, early)
                 return replace(built, judged=self._judge(product, judge))
             return built
 

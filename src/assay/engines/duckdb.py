@@ -231,7 +231,9 @@ def before(query: str, inputs: Sequence[InputFiles], domain: str) -> str:
     the next query would see.
     """
     text = query.lower()
-    if re.search(rf"\b{re.escape(domain.lower())}\b", text) or "setseed" in text:
+    # The name of the domain before a dot; a comment may be between them.
+    qualified = rf'\b{re.escape(domain.lower())}\b"?\s*(\.|--|/\*)'
+    if re.search(qualified, text) or "setseed" in text:
         return ""
     if not inputs or any("." in files.alias for files in inputs):
         return ""

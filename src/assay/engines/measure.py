@@ -1,7 +1,7 @@
 """Measures staged files in one read: rows, columns, content digest, last event time."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from itertools import accumulate
 from pathlib import Path
@@ -71,16 +71,29 @@ def measure(
     return replace(measured, foreign_rows=row[-1] or 0) if is_foreign else measured
 
 
-def measure_and_count(
+class Questions(NamedTuple):
+    """What is asked of a staged file while it is measured.
+
+    `counts` are aggregates over its rows, and `queries` are queries over `this`, whose rows are
+    counted.
+    """
+
+    counts: Sequence[str] = ()
+    queries: Sequence[str] = ()
+
+
+def measure_and_ask(
     engine: DuckDB,
     file: Path,
     event_time: str,
     types: Mapping[str, str] | None,
-    queries: Sequence[str],
+    ask: Callable[[Sequence[Column]], Questions],
 ) -> tuple[Measured, list[int]]:
-    """Measure a staged file, and count the rows of queries over it (`this`), in one query.
+    """Measure a staged file and answer questions about its rows, in one query.
 
-    Without counts when one of the queries cannot be computed.
+    `ask` returns the questions for the columns of the file. The answers are the value of each
+    aggregate, then the number of rows of each query; there are none when one of them cannot be
+    computed.
     """
     import duckdb
 
@@ -88,24 +101,41 @@ def measure_and_count(
     with engine.cursor() as cursor:
         columns = _columns(cursor, staged, types or {})
         measures = _measures(columns, event_time, engine.until)
-        nulls = ", null" * (len(measures) - 1)  # all branches of a union have as many columns
-        branches = [f"select -1, {', '.join(measures)} from this"]
-        branches += [
-            f"select {number}, count(*){nulls} from (\n{query}\n)"
-            for number, query in enumerate(queries)
-        ]
-        counts: list[int] = []
+        counts, queries = ask(columns)
+        answers: list[int] = []
         row: Sequence[Any]
         try:
-            together = f"with this as materialized ({staged}) {' union all '.join(branches)}"
-            rows = {row[0]: row[1:] for row in cursor.execute(together).fetchall()}
-            counts = [rows[number][0] for number in range(len(queries))]
-            row = rows[-1]
+            row, answers = _answered(cursor, staged, measures, counts, queries)
         except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.InterruptException):
             raise
         except duckdb.Error:
             row = _one(cursor, f"select {', '.join(measures)} {staged}")
-    return _measured(engine, columns, event_time, row), counts
+    return _measured(engine, columns, event_time, row), answers
+
+
+def _answered(
+    cursor: "duckdb.DuckDBPyConnection",
+    staged: str,
+    measures: Sequence[str],
+    counts: Sequence[str],
+    queries: Sequence[str],
+) -> tuple[Sequence[Any], list[int]]:
+    """Return the values of `measures`, and the answers to `counts` and `queries`."""
+    values = ", ".join([*measures, *counts])
+    if not queries:
+        row = _one(cursor, f"select {values} {staged}")
+        return row[: len(measures)], [*row[len(measures) :]]
+    # All branches of a union have as many columns.
+    nulls = ", null" * (len(measures) + len(counts) - 1)
+    branches = [f"select -1, {values} from this"]
+    branches += [
+        f"select {number}, count(*){nulls} from (\n{query}\n)"
+        for number, query in enumerate(queries)
+    ]
+    together = f"with this as materialized ({staged}) {' union all '.join(branches)}"
+    rows = {row[0]: row[1:] for row in cursor.execute(together).fetchall()}
+    found = [rows[number][0] for number in range(len(queries))]
+    return rows[-1][: len(measures)], [*rows[-1][len(measures) :], *found]
 
 
 def _one(cursor: "duckdb.DuckDBPyConnection", query: str) -> Sequence[Any]:

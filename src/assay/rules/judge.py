@@ -4,7 +4,7 @@ Column names and types decide first. DuckDB, Polars and pandera then answer the 
 order; rules that are queries come last. Nothing here changes data.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from assay.amounts import allowed
@@ -30,16 +30,16 @@ def judge(
     engine: DuckDB,
     schema: Callable[[], Schema],
     *,
-    passed: Collection[str] = (),
+    answers: Mapping[str, Answer] | None = None,
 ) -> tuple[RuleResult, ...]:
     """Return the result of each rule of a product's contract, in the order of the contract.
 
-    The query rules `passed` (by text) are known to find no row. `schema` loads the checks of rules
-    that only pandera can judge. An exception inside a rule becomes the result of that rule. Raises
+    `answers` are those that are known already, by the rule's text. `schema` loads the checks of
+    rules that only pandera can judge. An exception inside a rule becomes the result of that rule. Raises
     BuildError or an error of DuckDB when memory or disk is exhausted.
     """
     judge = RuleJudge(product, evidence, engine, schema)
-    judge.answers |= {text: Answer(how="sql", failing=0) for text in passed}
+    judge.answers |= answers or {}
     return judge.run()
 
 
@@ -73,6 +73,8 @@ class RuleJudge:
 
     def answer(self) -> None:
         """Answer every rule that has no answer yet."""
+        if not self._unanswered():
+            return
         compiled = [
             rule
             for rule in compiled_rules(self.product, self.evidence.columns)

@@ -59,6 +59,12 @@ def repeats(way: Unique, table: str) -> str:
     return f"select coalesce(sum(n), 0)::bigint from ({groups})"
 
 
+def repeats_of_one(column: str) -> str:
+    """Return the aggregate that is 0 if no two rows are equal in a column."""
+    name = identifier(column)
+    return f"count(*) - count(distinct {name}) - cast(count(*) > count({name}) as bigint)"
+
+
 def repeated(way: Unique, table: str) -> str:
     """Return the condition that is true of the rows that are equal to another row."""
     names = [identifier(name) for name in way.columns]

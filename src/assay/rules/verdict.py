@@ -1,15 +1,16 @@
 """Checks one version, as a whole or part by part, and returns the verdict to record."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from assay.engines.damage import damage_reported, damaged
 from assay.engines.duckdb import DuckDB
 from assay.facts import PartFindings, Status, Verdict, Version, worst_status
 from assay.model import Product
 from assay.plan.restatements import RestatedRows, with_restated
+from assay.rules.answers import Answer
 from assay.rules.evidence import Evidence
 from assay.rules.identify import identified
 from assay.rules.incremental.parts import Judgement, VersionParts, judge_parts
@@ -28,8 +29,8 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     """Everything that a version is judged by.
 
     `against` is the digest of the other tables that its rules read. `parts` is None for a version
-    that is judged as a whole. `restated` says which failing rows may be published. The rules `passed`
-    (by text) are known to find no row.
+    that is judged as a whole. `restated` says which failing rows may be published. `answers` are those
+    that are known already, by the rule's text.
     """
 
     product: Product
@@ -39,7 +40,7 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     run: str
     parts: VersionParts | None = None
     restated: Sequence[RestatedRows] = ()
-    passed: frozenset[str] = frozenset()
+    answers: Mapping[str, Answer] = field(default_factory=dict)
 
     def judge_version(
         self, engine: DuckDB, schema: Callable[[], Schema], clock: Callable[[], datetime]
@@ -73,5 +74,5 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
     def _judge(self, engine: DuckDB, schema: Callable[[], Schema]) -> Judgement:
         if self.parts and self.parts.parts:
             return judge_parts(self.product, self.evidence, self.parts, engine, schema)
-        results = judge(self.product, self.evidence, engine, schema, passed=self.passed)
+        results = judge(self.product, self.evidence, engine, schema, answers=self.answers)
         return Judgement(results=results)
