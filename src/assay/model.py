@@ -375,6 +375,24 @@ class Naming(Struct, frozen=True, kw_only=True):
         return next(name for first, name in reversed(self.names) if first <= day)
 
 
+class Layout(Struct, frozen=True, kw_only=True):
+    """How some files of a source differ from the others.
+
+    - `path_regex`: regular expression of their paths; '' for any.
+    - `since`, `until`: their first and last day (`2021-01-15`); '' for any.
+    - `dialect`: how their text is written.
+    - `missing`: the columns that they do not have.
+    - `renamed`: what they call columns, by column.
+    """
+
+    path_regex: str = ""
+    since: str = ""
+    until: str = ""
+    dialect: Dialect = Dialect()
+    missing: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """Files that are made elsewhere: observed, never built.
 
@@ -390,6 +408,7 @@ class Source(Struct, frozen=True, kw_only=True):
     - `event_time`: the column with the business time of a row; '' for none.
     - `namings`: the columns that not all files have, or not by this name, by the day of the file.
     - `optional`: the columns that a file may lack.
+    - `layouts`: how some files differ; each file has the first that fits.
     - `dated`: the placeholder that says the day of a file, and its grain; None without one.
     - `freshness`: until when new data is promised.
     - `poll`: seconds between two looks at the files while `products run` runs; 0 for its default.
@@ -412,6 +431,7 @@ class Source(Struct, frozen=True, kw_only=True):
     event_time: str = ""
     namings: tuple[Naming, ...] = ()
     optional: tuple[str, ...] = ()
+    layouts: tuple[Layout, ...] = ()
     dated: Partition | None = None
     freshness: Freshness | None = None
     poll: float = 0.0

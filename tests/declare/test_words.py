@@ -32,7 +32,9 @@ def test_every_keyword_of_a_product_is_explained() -> None:
     assert parameters(sql_product) <= explained(sql_product.__doc__)
 
 
-@pytest.mark.parametrize("function", [calendar, parts, source.file, source.files, *RULES])
+@pytest.mark.parametrize(
+    "function", [calendar, parts, source.file, source.files, source.layout, *RULES]
+)
 def test_every_keyword_of_its_own_is_explained(function: Callable[..., Any]) -> None:
     assert parameters(function) - COMMON <= explained(function.__doc__)
 

@@ -186,6 +186,66 @@ def test_the_same_content_is_good_on_one_day_and_not_on_another(shop: Place) -> 
     assert "no line has the key 'total'" in shop.materialize("shop.whole")["shop.whole"]["error"]
 
 
+def test_layouts_by_day_and_by_pattern_are_one_source(shop: Place) -> None:
+    shop.write(
+        "products/shop.py",
+        """
+import polars as pl
+from assay import Column, product, source, sql_product
+raw = source.files("in/**/{day:date}.csv", columns={
+    "id": "bigint", "net": "decimal(9, 2)", "text": "varchar", "note": "varchar", "at": Column("date", format="%d.%m.%Y"),
+}, layouts=[
+    source.layout("in/old/*", names=["id", "net", "text"], header=False, missing=["note", "at"], null_values=["-"]),
+    source.layout(since="2021-02-01", until="2021-02-02", separator=";", decimal_separator=",",
+                  renamed={"note": "remark", "text": "note", "at": "on"}, encoding="latin-1"),
+])
+sql_product("whole", "select * from raw", owner="o")
+sql_product("parts", "select * from raw", owner="o", each="raw")
+@product(owner="o")
+def frame(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw
+""",
+    )
+    shop.write("in/old/2021-02-01.csv", "1,1.50,-\n")  # the first layout that fits
+    coded = shop.root / "in/2021-02-02.csv"
+    coded.write_bytes("remark;id;net;note;on\nr;2;2,50;né;01.02.2021\n".encode("latin-1"))
+    shop.write("in/2021-02-03.csv", "id,net,text,note,at\n3,3.50,-,n,02.02.2021\n")
+    assert shop.materialize()[""]["exit_code"] == 0
+    for name in ("whole", "parts", "frame"):
+        rows = shop.query(f"select * from {name} order by id")
+        assert [tuple(row.values()) for row in rows] == [
+            (1, "1.50", None, None, None, "2021-02-01"),
+            (2, "2.50", "né", "r", "2021-02-01", "2021-02-02"),
+            (3, "3.50", "-", "n", "2021-02-02", "2021-02-03"),
+        ]
+    shop.write("in/2021-02-01.csv", "id;net;text;remark;on\n")
+    error = shop.materialize("whole")["shop.whole"]["error"]
+    assert "in/2021-02-01.csv, line 1: it should have a column 'note'" in error
+
+
+def test_mistakes_in_layouts_are_told_at_once(shop: Place) -> None:
+    layouts = {
+        'separator=";"': "layout 1: it is of all files",
+        '"a/*", since="2021-01-01"': "layout 2: since= and until= are by the day of a file",
+        '"a/*", missing=["y"]': "layout 3: there is no column 'y'",
+        '"a/*", missing=["x"], renamed={"x": "y"}': "layout 4: column 'x' is both missing and",
+        '"a/*", renamed={"x": "z"}': "layout 5: two columns are called 'z'",
+        '"a/*", separator=";", quote_char=";"': "layout 6: quote_char= and separator= are both",
+    }
+    given = ", ".join(f"source.layout({each})" for each in layouts)
+    declared = (
+        f"raw = source.files('*.csv', columns={{'x': 'bigint', 'z': 'bigint'}}, layouts=[{given}])"
+    )
+    shop.write("products/shop.py", f"from assay import source\n{declared}\n")
+    told = " ".join(shop.run("ls").err.split())
+    for words in layouts.values():
+        assert words in told
+    wrong = "layouts=[source.layout('a/*', separator='ab')]"
+    declared = f"raw = source.files('*.csv', columns={{'x': 'bigint'}}, {wrong})"
+    shop.write("products/shop.py", f"from assay import source\n{declared}\n")
+    assert "separator= should be one character" in shop.run("ls").err
+
+
 MISTAKES = {
     ('"in/*.csv"', 'Column("bigint", since="2021-01-01")'): "the pattern has no day",
     ('"in/{day:date}.csv"', 'Column("bigint", was="y")'): "Give since= the first day",

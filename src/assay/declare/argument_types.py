@@ -13,6 +13,7 @@ from assay.declare.words import (
     DeclaredFunction,
     DialectDeclaration,
     FileDeclaration,
+    LayoutDeclaration,
     PartsDeclaration,
     ProductDeclaration,
     RuleDeclaration,
@@ -165,6 +166,12 @@ def _is_columns(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value) and all(map(is_text, value))
 
 
+def _is_renamed(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    return all(is_text(column) and is_text(name) and name for column, name in value.items())
+
+
 def _is_builder(value: Any) -> bool:
     return isinstance(value, str) or callable(value)
 
@@ -200,6 +207,7 @@ def _is_dates(value: Any) -> bool:
 
 
 _TEXT = _Type(is_text, "a text")
+_DAY = _Type(lambda value: is_text(value) or type(value) is date, "a day such as '2021-01-15'")
 _CHARACTER = _Type(_is_character, "one character")
 _BOOL = _Type(_is_bool, "True or False")
 _INPUT = _Type(_is_input, "the name of an input")
@@ -263,6 +271,9 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "columns": _Type(_is_columns, "a mapping of each column to its type"),
         "format": _optional(_TEXT),
         "dialect": _Type(lambda _: True, ""),
+        "layouts": _list_of(
+            _Type(_exactly(LayoutDeclaration), "source.layout(...)"), "source.layout(...)"
+        ),
         "owner": _TEXT,
         "purpose": _TEXT,
         "freshness": _FRESHNESS,
@@ -271,6 +282,14 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "access": _ACCESS,
         "rules": _RULES,
         "keep": _BOOL,
+    },
+    LayoutDeclaration: {
+        "pattern": _TEXT,
+        "since": _DAY,
+        "until": _DAY,
+        "missing": _list_of(_TEXT, "names of columns"),
+        "renamed": _Type(_is_renamed, "a mapping of columns to the names that these files have"),
+        "dialect": _Type(lambda _: True, ""),
     },
     DialectDeclaration: {
         "separator": _CHARACTER,

@@ -10,9 +10,7 @@ from assay.model import Naming, Partition, Where
 from assay.plan.parts import Template, first_day, key_of_day, last_day
 
 _DATED = ("day", "month", "year")  # the finest first
-_NO_DAY_HINT = (
-    "Write the day into the pattern, such as 'data/{day:date}.csv', or say optional=True."
-)
+NO_DAY_HINT = "Write the day into the pattern, such as 'data/{day:date}.csv'."
 
 
 def dated_by(path: Template) -> Partition | None:
@@ -49,22 +47,25 @@ def _wrong(column: Column, dated: Partition | None, in_path: Collection[str]) ->
     """Return what is wrong with since=, until= and was= of a column, and a hint; '' for nothing."""
     if dated is None:
         used = next(word for word in ("since", "until", "was") if getattr(column, word))
-        return f"{used}= is by the day of a file, and the pattern has no day", _NO_DAY_HINT
+        return (
+            f"{used}= is by the day of a file, and the pattern has no day",
+            f"{NO_DAY_HINT} Or say optional=True.",
+        )
     for word in ("since", "until"):
         given = getattr(column, word)
-        if given and _day(given) is None:
+        if given and day_of(given) is None:
             return f"{word}={given!r} is no day", "Write it as '2021-01-15'."
-    since, until = _day(column.since), _day(column.until)
+    since, until = day_of(column.since), day_of(column.until)
     if column.was and not since:
         return "was= is the name before since=, which is not given", "Give since= the first day."
     if since and until and since > until:
         return f"it is since {since} and until {until}, which is before", ""
     if column.was.lower() in in_path:
         return f"was={column.was!r} is the name of a placeholder", "Name the placeholder otherwise."
-    return _wrong_period(since, until, dated.grain)
+    return wrong_period(since, until, dated.grain)
 
 
-def _wrong_period(since: date | None, until: date | None, grain: str) -> tuple[str, str]:
+def wrong_period(since: date | None, until: date | None, grain: str) -> tuple[str, str]:
     """Return what is wrong with days within a period that one file holds; '' for nothing."""
     first = first_day(key_of_day(since, grain), grain) if since else None
     last = last_day(key_of_day(until, grain), grain) if until else None
@@ -81,7 +82,7 @@ def _wrong_period(since: date | None, until: date | None, grain: str) -> tuple[s
     return "", ""
 
 
-def _day(given: Any) -> date | None:
+def day_of(given: Any) -> date | None:
     """Return a day that is given as a date or a text; None for none."""
     if type(given) is date:
         return given
@@ -92,7 +93,7 @@ def _day(given: Any) -> date | None:
 
 
 def _naming(column: str, declared: Column) -> Naming:
-    since, until = _day(declared.since), _day(declared.until)
+    since, until = day_of(declared.since), day_of(declared.until)
     names = [("", declared.was if since else column)]
     if since:
         names.append((since.isoformat(), column))

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from assay.declare.calendars import Calendars
 from assay.declare.columns import read_columns
+from assay.declare.layouts import LayoutReader
 from assay.declare.names import Names
 from assay.declare.namings import dated_by, read_namings
 from assay.declare.promises import read_freshness
@@ -54,17 +55,19 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
     format = _format(name, declared, where, names)
     read = read_columns(name, declared.columns, where, names)
     columns, formats = read.columns, read.formats
-    wrong = [*problems(declared, format, columns, formats)]
+    assert declared.dialect is not None
+    wrong = [*problems(declared.dialect, declared.pattern, format, columns, formats)]
     for message, hint in wrong:
         names.report(f"{name}: {message}", where, hint)
-    assert declared.dialect is not None
+    layouts = LayoutReader(declared, format, columns, formats, path).read(name, where, names)
     dialect = Dialect() if wrong else read_dialect(declared.dialect, columns, formats)
     path_columns = _path_columns(path, columns)
     _check_event_time(name, declared, path, columns, names)
     namings = read_namings(name, read, path, where, names)
     reading = _reading_digest(dialect, format, columns, path, path_columns)
-    if namings or read.optional:
-        reading = digest([reading, to_builtins(namings), read.optional])
+    if namings or read.optional or layouts:
+        varying = [to_builtins(namings), read.optional, to_builtins(layouts, enc_hook=str)]
+        reading = digest([reading, *varying])
     return Source(
         name=name,
         where=where,
@@ -82,7 +85,8 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
         event_time=declared.event_time,
         namings=namings,
         optional=read.optional,
-        dated=dated_by(path) if namings else None,
+        layouts=layouts,
+        dated=dated_by(path) if namings or layouts else None,
     )
 
 

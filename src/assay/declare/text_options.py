@@ -4,7 +4,7 @@ import codecs
 import re
 from collections.abc import Iterator, Mapping
 
-from assay.declare.words import DialectDeclaration, SourceDeclaration
+from assay.declare.words import DialectDeclaration
 from assay.model import Column, Dialect
 from assay.plan.names import nearest
 
@@ -36,15 +36,14 @@ _NO_ENCODINGS = {"utf-7", "idna", "punycode", "unicode_escape", "raw_unicode_esc
 
 
 def problems(
-    source: SourceDeclaration,
+    declared: DialectDeclaration,
+    pattern: str,
     format: str,
     columns: tuple[Column, ...],
     formats: Mapping[str, str],
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the options of a source, and a hint."""
-    declared = source.dialect
-    assert declared is not None
-    if declared.member and not source.pattern.endswith(".zip"):
+    """Yield what is wrong with the options of files of a pattern and format, and a hint."""
+    if declared.member and not pattern.endswith(".zip"):
         yield "member= is for .zip files", "Leave it out."
     unused = {"parquet": (*_OF_CSV, *_OF_TEXT, "member"), "jsonl": _OF_CSV, "json": _OF_CSV}
     for option in unused.get(format, ()):

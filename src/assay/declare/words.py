@@ -57,21 +57,33 @@ class CalendarDay(Struct, frozen=True, kw_only=True, eq=False):
 class DialectDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     """How the text of a source's files is written, as the arguments of `source.files` say it."""
 
-    separator: str
-    quote_char: str | None
-    escape: str | None
-    header: bool
-    names: Sequence[str]
-    skip_rows: int
-    comment_prefix: str | None
-    null_values: Sequence[str]
-    allow_quoted_nulls: bool
-    decimal_separator: str
-    thousands: str | None
-    date_format: str
-    timestamp_format: str
-    encoding: str
-    member: str
+    separator: str = ","
+    quote_char: str | None = '"'
+    escape: str | None = None
+    header: bool = True
+    names: Sequence[str] = ()
+    skip_rows: int = 0
+    comment_prefix: str | None = None
+    null_values: Sequence[str] = ()
+    allow_quoted_nulls: bool = True
+    decimal_separator: str = "."
+    thousands: str | None = None
+    date_format: str = ""
+    timestamp_format: str = ""
+    encoding: str = "utf-8"
+    member: str = ""
+
+
+class LayoutDeclaration(Struct, frozen=True, kw_only=True, eq=False):
+    """How some files of a source differ from the others; of `dialect`, only what is `given` counts."""
+
+    pattern: str
+    since: str | date
+    until: str | date
+    missing: Sequence[str]
+    renamed: Mapping[str, str]
+    dialect: DialectDeclaration
+    given: frozenset[str]
 
 
 class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
@@ -91,6 +103,7 @@ class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     poll: str | float | None = None
     access: str = "public"
     dialect: DialectDeclaration | None = None
+    layouts: Sequence[LayoutDeclaration] = ()
     contract: Any = None
     rules: Sequence["RuleDeclaration"] = ()
     keep: bool = False
@@ -413,6 +426,26 @@ def parts(of: Any = "", *, back: int = 0, all: bool = False) -> PartsDeclaration
     return PartsDeclaration(of=of, back=back, all=all)
 
 
+class TextKeywords(TypedDict, total=False):
+    """The keywords of `source.files` that say how text is written."""
+
+    separator: str
+    quote_char: str | None
+    escape: str | None
+    header: bool
+    names: Sequence[str]
+    skip_rows: int
+    comment_prefix: str | None
+    null_values: Sequence[str]
+    allow_quoted_nulls: bool
+    decimal_separator: str
+    thousands: str | None
+    date_format: str
+    timestamp_format: str
+    encoding: str
+    member: str
+
+
 class source:  # noqa: N801  (a namespace that reads like the noun)
     """Declares sources: files that are read, and never built."""
 
@@ -439,6 +472,7 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         timestamp_format: str = "",
         encoding: str = "utf-8",
         member: str = "",
+        layouts: Sequence[LayoutDeclaration] = (),
         owner: str = "",
         purpose: str = "",
         freshness: Freshness | None = None,
@@ -488,6 +522,7 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
             Default: as in ISO 8601.
         encoding (str): such as "utf-16", "latin-1" or "cp1252". Default "utf-8".
         member (str): a glob of the files in each .zip that are read. Default: the only one.
+        layouts (list of source.layout): how some of the files differ. Default ().
         owner (str), purpose (str): who delivers the files, and what for. Default "".
         freshness (Freshness): by when new files are promised. Default None.
         event_time (str): the column or placeholder that says how far the data reaches. Default "":
@@ -523,6 +558,7 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
                 contract=contract,
                 rules=rules,
                 keep=keep,
+                layouts=layouts,
                 dialect=DialectDeclaration(
                     separator=separator,
                     quote_char=quote_char,
@@ -541,6 +577,41 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
                     member=member,
                 ),
             )
+        )
+
+    @staticmethod
+    def layout(
+        pattern: str = "",
+        *,
+        since: str | date = "",
+        until: str | date = "",
+        missing: Sequence[str] = (),
+        renamed: Mapping[str, str] | None = None,
+        **text: Unpack[TextKeywords],
+    ) -> LayoutDeclaration:
+        """Declare how some files of a source differ; each file has the first layout that fits it.
+
+            old = source.layout(until="2019-12-31", separator=";", decimal_separator=",")
+            sales = source.files("sales/{day:date}.csv", columns=columns, layouts=[old])
+
+        pattern (str): a glob of the paths of these files, as that of the source. Default "": all.
+        since, until (str or date): the first and the last day of these files, which the pattern of
+            the source has a placeholder for. Default "": any.
+        missing (list of str): columns that these files do not have; they are null. Default ().
+        renamed (mapping of str): what these files call columns, by column. Default None.
+
+        Other keywords are those of `source.files` for text, such as `separator`, `null_values` or
+        `encoding`; what is not given is as for the other files.
+        """
+        _check_keywords("source.layout", text, {*TextKeywords.__annotations__})
+        return LayoutDeclaration(
+            pattern=pattern,
+            since=since,
+            until=until,
+            missing=missing,
+            renamed={} if renamed is None else renamed,
+            dialect=DialectDeclaration(**text),
+            given=frozenset(text),
         )
 
     @staticmethod

@@ -20,6 +20,8 @@ from assay.model import (
     Freshness,
     Input,
     Kind,
+    Layout,
+    Naming,
     Partition,
     Product,
     Rule,
@@ -64,6 +66,7 @@ PRODUCT = Product(
     release_group="night",
     partition=Partition(names=("day",), grain="day"),
 )
+RENAMED = Naming(column="id", names=(("", "number"), ("2021-01-15", "id")))
 SOURCE = Source(
     name="shop.raw",
     where=WHERE,
@@ -306,6 +309,9 @@ CASES = [
     Case(Source, "columns", source(columns=columns(ID, ("discount", "DOUBLE"))), B, C),
     Case(Source, "columns", source(columns=columns(("id", "INTEGER"))), B, C),
     Case(Source, "dialect", source(dialect=Dialect(separator=";")), B, B),
+    Case(Source, "namings", source(namings=(RENAMED,)), B, B),
+    Case(Source, "optional", source(optional=("id",)), C, B),
+    Case(Source, "layouts", source(layouts=(Layout(until="2020-12-31"),)), B, B),
     Case(Dialect, "null_values", source(dialect=Dialect()), B, C),
     Case(Dialect, "separator", source(dialect=dialect(separator=";")), B, B),
     Case(Dialect, "quote_char", source(dialect=dialect(quote_char="'")), B, B),

@@ -4,6 +4,7 @@ The files are grouped by shape. Each group is read as a source that declares wha
 column that they do not have is null.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from assay.engines.quoting import identifier
 from assay.engines.tables import InputFiles, Shape, StoredTable
 from assay.errors import SourceFault
-from assay.model import Naming, Source
+from assay.model import Layout, Naming, Source
 from assay.plan.digests import digest
 from assay.plan.parts import first_day, keys_of
 
@@ -23,19 +24,22 @@ def by_shape(files: InputFiles, paths: Sequence[Path]) -> list[InputFiles]:
     """Return these files of a source by shape, in order; sources of one shape as they are."""
     source = files.source
     assert source is not None
-    if files.shape or not source.namings:
+    if files.shape or not (source.namings or source.layouts):
         return [_of_paths(files, paths)]
-    day_of = _day_of(files)
-    shapes: dict[str, Shape] = {}
+    day_of, layout_of = _day_of(files), _layout_of(files)
+    narrowed: dict[tuple[str, int], tuple[Shape, Source]] = {}
     groups: dict[str, list[Path]] = {}
+    by_key = {}
     for path in paths:
         day = day_of(path)
-        if day not in shapes:
-            shapes[day] = _shape(source, day)
-        groups.setdefault(shapes[day].key, []).append(path)
-    by_key = {shape.key: shape for shape in shapes.values()}
+        kind = day, layout_of(path, day)
+        if kind not in narrowed:
+            narrowed[kind] = _narrowed(source, *kind)
+        shape = narrowed[kind][0]
+        by_key[shape.key] = narrowed[kind]
+        groups.setdefault(shape.key, []).append(path)
     return [
-        replace(_of_paths(files, group), source=_narrowed(source, by_key[key]), shape=by_key[key])
+        replace(_of_paths(files, group), source=by_key[key][1], shape=by_key[key][0])
         for key, group in groups.items()
     ]
 
@@ -74,24 +78,42 @@ def _day_of(files: InputFiles) -> Callable[[Path], str]:
     return day_of
 
 
-def _shape(source: Source, day: str) -> Shape:
-    """Return the shape of the files of a day."""
-    names, absent = {column.name: column.name for column in source.columns}, list[str]()
-    for naming in source.namings:
-        if name := naming.at(day):
-            names[naming.column] = name
-        else:
-            del names[naming.column]
-    for naming in source.namings:
-        absent += {name for _, name in naming.names if name} - {*names.values(), *absent}
-    return Shape(digest([names, absent])[:16], names, tuple(sorted(absent)))
+def _layout_of(files: InputFiles) -> Callable[[Path, str], int]:
+    """Return a function from the path and the day of a file to the number of its layout; -1: none."""
+    source = files.source
+    assert source is not None
+    layouts = [
+        (re.compile(layout.path_regex or ".*", re.DOTALL), layout) for layout in source.layouts
+    ]
+    below = f"{files.root}/"
+
+    def layout_of(path: Path, day: str) -> int:
+        for number, (regex, layout) in enumerate(layouts):
+            is_then = layout.since <= day and (not layout.until or day <= layout.until)
+            if is_then and regex.fullmatch(str(path).removeprefix(below)):
+                return number
+        return -1
+
+    return layout_of
 
 
-def _narrowed(source: Source, shape: Shape) -> Source:
-    """Return a source as it would be declared if all of its files were of one shape."""
-    names, dialect = shape.names, source.dialect
-    declared = {column.name for column in source.columns}
-    return replace(
+def _narrowed(source: Source, day: str, number: int) -> tuple[Shape, Source]:
+    """Return the shape of files of a day and a layout, and a source whose files are all of it."""
+    layout = source.layouts[number] if number >= 0 else Layout(dialect=source.dialect)
+    names = {column.name: column.name for column in source.columns}
+    names |= {naming.column: naming.at(day) for naming in source.namings} | dict(layout.renamed)
+    names = {c: name for c, name in names.items() if name and c not in layout.missing}
+    declared = {column.name: {column.name} for column in source.columns}
+    for naming in source.namings:
+        declared[naming.column] |= {name for _, name in naming.names if name}
+    changing = {naming.column for naming in source.namings} | {
+        *layout.missing,
+        *dict(layout.renamed),
+    }
+    known = {name for column in changing for name in declared[column]}
+    dialect = layout.dialect
+    shape = Shape(digest([names, number])[:16], names, tuple(sorted(known - {*names.values()})))
+    return shape, replace(
         source,
         columns=tuple(replace(c, name=names[c.name]) for c in source.columns if c.name in names),
         optional=tuple(names[name] for name in source.optional if name in names),
@@ -171,5 +193,6 @@ def _days(naming: Naming) -> str:
 
 def early(source: Source, place: str, name: str) -> SourceFault:
     """Return the fault of a file with a column that it must not have, by its day."""
-    problem = f"{place}: it has a column {name!r}, which files of its day should not have"
-    return SourceFault(source.name, problem, hint=advice(source, name))
+    problem = f"{place}: it has a column {name!r}, which files like it should not have"
+    hint = advice(source, name) or "Mend the file, or correct the layouts of the source."
+    return SourceFault(source.name, problem, hint=hint)

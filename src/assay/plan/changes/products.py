@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from assay.model import Access, Consumer, Dialect, Kind, Partition, Product, Source
+from assay.model import Access, Consumer, Dialect, Kind, Naming, Partition, Product, Source
 from assay.plan.changes.fields import ASPECTS, DIALECT
 from assay.plan.changes.values import Moved, Role, Way, moved, ranked
 
@@ -120,6 +120,7 @@ def source_changes(before: Source, now: Source) -> Iterator[Moved]:
         if one != two:
             yield _demand("files", Way.OTHER, f"{words} {moved(one, two)}")
     yield from _dialect(before.dialect, now.dialect)
+    yield from _shapes(before, now)
     if before.partition != now.partition:
         words = moved(partition_words(before.partition), partition_words(now.partition))
         yield _demand("partition", Way.OTHER, f"parts {words}")
@@ -142,6 +143,31 @@ def _dialect(before: Dialect, now: Dialect) -> Iterator[Moved]:
         way = Way.OTHER if gone and new else Way.STRONGER if gone else Way.WEAKER
         words = moved(_quoted(before.null_values), _quoted(now.null_values))
         yield _demand("null values", way, f"read as missing: {words}")
+
+
+def _shapes(before: Source, now: Source) -> Iterator[Moved]:
+    """Yield the changes of which files have which columns, by which names, and in which layout."""
+    old, new = ({n.column: n for n in each.namings} for each in (before, now))
+    for column in sorted(old.keys() | new.keys()):
+        if old.get(column) != new.get(column):
+            words = moved(*(_named(each.get(column)) for each in (old, new)))
+            yield _demand("files", Way.OTHER, f"column {column} in files: {words}")
+    for column in sorted({*before.optional} ^ {*now.optional}):
+        way = Way.WEAKER if column in now.optional else Way.STRONGER
+        words = "may be missing" if column in now.optional else "has to be there"
+        yield _demand("files", way, f"column {column} in files: {words}")
+    if before.layouts != now.layouts:
+        counts = moved(str(len(before.layouts)), str(len(now.layouts)))
+        words = counts if len(before.layouts) != len(now.layouts) else "changed"
+        yield _demand("files", Way.OTHER, f"layouts of files: {words}")
+
+
+def _named(naming: Naming | None) -> str:
+    """Return the names of a column in files, by day; '' for its own name in all."""
+    names = naming.names if naming else ()
+    return ", ".join(
+        f"{name or 'not there'}{f' since {day}' if day else ''}" for day, name in names
+    )
 
 
 def _plain(value: object) -> str:
