@@ -124,17 +124,18 @@ def test_what_cannot_be_profiled(place: Place, name: str, told: str) -> None:
     assert told in ran.err
 
 
-def test_a_list_is_left_to_be_written_by_hand(place: Place) -> None:
+def test_a_map_is_left_to_be_written_by_hand(place: Place) -> None:
     place.write(
         "products/sales.py",
-        "sql_product('p', 'select 1 as x, [1] as l, {a: 1} as s', owner='o')",
+        "sql_product('p', 'select 1 as x, map {1: 2} as m, [make_time(10, 0, 0)] as t, [1] as l', owner='o')",
         header=True,
     )
     place.materialize()
     code = place.run("suggest", "p").out
     schema, _ = schema_of(code)
-    assert list(schema.columns) == ["x"]
-    assert "# l: INTEGER[]: a type to be written by hand" in code
+    assert list(schema.columns) == ["x", "l"]
+    assert "# m: MAP(INTEGER, INTEGER): a type to be written by hand" in code
+    assert "# t: TIME[]: a type to be written by hand" in code
 
 
 def test_what_most_rows_meet_becomes_a_rule(place: Place) -> None:

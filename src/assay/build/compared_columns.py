@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.engines.difference import is_number
+from assay.engines.nested import same_type
 from assay.errors import UsageError
 from assay.facts import Version
 from assay.model import Column, Product
@@ -77,7 +78,7 @@ def compared_columns(
         retyped=tuple(
             f"{name} {before[name].type} -> {after[name].type}"
             for name in common
-            if after[name].type != before[name].type
+            if not same_type(after[name].type, before[name].type)
         ),
         key=tuple(key),
         measures=options.measures or tuple(measures),

@@ -10,13 +10,16 @@ from msgspec.structs import replace
 from assay import model
 from assay.declare.argument_types import is_text
 from assay.declare.names import Names
+from assay.engines.nested import nested_column
 from assay.engines.types import source_column
 from assay.model import Where
 
 _TYPE_HINT = (
     "Give a type as in SQL, such as 'bigint' or 'decimal(18, 2)', or of Polars, such as pl.Int64;"
     ' a pair of a type and a description, such as ("bigint", "units sold");'
-    ' or Column("date", format="%d.%m.%Y").'
+    ' or Column("date", format="%d.%m.%Y"). Lists and structs are \'varchar[]\' and'
+    " 'struct(x bigint)', or pl.List and pl.Struct: of numbers, texts, booleans, days and timestamps"
+    " (in microseconds; with a zone, that is UTC)."
 )
 
 
@@ -68,7 +71,8 @@ def read_columns(name: str, declared: Mapping[str, Any], where: Where, names: Na
             names.report(f"{name}: column {column!r}: {wrong}", where)
             continue
         try:
-            read = source_column(str(column), wanted.type)
+            text = str(column)
+            read = source_column(text, wanted.type) or nested_column(text, wanted.type)
         except (AttributeError, TypeError):
             read = None
         if read is None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from assay.declare.words import DialectDeclaration
+from assay.engines.nested import is_nested
 from assay.model import Column, Dialect
 from assay.plan.names import nearest
 
@@ -52,6 +53,12 @@ def problems(
             yield f"{option}= is not for files of format {format!r}", "Leave it out."
     yield from _signs(declared)
     yield from _positions(declared, columns)
+    for column in columns if format == "csv" else ():
+        if is_nested(column.type):
+            yield (
+                f"column {column.name!r} is {column.type}, and CSV has no lists or structs",
+                "Declare it as 'varchar', and take the text apart in a product.",
+            )
     if _codec(declared.encoding) is None:
         yield f"encoding={declared.encoding!r} is no encoding of text", _ENCODING_HINT
     written = _formats(declared, columns, formats)

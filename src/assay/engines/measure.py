@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import replace
 
 from assay.engines.duckdb import DuckDB, keyed, number_of_row, numbered, parquet
+from assay.engines.nested import same_type
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import Measured, StoredTable
 from assay.errors import ResultRefused
@@ -292,9 +293,7 @@ def _columns(
 
 
 def _column(name: str, read: str, written: str) -> Column:
-    # The engines quote the names of fields differently.
-    same = written.replace('"', "") == read.replace('"', "")
-    return Column(name=name, type=read, logical="" if same else written)
+    return Column(name=name, type=read, logical="" if same_type(written, read) else written)
 
 
 def _hashed(column: Column) -> str:

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.engines import nested
 from assay.engines.formats import parquet as parquetfiles
 from assay.engines.formats.pathcolumns import path_columns
 from assay.engines.formats.shapes import by_shape
+from assay.engines.nested import is_nested, tree_of
 from assay.engines.tables import InputFiles, StoredTable
 from assay.engines.types import casts, from_polars, has_same_type_in_duckdb, of_column, to_polars
-from assay.model import Source
+from assay.model import Column, Source
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,7 +30,12 @@ def scan(files: InputFiles) -> "pl.LazyFrame":
         by_path = {column.name: of_column(column) for column in files.source.path_columns}
         return pl.LazyFrame(schema=declared | by_path)
     frames = [
-        _as_declared(group, declared, alike.shape.names if alike.shape else {}, path_columns(files))
+        _as_declared(
+            group,
+            files.source.columns,
+            alike.shape.names if alike.shape else {},
+            path_columns(files),
+        )
         for alike in by_shape(files, files.paths)
         for group in parquetfiles.by_schema(alike, alike.paths)
     ]
@@ -37,30 +44,40 @@ def scan(files: InputFiles) -> "pl.LazyFrame":
 
 def _as_declared(
     group: parquetfiles.Group,
-    declared: Mapping[str, "pl.DataType | type[pl.DataType]"],
+    declared: Sequence[Column],
     names: Mapping[str, str],
     from_paths: Sequence["pl.Expr"],
 ) -> "pl.LazyFrame":
     """Return the rows of a group with the declared columns; `names` are those in its files."""
     import polars as pl
 
-    stored = {name: names.get(name, name) for name in declared}
+    stored = {column.name: names.get(column.name, column.name) for column in declared}
     nulls = [
-        pl.lit(None, dtype).alias(n)
-        for n, dtype in declared.items()
-        if stored[n] not in group.stored
+        pl.lit(None, of_column(column)).alias(column.name)
+        for column in declared
+        if stored[column.name] not in group.stored
     ]
     columns = [
-        pl.col(stored[name]).cast(dtype).alias(name)
-        for name, dtype in declared.items()
-        if stored[name] in group.stored
+        _declared(column, stored[column.name], group.stored[stored[column.name]])
+        for column in declared
+        if stored[column.name] in group.stored
     ]
     frame = group.scan(group.read_as, "__file" if from_paths else None)
     if not nulls:
         return frame.select(*columns, *from_paths)
     names_by_path = [expression.meta.output_name() for expression in from_paths]
     with_nulls = frame.select(*columns, *from_paths).with_columns(nulls)
-    return with_nulls.select(*declared, *names_by_path)
+    return with_nulls.select(*stored, *names_by_path)
+
+
+def _declared(column: Column, name: str, stored: "pl.DataType") -> "pl.Expr":
+    """Return a column of Parquet files, which call it `name`, in its declared type."""
+    import polars as pl
+
+    value = pl.col(name)
+    if is_nested(column.type):
+        return nested.as_declared(value, stored, tree_of(column.type)).alias(column.name)
+    return value.cast(of_column(column)).alias(column.name)
 
 
 def as_declared(file: Path, source: Source) -> "pl.LazyFrame":

@@ -245,7 +245,7 @@ def storable(name: str) -> bool:
             for field, type in fields_of(name)
         )
     if name.startswith("MAP(") and name.endswith(")"):
-        return all(storable(type) for type in _split(name[4:-1]))
+        return all(storable(type) for type in split_types(name[4:-1]))
     return name in _STORABLE or bool(DECIMAL.match(name))
 
 
@@ -300,7 +300,7 @@ def _check_fields(column: str, type: str) -> None:
     """Raise TypeRefused for fields of a struct, at any depth, whose names are equal in any case."""
     inner = re.sub(r"(\[\d*\])+$", "", type)
     if inner.startswith("MAP("):
-        for part in _split(inner[4:-1]):
+        for part in split_types(inner[4:-1]):
             _check_fields(column, part)
     if not inner.startswith("STRUCT("):
         return
@@ -320,14 +320,14 @@ def _hint(name: str) -> str:
 
 def fields_of(struct: str) -> Iterator[tuple[str, str]]:
     """Yield the fields of `STRUCT(name type, ...)`: names may be quoted, types nested."""
-    for field in _split(struct[len("STRUCT(") : -1]):
+    for field in split_types(struct[len("STRUCT(") : -1]):
         quoted = re.match(r'"((?:[^"]|"")*)" ', field)
         name = quoted[1].replace('""', '"') if quoted else field.partition(" ")[0]
         yield name, field[quoted.end() :] if quoted else field.partition(" ")[2]
 
 
-def _split(text: str) -> list[str]:
-    """Split at the commas that are outside of parentheses and quotes."""
+def split_types(text: str) -> list[str]:
+    """Split types or fields at the commas that are outside of parentheses and quotes."""
     pieces, depth, quote, start = [], 0, "", 0
     for index, sign in enumerate(text):
         if quote:

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from assay.engines.nested import same_type
 from assay.engines.quoting import identifier
 from assay.engines.types import INTEGERS
 from assay.model import Column, Demand, Kind, Product
@@ -187,7 +188,7 @@ def _type(demand: Demand, column: Column | None) -> DecidedByColumns:
         return DecidedByColumns(holds=True)
     if not type or column.logical:
         raise NotALiteral(f"a type that only Polars can tell ({column.logical or column.type})")
-    if type == column.type:
+    if same_type(type, column.type):
         return DecidedByColumns(holds=True)
     return DecidedByColumns(holds=False, message=f"it is {column.type}")
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from assay.engines.duckdb import keyed
+from assay.engines.nested import same_type
 from assay.engines.quoting import identifier, literal
 from assay.engines.types import INTEGERS, exact
 from assay.model import Column, Partition, Rule
@@ -185,7 +186,7 @@ def unlike(columns: Iterable[Column], before: Iterable[Column]) -> str:
         type = types.get(column.name.lower())
         if type is None:
             return f"column {column.name} is gone"
-        if type != column.type and not exact(column.type, type):
+        if not same_type(type, column.type) and not exact(column.type, type):
             return f"column {column.name} was {column.type} and is {type}"
     return ""
 

@@ -23,6 +23,7 @@ from assay.facts import Version, short
 from assay.plan.graph import Graph
 from assay.sensitive import PERSONAL, personal
 from assay.sensitive import secret as secret_names
+from assay.views.type_code import nested_annotation
 
 if TYPE_CHECKING:
     import duckdb
@@ -359,13 +360,17 @@ def _label(name: str, taken: set[str]) -> str:
 
 
 def _field(profile: Profile, label: str, *, unique: bool) -> Iterable[str]:
-    annotation = _annotation(profile.type)
+    annotation, inside = _annotation(profile.type), ""
+    if not annotation:
+        annotation, inside = nested_annotation(profile.type)
     if not annotation:
         yield f"    # {label}: {profile.type}: a type to be written by hand"
         return
     arguments = {} if _is_plain(profile.name) else {"alias": _quoted(profile.name)}
     if profile.description:
         arguments["description"] = _quoted(profile.description)
+    if inside:
+        arguments["dtype_kwargs"] = inside
     arguments |= _demands(profile)
     if unique:
         arguments["unique"] = "True"

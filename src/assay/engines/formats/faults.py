@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from assay.engines.formats.jsonlines import MARK
+from assay.engines.formats.marks import MARK
 from assay.engines.formats.shapes import advice
 from assay.engines.formats.textfiles import LONGEST_OBJECT, Lines, is_recoded
 from assay.engines.formats.textvalues import hint
 from assay.engines.formats.unpacking import Damaged, chunks
+from assay.engines.nested import is_nested
 from assay.errors import SourceFault
 from assay.model import Column, Source
 from assay.sensitive import names_columns
@@ -289,7 +290,18 @@ def _line_fault(
     if MARK in line or "\\ufdd0" in line.lower():
         problem = f"{place}: it holds U+FDD0, which is no letter and is not read"
         return SourceFault(source.name, problem)
-    return _object_fault(source, place, pairs, wrong)
+    return _nested_fault(source, place, line, wrong) or _object_fault(source, place, pairs, wrong)
+
+
+def _nested_fault(
+    source: Source, place: str, line: str, wrong: Mapping[str, Collection[str]]
+) -> SourceFault | None:
+    """Return the fault of a list or struct: of these columns, the `wrong` texts are whole lines."""
+    for column in source.columns:
+        if is_nested(column.type) and line.strip() in wrong.get(column.name, ()):
+            value = json.dumps(json.loads(line).get(column.name), ensure_ascii=False)
+            return value_fault(source, place, column, value)
+    return None
 
 
 def _object_fault(
@@ -302,8 +314,8 @@ def _object_fault(
     values = dict(pairs)
     for column in source.columns:
         # DuckDB and Python spell a list or an object differently, so it is not among the texts.
-        is_nested = isinstance(values.get(column.name), list)
-        if is_nested and column.name in wrong and column.type != "VARCHAR":
+        may_be = column.type == "VARCHAR" or is_nested(column.type)
+        if isinstance(values.get(column.name), list) and column.name in wrong and not may_be:
             return value_fault(source, place, column, str(spelled.get(column.name)))
     return _column_fault(source, place, spelled, wrong)
 
@@ -311,6 +323,16 @@ def _object_fault(
 def _key(name: str, source: Source) -> str:
     """Return a key for a message; a key that is not declared is not shown: it may be a value."""
     return f"the key {name!r}" if name in {column.name for column in source.columns} else "a key"
+
+
+def missing_field(source: Source, file: str, place: str) -> SourceFault:
+    """Return the fault of a file in which no object has a declared field, such as `address.zip`."""
+    parent, _, name = place.rpartition(".")
+    return SourceFault(
+        source.name,
+        f"{file}: no object in {parent!r} has the key {name!r}, not even as null",
+        hint="Keys count with their case. Mend the file, or leave the field out of columns=.",
+    )
 
 
 def missing_key(source: Source, file: str, column: Column, keys: Collection[str]) -> SourceFault:

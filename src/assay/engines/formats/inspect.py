@@ -18,11 +18,20 @@ from assay.engines.formats import jsonlines
 from assay.engines.formats import parquet as parquetfiles
 from assay.engines.formats.copies import copy_of, is_copied, read_paths
 from assay.engines.formats.events import event_column, event_of, last_event
-from assay.engines.formats.faults import Faults, csv_fault, json_fault, missing_key, value_fault
+from assay.engines.formats.faults import (
+    Faults,
+    csv_fault,
+    json_fault,
+    missing_field,
+    missing_key,
+    value_fault,
+)
+from assay.engines.formats.nestedvalues import fields_there
 from assay.engines.formats.shapes import by_shape, early, faults_as_declared
 from assay.engines.formats.textfiles import Survey, survey
 from assay.engines.formats.textvalues import faulty, value
 from assay.engines.formats.unpacking import Damaged
+from assay.engines.nested import is_nested, tree_of
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import InputFiles
 from assay.errors import SourceFault, remedy
@@ -274,6 +283,7 @@ def _check(
             raise format.fault(files, file, {}) or SourceFault(source.name, problem)
     if source.format != "csv" and counts.rows:
         _check_keys(files, file, counts, engine)
+        _check_fields(files, file, engine)
     if counts.early:
         assert files.shape
         raise _early_key(files, file, files.shape.absent, engine)
@@ -290,7 +300,10 @@ def _rows_to_python(source: Source, file: Path) -> int:
 def _wrong_texts(
     files: InputFiles, file: Path, names: Sequence[str], engine: DuckDB
 ) -> Mapping[str, set[str]]:
-    """Return texts of these columns of a file that are no values of the declared type."""
+    """Return texts of these columns of a file that are no values of the declared type.
+
+    Of lists and structs, these are the whole lines.
+    """
     source = files.source
     assert source is not None
     if source.format != "csv":
@@ -302,8 +315,9 @@ def _wrong_texts(
         for column in source.columns:
             if column.name in names:
                 name = identifier(column.name)
+                text = "trim(__line)" if is_nested(column.type) else name
                 rows = cursor.execute(
-                    f"select distinct {name} from {table} "
+                    f"select distinct {text} from {table} "
                     f"where {faulty(column, name, source.dialect)} limit {_WRONG_TEXTS}"
                 ).fetchall()
                 texts[column.name] = {row[0] for row in rows}
@@ -337,3 +351,24 @@ def _keys(files: InputFiles, file: Path, engine: DuckDB) -> set[str]:
     query = f"select distinct unnest(json_keys(__line)) from {table}"
     with engine.cursor() as cursor:
         return {row[0] for row in cursor.execute(query).fetchall()}
+
+
+def _check_fields(files: InputFiles, file: Path, engine: DuckDB) -> None:
+    """Raise SourceFault for a field of a struct that every object lacks."""
+    source = files.source
+    assert source is not None
+    fields = [
+        field
+        for c in source.columns
+        if is_nested(c.type)
+        for field in fields_there(tree_of(c.type), identifier(c.name), c.name)
+    ]
+    if not fields:
+        return
+    [table] = jsonlines.texts(files, [file])
+    seen = ", ".join(f"bool_or({wants}), bool_or({has})" for _, wants, has in fields)
+    with engine.cursor() as cursor:
+        [row] = cursor.execute(f"select {seen} from {table}").fetchall()
+    for (place, _, _), wanted, had in zip(fields, row[::2], row[1::2], strict=True):
+        if wanted and not had:
+            raise missing_field(source, files.path_of(file), place)

@@ -11,15 +11,15 @@ from pathlib import Path
 
 from assay.engines.formats import textvalues as textual
 from assay.engines.formats.copies import by_copy, path_of_copy, read_paths
+from assay.engines.formats.marks import MARK, unmarked
 from assay.engines.formats.textfiles import Lines
+from assay.engines.nested import is_nested
 from assay.engines.quoting import identifier, literal, source_files
 from assay.engines.tables import InputFiles
 from assay.engines.types import DECIMAL
 from assay.model import Column, Source
 
-MARK = "\ufdd0"  # Unicode reserves it for internal use; a file that contains it is refused
 _STRING, _NUMBER = r'"[^"\\]*(?:\\.[^"\\]*)*"', r"-?[0-9][-+.0-9eE]*"
-_MARKED = f'"{MARK}([^"]*)"'
 _OPEN, _CLOSE = "\x01", "\x02"  # JSON cannot contain these
 # Numbers that reading as a double may change. A double has 15 exact digits, and is written with an
 # exponent if it is small.
@@ -50,7 +50,7 @@ def texts(
     marked = _marked("__line") if literally else _marked_where_needed(files.source, "__line")
     structure = json.dumps({column.name: "VARCHAR" for column in columns}, ensure_ascii=False)
     keys = f"json_transform({marked}, {literal(structure)}) as __keys"
-    named = ", ".join(f"{_unmarked(c.name, c.type)} as {identifier(c.name)}" for c in columns)
+    named = ", ".join(f"{_text(c)} as {identifier(c.name)}" for c in columns)
     table = (
         f"(with __lines as ({lines}), __read as (select __file, __line, {keys} from __lines)"
         f" select __file, __line, {named} from __read)"
@@ -96,8 +96,16 @@ def _marked_where_needed(source: Source, line: str) -> str:
     return f"case when {matches} then {_marked(line)} else {line} end"
 
 
+def _text(column: Column) -> str:
+    """Return the SQL of the text of a key: without marks, unless it is a list or struct."""
+    text = f"__keys.{identifier(column.name)}"
+    return text if is_nested(column.type) else unmarked(text, column.type)
+
+
 def _inexact(column: Column) -> str:
     """Return the regular expression of values that may change as doubles; '' for none."""
+    if is_nested(column.type):
+        return r"[\[{]"
     if DECIMAL.match(column.type):
         return _LONG
     if column.type in {"FLOAT", "DOUBLE"}:
@@ -110,17 +118,6 @@ def _escaped(text: str) -> str:
     return "".join(
         sign if sign.isalnum() or sign == "_" else rf"\x{{{ord(sign):x}}}" for sign in text
     )
-
-
-def _unmarked(name: str, type: str) -> str:
-    """Return the SQL of the text of a key, without marks."""
-    text = f"__keys.{identifier(name)}"
-    if type != "VARCHAR":
-        return f"replace({text}, '{MARK}', '')"
-    # The text may be an object or a list with numbers in it.
-    numbers = f"regexp_replace({text}, {literal(_MARKED)}, '\\1', 'g')"
-    unmarked = f"replace({numbers}, '{MARK}', '')"
-    return f"case when contains({text}, '{MARK}') then {unmarked} else {text} end"
 
 
 def ill(line: str) -> str:

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from assay.engines.formats.events import event_column, event_of, event_value, last_event
 from assay.engines.formats.pathcolumns import by_path
 from assay.engines.formats.shapes import advice, early
+from assay.engines.nested import is_nested, tree_of, unfit
 from assay.engines.quoting import identifier, source_files
 from assay.engines.tables import InputFiles
-from assay.engines.types import exact, from_polars, of_column
+from assay.engines.types import exact, from_polars, of_column, to_polars
 from assay.errors import SourceFault
 from assay.model import Column, Source
 
@@ -197,6 +198,9 @@ def _problem(schema: Mapping[str, "pl.DataType"], column: Column, optional: Sequ
     if column.name not in schema:
         return f"{should}; it is not there; it has {', '.join(schema)}"
     stored = schema[column.name]
+    if is_nested(column.type):
+        place = f"has a column {column.name!r} that does not fit: {column.name}"
+        return unfit(stored, tree_of(column.type), place, _always_fits)
     return "" if _may_be(stored, column) else f"{should}; it is {from_polars(stored) or stored}"
 
 
@@ -212,6 +216,24 @@ def _may_be(stored: "pl.DataType", column: Column) -> bool:
     if isinstance(stored, pl.Decimal) and stored.precision > 38:  # DuckDB reads it as DOUBLE
         return False
     return have == column.type or exact(have, column.type)
+
+
+def _always_fits(stored: "pl.DataType", leaf: str) -> bool:
+    """Return whether a type inside of lists and structs holds all values of a stored type."""
+    import polars as pl
+
+    if leaf == "VARCHAR" or isinstance(stored, pl.Null):
+        return type(stored).__name__ in (*_TEXTS, "Null")
+    want, have = to_polars(leaf), from_polars(stored)
+    if isinstance(stored, pl.Datetime) and isinstance(want, pl.Datetime):
+        zoned = bool(stored.time_zone) == bool(want.time_zone)
+        return zoned and stored.time_unit == want.time_unit
+    if isinstance(stored, pl.Decimal) and stored.precision > 38:
+        return False
+    is_number = stored.is_integer() or stored.is_decimal()
+    if is_number and (want.is_integer() or want.is_decimal()):
+        return stored == want or _is_wider(stored, want)
+    return have == leaf or exact(have or "", leaf)
 
 
 # -------------------------------------------------------------------------------------- values

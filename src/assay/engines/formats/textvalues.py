@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable
 
+from assay.engines.formats import nestedvalues
 from assay.engines.formats.pathcolumns import by_path
+from assay.engines.nested import is_nested, tree_of
 from assay.engines.quoting import identifier, literal
 from assay.engines.tables import InputFiles
 from assay.engines.types import DECIMAL, INTEGERS, zone_of
@@ -51,6 +53,10 @@ def faulty(column: Column, text: str, dialect: Dialect) -> str:
     """Return the condition that `text` (SQL) is neither null nor exactly a value of the type."""
     if column.type == "VARCHAR":
         return "false"
+    if is_nested(column.type):
+        return nestedvalues.faulty(
+            tree_of(column.type), text, lambda type, leaf: faulty(_leaf(type), leaf, dialect)
+        )
     if format := dict(dialect.formats).get(column.name):
         return f"{text} is not null and not coalesce({_is_formatted(column, text, format)}, false)"
     text = _plain_number(column, text, dialect)
@@ -77,6 +83,10 @@ def value(column: Column, text: str, dialect: Dialect) -> str:
     """Return the SQL of the value of the column's type that `text` (SQL), if not faulty, means."""
     if column.type == "VARCHAR":
         return text
+    if is_nested(column.type):
+        return nestedvalues.value(
+            tree_of(column.type), text, lambda type, leaf: value(_leaf(type), leaf, dialect)
+        )
     if format := dict(dialect.formats).get(column.name):
         return _formatted(column, text, format)
     text = _plain_number(column, text, dialect)
@@ -94,6 +104,11 @@ def value(column: Column, text: str, dialect: Dialect) -> str:
         local = f"cast(replace({seconds}, '+00', {fraction} || '+00') as TIMESTAMPTZ_NS)"
     has_offset = f"regexp_full_match(trim({text}), {literal(_HAS_OFFSET)})"
     return f"case when {has_offset} then {moment} else {local} end"
+
+
+def _leaf(type: str) -> Column:
+    """Return a value inside of a list or struct as a column: options of columns are not for it."""
+    return Column(name="", type=type)
 
 
 def _is_number(column: Column) -> bool:
