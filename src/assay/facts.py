@@ -162,6 +162,9 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     - `digests`: digest of the failing rows of each part, where they may be restated.
     - `failing_rows`: digests of the failing rows, by part ('' for rows without one), where they
       are few enough to be waived one by one.
+    - `new`: how many of these rows did not fail at the last verdict; None where that is not known.
+    - `known`: digests of the others, by the moment of the verdict that first found them. A warning
+      whose rows are not known and that is no worse than the last one has that moment alone.
     - `waived`: until when, by whom and why it may be published although it fails; '' if nothing is
       waived. `waived_by` has the ids of the waivers.
     - `over`: the last waiver that would let it through, if it were not over; never recorded.
@@ -183,6 +186,8 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     part_counts: tuple[PartCount, ...] = field(default=(), name="parts")
     digests: Mapping[str, str] = field(default_factory=dict)
     failing_rows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    new: int | None = None
+    known: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     waived: str = ""
     waived_by: tuple[str, ...] = ()
     over: WaiverOver | None = None

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from assay.build.evidence import judge_order
 from assay.build.inputs import Inputs
+from assay.build.recorder import with_last
 from assay.build.release import repeated
 from assay.build.workspace import Workspace
 from assay.catalog.environments import Promotion
@@ -302,6 +303,7 @@ class _Judging:
             done = order.judge_version(engine, schema, workspace.clock)
         finally:
             engine.close()
+        done = with_last(done, workspace.catalog, self.sides.target)
         workspace.catalog.record([], [done.verdict], done.judged)
 
     def _release(self, decisions: Mapping[str, Decision], why: str) -> Release:

@@ -11,13 +11,24 @@ from assay.build.pack import share
 from assay.build.run_facts import RunFacts
 from assay.build.workers import Workers
 from assay.build.workspace import Workspace
+from assay.catalog import Catalog
 from assay.decisions import Restate
-from assay.facts import Part, Verdict, Version
+from assay.facts import Part, Status, Verdict, Version
 from assay.plan.restatements import RestatedRows, Restatement
+from assay.rules.news import with_news
 from assay.rules.verdict import JudgedVersion
 from assay.signals import signals_deferred
 
 _WORTH_RECORDING = 0.2  # seconds of pending work after which facts are recorded at once
+
+
+def with_last(judged: JudgedVersion, catalog: Catalog, environment: str) -> JudgedVersion:
+    """Return a verdict that says what is new since the last one before its run."""
+    verdict = judged.verdict
+    if not judged.product or verdict.status in {Status.PASSED, Status.SKIPPED}:
+        return judged
+    last = catalog.last_verdict(judged.product, environment, before_run=verdict.run)
+    return replace(judged, verdict=with_news(verdict, judged.found, last), found={})
 
 
 _Place = tuple[str, str]  # path and key of a part as it was built
@@ -32,6 +43,7 @@ class Recorder:
 
     def __init__(self, workspace: Workspace, facts: RunFacts, workers: Workers) -> None:
         self.catalog, self.storage = workspace.catalog, workspace.storage
+        self.environment = workspace.environment
         self.facts, self.workers = facts, workers
         self.shares_files: set[str] = set()  # products whose many small parts share files
         self._built: SimpleQueue[tuple[str, Part]] = SimpleQueue()
@@ -110,7 +122,8 @@ class Recorder:
         return version
 
     def record_verdict(self, judged: JudgedVersion) -> None:
-        """Add the verdict on a version."""
+        """Add the verdict on a version, with what is new since the last one before this run."""
+        judged = with_last(judged, self.catalog, self.environment)
         self.facts.add_verdict(judged.verdict)
         self._add(judged)
 

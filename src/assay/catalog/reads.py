@@ -38,6 +38,7 @@ _LINEAGE = (
     "with recursive lineage(name) as (select parent from environments where name = ? union"
     " select e.parent from environments e join lineage l on l.name = e.name)"
 )
+_RECENT = 20  # versions among which the last verdict is looked for
 _ALL = 2**63 - 1  # as a limit: every row
 
 
@@ -289,6 +290,21 @@ class CatalogReads:
             id for id, its in rows_in(self.database, query, sorted(waived)) if its not in counting
         }
         return [v for v in verdicts if v.run not in others or not waivers_of(v)]
+
+    def last_verdict(self, product: str, environment: str, *, before_run: str) -> Verdict | None:
+        """Return the newest verdict of the last versions that a run of the environment, or of one
+        that it was created from, recorded; not those of `before_run`, and None for none.
+        """
+        counting = sorted(lineage(self.database, environment))
+        marks = ", ".join("?" * len(counting))
+        found = self.verdicts_where(
+            "where version in (select id from versions where product = ? order by seq desc"
+            f" limit {_RECENT}) and run <> ? and not exists (select 1 from runs"
+            f" where id = verdicts.run and environment not in ({marks}))"
+            " order by judged_at desc limit 1",
+            [product, before_run, *counting],
+        )
+        return found[0] if found else None
 
     def verdicts_where(self, condition: str, values: Sequence[Any]) -> list[Verdict]:
         """Return the verdicts that meet a condition in SQL."""

@@ -1,8 +1,10 @@
 """All rows that fail one rule, for `show --failures`."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from assay.engines.duckdb import DuckDB, parquet
 from assay.errors import BuildError
@@ -24,7 +26,22 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 1000  # rows fetched at a time
 
-FailingRows = tuple[list[str], Iterator[Sequence[Any]]]  # the names of the columns, and the rows
+
+class FailingRows(Struct, frozen=True, kw_only=True):
+    """The rows that fail a rule, with the names of their columns; `hidden` returns those to mask."""
+
+    names: list[str]
+    rows: Iterator[Sequence[Any]]
+    hidden: Callable[[], Collection[str]]
+
+    def masked(self) -> Iterator[Sequence[Any]]:
+        """Return the rows with the values of sensitive columns masked."""
+        hidden = self.hidden()
+        masks = [name in hidden for name in self.names]
+        return (
+            tuple(HIDDEN if mask else value for mask, value in zip(masks, row, strict=True))
+            for row in self.rows
+        )
 
 
 @contextmanager
@@ -35,22 +52,23 @@ def failing_rows(
     engine: DuckDB,
     schema: Callable[[], Schema],
     *,
-    masked: bool = True,
+    hiding: HiddenValues | None = None,
 ) -> Iterator[FailingRows]:
-    """Give the names of the columns and all rows that fail a rule.
-
-    Sensitive values are masked, unless it is for something that nobody is shown.
+    """Give all rows that fail a rule.
 
     Raises BuildError when the rule cannot be judged.
     """
-    hiding = HiddenValues(evidence, engine)
+    hiding = hiding or HiddenValues(evidence, engine)
     table = with_duckdb.source(evidence.this)
     way = ways_of(product, evidence.columns).get(rule.text)
+
+    def of_this(names: list[str], rows: Iterator[Sequence[Any]]) -> FailingRows:
+        return FailingRows(names=names, rows=rows, hidden=lambda: hiding.in_this(names))
+
     if rule.quarantines and evidence.quarantined:
         with engine.cursor() as cursor:
             cursor.execute(f"{parquet([evidence.quarantined])} where {broke_rule(rule)}")
-            names = _names(cursor)
-            yield _masked(names, _fetched(cursor), hiding.in_this(names) if masked else set())
+            yield of_this(_names(cursor), _fetched(cursor))
     elif rule.demand is None or way is None:
         queries = QueryRules(product, evidence, engine, hiding)
         if queries.lacks_previous(rule):
@@ -59,20 +77,22 @@ def failing_rows(
             query, arguments = queries.failing_of(rule)
             bench.execute(query, arguments or None)
             names = _names(bench)
-            hidden = queries.hidden(rule, query, names) if masked else set()
-            yield _masked(names, _fetched(bench), hidden)
+            yield FailingRows(
+                names=names,
+                rows=_fetched(bench),
+                hidden=lambda: queries.hidden(rule, query, names),
+            )
     elif fails := with_duckdb.condition(way, table):
         with engine.cursor() as cursor:
             cursor.execute(f"select * {table} where {fails}")
-            names = _names(cursor)
-            yield _masked(names, _fetched(cursor), hiding.in_this(names) if masked else set())
+            yield of_this(_names(cursor), _fetched(cursor))
     else:
         names = [column.name for column in evidence.columns]
         compiled = CompiledRule(text=rule.text, demand=rule.demand, way=way, columns=names)
         frame = _failing_frame(compiled, evidence, schema)
         if isinstance(frame, Answer):
             raise BuildError(hiding.veiled(rule, frame.error))
-        yield _masked(names, frame.rows(), hiding.in_this(names) if masked else set())
+        yield of_this(names, iter(frame.rows()))
 
 
 def _failing_frame(
@@ -104,13 +124,3 @@ def _names(cursor: "duckdb.DuckDBPyConnection") -> list[str]:
 def _fetched(cursor: "duckdb.DuckDBPyConnection") -> Iterator[Sequence[Any]]:
     while batch := cursor.fetchmany(_AT_ONCE):
         yield from batch
-
-
-def _masked(names: list[str], rows: Iterable[Sequence[Any]], hidden: set[str]) -> FailingRows:
-    """Return columns and rows with the values of hidden columns masked."""
-    masks = [name in hidden for name in names]
-    masked_rows = (
-        tuple(HIDDEN if mask else value for mask, value in zip(masks, row, strict=True))
-        for row in rows
-    )
-    return names, masked_rows

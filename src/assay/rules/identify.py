@@ -12,12 +12,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from assay.engines.duckdb import DuckDB
+from assay.engines.tables import StoredTable
 from assay.errors import BuildError, UsageError
 from assay.facts import RuleResult, Status
-from assay.model import Partition, Product
+from assay.model import Partition, Product, Rule
+from assay.rules.answers import plain
 from assay.rules.evidence import Evidence
-from assay.rules.failing import failing_rows
+from assay.rules.failing import FailingRows, failing_rows
+from assay.rules.hiding import HiddenValues
+from assay.rules.news import FoundRow, columns_to_show, in_order
 from assay.rules.schema import Schema
+from assay.sensitive import HIDDEN
 
 MOST = 1000  # failing rows that are identified one by one
 _PART_LENGTHS = {"day": 10, "month": 7, "year": 4}  # characters of an ISO date
@@ -29,29 +34,55 @@ def identified(
     evidence: Evidence,
     engine: DuckDB,
     schema: Callable[[], Schema],
-) -> tuple[RuleResult, ...]:
-    """Return results, those that fail with the digests of their failing rows, by part.
+    *,
+    tables: Mapping[str, StoredTable],
+) -> tuple[tuple[RuleResult, ...], dict[str, list[FoundRow]]]:
+    """Return results, with the digests of their failing rows, and these rows by the rule's text.
 
-    A result with more than MOST rows, or without rows, stays as it is.
+    That is for results that failed or warn. One with more than MOST rows, or without rows, stays as
+    it is. `tables` has, for some rules, the parts that have all failing rows.
     """
     rules = {rule.text: rule for rule in product.contract.rules}
-    found = []
+    hiding = HiddenValues(evidence, engine)
+    changed, found = [], dict[str, list[FoundRow]]()
     for result in results:
         rule = rules.get(result.text)
-        few = result.status is Status.FAILED and 0 < (result.failing or 0) <= MOST
-        if rule is not None and few:
+        is_reported = result.status in {Status.FAILED, Status.WARNING}
+        if rule is not None and is_reported and 0 < (result.failing or 0) <= MOST:
+            narrowed = replace(evidence, this=tables.get(rule.text, evidence.this))
             with (
                 suppress(BuildError),
-                failing_rows(product, rule, evidence, engine, schema, masked=False) as (
-                    names,
-                    rows,
-                ),
+                failing_rows(product, rule, narrowed, engine, schema, hiding=hiding) as failing,
             ):
-                by_part = by_digest(names, islice(rows, MOST + 1), product.partition)
-                if sum(map(len, by_part.values())) == result.failing:
-                    result = replace(result, failing_rows=by_part)  # noqa: PLW2901
-        found.append(result)
-    return tuple(found)
+                rows = _found(product, rule, failing)
+                if len(rows) == result.failing:
+                    result = replace(result, failing_rows=_by_part(rows))  # noqa: PLW2901
+                    if not rule.closes:  # its samples are of two tables
+                        found[rule.text] = in_order(rule, rows)
+        changed.append(result)
+    return tuple(changed), found
+
+
+def _found(product: Product, rule: Rule, failing: FailingRows) -> list[FoundRow]:
+    """Return the first failing rows, up to one more than MOST."""
+    names, rows = failing.names, list(islice(failing.rows, MOST + 1))
+    hidden = failing.hidden()
+    columns = [(name, names.index(name)) for name in columns_to_show(product, rule, names)]
+    return [
+        FoundRow(
+            digest_of(names, row),
+            part_of(names, row, product.partition),
+            {name: HIDDEN if name in hidden else plain(row[index]) for name, index in columns},
+        )
+        for row in rows
+    ]
+
+
+def _by_part(rows: Sequence[FoundRow]) -> Mapping[str, tuple[str, ...]]:
+    parts: dict[str, list[str]] = {}
+    for row in rows:
+        parts.setdefault(row.part, []).append(row.digest)
+    return {part: tuple(sorted(digests)) for part, digests in sorted(parts.items())}
 
 
 def by_digest(

@@ -17,6 +17,7 @@ from assay.rules import settled, with_duckdb, with_queries
 from assay.rules.answers import Answer
 from assay.rules.evidence import Evidence
 from assay.rules.hiding import HiddenValues
+from assay.rules.news import columns_to_show
 from assay.rules.samples import SAMPLES
 from assay.rules.with_queries import LATEST
 from assay.sensitive import HIDDEN
@@ -156,9 +157,7 @@ class QueryRules(Struct, dict=True):
         """Return rows of a query as samples: the key and the offending columns, masked."""
         names = list(rows[0]) if rows else []
         if rule.demand is not None:
-            shown = (*self.product.contract.key, *rule.demand.arguments["columns"])
-            lower = {name.lower() for name in shown}
-            names = [name for name in names if name.lower() in lower] or names
+            names = columns_to_show(self.product, rule, names)
         hidden = self.hidden(rule, query, names)
         if rule.closes:
             rows = settled.pruned(self.comparison(rule), rows)

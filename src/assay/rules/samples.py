@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SAMPLES = 5  # rows in the samples of a rule
+_FIRST = 4  # columns that are shown of a table that has neither key, part nor time
 
 
 class CompiledRule(Struct, frozen=True, kw_only=True):
@@ -48,15 +49,29 @@ def by_lower(columns: Iterable[Column]) -> dict[str, str]:
 def sample_columns(
     product: Product, names: Mapping[str, str], demand: Demand | None, way: Way | None
 ) -> list[str]:
-    """Return the key and the columns that a demand is about; all columns when it names none.
+    """Return where a row is, and the columns that a demand is about; all when it names none.
 
     `names` are those of the columns of the table, by their lower case.
     """
     offending = [name for name in _offending(demand, way) if name.lower() in names]
     if not offending:
         return list(names.values())
-    chosen = [*product.contract.key, *offending]
-    return list(dict.fromkeys(names[name.lower()] for name in chosen if name.lower() in names))
+    about = [names[name.lower()] for name in offending]
+    return list(dict.fromkeys([*place_columns(product, names), *about]))
+
+
+def place_columns(product: Product, names: Mapping[str, str]) -> list[str]:
+    """Return the columns that say where a row is: the key and the part.
+
+    Without a key, also the time; if there is nothing of all that, the first columns. `names` are
+    those of the columns of the table, by their lower case.
+    """
+    partition = product.partition
+    chosen = [*product.contract.key, *(partition.names if partition else ())]
+    if not product.contract.key:
+        chosen.append(product.event_time)
+    places = [names[name.lower()] for name in chosen if name.lower() in names]
+    return places or list(names.values())[:_FIRST]
 
 
 def _offending(demand: Demand | None, way: Way | None) -> Sequence[str]:

@@ -15,14 +15,20 @@ from assay.rules.evidence import Evidence
 from assay.rules.identify import identified
 from assay.rules.incremental.parts import Judgement, VersionParts, judge_parts
 from assay.rules.judge import judge
+from assay.rules.news import FoundRow
 from assay.rules.schema import Schema
 
 
 class JudgedVersion(Struct, frozen=True, kw_only=True):
-    """The verdict on a version, and the findings in parts to record."""
+    """The verdict on a version, and the findings in parts to record.
+
+    `found` has the rows of `product` that fail rules, by the rule's text, if they are few.
+    """
 
     verdict: Verdict
     judged: tuple[PartFindings, ...] = ()
+    product: str = ""
+    found: Mapping[str, Sequence[FoundRow]] = field(default_factory=dict)
 
 
 class JudgeOrder(Struct, frozen=True, kw_only=True):
@@ -56,8 +62,14 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
         results, failed_parts, reasons = with_restated(
             judgement.results, judgement.failed_parts, self.restated
         )
-        if any(result.status is Status.FAILED for result in results):
-            results = identified(results, self.product, self.evidence, engine, schema)
+        results, found = identified(
+            results,
+            self.product,
+            self.evidence,
+            engine,
+            schema,
+            tables=judgement.tables,
+        )
         verdict = Verdict(
             version=self.version.id,
             contract=self.product.contract.digest,
@@ -69,7 +81,9 @@ class JudgeOrder(Struct, frozen=True, kw_only=True):
             restated=reasons,
             failed_parts=failed_parts,
         )
-        return JudgedVersion(verdict=verdict, judged=judgement.findings)
+        return JudgedVersion(
+            verdict=verdict, judged=judgement.findings, product=self.product.name, found=found
+        )
 
     def _judge(self, engine: DuckDB, schema: Callable[[], Schema]) -> Judgement:
         if self.parts and self.parts.parts:

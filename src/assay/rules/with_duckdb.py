@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SMALL = 100_000  # rows up to which one query that reads all rows is cheaper than pruning
 
+_FIRST = 100  # failing rows, in order, of which samples show those that are not alike
+
 MOST_COLUMNS = 64  # that one query is about, unless a rule is about more
 
 DuckDBWay = Rows | Aggregate | Unique
@@ -44,7 +46,8 @@ def answer_rules(
             fails = condition(rule.way, table)
             if fails and rule.text in answers and answers[rule.text].failing:
                 columns = ", ".join(map(identifier, rule.columns))
-                cursor.execute(f"select {columns} {table} where {fails} limit {SAMPLES}")
+                first = f"select {columns} {table} where {fails} order by all limit {_FIRST}"
+                cursor.execute(f"select distinct * from ({first}) order by all limit {SAMPLES}")
                 answers[rule.text] = replace(answers[rule.text], samples=records(cursor))
     return answers
 

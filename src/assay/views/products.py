@@ -277,6 +277,7 @@ class ProductViews(Struct, frozen=True):
                     rules=self._rules(name, verdict),
                     data_as_of=version.data_as_of,
                     approved=tuple(map(approval_text, approvals)),
+                    same=self._is_same(version),
                 )
             case Keep(version=version, pinned=pinned, waived=waived):
                 return UnchangedView(
@@ -295,6 +296,14 @@ class ProductViews(Struct, frozen=True):
             case Build() | Maybe() | Check() | Waive():
                 return self._to_do(name, end)
         raise AssertionError(f"{type(end).__name__} is no way to come out")
+
+    def _is_same(self, version: Version) -> bool:
+        """Return whether the version that was published before has the same content."""
+        pointer = self.facts.pointer(version.product)
+        if pointer is None:
+            return False
+        before = pointer.previous if pointer.version == version.id else pointer.version
+        return bool(before) and self.facts.version(before).digest == version.digest
 
     def _held_back(self, name: str, blocked: Blocked) -> HeldBackView:
         product, verdict = self.graph.products[name], blocked.verdict
@@ -466,6 +475,9 @@ def _rule_view(result: RuleResult, rule: Rule | None, hidden: Collection[str]) -
         where=str(rule.where) if rule else None,
         waived=result.waived,
         closes=rule.closes if rule else None,
+        new=result.new,
+        known=sum(map(len, result.known.values())) if result.new is not None else None,
+        known_since=datetime.fromisoformat(min(result.known)) if result.known else None,
     )
 
 

@@ -48,6 +48,9 @@ class ReadersView(View, frozen=True, kw_only=True):
 class RuleView(View, frozen=True, kw_only=True):
     """The result of one rule on one version.
 
+    `new` is how many of the failing rows did not fail at the last verdict, and `known` how many of
+    them did, the first of them since `known_since`. All are None if that is not known.
+
     `where` and `closes` are None if the rule is no longer declared.
     """
 
@@ -68,11 +71,19 @@ class RuleView(View, frozen=True, kw_only=True):
     where: str | None = None
     closes: str | None = None
     waived: str = ""
+    new: int | None = None
+    known: int | None = None
+    known_since: datetime | None = None
 
     @property
     def holds_back(self) -> bool:
         """Whether it keeps a version from being published."""
         return self.status in {Status.FAILED, Status.ERROR}
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether it is a warning that was reported before, about nothing new."""
+        return self.status is Status.WARNING and bool(self.known_since) and not self.new
 
 
 # ----------------------------------------------------------------------------------- decisions
@@ -81,6 +92,7 @@ class RuleView(View, frozen=True, kw_only=True):
 class PublishedView(View, frozen=True, kw_only=True):
     """A version that passed its rules. `rules` are those that warn, of `rule_count`.
 
+    `same` says that its rows are those of the version that was published before.
     `approved` says who approved it, of a product that asks for approval, and why.
     """
 
@@ -92,6 +104,7 @@ class PublishedView(View, frozen=True, kw_only=True):
     rules: tuple[RuleView, ...]
     data_as_of: datetime | None = None
     approved: tuple[str, ...] = ()
+    same: bool = False
 
 
 class UnchangedView(View, frozen=True, kw_only=True):

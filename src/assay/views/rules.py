@@ -235,9 +235,9 @@ def failures(
     try:
         with (
             damage_reported([evidence.this]),
-            failing_rows(product, rule, evidence, engine, schema, masked=masked) as answer,
+            failing_rows(product, rule, evidence, engine, schema) as failing,
         ):
-            yield answer
+            yield failing.names, failing.masked() if masked else failing.rows
     except duckdb.Error as error:
         why = "" if any(evidence.sensitive.values()) else f": {first_line(error)}"
         raise UsageError(f"{rule.text!r} cannot be judged on {short(version.id)}{why}") from None

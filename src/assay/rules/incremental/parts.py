@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from assay.engines.duckdb import DuckDB, parquet
@@ -48,11 +48,15 @@ class VersionParts(Struct, frozen=True, kw_only=True):
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """The result of each rule, the new findings to record, and the parts that failed a rule."""
+    """The result of each rule, the new findings to record, and the parts that failed a rule.
+
+    `tables` has the parts that have all failing rows of a rule, of rules about single rows.
+    """
 
     results: tuple[RuleResult, ...]
     findings: tuple[PartFindings, ...] = ()
     failed_parts: tuple[str, ...] = ()
+    tables: Mapping[str, StoredTable] = field(default_factory=dict)
 
 
 def judge_parts(
@@ -104,7 +108,19 @@ class _PartsJudge:
             results=results,
             findings=(*self._new_findings(), *totals.new_findings()),
             failed_parts=self._failed_parts(results),
+            tables=self._tables(results),
         )
+
+    def _tables(self, results: Iterable[RuleResult]) -> dict[str, StoredTable]:
+        """Return the parts that have failing rows, of rules whose findings in parts are recorded."""
+        if not self._all_judged:
+            return {}
+        failing = {result.text for result in results if result.failing}
+        return {
+            rule.text: _union([self.version.table_of(key) for key in self._findings_of(rule)])
+            for rule in self.remembered.row_rules
+            if rule.text in failing
+        }
 
     @property
     def _all_judged(self) -> bool:
@@ -121,7 +137,8 @@ class _PartsJudge:
 
     def _judge_fresh(self) -> None:
         """Judge the rows of new parts: all at once, then part by part where rows fail."""
-        table, rows = _union(self.fresh), sum(part.rows for part in self.fresh)
+        table = _union([part.table for part in self.fresh])
+        rows = sum(part.rows for part in self.fresh)
         judge = self._judge_of(table, rows, self.remembered.row_rules)
         judge.answer()
         if any(answer.error for answer in judge.answers.values()):
@@ -270,14 +287,13 @@ class _PartsJudge:
         return tuple(part.key for part in self.parts if part.key in failed)
 
 
-def _union(parts: Sequence[PartEvidence]) -> StoredTable:
+def _union(tables: Sequence[StoredTable]) -> StoredTable:
     """Return the rows of several parts as one table."""
     ranges_of: dict[Path, list[tuple[int, int]]] = {}
-    for part in parts:
-        for file, ranges in part.table.cuts.items():
+    for table in tables:
+        for file, ranges in table.cuts.items():
             ranges_of.setdefault(file, []).extend(ranges)
     # One part may be the whole file, if the others in it have no rows.
-    whole = {file for part in parts for file in part.table.files if file not in part.table.cuts}
+    whole = {file for table in tables for file in table.files if file not in table.cuts}
     cuts = {f: joined_ranges(ranges) for f, ranges in ranges_of.items() if f not in whole}
-    files = dict.fromkeys(file for part in parts for file in part.table.files)
-    return StoredTable(tuple(files), cuts)
+    return StoredTable(tuple(dict.fromkeys(f for table in tables for f in table.files)), cuts)

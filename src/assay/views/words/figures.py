@@ -12,7 +12,17 @@ _NOISE = 1e-9  # of a sum of floats
 
 
 def figures_lines(product: str, view: FiguresView, label: str) -> list[str]:
-    """Return two lines: the rows, and the totals that change; `label` is "would change" or "changed"."""
+    """Return two lines: the rows, and the totals that change; `label` is "would change" or "changed".
+
+    One line where no row is new, changed or gone.
+    """
+    if (
+        view.new == 0
+        and view.gone == 0
+        and not view.changed
+        and not any(map(_is_moved, view.totals))
+    ):
+        return ["came out the same" if label == "changed" else f"{label} nothing"]
     return [clean(rows_text(product, view)), clean(totals_text(view, label))]
 
 

@@ -102,7 +102,8 @@ def _published(view: PlanView, published: PublishedView) -> str:
     built = "not built again"
     if isinstance(view, ResultView) and view.built:
         built = f"{view.seconds:.1f} s"
-    texts = (published.size, built, in_parts(view), ", ".join(view.why))
+    same = "came out the same" if published.same else ""
+    texts = (published.size, same, built, in_parts(view), ", ".join(view.why))
     return "   ".join(text for text in texts if text)
 
 

@@ -18,7 +18,10 @@ def rule_lines(product: str, rules: Iterable[RuleView]) -> list[str]:
 def _lines(product: str, rule: RuleView) -> list[str]:
     message = f": {rule.message}" if rule.message else ""
     mark = _MARKS.get(rule.status, "")
-    lines = [f"{'':13}{mark}{clean(rule.text)}{measure(rule)}{clean(message)}"]
+    first = f"{'':13}{mark}{clean(rule.text)}{measure(rule)}{clean(message)}{_news(rule)}"
+    if rule.is_repeated and not rule.waived:
+        return [first]
+    lines = [first]
     lines += [f"{'':15}{row(sample)}" for sample in rule.samples]
     if rule.closes and rule.status is Status.FAILED:
         command = f"products materialize {product} --restate {product} --because TEXT"
@@ -32,6 +35,16 @@ def _lines(product: str, rule: RuleView) -> list[str]:
     if rule.status is Status.ERROR and rule.where:
         lines.append(f"{'':15}declared at {clean(rule.where)}")
     return lines
+
+
+def _news(rule: RuleView) -> str:
+    """Return how many failing rows are new, and since when the others are known; '' for all new."""
+    if rule.known_since is None:
+        return ""
+    since = f"since {rule.known_since:%Y-%m-%d}"
+    if not rule.known:
+        return f", {since}"
+    return f", {rule.new:,} new, {rule.known:,} known {since}" if rule.new else f", known {since}"
 
 
 def measure(rule: RuleView) -> str:
