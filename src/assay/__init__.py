@@ -33,6 +33,7 @@ __all__ = [
     "calendar",
     "connect",
     "diff",
+    "history_of",
     "notes",
     "parts",
     "path",

@@ -118,6 +118,13 @@ class Forced(Struct, frozen=True, kw_only=True):
         return "forced"
 
 
+class FromStart(Struct, frozen=True, kw_only=True):
+    """The user asked to build a product that reads `previous` without its earlier versions."""
+
+    def __str__(self) -> str:
+        return "from the start"
+
+
 class PartsHeld(Struct, frozen=True, kw_only=True):
     """Some parts fail a rule; a version is built with the earlier parts in their place."""
 
@@ -144,6 +151,7 @@ Reason = (
     | InputsDiffer
     | BytesMissing
     | Forced
+    | FromStart
     | PartsHeld
     | PartsMissing
 )

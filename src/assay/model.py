@@ -314,6 +314,18 @@ class Contract(Struct, frozen=True, kw_only=True, dict=True):
         ]
 
 
+class History(Struct, frozen=True, kw_only=True):
+    """How a product keeps the rows of its input as they were.
+
+    - `key`: the columns that identify a row of the input.
+    - `since`, `until`: the columns with the moments from when and until when a row was like that.
+    """
+
+    key: tuple[str, ...]
+    since: str
+    until: str
+
+
 class Code(Struct, frozen=True, kw_only=True):
     """The code of a product, by digest.
 
@@ -579,6 +591,8 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     - `sql`: text of the query, of a product that is a query, in DuckDB's dialect.
     - `dialect`: the dialect that `sql` was translated from; '' for none.
     - `renamed`: regular expressions of the names that the query gives to sensitive values.
+    - `incremental`: whether its code reads `previous`, the product's own published version.
+    - `history`: of a product that is the history of its input; None for any other.
     - `partition`: what splits the product into parts; None when it has no parts.
     - `holds_parts`: whether only the parts that fail a rule are kept from being published.
     - `retries`: how many more times a failed build is tried.
@@ -588,7 +602,7 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
       "month", "quarter", "year" or "never"; '' for a product that does not read the clock.
     - `clocked`: whether its code or a rule reads the current time.
     - `moment`: the time that counts as now for its code and rules, in UTC; None before a run sets
-      it.
+      it. Of a history, when its input was there, if a test says it.
     - `waivers`: what is declared to be let through although a rule fails.
     - `approvers`: who may approve a version before it is published; () when nobody has to.
     - `approvals`: how many of them have to; `approved` are the approvals that are declared.
@@ -612,6 +626,8 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
     sql: str = ""
     dialect: str = ""
     renamed: tuple[str, ...] = ()
+    incremental: bool = False
+    history: History | None = None
     partition: Partition | None = None
     holds_parts: bool = False
     retries: int = 0

@@ -15,6 +15,8 @@ sql_product("lines", "select x, timestamp '2024-01-03 07:00' as at from numbers"
 sql_product("total", "select sum(x)::bigint as total from lines", owner="bob@shop", purpose="The total of all lines.", budget="1 held back a month",
     rules=[rule.sql("is small", "select total from this where total > 10", because="It always was.", owner="bob@shop")],
     freshness=Freshness(by="07:00"), consumers=[Consumer(name="desk", decides="discounts", contact="desk@shop")])
+sql_product("seen", "from previous union all by name select x from numbers where x > (select coalesce(max(x), 0) from previous)",
+    owner="ann@shop", contract=pa.DataFrameSchema({"x": pa.Column(pl.Int64)}))
 sql_product("signed", "select count(*) as n from numbers", owner="ann@shop", approval=["eva@shop", "bob@shop"])
 sql_product("report", "from total", owner="bob@shop")
 sql_product("parsed", "select id, customer::int as customer from visits", owner="ann@shop", each="visits",
@@ -143,6 +145,7 @@ def look(place: Place, recorder: Recorder) -> None:
     run("why --rules", "why", "total", "--rules")
     versions = run("history", "history", "total")
     run("history", "history", "note")
+    run("history", "history", "seen")
     run("history --rule", "history", "lines", "--rule", "the latest")
     run("test", "test")
     run("test --generate", "test", "--generate", "checked")

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from assay.archive.form import SourceRecord, VersionRecord
+from assay.archive.form import InputRecord, SourceRecord, VersionRecord
 from assay.archive.read import Archive, opened
 from assay.build.compared_columns import DiffOptions
 from assay.build.execute import execute
@@ -27,6 +27,7 @@ from assay.events import Failed, Result
 from assay.facts import Key, Move, Part, Status, Verdict, Version
 from assay.model import Code, Column, Kind, Product
 from assay.plan.graph import Graph
+from assay.plan.previous import MOMENT
 from assay.plan.request import Request, RunOptions
 from assay.store.files import file_digest
 from assay.store.leases import reading
@@ -123,6 +124,10 @@ class _Again:
         moment = record.run.started_at or record.built_at
         project = Project(config=self._config, graph=resolved.graph, resolved=resolved)
         project.set_clock(moment)
+        for input in record.inputs:
+            if input.name == MOMENT:  # of a history: the moment of its step
+                timed = replace(project.graph.products[record.product], moment=_read_moment(input))
+                project.graph = _with(project.graph, timed)
         built_by = project.graph.products[record.product].code.digest
         if built_by != record.code.digest and not is_recorded:
             raise UsageError(
@@ -204,7 +209,7 @@ class _Again:
         """Publish the versions that it was built from, in the temporary place."""
         moves = []
         for input in self._record.inputs:
-            if (input.name, input.digest) in self._sources:
+            if input.name == MOMENT or (input.name, input.digest) in self._sources:
                 continue
             known = self._versions.get(input.version)
             if known is None:
@@ -327,6 +332,15 @@ def _link(file: Path, to: Path) -> None:
         to.hardlink_to(file)
     except OSError:  # on another disk
         shutil.copy2(file, to)
+
+
+def _read_moment(input: InputRecord) -> datetime:
+    try:
+        return datetime.fromisoformat(input.digest)
+    except ValueError:
+        raise UsageError(
+            f"the evidence has no moment for {input.name}: {input.digest[:40]!r}"
+        ) from None
 
 
 def _reads(config: Config, name: str) -> list[str]:

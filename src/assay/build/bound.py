@@ -9,10 +9,11 @@ from msgspec.structs import replace
 from assay.build.bound_memo import Found, Memo
 from assay.build.bound_rules import BoundRules
 from assay.engines.binding import EmptyTables, Unbound
+from assay.engines.history import columns_of_history
 from assay.engines.sql.reader import place
 from assay.engines.types import casts, readable, storable
 from assay.errors import TypeRefused
-from assay.model import Column, Kind, Product, Source
+from assay.model import PREVIOUS, Column, Input, Kind, Product, Source
 from assay.plan.digests import digest
 from assay.plan.flows import EVERY, ColumnFlows, Flow, How, Lineage, TableFlows
 from assay.plan.graph import Graph
@@ -96,7 +97,7 @@ class Bound:
 
     def _bind(self, product: Product, *, asked: bool) -> None:
         code = self._code(product, traced=asked or not product.contract.columns)
-        flows = code.flows
+        flows = _less_previous(product, code.flows) if product.incremental else code.flows
         if product.quarantines and not flows.unknown:
             flows = _less_quarantined(flows)
         columns = _stored(product, flows) or self._published_columns(product.name)
@@ -135,6 +136,8 @@ class Bound:
     def _key(self, product: Product) -> str:
         """Return the digest of all that its code gives depends on."""
         inputs = [[i.alias, i.name, self._digests[i.name]] for i in product.inputs]
+        if product.incremental:
+            inputs.append([PREVIOUS, product.name, digest(list(self._previous(product)))])
         code = product.sql or product.code.digest
         return digest([product.kind, product.name, code, inputs])
 
@@ -153,18 +156,32 @@ class Bound:
 
     def _can_be_planned(self, product: Product) -> bool:
         """Return whether a query finds its inputs by itself, and their columns are known."""
-        return product.is_query and all(
-            i.name in self._columns and ("." in i.alias or i.name == f"{product.domain}.{i.alias}")
-            for i in product.inputs
+        return (
+            product.is_query
+            and not product.incremental
+            and all(
+                i.name in self._columns
+                and ("." in i.alias or i.name == f"{product.domain}.{i.alias}")
+                for i in product.inputs
+            )
         )
 
     def _of_function(self, product: Product) -> Traced:
-        return self._trace(product, {i.name: self._columns[i.name] for i in product.inputs})
+        columns: dict[str, Sequence[Column]] = {
+            i.name: self._columns[i.name] for i in product.inputs
+        }
+        if product.incremental:
+            columns[product.name] = self._previous(product)
+        return self._trace(product, columns)
 
     def _of_query(self, product: Product) -> Traced:
         try:
-            tables = self._with(i.name for i in product.inputs)
-            return tables.bind_query(product.sql, product.domain, product.inputs)
+            tables, inputs = self._with(i.name for i in product.inputs), product.inputs
+            if product.incremental:
+                before = _name_of_previous(product)
+                tables.ensure(before, [(c.name, c.type) for c in self._previous(product)])
+                inputs = (*inputs, Input(alias=PREVIOUS, name=before))
+            return tables.bind_query(product.sql, product.domain, inputs)
         except Unbound as error:
             at = ""
             if error.offset >= 0:
@@ -173,6 +190,13 @@ class Bound:
             problem = Problem(what=error.what, offset=error.offset)
             unknown = f"its query does not fit its inputs{at}: {error.what}"
             return Traced(flows=TableFlows(unknown=unknown), problems=(problem,))
+
+    def _previous(self, product: Product) -> Sequence[Column]:
+        """Return the columns that `previous` has before anything is published."""
+        if product.history:
+            [read] = product.inputs
+            return columns_of_history(product.history, self._columns[read.name])
+        return product.contract.columns
 
     def _quarantined(self, name: str) -> TableFlows:
         """Return the flows into the rows that the rules of a product set aside."""
@@ -193,6 +217,22 @@ class Bound:
         if columns and all(readable(column.type, column.logical) for column in columns):
             self._columns[name] = tuple(columns)
             self._digests[name] = digest(list(columns))
+
+
+def _name_of_previous(product: Product) -> str:
+    """Return the full name that `previous` of a product has, in place of its own."""
+    return f"{product.name} before"
+
+
+def _less_previous(product: Product, flows: TableFlows) -> TableFlows:
+    """Return the flows without those from the product itself, which came of the same inputs."""
+    own = {product.name, _name_of_previous(product)}
+    columns = [
+        replace(column, flows=tuple(flow for flow in column.flows if flow.of not in own))
+        for column in flows.columns
+    ]
+    rows = tuple(flow for flow in flows.rows if flow.of not in own)
+    return replace(flows, columns=tuple(columns), rows=rows)
 
 
 def _levels(order: Iterable[Product]) -> list[list[Product]]:

@@ -1,6 +1,6 @@
 """Build orders: all that a builder needs, so that it needs no catalog."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -11,12 +11,14 @@ from assay.build.reaches import InputReaches
 from assay.build.run_facts import RunFacts
 from assay.decisions import InputState, KnownInput
 from assay.declare.resolve import Definition
-from assay.engines.tables import InputFiles
-from assay.errors import SourceReplaced, UsageError
+from assay.engines.history import at_moment, columns_of_history
+from assay.engines.tables import InputFiles, StoredTable
+from assay.errors import BuildError, SourceReplaced, UsageError
 from assay.facts import Key, Part, SourceState, Version
-from assay.model import Product
+from assay.model import PREVIOUS, Column, Product
 from assay.plan.digests import key_of
-from assay.plan.part_specs import PartSteps, part_steps
+from assay.plan.part_specs import PartSpec, PartSteps, part_steps
+from assay.plan.previous import MOMENT, previous_of
 from assay.plan.reach import LatestEvent
 from assay.plan.states import published_version
 from assay.text import clean
@@ -44,11 +46,11 @@ class Orders:
         cut = product.partition is not None and not product.follows
         existing = self._published_parts(product) if cut else ()
         return BuildOrder(
-            product=product,
+            product=product if product.history is None else at_moment(product, key.inputs[MOMENT]),
             key=key,
             run=self.run,
             definition=definition,
-            inputs=self.inputs.inputs_of(product),
+            inputs=self._inputs(product, key),
             check=self._check_sources,
             steps=PartSteps(stored={part.built_from: part for part in existing}),
             inherited=self.reaches.of_product(product, self.states),
@@ -87,6 +89,40 @@ class Orders:
         assert version is not None
         order = self.whole(product, key, Definition())
         return order, version, published_version(product.name, self.facts)
+
+    def _inputs(
+        self, product: Product, key: Key
+    ) -> Callable[[PartSpec | None], Sequence[InputFiles]]:
+        """Return a function that gives the inputs of a product, with what it reads as `previous`."""
+        inputs_of = self.inputs.inputs_of(product)
+        if not product.incremental:
+            return inputs_of
+        files = [*inputs_of(None), self._previous(product, previous_of(product.name, key.inputs))]
+        return lambda _: files
+
+    def _previous(self, product: Product, content: str) -> InputFiles:
+        """Return the version with this content ('': no rows); BuildError if it is not stored."""
+        if not content:
+            columns = product.contract.columns
+            if product.history:
+                [read] = product.inputs
+                columns = columns_of_history(product.history, self._columns(read.name))
+            return InputFiles(alias=PREVIOUS, name=PREVIOUS, table=StoredTable(()), empty=columns)
+        version = self.facts.with_content(product.name, content)
+        if version is None:
+            raise BuildError(
+                f"{product.name} goes on from a version of which the files are lost or damaged",
+                hint=f"`products verify {product.name} --repair` looks for another copy;"
+                f" `products restore {product.name} VERSION` goes back to an earlier version, and on"
+                f" from there; `products materialize {product.name} --from-start` begins anew.",
+                where=product.where,
+            )
+        return self.inputs.files_of_version(PREVIOUS, PREVIOUS, version)
+
+    def _columns(self, name: str) -> Sequence[Column]:
+        if source := self.inputs.graph.sources.get(name):
+            return (*source.columns, *source.path_columns)
+        return self.inputs.version(name).columns
 
     def _published_parts(self, product: Product) -> Iterable[Part]:
         """Return the parts of the published version, or else of the newest."""

@@ -197,6 +197,7 @@ class Run:
             forced=name in self.forced,
             restates=restatement,
             partial_version=work.partial_version,
+            from_start=name in self.request.from_start,
         )
         match decision:
             case Build() | Check() if name in claimed_by_others:

@@ -48,6 +48,9 @@ class RunFacts(Struct):
     def latest(self, product: str) -> Version | None:
         return self.observed.latest(product)
 
+    def with_content(self, product: str, digest: str) -> Version | None:
+        return self.observed.with_content(product, digest)
+
     def has_code(self, product: str, code: str) -> bool:
         return self.observed.has_code(product, code)
 

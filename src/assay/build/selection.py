@@ -33,18 +33,26 @@ def request_for(
     *,
     force: bool = False,
     part_range: str = "",
+    from_start: bool = False,
 ) -> Request:
     """Return the request for the selected products; without selectors, for all products.
 
-    `part_range` are the parts to build, `A..B`. Raises UsageError for a selector that matches
-    nothing, or a range that the products do not have.
+    `part_range` are the parts to build, `A..B`; `from_start`: those that read `previous` are built
+    without it. Raises UsageError for a selector that matches nothing, or a range that the products
+    do not have.
     """
     graph, states = workspace.graph, _states_for(workspace, observed, [*select, *exclude])
     chosen = frozenset(select_products(graph, select, exclude, states))
     if part_range:
         _check_range(graph, chosen, part_range)
     forced = chosen if force else frozenset[str]()
-    return Request(products=chosen, forced=forced, part_range=part_range)
+    begun = frozenset(n for n in chosen if graph.products[n].incremental and from_start)
+    if from_start and not begun:
+        raise UsageError(
+            f"none of {', '.join(sorted(chosen)[:5])} reads `previous`",
+            hint="--from-start is for products that do; --force builds any product again.",
+        )
+    return Request(products=chosen, forced=forced, from_start=begun, part_range=part_range)
 
 
 def names_for(

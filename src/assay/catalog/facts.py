@@ -52,6 +52,13 @@ class RecordedFacts:
             return None
         return next(iter(self._catalog.versions(product, limit=1)), None)
 
+    def with_content(self, product: str, digest: str) -> Version | None:
+        published = self._published.version_of(product)
+        condition = "where product = ? and digest = ? order by seq desc"
+        found = [published] if published and published.digest == digest else []
+        found += self._catalog.versions_where(condition, [product, digest])
+        return next((v for v in found if self._files.has_all(v)), None)
+
     def has_code(self, product: str, code: str) -> bool:
         query = "select 1 from versions where product = ? and code = ? limit 1"
         return self._has_version(product) and bool(self._rows(query, [product, code]))

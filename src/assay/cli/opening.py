@@ -60,9 +60,18 @@ def selected(
     *,
     force: bool = False,
     part_range: str = "",
+    from_start: bool = False,
 ) -> Request:
     """Return the request for the selected products; print a note if selectors match none."""
-    request = request_for(workspace, observed, select, exclude, force=force, part_range=part_range)
+    request = request_for(
+        workspace,
+        observed,
+        select,
+        exclude,
+        force=force,
+        part_range=part_range,
+        from_start=from_start,
+    )
     selectors = [*select, *exclude]
     if selectors and not request.products:
         click.echo(clean(f"  nothing matches {' '.join(selectors)}"), err=True)

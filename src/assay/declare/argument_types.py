@@ -13,6 +13,7 @@ from assay.declare.words import (
     DeclaredFunction,
     DialectDeclaration,
     FileDeclaration,
+    HistoryDeclaration,
     LayoutDeclaration,
     PartsDeclaration,
     ProductDeclaration,
@@ -172,6 +173,20 @@ def _is_renamed(value: Any) -> bool:
     return all(is_text(column) and is_text(name) and name for column, name in value.items())
 
 
+def _is_key(value: Any) -> bool:
+    return _is_columns_listed(value if isinstance(value, list | tuple) else [value])
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and _is_columns_listed(value)
+
+
+def _is_columns_listed(value: Sequence[Any]) -> bool:
+    """Return True for names of columns, each once."""
+    names = [name for name in value if is_text(name) and name]
+    return len(names) == len(value) == len({name.lower() for name in names}) > 0
+
+
 def _is_builder(value: Any) -> bool:
     return isinstance(value, str) or callable(value)
 
@@ -259,6 +274,13 @@ _PRODUCT: Mapping[str, _Type] = {
 _TYPES: Mapping[type, Mapping[str, _Type]] = {
     ProductDeclaration: _PRODUCT,
     DeclaredFunction: _PRODUCT,
+    HistoryDeclaration: {
+        **_PRODUCT,
+        "name": _optional(_TEXT),
+        "of": _INPUT,
+        "key": _Type(_is_key, "a column, or a list of columns"),
+        "valid": _Type(_is_pair, 'the names of two columns, such as ("valid_from", "valid_to")'),
+    },
     PartsDeclaration: {
         "of": _INPUT,
         "back": _Type(_up_to(_MOST_PARTS_BACK), "a number of parts"),

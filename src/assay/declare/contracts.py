@@ -12,7 +12,7 @@ from assay.declare.names import Names
 from assay.declare.project_code import ProjectCode
 from assay.declare.pycode import CodeDigest
 from assay.declare.rules import Rulebook, check_digest, with_unique_texts
-from assay.declare.words import ProductDeclaration
+from assay.declare.words import HistoryDeclaration, ProductDeclaration
 from assay.model import Contract, Demand, Rule
 from assay.plan.digests import digest
 from assay.plan.names import nearest
@@ -52,7 +52,7 @@ def read_contract(
         digest=digest(digested),
         description=schema.description,
         columns=schema.columns,
-        key=schema.key,
+        key=schema.key or _key_of_history(declared),
         rules=tuple(rules),
         sensitive=schema.sensitive,
         cleared=schema.cleared,
@@ -87,6 +87,12 @@ def _read_schema(
         message = f"{name}: its contract cannot be read: {type(error).__name__}: {error}"
         names.report(message, where)
     return schema, []
+
+
+def _key_of_history(declared: ProductDeclaration) -> tuple[str, ...]:
+    """Return what identifies a row of a history: the key of its input, and since when it is open."""
+    history = declared.history if isinstance(declared, HistoryDeclaration) else None
+    return (*history.key, history.since) if history else ()
 
 
 def _check_event_time(

@@ -15,7 +15,7 @@ from assay.declare.project_code import ProjectCode
 from assay.declare.queries import is_foreign, parse_query, sql_file, text_of, translated
 from assay.declare.words import ProductDeclaration
 from assay.engines.make import FILE, MOMENTS, Recipe
-from assay.model import Input, Where
+from assay.model import PREVIOUS, Input, Where
 from assay.plan.moments import NEVER
 
 _READS = "reads in pyproject.toml"  # the name of its digest among those of the code
@@ -25,7 +25,7 @@ class Implementation(Struct, frozen=True, kw_only=True):
     """How a product is built: by the function of `recipe`, or by `sql`, which may be in `sql_file`.
 
     `digests` are those of the code, by what they are of; `clocked` says that the code uses the
-    moment it runs for.
+    moment it runs for, and `reads_previous` that it reads the product's own published version.
     """
 
     recipe: Recipe | None = None
@@ -34,6 +34,7 @@ class Implementation(Struct, frozen=True, kw_only=True):
     inputs: tuple[Input, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
     clocked: bool = False
+    reads_previous: bool = False
 
 
 def read_implementation(
@@ -66,16 +67,18 @@ def _read_sql(name: str, declared: ProductDeclaration, names: Names) -> Implemen
     if parsed is None:
         return Implementation(sql=text)
     tables = [str(table) for table in parsed.tables]
-    inputs = [_find_input(table, name, declared, where, names, sql=True) for table in tables]
+    others = [t for t in tables if t.lower() != PREVIOUS or t in declared.inputs]
+    inputs = [_find_input(table, name, declared, where, names, sql=True) for table in others]
     source = clocks.QuerySource(label, where, file_text=text if in_file else "")
     names.problems += clocks.in_query(declared, parsed, source, needs_names=True)
-    _report_unused(name, declared, tables, "table of its SQL", names)
+    _report_unused(name, declared, others, "table of its SQL", names)
     return Implementation(
         sql=parsed.statement,
         sql_file=file,
         inputs=tuple(i for i in inputs if i),
         digests={"sql": parsed.meaning},
         clocked=bool(parsed.moving),
+        reads_previous=len(others) < len(tables),
     )
 
 
@@ -122,6 +125,7 @@ def _read_function(
         inputs=tuple(parameters.inputs),
         digests=digests,
         clocked=declared.changes_with not in {"", NEVER},
+        reads_previous=parameters.reads_previous,
     )
 
 
@@ -134,6 +138,7 @@ class _Parameters:
         self.inputs: list[Input] = []
         self.handovers: dict[str, str] = {}
         self.target = ""
+        self.reads_previous = False
 
     def read(self, parameter: inspect.Parameter, annotation: Any) -> None:
         """Add a parameter: an input, the path of the product's file, or the moment."""
@@ -146,7 +151,10 @@ class _Parameters:
         is_input = self.names.find(reference, _domain(self.name)) is not None
         handover = handover_of(annotation)
         has_default = parameter.default is not parameter.empty
-        if not is_input and handover == FILE and self.declared.file:
+        if alias == PREVIOUS and not is_input and not has_default:
+            self.reads_previous = True
+            self._check_handover(alias, annotation, is_file=False)
+        elif not is_input and handover == FILE and self.declared.file:
             self.target = alias
         elif not is_input and has_default:
             return
@@ -163,7 +171,9 @@ class _Parameters:
         if found is None:
             return
         self.inputs.append(found)
-        is_file = self.names.is_file(found.name)
+        self._check_handover(alias, annotation, is_file=self.names.is_file(found.name))
+
+    def _check_handover(self, alias: str, annotation: Any, *, is_file: bool) -> None:
         label = f"{self.name}: parameter {alias!r}"
         problem = wrong_handover(label, annotation, self.where, is_file=is_file)
         if problem:

@@ -1,5 +1,7 @@
 """Declared products to products: metadata, inputs, partition, and the digest of the code."""
 
+from collections.abc import Mapping, Sequence
+
 from assay.declare.approvals import wrong_approvers
 from assay.declare.argument_types import FILE_NAME_HINT, is_file_name
 from assay.declare.calendars import Calendars
@@ -10,9 +12,10 @@ from assay.declare.names import Names
 from assay.declare.partitions import Partitions
 from assay.declare.promises import read_budget, read_freshness
 from assay.declare.queries import is_foreign
-from assay.declare.words import ProductDeclaration
-from assay.model import QUARANTINE, THIS, Access, Contract, Input, Kind, Product, Rule
+from assay.declare.words import HistoryDeclaration, ProductDeclaration
+from assay.model import QUARANTINE, THIS, Access, Contract, Input, Kind, Product, Rule, Source
 from assay.plan.digests import code_of, digest
+from assay.plan.names import nearest
 from assay.times import seconds_of
 
 
@@ -58,6 +61,11 @@ def read_product(
         digests["partition"] = digest([partition, follows, declared.event_time])
     if declared.file:
         digests["file"] = digest(declared.file)
+    history = declared.history if isinstance(declared, HistoryDeclaration) else None
+    if implementation.reads_previous:
+        followed = [i.name for i in inputs if i.grain is not None]
+        has_columns = history is not None or bool(contract.contract.columns)
+        _check_previous(name, declared, names, followed=followed, has_columns=has_columns)
     return Product(
         name=name,
         where=where,
@@ -76,6 +84,8 @@ def read_product(
         file=declared.file,
         sql=implementation.sql,
         dialect=declared.dialect if is_foreign(declared.dialect) else "",
+        incremental=implementation.reads_previous,
+        history=history,
         partition=partition,
         holds_parts=declared.on_failed_part == "hold_part",
         retries=retries,
@@ -139,6 +149,60 @@ def _digests(contract: DeclaredContract, inputs: tuple[Input, ...]) -> dict[str,
         digests[QUARANTINE] = contract.quarantine_digest
     digests["inputs"] = digest([[i.alias, i.name] for i in inputs])
     return digests
+
+
+def _check_previous(
+    name: str,
+    declared: ProductDeclaration,
+    names: Names,
+    *,
+    followed: Sequence[str],
+    has_columns: bool,
+) -> None:
+    """Report what keeps a product from reading `previous`."""
+    where = names.relative(declared.where)
+    if declared.file:
+        hint = "Keep what it needs in a product that is a table, and read that."
+        names.report(f"{name} is a file, and cannot read `previous`", where, hint)
+    elif followed:
+        hint = (
+            "Its parts need none: they stay while their input does. Or let it read all parts:"
+            f' inputs={{"{followed[0].partition(".")[2]}": parts(all=True)}}.'
+        )
+        names.report(
+            f"{name} follows the parts of {followed[0]}, and cannot read `previous`", where, hint
+        )
+    elif not has_columns:
+        hint = (
+            "On the first build `previous` has no rows, and the columns of the contract: give it"
+            " contract=, a pandera.polars model with its columns and their types."
+        )
+        names.report(
+            f"{name} reads `previous`, and has no contract that names columns", where, hint
+        )
+
+
+def check_history(
+    product: Product, sources: Mapping[str, Source], products: Mapping[str, Product], names: Names
+) -> None:
+    """Report a history whose key its source does not have, or whose moments have the name of a column."""
+    history = product.history
+    if history is None or not product.inputs:
+        return
+    [read] = product.inputs
+    source, read_product = sources.get(read.name), products.get(read.name)
+    columns = (*source.columns, *source.path_columns) if source else ()
+    if read_product:
+        columns = read_product.contract.columns
+    known = {column.name.lower() for column in columns}
+    for name in (history.since, history.until):
+        if name.lower() in known:
+            hint = "Choose other names for when a row was like that: valid=(..., ...)."
+            names.report(f"{product.name}: {read.name} has a column {name}", product.where, hint)
+    for name in history.key:
+        if source and name.lower() not in known:
+            hint = nearest(name, [column.name for column in columns])
+            names.report(f"{product.name}: {read.name} has no column {name}", product.where, hint)
 
 
 def _check_parts(

@@ -14,7 +14,7 @@ from assay.declare.landing import with_columns
 from assay.declare.loopvars import Declared, shared_variables
 from assay.declare.names import Names
 from assay.declare.partitions import Partitions
-from assay.declare.products import check_metadata, quarantine_of, read_product
+from assay.declare.products import check_history, check_metadata, quarantine_of, read_product
 from assay.declare.project_code import ProjectCode
 from assay.declare.promises import with_trading
 from assay.declare.queries import sql_texts
@@ -81,6 +81,8 @@ def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolve
             )
             for name, product in declared.items()
         }
+    for each in products.values():
+        check_history(each, sources, products, names)
     definitions = {
         name: Definition(recipe=implementations[name].recipe, schema=contracts[name].schema)
         for name in products

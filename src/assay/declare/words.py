@@ -18,7 +18,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from assay.declare.loopvars import read_now
-from assay.model import Consumer, Freshness, Where
+from assay.engines.history import history_query, more_than_one_open
+from assay.model import Consumer, Freshness, History, Where
 
 # As assay.config.PACKAGE, whose module a user's `from assay import product` need not load.
 _PACKAGE = str(Path(__file__).parent.parent)
@@ -205,6 +206,19 @@ class ProductDeclaration(Struct, frozen=True, kw_only=True, eq=False):
 
     def __repr__(self) -> str:
         return f"<product {self.name}, declared at {self.where}>"
+
+
+class HistoryDeclaration(ProductDeclaration, frozen=True, kw_only=True, eq=False):
+    """What `history_of()` was given. A `name` of None is that which the declaration is bound to.
+
+    `history` is None, and `make` empty, if `key` or `valid` is of a wrong type.
+    """
+
+    name: str | None  # type: ignore[assignment]
+    of: Any
+    key: Any
+    valid: Any
+    history: History | None
 
 
 class DeclaredFunction(
@@ -408,6 +422,78 @@ def sql_product(
         ProductDeclaration(
             where=where, module=module, name=name, make=sql, dialect=dialect, **about
         )
+    )
+
+
+def history_of(
+    input: Any,
+    /,
+    *,
+    key: str | Sequence[str],
+    valid: tuple[str, str],
+    name: str | None = None,
+    **about: Unpack[ProductKeywords],
+) -> ProductDeclaration:
+    """Declare the history of a table: each row as it was, since when and until when.
+
+        customer_history = history_of(
+            "customers", key="customer_id", valid=("valid_from", "valid_to"),
+            owner="crm@shop.example",
+        )
+
+    A row that is new or differs is opened, one that differs or is gone is closed, at the moment
+    when the input was there.
+
+    input (str or declaration): the product or source whose rows are kept.
+    key (str or list of str): the columns that identify a row of the input.
+    valid (pair of str): the columns with the moments (UTC) since when and until when a row was like
+        that; the second is null for a row that still is.
+    name (str): the name of the product; by default the module-level name that it is bound to.
+
+    `help(assay.product)` explains the other keywords; `owner` is required.
+    """
+    where, module = _caller()
+    _check_keywords("history_of", about, {*ProductKeywords.__annotations__} - {"inputs", "each"})
+    history, alias = _history(key, valid), _alias_of(input)
+    about["inputs"] = {alias: input}
+    if history and isinstance(about.get("rules", ()), list | tuple):
+        about["rules"] = [*about.get("rules", ()), _one_open_row(history)]
+    return _collect(
+        HistoryDeclaration(
+            where=where,
+            module=module,
+            name=name,
+            make=history_query(alias, history) if history else "",
+            of=input,
+            key=key,
+            valid=valid,
+            history=history,
+            **about,
+        )
+    )
+
+
+def _history(key: Any, valid: Any) -> History | None:
+    """Return how rows are kept; None for arguments of wrong types, which are reported later."""
+    keys = [key] if isinstance(key, str) else key
+    if not all(isinstance(each, list | tuple) for each in (keys, valid)) or len(valid) != 2:
+        return None
+    if not keys or not all(isinstance(name, str) for name in (*keys, *valid)):
+        return None
+    return History(key=tuple(keys), since=valid[0], until=valid[1])
+
+
+def _alias_of(input: Any) -> str:
+    """Return the name of an input in the query of its history."""
+    name = input if isinstance(input, str) else getattr(input, "name", None)
+    return str(name or "input").rpartition(".")[2]
+
+
+def _one_open_row(history: History) -> RuleDeclaration:
+    return rule.sql(
+        f"at most one open row for each {', '.join(history.key)}",
+        more_than_one_open(history),
+        dimension="uniqueness",
     )
 
 

@@ -285,13 +285,13 @@ def columns_of(
 
 def select(files: InputFiles) -> str:
     """Return the query that reads an input: a source as declared, a product as stored."""
+    if files.empty:
+        return _without_rows(files.empty)
     if files.source is None:
         query = parquet_of_parts(files.part_rows) if files.part_rows else parquet(files.table)
         return _as_declared(query, files.declared)
     if not files.paths:  # a part of which this source has no file
-        columns = (*files.source.columns, *files.source.path_columns)
-        nulls = ", ".join(f"null::{c.type} as {identifier(c.name)}" for c in columns)
-        return f"select {nulls} where false"
+        return _without_rows((*files.source.columns, *files.source.path_columns))
     return shapes.select(files, _SELECT[files.source.format])
 
 
@@ -300,6 +300,11 @@ def _as_declared(query: str, columns: Sequence[Column]) -> str:
     enums = [column for column in columns if column.type.startswith("ENUM")]
     casts = (f"cast({identifier(c.name)} as {c.type}) as {identifier(c.name)}" for c in enums)
     return f"select * replace ({', '.join(casts)}) from ({query})" if enums else query
+
+
+def _without_rows(columns: Iterable[Column]) -> str:
+    nulls = ", ".join(f"null::{c.type} as {identifier(c.name)}" for c in columns)
+    return f"select {nulls} where false"
 
 
 _SELECT: dict[str, Callable[[InputFiles], str]] = {

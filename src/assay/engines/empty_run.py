@@ -13,7 +13,7 @@ from assay.engines.empty_values import Values
 from assay.engines.make import DATA_FRAME, DATE, LAZY_FRAME, MOMENTS, RELATION, TABLE, Recipe
 from assay.engines.polars_lineage import lineage
 from assay.engines.types import from_polars
-from assay.model import Column, Input, Product
+from assay.model import PREVIOUS, Column, Input, Product
 from assay.plan.flows import ColumnFlows, TableFlows
 from assay.plan.misfits import Degree, Problem, Traced
 from assay.text import clean
@@ -77,6 +77,8 @@ class _Run:
         self.product, self.recipe, self.columns = product, recipe, columns
         self.resources = resources
         self.inputs = {i.alias: i for i in product.inputs}
+        if product.incremental:
+            self.inputs[PREVIOUS] = Input(alias=PREVIOUS, name=product.name)
         self.frames = EmptyFrames()
 
     @cached_property

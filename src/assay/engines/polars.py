@@ -21,6 +21,8 @@ def scan(files: InputFiles) -> "pl.LazyFrame":
     """Return an input as a LazyFrame: a product as stored, a source of Parquet as declared."""
     import polars as pl
 
+    if files.empty:
+        return pl.LazyFrame(schema={column.name: of_column(column) for column in files.empty})
     if files.source is None:
         frame = parquet(files.table)
         exact = [pl.col(column.name).cast(of_column(column)) for column in files.declared]

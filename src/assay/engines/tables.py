@@ -98,6 +98,7 @@ class InputFiles(Struct, frozen=True, kw_only=True):
     of types that are not stored: enums and zones. With `part_rows`, it is an input of many parts at
     once: its rows have the number of their part in the column `__part`. With `shape`, all files are
     of one shape, and `source` declares what these files have, by the names that they have.
+    With `empty`, it is a table without files that has these columns and no rows.
     """
 
     alias: str
@@ -110,6 +111,7 @@ class InputFiles(Struct, frozen=True, kw_only=True):
     copies: str = ""
     declared: tuple[Column, ...] = ()
     shape: Shape | None = None
+    empty: tuple[Column, ...] = ()
 
     @property
     def path_regex(self) -> str:
@@ -125,7 +127,9 @@ class InputFiles(Struct, frozen=True, kw_only=True):
     @property
     def is_table(self) -> bool:
         """Whether the input is a table, not a file that is handed over as such."""
-        return not self.source.is_file if self.source else self.paths[0].suffix == ".parquet"
+        if self.source:
+            return not self.source.is_file
+        return bool(self.empty) or self.paths[0].suffix == ".parquet"
 
     @property
     def paths(self) -> tuple[Path, ...]:

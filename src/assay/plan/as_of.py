@@ -7,6 +7,7 @@ from functools import cached_property
 from assay.facts import Version
 from assay.plan.graph import Graph
 from assay.plan.observed import Observed
+from assay.plan.previous import without_previous
 from assay.plan.reach import earliest, reach_of, undated
 from assay.plan.states import published_version
 from assay.times import AHEAD, in_utc
@@ -112,7 +113,8 @@ class AsOf(Mapping[str, datetime | None]):
         a drop that was delivered again, or an input that was rebuilt with the same rows, reaches
         further, and so does the version, which is not built again.
         """
-        product, built_from = self._graph.products[name], version.key.inputs
+        product = self._graph.products[name]
+        built_from = without_previous(name, version.key.inputs)
         if product.event_time or version.key.held:
             return ()
         names = tuple(dict.fromkeys(i.name for i in product.inputs))

@@ -19,6 +19,7 @@ from assay.decisions import (
     Check,
     Decision,
     Forced,
+    FromStart,
     Held,
     InputState,
     Keep,
@@ -38,6 +39,7 @@ from assay.plan.graph import Graph
 from assay.plan.holding import parts_to_hold, why_whole
 from assay.plan.observed import Facts, Observed
 from assay.plan.part_specs import part_steps
+from assay.plan.previous import step_inputs
 from assay.plan.reasons import differences, reasons_to_build
 from assay.plan.releasing import withheld
 from assay.plan.request import Request
@@ -100,7 +102,12 @@ def planned(
         if name in request.products:
             forced = name in request.forced
             step = decide(
-                product, states, observed, forced=forced, restates=request.restated.get(name)
+                product,
+                states,
+                observed,
+                forced=forced,
+                restates=request.restated.get(name),
+                from_start=name in request.from_start,
             )
             steps[name] = (
                 _in_parts(product, step, states, observed.facts, forced=forced)
@@ -137,6 +144,7 @@ def decide(
     forced: bool = False,
     restates: Restatement | None = None,
     partial_version: Version | None = None,
+    from_start: bool = False,
 ) -> Decision:
     """Return what is next for one product, given the state of everything that it reads.
 
@@ -146,6 +154,7 @@ def decide(
     - `forced`: whether to build although nothing changed.
     - `restates`: failing rows that the user examined, so that they may be published (4 restate).
     - `partial_version`: the version that this run built without parts that could not be built.
+    - `from_start`: whether a product that reads `previous` is built without one.
     """
     facts, pointer = observed.facts, observed.facts.pointer(product.name)
     if pointer and pointer.pinned:
@@ -157,10 +166,14 @@ def decide(
     if len(known) < len(read):
         return _unsettled(product, read, facts)
     inputs = {i.name: known[i.name] for i in product.inputs}
+    if product.incremental:
+        inputs = step_inputs(product, inputs, states, observed, from_start=from_start)
     version = partial_version or facts.find(product.name, key_digest(product.code, inputs))
     if version is None or forced:
         key = key_of(product.code, inputs)
         reasons = (Forced(),) if forced else reasons_to_build(product, key, observed)
+        if from_start:
+            reasons = (FromStart(),)
         return Build(reasons=reasons, key=key)
     judge = partial(judged, product, known=known, observed=observed, restates=restates)
     return _without_failed(product, inputs, version, facts, judge)

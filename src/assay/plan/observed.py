@@ -36,6 +36,9 @@ class Facts(Protocol):
     def latest(self, product: str) -> Version | None:
         """Return the newest version, with any key."""
 
+    def with_content(self, product: str, digest: str) -> Version | None:
+        """Return the newest version with this content digest whose files are complete."""
+
     def has_code(self, product: str, code: str) -> bool:
         """Return whether any version was built by the code with this digest."""
 

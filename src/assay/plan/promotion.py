@@ -7,6 +7,7 @@ from msgspec import Struct
 from assay.facts import Pointer, Version, short
 from assay.model import QUARANTINE
 from assay.plan.graph import Graph
+from assay.plan.previous import without_previous
 
 
 class Obstacle(Struct, frozen=True, kw_only=True):
@@ -154,7 +155,8 @@ def _of_inputs(
         return
     declared = graph.products.get(name)
     beside = dict.fromkeys(declared.rule_inputs if declared else (), "judged beside")
-    for read, how in {**beside, **dict.fromkeys(version.key.inputs, "built from")}.items():
+    built_from = without_previous(name, version.key.inputs)
+    for read, how in {**beside, **dict.fromkeys(built_from, "built from")}.items():
         if read not in graph.products and read not in sides.here and read not in sides.there:
             continue  # a source
         here, now = sides.published_here(read), after.get(read)

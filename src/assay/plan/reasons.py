@@ -16,6 +16,7 @@ from assay.facts import Key, SourceState
 from assay.model import Code, Product
 from assay.plan.moments import CLOCK
 from assay.plan.observed import Facts, Observed
+from assay.plan.previous import without_previous
 from assay.plan.states import published_version
 
 
@@ -42,16 +43,18 @@ def differences(
     before = published_version(product.name, facts) or facts.latest(product.name)
     if before is None:
         return (FirstBuild(),)
+    inputs_before = without_previous(product.name, before.key.inputs)
+    inputs = without_previous(product.name, inputs)
     is_same_code = before.key.code.digest == product.code.digest
-    if before.key.held and is_same_code and before.key.inputs == inputs:
+    if before.key.held and is_same_code and inputs_before == inputs:
         return (PartsMissing(part_keys=tuple(before.key.held)),)
     reasons = [] if is_same_code else _code_reasons(before.key.code, product.code)
-    names, names_before = {*inputs, *unknown}, set(before.key.inputs)
+    names, names_before = {*inputs, *unknown}, set(inputs_before)
     if not unknown and names != names_before:
         gained, lost = sorted(names - names_before), sorted(names_before - names)
         reasons.append(InputsDiffer(gained=tuple(gained), lost=tuple(lost)))
     for name in sorted(inputs.keys() & names_before):
-        digest_before = before.key.inputs[name]
+        digest_before = inputs_before[name]
         if inputs[name] != digest_before:
             reasons.append(_changed(name, digest_before, (sources or {}).get(name), facts))
     return tuple(reasons)

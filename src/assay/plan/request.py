@@ -27,6 +27,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
     - `products`: full names of the selected products.
     - `forced`: products to build although nothing changed.
+    - `from_start`: products that are built without their `previous`.
     - `restated`: failing rows that may be published because the user examined them, by product.
     - `part_range`: the parts to build now, `A..B`; '' for all.
     - `asked`: the command in words, as `products runs` shows it.
@@ -34,6 +35,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
     products: frozenset[str]
     forced: frozenset[str] = frozenset()
+    from_start: frozenset[str] = frozenset()
     restated: Mapping[str, Restatement] = field(default_factory=dict)
     part_range: str = ""
     asked: str = "execute"

@@ -57,13 +57,15 @@ class PointerMove(Struct, frozen=True, kw_only=True):
 class PublishedVersion(Struct, frozen=True, kw_only=True):
     """The published version of a product in an environment.
 
-    `previous` is the version that it replaced; '' for none.
+    `previous` is the version that it replaced; '' for none. `built_on` is the content digest of the
+    version that it read as `previous`, if it reads one; else ''.
     """
 
     environment: str
     product: str
     version: str
     previous: str = ""
+    built_on: str = ""
 
 
 class RetentionInput(Struct, frozen=True, kw_only=True):
@@ -90,6 +92,7 @@ class KeptFor(StrEnum):
 
     PUBLISHED = "published"
     COMPARED = "compared"
+    BUILT_ON = "built on"
     BEING_BUILT = "being built"
     APPROVED = "approved"
     SEEN_LATELY = "seen lately"
@@ -104,7 +107,8 @@ class KeepReason(Struct, frozen=True, kw_only=True):
     """Why a version is kept.
 
     - `environment`: where the version is, or was, published.
-    - `version`: the version that rules compare with it, or that its rows were set aside of.
+    - `version`: the version that rules compare with it, that was built on it, or that its rows were
+      set aside of.
     - `moment`: until when it was published, or when it was built.
     - `count`: how many versions are kept.
     """
@@ -121,6 +125,10 @@ class KeepReason(Struct, frozen=True, kw_only=True):
                 return f"readers of {self.environment} see it"
             case KeptFor.COMPARED:
                 return f"rules compare {short(self.version)} with it in {self.environment}"
+            case KeptFor.BUILT_ON:
+                return (
+                    f"{short(self.version)} was built on it, and is published in {self.environment}"
+                )
             case KeptFor.BEING_BUILT:
                 return "a run is building this product"
             case KeptFor.APPROVED:
@@ -222,6 +230,12 @@ def _reasons(
             environment, version = published.environment, published.version
             reason = KeepReason(kept_for=KeptFor.COMPARED, environment=environment, version=version)
             yield published.previous, reason
+    newest = {(stored.product, stored.digest): stored.id for stored in stock.versions}
+    for published in stock.published:
+        if below := newest.get((published.product, published.built_on)):
+            environment, version = published.environment, published.version
+            reason = KeepReason(kept_for=KeptFor.BUILT_ON, environment=environment, version=version)
+            yield below, reason
     for stored in stock.versions:
         if {(stored.product, ""), (stored.product, stored.key)}.intersection(stock.claimed):
             yield stored.id, KeepReason(kept_for=KeptFor.BEING_BUILT)

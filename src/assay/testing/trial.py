@@ -52,6 +52,8 @@ class Trial(Struct, frozen=True, kw_only=True):
             raise UsageError("previous_at should be before now")
         graph = graph_at(project.graph, now)
         product, tiny = graph.products[self.product], TinyProject(at / "given")
+        if product.history:
+            product = replace(product, moment=now)
         given = self._given(graph, product)
         for one in given:
             tiny.give(one)
@@ -133,7 +135,7 @@ def needs_moment(product: Product) -> bool:
     """Return whether what comes of a product, or of its rules, depends on the current time."""
     rules = product.contract.rules
     timed = any(rule.clocked or rule.closes or rule.within is not None for rule in rules)
-    return bool(product.changes_with) or is_fetcher(product) or timed
+    return bool(product.changes_with or product.history) or is_fetcher(product) or timed
 
 
 def _utc(moment: datetime) -> datetime:

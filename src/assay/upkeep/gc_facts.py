@@ -21,6 +21,7 @@ from assay.catalog.record import FACTS_SINCE
 from assay.catalog.rows import decoded, ids_of, stamp
 from assay.catalog.writes import replace_files
 from assay.model import QUARANTINE
+from assay.plan.previous import previous_of
 from assay.plan.retention import (
     ForgottenMoves,
     KeepReason,
@@ -166,9 +167,14 @@ def _retention_input(
 ) -> RetentionInput:
     """Return what retention decides on; `rows` are those of `_VERSIONS`."""
     pointers = reader.rows("select environment, product, version, previous from pointers")
+    bases = _built_on(reader)
     published = [
         PublishedVersion(
-            environment=environment, product=product, version=version, previous=previous
+            environment=environment,
+            product=product,
+            version=version,
+            previous=previous,
+            built_on=bases.get(version, ""),
         )
         for environment, product, version, previous in pointers
     ]
@@ -220,6 +226,15 @@ def _origins(reader: Reader) -> dict[str, str]:
     return {
         id: json.loads(inputs).get(product.removesuffix(suffix), "") for id, product, inputs in rows
     }
+
+
+def _built_on(reader: Reader) -> dict[str, str]:
+    """Return by id of a published version the content digest of the version it was built on."""
+    rows = reader.rows(
+        "select distinct v.id, v.product, v.inputs from pointers p"
+        " join versions v on v.id = p.version where v.inputs like '%\"' || v.product || '\":%'"
+    )
+    return {id: previous_of(product, json.loads(inputs)) for id, product, inputs in rows}
 
 
 def _unused_parts(

@@ -8,6 +8,7 @@ from assay.catalog import Catalog
 from assay.catalog.differences import figures_to
 from assay.facts import Pointer, Status, Verdict, Version
 from assay.model import Product
+from assay.plan.previous import previous_of
 from assay.plan.waivers import waived_rules
 from assay.views.figures import FiguresView, figures_view
 from assay.views.notes import waivers_over
@@ -29,6 +30,8 @@ class HistoryView(View, frozen=True, kw_only=True):
 
     `now`: it is published. `failed` are the rules that hold it back. `rows` is None for a file.
     `changes`: of one that was held back or restated, how it differs from what readers had then.
+    `built_on`: the version that it read as `previous`; '' if that is not recorded any more, None if
+    it read none.
     """
 
     version: str
@@ -46,6 +49,7 @@ class HistoryView(View, frozen=True, kw_only=True):
     failed: tuple[str, ...]
     released: tuple[ReleaseView, ...]
     changes: FiguresView | None = None
+    built_on: str | None = None
 
 
 def history_of(
@@ -85,6 +89,7 @@ def history_of(
             data_as_of(version),
             waived=waived_rules(verdict, over) if verdict else (),
             changes=_changes(catalog, version, product),
+            built_on=_built_on(catalog, version),
         )
         for version, verdict in zip(versions, verdicts, strict=True)
     ]
@@ -108,6 +113,17 @@ def _changes(catalog: Catalog, version: Version, product: Product | None) -> Fig
     return figures_view(figures, product.contract.sensitive) if figures and product else None
 
 
+def _built_on(catalog: Catalog, version: Version) -> str | None:
+    """Return the newest earlier version with the content that was read as `previous`."""
+    content = previous_of(version.product, version.key.inputs)
+    if not content:
+        return None
+    condition = "where product = ? and digest = ? order by seq desc"
+    found = catalog.versions_where(condition, [version.product, content])
+    earlier = [each for each in found if each.built_at <= version.built_at and each != version]
+    return next((each.id for each in earlier or found), "")
+
+
 def _verdict(verdicts: Sequence[Verdict], product: Product | None) -> Verdict | None:
     """Return the first verdict under today's contract; without one, the first."""
     contract = product.contract.digest if product else None
@@ -124,6 +140,7 @@ def _history_view(
     *,
     waived: tuple[str, ...],
     changes: FiguresView | None,
+    built_on: str | None,
 ) -> HistoryView:
     results = verdict.results if verdict else ()
     return HistoryView(
@@ -140,6 +157,7 @@ def _history_view(
         restated=f"restated: {verdict.restated}" if verdict and verdict.restated else "",
         waived=waived,
         changes=changes,
+        built_on=built_on,
         failed=tuple(r.text for r in results if r.status in {Status.FAILED, Status.ERROR}),
         released=tuple(released),
     )

@@ -58,6 +58,8 @@ def as_tree(graph: Graph, name: str) -> list[str]:
     lines = [_label(graph, name)]
     if up:
         lines += ["  made of", *(f"    {line}" for line in up)]
+    if name in graph.products and graph.products[name].incremental:
+        lines.append("    previous: its own published version")
     if down:
         lines += ["  makes", *(f"    {line}" for line in down)]
     return lines

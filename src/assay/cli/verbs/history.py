@@ -46,11 +46,12 @@ def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
         )
     if as_json:
         return print_json(versions)
-    table(
-        ("version", "readers", "built", "rows", "as of", "verdict", "failed rules", "released"),
-        map(_row, versions),
-        less=("rows", "as of", "released"),
-    )
+    titles = ["version", "readers", "built", "rows", "as of", "verdict", "failed rules", "released"]
+    rows = [_row(view) for view in versions]
+    if any(view.built_on is not None for view in versions):
+        titles.append("built on")
+        rows = [(*row, _built_on(view)) for row, view in zip(rows, versions, strict=True)]
+    table(titles, rows, less=("rows", "as of", "released"))
     return None
 
 
@@ -72,6 +73,12 @@ def _row(view: HistoryView) -> tuple[object, ...]:
 def _released(view: ReleaseView) -> str:
     approved = "".join(f", approved by {text}" for text in view.approved)
     return f"#{view.release} {second(view.at)}{approved}"
+
+
+def _built_on(view: HistoryView) -> str:
+    if view.built_on is None:
+        return ""
+    return short(view.built_on) or "a version that is gone"
 
 
 def _restated(view: HistoryView) -> str:

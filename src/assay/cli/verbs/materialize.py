@@ -97,6 +97,11 @@ def _check_usage(
 @click.option("--due", is_flag=True, help="Only what is due now, as `products run` does.")
 @click.option("--force", is_flag=True, help="Build even what is up to date.")
 @click.option(
+    "--from-start",
+    is_flag=True,
+    help="Build products that read `previous` without it: from their inputs alone.",
+)
+@click.option(
     "--fail-fast", is_flag=True, help="Stop at the first product that fails or is held back."
 )
 @click.option(
@@ -142,6 +147,7 @@ def verb(
     parts: str,
     due: bool,
     force: bool,
+    from_start: bool,
     jobs: int | None,
     fail_fast: bool,
     wait: float,
@@ -155,15 +161,30 @@ def verb(
     """Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s."""
     selectors, reason = [*names, *select], because.strip()
     _check_usage(selectors, parts, restate, rules, reason, approved_by)
+    if from_start and not selectors:
+        raise UsageError(
+            "--from-start needs the name of a product",
+            hint="products materialize NAME --from-start",
+        )
     check_files({"junit": junit, "summary": summary})
-    if due and (force or parts or restate):
-        raise UsageError("--due builds what is due, and goes with no --force, --parts or --restate")
+    if due and (force or from_start or parts or restate):
+        raise UsageError(
+            "--due builds what is due, and goes with no --force, --from-start, --parts or --restate"
+        )
     reported = mistakes_reported("products materialize", junit, summary)
     with reported, opened(env, now, create=True) as workspace:
         workspace.check_now(now)
         finish(workspace)
         observed = workspace.observe()
-        request = selected(workspace, observed, selectors, exclude, force=force, part_range=parts)
+        request = selected(
+            workspace,
+            observed,
+            selectors,
+            exclude,
+            force=force,
+            part_range=parts,
+            from_start=from_start,
+        )
         if due:
             from assay.build.due import due_in  # not needed without --due
 

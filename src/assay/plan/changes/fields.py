@@ -138,6 +138,8 @@ NOT_COMPARED: Mapping[type, Mapping[str, str]] = {
         "timeout": _HOW,
         "isolate": _HOW,
         "changes_with": _HOW,
+        "incremental": _HOW,
+        "history": "follows from the query",
         "clocked": "follows from the code",
         "moment": "the moment of the run",
     },
