@@ -227,6 +227,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     - `compares`: whether the query returns everything that it compared instead, with a number
       `__measured` and a boolean `__fails`.
     - `threshold`: the limit in words, of a rule that compares or that limits the age of events.
+    - `least`, `most`: the same as numbers, in the unit of what is measured (rows, hours, a share of
+      1, the unit of the column); None for no such limit, and for a rule that counts failing rows.
     - `closes`: rows older than this moment are settled and may not change: "start of month", "30
       days ago" or a date. '' for a rule about anything else.
     - `grace`: how long after the end of a period its rows may still change, as "3 working days".
@@ -253,6 +255,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     sql: str = ""
     compares: bool = False
     threshold: str = ""
+    least: float | None = None
+    most: float | None = None
     closes: str = ""
     grace: str = ""
     holds_new: bool = False
@@ -267,7 +271,8 @@ class Rule(Struct, frozen=True, kw_only=True):
     @property
     def limits_measured(self) -> bool:
         """Whether it fails where what it measures is too much; false where that can be too little."""
-        return self.compares and not self.threshold.startswith("at least")
+        is_both_ways = self.most is not None and self.least == -self.most
+        return self.compares and (self.least is None or is_both_ways)
 
 
 class Contract(Struct, frozen=True, kw_only=True, dict=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from assay.amounts import Amount
 from assay.declare import comparisons
 from assay.declare.rule_arguments import (
     IDENTIFIER,
@@ -31,7 +32,8 @@ _WEEKDAYS = re.compile(r"same weekday, last (\d+)")
 class RuleQuery(Struct, frozen=True, kw_only=True):
     """A rule as a query, or as a `condition` that every row must meet.
 
-    `text` is its name, `threshold` what it allows, in words; `columns` are the columns that a
+    `text` is its name, `threshold` what it allows, in words, and `least` and `most` the same as
+    numbers; `columns` are the columns that a
     failing row shows; `dated` is the column whose times are compared with now, of which the
     latest has to be `within` so many seconds of it. `measure` is the column whose totals are
     compared, `by` the columns that group them.
@@ -43,6 +45,8 @@ class RuleQuery(Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     compares: bool = False
     threshold: str = ""
+    least: float | None = None
+    most: float | None = None
     closes: str = ""
     grace: str = ""
     holds_new: bool = False
@@ -117,6 +121,8 @@ def _rows(text: str, at_least: int | None, at_most: int | None) -> RuleQuery:
         " from (select count(*) as n from this)",
         compares=True,
         threshold=threshold,
+        least=at_least,
+        most=at_most,
         dimension="completeness",
     )
 
@@ -167,10 +173,17 @@ def _reconciles(
         sql=comparisons.reconciles(measure, other, other_measure, allowed, keys),
         compares=True,
         threshold=f"within {allowed}",
+        least=-_number(allowed),
+        most=_number(allowed),
         measure=_column(measure),
         by=tuple(keys),
         dimension="consistency",
     )
+
+
+def _number(allowed: Amount) -> float:
+    """Return an amount in the unit of what is measured: a percentage as a share of 1."""
+    return float(allowed.number) / (100 if allowed.percent else 1)
 
 
 def _column(measure: str) -> str:
@@ -200,6 +213,8 @@ def _changes(
         sql=sql,
         compares=True,
         threshold=f"within ±{allowed}",
+        least=-_number(allowed),
+        most=_number(allowed),
         measure=_column(measure),
         by=tuple(keys),
         dimension="accuracy",
@@ -225,6 +240,7 @@ def _fresh_event_time(text: str, within: str, column: str, tz: str, event_time: 
         sql=sql,
         compares=True,
         threshold=f"at most {within}",
+        most=seconds / 3600,
         dated=name,
         within=seconds,
         tz=zone_argument(tz),

@@ -91,6 +91,8 @@ class Rulebook:
             quarantines=declared.on_failure == "quarantine",
             compares=query.compares,
             threshold=query.threshold,
+            least=query.least,
+            most=query.most,
             closes=query.closes,
             grace=query.grace,
             holds_new=query.holds_new,

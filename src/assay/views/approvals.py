@@ -191,7 +191,17 @@ def approvals(workspace: Workspace, names: Collection[str]) -> ApprovalsView:
         return ApprovalsView(awaiting=(), approvals=())
     observed = workspace.observe()
     steps = plan(graph, observed, everything(graph), in_parts=False).steps
-    environment = workspace.environment
+    return approvals_as_of(workspace, names, observed, steps)
+
+
+def approvals_as_of(
+    workspace: Workspace,
+    names: Collection[str],
+    observed: Observed,
+    steps: Mapping[str, Decision],
+) -> ApprovalsView:
+    """Return the same as `approvals`, given the decisions on all products."""
+    graph, environment = workspace.graph, workspace.environment
     awaiting = [
         _awaiting_view(step, observed)
         for name, step in steps.items()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from assay.build.workspace import Workspace
+from assay.catalog import Catalog
 from assay.facts import Pointer
 from assay.plan.promotion import own_products
 from assay.views.view import View
@@ -31,9 +31,8 @@ class EnvironmentView(View, frozen=True, kw_only=True):
     last_run: datetime | None = None
 
 
-def environments(workspace: Workspace) -> list[EnvironmentView]:
-    """Return all environments, the one of the settings first."""
-    catalog, default = workspace.catalog, workspace.config.environment
+def environments(catalog: Catalog, default: str) -> list[EnvironmentView]:
+    """Return all environments, the one of the settings (`default`) first."""
     found = {each.name: each for each in catalog.environments.all()}
     names = sorted({*found, default}, key=lambda name: (name != default, name))
     pointers = {name: catalog.pointers(name) for name in names}

@@ -22,7 +22,7 @@ from assay.views.results import (
 from assay.views.status import StatusView
 from assay.views.view import View
 from assay.views.words.figures import totals_text
-from assay.views.words.freshness import standing_line
+from assay.views.words.freshness import expected_line, standing_line
 from assay.views.words.rules import measure
 
 _FEW = 3  # rules that a sentence names
@@ -44,6 +44,7 @@ class NowView(View, frozen=True, kw_only=True):
     - `word`: the state in a word or two, as `products status` shows it.
     - `readers`: which figures readers see.
     - `trouble`: what is wrong; () if nothing is.
+    - `expected`: when newer figures are likely there; '' if nobody can tell, or none are due.
     - `affects`: the consumers that are affected, each with what it decides.
     - `promise`: how the promise of freshness stands; '' for none.
     """
@@ -53,6 +54,7 @@ class NowView(View, frozen=True, kw_only=True):
     word: str
     readers: str
     trouble: tuple[str, ...]
+    expected: str
     affects: tuple[str, ...]
     promise: str
 
@@ -76,6 +78,8 @@ def now_of(
     if plan.changes:
         trouble.append(f"{totals_text(plan.changes, 'Would change')}.")
     trouble += status.reviews
+    if status.because and not trouble:
+        trouble.append(f"{status.because}.")
     promise = standing_line(status.promise, now) if status.promise else ""
     decision = plan.decision
     affects = (
@@ -89,6 +93,7 @@ def now_of(
         word=status.state,
         readers=_readers(status.readers, status.as_of),
         trouble=tuple(trouble),
+        expected=expected_line(status.promise, now) if status.promise else "",
         affects=affects,
         promise=promise,
     )

@@ -12,7 +12,7 @@ from assay.errors import AssayError, UsageError
 from assay.text import clean
 from assay.views.approvals import approve
 from assay.views.waivers import Wanted, waive
-from assay.web.look import Look, looking, product_at
+from assay.web.look import Look, product_at, workspace_of
 
 ACTIONS = ("approve", "waive")
 _LONGEST = 64 * 1024  # bytes of a form
@@ -99,8 +99,7 @@ def act(look: Look, action: str, name: str, form: Mapping[str, str], user: str) 
     full = product_at(look, name)
     if full is None:
         raise UsageError("there is no such product")
-    start = look.config.root
-    with looking(look.environment, start=start, before=look) as (_, workspace):
+    with workspace_of(look) as workspace:
         if action == "approve":
             version, because = form.get("version"), form.get("because", "")
             approve(workspace, full, version, approver=user, because=because, author=user)

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from msgspec.structs import replace
 from starlette.applications import Starlette
@@ -16,11 +15,13 @@ from assay.catalog import Catalog
 from assay.errors import AssayError, UsageError
 from assay.text import clean
 from assay.web.actions import Allowed, Refused, form_of, user_of
+from assay.web.columns import columns_of
 from assay.web.diffs import diff_page, sides
 from assay.web.links import Links, place
 from assay.web.look import Look
 from assay.web.looks import Looks, states
 from assay.web.pages import front, others
+from assay.web.pages.approvals import approvals_page, environments_page
 from assay.web.records import evidence_of, record_page
 from assay.web.rendering import FOLDER, Page, rendered
 from assay.web.rows import rows_of
@@ -45,12 +46,12 @@ _STATIC = {
 Make = Callable[[Look, Catalog, Request], Page | None]
 
 
-def application(start: Path, env: str | None = None, allows: Allowed | None = None) -> Starlette:
-    """Return the application that serves the project at or above `start`.
+def application(looks: Looks, allows: Allowed | None = None) -> Starlette:
+    """Return the application that serves a project.
 
     `allows` says what people may do on the pages; by default, nothing.
     """
-    server = Server(Looks(start, env), allows or Allowed())
+    server = Server(looks, allows or Allowed())
     return Starlette(
         routes=[
             *(Route(path, server.page(make)) for path, make in _PAGES.items()),
@@ -139,8 +140,16 @@ def _one(look: Look, catalog: Catalog, request: Request) -> Page | None:
 
 
 def _rows(look: Look, catalog: Catalog, request: Request) -> Page | None:
-    is_part = request.headers.get("hx-request") == "true"
-    return rows_of(look, catalog, request.path_params["name"], as_part=is_part)
+    return rows_of(look, catalog, request.path_params["name"], as_part=_is_part(request))
+
+
+def _columns(look: Look, catalog: Catalog, request: Request) -> Page | None:
+    return columns_of(look, request.path_params["name"], as_part=_is_part(request))
+
+
+def _is_part(request: Request) -> bool:
+    """Return whether a script asks, to put the answer into the page that it is on."""
+    return request.headers.get("hx-request") == "true"
 
 
 def _diff(look: Look, catalog: Catalog, request: Request) -> Page | None:
@@ -161,7 +170,10 @@ _PAGES: Mapping[str, Make] = {
     "/search": lambda look, _, request: _search(look, request, path="search"),
     "/incidents": lambda look, *_: others.incidents_page(look),
     "/runs": lambda look, catalog, _: others.runs_page(look, others.last_runs(look, catalog)),
+    "/approvals": lambda look, *_: approvals_page(look),
+    "/environments": lambda look, catalog, _: environments_page(look, catalog),
     "/rows/{name}": _rows,
+    "/columns/{name}": _columns,
     "/diff/{name}": _diff,
     "/record/{name}": lambda look, _, request: record_page(look, request.path_params["name"]),
 }

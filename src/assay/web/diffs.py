@@ -8,7 +8,7 @@ from assay.views.diff import diffs
 from assay.views.words.diff import summary
 from assay.views.words.figures import total_text
 from assay.web.links import place
-from assay.web.look import Look, looking, product_at
+from assay.web.look import Look, product_at, workspace_of
 from assay.web.rendering import Page
 
 _ROWS = 50
@@ -23,7 +23,7 @@ def diff_page(look: Look, name: str, before: str, after: str) -> Page | None:
     full = product_at(look, name)
     if full is None or look.graph.products[full].access is not Access.PUBLIC:
         return None
-    with looking(look.environment, start=look.config.root, before=look) as (_, workspace):
+    with workspace_of(look) as workspace:
         options = DiffOptions(limit=_ROWS)
         view = diffs(workspace, [full], before, after, options).views[0]
     names = list(dict.fromkeys(name for row in view.rows for name in (*row.before, *row.after)))

@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from assay.catalog import Catalog
+from assay.build.workspace import Workspace
 from assay.errors import UsageError
+from assay.views.column_lineage import lineage_around
 from assay.views.view import View
 from assay.web.links import Links
 from assay.web.look import Look
@@ -23,7 +24,7 @@ class Written(View, frozen=True, kw_only=True):
     removed: int
 
 
-def write_pages(look: Look, catalog: Catalog, folder: Path) -> Written:
+def write_pages(look: Look, workspace: Workspace, folder: Path) -> Written:
     """Write every page below a folder, and remove those of before that are no longer there.
 
     Raises UsageError for a folder that has something else in it, or cannot be written.
@@ -34,7 +35,8 @@ def write_pages(look: Look, catalog: Catalog, folder: Path) -> Written:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).write_text("")
         written = {MARK}
-        for page in all_pages(look, catalog):
+        lineage = lineage_around(workspace, [*look.graph.products, *look.graph.sources])
+        for page in all_pages(look, workspace.catalog, lineage):
             name = f"{page.path}.html"
             _write(folder / name, rendered(page, look, links))
             written.add(name)

@@ -1,7 +1,7 @@
 """One look at a project, from which pages are made, so that no page asks for all of it."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -10,14 +10,17 @@ from msgspec import Struct
 from assay.build.observe import observe_source, without_racy_times
 from assay.build.workspace import Workspace, open_workspace
 from assay.config import Config
+from assay.decisions import Decision
 from assay.declare.manifest import Manifest
 from assay.facts import Pointer, SourceState
 from assay.model import Consumer, Product, Source
 from assay.plan.as_of import as_of
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
+from assay.plan.observed import Observed
 from assay.plan.request import Request
 from assay.store.files import Storage
+from assay.views.approvals import ApprovalsView, approvals_as_of
 from assay.views.freshness import FreshnessView
 from assay.views.incidents import IncidentView, incidents_of
 from assay.views.now import Tone, tone_of
@@ -34,6 +37,7 @@ class Look(Struct, frozen=True, kw_only=True):
 
     - `statuses`, `promises`: by product (and source), as `products status` shows them.
     - `reaches`: how far the data of each product and source reaches, where that is known.
+    - `approvals`: what awaits approval, and what was approved.
     - `incidents`: those that are open, and the last that were closed; newest first.
     - `tones`: how good the state of each product is.
     - `stamp`: says what was recorded in the catalog before the look was made; '' if that is unknown.
@@ -53,6 +57,7 @@ class Look(Struct, frozen=True, kw_only=True):
     pointers: Mapping[str, Pointer]
     sources: Mapping[str, SourceState]
     reaches: Mapping[str, datetime | None]
+    approvals: ApprovalsView
     incidents: Sequence[IncidentView]
     outdated: str = ""
 
@@ -90,6 +95,13 @@ def at(names: Collection[str], address: str) -> str | None:
     if address in names and slug(address) == address:
         return address  # nearly all names are their own slugs
     return next((name for name in names if slug(name) == address), None)
+
+
+def workspace_of(look: Look) -> AbstractContextManager[Workspace]:
+    """Open the project that a look is of; its declarations are not read again while they are valid."""
+    return open_workspace(
+        look.environment, start=look.config.root, last_good=True, before=look.manifest
+    )
 
 
 @contextmanager
@@ -156,6 +168,17 @@ def _look(workspace: Workspace) -> Look:
         pointers=workspace.catalog.pointers(environment),
         sources=observed.sources,
         reaches={name: reaches[name] for name in (*graph.products, *graph.sources)},
+        approvals=_approvals(workspace, observed, steps),
         incidents=incidents_of(workspace.catalog, graph, environment, closed=_CLOSED),
         outdated=str(outdated or ""),
     )
+
+
+def _approvals(
+    workspace: Workspace, observed: Observed, steps: Mapping[str, Decision]
+) -> ApprovalsView:
+    products = workspace.graph.products
+    names = frozenset(name for name in products if products[name].approvers)
+    if not names:
+        return ApprovalsView(awaiting=(), approvals=())
+    return approvals_as_of(workspace, names, observed, steps)

@@ -1,17 +1,17 @@
-"""What a rule measured over versions, as a plot: points, a line, and the limit."""
+"""What a rule measured over versions, as a plot: points, a line, and the limits."""
 
 import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
+from assay.amounts import amount
+from assay.model import Rule
 from assay.views.rules import RuleHistoryView
 from assay.views.words.numbers import day, number
 
 WIDTH, HEIGHT = 300.0, 72.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 6.0, 6.0, 8.0, 8.0
-_LIMIT = re.compile(r"([\d.,]+) ?(%?)$")
 
 
 class Point(Struct, frozen=True, kw_only=True):
@@ -26,12 +26,12 @@ class Point(Struct, frozen=True, kw_only=True):
 class Plot(Struct, frozen=True, kw_only=True):
     """A plot of this size in pixels; `said` tells what is in it to those who do not see it.
 
-    `limit` is the height at which the limit is drawn; None if there is none, or none in numbers.
+    `limits` are the heights at which limits are drawn.
     """
 
     points: tuple[Point, ...]
     line: str
-    limit: float | None
+    limits: tuple[float, ...]
     low: str
     high: str
     said: str
@@ -39,15 +39,15 @@ class Plot(Struct, frozen=True, kw_only=True):
     height: float = HEIGHT
 
 
-def plotted(results: Sequence[RuleHistoryView]) -> Plot | None:
+def plotted(rule: Rule, results: Sequence[RuleHistoryView]) -> Plot | None:
     """Return the plot of a rule's results, oldest first; None with fewer than two numbers."""
     shown = [(r, value) for r in results if (value := _number(r.value)) is not None]
     if len(shown) < 2:
         return None
-    percent = any(r.threshold.endswith("%") for r, _ in shown)
-    limit = _limit(shown[-1][0].threshold)
+    limits = limits_of(rule, shown[-1][0].rows)
+    percent = rule.compares and rule.threshold.endswith("%")
     values = [value for _, value in shown]
-    low, high = min([*values, *_given(limit)]), max([*values, *_given(limit)])
+    low, high = min([*values, *limits]), max([*values, *limits])
     scale = _Scale(low=low, high=high, count=len(shown))
     points = tuple(
         Point(
@@ -65,12 +65,29 @@ def plotted(results: Sequence[RuleHistoryView]) -> Plot | None:
     return Plot(
         points=points,
         line="M" + "L".join(f"{point.x:.1f} {point.y:.1f}" for point in points),
-        limit=None if limit is None else scale.y(limit),
+        limits=tuple(scale.y(limit) for limit in limits),
         low=number(low, percent=percent),
         high=number(high, percent=percent),
         said=f"{len(points)} versions, from {number(min(values), percent=percent)} to"
         f" {number(max(values), percent=percent)}, the last {last}; {failed} failed.{allowed}",
     )
+
+
+def limits_of(rule: Rule, rows: int | None) -> list[float]:
+    """Return the values beyond which a rule warns or fails, in the unit of what its results have.
+
+    A share of the rows is one of `rows`, the number that was checked last.
+    """
+    if rule.compares:
+        return sorted({limit for limit in (rule.least, rule.most) if limit is not None})
+    limits = []
+    for limit in filter(None, {rule.warn_above, rule.fail_above}):
+        most = amount(limit)
+        if not most.percent:
+            limits.append(float(most.number))
+        elif rows is not None:
+            limits.append(float(most.number) * rows / 100)
+    return sorted(limits)
 
 
 class _Scale(Struct, frozen=True, kw_only=True):
@@ -84,19 +101,6 @@ class _Scale(Struct, frozen=True, kw_only=True):
     def y(self, value: float) -> float:
         span = self.high - self.low or 1.0
         return _TOP + (self.high - value) / span * (HEIGHT - _TOP - _BOTTOM)
-
-
-def _limit(threshold: str) -> float | None:
-    """Return the number that a limit in words ends with: "fails above 10 %" is 0.1."""
-    found = _LIMIT.search(threshold)
-    if found is None:
-        return None
-    value = float(found[1].replace(",", "").rstrip("."))
-    return value / 100 if found[2] else value
-
-
-def _given(limit: float | None) -> Iterable[float]:
-    return () if limit is None else (limit,)
 
 
 def _number(value: object) -> float | None:

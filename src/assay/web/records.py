@@ -9,7 +9,7 @@ from assay.plan.record import Period
 from assay.views.record import records_of
 from assay.views.words.record import record_lines
 from assay.web.links import place
-from assay.web.look import Look, looking, product_at
+from assay.web.look import Look, product_at, workspace_of
 from assay.web.rendering import Page
 
 
@@ -18,7 +18,7 @@ def record_page(look: Look, name: str) -> Page | None:
     full = product_at(look, name)
     if full is None:
         return None
-    with looking(look.environment, start=look.config.root, before=look) as (_, workspace):
+    with workspace_of(look) as workspace:
         [view] = records_of(workspace, [full], Period(None, None))
     return Page(
         path=place("record", full),
@@ -37,6 +37,6 @@ def evidence_of(look: Look, name: str) -> Path | None:
     if full is None or full not in look.pointers:
         return None
     file = Path(mkdtemp(prefix="assay-evidence-")) / "evidence.zip"
-    with looking(look.environment, start=look.config.root, before=look) as (_, workspace):
+    with workspace_of(look) as workspace:
         write_evidence(workspace, full, Options(), file)
     return file

@@ -7,7 +7,7 @@ from assay.model import Access
 from assay.sensitive import secret
 from assay.views.published import table_of
 from assay.views.query import first_rows
-from assay.web.look import Look, looking, product_at
+from assay.web.look import Look, product_at, workspace_of
 from assay.web.rendering import Page
 
 _ROWS = 20
@@ -25,7 +25,7 @@ def rows_of(look: Look, catalog: Catalog, name: str, *, as_part: bool) -> Page |
     version = catalog.version(pointer.version)
     if not version.columns:
         return None
-    with looking(look.environment, start=look.config.root, before=look) as (_, workspace):
+    with workspace_of(look) as workspace:
         inputs, _ = inputs_as_of_now(workspace, workspace.observe())
         stored = table_of(version, workspace.storage)
         patterns = never_shown(inputs, look.graph.products[full], stored)

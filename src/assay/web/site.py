@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 
 from assay.catalog import Catalog
 from assay.catalog.releases import releases_between
+from assay.plan.flows import Lineage
 from assay.web.links import may_begin, slug
 from assay.web.look import Look, at, product_at
 from assay.web.pages import front, others, product
+from assay.web.pages.approvals import approvals_page, environments_page
 from assay.web.rendering import Page
 
 _RELEASES = 100  # whose pages are written
@@ -51,18 +53,20 @@ def page_at(look: Look, catalog: Catalog, kind: str, name: str) -> Page | None:
     return None
 
 
-def all_pages(look: Look, catalog: Catalog) -> Iterator[Page]:
-    """Yield every page that is written as a file."""
+def all_pages(look: Look, catalog: Catalog, lineage: Lineage) -> Iterator[Page]:
+    """Yield every page that is written as a file, with the lineage of all columns."""
     yield front.front_page(look, catalog)
     count = len(look.graph.products) + len(look.graph.sources)
     for number in range(max(1, -(-count // front.ON_A_PAGE))):
         yield front.list_page(look, number)
     for name in look.graph.order:
-        yield product.product_page(look, catalog, name)
+        yield product.product_page(look, catalog, name, lineage)
         for rule in look.graph.products[name].contract.rules:
             yield others.rule_page(look, catalog, look.graph.products[name], rule)
     for name in look.graph.sources:
-        yield others.source_page(look, catalog, name)
+        yield others.source_page(look, catalog, name, lineage)
+    yield approvals_page(look)
+    yield environments_page(look, catalog)
     yield from (others.owner_page(look, owner) for owner in owners(look))
     yield from (others.consumer_page(look, consumer) for consumer in look.consumers())
     yield from (others.domain_page(look, domain) for domain in domains(look))

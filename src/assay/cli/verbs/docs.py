@@ -29,7 +29,7 @@ def verb(env: str | None, now: datetime | None, as_json: bool, to: Path) -> None
     """
     check_folder(to)
     with looking(env, now) as (look, workspace):
-        written = write_pages(look, workspace.catalog, to)
+        written = write_pages(look, workspace, to)
     if as_json:
         return print_json(written)
     removed = f", {written.removed} of before removed" if written.removed else ""

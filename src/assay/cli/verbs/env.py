@@ -62,7 +62,7 @@ def create_environment(
 def list_environments(as_json: bool) -> None:
     """List the environments: the parent of each, and what differs from it."""
     with opened(reads=False, last_good=True) as workspace:
-        views = environments(workspace)
+        views = environments(workspace.catalog, workspace.config.environment)
     if as_json:
         return print_json(views)
     headers = ("environment", "parent", "created", "products", "last run", "differs from parent")

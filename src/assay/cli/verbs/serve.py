@@ -10,7 +10,7 @@ from assay.cli.printing import to_json
 from assay.errors import UsageError
 from assay.views.view import View
 from assay.web.actions import allowed
-from assay.web.look import looking
+from assay.web.looks import Looks
 
 
 class ServedView(View, frozen=True, kw_only=True):
@@ -78,10 +78,10 @@ def verb(
         raise UsageError(
             f"serving pages needs the package {error.name}", hint="pip install 'assay[web]'"
         ) from None
-    with looking(env) as (look, _):  # mistakes are reported here, not on a page
-        project = look.project
+    looks = Looks(Path.cwd(), env)
+    project = looks.now().project  # mistakes are reported here, not on a page
     config = uvicorn.Config(
-        application(Path.cwd(), env, allows), log_level="warning", access_log=False, lifespan="off"
+        application(looks, allows), log_level="warning", access_log=False, lifespan="off"
     )
     with _listening(host, port) as sock:
         at = f"[{host}]" if ":" in host else host

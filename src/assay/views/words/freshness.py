@@ -32,6 +32,18 @@ def standing_line(view: FreshnessView, now: datetime) -> str:
     return line if not view.inherited_from else f"{line} (for {view.inherited_from})"
 
 
+def expected_line(view: FreshnessView, now: datetime) -> str:
+    """Return when newer data is likely there, in a sentence; '' if it is, or nobody can tell."""
+    if view.state is State.KEPT or view.likely_at is None:
+        return ""
+    line = f"Newer figures are expected at {_clock(view.likely_at, view, now)} {view.tz}"
+    if view.due and view.probability is not None and not view.state.is_broken:
+        line += (
+            f"; promised by {_clock(view.due, view, now)}, which is {view.probability:.0%} likely"
+        )
+    return f"{line}."
+
+
 def cause_line(view: FreshnessView, cause: CauseView) -> str:
     """Return a cause why a promise is, or may be, broken."""
     return cause.text if cause.name == view.name else f"waits for {cause.name}: {cause.text}"

@@ -1,6 +1,7 @@
 """The columns of a product: declared and stored, each with where it comes from and what uses it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from assay.facts import Version
 from assay.model import Product
@@ -57,6 +58,14 @@ def column_rows(product: Product, published: Version | None) -> list[ColumnRow]:
         for name, type in stored.items()
         if name not in names
     ]
+
+
+def flow_values(lineage: Lineage | None, name: str) -> dict[str, Any]:
+    """Return what `columns.html` shows of a product or source; nothing without a lineage."""
+    if lineage is None:
+        return {"flows": None, "unknown": ""}
+    table = lineage.tables[name]
+    return {"flows": column_flows(lineage, name), "unknown": table.unknown or table.partly}
 
 
 def column_flows(lineage: Lineage, name: str) -> list[ColumnFlow]:

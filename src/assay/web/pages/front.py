@@ -29,7 +29,7 @@ class Listed(View, frozen=True, kw_only=True):
     purpose: str
     owner: str
     state: str
-    tone: str
+    tone: Tone
     as_of: str
     promise: str
 
@@ -39,6 +39,8 @@ def front_page(look: Look, catalog: Catalog) -> Page:
     wrong = [name for name in look.graph.order if look.tones[name] is Tone.BAD]
     roots = [name for name in wrong if look.statuses[name].plan.result != "held"]
     shown: list[NowView] = [now_view(look, catalog, name) for name in roots[:_WRONG]]
+    listed = (listed_as(look, source) for source in look.graph.sources.values())
+    sources = [source for source in listed if source.tone is Tone.BAD]
     risk = [
         promise
         for promise in look.promises.values()
@@ -52,6 +54,8 @@ def front_page(look: Look, catalog: Catalog) -> Page:
         template="front.html",
         values={
             "wrong": shown,
+            "sources": sources[:_WRONG],
+            "more_sources": max(0, len(sources) - _WRONG),
             "waiting": len(wrong) - len(roots),
             "more_wrong": len(roots) - len(shown),
             "at_risk": sorted(risk, key=lambda promise: str(promise.due))[:_WRONG],

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from assay.catalog import Catalog
 from assay.catalog.releases import ReleaseHead, release_with, releases_of_run
 from assay.model import Product, Rule
+from assay.plan.flows import Lineage
 from assay.views.files import source_view
 from assay.views.incidents import IncidentView
 from assay.views.rules import history_of_rules
@@ -12,6 +13,7 @@ from assay.views.runs import RunView, came_out, runs_of
 from assay.web.lineage import drawn
 from assay.web.links import place
 from assay.web.look import Look
+from assay.web.pages.columns import flow_values
 from assay.web.pages.front import listed_as, listing
 from assay.web.pages.product import PLOTTED, promise_days, rules_now
 from assay.web.plots import plotted
@@ -24,7 +26,7 @@ _RULES, _USES, _INCIDENTS = 100, 100, 100
 _FILES = 50  # files of a source that a page lists
 
 
-def source_page(look: Look, catalog: Catalog, name: str) -> Page:
+def source_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | None = None) -> Page:
     """Return the page of a source: where it comes from, what is there, who reads it."""
     source, state = look.graph.sources[name], look.sources[name]
     view = source_view(source, state, look.reaches.get(name))
@@ -41,6 +43,7 @@ def source_page(look: Look, catalog: Catalog, name: str) -> Page:
             "incidents": [incident for incident in look.incidents if incident.about == name],
             "readers": list(look.graph.below.get(name, ())),
             "drawing": drawn(look.graph, name),
+            **flow_values(lineage, name),
         },
     )
 
@@ -61,7 +64,7 @@ def rule_page(look: Look, catalog: Catalog, product: Product, rule: Rule) -> Pag
             "product": product,
             "rule": rule,
             "history": history[::-1],
-            "plot": plotted(history),
+            "plot": plotted(rule, history),
             "now": next((r for r in rules_now(look, product.name) if r.text == rule.text), None),
         },
     )

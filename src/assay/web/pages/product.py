@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from assay.catalog import Catalog
-from assay.catalog.reads import lineage
+from assay.catalog.reads import lineage as environments_of
 from assay.facts import Status, Version
 from assay.model import Product, Rule
+from assay.plan.flows import Lineage
 from assay.plan.promise_state import State
 from assay.plan.waivers import given_waivers
 from assay.views.about import about
@@ -20,7 +21,7 @@ from assay.web.days import Calendar, Mark, by_month
 from assay.web.lineage import drawn
 from assay.web.links import place
 from assay.web.look import Look
-from assay.web.pages.columns import MOST, column_rows
+from assay.web.pages.columns import MOST, column_rows, flow_values
 from assay.web.plots import Plot, plotted
 from assay.web.rendering import Page
 
@@ -70,15 +71,15 @@ def now_view(look: Look, catalog: Catalog, name: str) -> NowView:
     return now_of(status, product, look.now, held)
 
 
-def product_page(look: Look, catalog: Catalog, name: str) -> Page:
-    """Return the page of a declared product."""
+def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | None = None) -> Page:
+    """Return the page of a declared product, with the lineage of its columns, if that is known."""
     product = look.graph.products[name]
     versions = history_of(
         catalog, name, product, look.environment, _reached(look), now=look.now, limit=VERSIONS
     )
     pointer = look.pointers.get(name)
     published = catalog.version(pointer.version) if pointer else None
-    counting = lineage(catalog.database, look.environment)
+    counting = environments_of(catalog.database, look.environment)
     recorded = [w for w in catalog.waivers(look.environment) if w.product == name]
     waivers = [
         waiver_view(waiver, look.now) for waiver in given_waivers(product, recorded, counting)
@@ -105,6 +106,7 @@ def product_page(look: Look, catalog: Catalog, name: str) -> Page:
             "promises": promise_days(look, catalog, name),
             "parts": part_days(look, published),
             "drawing": drawn(look.graph, name),
+            **flow_values(lineage, name),
             "columns": columns[:MOST],
             "more_columns": max(0, len(columns) - MOST),
         },
@@ -134,7 +136,7 @@ def rules_now(look: Look, name: str) -> Sequence[RuleView]:
 def _row(rule: Rule, history: Sequence[RuleHistoryView], now: RuleView | None) -> RuleRow:
     last = history[-1] if history else None
     tone = _TONES.get(last.status, Tone.NOTHING) if last else Tone.NOTHING
-    plot = plotted(history)
+    plot = plotted(rule, history)
     varies = len({result.value for result in history}) > 1
     return RuleRow(
         text=rule.text,
