@@ -660,6 +660,15 @@ class Product(Struct, frozen=True, kw_only=True, dict=True):
         """Full names of everything that is read for building or checking it, sorted."""
         return tuple(sorted({*self.rule_inputs, *(i.name for i in self.inputs)}))
 
+    def reads_in_rules_only(self, name: str) -> bool:
+        """Whether rules read a product, and its data do not flow into this one."""
+        return name in self.rule_inputs and all(i.name != name for i in self.inputs)
+
+    def rules_that_read(self, name: str) -> tuple[str, ...]:
+        """Return the names of the rules that read a product."""
+        rules = self.contract.rules
+        return tuple(rule.text for rule in rules if any(i.name == name for i in rule.inputs))
+
     @property
     def follows(self) -> bool:
         """Whether its parts are built one by one, each from the same part of its inputs."""

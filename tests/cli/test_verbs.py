@@ -158,10 +158,10 @@ def test_lineage(shop: Place) -> None:
     out = shop.run("lineage", "total").out
     assert out.splitlines() == [
         "sales.total  (sql, b@shop)",
-        "  made of",
+        "  depends on",
         "    sales.lines",
         "      sales.numbers",
-        "  makes",
+        "  used by",
         "    sales.report",
     ]
     assert shop.run("lineage", "numbers").out.startswith("sales.numbers  (source, data/*.csv)")
@@ -169,7 +169,34 @@ def test_lineage(shop: Place) -> None:
     assert mermaid.startswith("flowchart LR")
     assert mermaid.count("-->") == 3
     data = shop.run("lineage", "total", "--json").json
-    assert {"from": "sales.numbers", "to": "sales.lines"} in data["edges"]
+    edge = {"from": "sales.numbers", "to": "sales.lines", "kind": "data", "rules": []}
+    assert edge in data["edges"]
+
+
+def test_lineage_tells_what_only_a_rule_reads(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+        sql_product("rates", "from numbers", owner="o")
+        sql_product("p", "from numbers", owner="o", rules=[rule.sql("has a rate", "from this anti join rates using (x)")])
+        sql_product("q", "from p join rates using (x)", owner="o", rules=[rule.sql("again", "from this anti join rates using (x)")])
+        """,
+        header=True,
+    )
+    lines = place.run("lineage", "p").out.splitlines()
+    assert "    sales.rates  (only in a rule: 'has a rate')" in lines
+    assert (
+        "    sales.p  (only in a rule: 'has a rate')"
+        in place.run("lineage", "rates").out.splitlines()
+    )
+    assert "    sales.rates …" in place.run("lineage", "q").out.splitlines(), (
+        "also read by its query"
+    )
+    edges = place.run("lineage", "p", "--json").json["edges"]
+    kinds = {(edge["from"], edge["to"]): (edge["kind"], edge["rules"]) for edge in edges}
+    assert kinds["sales.rates", "sales.p"] == ("rule", ["has a rate"])
+    assert kinds["sales.rates", "sales.q"] == ("data", ["again"])
+    assert place.run("lineage", "p", "--mermaid").out.count("-. rule .->") == 1
 
 
 def test_a_lineage_may_be_deeper_than_the_stack(place: Place) -> None:
@@ -183,8 +210,8 @@ def test_a_lineage_may_be_deeper_than_the_stack(place: Place) -> None:
         place.run("lineage", "p0").out.splitlines(),
         place.run("lineage", "p1099").out.splitlines(),
     )
-    assert down[1] == "  makes" and down[-1] == "    " + "  " * 1098 + "sales.p1099"
-    assert up[1] == "  made of" and up[-1] == "    " + "  " * 1098 + "sales.p0"
+    assert down[1] == "  used by" and down[-1] == "    " + "  " * 1098 + "sales.p1099"
+    assert up[1] == "  depends on" and up[-1] == "    " + "  " * 1098 + "sales.p0"
 
 
 def test_restore_pins_until_unpinned(shop: Place) -> None:

@@ -23,12 +23,12 @@ MISTAKES = {
     ),
     "a cycle": (
         "sql_product('a', 'from b', owner='o')\nsql_product('b', 'from c', owner='o')\nsql_product('c', 'from a', owner='o')",
-        ["made of each other: sales.", " -> sales."],
+        ["depend on each other: sales.", " -> sales."],
     ),
     "a cycle through a rule": (
         "sql_product('a', 'from numbers', owner='o', rules=[rule.sql('r', 'select 1 from this, b')])\n"
         "sql_product('b', 'from a', owner='o')",
-        ["made of each other"],
+        ["depend on each other", "sales.a reads sales.b in its rule 'r'", "Declare the rule on"],
     ),
     "two of one name": (
         "sql_product('p', 'from numbers', owner='o')\nsql_product('p', 'from numbers', owner='o')",

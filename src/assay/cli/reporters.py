@@ -1,31 +1,33 @@
 """Reports the events of a run: plain lines, coloured lines with progress, or JSON lines."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any, TextIO
 
 from assay.cli.printing import to_json
+from assay.cli.progress import Progressing
 from assay.decisions import Keep
 from assay.events import (
     CannotBeKept,
     Event,
     Holder,
-    Progress,
     Result,
     Retrying,
-    RunStarted,
     Settled,
     Stopping,
     Waiting,
     WaitsForMemory,
-    Working,
     held_parts,
 )
 from assay.text import clean
 from assay.views.products import ProductViews
 from assay.views.results import ResultKind
 from assay.views.view import View
+from assay.views.words.numbers import count_of
 from assay.views.words.results import late_lines, lines, retrying_lines, waiting_lines
 
+_SPINNER = 2  # columns before the progress of a run
 _COLOURS = {
     ResultKind.PUBLISHED: "green",
     ResultKind.HELD_BACK: "red",
@@ -48,6 +50,8 @@ class PlainReporter:
     def __init__(self, views: ProductViews, width: int, out: TextIO) -> None:
         self.views, self.width, self.out = views, width, out
         self.unchanged = 0
+        self.counts: Counter[ResultKind] = Counter()
+        self.began, self.worked = monotonic(), False
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -74,8 +78,11 @@ class PlainReporter:
         """Print one result, or count it if nothing changed."""
         if is_unchanged(result):
             self.unchanged += 1
+            self.counts[ResultKind.UNCHANGED] += 1
         else:
             view = self.views.result(result)
+            self.counts[view.result] += 1
+            self.worked |= result.built or result.judged
             self.show(view.result, lines(view, self.width))
 
     def show(self, kind: ResultKind, lines: Sequence[str]) -> None:
@@ -85,10 +92,24 @@ class PlainReporter:
         self.out.flush()
 
     def close(self) -> None:
-        """Print how many products are unchanged."""
+        """Print how many products are unchanged, and how all came out if there is more to add up."""
         if self.unchanged:
             products = f"{self.unchanged} product{'s' if self.unchanged > 1 else ''}"
             self.show(ResultKind.UNCHANGED, [f"  {'unchanged':<10} {products}"])
+        if self.counts.total() > max(1, self.unchanged):
+            seconds = monotonic() - self.began if self.worked else None
+            self.show(ResultKind.BUILD, [total_line(self.counts, seconds)])
+
+
+def total_line(counts: Mapping[ResultKind, int], seconds: float | None) -> str:
+    """Return the line that ends a run: how many products came out how, and how long it took.
+
+    Without `seconds` for a run that built and checked nothing, so that it prints what the last did.
+    """
+    shown = [f"{counts[kind]:,} {kind}" for kind in ResultKind if counts.get(kind)]
+    took = "" if seconds is None else f"   {seconds:.1f} s"
+    products = count_of(sum(counts.values()), "product")
+    return f"  {'total':<10} {products}: {', '.join(shown)}{took}"
 
 
 def _waiting_line(event: Waiting, holder: Holder) -> str:
@@ -111,27 +132,16 @@ class RichReporter(PlainReporter):
         from rich.console import Console
 
         self.console = Console(file=out, highlight=False)
-        self.status = self.console.status("looking around")
+        self.status = self.console.status("looking for changes")
         self.status.start()
-        self.at_work: dict[str, str] = {}
+        self.progress = Progressing()
 
     def __call__(self, event: Event) -> None:
-        match event:
-            case RunStarted(products=products):
-                count = f"{products} product{'s' if products != 1 else ''}"
-                self.status.update(f"{count} to look after")
-            case Working(product=product, activity=activity):
-                self.at_work[product] = activity
-            case Progress():
-                self.at_work[event.product] = _progress(event)
-            case Retrying(product=product):
-                self.at_work.pop(product, None)
-            case Settled(results=results):
-                for result in results:
-                    self.at_work.pop(result.product, None)
-        if self.at_work:
-            latest = list(self.at_work.items())[-3:]
-            self.status.update(", ".join(f"{activity} {name}" for name, activity in latest))
+        from rich.text import Text
+
+        self.progress.update(event)
+        line = self.progress.text(self.console.width - _SPINNER)
+        self.status.update(Text(clean(line)))
         super().__call__(event)
 
     def show(self, kind: ResultKind, lines: Sequence[str]) -> None:
@@ -145,14 +155,6 @@ class RichReporter(PlainReporter):
     def close(self) -> None:
         self.status.stop()
         super().close()
-
-
-def _progress(event: Progress) -> str:
-    """Return how many parts are built, and an estimate of the time for the other parts."""
-    missing = event.of - event.done
-    seconds = event.seconds / event.done * missing
-    estimate = f", about {seconds:.0f} s left" if missing > 0 else ""
-    return f"building {event.done:,} of {event.of:,} parts{estimate} of"
 
 
 def _coloured(line: str, kind: ResultKind) -> Any:

@@ -1,5 +1,6 @@
 """Turns the declarations of a project into its products and sources."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -123,9 +124,25 @@ def _check_cycle(graph: Graph, names: Names) -> None:
     """Report products that depend on each other, if there is no other problem."""
     cycle = [] if names.problems else graph.cycle()
     if cycle:
-        message = f"these products are made of each other: {' -> '.join(cycle)}"
-        hint = "Break the circle: one of them has to be made of something else."
+        steps = list(pairwise(cycle))
+        rules = [rule for product, read in steps if (rule := _only_in_rule(graph, product, read))]
+        message = f"these products depend on each other: {' -> '.join(cycle)}"
+        hint = "Break the circle: one of them has to read something else."
+        if rules:
+            message += f" ({'; '.join(rules)})"
+            hint = (
+                "Break the circle: a rule is checked before its product is published, so what it"
+                " reads is needed first. Declare the rule on the product that it reads, or on a later one."
+            )
         names.report(message, graph.products[cycle[0]].where, hint)
+
+
+def _only_in_rule(graph: Graph, name: str, read: str) -> str:
+    """Return which rule of a product reads another; '' if it also depends on its data."""
+    product = graph.products[name]
+    if not product.reads_in_rules_only(read):
+        return ""
+    return f"{name} reads {read} in its rule {product.rules_that_read(read)[0]!r}"
 
 
 def _check_access(graph: Graph, names: Names) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from assay.facts import Version
 from assay.text import clean
 
+_LARGE = 1e6  # smaller numbers are rounded to six digits, larger ones to hundredths
+
 
 def count_of(number: int, noun: str) -> str:
     """Return a number with its noun: "1 row", "2,000 rows"."""
@@ -55,4 +57,6 @@ def row(sample: Mapping[str, Any], columns: int = 8) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "null"
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) < _LARGE else f"{value:,.2f}"
     return str(value).lower() if isinstance(value, bool) else str(value)
