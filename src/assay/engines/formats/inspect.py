@@ -132,9 +132,9 @@ def _inspect(files: InputFiles, engine: DuckDB, until: datetime) -> Mapping[Path
     for file in paths:
         with faults.collecting():
             surveys[file] = _surveyed(files, file)
-    good, column = _with_columns(files, [*surveys], faults), event_column(files.source)
+    tables, column = _tables(files, [*surveys], faults), event_column(files.source)
     looked = _Inspection(files=files, engine=engine, until=until, faults=faults, surveys=surveys)
-    for file, counts in _counted(looked, good):
+    for file, counts in _counted(looked, tables):
         with faults.collecting():
             _check(files, file, counts, surveys[file], engine)
             events[file] = event_of(counts.event, column) if column else None
@@ -142,19 +142,22 @@ def _inspect(files: InputFiles, engine: DuckDB, until: datetime) -> Mapping[Path
     return events
 
 
-def _with_columns(files: InputFiles, paths: Sequence[Path], faults: Faults) -> list[Path]:
-    """Return the files that have the declared columns; the faults of the others are kept."""
+def _tables(files: InputFiles, paths: Sequence[Path], faults: Faults) -> Mapping[str, list[Path]]:
+    """Return the tables of text (SQL) of files that have the declared columns.
+
+    The faults of the others are kept.
+    """
     assert files.source is not None
+    texts = _FORMATS[files.source.format].texts
     try:
-        _FORMATS[files.source.format].texts(files, paths)
+        return texts(files, paths) if paths else {}
     except SourceFault:
         good = []
         for file in paths:
             with faults.collecting():
-                _FORMATS[files.source.format].texts(files, [file])
+                texts(files, [file])
                 good.append(file)
-        return good
-    return [*paths]
+        return texts(files, good) if good else {}
 
 
 def _surveyed(files: InputFiles, file: Path) -> Survey:
@@ -178,15 +181,16 @@ class _Inspection(Struct, frozen=True, kw_only=True):
     surveys: Mapping[Path, Survey]
 
 
-def _counted(looked: _Inspection, paths: Sequence[Path]) -> Iterator[tuple[Path, _Counts]]:
+def _counted(
+    looked: _Inspection, tables: Mapping[str, list[Path]]
+) -> Iterator[tuple[Path, _Counts]]:
     """Yield the counts of each file; after an error, files are read one by one to name the faulty."""
     import duckdb
 
     files, source = looked.files, looked.files.source
     assert source is not None
-    if not paths:
-        return
-    for table, group in _FORMATS[source.format].texts(files, paths).items():
+    texts = _FORMATS[source.format].texts
+    for table, group in tables.items():
         try:
             by_file = _counts_of(files, table, looked.engine, looked.until)
         except duckdb.Error as error:
@@ -194,7 +198,7 @@ def _counted(looked: _Inspection, paths: Sequence[Path]) -> Iterator[tuple[Path,
                 raise
             if len(group) > 1:
                 for file in group:
-                    yield from _counted(looked, [file])
+                    yield from _counted(looked, texts(files, [file]))
                 continue
             with looked.faults.collecting():
                 is_mixed = source.format == "csv" and looked.surveys[group[0]].mixed
@@ -202,7 +206,7 @@ def _counted(looked: _Inspection, paths: Sequence[Path]) -> Iterator[tuple[Path,
                     raise _unreadable(files, group[0], error) from None
                 # DuckDB reads lines that end in the same way only.
                 copy_of(files, group[0])
-                yield from _counted(looked, group)
+                yield from _counted(looked, texts(files, group))
             continue
         for file in group:
             yield file, by_file.get(str(file), _Counts())

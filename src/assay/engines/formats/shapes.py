@@ -5,6 +5,7 @@ column that they do not have is null.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -27,21 +28,17 @@ def by_shape(files: InputFiles, paths: Sequence[Path]) -> list[InputFiles]:
     if files.shape or not (source.namings or source.layouts):
         return [_of_paths(files, paths)]
     day_of, layout_of = _day_of(files), _layout_of(files)
-    narrowed: dict[tuple[str, int], tuple[Shape, Source]] = {}
-    groups: dict[str, list[Path]] = {}
-    by_key = {}
+    changes = sorted({day for naming in source.namings for day, _ in naming.names})
+    groups: dict[tuple[str, int], list[Path]] = {}
     for path in paths:
         day = day_of(path)
-        kind = day, layout_of(path, day)
-        if kind not in narrowed:
-            narrowed[kind] = _narrowed(source, *kind)
-        shape = narrowed[kind][0]
-        by_key[shape.key] = narrowed[kind]
-        groups.setdefault(shape.key, []).append(path)
-    return [
-        replace(_of_paths(files, group), source=by_key[key][1], shape=by_key[key][0])
-        for key, group in groups.items()
-    ]
+        since = changes[bisect_right(changes, day) - 1] if changes else ""
+        groups.setdefault((since, layout_of(path, day)), []).append(path)
+    alike = []
+    for kind, group in groups.items():
+        shape, narrowed = _narrowed(source, *kind)
+        alike.append(replace(_of_paths(files, group), source=narrowed, shape=shape))
+    return alike
 
 
 def _of_paths(files: InputFiles, paths: Sequence[Path]) -> InputFiles:
@@ -49,10 +46,15 @@ def _of_paths(files: InputFiles, paths: Sequence[Path]) -> InputFiles:
     if files.paths == tuple(paths):
         return files
     chosen = {str(path) for path in paths}
+    below = f"{files.root}/"
     return replace(
         files,
         table=StoredTable(tuple(paths)),
-        observed=tuple(f for f in files.observed if str(Path(files.root, f.path)) in chosen),
+        observed=tuple(
+            file
+            for file in files.observed
+            if (file.path if file.path.startswith("/") else f"{below}{file.path}") in chosen
+        ),
         part_rows=tuple(rows for rows in files.part_rows if str(rows.file) in chosen),
     )
 
@@ -82,6 +84,8 @@ def _layout_of(files: InputFiles) -> Callable[[Path, str], int]:
     """Return a function from the path and the day of a file to the number of its layout; -1: none."""
     source = files.source
     assert source is not None
+    if not source.layouts:
+        return lambda _, __: -1
     layouts = [
         (re.compile(layout.path_regex or ".*", re.DOTALL), layout) for layout in source.layouts
     ]
