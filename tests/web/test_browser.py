@@ -116,6 +116,8 @@ def test_the_night_of_the_example_as_the_cfo_sees_it(example: Place, browser) ->
     held = sees("2011-12-10T07:30:00")
     assert "You see Thursday's figures (2011-12-08)." in held
     assert "finance.daily_revenue is held back" in held
+    assert "Friday's figures (2011-12-09) are held back since" in held
+    assert "no single line is over a quarter of the day's gross: 1 row." in held
     page.locator("svg a", has_text="finance.daily_revenue").first.click()
     cause = page.locator("main").inner_text()
     assert "no single line is over a quarter of the day's gross" in cause

@@ -13,10 +13,11 @@ from assay.plan.waivers import given_waivers
 from assay.views.about import about
 from assay.views.history import history_of
 from assay.views.now import HeldBack, NowView, Tone, now_of
-from assay.views.results import HeldBackView, PlanView, RuleView
+from assay.views.results import HeldBackView, PlanView, ResultKind, RuleView
 from assay.views.rules import RuleHistoryView, history_of_rules
 from assay.views.view import View
 from assay.views.waivers import waiver_view
+from assay.views.words.numbers import count_of
 from assay.web.days import Calendar, Mark, by_month
 from assay.web.lineage import drawn
 from assay.web.links import place
@@ -31,6 +32,7 @@ _PROMISES = 130  # that a calendar shows
 _PARTS = 400
 _TELLING, _RULES = 20, 200  # rules that are shown with plot and rows, and in a list
 _INCIDENTS = 20
+_CAUSES = 3  # products that a product waits for
 _TONES = {
     Status.PASSED: Tone.GOOD,
     Status.WARNING: Tone.WARNING,
@@ -71,6 +73,16 @@ def now_view(look: Look, catalog: Catalog, name: str) -> NowView:
     return now_of(status, product, look.now, held)
 
 
+def causes_of(look: Look, catalog: Catalog, name: str) -> list[NowView]:
+    """Return what is wrong above a product whose newer figures wait for others: where it begins."""
+    if look.statuses[name].plan.result != ResultKind.HELD:
+        return []
+    above = look.graph.upstream(name)
+    bad = [each for each in look.graph.order if each in above and look.tones[each] is Tone.BAD]
+    roots = [each for each in bad if look.statuses[each].plan.result != ResultKind.HELD]
+    return [now_view(look, catalog, each) for each in roots[:_CAUSES]]
+
+
 def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | None = None) -> Page:
     """Return the page of a declared product, with the lineage of its columns, if that is known."""
     product = look.graph.products[name]
@@ -93,6 +105,7 @@ def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | Non
         values={
             "about": about(product, look.promises.get(name)),
             "now": now_view(look, catalog, name),
+            "causes": causes_of(look, catalog, name),
             "status": look.statuses[name],
             "published": published,
             "pointer": pointer,
@@ -176,7 +189,7 @@ def promise_days(look: Look, catalog: Catalog, name: str) -> Calendar | None:
     ]
     kept = sum(outcome.state is State.KEPT for outcome in outcomes)
     return (
-        by_month(marks, f"{kept} of the last {len(outcomes)} promises were kept") if marks else None
+        by_month(marks, f"{kept} of {count_of(len(outcomes), 'promise')} kept") if marks else None
     )
 
 
