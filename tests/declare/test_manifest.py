@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from assay.config import find_config
-from assay.declare import manifest
+from assay.declare import dependencies
 from assay.declare.manifest import read_manifest
 from assay.declare.project import open_project
 from assay.engines.sql import reader
@@ -374,11 +374,11 @@ def anew() -> Iterator[Callable[[Place], Graph | None]]:
     """Reads a manifest as another process would: what tools there are is looked at once in each."""
 
     def read(place: Place) -> Graph | None:
-        manifest._tools.cache_clear()
+        dependencies.tools.cache_clear()
         return read_manifest(find_config(place.root))
 
     yield read
-    manifest._tools.cache_clear()
+    dependencies.tools.cache_clear()
 
 
 def test_a_library_replaced_by_one_of_the_same_size_and_time_is_another(tmp_path: Path) -> None:
@@ -388,9 +388,9 @@ def test_a_library_replaced_by_one_of_the_same_size_and_time_is_another(tmp_path
     other.write_text("a = 2")
     for each in (file, other):
         os.utime(each, ns=(7, 7))
-    before = manifest._stat(file)
+    before = dependencies._stat(file)
     other.replace(file)
-    assert manifest._stat(file) != before
+    assert dependencies._stat(file) != before
 
 
 @pytest.mark.parametrize("library", ["duckdb", "polars", "pandera", "msgspec"])
@@ -399,9 +399,11 @@ def test_another_version_of_a_library(
 ) -> None:
     assert anew(kept) is not None
     other = kept.write(f"elsewhere/{library}/__init__.py", "")
-    real = manifest.find_spec
+    real = dependencies.find_spec
     told = ModuleSpec(library, None, origin=str(other))
-    monkeypatch.setattr(manifest, "find_spec", lambda name: told if name == library else real(name))
+    monkeypatch.setattr(
+        dependencies, "find_spec", lambda name: told if name == library else real(name)
+    )
     assert anew(kept) is None
 
 
@@ -454,7 +456,7 @@ def test_another_version_of_assay(
 ) -> None:
     assert anew(kept) is not None
     monkeypatch.setattr(
-        manifest, "PACKAGE", str(kept.write("elsewhere/assay/manifest.py", "").parent)
+        dependencies, "PACKAGE", str(kept.write("elsewhere/assay/manifest.py", "").parent)
     )
     assert anew(kept) is None
 

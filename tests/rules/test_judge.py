@@ -318,9 +318,7 @@ def test_a_schema_that_changes_data_is_refused(what: str) -> None:
 
 def test_a_digest_follows_what_is_demanded() -> None:
     def of(schema: Any) -> str:
-        return schema_digest(
-            schema, read_schema(schema, HERE), CodeDigest(tree_of=lambda file: None)
-        )
+        return schema_digest(read_schema(schema, HERE), CodeDigest(tree_of=lambda file: None))
 
     first = of(pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(0))}))
     assert first == of(

@@ -18,8 +18,9 @@ from assay.build.workspace import Workspace, storage_of
 from assay.catalog import Catalog, shared_catalog
 from assay.config import FILE, Config, find_config
 from assay.declare.code_texts import CODE
+from assay.declare.dependencies import from_root, modules_now, reads_files
 from assay.declare.files import definition_files
-from assay.declare.manifest import from_root, reads_files, valid_manifest
+from assay.declare.manifest import valid_manifest
 from assay.declare.project import Project
 from assay.declare.reading import read_definitions
 from assay.errors import AssayError, UsageError
@@ -113,7 +114,7 @@ class _Again:
         for input in record.inputs:
             if source := self._sources.get((input.name, input.digest)):
                 self._copy_source(source)
-        resolved = read_definitions(self._config)
+        resolved = read_definitions(self._config, modules_now(self._config))
         product = resolved.graph.products.get(record.product)
         if product is None:
             raise UsageError(f"the recorded code does not declare {record.product}")

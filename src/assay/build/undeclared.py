@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from assay.config import Config
 from assay.declare.accesses import Accesses, noticing
+from assay.declare.dependencies import reads_files
 from assay.declare.imports import Local
-from assay.declare.manifest import reads_files
 from assay.model import Product
 from assay.plan.observed import Observed
 from assay.text import sayable

@@ -25,6 +25,7 @@ from assay.build.supervisor import supervised
 from assay.build.undeclared import reading
 from assay.config import Config, find_config
 from assay.declare.accesses import noticing
+from assay.declare.files import definition_paths
 from assay.declare.imports import Local, domain_of, load
 from assay.declare.manifest import read_manifest
 from assay.declare.project import open_project
@@ -135,7 +136,8 @@ def _function(config: Config, product: Product) -> Callable[..., Any]:
 
     Only its own module is imported, if the manifest is valid; otherwise the whole project.
     """
-    loaded = load(config, Local(config), config.root / product.where.file)
+    own = [path for path in definition_paths(config) if path == product.where.file]
+    loaded = load(config, Local(config), own)
     functions = list(_functions(config, loaded.declarations, product.name))
     graph = read_manifest(config)
     if graph is None or len(functions) != 1 or loaded.problems:

@@ -8,8 +8,8 @@ from importlib import metadata
 from assay.catalog import Catalog
 from assay.catalog.codes import CodeTexts
 from assay.config import Config
-from assay.declare.files import definition_files
-from assay.declare.manifest import from_root, made_from, package_versions
+from assay.declare.dependencies import made_from, package_versions
+from assay.declare.files import definition_paths
 from assay.declare.project import Project
 from assay.jsonform import encode
 
@@ -53,9 +53,8 @@ def tools_of(config: Config) -> dict[str, str]:
 
 
 def _files(config: Config, read: Sequence[str]) -> dict[str, str]:
-    modules = [from_root(config, str(file)) for file in definition_files(config)]
     files: dict[str, str] = {}
-    for path in sorted({*modules, *read}):
+    for path in sorted({*definition_paths(config), *read}):
         place = config.root / path
         # What is read besides code may be data, or hold a password.
         inside = path.endswith(CODE) and not path.startswith("..")

@@ -1,6 +1,6 @@
 """Declared contracts to contracts: the schema, the rules, and the digest of both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -11,9 +11,10 @@ from assay.declare.contract_versions import read_deprecated, read_version
 from assay.declare.names import Names
 from assay.declare.project_code import ProjectCode
 from assay.declare.pycode import CodeDigest
+from assay.declare.recalled_contracts import RecalledContracts, key_of
 from assay.declare.rules import Rulebook, check_digest, with_unique_texts
 from assay.declare.words import HistoryDeclaration, ProductDeclaration
-from assay.model import Contract, Demand, Rule
+from assay.model import Contract, Demand, Rule, Where
 from assay.plan.digests import digest
 from assay.plan.names import nearest
 from assay.rules.schema import NotASchema, Schema, dtype_of, read_schema
@@ -61,7 +62,7 @@ def read_contract(
     )
     return DeclaredContract(
         contract=contract,
-        schema=replace(schema, checks={**schema.checks, **rulebook.checks}),
+        schema=_with_checks(schema, rulebook.checks),
         quarantine_digest=digest(rulebook.quarantine_digested),
     )
 
@@ -76,10 +77,9 @@ def _read_schema(
     where = names.relative(declared.where)
     reach = code.start_digest(declared)
     try:
-        schema = read_schema(declared.contract, where)
-        digested = [schema_digest(declared.contract, schema, reach)]
+        schema, digested = _read_or_recalled(declared.contract, where, reach, code.contracts)
         names.problems += clocks.in_code(declared, reach, f"the contract of {name}", names.local)
-        return schema, digested
+        return schema, [digested]
     except NotASchema as error:
         hint = "Give a pandera.polars DataFrameModel or DataFrameSchema."
         names.report(f"{name}: {error}", where, hint)
@@ -95,14 +95,35 @@ def _key_of_history(declared: ProductDeclaration) -> tuple[str, ...]:
     return (*history.key, history.since) if history else ()
 
 
+def _read_or_recalled(
+    contract: Any, where: Where, reach: CodeDigest, recalled: RecalledContracts
+) -> tuple[Schema, str]:
+    """Return a schema and its digest, of this reading or of an earlier one of the same contract."""
+    key = ""
+    if isinstance(contract, type):
+        reach.descriptions = False
+        reach.visit(contract.__qualname__, contract)
+        key = key_of(contract, reach.parts)
+        if known := recalled.find(key):
+            return known.schema(contract, where), known.digest
+    schema = read_schema(contract, where)
+    digested = schema_digest(schema, reach)
+    recalled.keep(key, schema, digested)
+    return schema, digested
+
+
+def _with_checks(schema: Schema, checks: Mapping[str, Any]) -> Schema:
+    return replace(schema, own_checks=checks) if checks else schema
+
+
 def _check_event_time(
     name: str, declared: ProductDeclaration, schema: Schema, names: Names
 ) -> None:
     column = declared.event_time
-    if not schema.pandera or not column or column in schema.pandera.columns:
+    if schema.declared is None or not column or column in schema.names:
         return
     message = f"{name}: event_time {column!r} is no column of its contract"
-    names.report(message, names.relative(declared.where), nearest(column, schema.pandera.columns))
+    names.report(message, names.relative(declared.where), nearest(column, schema.names))
 
 
 def _accounting_rule(declared: ProductDeclaration, names: Names) -> Rule:
@@ -118,11 +139,11 @@ def _accounting_rule(declared: ProductDeclaration, names: Names) -> Rule:
 # ----------------------------------------------------------------------------------------- digests
 
 
-def schema_digest(contract: Any, schema: Schema, reach: CodeDigest) -> str:
-    """Return the digest of a schema: what it demands, and the code that its own checks reach."""
-    if isinstance(contract, type):
-        reach.descriptions = False
-        reach.visit(contract.__qualname__, contract)
+def schema_digest(schema: Schema, reach: CodeDigest) -> str:
+    """Return the digest of a schema: what it demands, and the code that its own checks reach.
+
+    `reach` has visited the model that was declared, if it is one.
+    """
     demands = [_demand_digest(rule, schema) for rule in schema.rules]
     demands += [check_digest(check, place, reach) for place, check in schema.checks.items()]
     digested: list[Any] = [demands, dict(reach.parts)]

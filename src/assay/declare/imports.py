@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from importlib.machinery import PathFinder
@@ -20,7 +20,6 @@ from assay.config import PACKAGE, Config
 from assay.declare.accesses import Accesses, noticing
 from assay.declare.calls import wrong_call
 from assay.declare.exits import guard
-from assay.declare.files import definition_files
 from assay.declare.finder import MARK, ProjectFinder, is_below
 from assay.declare.pysource import DigestCache, SourceTree
 from assay.declare.words import Collected, collecting
@@ -42,8 +41,8 @@ class Loaded(Struct):
     broken: set[str] = field(default_factory=set)
 
 
-def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
-    """Import every module below the definitions folder, in order of their paths; or `only` one."""
+def load(config: Config, local: "Local", paths: Iterable[str]) -> Loaded:
+    """Import definition modules, by their paths relative to the root, in this order."""
     guard()
     loaded = Loaded()
     top = Path(config.definitions).parts[0]
@@ -56,9 +55,8 @@ def load(config: Config, local: "Local", only: Path | None = None) -> Loaded:
         del sys.modules[name]
     before = set(sys.modules)
     with local.importing(), collecting() as declarations:
-        for file in definition_files(config):
-            if only in {None, file}:
-                _import(file, config, loaded)
+        for path in paths:
+            _import(path, config, loaded)
     loaded.declarations = list(declarations)
     for name in set(sys.modules) - before:
         module = sys.modules[name]
@@ -74,10 +72,9 @@ def domain_of(config: Config, module: str) -> str:
     return below[0] if below else module.rpartition(".")[2]
 
 
-def _import(file: Path, config: Config, loaded: Loaded) -> None:
-    relative = file.relative_to(config.root)
-    parts = relative.with_suffix("").parts
-    where = Where(str(relative))
+def _import(path: str, config: Config, loaded: Loaded) -> None:
+    parts = path.removesuffix(".py").split("/")
+    where = Where(path)
     for part in parts:
         if not part.isidentifier():
             message = f"{part!r} cannot be imported"
@@ -85,7 +82,7 @@ def _import(file: Path, config: Config, loaded: Loaded) -> None:
             loaded.problems.append(Problem(what=message, where=where, hint=hint))
             return
     name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-    if kind := not_a_file(file):  # importing it might never end
+    if kind := not_a_file(config.root / path):  # importing it might never end
         loaded.problems.append(Problem(what=f"{kind} cannot be imported", where=where))
         return
     try:

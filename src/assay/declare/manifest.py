@@ -6,32 +6,28 @@ they listed when imported, what `[tool.products] reads` names, the configuration
 libraries that read them. It holds no code: nothing in it is executed without reading the
 definitions again.
 
-Two caches make it faster to read the definitions again: of parsed queries, and of the functions of
-each file. A third has what was found of products without data (`BOUND`). All files have a header on
-the first line, with the SHA-256 of the body that follows.
+Three caches make it faster to read the definitions again: of parsed queries, of the functions of
+each file, and of the contracts of pandera models (`CONTRACTS`). A fourth has what was found of
+products without data (`BOUND`). All files have a header on the first line, with the SHA-256 of the
+body that follows.
 """
 
 import fcntl
 import hashlib
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from functools import cache
-from glob import glob
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import MsgspecError, Struct
 from msgspec.json import decode
-from msgspec.structs import asdict
 
 from assay.amounts import amount
 from assay.budgets import budget_of
-from assay.config import PACKAGE, Config
-from assay.declare.files import definition_files
+from assay.config import Config
+from assay.declare.dependencies import Modules, made_from, tools
 from assay.declare.pysource import DigestCache
 from assay.engines.sql.reader import Parsed, bare
 from assay.engines.sql.tables import SqlTable
@@ -50,8 +46,7 @@ from assay.times import settled_before, while_of
 FILE, QUERIES, FUNCTIONS = "manifest.json", "queries.json", "functions.json"
 PAST_QUERIES = "past_queries.json"
 BOUND = "bound.json"
-_NOT_READ = {"root", "catalog", "policy"}  # settings that declarations do not depend on
-_LIBRARIES = ("duckdb", "polars", "pandera", "msgspec", "holidays", "cronsim", "sqlglot")
+CONTRACTS = "contracts.json"
 # Raised by reading a file that is missing, damaged, or was not written by this module.
 _UNREADABLE = (MsgspecError, OSError, ValueError, LookupError, TypeError, RecursionError)
 
@@ -114,17 +109,21 @@ class Manifest(Struct, frozen=True, kw_only=True):
     stamp: tuple[int, ...]
 
 
-def valid_manifest(config: Config, before: Manifest | None = None) -> Manifest | None:
+def valid_manifest(
+    config: Config, before: Manifest | None = None, modules: Modules | None = None
+) -> Manifest | None:
     """Return the manifest; None when anything that it depends on has changed.
 
-    The file is not read if it is the one that was read `before`.
+    The file is not read if it is the one that was read `before`. `modules` are the definition
+    modules, if they were looked at just now.
     """
     try:
         stamp = stamp_of((config.state / FILE).stat())
         if before and before.stamp == stamp:
-            return before if before.made_from == made_from(config, before.files) else None
+            is_same = before.made_from == made_from(config, before.files, modules)
+            return before if is_same else None
         header, body = _read(config, FILE, _ManifestHeader)
-        if header.made_from != made_from(config, header.files):
+        if header.made_from != made_from(config, header.files, modules):
             return None
         graph = _graph_of(decode(body, type=_Declared))
         return Manifest(graph=graph, made_from=header.made_from, files=header.files, stamp=stamp)
@@ -307,14 +306,14 @@ def read_cache(config: Config, name: str, kind: type[dict[str, T]]) -> dict[str,
     """Return what a cache holds; nothing if other code or libraries wrote it."""
     with suppress(*_UNREADABLE):
         header, body = _read(config, name, _CacheHeader)
-        if header.tools == digest(_tools()):
+        if header.tools == digest(tools()):
             return decode(body, type=kind)
     return {}
 
 
 def write_cache(config: Config, name: str, stored: Mapping[str, Any]) -> None:
     """Store a cache for as long as the same code and libraries read it."""
-    _write(config, name, _CacheHeader(digest(_tools())), stored)
+    _write(config, name, _CacheHeader(digest(tools())), stored)
 
 
 def read_kept(config: Config, name: str) -> dict[str, str]:
@@ -391,128 +390,3 @@ def _replace(file: Path, content: bytes) -> None:
 
 def _sha(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-# --------------------------------------------------------------------- what declarations depend on
-
-
-def made_from(config: Config, files: Iterable[str]) -> str:
-    """Return the digest of what declarations depend on, `files` besides the definition modules."""
-    settings = {name: str(value) for name, value in asdict(config).items() if name not in _NOT_READ}
-    modules = [os.path.relpath(file, config.root) for file in definition_files(config)]
-    contents = content_digests(config, [*modules, *files])
-    return digest([settings, contents, reads_digest(config), package_versions(config), _tools()])
-
-
-def relative(config: Config, files: Iterable[Path | str]) -> list[str]:
-    """Return files and folders (ending in /), without definition modules, relative to the root."""
-    modules = {str(file) for file in definition_files(config)}
-    return sorted({from_root(config, file) for file in {str(file) for file in files} - modules})
-
-
-def from_root(config: Config, path: str) -> str:
-    """Return a path relative to the root; a folder keeps the / at its end."""
-    return os.path.relpath(path, config.root) + ("/" if path.endswith("/") else "")
-
-
-def content_digests(config: Config, paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Return each path with a digest: of a file's bytes, or the names in a folder (ending in /)."""
-    digests = []
-    for path in paths:
-        full = config.root / path
-        is_folder = path.endswith("/")
-        digests.append((path, _names_digest(config, full) if is_folder else _bytes_digest(full)))
-    return digests
-
-
-def package_versions(config: Config) -> dict[str, str]:
-    """Return the versions of the packages that count as code; '' for one that is not installed."""
-    if not config.packages:
-        return {}
-    from importlib import metadata  # takes a tenth of a no-op
-
-    versions: dict[str, str] = {}
-    for name in config.packages:
-        with suppress(metadata.PackageNotFoundError, ValueError):
-            versions[name] = metadata.version(name)
-    return {name: versions.get(name, "") for name in config.packages}
-
-
-def reads_digest(config: Config) -> str:
-    """Return the digest of the files and variables that `reads` names; '' when it names none."""
-    digests = []
-    for name in config.reads:
-        content = _reads_of(config, name).encode("utf-8", "surrogateescape")
-        digests.append([name, hashlib.sha256(content).hexdigest()])
-    return digest(digests) if digests else ""
-
-
-def _reads_of(config: Config, name: str) -> str:
-    """Return the value of a variable in `reads`, or the digest of the files of another name."""
-    if name.startswith("$"):
-        return os.environ.get(name[1:], "\0")
-    if (config.root / name).is_file():
-        return _bytes_digest(config.root / name)
-    paths = [from_root(config, file) for file in reads_files(config, name)]
-    return digest(content_digests(config, paths))
-
-
-def reads_files(config: Config, name: str) -> list[str]:
-    """Return the files that a name in `reads` means: a file, those below a folder, or of a glob."""
-    root = config.root
-    if (root / name).is_file():
-        return [str(root / name)]
-    is_folder = bool(name) and (root / name).is_dir()
-    # Not Path.glob(): the pattern may be absolute.
-    matched = [name] if is_folder else glob(name, root_dir=root, recursive=True)  # noqa: PTH207
-    files = {root / file for place in matched for file in [Path(place), *_below(root, place)]}
-    return sorted(str(f) for f in files if f.is_file() and not f.is_relative_to(config.state))
-
-
-def _below(root: Path, folder: str) -> Iterator[Path]:
-    """Yield the files and folders below a folder, except hidden ones and compiled modules."""
-    for place in (root / folder).rglob("*"):
-        below = place.relative_to(root / folder)
-        if not any(part.startswith(".") or part == "__pycache__" for part in below.parts):
-            yield Path(folder) / below
-
-
-@cache
-def _tools() -> list[Any]:
-    """Return what identifies this code and the libraries, without importing any."""
-    modules = sorted([path, *stamp_of(status)] for path, status in _modules(PACKAGE))
-    specs = [find_spec(name) for name in _LIBRARIES]
-    libraries = [_stat(Path(spec.origin)) for spec in specs if spec and spec.origin]
-    return [sys.version_info[:2], modules, libraries]
-
-
-def _modules(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the modules in and below a folder; a third of the time of Path.rglob, in every command."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _modules(entry.path)
-            elif entry.name.endswith(".py"):
-                yield entry.path, entry.stat()
-
-
-def _stat(file: Path) -> list[Any]:
-    """Return what identifies a file: in an image, all may have the same mtime."""
-    return [str(file), *stamp_of(file.stat())]
-
-
-def _names_digest(config: Config, folder: Path) -> str:
-    """Return a digest of the names in a folder, except hidden and compiled files and the state."""
-    try:
-        names = [path.name for path in folder.iterdir() if path != config.state]
-    except OSError:
-        return "missing"
-    return digest(sorted(n for n in names if not n.startswith(".") and n != "__pycache__"))
-
-
-def _bytes_digest(file: Path) -> str:
-    """Return the SHA-256 of a file; "missing" for anything else, such as a pipe without an end."""
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"
-    except OSError:
-        return "missing"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from assay.config import Config, find_config
+from assay.declare.dependencies import Modules, modules_now
 from assay.declare.manifest import Manifest, last_manifest, valid_manifest
 from assay.engines.sql import reader
 from assay.engines.sql.tables import Unreadable
@@ -83,7 +84,7 @@ class Project(Struct):
             raise self.outdated.problem
         if self.resolved is None:
             planned = self.graph
-            self.resolved = _read(self.config)
+            self.resolved = _read(self.config, modules_now(self.config))
             self.graph = (
                 graph_at(self.resolved.graph, self.now) if self.now else self.resolved.graph
             )
@@ -150,10 +151,11 @@ def open_project(
     project, DeclarationError with every problem in its declarations.
     """
     config = find_config(start or Path.cwd())
-    if manifest := valid_manifest(config, before):
+    modules = modules_now(config)
+    if manifest := valid_manifest(config, before, modules):
         return Project(config=config, graph=manifest.graph, manifest=manifest)
     try:
-        resolved = _read(config)
+        resolved = _read(config, modules)
     except UsageError as problem:
         stored = last_manifest(config) if last_good else None
         if stored is None:
@@ -163,8 +165,8 @@ def open_project(
     return Project(config=config, graph=resolved.graph, resolved=resolved)
 
 
-def _read(config: Config) -> "Resolved":
+def _read(config: Config, modules: Modules) -> "Resolved":
     # Imported late: with a valid manifest, neither the user's modules nor their reader is loaded.
     from assay.declare.reading import read_definitions
 
-    return read_definitions(config)
+    return read_definitions(config, modules)

@@ -3,10 +3,11 @@
 from functools import cache
 
 from assay.config import Config
+from assay.declare.dependencies import content_digests, from_root, package_versions
 from assay.declare.effects import Effects
 from assay.declare.imports import Local
-from assay.declare.manifest import content_digests, from_root, package_versions
 from assay.declare.pycode import CodeDigest
+from assay.declare.recalled_contracts import RecalledContracts
 from assay.declare.words import ProductDeclaration
 from assay.plan.digests import digest
 
@@ -15,11 +16,14 @@ class ProjectCode:
     """Starts the code digests of a project, which share what was read of its modules.
 
     `reads` is the digest of the files and variables that `reads` in pyproject.toml names ('' for
-    none); `packages` are the versions of the installed packages that count as code.
+    none); `contracts` are those of earlier readings; `packages` are the versions of the installed packages that count as code.
     """
 
-    def __init__(self, config: Config, local: Local, reads: str) -> None:
+    def __init__(
+        self, config: Config, local: Local, reads: str, contracts: RecalledContracts
+    ) -> None:
         self.config, self.local, self.reads = config, local, reads
+        self.contracts = contracts
         versions = package_versions(config)
         self.packages = {f"package {name}": version for name, version in versions.items()}
         self._read_by = cache(self._digest_of_reads)

@@ -26,7 +26,6 @@ from assay.declare.pysource import (
     absolute,
     digest_source,
     is_ours,
-    without_descriptions,
 )
 from assay.declare.pyvalues import (
     PLAIN,
@@ -243,12 +242,11 @@ class CodeDigest(Struct):
         if tree is None:
             self._parts.foreign.add(name)
             return
-        node = tree.class_named(cls.__qualname__)
         is_model = any(base.__module__.startswith("pandera.") for base in cls.__mro__)
         skips = is_model and not self.descriptions
-        source = digest_source(without_descriptions(node) if skips else node, space)
+        source, line = tree.digest_of_class(cls.__qualname__, space, described=not skips)
         self._parts.add_digest(name, source.digest)
-        self._reached(source, space, file, getattr(node, "lineno", None))
+        self._reached(source, space, file, line)
         for value in map(underlying, vars(cls).values()):
             if isinstance(value, types.FunctionType):
                 self.visit(name, value, file)

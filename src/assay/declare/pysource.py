@@ -81,6 +81,25 @@ class SourceTree:
             self.cache[str(line)] = source.digest, sorted(source.names), source.roots
         return source
 
+    def digest_of_class(
+        self, qualname: str, space: Mapping[str, Any], *, described: bool
+    ) -> tuple[SourceDigest, int | None]:
+        """Return the digest of a class, and its line; of the whole file if several have its name.
+
+        Without `described`, the descriptions of a pandera model do not count.
+        """
+        key, line = f"class {qualname}{'' if described else ' undescribed'}", f"line of {qualname}"
+        text, names, roots = self.cache.get(key, ("", (), {}))
+        if text and all(is_ours_by(root, space) == ours for root, ours in roots.items()):
+            at = self.cache[line][0]
+            return SourceDigest(text, set(names), [], roots), int(at)
+        node = self.class_named(qualname)
+        source = digest_source(node if described else without_descriptions(node), space)
+        if isinstance(node, ast.ClassDef) and not source.imports:
+            self.cache[key] = source.digest, sorted(source.names), source.roots
+            self.cache[line] = str(node.lineno), [], {}
+        return source, getattr(node, "lineno", None)
+
     @functools.cached_property
     def digest(self) -> str:
         """The digest of the whole file."""

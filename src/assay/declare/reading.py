@@ -7,20 +7,28 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from assay.config import FILE, Config
-from assay.declare.imports import Local, load
-from assay.declare.manifest import (
+from assay.declare.dependencies import (
+    Modules,
     made_from,
+    modules_now,
     package_versions,
-    read_functions,
-    read_queries,
     reads_digest,
     reads_files,
     relative,
+)
+from assay.declare.imports import Local, load
+from assay.declare.manifest import (
+    CONTRACTS,
+    read_cache,
+    read_functions,
+    read_queries,
+    write_cache,
     write_functions,
     write_manifest,
     write_queries,
 )
 from assay.declare.past_queries import remember_queries
+from assay.declare.recalled_contracts import KnownContract, RecalledContracts
 from assay.declare.resolve import Resolved, resolve
 from assay.engines.sql import reader
 from assay.errors import Problem, UsageError
@@ -33,8 +41,11 @@ _READS = (
 )
 
 
-def read_definitions(config: Config) -> Resolved:
+def read_definitions(config: Config, modules: Modules) -> Resolved:
     """Import and resolve the definitions, and store the manifest and the caches for the next run.
+
+    `modules` are the definition modules as they were just now: nothing is stored for the next run
+    if they change while they are read.
 
     Raises DeclarationError with every problem, UsageError when there is no folder of definitions.
     """
@@ -48,13 +59,13 @@ def read_definitions(config: Config) -> Resolved:
             hint=nearest(config.definitions, folders)
             or f"Make it, or set definitions in {FILE} to the folder that has them.",
         )
-    before = made_from(config, ())
     queries, functions = read_queries(config), read_functions(config)
+    contracts = RecalledContracts(read_cache(config, CONTRACTS, dict[str, KnownContract]))
     local = Local(config, functions)
-    loaded = load(config, local)
+    loaded = load(config, local, [path for path, _ in modules])
     loaded.problems += [*_wrong_reads(config), *_wrong_packages(config), *_closed_folders(local)]
     with reader.recalling(queries) as parsed:
-        resolved = resolve(config, loaded, local, reads_digest(config))
+        resolved = resolve(config, loaded, local, reads_digest(config), contracts)
     files: list[Path | str] = [
         *loaded.files,
         *resolved.files,
@@ -63,12 +74,15 @@ def read_definitions(config: Config) -> Resolved:
         *local.searched_folders,
         *local.read_by(),
     ]
-    paths = relative(config, files)
-    stamp = made_from(config, paths)
-    if before == made_from(config, ()):  # no definition module was edited meanwhile
+    paths = relative(config, files, modules)
+    after = modules_now(config)
+    stamp = made_from(config, paths, after)
+    if after == modules:  # no definition module was edited meanwhile
         if parsed.keys() != queries.keys():
             write_queries(config, parsed)
             remember_queries(config, resolved.graph)
+        if contracts.used.keys() != contracts.known.keys():
+            write_cache(config, CONTRACTS, contracts.used)
         if local.caches != functions:
             write_functions(config, local.caches)
         # Last: a process killed before this reads the definitions again next time.

@@ -19,6 +19,7 @@ from assay.declare.products import check_history, check_metadata, quarantine_of,
 from assay.declare.project_code import ProjectCode
 from assay.declare.promises import with_trading
 from assay.declare.queries import sql_texts
+from assay.declare.recalled_contracts import RecalledContracts
 from assay.declare.sources import read_source
 from assay.declare.waivers import with_waivers
 from assay.engines.make import Recipe
@@ -50,14 +51,17 @@ class Resolved(Struct):
     files_read: list[str] = field(default_factory=list)
 
 
-def resolve(config: Config, loaded: Loaded, local: Local, reads: str) -> Resolved:
+def resolve(
+    config: Config, loaded: Loaded, local: Local, reads: str, recalled: RecalledContracts
+) -> Resolved:
     """Return the declared products and sources; DeclarationError with every problem in them.
 
     `reads` is the digest of the files and variables that `reads` in pyproject.toml names.
+    `recalled` are contracts of earlier readings.
     """
     names = Names(config, loaded, local)
     calendars = Calendars(names)
-    code = ProjectCode(config, local, reads)
+    code = ProjectCode(config, local, reads, recalled)
     declared = names.products
     _check_loop_variables(names)
     contracts, implementations = {}, {}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct, field
@@ -38,22 +39,35 @@ class NotASchema(TypeError):
     """A schema that is not one of pandera.polars, or that would change data."""
 
 
-class Schema(Struct, frozen=True, kw_only=True):
+class Schema(Struct, frozen=True, kw_only=True, dict=True):
     """A schema as it was read: columns with a type, key, marks of sensitive columns, rules.
 
-    `pandera` is the schema itself, or None. `checks` are the checks of its demands and of
-    `rule.check`, by place. `sensitive` and `cleared` are patterns of columns marked as sensitive,
-    and as not sensitive.
+    `declared` is the schema, or the model, that was declared; None without one. `names` are those of
+    all its columns, or patterns of names. `sensitive` and `cleared` are patterns of columns marked
+    as sensitive, and as not sensitive. `own_checks` are the checks of `rule.check`, by place.
     """
 
-    pandera: Any = None
+    declared: Any = None
     description: str = ""
+    names: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     key: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     cleared: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
-    checks: Mapping[str, Any] = field(default_factory=dict)
+    own_checks: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def pandera(self) -> Any:
+        """The schema of pandera, which takes a millisecond to make of a model; None without one."""
+        return None if self.declared is None else _schema(self.declared)
+
+    @cached_property
+    def checks(self) -> Mapping[str, Any]:
+        """The checks of all demands, by place."""
+        demands = _demands(self.pandera, Where("")) if self.pandera is not None else ()
+        checks = {rule.demand.place: check for rule, check in demands if rule.demand and check}
+        return {**checks, **self.own_checks}
 
 
 def read_schema(contract: Any, where: Where) -> Schema:
@@ -78,16 +92,14 @@ def read_schema(contract: Any, where: Where) -> Schema:
         except UnicodeEncodeError:
             raise NotASchema(f"half a character is in it ({sayable(rule.text)})") from None
     return Schema(
-        pandera=schema,
+        declared=contract,
+        names=tuple(schema.columns),
         description=_description(schema.description, "the schema"),
         columns=tuple(columns),
         key=key,
         sensitive=_marked(schema, sensitive=True),
         cleared=_marked(schema, sensitive=False),
         rules=tuple(rule for rule, _ in demands),
-        checks={
-            rule.demand.place: check for rule, check in demands if rule.demand and check is not None
-        },
     )
 
 

@@ -9,7 +9,8 @@ from assay.build.bound import Bound, Trace, untraced
 from assay.build.bound_memo import Found, Memo
 from assay.build.empty_runs import EmptyRuns
 from assay.build.workspace import Workspace
-from assay.declare.manifest import BOUND, content_digests, read_cache, write_cache
+from assay.declare.dependencies import content_digests
+from assay.declare.manifest import BOUND, read_cache, write_cache
 from assay.errors import UsageError
 from assay.model import Column, Kind
 from assay.plan.flows import ROWS, Edge, Lineage, Place, TableFlows
