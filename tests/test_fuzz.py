@@ -611,7 +611,14 @@ WORDS = [
     "1e999m",
 ]
 UNSAFE = {"--to", "--wait", "--now", "--turns", "--host"}
-ELSEWHERE = {"init", "catalog", "docs", "serve", "evidence"}  # they write files, or have no end
+ELSEWHERE = {
+    "init",
+    "catalog",
+    "docs",
+    "serve",
+    "watch",
+    "evidence",
+}  # they write files, or have no end
 FIRST = {"run": ["--turns=1"]}  # it would go on for ever
 
 

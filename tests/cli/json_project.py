@@ -1,8 +1,12 @@
 """A small project and the commands that make every verb print JSON: for the test of docs/json.md."""
 
 import json
+from contextlib import closing
 from typing import Any
 
+from assay.catalog import no_catalog, shared_catalog
+from assay.declare.project import open_project
+from assay.views.activity import Activity
 from tests.conftest import Place
 from tests.web.conftest import serving
 
@@ -96,6 +100,12 @@ class Recorder:
         for line in self.place.run("run", "--json", *arguments).events:
             name = line["event"] if line["event"] in {"result", "retrying"} else ""
             self.outputs.append((f"run: {name}" if name else "run", line))
+
+    def watch(self) -> None:
+        """Collect the lines of `products watch`, of all runs there were."""
+        with closing(shared_catalog(open_project(self.place.root).config)) as catalog:
+            activity = Activity(no_catalog("of before"), "prod")
+            self.outputs += [("watch", view.as_json()) for view in activity.news(catalog)]
 
 
 def record(place: Place) -> Outputs:
@@ -229,5 +239,6 @@ def keep(place: Place, recorder: Recorder) -> None:
     recorder.run("docs", "docs", "--to", str(place.root / "site"))
     with serving(place.root) as served:
         recorder.outputs.append(("serve", {"url": served.url}))
+    recorder.watch()
     recorder.run("catalog copy", "catalog", "copy", str(place.root / "other.db"))
     recorder.run("init", "init", str(place.root / "new"))

@@ -20,6 +20,7 @@ from assay.testing.results import CaseView, ChangedRowView, GeneratedView
 from assay.upkeep.findings import Finding
 from assay.views import results
 from assay.views.about import AboutView, DeprecatedColumn
+from assay.views.activity import HappenedView
 from assay.views.approvals import ApprovalsView, ApprovalView, AwaitingApprovalView
 from assay.views.check import CheckView, DetailView, FindingView
 from assay.views.column_lineage import (
@@ -297,6 +298,7 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("waiting", results.WaitingView),
         ("end", results.EndView),
         ("status", StatusView),
+        ("watch", HappenedView),
         ("freshness", FreshnessView),
         ("cause", CauseView),
         ("why", ExplanationView),

@@ -69,6 +69,7 @@ VERBS = {
     "waivers": (
         "List the waivers: what each lets through, until when, why, and whether it was used."
     ),
+    "watch": "Print what runs do, line by line, as it is recorded. Changes nothing.",
     "why": "Explain what happens next to a product, step by step, and what would change that.",
 }
 

@@ -32,7 +32,7 @@ class RunView(View, frozen=True, kw_only=True):
 
 def runs_of(catalog: Catalog, environment: str, limit: int) -> list[RunView]:
     """Return the last runs of an environment, newest first, at most `limit`."""
-    return [_view(catalog, run) for run in catalog.runs.listed(environment, limit)]
+    return [run_view(catalog, run) for run in catalog.runs.listed(environment, limit)]
 
 
 def came_out(view: RunView) -> str:
@@ -43,7 +43,8 @@ def came_out(view: RunView) -> str:
     return ", ".join(f"{counts[kind]:,} {kind}" for kind in kinds if counts.get(kind))
 
 
-def _view(catalog: Catalog, run: RecordedRun) -> RunView:
+def run_view(catalog: Catalog, run: RecordedRun) -> RunView:
+    """Return the view of a recorded run."""
     summary = run.summary
     if summary:
         built, published = summary.built, summary.counts.get("published", 0)
