@@ -55,6 +55,9 @@ daily = sql_product("daily", "select day, max(gen) as gen, sum(x)::bigint as x f
 
 cut = sql_product("cut", "select k, gen, sum(x)::bigint as x from base group by all", owner="o", partition_by="k")
 
+journal = sql_product("journal", "from previous union all by name select gen, count(*) as n from base group by gen",
+    owner="o", contract=pa.DataFrameSchema({"gen": pa.Column(int), "n": pa.Column(int)}))
+
 summary = sql_product("summary", "select max(j.gen) as gen, max(d.gen) as daily_gen, max(c.gen) as cut_gen"
     " from joined j, daily d, cut c", owner="o", rules=[
     rule.sql("all is of one generation", "select * from this where gen <> daily_gen or gen <> cut_gen")])
