@@ -113,3 +113,36 @@ def test_rows_set_aside_and_parts_held_back(place: Place) -> None:
     assert shop.verify(place).code == 0
     ran = again(place)
     assert (ran.code, "has rows that sales.clean sets aside" in ran.err) == (2, True)
+
+
+GOES_ON = """
+from assay import history_of
+
+Xs = pa.DataFrameSchema({"x": pa.Column(int)})
+sql_product("added", "from previous union all by name from numbers where x not in (select x from previous)",
+    owner="o", contract=Xs)
+history = history_of("numbers", key="x", valid=("since", "until"), owner="o")
+"""
+
+
+def test_what_goes_on_from_a_published_version(place: Place) -> None:
+    place.write("products/sales.py", GOES_ON, header=True)
+    assert place.run("materialize").code == 0
+    place.numbers("b", 4)
+    assert place.run("materialize").code == 0
+    for name in ("added", "history"):
+        evidence = shop.write(place, name, "--data", "--inputs")
+        first, before = evidence["versions"]
+        inputs = {input["name"]: input["version"] for input in first["inputs"]}
+        assert inputs[f"sales.{name}"] == before["id"]
+        assert {source["name"] for source in evidence["sources"]} == {"sales.numbers"}
+        checked = shop.verify(place)
+        assert checked.code == 0, checked.out
+        ran = again(place)
+        assert (ran.code, ran.json["outcome"][:4]) == (0, "same"), ran.out + ran.err
+    with closing(sqlite3.connect(place.root / ".products/catalog.db")) as db:
+        [(path,)] = db.execute("select path from parts where product = 'sales.added' limit 1")
+    (place.root / ".products/store" / path).unlink()
+    shop.write(place, "added")
+    ran = again(place)
+    assert (ran.code, "neither in the store nor in the archive" in ran.err) == (2, True), ran.err

@@ -18,6 +18,7 @@ from tests.conftest import Place
 DECLARED = """
 from datetime import date
 import duckdb, pyarrow
+from assay import history_of
 
 orders = source.files(
     "orders/{shop}/{day:date}.csv",
@@ -108,6 +109,9 @@ def apart(numbers: pl.LazyFrame) -> pl.LazyFrame:
     import os
     return numbers.with_columns(pl.lit(os.getpid()).alias("pid"))
 
+sql_product("added", "from previous union all by name from numbers where x > 0", owner="ann",
+    contract=pa.DataFrameSchema({"x": pa.Column(int)}))
+history = history_of("numbers", key="x", valid=("since", "until"), owner="ann")
 sql_product("secret", "select x as email from numbers", owner="ann", contract=type("S", (pa.DataFrameModel,), {"__annotations__": {"email": int}, "email": pa.Field(lt=0, metadata={"sensitive": True})}))
 """
 ORDERS = """
@@ -337,3 +341,16 @@ def test_folders_with_signs_of_globs_and_of_patterns(
 def test_code_that_ends_the_process_or_returns_nothing(place: Place, attempt: Try) -> None:
     assert "SystemExit" in attempt("exits", numbers=[]).error
     assert "returned NoneType" in attempt("nothing", numbers=[]).error
+
+
+def test_code_goes_on_from_what_is_given_as_previous(attempt: Try) -> None:
+    two, now, before = [{"x": 2}], "2024-01-02T00:00Z", datetime(2024, 1, 1, tzinfo=UTC)
+    assert rows(attempt("added", numbers=two)) == [(2,)]
+    assert rows(attempt("added", numbers=two, previous=[{"x": 1}])) == [(1,), (2,)]
+    with pytest.raises(UsageError, match="depends on the current time"):
+        attempt("history", numbers=two)
+    opened = (2, datetime(2024, 1, 2, tzinfo=UTC), None)
+    assert rows(attempt("history", numbers=two, now=now)) == [opened]
+    previous = [{"x": 1, "since": before, "until": None}]
+    closed = (1, before, opened[1])
+    assert rows(attempt("history", numbers=two, previous=previous, now=now)) == [closed, opened]
