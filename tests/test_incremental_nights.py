@@ -34,8 +34,12 @@ def merged(today: pl.LazyFrame, previous: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([previous.join(today, on="k", how="anti"), today], how="diagonal")
 
 history = history_of("today", key="k", valid=("since", "until"), owner="o")
+
+files = source.files("in/{{k:int}}.csv", columns={{"k": "bigint", "x": "bigint"}})
+in_parts = sql_product("in_parts", "from previous union all by name select k, x + {more} as x from files", owner="o",
+    contract=Rows, partition_by="k")
 """
-PRODUCTS = ("added", "merged", "history")
+PRODUCTS = ("added", "merged", "history", "in_parts")
 Table = tuple[tuple[Any, ...], ...]
 Drop = Mapping[int, int]
 
@@ -49,6 +53,29 @@ class Step:
     on: "Step | None"
     moment: int
     table: Table
+    parts: Mapping[int, "Part"] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part: the value of its file, the rows that it was built on, and its rows."""
+
+    x: int
+    on: Table
+    rows: Table
+
+
+def parts_taken(
+    was: Mapping[int, Part], drop: Drop, more: int, *, from_start: bool
+) -> dict[int, Part]:
+    """Return the parts after a step, of which each is built on the part of its name."""
+    parts = {}
+    for k, x in drop.items():
+        part, on = was.get(k), ()
+        if part and not from_start:
+            on = part.on if part.x == x else part.rows
+        parts[k] = Part(x, on, (*on, (k, x + more)))
+    return parts
 
 
 def taken(name: str, on: Table, drop: Drop, more: int, moment: int) -> Table:
@@ -90,6 +117,10 @@ class Shop:
     def put(self, drop: Drop) -> None:
         self.drop, self.drops = drop, self.drops + 1
         self.place.write("today.csv", "k,x\n" + "".join(f"{k},{x}\n" for k, x in drop.items()))
+        for k in range(1, 5):
+            self.place.write(f"in/{k}.csv", f"k,x\n{k},{drop.get(k)}\n")
+            if k not in drop:
+                (self.place.root / f"in/{k}.csv").unlink()
 
     def next(self, name: str, *, from_start: bool) -> Step:
         """Return the version that a run should publish, or hold back."""
@@ -99,6 +130,10 @@ class Shop:
         moment = max(self.drops * 1000, was.moment + 1 if was else 0)
         moment = was.moment if was and same else moment
         more = 0 if name == "history" else self.more
+        if name == "in_parts":
+            parts = parts_taken(was.parts if was else {}, self.drop, more, from_start=from_start)
+            rows = tuple(row for part in parts.values() for row in part.rows)
+            return Step(drop, more, on, moment, rows, parts)
         table = taken(name, on.table if on else (), self.drop, more, moment)
         return Step(drop, more, on, moment, table)
 
@@ -169,7 +204,12 @@ drops = st.dictionaries(st.integers(1, 4), st.integers(0, 4), min_size=1, max_si
 nights = st.one_of(
     st.tuples(st.just("drop"), drops),
     st.tuples(st.just("drop"), drops),
-    st.tuples(st.just("run"), st.sampled_from([(), (), ("--force",), ("added", "--from-start")])),
+    st.tuples(
+        st.just("run"),
+        st.sampled_from(
+            [(), (), ("--force",), ("added", "--from-start"), ("in_parts", "--from-start")]
+        ),
+    ),
     st.tuples(st.just("killed"), st.integers(1, 260), st.sampled_from([(), ("--force",)])),
     st.tuples(st.just("more"), st.sampled_from([0, 3, LIMIT])),
     st.tuples(st.just("restore"), st.sampled_from(PRODUCTS), st.integers(0, 9)),

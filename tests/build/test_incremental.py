@@ -223,9 +223,8 @@ def test_it_is_checked_and_traced_without_data(shop: Place) -> None:
 MISTAKES = {
     "has no contract that names columns": 'sql_product("p", "from previous union all from numbers", owner="o")',
     "is a file, and cannot read": '@product(owner="o", file="a.txt")\ndef p(previous, numbers): ...',
-    "follows the parts of sales.days": 'days = source.files("d/{day:date}.csv", columns={"x": "bigint"})\n'
-    'sql_product("p", "from previous union all from days", owner="o", partition_by="day",'
-    ' contract=pa.DataFrameSchema({"x": pa.Column(pl.Int64)}))',
+    "is a history, and cannot follow": 'days = source.files("d/{day:date}.csv", columns={"x": "bigint"})\n'
+    'history_of("days", key="x", valid=("a", "b"), name="p", owner="o", partition_by="day")',
     "key= should be a column, or a list of columns": 'history_of("numbers", key=[], valid=("a", "b"), name="p", owner="o")',
     "valid= should be the names of two columns": 'history_of("numbers", key="x", valid=("a", "A"), name="p", owner="o")',
     "unknown input 'nothing'": 'history_of("nothing", key="x", valid=("a", "b"), name="p", owner="o")',
@@ -244,3 +243,129 @@ def test_mistakes_are_reported_with_their_place(place: Place, message: str) -> N
     ran = place.run("plan")
     assert (ran.code, message in ran.err) == (2, True), ran.err
     assert f"products/sales.py:{len(file.read_text().splitlines())}" in ran.err or "def p" in text
+
+
+def test_rows_that_are_set_aside_are_not_read_as_previous(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+sql_product("added", "from previous union all by name from numbers", owner="o",
+    contract=pa.DataFrameSchema({"x": pa.Column(pl.Int64)}),
+    rules=[rule.check("x is small", "x < 10", on_failure="quarantine", fail_above="90 %")])
+""",
+        header=True,
+    )
+    place.numbers("a", 1, 20)
+    assert place.materialize()[""]["exit_code"] == 0
+    place.numbers("a", 2, 30)
+    assert place.materialize()[""]["exit_code"] == 0
+    assert [row["x"] for row in place.query("from added order by x")] == [1, 2]
+    assert [row["x"] for row in place.query("from added__quarantine")] == [30]
+    shop_files = len(list((place.root / ".products/store/sales.added").rglob("*.parquet")))
+    assert shop_files == 4, "two versions, each with what was set aside"
+
+
+def test_parts_that_did_not_change_keep_their_files(place: Place) -> None:
+    place.write(
+        "products/sales.py",
+        """
+sql_product("added", "from previous union all by name select x, x % 100 as k from numbers", owner="o",
+    partition_by="k", contract=pa.DataFrameSchema({"x": pa.Column(pl.Int64), "k": pa.Column(pl.Int64)}))
+""",
+        header=True,
+    )
+    place.materialize()
+    before = place.parts("sales.added")
+    place.numbers("a", 4, 103)
+    assert place.materialize()["sales.added"]["result"] == "published"
+    after = place.parts("sales.added")
+    assert [key for key in after if before.get(key) == after[key]] == ["1", "2"]
+    assert [row["x"] for row in place.query("from added order by x")] == [1, 2, 3, 4, 103]
+
+
+# ------------------------------------------------------------------------------------------- parts
+
+IN_PARTS = """
+days = source.files("d/{day:date}.csv", columns={"k": "bigint", "x": "bigint"})
+Rows = pa.DataFrameSchema({"k": pa.Column(int), "x": pa.Column(int), "day": pa.Column(pl.Date)})
+query = "from previous anti join days using (k) union all by name select k, x + 0 as x, day from days"
+sql_product("merged", query, owner="o", contract=Rows, partition_by="day", on_failed_part="hold_part",
+    rules=[rule.check("x is small", "x < 100")])
+
+
+@product(owner="o", contract=Rows, each="days")
+def by_function(days: pl.LazyFrame, previous: pl.LazyFrame) -> pl.LazyFrame:
+    return pl.concat([previous.join(days, on="k", how="anti"), days], how="diagonal")
+"""
+
+
+def a_day(place: Place, day: int, *rows: tuple[int, int]) -> None:
+    text = "".join(f"{k},{x}\n" for k, x in rows)
+    place.write(f"d/2024-01-0{day}.csv", f"k,x\n{text}")
+
+
+def by_day(place: Place, name: str = "merged") -> list[tuple[int, int, int]]:
+    found = place.query(f"select day(day) as d, k, x from {name} order by all")
+    return [tuple(row.values()) for row in found]
+
+
+@pytest.fixture
+def days(place: Place) -> Place:
+    place.write("products/sales.py", IN_PARTS, header=True)
+    a_day(place, 1, (1, 10))
+    a_day(place, 2, (2, 20))
+    assert place.materialize()[""]["exit_code"] == 0
+    return place
+
+
+def test_a_part_is_built_on_the_part_of_its_name(days: Place) -> None:
+    a_day(days, 1, (3, 30))
+    assert days.materialize()["sales.merged"]["parts"]["built"] == 1
+    wanted = [(1, 1, 10), (1, 3, 30), (2, 2, 20)]
+    assert by_day(days) == by_day(days, "by_function") == wanted
+    assert days.materialize("--force")[""]["exit_code"] == 0
+    assert by_day(days) == by_day(days, "by_function") == wanted
+    before = days.parts("sales.merged")
+    a_day(days, 3, (4, 40))
+    assert days.materialize()["sales.merged"]["parts"]["built"] == 1
+    assert by_day(days) == [*wanted, (3, 4, 40)]
+    assert {key: days.parts("sales.merged")[key] for key in before} == before
+
+
+def test_other_code_takes_the_last_step_of_each_part_again(days: Place) -> None:
+    for number in (3, 4):
+        a_day(days, 1, (number, number * 10))
+        days.materialize()
+    a_day(days, 3, (5, 50))
+    days.materialize()
+    ran = days.run("gc", "--keep", "1", "--days", "0", "--now", "2090-01-01", "--json")
+    assert ran.code == 0, ran.err
+    assert days.run("verify").code == 0
+    days.edit("products/sales.py", "x + 0 as x", "x + 1 as x")
+    assert days.materialize("merged")["sales.merged"]["result"] == "published"
+    assert by_day(days) == [(1, 1, 10), (1, 3, 30), (1, 4, 41), (2, 2, 21), (3, 5, 51)]
+    days.materialize("merged", "--from-start")
+    assert by_day(days) == [(1, 4, 41), (2, 2, 21), (3, 5, 51)]
+
+
+def test_a_part_that_is_held_back_is_not_built_on(days: Place) -> None:
+    a_day(days, 1, (3, 300))
+    a_day(days, 2, (4, 40))
+    days.materialize()
+    assert by_day(days) == [(1, 1, 10), (2, 2, 20), (2, 4, 40)]
+    a_day(days, 1, (3, 30))
+    days.materialize()
+    assert by_day(days) == [(1, 1, 10), (1, 3, 30), (2, 2, 20), (2, 4, 40)]
+
+
+def test_what_has_no_parts_yet_is_not_left_behind(days: Place) -> None:
+    days.edit("products/sales.py", 'partition_by="day", on_failed_part="hold_part",', "")
+    days.materialize("merged")
+    a_day(days, 1, (3, 30))
+    days.materialize("merged")
+    assert by_day(days) == [(1, 1, 10), (1, 3, 30), (2, 2, 20)]
+    days.edit("products/sales.py", "query, owner", 'query, partition_by="day", owner')
+    done = days.materialize("merged")
+    assert "published as a whole, so its parts have no `previous`" in done["sales.merged"]["error"]
+    assert days.materialize("merged", "--from-start")["sales.merged"]["result"] == "published"
+    assert by_day(days) == [(1, 3, 30), (2, 2, 20)]

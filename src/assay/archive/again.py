@@ -28,7 +28,7 @@ from assay.events import Failed, Result
 from assay.facts import Key, Move, Part, Status, Verdict, Version
 from assay.model import Code, Column, Kind, Product
 from assay.plan.graph import Graph
-from assay.plan.previous import MOMENT
+from assay.plan.previous import BESIDES, MOMENT
 from assay.plan.request import Request, RunOptions
 from assay.store.files import file_digest
 from assay.store.leases import reading
@@ -210,7 +210,7 @@ class _Again:
         """Publish the versions that it was built from, in the temporary place."""
         moves = []
         for input in self._record.inputs:
-            if input.name == MOMENT or (input.name, input.digest) in self._sources:
+            if input.name in BESIDES or (input.name, input.digest) in self._sources:
                 continue
             known = self._versions.get(input.version)
             if known is None:

@@ -31,7 +31,7 @@ from assay.engines.tables import InputFiles, StoredTable
 from assay.errors import AssayError, StoreError, UsageError
 from assay.facts import Part, Release, Version, short
 from assay.model import Product, Source
-from assay.plan.previous import MOMENT
+from assay.plan.previous import BESIDES
 from assay.sensitive import masked, secret
 from assay.store.files import file_digest
 from assay.views.published import table_of
@@ -177,7 +177,7 @@ class Collector:
                                 above[read.id] = read
                             elif read is None:
                                 self._gone(each, name)
-                        elif name != MOMENT and (name, digest) not in sources:
+                        elif name not in BESIDES and (name, digest) not in sources:
                             declared = code.sources.get(name)
                             source = declared or self._workspace.graph.sources.get(name)
                             sources[name, digest] = self._source(name, digest, source)

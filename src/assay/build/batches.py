@@ -176,7 +176,7 @@ class Batches:
 
 def _query_of(product: Product) -> Batched | None:
     """Return the query of many parts of a product; None if its parts are built one by one."""
-    if not product.is_query or product.timeout or in_own_process(product):
+    if not product.is_query or product.incremental or product.timeout or in_own_process(product):
         return None
     followed = [i for i in product.inputs if i.grain is not None]
     if not followed or any(i.back for i in followed):

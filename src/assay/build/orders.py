@@ -7,18 +7,19 @@ from msgspec.structs import replace
 from assay.build.building import BuildOrder
 from assay.build.inputs import Inputs
 from assay.build.observe import changed_since
+from assay.build.previous import PreviousFiles
 from assay.build.reaches import InputReaches
 from assay.build.run_facts import RunFacts
 from assay.decisions import InputState, KnownInput
 from assay.declare.resolve import Definition
-from assay.engines.history import at_moment, columns_of_history
-from assay.engines.tables import InputFiles, StoredTable
+from assay.engines.history import at_moment
+from assay.engines.tables import InputFiles
 from assay.errors import BuildError, SourceReplaced, UsageError
 from assay.facts import Key, Part, SourceState, Version
-from assay.model import PREVIOUS, Column, Product
+from assay.model import Product
 from assay.plan.digests import key_of
 from assay.plan.part_specs import PartSpec, PartSteps, part_steps
-from assay.plan.previous import MOMENT, previous_of
+from assay.plan.previous import MOMENT, is_from_start, previous_of
 from assay.plan.reach import LatestEvent
 from assay.plan.states import published_version
 from assay.text import clean
@@ -36,6 +37,7 @@ class Orders:
         latest_event: LatestEvent,
     ) -> None:
         self.run, self.inputs, self.states, self.facts = run, inputs, states, facts
+        self.previous = PreviousFiles(inputs, facts)
         self.reaches = InputReaches(inputs.graph, inputs.observed, latest_event)
 
     def whole(self, product: Product, key: Key, definition: Definition) -> BuildOrder:
@@ -64,15 +66,28 @@ class Orders:
         Raises UsageError when the product has no part in `part_range`.
         """
         published = published_version(product.name, self.facts)
-        steps = part_steps(product, self.states, self.facts, forced=forced, part_range=part_range)
+        steps = part_steps(
+            product,
+            self.states,
+            self.facts,
+            forced=forced,
+            part_range=part_range,
+            from_start=is_from_start(product, key),
+        )
+        if product.incremental:
+            steps = self._parts_on_parts(product, steps, forced=forced)
         keys = [spec.key for spec in steps.specs]
         if steps.chosen is not None and not steps.chosen:
             raise UsageError(f"{product.name} has no part in {part_range}", hint=_extent(keys))
         # An earlier try of this run may have built some of these parts, even with `forced`.
         built = self.facts.parts_of_run(product.name, [spec.built_from for spec in steps.specs])
+        steps = replace(steps, stored={**steps.stored, **built})
+        order = self.whole(product, key, definition)
+        if product.incremental:
+            order = replace(order, inputs=self._inputs_of_parts(product, steps))
         return replace(
-            self.whole(product, key, definition),
-            steps=replace(steps, stored={**steps.stored, **built}),
+            order,
+            steps=steps,
             holds=product.holds_parts and not forced,
             before=published,
             data_as_of=self.reaches.of_parts(product, self.states),
@@ -95,34 +110,43 @@ class Orders:
     ) -> Callable[[PartSpec | None], Sequence[InputFiles]]:
         """Return a function that gives the inputs of a product, with what it reads as `previous`."""
         inputs_of = self.inputs.inputs_of(product)
-        if not product.incremental:
+        if not product.incremental or product.follows:  # see `_inputs_of_parts`
             return inputs_of
-        files = [*inputs_of(None), self._previous(product, previous_of(product.name, key.inputs))]
+        before = self.previous.of_version(product, previous_of(product.name, key.inputs))
+        files = [*inputs_of(None), before]
         return lambda _: files
 
-    def _previous(self, product: Product, content: str) -> InputFiles:
-        """Return the version with this content ('': no rows); BuildError if it is not stored."""
-        if not content:
-            columns = product.contract.columns
-            if product.history:
-                [read] = product.inputs
-                columns = columns_of_history(product.history, self._columns(read.name))
-            return InputFiles(alias=PREVIOUS, name=PREVIOUS, table=StoredTable(()), empty=columns)
-        version = self.facts.with_content(product.name, content)
-        if version is None:
+    def _inputs_of_parts(
+        self, product: Product, steps: PartSteps
+    ) -> Callable[[PartSpec | None], Sequence[InputFiles]]:
+        inputs_of = self.inputs.inputs_of(product)
+        previous_of_part = self.previous.of_parts(product, filter(steps.is_to_build, steps.specs))
+
+        def of_part(spec: PartSpec | None) -> Sequence[InputFiles]:
+            assert spec is not None
+            return [*inputs_of(spec), previous_of_part(spec)]
+
+        return of_part
+
+    def _parts_on_parts(self, product: Product, steps: PartSteps, *, forced: bool) -> PartSteps:
+        """Return the steps of a product whose parts read `previous`.
+
+        With `forced`, parts stay that cannot be built again, since what they were built on is gone.
+        Raises BuildError if what is published has no parts.
+        """
+        published = published_version(product.name, self.facts)
+        if published and not published.in_parts and not steps.from_start:
             raise BuildError(
-                f"{product.name} goes on from a version of which the files are lost or damaged",
-                hint=f"`products verify {product.name} --repair` looks for another copy;"
-                f" `products restore {product.name} VERSION` goes back to an earlier version, and on"
-                f" from there; `products materialize {product.name} --from-start` begins anew.",
+                f"{product.name} is published as a whole, so its parts have no `previous`",
+                hint=f"`products materialize {product.name} --from-start` builds them from their"
+                " inputs alone.",
                 where=product.where,
             )
-        return self.inputs.files_of_version(PREVIOUS, PREVIOUS, version)
-
-    def _columns(self, name: str) -> Sequence[Column]:
-        if source := self.inputs.graph.sources.get(name):
-            return (*source.columns, *source.path_columns)
-        return self.inputs.version(name).columns
+        if not forced:
+            return steps
+        stay = self.previous.without(product, steps.specs)
+        digests = [spec.built_from for spec in steps.specs if spec.key in stay]
+        return replace(steps, stored={**steps.stored, **self.facts.parts(product.name, digests)})
 
     def _published_parts(self, product: Product) -> Iterable[Part]:
         """Return the parts of the published version, or else of the newest."""

@@ -42,6 +42,9 @@ class RunFacts(Struct):
         new = self.new_parts.get(product)
         return {key: new[key] for key in built_from if key in new} if new else {}
 
+    def parts_with_content(self, product: str, contents: Collection[str]) -> Sequence[Part]:
+        return self.observed.parts_with_content(product, contents)
+
     def lost(self, product: str, key: str) -> Version | None:
         return self.observed.lost(product, key)
 

@@ -30,6 +30,7 @@ from assay.events import Unfinished
 from assay.facts import BuildCost, Key, Version
 from assay.model import Product
 from assay.plan.observed import Observed
+from assay.plan.states import published_version
 from assay.rules.early import EarlyChecks
 from assay.rules.schema import Schema
 from assay.rules.verdict import JudgedVersion, JudgeOrder
@@ -176,7 +177,9 @@ class Tasks:
             return is_large(version.bytes)
         if not product.is_query or product.follows:
             return False  # a function may be waiting for something else itself
-        return is_large(sum(bytes_of(self.schedule.states[i.name]) for i in product.inputs))
+        size = sum(bytes_of(self.schedule.states[i.name]) for i in product.inputs)
+        published = published_version(product.name, self.recorder.facts)
+        return is_large(size + (published.bytes if product.incremental and published else 0))
 
     def _expected(self, product: Product) -> int:
         return self.costs.get(product.name, BuildCost()).peak

@@ -79,6 +79,9 @@ class RecordedFacts:
     def parts(self, product: str, built_from: Collection[str]) -> dict[str, Part]:
         return self._parts.find(product, built_from)
 
+    def parts_with_content(self, product: str, contents: Collection[str]) -> Sequence[Part]:
+        return self._parts.with_content(product, contents)
+
     def latest_event(
         self, inspected_as: str, digests: Collection[str], until: datetime
     ) -> datetime | None:
@@ -160,6 +163,13 @@ class _PartsByInputs:
         if missing := [digest for digest in digests if digest not in parts]:
             parts |= dict.fromkeys(missing) | self._newest_parts(product, missing)
         return {digest: part for digest in digests if (part := parts[digest])}
+
+    def with_content(self, product: str, digests: Collection[str]) -> list[Part]:
+        """Return the parts of a product that have this content."""
+        query = "select id from parts where product = ? and digest in"
+        with decoded(self._catalog.name):
+            ids = {id for (id,) in rows_in(self._catalog.database, query, list(digests), [product])}
+            return [part for part in self._published.parts(ids) if self._files.has(part)]
 
     def _newest_parts(self, product: str, digests: Sequence[str]) -> dict[str, Part]:
         query = "select id from parts where product = ? and made_of in"

@@ -164,13 +164,10 @@ def _check_previous(
     if declared.file:
         hint = "Keep what it needs in a product that is a table, and read that."
         names.report(f"{name} is a file, and cannot read `previous`", where, hint)
-    elif followed:
-        hint = (
-            "Its parts need none: they stay while their input does. Or let it read all parts:"
-            f' inputs={{"{followed[0].partition(".")[2]}": parts(all=True)}}.'
-        )
+    elif followed and isinstance(declared, HistoryDeclaration):
+        hint = "Split it by another column, or leave partition_by= out."
         names.report(
-            f"{name} follows the parts of {followed[0]}, and cannot read `previous`", where, hint
+            f"{name} is a history, and cannot follow the parts of {followed[0]}", where, hint
         )
     elif not has_columns:
         hint = (

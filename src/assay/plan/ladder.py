@@ -39,7 +39,7 @@ from assay.plan.graph import Graph
 from assay.plan.holding import parts_to_hold, why_whole
 from assay.plan.observed import Facts, Observed
 from assay.plan.part_specs import part_steps
-from assay.plan.previous import step_inputs
+from assay.plan.previous import is_from_start, step_inputs
 from assay.plan.reasons import differences, reasons_to_build
 from assay.plan.releasing import withheld
 from assay.plan.request import Request
@@ -133,7 +133,9 @@ def _in_parts(
         return step
     if isinstance(step, Build) and step.key is not None and step.key.held:
         return step
-    return replace(step, part_digests=part_steps(product, states, facts, forced=forced).digests)
+    from_start = is_from_start(product, step.key if isinstance(step, Build) else None)
+    steps = part_steps(product, states, facts, forced=forced, from_start=from_start)
+    return replace(step, part_digests=steps.digests)
 
 
 def decide(

@@ -30,6 +30,9 @@ class Facts(Protocol):
         Keys of the result are the digests (`Part.built_from`).
         """
 
+    def parts_with_content(self, product: str, contents: Collection[str]) -> Sequence[Part]:
+        """Return the recorded parts of a product with these content digests whose files exist."""
+
     def lost(self, product: str, key: str) -> Version | None:
         """Return the newest version with this key digest whose files are incomplete."""
 

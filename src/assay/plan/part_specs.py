@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from assay.decisions import InputState, KnownInput, UnknownInput
 from assay.facts import Part, SourceState, Version
-from assay.model import Input, Partition, Product
+from assay.model import PREVIOUS, Input, Partition, Product
 from assay.plan.digests import digest
 from assay.plan.observed import Facts
 from assay.plan.parts import coarsen, ordinal, parts_in_range
@@ -52,11 +52,13 @@ class PartSteps(Struct, frozen=True, kw_only=True):
     - `specs`: the parts that it should have.
     - `stored`: the existing ones among them, by `built_from`.
     - `chosen`: the keys of the parts to build now; None for all.
+    - `from_start`: whether none of them reads `previous`.
     """
 
     specs: Sequence[PartSpec] = ()
     stored: Mapping[str, Part] = {}
     chosen: Collection[str] | None = None
+    from_start: bool = False
 
     def is_to_build(self, spec: PartSpec) -> bool:
         """Return whether a part has to be built now."""
@@ -85,28 +87,35 @@ def part_steps(
     *,
     forced: bool = False,
     part_range: str = "",
+    from_start: bool = False,
 ) -> PartSteps:
     """Return the parts that a product should have by its inputs, and those that are stored.
 
     Of the parts in `part_range` (`A..B`; '' for all), those that are not stored are to be built, or
-    all if `forced`.
+    all if `forced`. With `from_start`, none is built on an earlier one.
     """
     assert product.partition is not None
-    specs = part_specs(product, states, published_version(product.name, facts)) or []
+    published = published_version(product.name, facts)
+    specs = part_specs(product, states, published, from_start=from_start) or []
     keys = [spec.key for spec in specs]
     chosen = parts_in_range(keys, part_range, product.partition.grain) if part_range else None
     rebuilt = set(keys if chosen is None else chosen) if forced else set()
     needed = [spec.built_from for spec in specs if spec.built_from and spec.key not in rebuilt]
-    return PartSteps(specs=specs, stored=facts.parts(product.name, needed), chosen=chosen)
+    stored = facts.parts(product.name, needed)
+    return PartSteps(specs=specs, stored=stored, chosen=chosen, from_start=from_start)
 
 
 def part_specs(
-    product: Product, states: Mapping[str, InputState], before: Version | None = None
+    product: Product,
+    states: Mapping[str, InputState],
+    before: Version | None = None,
+    *,
+    from_start: bool = False,
 ) -> list[PartSpec] | None:
     """Return the parts of a product that follows its inputs, in order.
 
-    None means that of one input no part is known. Digests are taken from a version `before`, where
-    the inputs of a part are the same, instead of being computed again.
+    None means that of one input no part is known. Digests are taken from the published version
+    `before`, where the inputs of a part are the same, instead of being computed again.
     """
     assert product.partition is not None
     followed: list[_FollowedInput] = []
@@ -120,9 +129,12 @@ def part_specs(
         (i.alias, input_digest(states[i.name])) for i in product.inputs if i.grain is None
     )
     existing = {part.key: part for part in _comparable_parts(product, before)}
+    earlier = {part.key: part for part in before.parts} if before and product.incremental else {}
     specs = []
     for key, used, digests in _new_parts(followed, product.partition):
         input_digests = read_whole + digests
+        if key in earlier and not from_start:
+            input_digests += _on(earlier[key], input_digests)
         part = existing.get(key)
         if part and part.inputs == dict(input_digests):
             built_from = part.built_from
@@ -130,6 +142,18 @@ def part_specs(
             built_from = _built_from(product.code.digest, key, input_digests)
         specs.append(PartSpec(key, built_from, input_digests, used))
     return specs
+
+
+def _on(published: Part, input_digests: _Digests) -> _Digests:
+    """Return the digest of the part that is read as `previous`, as an input; () for none.
+
+    That is the published part; but while the inputs are what that was built from, its step is taken
+    again.
+    """
+    inputs = dict(published.inputs)
+    before = inputs.pop(PREVIOUS, "")
+    content = before if inputs == dict(input_digests) else published.digest
+    return ((PREVIOUS, content),) if content else ()
 
 
 def _comparable_parts(product: Product, before: Version | None) -> Sequence[Part]:

@@ -20,7 +20,7 @@ from assay.catalog.reads import whole_since
 from assay.catalog.record import FACTS_SINCE
 from assay.catalog.rows import decoded, ids_of, stamp
 from assay.catalog.writes import replace_files
-from assay.model import QUARANTINE
+from assay.model import PREVIOUS, QUARANTINE
 from assay.plan.previous import previous_of
 from assay.plan.retention import (
     ForgottenMoves,
@@ -232,7 +232,9 @@ def _built_on(reader: Reader) -> dict[str, str]:
     """Return by id of a published version the content digest of the version it was built on."""
     rows = reader.rows(
         "select distinct v.id, v.product, v.inputs from pointers p"
-        " join versions v on v.id = p.version where v.inputs like '%\"' || v.product || '\":%'"
+        " join versions v on v.id = p.version"
+        " where v.inputs like cast(? as text) || v.product || cast(? as text)",
+        ['%"', '":%'],
     )
     return {id: previous_of(product, json.loads(inputs)) for id, product, inputs in rows}
 
@@ -251,6 +253,7 @@ def _unused_parts(
     of their parts.
     """
     used, last_seen = _use_of_parts(versions, decided)
+    used |= _read_as_previous(reader, used)
     rows = reader.rows("select id, path, bytes from parts")
     newest = max((id for id, _, _ in rows), default=0)  # it stays: no id is assigned twice
     ids: list[int] = []
@@ -276,6 +279,25 @@ def _unused_parts(
         for path in obsolete
     ]
     return _Parts(ids=ids, files=files, bytes=sum(sizes[path] for path in obsolete))
+
+
+def _read_as_previous(reader: Reader, used: Collection[int]) -> set[int]:
+    """Return the parts that those in use were built on, so that they can be built again."""
+    rows = reader.rows(
+        "select id, product, key, inputs from parts where inputs like ?", [f'%"{PREVIOUS}":%']
+    )
+    read = {
+        (product, key, json.loads(inputs).get(PREVIOUS))
+        for id, product, key, inputs in rows
+        if id in used
+    }
+    found: set[int] = set()
+    for name in sorted({product for product, _, _ in read}):
+        query = "select id, key, digest from parts where product = ?"
+        found |= {
+            id for id, key, digest in reader.rows(query, [name]) if (name, key, digest) in read
+        }
+    return found
 
 
 def _use_of_parts(
