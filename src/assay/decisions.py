@@ -80,14 +80,18 @@ class InputChanged(Struct, frozen=True, kw_only=True):
     replaced: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
+    @property
+    def counts(self) -> str:
+        """How many files changed, in words; '' when they are not known."""
         changes = {"added": self.added, "replaced": self.replaced, "removed": self.removed}
-        counts = ", ".join(
+        return ", ".join(
             f"{len(files)} file{'s' if len(files) > 1 else ''} {change}"
             for change, files in changes.items()
             if files
         )
-        return f"input {self.name} changed" + (f" ({counts})" if counts else "")
+
+    def __str__(self) -> str:
+        return f"input {self.name} changed" + (f" ({self.counts})" if self.counts else "")
 
 
 class InputsDiffer(Struct, frozen=True, kw_only=True):

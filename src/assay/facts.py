@@ -403,6 +403,14 @@ class SourceState(Struct, frozen=True, kw_only=True):
     reading: str = ""
 
 
+class Listing(Struct, frozen=True, kw_only=True):
+    """The files of a source as a run read them; `digest` is that of its state, `seen` when it was."""
+
+    digest: str
+    seen: datetime | None
+    files: tuple[SourceFile, ...]
+
+
 class Arrival(Struct, frozen=True, kw_only=True):
     """New content of a source, or of one of its parts.
 

@@ -103,7 +103,7 @@ def finished(place: Place) -> None:
     """Hold that all is published, nothing is left over, and there is nothing to do."""
     assert place.query(SUM) == [{"x": 6}]
     assert place.materialize()[""]["exit_code"] == 0
-    assert {t["state"] for t in place.run("status", "--json").json} == {"up to date"}
+    assert {t["state"] for t in place.run("status", "--json").json} == {"up to date", "read"}
     assert told(place, "select count(*) from intents") == 0
     assert told(place, "select count(*) from runs where state = 'running'") == 0
     store = place.root / ".products/store"

@@ -201,6 +201,7 @@ def look(place: Place, recorder: Recorder) -> None:
     failing = str(place.root / "failing.csv")
     run("show --failures --to", "show", "total", "--held", "--failures", "small", "--to", failing)
     run("show: a source", "show", "numbers")
+    run("history: a source", "history", "numbers")
     run("suggest", "suggest", "visits")
     run("suggest", "suggest", "lines")
     run("gc", "gc", "--dry-run", "--days", "0", "--keep", "1", "--now", "2024-03-01T00:00")

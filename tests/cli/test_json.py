@@ -41,6 +41,7 @@ from assay.views.record import BudgetView, RecordView
 from assay.views.results import ResultKind
 from assay.views.rules import RuleHistoryView, RuleWay
 from assay.views.runs import RunView
+from assay.views.sources import ListingView, SourceAboutView, SourceStatusView
 from assay.views.status import StatusView
 from assay.views.waivers import WaiverView
 from assay.views.why import ExplanationView
@@ -210,12 +211,17 @@ def test_every_field_of_every_verb_is_documented(outputs: Outputs) -> None:
             assert all(isinstance(row, dict) for row in value)
         elif section == "ls":
             for item in value:
-                check.object("ls" if "kind" in item else "ls: no longer declared", item)
+                name = "ls" if "kind" in item else "ls: no longer declared"
+                check.object("ls: a source" if item.get("kind") == "source" else name, item)
+        elif section == "status":
+            for item in value:
+                check.object("status: a source" if "kind" in item else "status", item)
         else:
             check.section(section, value)
     documented = {(name, key) for name, section in SECTIONS.items() for key in section.table}
     assert documented - check.occurred <= RARE
-    assert {name for name, _ in outputs} | {"ls: no longer declared"} >= {
+    of_lists = {"ls: no longer declared", "ls: a source", "status: a source"}
+    assert {name for name, _ in outputs} | of_lists >= {
         name for name in SECTIONS if name in ROWS or name.partition(" ")[0].strip(":") in VERBS
     }
 
@@ -225,7 +231,11 @@ def test_every_result_is_documented(outputs: Outputs) -> None:
     assert listed == KINDS
     occurred = {value["result"] for name, value in outputs if name in {"result", "retrying"}}
     occurred |= {
-        item["result"] for name, value in outputs if name in {"plan", "status"} for item in value
+        item["result"]
+        for name, value in outputs
+        if name in {"plan", "status"}
+        for item in value
+        if "result" in item
     }
     assert occurred == KINDS - {"busy", "late", "waiting"}
 
@@ -314,6 +324,9 @@ def test_the_fields_of_a_decision_are_those_of_its_value(result: str, view: type
         ("column end", ColumnEndView),
         ("unknown lineage", UnknownView),
         ("show: a source", SourceView),
+        ("ls: a source", SourceAboutView),
+        ("status: a source", SourceStatusView),
+        ("history: a source", ListingView),
         ("show: a file", FileView),
         ("show --sql", QueryView),
         ("show --to", CopyView),

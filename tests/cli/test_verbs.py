@@ -56,7 +56,12 @@ def test_init_makes_a_project_that_runs(tmp_path: Path) -> None:
 
 def test_ls(shop: Place) -> None:
     told = shop.run("ls", "--json").json
-    assert [p["product"] for p in told] == ["sales.lines", "sales.total", "sales.report"]
+    assert [p["product"] for p in told] == [
+        "sales.lines",
+        "sales.total",
+        "sales.report",
+        "sales.numbers",
+    ]
     assert (
         told[1]["freshness"]
         == "by 07:00 Europe/London on GB-ENG, covering the previous working day"
@@ -94,6 +99,7 @@ def test_status(held: Place) -> None:
         "sales.lines": "up to date",
         "sales.total": "held back",
         "sales.report": "held",
+        "sales.numbers": "read",
     }
     assert told["sales.total"]["readers"]["rows"] == 1
     assert told["sales.total"]["because"] == "is small; would change 2 rows"
@@ -253,13 +259,13 @@ def test_selection_reaches_the_commands(held: Place) -> None:
             t["product"].partition(".")[2] for t in held.run("status", "--json", *arguments).json
         }
 
-    assert named("-s", "+total", "--exclude", "lines") == {"total"}
+    assert named("-s", "+total", "--exclude", "lines") == {"total", "numbers"}
     assert named("-s", "blocked:") == {"total", "report"}
     held.numbers("c", 1)
     assert named("-s", "stale:") == {"lines", "total", "report"}
     held.edit("products/sales.py", "total > 10", "total > 11")
     assert named("-s", "state:modified") == {"total"}
-    assert named("-s", "+state:modified") == {"total", "lines"}
+    assert named("-s", "+state:modified") == {"total", "lines", "numbers"}
     ran = held.run("status", "-s", "colour:red")
     assert (ran.code, "Selectors: name, +name" in ran.err) == (2, True)
 
@@ -336,7 +342,7 @@ ODD = {
     "a verb of dbt": (["build"], 2, "No such command 'build'. `products materialize` builds"),
     "a verb of dbt with its options": (["compile", "-s", "total"], 2, "`products plan` says"),
     "a source where a product is meant": (
-        ["history", "numbers"],
+        ["why", "numbers"],
         2,
         "sales.numbers is a source, not a product\n  `products show sales.numbers` says",
     ),
@@ -415,7 +421,11 @@ def test_modules_as_other_editors_write_them(place: Place) -> None:
     (place.root / "products/latin.py").write_bytes(
         b"# -*- coding: latin-1 -*-\n# \xe9\n" + text.replace("NAME", "latin").encode()
     )
-    assert [t["product"] for t in place.run("ls", "--json").json] == ["d.bom", "d.latin"]
+    assert [t["product"] for t in place.run("ls", "--json").json] == [
+        "d.bom",
+        "d.latin",
+        "sales.numbers",
+    ]
     assert place.materialize()[""]["exit_code"] == 0
 
 

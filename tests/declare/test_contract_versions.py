@@ -18,7 +18,7 @@ def declare(place: Place, more: str = "") -> None:
 
 def test_they_are_shown(place: Place) -> None:
     declare(place, ', version="1.4.0", deprecated={"total": "2026-03-01"}')
-    [view] = place.run("ls", "--json").json
+    [view, _] = place.run("ls", "--json").json
     assert view["version"] == "1.4.0"
     assert view["deprecated"] == [{"name": "total", "until": "2026-03-01"}]
 

@@ -17,7 +17,9 @@ def problems(place: Place, about: str, more: str = "") -> str:
 
 def test_a_source_without_rules_is_not_stored(place: Place) -> None:
     place.write("products/sales.py", RAW.format(about='owner="o"'))
-    assert place.run("ls", "--json").json == []
+    [listed] = place.run("ls", "--json").json
+    assert (listed["product"], listed["kind"], listed["owner"]) == ("sales.raw", "source", "o")
+    assert [*place.materialize()] == [""], "nothing is built"
 
 
 def test_a_stored_source_has_an_owner(place: Place) -> None:

@@ -318,7 +318,7 @@ def test_domains_and_inputs_across_them(place: Place) -> None:
         """,
     )
     ran = place.run("ls", "--json")
-    assert {p["product"]: p["reads"] for p in ran.json} == {
+    assert {p["product"]: p["reads"] for p in ran.json if "reads" in p} == {
         "sales.lines": ["sales.numbers"],
         "finance.by_name": ["sales.lines"],
         "finance.by_alias": ["sales.lines"],
@@ -346,6 +346,7 @@ def test_a_loop_may_declare(place: Place) -> None:
         "sales.p1",
         "sales.p2",
         "sales.p3",
+        "sales.numbers",
     ]
 
 
@@ -371,7 +372,7 @@ def test_common_table_expressions_are_no_inputs(place: Place) -> None:
         """,
         header=True,
     )
-    [told] = place.run("ls", "--json").json
+    [told, _] = place.run("ls", "--json").json
     assert told["reads"] == ["sales.numbers"]
     assert place.materialize()["sales.p"]["rows"] == 9
 

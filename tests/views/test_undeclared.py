@@ -23,13 +23,14 @@ def dropped(place: Place) -> Place:
 
 def test_what_is_no_longer_declared_is_listed(dropped: Place) -> None:
     assert dropped.materialize()[""]["exit_code"] == 0
-    [_, a, aside] = dropped.run("ls", "--json").json
+    [_, _, a, aside] = dropped.run("ls", "--json").json
     assert (a["product"], a["declared"], a["readers"]["rows"]) == ("sales.a", False, 1)
     assert aside["product"] == "sales.a__quarantine"
     assert "no longer declared, readers still see v" in dropped.run("ls").out
     states = {t["product"]: t["state"] for t in dropped.run("status", "--json").json}
     assert states == dict.fromkeys(("sales.a", "sales.a__quarantine"), "no longer declared") | {
-        "sales.b": "up to date"
+        "sales.b": "up to date",
+        "sales.numbers": "read",
     }
     assert "products retire sales.a" in dropped.run("status").out
     assert len(dropped.run("status", "--json", "-s", "b").json) == 1
@@ -44,7 +45,10 @@ def test_retired_it_is_gone_from_readers_and_can_be_restored(dropped: Place) -> 
     with pytest.raises(UsageError, match="not published"):
         assay.read("a", project=dropped.root)
     assert dropped.run("query", "--as-of", "2", "--json", "select x from a").json == [{"x": 1}]
-    assert [t["product"] for t in dropped.run("status", "--json").json] == ["sales.b"]
+    assert [t["product"] for t in dropped.run("status", "--json").json] == [
+        "sales.b",
+        "sales.numbers",
+    ]
     assert dropped.run("verify").code == 0
     assert dropped.run("retire", "a").code == 2, "there is nothing to retire"
     [version] = before

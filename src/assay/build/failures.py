@@ -138,8 +138,7 @@ def of_source(fault: SourceFault, graph: Graph) -> str:
     The value at fault is shown unless a product downstream of the source declares its column as
     sensitive.
     """
-    downstream = graph.downstream(fault.source)
-    patterns = frozenset[str]().union(*(graph.sensitive(name) for name in downstream))
+    patterns = graph.sensitive_in_source(fault.source)
     notes = "".join(f"\n{note}" for note in notes_of(fault))
     told = fault.texts(shown=lambda column: not secret([column], patterns))
     return masked(f"{told}{notes}")

@@ -7,7 +7,7 @@ from assay.catalog.arrivals import add_arrivals
 from assay.catalog.database import Writer, rows_in
 from assay.catalog.rows import decoded, event_or_none, files_of, moment_or_none, stamp
 from assay.catalog.transactions import Transactions
-from assay.facts import Arrival, SourceFile, SourceState
+from assay.facts import Arrival, Listing, SourceFile, SourceState
 from assay.jsonform import encode
 
 _LISTINGS = 5  # stored per source
@@ -40,6 +40,22 @@ class SourceFiles:
         rows = self._database.rows("select files from listings where digest = ?", [digest])
         with decoded(self._database.name):
             return files_of(rows[0][0]) if rows else None
+
+    def last_read(self) -> Mapping[str, str]:
+        """Return the digest of the last listing of each source that has one."""
+        newest = "rowid in (select max(rowid) from listings group by source)"
+        query = f"select source, digest from listings where {newest}"
+        return {str(name): str(digest) for name, digest in self._database.rows(query)}
+
+    def listings(self, source: str) -> Sequence[Listing]:
+        """Return the recorded listings of a source, the last one first."""
+        query = "select digest, seen, files from listings where source = ? order by rowid desc"
+        rows = self._database.rows(query, [source])
+        with decoded(self._database.name):
+            return [
+                Listing(digest=digest, seen=moment_or_none(seen), files=files_of(files))
+                for digest, seen, files in rows
+            ]
 
     def observed_at(self) -> Mapping[str, datetime | None]:
         """Return when something new was last observed, of each source that has a listing.

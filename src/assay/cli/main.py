@@ -39,7 +39,7 @@ VERBS = {
     "incidents": "List what is wrong: since when, who is affected, who was told, and what to do.",
     "init": "Create a small example project.",
     "lineage": "Show what a product, source or column depends on, and what depends on it.",
-    "ls": "List the products: what each is for, and who owns it.",
+    "ls": "List products and sources: what each is for, and who owns it.",
     "materialize": (
         "Build what is stale, check it, and publish what passes. NAMES are selectors, as after -s."
     ),
@@ -59,7 +59,7 @@ VERBS = {
     "run": "Watch the project: build what is due, again and again, until it is stopped.",
     "runs": "List the last runs: when each was, how it came out, and how long it took.",
     "serve": "Serve pages about all products: is each right and on time, and who decides from it.",
-    "show": "Show the first rows of a published product, without the values of sensitive columns.",
+    "show": "Show the first rows of a published product, or of a source, without sensitive values.",
     "status": "Show which version of each product is published, and whether it is up to date.",
     "suggest": "Suggest a contract for a source or a published product, as pandera code to paste.",
     "record": "Show how products kept their promises, and what was held back, waived and restated.",

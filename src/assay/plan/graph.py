@@ -76,6 +76,10 @@ class Graph(Struct, frozen=True, dict=True):
         """Return the patterns of columns whose values must not be shown, of a product with its inputs."""
         return self._sensitive.get(name, frozenset())
 
+    def sensitive_in_source(self, name: str) -> frozenset[str]:
+        """Return the patterns of columns of a source that are sensitive in it, or downstream."""
+        return self.sensitive(name).union(*map(self.sensitive, self.downstream(name)))
+
     @cached_property
     def _sensitive(self) -> Mapping[str, frozenset[str]]:
         patterns_of: dict[str, frozenset[str]] = {}

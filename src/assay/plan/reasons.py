@@ -80,7 +80,13 @@ def _changed(
     files_before = facts.files(digest_before) if source else None
     if source is None or files_before is None:
         return InputChanged(name=name)
-    files = {file.path: file.digest for file in source.files}
+    return changed_files(name, files_before, {file.path: file.digest for file in source.files})
+
+
+def changed_files(
+    name: str, files_before: Mapping[str, str], files: Mapping[str, str]
+) -> InputChanged:
+    """Return how the files of a source differ from those before; both are digests by path."""
     changed = {path for path, _ in files.items() - files_before.items()}
     return InputChanged(
         name=name,

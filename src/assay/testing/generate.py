@@ -106,10 +106,9 @@ def _draft(workspace: Workspace, product: Product, rows: int) -> _Draft:
 
 def _patterns(graph: Graph, inputs: Inputs, name: str) -> frozenset[str]:
     """Return the patterns of the columns of an input that are sensitive, here or downstream."""
-    below = graph.downstream(name) if name in graph.sources else ()
-    patterns = graph.sensitive(name).union(
-        *(graph.products[reader].contract.sensitive for reader in below)
-    )
+    if name in graph.sources:
+        return graph.sensitive_in_source(name)
+    patterns = graph.sensitive(name)
     product = graph.products.get(name)
     if product is None or inputs.observed.facts.pointer(name) is None:
         return patterns

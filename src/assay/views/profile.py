@@ -137,10 +137,8 @@ def _published_table(inputs: Inputs, name: str) -> Version:
 
 def _sensitive(graph: Graph, name: str) -> set[str]:
     """Return the patterns of sensitive columns; for a source, also those of its downstream."""
-    readers = graph.downstream(name) if name in graph.sources else ()
-    return set(graph.sensitive(name)).union(
-        *(graph.products[reader].contract.sensitive for reader in readers)
-    )
+    is_source = name in graph.sources
+    return set(graph.sensitive_in_source(name) if is_source else graph.sensitive(name))
 
 
 def _descriptions(graph: Graph, name: str) -> dict[str, str]:

@@ -71,6 +71,10 @@ class Published:
         hint = nearest(name, self.versions) or (earlier if self.when else now)
         raise UsageError(f"{name!r} {problem}", hint=hint)
 
+    def has(self, name: str) -> bool:
+        """Return whether a product of this full or bare name is published."""
+        return any(name in {full, full.partition(".")[2]} for full in self.versions)
+
     @property
     def tables(self) -> list[str]:
         """The full names of the published tables, without products that are files."""

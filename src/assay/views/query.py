@@ -1,8 +1,11 @@
 """One read-only query over published products, and the first rows of a file."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from assay.config import Config
 from assay.engines import duckdb as duck
@@ -19,20 +22,31 @@ from assay.views.published import Published
 
 T = TypeVar("T")
 _BATCH = 1000
-_FINER_THAN_PYTHON = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
+FINER_THAN_PYTHON = {"TIMESTAMP_NS", "TIMESTAMPTZ_NS", "TIME_NS"}
 _EMPTY = "`products materialize` publishes."
 _SEE_HISTORY = "`products history NAME` says when it was published."
 _NOT_PUBLISHED = "`products ls` lists what is declared; `products materialize` publishes it."
 
 
+class Sources(Struct, frozen=True):
+    """Sources that a query reads: full names by those that it uses, queries, and their files."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    queries: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+
 @contextmanager
 def run(
-    sql: str, published: Published, timeout: float = 0.0
+    sql: str,
+    published: Published,
+    timeout: float = 0.0,
+    sources: Sources | None = None,
 ) -> Iterator[tuple[list[str], Iterator[Sequence[Any]]]]:
     """Run one query over published products; give its column names, and its rows as they come.
 
-    A bare name stands for the product of that name if there is one only. The connection can reach
-    no other file, no network and no setting.
+    It may read `sources` as well. A bare name stands for the product of that name if there is one
+    only. The connection can reach no other file, no network and no setting.
 
     Raises QueryRefused for anything but one query that reads published products. Raises
     QueryStopped after `timeout` seconds (0: any time), or when this process takes more memory than
@@ -41,11 +55,12 @@ def run(
     """
     import duckdb
 
-    full_names = tables(sql, published)
-    stored = published.stored(set(full_names.values()))
-    views = {name: duck.parquet(table) for name, table in stored.items()}
+    sources = sources or Sources()
+    full_names = tables(sql, published, sources)
+    stored = published.stored(set(full_names.values()) - sources.queries.keys())
+    views = {name: duck.parquet(table) for name, table in stored.items()} | {**sources.queries}
     views |= {name: f"from {dotted(full)}" for name, full in full_names.items() if name != full}
-    files = [file for table in stored.values() for file in table.files]
+    files = [*sources.files, *(file for table in stored.values() for file in table.files)]
     config = published.config
     with damage_reported(stored.values()):  # creating a view fails for what is no Parquet file
         room = duck.reading_room(files, views, config.spill_folder, config.limits)
@@ -96,9 +111,9 @@ def _answer(room: Any, sql: str) -> tuple[list[str], Any]:
     """
     answer = room.execute(sql)
     columns = [(column[0], str(column[1])) for column in answer.description or ()]
-    if any(type in _FINER_THAN_PYTHON for _, type in columns):
+    if any(type in FINER_THAN_PYTHON for _, type in columns):
         expressions = (
-            f"cast(#{number} as varchar)" if type in _FINER_THAN_PYTHON else f"#{number}"
+            f"cast(#{number} as varchar)" if type in FINER_THAN_PYTHON else f"#{number}"
             for number, (_, type) in enumerate(columns, 1)
         )
         room.execute(f"create temp view __answer as {sql}")
@@ -115,12 +130,13 @@ def names(sql: str) -> list[str]:
     return list(dict.fromkeys(map(str, parsed.tables)))
 
 
-def tables(sql: str, published: Published) -> dict[str, str]:
+def tables(sql: str, published: Published, sources: Sources | None = None) -> dict[str, str]:
     """Return the full names of the tables that a query reads, by the names it uses.
 
-    Raises QueryRefused for a name that is no published table.
+    Raises QueryRefused for a name that is no published table, and none of the `sources`.
     """
-    return {name: _full_name(name, published) for name in names(sql)}
+    known = sources.names if sources else {}
+    return {name: known.get(name) or _full_name(name, published) for name in names(sql)}
 
 
 def _refused(sql: str, error: Unreadable) -> QueryRefused:

@@ -42,7 +42,7 @@ def statuses(
             now,
             notes=notes,
             unfinished=name in unfinished,
-            promise=promises.get(name),
+            promise=promises.get(name) or promises.get(graph.products[name].files),
             late_inputs=late_inputs.get(name, ()),
             awaited_by=awaited_by(promises.get(name), promises),
         )

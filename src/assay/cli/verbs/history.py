@@ -7,13 +7,14 @@ import click
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options
 from assay.cli.printing import print_json, rounded, table
-from assay.facts import short
+from assay.facts import Listing, short
 from assay.plan.as_of import as_of
-from assay.plan.names import rule_of
+from assay.plan.names import full_name, rule_of
 from assay.plan.parts import some_parts
 from assay.text import clean
 from assay.views.history import HistoryView, ReleaseView, history_of
 from assay.views.rules import RuleHistoryView, history_of_rule, sparkline
+from assay.views.sources import history_of_source
 from assay.views.words.figures import totals_text
 from assay.views.words.numbers import day, second
 
@@ -27,8 +28,14 @@ from assay.views.words.numbers import day, second
     help="List the results of this rule instead: its name, or part of it.",
 )
 def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
-    """List the versions of a product: how each was checked, and when it was published."""
+    """List the versions of a product: how each was checked, and when it was published.
+
+    Of a source: its files as runs read them.
+    """
     with opened(env, last_good=True) as workspace:
+        if rule is None and full_name(name, workspace.graph.sources):
+            full = full_name(name, workspace.graph.sources)
+            return _print_listings(workspace.catalog.sources.listings(full), as_json)
         full = workspace.resolve(name) if rule is None else workspace.graph.resolve(name)
         product = workspace.graph.products.get(full)
         if rule is not None and product:
@@ -52,6 +59,15 @@ def verb(name: str, env: str | None, as_json: bool, rule: str | None) -> None:
         titles.append("built on")
         rows = [(*row, _built_on(view)) for row, view in zip(rows, versions, strict=True)]
     table(titles, rows, less=("rows", "as of", "released"))
+    return None
+
+
+def _print_listings(listings: Sequence[Listing], as_json: bool) -> None:
+    views = history_of_source(listings)
+    if as_json:
+        return print_json(views)
+    rows = [(second(v.seen) if v.seen else "", v.files, v.bytes, v.changed) for v in views]
+    table(("read since", "files", "bytes", "changed"), rows, less=("bytes",))
     return None
 
 

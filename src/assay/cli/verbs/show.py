@@ -5,16 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from assay.build.evidence import never_shown
 from assay.build.inputs import inputs_as_of_now
+from assay.build.workspace import Workspace
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options
 from assay.cli.printing import print_json, table
 from assay.cli.rows import copy_out, note_held_back, show_rows
 from assay.errors import UsageError
+from assay.model import Source
 from assay.plan.as_of import as_of
 from assay.plan.names import rule_of
+from assay.plan.observed import Observed
 from assay.sensitive import secret
 from assay.text import clean
 from assay.views.columns import declared_columns
@@ -23,6 +27,8 @@ from assay.views.published import table_of
 from assay.views.query import first_rows
 from assay.views.query_text import QueryView, query_view
 from assay.views.rules import failures as failures_of
+from assay.views.source_rows import first_source_rows
+from assay.views.sources import source_statuses
 from assay.views.versions import version_shown
 from assay.views.words.files import column_lines, file_lines
 
@@ -70,7 +76,7 @@ def verb(
     sql: bool,
     to: Path | None,
 ) -> None:
-    """Show the first rows of a published product, without the values of sensitive columns."""
+    """Show the first rows of a published product, or of a source, without sensitive values."""
     with opened(env, last_good=True) as workspace:
         full = workspace.graph.resolve(name, sources=True)
         if sql:
@@ -80,8 +86,7 @@ def verb(
             if version_id or held or failures is not None or to:
                 hint = "`products show` alone says what it is."
                 raise UsageError(f"{full} is a source: it has no versions", hint=hint)
-            reaches = as_of(workspace.graph, observed)[full]
-            return _print(source_view(source, observed.sources[full], reaches), as_json)
+            return _show_source(workspace, observed, source, count, as_json=as_json)
         product = workspace.graph.products[full]
         inputs, steps = inputs_as_of_now(workspace, observed)
         version = version_shown(workspace, full, steps, version_id, held=held)
@@ -107,6 +112,26 @@ def verb(
             declared = declared_columns(product.contract.columns)
             _print_lines(column_lines(declared, product.contract.description))
     return note_held_back([version])
+
+
+def _show_source(
+    workspace: Workspace, observed: Observed, source: Source, count: int, *, as_json: bool
+) -> None:
+    """Show the files of a source, and the first rows of a source of tables."""
+    state, reaches = observed.sources[source.name], as_of(workspace.graph, observed)[source.name]
+    [status] = source_statuses(workspace, observed, [source], {})
+    view = source_view(source, state, reaches, status)
+    if state.missing or source.is_file:
+        return _print(view, as_json)
+    names, rows, more = first_source_rows(workspace, observed, source.name, count)
+    if as_json:
+        first = tuple(dict(zip(names, row, strict=True)) for row in rows)
+        return print_json(replace(view, rows=first))
+    table(names, rows)
+    _print(view, as_json=False)
+    if more:
+        click.echo(f"  the first {count} rows; -n shows more", err=True)
+    return None
 
 
 def _print_query(view: QueryView, as_json: bool) -> None:

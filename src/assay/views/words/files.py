@@ -39,5 +39,6 @@ def _source(view: SourceView) -> str:
         advice = "a function that names it takes it as a pathlib.Path"
         where = f"{view.bytes:,} bytes at {view.files[0]}{as_of}"
         return f"{view.source}: {where}, a file: {advice}"
+    size += f"; {view.because}" if view.because else ""
     count = count_of(len(view.files), "file")
     return f"{view.source}: a source, {count} matching {view.pattern} ({view.kind}), {size}"
