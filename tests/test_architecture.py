@@ -59,6 +59,8 @@ LATE = {
     ("cli.telling", "watch.telling"),
     ("cli.verbs.materialize", "build.due"),
     ("cli.verbs.serve", "web.app"),
+    # Only where a query reads a source.
+    ("cli.verbs.query", "cli.sources"),
     # Only for who connects, not for who reads one product.
     ("views.read", "views.connection"),
 }
