@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     )
     from assay.model import Consumer, Freshness
     from assay.policies import Finding
-    from assay.views.diff import diff
     from assay.views.notes import notes
     from assay.views.read import PartsHeldBack, connect, path, read
-    from assay.views.record import record
+    from assay.web.notebook import diff, page, record
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,6 +34,7 @@ __all__ = [
     "diff",
     "history_of",
     "notes",
+    "page",
     "parts",
     "path",
     "product",
@@ -52,11 +52,12 @@ _FROM = {
     "Freshness": "model",
     "PartsHeldBack": "views.read",
     "connect": "views.read",
-    "diff": "views.diff",
+    "diff": "web.notebook",
     "notes": "views.notes",
     "path": "views.read",
     "read": "views.read",
-    "record": "views.record",
+    "page": "web.notebook",
+    "record": "web.notebook",
 }
 
 

@@ -31,6 +31,7 @@ from assay.plan.record import (
 )
 from assay.plan.windows import Window, windows_of
 from assay.times import start_of_period
+from assay.views.showing import Several
 from assay.views.view import View
 
 _About = TypeVar("_About", Approved, Restated, Waiver)
@@ -152,7 +153,7 @@ def record(
     start = Path(project) if project else None
     with open_workspace(env, start=start, last_good=True) as workspace:
         if name is None:
-            return tuple(records_of(workspace, workspace.graph.products, period))
+            return Several(records_of(workspace, workspace.graph.products, period))
         [view] = records_of(workspace, [workspace.graph.resolve(name)], period)
         return view
 

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields
 
+from assay.views.showing import html_of
+
 
 class View(Struct, frozen=True, kw_only=True):
     """Plain values that a verb prints as text, or as JSON.
@@ -16,6 +18,10 @@ class View(Struct, frozen=True, kw_only=True):
     """
 
     inline: ClassVar[tuple[str, ...]] = ()
+
+    def _repr_html_(self) -> str | None:
+        """Return the value as a notebook shows it; None for as text."""
+        return html_of(self)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as plain data: moments as ISO 8601 text, views as mappings."""

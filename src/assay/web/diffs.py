@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from assay.build.compared_columns import DiffOptions
 from assay.model import Access
 from assay.views.diff import diffs
+from assay.views.diff_views import DiffView
 from assay.views.words.diff import summary
 from assay.views.words.figures import total_text
 from assay.web.links import place
@@ -26,10 +27,15 @@ def diff_page(look: Look, name: str, before: str, after: str) -> Page | None:
     with workspace_of(look) as workspace:
         options = DiffOptions(limit=_ROWS)
         view = diffs(workspace, [full], before, after, options).views[0]
+    return page_of_diff(view)
+
+
+def page_of_diff(view: DiffView) -> Page:
+    """Return the page of a difference."""
     names = list(dict.fromkeys(name for row in view.rows for name in (*row.before, *row.after)))
     return Page(
-        path=place("diff", full),
-        title=f"What changed in {full}",
+        path=place("diff", view.product),
+        title=f"What changed in {view.product}",
         template="diff.html",
         values={
             "diff": view,

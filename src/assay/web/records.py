@@ -6,7 +6,7 @@ from tempfile import mkdtemp
 from assay.archive.collect import Options
 from assay.archive.write import write_evidence
 from assay.plan.record import Period
-from assay.views.record import records_of
+from assay.views.record import RecordView, records_of
 from assay.views.words.record import record_lines
 from assay.web.links import place
 from assay.web.look import Look, product_at, workspace_of
@@ -20,11 +20,16 @@ def record_page(look: Look, name: str) -> Page | None:
         return None
     with workspace_of(look) as workspace:
         [view] = records_of(workspace, [full], Period(None, None))
+    return page_of_record(view)
+
+
+def page_of_record(view: RecordView) -> Page:
+    """Return the page of a record."""
     return Page(
-        path=place("record", full),
-        title=f"Record of {full}",
+        path=place("record", view.product),
+        title=f"Record of {view.product}",
         template="record.html",
-        values={"product": full, "lines": list(record_lines(view))},
+        values={"product": view.product, "lines": list(record_lines(view))},
     )
 
 

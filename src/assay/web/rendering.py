@@ -28,11 +28,30 @@ class Page(Struct, frozen=True, kw_only=True):
     values: dict[str, Any]
 
 
-def rendered(page: Page, look: Look, links: Links) -> str:
-    """Return the HTML of a page. `links` are as seen from the front page."""
+def rendered(
+    page: Page, look: Look | None, links: Links, *, layout: str = "base.html", styles: str = ""
+) -> str:
+    """Return the HTML of a page. `links` are as seen from the front page.
+
+    `layout` is the template around it; `bare.html` needs no look, and has `styles` in it.
+    """
     template = _environment().get_template(page.template)
-    html: str = template.render(page=page, look=look, url=links.below(page.path), **page.values)
+    html: str = template.render(
+        page=page,
+        look=look,
+        url=links.below(page.path),
+        layout=layout,
+        styles=_as_it_is(styles),
+        **page.values,
+    )
     return html
+
+
+def _as_it_is(html: str) -> Any:
+    """Return HTML of our own, which is not escaped."""
+    from markupsafe import Markup  # of Jinja
+
+    return Markup(html)
 
 
 @cache
