@@ -95,6 +95,8 @@ TO_SCHEMA_3 = [
             "runs.code",
             "runs.who",
             "parts.modified",
+            "parts.aside",
+            "parts.rows_in",
             "versions.peak",
             "listings.seen",
             "listings.used",

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from assay.approvals import Approval
-from assay.model import Code, Column, Severity
+from assay.model import QUARANTINE, Code, Column, Severity
 
 
 class Key(Struct, frozen=True, kw_only=True):
@@ -46,6 +46,9 @@ class Part(Struct, frozen=True, kw_only=True, gc=False):
     - `seconds`: how long building the part took.
     - `data_as_of`: business time of its latest event; None when not known.
     - `modified`: when the file was written, in ns since 1970; 0 when not known.
+    - `aside`: the failing rows that were set aside while the part was built, as a part of the
+      product that holds them; None when no rule of the product sets rows aside.
+    - `rows_in`: number of rows before they were set aside; None without `aside`.
     """
 
     key: str = ""
@@ -63,6 +66,14 @@ class Part(Struct, frozen=True, kw_only=True, gc=False):
     seconds: float = 0.0
     data_as_of: datetime | None = None
     modified: int = 0
+    aside: "Part | None" = None
+    rows_in: int | None = None
+
+    @property
+    def content(self) -> list[str]:
+        """What identifies its content in the digest of a version: rows set aside count, too."""
+        own = [self.key, self.digest]
+        return [*own, self.aside.digest] if self.aside else own
 
     @property
     def file(self) -> tuple[str, int, int, str]:
@@ -78,8 +89,8 @@ class Version(Struct, frozen=True, kw_only=True):
     - `seconds`: how long the build took.
     - `run`: id of the run that built it.
     - `data_as_of`: business time that the data reaches; None when not known.
-    - `rows_in`: number of rows before failing ones were set aside in a part called `quarantine`;
-      None when no rule of the product sets rows aside.
+    - `rows_in`: number of rows before failing ones were set aside: in a part called `quarantine`,
+      or, of a product in parts, in what each part has `aside`. None when no rule sets rows aside.
     - `peak`: the most memory in bytes that building it needed; 0 when not known.
     """
 
@@ -102,6 +113,13 @@ class Version(Struct, frozen=True, kw_only=True):
     def in_parts(self) -> bool:
         """Whether its parts are recorded on their own."""
         return not self.parts or bool(self.parts[0].built_from)
+
+    @property
+    def asides(self) -> tuple[Part, ...]:
+        """The parts of the rows that were set aside while it was built."""
+        if self.in_parts:
+            return tuple(part.aside for part in self.parts if part.aside)
+        return tuple(part for part in self.parts if part.key == QUARANTINE)
 
     def part(self, key: str) -> Part | None:
         """Return the part with this key; None when there is none."""

@@ -466,10 +466,6 @@ MISTAKES = {
         "@product(owner='o', file='x.csv', each='lines')\ndef p(lines: pl.LazyFrame) -> str:\n    return ''",
         "a file is not in parts",
     ),
-    "aside": (
-        "sql_product('p', 'from lines', owner='o', each='lines', rules=[rule.check('c', 'x > 0', on_failure='quarantine', fail_above=5)])",
-        "a product in parts cannot set rows aside",
-    ),
     "back of nothing": (
         "sql_product('p', 'from lines', owner='o', each='lines', inputs={'lines': parts(back=-1)})",
         "parts() back= should be",

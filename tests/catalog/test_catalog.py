@@ -537,6 +537,8 @@ def test_which_waivers_were_used_is_kept_by_environment(opened: Callable[..., Ca
         "drop table environments",
         "drop table bases",
         "alter table pointers drop column first_at",
+        "alter table parts drop column aside",
+        "alter table parts drop column rows_in",
     )
     for statement in ("drop table waivers_used", "drop table differences", *later):
         change(catalog, statement)

@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from assay.build.asides import Asides, SetAside, counts_of_ranges, set_aside
 from assay.build.building import BuildOrder, BuildTools
 from assay.build.pack import MANY
 from assay.build.shared_files import may_share
@@ -23,8 +24,9 @@ from assay.engines.sql.batching import Batched, batched
 from assay.engines.tables import InputFiles, Measured
 from assay.errors import AssayError, BuildError
 from assay.facts import Part
-from assay.model import Product
+from assay.model import THIS, Product
 from assay.plan.part_specs import PartSpec
+from assay.rules.quarantine import sees_single_rows
 
 MOST_AT_ONCE = 1024  # parts of a batch: what a crash loses at most
 _LARGEST = 1 << 20  # bytes that a part of a batch reads at most, as text
@@ -84,7 +86,7 @@ class Batches:
         import duckdb
 
         try:
-            return self._build(group, f"{folder}/data.parquet")
+            return self._build(group, folder)
         except BaseException as error:
             self.tools.remove(folder)
             if isinstance(error, duckdb.ProgrammingError):  # the query, not a value
@@ -104,10 +106,11 @@ class Batches:
             return part, 0  # the error is raised again when the part is built
         return (part, 0) if size > _LARGEST else (replace(part, inputs=inputs), size)
 
-    def _build(self, group: Sequence[PartToBuild], path: str) -> dict[str, Part]:
+    def _build(self, group: Sequence[PartToBuild], folder: str) -> dict[str, Part]:
         tools, order, product = self.tools, self.order, self.order.product
         started, engine, query = tools.timer(), tools.workers.engine, self.query
         assert query is not None
+        path = f"{folder}/data.parquet"
         target, inputs = tools.storage.prepare(path), self._inputs(group)
         bench_inputs = ([files for files in inputs if files.is_table], product.domain)
         want = {column.name: column.type for column in product.contract.columns}
@@ -121,14 +124,20 @@ class Batches:
                 self._is_checked = True
             types, counts = stage_parts(engine, query, bench_inputs, target, want)
         specs = [part.spec for part in group]
-        rows = [counts[number] for number in range(len(specs))]
+        rows_in = rows = [counts[number] for number in range(len(specs))]
+        found = None
+        if product.quarantines:
+            found = self._set_aside(inputs, target, types)
+            marked = counts_of_ranges(found.marked, rows_in)
+            rows = [all - aside for all, aside in zip(rows_in, marked, strict=True)]
+            target, path = found.passed, f"{folder}/{found.passed.name}"
         measured = self._measured_parts(target, types, specs, rows)
         order.check(inputs)
         size, checksum, modified = tools.storage.seal(path)
         seconds = round((tools.timer() - started) / len(specs), 3)
         starts = accumulate(rows, initial=0)
-        return {
-            spec.key: Part(
+        parts = [
+            Part(
                 key=spec.key,
                 path=path,
                 rows=own.rows,
@@ -145,8 +154,29 @@ class Batches:
                 data_as_of=own.data_as_of or order.data_as_of(spec),
             )
             for spec, own, start in zip(specs, measured, starts, strict=False)
-            if own.rows or not query.has_totals
+        ]
+        if found:
+            lengths = counts_of_ranges(found.marked, rows_in)
+            of_parts = measure_ranges(engine, found.quarantined, lengths, found.aside.columns)
+            aside_path = f"{folder}/{found.quarantined.name}"
+            parts = Asides(tools, order).of_parts(parts, aside_path, of_parts, rows_in)
+        return {
+            part.key: part
+            for part, own_rows in zip(parts, rows_in, strict=True)
+            if own_rows or not query.has_totals
         }
+
+    def _set_aside(
+        self, inputs: Sequence[InputFiles], staged: Path, types: dict[str, str]
+    ) -> SetAside:
+        """Set rows of all parts of a batch aside; raises NotAlike if rules see more than single rows."""
+        tools, order, engine = self.tools, self.order, self.tools.workers.engine
+        columns = columns_of_file(engine, staged, types)
+        if not sees_single_rows(order.product, columns):
+            self.query = None
+            raise NotAlike(f"rules of {order.product.name} are asked of its parts one by one")
+        measured = Measured(rows=0, columns=columns, digest="")
+        return set_aside(tools, order, inputs, staged, measured, numbered=True)
 
     def _inputs(self, group: Sequence[PartToBuild]) -> list[InputFiles]:
         """Return the inputs of a group: those that are followed of all of its parts."""
@@ -180,6 +210,9 @@ def _query_of(product: Product) -> Batched | None:
         return None
     followed = [i for i in product.inputs if i.grain is not None]
     if not followed or any(i.back for i in followed):
+        return None
+    of_rules = {i.name for rule in product.contract.rules if rule.quarantines for i in rule.inputs}
+    if of_rules & {THIS, *(i.name for i in followed)}:  # they see the rows of one part
         return None
     names = {name for i in followed for name in (i.alias, i.name, f"{product.domain}.{i.alias}")}
     return batched(product.sql, frozenset(name.lower() for name in names))

@@ -123,6 +123,7 @@ class BuildTools(Struct, frozen=True, kw_only=True):
             run=order.run,
             parts=tuple(parts),
             data_as_of=own_time or order.inherited(),
+            rows_in=rows_in_of(parts),
         )
 
 
@@ -136,12 +137,18 @@ def bytes_of(parts: Sequence[Part]) -> int:
     return sum({part.path: part.bytes for part in parts}.values())
 
 
+def rows_in_of(parts: Sequence[Part]) -> int | None:
+    """Return the number of rows of parts before some were set aside; None if none could be."""
+    counts = [part.rows_in for part in parts if part.rows_in is not None]
+    return sum(counts) if counts and len(counts) == len(parts) else None
+
+
 def combined(parts: Sequence[Part], columns: Sequence[Column]) -> Measured:
     """Return the rows, columns, digest and business time of parts together."""
     times = [part.data_as_of for part in parts if part.data_as_of]
     return Measured(
         rows=sum(part.rows for part in parts),
         columns=tuple(columns),
-        digest=digest([[part.key, part.digest] for part in parts]),
+        digest=digest([part.content for part in parts]),
         data_as_of=max(times, key=in_utc, default=None),
     )

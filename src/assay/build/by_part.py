@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
+from assay.build.asides import Asides, set_aside
 from assay.build.batches import Batches, PartToBuild
 from assay.build.building import BuildOrder, BuildTools, Built, combined
 from assay.build.substitutes import without_unbuilt_parts
@@ -103,12 +104,13 @@ def _build_singly(
 ) -> None:
     """Build parts one by one; add them to those that exist, or else their errors."""
     remaining, stopping = list(parts)[::-1], tools.workers.stopping
+    asides = Asides(tools, order)
     while remaining and not stopping.is_set():
         with tools.workers.at(order.product, order.definition.recipe) as make:
             while remaining and not stopping.is_set():
-                index, spec = (part := remaining.pop()).index, part.spec
+                spec = (part := remaining.pop()).spec
                 try:
-                    built = _build_part(tools, order, spec, index, make)
+                    built = _build_part(tools, order, part, make, asides)
                 except Exception as error:
                     if not order.holds or stopping.is_set() or is_of_the_machine(error):
                         raise
@@ -119,36 +121,46 @@ def _build_singly(
 
 
 def _build_part(
-    tools: BuildTools, order: BuildOrder, spec: PartSpec, index: int, make: Make
+    tools: BuildTools, order: BuildOrder, to_build: PartToBuild, make: Make, asides: Asides
 ) -> Part:
     """Build and seal one part; if that fails, remove its files and raise the error."""
-    started, product = tools.timer(), order.product
-    folder = f"{order.folder}/{_folder(product, spec.key, index)}"
+    started, product, spec = tools.timer(), order.product, to_build.spec
+    folder = f"{order.folder}/{_folder(product, spec.key, to_build.index)}"
+    # Rows that are set aside need not be of the part that the name of a folder says.
+    aside_folder = f"{order.folder}/aside-{to_build.index}"
     target = tools.storage.prepare(f"{folder}/data.parquet")
     try:
-        inputs, part_check = order.inputs(spec), _part_check(product, spec)
+        inputs, part_check, found = order.inputs(spec), _part_check(product, spec), None
         with order.as_observed(inputs), damage_reported(files.table for files in inputs):
             tools.inspector.inspect(inputs)
             measured = make(inputs, target, part_check=part_check)
         if any(i.back for i in product.inputs):
             measured = _own_rows(tools, product, spec, target, measured)
+        if product.quarantines:
+            aside_target = tools.storage.prepare(f"{aside_folder}/data.parquet")
+            found = set_aside(
+                tools, order, inputs, target, measured, check=part_check, target=aside_target
+            )
+            measured, target = found.measured, found.passed
         if measured.foreign_rows and part_check:
             raise _foreign_rows(product, spec, measured.foreign_rows, part_check.column)
         order.check(inputs)
-        part = tools.sealed(f"{folder}/data.parquet", measured, key=spec.key)
+        part = replace(
+            tools.sealed(f"{folder}/{target.name}", measured, key=spec.key),
+            built_from=spec.built_from,
+            inputs=spec.inputs,
+            columns=measured.columns,
+            data_as_of=measured.data_as_of or order.data_as_of(spec),
+        )
+        if found:
+            part = asides.of_part(part, f"{aside_folder}/data.parquet", found)
     except BaseException as error:
         tools.remove(folder)
+        tools.remove(aside_folder)
         if isinstance(error, Exception):
             error.add_note(f"{PART_NOTE}{spec.key}.")
         raise
-    return replace(
-        part,
-        built_from=spec.built_from,
-        inputs=spec.inputs,
-        columns=measured.columns,
-        seconds=round(tools.timer() - started, 3),
-        data_as_of=measured.data_as_of or order.data_as_of(spec),
-    )
+    return replace(part, seconds=round(tools.timer() - started, 3))
 
 
 def _part_check(product: Product, spec: PartSpec) -> PartCheck | None:

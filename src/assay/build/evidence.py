@@ -12,7 +12,7 @@ from assay.decisions import KnownInput
 from assay.engines.tables import InputFiles, StoredTable, stored, stored_singly
 from assay.errors import BuildError, StoreError
 from assay.facts import Version, short
-from assay.model import PREVIOUS, QUARANTINE, THIS, Kind, Product
+from assay.model import PREVIOUS, THIS, Kind, Product
 from assay.plan.graph import Graph
 from assay.plan.states import published_version
 from assay.plan.verdicts import against, compared_with, judged_as_of, restated_rows_of
@@ -94,12 +94,12 @@ def evidence_of(inputs: Inputs, product: Product, version: Version) -> Evidence:
     if before:
         tables.append(_previous(inputs, before))
     names = {THIS, PREVIOUS, *(files.name for files in tables if files.name in products)}
-    quarantine = version.part(QUARANTINE)
+    asides = version.asides
     return Evidence(
         this=inputs.files_of_version(THIS, THIS, version).table,
         columns=version.columns,
         rows=version.rows,
-        quarantined=stored(version, inputs.storage, [quarantine]).files[0] if quarantine else None,
+        quarantined=stored(version, inputs.storage, asides) if asides else None,
         rows_in=version.rows_in,
         other_tables=tuple(tables),
         before=before.columns if before else (),
@@ -171,6 +171,9 @@ def _part_evidence(
             id=part.id,
             table=_NO_FILES if part.id in findings else table_of([part]),
             rows=part.rows,
+            aside=table_of([part.aside]) if part.aside and part.id not in findings else None,
+            rows_in=part.rows_in,
+            lost=(part.rows_in or 0) - part.rows - part.aside.rows if part.aside else 0,
             remembered=findings.get(part.id),
         )
         for part in version.parts

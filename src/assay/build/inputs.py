@@ -102,6 +102,8 @@ class Inputs:
 
         The function needs no catalog, so that any thread may call it.
         """
+        if product.kind is Kind.QUARANTINE and product.partition:
+            return self._set_aside_of_part(product)
         if product.kind is Kind.QUARANTINE:
             set_aside = self._set_aside(product)
             return lambda _: [set_aside]
@@ -157,6 +159,21 @@ class Inputs:
             raise BuildError(f"{short(version.id)} of {source.name} set no rows aside")
         table = stored(version, self.storage, [part])
         return InputFiles(alias=source.alias, name=source.name, table=table)
+
+    def _set_aside_of_part(self, product: Product) -> Callable[[PartSpec | None], list[InputFiles]]:
+        """Return a function that gives the rows that were set aside of one part of a product."""
+        [source] = product.inputs
+        version = self.version(source.name)
+        asides = {part.key: part.aside for part in version.parts}
+
+        def of_part(spec: PartSpec | None) -> list[InputFiles]:
+            assert spec is not None
+            if not (aside := asides.get(spec.key)):
+                raise BuildError(f"{short(version.id)} of {source.name} set no rows aside")
+            table = stored(version, self.storage, [aside])
+            return [InputFiles(alias=source.alias, name=source.name, table=table)]
+
+        return of_part
 
     def names_in(self, product: Product) -> set[str]:
         """Return the names of columns, parts and files of all inputs of a product."""

@@ -1,6 +1,6 @@
 """Records the facts of a run in groups, after the files that they name are flushed to disk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from queue import SimpleQueue
@@ -32,6 +32,11 @@ def with_last(judged: JudgedVersion, catalog: Catalog, environment: str) -> Judg
 
 
 _Place = tuple[str, str]  # path and key of a part as it was built
+
+
+def paths_of(parts: Iterable[Part]) -> set[str]:
+    """Return the files of parts, and of the rows that were set aside of them."""
+    return {p.path for part in parts for p in (part, part.aside) if p}
 
 
 class Recorder:
@@ -80,9 +85,13 @@ class Recorder:
                 product, part = self._built.get()
                 built.setdefault(product, []).append(part)
             stored = {name: self._in_files(name, parts) for name, parts in built.items()}
-            self.storage.flush({part.path for parts in stored.values() for part in parts.values()})
+            self.storage.flush(paths_of(p for parts in stored.values() for p in parts.values()))
             for name, parts in stored.items():
                 self._record_parts_of(name, parts)
+            left = paths_of(p for parts in built.values() for p in parts)
+            for path in left - paths_of(p for parts in stored.values() for p in parts.values()):
+                with suppress(OSError):
+                    self.storage.remove(path)
             return list(built)
 
     def _in_files(self, product: str, parts: Sequence[Part]) -> dict[_Place, Part]:
@@ -91,16 +100,20 @@ class Recorder:
         shared: Mapping[str, Part] = {}
         if product in self.shares_files:
             shared = share(alone, storage=self.storage, engine=lambda: self.workers.engine)
-        return {(part.path, part.key): shared.get(part.path, part) for part in parts}
+        stored = {(part.path, part.key): shared.get(part.path, part) for part in parts}
+        asides = [part.aside for part in parts if part.aside and part.aside.of is None]
+        if asides and product in self.shares_files:
+            moved = share(asides, storage=self.storage, engine=lambda: self.workers.engine)
+            for place, part in stored.items():
+                if part.aside:
+                    stored[place] = replace(part, aside=moved.get(part.aside.path, part.aside))
+        return stored
 
     def _record_parts_of(self, product: str, parts: Mapping[_Place, Part]) -> None:
         recorded = self.catalog.record_parts(product, list(parts.values()))
         for (path, key), part in zip(parts, recorded, strict=True):
             self.facts.add_part(product, part)
             self._parts.setdefault(product, {})[path, key] = part
-            if part.path != path:
-                with suppress(OSError):
-                    self.storage.remove(path)
 
     def record_version(self, version: Version) -> Version:
         """Add a version that was built; return it as it is recorded.
@@ -111,7 +124,7 @@ class Recorder:
             self.record_parts()
             recorded = self._parts.get(version.product, {})
             parts = [recorded.get((part.path, part.key), part) for part in version.parts]
-            self.storage.flush({part.path for part in parts if not part.id})
+            self.storage.flush(paths_of(part for part in parts if not part.id))
             size = sum({part.path: part.bytes for part in parts}.values())
             [version] = self.catalog.record([replace(version, parts=tuple(parts), bytes=size)])
             self.facts.add_version(version)

@@ -331,7 +331,7 @@ class Run:
         if done.unbuilt:
             work.partial_version = version
         if version.in_parts and work.parts_built is None:
-            new = sum(part.path.startswith(f"{name}/{self.id}/") for part in version.parts)
+            new = sum(part.path.split("/")[1] == self.id for part in version.parts)
             work.parts_built = (new, len(version.parts))
         self.forced.discard(name)
         work.verdict = done.judged

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from assay.build.building import BuildOrder, bytes_of, combined, new_id
+from assay.build.building import BuildOrder, bytes_of, combined, new_id, rows_in_of
 from assay.facts import Part, Version
 from assay.plan.digests import key_of
 from assay.plan.holding import data_as_of, why_irreplaceable
@@ -62,5 +62,6 @@ def _with_parts(order: BuildOrder, version: Version, parts: Sequence[Part]) -> V
         rows=measured.rows,
         parts=tuple(parts),
         bytes=bytes_of(parts),
+        rows_in=rows_in_of(parts),
         data_as_of=data_as_of(order.product, parts, version.data_as_of),
     )

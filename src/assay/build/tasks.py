@@ -28,7 +28,7 @@ from assay.build.workspace import Workspace
 from assay.declare.resolve import Definition
 from assay.events import Unfinished
 from assay.facts import BuildCost, Key, Version
-from assay.model import Product
+from assay.model import Kind, Product
 from assay.plan.observed import Observed
 from assay.plan.states import published_version
 from assay.rules.early import EarlyChecks
@@ -95,7 +95,8 @@ class Tasks:
         if not product.follows:
             return self._whole(product, key, definition)
         order = self.orders.parts(product, key, definition, part_range=part_range, forced=forced)
-        work.parts_built = (order.steps.to_build, len(order.steps.specs))
+        if product.kind is not Kind.QUARANTINE:  # its parts were built with those of its product
+            work.parts_built = (order.steps.to_build, len(order.steps.specs))
         if order.steps.to_build >= MANY:
             self.recorder.shares_files.add(product.name)
         parts = partial(build_parts, self.tools, order)

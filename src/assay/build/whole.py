@@ -1,19 +1,18 @@
 """Builds a version as a whole: writes it, then quarantines rows or cuts it into parts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
+from assay.build.asides import Cuts, cut_both, set_aside, with_asides
 from assay.build.building import BuildOrder, BuildTools, Built, combined
 from assay.engines.cut import Cut, cut, write
 from assay.engines.damage import damage_reported
-from assay.engines.measure import measure
-from assay.engines.tables import InputFiles, Measured, StoredTable
+from assay.engines.tables import Measured
 from assay.facts import Part, Version
-from assay.model import QUARANTINE, THIS
+from assay.model import QUARANTINE
 from assay.plan.digests import digest
-from assay.rules.quarantine import split
 
 
 def build_whole(tools: BuildTools, order: BuildOrder) -> Built:
@@ -50,22 +49,15 @@ def _without_quarantine(
     tools: BuildTools, order: BuildOrder, started: float, target: Path, measured: Measured
 ) -> Version:
     """Return a version in two parts: its rows, and the rows that its rules quarantine."""
-    product, engine = order.product, tools.workers.engine
     inputs = order.inputs(None)
-    tables = [files for files in inputs if files.is_table]
-    this = InputFiles(alias=THIS, name=THIS, table=StoredTable((target,)))
-    with engine.bench([*tables, this], product.domain) as bench:
-        files = split(product, target, measured.columns, bench, lambda: order.definition.schema)
-    rows = measured
-    if files.passed != target:
-        rows = measure(engine, files.passed, product.event_time)
-    quarantine = measure(engine, files.quarantined)
+    files = set_aside(tools, order, inputs, target, measured)
     order.check(inputs)
+    rows, aside = files.measured, files.aside
     parts = [
         tools.sealed(f"{order.folder}/{files.passed.name}", rows),
-        tools.sealed(f"{order.folder}/{files.quarantined.name}", quarantine, key=QUARANTINE),
+        tools.sealed(f"{order.folder}/{files.quarantined.name}", aside, key=QUARANTINE),
     ]
-    both = replace(rows, digest=digest([rows.digest, quarantine.digest]))
+    both = replace(rows, digest=digest([rows.digest, aside.digest]))
     return replace(tools.version(order, started, parts, both), rows_in=files.rows)
 
 
@@ -76,26 +68,31 @@ def _cut(
     tools: BuildTools, order: BuildOrder, started: float, path: str, measured: Measured
 ) -> Version:
     """Return a version cut into parts; parts with unchanged rows keep their stored files."""
-    partition, engine = order.product.partition, tools.workers.engine
+    product, engine, inputs = order.product, tools.workers.engine, order.inputs(None)
+    partition, uncut = product.partition, tools.storage.prepare(path)
     assert partition is not None
-    uncut = tools.storage.prepare(path)
-    pieces = cut(uncut, partition, measured, order.product.event_time, engine)
+    if product.quarantines:
+        cuts = cut_both(tools, order, inputs, uncut, measured)
+    else:
+        pieces = cut(uncut, partition, measured, product.event_time, engine)
+        cuts = Cuts(file=uncut, pieces={piece.key: piece for piece in pieces})
     existing = order.steps.stored
-    order.check(order.inputs(None))
-    parts = {
-        piece.key: existing[_made_of(piece)] for piece in pieces if _made_of(piece) in existing
-    }
-    new = [piece for piece in pieces if piece.key not in parts]
-    if new:
+    order.check(inputs)
+    made_of = {key: cuts.made_of(key) for key in cuts.pieces}
+    parts = {key: existing[of] for key, of in made_of.items() if of in existing}
+    if new := [piece for key, piece in cuts.pieces.items() if key not in parts]:
         shared = f"{order.folder}/parts.parquet"
-        write(uncut, partition, new, tools.storage.prepare(shared), engine)
-        parts |= _parts_in(tools, shared, new)
+        write(cuts.file, partition, new, tools.storage.prepare(shared), engine)
+        made = _parts_in(tools, shared, new, made_of)
+        parts |= with_asides(tools, order, cuts, made) if cuts.asides else made
     tools.storage.remove(path)
     ordered = [parts[key] for key in sorted(parts)]
     return tools.version(order, started, ordered, combined(ordered, measured.columns))
 
 
-def _parts_in(tools: BuildTools, path: str, pieces: Sequence[Cut]) -> dict[str, Part]:
+def _parts_in(
+    tools: BuildTools, path: str, pieces: Sequence[Cut], made_of: Mapping[str, str]
+) -> dict[str, Part]:
     """Seal a file that contains pieces one after the other, and return the parts by key."""
     size, checksum, modified = tools.storage.seal(path)
     start, total = 0, sum(piece.rows for piece in pieces)
@@ -109,7 +106,7 @@ def _parts_in(tools: BuildTools, path: str, pieces: Sequence[Cut]) -> dict[str, 
             checksum=checksum,
             start=start,
             of=total,
-            built_from=_made_of(piece),
+            built_from=made_of[piece.key],
             digest=piece.digest,
             columns=piece.columns,
             data_as_of=piece.data_as_of,
@@ -117,8 +114,3 @@ def _parts_in(tools: BuildTools, path: str, pieces: Sequence[Cut]) -> dict[str, 
         )
         start += piece.rows
     return parts
-
-
-def _made_of(piece: Cut) -> str:
-    """Return the digest that identifies a part that was cut: that of its content."""
-    return digest(["cut", piece.key, piece.digest])

@@ -198,7 +198,7 @@ class _ExistingFiles:
     def __init__(self, holds: Holds) -> None:
         self._holds = holds
         self._versions: dict[str, bool] = {}
-        self._parts: dict[tuple[str, int, int, str], bool] = {}
+        self._parts: dict[object, bool] = {}  # by the files of a part
 
     def has_all(self, version: Version) -> bool:
         """Return whether every file of a version exists."""
@@ -208,6 +208,7 @@ class _ExistingFiles:
 
     def has(self, part: Part) -> bool:
         """Return whether the file of a part exists; parts may share a file."""
-        if part.file not in self._parts:
-            self._parts[part.file] = self._holds([part])
-        return self._parts[part.file]
+        files = (part.file, part.aside.file) if part.aside else part.file
+        if files not in self._parts:
+            self._parts[files] = self._holds([part])
+        return self._parts[files]

@@ -9,6 +9,7 @@ from typing import Any
 from assay.catalog.address import put_back
 from assay.catalog.database import Database, Reader, rows_in
 from assay.catalog.rows import (
+    ASIDE,
     PART,
     RESTATED,
     VERDICT,
@@ -244,9 +245,16 @@ class CatalogReads:
             return [version_of(row, ChainMap(parts, loaded)) for row in rows]
 
     def parts(self, ids: Iterable[int]) -> dict[int, Part]:
-        """Return parts by their ids."""
-        rows = rows_in(self.database, f"select {PART} from parts where id in", sorted(set(ids)))
-        return {row[0]: part_of(row) for row in rows}
+        """Return parts by their ids, with the rows that were set aside of them."""
+        rows = self._part_rows(ids)
+        asides = [row[ASIDE] for row in rows if row[ASIDE] is not None]
+        set_aside = {row[0]: part_of(row) for row in self._part_rows(asides)} if asides else {}
+        return {row[0]: part_of(row, set_aside) for row in rows}
+
+    def _part_rows(self, ids: Iterable[int]) -> list[Sequence[Any]]:
+        """Return the values of PART of parts by their ids."""
+        query = f"select {PART} from parts where id in"
+        return list(rows_in(self.database, query, sorted(set(ids))))
 
     def twins(self, part: int) -> Sequence[Part]:
         """Return the other parts of the same product, key and rows, newest first."""

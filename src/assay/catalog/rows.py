@@ -65,6 +65,8 @@ class _PartRow(_Row):
     bytes: int
     checksum: str
     modified: int
+    aside: int | None
+    rows_in: int | None
 
 
 class _VerdictRow(_Row):
@@ -121,6 +123,7 @@ def _listed(kind: type[_Row]) -> str:
 
 
 VERSION, PART, VERDICT = _listed(_VersionRow), _listed(_PartRow), _listed(_VerdictRow)
+ASIDE = _PartRow.__struct_fields__.index("aside")  # the place of this value in PART
 RESTATED, WAIVER = _listed(_RestatedRow), _listed(_WaiverRow)
 _tolerated_of = Decoder(_Tolerated)
 _texts_of = Decoder(dict[str, str])
@@ -172,6 +175,8 @@ def part_row(part: Part) -> list[Any]:
         part.bytes,
         part.checksum,
         part.modified,
+        part.aside.id if part.aside else None,
+        part.rows_in,
     ]
 
 
@@ -375,8 +380,11 @@ def version_of(row: Sequence[Any], parts: Mapping[int, Part]) -> Version:
     )
 
 
-def part_of(row: Sequence[Any]) -> Part:
-    """Return the part in a row of PART."""
+def part_of(row: Sequence[Any], asides: Mapping[int, Part] | None = None) -> Part:
+    """Return the part in a row of PART; `asides` are the parts of rows set aside, by id.
+
+    Without them, it has no `aside`.
+    """
     fields = convert(row, _PartRow)
     return Part(
         id=fields.id,
@@ -394,6 +402,8 @@ def part_of(row: Sequence[Any]) -> Part:
         bytes=fields.bytes,
         checksum=fields.checksum,
         modified=fields.modified,
+        aside=asides[fields.aside] if asides and fields.aside is not None else None,
+        rows_in=fields.rows_in,
     )
 
 

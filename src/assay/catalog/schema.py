@@ -20,7 +20,7 @@ def _creating(*names: str) -> list[str]:
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows are ordered by `rowid`
-SCHEMA_VERSION = 15
+SCHEMA_VERSION = 16
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     3: [*_creating("claims"), "alter table parts add column modified bigint not null default 0"],
@@ -75,6 +75,10 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         # What gc forgot before it noted that is not known: as far as it may have been.
         "insert into meta select 'facts since', max(at) from releases"
         " where exists (select 1 from meta where name like 'since %') having max(at) is not null",
+    ],
+    15: [
+        "alter table parts add column aside bigint",
+        "alter table parts add column rows_in bigint",
     ],
 }
 

@@ -93,7 +93,9 @@ create table parts (
   "of"       bigint,                      -- rows of the file, if it has other parts too
   bytes      bigint not null,             -- of the file
   checksum   text not null,               -- SHA-256 of the file
-  modified   bigint not null default 0    -- when it was written (ns); 0: not known
+  modified   bigint not null default 0,   -- when it was written (ns); 0: not known
+  aside      bigint,                      -- the part of the rows that were set aside; null: no rule sets any
+  rows_in    bigint                       -- rows before some were set aside
 );
 create unique index parts_place on parts (path, start, key);
 create index parts_made on parts (product, made_of);

@@ -20,6 +20,7 @@ from assay.catalog.rows import (
 )
 from assay.errors import Conflict, UsageError
 from assay.facts import Move, Part, PartFindings, Release, Verdict, Version
+from assay.model import QUARANTINE
 from assay.plan.waivers import waivers_of
 
 _SET_BACK = timedelta(days=7)  # a clock that is set back by less makes no release earlier
@@ -29,9 +30,13 @@ _SET_BACK = timedelta(days=7)  # a clock that is set back by less makes no relea
 
 
 def add_parts(writer: Writer, parts: Sequence[tuple[str, Part]]) -> list[Part]:
-    """Record the parts without an id, each given with its product; return all with ids."""
+    """Record the parts without an id, each given with its product; return all with ids.
+
+    The rows that were set aside of a part are recorded with it, before it.
+    """
     if all(part.id for _, part in parts):
         return [part for _, part in parts]
+    parts = _with_asides(writer, parts)
     [(last,)] = writer.rows("select coalesce(max(id), 0) from parts")
     ids = count(last + 1)
     numbered = [
@@ -42,6 +47,20 @@ def add_parts(writer: Writer, parts: Sequence[tuple[str, Part]]) -> list[Part]:
         [[product, part.id, *part_row(part)] for product, part in numbered if part.id > last],
     )
     return [part for _, part in numbered]
+
+
+def _with_asides(writer: Writer, parts: Sequence[tuple[str, Part]]) -> Sequence[tuple[str, Part]]:
+    """Record the rows that were set aside of new parts; return the parts with them."""
+    new = [(product, part) for product, part in parts if part.aside and not part.id]
+    asides = [(f"{product}__{QUARANTINE}", part.aside) for product, part in new if part.aside]
+    recorded = {
+        (product, part.path, part.key): aside
+        for (product, part), aside in zip(new, add_parts(writer, asides), strict=True)
+    }
+    return [
+        (product, replace(part, aside=recorded.get((product, part.path, part.key), part.aside)))
+        for product, part in parts
+    ]
 
 
 def add_versions(writer: Writer, versions: Sequence[Version]) -> list[Version]:

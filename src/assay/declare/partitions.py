@@ -12,12 +12,13 @@ from assay.declare.words import (
     ProductDeclaration,
     SourceDeclaration,
 )
-from assay.model import Partition, Where
+from assay.model import QUARANTINE, Partition, Where
 from assay.plan.graph import Graph
 from assay.plan.names import nearest
 from assay.plan.parts import partition_by, template
 from assay.sensitive import secret
 
+_QUARANTINE = f"__{QUARANTINE}"
 _BY_VALUE = {"DATE", "VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT"}
 
 
@@ -52,6 +53,9 @@ class Partitions:
 
     def _read(self, name: str) -> Partition | None:
         table = self.names.declarations.get(name)
+        if table is None and name.endswith(_QUARANTINE):  # it is in parts as its product is
+            partition = self.of(name.removesuffix(_QUARANTINE))
+            return replace(partition, in_rows=False) if partition else None
         if isinstance(table, SourceDeclaration) and not isinstance(table, FileDeclaration):
             return self._of_source(name, table)
         if not isinstance(table, ProductDeclaration) or not (table.each or table.partition_by):

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from assay.declare.approvals import wrong_approvers
 from assay.declare.argument_types import FILE_NAME_HINT, is_file_name
 from assay.declare.calendars import Calendars
@@ -16,6 +18,7 @@ from assay.declare.words import HistoryDeclaration, ProductDeclaration
 from assay.model import QUARANTINE, THIS, Access, Contract, Input, Kind, Product, Rule, Source
 from assay.plan.digests import code_of, digest
 from assay.plan.names import nearest
+from assay.plan.quarantines import quarantine_code, quarantine_name
 from assay.times import seconds_of
 
 
@@ -56,7 +59,7 @@ def read_product(
     partition = partitions.of(name)
     inputs = followed_inputs(name, declared, implementation, inputs, partitions)
     if partition:
-        _check_parts(name, declared, names, quarantines=bool(rules))
+        _check_parts(name, declared, names)
         follows = [[i.alias, i.grain, i.back] for i in inputs]
         digests["partition"] = digest([partition, follows, declared.event_time])
     if declared.file:
@@ -101,7 +104,7 @@ def read_product(
 
 def quarantine_of(product: Product, names: Names) -> Product:
     """Return the product that holds the rows which the rules of another quarantine."""
-    name = f"{product.name}__{QUARANTINE}"
+    name = quarantine_name(product.name)
     if name in names.declarations:
         message = f"{name} is where the rows go that {product.name} sets aside"
         names.report(message, product.where, "Rename yours.")
@@ -109,16 +112,18 @@ def quarantine_of(product: Product, names: Names) -> Product:
         f"The rows of {product.name} that broke a rule and were set aside,"
         " with the rules each broke."
     )
-    contract = product.contract
+    contract, partition = product.contract, product.partition
+    grain = partition.grain if partition else None
     return Product(
         name=name,
         where=product.where,
         kind=Kind.QUARANTINE,
-        code=code_of({QUARANTINE: digest(product.name)}),
+        code=quarantine_code(product.name),
         contract=Contract(digest=digest([]), key=contract.key, sensitive=contract.sensitive),
         owner=product.owner,
         purpose=purpose,
-        inputs=(Input(alias=product.bare, name=product.name),),
+        inputs=(Input(alias=product.bare, name=product.name, grain=grain),),
+        partition=replace(partition, in_rows=False) if partition else None,
         tags=product.tags,
         release_group=product.release_group,
         access=product.access,
@@ -202,14 +207,8 @@ def check_history(
             names.report(f"{product.name}: {read.name} has no column {name}", product.where, hint)
 
 
-def _check_parts(
-    name: str, declared: ProductDeclaration, names: Names, *, quarantines: bool
-) -> None:
+def _check_parts(name: str, declared: ProductDeclaration, names: Names) -> None:
     """Report what a product in parts cannot be."""
     where = names.relative(declared.where)
     if declared.file:
         names.report(f"{name}: a file is not in parts", where, "Take each= and partition_by= away.")
-    if quarantines:
-        message = f"{name}: a product in parts cannot set rows aside"
-        hint = 'Judge with on_failed_part="hold_part", or set them aside before.'
-        names.report(message, where, hint)

@@ -1,6 +1,5 @@
 """Builds one product: runs its query or calls its function, and stages the result."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
@@ -52,7 +51,7 @@ def make(
     Raises what the user's function raises, and BuildError for a result that is no table or file.
     """
     if product.kind is Kind.QUARANTINE:
-        shutil.copyfile(inputs[0].paths[0], target)
+        engine.copy_tables([inputs[0].table], target)
         return measure(engine, target)
     making = _Making(product, inputs, engine, target)
     if recipe is None:

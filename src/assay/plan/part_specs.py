@@ -7,10 +7,11 @@ from msgspec import Struct
 
 from assay.decisions import InputState, KnownInput, UnknownInput
 from assay.facts import Part, SourceState, Version
-from assay.model import PREVIOUS, Input, Partition, Product
+from assay.model import PREVIOUS, Code, Input, Kind, Partition, Product
 from assay.plan.digests import digest
 from assay.plan.observed import Facts
 from assay.plan.parts import coarsen, ordinal, parts_in_range
+from assay.plan.quarantines import asides_of, part_built_from
 from assay.plan.states import published_version
 
 _Digests = tuple[tuple[str, str], ...]  # names and digests
@@ -121,7 +122,9 @@ def part_specs(
     followed: list[_FollowedInput] = []
     for i in product.inputs:
         if i.grain is not None:
-            parts = parts_of(states[i.name])
+            is_aside = product.kind is Kind.QUARANTINE
+            state = states[i.name]
+            parts = asides_of(state, before, i.alias) if is_aside else parts_of(state)
             if parts is None:
                 return None
             followed.append((i, parts))
@@ -139,7 +142,7 @@ def part_specs(
         if part and part.inputs == dict(input_digests):
             built_from = part.built_from
         else:
-            built_from = _built_from(product.code.digest, key, input_digests)
+            built_from = _built_from(product.code, key, input_digests)
         specs.append(PartSpec(key, built_from, input_digests, used))
     return specs
 
@@ -163,11 +166,11 @@ def _comparable_parts(product: Product, before: Version | None) -> Sequence[Part
     return before.parts
 
 
-def _built_from(code: str, key: str, input_digests: _Digests) -> str:
+def _built_from(code: Code, key: str, input_digests: _Digests) -> str:
     """Return the digest of what a part is built from; '' when an input is not known yet."""
     if not all(input_digest for _, input_digest in input_digests):
         return ""
-    return digest([code, key, dict(input_digests)])
+    return part_built_from(code, key, dict(input_digests))
 
 
 def parts_of(state: InputState) -> Mapping[str, str] | None:

@@ -22,7 +22,7 @@ _COARSER = {
     "quarter": {"quarter", "year"},
 }
 _BY = re.compile(rf"(?:(?P<grain>{'|'.join(GRAINS)})\(\s*(?P<inner>\w+)\s*\)|(?P<column>\w+))")
-_PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?(?::([^{}*?\[\]]*))?\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+)(?::([^{}*?\[\]]*))?)?\}")
 # The kinds of placeholders: regular expression of the values, and type of the column.
 _KINDS = {
     "str": (r"[^/]+", "VARCHAR"),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
@@ -15,7 +14,7 @@ from assay.rules.likeness import Secrets
 class Evidence(Struct, frozen=True, kw_only=True):
     """The table to check, `this`, its recorded columns and rows, and the tables that rules read.
 
-    `quarantined` is the file of the quarantined rows, and `rows_in` counts the rows before they
+    `quarantined` are the quarantined rows, and `rows_in` counts the rows before they
     were quarantined. `before` are the columns of the published version to compare with, and `built`
     is when it was built; on a first release both are empty, and no table has the alias `previous`.
     `now` is the moment of the check. `sensitive` maps tables to patterns of the columns that must
@@ -26,7 +25,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     this: StoredTable
     columns: tuple[Column, ...]
     rows: int
-    quarantined: Path | None = None
+    quarantined: StoredTable | None = None
     rows_in: int | None = None
     other_tables: tuple[InputFiles, ...] = ()
     before: tuple[Column, ...] = ()
@@ -37,10 +36,17 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 
 class PartEvidence(Struct, frozen=True, kw_only=True):
-    """A part to be judged, with its recorded findings; None when none are recorded."""
+    """A part to be judged, with its recorded findings; None when none are recorded.
+
+    `aside` are the rows that were set aside of it, and `rows_in` counts the rows before that; None
+    when no rule sets rows aside. `lost` rows are neither published nor set aside.
+    """
 
     key: str
     id: int
     table: StoredTable
     rows: int
+    aside: StoredTable | None = None
+    rows_in: int | None = None
+    lost: int = 0
     remembered: Mapping[str, Any] | None = None

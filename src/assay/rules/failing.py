@@ -67,7 +67,7 @@ def failing_rows(
 
     if rule.quarantines and evidence.quarantined:
         with engine.cursor() as cursor:
-            cursor.execute(f"{parquet([evidence.quarantined])} where {broke_rule(rule)}")
+            cursor.execute(f"{parquet(evidence.quarantined)} where {broke_rule(rule)}")
             yield of_this(_names(cursor), _fetched(cursor))
     elif rule.demand is None or way is None:
         queries = QueryRules(product, evidence, engine, hiding)

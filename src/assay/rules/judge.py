@@ -4,7 +4,7 @@ Column names and types decide first. DuckDB, Polars and pandera then answer the 
 order; rules that are queries come last. Nothing here changes data.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from assay.amounts import allowed
@@ -73,7 +73,7 @@ class RuleJudge:
 
     def answer(self) -> None:
         """Answer every rule that has no answer yet."""
-        if not self._unanswered():
+        if not (unanswered := self._unanswered()):
             return
         compiled = [
             rule
@@ -81,7 +81,7 @@ class RuleJudge:
             if rule.text not in self.answers
         ]
         self.answers |= _decided_by_columns(compiled)
-        self.answers |= quarantine_answers(self.product, self.evidence, self.engine)
+        self.answers |= quarantine_answers(self.product, unanswered, self.evidence, self.engine)
         try:
             self._answer_demands(compiled)
         except (MemoryError, OSError) as error:  # a failure of the machine says nothing of the data
@@ -99,6 +99,10 @@ class RuleJudge:
         samples = self.answers[rule.text].samples
         if not samples or not rule.demand:  # samples of a query are masked already
             return masked(samples, ())
+        return self.veiled(samples)
+
+    def veiled(self, samples: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+        """Return rows of the table as plain data, with sensitive values masked."""
         return masked(samples, self.hiding.in_this({name for row in samples for name in row}))
 
     def _answer_demands(self, compiled: list[CompiledRule]) -> None:

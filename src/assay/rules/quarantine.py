@@ -1,8 +1,8 @@
 """Writes rows that break a rule to a file of their own, so that the rest can be published."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -21,6 +21,7 @@ from assay.rules.with_polars import FileScan, request_of
 if TYPE_CHECKING:
     import duckdb
 
+_AT_ONCE = 200  # parts in one query
 BROKE = "broke"  # the column of a quarantined row that lists the rules that it broke
 
 
@@ -38,8 +39,12 @@ def split(
     columns: Sequence[Column],
     bench: "duckdb.DuckDBPyConnection",
     schema: Callable[[], Schema],
+    *,
+    target: Path | None = None,
 ) -> QuarantinedFiles:
     """Move the rows of a staged file that break a quarantining rule to a file of their own.
+
+    That is `target`, or a file beside the staged one.
 
     `bench` has `this` and the tables that rules read. The staged file stays as it is when no row
     breaks a rule. Raises BuildError when a rule cannot be checked, or rows cannot be written.
@@ -50,7 +55,23 @@ def split(
     for rule in product.contract.rules:
         if rule.quarantines:
             _mark(rule, ways.get(rule.text), staged, bench, schema)
-    return _write(staged, bench)
+    return _write(staged, bench, target or staged.with_name("quarantine.parquet"))
+
+
+def marked_rows(bench: "duckdb.DuckDBPyConnection") -> list[int]:
+    """Return the numbers of the rows of the staged file that `split` moved, sorted."""
+    rows = bench.execute("select distinct row from __marks order by row").fetchall()
+    return [number for (number,) in rows]
+
+
+def sees_single_rows(product: Product, columns: Sequence[Column]) -> bool:
+    """Return whether no quarantining rule can see more of a table than one row at a time."""
+    ways = ways_of(product, columns)
+    return all(
+        isinstance(ways.get(rule.text), Rows | Text | None)
+        for rule in product.contract.rules
+        if rule.quarantines
+    )
 
 
 def _check_columns(product: Product, columns: Sequence[Column]) -> None:
@@ -124,9 +145,9 @@ def _numbers_by_polars(
     return numbers
 
 
-def _write(staged: Path, bench: "duckdb.DuckDBPyConnection") -> QuarantinedFiles:
+def _write(staged: Path, bench: "duckdb.DuckDBPyConnection", quarantined: Path) -> QuarantinedFiles:
     """Write the passed and the quarantined rows of a staged file, each in their order."""
-    passed, quarantined = staged.with_name("kept.parquet"), staged.with_name("quarantine.parquet")
+    passed = staged.with_name("kept.parquet")
     [(rows, marked)] = bench.execute(
         f"select count(*), (select count(*) from __marks) {numbered(staged)}"
     ).fetchall()
@@ -156,17 +177,19 @@ def _copy(bench: "duckdb.DuckDBPyConnection", query: str, target: Path) -> None:
 # ------------------------------------------------------------------------------ answers
 
 
-def quarantine_answers(product: Product, evidence: Evidence, engine: DuckDB) -> dict[str, Answer]:
-    """Return the answers that follow from the quarantined rows: by rule, and on lost rows."""
+def quarantine_answers(
+    product: Product, rules: Sequence[Rule], evidence: Evidence, engine: DuckDB
+) -> dict[str, Answer]:
+    """Return the answers that follow from the quarantined rows: to these rules, and on lost rows."""
     if evidence.quarantined is None or evidence.rows_in is None:
         return {}
     answers = {}
     with engine.cursor() as cursor:
-        count = _count(cursor, parquet([evidence.quarantined]))
-        for rule in product.contract.rules:
+        for rule in rules:
             if rule.quarantines:
                 answers[rule.text] = _quarantine_answer(product, rule, evidence, cursor)
-            elif rule.demand and rule.demand.kind == "accounted":
+            elif is_accounting(rule):
+                count = _count(cursor, parquet(evidence.quarantined))
                 lost = evidence.rows_in - evidence.rows - count
                 answers[rule.text] = Answer(how="schema", holds=not lost, measured=lost)
     return answers
@@ -176,7 +199,7 @@ def _quarantine_answer(
     product: Product, rule: Rule, evidence: Evidence, cursor: "duckdb.DuckDBPyConnection"
 ) -> Answer:
     assert evidence.quarantined is not None
-    source = f"{parquet([evidence.quarantined])} where {broke_rule(rule)}"
+    source = f"{parquet(evidence.quarantined)} where {broke_rule(rule)}"
     failing = _count(cursor, source)
     if not failing:
         return Answer(how="fused", failing=0)
@@ -186,9 +209,46 @@ def _quarantine_answer(
     return Answer(how="fused", failing=failing, samples=records(cursor))
 
 
+def set_aside_by_part(
+    product: Product,
+    rule: Rule,
+    evidence: Evidence,
+    asides: Mapping[str, StoredTable],
+    engine: DuckDB,
+) -> dict[str, tuple[int, list[dict[str, Any]]]]:
+    """Return how many rows of each part a rule set aside, and some of them, where there are any.
+
+    `asides` are the rows that were set aside of each part, by its key.
+    """
+    names = sample_columns(product, by_lower(evidence.columns), rule.demand, None)
+    columns, keys = ", ".join(map(identifier, names)), list(asides)
+    found: dict[str, tuple[int, list[dict[str, Any]]]] = {}
+    with engine.cursor() as cursor:
+        for start in range(0, len(keys), _AT_ONCE):
+            queries = [
+                f"select {number} as __part, {columns} {parquet(asides[key])}"
+                f" where {broke_rule(rule)}"
+                for number, key in enumerate(keys[start : start + _AT_ONCE], start)
+            ]
+            cursor.execute(
+                "select *, count(*) over (partition by __part) as __count"
+                f" from ({' union all '.join(queries)})"
+                f" qualify row_number() over (partition by __part) <= {SAMPLES}"
+            )
+            for row in records(cursor):
+                key, count = keys[row.pop("__part")], row.pop("__count")
+                found.setdefault(key, (count, []))[1].append(row)
+    return found
+
+
 def _count(cursor: "duckdb.DuckDBPyConnection", source: str) -> int:
     [(count,)] = cursor.execute(f"select count(*) {source}").fetchall()
     return int(count)
+
+
+def is_accounting(rule: Rule) -> bool:
+    """Return whether a rule says that every row is published or set aside."""
+    return rule.demand is not None and rule.demand.kind == "accounted"
 
 
 def broke_rule(rule: Rule) -> str:

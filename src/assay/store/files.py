@@ -39,7 +39,10 @@ class Storage(Protocol):
         """Return the file of a part; raise StoreError when it is missing or damaged."""
 
     def holds(self, parts: Sequence[Part]) -> bool:
-        """Return whether `damage` finds nothing wrong with any file of these parts."""
+        """Return whether `damage` finds nothing wrong with any file of these parts.
+
+        That includes the files of rows that were set aside of them.
+        """
 
     def damage(self, part: Part) -> str:
         """Return what is wrong with the file of a part; '' for nothing.
@@ -139,6 +142,8 @@ class LocalStorage:
 
     def holds(self, parts: Sequence[Part]) -> bool:
         root = self._root  # as text: a Path for each of very many files costs more
+        if asides := [part.aside for part in parts if part.aside]:
+            parts = [*parts, *asides]
         if len(parts) > 1:  # many parts may share a file
             parts = list({part.path: part for part in reversed(parts)}.values())
         return bool(parts) and all(

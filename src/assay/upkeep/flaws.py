@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from assay.catalog.rows import PART, VERDICT, VERSION, ids_of, part_of, verdict_of, version_of
 from assay.facts import Part, Verdict, Version, worst_status
@@ -140,6 +141,7 @@ def flaws_of(
             yield flaw
     parts: dict[int, Part] = {}
     yield from _unreadable_parts(query, parts)
+    yield from _set_aside(query, parts)
     yield from _wrong_versions(query, parts)
     yield from _wrong_verdicts(query)
     for row in _read(query, "releases", "id, at", "release", _moment_of):
@@ -196,6 +198,16 @@ def _unreadable_parts(query: Query, parts: dict[int, Part]) -> Iterator[Flaw]:
             parts[part.id] = part
 
 
+def _set_aside(query: Query, parts: dict[int, Part]) -> Iterator[Flaw]:
+    """Give parts the rows that were set aside of them; yield those of which they are not recorded."""
+    for id, aside in query("select id, aside from parts where aside is not null"):
+        if aside in parts and id in parts:
+            parts[id] = replace(parts[id], aside=parts[aside])
+        elif id in parts:
+            detail = f"the rows that were set aside of part {id} are not recorded"
+            yield Flaw(kind=FlawKind.ROW_UNREADABLE, detail=detail)
+
+
 def _wrong_versions(query: Query, parts: Mapping[int, Part]) -> Iterator[Flaw]:
     """Yield the versions that cannot be read, or that contradict their parts or their key."""
     for row in _read(query, "versions", VERSION, "version", _version_and_ranges):
@@ -226,7 +238,7 @@ def _wrong_version(version: Version, parts: Sequence[Part]) -> Iterator[Flaw]:
 def _content_digest(version: Version, parts: Sequence[Part]) -> str:
     """Return the content digest that follows from a version's parts; its own if none does."""
     if len(parts) > 1 and parts[0].built_from:
-        return digest([[part.key, part.digest] for part in sorted(parts, key=lambda p: p.key)])
+        return digest([part.content for part in sorted(parts, key=lambda p: p.key)])
     if len(parts) == 1 and not parts[0].built_from:
         return parts[0].digest
     return version.digest

@@ -254,13 +254,20 @@ def _unused_parts(
     """
     used, last_seen = _use_of_parts(versions, decided)
     used |= _read_as_previous(reader, used)
-    rows = reader.rows("select id, path, bytes from parts")
-    newest = max((id for id, _, _ in rows), default=0)  # it stays: no id is assigned twice
+    rows = reader.rows("select id, path, bytes, aside from parts")
+    newest = max((id for id, *_ in rows), default=0)  # it stays: no id is assigned twice
+    for id, path, _, aside in rows:  # a part that stays needs the rows that were set aside of it
+        if aside is None:
+            continue
+        if id in used or id == newest or (id not in last_seen and _run_of(path) in may_use):
+            used.add(aside)
+        elif id in last_seen:
+            last_seen[aside] = max(last_seen[id], last_seen.get(aside, last_seen[id]))
     ids: list[int] = []
     paths_in_use: set[str] = set()
     sizes: dict[str, int] = {}
     file_seen: dict[str, datetime] = {}
-    for id, path, size in rows:
+    for id, path, size, _ in rows:
         is_awaited = id not in last_seen and _run_of(path) in may_use
         if id in used or id == newest or is_awaited:
             paths_in_use.add(path)

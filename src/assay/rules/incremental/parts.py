@@ -17,6 +17,7 @@ from assay.engines.quoting import identifier
 from assay.engines.tables import StoredTable, joined_ranges
 from assay.facts import PartCount, PartFindings, RuleResult, Status
 from assay.model import THIS, Product, Rule
+from assay.plan.parts import some_parts
 from assay.rules.answers import Answer
 from assay.rules.attribution import Attributed, Attribution
 from assay.rules.compile import Text, Unique
@@ -25,6 +26,7 @@ from assay.rules.incremental.remembered import RememberedRules
 from assay.rules.incremental.totals import PartTotals, Totals
 from assay.rules.judge import RuleJudge
 from assay.rules.outcome import failed_parts, worst_parts
+from assay.rules.quarantine import is_accounting, set_aside_by_part
 from assay.rules.samples import SAMPLES
 from assay.rules.schema import Schema
 from assay.rules.uniqueness import count_repeated_rows
@@ -97,6 +99,8 @@ class _PartsJudge:
         for rule in self.remembered.range_rules:
             if self._is_unique(rule):
                 self.version_judge.answers[rule.text] = Answer(how="sorted", failing=0)
+        for rule in filter(is_accounting, self.version_judge.product.contract.rules):
+            self.version_judge.answers[rule.text] = self._accounted()
         totals = Totals(self.version_judge.queries, self.version.totals)
         self.version_judge.answers |= totals.answer()
         self.version_judge.answer()
@@ -119,7 +123,7 @@ class _PartsJudge:
         return {
             rule.text: _union([self.version.table_of(key) for key in self._findings_of(rule)])
             for rule in self.remembered.row_rules
-            if rule.text in failing
+            if rule.text in failing and not rule.quarantines
         }
 
     @property
@@ -138,34 +142,54 @@ class _PartsJudge:
     def _judge_fresh(self) -> None:
         """Judge the rows of new parts: all at once, then part by part where rows fail."""
         table = _union([part.table for part in self.fresh])
-        rows = sum(part.rows for part in self.fresh)
-        judge = self._judge_of(table, rows, self.remembered.row_rules)
+        judge = self._judge_of(self.fresh, table, self.remembered.row_rules)
         judge.answer()
         if any(answer.error for answer in judge.answers.values()):
             return  # there are no findings in a part that could not be judged
         self.findings |= {part.key: {} for part in self.fresh}
         for rule in self.remembered.row_rules:
-            if judge.answers[rule.text].failing:
-                for part in self.fresh:
-                    self._judge_part(part, rule)
+            if not judge.answers[rule.text].failing:
+                continue
+            if rule.quarantines:
+                self._count_asides(rule, judge)
+                continue
+            for part in self.fresh:
+                self._judge_part(part, rule)
         for rule in self.remembered.range_rules:
             self._record_ranges(rule, table)
 
     def _judge_part(self, part: PartEvidence, rule: Rule) -> None:
-        judge = self._judge_of(part.table, part.rows, [rule])
+        judge = self._judge_of([part], part.table, [rule])
         judge.answer()
         failing = judge.answers[rule.text].failing
         if failing:
             samples = list(judge.samples(rule))
             self.findings[part.key][rule.text] = {"failing": failing, "samples": samples}
 
-    def _judge_of(self, table: StoredTable, rows: int, rules: Iterable[Rule]) -> RuleJudge:
-        """Return a judge of some rules on the rows of some parts."""
+    def _count_asides(self, rule: Rule, judge: RuleJudge) -> None:
+        """Count the rows of each new part that were set aside by a rule."""
+        asides = {part.key: part.aside for part in self.fresh if part.aside}
+        found = set_aside_by_part(judge.product, rule, judge.evidence, asides, judge.engine)
+        for key, (failing, samples) in found.items():
+            shown = list(judge.veiled(samples))
+            self.findings[key][rule.text] = {"failing": failing, "samples": shown}
+
+    def _judge_of(
+        self, parts: Sequence[PartEvidence], table: StoredTable, rules: Iterable[Rule]
+    ) -> RuleJudge:
+        """Return a judge of some rules on the rows of some parts, which are in one table."""
         product, evidence = self.version_judge.product, self.version_judge.evidence
         contract = replace(product.contract, rules=tuple(rules))
+        asides = [part.aside for part in parts if part.aside]
         return RuleJudge(
             replace(product, contract=contract),
-            replace(evidence, this=table, rows=rows),
+            replace(
+                evidence,
+                this=table,
+                rows=sum(part.rows for part in parts),
+                rows_in=sum(part.rows_in or 0 for part in parts) if asides else None,
+                quarantined=_union(asides) if asides else None,
+            ),
             self.version_judge.engine,
             self.version_judge.schema,
         )
@@ -195,6 +219,13 @@ class _PartsJudge:
         """Return the findings of a rule by the key of the part, without parts that have none."""
         findings = {p.key: self.findings.get(p.key, {}).get(rule.text) for p in self.parts}
         return {key: finding for key, finding in findings.items() if finding}
+
+    def _accounted(self) -> Answer:
+        """Return the answer to the rule that every row of each part is published or set aside."""
+        lost = {part.key: part.lost for part in self.parts if part.lost}
+        message = f"rows of {some_parts(lost)} are neither, or both" if lost else ""
+        measured = sum(map(abs, lost.values()))
+        return Answer(how="schema", holds=not lost, measured=measured, message=message)
 
     def _summed(self, rule: Rule) -> Answer:
         """Return the answer of a rule about single rows, from the findings in each part."""
@@ -230,7 +261,10 @@ class _PartsJudge:
         attributed = self._attributed(rule) if answer.failing else None
         if attributed is None:
             return answer
-        rows = {part.key: part.rows for part in self.parts}
+        rows = {
+            part.key: (part.rows_in or part.rows) if rule.quarantines else part.rows
+            for part in self.parts
+        }
         unknown = sorted(attributed.failing.keys() - rows.keys() - self.held)
         if unknown:
             name, product = unknown[0] or "no value", self.version_judge.product.name

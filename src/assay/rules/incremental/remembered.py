@@ -85,6 +85,8 @@ class RememberedRules:
 
 def _is_about_rows(rule: Rule, way: Way | None, split: str) -> bool:
     """Return whether a rule finds the same rows in all parts together as in each part."""
+    if rule.quarantines:
+        return True  # the rows that it set aside of a part stay as they are
     if rule.sql:
         return in_each_part(rule, split)
     if isinstance(way, Rows) and rule.demand and rule.demand.kind == "condition":
