@@ -12,15 +12,17 @@ ZONED = "TIMESTAMP WITH TIME ZONE"
 # Stands for the moment of the step, so that the query can be read and bound before it is known.
 _ANY_MOMENT = "timestamptz '1970-01-01 00:00:00+00'"
 _QUERY = """\
-with __both as (
+with __step as (
+  select {moment} as moment -- in its place: when the input was there
+), __both as (
   select *, false as __now from previous where {until} is null
   union all by name
-  select *, {moment} as {since}, null::timestamptz as {until}, true as __now from {input}
+  select *, (from __step) as {since}, null::timestamptz as {until}, true as __now from {input}
 )
 select
   * exclude ({since}, {until}, __now),
   min({since}) as {since},
-  case when not bool_or(__now) then {moment} end as {until}
+  case when not bool_or(__now) then (from __step) end as {until}
 from __both
 group by all
 union all by name
