@@ -39,6 +39,7 @@ KEPT = {
     "catalog.db-wal",
     "catalog.db-shm",
     "manifest.json",
+    "contracts.json",
     "queries.json",
     "functions.json",
     "past_queries.json",
