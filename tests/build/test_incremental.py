@@ -121,6 +121,26 @@ def test_other_code_takes_the_last_step_again(shop: Place) -> None:
     assert rows(shop, "added") == [(3, 31), (4, 41)]
 
 
+def test_why_says_what_it_would_be_built_on(shop: Place) -> None:
+    [first] = shop.run("history", "added", "--json").json
+    put(shop, (3, 30))
+    assert (
+        f"`previous` is {first['version'][:7]}, which is published" in shop.run("why", "added").out
+    )
+    shop.materialize()
+    shop.edit(
+        "products/sales.py", "union all by name from today where", "union all from today where"
+    )
+    said = shop.run("why", "added").out
+    assert f"`previous` is {first['version'][:7]}: the step" in said
+    newest = shop.run("history", "added", "--json").json[0]
+    assert (newest["built_on"], "built on" in shop.run("history", "added").out) == (
+        first["version"],
+        True,
+    )
+    assert "previous: its own published version" in shop.run("lineage", "added").out
+
+
 def test_from_start_is_for_products_that_read_previous(shop: Place) -> None:
     assert "needs the name" in shop.run("materialize", "--from-start").err
     shop.edit(

@@ -22,6 +22,7 @@ from assay.plan.as_of import AsOf, as_of
 from assay.plan.graph import Graph
 from assay.plan.ladder import plan
 from assay.plan.observed import Facts, Observed
+from assay.plan.previous import previous_of
 from assay.plan.request import Request
 from assay.plan.states import published_version
 from assay.text import clean
@@ -84,6 +85,7 @@ def explain(
         "",
         "What is next",
         *(line.rstrip() for line in lines(_next(view), 0)),
+        *_built_on(product, decision, observed.facts),
         "",
         "What would change it",
         *(f"  {line}" for line in change),
@@ -122,6 +124,23 @@ def _as_of(times: AsOf, name: str) -> list[str]:
     path = times.slowest_path(name)
     slowest = f"; the slowest input is {path[-1]}, as of {day(times[path[-1]])}" if path else ""
     return [f"  as of {day(at)}{slowest}"]
+
+
+def _built_on(product: Product, decision: Decision, facts: Facts) -> list[str]:
+    """Return which version a product would read as `previous`, if it reads one."""
+    if not (product.incremental and isinstance(decision, Build) and decision.key):
+        return []
+    content = previous_of(product.name, decision.key.inputs)
+    if not content:
+        return ["    `previous` has no rows: nothing was published that it could go on from"]
+    version, pointer = facts.with_content(product.name, content), facts.pointer(product.name)
+    if version is None:
+        return ["    the version that it goes on from is lost: the build will say what can be done"]
+    if pointer and pointer.version == version.id:
+        return [f"    `previous` is {short(version.id)}, which is published"]
+    return [
+        f"    `previous` is {short(version.id)}: the step of the published version is taken again"
+    ]
 
 
 def _next(view: PlanView) -> PlanView:
