@@ -122,11 +122,10 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
             from difflib import get_close_matches
 
             close = get_close_matches(name, defaults, n=1)
-            problems.append(
-                f"unknown setting {name!r}" + (f": did you mean {close[0]!r}?" if close else "")
-            )
+            meant = f": did you mean {close[0]!r}?" if close else ""
+            problems.append(f"unknown setting {name!r}{meant}{_line_of(root / FILE, name)}")
         elif name not in {"notify", "policy"} and (problem := _wrong(name, value, defaults[name])):
-            problems.append(f"{name} {problem}")
+            problems.append(f"{name} {problem}{_line_of(root / FILE, name)}")
     if not problems and _overlap(
         *(str(settings.get(name, defaults[name])) for name in ("store", "definitions"))
     ):
@@ -148,6 +147,20 @@ def _config(root: Path, settings: dict[str, Any]) -> Config:
             raise UsageError(f"the environment variable {_CATALOG} {problem}")
         settings["catalog"] = catalog
     return Config(root=root, **settings)
+
+
+def _line_of(file: Path, setting: str) -> str:
+    """Return the line of a setting, such as " (line 7)"; '' if it cannot be found."""
+    key = re.compile(rf"""\s*(products\.)?["']?{re.escape(setting)}["']?\s*[.=]""")
+    table = ""
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if line.lstrip().startswith("["):
+            table = line.strip(" \t[]").split("]")[0].strip()
+            if re.match(rf"""tool\.products\.["']?{re.escape(setting)}["']?(\.|$)""", table):
+                return f" (line {number})"
+        elif table in {"tool.products", "tool"} and key.match(line):
+            return f" (line {number})"
+    return ""
 
 
 def _with_lines(file: Path, mistakes: Sequence[Mistake]) -> list[str]:

@@ -218,7 +218,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     def exit_code(self) -> int:
         """The exit code of the command.
 
-        0: done; 1: a product or part failed, a source is missing, or another run builds a product;
+        0: done; 1: a product or part failed, an input is missing, or another run builds a product;
         3: rules hold something back, or it waits for an approval; 130: stopped.
         """
         if self.interrupted:

@@ -1341,7 +1341,7 @@ def test_held_parts_are_told_to_whom_they_concern(shop: Place) -> None:
     drop(shop, 7, -1)
     assert "affects: boss (a bonus)" in shop.run("materialize").out
     told = {t["product"]: t for t in shop.run("status", "--json").json}
-    assert told["shop.monthly"]["because"] == "parts of shop.lines that it is made of are held back"
+    assert told["shop.monthly"]["because"] == "parts of shop.lines that it depends on are held back"
     shop.edit(
         "products/shop.py",
         'raw.select("day", "id", "x")',

@@ -9,8 +9,10 @@ from assay.build.workspace import Workspace
 from assay.decisions import Keep
 from assay.errors import Conflict
 from assay.events import Holder, Left, Outcome, Result, Settled, Waiting
+from assay.plan.graph import Graph
 from assay.plan.ladder import Plan, plan
 from assay.plan.observed import Observed
+from assay.plan.part_specs import check_range
 from assay.plan.request import Request, RunOptions
 from assay.store.spill import forget_spills
 
@@ -50,6 +52,7 @@ def _publish(
     while True:
         workspace.remember(observed)
         steps = plan(project.graph, observed, request, in_parts=False)
+        _check_parts_of_kept(project.graph, steps, request)
         if not steps.work:
             results.update(_unchanged(steps, results, workspace))
             return workspace.keep_unfinished(_outcome(results, requested))
@@ -80,6 +83,16 @@ def _publish(
     spilled = run.tasks.workers.most_spilled
     outcome = replace(_outcome(results, requested), interrupted=not finished, spilled=spilled)
     return workspace.keep_unfinished(outcome)
+
+
+def _check_parts_of_kept(graph: Graph, steps: Plan, request: Request) -> None:
+    """Raise UsageError when a product that stays as it is has no part that was asked for."""
+    if not request.part_range:
+        return
+    for name in request.products:
+        if isinstance(step := steps.steps.get(name), Keep):
+            keys = [part.key for part in step.version.parts]
+            check_range(graph.products[name], keys, request.part_range)
 
 
 def _outcome(results: Mapping[str, Result], requested: list[str]) -> Outcome:

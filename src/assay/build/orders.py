@@ -14,11 +14,11 @@ from assay.decisions import InputState, KnownInput
 from assay.declare.resolve import Definition
 from assay.engines.history import at_moment
 from assay.engines.tables import InputFiles
-from assay.errors import BuildError, SourceReplaced, UsageError
+from assay.errors import BuildError, SourceReplaced
 from assay.facts import Key, Part, SourceState, Version
 from assay.model import Product
 from assay.plan.digests import key_of
-from assay.plan.part_specs import PartSpec, PartSteps, part_steps
+from assay.plan.part_specs import PartSpec, PartSteps, check_range, part_steps
 from assay.plan.previous import MOMENT, is_from_start, previous_of
 from assay.plan.reach import LatestEvent
 from assay.plan.states import published_version
@@ -76,9 +76,7 @@ class Orders:
         )
         if product.incremental:
             steps = self._parts_on_parts(product, steps, forced=forced)
-        keys = [spec.key for spec in steps.specs]
-        if steps.chosen is not None and not steps.chosen:
-            raise UsageError(f"{product.name} has no part in {part_range}", hint=_extent(keys))
+        check_range(product, [spec.key for spec in steps.specs], part_range)
         # An earlier try of this run may have built some of these parts, even with `forced`.
         built = self.facts.parts_of_run(product.name, [spec.built_from for spec in steps.specs])
         steps = replace(steps, stored={**steps.stored, **built})
@@ -166,10 +164,6 @@ class Orders:
                     f"{files.name}: {clean(changed)} was replaced while it was being read",
                     hint="Let files be finished elsewhere and then moved here.",
                 )
-
-
-def _extent(keys: Sequence[str]) -> str:
-    return f"It has {len(keys)}, from {keys[0]} to {keys[-1]}." if keys else "It has none."
 
 
 def bytes_of(state: InputState) -> int:

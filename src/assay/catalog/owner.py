@@ -146,6 +146,13 @@ class StoreOwner(Struct, frozen=True, kw_only=True):
                 f" {self.store} is its store",
                 hint=f"Put back a copy of it. If there is none, remove {mark}: {_ANEW}",
             )
+        if owner.startswith("/") and Path(owner).parent != Path(self.name).parent and self.beside:
+            return CatalogError(
+                f"{self.store} has versions of another project, whose catalog is {owner}; nothing is"
+                f" recorded in {self.name}",
+                hint="If this folder is a copy of that project, copy its catalog as well, while nothing"
+                f" runs there. Or start anew: remove {mark}. {_ANEW}",
+            )
         return CatalogError(
             f"the store {self.store} belongs to {whose}, and not to {self.name}, where nothing is"
             " recorded",

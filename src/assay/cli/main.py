@@ -7,6 +7,8 @@ import sys
 import traceback
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
+from shlex import quote
 from typing import Any, NoReturn
 
 import click
@@ -132,11 +134,24 @@ class _Group(click.Group):
             raise
         except OSError as error:
             file = f": {error.filename}" if error.filename else ""
-            return _fail(ctx, f"{error.strerror or error}{file}", remedy(error))
+            return _fail(ctx, f"{error.strerror or error}{file}", _advice(error))
         except Exception as error:
             if hint := remedy(error):
                 return _fail(ctx, str(error).partition("\n")[0] or type(error).__name__, hint)
             raise
+
+
+def _advice(error: OSError) -> str:
+    """Return what to do about a file that cannot be read or written."""
+    path = str(error.filename or "the folder")
+    match error:
+        case PermissionError():
+            return f"Who runs this needs the right to it: `ls -ld {quote(path)}` shows who has it."
+        case FileNotFoundError():
+            return f"Create the folder {Path(path).parent} first, or name another place."
+        case IsADirectoryError() | NotADirectoryError():
+            return "Name a file in a folder that exists."
+    return remedy(error)
 
 
 def _fail(ctx: click.Context, message: str, hint: str) -> NoReturn:

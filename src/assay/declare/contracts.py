@@ -38,6 +38,7 @@ def read_contract(
     """Return the contract of a declared product; its problems are reported to `names`."""
     schema, digested = _read_schema(name, declared, names, code)
     _check_event_time(name, declared, schema, names)
+    _check_partition(name, declared, schema, names)
     rulebook = Rulebook(name, declared, schema, names, code)
     rules = list(with_unique_texts([*schema.rules, *rulebook.read()]))
     if any(rule.quarantines for rule in rules):
@@ -114,6 +115,17 @@ def _read_or_recalled(
 
 def _with_checks(schema: Schema, checks: Mapping[str, Any]) -> Schema:
     return replace(schema, own_checks=checks) if checks else schema
+
+
+def _check_partition(name: str, declared: ProductDeclaration, schema: Schema, names: Names) -> None:
+    """Report a column in partition_by= that a contract which lists all columns does not have."""
+    column = declared.partition_by
+    if schema.declared is None or not column.isidentifier() or column in schema.names:
+        return
+    close = nearest(column, schema.names)
+    if close or schema.pandera.strict:
+        message = f"{name}: partition_by {column!r} is no column of its contract"
+        names.report(message, names.relative(declared.where), close)
 
 
 def _check_event_time(

@@ -196,7 +196,7 @@ def _find_input(
     reference = declared.refers(alias)
     full = names.find(reference, _domain(name))
     if full is None:
-        names.report_unknown(str(reference), _domain(name), where, sql=sql)
+        names.report_unknown(str(reference), _domain(name), where, reader=name, sql=sql)
         return None
     if sql and names.is_file(full):
         hint = (

@@ -78,9 +78,12 @@ class Names:
         """Return a place with its file relative to the project."""
         return Where(self.local.inside(where.file), where.line)
 
-    def report_unknown(self, reference: str, domain: str, where: Where, *, sql: bool) -> None:
+    def report_unknown(
+        self, reference: str, domain: str, where: Where, *, reader: str, sql: bool
+    ) -> None:
         """Add the problem of a reference that names nothing, unless the cause is reported already.
 
+        `reader` is the product, or the rule, that reads it.
         `sql` says whether the reference is a table in SQL, and so how the right name is written.
         """
         bare = reference.rpartition(".")[2]
@@ -104,7 +107,7 @@ class Names:
         else:
             default = "Declare it as a product or a source."
             hint = nearest(reference, self.declarations) or default
-        self.report(f"unknown input {reference!r}", where, hint)
+        self.report(f"unknown input {reference!r} of {reader}", where, hint)
 
     # --------------------------------------------------------------------------------------- names
 

@@ -1,5 +1,6 @@
 """Turns the declarations of a project into its products and sources."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from assay.engines.sql import reader
 from assay.engines.sql.tracing import traced
 from assay.model import Access, Product, Where
 from assay.plan.graph import Graph
+from assay.plan.names import nearest
 from assay.rules.schema import Schema
 
 
@@ -99,6 +101,7 @@ def resolve(
     products = {name: with_columns(product, sources) for name, product in products.items()}
     products = with_approvals(with_waivers(products, names), names)
     graph = Graph(products=products, sources=sources, calendars=calendars.by_name)
+    _check_referenced(graph, names, definitions)
     _check_cycle(graph, names)
     _check_access(graph, names)
     graph = with_trading(graph, names)
@@ -122,6 +125,28 @@ def _check_loop_variables(names: Names) -> None:
         ]
     for first, message, hint in shared_variables(functions):
         names.report(message, names.relative(first.where), hint)
+
+
+def _check_referenced(graph: Graph, names: Names, definitions: Mapping[str, Definition]) -> None:
+    """Report rules that refer to a column which the contract of the other product does not have.
+
+    A contract that allows other columns is believed, unless it has one of almost that name.
+    """
+    for name, product in names.products.items():
+        for rule in product.rules:
+            table, _, column = str(rule.given.get("other", "")).rpartition(".")
+            full = (names.find(table, name.partition(".")[0]) if table else None) or ""
+            if rule.kind != "references" or full not in graph.products:
+                continue
+            known = [each.name for each in graph.products[full].contract.columns]
+            if not known or column.lower() in {each.lower() for each in known}:
+                continue
+            close = nearest(column, known)
+            contract = definitions[full].schema.pandera  # None: all columns of files are declared
+            if close or contract is None or contract.strict:
+                message = f"rule.references of {name}: {full} has no column {column!r}"
+                hint = close or f"It has {', '.join(known)}."
+                names.report(message, names.relative(rule.where), hint)
 
 
 def _check_cycle(graph: Graph, names: Names) -> None:

@@ -214,7 +214,7 @@ class Rulebook:
             message = f"{label}: unknown table {table!r}"
             self.names.report(message, where, f"Did you mean {close[0]}?")
         else:
-            self.names.report_unknown(table, domain, where, sql=True)
+            self.names.report_unknown(table, domain, where, reader=label, sql=True)
 
     def _may_read(self, full: str, label: str, where: Where) -> bool:
         """Return True for `this`, `previous` or another product with rows; report the rest."""

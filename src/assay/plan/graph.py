@@ -179,7 +179,7 @@ class Graph(Struct, frozen=True, dict=True):
             )
         raise UsageError(
             f"there is no {'product or source' if sources else 'product'} {name!r}",
-            hint=nearest(name, names),
+            hint=nearest(name, names) or "`products ls` lists them.",
         )
 
 

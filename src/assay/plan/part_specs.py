@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from assay.decisions import InputState, KnownInput, UnknownInput
+from assay.errors import UsageError
 from assay.facts import Part, SourceState, Version
 from assay.model import PREVIOUS, Code, Input, Kind, Partition, Product
 from assay.plan.digests import digest
@@ -280,3 +281,12 @@ def _window(places: _Places, place: _Place, given: Input) -> _Digests:
         return places[place][1] if place in places else ()
     window = [n for n in range(place - given.back, place + 1) if n in places]
     return tuple(pair for n in window for pair in places[n][1])
+
+
+def check_range(product: Product, keys: Sequence[str], part_range: str) -> None:
+    """Raise UsageError when a product in parts with these keys has no part in `part_range`."""
+    if not part_range or product.partition is None or not product.follows:
+        return
+    if not parts_in_range(keys, part_range, product.partition.grain):
+        extent = f"It has {len(keys)}, from {keys[0]} to {keys[-1]}." if keys else "It has none."
+        raise UsageError(f"{product.name} has no part in {part_range}", hint=extent)

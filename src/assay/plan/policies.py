@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from assay.errors import UsageError
 from assay.model import Kind, Product, Rule, Severity, Source, Where
 from assay.plan.graph import Graph
-from assay.plan.select import select_declared
+from assay.plan.select import check_matches, select_declared
 from assay.policies import Finding, Policies, PolicyTable
 
 # Checks that each contract has, whatever it says of the values.
@@ -95,6 +95,8 @@ def _declared(graph: Graph, name: str) -> Product | Source:
 
 def _selected(graph: Graph, terms: str) -> set[str]:
     try:
+        for word in terms.replace(",", " ").split():
+            check_matches(graph, word)
         return select_declared(graph, terms)
     except UsageError as error:
         what = f'[tool.products.policy.for."{terms}"]: {error.what}'

@@ -123,6 +123,24 @@ def _matches(graph: Graph, body: str, states: Mapping[str, set[str]]) -> set[str
     raise UsageError(f"cannot read the selector {body!r}", hint=SELECTORS)
 
 
+def check_matches(graph: Graph, word: str) -> None:
+    """Raise UsageError when a selector by tag, owner, domain or path matches no product at all."""
+    method, colon, value = word.strip("+0123456789").partition(":")
+    known = {
+        "tag": {tag for product in graph.products.values() for tag in product.tags},
+        "owner": {product.owner for product in graph.products.values()},
+        "domain": {product.domain for product in graph.products.values()},
+        "path": {product.where.file for product in graph.products.values()},
+    }
+    if not colon or method not in known or _matches(graph, f"{method}:{value}", {}):
+        return
+    from difflib import get_close_matches
+
+    close = get_close_matches(value, sorted(known[method]), n=1)
+    hint = f"Did you mean {method}:{close[0]}?" if close else ""
+    raise UsageError(f"no product has the {method} {value!r}", hint=hint)
+
+
 def _named(graph: Graph, pattern: str) -> set[str]:
     """Return the products and sources whose name, with or without its domain, matches a name or a glob."""
     if not set(pattern) & set("*?["):

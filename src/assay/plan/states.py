@@ -50,7 +50,8 @@ def published_state(name: str, facts: Facts) -> InputState:
     """Return the state of a product that is not selected: inputs read its published version."""
     version = published_version(name, facts)
     if version is None:
-        return UnusableInput(why=f"{name} was never published and is not selected")
+        why = f"{name} was never published and is not selected (`-s +NAME` selects inputs too)"
+        return UnusableInput(why=why, absent=True)
     return KnownInput(digest=version.digest, data_as_of=version.data_as_of, origin=version)
 
 

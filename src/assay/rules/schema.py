@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,7 @@ from assay.text import sayable
 
 # What a schema may do to data: Assay refuses it, because rows and values must not change silently.
 _CHANGES = ("drop_invalid_rows", "add_missing_columns")
+_SENSITIVE = "sensitive"  # our key in the metadata of a column
 _SHOWN = 8  # values in the text of a rule
 _WORDS = {
     "equal_to": "is {value}",
@@ -76,6 +78,7 @@ def read_schema(contract: Any, where: Where) -> Schema:
     Raises NotASchema for anything else.
     """
     schema = _schema(contract)
+    _check_metadata(schema)
     named = {name: column for name, column in schema.columns.items() if not column.regex}
     columns = []
     for name, column in named.items():
@@ -116,10 +119,24 @@ def _description(text: Any, of: str) -> str:
 def _marked(schema: Any, *, sensitive: bool) -> tuple[str, ...]:
     """Return patterns of the columns that are marked as sensitive, or as not sensitive."""
     marks = {
-        name: (column.metadata or {}).get("sensitive") for name, column in schema.columns.items()
+        name: (column.metadata or {}).get(_SENSITIVE) for name, column in schema.columns.items()
     }
     chosen = [name for name, mark in marks.items() if mark is not None and bool(mark) is sensitive]
     return tuple(name if schema.columns[name].regex else re.escape(name) for name in chosen)
+
+
+def _check_metadata(schema: Any) -> None:
+    """Raise NotASchema for a key of a column's metadata that is almost ours, or not true or false."""
+    for name, column in schema.columns.items():
+        metadata = column.metadata or {}
+        for key in metadata:
+            similar = get_close_matches(str(key).lower(), [_SENSITIVE], n=1, cutoff=0.8)
+            if key != _SENSITIVE and similar:
+                raise NotASchema(f"metadata of {name} has {key!r}: did you mean {_SENSITIVE!r}?")
+        if not isinstance(metadata.get(_SENSITIVE, False), bool):
+            raise NotASchema(
+                f"metadata of {name}: {_SENSITIVE!r} is {metadata[_SENSITIVE]!r}; it is True or False"
+            )
 
 
 def dtype_of(schema: Any, column: Any) -> Any:

@@ -35,7 +35,7 @@ from assay.events import (
     held_parts,
 )
 from assay.facts import RuleResult, Status, Verdict, Version
-from assay.model import PREVIOUS, THIS, Product, Rule
+from assay.model import PREVIOUS, THIS, Product, Rule, Severity
 from assay.plan.as_of import AsOf
 from assay.plan.calendars import DaysUnknown
 from assay.plan.digests import key_of
@@ -48,6 +48,7 @@ from assay.sensitive import HIDDEN, secret
 from assay.times import local
 from assay.views.figures import FiguresView, figures_view
 from assay.views.results import (
+    NO_ROW,
     AwaitingView,
     BuildView,
     BusyView,
@@ -467,7 +468,7 @@ def _rule_view(result: RuleResult, rule: Rule | None, hidden: Collection[str]) -
         failing=result.failing,
         rows=result.rows,
         measured=result.measured,
-        threshold=result.threshold,
+        threshold=result.threshold or _no_row(result),
         method=result.how,
         samples=_without_hidden(result.samples, hidden),
         message=result.message,
@@ -479,6 +480,13 @@ def _rule_view(result: RuleResult, rule: Rule | None, hidden: Collection[str]) -
         known=sum(map(len, result.known.values())) if result.new is not None else None,
         known_since=datetime.fromisoformat(min(result.known)) if result.known else None,
     )
+
+
+def _no_row(result: RuleResult) -> str:
+    """Return the limit of a rule that counts rows and tolerates none; '' for others."""
+    if result.failing is None or result.measured is not None:
+        return ""
+    return f"fails {NO_ROW}" if result.severity is Severity.ERROR else f"warns {NO_ROW}"
 
 
 def _without_hidden(

@@ -13,6 +13,8 @@ from assay.model import Severity
 from assay.views.figures import FiguresView
 from assay.views.view import View
 
+NO_ROW = "above 0 rows"  # the limit of a rule that tolerates no failing row
+
 
 class ResultKind(StrEnum):
     """The result of a product in a run, or what is planned for it."""

@@ -30,7 +30,7 @@ def statuses(
     found = []
     for name, decision in steps.items():
         notes = [
-            f"parts of {held_input} that it is made of are held back"
+            f"parts of {held_input} that it depends on are held back"
             for held_input in held_inputs.get(name, ())
         ]
         notes += map(str, mixtures.get(name, ()))

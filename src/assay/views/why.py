@@ -33,8 +33,8 @@ from assay.views.words.numbers import day, memory
 from assay.views.words.results import lines
 
 _RUNGS = (
-    (Held, "can what it is made of be used?"),
-    (Maybe, "is it known what it would be made of?"),
+    (Held, "can its inputs be used?"),
+    (Maybe, "are its inputs known?"),
     (Build, "was it built from this code and these inputs?"),
     (Check, "was that judged under today's rules?"),
     (Blocked, "did it pass?"),

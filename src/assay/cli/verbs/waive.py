@@ -95,6 +95,6 @@ def _print(view: WaiverView, effect: str, as_json: bool) -> None:
     if as_json:
         return print_json(view)
     click.echo(clean(f"  {view.id}  {view.product}  {view.rule}  until {view.until}"))
-    click.echo(clean(f"    waives {view.tolerates}: other rows, or more, are held back as ever"))
+    click.echo(clean(f"    waives {view.tolerates}: other rows, or more, are held back"))
     click.echo(clean(f"    {effect}"))
     return None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from assay.facts import Status
 from assay.text import clean
-from assay.views.results import RuleView
+from assay.views.results import NO_ROW, RuleView
 from assay.views.words.numbers import count_of, number, row
 
 _MARKS = {Status.WARNING: "warning: ", Status.ERROR: "could not be judged: "}
@@ -49,7 +49,8 @@ def _news(rule: RuleView) -> str:
 
 def measure(rule: RuleView) -> str:
     """Return the measured value, or the number of failing rows, with what the rule allows."""
-    allows = f" ({rule.threshold})" if rule.threshold else ""
+    limit = "" if rule.threshold.endswith(NO_ROW) else rule.threshold
+    allows = f" ({limit})" if limit else ""
     if isinstance(rule.measured, int | float):
         count = rule.failing or 0
         worst = f", the worst of {count:,}" if count > 1 else ""
@@ -58,7 +59,7 @@ def measure(rule: RuleView) -> str:
         return f": {value}{worst}{allows}"
     if rule.failing is None:
         return ""
-    if rule.threshold and rule.parts:
+    if limit and rule.parts:
         part = rule.parts[0]
         share = f", {part.failing / part.rows:.2%} of it" if part.rows else ""
         return f": {count_of(part.failing, 'row')} in {part.part}{share}{allows}"
