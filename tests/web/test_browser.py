@@ -1,24 +1,47 @@
 """The pages in a real browser: what a person sees, without JavaScript, on a phone, with a screen reader."""
 
 import shutil
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from assay.catalog import shared_catalog
+from assay.declare.project import open_project
 from tests.conftest import Place
 from tests.web.conftest import serving
 
 NIGHT = "fixtures/nights/2011-12-09.at-0920.csv.gz"
 WHOLE = "fixtures/nights/2011-12-09.csv.gz"
+SIGNED = """
+from assay import sql_product
+
+sql_product("signed", "from shop.lines", owner="o", approval=["eva@shop.example"])
+"""
+HOSTILE = """
+from assay import Consumer, rule, source, sql_product
+
+name = "<script>alert(1)</script>\\"' onload=alert(1) <img src=//evil.example/x>" + "x" * 300
+raw = source.files("raw/*.csv", columns={"a": "varchar"}, owner=name)
+sql_product(
+    "p", "select a from raw", owner=name, purpose=name,
+    rules=[rule.sql(name, "select a from this", because=name, severity="warning")],
+    consumers=[Consumer(name=name, decides=name, contact=name)],
+)
+"""
 DROP = "fixtures/retail/2011-12-09.csv.gz"
 
 
-def violations(page) -> list[str]:
-    """Return what axe finds that breaks WCAG 2.2 AA."""
+def violations(page, scheme: str = "light") -> list[str]:
+    """Return what axe finds that breaks WCAG 2.2 AA; on a dark screen, only colours differ."""
     from axe_playwright_python.sync_playwright import Axe
 
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
+    only = {"type": "tag", "values": tags}
+    if scheme == "dark":
+        only = {"type": "rule", "values": ["color-contrast"]}
+    found = Axe().run(page, options={"runOnly": only})
     return [
         f"{each['id']}: {node['html'][:200]}"
         for each in found.response["violations"]
@@ -46,10 +69,93 @@ def test_every_kind_of_page_can_be_read_by_everybody(shop: Place, browser, schem
     # axe runs as a script of the page, which the policy of the pages forbids.
     context = browser.new_context(color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
-    for path in [*one_of_each.values(), site / "index.html", site / "incidents.html"]:
+    for path in [*one_of_each.values(), *site.glob("*.html")]:
         page.goto(path.as_uri())
-        assert violations(page) == [], path.name
+        assert violations(page, scheme) == [], path.name
     context.close()
+
+
+@pytest.mark.long
+def test_pages_that_are_made_when_asked_for_can_be_read_by_everybody(shop: Place, browser) -> None:
+    shop.write("products/more.py", SIGNED)
+    assert shop.run("materialize").code == 3
+    context = browser.new_context(bypass_csp=True)
+    page = context.new_page()
+    with serving(shop.root, "--allow", "approve,waive", "--user-header", "X-User") as served:
+        for path, seen in (
+            ("approvals", "Why version"),
+            ("product/more.signed", "Approve version"),
+            ("product/shop.revenue", "Let through what fails now"),
+            ("rows/shop.revenue", "30.5"),
+            ("columns/shop.revenue", "amount (aggregated)"),
+            ("diff/shop.revenue?before=published&after=held", "1 new"),
+            ("record/shop.revenue", "held back"),
+            ("product/nothing", "There is no such page."),
+        ):
+            page.goto(served.url + path)
+            assert seen in page.locator("main").inner_text(), path
+            assert violations(page) == [], path
+    context.close()
+
+
+@pytest.mark.long
+def test_hostile_names_are_text_and_fit_a_phone(place: Place, browser) -> None:
+    place.write("products/shop.py", HOSTILE)
+    place.write("raw/a.csv", "a\n<img src=x onerror=alert(1)>\n")
+    place.run("materialize")
+    page = browser.new_page(viewport={"width": 360, "height": 700})
+    happened: list[str] = []
+    page.on("dialog", lambda dialog: (happened.append(dialog.message), dialog.dismiss()))
+    with serving(place.root) as served:
+        page.route("**/*", lambda route: own(route, served.url, happened))
+        for path in ("", "products", "product/shop.p", "rows/shop.p", "source/shop.raw", "runs"):
+            page.goto(served.url + path)
+            page.wait_for_timeout(100)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        page.goto(served.url + "product/shop.p")
+        assert "<script>alert(1)</script>" in page.locator("main").inner_text()
+        page.get_by_role("link", name="<script>alert").first.click()
+        page.get_by_role("heading", name="<script>alert").wait_for()
+        page.goto("about:blank")
+    assert happened == []
+    page.close()
+
+
+@pytest.mark.long
+def test_a_page_says_that_a_run_is_under_way_and_that_it_has_ended(shop: Place, browser) -> None:
+    page = browser.new_page()
+    with serving(shop.root) as served:
+        page.goto(f"{served.url}product/shop.revenue")
+        with closing(shared_catalog(open_project(shop.root).config)) as catalog:
+            recorded, now = catalog.recorded(), datetime.now(UTC)
+            with catalog.runs.open(
+                "r1", "prod", now, {}, lambda *_: None, recorded=recorded, asked="materialize"
+            ):
+                page.get_by_role("status").get_by_text(
+                    "A run is under way: materialize."
+                ).wait_for()
+                page.goto(f"{served.url}runs")
+                assert "running" in page.locator("main").inner_text()
+                page.get_by_text("A run is under way").wait_for()
+            page.get_by_text("A run is under way").wait_for(state="hidden")
+        page.goto("about:blank")
+    page.close()
+
+
+@pytest.mark.long
+def test_pages_print_in_dark_ink_without_what_is_of_no_use_on_paper(shop: Place, browser) -> None:
+    page = browser.new_page(viewport={"width": 720, "height": 1000}, color_scheme="dark")
+    with serving(shop.root) as served:
+        page.goto(f"{served.url}product/shop.revenue")
+        dark = page.evaluate("getComputedStyle(document.documentElement).color")
+        page.emulate_media(media="print", color_scheme="dark")
+        printed = page.evaluate("getComputedStyle(document.documentElement).color")
+        assert (dark, printed) == ("rgb(230, 237, 243)", "rgb(27, 31, 36)")
+        assert not page.get_by_role("search").is_visible()
+        assert page.get_by_role("heading", name="Now").is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 720
+        page.goto("about:blank")
+    page.close()
 
 
 @pytest.mark.long
@@ -126,6 +232,15 @@ def test_the_night_of_the_example_as_the_cfo_sees_it(example: Place, browser) ->
     assert example.run("materialize", "--now", "2011-12-10T08:40:00").code == 0
     assert "You see Friday's figures (2011-12-09)." in sees("2011-12-10T09:00:00")
     page.close()
+
+
+def own(route, url: str, happened: list[str]) -> None:
+    """Let through what is asked of these pages, and keep what is asked of others."""
+    if route.request.url.startswith((url, "about:")):
+        route.continue_()
+    else:
+        happened.append(route.request.url)
+        route.abort()
 
 
 def consumer(root: Path) -> str:

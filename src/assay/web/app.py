@@ -73,7 +73,9 @@ class Server:
 
     def page(self, make: Make) -> Callable[[Request], Response]:
         """Return a handler that answers with a page, or says that there is none."""
-        return lambda request: self._answer(lambda look, catalog: make(look, catalog, request))
+        return lambda request: self._answer(
+            lambda look, catalog: make(look, catalog, request), path=_path(request)
+        )
 
     def evidence(self, request: Request) -> Response:
         """Answer with the evidence of a product, as an archive."""
@@ -83,7 +85,7 @@ class Server:
         except AssayError as error:
             return self._refused(error, f"evidence/{name}", 404)
         if file is None:
-            return self._answer(lambda look, catalog: None)
+            return self._answer(lambda look, catalog: None, path=_path(request))
         remove = BackgroundTask(shutil.rmtree, file.parent, ignore_errors=True)
         kind = "application/zip"
         return FileResponse(
@@ -94,7 +96,9 @@ class Server:
         """Do what a form asks for, and lead to the page of the product."""
         action, name = request.path_params["action"], request.path_params["name"]
         if action not in self._allows.actions:
-            return await run_in_threadpool(self._answer, lambda look, catalog: None)
+            return await run_in_threadpool(
+                lambda: self._answer(lambda look, catalog: None, path=_path(request))
+            )
         try:
             user, form = user_of(request, self._allows), await form_of(request)
             full = await run_in_threadpool(self._looks.acted, action, name, form, user)
@@ -111,20 +115,28 @@ class Server:
 
     def _refused(self, error: AssayError, path: str, status: int) -> Response:
         what, hint = error.what, error.hint or ""
-        return self._answer(lambda look, _: refused_page(what, hint, path), status)
+        return self._answer(lambda look, _: refused_page(what, hint, path), status, path=path)
 
-    def _answer(self, make: Callable[[Look, Catalog], Page | None], status: int = 200) -> Response:
+    def _answer(
+        self, make: Callable[[Look, Catalog], Page | None], status: int = 200, *, path: str
+    ) -> Response:
+        """Answer with a page; `path` is that of the address, for when there is none."""
         try:
             with self._looks.opened() as (look, catalog):
                 page = make(look, catalog)
                 if page is None:
-                    status, page = 404, missing_page("There is no such page.")
+                    status, page = 404, missing_page("There is no such page.", path)
                 html = rendered(page, look, self._links)
         except AssayError as error:
             text = clean(f"{error.what}\n{error.hint or ''}\n", keep_lines=True)
             code = 404 if isinstance(error, UsageError) else 503
             return Response(text, code, _HEADERS, media_type="text/plain; charset=utf-8")
         return Response(html.encode("utf-8", "backslashreplace"), status, _HEADERS, "text/html")
+
+
+def _path(request: Request) -> str:
+    """Return a path as deep as the address, from which relative links are seen."""
+    return "missing/page" if request.path_params else "missing"
 
 
 def static(request: Request) -> Response:

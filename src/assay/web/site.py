@@ -93,10 +93,10 @@ def domains(look: Look) -> list[str]:
     return sorted({each.domain for each in look.all_declared()})
 
 
-def missing_page(what: str) -> Page:
-    """Return the page for an address that leads nowhere."""
+def missing_page(what: str, path: str) -> Page:
+    """Return the page for an address that leads nowhere; its links are as seen from there."""
     return Page(
-        path="missing", title="Not found", template="error.html", values={"what": what, "hint": ""}
+        path=path, title="Not found", template="error.html", values={"what": what, "hint": ""}
     )
 
 
