@@ -38,7 +38,7 @@ def spent(place: Place) -> Place:
 
 def test_it_is_shown_everywhere(spent: Place) -> None:
     shown = "budget spent: 1 of 1 held back this month"
-    [status] = spent.run("status", "--json", *AT).json
+    [status, *_] = spent.run("status", "--json", *AT).json
     assert shown in status["because"]
     assert shown in spent.run("record", "days", *AT).out
     assert shown in spent.run("plan", *AT).err
@@ -50,7 +50,7 @@ def test_it_is_shown_everywhere(spent: Place) -> None:
         "1 of 1 held back this month",
     )
     assert "`products record sales.days`" in incident["to_do"]
-    [status] = spent.run("status", "--json", "--now", "2024-02-01T00:00").json
+    [status, *_] = spent.run("status", "--json", "--now", "2024-02-01T00:00").json
     assert "budget" not in status["because"], "another month has begun"
 
 

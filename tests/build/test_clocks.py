@@ -35,7 +35,8 @@ def touch(place: Place, name: str, written: str) -> Path:
 
 
 def as_of(place: Place, now: str) -> dict[str, str | None]:
-    return {s["product"]: s["as_of"] for s in place.run("status", "--json", "--now", now).json}
+    told = [s for s in place.run("status", "--json", "--now", now).json if "result" in s]
+    return {s["product"]: s["as_of"] for s in told}
 
 
 def arrivals(place: Place) -> list[tuple[str, str, str]]:

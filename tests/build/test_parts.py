@@ -1360,7 +1360,7 @@ def test_ls_says_what_products_are_split_by(shop: Place) -> None:
         "daily = ",
         "split = sql_product('split', 'select 1 as k', owner='o', partition_by='k')\ndaily = ",
     )
-    told = {t["product"]: t["parts"] for t in shop.run("ls", "--json").json}
+    told = {t["product"]: t["parts"] for t in shop.run("ls", "--json").json if "reads" in t}
     assert told == {
         "shop.lines": "by day",
         "shop.daily": "by day",

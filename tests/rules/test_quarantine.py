@@ -60,7 +60,7 @@ def test_when_nothing_breaks_a_rule_the_quarantine_is_empty(place: Place) -> Non
     assert place.query("from p__quarantine") == []
     assert (
         place.run("ls", "--json")
-        .json[-1]["purpose"]
+        .json[-2]["purpose"]
         .startswith("The rows of sales.p that broke a rule")
     )
 
