@@ -425,6 +425,7 @@ class Source(Struct, frozen=True, kw_only=True):
     - `event_time`: the column with the business time of a row; '' for none.
     - `namings`: the columns that not all files have, or not by this name, by the day of the file.
     - `optional`: the columns that a file may lack.
+    - `sensitive`: regular expressions of the columns whose values are never shown.
     - `layouts`: how some files differ; each file has the first that fits.
     - `dated`: the placeholder that says the day of a file, and its grain; None without one.
     - `freshness`: until when new data is promised.
@@ -448,6 +449,7 @@ class Source(Struct, frozen=True, kw_only=True):
     event_time: str = ""
     namings: tuple[Naming, ...] = ()
     optional: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
     layouts: tuple[Layout, ...] = ()
     dated: Partition | None = None
     freshness: Freshness | None = None

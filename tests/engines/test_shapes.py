@@ -260,7 +260,10 @@ MISTAKES = {
         'Column("bigint", since="2021-02-01", was="z")',
     ): "are both 'z' in files before",
     ('"in/{day:date}.csv"', 'Column("bigint", since="2021-02-01", was="day")'): "placeholder",
-    ('"in/{day:date}.csv"', 'Column("bigint", optional=1)'): "optional= is True or False",
+    (
+        '"in/{day:date}.csv"',
+        'Column("bigint", optional=1)',
+    ): "optional= and sensitive= are True or False",
 }
 
 

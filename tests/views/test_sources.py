@@ -172,3 +172,45 @@ def test_history_lists_what_runs_read(desk: Place) -> None:
     )
     assert first["changed"] == "2 files added"
     assert "1 file added, 1 file replaced" in desk.run("history", "visits").out
+
+
+MARKED = """
+from assay import Column
+people = source.files("in/{day:date}.csv", columns={"id": "bigint", "email": Column("varchar", sensitive=True)},
+    owner="desk@shop.example"%s)
+sql_product("renamed", "select id, upper(email) as contact, day from people", owner="o",
+    rules=[rule.check("no 3", "id <> 3")])
+"""
+
+
+@pytest.mark.parametrize("about", ["", ", rules=[rule.check('no 2', 'id <> 2')]"])
+def test_what_a_source_marks_as_sensitive_is_shown_by_nothing(desk: Place, about: str) -> None:
+    desk.write("products/sales.py", MARKED % about, header=True)
+    told = desk.run("materialize")
+    assert told.code == 3
+    said = [told.out, told.err, desk.recorded()]
+    for arguments in (
+        ["show", "people"],
+        ["show", "people", "--held"],
+        ["show", "renamed", "--held"],
+        ["why", "renamed"],
+        ["suggest", "people"],
+        ["show", "renamed", "--held", "--failures", "no 3"],
+        ["materialize", "--json"],
+    ):
+        ran = desk.run(*arguments)
+        said += [ran.out, ran.err]
+    assert "home.example" not in "".join(said).lower()
+    columns = {c["name"]: c for c in desk.run("describe", "people", "--json").json["columns"]}
+    assert (columns["email"]["sensitive"], columns["id"]["sensitive"]) == (True, False)
+
+
+def test_a_value_that_is_not_as_declared_is_not_quoted_if_sensitive(desk: Place) -> None:
+    text = MARKED.replace('Column("varchar", s', 'Column("bigint", s').replace(
+        "upper(email)", "email"
+    )
+    desk.write("products/sales.py", text % "", header=True)
+    ran = desk.run("materialize")
+    assert ran.code == 1
+    assert "column 'email' should be BIGINT" in ran.out
+    assert "home.example" not in ran.out + ran.err

@@ -272,7 +272,7 @@ def _secrets(inputs: Inputs, product: Product) -> tuple[Secrets, ...]:
         return ()
     secrets = []
     for marked in _with_upstream(graph, product):
-        if not marked.contract.sensitive:
+        if not (marked.contract.sensitive or graph.sensitive(marked.files)):
             continue
         with suppress(BuildError, StoreError):  # not published, or its files are lost
             version = inputs.version(marked.name)

@@ -1,5 +1,6 @@
 """Columns of sources as they are declared: a type, what values mean, and how they are written."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,7 @@ class Column(Struct, frozen=True, eq=False):
     `format` is how days or times are written, as strptime has it. Files have the column from the
     day `since` to the day `until`, or, before `since`, by the name `was`; the day of a file is in
     its path. A file may lack an `optional` column. Where a file does not have it, it is null.
+    Values of a `sensitive` column are never shown, also of products that have it from the source.
     """
 
     type: Any
@@ -41,6 +43,7 @@ class Column(Struct, frozen=True, eq=False):
     until: Any = ""
     was: str = ""
     optional: bool = False
+    sensitive: bool = False
 
 
 class Columns(Struct, frozen=True):
@@ -48,12 +51,14 @@ class Columns(Struct, frozen=True):
 
     - `formats`: how days or times are written.
     - `changing`: the columns that not all files have, or not by one name.
+    - `sensitive`: patterns of the columns whose values are never shown.
     """
 
     columns: tuple[model.Column, ...]
     formats: Mapping[str, str]
     changing: Mapping[str, Column]
     optional: tuple[str, ...]
+    sensitive: tuple[str, ...]
 
 
 def read_columns(name: str, declared: Mapping[str, Any], where: Where, names: Names) -> Columns:
@@ -65,6 +70,7 @@ def read_columns(name: str, declared: Mapping[str, Any], where: Where, names: Na
         message = f"{name}: the columns {listed} differ by case alone: they are one to SQL"
         names.report(message, where, "Declare one of them.")
     columns, formats, changing, optional = [], dict[str, str](), dict[str, Column](), []
+    sensitive: list[str] = []
     for column, given in declared.items():
         wanted = _given(given)
         if wrong := _wrong_arguments(wanted):
@@ -86,14 +92,17 @@ def read_columns(name: str, declared: Mapping[str, Any], where: Where, names: Na
             changing[str(column)] = wanted
         if wanted.optional:
             optional.append(str(column))
-    return Columns(tuple(columns), formats, changing, tuple(optional))
+        if wanted.sensitive:
+            sensitive.append(re.escape(str(column)))
+    return Columns(tuple(columns), formats, changing, tuple(optional), tuple(sensitive))
 
 
 def _wrong_arguments(column: Column) -> str:
     """Return what is wrong with the types of the arguments of a Column; '' for nothing."""
     if not is_text(column.description) or not is_text(column.format) or not is_text(column.was):
         return "description=, format= and was= are texts"
-    return "" if isinstance(column.optional, bool) else "optional= is True or False"
+    are_flags = isinstance(column.optional, bool) and isinstance(column.sensitive, bool)
+    return "" if are_flags else "optional= and sensitive= are True or False"
 
 
 def _given(given: Any) -> Column:

@@ -85,6 +85,7 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
         event_time=declared.event_time,
         namings=namings,
         optional=read.optional,
+        sensitive=read.sensitive,
         layouts=layouts,
         dated=dated_by(path) if namings or layouts else None,
     )

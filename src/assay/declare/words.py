@@ -581,8 +581,8 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
         columns (mapping of str): the type of each column to read, of SQL ("bigint", "decimal(18,
             2)") or Polars (`pl.Int64`); a pair of the type and a description; or `Column(type,
             description=..., format="%d.%m.%Y", since="2021-01-15", until=..., was="old name",
-            optional=True)`. Columns are read by name; other columns of the files are ignored. A
-            name that is twice in a header is declared as "x" and "x_1".
+            optional=True, sensitive=True)`. Columns are read by name; other columns of the files
+            are ignored. A name that is twice in a header is declared as "x" and "x_1".
         name (str): the name of the source; by default the module-level name that it is bound to.
         domain (str): the first part of the full name; by default the module or folder of the
             declaration.

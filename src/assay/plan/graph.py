@@ -73,16 +73,21 @@ class Graph(Struct, frozen=True, dict=True):
         return ()
 
     def sensitive(self, name: str) -> frozenset[str]:
-        """Return the patterns of columns whose values must not be shown, of a product with its inputs."""
+        """Return the patterns of columns whose values must not be shown, of a product or source by name."""
         return self._sensitive.get(name, frozenset())
 
     def sensitive_in_source(self, name: str) -> frozenset[str]:
         """Return the patterns of columns of a source that are sensitive in it, or downstream."""
         return self.sensitive(name).union(*map(self.sensitive, self.downstream(name)))
 
+    @property
+    def sensitive_sources(self) -> dict[str, frozenset[str]]:
+        """The patterns of columns that sources themselves declare as sensitive, by source."""
+        return {name: frozenset(s.sensitive) for name, s in self.sources.items() if s.sensitive}
+
     @cached_property
     def _sensitive(self) -> Mapping[str, frozenset[str]]:
-        patterns_of: dict[str, frozenset[str]] = {}
+        patterns_of = self.sensitive_sources
         for name in self.order:
             if patterns := sensitive_in(self.products[name], patterns_of):
                 patterns_of[name] = patterns

@@ -71,7 +71,8 @@ def described(graph: Graph, name: str, published: Version | None) -> Description
     view = _product(product, published, used_by)
     if files := graph.sources.get(product.files):
         promise = str(files.freshness or "")
-        return replace(view, files=files.pattern, freshness=promise, reads=())
+        columns = _columns(product.contract.columns, product.contract.key, graph.sensitive(name))
+        return replace(view, files=files.pattern, freshness=promise, reads=(), columns=columns)
     return view
 
 
@@ -88,7 +89,7 @@ def _source(source: Source, used_by: tuple[str, ...]) -> DescriptionView:
         files=source.pattern,
         access=source.access,
         version="",
-        columns=_columns([*source.columns, *source.path_columns], (), ()),
+        columns=_columns([*source.columns, *source.path_columns], (), source.sensitive),
         rules=(),
         consumers=(),
         reads=(),

@@ -311,6 +311,7 @@ CASES = [
     Case(Source, "dialect", source(dialect=Dialect(separator=";")), B, B),
     Case(Source, "namings", source(namings=(RENAMED,)), B, B),
     Case(Source, "optional", source(optional=("id",)), C, B),
+    Case(Source, "sensitive", source(sensitive=("id",)), B, L),
     Case(Source, "layouts", source(layouts=(Layout(until="2020-12-31"),)), B, B),
     Case(Dialect, "null_values", source(dialect=Dialect()), B, C),
     Case(Dialect, "separator", source(dialect=dialect(separator=";")), B, B),

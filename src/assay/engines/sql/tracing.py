@@ -37,7 +37,7 @@ _NULL_TESTS = {"OPERATOR_IS_NULL", "OPERATOR_IS_NOT_NULL"}
 
 def traced(graph: Graph) -> Graph:
     """Return the graph with `renamed` set: the names that queries give to sensitive values."""
-    products, patterns_of = dict(graph.products), dict[str, frozenset[str]]()
+    products, patterns_of = dict(graph.products), graph.sensitive_sources
     for name in graph.order:
         product = products[name]
         patterns = sensitive_in(product, patterns_of)

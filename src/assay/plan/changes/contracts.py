@@ -244,4 +244,6 @@ def _of_source(before: Source, now: Source, old: Revision, new: Revision) -> Ite
         # A type that holds less now takes less of those who deliver: it demands more.
         way = _OPPOSITE.get(move.way, move.way) if move.aspect == "type" else move.way
         yield replace(move, way=way, role=Role.ABOUT if move.role is Role.ABOUT else Role.DEMAND)
+    columns = {column.name for column in before.columns}
+    yield from _sensitive(columns, [secret(columns, s.sensitive) for s in (before, now)], {})
     yield from source_changes(before, now)

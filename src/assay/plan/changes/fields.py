@@ -77,6 +77,7 @@ COMPARED: Mapping[type, Mapping[str, str]] = {
         "dialect": "files",
         "namings": "files",
         "optional": "files",
+        "sensitive": "sensitive",
         "layouts": "files",
         "owner": "owner",
         "purpose": "purpose",
