@@ -1,11 +1,12 @@
 """Products that read `previous`: appended, merged by key, histories; forced, held back, restored, lost."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Place
+from tests.conftest import ROOT, Place
 
 DECLARED = """
 from assay import history_of
@@ -173,6 +174,15 @@ def test_an_environment_goes_on_from_its_parent(shop: Place) -> None:
     assert done["sales.added"]["result"] == "unchanged", "the step was taken there"
 
 
+def test_what_moved_meanwhile_is_not_replaced_by_what_was_built_on_less(shop: Place) -> None:
+    assert shop.run("env", "create", "try").code == 0
+    night(shop, (3, 30), arguments=["added", "--env", "try"])
+    night(shop, (4, 40), arguments=["added"])
+    ran = shop.run("promote", "--from", "try", "added")
+    assert (ran.code, "has moved in prod meanwhile" in ran.out + ran.err) == (2, True), ran.out
+    assert rows(shop, "added") == [(1, 10), (2, 20), (4, 40)]
+
+
 def lose(shop: Place, name: str) -> None:
     for part in shop.parts(f"sales.{name}").values():
         file = shop.root / ".products/store" / part.path
@@ -230,8 +240,10 @@ def all_of_it(numbers: pl.DataFrame, previous: {handover}):
 
 
 def test_it_is_checked_and_traced_without_data(shop: Place) -> None:
-    ran = shop.run("check", "--json")
-    assert ran.code == 0, ran.out
+    ran = shop.run("check")
+    assert (ran.code, "0 errors, 0 warnings" in ran.out) == (0, True), ran.out
+    shop.edit("products/sales.py", 'unique = ["k"]', "strict = True")
+    assert shop.run("check").out.count("its contract has no key (unique)") == 3
     flows = shop.run("lineage", "added.x").out
     assert "sales.today.x" in flows
     assert "before" not in flows
@@ -389,3 +401,24 @@ def test_what_has_no_parts_yet_is_not_left_behind(days: Place) -> None:
     assert "published as a whole, so its parts have no `previous`" in done["sales.merged"]["error"]
     assert days.materialize("merged", "--from-start")["sales.merged"]["result"] == "published"
     assert by_day(days) == [(1, 3, 30), (2, 2, 20)]
+
+
+# -------------------------------------------------------------------------------------------- docs
+
+
+def test_the_examples_of_the_docs(place: Place) -> None:
+    text = (ROOT / "docs/incremental.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    more = (
+        'customers = source.files("c.csv", columns={"customer_id": "bigint", "name": "varchar"})\n'
+    )
+    place.write("products/sales.py", "\n".join([blocks[0], blocks[1], more, blocks[2]]))
+    for day, shop in (("2024-01-01", "a"), ("2024-01-02", "b")):
+        place.write("drop/today.csv", f"day,shop,net\n{day},{shop},7\n")
+        place.write("c.csv", f"customer_id,name\n1,{shop}\n")
+        assert place.materialize()[""]["exit_code"] == 0
+    for name in ("takings", "newest", "merged", "customer_history"):
+        assert place.query(f"select count(*) as n from {name}") == [{"n": 2}], name
+    [closed] = place.query("from customer_history where valid_to is not null")
+    assert closed["name"] == "a"
+    assert "0 errors, 0 warnings" in place.run("check").out

@@ -23,6 +23,12 @@ from assay.rules.without_data import against_contract
 
 _TOGETHER = 100  # queries that are planned in one go
 
+_NO_KEY = Problem(
+    what="it reads `previous`, and its contract has no key (unique): nothing would notice rows that"
+    " are added twice",
+    degree=Degree.DOUBTFUL,
+)
+
 # What traces the function of a product, given the columns of its inputs by name.
 Trace = Callable[[Product, Mapping[str, Sequence[Column]]], Traced]
 
@@ -106,6 +112,8 @@ class Bound:
             columns = tuple(exact.get(column.name, column) for column in columns)
         if asked:
             self.misfits += (_misfit(product, problem) for problem in code.problems)
+            if product.incremental and not product.contract.key:
+                self.misfits.append(_misfit(product, _NO_KEY))
             if code.flows.columns:
                 given = ((column.name, column.type) for column in code.flows.columns)
                 self.misfits += against_contract(product, given)

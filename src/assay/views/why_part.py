@@ -6,7 +6,7 @@ from enum import StrEnum
 from assay.decisions import AwaitApproval, Blocked, Decision, Held, InputState, UnusableInput
 from assay.errors import UsageError
 from assay.facts import Part, Version
-from assay.model import Product
+from assay.model import PREVIOUS, Product
 from assay.plan.graph import Graph
 from assay.plan.ladder import planned
 from assay.plan.observed import Facts, Observed
@@ -160,7 +160,11 @@ def _changed_inputs(spec: PartSpec | None, published: Part | None) -> tuple[str,
         return ()
     before = published.inputs
     return tuple(
-        sorted(alias for alias, digest in spec.inputs.items() if before.get(alias) != digest)
+        sorted(
+            alias
+            for alias, digest in spec.inputs.items()
+            if before.get(alias) != digest and alias != PREVIOUS
+        )
     )
 
 
