@@ -12,6 +12,7 @@ import pytest
 from assay.build import batches, tasks
 from assay.build.by_part import Batches
 from assay.engines import batches as engine_batches
+from assay.engines import calls as engine_calls
 from tests.conftest import Place, mostly_long
 
 SHOP = """
@@ -42,6 +43,23 @@ sql_product("monthly", "select strftime(day, '%Y-%m') as month, sum(n)::bigint a
 @product(owner="o", partition_by="day")
 def as_function(daily: pl.LazyFrame) -> pl.LazyFrame:
     return daily.select("day", pl.col("n") * 2)
+
+@product(**ON, rules=[rule.check("a total is no loss", "amount > 0")])
+def from_text(raw: pl.LazyFrame, codes: pl.DataFrame) -> pl.LazyFrame:
+    names = raw.join(codes.lazy(), on="code", how="left").with_columns(pl.col("code").cast(pl.Int8))
+    return names.group_by("day", "code", "name").agg(pl.col("amount").sum(), pl.col("share").sum().round(6))
+
+@product(**ON)
+def eager(lines: pl.DataFrame, extra: pl.LazyFrame) -> pl.DataFrame:
+    if (lines["id"] == 0).sum() > 1:
+        raise ValueError("an id is there twice")
+    day = pl.when(pl.col("id") == 13).then(pl.col("day").dt.offset_by("1d")).otherwise(pl.col("day"))
+    made = lines.select(day.alias("day"), "id").join(extra.collect(), on="id", how="semi")
+    return made.with_columns(odd=1) if lines.height == 3 and lines["amount"][0] > 8 else made
+
+@product(owner="o", each="raw")
+def figures(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw.select(pl.len().alias("n"), pl.col("amount").max().alias("top"), pl.col("code").unique().sort().implode())
 """
 NAMES = (
     "lines",
@@ -54,6 +72,9 @@ NAMES = (
     "counts",
     "monthly",
     "as_function",
+    "from_text",
+    "eager",
+    "figures",
 )
 FIRST = date(2024, 1, 20)
 
@@ -132,7 +153,7 @@ def outcome(place: Place) -> dict:
     return {"said": same(said), "parts": parts}
 
 
-@pytest.mark.parametrize("seed", mostly_long(range(12)))
+@pytest.mark.parametrize("seed", mostly_long(range(8)))
 def test_many_at_a_time_is_the_same_as_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
@@ -300,3 +321,104 @@ def test_what_was_left_of_a_failed_batch_is_removed(tmp_path: Path) -> None:
     place.write("data/2024-01-25.csv", "id,x\n5,1\n")
     assert place.materialize()["shop.lines"]["parts"] == {"built": 15, "of": 20}
     assert tasks.MANY > 8
+
+
+# ---------------------------------------------------------------------------------- functions
+
+CALLS = """
+import polars as pl
+from pathlib import Path
+from assay import product, source
+raw = source.files("data/{{day:date}}.csv", columns={{"id": "bigint", "x": "bigint"}})
+
+@product(owner="o", partition_by="day", {about})
+def lines(raw: {handed}){returned}:
+    rows = raw.lazy().collect()
+    with Path("calls.txt").open("a") as out:
+        out.write(f"{{rows['id'][0]}}\\n")
+    if rows["x"][0] < 0:
+        raise ValueError("x is negative")
+    return {result}
+"""
+
+
+def calling(
+    root: Path, result: str = "rows", about: str = "", handed: str = "pl.LazyFrame"
+) -> Place:
+    place = shop(root)
+    text = CALLS.format(about=about, handed=handed, returned="", result=result)
+    place.write("products/shop.py", text)
+    return place
+
+
+def called(place: Place) -> list[str]:
+    file = place.root / "calls.txt"
+    lines = file.read_text().split()
+    file.unlink()
+    return sorted(lines, key=int)
+
+
+ALL = [str(number) for number in range(20)]
+
+
+@pytest.mark.parametrize("result", ["rows", "rows.lazy()", "rows.to_arrow()"])
+def test_a_function_is_called_once_a_part_and_what_it_returns_shares_a_file(
+    tmp_path: Path, result: str
+) -> None:
+    place = calling(tmp_path, result)
+    told = place.materialize()
+    assert told["shop.lines"]["parts"] == {"built": 20, "of": 20}
+    assert called(place) == ALL
+    assert len(files(place)) == 1
+    assert place.query("select id from lines where day = '2024-01-25'") == [{"id": 5}]
+
+
+def test_only_the_part_whose_call_fails_is_called_again(tmp_path: Path) -> None:
+    place = calling(tmp_path, about="on_failed_part='hold_part'")
+    place.write("data/2024-01-25.csv", "id,x\n5,-1\n")
+    ran = place.run("materialize")
+    assert "ValueError: x is negative" in ran.out + ran.err
+    assert called(place) == sorted([*ALL, "5"], key=int)
+    assert (len(place.parts("shop.lines")), len(files(place))) == (19, 1)
+
+
+def test_what_calls_returned_is_written_before_it_takes_long_or_much_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_FEWEST", 4)
+    monkeypatch.setattr(batches, "_CALLING", -1.0)
+    place = calling(tmp_path)
+    assert place.materialize()[""]["exit_code"] == 0
+    assert called(place) == ALL
+    assert len(files(place)) == 20, "each call takes too long: what is built is recorded"
+    monkeypatch.setattr(batches, "_CALLING", 60.0)
+    monkeypatch.setattr(engine_calls, "_MOST_HELD", 40)
+    place.edit("products/shop.py", "return rows", "return rows.head(1)")
+    assert place.materialize()[""]["exit_code"] == 0
+    assert called(place) == ALL
+    assert 1 < len(files(place)) < 20
+
+
+@pytest.mark.parametrize(
+    ("about", "handed", "result"),
+    [
+        ("isolate=True", "pl.LazyFrame", "rows"),
+        ("timeout='60s'", "pl.LazyFrame", "rows"),
+        ("", "duckdb.DuckDBPyRelation", "raw"),
+        (
+            "",
+            "pl.LazyFrame",
+            "rows.with_columns(t=pl.from_epoch('id').dt.replace_time_zone('Europe/Rome'))",
+        ),
+    ],
+)
+def test_functions_whose_results_cannot_share_a_file_are_called_one_by_one(
+    tmp_path: Path, about: str, handed: str, result: str
+) -> None:
+    place = calling(tmp_path, result, about, handed)
+    if "duckdb" in handed:
+        place.edit("products/shop.py", "import polars", "import duckdb\nimport polars")
+        place.edit("products/shop.py", "raw.lazy().collect()", "raw.pl()")
+    assert place.materialize()[""]["exit_code"] == 0
+    assert {*called(place)} == {*ALL}
+    assert len(files(place)) == 20

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 from assay.build.asides import Asides, set_aside
-from assay.build.batches import Batches, PartToBuild
+from assay.build.batches import Batch, Batches, PartToBuild
 from assay.build.building import BuildOrder, BuildTools, Built, combined
 from assay.build.substitutes import without_unbuilt_parts
 from assay.build.workers import Make
@@ -71,8 +71,10 @@ def _existing_parts(
             if not batches.is_batch(group):
                 _build_singly(tools, order, group, existing, errors)
             elif (built := _build_batch(tools, order, batches, group)) is not None:
-                existing |= built
-                remaining += [[part] for part in reversed(group) if part.spec.key not in built]
+                existing |= built.parts
+                later = {part.spec.key for group in built.later for part in group}
+                alone = [p for p in group if p.spec.key not in built.parts.keys() | later]
+                remaining += [*reversed(built.later), *([part] for part in reversed(alone))]
             else:
                 middle = len(group) // 2
                 remaining += [group[middle:], group[:middle]]
@@ -81,8 +83,8 @@ def _existing_parts(
 
 def _build_batch(
     tools: BuildTools, order: BuildOrder, batches: Batches, group: Sequence[PartToBuild]
-) -> dict[str, Part] | None:
-    """Build parts together, and return them; None if that failed for any of them."""
+) -> Batch | None:
+    """Build parts together, and return the batch; None if that failed for any of them."""
     try:
         built = batches.build(group)
     except Exception as error:
@@ -90,7 +92,7 @@ def _build_batch(
         if tools.workers.stopping.is_set() or (is_of_the_machine(error) and not lacks_memory):
             raise
         return None
-    for part in built.values():
+    for part in built.parts.values():
         tools.recorder.part_built(order.product.name, part)
     return built
 

@@ -12,8 +12,8 @@ from assay.engines.sql.batching import PART, Batched, order_counts
 from assay.engines.tables import InputFiles, PartRows, StoredTable
 from assay.engines.types import casts, check_names
 
-_ROWS = 16_384  # of a row group: a reader of one part skips the others
-_COPY = f"{COPY.removesuffix(')')}, row_group_size {_ROWS})"
+GROUP_ROWS = 16_384  # of a row group: a reader of one part skips the others
+_COPY = f"{COPY.removesuffix(')')}, row_group_size {GROUP_ROWS})"
 
 
 DomainInputs = tuple[Sequence[InputFiles], str]  # inputs, and the domain of the product

@@ -53,7 +53,7 @@ def make(
     if product.kind is Kind.QUARANTINE:
         engine.copy_tables([inputs[0].table], target)
         return measure(engine, target)
-    making = _Making(product, inputs, engine, target)
+    making = Making(product, inputs, engine, target)
     if recipe is None:
         with making.resources:
             types = making.run_query()
@@ -67,15 +67,24 @@ def make(
         return measure(engine, target, product.event_time, types)
 
 
-class _Making:
+class Making:
     """One product that is being built; a DuckDB bench is opened only if it is needed."""
 
     def __init__(
-        self, product: Product, inputs: Sequence[InputFiles], engine: duck.DuckDB, target: Path
+        self,
+        product: Product,
+        inputs: Sequence[InputFiles],
+        engine: duck.DuckDB,
+        target: Path,
+        *,
+        scans: Mapping[str, "pl.LazyFrame"] | None = None,
+        read: Mapping[Path, "pl.LazyFrame"] | None = None,
     ) -> None:
         self.product, self.engine, self.target = product, engine, target
         self.inputs = {files.alias: files for files in inputs}
         self.declared_types = {column.name: column.type for column in product.contract.columns}
+        # Inputs that were read already, by alias, and files of which inputs are some rows.
+        self.scans, self.read = scans or {}, read or {}
         self.resources = ExitStack()
 
     @property
@@ -124,8 +133,10 @@ class _Making:
         return files.paths[0]
 
     def _scan(self, files: InputFiles) -> "pl.LazyFrame":
+        if files.alias in self.scans:
+            return self.scans[files.alias]
         if files.source is None or files.source.format == "parquet":
-            return lazy.scan(files)
+            return lazy.scan(files, self.read)
         # DuckDB reads all text, so that a file has the same values for every product. The rows go
         # through a file, not through memory.
         copy = self._temporary_file(files.alias)
@@ -147,7 +158,7 @@ class _Making:
 
         if isinstance(result, duckdb.DuckDBPyRelation):
             return self._stage_relation(result)
-        if _is_arrow_table(result):
+        if is_arrow_table(result):
             result = pl.from_arrow(result)
         if isinstance(result, pl.DataFrame):
             result = result.lazy()
@@ -192,6 +203,7 @@ class _Making:
                 )
 
 
-def _is_arrow_table(result: Any) -> bool:
+def is_arrow_table(result: Any) -> bool:
+    """Return whether a value is a table of Arrow, without importing it."""
     kind = type(result)
     return kind.__module__.startswith("pyarrow") and kind.__name__ == "Table"

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def scan(files: InputFiles) -> "pl.LazyFrame":
-    """Return an input as a LazyFrame: a product as stored, a source of Parquet as declared."""
+def scan(files: InputFiles, read: "Mapping[Path, pl.LazyFrame] | None" = None) -> "pl.LazyFrame":
+    """Return an input as a LazyFrame: a product as stored, a source of Parquet as declared.
+
+    Files of which only some rows are read may have been `read` already.
+    """
     import polars as pl
 
     if files.empty:
         return pl.LazyFrame(schema={column.name: of_column(column) for column in files.empty})
     if files.source is None:
-        frame = parquet(files.table)
+        frame = parquet(files.table, read)
         exact = [pl.col(column.name).cast(of_column(column)) for column in files.declared]
         return frame.with_columns(exact) if exact else frame
     declared = {column.name: of_column(column) for column in files.source.columns}
@@ -92,8 +95,10 @@ def as_declared(file: Path, source: Source) -> "pl.LazyFrame":
     )
 
 
-def parquet(table: StoredTable) -> "pl.LazyFrame":
-    """Return a stored table as a LazyFrame, its files in order."""
+def parquet(
+    table: StoredTable, read: "Mapping[Path, pl.LazyFrame] | None" = None
+) -> "pl.LazyFrame":
+    """Return a stored table as a LazyFrame, its files in order; `read` as in `scan`."""
     import polars as pl
 
     frames = []
@@ -105,15 +110,20 @@ def parquet(table: StoredTable) -> "pl.LazyFrame":
     if plain_files := table.plain_files:
         frames.append(pl.scan_parquet(plain_files, glob=False, hive_partitioning=False))
     for file, ranges in table.cuts.items():
-        cut = pl.scan_parquet(file, glob=False, hive_partitioning=False)
+        cut = (read or {}).get(file)
+        if cut is None:
+            cut = pl.scan_parquet(file, glob=False, hive_partitioning=False)
         frames += [cut.slice(start, rows) for start, rows in ranges]
     return pl.concat(frames) if len(frames) > 1 else frames[0]
 
 
-def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> dict[str, str]:
+def stage(
+    frame: "pl.LazyFrame", target: Path, want: Mapping[str, str], *, group_rows: int | None = None
+) -> dict[str, str]:
     """Write a LazyFrame to one Parquet file (zstd), in the contract's types if casts are exact.
 
-    Returns each column's type as DuckDB spells it, or as Polars does where DuckDB has no such type.
+    `group_rows` is the number of rows of a row group, if not that of Polars. Returns each column's
+    type as DuckDB spells it, or as Polars does where DuckDB has no such type.
     """
     import polars as pl
 
@@ -132,6 +142,7 @@ def stage(frame: "pl.LazyFrame", target: Path, want: Mapping[str, str]) -> dict[
         target,
         compression="zstd",
         compression_level=1,
+        row_group_size=group_rows,
         statistics={"min": bounds, "max": bounds, "null_count": True},
     )
     return {
