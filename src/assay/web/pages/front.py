@@ -22,9 +22,10 @@ ON_A_PAGE = 100
 
 
 class Listed(View, frozen=True, kw_only=True):
-    """A product or source in a list."""
+    """A product or source in a list; `label` says which of both, of what is no plain product."""
 
     kind: str
+    label: str
     name: str
     purpose: str
     owner: str
@@ -80,6 +81,7 @@ def listed_as(look: Look, declared: Product | Source) -> Listed:
         missing = look.sources[declared.name].missing
         return Listed(
             kind="source",
+            label=_files_of(look, declared.name) or "source",
             name=declared.name,
             purpose=declared.purpose,
             owner=declared.owner,
@@ -91,6 +93,7 @@ def listed_as(look: Look, declared: Product | Source) -> Listed:
     status = look.statuses[declared.name]
     return Listed(
         kind="product",
+        label="source" if declared.files else "",
         name=declared.name,
         purpose=declared.purpose,
         owner=declared.owner,
@@ -99,6 +102,18 @@ def listed_as(look: Look, declared: Product | Source) -> Listed:
         as_of=_day(look, declared.name),
         promise=status.freshness,
     )
+
+
+def _files_of(look: Look, source: str) -> str:
+    """Return what a source is to one whose rows are stored; '' for any other."""
+    name = stored_as(look, source)
+    return f"files of {name}" if name else ""
+
+
+def stored_as(look: Look, source: str) -> str:
+    """Return the product that stores the rows of a source, where it is judged; '' for none."""
+    below = look.graph.below.get(source, ())
+    return next((name for name in below if look.graph.products[name].files == source), "")
 
 
 def _day(look: Look, name: str) -> str:

@@ -14,8 +14,8 @@ from assay.web.lineage import drawn
 from assay.web.links import place
 from assay.web.look import Look
 from assay.web.pages.columns import flow_values
-from assay.web.pages.front import listed_as, listing
-from assay.web.pages.product import PLOTTED, promise_days, rules_now
+from assay.web.pages.front import listed_as, listing, stored_as
+from assay.web.pages.product import PLOTTED, promise_days, rule_rows, rules_now
 from assay.web.plots import plotted
 from assay.web.rendering import Page
 
@@ -29,6 +29,7 @@ _FILES = 50  # files of a source that a page lists
 def source_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | None = None) -> Page:
     """Return the page of a source: where it comes from, what is there, who reads it."""
     source, state = look.graph.sources[name], look.sources[name]
+    stored = stored_as(look, name)
     view = source_view(source, state, look.reaches.get(name))
     return Page(
         path=place("source", name),
@@ -42,6 +43,10 @@ def source_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | None
             "promises": promise_days(look, catalog, name),
             "incidents": [incident for incident in look.incidents if incident.about == name],
             "readers": list(look.graph.below.get(name, ())),
+            "stored_as": stored,
+            "rules": rule_rows(look, catalog, look.graph.products[stored])[:_RULES]
+            if stored
+            else [],
             "drawing": drawn(look.graph, name),
             **flow_values(lineage, name),
         },

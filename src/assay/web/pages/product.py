@@ -45,8 +45,8 @@ _KINDS = {State.KEPT: "good", State.LATE: "warning", State.MISSED: "bad"}
 class RuleRow(View, frozen=True, kw_only=True):
     """A declared rule, its last result, and what was measured before.
 
-    `state` is that of the last version that it was checked on. `telling`: there is more to see than
-    that it passed.
+    `state` is that of the last version that it was checked on, or `failed` where it holds back.
+    `telling`: there is more to see than that it passed.
     """
 
     text: str
@@ -107,6 +107,8 @@ def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | Non
             "now": now_view(look, catalog, name),
             "causes": causes_of(look, catalog, name),
             "status": look.statuses[name],
+            "files": look.graph.sources.get(product.files),
+            "file_count": len(look.sources[product.files].files) if product.files else 0,
             "published": published,
             "pointer": pointer,
             "versions": versions,
@@ -148,15 +150,19 @@ def rules_now(look: Look, name: str) -> Sequence[RuleView]:
 
 def _row(rule: Rule, history: Sequence[RuleHistoryView], now: RuleView | None) -> RuleRow:
     last = history[-1] if history else None
+    fails = (
+        now is not None and now.holds_back
+    )  # perhaps in parts, which the last version is without
     tone = _TONES.get(last.status, Tone.NOTHING) if last else Tone.NOTHING
+    tone = Tone.BAD if fails else tone
     plot = plotted(rule, history)
     varies = len({result.value for result in history}) > 1
     return RuleRow(
         text=rule.text,
         severity=str(rule.severity),
         because=rule.because,
-        state=str(last.status) if last else "not checked yet",
-        measured=_measured(last) if last else "",
+        state="failed" if fails else str(last.status) if last else "not checked yet",
+        measured=_measured(now if now and fails else last),
         samples=now.samples if now else (),
         waived=now.waived if now else "",
         plot=plot if varies else None,
@@ -165,8 +171,8 @@ def _row(rule: Rule, history: Sequence[RuleHistoryView], now: RuleView | None) -
     )
 
 
-def _measured(last: RuleHistoryView) -> str:
-    if last.failing:
+def _measured(last: RuleHistoryView | RuleView | None) -> str:
+    if last and last.failing:
         of = f" of {last.rows:,}" if last.rows else ""
         return f"{last.failing:,}{of} rows fail."
     return ""
@@ -205,16 +211,16 @@ def part_days(look: Look, published: Version | None) -> Calendar | None:
             key=key,
             kind="bad" if key in held else "good",
             label=f"{key}: "
-            + ("held back" if key in held else f"{rows[key]:,} rows")
+            + ("held back" if key in held else count_of(rows[key], "row"))
             + (
-                f", readers have {rows[key]:,} rows of before"
+                f", readers have {count_of(rows[key], 'row')} of before"
                 if key in held and key in rows
                 else ""
             ),
         )
         for key in keys
     ]
-    said = f"{len(published.parts):,} parts, {len(held)} held back"
+    said = f"{count_of(len(published.parts), 'part')}, {len(held):,} held back"
     return by_month(marks, said)
 
 
