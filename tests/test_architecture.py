@@ -35,6 +35,7 @@ FLOORS = (
 LATE = {
     ("declare.project", "declare.reading"),
     ("build.execute", "build.run"),
+    ("cli.main", "cli.completion"),  # only when a shell asks
     # Only for projects with promises, or with something wrong.
     ("build.execute", "build.promises"),
     ("catalog.catalog", "catalog.codes"),

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from assay.cli.examples import shown
 from assay.declare.exits import allow_guard
 from assay.errors import AssayError, remedy
 from assay.signals import end_now, end_when_deaf, hearing, is_left_behind
@@ -76,6 +77,8 @@ VERBS = {
 }
 
 
+_COMPLETION = "_PRODUCTS_COMPLETE"  # set when a shell asks what completes a word
+
 # Commands of other tools, with the verb that does the same.
 _COMMANDS_ELSEWHERE = {
     "build": "`products materialize` builds what is stale, checks it, and publishes what passed.",
@@ -96,11 +99,24 @@ class _Group(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return verb_of(cmd_name) if cmd_name in VERBS else None
+        if cmd_name not in VERBS:
+            return None
+        command = verb_of(cmd_name)
+        if _COMPLETION in os.environ:
+            from assay.cli.completion import completed
+
+            completed(command)
+        command.epilog = command.epilog or shown(cmd_name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] == "help":
+            if not args[1:]:
+                click.echo(ctx.get_help())
+                ctx.exit()
+            args = [*args[1:], "--help"]
         if hint := _COMMANDS_ELSEWHERE.get(args[0]):
             ctx.fail(f"No such command {args[0]!r}. {hint}")
         if args[0] not in VERBS and not args[0].startswith("-"):
