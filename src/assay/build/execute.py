@@ -121,9 +121,10 @@ def _wait(workspace: Workspace, holders: Mapping[str, Holder], until: float) -> 
     try:
         while workspace.catalog.runs.holders(holders) and time.monotonic() < until:
             time.sleep(_POLL)
-            workspace.catalog.runs.recover(workspace.storage.remove)
     except KeyboardInterrupt:
         return False
+    # A run that was killed holds nothing, but has left files.
+    workspace.catalog.runs.recover(workspace.storage.remove)
     return True
 
 
