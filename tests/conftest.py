@@ -127,6 +127,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="it takes long: ASSAY_FAULTS=ci runs it"))
 
 
+EFFORT = os.environ.get("ASSAY_FAULTS", "")
+
+
+def effort(usual: int, ci: int, large: int) -> int:
+    """Return how many cases to try: `ci` with ASSAY_FAULTS=ci, `large` with ASSAY_FAULTS=large."""
+    return large if EFFORT == "large" else ci if EFFORT else usual
+
+
 def mostly_long(cases: Iterable, *kept: object) -> list:
     """Return cases as parameters: all but those that are kept are marked `long`."""
     cases = list(cases)

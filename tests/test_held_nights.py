@@ -1,6 +1,5 @@
 """Nights with bad parts: what is published is, part by part, the new part if it passed, else what readers had of it."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Place
+from tests.conftest import Place, effort
 
-LARGE = os.environ.get("ASSAY_FAULTS") == "large"
 DAYS = [str(date(2024, 1, 1) + timedelta(days=n)) for n in range(5)]
 BROKEN = "two"
 TOLERANCES = ("0", "1", '"50 %"')
@@ -161,7 +159,7 @@ changes = st.one_of(
 
 @pytest.mark.long
 @settings(
-    max_examples=150 if LARGE else 6,
+    max_examples=effort(6, 6, 150),
     deadline=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),

@@ -1,7 +1,6 @@
 """Nights lived through: a project in parts after any drops, edits and tidying up is what plain Python says it is."""
 
 import json
-import os
 import sqlite3
 import tempfile
 from collections import defaultdict
@@ -18,9 +17,8 @@ from hypothesis import strategies as st
 from assay.build import compact as compaction
 from assay.build import pack as packing
 from assay.build import tasks
-from tests.conftest import Place
+from tests.conftest import Place, effort
 
-LARGE = os.environ.get("ASSAY_FAULTS") == "large"
 DAYS = [date(2024, 1, 28) + timedelta(days=n) for n in range(7)]  # of two months
 SHOPS = ("a", "b")
 DECLARED = """
@@ -170,7 +168,7 @@ changes = st.one_of(
 
 @pytest.mark.usefixtures("few")
 @settings(
-    max_examples=60 if LARGE else 3,
+    max_examples=effort(3, 3, 60),
     deadline=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),

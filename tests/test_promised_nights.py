@@ -12,13 +12,13 @@ from itertools import pairwise
 import pytest
 
 from assay.catalog import open_catalog
-from tests.conftest import Place
+from tests.conftest import Place, effort
 from tests.server import Server
 
 pytestmark = pytest.mark.long
 
-STEPS = 40 if os.environ.get("ASSAY_FAULTS") else 12
-SEEDS = range(12 if os.environ.get("ASSAY_FAULTS") else 1)
+STEPS = effort(12, 40, 40)
+SEEDS = range(effort(1, 4, 12))
 DAY = timedelta(days=1)
 DROPS = """
 from assay import Freshness, source, sql_product

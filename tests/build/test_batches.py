@@ -13,7 +13,7 @@ from assay.build import batches, tasks
 from assay.build.by_part import Batches
 from assay.engines import batches as engine_batches
 from assay.engines import calls as engine_calls
-from tests.conftest import Place, mostly_long
+from tests.conftest import Place, effort, mostly_long
 
 SHOP = """
 import polars as pl
@@ -153,7 +153,7 @@ def outcome(place: Place) -> dict:
     return {"said": same(said), "parts": parts}
 
 
-@pytest.mark.parametrize("seed", mostly_long(range(8)))
+@pytest.mark.parametrize("seed", mostly_long(range(effort(4, 4, 20))))
 def test_many_at_a_time_is_the_same_as_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

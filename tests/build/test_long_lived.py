@@ -2,7 +2,6 @@
 
 import gc
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -14,10 +13,10 @@ import pytest
 from assay.build.execute import execute
 from assay.build.workspace import open_workspace
 from assay.plan.request import Request, RunOptions
-from tests.conftest import LONG, Place
+from tests.conftest import LONG, Place, effort
 
 ROUNDS, FIRST = (
-    (30 if os.environ.get("ASSAY_FAULTS") else 14),
+    effort(14, 20, 30),
     10,
 )  # what is alive after all rounds is compared with what is after the first
 EDIT_EVERY = 4  # rounds

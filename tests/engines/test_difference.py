@@ -1,7 +1,6 @@
 """What differs between two tables, beside an oracle in plain Python."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from assay.engines.difference import Difference, RowChange, comparing, repeated_key, totals
 from assay.engines.tables import StoredTable
 from assay.model import Column
+from tests.conftest import effort
 
 COLUMNS = (
     Column(name="k", type="INTEGER"),
@@ -53,7 +53,7 @@ def plain(row: Sequence[Any]) -> str:
     return repr(tuple(float(v) if i == 3 and v is not None else v for i, v in enumerate(row)))
 
 
-@settings(max_examples=60 if os.environ.get("ASSAY_FAULTS") else 15, deadline=None)
+@settings(max_examples=effort(15, 60, 60), deadline=None)
 @given(st.lists(VALUES, max_size=8), st.lists(VALUES, max_size=8))
 def test_rows_without_a_key_are_counted(
     tmp_path_factory: pytest.TempPathFactory, before: list[Row], after: list[Row]
@@ -78,7 +78,7 @@ def by_key(rows: list[Row]) -> dict[Any, Row]:
     return {row[0]: row for row in rows}
 
 
-@settings(max_examples=60 if os.environ.get("ASSAY_FAULTS") else 15, deadline=None)
+@settings(max_examples=effort(15, 60, 60), deadline=None)
 @given(st.lists(VALUES, max_size=8).map(by_key), st.lists(VALUES, max_size=8).map(by_key))
 def test_rows_with_a_key_are_matched(
     tmp_path_factory: pytest.TempPathFactory, before: dict[Any, Row], after: dict[Any, Row]

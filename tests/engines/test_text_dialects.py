@@ -23,6 +23,7 @@ from assay.engines.formats.inspect import inspect
 from assay.engines.tables import InputFiles, StoredTable
 from assay.errors import SourceFault
 from assay.model import Column, Dialect, Source, Where
+from tests.conftest import effort
 
 MESSY = {"n": "BIGINT", "x": "DECIMAL(18,2)", "d": "DATE", "t": "VARCHAR"}
 
@@ -571,7 +572,9 @@ def test_any_table_in_any_dialect(
 
 @pytest.mark.long
 @settings(
-    max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=effort(150, 150, 600),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
 )
 @given(rows=TABLE, how=DIALECTS)
 def test_many_tables_in_many_dialects(

@@ -1,6 +1,5 @@
 """Working days: tables of what is open, and the same day by day."""
 
-import os
 from datetime import date, timedelta
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from assay.model import WorkCalendar
 from assay.plan.calendars import MONDAY_TO_FRIDAY, DayOfMonth, Days, DaysUnknown, EachDay
 from assay.plan.window_text import On, covers_of, on_of, share_of, weekdays_of
+from tests.conftest import effort
 
 # The shop trades Sunday to Friday; it is closed for Christmas, and opens on one Saturday.
 SHOP = WorkCalendar(
@@ -21,7 +21,7 @@ SHOP = WorkCalendar(
     last=date(2012, 12, 31),
 )
 quickly = settings(
-    max_examples=200 if os.environ.get("ASSAY_FAULTS") else 40,
+    max_examples=effort(40, 200, 200),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

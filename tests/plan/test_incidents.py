@@ -1,6 +1,5 @@
 """One incident for each cause, opened, told and closed once, whatever happens in between."""
 
-import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -18,8 +17,8 @@ from assay.plan.digests import code_of
 from assay.plan.graph import Graph
 from assay.plan.incidents import Change, Ending, Incident, readers_of, steps
 from assay.plan.overload import together
+from tests.conftest import effort
 
-MORE = bool(os.environ.get("ASSAY_FAULTS"))
 NOW = datetime(2011, 12, 9, 8, tzinfo=UTC)
 DUE = datetime(2011, 12, 9, 7, tzinfo=UTC)
 CODE = code_of({"sql": "1"})
@@ -451,7 +450,7 @@ def _above(name: str) -> list[str]:
     return sorted({name, *DIAMOND.upstream(name)})
 
 
-@settings(max_examples=200 if MORE else 30, deadline=None)
+@settings(max_examples=effort(30, 200, 200), deadline=None)
 @given(st.lists(states(), min_size=1, max_size=8))
 def test_whatever_follows_whatever(sequence: list[Present]) -> None:
     story = Story(DIAMOND)

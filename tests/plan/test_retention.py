@@ -1,6 +1,5 @@
 """Which versions may go: a table of cases, and properties that hold of every history."""
 
-import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,10 +21,10 @@ from assay.plan.retention import (
     moves_to_forget,
     plan_retention,
 )
+from tests.conftest import effort
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-MORE = bool(os.environ.get("ASSAY_FAULTS"))
 
 
 def version(
@@ -218,7 +217,7 @@ def seen_at(moves: list[PointerMove], environment: str, last: int) -> dict[str, 
     }
 
 
-@settings(max_examples=100 if MORE else 40, deadline=None)
+@settings(max_examples=effort(40, 100, 100), deadline=None)
 @given(histories())
 def test_nothing_that_a_rule_keeps_goes(case: tuple[RetentionInput, KeepRule, datetime]) -> None:
     keeps_what_it_must(*case)
@@ -253,7 +252,7 @@ def keeps_what_it_must(made: RetentionInput, rule: KeepRule, now: datetime) -> N
     }
 
 
-@settings(max_examples=200 if MORE else 60, deadline=None)
+@settings(max_examples=effort(60, 200, 200), deadline=None)
 @given(histories())
 def test_the_past_is_told_exactly_since_it_is_told(
     case: tuple[RetentionInput, KeepRule, datetime],

@@ -1,6 +1,5 @@
 """When promises fall due and what they have to reach: tables, and the same minute by minute."""
 
-import os
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,9 +13,10 @@ from assay.plan.calendars import DaysUnknown
 from assay.plan.due_times import wrong_cron
 from assay.plan.windows import Promise, window_of
 from assay.times import local, utc_of
+from tests.conftest import effort
 
 quickly = settings(
-    max_examples=200 if os.environ.get("ASSAY_FAULTS") else 40,
+    max_examples=effort(40, 200, 200),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.build.test_long_lived import alive, edit
-from tests.conftest import Place
+from tests.conftest import Place, effort
 from tests.watch.world import World
 
 TIMEOUT = 3_000
-MANY = 10_000 if os.environ.get("ASSAY_FAULTS") == "large" else 200  # turns
+MANY = effort(100, 100, 10_000)  # turns
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("turns", "edits"), [(MANY, 20)])
+@pytest.mark.parametrize(("turns", "edits"), [(MANY, 10)])
 def test_turns_leave_nothing_behind(place: Place, turns: int, edits: int) -> None:
     """So many times, the definitions and the data are changed between two turns."""
     for day in (1, 2, 3):

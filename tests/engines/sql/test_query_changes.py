@@ -12,13 +12,14 @@ import pytest
 
 from assay.engines.sql.changes.expressions import identity
 from assay.engines.sql.changes.queries import FORMATTING_ONLY, query_changes
+from tests.conftest import effort
 from tests.engines import tpch
 
 sqlglot = pytest.importorskip("sqlglot")
 
 SEED = int(os.environ.get("ASSAY_SEED", "20"))
 QUERIES = tuple(re.sub("--[^\n]*", "", query).strip() for query in tpch.QUERIES)
-ROUNDS = 40 if os.environ.get("ASSAY_FAULTS") == "large" else 8  # of the 22 queries of TPC-H
+ROUNDS = effort(8, 8, 40)  # of the 22 queries of TPC-H
 
 JOINED = (
     "select o.day, sum(l.net) as revenue, count(*) as n from lines l"
