@@ -147,7 +147,7 @@ def _is_from_before(module: ModuleType) -> bool:
     if attributes.get(MARK, False):
         return True
     folders = () if attributes.get("__file__") else attributes.get("__path__", ())
-    return any(is_below(root, folder) for root in _roots for folder in folders)
+    return any(is_below(root, folder) for folder in folders for root in _roots)
 
 
 def _shadows(name: str, top: str) -> bool:
