@@ -122,17 +122,25 @@ Xs = pa.DataFrameSchema({"x": pa.Column(int)})
 sql_product("added", "from previous union all by name from numbers where x not in (select x from previous)",
     owner="o", contract=Xs)
 history = history_of("numbers", key="x", valid=("since", "until"), owner="o")
+sql_product("lines", "from previous union all by name from numbers", owner="o", contract=Xs, each="numbers")
 """
 
 
 def test_what_goes_on_from_a_published_version(place: Place) -> None:
     place.write("products/sales.py", GOES_ON, header=True)
     assert place.run("materialize").code == 0
-    place.numbers("b", 4)
-    assert place.run("materialize").code == 0
-    for name in ("added", "history"):
+    for number in (4, 5):
+        place.numbers("a", 1, 2, number)
+        place.numbers("b", 7)
+        assert place.run("materialize").code == 0
+    for name in ("added", "history", "lines"):
         evidence = shop.write(place, name, "--data", "--inputs")
-        first, before = evidence["versions"]
+        first = evidence["versions"][0]
+        [before] = [
+            v
+            for v in evidence["versions"]
+            if v["id"] == place.run("history", name, "--json").json[1]["version"]
+        ]
         inputs = {input["name"]: input["version"] for input in first["inputs"]}
         assert inputs[f"sales.{name}"] == before["id"]
         assert {source["name"] for source in evidence["sources"]} == {"sales.numbers"}
@@ -141,7 +149,8 @@ def test_what_goes_on_from_a_published_version(place: Place) -> None:
         ran = again(place)
         assert (ran.code, ran.json["outcome"][:4]) == (0, "same"), ran.out + ran.err
     with closing(sqlite3.connect(place.root / ".products/catalog.db")) as db:
-        [(path,)] = db.execute("select path from parts where product = 'sales.added' limit 1")
+        query = "select path from parts where product = 'sales.added' order by id"
+        _, (path,), _ = db.execute(query).fetchall()
     (place.root / ".products/store" / path).unlink()
     shop.write(place, "added")
     ran = again(place)

@@ -115,6 +115,8 @@ def test_other_code_takes_the_last_step_again(shop: Place) -> None:
     )
     assert shop.materialize("added")["sales.added"]["result"] == "published"
     assert rows(shop, "added") == [(1, 10), (2, 20), (3, 31)]
+    [planned] = shop.run("plan", "-s", "added", "--from-start", "--json").json
+    assert planned["reasons"] == ["from the start"]
     done = shop.materialize("added", "--from-start")
     assert done["sales.added"]["reasons"] == ["from the start"]
     assert rows(shop, "added") == [(3, 31)]

@@ -20,6 +20,7 @@ from assay.views.words.results import lines
 @click.command("plan")
 @options(SELECT, EXCLUDE, ENV, NOW, JSON)
 @click.option("--force", is_flag=True, help="Show what `materialize --force` would do.")
+@click.option("--from-start", is_flag=True, help="Show what `materialize --from-start` would do.")
 def verb(
     select: Sequence[str],
     exclude: Sequence[str],
@@ -27,11 +28,12 @@ def verb(
     now: datetime | None,
     as_json: bool,
     force: bool,
+    from_start: bool,
 ) -> None:
     """Show what `materialize` would do, and why. Changes nothing."""
     with opened(env, now) as workspace:
         observed = workspace.observe()
-        request = selected(workspace, observed, select, exclude, force=force)
+        request = selected(workspace, observed, select, exclude, force=force, from_start=from_start)
         steps = plan(workspace.graph, observed, request).steps
         reaches = as_of(workspace.graph, observed)
         views = ProductViews(workspace.graph, observed.facts, reaches, observed.now)
