@@ -81,6 +81,7 @@ TO_SCHEMA_3 = [
                 "notices",
                 "codes",
                 "texts",
+                "undeclared_columns",
             ]
         )
     ),

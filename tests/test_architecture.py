@@ -49,6 +49,8 @@ LATE = {
     ("cli.verbs.materialize", "build.budgets"),
     ("config", "budgets"),
     ("views.statuses", "build.budgets"),
+    # Only where files have columns that are not declared.
+    ("views.statuses", "build.appeared"),
     ("catalog.catalog", "catalog.promises"),
     ("cli.opening", "views.promises"),
     # Only where something is held back, or restated.

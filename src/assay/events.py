@@ -7,7 +7,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from assay.decisions import AwaitApproval, Blocked, Decision, Held, Keep, Publish, Reason
-from assay.facts import Release, Version
+from assay.facts import Release, UndeclaredColumn, Version
 
 PART_NOTE = "It was making part "  # begins the line of an error message that names the part
 
@@ -72,6 +72,8 @@ class Result(Struct, frozen=True, kw_only=True):
       parts.
     - `undeclared`: what its code read that is not an input: paths of files, and `$NAME` for
       environment variables.
+    - `undeclared_columns`: columns that appeared in the files of sources that it reads, and that
+      these do not declare; told with one product of a run.
     - `unbuilt`: the parts that could not be built and are held back, each with the failure.
     - `partial_version`: the version that was built without these parts; None when all could be
       built.
@@ -85,6 +87,7 @@ class Result(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     parts_built: tuple[int, int] | None = None
     undeclared: tuple[str, ...] = ()
+    undeclared_columns: tuple[UndeclaredColumn, ...] = ()
     unbuilt: Mapping[str, Failed] = field(default_factory=dict)
     partial_version: Version | None = None
 

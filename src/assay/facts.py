@@ -429,6 +429,20 @@ class Listing(Struct, frozen=True, kw_only=True):
     files: tuple[SourceFile, ...]
 
 
+class UndeclaredColumn(Struct, frozen=True, kw_only=True):
+    """A column that files of a source have and that the source does not declare.
+
+    `part` and `file` are the first that have it, `seen` is when that was first observed. Of the name
+    '', they are the first file that was inspected at all.
+    """
+
+    source: str
+    name: str
+    part: str
+    file: str
+    seen: datetime
+
+
 class Arrival(Struct, frozen=True, kw_only=True):
     """New content of a source, or of one of its parts.
 

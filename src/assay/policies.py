@@ -7,7 +7,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 # Evaluated by `plan.policies`; `logic_drift` by comparing with another revision; `budget` when
-# something is waived or restated.
+# something is waived or restated; `undeclared_columns` when files are read.
 POLICIES = (
     "owner",
     "purpose",
@@ -20,6 +20,7 @@ POLICIES = (
     "expired_waivers",
     "logic_drift",
     "budget",
+    "undeclared_columns",
 )
 SEVERITIES = ("error", "warning", "off")
 _FUNCTION = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*"  # compiled only where it is needed

@@ -32,6 +32,7 @@ from assay.facts import (
     SourceState,
     Status,
     TotalChange,
+    UndeclaredColumn,
     Verdict,
     Version,
 )
@@ -432,6 +433,23 @@ def test_what_was_read_is_remembered(catalog: Catalog) -> None:
     assert facts.files("s0") is None, "only the last few of a source are kept"
 
 
+def test_undeclared_columns_are_known_by_the_first_file_that_has_them(catalog: Catalog) -> None:
+    def column(name: str, file: str, seen: datetime = NOW) -> UndeclaredColumn:
+        return UndeclaredColumn(source="s", name=name, part=file, file=file, seen=seen)
+
+    later = NOW + timedelta(days=1)
+    given = [column("x", "b"), column("y", "b"), column("x", "a", later), column("y", "c", later)]
+    for each in given:
+        catalog.sources.add_inspected([], [("r", each)])
+    assert catalog.undeclared.any()
+    assert catalog.undeclared.of({"s": "r"}) == [column("x", "a"), column("y", "b")]
+    assert catalog.undeclared.of({"s": "other", "t": "r"}) == []
+    catalog.undeclared.forget({"s": "r"})
+    assert len(catalog.undeclared.of({"s": "r"})) == 2
+    catalog.undeclared.forget({"s": "other"})
+    assert catalog.undeclared.of({"s": "r"}) == [] and not catalog.undeclared.any()
+
+
 def test_arrivals_are_kept_the_newest_last(catalog: Catalog) -> None:
     def arrival(source: str, n: int) -> Arrival:
         at = NOW + timedelta(days=n)
@@ -536,6 +554,7 @@ def test_which_waivers_were_used_is_kept_by_environment(opened: Callable[..., Ca
         "alter table restatements drop column approved_by",
         "drop table environments",
         "drop table bases",
+        "drop table undeclared_columns",
         "alter table pointers drop column first_at",
         "alter table parts drop column aside",
         "alter table parts drop column rows_in",
@@ -638,7 +657,9 @@ def full(catalog: Catalog) -> None:
         [Arrival(source="s", part="ü", at=NOW, seen=NOW)],
         seen=NOW,
     )
-    catalog.sources.add_inspected([("d", "reading", NOW)])
+    column = UndeclaredColumn(source="s", name="", part="b", file="b.csv", seen=NOW)
+    columns = [column, replace(column, name="x"), replace(column, part="a", file="a.csv")]
+    catalog.sources.add_inspected([("d", "reading", NOW)], [("reading", c) for c in columns])
 
 
 def everything(catalog: Catalog) -> dict[str, list]:
@@ -692,6 +713,7 @@ def test_a_catalog_is_copied_to_another_database_and_back(
         "windows": 0,
         "promises": 0,
         "arrivals": 1,
+        "undeclared_columns": 2,
         "incidents": 0,
         "notices": 0,
         "codes": 1,

@@ -68,8 +68,9 @@ def declare(place: Place, more: str = "") -> None:
 
 
 def visits(place: Place, day: int, *customers: str) -> None:
-    rows = [f"{number},{customer}" for number, customer in enumerate(customers)]
-    place.write(f"visits/2024-01-{day:02}.csv", "\n".join(["id,customer", *rows]) + "\n")
+    more = ",desk" if day > 1 else ""  # a column that appears
+    rows = [f"{number},{customer}{',d' * bool(more)}" for number, customer in enumerate(customers)]
+    place.write(f"visits/2024-01-{day:02}.csv", "\n".join([f"id,customer{more}", *rows]) + "\n")
 
 
 class Recorder:

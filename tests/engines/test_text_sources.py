@@ -379,8 +379,9 @@ def test_a_file_is_looked_through_once(place: Place, monkeypatch: pytest.MonkeyP
     """Whatever reads it, and in whatever run, until it, or how it is declared, changes."""
     seen: list[str] = []
 
-    def inspect(files, paths, engine, until):
+    def inspect(files, paths, engine, until, undeclared):
         seen.extend(path.name for path in paths)
+        undeclared[()] = [*paths]
         return dict.fromkeys(paths)
 
     monkeypatch.setattr("assay.build.inspector.inspect", inspect)

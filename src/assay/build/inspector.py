@@ -1,10 +1,11 @@
 """Inspects source files before they are read; a file that passed is not inspected again."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
+from assay.build.appeared import first_columns, raise_undeclared
 from assay.build.recorder import Recorder
 from assay.build.workers import Workers
 from assay.catalog import Catalog
@@ -12,7 +13,7 @@ from assay.engines.formats.copies import is_copied_by_need
 from assay.engines.formats.faults import Faults
 from assay.engines.formats.inspect import inspect
 from assay.engines.formats.shapes import by_shape
-from assay.engines.tables import InputFiles
+from assay.engines.tables import InputFiles, Undeclared
 from assay.plan.graph import Graph
 from assay.times import AHEAD, in_utc
 
@@ -20,7 +21,8 @@ from assay.times import AHEAD, in_utc
 class Inspector:
     """Inspects the files of sources that products read, if they are not recorded as inspected.
 
-    Events that are later than a day from `now` do not count. Any thread may use it.
+    Events that are later than a day from `now` do not count. `levels` say what follows from columns
+    that a source does not declare (see `build.appeared`). Any thread may use it.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class Inspector:
         *,
         workers: Workers,
         recorder: Recorder,
+        levels: Mapping[str, str],
         now: datetime,
     ) -> None:
         names = {name for product in products for name in graph.products[product].reads}
@@ -39,6 +42,7 @@ class Inspector:
             reading: catalog.sources.inspected(reading) for reading in sorted(readings)
         }
         self.workers, self.recorder, self.until = workers, recorder, now + AHEAD
+        self.graph, self.levels, self.now = graph, levels, now
         # One thread inspects the files of a source, the others wait for it.
         self._locks = {reading: Lock() for reading in readings}
 
@@ -67,14 +71,22 @@ class Inspector:
     def _inspect_alike(self, files: InputFiles, inspected_as: str) -> None:
         inspected = self.inspected[inspected_as]
         # The same content may be as declared for one day alone.
-        shape = f" {files.shape.key}" if files.shape else ""
+        assert files.source is not None
+        is_strict = self.levels.get(files.source.name) == "error"
+        shape = f" {files.shape.key if files.shape else ''}{' strict' * is_strict}".rstrip()
         new = [file for file in files.observed if f"{file.digest}{shape}" not in inspected]
         if new:
             paths = {Path(files.root, file.path): f"{file.digest}{shape}" for file in new}
-            events = inspect(files, [*paths], self.workers.engine, until=self.until)
+            others: Undeclared = {}
+            engine = self.workers.engine
+            events = inspect(files, [*paths], engine, until=self.until, undeclared=others)
+            if is_strict:
+                raise_undeclared(files, others)
             of_content = {paths[path]: event for path, event in events.items()}
             # The next run makes its own copy of a file that was found to need one.
             needy = {paths[path] for path in events if is_copied_by_need(files, path)}
             lasting = {digest: at for digest, at in of_content.items() if digest not in needy}
-            self.recorder.inspected(inspected_as, lasting)
+            undeclared = first_columns(files, others, self.now)
+            reading = self.graph.sources[files.source.name].reading
+            self.recorder.inspected(inspected_as, lasting, [(reading, each) for each in undeclared])
             inspected |= of_content

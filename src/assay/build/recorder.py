@@ -13,7 +13,7 @@ from assay.build.workers import Workers
 from assay.build.workspace import Workspace
 from assay.catalog import Catalog
 from assay.decisions import Restate
-from assay.facts import Part, Status, Verdict, Version
+from assay.facts import Part, Status, UndeclaredColumn, Verdict, Version
 from assay.plan.restatements import RestatedRows, Restatement
 from assay.rules.news import with_news
 from assay.rules.verdict import JudgedVersion
@@ -53,6 +53,7 @@ class Recorder:
         self.shares_files: set[str] = set()  # products whose many small parts share files
         self._built: SimpleQueue[tuple[str, Part]] = SimpleQueue()
         self._inspected: SimpleQueue[tuple[str, str, datetime | None]] = SimpleQueue()
+        self._undeclared: SimpleQueue[tuple[str, UndeclaredColumn]] = SimpleQueue()
         self._parts: dict[str, dict[_Place, Part]] = {}  # recorded, by product and place as built
         self._pending: list[Version | JudgedVersion] = []
         self._seconds = 0.0
@@ -61,11 +62,19 @@ class Recorder:
         """Add a part that was built. Any thread may call this."""
         self._built.put((product, part))
 
-    def inspected(self, inspected_as: str, events: Mapping[str, datetime | None]) -> None:
+    def inspected(
+        self,
+        inspected_as: str,
+        events: Mapping[str, datetime | None],
+        undeclared: Iterable[tuple[str, UndeclaredColumn]] = (),
+    ) -> None:
         """Add source files that are as declared, by digest, each with its last event time.
 
-        Any thread may call this.
+        `undeclared` are columns of these files, each after the reading of its source. Any thread
+        may call this.
         """
+        for each in undeclared:
+            self._undeclared.put(each)
         for digest, event in events.items():
             self._inspected.put((digest, inspected_as, event))
 
@@ -184,8 +193,10 @@ class Recorder:
             self.flush()
 
     def _record_inspected(self) -> None:
-        inspected = []
+        inspected, undeclared = [], []
         while not self._inspected.empty():
             inspected.append(self._inspected.get())
-        if inspected:
-            self.catalog.sources.add_inspected(inspected)
+        while not self._undeclared.empty():  # put before the files that have them
+            undeclared.append(self._undeclared.get())
+        if inspected or undeclared:
+            self.catalog.sources.add_inspected(inspected, undeclared)

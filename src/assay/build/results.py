@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
+from assay.build.appeared import Appeared
 from assay.build.undeclared import Undeclared
 from assay.decisions import AwaitApproval, Blocked, Keep, Publish, Reason
 from assay.events import End, Failed, Result, held_parts
-from assay.facts import RunSummary, Version
+from assay.facts import RunSummary, UndeclaredColumn, Version
 from assay.rules.verdict import JudgedVersion
 
 _NAMED = 20  # products of each result that are recorded with a run by name
@@ -46,9 +48,9 @@ class ProductWork(Struct):
 class Results:
     """The work of a run by product, and the results of the products that have settled."""
 
-    def __init__(self, products: Iterable[str], undeclared: Undeclared) -> None:
+    def __init__(self, products: Iterable[str], undeclared: Undeclared, appeared: Appeared) -> None:
         self.work = {name: ProductWork() for name in products}
-        self.undeclared = undeclared
+        self.undeclared, self.appeared = undeclared, appeared
         self.results: dict[str, Result] = {}
 
     def __getitem__(self, product: str) -> ProductWork:
@@ -56,7 +58,10 @@ class Results:
 
     def add(self, ends: Mapping[str, End]) -> tuple[Result, ...]:
         """Note the ends of products; return their results."""
-        results = tuple(self._result(name, end) for name, end in ends.items())
+        results = tuple(
+            replace(self._result(name, end), undeclared_columns=self._columns(name))
+            for name, end in ends.items()
+        )
         self.results |= {result.product: result for result in results}
         return results
 
@@ -81,6 +86,12 @@ class Results:
             counts=counts,
             names={k: tuple(sorted(v)[:_NAMED]) for k, v in names.items() if k != "unchanged"},
         )
+
+    def _columns(self, name: str) -> tuple[UndeclaredColumn, ...]:
+        """Return the undeclared columns that appeared in sources of a product that was built."""
+        if not self.work[name].built:
+            return ()
+        return self.appeared.take(self.appeared.graph.products[name].reads)
 
     def _result(self, name: str, end: End) -> Result:
         work = self.work[name]

@@ -86,7 +86,7 @@ class Run:
             facts=facts,
             run=self.id,
         )
-        self.results = Results(plan.steps, self.tasks.undeclared)
+        self.results = Results(plan.steps, self.tasks.undeclared, self.tasks.appeared)
         self.publisher = Publisher(workspace, graph, self.observed.facts, self.id)
         self.retries = RetryQueue(time.monotonic)
         self.forced = set(request.forced)

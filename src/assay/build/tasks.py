@@ -7,6 +7,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from assay.build.appeared import Appeared, levels_of
 from assay.build.building import BuildOrder, BuildTools, Built
 from assay.build.by_part import build_parts
 from assay.build.definitions import Definitions
@@ -63,12 +64,15 @@ class Tasks:
         self.undeclared = Undeclared(config, observed)
         self.workers = Workers(run=run, inputs=self.inputs, timer=time.monotonic)
         self.recorder = Recorder(workspace, facts, self.workers)
+        levels = levels_of(graph, config.policy)
+        self.appeared = Appeared(workspace.catalog, graph, levels, observed.now)
         inspector = Inspector(
             workspace.catalog,
             graph,
             products,
             workers=self.workers,
             recorder=self.recorder,
+            levels=levels,
             now=observed.now,
         )
         self.costs: dict[str, BuildCost] = {}  # of what may be built, when it was last built

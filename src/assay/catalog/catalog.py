@@ -13,6 +13,7 @@ from assay.catalog.rows import RESTATED, WAIVER, restated_row, stamp, to_json, w
 from assay.catalog.runs import Runs
 from assay.catalog.sources import SourceFiles
 from assay.catalog.transactions import Transactions
+from assay.catalog.undeclared import UndeclaredColumns
 from assay.catalog.writes import add_findings, add_parts, add_verdicts, add_versions, publish
 from assay.catalog.writes import relocate as relocate_parts
 from assay.facts import Move, Part, PartFindings, Release, Verdict, Version
@@ -33,8 +34,8 @@ CLOCKS_DIFFER = timedelta(minutes=5)  # tolerated between machines that share a 
 class Catalog(CatalogReads):
     """Immutable facts, written in one transaction each.
 
-    Its parts are `runs`, `sources`, `arrivals`, `approvals`, `codes`, `environments`, `incidents`
-    and `promises`.
+    Its parts are `runs`, `sources`, `arrivals`, `approvals`, `codes`, `environments`, `incidents`,
+    `promises` and `undeclared`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -44,6 +45,7 @@ class Catalog(CatalogReads):
         self.runs = Runs(self._transactions)
         self.sources = SourceFiles(self._transactions)
         self.arrivals = Arrivals(self._transactions)
+        self.undeclared = UndeclaredColumns(self._transactions)
 
     @cached_property
     def approvals(self) -> "Approvals":

@@ -20,7 +20,7 @@ def _creating(*names: str) -> list[str]:
 
 
 IN_ORDER = {"verdicts", "listings"}  # tables whose rows are ordered by `rowid`
-SCHEMA_VERSION = 16
+SCHEMA_VERSION = 17
 # One entry per step up: MIGRATIONS[3] holds the statements that turn schema 3 into schema 4.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     3: [*_creating("claims"), "alter table parts add column modified bigint not null default 0"],
@@ -80,6 +80,7 @@ MIGRATIONS: Mapping[int, Sequence[str]] = {
         "alter table parts add column aside bigint",
         "alter table parts add column rows_in bigint",
     ],
+    16: [*_creating("undeclared_columns")],
 }
 
 

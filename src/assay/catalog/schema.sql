@@ -297,6 +297,18 @@ create table arrivals (
   primary key (source, part, at)
 );
 
+-- Columns that files of a source have and that it does not declare, and the first file that has each; of the name '',
+-- the first file that was inspected.
+create table undeclared_columns (
+  source  text not null,
+  reading text not null,                  -- digest of how the files were read
+  name    text not null,
+  part    text not null,
+  file    text not null,
+  seen    text not null,                  -- when it was first observed
+  primary key (source, reading, name)
+);
+
 -- What people are told about: one incident for each cause, from when it was noticed until it ended.
 create table incidents (
   id          integer primary key,

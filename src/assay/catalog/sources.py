@@ -7,7 +7,8 @@ from assay.catalog.arrivals import add_arrivals
 from assay.catalog.database import Writer, rows_in
 from assay.catalog.rows import decoded, event_or_none, files_of, moment_or_none, stamp
 from assay.catalog.transactions import Transactions
-from assay.facts import Arrival, Listing, SourceFile, SourceState
+from assay.catalog.undeclared import add_undeclared
+from assay.facts import Arrival, Listing, SourceFile, SourceState, UndeclaredColumn
 from assay.jsonform import encode
 
 _LISTINGS = 5  # stored per source
@@ -120,13 +121,25 @@ class SourceFiles:
                         return event_or_none(text)
         return None
 
-    def add_inspected(self, files: Sequence[tuple[str, str, datetime | None]]) -> None:
-        """Record that files are as declared: digest, `inspected_as` and last event of each."""
+    def add_inspected(
+        self,
+        files: Sequence[tuple[str, str, datetime | None]],
+        undeclared: Sequence[tuple[str, UndeclaredColumn]] = (),
+    ) -> None:
+        """Record that files are as declared: digest, `inspected_as` and last event of each.
+
+        `undeclared` are the columns of these files that are not declared, each after its reading.
+        """
         query = (
             "insert into inspected (digest, reading, event) values (?, ?, ?) on conflict do nothing"
         )
         rows = [(digest, reading, _event_text(event)) for digest, reading, event in files]
-        self._write(lambda writer: writer.many(query, rows))
+
+        def add(writer: Writer) -> None:
+            writer.many(query, rows)
+            add_undeclared(writer, undeclared)
+
+        self._write(add)
 
 
 def _event_text(at: datetime | None) -> str | None:

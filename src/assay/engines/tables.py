@@ -89,6 +89,18 @@ class Shape(Struct, frozen=True):
     absent: tuple[str, ...] = ()
 
 
+class TextTable(Struct, frozen=True):
+    """SQL that reads text files of a source, and the names in their headers that it does not declare."""
+
+    sql: str
+    files: list[Path]
+    undeclared: tuple[str, ...] = ()
+
+
+# Columns of files that their source does not declare, each list with the files that have it.
+Undeclared = dict[tuple[str, ...], list[Path]]
+
+
 class InputFiles(Struct, frozen=True, kw_only=True):
     """One input as files: `alias` is its name in the product's code.
 

@@ -70,6 +70,7 @@ def tidy(workspace: Workspace, rule: KeepRule, *, dry: bool = False) -> Tidied:
     removed, waiting = sweep(catalog, storage, files, now=now, dry=dry)
     sources = forget_sources(catalog, workspace.graph.sources.keys(), dry=dry)
     if not dry:
+        catalog.undeclared.forget({n: s.reading for n, s in workspace.graph.sources.items()})
         catalog.database.shrink()
     return Tidied(
         dropped=[

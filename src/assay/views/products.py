@@ -34,7 +34,7 @@ from assay.events import (
     WaitsForMemory,
     held_parts,
 )
-from assay.facts import RuleResult, Status, Verdict, Version
+from assay.facts import RuleResult, Status, UndeclaredColumn, Verdict, Version
 from assay.model import PREVIOUS, THIS, Product, Rule, Severity
 from assay.plan.as_of import AsOf
 from assay.plan.calendars import DaysUnknown
@@ -72,6 +72,7 @@ from assay.views.results import (
     RetryingView,
     RuleView,
     UnchangedView,
+    UndeclaredColumnView,
     UnfinishedView,
     WaitingView,
 )
@@ -94,6 +95,16 @@ _KINDS: Mapping[type, ResultKind] = {
     UnfinishedView: ResultKind.UNFINISHED,
     BusyView: ResultKind.BUSY,
 }
+
+
+def undeclared_column(column: UndeclaredColumn) -> UndeclaredColumnView:
+    """Return the view of a column that its source does not declare."""
+    return UndeclaredColumnView(
+        source=column.source.removesuffix("__files"),
+        column=column.name,
+        part=column.part,
+        file=column.file,
+    )
 
 
 class ProductViews(Struct, frozen=True):
@@ -133,6 +144,7 @@ class ProductViews(Struct, frozen=True):
                 else None
             ),
             undeclared=result.undeclared,
+            undeclared_columns=tuple(map(undeclared_column, result.undeclared_columns)),
             built=result.built,
             judged=result.judged,
             seconds=result.seconds,

@@ -19,11 +19,12 @@ from assay.engines.quoting import identifier, literal
 from assay.engines.tables import InputFiles
 from assay.engines.types import DECIMAL, INTEGERS
 from assay.errors import BuildError, SourceFault, UsageError
-from assay.facts import Version, short
+from assay.facts import UndeclaredColumn, Version, short
 from assay.plan.graph import Graph
 from assay.sensitive import PERSONAL, personal
 from assay.sensitive import secret as secret_names
 from assay.views.type_code import nested_annotation
+from assay.views.undeclared_columns import commented, suggested_columns
 
 if TYPE_CHECKING:
     import duckdb
@@ -97,8 +98,13 @@ class Suggestion(Struct, frozen=True, kw_only=True):
     columns: tuple[Profile, ...] = field(default=())
 
 
-def suggestion(graph: Graph, inputs: Inputs, name: str) -> Suggestion:
-    """Return a contract for a source as it is now, or for the published version of a product."""
+def suggestion(
+    graph: Graph, inputs: Inputs, name: str, undeclared: Sequence[UndeclaredColumn] = ()
+) -> Suggestion:
+    """Return a contract for a source as it is now, or for the published version of a product.
+
+    `undeclared` are columns of the files of a source, whose declarations are appended as comments.
+    """
     product = graph.products.get(name)
     version = ""
     if product is not None:
@@ -116,7 +122,11 @@ def suggestion(graph: Graph, inputs: Inputs, name: str) -> Suggestion:
             sensitive = _sensitive(graph, name)
             if product is not None:
                 sensitive |= never_shown(inputs, product, files.table)
-            return suggest(files, version, sensitive, engine, _descriptions(graph, name))
+            found = suggest(files, version, sensitive, engine, _descriptions(graph, name))
+            if not files.source:
+                return found
+            more = commented(files.source, suggested_columns(files, undeclared, engine))
+            return replace(found, code=f"{found.code}{more}")
     except SourceFault as fault:
         raise BuildError(of_source(fault, graph)) from None
     finally:

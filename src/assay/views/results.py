@@ -331,12 +331,22 @@ class PartsBuilt(View, frozen=True, kw_only=True):
     of: int
 
 
+class UndeclaredColumnView(View, frozen=True, kw_only=True):
+    """A column that appeared in the files of a source that does not declare it, and where first."""
+
+    source: str
+    column: str
+    part: str
+    file: str
+
+
 class ResultView(PlanView, frozen=True, kw_only=True):
     """The result of a product in a run: the last decision, and what was done, in `seconds`."""
 
     failed_parts: tuple[FailedPart, ...] = ()
     parts: PartsBuilt | None = None
     undeclared: tuple[str, ...] = ()
+    undeclared_columns: tuple[UndeclaredColumnView, ...] = ()
     built: bool
     judged: bool
     seconds: float

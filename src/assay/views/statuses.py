@@ -8,8 +8,10 @@ from assay.decisions import Decision
 from assay.plan.as_of import as_of
 from assay.plan.observed import Observed
 from assay.views.freshness import FreshnessView, awaited_by, late_above
-from assay.views.products import ProductViews
+from assay.views.products import ProductViews, undeclared_column
+from assay.views.results import UndeclaredColumnView
 from assay.views.status import StatusView, status_of
+from assay.views.words.results import listed
 
 
 def statuses(
@@ -27,6 +29,7 @@ def statuses(
     late_inputs = late_above(graph, promises)
     unfinished = set(catalog.unfinished(environment))
     spent = spent_budgets(workspace)
+    new_columns = _new_columns(workspace)
     found = []
     for name, decision in steps.items():
         notes = [
@@ -35,6 +38,11 @@ def statuses(
         ]
         notes += map(str, mixtures.get(name, ()))
         notes += [spent[name]] if name in spent else []
+        notes += [
+            f"{read.removesuffix('__files')} does not declare {new_columns[read]}"
+            for read in dict.fromkeys(graph.products[name].reads)
+            if read in new_columns
+        ]
         status = status_of(
             graph.products[name],
             views.plan(name, decision),
@@ -48,6 +56,21 @@ def statuses(
         )
         found.append(status)
     return found
+
+
+def _new_columns(workspace: Workspace) -> Mapping[str, str]:
+    """Return the columns that appeared in files of sources that do not declare them, in words."""
+    if not workspace.catalog.undeclared.any():
+        return {}
+    from assay.build.appeared import appeared, levels_of  # most projects have none
+
+    graph = workspace.graph
+    levels = levels_of(graph, workspace.config.policy)
+    found: dict[str, list[UndeclaredColumnView]] = {}
+    names = [name for name in graph.sources if levels.get(name) != "off"]
+    for column in appeared(workspace.catalog, graph.sources, names):
+        found.setdefault(column.source, []).append(undeclared_column(column))
+    return {source: listed(columns) for source, columns in found.items()}
 
 
 def spent_budgets(workspace: Workspace) -> Mapping[str, str]:

@@ -19,7 +19,8 @@ def verb(name: str, env: str | None, as_json: bool) -> None:
         graph = workspace.graph
         full = graph.resolve(name, sources=True)
         inputs, _ = inputs_as_of_now(workspace, workspace.observe())
-        contract = suggestion(graph, inputs, full)
+        readings = {full: graph.sources[full].reading} if full in graph.sources else {}
+        contract = suggestion(graph, inputs, full, workspace.catalog.undeclared.of(readings))
     if as_json:
         return print_json(contract)
     click.echo(clean(contract.code, keep_lines=True))

@@ -11,7 +11,7 @@ from assay.engines.formats.faults import Faults, csv_rows, header_fault
 from assay.engines.formats.shapes import early
 from assay.engines.formats.unpacking import Damaged
 from assay.engines.quoting import identifier, literal, source_files
-from assay.engines.tables import InputFiles
+from assay.engines.tables import InputFiles, TextTable
 from assay.errors import SourceFault
 from assay.model import Column, Source
 
@@ -21,17 +21,20 @@ def select(files: InputFiles) -> str:
     return textual.select(files, texts(files, files.paths))
 
 
-def texts(files: InputFiles, paths: Sequence[Path]) -> dict[str, list[Path]]:
+def texts(files: InputFiles, paths: Sequence[Path]) -> list[TextTable]:
     """Return SQL that reads the declared columns as text, and `__file`, each with its files."""
     assert files.source is not None
-    tables = {}
+    known = {column.name for column in files.source.columns} | {*files.source.dialect.names, ""}
+    tables = []
     for is_copied, same in by_copy(files, paths):
         for names, group in by_header(files, same).items():
             reads = source_files(read_paths(files, group))
             path = path_of_copy(files) if is_copied else "__file"
             # A line end in quotes would else be taken for how lines end.
             ends = ", new_line = '\\n'" if is_copied else ""
-            tables[_texts(files.source, names, f"{reads}{ends}", path)] = group
+            sql = _texts(files.source, names, f"{reads}{ends}", path)
+            undeclared = tuple(dict.fromkeys(name for name in names if name not in known))
+            tables.append(TextTable(sql, group, undeclared))
     return tables
 
 

@@ -5,7 +5,7 @@ whole, before any query uses it.
 """
 
 import csv
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ from assay.engines.formats import csv as csvfiles
 from assay.engines.formats import jsonlines
 from assay.engines.formats import parquet as parquetfiles
 from assay.engines.formats.copies import copy_of, is_copied, read_paths
-from assay.engines.formats.events import event_column, event_of, last_event
+from assay.engines.formats.counting import Counts, counts_of
+from assay.engines.formats.events import event_column, event_of
 from assay.engines.formats.faults import (
     Faults,
     csv_fault,
@@ -29,11 +30,11 @@ from assay.engines.formats.faults import (
 from assay.engines.formats.nestedvalues import fields_there
 from assay.engines.formats.shapes import by_shape, early, faults_as_declared
 from assay.engines.formats.textfiles import Survey, survey
-from assay.engines.formats.textvalues import faulty, value
+from assay.engines.formats.textvalues import faulty
 from assay.engines.formats.unpacking import Damaged
 from assay.engines.nested import is_nested, tree_of
-from assay.engines.quoting import identifier, literal
-from assay.engines.tables import InputFiles
+from assay.engines.quoting import identifier
+from assay.engines.tables import InputFiles, TextTable, Undeclared
 from assay.errors import SourceFault, remedy
 from assay.model import Source
 
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
 _WRONG_TEXTS = (
     1000  # texts of a column that are searched for in a file, to find the line of the first
 )
-# DuckDB plans a query in a time that grows with the square of its aggregates: the wrong values of
-# very many columns are counted together.
-_MOST_SINGLY, _TOGETHER = 64, 16
 _ANY_TIME = datetime.max.replace(tzinfo=UTC)
 _NO_FAULT_OF_FILES = {
     "InterruptException",
@@ -62,7 +60,7 @@ class _Format(Struct, frozen=True):
     the first fault of a file.
     """
 
-    texts: Callable[[InputFiles, Sequence[Path]], dict[str, list[Path]]]
+    texts: Callable[[InputFiles, Sequence[Path]], list[TextTable]]
     rows: Callable[[Source, Path], int]
     fault: Callable[[InputFiles, Path, Mapping[str, Collection[str]]], SourceFault | None]
 
@@ -90,74 +88,77 @@ _FORMATS = {
 }
 
 
-class _Counts(Struct, frozen=True):
-    """What a query counts in one file: rows, those ill as a whole, and two numbers per column.
-
-    Those are `wrong`, its values that are not of the declared type (or those of columns that were
-    counted together with it), and `present`, its values that are not null. `event` is the last
-    event, in microseconds since 1970; `early` counts JSON objects with a key that they must not have.
-    """
-
-    rows: int = 0
-    ill: int = 0
-    event: int | None = None
-    early: int = 0
-    wrong: tuple[int, ...] = ()
-    present: tuple[int, ...] = ()
-
-
 def inspect(
-    files: InputFiles, paths: Sequence[Path], engine: DuckDB, *, until: datetime = _ANY_TIME
+    files: InputFiles,
+    paths: Sequence[Path],
+    engine: DuckDB,
+    *,
+    until: datetime = _ANY_TIME,
+    undeclared: Undeclared | None = None,
 ) -> Mapping[Path, datetime | None]:
     """Return the last event of each file that is not after a moment; text is read as a whole.
 
-    Raises SourceFault for the first file that is not as declared.
+    Columns that the source does not declare are added to `undeclared`. Raises SourceFault for the
+    first file that is not as declared.
     """
+    undeclared = {} if undeclared is None else undeclared
     faults, events = Faults(), dict[Path, datetime | None]()
     for alike in by_shape(files, paths):
         with faults.collecting(), faults_as_declared(alike):
-            events |= _inspect(alike, engine, until)
+            events |= _inspect(alike, engine, until, undeclared)
     faults.raise_any()
     return events
 
 
-def _inspect(files: InputFiles, engine: DuckDB, until: datetime) -> Mapping[Path, datetime | None]:
+def _inspect(
+    files: InputFiles, engine: DuckDB, until: datetime, undeclared: Undeclared
+) -> Mapping[Path, datetime | None]:
     """Return the last event of each file, all of one shape, as `inspect` does."""
     assert files.source is not None
     paths = files.paths
     if files.source.format == "parquet":
         with engine.cursor() as cursor:
-            return parquetfiles.inspect(files, paths, cursor, until)
+            return parquetfiles.inspect(files, paths, cursor, until, undeclared)
     faults, surveys, events = Faults(), dict[Path, Survey](), {}
     for file in paths:
         with faults.collecting():
             surveys[file] = _surveyed(files, file)
     tables, column = _tables(files, [*surveys], faults), event_column(files.source)
     looked = _Inspection(files=files, engine=engine, until=until, faults=faults, surveys=surveys)
+    for table in tables if files.source.format == "csv" else ():
+        undeclared.setdefault(table.undeclared, []).extend(table.files)
     for file, counts in _counted(looked, tables):
         with faults.collecting():
             _check(files, file, counts, surveys[file], engine)
             events[file] = event_of(counts.event, column) if column else None
+            if files.source.format != "csv":
+                undeclared.setdefault(_undeclared_keys(files, counts), []).append(file)
     faults.raise_any()
     return events
 
 
-def _tables(files: InputFiles, paths: Sequence[Path], faults: Faults) -> Mapping[str, list[Path]]:
-    """Return the tables of text (SQL) of files that have the declared columns.
+def _undeclared_keys(files: InputFiles, counts: "Counts") -> tuple[str, ...]:
+    """Return the keys of JSON objects that their source does not declare, sorted."""
+    assert files.source is not None
+    return tuple(sorted(counts.keys - {column.name for column in files.source.columns}))
+
+
+def _tables(files: InputFiles, paths: Sequence[Path], faults: Faults) -> list[TextTable]:
+    """Return the tables of text of files that have the declared columns.
 
     The faults of the others are kept.
     """
     assert files.source is not None
     texts = _FORMATS[files.source.format].texts
     try:
-        return texts(files, paths) if paths else {}
+        return texts(files, paths) if paths else []
     except SourceFault:
         good = []
         for file in paths:
             with faults.collecting():
                 texts(files, [file])
                 good.append(file)
-        return texts(files, good) if good else {}
+        return texts(files, good) if good else []
 
 
 def _surveyed(files: InputFiles, file: Path) -> Survey:
@@ -181,18 +182,17 @@ class _Inspection(Struct, frozen=True, kw_only=True):
     surveys: Mapping[Path, Survey]
 
 
-def _counted(
-    looked: _Inspection, tables: Mapping[str, list[Path]]
-) -> Iterator[tuple[Path, _Counts]]:
+def _counted(looked: _Inspection, tables: Iterable[TextTable]) -> Iterator[tuple[Path, Counts]]:
     """Yield the counts of each file; after an error, files are read one by one to name the faulty."""
     import duckdb
 
     files, source = looked.files, looked.files.source
     assert source is not None
     texts = _FORMATS[source.format].texts
-    for table, group in tables.items():
+    for table in tables:
+        group = table.files
         try:
-            by_file = _counts_of(files, table, looked.engine, looked.until)
+            by_file = counts_of(files, table.sql, looked.engine, looked.until)
         except duckdb.Error as error:
             if type(error).__name__ in _NO_FAULT_OF_FILES or remedy(error):
                 raise
@@ -209,47 +209,7 @@ def _counted(
                 yield from _counted(looked, texts(files, group))
             continue
         for file in group:
-            yield file, by_file.get(str(file), _Counts())
-
-
-def _counts_of(
-    files: InputFiles, table: str, engine: DuckDB, until: datetime
-) -> Mapping[str, _Counts]:
-    """Return the counts of each file of a table of text (SQL)."""
-    source = files.source
-    assert source is not None
-    columns = [
-        (faulty(c, identifier(c.name), source.dialect), identifier(c.name)) for c in source.columns
-    ]
-    ill = f"count(*) filter (where {jsonlines.ill('__line')})" if source.format != "csv" else "0"
-    early = "0"
-    if source.format != "csv" and files.shape and files.shape.absent:
-        names = ", ".join(map(literal, files.shape.absent))
-        early = f"count(*) filter (where list_has_any(json_keys(__line), [{names}]))"
-    event = "null"
-    if dated := event_column(source):
-        event = last_event(dated, value(dated, identifier(dated.name), source.dialect), until)
-    # What is present matters of lines with keys; of a CSV file, that every column is read.
-    together = _TOGETHER if source.format == "csv" and len(columns) > _MOST_SINGLY else 1
-    groups = [columns[at : at + together] for at in range(0, len(columns), together)]
-    wrong = [" or ".join(condition for condition, _ in group) for group in groups]
-    present = [f"count(coalesce({', '.join(name for _, name in group)}))" for group in groups]
-    counted = [f"count(*) filter (where {condition})" for condition in wrong]
-    selected = ", ".join(["__file", "count(*)", ill, event, early, *counted, *present])
-    with engine.cursor() as cursor:
-        rows = cursor.execute(f"select {selected} from {table} group by __file").fetchall()
-    middle = 5 + len(wrong)
-    return {
-        row[0]: _Counts(
-            row[1],
-            row[2],
-            row[3],
-            row[4],
-            tuple(count for count in row[5:middle] for _ in range(together)),
-            tuple(row[middle:] if together == 1 else ()),
-        )
-        for row in rows
-    }
+            yield file, by_file.get(str(file), Counts())
 
 
 def _unreadable(files: InputFiles, file: Path, error: "duckdb.Error") -> SourceFault:
@@ -264,9 +224,7 @@ def _unreadable(files: InputFiles, file: Path, error: "duckdb.Error") -> SourceF
     )
 
 
-def _check(
-    files: InputFiles, file: Path, counts: _Counts, surveyed: Survey, engine: DuckDB
-) -> None:
+def _check(files: InputFiles, file: Path, counts: Counts, surveyed: Survey, engine: DuckDB) -> None:
     """Raise SourceFault if the counts of a file show that it is not as declared."""
     source, name = files.source, files.path_of(file)
     assert source is not None
@@ -321,14 +279,14 @@ def _wrong_texts(
                 name = identifier(column.name)
                 text = "trim(__line)" if is_nested(column.type) else name
                 rows = cursor.execute(
-                    f"select distinct {text} from {table} "
+                    f"select distinct {text} from {table.sql} "
                     f"where {faulty(column, name, source.dialect)} limit {_WRONG_TEXTS}"
                 ).fetchall()
                 texts[column.name] = {row[0] for row in rows}
     return texts
 
 
-def _check_keys(files: InputFiles, file: Path, counts: _Counts, engine: DuckDB) -> None:
+def _check_keys(files: InputFiles, file: Path, counts: Counts, engine: DuckDB) -> None:
     """Raise SourceFault for a declared key that no line has; in all lines, it may be null."""
     source = files.source
     assert source is not None
@@ -352,7 +310,7 @@ def _early_key(files: InputFiles, file: Path, absent: Sequence[str], engine: Duc
 def _keys(files: InputFiles, file: Path, engine: DuckDB) -> set[str]:
     """Return the keys of the objects in a file."""
     [table] = jsonlines.texts(files, [file])
-    query = f"select distinct unnest(json_keys(__line)) from {table}"
+    query = f"select distinct unnest(json_keys(__line)) from {table.sql}"
     with engine.cursor() as cursor:
         return {row[0] for row in cursor.execute(query).fetchall()}
 
@@ -372,7 +330,7 @@ def _check_fields(files: InputFiles, file: Path, engine: DuckDB) -> None:
     [table] = jsonlines.texts(files, [file])
     seen = ", ".join(f"bool_or({wants}), bool_or({has})" for _, wants, has in fields)
     with engine.cursor() as cursor:
-        [row] = cursor.execute(f"select {seen} from {table}").fetchall()
+        [row] = cursor.execute(f"select {seen} from {table.sql}").fetchall()
     for (place, _, _), wanted, had in zip(fields, row[::2], row[1::2], strict=True):
         if wanted and not had:
             raise missing_field(source, files.path_of(file), place)

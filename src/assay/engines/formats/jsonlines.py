@@ -15,7 +15,7 @@ from assay.engines.formats.marks import MARK, unmarked
 from assay.engines.formats.textfiles import Lines
 from assay.engines.nested import is_nested
 from assay.engines.quoting import identifier, literal, source_files
-from assay.engines.tables import InputFiles
+from assay.engines.tables import InputFiles, TextTable
 from assay.engines.types import DECIMAL
 from assay.model import Column, Source
 
@@ -34,9 +34,7 @@ def select(files: InputFiles) -> str:
     return textual.select(files, texts(files, files.paths))
 
 
-def texts(
-    files: InputFiles, paths: Sequence[Path], *, literally: bool = False
-) -> dict[str, list[Path]]:
+def texts(files: InputFiles, paths: Sequence[Path], *, literally: bool = False) -> list[TextTable]:
     """Return SQL that reads the declared keys as text, `__file` and `__line`, with its files.
 
     `literally`: every number as it is written in the file, not only where another spelling would
@@ -55,7 +53,7 @@ def texts(
         f"(with __lines as ({lines}), __read as (select __file, __line, {keys} from __lines)"
         f" select __file, __line, {named} from __read)"
     )
-    return {table: list(paths)}
+    return [TextTable(table, list(paths))]
 
 
 def _lines(files: InputFiles, paths: Sequence[Path], is_copied: bool) -> str:

@@ -16,7 +16,7 @@ from assay.engines.formats.pathcolumns import by_path
 from assay.engines.formats.shapes import advice, early
 from assay.engines.nested import is_nested, tree_of, unfit
 from assay.engines.quoting import identifier, source_files
-from assay.engines.tables import InputFiles
+from assay.engines.tables import InputFiles, Undeclared
 from assay.engines.types import exact, from_polars, of_column, to_polars
 from assay.errors import SourceFault
 from assay.model import Column, Source
@@ -101,7 +101,9 @@ def _named(group: Group) -> str:
     return ", ".join(f"cast({value} as {c.type}) as {identifier(c.name)}" for value, c in values)
 
 
-def by_schema(files: InputFiles, paths: Sequence[Path]) -> list[Group]:
+def by_schema(
+    files: InputFiles, paths: Sequence[Path], undeclared: Undeclared | None = None
+) -> list[Group]:
     """Return a source's files grouped by schema, so that every file is read by its own types.
 
     Raises SourceFault for a file that lacks a declared column, or stores it as an unfit type.
@@ -110,7 +112,11 @@ def by_schema(files: InputFiles, paths: Sequence[Path]) -> list[Group]:
     declared = files.source.columns
     by_types: dict[tuple[Any, ...], list[Path]] = {}
     for file in paths:
-        by_types.setdefault(_stored_types(files, file), []).append(file)
+        schema = _schema(files, file)
+        by_types.setdefault(_stored_types(files, file, schema), []).append(file)
+        if undeclared is not None:
+            others = tuple(schema.keys() - {column.name for column in declared})
+            undeclared.setdefault(tuple(sorted(others)), []).append(file)
     groups = []
     for types, group in by_types.items():
         stored = {
@@ -129,13 +135,15 @@ def inspect(
     paths: Sequence[Path],
     cursor: "duckdb.DuckDBPyConnection",
     until: datetime,
+    undeclared: Undeclared,
 ) -> dict[Path, datetime | None]:
     """Return the last event of each file that is not after a moment.
 
-    Raises SourceFault for the first value that its declared type cannot hold exactly.
+    Columns that the source does not declare are added to `undeclared`. Raises SourceFault for the
+    first value that its declared type cannot hold exactly.
     """
     events: dict[Path, datetime | None] = dict.fromkeys(paths)
-    for group in by_schema(files, paths):
+    for group in by_schema(files, paths, undeclared):
         _check_values(group)
         _check_by_duckdb(group, cursor)
         events |= _last_events(group, cursor, until)
@@ -161,20 +169,28 @@ def _last_events(
 # -------------------------------------------------------------------------------------- types
 
 
-def _stored_types(files: InputFiles, file: Path) -> tuple["pl.DataType | None", ...]:
+def _schema(files: InputFiles, file: Path) -> Mapping[str, "pl.DataType"]:
+    """Return the columns of a file and their stored types."""
+    import polars as pl
+
+    assert files.source is not None
+    try:
+        with file.open("rb") as content:  # Polars would read wildcards in a path
+            return pl.read_parquet_schema(content)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        problem = f"{files.path_of(file)} cannot be read: {error}"
+        raise SourceFault(files.source.name, problem) from error
+
+
+def _stored_types(
+    files: InputFiles, file: Path, schema: Mapping[str, "pl.DataType"]
+) -> tuple["pl.DataType | None", ...]:
     """Return the stored type of each declared column; SourceFault with all unfit types.
 
     None stands for an optional column that is not there.
     """
-    import polars as pl
-
     source, name = files.source, files.path_of(file)
     assert source is not None
-    try:
-        with file.open("rb") as content:  # Polars would read wildcards in a path
-            schema = pl.read_parquet_schema(content)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise SourceFault(source.name, f"{name} cannot be read: {error}") from error
     problems = [_problem(schema, column, source.optional) for column in source.columns]
     if any(problems):
         lacking = (c.name for c in source.columns if c.name not in schema)

@@ -7,7 +7,7 @@ from assay.engines.formats import nestedvalues
 from assay.engines.formats.pathcolumns import by_path
 from assay.engines.nested import is_nested, tree_of
 from assay.engines.quoting import identifier, literal
-from assay.engines.tables import InputFiles
+from assay.engines.tables import InputFiles, TextTable
 from assay.engines.types import DECIMAL, INTEGERS, zone_of
 from assay.model import Column, Dialect, Source
 
@@ -39,14 +39,16 @@ _HINTS = {
 }
 
 
-def select(files: InputFiles, tables: Iterable[str]) -> str:
+def select(files: InputFiles, tables: Iterable[TextTable]) -> str:
     """Return the query that reads tables of text (SQL) as the declared columns of a source."""
     assert files.source is not None
     named = ", ".join(
         f"{value(c, identifier(c.name), files.source.dialect)} as {identifier(c.name)}"
         for c in files.source.columns
     )
-    return " union all ".join(f"select {named}{by_path(files)} from {table}" for table in tables)
+    return " union all ".join(
+        f"select {named}{by_path(files)} from {table.sql}" for table in tables
+    )
 
 
 def faulty(column: Column, text: str, dialect: Dialect) -> str:

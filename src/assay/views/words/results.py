@@ -1,5 +1,6 @@
 """Text about a product that was planned, built or held: one line, and the reasons below it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from assay.facts import short
@@ -18,6 +19,7 @@ from assay.views.results import (
     ResultView,
     RetryingView,
     UnchangedView,
+    UndeclaredColumnView,
     UnfinishedView,
     WaitingView,
 )
@@ -27,13 +29,18 @@ from assay.views.words.rules import counted, rule_lines
 
 _INDENT = " " * 13
 _FEW = 3  # names that a warning lists
+_MANY = 8  # columns that a warning lists
 
 
 def lines(view: PlanView, width: int) -> list[str]:
     """Return the lines of a product; names are padded to `width` columns."""
     head = _head(view.result, view.product, width, view.version)
-    undeclared = view.undeclared if isinstance(view, ResultView) else ()
-    return [*_lines(view, head), *(_undeclared(view.product, undeclared) if undeclared else ())]
+    told = _lines(view, head)
+    if isinstance(view, ResultView) and view.undeclared:
+        told += _undeclared(view.product, view.undeclared)
+    if isinstance(view, ResultView) and view.undeclared_columns:
+        told += _undeclared_columns(view.undeclared_columns)
+    return told
 
 
 def retrying_lines(view: RetryingView, width: int) -> list[str]:
@@ -167,6 +174,23 @@ def _readers(view: PlanView) -> str:
         return "readers see it, and it would not pass any more"
     as_of = f" (as of {day(readers.data_as_of)})" if readers.data_as_of else ""
     return f"readers keep {short(readers.version)}{as_of}"
+
+
+def _undeclared_columns(columns: Sequence[UndeclaredColumnView]) -> list[str]:
+    """Return the warnings that columns appeared in files of sources that do not declare them."""
+    told = []
+    for source in dict.fromkeys(column.source for column in columns):
+        own = [column for column in columns if column.source == source]
+        told.append(f"warning: {source} has new columns that it does not declare: {listed(own)}")
+        told.append(f"`products suggest {source}` writes their declarations")
+    return [f"{_INDENT}{clean(line)}" for line in told]
+
+
+def listed(columns: Sequence[UndeclaredColumnView]) -> str:
+    """Return columns, each with the first part that has it."""
+    names = [f"{column.column} (since {column.part})" for column in columns[:_MANY]]
+    more = f" and {len(columns) - _MANY} more" if len(columns) > _MANY else ""
+    return ", ".join(names) + more
 
 
 def _undeclared(product: str, names: tuple[str, ...]) -> list[str]:
