@@ -173,3 +173,109 @@ def test_policies_ask_of_a_stored_source_what_they_ask_of_any(shop: Place) -> No
     found = shop.run("check", "--json").json["findings"]
     said = "neither it nor a product that reads it promises how fresh it is"
     assert [(each["name"], each["what"]) for each in found] == [("sales.raw", said)]
+
+
+# ------------------------------------------------------------------------------------------ keep=True
+
+
+def kept(shop: Place) -> None:
+    """Publish what was read, and overwrite and remove files elsewhere."""
+    declare(shop, "keep=True")
+    assert shop.materialize()[""]["exit_code"] == 0
+    drop(shop, "2024-01-01", 21)
+    (shop.root / "in/2024-01-03.csv").unlink()
+
+
+def test_what_was_read_stays_when_files_are_overwritten(shop: Place) -> None:
+    kept(shop)
+    first = [1, 2, 3, 11, 12, 13]
+    assert ids(shop, "raw") == first, "no run has read them anew"
+    assert shop.materialize()[""]["exit_code"] == 0
+    assert ids(shop, "raw") == ids(shop, "lines") == [2, 12, 21]
+    ran = shop.run("query", "--json", "--as-of", "1", "select id from raw order by id")
+    assert [row["id"] for row in ran.json] == first
+    assert [view["rows"] for view in shop.run("history", "raw", "--json").json] == [3, 6]
+    [diff] = shop.run("diff", "raw", "--json").json
+    assert (diff["new"], diff["gone"], diff["downstream"]) == (1, 4, ["sales.lines", "sales.total"])
+    old = shop.run("history", "raw", "--json").json[1]["version"]
+    assert shop.run("restore", "raw", old).code == 0
+    assert ids(shop, "raw") == first
+    shop.materialize()
+    assert ids(shop, "lines") == first, "products are built from what is restored"
+    assert shop.run("verify").code == 0
+
+
+def test_lost_bytes_are_built_again_from_what_is_kept(shop: Place) -> None:
+    kept(shop)
+    [part] = shop.parts("sales.total").values()
+    (shop.root / ".products/store" / part.path).unlink()
+    ran = shop.run("verify", "--repair")
+    assert ran.code == 0, ran.out
+    assert shop.query("select n from total") == [{"n": 6}]
+
+
+def test_a_past_version_is_rebuilt_from_what_is_kept(shop: Place) -> None:
+    kept(shop)
+    assert shop.run("evidence", "total", "--to", "total.zip").code == 0
+    shop.materialize()
+    ran = shop.run("evidence", "--rebuild", "total.zip")
+    assert ran.code == 0, ran.out + ran.err
+    assert "same bytes" in ran.out
+
+
+def test_gc_keeps_of_a_source_what_it_keeps_of_products(shop: Place) -> None:
+    kept(shop)
+    shop.materialize()
+    drop(shop, "2024-01-01", 31)
+    shop.materialize()
+    then = (date.today() + timedelta(days=90)).isoformat()
+    assert shop.run("gc", "--days", "30", "--keep", "1", "--now", f"{then}T00:00").code == 0
+    left = shop.run("history", "raw", "--json").json  # what readers see, and the one before
+    assert [view["rows"] for view in left] == [3, 3]
+    assert ids(shop, "raw") == [2, 12, 31]
+    assert shop.run("verify").code == 0
+
+
+def test_a_source_that_is_kept_from_now_on_changes_nothing_downstream(shop: Place) -> None:
+    declare(shop, 'poll="5m"')
+    shop.materialize()
+    before = shop.query("select * from lines order by id")
+    declare(shop, "keep=True")
+    assert shop.materialize()[""]["exit_code"] == 0
+    assert shop.query("select * from lines order by id") == before
+    assert shop.parts("sales.lines").keys() == shop.parts("sales.raw").keys()
+
+
+def test_columns_that_change_and_lists_are_kept_as_they_are_read(shop: Place) -> None:
+    source = """
+import polars as pl
+from assay import Column, product, source
+raw = source.files("jl/{day:date}.jsonl", owner="o", keep=True, columns={
+    "id": "bigint", "tags": "varchar[]", "of": "struct(a bigint, b varchar)",
+    "cases": Column("bigint", since="2024-01-02", was="positives"), "note": Column("varchar", optional=True)})
+
+@product(owner="o", each="raw")
+def lines(raw: pl.LazyFrame) -> pl.LazyFrame:
+    types = raw.collect_schema()
+    assert types["of"] == pl.Struct({"a": pl.Int64, "b": pl.String}), types
+    assert types["tags"] == pl.List(pl.String), types
+    return raw
+"""
+    shop.write("products/sales.py", source)
+    shop.write(
+        "jl/2024-01-01.jsonl",
+        '{"id": 1, "tags": ["x"], "of": {"a": 1, "b": "c"}, "positives": 7}\n',
+    )
+    shop.write(
+        "jl/2024-01-02.jsonl",
+        '{"id": 2, "tags": [], "of": {"a": 2, "b": null}, "cases": 8, "note": "n"}\n',
+    )
+    told = shop.materialize()
+    assert told[""]["exit_code"] == 0, told
+    expected = [
+        {"id": 1, "tags": ["x"], "a": 1, "cases": 7, "note": None},
+        {"id": 2, "tags": [], "a": 2, "cases": 8, "note": "n"},
+    ]
+    for table in ("raw", "lines"):
+        sql = f"select id, tags, of.a as a, cases, note from {table} order by id"
+        assert shop.query(sql.replace("of.a", '"of".a')) == expected

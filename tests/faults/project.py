@@ -1,4 +1,4 @@
-"""A small diamond of everything: SQL, Polars, a file, parts, rows set aside, rules, a product that is held back.
+"""A small diamond of everything: SQL, Polars, a file, a source that is kept, parts, rows set aside, rules, a product that is held back.
 
 Every row carries the number of the *generation* of the drop it came from, and every product passes it on.
 """
@@ -14,6 +14,7 @@ from assay import Freshness, product, rule, source, sql_product
 numbers = source.files("data/*.csv", columns={"gen": pl.Int64, "k": pl.Int64, "x": pl.Int64})
 drops = source.files("drops/{day:date}.csv", columns={"gen": pl.Int64, "x": pl.Int64},
     freshness=Freshness(by="05:00", covers="previous day"))
+kept = source.files("data/*.csv", columns={"gen": pl.Int64, "x": pl.Int64}, owner="o", keep=True)
 
 def tell(what):
     with open("built.log", "a") as log:
@@ -58,9 +59,9 @@ cut = sql_product("cut", "select k, gen, sum(x)::bigint as x from base group by 
 journal = sql_product("journal", "from previous union all by name select gen, count(*) as n from base group by gen",
     owner="o", contract=pa.DataFrameSchema({"gen": pa.Column(int), "n": pa.Column(int)}))
 
-summary = sql_product("summary", "select max(j.gen) as gen, max(d.gen) as daily_gen, max(c.gen) as cut_gen"
-    " from joined j, daily d, cut c", owner="o", rules=[
-    rule.sql("all is of one generation", "select * from this where gen <> daily_gen or gen <> cut_gen")])
+summary = sql_product("summary", "select max(j.gen) as gen, max(d.gen) as daily_gen, max(c.gen) as cut_gen,"
+    " max(k.gen) as kept_gen from joined j, daily d, cut c, kept k", owner="o", rules=[
+    rule.sql("all is of one generation", "select * from this where gen <> daily_gen or gen <> cut_gen or gen <> kept_gen")])
 
 steady = sql_product("steady", "select count(*) > 0 as something from base", owner="o")
 
