@@ -115,10 +115,23 @@ def snapshot(root: Path, *, mixed: bool = False) -> Snapshot:
         found = _generation(name, version, storage)
         if found is not None:
             generations[name] = found
+    for name, version in versions.items():
+        paired(version, versions.get(f"{name}__{QUARANTINE}"))
     told = {n: g for n, g in generations.items() if n not in APART}
     if len(set(told.values())) > 1 and not mixed:
         raise Wrong(f"readers see two releases at once: {told}")
     return Snapshot({name: version.digest for name, version in versions.items()}, generations)
+
+
+def paired(version: Version, quarantine: Version | None) -> None:
+    """Raise Wrong when a row of a part is neither published nor set aside, or readers see others."""
+    for part in version.parts if version.in_parts else ():
+        aside = part.aside
+        if aside is None:
+            continue
+        seen = quarantine and quarantine.part(part.key)
+        if part.rows_in != part.rows + aside.rows or seen != aside:
+            raise Wrong(f"{version.product}, {part.key}: {part} was built with {aside}, not {seen}")
 
 
 def complete(root: Path) -> None:
@@ -146,7 +159,8 @@ def coded(root: Path) -> None:
 
 def whole(version: Version, storage: LocalStorage) -> None:
     """Raise Wrong when a file of a version is not there, byte for byte."""
-    for path, size, checksum in {(p.path, p.bytes, p.checksum) for p in version.parts}:
+    parts = [*version.parts, *version.asides]
+    for path, size, checksum in {(p.path, p.bytes, p.checksum) for p in parts}:
         _whole(storage.root / path, size, checksum)
 
 

@@ -45,7 +45,8 @@ def letter(joined: pl.DataFrame) -> str:
     tell("t.letter")
     return f"{joined['gen'][0]}"
 
-@product(owner="o", each="drops", rules=[rule.check("x is there", "x is not null")])
+@product(owner="o", each="drops", rules=[rule.check("x is there", "x is not null"),
+    rule.check("x is small", "x < 100", on_failure="quarantine", fail_above="50 %")])
 def lines(drops: pl.LazyFrame) -> pl.LazyFrame:
     frame = drops.select("day", "gen", "x").collect()
     tell(f"t.lines {frame['day'][0]}")
@@ -96,7 +97,7 @@ def generation(root: Path, number: int) -> None:
     for index, day in enumerate(DAYS):
         if number == 1 or index == number % len(DAYS):
             (root / f"drops/{day}.csv").write_text(
-                f"gen,x\n{number},{index}\n{number},{index + number}\n"
+                f"gen,x\n{number},{index}\n{number},{index + number}\n{number},{index + 500}\n"
             )
 
 
