@@ -11,7 +11,8 @@ import polars as pl
 import pandera.polars as pa
 from assay import Freshness, product, rule, source, sql_product
 
-numbers = source.files("data/*.csv", columns={"gen": pl.Int64, "k": pl.Int64, "x": pl.Int64})
+numbers = source.files("data/*.csv", columns={"gen": pl.Int64, "k": pl.Int64, "x": pl.Int64},
+    encoding="cp1252")  # engines read a copy
 drops = source.files("drops/{day:date}.csv", columns={"gen": pl.Int64, "x": pl.Int64},
     freshness=Freshness(by="05:00", covers="previous day"))
 kept = source.files("data/*.csv", columns={"gen": pl.Int64, "x": pl.Int64}, owner="o", keep=True)

@@ -9,13 +9,15 @@ from assay.build.appeared import first_columns, raise_undeclared
 from assay.build.recorder import Recorder
 from assay.build.workers import Workers
 from assay.catalog import Catalog
-from assay.engines.formats.copies import is_copied_by_need
+from assay.engines.formats.copies import copy_of, is_copied_by_need
 from assay.engines.formats.faults import Faults
 from assay.engines.formats.inspect import inspect
 from assay.engines.formats.shapes import by_shape
 from assay.engines.tables import InputFiles, Undeclared
 from assay.plan.graph import Graph
 from assay.times import AHEAD, in_utc
+
+_COPIED = " copied"  # after how files are read: those of which engines read copies
 
 
 class Inspector:
@@ -40,6 +42,10 @@ class Inspector:
         readings = {graph.sources[name].inspected_as for name in names & graph.sources.keys()}
         self.inspected = {
             reading: catalog.sources.inspected(reading) for reading in sorted(readings)
+        }
+        # Of these, engines read copies, which each run makes anew.
+        self.copied = {
+            reading: {*catalog.sources.inspected(reading + _COPIED)} for reading in self.inspected
         }
         self.workers, self.recorder, self.until = workers, recorder, now + AHEAD
         self.graph, self.levels, self.now = graph, levels, now
@@ -75,6 +81,9 @@ class Inspector:
         is_strict = self.levels.get(files.source.name) == "error"
         shape = f" {files.shape.key if files.shape else ''}{' strict' * is_strict}".rstrip()
         new = [file for file in files.observed if f"{file.digest}{shape}" not in inspected]
+        for file in files.observed if self.copied[inspected_as] else ():
+            if f"{file.digest}{shape}" in self.copied[inspected_as]:
+                copy_of(files, Path(files.root, file.path))
         if new:
             paths = {Path(files.root, file.path): f"{file.digest}{shape}" for file in new}
             others: Undeclared = {}
@@ -83,10 +92,12 @@ class Inspector:
             if is_strict:
                 raise_undeclared(files, others)
             of_content = {paths[path]: event for path, event in events.items()}
-            # The next run makes its own copy of a file that was found to need one.
             needy = {paths[path] for path in events if is_copied_by_need(files, path)}
-            lasting = {digest: at for digest, at in of_content.items() if digest not in needy}
             undeclared = first_columns(files, others, self.now)
             reading = self.graph.sources[files.source.name].reading
-            self.recorder.inspected(inspected_as, lasting, [(reading, each) for each in undeclared])
+            self.recorder.inspected(inspected_as + _COPIED, dict.fromkeys(needy))
+            self.recorder.inspected(
+                inspected_as, of_content, [(reading, each) for each in undeclared]
+            )
             inspected |= of_content
+            self.copied[inspected_as] |= needy

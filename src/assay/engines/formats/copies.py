@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
+from threading import Lock
 
 from assay.engines.formats.textfiles import is_recoded, recoded
 from assay.engines.formats.unpacking import Damaged
@@ -18,6 +19,20 @@ from assay.store.permissions import make_folder
 
 _SUFFIX = ".txt"  # nothing unpacks it
 _NAME = 16  # letters of the folder of a copy
+
+
+_cleared: set[str] = set()  # folders for copies that this process has looked at
+_clearing = Lock()
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a dead process, which had the number of this one, left in its folder for copies."""
+    with _clearing:
+        if str(folder) in _cleared:
+            return
+        _cleared.add(str(folder))
+        if folder.name.endswith(f"-{os.getpid()}"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_paths(files: InputFiles, paths: Iterable[Path]) -> list[Path]:
@@ -63,6 +78,7 @@ def copy_of(files: InputFiles, file: Path) -> Path:
     """Return the copy of a file, which is made if it is not there; raises SourceFault."""
     source = files.source
     assert source is not None and files.copies
+    _clear(Path(files.copies))
     copy = _place(files, file)
     try:
         if not copy.exists():
