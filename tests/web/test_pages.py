@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
+from assay.catalog.rows import _results_of
 from assay.declare.project import open_project
 from assay.plan.promise_state import State
 from assay.views.freshness import FreshnessView
 from assay.views.rules import RuleHistoryView
 from assay.views.words.freshness import expected_line
+from assay.web.looks import Looks
 from assay.web.plots import limits_of, plotted
 from tests.conftest import Place
 from tests.web.test_files import words
@@ -164,3 +166,20 @@ def test_newer_figures_are_expected_at_a_time_as_far_as_one_can_tell() -> None:
     assert expected_line(late, now) == "Newer figures are expected at 06:50 UTC."
     assert expected_line(replace(view, state=State.KEPT), now) == ""
     assert expected_line(replace(view, likely_at=None), now) == ""
+
+
+def test_histories_read_verdicts_without_their_failing_rows(shop: Place) -> None:
+    with Looks(shop.root, None).opened() as (_, catalog):
+        [newest, *_] = catalog.versions("shop.revenue")
+        [whole], [brief] = (
+            catalog.verdicts(newest.id, "prod", brief=brief) for brief in (False, True)
+        )
+    [result], [short] = whole.results, brief.results
+    assert result.samples
+    assert result.failing_rows
+    left_out = {"samples": (), "failing_rows": {}, "digests": {}, "part_counts": (), "new": None}
+    about = {"because": "", "owner": "", "dimension": "", "how": ""}
+    assert replace(result, **left_out, **about) == short
+    text = '[{"text": "t", "status": "failed", "measured": NaN, "failing": 3}]'  # NaN is no JSON
+    [read] = _results_of(text, brief=True)
+    assert (read.text, read.failing, str(read.measured)) == ("t", 3, "nan")

@@ -275,8 +275,12 @@ class CatalogReads:
             rows = rows_in(self.database, query, list(parts), [rules])
             return {part: findings_of(results) for part, results in rows}
 
-    def verdicts(self, version: str, environment: str = "") -> Sequence[Verdict]:
+    def verdicts(
+        self, version: str, environment: str = "", *, brief: bool = False
+    ) -> Sequence[Verdict]:
         """Return the verdicts of a version, newest first; those of the environment's runs lead.
+
+        With `brief`, results have no failing rows: reading them takes long.
 
         In an environment, what waivers let through in others is left out, but for those that it was
         created from.
@@ -288,6 +292,7 @@ class CatalogReads:
         verdicts = self.verdicts_where(
             f"where version = ? order by {in_environment} desc, judged_at desc, rowid desc",
             [version, environment],
+            brief=brief,
         )
         waived = {v.run for v in verdicts if waivers_of(v)}
         if not (environment and waived):
@@ -314,11 +319,13 @@ class CatalogReads:
         )
         return found[0] if found else None
 
-    def verdicts_where(self, condition: str, values: Sequence[Any]) -> list[Verdict]:
-        """Return the verdicts that meet a condition in SQL."""
+    def verdicts_where(
+        self, condition: str, values: Sequence[Any], *, brief: bool = False
+    ) -> list[Verdict]:
+        """Return the verdicts that meet a condition in SQL; with `brief`, without failing rows."""
         rows = self.database.rows(f"select {VERDICT} from verdicts {condition}", values)
         with decoded(self.name):
-            return [verdict_of(row) for row in rows]
+            return [verdict_of(row, brief=brief) for row in rows]
 
 
 def lineage(reader: Reader, environment: str) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import MAXYEAR, MINYEAR, UTC, date, datetime
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from assay.catalog.address import put_back
 from assay.errors import CatalogDamaged
 from assay.facts import Key, Part, Pointer, RuleResult, SourceFile, Status, Verdict, Version
-from assay.model import Code, Column, Waiver
+from assay.model import Code, Column, Severity, Waiver
 from assay.plan.digests import non_defaults
 from assay.plan.restatements import RestatedRows
 
@@ -416,15 +416,41 @@ def columns_of(text: str) -> tuple[Column, ...]:
     )
 
 
-def verdict_of(row: Sequence[Any]) -> Verdict:
-    """Return the verdict in a row of VERDICT."""
+class _Brief(Struct):
+    """A result without its failing rows, of which there may be megabytes."""
+
+    text: str
+    status: Status
+    severity: Severity = Severity.ERROR
+    failing: int | None = None
+    rows: int | None = None
+    measured: float | int | str | None = None
+    threshold: str = ""
+    message: str = ""
+    waived: str = ""
+    waived_by: tuple[str, ...] = ()
+
+
+_brief = Decoder(list[_Brief])
+
+
+def _results_of(text: str, *, brief: bool) -> tuple[RuleResult, ...]:
+    """Return the results in JSON; with `brief`, without their failing rows."""
+    if brief:
+        with suppress(MsgspecError):  # NaN is no JSON
+            return tuple(RuleResult(**asdict(each)) for each in _brief.decode(text))
+    return convert(json.loads(text), tuple[RuleResult, ...])
+
+
+def verdict_of(row: Sequence[Any], *, brief: bool = False) -> Verdict:
+    """Return the verdict in a row of VERDICT; with `brief`, without the failing rows."""
     fields = convert(row, _VerdictRow)
     return Verdict(
         version=fields.version,
         contract=fields.contract,
         against=fields.against,
         status=Status(fields.status),
-        results=convert(json.loads(fields.results), tuple[RuleResult, ...]),
+        results=_results_of(fields.results, brief=brief),
         judged_at=moment_of(fields.judged_at),
         run=fields.run,
         restated=fields.restated,

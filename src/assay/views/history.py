@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
 from assay.catalog import Catalog
 from assay.catalog.differences import figures_to
@@ -14,6 +15,13 @@ from assay.views.figures import FiguresView, figures_view
 from assay.views.notes import waivers_over
 from assay.views.products import approval_text
 from assay.views.view import View
+
+VerdictsOf = Callable[[str], Sequence[Verdict]]  # the verdicts of a version, by its id
+
+
+def read_verdicts(catalog: Catalog, environment: str) -> VerdictsOf:
+    """Return what reads the verdicts of a version, once, without the failing rows."""
+    return cache(lambda version: catalog.verdicts(version, environment, brief=True))
 
 
 class ReleaseView(View, frozen=True, kw_only=True):
@@ -61,17 +69,19 @@ def history_of(
     *,
     now: datetime,
     limit: int | None = None,
+    verdicts_of: VerdictsOf | None = None,
 ) -> list[HistoryView]:
     """Return the versions of a product, newest first; `product` is None if it is not declared.
 
-    At most `limit`. `data_as_of` returns how far the data of a version reaches; `now` decides which
-    waivers are over.
+    At most `limit`. `verdicts_of` returns the verdicts of a version, where they are read already;
+    `data_as_of` how far the data of a version reaches. `now` decides which waivers are over.
     The verdict of a version is that under today's contract; without one, the newest.
     """
     releases = catalog.releases(name, environment)
     pointer = catalog.pointers(environment, products=[name]).get(name)
     versions = catalog.versions(name, limit)
-    verdicts = [_verdict(catalog.verdicts(v.id, environment), product) for v in versions]
+    verdicts_of = verdicts_of or read_verdicts(catalog, environment)
+    verdicts = [_verdict(verdicts_of(v.id), product) for v in versions]
     approved = _approved(catalog, product, environment)
     over = waivers_over(catalog, filter(None, verdicts), now)
     return [

@@ -36,6 +36,7 @@ from assay.rules.schema import Schema
 from assay.rules.uniqueness import hashes
 from assay.rules.with_duckdb import fused
 from assay.rules.with_queries import query_of
+from assay.views.history import VerdictsOf, read_verdicts
 from assay.views.view import View
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -150,15 +151,20 @@ def history_of_rule(
 
 
 def history_of_rules(
-    catalog: Catalog, product: Product, environment: str, limit: int | None = None
+    catalog: Catalog,
+    product: Product,
+    environment: str,
+    limit: int | None = None,
+    verdicts_of: VerdictsOf | None = None,
 ) -> dict[str, list[RuleHistoryView]]:
     """Return the results of each rule by its name, oldest first, on the last `limit` versions.
 
     Those under today's contract, or else under the newest contract that had the rule.
     """
     found: dict[str, list[RuleHistoryView]] = {}
+    verdicts_of = verdicts_of or read_verdicts(catalog, environment)
     for version in reversed(catalog.versions(product.name, limit)):
-        verdicts = list(catalog.verdicts(version.id, environment))
+        verdicts = list(verdicts_of(version.id))
         verdicts.sort(key=lambda verdict: verdict.contract != product.contract.digest)
         seen: set[str] = set()
         for result in (result for verdict in verdicts for result in verdict.results):

@@ -11,7 +11,7 @@ from assay.plan.flows import Lineage
 from assay.plan.promise_state import State
 from assay.plan.waivers import given_waivers
 from assay.views.about import about
-from assay.views.history import history_of
+from assay.views.history import VerdictsOf, history_of, read_verdicts
 from assay.views.now import HeldBack, NowView, Tone, now_of
 from assay.views.results import HeldBackView, PlanView, ResultKind, RuleView
 from assay.views.rules import RuleHistoryView, history_of_rules
@@ -86,8 +86,16 @@ def causes_of(look: Look, catalog: Catalog, name: str) -> list[NowView]:
 def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | None = None) -> Page:
     """Return the page of a declared product, with the lineage of its columns, if that is known."""
     product = look.graph.products[name]
+    verdicts_of = read_verdicts(catalog, look.environment)
     versions = history_of(
-        catalog, name, product, look.environment, _reached(look), now=look.now, limit=VERSIONS
+        catalog,
+        name,
+        product,
+        look.environment,
+        _reached(look),
+        now=look.now,
+        limit=VERSIONS,
+        verdicts_of=verdicts_of,
     )
     pointer = look.pointers.get(name)
     published = catalog.version(pointer.version) if pointer else None
@@ -96,7 +104,7 @@ def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | Non
     waivers = [
         waiver_view(waiver, look.now) for waiver in given_waivers(product, recorded, counting)
     ]
-    rows, columns = rule_rows(look, catalog, product), column_rows(product, published)
+    rows, columns = rule_rows(look, catalog, product, verdicts_of), column_rows(product, published)
     telling = [row for row in rows if row.telling][:_TELLING]
     return Page(
         path=place("product", name),
@@ -128,9 +136,11 @@ def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | Non
     )
 
 
-def rule_rows(look: Look, catalog: Catalog, product: Product) -> list[RuleRow]:
+def rule_rows(
+    look: Look, catalog: Catalog, product: Product, verdicts_of: VerdictsOf | None = None
+) -> list[RuleRow]:
     """Return the rules of a product: those that fail first, then those that warn."""
-    history = history_of_rules(catalog, product, look.environment, PLOTTED)
+    history = history_of_rules(catalog, product, look.environment, PLOTTED, verdicts_of)
     shown = {rule.text: rule for rule in rules_now(look, product.name)}
     rows = [
         _row(rule, history.get(rule.text, []), shown.get(rule.text))
