@@ -214,3 +214,17 @@ def test_a_value_that_is_not_as_declared_is_not_quoted_if_sensitive(desk: Place)
     assert ran.code == 1
     assert "column 'email' should be BIGINT" in ran.out
     assert "home.example" not in ran.out + ran.err
+
+
+def test_the_promise_of_a_stored_source_is_that_of_its_files(desk: Place) -> None:
+    desk.edit("products/sales.py", 'purpose="One drop a day."', "keep=True")
+    desk.materialize()
+    [told] = desk.run("freshness", "visits", "--json").json
+    assert (told["name"], told["state"]) == ("sales.visits__files", "missed")
+    view = status(desk, "sales.visits")
+    assert (view["state"], view["promise"]["name"]) == (
+        "up to date, missed",
+        "sales.visits__files",
+    )
+    [listed] = desk.run("ls", "--json", "-s", "visits").json
+    assert (listed["kind"], listed["promise"]["state"]) == ("source", "missed")

@@ -653,3 +653,24 @@ def test_settings_that_are_fine(shop: Place) -> None:
     )
     assert shop.run("status").code == 0, shop.run("status").err
     os.environ.pop("NOTHING", None)
+
+
+def test_the_owner_of_a_source_is_told_of_a_file_that_breaks_a_rule(
+    shop: Place, hook: Posts
+) -> None:
+    source = """
+raw = source.files("in/{day:date}.csv", columns={"x": pl.Int64}, owner="platform@shop.example",
+    rules=[rule.check("x is known", "x is not null")])
+"""
+    shop.write("products/raw.py", source, header=True)
+    shop.write("in/2024-01-01.csv", "x\n1\n")
+    route = f'[tool.products.notify.platform]\nto = ["{hook.url}"]\nowner = "platform@*"\n'
+    shop.write("pyproject.toml", f"[tool.products]\n{route}")
+    assert shop.run("materialize").code == 0
+    shop.write("in/2024-01-02.csv", 'x\n""\n')
+    assert shop.run("materialize").code == 3
+    [body] = hook.received
+    lines = body["message"].splitlines()
+    assert "Owner: platform@shop.example" in lines
+    assert {"  - x is known", "  parts: 2024-01-02; all others are published"} <= {*lines}
+    assert any("ask platform@shop.example to deliver it again" in line for line in lines)

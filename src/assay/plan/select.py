@@ -38,8 +38,12 @@ def select_sources(
     exclude: Iterable[str] = (),
     states: Mapping[str, set[str]] | None = None,
 ) -> set[str]:
-    """Return the sources that selectors name, as `select_products`; no selector is all."""
+    """Return the sources that selectors name, as `select_products`; no selector is all.
+
+    With a source whose rows are stored go its files.
+    """
     chosen = _named_by(graph, terms, states) if list(terms) else set(graph.sources)
+    chosen |= {graph.products[name].files for name in chosen & graph.products.keys()}
     return (chosen - _named_by(graph, exclude, states)) & graph.sources.keys()
 
 

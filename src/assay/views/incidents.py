@@ -120,6 +120,12 @@ def to_do(incident: Incident, graph: Graph) -> str:
                 f" approve {name} {version} --as WHO --because TEXT` agrees, and the next run"
                 " publishes it"
             )
+        case Kind.HELD_BACK if isinstance(declared, Product) and declared.files:
+            return (
+                f"`products show {cause.about} --held` shows what was delivered; ask"
+                f" {declared.owner} to deliver it again, or correct the rule if the data is right,"
+                " and run `products materialize`"
+            )
         case Kind.HELD_BACK:
             return (
                 f"`products show {cause.about} --held` shows what was built; correct the data, or"
