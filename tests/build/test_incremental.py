@@ -28,7 +28,7 @@ merged = sql_product("merged", "from Previous anti join today using (k) union al
     contract=Rows)
 
 
-@product(owner="o", contract=Rows, isolate=False)
+@product(owner="o", contract=Rows)
 def by_function(today: pl.LazyFrame, previous: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([previous.join(today, on="k", how="anti"), today], how="diagonal")
 
@@ -220,17 +220,25 @@ def test_gc_keeps_what_the_published_version_was_built_on(shop: Place) -> None:
     assert rows(shop, "added") == [(1, 10), (2, 20), (3, 30), (4, 43)]
 
 
-@pytest.mark.parametrize("handover", ["pl.DataFrame", "duckdb.DuckDBPyRelation", "pa_.Table"])
-def test_it_is_handed_over_as_annotated(place: Place, handover: str) -> None:
+@pytest.mark.parametrize(
+    ("handover", "isolate"),
+    [
+        ("pl.DataFrame", False),
+        ("pl.LazyFrame", True),
+        ("duckdb.DuckDBPyRelation", False),
+        ("pa_.Table", False),
+    ],
+)
+def test_it_is_handed_over_as_annotated(place: Place, handover: str, *, isolate: bool) -> None:
     place.write(
         "products/sales.py",
         f"""
 import duckdb
 import pyarrow as pa_
 
-@product(owner="o", contract=pa.DataFrameSchema({{"x": pa.Column(pl.Int64)}}))
+@product(owner="o", contract=pa.DataFrameSchema({{"x": pa.Column(pl.Int64)}}), isolate={isolate})
 def all_of_it(numbers: pl.DataFrame, previous: {handover}):
-    before = previous.pl() if hasattr(previous, "pl") else pl.DataFrame(previous)
+    before = previous.pl() if hasattr(previous, "pl") else pl.DataFrame(previous.lazy().collect() if hasattr(previous, "lazy") else previous)
     return pl.concat([before, numbers])
 """,
         header=True,
@@ -261,6 +269,7 @@ MISTAKES = {
     'history_of("days", key="x", valid=("a", "b"), name="p", owner="o", partition_by="day")',
     "key= should be a column, or a list of columns": 'history_of("numbers", key=[], valid=("a", "b"), name="p", owner="o")',
     "valid= should be the names of two columns": 'history_of("numbers", key="x", valid=("a", "A"), name="p", owner="o")',
+    "Did you mean previous?": 'sql_product("p", "from numbers union all from previuos", owner="o")',
     "unknown input 'nothing'": 'history_of("nothing", key="x", valid=("a", "b"), name="p", owner="o")',
     "no keyword 'inputs'": 'history_of("numbers", key="x", valid=("a", "b"), name="p", inputs={}, owner="o")',
     "cannot be handed over as int": '@product(owner="o", contract=pa.DataFrameSchema({"x": pa.Column(int)}))\n'

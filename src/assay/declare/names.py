@@ -106,7 +106,7 @@ class Names:
             hint = f"Across domains, write {written}."
         else:
             default = "Declare it as a product or a source."
-            hint = nearest(reference, self.declarations) or default
+            hint = nearest(reference, [*self.declarations, PREVIOUS]) or default
         self.report(f"unknown input {reference!r} of {reader}", where, hint)
 
     # --------------------------------------------------------------------------------------- names
