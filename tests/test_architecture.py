@@ -51,6 +51,8 @@ LATE = {
     ("views.statuses", "build.budgets"),
     # Only where files have columns that are not declared.
     ("views.statuses", "build.appeared"),
+    # Only where types of columns are frozen.
+    ("views.check", "declare.as_stored"),
     ("catalog.catalog", "catalog.promises"),
     ("cli.opening", "views.promises"),
     # Only where something is held back, or restated.

@@ -427,6 +427,7 @@ class Source(Struct, frozen=True, kw_only=True):
     - `optional`: the columns that a file may lack.
     - `sensitive`: regular expressions of the columns whose values are never shown.
     - `layouts`: how some files differ; each file has the first that fits.
+    - `is_frozen`: whether the types of columns were frozen as they are stored (`columns.lock`).
     - `dated`: the placeholder that says the day of a file, and its grain; None without one.
     - `freshness`: until when new data is promised.
     - `poll`: seconds between two looks at the files while `products run` runs; 0 for its default.
@@ -451,6 +452,7 @@ class Source(Struct, frozen=True, kw_only=True):
     optional: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     layouts: tuple[Layout, ...] = ()
+    is_frozen: bool = False
     dated: Partition | None = None
     freshness: Freshness | None = None
     poll: float = 0.0

@@ -164,6 +164,8 @@ def _is_listed(value: Any) -> bool:
 
 
 def _is_columns(value: Any) -> bool:
+    if isinstance(value, str):
+        return value == "as stored"
     return isinstance(value, Mapping) and bool(value) and all(map(is_text, value))
 
 
@@ -290,7 +292,7 @@ _TYPES: Mapping[type, Mapping[str, _Type]] = {
         "name": _optional(_TEXT),
         "domain": _optional(_TEXT),
         "pattern": _Type(_is_path, "a glob of files"),
-        "columns": _Type(_is_columns, "a mapping of each column to its type"),
+        "columns": _Type(_is_columns, 'a mapping of each column to its type, or "as stored"'),
         "format": _optional(_TEXT),
         "dialect": _Type(lambda _: True, ""),
         "layouts": _list_of(

@@ -1,5 +1,6 @@
 """Sources that are judged or kept: the product that stores their rows, and the files it reads."""
 
+import re
 from collections.abc import Mapping
 
 from msgspec.structs import replace
@@ -29,11 +30,19 @@ def landed(source: SourceDeclaration, bare: str) -> tuple[ProductDeclaration, So
         domain=source.domain,
         contract=source.contract,
         rules=source.rules,
-        event_time=source.event_time if source.event_time in source.columns else "",
+        event_time=source.event_time if _has_event_time(source) else "",
         access=source.access,
         lands=source,
     )
     return product, files
+
+
+def _has_event_time(source: SourceDeclaration) -> bool:
+    """Return whether the business time is in a column of the files, not in their paths."""
+    if isinstance(source.columns, str):
+        in_path = re.findall(r"\{(\w+)", source.pattern)
+        return bool(source.event_time) and source.event_time not in in_path
+    return source.event_time in source.columns
 
 
 def with_columns(product: Product, sources: Mapping[str, Source]) -> Product:

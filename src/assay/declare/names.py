@@ -1,6 +1,7 @@
 """The names of a project's declarations, what references mean, and the problems found in them."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 from assay.config import Config
@@ -40,6 +41,7 @@ class Names:
         self.calendars: list[CalendarDeclaration] = []
         self.waivers: list[WaiverDeclaration] = []
         self.approvals: list[ApprovalDeclaration] = []
+        self.files: list[Path] = []  # that declarations were read from, besides modules
         self._rejected: set[str] = set()  # bare names of declarations with arguments of wrong types
         for declaration in loaded.declarations:
             if isinstance(declaration, CalendarDeclaration):

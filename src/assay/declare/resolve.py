@@ -110,7 +110,7 @@ def resolve(
     partitions.check_sensitive(graph)
     names.raise_problems()
     files = [found.sql_file for found in implementations.values() if found.sql_file]
-    files += calendars.files
+    files += [*calendars.files, *dict.fromkeys(names.files)]
     return Resolved(graph=graph, definitions=definitions, files=files)
 
 

@@ -6,8 +6,10 @@ from pathlib import PurePath
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from assay.declare.as_stored import stored_columns
 from assay.declare.calendars import Calendars
 from assay.declare.columns import read_columns
+from assay.declare.landing import FILES
 from assay.declare.layouts import LayoutReader
 from assay.declare.names import Names
 from assay.declare.namings import dated_by, read_namings
@@ -53,7 +55,11 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
         return _file(name, declared, where, names)
     path = _path(name, declared, where, names)
     format = _format(name, declared, where, names)
-    read = read_columns(name, declared.columns, where, names)
+    given, is_stored = declared.columns, isinstance(declared.columns, str)
+    if isinstance(given, str):
+        full = name.removesuffix(f"__{FILES}")
+        given = stored_columns(full, declared.pattern, format, where, names)
+    read = read_columns(name, given, where, names)
     columns, formats = read.columns, read.formats
     assert declared.dialect is not None
     wrong = [*problems(declared.dialect, declared.pattern, format, columns, formats)]
@@ -87,6 +93,7 @@ def _read(name: str, declared: SourceDeclaration, where: Where, names: Names) ->
         optional=read.optional,
         sensitive=read.sensitive,
         layouts=layouts,
+        is_frozen=is_stored,
         dated=dated_by(path) if namings or layouts else None,
     )
 

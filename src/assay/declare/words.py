@@ -95,7 +95,7 @@ class SourceDeclaration(Struct, frozen=True, kw_only=True, eq=False):
     name: str | None
     domain: str | None
     pattern: str
-    columns: Mapping[str, Any]
+    columns: Mapping[str, Any] | str
     format: str | None
     owner: str
     purpose: str
@@ -539,7 +539,7 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
     def files(
         pattern: str,
         *,
-        columns: Mapping[str, Any],
+        columns: Mapping[str, Any] | Literal["as stored"],
         name: str | None = None,
         domain: str | None = None,
         format: Literal["csv", "parquet", "jsonl", "json"] | None = None,
@@ -582,7 +582,8 @@ class source:  # noqa: N801  (a namespace that reads like the noun)
             2)") or Polars (`pl.Int64`); a pair of the type and a description; or `Column(type,
             description=..., format="%d.%m.%Y", since="2021-01-15", until=..., was="old name",
             optional=True, sensitive=True)`. Columns are read by name; other columns of the files
-            are ignored. A name that is twice in a header is declared as "x" and "x_1".
+            are ignored. A name that is twice in a header is declared as "x" and "x_1". "as stored":
+            those of Parquet files, frozen in `columns.lock`.
         name (str): the name of the source; by default the module-level name that it is bound to.
         domain (str): the first part of the full name; by default the module or folder of the
             declaration.

@@ -1,6 +1,6 @@
 """What `products check` found, as frozen values: a finding for each thing to look at."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from assay.build.policies import broken_policies
@@ -118,6 +118,7 @@ def check(workspace: Workspace, names: Sequence[str]) -> CheckView:
     ]
     if workspace.lacks_catalog and bound.asked_published:
         findings.append(_without_catalog(workspace))
+    findings += _of_frozen_columns(workspace, names)
     findings += [_of_policy(each, workspace.graph) for each in broken_policies(workspace, names)]
     return CheckView(checked=len(names), findings=tuple(ordered(findings)))
 
@@ -147,6 +148,26 @@ def _finding(misfit: Misfit, places: SqlPlaces, dialect: str) -> FindingView:
         line=place.line,
         column=place.column,
     )
+
+
+def _of_frozen_columns(workspace: Workspace, names: Sequence[str]) -> Iterator[FindingView]:
+    """Yield how files differ from the types of columns that are frozen of their sources."""
+    graph = workspace.graph
+    read = {read for name in names for read in graph.products[name].reads}
+    for source in graph.sources.values():
+        if not source.is_frozen or source.name not in read:
+            continue
+        from assay.declare.as_stored import differences  # most projects freeze nothing
+
+        for what, is_fault in differences(workspace.config, source):
+            yield FindingView(
+                kind=FindingKind.DOES_NOT_FIT,
+                level=Level.ERROR if is_fault else Level.WARNING,
+                name=source.name.removesuffix("__files"),
+                what=what,
+                file=source.where.file,
+                line=source.where.line,
+            )
 
 
 def _without_catalog(workspace: Workspace) -> FindingView:

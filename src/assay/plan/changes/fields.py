@@ -152,6 +152,7 @@ NOT_COMPARED: Mapping[type, Mapping[str, str]] = {
         "path_escaped": "follows from the pattern",
         "path_formats": "follows from the pattern",
         "dated": "follows from the pattern",
+        "is_frozen": "the columns are compared",
         "poll": "how often this project looks",
     },
     Contract: {"digest": "a digest of other fields", "description": "only shown"},
