@@ -35,6 +35,7 @@ FLOORS = (
 LATE = {
     ("declare.project", "declare.reading"),
     ("build.execute", "build.run"),
+    ("views.read", "views.notebook"),  # only in a notebook
     ("cli.main", "cli.completion"),  # only when a shell asks
     # Only for projects with promises, or with something wrong.
     ("build.execute", "build.promises"),

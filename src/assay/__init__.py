@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from assay.model import Consumer, Freshness
     from assay.policies import Finding
+    from assay.views.notebook import plan, status
     from assay.views.notes import notes
     from assay.views.read import PartsHeldBack, connect, path, read
     from assay.web.notebook import diff, page, record
@@ -37,12 +38,14 @@ __all__ = [
     "page",
     "parts",
     "path",
+    "plan",
     "product",
     "read",
     "record",
     "rule",
     "source",
     "sql_product",
+    "status",
     "waiver",
 ]
 _FROM = {
@@ -57,7 +60,9 @@ _FROM = {
     "path": "views.read",
     "read": "views.read",
     "page": "web.notebook",
+    "plan": "views.notebook",
     "record": "web.notebook",
+    "status": "views.notebook",
 }
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from assay.sensitive import masked
+from assay.text import clean
 
 if TYPE_CHECKING:
     from assay.model import Where
@@ -67,6 +68,13 @@ class AssayError(Exception):
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text}\n  {self.hint}" if self.hint else text
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows instead of a traceback: one line with what to do."""
+        lines = [line.strip() for line in str(self).splitlines() if line.strip()]
+        ends = [line if line[-1] in ".:;,?!" else f"{line}." for line in lines[:-1]]
+        text = " ".join([*ends, *lines[-1:]])
+        return [f"{type(self).__name__}: {clean(text)}"]
 
 
 class UsageError(AssayError):

@@ -11,6 +11,7 @@ from assay.engines import polars as lazy
 from assay.errors import UsageError
 from assay.facts import Version
 from assay.model import Access
+from assay.views.frames import showing_itself
 from assay.views.published import AsOf, held_back, published, table_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,14 @@ def read(
             hint=f"assay.path({version.product!r}) says where it is.",
         )
     _warn([version])
-    return lazy.parquet(table_of(version, products.storage))
+    table = table_of(version, products.storage)
+
+    def html() -> str:
+        from assay.views.notebook import html_of_version  # only where it is shown
+
+        return html_of_version(version, table, products.config, products.environment)
+
+    return showing_itself(lazy.parquet(table), html)
 
 
 def path(
