@@ -57,6 +57,10 @@ def eager(lines: pl.DataFrame, extra: pl.LazyFrame) -> pl.DataFrame:
     made = lines.select(day.alias("day"), "id").join(extra.collect(), on="id", how="semi")
     return made.with_columns(odd=1) if lines.height == 3 and lines["amount"][0] > 8 else made
 
+@product(**ON, rules=[rule.check("a code is low", "code < '3'", on_failure="quarantine", fail_above='60 %')])
+def kept(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw.drop("share")
+
 @product(owner="o", each="raw")
 def figures(raw: pl.LazyFrame) -> pl.LazyFrame:
     return raw.select(pl.len().alias("n"), pl.col("amount").max().alias("top"), pl.col("code").unique().sort().implode())
@@ -75,6 +79,8 @@ NAMES = (
     "from_text",
     "eager",
     "figures",
+    "kept",
+    "kept__quarantine",
 )
 FIRST = date(2024, 1, 20)
 
