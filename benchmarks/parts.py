@@ -1,7 +1,7 @@
 """A product of many parts: one part changed, beside the full build.
 
     python -m benchmarks.parts --parts 10,100,1000 [--plot]
-    python -m benchmarks.parts --small --parts 1000,20000
+    python -m benchmarks.parts --small --parts 1000,20000 [--functions]
 
 The project of `benchmarks.days`: a source of one file a day, lines and sums in parts of a day, sums of a shop over all.
 One file is replaced. The bar is a three-hundredth of the full build and half a second. `--small`: see `benchmarks.small`.
@@ -31,9 +31,13 @@ def main() -> None:
     parser.add_argument(
         "--small", action="store_true", help="files of 20 to 5,000 rows, compared with a raw script"
     )
+    parser.add_argument(
+        "--functions", action="store_true", help="with --small: products are Polars functions"
+    )
     told = parser.parse_args()
     if told.small:
-        small([int(count) for count in told.parts.split(",")], told.runs)
+        counts = [int(count) for count in told.parts.split(",")]
+        small(counts, told.runs, functions=told.functions)
         return
     title = (
         f"Parts of {told.rows:,} rows{', made whole' if told.whole else ''}; medians of {told.runs}"

@@ -2,6 +2,7 @@
 
 The project of `benchmarks.days`, with files of 20 to 5,000 rows, most of them few. The raw script reads the same glob as
 the declared types, runs one query for each rule, and writes the same three tables, each to one Parquet file (zstd).
+With `--functions`, the tables in parts are made by Polars functions, and so does the raw script.
 """
 
 import random
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.days import COLUMNS, write_day, write_project
 from benchmarks.measure import Side, aside, assay, head, measure, program, row
+from benchmarks.pipeline import put
 
 FEWEST, MOST = 20, 5000  # rows of a file
 FIRST_BUILD = 3.0  # times the raw script
@@ -36,6 +38,43 @@ table("daily", "select day, shop, sum(amount)::decimal(18, 2) as amount from lin
 table("shops", "select shop, sum(amount)::decimal(18, 2) as amount from daily group by all")
 """
 
+FUNCTIONS = f"""import polars as pl
+from assay import product, rule, source, sql_product
+
+raw = source.files("data/{{day:date}}.csv", columns={COLUMNS})
+
+@product(owner="bench", partition_by="day", rules=[
+    rule.check("an amount is positive", "amount > 0"),
+    rule.sql("a line is there once", "select id, day from this group by all having count(*) > 1")])
+def lines(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw.select("id", "day", "shop", "amount")
+
+@product(owner="bench", partition_by="day", rules=[rule.check("every sum has a shop", "shop is not null")])
+def daily(lines: pl.LazyFrame) -> pl.LazyFrame:
+    return lines.group_by("day", "shop").agg(pl.col("amount").sum())
+
+sql_product("shops", "select shop, sum(amount)::decimal(18, 2) as amount from daily group by all", owner="bench")
+"""
+RAW_FUNCTIONS = """
+import pathlib
+import polars as pl
+pathlib.Path("raw").mkdir(exist_ok=True)
+COLUMNS = {"id": pl.Int64, "booked": pl.Date, "shop": pl.String, "amount": pl.Decimal(12, 2)}
+day = pl.col("file").str.extract("([^/]+)[.]csv$").str.to_date()
+raw = pl.scan_csv("data/*.csv", schema=COLUMNS, include_file_paths="file").with_columns(day=day)
+def table(name, frame, *rules):
+    frame.sink_parquet(f"raw/{name}.parquet", compression="zstd", compression_level=1)
+    made = pl.scan_parquet(f"raw/{name}.parquet")
+    for rule in rules:
+        if made.select(rule).collect().item():
+            raise SystemExit(name)
+    return made
+lines = table("lines", raw.select("id", "day", "shop", "amount"), (pl.col("amount") <= 0).any(),
+              pl.struct("id", "day").is_duplicated().any())
+daily = table("daily", lines.group_by("day", "shop").agg(pl.col("amount").sum()), pl.col("shop").is_null().any())
+table("shops", daily.group_by("shop").agg(pl.col("amount").sum()))
+"""
+
 
 def rows_of(number: int) -> int:
     """Return the rows of a file: half of the files have fewer than 80, and few have thousands."""
@@ -43,7 +82,7 @@ def rows_of(number: int) -> int:
     return int(FEWEST * float(MOST / FEWEST) ** (share * share))
 
 
-def small(counts: list[int], runs: int) -> None:
+def small(counts: list[int], runs: int, *, functions: bool) -> None:
     """Print what these numbers of files cost, each measured in a new project."""
     title = f"CSV files of {FEWEST} to {MOST:,} rows, one a part; medians of {runs}"
     head(
@@ -52,16 +91,18 @@ def small(counts: list[int], runs: int) -> None:
     )
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
-            _measure(Path(folder), count, runs)
+            _measure(Path(folder), count, runs, functions=functions)
 
 
-def _measure(root: Path, count: int, runs: int) -> None:
+def _measure(root: Path, count: int, runs: int, *, functions: bool) -> None:
     write_project(root, whole=False)
+    if functions:
+        put(root / "products/sales.py", FUNCTIONS)
     first = _LAST - count  # no day is in the future
     for number in range(count):
         write_day(root, first + number, rows_of(number))
     clear = partial(aside, root / ".products")
-    raw = Side(name="raw", command=program(RAW), place=root)
+    raw = Side(name="raw", command=program(RAW_FUNCTIONS if functions else RAW), place=root)
     full, script = measure([assay("", root, "materialize", prepare=clear), raw], runs)
     ratio = full.seconds / script.seconds
     stored = max(_stored(root, name) for name in ("lines", "daily"))
