@@ -6,7 +6,7 @@ A copy is made when a file is first read, and is removed with its folder when th
 import atexit
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
@@ -40,26 +40,29 @@ def read_paths(files: InputFiles, paths: Iterable[Path]) -> list[Path]:
 
     Raises SourceFault for a file of which no copy can be made.
     """
-    assert files.source is not None
-    return [copy_of(files, file) if is_copied(files, file) else file for file in paths]
+    copied = _copied(files)
+    return [copy_of(files, file) if copied(file) else file for file in paths]
 
 
 def by_copy(files: InputFiles, paths: Iterable[Path]) -> Iterator[tuple[bool, list[Path]]]:
     """Yield the files that engines read as they are, and those of which they read copies."""
-    assert files.source is not None
-    groups: dict[bool, list[Path]] = {}
+    copied, groups = _copied(files), dict[bool, list[Path]]()
     for file in paths:
-        groups.setdefault(is_copied(files, file), []).append(file)
+        groups.setdefault(copied(file), []).append(file)
     yield from groups.items()
 
 
 def is_copied(files: InputFiles, file: Path) -> bool:
     """Return whether engines read a copy of a file: as declared, or as it was found to need."""
-    assert files.source is not None
-    if is_recoded(files.source, file):
-        return True
-    is_text = files.source.is_text and bool(files.copies)
-    return is_text and Path(files.copies).is_dir() and _place(files, file).exists()
+    return _copied(files)(file)
+
+
+def _copied(files: InputFiles) -> Callable[[Path], bool]:
+    """Return what `is_copied` says of each of many files."""
+    source = files.source
+    assert source is not None
+    has_copies = source.is_text and bool(files.copies) and Path(files.copies).is_dir()
+    return lambda file: is_recoded(source, file) or (has_copies and _place(files, file).exists())
 
 
 def is_copied_by_need(files: InputFiles, file: Path) -> bool:

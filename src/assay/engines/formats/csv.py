@@ -14,6 +14,10 @@ from assay.engines.quoting import identifier, literal, source_files
 from assay.engines.tables import InputFiles, TextTable
 from assay.errors import SourceFault
 from assay.model import Column, Source
+from assay.store.files import stamp_of
+
+_FIRST_ROWS: dict[tuple[str, str, str], tuple[tuple[int, ...], tuple[str, ...]]] = {}
+_MOST_REMEMBERED = 4096  # first rows
 
 
 def select(files: InputFiles) -> str:
@@ -93,16 +97,21 @@ def by_header(files: InputFiles, paths: Sequence[Path]) -> dict[tuple[str, ...],
     source = files.source
     assert source is not None
     groups: dict[tuple[str, ...], list[Path]] = {}
+    sound: dict[tuple[str, ...], list[Path]] = {}  # the files of each first row without a fault
     faults = Faults()
     for file in paths:
         with faults.collecting():
             first = _first_row(source, files.path_of(file), file)
+            if first in sound:
+                sound[first].append(file)
+                continue
             names = _names(source, first)
             if fault := header_fault(source, files.path_of(file), first, names):
                 raise fault
             if absent := [name for name in first if files.shape and name in files.shape.absent]:
                 raise early(source, files.path_of(file), absent[0])
-            groups.setdefault(names, []).append(file)
+            sound[first] = groups.setdefault(names, [])
+            sound[first].append(file)
     faults.raise_any()
     return groups
 
@@ -128,7 +137,24 @@ def names_in(files: InputFiles, file: Path) -> tuple[str, ...]:
 
 
 def _first_row(source: Source, name: str, file: Path) -> tuple[str, ...]:
-    """Return the values of the first line of a file; () for an empty file."""
+    """Return the values of the first line of a file; () for an empty file.
+
+    They are remembered for as long as the file is the same: it is inspected, and then read.
+    """
+    key = source.name, source.reading, str(file)
+    try:
+        stamp = stamp_of(file.stat())
+    except OSError as error:
+        raise SourceFault(source.name, f"{name} cannot be read: {error}") from error
+    known = _FIRST_ROWS.get(key)
+    if known is None or known[0] != stamp:
+        if len(_FIRST_ROWS) >= _MOST_REMEMBERED:
+            _FIRST_ROWS.clear()
+        known = _FIRST_ROWS[key] = stamp, _read_first_row(source, name, file)
+    return known[1]
+
+
+def _read_first_row(source: Source, name: str, file: Path) -> tuple[str, ...]:
     try:
         return next((tuple(row) for _, row in csv_rows(source, file)), ())
     except Damaged as damage:
