@@ -61,7 +61,7 @@ class Schema(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def pandera(self) -> Any:
-        """The schema of pandera, which takes a millisecond to make of a model; None without one."""
+        """The schema of pandera, made when it is needed; None without one."""
         return None if self.declared is None else _schema(self.declared)
 
     @cached_property
