@@ -313,3 +313,78 @@ def test_rows_are_read_as_they_were_computed(place: Place) -> None:
 
     [row] = assay.read("sales.p__quarantine", project=place.root).collect().to_dicts()
     assert (row["l"], row["s"], row["broke"]) == ([1, None], {"a": 500}, ["x is small"])
+
+
+# -------------------------------------------------------------------------------------- elsewhere
+
+
+def test_evidence_has_the_content_of_what_was_set_aside(place: Place) -> None:
+    day(place, 1, 1, 500, 3)
+    day(place, 2, 5, 7)
+    declare(place, "a query", SMALL)
+    place.materialize("--now", "2024-01-03T06:00")
+    for name in ("sales.p", "sales.p__quarantine"):
+        made = place.run("evidence", name, "--to", "e.zip", "--data", "--inputs")
+        assert made.code == 0, made.err
+        told = place.run("evidence", "--verify", "e.zip")
+        assert told.code == 0, told.out
+        if name == "sales.p":
+            again = place.run("evidence", "--rebuild", "e.zip", "--json")
+            assert (again.code, again.json["outcome"]) == (0, "same bytes"), again.out + again.err
+        (place.root / "e.zip").unlink()
+
+
+def test_what_depends_on_rows_set_aside_is_built_on_trial(place: Place) -> None:
+    for number in range(1, 4):
+        day(place, number, 1, 500 + number, 3)
+    declare(place, "a query", SMALL)
+    place.write(
+        "products/down.py",
+        "sql_product('q', 'select count(*) as n from sales.p__quarantine', owner='o')\n"
+        "sql_product('d', 'select count(*) as n from sales.p', owner='o')\n",
+        header=True,
+    )
+    assert place.materialize()[""]["exit_code"] == 0
+    for number in (1, 2):
+        day(place, number, 1, 600, 700, 800, 900)
+    assert place.materialize()["sales.p"]["result"] == "held back"
+    told = place.run("diff", "sales.p", "--held", "--downstream")
+    assert told.code == 0, told.err
+    assert "down.q" in told.out and "down.d" in told.out
+    assert "n" in told.out and "could not" not in told.out, told.out
+
+
+def test_a_test_of_a_product_in_parts_says_what_is_set_aside(place: Place) -> None:
+    declare(place, "a query", SMALL)
+    place.write(
+        "products/p.test.toml",
+        """
+        product = "sales.p"
+
+        ["large ones are set aside"]
+        inputs.raw = [
+          { day = 2024-01-01, id = 1, x = 1, who = "a" },
+          { day = 2024-01-02, id = 2, x = 500, who = "a" },
+        ]
+        expect = [{ day = 2024-01-01, id = 1, x = 1, who = "a" }]
+        set_aside = [{ id = 2, broke = ["x is small"] }]
+        """,
+    )
+    ran = place.run("test")
+    assert ran.code == 0, ran.out + ran.err
+
+
+def test_compaction_moves_rows_that_were_set_aside(place: Place) -> None:
+    for number in range(1, 25):
+        day(place, number, 1, 500 + number)
+    declare(place, "a query", SMALL.replace("60", "70"))
+    place.materialize()
+    before = {part.path for part in place.parts("sales.p__quarantine").values()}
+    assert place.run("gc").code == 0
+    after = {part.path for part in place.parts("sales.p__quarantine").values()}
+    assert len(after) < len(before)
+    assert reconciled(place)["03"] == (1, 1)
+    day(place, 3, 1, 3)
+    assert place.materialize()[""]["exit_code"] == 0
+    assert [x for _, x in rows(place, "p__quarantine")] == [500 + n for n in range(1, 25) if n != 3]
+    assert place.run("verify").code == 0

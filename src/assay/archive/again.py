@@ -231,7 +231,7 @@ class _Again:
         version = _version_of(known)
         try:
             recorded = self._here.catalog.version(known.id)
-            parts = tuple(replace(part, id=0) for part in recorded.parts)
+            parts = tuple(replace(part, id=0, aside=None) for part in recorded.parts)
             version = replace(version, parts=parts)
             store = storage_of(self._here.config)
             places = {part.path: store.locate(part) for part in parts}
@@ -321,8 +321,8 @@ class _Again:
 def _same_parts(version: Version, record: VersionRecord) -> bool:
     """Return whether all parts but those that were held back then have the same content."""
     held = record.held.keys()
-    then = {part.key: part.digest for part in record.parts if part.key not in held}
-    now = {part.key: part.digest for part in version.parts if part.key not in held}
+    then = [part.content for part in record.parts if part.key not in held]
+    now = [part.content for part in version.parts if part.key not in held]
     return bool(held) and version.in_parts and now == then
 
 

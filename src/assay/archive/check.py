@@ -156,7 +156,7 @@ def _wrong_version(version: VersionRecord) -> Iterator[str]:
     files = {file.path for file in version.files}
     if {part.file for part in version.parts} != files:
         yield "its parts are in other files than it has"
-    if version.in_parts and digest([[p.key, p.digest] for p in version.parts]) != version.digest:
+    if version.in_parts and digest([p.content for p in version.parts]) != version.digest:
         yield "its content digest is not that of its parts"
     code = code_of(version.code.reached)
     if code.digest != version.code.digest:

@@ -397,6 +397,7 @@ def _part(part: Part) -> PartRecord:
         rows=part.rows,
         digest=part.digest,
         of=part.of,
+        aside=part.aside.digest if part.aside else "",
     )
 
 

@@ -52,7 +52,10 @@ class FileRecord(Struct, frozen=True, kw_only=True):
 
 
 class PartRecord(Struct, frozen=True, kw_only=True):
-    """Rows of a version: `rows` rows of a file from row `start`; `digest` is of their content."""
+    """Rows of a version: `rows` rows of a file from row `start`; `digest` is of their content.
+
+    `aside` is the digest of the rows that were set aside of a part; '' where no rule sets any.
+    """
 
     key: str
     file: str
@@ -60,6 +63,12 @@ class PartRecord(Struct, frozen=True, kw_only=True):
     rows: int
     digest: str
     of: int | None = None
+    aside: str = ""
+
+    @property
+    def content(self) -> list[str]:
+        """What identifies its content in the digest of a version."""
+        return [self.key, self.digest, *([self.aside] if self.aside else [])]
 
 
 class InputRecord(Struct, frozen=True, kw_only=True):

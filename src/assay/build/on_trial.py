@@ -164,9 +164,9 @@ def _publish(
     versions: Iterable[tuple[Version, bool]],
 ) -> None:
     """Record versions as judged good and published, with links to their files."""
-    moves, catalog, now = [], place.catalog, observed.now
+    moves, catalog, now, known = [], place.catalog, observed.now, dict[_Place, Part]()
     for version, pinned in versions:
-        _link(version.parts, workspace.storage, place.storage)
+        _link([*version.parts, *version.asides], workspace.storage, place.storage)
         product = workspace.graph.products[version.product]
         verdict = Verdict(
             version=version.id,
@@ -177,8 +177,10 @@ def _publish(
             judged_at=now,
             run="",
         )
-        parts = tuple(replace(part, id=0) for part in version.parts)
-        catalog.record([replace(version, parts=parts)], [verdict])
+        parts = tuple(_unrecorded(part, known) for part in version.parts)
+        [recorded] = catalog.record([replace(version, parts=parts)], [verdict])
+        asides = [part.aside for part in recorded.parts if part.aside]
+        known |= {_place(part): part for part in (*recorded.parts, *asides)}
         moves.append(Move(product=version.product, version=version.id, pinned=pinned))
         for waiver in observed.facts.waivers(version.product):
             catalog.waive(waiver)
@@ -190,6 +192,22 @@ def _publish(
         at=now,
         why="on trial",
     )
+
+
+_Place = tuple[str, int, str]  # path, first row and key of a part
+
+
+def _place(part: Part) -> _Place:
+    return part.path, part.start, part.key
+
+
+def _unrecorded(part: Part, known: Mapping[_Place, Part]) -> Part:
+    """Return a part as it is recorded in another catalog, or is to be recorded there.
+
+    Rows that are set aside are of two products: of the one that set them aside, and of their own.
+    """
+    aside = _unrecorded(part.aside, known) if part.aside else None
+    return known.get(_place(part)) or replace(part, id=0, aside=aside)
 
 
 def _link(parts: Iterable[Part], store: Storage, there: Storage) -> None:

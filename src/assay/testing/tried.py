@@ -12,7 +12,7 @@ from assay.engines import polars as lazy
 from assay.engines.tables import stored
 from assay.events import Result
 from assay.facts import RuleResult, Status, Version
-from assay.model import QUARANTINE, THIS, Kind, Product
+from assay.model import THIS, Kind, Product
 from assay.views.rules import failures
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def tried_of(
     tried.frame = lazy.parquet(inputs.files_of_version(THIS, THIS, version).table).collect()
     if version.in_parts:
         tried.parts = tuple(part.key for part in version.parts if part.key)
-    if aside := version.part(QUARANTINE) if product.quarantines else None:
-        tried.aside = lazy.parquet(stored(version, storage, [aside])).collect()
+    if asides := version.asides:
+        tried.aside = lazy.parquet(stored(version, storage, asides)).collect()
     judged = _as_built(workspace, version, before)
     verdicts = workspace.catalog.verdicts(judged.id)
     if verdicts:
