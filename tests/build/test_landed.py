@@ -279,3 +279,25 @@ def lines(raw: pl.LazyFrame) -> pl.LazyFrame:
     for table in ("raw", "lines"):
         sql = f"select id, tags, of.a as a, cases, note from {table} order by id"
         assert shop.query(sql.replace("of.a", '"of".a')) == expected
+
+
+def test_rows_of_a_source_are_set_aside(shop: Place) -> None:
+    rule = 'rule.check("not 2", "id <> 2", on_failure="quarantine", fail_above="90 %")'
+    declare(shop, f"rules=[{rule}]")
+    assert shop.materialize()[""]["exit_code"] == 0
+    assert ids(shop, "raw") == ids(shop, "lines") == [1, 3, 11, 12, 13]
+    assert ids(shop, "raw__quarantine") == [2]
+    drop(shop, "2024-01-02", 4)
+    assert shop.materialize()[""]["exit_code"] == 0
+    assert (ids(shop, "raw"), ids(shop, "raw__quarantine")) == ([1, 3, 4, 11, 13], [])
+
+
+def test_columns_that_appear_are_told_and_suggested(shop: Place) -> None:
+    declare(shop, "keep=True")
+    shop.materialize()
+    shop.write("in/2024-01-04.csv", "id,kind,email,at,paid\n4,a,x,2024-01-01 10:00:00,7\n")
+    ran = shop.run("materialize")
+    assert "sales.raw has new columns that it does not declare: paid (since 2024-01-04)" in ran.out
+    told = shop.run("suggest", "raw").out
+    assert "that sales.raw does not declare" in told
+    assert '\'paid\': Column("bigint", since="2024-01-04")' in told

@@ -123,9 +123,11 @@ def suggestion(
             if product is not None:
                 sensitive |= never_shown(inputs, product, files.table)
             found = suggest(files, version, sensitive, engine, _descriptions(graph, name))
+            if product is not None and product.files and undeclared:
+                files = inputs.files_of(product.files, product.files)
             if not files.source:
                 return found
-            more = commented(files.source, suggested_columns(files, undeclared, engine))
+            more = commented(name, suggested_columns(files, undeclared, engine))
             return replace(found, code=f"{found.code}{more}")
     except SourceFault as fault:
         raise BuildError(of_source(fault, graph)) from None

@@ -12,7 +12,7 @@ from assay.engines.quoting import identifier
 from assay.engines.tables import InputFiles, StoredTable
 from assay.engines.types import from_polars
 from assay.facts import UndeclaredColumn
-from assay.model import Column, Source
+from assay.model import Column
 
 if TYPE_CHECKING:
     import duckdb
@@ -76,9 +76,9 @@ def _type_of_texts(cursor: "duckdb.DuckDBPyConnection", table: str, column: str)
     return next((type for type, fit in zip(_TYPES, kinds, strict=False) if fit), "varchar")
 
 
-def commented(source: Source, lines: Sequence[str]) -> str:
+def commented(source: str, lines: Sequence[str]) -> str:
     """Return suggested declarations as comments to append to code."""
     if not lines:
         return ""
-    head = f"# Columns of its files that {source.name} does not declare (columns= of the source):"
+    head = f"# Columns of its files that {source} does not declare (columns= of the source):"
     return "\n".join(["", head, *(f"# {line}" for line in lines)])

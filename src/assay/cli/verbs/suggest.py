@@ -19,7 +19,9 @@ def verb(name: str, env: str | None, as_json: bool) -> None:
         graph = workspace.graph
         full = graph.resolve(name, sources=True)
         inputs, _ = inputs_as_of_now(workspace, workspace.observe())
-        readings = {full: graph.sources[full].reading} if full in graph.sources else {}
+        product = graph.products.get(full)
+        files = product.files if product else full  # of a source whose rows are stored, too
+        readings = {files: graph.sources[files].reading} if files in graph.sources else {}
         contract = suggestion(graph, inputs, full, workspace.catalog.undeclared.of(readings))
     if as_json:
         return print_json(contract)
