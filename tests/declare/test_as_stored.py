@@ -32,6 +32,21 @@ def shop(tmp_path: Path) -> Place:
     return place
 
 
+def test_lists_structs_and_nanoseconds_are_as_stored_too(shop: Place) -> None:
+    row = {"s": {"a": 1, "b": ["x"]}, "l": [1, 2], "t": datetime(2021, 1, 1), "n": None}
+    frame = pl.DataFrame([row]).with_columns(pl.col("t").dt.cast_time_unit("ns"))
+    (shop.root / "in").mkdir()
+    frame.write_parquet(shop.root / "in/2021-01-01.parquet")
+    assert shop.materialize()[""]["exit_code"] == 0
+    [types] = lock(shop).values()
+    assert types["l"] == {"type": "BIGINT[]"} and types["t"] == {"type": "TIMESTAMP_NS"}
+    assert types["s"]["type"].startswith("STRUCT(") and types["n"] == {"type": "VARCHAR"}
+    assert shop.run("check").code == 0
+    assert shop.query("select s.a as a, len(s.b) as b, l[2] as l, n from lines") == [
+        {"a": 1, "b": 1, "l": 2, "n": None}
+    ]
+
+
 def put(shop: Place, day: str, **more: object) -> None:
     row = {name: value for name, value in (ROW | more).items() if value is not None}
     frame = pl.DataFrame([row]).cast({"kind": pl.Categorical})

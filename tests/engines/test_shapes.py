@@ -223,6 +223,42 @@ def frame(raw: pl.LazyFrame) -> pl.LazyFrame:
     assert "in/2021-02-01.csv, line 1: it should have a column 'note'" in error
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_rows_of_files_that_have_no_declared_column_are_rows(shop: Place, suffix: str) -> None:
+    shop.write(
+        "products/shop.py",
+        f"""
+import polars as pl
+from assay import Column, product, source, sql_product
+raw = source.files("in/*.{suffix}", columns={{"x": Column("bigint", optional=True)}})
+sql_product("whole", "select x from raw", owner="o")
+@product(owner="o")
+def frame(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw
+@product(owner="o")
+def count(raw: pl.LazyFrame) -> pl.LazyFrame:
+    return raw.select(pl.len().cast(pl.Int64).alias("n"), pl.col("x").sum())
+""",
+    )
+    for number, rows in enumerate([[{"y": 1}, {"y": 2}], [{"y": 3, "x": 7}]]):
+        file = shop.root / f"in/{number}.{suffix}"
+        file.parent.mkdir(exist_ok=True)
+        if suffix == "parquet":
+            pl.DataFrame(rows).write_parquet(file)
+        elif suffix == "csv":
+            pl.DataFrame(rows).write_csv(file)
+        else:
+            pl.DataFrame(rows).write_ndjson(file)
+    assert shop.materialize()[""]["exit_code"] == 0
+    for name in ("whole", "frame"):
+        assert [row["x"] for row in shop.query(f"from {name} order by x nulls first")] == [
+            None,
+            None,
+            7,
+        ]
+    assert shop.query("from count") == [{"n": 3, "x": 7}]
+
+
 def test_mistakes_in_layouts_are_told_at_once(shop: Place) -> None:
     layouts = {
         'separator=";"': "layout 1: it is of all files",

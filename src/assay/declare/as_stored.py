@@ -16,6 +16,7 @@ from msgspec.json import decode
 from assay.config import Config
 from assay.declare.columns import Column
 from assay.declare.names import Names
+from assay.engines.nested import nested_column
 from assay.engines.types import from_polars, source_column
 from assay.model import Source, Where
 from assay.plan.parts import template
@@ -113,7 +114,7 @@ def _columns_of_files(config: Config, pattern: str) -> dict[str, Frozen]:
     for _, schema in reversed(schemas):
         newest = newest | {name: type for name, type in schema.items() if name not in newest}
     for name, type in newest.items():
-        if source_column(name, type) is None:
+        if not (source_column(name, type) or nested_column(name, type)):
             hint = "Declare columns= for this source, without or with a type that can be read."
             raise _CannotFreeze(f"column {name!r} is stored as {type}, which is not read", hint)
     return {
@@ -137,10 +138,12 @@ def _schemas(root: Path, paths: Sequence[str]) -> Iterator[tuple[str, Mapping[st
 
 
 def _type(dtype: "pl.DataType") -> str:
-    """Return a stored type as SQL; categories are texts, and so is what holds nulls only."""
+    """Return a stored type as sources spell it; categories are texts, as is what holds nulls only."""
     if type(dtype).__name__ in {"Categorical", "Enum", "Null"}:
         return "VARCHAR"
-    return from_polars(dtype) or str(dtype)
+    type_in_sql = from_polars(dtype) or str(dtype)
+    column = source_column("x", type_in_sql) or nested_column("x", type_in_sql)
+    return column.type if column else type_in_sql
 
 
 def differences(config: Config, source: Source) -> Iterator[tuple[str, bool]]:

@@ -16,6 +16,8 @@ from assay.model import Column, Source
 if TYPE_CHECKING:
     import polars as pl
 
+_ROW = "__row"
+
 
 def scan(files: InputFiles, read: "Mapping[Path, pl.LazyFrame] | None" = None) -> "pl.LazyFrame":
     """Return an input as a LazyFrame: a product as stored, a source of Parquet as declared.
@@ -57,11 +59,11 @@ def _as_declared(
     import polars as pl
 
     stored = {column.name: names.get(column.name, column.name) for column in declared}
-    nulls = [
-        pl.lit(None, of_column(column)).alias(column.name)
+    nulls = {
+        column.name: pl.lit(None, of_column(column))
         for column in declared
         if stored[column.name] not in group.stored
-    ]
+    }
     columns = [
         _declared(column, stored[column.name], group.stored[stored[column.name]])
         for column in declared
@@ -70,8 +72,13 @@ def _as_declared(
     frame = group.scan(group.read_as, "__file" if from_paths else None)
     if not nulls:
         return frame.select(*columns, *from_paths)
+    if not columns and not from_paths:
+        # Constants alone have no number of rows: these depend on the row.
+        is_row = pl.col(_ROW).is_null()
+        values = [pl.when(is_row).then(null).alias(name) for name, null in nulls.items()]
+        return frame.with_row_index(_ROW).select(values)
     names_by_path = [expression.meta.output_name() for expression in from_paths]
-    with_nulls = frame.select(*columns, *from_paths).with_columns(nulls)
+    with_nulls = frame.select(*columns, *from_paths).with_columns(**nulls)
     return with_nulls.select(*stored, *names_by_path)
 
 

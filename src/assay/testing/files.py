@@ -102,6 +102,12 @@ def source_as_declared(source: Source, file: Path, folder: Path) -> Source:
         path_formats=source.path_formats,
         namings=source.namings,
         optional=source.optional,
+        layouts=tuple(
+            replace(each, path_regex=f"{re.escape(str(place))}/{each.path_regex}")
+            if each.path_regex
+            else each
+            for each in source.layouts
+        ),
     )
 
 
@@ -130,6 +136,7 @@ def _moved(source: Source, pattern: str, regex: str = "", escaped: Sequence[str]
         reading=digest([source.reading, pattern]),
         namings=(),
         optional=(),
+        layouts=(),
         freshness=None,
         poll=0.0,
     )

@@ -89,7 +89,7 @@ def _layout_of(files: InputFiles) -> Callable[[Path, str], int]:
     layouts = [
         (re.compile(layout.path_regex or ".*", re.DOTALL), layout) for layout in source.layouts
     ]
-    below = f"{files.root}/"
+    below = "" if source.pattern.startswith("/") else f"{files.root}/"
 
     def layout_of(path: Path, day: str) -> int:
         for number, (regex, layout) in enumerate(layouts):
