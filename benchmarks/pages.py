@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=10_000, help="of which pages are made")
     parser.add_argument("--docs", type=int, default=1000, help="products that files are written of")
     parser.add_argument("--versions", type=int, default=12, help="of the product with many rules")
+    parser.add_argument("--parts", type=int, default=365, help="of the product with many parts")
     parser.add_argument("--seconds", type=int, default=20, help="that a browser listens for")
     parser.add_argument("--inside", type=Path, help="measure the pages of the project in a folder")
     told = parser.parse_args()
@@ -55,7 +56,7 @@ def main() -> None:
         (place / "many").mkdir()
         (place / "few").mkdir()
         seed(place / "many", told.products, promises=True)
-        widen(place / "many", told.versions)
+        widen(place / "many", told.versions, told.parts)
         pages_of(place / "many", f"{told.products:,} products")
         server(place, told.products, told.seconds)
         miss(place / "many")
@@ -155,14 +156,14 @@ def _cpu(pid: int) -> float:
 # ----------------------------------------------------------------------------------- wide products
 
 
-def widen(place: Path, versions: int) -> None:
-    """Add what fills pages: a product of 365 parts, one of 120 rules, and a consumer of all products."""
+def widen(place: Path, versions: int, parts: int) -> None:
+    """Add what fills pages: a product of many parts, one of 120 rules, and a consumer of all products."""
     for file in (place / "products").glob("*.py"):
         text = file.read_text().replace("owner='bench'", f"owner='bench', {_CONSUMER}")
         text = text.replace("from assay import ", "from assay import Consumer, ", 1)
         put(file, text)
     put(place / "products/wide.py", _WIDE)
-    for day in range(365):
+    for day in range(parts):
         _drop(place, day, 0)
     for version in range(versions):
         _drop(place, version, version + 1)
@@ -223,9 +224,18 @@ def _measured(place: Path) -> Iterator[tuple[str, float, float]]:
 
 def kinds_of(look: "Look", catalog: "Catalog") -> Iterator[tuple[str, Callable[[], "Page"]]]:
     """Yield each kind of page, of what makes it large, with how it is made."""
+    from assay.web.columns import columns_of
+    from assay.web.diffs import diff_page
     from assay.web.links import slug
-    from assay.web.pages import front, others
+    from assay.web.pages import approvals, front, others
+    from assay.web.records import record_page
+    from assay.web.rows import rows_of
     from assay.web.site import page_at
+
+    def made(make: Callable[[], "Page | None"]) -> Callable[[], "Page"]:
+        found = make()  # the first time, an engine is imported
+        assert found
+        return lambda: make() or found
 
     def about(kind: str, name: str) -> Callable[[], "Page"]:
         found = page_at(look, catalog, kind, slug(name))
@@ -238,7 +248,7 @@ def kinds_of(look: "Look", catalog: "Catalog") -> Iterator[tuple[str, Callable[[
     yield "search", lambda: front.search_page(look, "bench", 100)
     yield "product", about("product", leaf.name)
     yield "product, the root", about("product", "tiny.p0")
-    yield "product, 365 parts", about("product", "tiny.parts")
+    yield "product, many parts", about("product", "tiny.parts")
     yield "product, 120 rules, 59 columns", about("product", "tiny.rules")
     yield "rule", about("rule", others.rule_name(leaf, leaf.contract.rules[0]))
     yield "source", about("source", "tiny.drops")
@@ -252,6 +262,11 @@ def kinds_of(look: "Look", catalog: "Catalog") -> Iterator[tuple[str, Callable[[
     yield "runs", lambda: others.runs_page(look, others.last_runs(look, catalog))
     yield "run", about("run", runs[0].run)
     yield "release", about("release", "1")
+    yield "environments", lambda: approvals.environments_page(look, catalog)
+    yield "first rows", made(lambda: rows_of(look, catalog, leaf.name, as_part=False))
+    yield "lineage of columns", made(lambda: columns_of(look, leaf.name, as_part=False))
+    yield "record", made(lambda: record_page(look, leaf.name))
+    yield "difference", made(lambda: diff_page(look, "tiny.rules", "previous", "published"))
 
 
 def _timed(work: Callable[[], object]) -> float:

@@ -1,6 +1,6 @@
 """The files of sources and products, as observed, as published, or as decided in a run."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -220,11 +220,16 @@ def _keys(origin: Version | SourceState) -> list[str]:
 
 
 def inputs_as_of_now(
-    workspace: Workspace, observed: Observed
+    workspace: Workspace, observed: Observed, products: Collection[str] | None = None
 ) -> tuple[Inputs, Mapping[str, Decision]]:
-    """Return the files of sources and products as observed, and the decision for each product."""
+    """Return the files of sources and products as observed, and the decision for each product.
+
+    With `products`, for these and what they depend on alone.
+    """
     graph, config = workspace.graph, workspace.config
-    request = Request(products=frozenset(graph.products))
+    above = (graph.upstream(name) for name in products or ())
+    chosen = graph.products.keys() if products is None else {*products}.union(*above)
+    request = Request(products=frozenset(chosen & graph.products.keys()))
     steps = plan(graph, observed, request, in_parts=False).steps
     return Inputs(graph, observed, workspace.storage, config, steps), steps
 

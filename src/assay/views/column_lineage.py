@@ -149,7 +149,7 @@ def bound_around(workspace: Workspace, names: Iterable[str], *, rules: bool = Fa
     Functions are run on empty inputs, in a child process. With `rules`, rules are bound too.
     """
     graph, catalog, config = workspace.graph, workspace.catalog, workspace.config
-    pointers = catalog.pointers(workspace.environment)
+    read = cache(lambda: catalog.pointers(workspace.environment))
     digests = cache(lambda file: content_digests(config, [file])[0][1])
     memo = Memo(read_cache(config, BOUND, dict[str, Found]), digests)
 
@@ -157,7 +157,8 @@ def bound_around(workspace: Workspace, names: Iterable[str], *, rules: bool = Fa
 
     def published(name: str) -> tuple[Column, ...]:
         asked.add(name)
-        return catalog.version(pointers[name].version).columns if name in pointers else ()
+        pointer = read().get(name)
+        return catalog.version(pointer.version).columns if pointer else ()
 
     def bind(trace: Trace) -> BoundNames:
         bound = Bound(graph, published, trace, memo, workspace.project.vouch)

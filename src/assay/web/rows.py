@@ -26,9 +26,11 @@ def rows_of(look: Look, catalog: Catalog, name: str, *, as_part: bool) -> Page |
     if not version.columns:
         return None
     with workspace_of(look) as workspace:
-        inputs, _ = inputs_as_of_now(workspace, workspace.observe())
         stored = table_of(version, workspace.storage)
-        patterns = never_shown(inputs, look.graph.products[full], stored)
+        patterns = look.graph.sensitive(full)
+        if patterns:
+            inputs, _ = inputs_as_of_now(workspace, workspace.observe(), [full])
+            patterns = never_shown(inputs, look.graph.products[full], stored)
         hidden = secret([column.name for column in version.columns], patterns)
         names, rows = first_rows(stored, _ROWS, look.config, sorted(hidden))
     return Page(
