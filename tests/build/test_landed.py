@@ -301,3 +301,12 @@ def test_columns_that_appear_are_told_and_suggested(shop: Place) -> None:
     told = shop.run("suggest", "raw").out
     assert "that sales.raw does not declare" in told
     assert '\'paid\': Column("bigint", since="2024-01-04")' in told
+
+
+@pytest.mark.parametrize("categories", ["['b', 'a']", "['a', 'b']"])
+def test_a_contract_may_ask_for_the_enum_that_is_declared(shop: Place, categories: str) -> None:
+    contract = f"pa.DataFrameSchema({{'kind': pa.Column(pl.Enum({categories}), pa.Check.isin(['a', 'b']))}})"
+    declare(shop, f"contract={contract}")
+    told = shop.materialize()
+    expected = "published" if categories == "['b', 'a']" else "held back"
+    assert told["sales.raw"]["result"] == expected

@@ -1,12 +1,14 @@
 """Sources that are judged or kept: the product that stores their rows, and the files it reads."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec.structs import replace
 
 from assay.declare.words import ProductDeclaration, SourceDeclaration
-from assay.model import Column, Product, Source
+from assay.engines.types import of_column
+from assay.model import Column, Product, Rule, Source
+from assay.rules.schema import Schema, dtype_of
 
 FILES = "files"  # the alias of the files, and how their name ends
 
@@ -45,7 +47,7 @@ def _has_event_time(source: SourceDeclaration) -> bool:
     return source.event_time in source.columns
 
 
-def with_columns(product: Product, sources: Mapping[str, Source]) -> Product:
+def with_columns(product: Product, sources: Mapping[str, Source], schema: Schema) -> Product:
     """Return a source whose rows are stored with all columns of its files, also without a contract.
 
     A column is as its contract has it; else of the type in which it is stored.
@@ -59,7 +61,31 @@ def with_columns(product: Product, sources: Mapping[str, Source]) -> Product:
         own = declared.pop(column.name, None) or _stored(column)
         columns.append(replace(own, description=own.description or column.description))
     columns += declared.values()  # which no file has: the schema says so
-    return replace(product, contract=replace(contract, columns=tuple(columns)))
+    known = _known_enums(files.columns, schema)
+    rules = tuple(rule for rule in contract.rules if not _is_type_of(rule, known))
+    return replace(product, contract=replace(contract, columns=tuple(columns), rules=rules))
+
+
+def _known_enums(columns: Iterable[Column], schema: Schema) -> set[str]:
+    """Return the columns that are of the enum that the contract asks for when they are read."""
+    enums = [column for column in columns if column.type.startswith("ENUM")]
+    if schema.pandera is None:
+        return set()
+    asked = schema.pandera.columns
+    return {
+        c.name
+        for c in enums
+        if c.name in asked and str(dtype_of(schema.pandera, asked[c.name])) == str(of_column(c))
+    }
+
+
+def _is_type_of(rule: Rule, columns: Collection[str]) -> bool:
+    """Return whether a rule asks for the type of one of these columns.
+
+    A value that is not of a declared enum is an error when its file is read; it is stored as text.
+    """
+    demand = rule.demand
+    return demand is not None and demand.kind == "type" and demand.column in columns
 
 
 def _stored(column: Column) -> Column:

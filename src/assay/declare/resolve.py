@@ -98,7 +98,9 @@ def resolve(
         quarantine = quarantine_of(quarantined, names)
         products[quarantine.name] = quarantine
         definitions[quarantine.name] = Definition()
-    products = {name: with_columns(product, sources) for name, product in products.items()}
+    for stored in [product for product in products.values() if product.files]:
+        schema = contracts[stored.name].schema
+        products[stored.name] = with_columns(stored, sources, schema)
     products = with_approvals(with_waivers(products, names), names)
     graph = Graph(products=products, sources=sources, calendars=calendars.by_name)
     _check_referenced(graph, names, definitions)
