@@ -197,9 +197,9 @@ def _stored(part: Part) -> tuple[object, ...]:
     return part.rows, part.digest, part.rows_in, part.aside.rows, part.aside.digest
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("seed", "made_by"), [(0, "a query"), (1, "a function")])
 def test_a_batch_gives_what_its_parts_give_one_by_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, made_by: str
 ) -> None:
     chance = random.Random(seed)
     days = {
@@ -216,7 +216,7 @@ def test_a_batch_gives_what_its_parts_give_one_by_one(
         place.write("pyproject.toml", "[tool.products]\n")
         for number, values in days.items():
             day(place, number, *values)
-        declare(place, "a query", SMALL.replace("60", "99"), ODD)
+        declare(place, made_by, SMALL.replace("60", "99"), ODD)
         assert place.materialize()[""]["exit_code"] == 0
         parts = {key: _stored(part) for key, part in place.parts("sales.p").items()}
         files = {part.path for part in place.parts("sales.p").values()}

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from assay.engines.duckdb import COPY, DuckDB, numbered, parquet
+from assay.engines.duckdb import COPY, DuckDB, numbered, parquet, parquet_of_parts
 from assay.engines.quoting import identifier, literal
-from assay.engines.tables import StoredTable
+from assay.engines.tables import PartRows, StoredTable
 from assay.errors import BuildError
 from assay.model import Column, Product, Rule
 from assay.rules.answers import Answer, error_line
@@ -21,7 +21,7 @@ from assay.rules.with_polars import FileScan, request_of
 if TYPE_CHECKING:
     import duckdb
 
-_AT_ONCE = 200  # parts in one query
+_AT_ONCE = 1024  # parts in one query
 BROKE = "broke"  # the column of a quarantined row that lists the rules that it broke
 
 
@@ -218,21 +218,22 @@ def set_aside_by_part(
 ) -> dict[str, tuple[int, list[dict[str, Any]]]]:
     """Return how many rows of each part a rule set aside, and some of them, where there are any.
 
-    `asides` are the rows that were set aside of each part, by its key.
+    `asides` are the rows that were set aside of each part that has any, by its key.
     """
     names = sample_columns(product, by_lower(evidence.columns), rule.demand, None)
     columns, keys = ", ".join(map(identifier, names)), list(asides)
     found: dict[str, tuple[int, list[dict[str, Any]]]] = {}
     with engine.cursor() as cursor:
         for start in range(0, len(keys), _AT_ONCE):
-            queries = [
-                f"select {number} as __part, {columns} {parquet(asides[key])}"
-                f" where {broke_rule(rule)}"
+            rows = [
+                PartRows(number, file, first, length)
                 for number, key in enumerate(keys[start : start + _AT_ONCE], start)
+                for file in asides[key].files
+                for first, length in asides[key].cuts.get(file, ((0, None),))
             ]
             cursor.execute(
-                "select *, count(*) over (partition by __part) as __count"
-                f" from ({' union all '.join(queries)})"
+                f"select __part, {columns}, count(*) over (partition by __part) as __count"
+                f" from ({parquet_of_parts(rows)}) where {broke_rule(rule)}"
                 f" qualify row_number() over (partition by __part) <= {SAMPLES}"
             )
             for row in records(cursor):

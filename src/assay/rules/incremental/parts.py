@@ -168,7 +168,11 @@ class _PartsJudge:
 
     def _count_asides(self, rule: Rule, judge: RuleJudge) -> None:
         """Count the rows of each new part that were set aside by a rule."""
-        asides = {part.key: part.aside for part in self.fresh if part.aside}
+        asides = {
+            part.key: part.aside
+            for part in self.fresh
+            if part.aside and part.rows_in != part.rows + part.lost
+        }
         found = set_aside_by_part(judge.product, rule, judge.evidence, asides, judge.engine)
         for key, (failing, samples) in found.items():
             shown = list(judge.veiled(samples))
