@@ -163,6 +163,8 @@ NOT_COMPARED: Mapping[type, Mapping[str, str]] = {
         "dimension": "a label",
         "because": "only shown",
         "measure": "part of the query",
+        "least": "the threshold as a number",
+        "most": "the threshold as a number",
         "by": "part of the query",
         "compares": "follows from the kind of the rule",
         "clocked": "follows from the query",
