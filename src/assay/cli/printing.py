@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from textwrap import wrap
 from types import SimpleNamespace
 from typing import Any, TextIO
 
@@ -46,6 +47,36 @@ def table(
         out.write(f"{line.rstrip()}\n")
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines; on a terminal, those that are too long go on below, indented."""
+    width = columns_of(sys.stdout) if sys.stdout.isatty() else 0
+    for line in lines:
+        for piece in wrapped(clean(line).rstrip(), width):
+            click.echo(piece)
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """Return a line as lines of up to `width` characters, broken between words (0: not broken).
+
+    No name, date or number is broken, and no line with a command that people copy.
+    """
+    if not width or len(line) <= width or _COMMAND in line:
+        return [line]
+    text = line.lstrip()
+    margin = line[: len(line) - len(text)]
+    return wrap(
+        text,
+        width,
+        initial_indent=margin,
+        subsequent_indent=f"{margin}{_HANGING}" if len(margin) < width // 2 else "",
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    ) or [line]
+
+
+_COMMAND = "products "  # begins a command
+_HANGING = "  "  # before what goes on below
 _WHOLE = 19  # characters: a column as narrow as a date and time is never broken into lines
 _LONGEST_WORD = 40  # a longer one is broken
 _GAP = 3  # between two columns
@@ -84,6 +115,12 @@ def _rich_table(
     for row in cells:
         drawn.add_row(*(Text(row[index]) for index in indices))
     console.print(drawn)
+
+
+def columns_of(out: TextIO) -> int:
+    """Return the columns of a terminal: those of COLUMNS, or its own; 80 if nothing says."""
+    said = os.environ.get("COLUMNS", "")
+    return int(said) if said.isdecimal() and int(said) else _width(out) or 80
 
 
 def _width(out: TextIO) -> int | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any, TextIO
 
-from assay.cli.printing import to_json
+from assay.cli.printing import columns_of, to_json, wrapped
 from assay.cli.progress import Progressing
 from assay.decisions import Keep
 from assay.events import (
@@ -131,7 +131,7 @@ class RichReporter(PlainReporter):
         super().__init__(views, width, out)
         from rich.console import Console
 
-        self.console = Console(file=out, highlight=False)
+        self.console = Console(file=out, highlight=False, width=columns_of(out))
         self.status = self.console.status("looking for changes")
         self.status.start()
         self.progress = Progressing()
@@ -147,9 +147,10 @@ class RichReporter(PlainReporter):
     def show(self, kind: ResultKind, lines: Sequence[str]) -> None:
         from rich.text import Text
 
-        first, *rest = map(clean, lines)
-        head = _coloured(first, kind) if kind in _COLOURS else Text(first)
-        for line in (head, *map(Text, rest)):
+        texts = [piece for line in lines for piece in wrapped(clean(line), self.console.width)]
+        for number, text in enumerate(texts):
+            is_head = number == 0 and kind in _COLOURS
+            line = _coloured(text, kind) if is_head else Text(text)
             self.console.print(line, soft_wrap=True)
 
     def close(self) -> None:

@@ -7,10 +7,9 @@ import click
 
 from assay.cli.opening import opened
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
-from assay.cli.printing import print_json
+from assay.cli.printing import print_json, print_lines
 from assay.facts import short
 from assay.plan.select import select_products
-from assay.text import clean
 from assay.views.approvals import (
     ApprovalsView,
     ApprovalView,
@@ -36,8 +35,7 @@ def verb(
         view = approvals(workspace, select_products(workspace.graph, [*names, *select], exclude))
     if as_json:
         return print_json(view)
-    for line in _lines(view):
-        click.echo(clean(line))
+    print_lines(_lines(view))
     return None
 
 

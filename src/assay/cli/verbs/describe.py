@@ -4,7 +4,7 @@ import click
 
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options
-from assay.cli.printing import print_json
+from assay.cli.printing import print_json, print_lines
 from assay.views.describe import described
 from assay.views.words.describe import description_lines
 
@@ -21,6 +21,5 @@ def verb(name: str, env: str | None, as_json: bool) -> None:
         view = described(workspace.graph, full, published)
     if as_json:
         return print_json(view)
-    for line in description_lines(view):
-        click.echo(line)
+    return print_lines(description_lines(view))
     return None

@@ -9,7 +9,7 @@ import click
 from assay.build.workspace import Workspace
 from assay.cli.opening import note_earlier, opened, promises_of, selected_names
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
-from assay.cli.printing import print_json
+from assay.cli.printing import print_json, print_lines
 from assay.cli.report_files import (
     JUNIT,
     SUMMARY,
@@ -18,7 +18,6 @@ from assay.cli.report_files import (
     write_case_reports,
 )
 from assay.plan.observed import Observed
-from assay.text import clean
 from assay.views.formats.freshness import freshness_report
 from assay.views.freshness import FreshnessView
 from assay.views.words.freshness import cause_line, standing_line
@@ -61,7 +60,7 @@ def verb(
     if as_json:
         print_json(views)
     else:
-        click.echo("\n".join(map(clean, _lines(views, observed.now))))
+        print_lines(_lines(views, observed.now))
     written = write_case_reports(
         lambda: freshness_report(views, graph, observed.now, folder), junit, summary
     )

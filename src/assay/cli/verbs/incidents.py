@@ -7,9 +7,8 @@ import click
 
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options
-from assay.cli.printing import print_json
+from assay.cli.printing import print_json, print_lines
 from assay.cli.telling import note_misfits
-from assay.text import clean
 from assay.views.incidents import IncidentView, ToldView, incidents_of
 from assay.views.words.incidents import lasting
 from assay.views.words.numbers import second
@@ -44,8 +43,7 @@ def verb(
     if not views:
         return click.echo("  no open incidents" if not with_closed else "  no incidents")
     for view in views:
-        for line in _lines(view, moment):
-            click.echo(clean(line))
+        print_lines(_lines(view, moment))
     return None
 
 

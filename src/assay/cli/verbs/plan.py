@@ -7,7 +7,7 @@ import click
 
 from assay.cli.opening import opened, selected
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, options
-from assay.cli.printing import print_json
+from assay.cli.printing import print_json, print_lines
 from assay.plan.as_of import as_of
 from assay.plan.ladder import plan
 from assay.text import clean
@@ -45,9 +45,7 @@ def verb(
         click.echo(clean(f"  note: {name}: {spent[name]}"), err=True)
     width = max(map(len, steps), default=0)
     changes = [view for view in planned if _is_shown(view)]
-    for view in changes:
-        for line in lines(view, width):
-            click.echo(clean(line).rstrip())
+    print_lines(line for view in changes for line in lines(view, width))
     if count := len(planned) - len(changes):
         click.echo(f"  unchanged  {count} product{'s' if count > 1 else ''}")
     return None

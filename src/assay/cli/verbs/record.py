@@ -7,11 +7,10 @@ import click
 
 from assay.cli.opening import opened
 from assay.cli.options import ENV, EXCLUDE, JSON, NOW, SELECT, day, options
-from assay.cli.printing import print_json, table
+from assay.cli.printing import print_json, print_lines, table
 from assay.errors import UsageError
 from assay.plan.graph import Graph
 from assay.plan.select import select_declared
-from assay.text import clean
 from assay.views.record import period_of, records_of
 from assay.views.words.record import HEADERS, record_lines, record_row
 
@@ -47,8 +46,7 @@ def verb(
     if not views:
         return click.echo("  no products")
     if len(chosen) == 1:
-        for line in record_lines(views[0]):
-            click.echo(clean(line).rstrip())
+        print_lines(record_lines(views[0]))
         return None
     return table(HEADERS, map(record_row, views))
 

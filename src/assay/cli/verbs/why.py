@@ -9,7 +9,7 @@ from assay.build.inputs import inputs_as_of_now
 from assay.build.workspace import Workspace
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, NOW, options
-from assay.cli.printing import print_json
+from assay.cli.printing import print_json, print_lines
 from assay.declare.past_queries import past_queries
 from assay.facts import Version, short
 from assay.text import clean
@@ -45,7 +45,7 @@ def verb(
         )
     if as_json:
         return print_json(explanation)
-    return click.echo("\n".join(explanation.lines))
+    return print_lines(explanation.lines)
 
 
 def _rules(workspace: Workspace, name: str, as_json: bool) -> None:
