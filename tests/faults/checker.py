@@ -116,22 +116,27 @@ def snapshot(root: Path, *, mixed: bool = False) -> Snapshot:
         if found is not None:
             generations[name] = found
     for name, version in versions.items():
-        paired(version, versions.get(f"{name}__{QUARANTINE}"))
+        reconciled(version)
+        if not mixed:
+            paired(version, versions.get(f"{name}__{QUARANTINE}"))
     told = {n: g for n, g in generations.items() if n not in APART}
     if len(set(told.values())) > 1 and not mixed:
         raise Wrong(f"readers see two releases at once: {told}")
     return Snapshot({name: version.digest for name, version in versions.items()}, generations)
 
 
-def paired(version: Version, quarantine: Version | None) -> None:
-    """Raise Wrong when a row of a part is neither published nor set aside, or readers see others."""
+def reconciled(version: Version) -> None:
+    """Raise Wrong when a row of a part is neither published nor set aside, or both."""
     for part in version.parts if version.in_parts else ():
-        aside = part.aside
-        if aside is None:
-            continue
-        seen = quarantine and quarantine.part(part.key)
-        if part.rows_in != part.rows + aside.rows or seen != aside:
-            raise Wrong(f"{version.product}, {part.key}: {part} was built with {aside}, not {seen}")
+        if part.aside and part.rows_in != part.rows + part.aside.rows:
+            raise Wrong(f"{version.product}, {part.key}: rows are lost of {part}")
+
+
+def paired(version: Version, quarantine: Version | None) -> None:
+    """Raise Wrong when readers see other rows set aside of a part than were set aside of it."""
+    for part in version.parts if version.in_parts else ():
+        if part.aside and part.aside != (quarantine and quarantine.part(part.key)):
+            raise Wrong(f"readers see two releases at once: of {version.product}, {part.key}")
 
 
 def complete(root: Path) -> None:
