@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache
+from inspect import get_annotations
 from typing import Any
 
 from assay.rules.schema import is_built_in
@@ -51,8 +52,8 @@ def _of_class(cls: type) -> Iterator[Any]:
         return
     attributes = vars(cls)
     yield [cls.__qualname__, _written(attributes.get("__doc__"))]
-    for name, annotation in attributes.get("__annotations__", {}).items():
-        yield [name, _annotation(annotation, cls)]
+    for name, annotation in _annotations(cls).items():
+        yield [name, _annotation(annotation)]
     if "__config__" not in attributes or attributes.get("__extras__"):
         raise _NotPlain
     config = attributes["__config__"]
@@ -80,14 +81,16 @@ def _settings(config: type) -> dict[str, Any]:
     }
 
 
-def _annotation(annotation: Any, cls: type) -> str:
+def _annotations(cls: type) -> dict[str, Any]:
+    """Return the types of a class's own fields, those that are written as text as well."""
+    try:
+        return get_annotations(cls, eval_str=True)
+    except Exception:  # it is the user's text
+        raise _NotPlain from None
+
+
+def _annotation(annotation: Any) -> str:
     """Return what identifies the type of a field."""
-    if isinstance(annotation, str):
-        try:
-            space = vars(sys.modules[cls.__module__])
-            annotation = eval(annotation, dict(space), dict(vars(cls)))
-        except Exception:  # it is the user's text
-            raise _NotPlain from None
     text = repr(annotation)
     if " at 0x" in text or isinstance(annotation, str):
         raise _NotPlain
