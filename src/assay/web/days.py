@@ -8,11 +8,15 @@ from msgspec import Struct
 
 
 class Mark(Struct, frozen=True, kw_only=True):
-    """A day or part (`key`), its kind ("good", "warning", "bad", "nothing"), and its label."""
+    """A day or part (`key`), its kind ("good", "warning", "bad", "missing", "nothing"), and its label.
+
+    `state` says the kind in a word, where a word is shown for it; '' for none.
+    """
 
     key: str
     kind: str
     label: str
+    state: str = ""
     column: int = 0
     row: int = 0
 
@@ -26,16 +30,20 @@ class Month(Struct, frozen=True, kw_only=True):
 
 
 class Calendar(Struct, frozen=True, kw_only=True):
-    """Months, and marks whose keys are no days. `said` tells what is in it."""
+    """Months, and marks whose keys are no days. `said` tells what is in it.
+
+    `legend` has the kinds that are in it, each with its word, in the order of how good they are.
+    """
 
     months: tuple[Month, ...]
     others: tuple[Mark, ...]
     said: str
+    legend: tuple[tuple[str, str], ...] = ()
 
 
 def by_month(marks: Iterable[Mark], said: str) -> Calendar:
     """Return marks as a calendar, oldest month first. Of one day, the worst mark is shown."""
-    order = {"bad": 0, "warning": 1, "good": 2, "nothing": 3}
+    order = {"bad": 0, "missing": 1, "warning": 2, "good": 3, "nothing": 4}
     days: dict[date, Mark] = {}
     others: list[Mark] = []
     for mark in sorted(marks, key=lambda mark: order[mark.kind], reverse=True):
@@ -53,8 +61,13 @@ def by_month(marks: Iterable[Mark], said: str) -> Calendar:
                 weeks=max(mark.column for mark in placed) + 1,
             )
         )
+    shown = [*days.values(), *others]
+    words = {mark.kind: mark.state for mark in shown if mark.state}
     return Calendar(
-        months=tuple(months), others=tuple(sorted(others, key=lambda m: m.key)), said=said
+        months=tuple(months),
+        others=tuple(sorted(others, key=lambda m: m.key)),
+        said=said,
+        legend=tuple((kind, words[kind]) for kind in reversed(order) if kind in words),
     )
 
 
@@ -64,6 +77,7 @@ def _placed(mark: Mark, day: date) -> Mark:
         key=mark.key,
         kind=mark.kind,
         label=mark.label,
+        state=mark.state,
         column=(day.day - 1 + first) // 7,
         row=day.weekday(),
     )

@@ -1,5 +1,6 @@
 """The page of a product: what it is, whether it is right and on time now, and what was wrong before."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
@@ -13,7 +14,8 @@ from assay.plan.waivers import given_waivers
 from assay.views.about import about
 from assay.views.history import VerdictsOf, history_of, read_verdicts
 from assay.views.now import HeldBack, NowView, Tone, now_of
-from assay.views.results import HeldBackView, PlanView, ResultKind, RuleView
+from assay.views.parts import PartState, part_views
+from assay.views.results import HeldBackView, PlanView, ResultKind, RuleView, UnchangedView
 from assay.views.rules import RuleHistoryView, history_of_rules
 from assay.views.view import View
 from assay.views.waivers import waiver_view
@@ -38,6 +40,12 @@ _TONES = {
     Status.WARNING: Tone.WARNING,
     Status.FAILED: Tone.BAD,
     Status.ERROR: Tone.BAD,
+}
+_PART_KINDS = {
+    PartState.KEPT: "good",
+    PartState.LATE: "warning",
+    PartState.HELD: "bad",
+    PartState.MISSING: "missing",
 }
 _KINDS = {State.KEPT: "good", State.LATE: "warning", State.MISSED: "bad"}
 
@@ -127,7 +135,7 @@ def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | Non
             "waivers": waivers,
             "incidents": [view for view in look.incidents if view.about == name][:_INCIDENTS],
             "promises": promise_days(look, catalog, name),
-            "parts": part_days(look, published),
+            "parts": part_days(look, catalog, name, published, verdicts_of),
             "drawing": drawn(look.graph, name),
             **flow_values(lineage, name),
             "columns": columns[:MOST],
@@ -200,6 +208,7 @@ def promise_days(look: Look, catalog: Catalog, name: str) -> Calendar | None:
             kind=_KINDS.get(outcome.state, "nothing"),
             label=f"{outcome.due:%Y-%m-%d %H:%M} UTC: {outcome.state}"
             + (f", {outcome.cause}" if outcome.cause else ""),
+            state=str(outcome.state),
         )
         for outcome in outcomes
     ]
@@ -209,29 +218,48 @@ def promise_days(look: Look, catalog: Catalog, name: str) -> Calendar | None:
     )
 
 
-def part_days(look: Look, published: Version | None) -> Calendar | None:
-    """Return the parts of a published version; None for one that is not in parts."""
-    if published is None or not published.in_parts:
+def part_days(
+    look: Look,
+    catalog: Catalog,
+    name: str,
+    published: Version | None,
+    verdicts_of: VerdictsOf,
+) -> Calendar | None:
+    """Return the parts of a product as a calendar; None for a product without parts."""
+    product, plan = look.graph.products[name], look.statuses[name].plan
+    assert isinstance(plan, PlanView)
+    if product.partition is None:
         return None
-    held = published.key.held
-    keys = sorted({part.key for part in published.parts} | held.keys())[-_PARTS:]
-    rows = {part.key: part.rows for part in published.parts}
+    newest = catalog.versions(name, 1)
+    verdicts = verdicts_of(newest[0].id) if newest else ()  # none of another environment
+    waits = bool(verdicts) and not isinstance(plan.decision, UnchangedView)
+    of = product.files or name  # what is promised of stored files is promised of their source
+    parts = part_views(
+        product,
+        plan,
+        published,
+        newest=newest[0] if waits else None,
+        failed=waits and not verdicts[0].passed,
+        promise=look.promises.get(name),
+        outcomes=catalog.promises.of(look.environment, of, _PROMISES),
+    )
     marks = [
         Mark(
-            key=key,
-            kind="bad" if key in held else "good",
-            label=f"{key}: "
-            + ("held back" if key in held else count_of(rows[key], "row"))
-            + (
-                f", readers have {count_of(rows[key], 'row')} of before"
-                if key in held and key in rows
-                else ""
-            ),
+            key=view.part,
+            kind=_PART_KINDS[view.state],
+            label=f"{view.part}: {', '.join(filter(None, [_told(view.state), view.text]))}",
+            state=view.state,
         )
-        for key in keys
+        for view in parts[-_PARTS:]
     ]
-    said = f"{count_of(len(published.parts), 'part')}, {len(held):,} held back"
-    return by_month(marks, said)
+    counts = Counter(view.state for view in parts)
+    told = [f", {counts[state]:,} {state}" for state in PartState if _told(state) and counts[state]]
+    return by_month(marks, count_of(len(parts), "part") + "".join(told)) if marks else None
+
+
+def _told(state: PartState) -> str:
+    """Return what is said of a part beside its rows; '' for one that is kept."""
+    return "" if state is PartState.KEPT else str(state)
 
 
 def _reached(look: Look) -> Callable[[Version], datetime | None]:
