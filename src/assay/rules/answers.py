@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from assay.engines.sql.unbound import problem_of
 from assay.errors import words_of
 from assay.facts import PartCount
 
@@ -35,15 +36,17 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 def error_line(error: BaseException) -> str:
-    """Return an exception's message on one line, with DuckDB's suggested names.
+    """Return an exception's message on one line.
 
-    The type comes first; a message of DuckDB begins with its own kind.
+    The type comes first; a message of DuckDB begins with its own kind. That a name is not found is
+    said in the words of `products check`.
     """
-    lines = str(error).splitlines()
-    suggestions = [line for line in lines if line.startswith("Candidate bindings")]
     is_from_duckdb = type(error).__module__.strip("_").partition(".")[0] == "duckdb"
+    if is_from_duckdb and type(error).__name__ == "BinderException":
+        what = problem_of(words_of(error).removeprefix("Binder Error: "), "", -1, {}).what
+        return f"{what}; `products check` shows the place"
     kind = "" if is_from_duckdb else f"{type(error).__name__}: "
-    return " ".join([f"{kind}{first_line(error)}", *suggestions])
+    return f"{kind}{first_line(error)}"
 
 
 def first_line(error: BaseException) -> str:

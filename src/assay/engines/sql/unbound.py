@@ -52,7 +52,9 @@ def problem_of(message: str, sql: str, offset: int, tables: Tables) -> Problem:
     elif found := _UNQUALIFIED.search(message):
         what = _no_column(found[1], "", sql, offset, tables) or _here(found[1], message)
     elif found := _NO_TABLE.search(message):  # DuckDB looks outside of a subquery, too
-        what = _no_column("", found[1], sql, offset, tables) or message.partition("\n")[0]
+        what = _no_column("", found[1], sql, offset, tables) or (
+            f"{found[1]} has no such column, or is not selected from"
+        )
     elif found := _DEFINED_LATER.search(message):  # of which DuckDB gives no place
         offset = _only_place_of(found[1], sql) if offset < 0 else offset
         what = _no_column(found[1], "", sql, offset, tables) or (
