@@ -92,6 +92,7 @@ def test_the_bad_one_is_refused_and_says_whom_it_affects(shop: Place) -> None:
     assert not (shop.root / ".products/store").exists(), "nothing was built"
 
 
+@pytest.mark.long
 def test_the_polite_one_passes(shop: Place) -> None:
     edit(shop, "products/sales.py", *KEPT)
     edit(

@@ -97,6 +97,7 @@ def euros(place: Place) -> float:
     return total
 
 
+@pytest.mark.long
 def test_the_night_when_every_task_was_green(example: Place) -> None:
     # 1: drops up to 12-08
     code, told = events(example)

@@ -135,6 +135,7 @@ def test_a_function_without_inputs_is_not_run(place: Place, runs: EmptyRuns) -> 
     assert not (place.root / "made.txt").exists()
 
 
+@pytest.mark.long
 def test_a_function_that_hangs_or_ends_harms_no_other(place: Place) -> None:
     with EmptyRuns(place.root, NOW, limit=1.0) as runs:
         assert "took longer than 1 s, without rows" in trace(place, runs, "hangs").flows.unknown

@@ -141,6 +141,7 @@ def _about(planned: dict) -> dict:
     return {"about_seconds": planned["about_seconds"]}
 
 
+@pytest.mark.long
 def test_rows_in_another_order_move_nothing_below(shop: Place) -> None:
     shop.write(f"data/{day(3)}.csv", "id,x\n301,3\n300,3\n")
     told = shop.materialize()
@@ -149,6 +150,7 @@ def test_rows_in_another_order_move_nothing_below(shop: Place) -> None:
     assert {told[f"shop.{n}"]["result"] for n in ("daily", "weekly", "monthly")} == {"unchanged"}
 
 
+@pytest.mark.long
 def test_the_same_bytes_under_a_new_time_or_name_move_nothing(shop: Place) -> None:
     file = shop.root / f"data/{day(3)}.csv"
     os.utime(file, (time.time(), time.time()))
@@ -745,6 +747,7 @@ def test_readers_open_the_files_of_the_parts_they_ask_for(shop: Place) -> None:
     assert frame.collect().height == 1, "another part's file is not even opened"
 
 
+@pytest.mark.long
 def test_small_files_are_put_together_and_nothing_moves(shop: Place) -> None:
     rows = {name: shop.query(f"from {name} order by all") for name in ("lines", "daily", "weekly")}
     parts = {name: {k: p.digest for k, p in shop.parts(f"shop.{name}").items()} for name in rows}

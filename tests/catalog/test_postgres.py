@@ -165,6 +165,7 @@ def test_a_connection_that_is_cut_is_made_again(
     finished(team)
 
 
+@pytest.mark.long
 def test_a_server_that_restarts_does_not_stop_a_run(
     server: Server, team: Place, begun: Callable[..., "subprocess.Popen[str]"]
 ) -> None:

@@ -228,6 +228,7 @@ def test_what_is_awaited_by_a_late_product_is_not_only_up_to_date(shop: Place) -
     assert "too old" not in shop.run("status", "--now", "2011-12-09T06:10").out
 
 
+@pytest.mark.long
 def test_a_moment_before_the_last_release_is_noted(shop: Place) -> None:
     ran = shop.run("freshness", "--now", "2011-12-09T05:00", "--warn-only")
     assert "before the last release" in ran.err and "observed today" in ran.err

@@ -204,6 +204,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
     return record(place)
 
 
+@pytest.mark.long
 def test_every_field_of_every_verb_is_documented(outputs: Outputs) -> None:
     check = Check()
     for section, value in outputs:
@@ -226,6 +227,7 @@ def test_every_field_of_every_verb_is_documented(outputs: Outputs) -> None:
     }
 
 
+@pytest.mark.long
 def test_every_result_is_documented(outputs: Outputs) -> None:
     listed = set(re.findall(r"^\| `([^`]+)` \| [^|]+ \|$", DOCUMENT, re.M))
     assert listed == KINDS

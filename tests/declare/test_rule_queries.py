@@ -510,7 +510,10 @@ def test_a_misspelled_column_is_told_on_the_first_night(place: Place, rule: str)
 
 def test_what_could_have_been_meant_is_told(place: Place) -> None:
     declare(place, "rule.check('r', 'xy < 3')")
-    assert 'no column xy there; there is x; `products check` shows the place' in place.run("materialize").out
+    assert (
+        "no column xy there; there is x; `products check` shows the place"
+        in place.run("materialize").out
+    )
 
 
 def test_status_tells_when_data_stops_coming(place: Place) -> None:

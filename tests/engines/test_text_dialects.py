@@ -430,6 +430,7 @@ def test_all_bad_files_are_told_at_once(tmp_path: Path, engine: DuckDB) -> None:
     assert told.count("Mend the file") == 1
 
 
+@pytest.mark.long
 def test_a_line_of_60_megabytes_is_told(tmp_path: Path, engine: DuckDB) -> None:
     content = b"n,t\n1," + b"a" * 60_000_000 + b"\n"
     assert "60,000,003 bytes long" in Files(tmp_path, {"a.csv": content}, N_T).refused(engine)

@@ -375,7 +375,10 @@ def test_a_rule_that_cannot_be_judged_blocks(place: Place, severity: str) -> Non
     ran = place.run("materialize")
     assert ran.code == 3
     assert "1 of 1 rules could not be judged" in ran.out
-    assert "could not be judged: r: no column nope there; among others, there is x; `products check` shows the place" in ran.out
+    assert (
+        "could not be judged: r: no column nope there; among others, there is x; `products check` shows the place"
+        in ran.out
+    )
 
 
 def test_hostile_values_stay_text(place: Place) -> None:

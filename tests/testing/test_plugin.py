@@ -96,6 +96,7 @@ def pytest_in(place: Place, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_project_with_tests(place: Place) -> None:
     place.write("products/sales.py", DECLARED, header=True)
     place.write("checks/test_sales.py", TESTS)
@@ -109,6 +110,7 @@ def test_a_project_with_tests(place: Place) -> None:
     assert not (place.root / ".products/catalog.db").exists()
 
 
+@pytest.mark.long
 def test_a_test_outside_of_a_project_says_so(place: Place) -> None:
     (place.root / "pyproject.toml").unlink()
     place.write("checks/test_sales.py", "def test_it(build): ...")

@@ -193,6 +193,7 @@ def test_products_that_are_files(place: Place, attempt: Try) -> None:
         attempt("note", polars_rows=[], letter=[])
 
 
+@pytest.mark.long
 def test_products_in_parts_and_what_was_published_before(attempt: Try) -> None:
     given = "shop, day, amount, n\na, 2011-12-08, 1, 1\nb, 2011-12-09, 9, 2\n"
     before = "shop, day, amount, n\na, 2011-12-08, 4, 1\nb, 2011-12-09, 9, 2\n"

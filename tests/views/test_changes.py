@@ -79,6 +79,7 @@ def test_a_renamed_column_a_later_deadline_and_a_loosened_rule(shop: Place) -> N
     assert [start[0] for start in starts][:3] == ["breaking", "breaking", "loosened"]
 
 
+@pytest.mark.long
 def test_what_does_not_fit_any_more_says_by_which_change(shop: Place) -> None:
     shop.edit("products/sales.py", "    amount: int", "    net_amount: int")
     shop.edit("products/sales.py", '.alias("amount")', '.alias("net_amount")')

@@ -603,6 +603,7 @@ MISFITS = [
 ]
 
 
+@pytest.mark.long
 def test_conditions_of_routes_that_fit_nothing_are_noted(shop: Place, hook: Posts) -> None:
     shop.write(
         "pyproject.toml",
