@@ -6,6 +6,8 @@ import sys
 import tomllib
 from importlib.metadata import entry_points
 
+import pytest
+
 from tests.conftest import ROOT, Place
 
 DECLARED = """
