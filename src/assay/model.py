@@ -391,6 +391,22 @@ class Naming(Struct, frozen=True, kw_only=True):
         """Return what the files of a day (`2021-01-15`) call the column; '' if they lack it."""
         return next(name for first, name in reversed(self.names) if first <= day)
 
+    @property
+    def since(self) -> str:
+        """The first day whose files call the column by its name; '' for the first files."""
+        return next((first for first, name in self.names if name == self.column), "")
+
+    @property
+    def was(self) -> str:
+        """What the files before `since` call the column; '' if they lack it, or there are none."""
+        return self.names[0][1] if self.since else ""
+
+    @property
+    def until(self) -> str:
+        """The last day whose files have the column; '' for any."""
+        first, name = self.names[-1]
+        return "" if name else str(date.fromisoformat(first) - timedelta(days=1))
+
 
 class Layout(Struct, frozen=True, kw_only=True):
     """How some files of a source differ from the others.

@@ -62,3 +62,55 @@ def test_a_source_is_described_and_a_typo_is_not(place: Place) -> None:
     ran = place.run("describe", "poeple")
     assert ran.code == 2
     assert "Did you mean sales.people" in ran.err
+
+
+def test_columns_say_which_files_have_them_and_which_are_hidden(place: Place) -> None:
+    place.write(
+        "products/shop.py",
+        """
+        from assay import Column, source, sql_product
+
+        raw = source.files("raw/{day:date}.csv", owner="o", columns={
+            "total": Column("bigint", since="2021-01-15", was="positives"),
+            "tests": Column("bigint", since="2021-01-15", optional=True),
+            "screened": Column("bigint", until="2022-03-31"),
+            "email": Column("varchar", sensitive=True),
+        })
+        sql_product("lines", "select email, total from raw", owner="o")
+        """,
+    )
+    place.write("raw/2021-01-15.csv", "total,tests,screened,email\n1,2,3,a@x\n")
+    assert place.run("materialize", "shop.lines").code == 0
+    lines = place.run("describe", "shop.raw").out
+    marks = {
+        line.split()[0]: line.split(maxsplit=2)[2:]
+        for line in lines.splitlines()
+        if line[:4] == "    "
+    }
+    assert marks == {
+        "total": ["since 2021-01-15 (before that: positives)"],
+        "tests": ["since 2021-01-15, optional"],
+        "screened": ["until 2022-03-31"],
+        "email": ["sensitive"],
+        "day": [],
+    }
+    [total, _, screened, _, _] = place.run("describe", "shop.raw", "--json").json["columns"]
+    assert (total["since"], total["until"], total["was"], total["optional"]) == (
+        "2021-01-15",
+        "",
+        "positives",
+        False,
+    )
+    assert (screened["since"], screened["until"], screened["was"]) == ("", "2022-03-31", "")
+    columns = place.run("describe", "shop.lines", "--json").json["columns"]
+    assert {column["name"]: column["sensitive"] for column in columns} == {
+        "email": True,
+        "total": False,
+    }
+    assert place.run("docs", "--to", "site").code == 0
+    page = (place.root / "site/source/shop.raw.html").read_text()
+    assert "since 2021-01-15 (before that: positives)" in page
+    assert (
+        '<span class="quiet">sensitive</span>'
+        in (place.root / "site/product/shop.lines.html").read_text()
+    )

@@ -15,13 +15,23 @@ from assay.views.words.products import parts_of
 
 
 class DescribedColumn(View, frozen=True, kw_only=True):
-    """A column: `is_key`, if it is one of those that identify a row."""
+    """A column: `is_key`, if it is one of those that identify a row.
+
+    - `sensitive`: whether its values are never shown.
+    - `since`, `until`: the first and the last day (ISO 8601) whose files have it; '' for any.
+    - `was`: what the files before `since` call it; '' if they do not have it.
+    - `optional`: whether a file may lack it.
+    """
 
     name: str
     type: str
     description: str
     is_key: bool
     sensitive: bool
+    since: str
+    until: str
+    was: str
+    optional: bool
 
 
 class DescribedRule(View, frozen=True, kw_only=True):
@@ -66,17 +76,17 @@ def described(graph: Graph, name: str, published: Version | None) -> Description
     """Return the description of a product or source; `published` is the version that readers see."""
     used_by = tuple(graph.below.get(name, ()))
     if source := graph.sources.get(name):
-        return _source(source, used_by)
-    product = graph.products[name]
-    view = _product(product, published, used_by)
+        return _source(source, used_by, graph.sensitive_in_source(name))
+    product, sensitive = graph.products[name], graph.sensitive(name)
+    view = _product(product, published, used_by, sensitive)
     if files := graph.sources.get(product.files):
         promise = str(files.freshness or "")
-        columns = _columns(product.contract.columns, product.contract.key, graph.sensitive(name))
+        columns = _columns(product.contract.columns, product.contract.key, sensitive, files)
         return replace(view, files=files.pattern, freshness=promise, reads=(), columns=columns)
     return view
 
 
-def _source(source: Source, used_by: tuple[str, ...]) -> DescriptionView:
+def _source(source: Source, used_by: tuple[str, ...], sensitive: Iterable[str]) -> DescriptionView:
     return DescriptionView(
         name=source.name,
         kind="source",
@@ -89,7 +99,7 @@ def _source(source: Source, used_by: tuple[str, ...]) -> DescriptionView:
         files=source.pattern,
         access=source.access,
         version="",
-        columns=_columns([*source.columns, *source.path_columns], (), source.sensitive),
+        columns=_columns([*source.columns, *source.path_columns], (), sensitive, source),
         rules=(),
         consumers=(),
         reads=(),
@@ -99,7 +109,10 @@ def _source(source: Source, used_by: tuple[str, ...]) -> DescriptionView:
 
 
 def _product(
-    product: Product, published: Version | None, used_by: tuple[str, ...]
+    product: Product,
+    published: Version | None,
+    used_by: tuple[str, ...],
+    sensitive: Iterable[str],
 ) -> DescriptionView:
     contract = product.contract
     declared = {column.name for column in contract.columns}
@@ -116,7 +129,7 @@ def _product(
         files="",
         access=product.access,
         version=contract.version,
-        columns=_columns([*contract.columns, *others], contract.key, contract.sensitive),
+        columns=_columns([*contract.columns, *others], contract.key, sensitive),
         rules=tuple(map(_rule, contract.rules)),
         consumers=tuple(
             ConsumerView(name=c.name, decides=c.decides, contact=c.contact)
@@ -129,9 +142,14 @@ def _product(
 
 
 def _columns(
-    columns: Sequence[Column], key: Iterable[str], sensitive: Iterable[str]
+    columns: Sequence[Column],
+    key: Iterable[str],
+    sensitive: Iterable[str],
+    source: Source | None = None,
 ) -> tuple[DescribedColumn, ...]:
+    """Return the columns of a product, or of the files of a source."""
     keys, hidden = set(key), secret([column.name for column in columns], sensitive)
+    namings = {naming.column: naming for naming in source.namings} if source else {}
     return tuple(
         DescribedColumn(
             name=column.name,
@@ -139,6 +157,10 @@ def _columns(
             description=column.description,
             is_key=column.name in keys,
             sensitive=column.name in hidden,
+            since=namings[column.name].since if column.name in namings else "",
+            until=namings[column.name].until if column.name in namings else "",
+            was=namings[column.name].was if column.name in namings else "",
+            optional=source is not None and column.name in source.optional,
         )
         for column in columns
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from assay.text import clean
 from assay.views.about import ConsumerView
-from assay.views.describe import DescribedRule, DescriptionView
+from assay.views.describe import DescribedColumn, DescribedRule, DescriptionView
 
 
 def description_lines(view: DescriptionView) -> Iterator[str]:
@@ -37,13 +37,24 @@ def _lines(view: DescriptionView) -> Iterator[str]:
     names = max((len(column.name) for column in view.columns), default=0)
     types = max((len(column.type) for column in view.columns), default=0)
     for column in view.columns:
-        marks = ["key"] * column.is_key + ["sensitive"] * column.sensitive
-        told = ", ".join(filter(None, [column.description, *marks]))
+        told = ", ".join(filter(None, [column.description, *column_marks(column)]))
         yield f"    {column.name:{names}}  {column.type:{types}}  {told}"
     if view.rules:
         yield "  rules"
     for rule in view.rules:
         yield from _rule(rule)
+
+
+def column_marks(column: DescribedColumn) -> list[str]:
+    """Return what there is to know of a column beside its type: "key", "since 2021-01-15"."""
+    before = f" (before that: {column.was})" if column.was else ""
+    return [
+        *["key"] * column.is_key,
+        *["sensitive"] * column.sensitive,
+        *[f"since {column.since}{before}"] * bool(column.since),
+        *[f"until {column.until}"] * bool(column.until),
+        *["optional"] * column.optional,
+    ]
 
 
 def _rule(rule: DescribedRule) -> Iterator[str]:

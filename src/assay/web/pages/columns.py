@@ -3,22 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from assay.facts import Version
-from assay.model import Product
 from assay.plan.flows import EVERY, Edge, How, Lineage, Place
+from assay.views.describe import DescriptionView
 from assay.views.view import View
+from assay.views.words.describe import column_marks
 
 MOST = 300  # columns that a page lists
 _ENDS = 12  # columns that one comes from, or that use it
-
-
-class ColumnRow(View, frozen=True, kw_only=True):
-    """A column with its type, description, and whether it is of the key."""
-
-    name: str
-    type: str
-    description: str
-    of_key: bool
 
 
 class ColumnEnd(View, frozen=True, kw_only=True):
@@ -38,26 +29,10 @@ class ColumnFlow(View, frozen=True, kw_only=True):
     more: int
 
 
-def column_rows(product: Product, published: Version | None) -> list[ColumnRow]:
-    """Return the declared columns, and then those that are only stored."""
-    stored = {column.name: column.type for column in published.columns} if published else {}
-    declared = product.contract.columns
-    key = product.contract.key
-    rows = [
-        ColumnRow(
-            name=column.name,
-            type=stored.get(column.name, column.type).lower(),
-            description=column.description,
-            of_key=column.name in key,
-        )
-        for column in declared
-    ]
-    names = {column.name for column in declared}
-    return rows + [
-        ColumnRow(name=name, type=type.lower(), description="", of_key=name in key)
-        for name, type in stored.items()
-        if name not in names
-    ]
+def column_values(view: DescriptionView) -> dict[str, Any]:
+    """Return what `column_table` in the templates shows of a product or source."""
+    shown = [(column, ", ".join(column_marks(column))) for column in view.columns[:MOST]]
+    return {"columns": shown, "more_columns": max(0, len(view.columns) - MOST)}
 
 
 def flow_values(lineage: Lineage | None, name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from assay.catalog import Catalog
 from assay.catalog.releases import ReleaseHead, release_with, releases_of_run
 from assay.model import Product, Rule
 from assay.plan.flows import Lineage
+from assay.views.describe import described
 from assay.views.files import source_view
 from assay.views.incidents import IncidentView
 from assay.views.rules import history_of_rules
@@ -13,7 +14,7 @@ from assay.views.runs import RunView, came_out, runs_of
 from assay.web.lineage import drawn
 from assay.web.links import place
 from assay.web.look import Look
-from assay.web.pages.columns import flow_values
+from assay.web.pages.columns import column_values, flow_values
 from assay.web.pages.front import listed_as, listing, stored_as
 from assay.web.pages.product import PLOTTED, promise_days, rule_rows, rules_now
 from assay.web.plots import plotted
@@ -49,6 +50,7 @@ def source_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | None
             else [],
             "drawing": drawn(look.graph, name),
             **flow_values(lineage, name),
+            **column_values(described(look.graph, name, None)),
         },
     )
 

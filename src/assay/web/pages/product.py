@@ -12,6 +12,7 @@ from assay.plan.flows import Lineage
 from assay.plan.promise_state import State
 from assay.plan.waivers import given_waivers
 from assay.views.about import about
+from assay.views.describe import described
 from assay.views.history import VerdictsOf, history_of, read_verdicts
 from assay.views.now import HeldBack, NowView, Tone, now_of
 from assay.views.parts import PartState, part_views
@@ -24,7 +25,7 @@ from assay.web.days import Calendar, Mark, by_month
 from assay.web.lineage import drawn
 from assay.web.links import place
 from assay.web.look import Look
-from assay.web.pages.columns import MOST, column_rows, flow_values
+from assay.web.pages.columns import column_values, flow_values
 from assay.web.plots import Plot, plotted
 from assay.web.rendering import Page
 
@@ -112,7 +113,7 @@ def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | Non
     waivers = [
         waiver_view(waiver, look.now) for waiver in given_waivers(product, recorded, counting)
     ]
-    rows, columns = rule_rows(look, catalog, product, verdicts_of), column_rows(product, published)
+    rows = rule_rows(look, catalog, product, verdicts_of)
     telling = [row for row in rows if row.telling][:_TELLING]
     return Page(
         path=place("product", name),
@@ -138,8 +139,7 @@ def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | Non
             "parts": part_days(look, catalog, name, published, verdicts_of),
             "drawing": drawn(look.graph, name),
             **flow_values(lineage, name),
-            "columns": columns[:MOST],
-            "more_columns": max(0, len(columns) - MOST),
+            **column_values(described(look.graph, name, published)),
         },
     )
 
