@@ -1,5 +1,6 @@
 """`products serve`: the same pages, live."""
 
+import json
 import time
 from urllib.request import urlopen
 
@@ -57,6 +58,10 @@ def test_pages_are_answered_and_wrong_addresses_are_not(shop: Place) -> None:
         status, text, _ = served.get("record/shop.revenue")
         assert status == 200, text
         assert "held back" in text
+        status, text, headers = served.get("contract/shop.revenue.json")
+        assert (status, json.loads(text)["name"]) == (200, "shop.revenue")
+        assert headers["content-disposition"] == 'attachment; filename="shop.revenue.json"'
+        assert served.get("contract/none.json")[0] == 404
         with urlopen(f"{served.url}evidence/shop.revenue.zip") as answer:
             (shop.root / "evidence.zip").write_bytes(answer.read())
         assert served.get("evidence/none.zip")[0] == 404

@@ -1,5 +1,6 @@
 """`products docs`: every page as a file."""
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -157,3 +158,35 @@ def test_sensitive_values_reach_no_page(place: Place) -> None:
     place.run("docs", "--to", "site")
     for name, text in pages(place.root / "site").items():
         assert "wilma" not in text, name
+
+
+def test_a_page_says_where_to_get_the_data_and_has_the_contract_as_a_file(shop: Place) -> None:
+    shop.write(
+        "products/pack.py",
+        """
+        from pathlib import Path
+        from assay import product, source
+
+        more = source.files("more/*.csv", columns={"x": "bigint"}, owner="o")
+
+        @product(owner="o", file="pack.txt")
+        def pack(more, to: Path) -> None:
+            to.write_text("x")
+        """,
+    )
+    assert shop.run("docs", "--to", "site").code == 0
+    site = shop.root / "site"
+    got = words((site / "product/shop.revenue.html").read_text()).partition("Where to get it")[2]
+    for way in (
+        'query "from shop.revenue"',
+        'assay.read("shop.revenue")',
+        "--to shop.revenue.parquet",
+    ):
+        assert way in got.replace("&#34;", '"')
+    assert "products show pack.pack --to pack.txt" in (site / "product/pack.pack.html").read_text()
+    contract = json.loads((site / "contract/shop.revenue.json").read_text())
+    assert contract == shop.run("describe", "shop.revenue", "--json").json
+    (shop.root / "products/pack.py").unlink()
+    written = shop.run("docs", "--to", "site", "--json").json
+    assert not (site / "contract/pack.pack.json").exists()
+    assert written["pages"] == len(pages(site))

@@ -5,7 +5,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from assay.cli.printing import to_json
 from assay.errors import DeclarationError
 from assay.model import Product
 from assay.text import clean
@@ -16,6 +15,7 @@ from assay.views.formats.github import github_lines
 from assay.views.formats.gitlab import code_quality
 from assay.views.formats.junit import junit
 from assay.views.formats.sarif import sarif
+from assay.views.json_text import to_json
 from assay.views.words.check import check_lines
 
 

@@ -1,10 +1,7 @@
 """Prints tables, CSV and JSON: plain when piped, drawn on a terminal."""
 
 import csv
-import json
-import math
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -13,15 +10,9 @@ from types import SimpleNamespace
 from typing import Any, TextIO
 
 import click
-from msgspec import Struct
-from msgspec.structs import asdict
 
 from assay.text import clean
-from assay.views.view import View
-
-# Characters that JSON allows unescaped and a terminal must not get: control and direction
-# characters, lone surrogates.
-_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+from assay.views.json_text import to_json
 
 
 def table(
@@ -160,30 +151,6 @@ def write_json(rows: Iterable[Any], out: TextIO) -> None:
     out.write("[]\n" if before == "[" else "\n]\n")
 
 
-def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Return JSON; values that JSON has no type for (dates, decimals) become text."""
-    text = json.dumps(
-        _plain(value), ensure_ascii=False, default=str, indent=indent, allow_nan=False
-    )
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
 def print_json(value: Any) -> None:
     """Print a value as JSON, indented."""
     click.echo(to_json(value, indent=2))
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as dicts, lists and scalars; keys, and floats that are not finite, as text."""
-    match value:
-        case View():
-            return _plain(value.as_json())
-        case Struct():
-            return _plain(asdict(value))
-        case dict():
-            return {str(key): _plain(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_plain(inner) for inner in value]
-        case float() if not math.isfinite(value):
-            return str(value)
-    return value

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any, TextIO
 
-from assay.cli.printing import columns_of, to_json, wrapped
+from assay.cli.printing import columns_of, wrapped
 from assay.cli.progress import Progressing
 from assay.decisions import Keep
 from assay.events import (
@@ -21,6 +21,7 @@ from assay.events import (
     held_parts,
 )
 from assay.text import clean
+from assay.views.json_text import to_json
 from assay.views.products import ProductViews
 from assay.views.results import ResultKind
 from assay.views.view import View

@@ -10,13 +10,14 @@ from typing import Any
 
 import click
 
-from assay.cli.printing import table, to_json, write_csv, write_json
+from assay.cli.printing import table, write_csv, write_json
 from assay.engines import polars as lazy
 from assay.engines.damage import damage_reported
 from assay.engines.tables import StoredTable
 from assay.errors import UsageError
 from assay.facts import Version
 from assay.text import clean
+from assay.views.json_text import to_json
 from assay.views.published import held_back
 
 _TABLE_ROWS = 1000  # rows that a table shows by default

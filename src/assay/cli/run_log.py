@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from assay.build.workspace import Workspace
-from assay.cli.printing import to_json
 from assay.cli.reporters import is_unchanged
 from assay.events import Event, Reporter, Retrying, Settled
 from assay.plan.as_of import as_of
 from assay.plan.observed import Observed
 from assay.text import clean
+from assay.views.json_text import to_json
 from assay.views.products import ProductViews
 from assay.views.view import View
 from assay.views.words.results import lines, retrying_lines

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from assay.build.execute import execute
 from assay.build.workspace import Workspace
-from assay.cli.printing import to_json
 from assay.cli.report_files import folder_in_repository
 from assay.cli.reporters import JsonReporter, PlainReporter, RichReporter
 from assay.events import Outcome
@@ -26,6 +25,7 @@ from assay.plan.request import Request, RunOptions
 from assay.signals import stop_at_sigterm
 from assay.views.formats.cases import Report
 from assay.views.formats.runs import RunReports
+from assay.views.json_text import to_json
 from assay.views.products import ProductViews
 from assay.views.results import EndView
 

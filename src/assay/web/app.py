@@ -16,9 +16,10 @@ from assay.errors import AssayError, UsageError
 from assay.text import clean
 from assay.web.actions import Allowed, Refused, form_of, user_of
 from assay.web.columns import columns_of
+from assay.web.contracts import contract_of
 from assay.web.diffs import diff_page, sides
-from assay.web.links import Links, place
-from assay.web.look import Look
+from assay.web.links import Links, place, slug
+from assay.web.look import Look, product_at
 from assay.web.looks import Looks, states
 from assay.web.pages import front, others
 from assay.web.pages.approvals import approvals_page, environments_page
@@ -58,6 +59,7 @@ def application(looks: Looks, allows: Allowed | None = None) -> Starlette:
             Route("/events", server.events),
             Route("/static/{name}", static),
             Route("/evidence/{name}", server.evidence),
+            Route("/contract/{name}.json", server.contract),
             Route("/{action}/{name}", server.acted, methods=["POST"]),
             Route("/{kind}/{name}", server.page(_one)),
         ]
@@ -91,6 +93,20 @@ class Server:
         return FileResponse(
             file, 200, _HEADERS, filename=f"{name}.zip", media_type=kind, background=remove
         )
+
+    def contract(self, request: Request) -> Response:
+        """Answer with the contract of a product, as a file to keep."""
+        name = request.path_params["name"]
+        try:
+            with self._looks.opened() as (look, catalog):
+                full = product_at(look, name)
+                text = contract_of(look, catalog, full) if full else None
+        except AssayError as error:
+            return self._refused(error, f"contract/{name}", 503)
+        if text is None:
+            return self._answer(lambda look, catalog: None, path=_path(request))
+        headers = {**_HEADERS, "Content-Disposition": f'attachment; filename="{slug(name)}.json"'}
+        return Response(text, 200, headers, "application/json")
 
     async def acted(self, request: Request) -> Response:
         """Do what a form asks for, and lead to the page of the product."""

@@ -7,7 +7,8 @@ from assay.build.workspace import Workspace
 from assay.errors import UsageError
 from assay.views.column_lineage import lineage_around
 from assay.views.view import View
-from assay.web.links import Links
+from assay.web.contracts import contract_of
+from assay.web.links import Links, place
 from assay.web.look import Look
 from assay.web.rendering import FOLDER, rendered
 from assay.web.site import all_pages
@@ -40,12 +41,16 @@ def write_pages(look: Look, workspace: Workspace, folder: Path) -> Written:
             name = f"{page.path}.html"
             _write(folder / name, rendered(page, look, links))
             written.add(name)
+        for product in look.graph.products:
+            name = f"{place('contract', product)}.json"
+            _write(folder / name, contract_of(look, workspace.catalog, product))
+            written.add(name)
         for name in _STATIC:
             _write(folder / "static" / name, (FOLDER / "static" / name).read_text())
             written.add(f"static/{name}")
         return Written(
             folder=str(folder),
-            pages=len(written) - 1 - len(_STATIC),
+            pages=sum(name.endswith(".html") for name in written),
             removed=_remove_others(folder, written),
         )
     except OSError as error:
@@ -78,9 +83,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _remove_others(folder: Path, written: Collection[str]) -> int:
-    """Remove pages that were not written now; return how many."""
+    """Remove pages and contracts that were not written now; return how many."""
     removed = 0
-    for path in folder.glob("**/*.html"):
+    for path in [*folder.glob("**/*.html"), *folder.glob("contract/*.json")]:
         if str(path.relative_to(folder)) not in written:
             path.unlink()
             removed += 1

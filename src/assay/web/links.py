@@ -54,6 +54,10 @@ class Links(Struct, frozen=True, kw_only=True):
         """Return the address of the page about one thing."""
         return f"{self.root}{quote(place(kind, name))}{self.suffix}"
 
+    def contract(self, name: str) -> str:
+        """Return the address of the contract of a product, as a file."""
+        return f"{self.root}{quote(place('contract', name))}.json"
+
     def list(self, kind: str) -> str:
         """Return the address of the page that lists things of a kind."""
         return f"{self.root}{kind}{self.suffix}"

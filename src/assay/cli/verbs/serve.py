@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from assay.cli.options import ENV, JSON, options
-from assay.cli.printing import to_json
 from assay.errors import UsageError
+from assay.views.json_text import to_json
 from assay.views.view import View
 from assay.web.actions import allowed
 from assay.web.looks import Looks

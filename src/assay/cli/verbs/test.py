@@ -10,7 +10,7 @@ import click
 
 from assay.cli.opening import opened
 from assay.cli.options import ENV, EXCLUDE, JSON, SELECT, options
-from assay.cli.printing import print_json, to_json
+from assay.cli.printing import print_json
 from assay.cli.report_files import (
     JUNIT,
     SUMMARY,
@@ -30,6 +30,7 @@ from assay.testing.results import CaseView, generated_lines, lines_of
 from assay.testing.running import run_case
 from assay.text import clean
 from assay.times import seconds_of
+from assay.views.json_text import to_json
 
 _COLOURS = {"passed": "green", "failed": "red", "error": "red"}
 

@@ -9,9 +9,9 @@ import click
 from assay.catalog import shared_catalog
 from assay.cli.opening import opened
 from assay.cli.options import ENV, JSON, options
-from assay.cli.printing import to_json
 from assay.text import clean
 from assay.views.activity import Activity, happened_line
+from assay.views.json_text import to_json
 from assay.views.words.numbers import second
 
 _TICK = 0.5  # seconds between two looks at what was recorded

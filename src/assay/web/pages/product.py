@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import PurePath
 
 from assay.catalog import Catalog
 from assay.catalog.reads import lineage as environments_of
@@ -139,9 +140,22 @@ def product_page(look: Look, catalog: Catalog, name: str, lineage: Lineage | Non
             "parts": part_days(look, catalog, name, published, verdicts_of),
             "drawing": drawn(look.graph, name),
             **flow_values(lineage, name),
+            "ways": ways_to_get(product),
             **column_values(described(look.graph, name, published)),
         },
     )
+
+
+def ways_to_get(product: Product) -> list[tuple[str, str]]:
+    """Return how people get the data of a product: where they are, and what to write there."""
+    name = product.name
+    if product.file:
+        return [("As a file", f"products show {name} --to {PurePath(product.file).name}")]
+    return [
+        ("On the command line", f'products query "from {name}"'),
+        ("In Python", f'import assay\nassay.read("{name}")'),
+        ("As a file", f"products show {name} --to {name}.parquet"),
+    ]
 
 
 def rule_rows(
