@@ -227,7 +227,7 @@ def kinds_of(look: "Look", catalog: "Catalog") -> Iterator[tuple[str, Callable[[
     from assay.web.columns import columns_of
     from assay.web.diffs import diff_page
     from assay.web.links import slug
-    from assay.web.pages import approvals, front, others
+    from assay.web.pages import approvals, front, lists, others
     from assay.web.records import record_page
     from assay.web.rows import rows_of
     from assay.web.site import page_at
@@ -244,8 +244,11 @@ def kinds_of(look: "Look", catalog: "Catalog") -> Iterator[tuple[str, Callable[[
 
     graph, leaf = look.graph, look.graph.products[look.graph.order[-1]]
     yield "front", lambda: front.front_page(look, catalog)
-    yield "list", lambda: front.search_page(look, "", len(graph.products) // 2)
-    yield "search", lambda: front.search_page(look, "bench", 100)
+    yield "list", lambda: lists.search_page(look, lists.Filters(), len(graph.products) // 2)
+    yield (
+        "search",
+        lambda: lists.search_page(look, lists.Filters(q="bench", state="up to date"), 100),
+    )
     yield "product", about("product", leaf.name)
     yield "product, the root", about("product", "tiny.p0")
     yield "product, many parts", about("product", "tiny.parts")

@@ -44,6 +44,8 @@ def test_pages_are_answered_and_wrong_addresses_are_not(shop: Place) -> None:
             assert "Traceback" not in text
         assert served.get("search?q=discount")[1].count("product/shop.revenue") == 1
         assert "Nothing was found" in served.get("search?q=zzz&start=abc")[1]
+        held = served.get("products?q=&owner=bob%40shop.example&domain=&state=held+back")[1]
+        assert (held.count("product/shop.revenue"), held.count("product/shop.lines")) == (1, 0)
         status, text, _ = served.get("rows/shop.revenue")
         assert status == 200
         assert "30.5" in text

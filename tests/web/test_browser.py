@@ -87,6 +87,7 @@ def test_pages_that_are_made_when_asked_for_can_be_read_by_everybody(shop: Place
             ("product/more.signed", "Approve version"),
             ("product/shop.revenue", "Let through what fails now"),
             ("rows/shop.revenue", "30.5"),
+            ("products?state=held+back", "1 to 1 of 1"),
             ("columns/shop.revenue", "amount (aggregated)"),
             ("diff/shop.revenue?before=published&after=held", "1 new"),
             ("record/shop.revenue", "held back"),
@@ -172,6 +173,10 @@ def test_pages_fit_a_phone_and_need_no_scripts(shop: Place, browser) -> None:
         page.get_by_role("button", name="Search").click()
         page.get_by_role("heading", name="Found for").wait_for()
         assert page.get_by_role("link", name="shop.revenue").count() == 1
+        page.get_by_label("State", exact=True).select_option("up to date")
+        page.get_by_role("button", name="Filter").click()
+        page.get_by_text("Nothing was found").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
     context.close()
     phone = browser.new_page(viewport={"width": 360, "height": 700})
     shop.run("docs", "--to", "site")
@@ -190,7 +195,11 @@ def test_a_page_loads_its_first_rows_and_says_that_figures_are_new(shop: Place, 
     )
     page.on("pageerror", lambda error: wrong.append(str(error)))
     with serving(shop.root) as served:
-        page.goto(f"{served.url}product/shop.revenue")
+        page.goto(f"{served.url}products")
+        page.get_by_label("Owner", exact=True).select_option("bob@shop.example")
+        page.get_by_role("link", name="shop.lines").wait_for(state="detached")
+        assert "owner=bob%40shop.example" in page.url
+        page.get_by_role("link", name="shop.revenue").click()
         page.get_by_role("heading", name="First rows").scroll_into_view_if_needed()
         page.get_by_role("region", name="first rows").get_by_text("30.5").wait_for()
         page.wait_for_timeout(500)  # the first event has come

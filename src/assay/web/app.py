@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Mapping
 
-from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -21,7 +20,7 @@ from assay.web.diffs import diff_page, sides
 from assay.web.links import Links, place, slug
 from assay.web.look import Look, product_at
 from assay.web.looks import Looks, states
-from assay.web.pages import front, others
+from assay.web.pages import front, lists, others
 from assay.web.pages.approvals import approvals_page, environments_page
 from assay.web.records import evidence_of, record_page
 from assay.web.rendering import FOLDER, Page, rendered
@@ -186,10 +185,9 @@ def _diff(look: Look, catalog: Catalog, request: Request) -> Page | None:
 
 
 def _search(look: Look, request: Request, path: str) -> Page:
-    query = request.query_params.get("q", "")[:200]
     start = request.query_params.get("start", "0")
     number = int(start) if start.isascii() and start.isdigit() and len(start) < 10 else 0
-    return replace(front.search_page(look, query, number), path=path)
+    return lists.search_page(look, lists.filters_of(request.query_params), number, path)
 
 
 _PAGES: Mapping[str, Make] = {

@@ -8,7 +8,7 @@ from assay.catalog.releases import releases_between
 from assay.plan.flows import Lineage
 from assay.web.links import may_begin, slug
 from assay.web.look import Look, at, product_at
-from assay.web.pages import front, others, product
+from assay.web.pages import front, lists, others, product
 from assay.web.pages.approvals import approvals_page, environments_page
 from assay.web.rendering import Page
 
@@ -57,8 +57,8 @@ def all_pages(look: Look, catalog: Catalog, lineage: Lineage) -> Iterator[Page]:
     """Yield every page that is written as a file, with the lineage of all columns."""
     yield front.front_page(look, catalog)
     count = len(look.graph.products) + len(look.graph.sources)
-    for number in range(max(1, -(-count // front.ON_A_PAGE))):
-        yield front.list_page(look, number)
+    for number in range(max(1, -(-count // lists.ON_A_PAGE))):
+        yield lists.list_page(look, number)
     for name in look.graph.order:
         yield product.product_page(look, catalog, name, lineage)
         for rule in look.graph.products[name].contract.rules:

@@ -15,7 +15,7 @@ from assay.web.lineage import drawn
 from assay.web.links import place
 from assay.web.look import Look
 from assay.web.pages.columns import column_values, flow_values
-from assay.web.pages.front import listed_as, listing, stored_as
+from assay.web.pages.lists import listed_as, listing, stored_as
 from assay.web.pages.product import PLOTTED, promise_days, rule_rows, rules_now
 from assay.web.plots import plotted
 from assay.web.rendering import Page
@@ -122,7 +122,7 @@ def domain_page(look: Look, domain: str) -> Page:
         path=place("domain", domain),
         title=domain,
         template="list.html",
-        values={"listing": listing(look, f"Domain {domain}", inside), "query": ""},
+        values={"listing": listing(look, f"Domain {domain}", inside), "filters": None},
     )
 
 
