@@ -224,14 +224,29 @@ def inputs_as_of_now(
 ) -> tuple[Inputs, Mapping[str, Decision]]:
     """Return the files of sources and products as observed, and the decision for each product.
 
-    With `products`, for these and what they depend on alone.
+    With `products`, for these and those that their decisions follow from alone.
     """
     graph, config = workspace.graph, workspace.config
-    above = (graph.upstream(name) for name in products or ())
-    chosen = graph.products.keys() if products is None else {*products}.union(*above)
-    request = Request(products=frozenset(chosen & graph.products.keys()))
+    chosen = graph.products.keys() if products is None else _decided_with(graph, products)
+    request = Request(products=frozenset(chosen))
     steps = plan(graph, observed, request, in_parts=False).steps
     return Inputs(graph, observed, workspace.storage, config, steps), steps
+
+
+def _decided_with(graph: Graph, products: Iterable[str]) -> set[str]:
+    """Return products, what they depend on, and what is published together with any of these."""
+    groups: dict[str, list[str]] = {}
+    for product in graph.products.values():
+        if product.release_group:
+            groups.setdefault(product.release_group, []).append(product.name)
+    found, left = set[str](), [*products]
+    while left:
+        name = left.pop()
+        if name in graph.products and name not in found:
+            found.add(name)
+            left += graph.products[name].reads
+            left += groups.get(graph.products[name].release_group, ())
+    return found
 
 
 def store_engine(workspace: Workspace) -> DuckDB:

@@ -39,10 +39,13 @@ _HARMLESS = {"passed", "skipped"}  # between these, nothing happened
 
 
 class Comparer:
-    """Compares versions of products in one environment; what is read once is kept."""
+    """Compares versions of products in one environment; what is read once is kept.
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace, self._graph = workspace, workspace.graph
+    `names` are the products that are compared; None for any.
+    """
+
+    def __init__(self, workspace: Workspace, names: Collection[str] | None = None) -> None:
+        self._workspace, self._graph, self._names = workspace, workspace.graph, names
 
     @cached_property
     def _observed(self) -> Observed:
@@ -50,7 +53,7 @@ class Comparer:
 
     @cached_property
     def _as_of_now(self) -> tuple[Inputs, Mapping[str, Decision]]:
-        return inputs_as_of_now(self._workspace, self._observed)
+        return inputs_as_of_now(self._workspace, self._observed, self._names)
 
     @property
     def _inputs(self) -> Inputs:
@@ -227,7 +230,7 @@ def diffs(
     """
     if options.to and len(names) != 1:
         raise UsageError("--to writes the rows of one product: name it")
-    comparer = Comparer(workspace)
+    comparer = Comparer(workspace, names)
     views, skipped = [], {}
     for name in names:
         try:
