@@ -317,6 +317,8 @@ def test_a_kill_keeps_what_was_made(tmp_path: Path) -> None:
             if 99 in raw["number"] and not pathlib.Path("go").exists():
                 pathlib.Path("there").touch()
                 time.sleep(1000)
+            if 98 in raw["number"]:
+                time.sleep(2.1)  # what was made is recorded after two seconds
             return raw
     """,
     )

@@ -115,13 +115,15 @@ def _full_names(
             "select distinct m.product from moves m join releases r on r.id = m.release"
             " where r.environment = ?"
         )
-        by_name = _by_name(catalog.database.rows(query, [environment]))
+        with decoded(catalog.name):
+            by_name = _by_name(catalog.database.rows(query, [environment]))
     else:
         place, stamp = (catalog.name, environment), catalog.database.stamp()
         known, by_name = _PUBLISHED.get(place, ("", {}))
         if not stamp or stamp != known:
             query = "select product from pointers where environment = ?"
-            by_name = _by_name(catalog.database.rows(query, [environment]))
+            with decoded(catalog.name):
+                by_name = _by_name(catalog.database.rows(query, [environment]))
             _PUBLISHED[place] = (stamp, by_name)
     return [set(by_name.get(name, ())) for name in wanted]
 
