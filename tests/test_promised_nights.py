@@ -18,7 +18,7 @@ from tests.server import Server
 pytestmark = pytest.mark.long
 
 STEPS = effort(12, 40, 40)
-SEEDS = range(effort(1, 4, 12))
+SEEDS = range(effort(1, 2, 12))
 DAY = timedelta(days=1)
 DROPS = """
 from assay import Freshness, source, sql_product
