@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -168,10 +169,29 @@ def test_a_project_that_was_not_there_is_told(place: Place) -> None:
         read(sub, first)
 
 
-def test_links_out_of_the_commit_are_left_out(place: Place) -> None:
-    secret = place.root.parent / "secret.sql"
-    secret.write_text("select 1 as one")
-    (place.root / "products").mkdir(exist_ok=True)
-    (place.root / "products/linked.sql").symlink_to(secret)
+@pytest.mark.parametrize("old", [False, True], ids=["", "Python before 3.11.4"])
+@pytest.mark.parametrize(
+    ("link", "reads"),
+    [
+        ("{outside}/secret.sql", False),
+        ("../../secret.sql", False),
+        ("deep/../../secret.sql", False),  # `deep` leads up to where the definitions are
+        ("sql/one.sql", True),
+    ],
+)
+def test_links_out_of_the_commit_are_left_out(
+    place: Place, monkeypatch: pytest.MonkeyPatch, link: str, reads: bool, old: bool
+) -> None:
+    if old:
+        monkeypatch.delattr(tarfile, "data_filter")
+    (place.root.parent / "secret.sql").write_text("select 1 as one")
+    place.write("products/sql/one.sql", "select 1 as one")
+    (place.root / "products/deep").symlink_to("../products")
+    linked = place.root / "products/linked.sql"
+    linked.symlink_to(link.format(outside=place.root.parent))
     text = 'sql_product("linked", "linked.sql", owner="o")\n'
-    assert "linked.sql" in why(place, text)
+    if reads:
+        place.write("products/sales.py", text + TOTAL, header=True)
+        assert "sales.linked" in read(place, committed(place)).order
+    else:
+        assert "linked.sql" in why(place, text)

@@ -117,8 +117,26 @@ def write_out(root: Path, commit: Commit, folder: Path) -> None:
             )
         out.seek(0)
         with tarfile.open(fileobj=out, errorlevel=0) as archive, suppress(EOFError):
-            archive.extractall(folder, filter="data")
+            _extract(archive, folder)
     Path(out.name).unlink()
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Write what an archive of git holds; links that lead out of it are left out."""
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+    else:  # Python before 3.11.4
+        archive.extractall(folder, [member for member in archive if _stays_inside(member)])
+
+
+def _stays_inside(member: tarfile.TarInfo) -> bool:
+    """Return whether a file, folder or link of an archive of git leads nowhere out of it."""
+    link = member.linkname
+    if not member.issym():
+        return member.isfile() or member.isdir()
+    end = os.path.normpath(Path(member.name).parent / link)
+    # A ".." after the name of another link would be taken from where that one leads.
+    return os.path.normpath(link) == link.rstrip("/") and not end.startswith(("/", ".."))
 
 
 def _git(
