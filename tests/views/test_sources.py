@@ -76,6 +76,7 @@ def test_ls_lists_sources_after_products(desk: Place) -> None:
         "sales.visits",
     ]
     visits = listed[-1]
+    assert [each["parts"] for each in listed[-2:]] == ["by file", "by day"]
     assert (visits["kind"], visits["owner"]) == ("source", "desk@shop.example")
     assert visits["freshness"] == "at most 36h old"
     assert [c["name"] for c in visits["columns"]] == ["id", "email"]

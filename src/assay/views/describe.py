@@ -7,11 +7,10 @@ from msgspec.structs import replace
 from assay.facts import Version
 from assay.model import Column, Product, Rule, Source
 from assay.plan.graph import Graph
-from assay.plan.parts import partition_text
 from assay.sensitive import secret
 from assay.views.about import ConsumerView
 from assay.views.view import View
-from assay.views.words.products import parts_of
+from assay.views.words.products import parts_of, source_parts
 
 
 class DescribedColumn(View, frozen=True, kw_only=True):
@@ -95,7 +94,7 @@ def _source(source: Source, used_by: tuple[str, ...], sensitive: Iterable[str]) 
         owner=source.owner,
         freshness=str(source.freshness or ""),
         event_time=source.event_time,
-        parts=f"by {partition_text(source.partition)}" if source.partition else "",
+        parts=source_parts(source),
         files=source.pattern,
         access=source.access,
         version="",

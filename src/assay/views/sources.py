@@ -10,11 +10,11 @@ from assay.model import Access, Source
 from assay.plan.as_of import as_of
 from assay.plan.graph import Graph
 from assay.plan.observed import Observed
-from assay.plan.parts import partition_text
 from assay.plan.reasons import changed_files
 from assay.views.columns import DeclaredColumn, declared_columns
 from assay.views.freshness import FreshnessView
 from assay.views.view import View
+from assay.views.words.products import source_parts
 
 READ, CHANGED, NEW, MISSING = "read", "changed", "not read yet", "missing"
 
@@ -89,7 +89,7 @@ def about_source(source: Source, promise: FreshnessView | None) -> SourceAboutVi
         freshness=str(source.freshness or ""),
         promise=promise,
         event_time=source.event_time,
-        parts=f"by {partition_text(source.partition)}" if source.partition else "",
+        parts=source_parts(source),
         files=source.pattern,
         access=source.access,
         columns=declared_columns(source.columns),
