@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,18 @@ def world(place: Place) -> World:
 
 def count(place: Place, name: str = "base") -> int:
     return len(place.query(f"from {name}"))
+
+
+def test_what_a_killed_process_left_is_removed_with_nothing_to_build(
+    place: Place, world: World
+) -> None:
+    place.materialize()
+    dead = int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
+    left = f".products/spill/copies-{os.uname().nodename}-{dead}/x/a.csv.txt"
+    place.write(left, "n\n")
+    world.run(1)
+    assert world.told("turn") == []
+    assert not (place.root / left).exists()
 
 
 def test_new_files_are_published_and_nothing_is_done_in_between(place: Place, world: World) -> None:

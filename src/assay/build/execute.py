@@ -14,7 +14,6 @@ from assay.plan.ladder import Plan, plan
 from assay.plan.observed import Observed
 from assay.plan.part_specs import check_range
 from assay.plan.request import Request, RunOptions
-from assay.store.spill import forget_spills
 
 _ATTEMPTS = 10
 _POLL = 0.5  # seconds between checks whether other runs have ended
@@ -42,10 +41,10 @@ def _publish(
     to it, or, with `wait`, decided on when it has ended. Ctrl-C (KeyboardInterrupt) interrupts
     running tasks; results that are finished are recorded for the next run.
     """
-    project, catalog = workspace.project, workspace.catalog
+    project = workspace.project
     if project.now is None:
         project.set_clock(observed.now)
-    forget_spills(project.config, catalog.runs.recover(workspace.storage.remove))
+    workspace.recover()
     requested = [name for name in project.graph.order if name in request.products]
     results: dict[str, Result] = {}
     until, conflicts = time.monotonic() + options.wait, 0
@@ -124,7 +123,7 @@ def _wait(workspace: Workspace, holders: Mapping[str, Holder], until: float) -> 
     except KeyboardInterrupt:
         return False
     # A run that was killed holds nothing, but has left files.
-    workspace.catalog.runs.recover(workspace.storage.remove)
+    workspace.recover()
     return True
 
 

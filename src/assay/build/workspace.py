@@ -22,6 +22,7 @@ from assay.plan.names import full_name
 from assay.plan.observed import Observed
 from assay.store.files import LocalStorage, Storage
 from assay.store.leases import reading
+from assay.store.spill import forget_spills
 
 
 def _ignore(event: Event, /) -> None:
@@ -92,6 +93,10 @@ class Workspace(Struct, frozen=True, kw_only=True):
                 )
             ]
             self.catalog.sources.remember(listings, arrived, seen=now)
+
+    def recover(self) -> None:
+        """Remove what killed runs left: files in the store, spilled blocks, copies of sources."""
+        forget_spills(self.config, self.catalog.runs.recover(self.storage.remove))
 
     def keep_unfinished(self, outcome: Outcome) -> Outcome:
         """Record what `products retry` has to build again; return the outcome."""

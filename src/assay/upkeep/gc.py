@@ -11,7 +11,6 @@ from assay.build.inputs import store_engine
 from assay.build.promises import record_everywhere
 from assay.build.workspace import Workspace
 from assay.plan.retention import KeepReason, KeepRule
-from assay.store.spill import drop_spilled
 from assay.upkeep.gc_facts import collect
 from assay.upkeep.gc_files import obsolete_files, sweep
 from assay.upkeep.gc_sources import forget_sources
@@ -61,8 +60,7 @@ def tidy(workspace: Workspace, rule: KeepRule, *, dry: bool = False) -> Tidied:
     """
     now, catalog, storage = workspace.clock(), workspace.catalog, workspace.storage
     if not dry:
-        catalog.runs.recover(storage.remove)
-        drop_spilled(workspace.config.spill_folder)
+        workspace.recover()
         record_everywhere(workspace)
     collected = collect(catalog, rule, now, dry=dry)
     files = [*obsolete_files(catalog), *(collected.files if dry else ())]

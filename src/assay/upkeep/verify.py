@@ -21,6 +21,7 @@ from assay.plan.names import nearest
 from assay.store.files import LocalStorage, file_digest
 from assay.store.leases import FOLDER as READERS
 from assay.store.paths import LINK, UNLINK
+from assay.store.spill import forget_spills
 from assay.upkeep.audit import Audit, StoredFile, audit_of
 from assay.upkeep.findings import Finding, FindingKind, Report
 from assay.upkeep.flaws import Flaw
@@ -70,6 +71,7 @@ def verify(
     try:
         with closing(shared_catalog(config)) as catalog:
             recovered = catalog.runs.recover(storage.remove)
+            forget_spills(config, recovered)
             damage = [
                 Finding(kind=FindingKind.CATALOG, message=text, advice=put_back(catalog.name))
                 for text in catalog.database.damage()

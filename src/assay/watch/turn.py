@@ -108,7 +108,7 @@ def one_turn(workspace: Workspace, memory: Memory, options: TurnOptions) -> Turn
         steps = decisions(workspace, observed)
     else:
         workspace.remember(observed)
-        workspace.catalog.runs.recover(workspace.storage.remove)
+        workspace.recover()
         record_due(workspace, observed)
     stand = Stand(steps=steps)
     if options.after or options.standings:
