@@ -68,7 +68,8 @@ def verb(
 ) -> None:
     """Check that code, rules and contracts fit together, without any data.
 
-    NAMES are selectors, as after -s. Changes nothing, and reads no data. Exits with 4 when
+    NAMES are selectors, as after -s. Reads no data, and changes nothing, except that types of
+    columns "as stored" that are not frozen yet are written to columns.lock. Exits with 4 when
     something is wrong, such as a change that breaks a promise.
     """
     if data and against is None:
